@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/process.h"
+
+#include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <string_view>
+
+#include "sys/file.h"
+
+namespace gantry::sys {
+namespace {
+
+std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::from_errno(errno, call)); }
+
+Result<std::optional<ExitStatus>> wait_pidfd(FdRef pidfd, int options) {
+  siginfo_t info{};
+  for (;;) {
+    if (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info, WEXITED | options) == 0) break;
+    if (errno != EINTR) return failed("waitid");
+  }
+  if (info.si_pid == 0) return std::optional<ExitStatus>();
+  ExitStatus status;
+  if (info.si_code == CLD_EXITED) {
+    status.code = info.si_status;
+  } else {
+    status.signal = info.si_status;
+    status.code = 128 + info.si_status;
+  }
+  return std::optional(status);
+}
+
+}  // namespace
+
+Result<Cloned> clone3(CloneFlag flags, FdRef cgroup) {
+  clone_args args{};
+  int pidfd = -1;
+  args.flags = raw(flags) | CLONE_PIDFD;
+  args.pidfd = reinterpret_cast<std::uintptr_t>(&pidfd);
+  args.exit_signal = has(flags, CloneFlag::kParent) ? 0 : SIGCHLD;
+  if (cgroup.is_open()) {
+    args.flags |= CLONE_INTO_CGROUP;
+    args.cgroup = static_cast<std::uint64_t>(cgroup.get());
+  }
+  long pid = ::syscall(SYS_clone3, &args, sizeof(args));
+  if (pid < 0) return failed("clone3");
+  if (pid == 0) return Cloned{0, PidFd()};
+  return Cloned{static_cast<pid_t>(pid), PidFd(pidfd)};
+}
+
+Result<PidFd> pidfd_open(pid_t pid) {
+  long fd = ::syscall(SYS_pidfd_open, pid, 0U);
+  if (fd < 0) return failed("pidfd_open");
+  return PidFd(static_cast<int>(fd));
+}
+
+Status pidfd_send_signal(FdRef pidfd, int signal) {
+  if (::syscall(SYS_pidfd_send_signal, pidfd.get(), signal, nullptr, 0U) < 0) return failed("pidfd_send_signal");
+  return {};
+}
+
+Result<std::optional<ExitStatus>> wait_child(FdRef pidfd) { return wait_pidfd(pidfd, WNOHANG); }
+
+Result<ExitStatus> wait_child_end(FdRef pidfd) {
+  auto status = wait_pidfd(pidfd, 0);
+  if (!status) return std::unexpected(std::move(status.error()));
+  return status->value_or(ExitStatus{});
+}
+
+Status setns(FdRef target, CloneFlag kinds) {
+  if (::setns(target.get(), static_cast<int>(raw(kinds))) < 0) return failed("setns");
+  return {};
+}
+
+Status unshare(CloneFlag kinds) {
+  if (::unshare(static_cast<int>(raw(kinds))) < 0) return failed("unshare");
+  return {};
+}
+
+Status close_range(unsigned first, bool cloexec) {
+  constexpr unsigned kCloexec = 1U << 2;
+  if (::syscall(SYS_close_range, first, ~0U, cloexec ? kCloexec : 0U) < 0) return failed("close_range");
+  return {};
+}
+
+Status prctl(int option, unsigned long argument) {
+  if (::prctl(option, argument, 0UL, 0UL, 0UL) < 0) return failed("prctl");
+  return {};
+}
+
+Status set_name(const char* name) { return prctl(PR_SET_NAME, reinterpret_cast<unsigned long>(name)); }
+
+Result<std::uint64_t> start_time_of(FdRef proc, pid_t pid) {
+  std::string path = std::to_string(pid) + "/stat";
+  auto text = read_file(proc, path.c_str(), 4096);
+  if (!text) return std::unexpected(std::move(text.error()));
+  // The name in brackets may hold anything, also blanks and brackets: fields are counted after the last one.
+  std::string_view rest = *text;
+  std::size_t close = rest.rfind(") ");
+  if (close == std::string_view::npos) return fail(Code::kInternal, path + ": not a stat line");
+  rest.remove_prefix(close + 2);
+  for (int field = 3; field < 22; ++field) {
+    std::size_t blank = rest.find(' ');
+    if (blank == std::string_view::npos) return fail(Code::kInternal, path + ": too few fields");
+    rest.remove_prefix(blank + 1);
+  }
+  std::uint64_t ticks = 0;
+  std::from_chars(rest.data(), rest.data() + rest.size(), ticks);
+  return ticks;
+}
+
+}  // namespace gantry::sys

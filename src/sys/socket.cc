@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "sys/socket.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "sys/file.h"
+
+namespace gantry::sys {
+namespace {
+
+std::unexpected<Error> failed(const char* call, const char* what = nullptr) {
+  int error = errno;
+  std::string text(call);
+  if (what != nullptr) text.append(" ").append(what);
+  return std::unexpected(Error::from_errno(error, text));
+}
+
+// sun_path holds 108 bytes; through the folder's descriptor a name beneath any folder fits.
+Result<sockaddr_un> address_of(FdRef dir, const char* name) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::string path = dir.get() == AT_FDCWD ? std::string(name) : "/proc/self/fd/" + std::to_string(dir.get()) + "/" + name;
+  if (path.size() >= sizeof(address.sun_path)) {
+    return invalid_argument(std::string("socket name ") + name + ": longer than the " +
+                            std::to_string(sizeof(address.sun_path) - 1) + " bytes that a unix socket's path may have");
+  }
+  std::memcpy(address.sun_path, path.c_str(), path.size() + 1);
+  return address;
+}
+
+}  // namespace
+
+Result<SocketPair> seqpacket_pair(bool nonblocking) {
+  int fds[2];
+  if (::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | (nonblocking ? SOCK_NONBLOCK : 0), 0, fds) < 0) {
+    return failed("socketpair");
+  }
+  return SocketPair{SocketFd(fds[0]), SocketFd(fds[1])};
+}
+
+Status set_blocking(FdRef fd) {
+  int flags = ::fcntl(fd.get(), F_GETFL);
+  if (flags < 0 || ::fcntl(fd.get(), F_SETFL, flags & ~O_NONBLOCK) < 0) return failed("fcntl F_SETFL");
+  return {};
+}
+
+Result<SocketFd> listen_unix(FdRef dir, const char* name, int type, int backlog) {
+  SocketFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.is_open()) return failed("socket");
+  auto address = address_of(dir, name);
+  if (!address) return std::unexpected(std::move(address.error()));
+  if (::unlinkat(dir.get(), name, 0) < 0 && errno != ENOENT) return failed("unlinkat", name);
+  // fchmod before bind gives the inode its mode from birth: there is no moment in which the umask's mode holds.
+  if (::fchmod(fd.get(), 0600) < 0) return failed("fchmod", name);
+  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) < 0) return failed("bind", name);
+  if (::listen(fd.get(), backlog) < 0) return failed("listen", name);
+  return fd;
+}
+
+Result<SocketFd> connect_unix(FdRef dir, const char* name, int type) {
+  SocketFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.is_open()) return failed("socket");
+  auto address = address_of(dir, name);
+  if (!address) return std::unexpected(std::move(address.error()));
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) < 0) return failed("connect", name);
+  return fd;
+}
+
+Result<SocketFd> accept(FdRef listener) {
+  int fd = ::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK);
+  if (fd < 0) return failed("accept4");
+  return SocketFd(fd);
+}
+
+Status send_packet(FdRef socket, std::string_view bytes, std::span<const FdRef> fds) {
+  if (fds.size() > kMaxPacketFds) {
+    return invalid_argument("a packet with " + std::to_string(fds.size()) + " descriptors: at most " +
+                            std::to_string(kMaxPacketFds) + " go into one");
+  }
+  iovec part{const_cast<char*>(bytes.data()), bytes.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxPacketFds * sizeof(int))];
+  if (!fds.empty()) {
+    message.msg_control = control;
+    message.msg_controllen = CMSG_SPACE(fds.size() * sizeof(int));
+    std::memset(control, 0, message.msg_controllen);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(fds.size() * sizeof(int));
+    int numbers[kMaxPacketFds];
+    for (std::size_t i = 0; i < fds.size(); ++i) numbers[i] = fds[i].get();
+    std::memcpy(CMSG_DATA(header), numbers, fds.size() * sizeof(int));
+  }
+  for (;;) {
+    if (::sendmsg(socket.get(), &message, MSG_NOSIGNAL) >= 0) return {};
+    if (errno != EINTR) return failed("sendmsg");
+  }
+}
+
+Result<Packet> receive_packet(FdRef socket, std::span<char> buffer) {
+  iovec part{buffer.data(), buffer.size()};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  alignas(cmsghdr) char control[CMSG_SPACE(kMaxPacketFds * sizeof(int))];
+  message.msg_control = control;
+  message.msg_controllen = sizeof(control);
+  ssize_t size;
+  do {
+    size = ::recvmsg(socket.get(), &message, MSG_CMSG_CLOEXEC);
+  } while (size < 0 && errno == EINTR);
+  if (size < 0) return failed("recvmsg");
+  Packet packet;
+  packet.size = static_cast<std::size_t>(size);
+  for (cmsghdr* header = CMSG_FIRSTHDR(&message); header != nullptr; header = CMSG_NXTHDR(&message, header)) {
+    if (header->cmsg_level != SOL_SOCKET || header->cmsg_type != SCM_RIGHTS) continue;
+    std::size_t count = (header->cmsg_len - CMSG_LEN(0)) / sizeof(int);
+    packet.fds.reserve(packet.fds.size() + count);
+    for (std::size_t i = 0; i < count; ++i) {
+      int fd;
+      std::memcpy(&fd, CMSG_DATA(header) + i * sizeof(int), sizeof(int));
+      packet.fds.emplace_back(fd);
+    }
+  }
+  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+    return invalid_argument("a packet larger than the " + std::to_string(buffer.size()) + " bytes or " +
+                            std::to_string(kMaxPacketFds) + " descriptors that are allowed");
+  }
+  return packet;
+}
+
+Result<PeerCredentials> peer_credentials(FdRef socket) {
+  ucred credentials{};
+  socklen_t size = sizeof(credentials);
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return failed("getsockopt SO_PEERCRED");
+  return PeerCredentials{credentials.pid, credentials.uid, credentials.gid};
+}
+
+}  // namespace gantry::sys

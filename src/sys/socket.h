@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// Unix sockets that carry messages and descriptors (unix(7), SCM_RIGHTS). Packets are SOCK_SEQPACKET: one send is one
+// receive. Names are paths in folders of mode 0700; never abstract names, which any process of the network namespace reaches.
+#pragma once
+
+#include <sys/socket.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+
+namespace gantry::sys {
+
+struct SocketPair {
+  SocketFd left, right;
+};
+// A connected pair of SOCK_SEQPACKET, close-on-exec. Blocking unless `nonblocking`.
+Result<SocketPair> seqpacket_pair(bool nonblocking);
+
+// Takes O_NONBLOCK off the open file.
+Status set_blocking(FdRef fd);
+
+// A listening socket at `name` beneath the folder `dir`, mode 0600. A socket that lies there is replaced: callers hold their
+// folder's lock. `type` is SOCK_SEQPACKET or SOCK_STREAM. Non-blocking.
+Result<SocketFd> listen_unix(FdRef dir, const char* name, int type, int backlog);
+// Connects to the socket at `name` beneath `dir`. Non-blocking afterwards.
+Result<SocketFd> connect_unix(FdRef dir, const char* name, int type);
+// accept4(2), non-blocking and close-on-exec.
+Result<SocketFd> accept(FdRef listener);
+
+// The most descriptors that one packet carries (the kernel's SCM_MAX_FD is 253).
+inline constexpr std::size_t kMaxPacketFds = 64;
+
+// Sends one packet with descriptors. is_would_block() when the peer's queue is full; is_gone() when it left. No SIGPIPE.
+Status send_packet(FdRef socket, std::string_view bytes, std::span<const FdRef> fds);
+
+struct Packet {
+  // Bytes of the packet, in the caller's buffer. 0 bytes and no descriptors: the peer closed.
+  std::size_t size = 0;
+  std::vector<OwnFd> fds;
+};
+// Receives one packet into `buffer`. One that does not fit, or with more descriptors than kMaxPacketFds, is kInvalidArgument;
+// none there on a non-blocking socket is is_would_block().
+Result<Packet> receive_packet(FdRef socket, std::span<char> buffer);
+
+struct PeerCredentials {
+  pid_t pid;
+  uid_t uid;
+  gid_t gid;
+};
+Result<PeerCredentials> peer_credentials(FdRef socket);
+
+}  // namespace gantry::sys
