@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/launch/launch.h"
+
+#include <signal.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/launch/steps.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/socket.h"
+
+namespace gantry::runtime {
+namespace {
+
+// Tells the parent why, in one packet of at most kMaxReport bytes.
+void report_failure(FdRef socket, const Error& error) {
+  char packet[kMaxReport];
+  std::string_view message = error.message();
+  std::size_t room = sizeof(packet) - 5;
+  std::size_t size = message.size() < room ? message.size() : room;
+  packet[0] = static_cast<char>(Report::Kind::kFailed);
+  auto code = static_cast<std::int32_t>(error.code());
+  std::memcpy(packet + 1, &code, 4);
+  std::memcpy(packet + 5, message.data(), size);
+  (void)sys::send_packet(socket, std::string_view(packet, 5 + size), {});
+}
+
+void read_version(PlanReader& reader, bool& known) { known = reader.integer<std::uint32_t>() == kPlanVersion; }
+
+}  // namespace
+
+Result<CloneNeeds> clone_needs(std::span<const char> plan) {
+  PlanReader reader(std::string_view(plan.data(), plan.size()));
+  bool known = false;
+  read_version(reader, known);
+  if (!known) return invalid_argument("plan: of another version than " + std::to_string(kPlanVersion));
+  bool new_pid = reader.integer<std::uint8_t>() != 0;
+  reader.integer<std::uint8_t>();  // the cgroup namespace is the child's, once it is in its cgroup
+  bool new_net = reader.integer<std::uint8_t>() != 0;
+  bool new_ipc = reader.integer<std::uint8_t>() != 0;
+  bool new_uts = reader.integer<std::uint8_t>() != 0;
+  auto join_process = reader.integer<FdIndex>();
+  auto join_pid = reader.integer<FdIndex>();
+  if (!reader.ok()) return invalid_argument("plan: too short");
+  CloneNeeds needs;
+  needs.flags = sys::CloneFlag::kClearSighand;
+  if (join_process == kNoFd) needs.flags |= sys::CloneFlag::kNewMount;
+  if (new_pid) needs.flags |= sys::CloneFlag::kNewPid;
+  if (new_net) needs.flags |= sys::CloneFlag::kNewNet;
+  if (new_ipc) needs.flags |= sys::CloneFlag::kNewIpc;
+  if (new_uts) needs.flags |= sys::CloneFlag::kNewUts;
+  needs.join_pid = join_process != kNoFd ? join_process : join_pid;
+  return needs;
+}
+
+Result<Report> decode_report(std::string_view packet) {
+  ByteReader reader(packet);
+  Report report;
+  report.kind = reader.integer<Report::Kind>();
+  report.code = reader.integer<std::int32_t>();
+  if (!reader.ok()) return invalid_argument("launch report: too short");
+  report.message = std::string(reader.rest());
+  return report;
+}
+
+FdRef Launch::fd(FdIndex index) const {
+  if (index < 0 || static_cast<std::size_t>(index) >= request_.fds.size()) return {};
+  return request_.fds[static_cast<std::size_t>(index)];
+}
+
+Status Launch::enter_namespaces() {
+  bool known = false;
+  read_version(reader_, known);
+  flag();  // new_pid, new_net, new_ipc, new_uts: made by the clone
+  namespaces_.new_cgroup = flag();
+  flag();
+  flag();
+  flag();
+  auto join_process = reader_.integer<FdIndex>();
+  reader_.integer<FdIndex>();
+  if (!known || !reader_.ok()) return invalid_argument("plan: unreadable");
+  namespaces_.join = join_process != kNoFd;
+  if (namespaces_.join) {
+    // Its PID namespace was joined by the parent before the clone.
+    auto joined = sys::setns(fd(join_process), sys::CloneFlag::kNewMount | sys::CloneFlag::kNewCgroup | sys::CloneFlag::kNewNet |
+                                                   sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts);
+    if (!joined) return fail_with(std::move(joined.error()), "join the container");
+  } else if (namespaces_.new_cgroup) {
+    // Not by the clone: there the new namespace's root would be the parent's cgroup, not ours.
+    if (auto made = sys::unshare(sys::CloneFlag::kNewCgroup); !made) return made;
+  }
+  return {};
+}
+
+Status Launch::run() {
+  if (auto s = enter_namespaces(); !s) return s;
+  if (auto s = read_root(); !s) return s;
+  const char* hostname = reader_.c_string();
+  if (*hostname != '\0' && ::sethostname(hostname, std::strlen(hostname)) < 0) {
+    return std::unexpected(Error::from_errno(errno, "sethostname"));
+  }
+  if (auto s = make_mounts(); !s) return s;
+  if (auto s = make_devices(); !s) return s;
+  if (auto s = make_links(); !s) return s;
+  if (auto s = write_sysctls(); !s) return s;
+  if (auto s = mask_paths(); !s) return s;
+  if (auto s = protect_paths(); !s) return s;
+  const char* cwd = reader_.c_string();
+  bool make_cwd = flag();
+  if (auto s = open_terminal(); !s) return s;
+  if (auto s = set_limits(); !s) return s;
+  if (make_cwd && !namespaces_.join) {
+    if (auto made = ensure_target(root_, cwd, false, false); !made) return fail_with(std::move(made.error()), "working directory");
+  }
+  if (auto s = enter_root(); !s) return s;
+  if (auto s = enter_folder(cwd); !s) return s;
+  return become_user_and_execute();
+}
+
+void launch(const LaunchRequest& request) {
+  // Before anything of a container can see this process: it shares memory contents with the shim.
+  (void)sys::prctl(PR_SET_DUMPABLE, 0);
+  sigset_t none;
+  sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::setsid();
+  ::umask(0);
+  Launch steps(request);
+  auto status = steps.run();
+  report_failure(request.report, status.error());
+  ::_exit(127);
+}
+
+}  // namespace gantry::runtime

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: Apache-2.0
+// Plan in, process out. launch() runs in the child right after clone3, in a static, single-threaded program; it carries the plan
+// out step by step and ends in execve. It decides nothing, parses no text, and allocates only to say why it failed.
+//
+// The report socket (SOCK_SEQPACKET, close-on-exec) tells the parent how it went: a Report with a terminal's master as soon as
+// there is one; a Report with the reason when a step fails; its end without one when the program has been executed.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <string>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "runtime/plan/plan.h"
+#include "sys/process.h"
+
+namespace gantry::runtime {
+
+// Where a container's root is put together, in the launcher's own mount namespace, in which it sees nothing but these
+// (shim/world.h makes them).
+inline constexpr const char* kStagingRoot = "/r";   // the root is mounted here, then pivoted into
+inline constexpr const char* kStagingStore = "/s";  // the image store, for overlay
+inline constexpr const char* kStagingShm = "/shm";  // the pod's /dev/shm
+inline constexpr const char* kStagingEmpty = "/empty";  // a read-only folder: masks folders
+inline constexpr const char* kStagingNull = "/null";    // the null device: masks files
+
+struct LaunchRequest {
+  // The plan's flat form in a private, writable mapping.
+  std::span<char> plan;
+  // What the plan's descriptor indices name.
+  std::span<const OwnFd> fds;
+  // Standard input, output and error; not used with a terminal.
+  FdRef in, out, err;
+  FdRef report;
+};
+
+// Which namespaces the clone3 of this plan's process makes; kInvalidArgument for bytes that are no plan of a known version.
+// Also finds the process whose PID namespace the parent must join for the clone.
+struct CloneNeeds {
+  sys::CloneFlag flags = sys::CloneFlag::kNone;
+  FdIndex join_pid = kNoFd;
+};
+Result<CloneNeeds> clone_needs(std::span<const char> plan);
+
+// In the child. Does not return.
+[[noreturn]] void launch(const LaunchRequest& request);
+
+// What comes over the report socket, as the parent reads it.
+struct Report {
+  enum class Kind : std::uint8_t { kTerminal = 1, kFailed = 2 };
+  Kind kind = Kind::kFailed;
+  std::int32_t code = 0;  // gantry::Code
+  std::string message;
+};
+// Bytes of the longest report.
+inline constexpr std::size_t kMaxReport = 1024;
+Result<Report> decode_report(std::string_view packet);
+
+}  // namespace gantry::runtime

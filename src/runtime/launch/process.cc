@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: Apache-2.0
+// The process: terminal, limits, folder, ids, capabilities, seccomp, execve, in the order that DESIGN's rules want.
+#include <fcntl.h>
+#include <grp.h>
+#include <limits.h>
+#include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/magic.h>
+#include <linux/seccomp.h>
+#include <sys/ioctl.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+
+#include "runtime/launch/steps.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+
+namespace gantry::runtime {
+namespace {
+
+constexpr std::uint32_t kTtyGroup = 5;
+constexpr int kPtmxMinor = 2;
+constexpr int kPtmxMajor = 5;
+
+std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::from_errno(errno, call)); }
+
+Status move_to(FdRef from, int to) {
+  if (::dup2(from.get(), to) < 0) return failed("dup2");
+  return {};
+}
+
+}  // namespace
+
+Status Launch::open_terminal() {
+  bool terminal = flag();
+  auto rows = reader_.integer<std::uint16_t>();
+  auto columns = reader_.integer<std::uint16_t>();
+  if (!terminal) {
+    if (request_.in.is_open()) {
+      if (auto s = move_to(request_.in, 0); !s) return s;
+    }
+    if (auto s = move_to(request_.out, 1); !s) return s;
+    return move_to(request_.err, 2);
+  }
+  // The container's own devpts; what lies at that path must be it, not something that a container put there.
+  auto master = sys::openat2(root_, "dev/pts/ptmx", O_RDWR | O_NOCTTY, sys::Resolve::kInRoot | sys::Resolve::kNoSymlinks);
+  if (!master) return fail_with(std::move(master.error()), "terminal");
+  auto info = sys::fstat(*master);
+  auto filesystem = sys::fstatfs(*master);
+  if (!info || !filesystem || filesystem->f_type != DEVPTS_SUPER_MAGIC || info->st_rdev != makedev(kPtmxMajor, kPtmxMinor)) {
+    return fail(Code::kFailedPrecondition, "terminal: /dev/pts/ptmx of the container is not a devpts device");
+  }
+  int unlock = 0;
+  if (::ioctl(master->get(), TIOCSPTLCK, &unlock) < 0) return failed("ioctl TIOCSPTLCK");
+  OwnFd slave(::ioctl(master->get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+  if (!slave.is_open()) return failed("ioctl TIOCGPTPEER");
+  if (rows != 0 && columns != 0) {
+    winsize size{rows, columns, 0, 0};
+    if (::ioctl(master->get(), TIOCSWINSZ, &size) < 0) return failed("ioctl TIOCSWINSZ");
+  }
+  if (!namespaces_.join) {
+    auto console = ensure_target(root_, "dev/console", true, true);
+    if (!console) return fail_with(std::move(console.error()), "terminal");
+    auto mount = sys::clone_mount(slave, "", sys::Recursive::kNo);
+    if (!mount) return fail_with(std::move(mount.error()), "terminal");
+    if (auto s = sys::attach(*mount, *console); !s) return fail_with(std::move(s.error()), "terminal");
+  }
+  char packet[5] = {static_cast<char>(Report::Kind::kTerminal)};
+  FdRef fds[] = {*master};
+  if (auto s = sys::send_packet(request_.report, std::string_view(packet, sizeof(packet)), fds); !s) return s;
+  for (int standard : {0, 1, 2}) {
+    if (auto s = move_to(slave, standard); !s) return s;
+  }
+  if (::ioctl(0, TIOCSCTTY, 0) < 0) return failed("ioctl TIOCSCTTY");
+  return {};
+}
+
+Status Launch::set_limits() {
+  bool set_score = flag();
+  auto score = reader_.integer<std::int32_t>();
+  if (set_score) {
+    char text[16];
+    int size = std::snprintf(text, sizeof(text), "%d", score);
+    if (!proc_.is_open()) {
+      auto context = sys::FsContext::open("proc");
+      if (!context) return std::unexpected(std::move(context.error()));
+      if (auto s = context->create(); !s) return s;
+      auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+      if (!mount) return std::unexpected(std::move(mount.error()));
+      proc_ = std::move(*mount);
+    }
+    auto file = sys::openat(proc_, "self/oom_score_adj", O_WRONLY);
+    if (!file) return std::unexpected(std::move(file.error()));
+    if (auto s = sys::write_all(*file, std::string_view(text, static_cast<std::size_t>(size))); !s) {
+      return fail_with(std::move(s.error()), std::string("oom_score_adj ") + text);
+    }
+  }
+  proc_.close();
+  auto count = reader_.integer<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
+    auto resource = reader_.integer<std::int32_t>();
+    rlimit limit{reader_.integer<std::uint64_t>(), reader_.integer<std::uint64_t>()};
+    if (::prlimit(0, static_cast<__rlimit_resource>(resource), &limit, nullptr) < 0) return failed("prlimit");
+  }
+  return {};
+}
+
+Status Launch::enter_folder(const char* cwd) {
+  while (*cwd == '/') ++cwd;
+  // Opened within the root, so it is inside it whatever links it is made of; /proc/self/fd/N and its like are refused.
+  auto folder = sys::openat2(root_, *cwd == '\0' ? "." : cwd, O_PATH | O_DIRECTORY,
+                             sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
+  if (!folder) return fail_with(std::move(folder.error()), "working directory");
+  return sys::fchdir(*folder);
+}
+
+Status Launch::own_standard_streams(std::uint32_t uid) {
+  // So that the process may open /proc/self/fd/1 anew. What is not a pipe or socket of ours (/dev/null) stays as it is.
+  for (int standard : {0, 1, 2}) {
+    auto info = sys::fstat(FdRef(standard));
+    if (!info) continue;
+    if (S_ISCHR(info->st_mode) && major(info->st_rdev) == 1) continue;
+    if (S_ISCHR(info->st_mode)) {
+      (void)sys::fchown(FdRef(standard), uid, kTtyGroup);
+    } else if (S_ISFIFO(info->st_mode)) {
+      (void)sys::fchown(FdRef(standard), uid, static_cast<gid_t>(-1));
+    }
+  }
+  return {};
+}
+
+Status Launch::drop_bounding(std::uint64_t keep) {
+  for (unsigned capability = 0; capability < 64; ++capability) {
+    if ((keep >> capability & 1U) != 0) continue;
+    if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
+    if (errno == EINVAL) return {};  // past the kernel's last capability
+    return failed("prctl PR_CAPBSET_DROP");
+  }
+  return {};
+}
+
+Status Launch::set_ids(std::uint32_t uid, std::uint32_t gid, std::span<const std::uint32_t> groups) {
+  static_assert(sizeof(gid_t) == sizeof(std::uint32_t));
+  if (::setgroups(groups.size(), groups.data()) < 0) return failed("setgroups");
+  if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return failed("prctl PR_SET_KEEPCAPS");
+  if (::setresgid(gid, gid, gid) < 0) return failed("setresgid");
+  if (::setresuid(uid, uid, uid) < 0) return failed("setresuid");
+  if (::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0) return failed("prctl PR_SET_KEEPCAPS");
+  return {};
+}
+
+Status Launch::set_capabilities(std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable,
+                                std::uint64_t ambient) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2];
+  for (unsigned half = 0; half < 2; ++half) {
+    unsigned shift = half * 32;
+    data[half].effective = static_cast<std::uint32_t>(effective >> shift);
+    data[half].permitted = static_cast<std::uint32_t>(permitted >> shift);
+    data[half].inheritable = static_cast<std::uint32_t>(inheritable >> shift);
+  }
+  if (::syscall(SYS_capset, &header, data) < 0) return failed("capset");
+  for (unsigned capability = 0; ambient >> capability != 0 && capability < 64; ++capability) {
+    if ((ambient >> capability & 1U) == 0) continue;
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0) return failed("prctl PR_CAP_AMBIENT_RAISE");
+  }
+  return {};
+}
+
+Status Launch::become_user_and_execute() {
+  auto mask = reader_.integer<std::uint32_t>();
+  auto uid = reader_.integer<std::uint32_t>();
+  auto gid = reader_.integer<std::uint32_t>();
+  auto group_count = reader_.integer<std::uint32_t>();
+  std::uint32_t groups[NGROUPS_MAX > 1024 ? 1024 : NGROUPS_MAX];
+  if (group_count > std::size(groups)) {
+    return invalid_argument("process.groups: more than " + std::to_string(std::size(groups)) + " groups");
+  }
+  for (std::uint32_t i = 0; i < group_count; ++i) groups[i] = reader_.integer<std::uint32_t>();
+  auto bounding = reader_.integer<std::uint64_t>();
+  auto effective = reader_.integer<std::uint64_t>();
+  auto permitted = reader_.integer<std::uint64_t>();
+  auto inheritable = reader_.integer<std::uint64_t>();
+  auto ambient = reader_.integer<std::uint64_t>();
+  bool no_new_privileges = flag();
+  auto seccomp_flags = reader_.integer<std::uint32_t>();
+  std::string_view program = reader_.string();
+  if (!reader_.ok()) return invalid_argument("plan: unreadable process");
+
+  ::umask(mask);
+  if (auto s = own_standard_streams(uid); !s) return s;
+  if (no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return failed("prctl PR_SET_NO_NEW_PRIVS");
+  if (auto s = drop_bounding(bounding); !s) return s;
+  sock_fprog filter{static_cast<unsigned short>(program.size() / sizeof(sock_filter)),
+                    reinterpret_cast<sock_filter*>(const_cast<char*>(program.data()))};
+  auto load_filter = [&]() -> Status {
+    if (program.empty()) return {};
+    if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, seccomp_flags, &filter) < 0) return failed("seccomp");
+    return {};
+  };
+  // Without no_new_privs the kernel takes a filter only from CAP_SYS_ADMIN: before the ids change. A profile that denies the
+  // calls behind it makes them fail here, by name.
+  if (!no_new_privileges) {
+    if (auto s = load_filter(); !s) return s;
+  }
+  if (auto s = set_ids(uid, gid, std::span(groups, group_count)); !s) {
+    return no_new_privileges ? s : fail_with(std::move(s.error()), "under the container's seccomp profile");
+  }
+  if (auto s = set_capabilities(effective, permitted, inheritable, ambient); !s) {
+    return no_new_privileges ? s : fail_with(std::move(s.error()), "under the container's seccomp profile");
+  }
+  if (auto s = sys::close_range(3, true); !s) return s;
+  if (no_new_privileges) {
+    if (auto s = load_filter(); !s) return s;
+  }
+  return execute();
+}
+
+Status Launch::execute() {
+  auto read_count = [this] { return reader_.integer<std::uint32_t>(); };
+  // Two passes: the strings' places first, then the pointers into the space that the maker left at the end, aligned.
+  auto arg_count = read_count();
+  PlanReader args = reader_;
+  for (std::uint32_t i = 0; i < arg_count && reader_.ok(); ++i) reader_.c_string();
+  auto env_count = read_count();
+  PlanReader env = reader_;
+  for (std::uint32_t i = 0; i < env_count && reader_.ok(); ++i) reader_.c_string();
+  std::size_t pointers = (static_cast<std::size_t>(arg_count) + 1 + env_count + 1) * sizeof(char*);
+  if (!reader_.ok() || reader_.rest().size() < pointers) return invalid_argument("plan: unreadable arguments");
+  auto** argv = reinterpret_cast<const char**>(request_.plan.data() + request_.plan.size() - pointers);
+  const char** envp = argv + arg_count + 1;
+  for (std::uint32_t i = 0; i < arg_count; ++i) argv[i] = args.c_string();
+  const char* search = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  for (std::uint32_t i = 0; i < env_count; ++i) {
+    envp[i] = env.c_string();
+    if (std::strncmp(envp[i], "PATH=", 5) == 0) search = envp[i] + 5;
+  }
+
+  const char* program = argv[0];
+  auto failed_with = [program](int error) {
+    return std::unexpected(Error::from_errno(error, std::string("exec: \"") + program + "\""));
+  };
+  auto run = [&](const char* path) {
+    ::execve(path, const_cast<char* const*>(argv), const_cast<char* const*>(envp));
+    return errno;
+  };
+  if (std::strchr(program, '/') != nullptr) return failed_with(run(program));
+  bool denied = false;
+  for (const char* folder = search;;) {
+    const char* end = ::strchrnul(folder, ':');
+    char path[PATH_MAX];
+    int size = std::snprintf(path, sizeof(path), "%.*s/%s", static_cast<int>(end - folder), folder, program);
+    // An empty entry would mean the working directory, which the image or its user controls: it is left out.
+    if (end != folder && size > 0 && static_cast<std::size_t>(size) < sizeof(path)) {
+      int error = run(path);
+      if (error == EACCES) denied = true;
+      if (error != ENOENT && error != ENOTDIR && error != EACCES) return failed_with(error);
+    }
+    if (*end == '\0') break;
+    folder = end + 1;
+  }
+  if (denied) return failed_with(EACCES);
+  return not_found(std::string("exec: \"") + program + "\": executable file not found in $PATH");
+}
+
+}  // namespace gantry::runtime

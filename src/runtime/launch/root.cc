@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+// The root: mounted at the staging place of the launcher's own mount namespace, furnished by descriptor, then pivoted into. What
+// the image holds is never trusted on the way.
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+
+#include "runtime/launch/steps.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+
+namespace gantry::runtime {
+namespace {
+
+// With "what path" before it, made only when it fails.
+std::unexpected<Error> failed(Error&& error, const char* what, const char* path) {
+  return fail_with(std::move(error), std::string(what) + " " + path);
+}
+
+}  // namespace
+
+Status Launch::read_root() {
+  FdRef store = fd(reader_.integer<FdIndex>());
+  const char* overlay = reader_.c_string();
+  FdRef rootfs = fd(reader_.integer<FdIndex>());
+  read_only_ = flag();
+  if (!reader_.ok()) return invalid_argument("plan: unreadable root");
+  if (namespaces_.join) {
+    auto root = sys::open_dir(sys::kCwd, "/");
+    if (!root) return std::unexpected(std::move(root.error()));
+    root_ = std::move(*root);
+    return {};
+  }
+  if (store.is_open()) {
+    auto staging = sys::open_dir(sys::kCwd, kStagingStore);
+    if (!staging) return std::unexpected(std::move(staging.error()));
+    if (auto s = sys::attach(store, *staging); !s) return fail_with(std::move(s.error()), "attach the image store");
+    // Layer names are relative to the store and short: overlay's options must fit into a page.
+    if (::chdir(kStagingStore) < 0) return std::unexpected(Error::from_errno(errno, "chdir to the image store"));
+    if (auto s = sys::mount("overlay", kStagingRoot, "overlay", 0, overlay); !s) {
+      return fail_with(std::move(s.error()), "overlay");
+    }
+  } else {
+    auto staging = sys::open_dir(sys::kCwd, kStagingRoot);
+    if (!staging) return std::unexpected(std::move(staging.error()));
+    if (auto s = sys::attach(rootfs, *staging); !s) return fail_with(std::move(s.error()), "attach the root folder");
+  }
+  auto root = sys::open_dir(sys::kCwd, kStagingRoot);
+  if (!root) return std::unexpected(std::move(root.error()));
+  root_ = std::move(*root);
+  return {};
+}
+
+Status Launch::make_mounts() {
+  auto count = reader_.integer<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
+    if (auto s = make_mount(); !s) return s;
+  }
+  return {};
+}
+
+namespace {
+
+Result<MountFd> make_filesystem(const char* type, PlanReader& reader, std::uint32_t options, sys::MountAttr attributes) {
+  auto context = sys::FsContext::open(type);
+  if (!context) return std::unexpected(std::move(context.error()));
+  for (std::uint32_t i = 0; i < options; ++i) {
+    const char* option = reader.c_string();
+    const char* equals = std::strchr(option, '=');
+    Status set;
+    if (equals == nullptr) {
+      set = context->set_flag(option);
+    } else {
+      char key[64];
+      auto size = static_cast<std::size_t>(equals - option);
+      if (size >= sizeof(key)) return invalid_argument(std::string("mount option ") + option + ": name too long");
+      std::memcpy(key, option, size);
+      key[size] = '\0';
+      set = context->set(key, equals + 1);
+    }
+    if (!set) return std::unexpected(std::move(set.error()));
+  }
+  if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
+  return context->mount(attributes);
+}
+
+}  // namespace
+
+Status Launch::make_mount() {
+  auto kind = reader_.integer<MountKind>();
+  const char* target = reader_.c_string();
+  const char* type = reader_.c_string();
+  auto option_count = reader_.integer<std::uint32_t>();
+  // Options lie before the other fields; the attributes that fsmount wants lie behind them.
+  PlanReader options = reader_;
+  for (std::uint32_t i = 0; i < option_count && reader_.ok(); ++i) reader_.c_string();
+  FdRef source = fd(reader_.integer<FdIndex>());
+  bool is_file = flag();
+  auto set = static_cast<sys::MountAttr>(reader_.integer<std::uint64_t>());
+  auto clear = static_cast<sys::MountAttr>(reader_.integer<std::uint64_t>());
+  auto recursive = flag() ? sys::Recursive::kYes : sys::Recursive::kNo;
+  auto propagation = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
+  if (!reader_.ok()) return invalid_argument("plan: unreadable mount");
+
+  // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them, or
+  // what we write beneath them, elsewhere.
+  bool no_links = kind != MountKind::kBind;
+  auto place = ensure_target(root_, target, is_file, no_links);
+  if (!place) return failed(std::move(place.error()), "mount", target);
+
+  Result<MountFd> made = MountFd();
+  FdRef mount = source;
+  switch (kind) {
+    case MountKind::kFilesystem: made = make_filesystem(type, options, option_count, set); break;
+    case MountKind::kPodShm: made = sys::clone_mount(sys::kCwd, kStagingShm, sys::Recursive::kNo); break;
+    case MountKind::kBind: break;
+  }
+  if (!made) return failed(std::move(made.error()), "mount", target);
+  if (kind != MountKind::kBind) mount = *made;
+  bool has_attributes = kind != MountKind::kFilesystem && (set != sys::MountAttr::kNone || clear != sys::MountAttr::kNone);
+  if (has_attributes || propagation != sys::Propagation::kUnchanged) {
+    auto s = sys::set_attributes(mount, "", has_attributes ? set : sys::MountAttr::kNone,
+                                 has_attributes ? clear : sys::MountAttr::kNone, propagation, recursive);
+    if (!s) return failed(std::move(s.error()), "mount", target);
+  }
+  if (auto s = sys::attach(mount, *place); !s) return failed(std::move(s.error()), "mount", target);
+  // A private procfs for our own writes: the same superblock, reached by descriptor, whatever happens to the path.
+  if (kind == MountKind::kFilesystem && std::strcmp(type, "proc") == 0) proc_ = std::move(*made);
+  return {};
+}
+
+Status Launch::make_devices() {
+  auto count = reader_.integer<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
+    const char* path = reader_.c_string();
+    auto mode = reader_.integer<std::uint32_t>();
+    auto major = reader_.integer<std::uint32_t>();
+    auto minor = reader_.integer<std::uint32_t>();
+    auto uid = reader_.integer<std::uint32_t>();
+    auto gid = reader_.integer<std::uint32_t>();
+    auto parent = ensure_parent(root_, path);
+    if (!parent) return failed(std::move(parent.error()), "device", path);
+    if (auto s = sys::mknodat(parent->folder, parent->name, mode, makedev(major, minor)); !s) {
+      return failed(std::move(s.error()), "device", path);
+    }
+    if (uid == 0 && gid == 0) continue;
+    if (auto s = sys::fchownat(parent->folder, parent->name, uid, gid, AT_SYMLINK_NOFOLLOW); !s) {
+      return failed(std::move(s.error()), "device", path);
+    }
+  }
+  return {};
+}
+
+Status Launch::make_links() {
+  auto count = reader_.integer<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
+    const char* path = reader_.c_string();
+    const char* target = reader_.c_string();
+    auto parent = ensure_parent(root_, path);
+    if (!parent) return failed(std::move(parent.error()), "link", path);
+    if (auto s = sys::symlinkat(target, parent->folder, parent->name); !s && s.error().sys() != EEXIST) {
+      return failed(std::move(s.error()), "link", path);
+    }
+  }
+  return {};
+}
+
+Status Launch::write_sysctls() {
+  auto count = reader_.integer<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
+    const char* path = reader_.c_string();
+    const char* value = reader_.c_string();
+    if (!proc_.is_open()) return fail(Code::kFailedPrecondition, "sysctls need a /proc mount");
+    auto folder = sys::openat2(proc_, "sys", O_PATH | O_DIRECTORY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
+    if (!folder) return std::unexpected(std::move(folder.error()));
+    auto file = sys::openat2(*folder, path, O_WRONLY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
+    if (!file) return failed(std::move(file.error()), "sysctl", path);
+    if (auto s = sys::write_all(*file, value); !s) return failed(std::move(s.error()), "sysctl", path);
+  }
+  return {};
+}
+
+Status Launch::mask_paths() {
+  auto count = reader_.integer<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
+    const char* path = reader_.c_string();
+    auto place = sys::openat2(root_, path + (*path == '/' ? 1 : 0), O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
+    if (!place) {
+      if (place.error().is_not_found()) continue;
+      return failed(std::move(place.error()), "mask", path);
+    }
+    auto info = sys::fstat(*place);
+    if (!info) return failed(std::move(info.error()), "mask", path);
+    // Ours, from where no container can have put anything; the image's /dev/null is never used.
+    auto cover = sys::clone_mount(sys::kCwd, S_ISDIR(info->st_mode) ? kStagingEmpty : kStagingNull, sys::Recursive::kNo);
+    if (!cover) return failed(std::move(cover.error()), "mask", path);
+    if (auto s = sys::attach(*cover, *place); !s) return failed(std::move(s.error()), "mask", path);
+  }
+  return {};
+}
+
+Status Launch::protect_paths() {
+  auto count = reader_.integer<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
+    const char* path = reader_.c_string();
+    auto place = sys::openat2(root_, path + (*path == '/' ? 1 : 0), O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
+    if (!place) {
+      if (place.error().is_not_found()) continue;
+      return failed(std::move(place.error()), "read-only path", path);
+    }
+    auto cover = sys::clone_mount(*place, "", sys::Recursive::kYes);
+    if (!cover) return failed(std::move(cover.error()), "read-only path", path);
+    auto s = sys::set_attributes(*cover, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone, sys::Propagation::kUnchanged,
+                                 sys::Recursive::kYes);
+    if (!s) return failed(std::move(s.error()), "read-only path", path);
+    if (s = sys::attach(*cover, *place); !s) return failed(std::move(s.error()), "read-only path", path);
+  }
+  return {};
+}
+
+Status Launch::enter_root() {
+  if (namespaces_.join) return {};
+  if (read_only_) {
+    auto s = sys::set_attributes(root_, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone, sys::Propagation::kUnchanged,
+                                 sys::Recursive::kNo);
+    if (!s) return fail_with(std::move(s.error()), "read-only root");
+  }
+  if (auto s = sys::fchdir(root_); !s) return s;
+  // The old root ends up on top of the new one; detached, it takes store, staging and all with it.
+  if (auto s = sys::pivot_root(".", "."); !s) return s;
+  if (auto s = sys::umount2(".", MNT_DETACH); !s) return s;
+  if (::chdir("/") < 0) return std::unexpected(Error::from_errno(errno, "chdir /"));
+  return {};
+}
+
+}  // namespace gantry::runtime

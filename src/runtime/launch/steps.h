@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps of a launch, in their order. Internal to this folder. Each reads its part of the plan from the reader that is passed
+// along, and leaves it at the next one's.
+#pragma once
+
+#include <span>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "runtime/launch/launch.h"
+#include "runtime/plan/plan_reader.h"
+
+namespace gantry::runtime {
+
+class Launch {
+ public:
+  explicit Launch(const LaunchRequest& request)
+      : request_(request), reader_(std::string_view(request.plan.data(), request.plan.size())) {}
+
+  // Up to execve; returns only with an error.
+  Status run();
+
+ private:
+  struct Namespaces {
+    bool new_cgroup = false;
+    bool join = false;
+  };
+
+  // launch.cc
+  Status enter_namespaces();
+
+  // root.cc
+  Status read_root();
+  Status make_mounts();
+  Status make_mount();
+  Status make_devices();
+  Status make_links();
+  Status write_sysctls();
+  Status mask_paths();
+  Status protect_paths();
+  Status enter_root();
+
+  // process.cc
+  Status open_terminal();
+  Status set_limits();
+  Status enter_folder(const char* cwd);
+  Status become_user_and_execute();
+  Status drop_bounding(std::uint64_t keep);
+  Status set_ids(std::uint32_t uid, std::uint32_t gid, std::span<const std::uint32_t> groups);
+  Status set_capabilities(std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable, std::uint64_t ambient);
+  Status execute();
+  Status own_standard_streams(std::uint32_t uid);
+
+  bool flag() { return reader_.integer<std::uint8_t>() != 0; }
+  // The descriptor that an index names; not open for kNoFd or one that is out of range.
+  FdRef fd(FdIndex index) const;
+
+  const LaunchRequest& request_;
+  PlanReader reader_;
+  Namespaces namespaces_;
+  // The new root, O_PATH; of an exec, the joined process's.
+  OwnFd root_;
+  bool read_only_ = false;
+  // A procfs instance of our own, in which no container can have put anything: for writes under /proc.
+  MountFd proc_;
+};
+
+// Opens the place that `path` names beneath `root`, resolved within it; makes what is missing: folders, and at its end a folder
+// or an empty file. With `no_links` a symbolic link anywhere in it is an error.
+Result<OwnFd> ensure_target(FdRef root, const char* path, bool is_file, bool no_links);
+// The folder in which the last component of `path` lies, made if missing, and that component.
+struct Parent {
+  OwnFd folder;
+  const char* name;
+};
+Result<Parent> ensure_parent(FdRef root, const char* path);
+
+}  // namespace gantry::runtime

@@ -1,0 +1,138 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plan: all that launching one process takes, decided beforehand. gantryd (or gantry-oci) makes it from spec, image
+// config and host facts; the launcher carries it out without deciding, parsing or allocating anything. It is one flat
+// block of bytes, versioned, in which every string ends with NUL, so that the launcher points straight into it. Ids are
+// numbers, seccomp is compiled, descriptors are indices into the list that comes along with the plan.
+//
+// Field meanings are those of the OCI runtime spec 1.2 where it has the same name.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace gantry::runtime {
+
+inline constexpr std::uint32_t kPlanVersion = 1;
+// Over these a plan is refused, by maker and reader alike.
+inline constexpr std::size_t kMaxPlanBytes = 8U << 20;
+inline constexpr std::size_t kMaxPlanItems = 65536;
+
+// An index into the descriptors that come along; kNoFd where there is none.
+using FdIndex = std::int32_t;
+inline constexpr FdIndex kNoFd = -1;
+
+// A string in a plan: no NUL inside, one behind. data() is what a system call takes.
+using PlanString = std::string;
+
+// Makes or joins, for each kind of namespace that the launcher deals with. The shim's own net, ipc and uts are
+// inherited.
+struct NamespacePlan {
+  bool new_pid = false;     // made by the clone
+  bool new_cgroup = false;  // unshared by the child, once it is in its cgroup
+  bool new_net = false;     // gantry-oci and the benchmark; pods have theirs from the shim
+  bool new_ipc = false;
+  bool new_uts = false;
+  // A process whose namespaces are joined (exec): a pidfd. Its mount, pid, cgroup, net, ipc and uts namespaces.
+  FdIndex join_process = kNoFd;
+  // A process whose pid namespace alone is joined (a pod that shares one): a pidfd.
+  FdIndex join_pid = kNoFd;
+};
+
+// Where the root comes from. Exactly one of overlay (store is given) or folder (rootfs is given); neither for an exec.
+struct RootPlan {
+  FdIndex store = kNoFd;   // detached mount of the image store; lower, upper and work are names beneath it
+  PlanString overlay;      // overlay's option string: "lowerdir=l/b:l/a,upperdir=c/x/u,workdir=c/x/w"
+  FdIndex rootfs = kNoFd;  // detached mount of a folder that is the root as it is
+  bool read_only = false;
+};
+
+enum class MountKind : std::uint8_t {
+  kFilesystem = 0,  // a new file system of `type` with `options`
+  kBind = 1,        // the detached mount `source`, made by the caller
+  kPodShm = 2,      // the pod's /dev/shm, from the shim's own namespace
+};
+
+struct MountPlan {
+  MountKind kind = MountKind::kFilesystem;
+  PlanString target;                 // beneath the root; made if absent
+  PlanString type;                   // kFilesystem
+  std::vector<PlanString> options;   // kFilesystem: "key=value" or "flag", as fsconfig takes them
+  FdIndex source = kNoFd;            // kBind
+  bool target_is_file = false;       // kBind of something that is no folder
+  std::uint64_t set_attributes = 0;  // MOUNT_ATTR_*
+  std::uint64_t clear_attributes = 0;
+  bool recursive_attributes = false;
+  std::uint64_t propagation = 0;  // sys::Propagation
+};
+
+struct DevicePlan {
+  PlanString path;         // beneath the root
+  std::uint32_t mode = 0;  // with S_IFCHR or S_IFBLK
+  std::uint32_t major = 0, minor = 0;
+  std::uint32_t uid = 0, gid = 0;
+};
+
+struct LinkPlan {
+  PlanString path;  // beneath the root
+  PlanString target;
+};
+
+struct SysctlPlan {
+  PlanString path;  // beneath /proc/sys, slashes: "net/ipv4/ip_forward"
+  PlanString value;
+};
+
+struct RlimitPlan {
+  std::int32_t resource = 0;
+  std::uint64_t soft = 0, hard = 0;
+};
+
+struct CapabilityPlan {
+  std::uint64_t bounding = 0, effective = 0, permitted = 0, inheritable = 0, ambient = 0;
+};
+
+struct SeccompPlan {
+  std::string program;      // an array of struct sock_filter; empty: no filter
+  std::uint32_t flags = 0;  // SECCOMP_FILTER_FLAG_*
+};
+
+struct ProcessPlan {
+  std::vector<PlanString> args;  // at least one; args[0] is searched in PATH of `env` when it has no slash
+  std::vector<PlanString> env;
+  PlanString cwd = "/";
+  bool make_cwd = false;  // create it when the image lacks it, as image configs expect
+  std::uint32_t uid = 0, gid = 0;
+  std::vector<std::uint32_t> groups;
+  std::uint32_t umask = 022;
+  CapabilityPlan capabilities;
+  bool no_new_privileges = false;
+  bool terminal = false;
+  std::uint16_t rows = 0, columns = 0;
+  std::int32_t oom_score_adj = 0;
+  bool set_oom_score_adj = false;
+  std::vector<RlimitPlan> rlimits;
+  SeccompPlan seccomp;
+};
+
+struct Plan {
+  NamespacePlan namespaces;
+  RootPlan root;
+  std::vector<MountPlan> mounts;
+  std::vector<DevicePlan> devices;
+  std::vector<LinkPlan> links;
+  std::vector<SysctlPlan> sysctls;
+  std::vector<PlanString> masked_paths;
+  std::vector<PlanString> read_only_paths;
+  PlanString hostname;  // with new_uts
+  ProcessPlan process;
+};
+
+// The flat form. Refuses strings with NUL inside, a root that is both or none of overlay and folder (unless it joins a
+// process), descriptor indices of `fd_count` or more, and what is over the limits above; the error names the field.
+Result<std::string> encode_plan(const Plan& plan, std::size_t fd_count);
+
+}  // namespace gantry::runtime

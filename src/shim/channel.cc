@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/channel.h"
+
+#include "sys/socket.h"
+
+namespace gantry::shim {
+
+Channel::Channel(Loop& loop, SocketFd socket, EventReceiver events)
+    : loop_(loop), socket_(std::move(socket)), watch_(loop, socket_), events_(std::move(events)) {}
+
+std::shared_ptr<Channel> Channel::open(Loop& loop, SocketFd socket, EventReceiver events) {
+  auto channel = std::make_shared<Channel>(loop, std::move(socket), std::move(events));
+  loop.spawn(channel->read(channel));
+  return channel;
+}
+
+Task<> Channel::read([[maybe_unused]] std::shared_ptr<Channel> self) {  // keeps this alive
+  char packet[kMaxPacket];
+  while (open_) {
+    auto received = sys::receive_packet(socket_, packet);
+    if (received && received->size > 0) {
+      receive(std::string_view(packet, received->size), std::move(received->fds));
+      continue;
+    }
+    if (received || !received.error().is_would_block()) break;
+    if (!co_await watch_.readable()) break;
+  }
+  end();
+}
+
+void Channel::receive(std::string_view packet, std::vector<OwnFd> fds) {
+  auto message = decode_packet(packet);
+  if (!message) return;
+  if (message->header.request == 0) return events_(message->header.kind, message->body, std::move(fds));
+  auto found = pending_.find(message->header.request);
+  if (found == pending_.end()) return;  // whoever asked has gone
+  auto pending = std::move(found->second);
+  pending_.erase(found);
+  if (message->header.kind == Kind::kFailed) {
+    auto failed = decode<FailedAnswer>(message->body);
+    pending->answer = failed ? Result<Answer>(fail(static_cast<Code>(failed->code), std::move(failed->message)))
+                             : Result<Answer>(std::unexpected(std::move(failed.error())));
+  } else {
+    pending->answer = Answer{message->header.kind, std::string(message->body), std::move(fds)};
+  }
+  pending->done.set();
+}
+
+void Channel::end() {
+  open_ = false;
+  watch_.cancel();
+  socket_.close();
+  auto pending = std::move(pending_);
+  pending_.clear();
+  for (auto& [number, waiter] : pending) waiter->done.set();
+}
+
+void Channel::close() {
+  if (!open_) return;
+  events_ = [](Kind, std::string_view, std::vector<OwnFd>) {};
+  end();
+}
+
+Task<Status> Channel::send(Kind kind, std::uint32_t number, std::string_view body, std::vector<OwnFd> fds) {
+  std::string packet = encode_packet(kind, number, body);
+  if (packet.size() > kMaxPacket) {
+    co_return invalid_argument("shim message of " + std::to_string(packet.size()) + " bytes: at most " +
+                               std::to_string(kMaxPacket) + " are allowed");
+  }
+  std::vector<FdRef> refs(fds.begin(), fds.end());
+  auto self = shared_from_this();
+  for (;;) {
+    if (!open_) co_return fail(Code::kUnavailable, "the shim closed its connection");
+    auto sent = sys::send_packet(socket_, packet, refs);
+    if (sent || !sent.error().is_would_block()) co_return sent;
+    if (auto s = co_await watch_.writable(); !s) co_return s;
+  }
+}
+
+Task<Result<Channel::Answer>> Channel::request(Kind kind, std::string body, std::vector<OwnFd> fds, Kind expected) {
+  loop_.assert_here();
+  std::uint32_t number = next_++;
+  auto pending = std::make_shared<Pending>(loop_);
+  pending_[number] = pending;
+  auto self = shared_from_this();
+  auto sent = co_await send(kind, number, body, std::move(fds));
+  if (!sent) {
+    pending_.erase(number);
+    co_return std::unexpected(std::move(sent.error()));
+  }
+  co_await pending->done.wait();
+  if (pending->answer && pending->answer->kind != expected) {
+    co_return fail(Code::kInternal, "the shim answered with message kind " +
+                                        std::to_string(static_cast<int>(pending->answer->kind)) + ", expected " +
+                                        std::to_string(static_cast<int>(expected)));
+  }
+  co_return std::move(pending->answer);
+}
+
+}  // namespace gantry::shim

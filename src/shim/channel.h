@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+// gantryd's end of a shim protocol socket: requests by number, answers to whom they belong, events to one receiver. Loop thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+#include "shim/protocol.h"
+
+namespace gantry::shim {
+
+class Channel : public std::enable_shared_from_this<Channel> {
+ public:
+  struct Answer {
+    Kind kind{};
+    std::string body;
+    std::vector<OwnFd> fds;
+  };
+  using EventReceiver = std::function<void(Kind, std::string_view body, std::vector<OwnFd> fds)>;
+
+  // Reads until close() or the peer's end; then everything that waits fails with kUnavailable.
+  static std::shared_ptr<Channel> open(Loop& loop, SocketFd socket, EventReceiver events);
+  Channel(Loop& loop, SocketFd socket, EventReceiver events);
+
+  // Sends and waits for the answer of kind `expected`; kFailed becomes its error. Descriptors may be dropped when this returns.
+  Task<Result<Answer>> request(Kind kind, std::string body, std::vector<OwnFd> fds, Kind expected);
+  // Sends without waiting for an answer.
+  Task<Status> send(Kind kind, std::uint32_t number, std::string_view body, std::vector<OwnFd> fds);
+  void close();
+  bool is_open() const { return open_; }
+
+ private:
+  struct Pending {
+    explicit Pending(Loop& loop) : done(loop) {}
+    Event done;
+    Result<Answer> answer = fail(Code::kUnavailable, "the shim closed its connection");
+  };
+  Task<> read(std::shared_ptr<Channel> self);
+  void receive(std::string_view packet, std::vector<OwnFd> fds);
+  void end();
+
+  Loop& loop_;
+  SocketFd socket_;
+  Watch watch_;
+  EventReceiver events_;
+  std::map<std::uint32_t, std::shared_ptr<Pending>> pending_;
+  std::uint32_t next_ = 1;
+  bool open_ = true;
+};
+
+}  // namespace gantry::shim

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/client.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "shim/channel.h"
+#include "sys/file.h"
+#include "sys/socket.h"
+
+namespace gantry::shim {
+
+// ---- Client ----------------------------------------------------------------------------------------------------------
+
+struct Client::Exec::State {
+  explicit State(Loop& loop) : done(loop) {}
+  std::shared_ptr<Channel> channel;
+  Loop* loop = nullptr;
+  std::uint32_t id = 0;
+  pid_t pid = 0;
+  OwnFd terminal;
+  Event done;
+  bool waited = false;
+  Result<sys::ExitStatus> status = fail(Code::kUnavailable, "the shim ended before the exec did");
+};
+
+struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
+  explicit Impl(Loop& l) : loop(l), hello_came(l), ended(l) {}
+
+  void receive(Kind kind, std::string_view body, std::vector<OwnFd> fds) {
+    if (kind == Kind::kHello) {
+      if (auto event = decode<HelloEvent>(body)) hello = std::move(*event);
+      if (!fds.empty()) route = std::move(fds[0]);
+      hello_came.set();
+    } else if (kind == Kind::kExited) {
+      auto event = decode<ExitedEvent>(body);
+      if (!event) return;
+      if (observer.exited) {
+        observer.exited(*event);
+      } else {
+        early.push_back(std::move(*event));
+      }
+    } else if (kind == Kind::kExecExited) {
+      auto event = decode<ExecExitedEvent>(body);
+      auto found = event ? execs.find(event->exec_id) : execs.end();
+      if (found == execs.end()) return;
+      auto exec = std::move(found->second);
+      execs.erase(found);
+      exec->status = sys::ExitStatus{event->code, event->signal};
+      exec->done.set();
+    }
+  }
+
+  // Holds the pidfd's watch until the shim ends or the client goes.
+  static Task<> watch_end(std::shared_ptr<Impl> impl) {
+    auto gone = co_await impl->pid_watch->readable();
+    if (!gone) co_return;
+    impl->alive = false;
+    impl->finish_execs();
+    impl->channel->close();
+    impl->hello_came.set();
+    impl->ended.set();
+    if (impl->observer.ended) impl->observer.ended();
+  }
+  void finish_execs() {
+    auto gone = std::move(execs);
+    execs.clear();
+    for (auto& [id, exec] : gone) exec->done.set();
+  }
+
+  void start_watching(PidFd process, SocketFd socket) {
+    pidfd = std::move(process);
+    auto weak = weak_from_this();
+    channel = Channel::open(loop, std::move(socket), [weak](Kind kind, std::string_view body, std::vector<OwnFd> fds) {
+      if (auto self = weak.lock()) self->receive(kind, body, std::move(fds));
+    });
+    pid_watch.emplace(loop, pidfd);
+    loop.spawn(watch_end(shared_from_this()));
+  }
+
+  Loop& loop;
+  std::shared_ptr<Channel> channel;
+  PidFd pidfd;
+  std::optional<Watch> pid_watch;
+  bool alive = true;
+  HelloEvent hello;
+  OwnFd route;
+  Event hello_came;
+  Event ended;
+  Observer observer;
+  std::vector<ExitedEvent> early;
+  std::map<std::uint32_t, std::shared_ptr<Exec::State>> execs;
+  std::uint32_t next_exec = 1;
+};
+
+Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Client::~Client() {
+  impl_->observer = {};
+  impl_->pid_watch.reset();
+  impl_->channel->close();
+  impl_->finish_execs();
+}
+
+Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std::string name) {
+  auto socket = sys::connect_unix(dir, name.c_str(), SOCK_SEQPACKET);
+  if (!socket) co_return std::unexpected(std::move(socket.error()));
+  // Who made the socket listen is the shim's creator; the one who says hello is the shim. Its pidfd is verified by the
+  // connection itself: as long as that is open, the pid in the hello can't have been given to another.
+  auto impl = std::make_shared<Impl>(loop);
+  auto weak = std::weak_ptr(impl);
+  auto channel = Channel::open(loop, std::move(*socket), [weak](Kind kind, std::string_view body, std::vector<OwnFd> fds) {
+    if (auto self = weak.lock()) self->receive(kind, body, std::move(fds));
+  });
+  impl->channel = channel;
+  if (!co_await impl->hello_came.wait_for(std::chrono::seconds(10))) {
+    channel->close();
+    co_return fail(Code::kDeadlineExceeded, "shim at " + name + ": no hello within 10 s");
+  }
+  auto pidfd = sys::pidfd_open(impl->hello.pid);
+  if (!pidfd || !channel->is_open()) {
+    channel->close();
+    co_return fail(Code::kNotFound, "shim at " + name + ": it ended");
+  }
+  impl->pidfd = std::move(*pidfd);
+  impl->pid_watch.emplace(loop, impl->pidfd);
+  loop.spawn(Impl::watch_end(impl));
+  co_return std::unique_ptr<Client>(new Client(std::move(impl)));
+}
+
+Task<Result<std::unique_ptr<Client>>> Client::adopt(Loop& loop, PidFd pidfd, SocketFd socket) {
+  auto impl = std::make_shared<Impl>(loop);
+  impl->start_watching(std::move(pidfd), std::move(socket));
+  co_await impl->hello_came.wait();
+  if (!impl->alive || !impl->channel->is_open()) co_return fail(Code::kUnavailable, "the shim ended before it was ready");
+  co_return std::unique_ptr<Client>(new Client(std::move(impl)));
+}
+
+void Client::observe(Observer observer) {
+  impl_->observer = std::move(observer);
+  auto early = std::move(impl_->early);
+  impl_->early.clear();
+  for (const auto& event : early) impl_->observer.exited(event);
+}
+
+const std::string& Client::sandbox_id() const { return impl_->hello.sandbox_id; }
+pid_t Client::pid() const { return impl_->hello.pid; }
+FdRef Client::pidfd() const { return impl_->pidfd; }
+bool Client::is_alive() const { return impl_->alive; }
+OwnFd Client::take_route_socket() { return std::move(impl_->route); }
+
+namespace {
+
+Task<Status> plain_request(std::shared_ptr<Channel> channel, Kind kind, std::string body, std::vector<OwnFd> fds) {
+  auto answer = co_await channel->request(kind, std::move(body), std::move(fds), Kind::kDone);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  co_return Status();
+}
+
+}  // namespace
+
+Task<Status> Client::configure(ConfigureRequest request, OwnFd init_memfd, OwnFd init_cgroup) {
+  std::vector<OwnFd> fds;
+  if (request.pod_pid) {
+    fds.push_back(std::move(init_memfd));
+    fds.push_back(std::move(init_cgroup));
+  }
+  return plain_request(impl_->channel, Kind::kConfigure, encode(request), std::move(fds));
+}
+
+Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds) {
+  auto channel = impl_->channel;
+  std::vector<OwnFd> all;
+  all.push_back(std::move(fds.plan));
+  all.push_back(std::move(fds.cgroup));
+  if (!fds.log.is_open()) {
+    auto null = sys::openat(sys::kCwd, "/dev/null", O_WRONLY);
+    if (!null) co_return std::unexpected(std::move(null.error()));
+    fds.log = std::move(*null);
+  }
+  all.push_back(std::move(fds.log));
+  for (auto& fd : fds.others) all.push_back(std::move(fd));
+  auto answer = co_await channel->request(Kind::kStart, encode(request), std::move(all), Kind::kStarted);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  co_return decode<StartedAnswer>(answer->body);
+}
+
+Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_id, bool terminal, ExecFds fds) {
+  auto impl = impl_;
+  auto state = std::make_shared<Exec::State>(impl->loop);
+  state->channel = impl->channel;
+  state->loop = &impl->loop;
+  state->id = impl->next_exec++;
+  std::vector<OwnFd> all;
+  all.push_back(std::move(fds.plan));
+  all.push_back(std::move(fds.cgroup));
+  if (!terminal) {
+    all.push_back(std::move(fds.in));
+    all.push_back(std::move(fds.out));
+    all.push_back(std::move(fds.err));
+  }
+  for (auto& fd : fds.others) all.push_back(std::move(fd));
+  impl->execs[state->id] = state;
+  ExecRequest request{state->id, std::move(container_id), terminal};
+  auto answer = co_await impl->channel->request(Kind::kExec, encode(request), std::move(all), Kind::kStarted);
+  if (!answer) {
+    impl->execs.erase(state->id);
+    co_return std::unexpected(std::move(answer.error()));
+  }
+  if (auto started = decode<StartedAnswer>(answer->body)) state->pid = started->pid;
+  if (!answer->fds.empty()) state->terminal = std::move(answer->fds[0]);
+  co_return std::unique_ptr<Exec>(new Exec(std::move(state)));
+}
+
+Task<Status> Client::signal(std::string container_id, int signal) {
+  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), signal, false}), {});
+}
+Task<Status> Client::kill(std::string container_id) {
+  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), 9, true}), {});
+}
+Task<Status> Client::reopen_log(std::string container_id, OwnFd log) {
+  std::vector<OwnFd> fds;
+  fds.push_back(std::move(log));
+  return plain_request(impl_->channel, Kind::kReopenLog, encode(ContainerReference{std::move(container_id)}), std::move(fds));
+}
+Task<Status> Client::forget(std::string container_id) {
+  return plain_request(impl_->channel, Kind::kForget, encode(ContainerReference{std::move(container_id)}), {});
+}
+Task<Status> Client::resize(std::string container_id, std::uint16_t rows, std::uint16_t columns) {
+  return plain_request(impl_->channel, Kind::kResize, encode(ResizeRequest{std::move(container_id), rows, columns}), {});
+}
+
+Task<Result<StateAnswer>> Client::state() {
+  auto channel = impl_->channel;
+  auto answer = co_await channel->request(Kind::kState, "", {}, Kind::kStateIs);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  co_return decode<StateAnswer>(answer->body);
+}
+
+Task<> Client::shutdown() {
+  auto impl = impl_;
+  if (!impl->alive) co_return;
+  (void)co_await impl->channel->send(Kind::kShutdown, 0, "", {});
+  co_await impl->ended.wait();
+}
+
+// ---- Exec ------------------------------------------------------------------------------------------------------------
+
+Client::Exec::Exec(std::shared_ptr<State> state) : state_(std::move(state)) {}
+
+Client::Exec::~Exec() {
+  if (!state_->done.is_set()) kill();
+}
+
+OwnFd Client::Exec::take_terminal() { return std::move(state_->terminal); }
+pid_t Client::Exec::pid() const { return state_->pid; }
+
+Task<Result<sys::ExitStatus>> Client::Exec::wait() {
+  auto state = state_;
+  co_await state->done.wait();
+  co_return state->status;
+}
+
+void Client::Exec::kill() {
+  state_->loop->spawn([](std::shared_ptr<Channel> channel, std::uint32_t id) -> Task<> {
+    (void)co_await channel->request(Kind::kKillExec, encode(ExecReference{id}), {}, Kind::kDone);
+  }(state_->channel, state_->id));
+}
+
+// ---- helpers ---------------------------------------------------------------------------------------------------------
+
+Result<OwnFd> make_plan_memfd(std::string_view plan) {
+  OwnFd fd(::memfd_create("plan", MFD_CLOEXEC));
+  if (!fd.is_open()) return std::unexpected(Error::from_errno(errno, "memfd_create plan"));
+  if (auto s = sys::write_all(fd, plan); !s) return std::unexpected(std::move(s.error()));
+  return fd;
+}
+
+Result<std::optional<ExitedEvent>> read_exit_record(FdRef records, std::string_view container_id) {
+  auto bytes = sys::read_file(records, exit_record_name(container_id).c_str(), kMaxPacket);
+  if (!bytes) {
+    if (bytes.error().is_not_found()) return std::optional<ExitedEvent>();
+    return std::unexpected(std::move(bytes.error()));
+  }
+  auto message = decode_packet(*bytes);
+  if (!message) return std::unexpected(std::move(message.error()));
+  auto event = decode<ExitedEvent>(message->body);
+  if (!event) return std::unexpected(std::move(event.error()));
+  return std::optional(std::move(*event));
+}
+
+}  // namespace gantry::shim

@@ -1,0 +1,129 @@
+// SPDX-License-Identifier: Apache-2.0
+// gantryd's side of the shims. Template is the first shim, spawned by posix_spawn, which clones the others; Client is the
+// connection to one pod's shim. Both belong to the loop thread, and every call on them is made there.
+//
+// A Client learns of the shim's end by its pidfd, not by its socket: ended() is the pod's end (see docs/architecture.md).
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/loop.h"
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "base/task.h"
+#include "shim/protocol.h"
+#include "sys/process.h"
+
+namespace gantry::shim {
+
+class Client {
+ public:
+  struct Observer {
+    // A container ended: its log is complete and its exit record written.
+    std::function<void(const ExitedEvent&)> exited;
+    // The shim's process is gone; nothing comes after this.
+    std::function<void()> ended;
+  };
+
+  // Connects to the shim that listens at `name` beneath `dir` (after a restart of gantryd). Fails with is_gone() or
+  // is_not_found() when nobody listens there: the shim is dead.
+  static Task<Result<std::unique_ptr<Client>>> connect(Loop& loop, FdRef dir, std::string name);
+  ~Client();
+
+  // Must be set before the first co_await after the Client was made; events that came before are not lost.
+  void observe(Observer observer);
+
+  const std::string& sandbox_id() const;
+  pid_t pid() const;
+  // The shim's pidfd: names it, also for /proc/PID/ns/net (open, then is_alive()).
+  FdRef pidfd() const;
+  bool is_alive() const;
+  // A NETLINK_ROUTE socket in the pod's network namespace; once, from a shim with its own network that was just spawned.
+  OwnFd take_route_socket();
+
+  Task<Status> configure(ConfigureRequest request, OwnFd init_memfd, OwnFd init_cgroup);
+
+  struct StartFds {
+    OwnFd plan;    // make_plan_memfd()
+    OwnFd cgroup;  // the container's, a folder
+    OwnFd log;     // O_APPEND; not open: output goes to /dev/null
+    std::vector<OwnFd> others;  // what the plan's indices name
+  };
+  // Returns when the process has executed its program, or with the reason why not; then nothing of it is left.
+  Task<Result<StartedAnswer>> start(StartRequest request, StartFds fds);
+
+  struct ExecFds {
+    OwnFd plan;
+    OwnFd cgroup;
+    OwnFd in, out, err;  // the process's ends; ignored with a terminal
+    // What the plan's indices name. The shim puts a pidfd of the container's first process behind them: a plan of an exec
+    // names it by join_process = others.size().
+    std::vector<OwnFd> others;
+  };
+  // An exec under way. wait() may be called once; the destructor kills what still runs.
+  class Exec {
+   public:
+    ~Exec();
+    OwnFd take_terminal();  // with a terminal: the pty master, non-blocking
+    pid_t pid() const;
+    Task<Result<sys::ExitStatus>> wait();
+    void kill();
+
+   private:
+    friend class Client;
+    struct State;
+    explicit Exec(std::shared_ptr<State> state);
+    std::shared_ptr<State> state_;
+  };
+  Task<Result<std::unique_ptr<Exec>>> exec(std::string container_id, bool terminal, ExecFds fds);
+
+  Task<Status> signal(std::string container_id, int signal);
+  // SIGKILL to everything in the container's cgroup.
+  Task<Status> kill(std::string container_id);
+  Task<Status> reopen_log(std::string container_id, OwnFd log);
+  Task<Status> forget(std::string container_id);
+  Task<Status> resize(std::string container_id, std::uint16_t rows, std::uint16_t columns);
+  Task<Result<StateAnswer>> state();
+  // Kills all that the shim runs and the shim itself; returns when it is gone.
+  Task<> shutdown();
+
+ private:
+  friend class Template;
+  struct Impl;
+  // The connection that a shim was spawned with: returns after its hello.
+  static Task<Result<std::unique_ptr<Client>>> adopt(Loop& loop, PidFd pidfd, SocketFd socket);
+  explicit Client(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+class Template {
+ public:
+  // `shim` is the sealed memfd of gantry-shim. Should the template's process end, the next spawn() starts it anew.
+  static Result<std::unique_ptr<Template>> launch(Loop& loop, FdRef shim);
+  ~Template();
+
+  struct SpawnFds {
+    OwnFd cgroup;    // the shim's own, shims/ID
+    OwnFd listener;  // its listening socket (sys::listen_unix, SOCK_SEQPACKET)
+    OwnFd records;   // its record folder, a detached mount clone
+  };
+  Task<Result<std::unique_ptr<Client>>> spawn(SpawnRequest request, SpawnFds fds);
+
+ private:
+  struct Impl;
+  explicit Template(std::shared_ptr<Impl> impl);
+  std::shared_ptr<Impl> impl_;
+};
+
+// A plan's bytes as the memfd that start and exec take.
+Result<OwnFd> make_plan_memfd(std::string_view plan);
+
+// The exit record of a container beneath a shim's record folder; nothing when it has none.
+Result<std::optional<ExitedEvent>> read_exit_record(FdRef records, std::string_view container_id);
+
+}  // namespace gantry::shim

@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: Apache-2.0
+// gantry-shim: static, single-threaded, executed by gantryd from a sealed memfd. Descriptor 3 is the socket on which gantryd asks it
+// for the shims of pods (shim/template.h); argument 1 is room for a pod's id in the list of processes.
+#include <signal.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstring>
+
+#include "shim/template.h"
+
+int main(int argc, char** argv) {
+  if (argc != 2) {
+    std::fputs("gantry-shim is started by gantryd; it is of no use by itself\n", stderr);
+    return 2;
+  }
+  // What a terminal or service manager sends to a group must not end pods. Blocked, not ignored: what is ignored stays so through
+  // execve, and containers would never see a SIGTERM.
+  sigset_t all;
+  sigfillset(&all);
+  ::sigprocmask(SIG_SETMASK, &all, nullptr);
+  ::setsid();
+  auto served = gantry::shim::serve_template(gantry::OwnFd(3), argv[1], std::strlen(argv[1]));
+  if (served) return 0;
+  std::fprintf(stderr, "gantry-shim: %s\n", served.error().message().c_str());
+  return 1;
+}

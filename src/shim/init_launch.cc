@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/init_launch.h"
+
+#include <fcntl.h>
+#include <linux/capability.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "runtime/launch/launch.h"
+#include "sys/mount.h"
+#include "sys/process.h"
+
+namespace gantry::shim {
+namespace {
+
+[[noreturn]] void become_init(FdRef program, FdRef null) {
+  (void)sys::prctl(PR_SET_DUMPABLE, 0);
+  for (int standard : {0, 1, 2}) ::dup2(null.get(), standard);
+  (void)sys::chroot(runtime::kStagingEmpty);
+  (void)::chdir("/");
+  for (unsigned capability = 0; ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; ++capability) {
+  }
+  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  // Without capabilities its own program, mode 0111, is unreadable to it: the kernel makes such a process non-dumpable from birth.
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct none[2] = {};
+  ::syscall(SYS_capset, &header, none);
+  (void)sys::close_range(3, true);
+  char name[] = "gantry-init";
+  char* argv[] = {name, nullptr};
+  char* envp[] = {nullptr};
+  ::syscall(SYS_execveat, program.get(), "", argv, envp, AT_EMPTY_PATH);
+  ::_exit(127);
+}
+
+}  // namespace
+
+Result<PidFd> launch_init(FdRef program, FdRef cgroup, FdRef null) {
+  auto cloned = sys::clone3(sys::CloneFlag::kNewPid | sys::CloneFlag::kNewMount | sys::CloneFlag::kClearSighand, cgroup);
+  if (!cloned) return std::unexpected(std::move(cloned.error()));
+  if (cloned->pid == 0) become_init(program, null);
+  return std::move(cloned->pidfd);
+}
+
+}  // namespace gantry::shim

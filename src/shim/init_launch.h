@@ -1,0 +1,13 @@
+// SPDX-License-Identifier: Apache-2.0
+// gantry-init, pid 1 of the PID namespace that a pod's containers share: started from its memfd with nothing in its hands.
+#pragma once
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+
+namespace gantry::shim {
+
+// `program`: its sealed memfd; `cgroup`: a leaf of its own in the pod's; `null`: /dev/null.
+Result<PidFd> launch_init(FdRef program, FdRef cgroup, FdRef null);
+
+}  // namespace gantry::shim

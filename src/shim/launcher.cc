@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/launcher.h"
+
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "sys/file.h"
+#include "sys/socket.h"
+
+namespace gantry::shim {
+namespace {
+
+// A plan mapped for this process and, by copy on write, for the clone.
+class Mapping {
+ public:
+  static Result<Mapping> of(FdRef memfd) {
+    auto info = sys::fstat(memfd);
+    if (!info) return std::unexpected(std::move(info.error()));
+    auto size = static_cast<std::size_t>(info->st_size);
+    if (size == 0 || size > runtime::kMaxPlanBytes) {
+      return invalid_argument("plan of " + std::to_string(size) + " bytes: between 1 and " +
+                              std::to_string(runtime::kMaxPlanBytes) + " were expected");
+    }
+    void* at = ::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE, memfd.get(), 0);
+    if (at == MAP_FAILED) return std::unexpected(Error::from_errno(errno, "mmap plan"));
+    return Mapping(static_cast<char*>(at), size);
+  }
+  Mapping(Mapping&& other) noexcept : at_(std::exchange(other.at_, nullptr)), size_(other.size_) {}
+  Mapping& operator=(Mapping&&) = delete;
+  ~Mapping() {
+    if (at_ != nullptr) ::munmap(at_, size_);
+  }
+  std::span<char> bytes() const { return {at_, size_}; }
+
+ private:
+  Mapping(char* at, std::size_t size) : at_(at), size_(size) {}
+  char* at_;
+  std::size_t size_;
+};
+
+}  // namespace
+
+Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_namespace) {
+  auto plan = Mapping::of(fds.plan);
+  if (!plan) return std::unexpected(std::move(plan.error()));
+  auto needs = runtime::clone_needs(plan->bytes());
+  if (!needs) return std::unexpected(std::move(needs.error()));
+  if (needs->join_pid != runtime::kNoFd && static_cast<std::size_t>(needs->join_pid) < fds.others.size()) {
+    join_pid = fds.others[static_cast<std::size_t>(needs->join_pid)];
+  }
+  auto report = sys::seqpacket_pair(true);
+  if (!report) return std::unexpected(std::move(report.error()));
+
+  if (join_pid.is_open()) {
+    // Only where children of this process are born; it stays where it is.
+    if (auto s = sys::setns(join_pid, sys::CloneFlag::kNewPid); !s) return fail_with(std::move(s.error()), "join the PID namespace");
+  }
+  auto cloned = sys::clone3(needs->flags, fds.cgroup);
+  if (cloned && cloned->pid == 0) {
+    runtime::LaunchRequest request;
+    request.plan = plan->bytes();
+    request.fds = fds.others;
+    request.in = fds.in;
+    request.out = fds.out;
+    request.err = fds.err;
+    request.report = report->right;
+    runtime::launch(request);
+  }
+  if (join_pid.is_open()) {
+    if (auto s = sys::setns(own_pid_namespace, sys::CloneFlag::kNewPid); !s) {
+      return fail_with(std::move(s.error()), "return to the own PID namespace");
+    }
+  }
+  if (!cloned) return std::unexpected(std::move(cloned.error()));
+  return Launching{cloned->pid, std::move(cloned->pidfd), std::move(report->left)};
+}
+
+Result<std::optional<LaunchProgress>> read_progress(FdRef report) {
+  char packet[runtime::kMaxReport];
+  auto received = sys::receive_packet(report, packet);
+  if (!received) {
+    if (received.error().is_would_block()) return std::optional<LaunchProgress>();
+    return std::unexpected(std::move(received.error()));
+  }
+  LaunchProgress progress;
+  if (received->size == 0) {
+    progress.executed = true;
+    return std::optional(std::move(progress));
+  }
+  auto decoded = runtime::decode_report(std::string_view(packet, received->size));
+  if (!decoded) return std::unexpected(std::move(decoded.error()));
+  if (decoded->kind == runtime::Report::Kind::kTerminal && !received->fds.empty()) {
+    progress.terminal = std::move(received->fds[0]);
+  } else {
+    progress.failed = Error(static_cast<Code>(decoded->code), std::move(decoded->message));
+  }
+  return std::optional(std::move(progress));
+}
+
+}  // namespace gantry::shim

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Making one process out of a plan, for a container or an exec: clone, the child's launch, and what it reports. The parent never
+// waits: it reads the report socket when that is ready.
+#pragma once
+
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "runtime/launch/launch.h"
+#include "sys/process.h"
+
+namespace gantry::shim {
+
+struct LaunchFds {
+  OwnFd plan;    // memfd
+  OwnFd cgroup;  // where the clone goes; not open: it stays in the parent's
+  OwnFd in, out, err;
+  std::vector<OwnFd> others;  // what the plan's indices name
+};
+
+// A process between clone and exec.
+struct Launching {
+  pid_t pid = 0;
+  PidFd pidfd;
+  OwnFd report;
+};
+
+// `join_pid`: a process whose PID namespace the clone goes into, beside what the plan says; not open: none. `own_pid_namespace`
+// is the caller's, to return to.
+Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_namespace);
+
+// What the report socket says now. Nothing: not ready yet.
+struct LaunchProgress {
+  bool executed = false;  // the program runs
+  OwnFd terminal;         // a pty master came
+  std::optional<Error> failed;
+};
+Result<std::optional<LaunchProgress>> read_progress(FdRef report);
+
+}  // namespace gantry::shim

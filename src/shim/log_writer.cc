@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/log_writer.h"
+
+#include <fcntl.h>
+#include <sys/timerfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <list>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "shim/log_line.h"
+#include "shim/poller.h"
+#include "shim/protocol.h"
+#include "sys/file.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+
+namespace gantry::shim {
+namespace {
+
+constexpr std::size_t kReadSize = 32768;
+// When a container has ended, more than this can only come from a writer outside of it, and is not waited for.
+constexpr std::size_t kDrainLimit = 64U << 20;
+
+std::int64_t now() {
+  timespec time;
+  ::clock_gettime(CLOCK_REALTIME, &time);
+  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
+}
+
+class Writer;
+
+// A container's log file and what could not be written to it yet.
+struct Log {
+  std::string container_id;
+  OwnFd file;
+  std::string pending;
+};
+
+class Pipe final : public Source {
+ public:
+  Pipe(Writer& writer, std::shared_ptr<Log> log, OwnFd fd, const char* name)
+      : writer_(writer), log_(std::move(log)), fd_(std::move(fd)), stream_(name) {}
+  void on_ready(std::uint32_t events) override;
+  // Reads once; false at the end of the stream or when nothing is there.
+  bool read_once();
+
+  FdRef fd() const { return fd_; }
+  const std::shared_ptr<Log>& log() const { return log_; }
+  bool ended() const { return ended_; }
+  void finish();
+
+ private:
+  Writer& writer_;
+  std::shared_ptr<Log> log_;
+  OwnFd fd_;
+  LogStream stream_;
+  bool ended_ = false;
+};
+
+class Writer {
+ public:
+  Writer(Poller poller, OwnFd shim) : poller_(std::move(poller)), shim_(*this, std::move(shim)), retry_(*this) {}
+  int run();
+
+  char* buffer() { return buffer_; }
+  void write(Log& log, std::string&& records);
+  void end(Pipe& pipe);
+
+ private:
+  class Shim final : public Source {
+   public:
+    Shim(Writer& writer, OwnFd fd) : writer_(writer), fd_(std::move(fd)) {}
+    void on_ready(std::uint32_t) override { writer_.receive(fd_); }
+    Writer& writer_;
+    OwnFd fd_;
+  };
+  class Retry final : public Source {
+   public:
+    explicit Retry(Writer& writer) : writer_(writer) {}
+    void on_ready(std::uint32_t) override { writer_.retry_pending(); }
+    Writer& writer_;
+    OwnFd fd_;
+  };
+
+  void receive(FdRef socket);
+  void handle(const Message& message, std::vector<OwnFd> fds);
+  void add(const std::string& container_id, std::vector<OwnFd> fds);
+  void drain(const std::string& container_id);
+  void retry_pending();
+  void set_paused(const Log& log, bool paused);
+
+  Poller poller_;
+  Shim shim_;
+  Retry retry_;
+  bool shim_open_ = true;
+  std::vector<std::shared_ptr<Log>> logs_;
+  std::list<Pipe> pipes_;
+  char buffer_[kReadSize];
+};
+
+bool Pipe::read_once() {
+  auto count = sys::read(fd_, writer_.buffer(), kReadSize);
+  if (!count) {
+    if (count.error().is_would_block()) return false;
+    ended_ = true;  // EIO: the last process of a terminal closed it
+    return false;
+  }
+  if (*count == 0) {
+    ended_ = true;
+    return false;
+  }
+  std::string records;
+  stream_.add(std::string_view(writer_.buffer(), *count), now(), records);
+  writer_.write(*log_, std::move(records));
+  return true;
+}
+
+void Pipe::finish() {
+  std::string records;
+  stream_.finish(now(), records);
+  writer_.write(*log_, std::move(records));
+}
+
+void Pipe::on_ready(std::uint32_t) {
+  read_once();
+  if (ended_) writer_.end(*this);
+}
+
+// One write(2) for all records of a read, so that a reader of the file rarely sees a begun record. What the file does not
+// take is kept, and its container's pipes rest until it is written.
+void Writer::write(Log& log, std::string&& records) {
+  if (records.empty()) return;
+  if (!log.pending.empty()) {
+    log.pending += records;
+    return;
+  }
+  std::string_view rest = records;
+  while (!rest.empty()) {
+    auto count = sys::write(log.file, rest.data(), rest.size());
+    if (!count) break;
+    rest.remove_prefix(*count);
+  }
+  if (rest.empty()) return;
+  log.pending = std::string(rest);
+  set_paused(log, true);
+}
+
+void Writer::set_paused(const Log& log, bool paused) {
+  for (Pipe& pipe : pipes_) {
+    if (pipe.log().get() == &log) (void)poller_.change(pipe.fd(), paused ? 0 : EPOLLIN, pipe);
+  }
+  if (!paused) return;
+  // The kernel tells nobody that a file system has room again: the one timer in this process asks, while there is need.
+  if (!retry_.fd_.is_open()) {
+    retry_.fd_ = OwnFd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
+    (void)poller_.add(retry_.fd_, EPOLLIN, retry_);
+  }
+  itimerspec in_a_second{{0, 0}, {1, 0}};
+  ::timerfd_settime(retry_.fd_.get(), 0, &in_a_second, nullptr);
+}
+
+void Writer::retry_pending() {
+  std::uint64_t expirations;
+  (void)sys::read(retry_.fd_, &expirations, sizeof(expirations));
+  for (const auto& log : logs_) {
+    if (log->pending.empty()) continue;
+    std::string records = std::move(log->pending);
+    log->pending.clear();
+    write(*log, std::move(records));
+    if (log->pending.empty()) set_paused(*log, false);
+  }
+}
+
+void Writer::end(Pipe& pipe) {
+  pipe.finish();
+  poller_.remove(pipe.fd());
+  pipes_.remove_if([&](const Pipe& other) { return &other == &pipe; });
+}
+
+void Writer::add(const std::string& container_id, std::vector<OwnFd> fds) {
+  auto log = std::make_shared<Log>(container_id, std::move(fds[0]), std::string());
+  logs_.push_back(log);
+  for (std::size_t i = 1; i < fds.size() && i < 3; ++i) {
+    int flags = ::fcntl(fds[i].get(), F_GETFL);
+    (void)::fcntl(fds[i].get(), F_SETFL, flags | O_NONBLOCK);
+    pipes_.emplace_back(*this, log, std::move(fds[i]), i == 1 ? "stdout" : "stderr");
+    (void)poller_.add(pipes_.back().fd(), EPOLLIN, pipes_.back());
+  }
+}
+
+void Writer::drain(const std::string& container_id) {
+  for (auto pipe = pipes_.begin(); pipe != pipes_.end();) {
+    if (pipe->log()->container_id != container_id) {
+      ++pipe;
+      continue;
+    }
+    std::size_t seen = 0;
+    while (seen < kDrainLimit && pipe->read_once()) seen += kReadSize;
+    pipe->finish();
+    poller_.remove(pipe->fd());
+    pipe = pipes_.erase(pipe);
+  }
+  // A file that still takes nothing keeps its rest here; the log goes when it is written, or with the pod.
+  std::erase_if(logs_, [&](const auto& log) { return log->container_id == container_id && log->pending.empty(); });
+}
+
+void Writer::handle(const Message& message, std::vector<OwnFd> fds) {
+  auto reference = decode<ContainerReference>(message.body);
+  if (!reference) return;
+  switch (static_cast<std::uint16_t>(message.header.kind)) {
+    case kLogAdd:
+      if (fds.size() >= 2) add(reference->container_id, std::move(fds));
+      break;
+    case kLogReopen:
+      for (const auto& log : logs_) {
+        if (log->container_id == reference->container_id && !fds.empty()) log->file = std::move(fds[0]);
+      }
+      break;
+    case kLogDrain:
+      drain(reference->container_id);
+      (void)sys::send_packet(shim_.fd_, encode_packet(static_cast<Kind>(kLogDrained), 0, encode(*reference)), {});
+      break;
+    default: break;
+  }
+}
+
+void Writer::receive(FdRef socket) {
+  char packet[1024];
+  auto received = sys::receive_packet(socket, packet);
+  if (!received && received.error().is_would_block()) return;
+  if (!received || received->size == 0) {
+    // The shim is gone. What the containers still write is still theirs to be read.
+    poller_.remove(socket);
+    shim_open_ = false;
+    return;
+  }
+  auto message = decode_packet(std::string_view(packet, received->size));
+  if (message) handle(*message, std::move(received->fds));
+}
+
+int Writer::run() {
+  if (!poller_.add(shim_.fd_, EPOLLIN, shim_)) return 1;
+  while (shim_open_ || !pipes_.empty()) poller_.wait();
+  return 0;
+}
+
+}  // namespace
+
+void run_log_writer(OwnFd shim) {
+  (void)sys::set_name("gantry-log");
+  auto poller = Poller::make();
+  if (!poller) ::_exit(1);
+  Writer writer(std::move(*poller), std::move(shim));
+  ::_exit(writer.run());
+}
+
+}  // namespace gantry::shim

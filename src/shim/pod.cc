@@ -1,0 +1,447 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/pod.h"
+
+#include <fcntl.h>
+#include <sys/ioctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "shim/init_launch.h"
+#include "shim/log_writer.h"
+#include "sys/file.h"
+#include "sys/socket.h"
+
+namespace gantry::shim {
+namespace {
+
+Result<OwnFd> take(std::vector<OwnFd>& fds, const char* what) {
+  if (fds.empty()) return invalid_argument(std::string("shim request: descriptor of ") + what + " was expected");
+  OwnFd fd = std::move(fds.front());
+  fds.erase(fds.begin());
+  return fd;
+}
+
+struct Pipe {
+  OwnFd read, write;
+};
+Result<Pipe> make_pipe() {
+  int fds[2];
+  if (::pipe2(fds, O_CLOEXEC) < 0) return std::unexpected(Error::from_errno(errno, "pipe2"));
+  return Pipe{OwnFd(fds[0]), OwnFd(fds[1])};
+}
+
+std::string packet_of(std::uint16_t kind, const std::string& container_id) {
+  return encode_packet(static_cast<Kind>(kind), 0, encode(ContainerReference{container_id}));
+}
+
+}  // namespace
+
+class Pod::Listener final : public Source {
+ public:
+  explicit Listener(Pod& pod) : pod_(pod) {}
+  void on_ready(std::uint32_t) override { pod_.accept(); }
+
+ private:
+  Pod& pod_;
+};
+
+class Pod::LogWriter final : public Source {
+ public:
+  explicit LogWriter(Pod& pod) : pod_(pod) {}
+  void on_ready(std::uint32_t) override { pod_.read_log_writer(); }
+
+ private:
+  Pod& pod_;
+};
+
+void Connection::send(Kind kind, std::uint32_t request, std::string_view body, std::span<const FdRef> fds) {
+  // A peer that does not read is cut off rather than left with a gap: it learns the state anew when it connects again.
+  if (!sys::send_packet(fd_, encode_packet(kind, request, body), fds)) ::shutdown(fd_.get(), SHUT_RDWR);
+}
+
+Pod::Pod(Poller poller, std::string sandbox_id, PodFds fds)
+    : poller_(std::move(poller)),
+      sandbox_id_(std::move(sandbox_id)),
+      fds_(std::move(fds)),
+      listener_(std::make_unique<Listener>(*this)),
+      log_writer_(std::make_unique<LogWriter>(*this)) {}
+
+Pod::~Pod() = default;
+
+void Pod::serve(OwnFd first, OwnFd route) {
+  if (!poller_.add(fds_.listener, EPOLLIN, *listener_) || !poller_.add(fds_.log_writer, EPOLLIN, *log_writer_)) return;
+  connections_.push_back(std::make_unique<Connection>(*this, std::move(first)));
+  greet(*connections_.back(), std::move(route));
+  while (!done_) poller_.wait();
+}
+
+void Pod::greet(Connection& connection, OwnFd route) {
+  (void)poller_.add(connection.fd(), EPOLLIN, connection);
+  HelloEvent hello{sandbox_id_, static_cast<std::int32_t>(::getpid())};
+  if (route.is_open()) {
+    FdRef fds[] = {route};
+    connection.send(Kind::kHello, 0, encode(hello), fds);
+  } else {
+    connection.send(Kind::kHello, 0, encode(hello));
+  }
+}
+
+void Pod::accept() {
+  auto socket = sys::accept(fds_.listener);
+  if (!socket) return;
+  auto peer = sys::peer_credentials(*socket);
+  // The folder's mode keeps others out already; this holds when somebody loosens it.
+  if (!peer || peer->uid != 0) return;
+  connections_.push_back(std::make_unique<Connection>(*this, std::move(*socket)));
+  greet(*connections_.back(), OwnFd());
+}
+
+void Pod::drop(Connection& connection) {
+  poller_.remove(connection.fd());
+  for (auto& process : processes_) {
+    if (process->owner != &connection) continue;
+    process->owner = nullptr;
+    // Nobody is left who reads what an exec says.
+    if (process->is_exec()) (void)sys::pidfd_send_signal(process->launching.pidfd, SIGKILL);
+  }
+  connections_.remove_if([&](const auto& other) { return other.get() == &connection; });
+}
+
+void Pod::receive(Connection& connection) {
+  char packet[kMaxPacket];
+  auto received = sys::receive_packet(connection.fd(), packet);
+  if (!received && received.error().is_would_block()) return;
+  if (!received || received->size == 0) return drop(connection);
+  auto message = decode_packet(std::string_view(packet, received->size));
+  if (!message) return drop(connection);
+  handle(connection, *message, std::move(received->fds));
+}
+
+void Pod::handle(Connection& connection, const Message& message, std::vector<OwnFd> fds) {
+  std::uint32_t number = message.header.request;
+  // Decodes the body and gives it to `serve`; nothing back means that the answer comes later.
+  auto with = [&]<typename Request>(auto serve) -> Status {
+    auto request = decode<Request>(message.body);
+    if (!request) return std::unexpected(std::move(request.error()));
+    return serve(*request);
+  };
+  Status status;
+  switch (message.header.kind) {
+    case Kind::kConfigure:
+      status = with.operator()<ConfigureRequest>([&](auto& r) { return configure(r, std::move(fds)); });
+      break;
+    case Kind::kStart:
+      status = with.operator()<StartRequest>([&](auto& r) { return start(connection, number, r, std::move(fds)); });
+      if (status) return;
+      break;
+    case Kind::kExec:
+      status = with.operator()<ExecRequest>([&](auto& r) { return exec(connection, number, r, std::move(fds)); });
+      if (status) return;
+      break;
+    case Kind::kSignal: status = with.operator()<SignalRequest>([&](auto& r) { return signal(r); }); break;
+    case Kind::kKillExec:
+      status = with.operator()<ExecReference>([&](auto& r) -> Status {
+        for (auto& process : processes_) {
+          if (process->owner == &connection && process->exec_id == r.exec_id) {
+            return sys::pidfd_send_signal(process->launching.pidfd, SIGKILL);
+          }
+        }
+        return {};
+      });
+      break;
+    case Kind::kReopenLog:
+      status = with.operator()<ContainerReference>([&](auto& r) { return reopen_log(r, std::move(fds)); });
+      break;
+    case Kind::kForget: status = with.operator()<ContainerReference>([&](auto& r) { return forget(r); }); break;
+    case Kind::kResize: status = with.operator()<ResizeRequest>([&](auto& r) { return resize(r); }); break;
+    case Kind::kState: return connection.send(Kind::kStateIs, number, encode(state()));
+    case Kind::kShutdown: return shutdown();
+    default:
+      status = fail(Code::kUnimplemented,
+                    "shim message of kind " + std::to_string(static_cast<int>(message.header.kind)) + ": unknown to this shim");
+  }
+  if (status) return connection.send(Kind::kDone, number, "");
+  connection.send(Kind::kFailed, number, encode(FailedAnswer{static_cast<std::int32_t>(status.error().code()), status.error().message()}));
+}
+
+Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
+  if (!request.hostname.empty() && ::sethostname(request.hostname.data(), request.hostname.size()) < 0) {
+    return std::unexpected(Error::from_errno(errno, "sethostname " + request.hostname));
+  }
+  for (const auto& [path, value] : request.sysctls) {
+    auto folder = sys::openat2(fds_.proc, "sys", O_PATH | O_DIRECTORY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
+    if (!folder) return std::unexpected(std::move(folder.error()));
+    auto file = sys::openat2(*folder, path.c_str(), O_WRONLY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
+    if (!file) return fail_with(std::move(file.error()), "sysctl " + path);
+    if (auto s = sys::write_all(*file, value); !s) return fail_with(std::move(s.error()), "sysctl " + path + "=" + value);
+  }
+  if (!request.pod_pid || init_.is_open()) return {};
+  auto program = take(fds, "gantry-init");
+  if (!program) return std::unexpected(std::move(program.error()));
+  auto cgroup = take(fds, "gantry-init's cgroup");
+  if (!cgroup) return std::unexpected(std::move(cgroup.error()));
+  auto init = launch_init(*program, *cgroup, fds_.null);
+  if (!init) return fail_with(std::move(init.error()), "start gantry-init");
+  init_ = std::move(*init);
+  return {};
+}
+
+Process* Pod::find(const std::string& container_id) {
+  for (auto& process : processes_) {
+    if (!process->is_exec() && process->container_id == container_id) return process.get();
+  }
+  return nullptr;
+}
+
+Result<FdRef> Pod::pid_namespace_for(const StartRequest& request) {
+  if (request.join_pod_pid) {
+    if (!init_.is_open()) return fail(Code::kFailedPrecondition, "the pod has no PID namespace of its own");
+    return init_.ref();
+  }
+  if (request.target_container.empty()) return FdRef();
+  Process* target = find(request.target_container);
+  if (target == nullptr || target->state != Process::State::kRunning) {
+    return fail(Code::kFailedPrecondition, "target container " + request.target_container + " is not running");
+  }
+  return target->launching.pidfd.ref();
+}
+
+Status Pod::start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds) {
+  if (find(request.container_id) != nullptr) {
+    return fail(Code::kAlreadyExists, "container " + request.container_id + " was started already");
+  }
+  LaunchFds launch;
+  for (auto [target, what] : {std::pair{&launch.plan, "the plan"}, std::pair{&launch.cgroup, "the cgroup"}}) {
+    auto fd = take(fds, what);
+    if (!fd) return std::unexpected(std::move(fd.error()));
+    *target = std::move(*fd);
+  }
+  auto log = take(fds, "the log");
+  if (!log) return std::unexpected(std::move(log.error()));
+  launch.others = std::move(fds);
+  auto join = pid_namespace_for(request);
+  if (!join) return std::unexpected(std::move(join.error()));
+
+  OwnFd out, err, standard_in;
+  if (!request.terminal) {
+    auto out_pipe = make_pipe();
+    auto err_pipe = make_pipe();
+    if (!out_pipe) return std::unexpected(std::move(out_pipe.error()));
+    if (!err_pipe) return std::unexpected(std::move(err_pipe.error()));
+    out = std::move(out_pipe->read);
+    launch.out = std::move(out_pipe->write);
+    err = std::move(err_pipe->read);
+    launch.err = std::move(err_pipe->write);
+    if (request.open_stdin) {
+      auto in_pipe = make_pipe();
+      if (!in_pipe) return std::unexpected(std::move(in_pipe.error()));
+      launch.in = std::move(in_pipe->read);
+      standard_in = std::move(in_pipe->write);
+    } else {
+      auto null = fds_.null.duplicate();
+      if (!null) return std::unexpected(std::move(null.error()));
+      launch.in = std::move(*null);
+    }
+  }
+  auto cgroup = launch.cgroup.duplicate();
+  if (!cgroup) return std::unexpected(std::move(cgroup.error()));
+  auto launching = begin_launch(std::move(launch), *join, fds_.pid_namespace);
+  if (!launching) return std::unexpected(std::move(launching.error()));
+  auto process = std::make_unique<Process>(*this, std::move(*launching), request.container_id, 0, &connection, number);
+  process->cgroup = std::move(*cgroup);
+  process->log = std::move(*log);
+  process->out = std::move(out);
+  process->err = std::move(err);
+  process->standard_in = std::move(standard_in);
+  process->has_terminal = request.terminal;
+  processes_.push_back(std::move(process));
+  return processes_.back()->watch_launch();
+}
+
+Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds) {
+  Process* container = find(request.container_id);
+  if (container == nullptr || container->state != Process::State::kRunning) {
+    return fail(Code::kFailedPrecondition, "container " + request.container_id + " is not running");
+  }
+  if (request.exec_id == 0) return invalid_argument("exec id 0: a number from 1 on was expected");
+  LaunchFds launch;
+  for (auto [target, what] : {std::pair{&launch.plan, "the plan"}, std::pair{&launch.cgroup, "the cgroup"}}) {
+    auto fd = take(fds, what);
+    if (!fd) return std::unexpected(std::move(fd.error()));
+    *target = std::move(*fd);
+  }
+  if (!request.terminal) {
+    for (auto [target, what] : {std::pair{&launch.in, "stdin"}, std::pair{&launch.out, "stdout"}, std::pair{&launch.err, "stderr"}}) {
+      auto fd = take(fds, what);
+      if (!fd) return std::unexpected(std::move(fd.error()));
+      *target = std::move(*fd);
+    }
+  }
+  launch.others = std::move(fds);
+  // The plan's last descriptor is the container's first process, which the caller has no pidfd of.
+  auto joined = container->launching.pidfd.duplicate();
+  if (!joined) return std::unexpected(std::move(joined.error()));
+  launch.others.push_back(std::move(*joined));
+  auto launching = begin_launch(std::move(launch), FdRef(), fds_.pid_namespace);
+  if (!launching) return std::unexpected(std::move(launching.error()));
+  auto process =
+      std::make_unique<Process>(*this, std::move(*launching), request.container_id, request.exec_id, &connection, number);
+  process->has_terminal = request.terminal;
+  processes_.push_back(std::move(process));
+  return processes_.back()->watch_launch();
+}
+
+void Pod::launched(Process& process) {
+  if (!process.is_exec()) {
+    std::vector<FdRef> fds = {process.log};
+    if (process.has_terminal) {
+      fds.push_back(process.terminal);
+    } else {
+      fds.push_back(process.out);
+      fds.push_back(process.err);
+    }
+    (void)sys::send_packet(fds_.log_writer, packet_of(kLogAdd, process.container_id), fds);
+    process.log.close();
+    process.out.close();
+    process.err.close();
+  }
+  if (process.owner == nullptr) {
+    if (process.is_exec()) (void)sys::pidfd_send_signal(process.launching.pidfd, SIGKILL);
+    return;
+  }
+  StartedAnswer answer{process.launching.pid, process.exit.started_at};
+  if (process.is_exec() && process.has_terminal) {
+    FdRef fds[] = {process.terminal};
+    process.owner->send(Kind::kStarted, process.request, encode(answer), fds);
+    process.terminal.close();
+  } else {
+    process.owner->send(Kind::kStarted, process.request, encode(answer));
+  }
+}
+
+void Pod::failed(Process& process, const Error& error) {
+  if (process.owner != nullptr) {
+    process.owner->send(Kind::kFailed, process.request, encode(FailedAnswer{static_cast<std::int32_t>(error.code()), error.message()}));
+  }
+  remove(process);
+}
+
+void Pod::remove(Process& process) {
+  processes_.remove_if([&](const auto& other) { return other.get() == &process; });
+}
+
+void Pod::exited(Process& process) {
+  if (process.is_exec()) {
+    if (process.owner != nullptr) {
+      ExecExitedEvent event{process.exec_id, process.exit.code, process.exit.signal};
+      process.owner->send(Kind::kExecExited, 0, encode(event));
+    }
+    return remove(process);
+  }
+  // The log is complete when the writer says so; what is in the pipes was written before the end.
+  (void)sys::send_packet(fds_.log_writer, packet_of(kLogDrain, process.container_id), {});
+}
+
+void Pod::read_log_writer() {
+  char packet[1024];
+  auto received = sys::receive_packet(fds_.log_writer, packet);
+  if (!received && received.error().is_would_block()) return;
+  if (!received || received->size == 0) {
+    // Without it nothing reads what the containers say; the pod ends as with its shim.
+    done_ = true;
+    return;
+  }
+  auto message = decode_packet(std::string_view(packet, received->size));
+  if (!message || static_cast<std::uint16_t>(message->header.kind) != kLogDrained) return;
+  auto reference = decode<ContainerReference>(message->body);
+  if (!reference) return;
+  Process* container = find(reference->container_id);
+  if (container != nullptr && container->state == Process::State::kEnding) finish(*container);
+}
+
+void Pod::finish(Process& container) {
+  container.state = Process::State::kExited;
+  container.terminal.close();
+  container.standard_in.close();
+  container.cgroup.close();
+  std::string body = encode(container.exit);
+  // On tmpfs; a rename makes it whole or absent, whenever this process is killed.
+  std::string name = exit_record_name(container.container_id);
+  std::string begun = name + ".new";
+  auto file = sys::openat(fds_.records, begun.c_str(), O_CREAT | O_TRUNC | O_WRONLY | O_NOFOLLOW, 0600);
+  if (file && sys::write_all(*file, encode_packet(Kind::kExited, 0, body))) {
+    (void)sys::renameat2(fds_.records, begun.c_str(), fds_.records, name.c_str(), 0);
+  }
+  broadcast(Kind::kExited, body);
+}
+
+void Pod::broadcast(Kind kind, std::string_view body) {
+  for (auto& connection : connections_) connection->send(kind, 0, body);
+}
+
+Status Pod::signal(const SignalRequest& request) {
+  Process* container = find(request.container_id);
+  if (container == nullptr) return not_found("container " + request.container_id + " is not known to its shim");
+  // The end of a process is no error for who wants it to end.
+  if (container->state != Process::State::kRunning && container->state != Process::State::kLaunching) return {};
+  if (request.all && container->cgroup.is_open()) return sys::write_file(container->cgroup, "cgroup.kill", "1");
+  auto sent = sys::pidfd_send_signal(container->launching.pidfd, request.all ? SIGKILL : request.signal);
+  if (!sent && sent.error().is_gone()) return {};
+  return sent;
+}
+
+Status Pod::reopen_log(const ContainerReference& reference, std::vector<OwnFd> fds) {
+  if (find(reference.container_id) == nullptr) return not_found("container " + reference.container_id + " is not known to its shim");
+  auto log = take(fds, "the log");
+  if (!log) return std::unexpected(std::move(log.error()));
+  FdRef refs[] = {*log};
+  return sys::send_packet(fds_.log_writer, packet_of(kLogReopen, reference.container_id), refs);
+}
+
+Status Pod::forget(const ContainerReference& reference) {
+  Process* container = find(reference.container_id);
+  if (container == nullptr) return {};
+  if (container->state != Process::State::kExited) {
+    return fail(Code::kFailedPrecondition, "container " + reference.container_id + " has not ended");
+  }
+  remove(*container);
+  auto removed = sys::unlinkat(fds_.records, exit_record_name(reference.container_id).c_str(), 0);
+  if (!removed && !removed.error().is_not_found()) return removed;
+  return {};
+}
+
+Status Pod::resize(const ResizeRequest& request) {
+  Process* container = find(request.container_id);
+  if (container == nullptr || !container->terminal.is_open()) {
+    return fail(Code::kFailedPrecondition, "container " + request.container_id + " has no terminal");
+  }
+  winsize size{request.rows, request.columns, 0, 0};
+  if (::ioctl(container->terminal.get(), TIOCSWINSZ, &size) < 0) return std::unexpected(Error::from_errno(errno, "ioctl TIOCSWINSZ"));
+  return {};
+}
+
+StateAnswer Pod::state() const {
+  StateAnswer answer;
+  answer.sandbox_id = sandbox_id_;
+  answer.pod_pid = init_.is_open();
+  for (const auto& process : processes_) {
+    if (process->is_exec() || process->state == Process::State::kLaunching) continue;
+    bool exited = process->state == Process::State::kExited;
+    answer.containers.push_back({process->container_id, exited ? 0 : process->launching.pid, exited, process->exit});
+  }
+  return answer;
+}
+
+void Pod::shutdown() {
+  for (auto& process : processes_) {
+    if (process->cgroup.is_open()) (void)sys::write_file(process->cgroup, "cgroup.kill", "1");
+    if (process->launching.pidfd.is_open()) (void)sys::pidfd_send_signal(process->launching.pidfd, SIGKILL);
+  }
+  if (init_.is_open()) (void)sys::pidfd_send_signal(init_, SIGKILL);
+  done_ = true;
+}
+
+}  // namespace gantry::shim

@@ -1,0 +1,97 @@
+// SPDX-License-Identifier: Apache-2.0
+// One pod's shim: parent and reaper of its containers, keeper of their terminals. Single-threaded; its only waits are epoll's.
+// It knows its containers in memory, writes an exit record for each that ended, and answers whoever connects.
+#pragma once
+
+#include <list>
+#include <memory>
+#include <string>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "shim/poller.h"
+#include "shim/process.h"
+#include "shim/protocol.h"
+
+namespace gantry::shim {
+
+class Connection;
+
+struct PodFds {
+  OwnFd listener;
+  OwnFd records;     // folder of exit records
+  OwnFd log_writer;  // the log writer's socket
+  OwnFd null;        // /dev/null
+  MountFd proc;      // a private procfs instance
+  NsFd pid_namespace;  // its own
+};
+
+class Pod {
+ public:
+  Pod(Poller poller, std::string sandbox_id, PodFds fds);
+  ~Pod();
+
+  // Serves `first`, the connection that the pod was spawned with, and all that come. `route` goes out with the first hello.
+  // Returns when told to shut down or when the log writer ended.
+  void serve(OwnFd first, OwnFd route);
+
+  // ---- for connections and processes ----
+  Poller& poller() { return poller_; }
+  const PodFds& fds() const { return fds_; }
+  void receive(Connection& connection);
+  // A process's launch made progress or it ended; process.h says which.
+  void launched(Process& process);
+  void failed(Process& process, const Error& error);
+  void exited(Process& process);
+
+ private:
+  class Listener;
+  class LogWriter;
+
+  void accept();
+  void greet(Connection& connection, OwnFd route);
+  void drop(Connection& connection);
+  void handle(Connection& connection, const Message& message, std::vector<OwnFd> fds);
+  Status configure(const ConfigureRequest& request, std::vector<OwnFd> fds);
+  Status start_init(OwnFd program, OwnFd cgroup);
+  Status start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds);
+  Status exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds);
+  Status signal(const SignalRequest& request);
+  Status reopen_log(const ContainerReference& reference, std::vector<OwnFd> fds);
+  Status forget(const ContainerReference& reference);
+  Status resize(const ResizeRequest& request);
+  StateAnswer state() const;
+  void shutdown();
+  void drained(const std::string& container_id);
+  void read_log_writer();
+  void finish(Process& container);
+  void broadcast(Kind kind, std::string_view body);
+  Process* find(const std::string& container_id);
+  Result<FdRef> pid_namespace_for(const StartRequest& request);
+  void remove(Process& process);
+
+  Poller poller_;
+  std::string sandbox_id_;
+  PodFds fds_;
+  std::unique_ptr<Listener> listener_;
+  std::unique_ptr<LogWriter> log_writer_;
+  std::list<std::unique_ptr<Connection>> connections_;
+  std::list<std::unique_ptr<Process>> processes_;
+  PidFd init_;
+  bool done_ = false;
+};
+
+// Somebody who talks to the shim: gantryd, before or after a restart.
+class Connection final : public Source {
+ public:
+  Connection(Pod& pod, OwnFd fd) : pod_(pod), fd_(std::move(fd)) {}
+  void on_ready(std::uint32_t) override { pod_.receive(*this); }
+  void send(Kind kind, std::uint32_t request, std::string_view body, std::span<const FdRef> fds = {});
+  FdRef fd() const { return fd_; }
+
+ private:
+  Pod& pod_;
+  OwnFd fd_;
+};
+
+}  // namespace gantry::shim

@@ -1,0 +1,85 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/world.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string>
+
+#include "runtime/launch/launch.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/process.h"
+
+namespace gantry::shim {
+namespace {
+
+Result<MountFd> small_tmpfs(const char* size, sys::MountAttr attributes) {
+  auto context = sys::FsContext::open("tmpfs");
+  if (!context) return std::unexpected(std::move(context.error()));
+  if (auto s = context->set("size", size); !s) return std::unexpected(std::move(s.error()));
+  if (auto s = context->set("mode", "0755"); !s) return std::unexpected(std::move(s.error()));
+  if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
+  return context->mount(attributes);
+}
+
+Status furnish(FdRef root) {
+  for (const char* folder : {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm, runtime::kStagingEmpty}) {
+    if (auto s = sys::mkdirat(root, folder + 1, 0755); !s) return s;
+  }
+  if (auto s = sys::mknodat(root, runtime::kStagingNull + 1, S_IFCHR | 0666, makedev(1, 3)); !s) return s;
+  // Masked folders are clones of this one; a container must not be able to fill it.
+  auto empty = small_tmpfs("4k", sys::MountAttr::kReadOnly | sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+  if (!empty) return std::unexpected(std::move(empty.error()));
+  auto place = sys::open_dir(root, runtime::kStagingEmpty + 1);
+  if (!place) return std::unexpected(std::move(place.error()));
+  return sys::attach(*empty, *place);
+}
+
+}  // namespace
+
+Status enter_empty_world() {
+  if (auto s = sys::unshare(sys::CloneFlag::kNewMount); !s) return s;
+  // Private first: otherwise what is unmounted here would be unmounted in the host too.
+  if (auto s = sys::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr); !s) return s;
+  auto root = small_tmpfs("64k", sys::MountAttr::kNoSuid | sys::MountAttr::kNoExec);
+  if (!root) return std::unexpected(std::move(root.error()));
+  // Any folder will do as the place: the whole tree with it goes below.
+  auto place = sys::open_dir(sys::kCwd, "/");
+  if (!place) return std::unexpected(std::move(place.error()));
+  if (auto s = sys::attach(*root, *place); !s) return s;
+  // The descriptor is the new root itself; a path would still lead to the old one.
+  if (auto s = sys::fchdir(*root); !s) return s;
+  if (auto s = sys::pivot_root(".", "."); !s) return s;
+  if (auto s = sys::umount2(".", MNT_DETACH); !s) return s;
+  if (::chdir("/") < 0) return std::unexpected(Error::from_errno(errno, "chdir /"));
+  auto inside = sys::open_dir(sys::kCwd, "/");
+  if (!inside) return std::unexpected(std::move(inside.error()));
+  return furnish(*inside);
+}
+
+Status mount_pod_shm(std::uint64_t bytes) {
+  auto context = sys::FsContext::open("tmpfs");
+  if (!context) return std::unexpected(std::move(context.error()));
+  if (auto s = context->set("size", std::to_string(bytes).c_str()); !s) return s;
+  if (auto s = context->set("mode", "1777"); !s) return s;
+  if (auto s = context->create(); !s) return s;
+  auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  auto place = sys::open_dir(sys::kCwd, runtime::kStagingShm);
+  if (!place) return std::unexpected(std::move(place.error()));
+  return sys::attach(*mount, *place);
+}
+
+Result<MountFd> private_proc() {
+  auto context = sys::FsContext::open("proc");
+  if (!context) return std::unexpected(std::move(context.error()));
+  if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
+  return context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+}
+
+}  // namespace gantry::shim

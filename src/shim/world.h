@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The mount namespace that shims live in: emptied of all that is the host's, so that it pins nothing, with the few places in it
+// that the launcher needs (runtime/launch/launch.h names them). Single-threaded programs only.
+#pragma once
+
+#include <cstdint>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+
+namespace gantry::shim {
+
+// Leaves the host's mount namespace for an empty one. The template does it once; the others are cloned from it.
+Status enter_empty_world();
+
+// Gives a pod its own /dev/shm of at most `bytes`, in a mount namespace that is already the shim's own.
+Status mount_pod_shm(std::uint64_t bytes);
+
+// A procfs instance that nobody else sees, for reading and writing under /proc; its place is a folder.
+Result<MountFd> private_proc();
+
+}  // namespace gantry::shim

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "tests/support/world.h"
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <fstream>
+
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace gantry::test {
+namespace {
+
+std::string g_cgroup_path;
+OwnFd g_cgroup;
+
+[[noreturn]] void give_up(const char* what) {
+  std::fprintf(stderr, "node test: %s: %s (uid %d; node tests need root with CAP_SYS_ADMIN and cgroup v2 mounted)\n", what,
+               std::strerror(errno), static_cast<int>(::geteuid()));
+  std::exit(1);
+}
+
+void remove_cgroup(const std::string& path) {
+  // Children first; everything in them is dead or dying by now, and the folder goes when the last one is reaped.
+  auto dir = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!dir) return;
+  (void)sys::write_file(*dir, "cgroup.kill", "1");
+  if (auto names = sys::list_dir(*dir)) {
+    for (const auto& name : *names) {
+      auto info = sys::fstatat(*dir, name.c_str(), AT_SYMLINK_NOFOLLOW);
+      if (info && S_ISDIR(info->st_mode)) remove_cgroup(path + "/" + name);
+    }
+  }
+  ::rmdir(path.c_str());
+}
+
+void raise_loopback() {
+  OwnFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  ifreq request{};
+  std::strcpy(request.ifr_name, "lo");
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) give_up("set lo up");
+}
+
+void must_mount(const char* source, const char* target, const char* type, unsigned long flags) {
+  if (::mount(source, target, type, flags, nullptr) < 0) give_up(target);
+}
+
+void enter(pid_t outside_pid) {
+  must_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  must_mount("tmpfs", "/run", "tmpfs", MS_NOSUID);
+  must_mount("tmpfs", "/mnt", "tmpfs", MS_NOSUID);
+  ::umount2("/sys/fs/cgroup", MNT_DETACH);
+  must_mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  g_cgroup_path = "/gantry-test-" + std::to_string(outside_pid);
+  std::string full = "/sys/fs/cgroup" + g_cgroup_path;
+  if (::mkdir(full.c_str(), 0755) < 0) give_up(full.c_str());
+  auto dir = sys::openat(sys::kCwd, full.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!dir) give_up(full.c_str());
+  g_cgroup = std::move(*dir);
+  raise_loopback();
+}
+
+}  // namespace
+
+const std::string& cgroup_path() { return g_cgroup_path; }
+FdRef cgroup_dir() { return g_cgroup; }
+
+std::size_t count_open_fds() {
+  auto dir = sys::open_dir(sys::kCwd, "/proc/self/fd");
+  auto names = sys::list_dir(*dir);
+  return names->size();
+}
+
+std::size_t count_mounts() {
+  std::ifstream file("/proc/self/mountinfo");
+  std::string line;
+  std::size_t count = 0;
+  while (std::getline(file, line)) ++count;
+  return count;
+}
+
+}  // namespace gantry::test
+
+int main(int argc, char** argv) {
+  using namespace gantry;
+  ::testing::InitGoogleTest(&argc, argv);
+  if (::testing::GTEST_FLAG(list_tests)) return RUN_ALL_TESTS();
+  if (::unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
+    test::give_up("unshare");
+  }
+  if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) test::give_up("make mounts private");
+  pid_t outside = ::getpid();
+  pid_t first = ::fork();
+  if (first == 0) {
+    // Pid 1 of the new namespace: runs the tests in a child and reaps what they orphan. If the runner is killed, all goes.
+    ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
+    test::enter(outside);
+    pid_t tests = ::fork();
+    if (tests == 0) return RUN_ALL_TESTS();
+    int status = 0;
+    for (;;) {
+      pid_t ended = ::wait(&status);
+      if (ended == tests) break;
+    }
+    std::_Exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
+  }
+  int status = 0;
+  while (::waitpid(first, &status, 0) < 0 && errno == EINTR) {
+  }
+  // The mounts that the child made are ours too: the folder is seen in the pure view.
+  test::remove_cgroup("/sys/fs/cgroup/gantry-test-" + std::to_string(outside));
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
+}
