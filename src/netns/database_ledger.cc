@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netns/database_ledger.h"
+
+#include "absl/strings/str_cat.h"
+
+namespace gantry::netns {
+namespace {
+
+// AUTOINCREMENT: a position is never used twice, so the greatest one is the newest record also after deletions.
+const db::Schema kSchema{.user = "addresses", .migrations = {R"(
+CREATE TABLE pod_addresses (
+  position INTEGER PRIMARY KEY AUTOINCREMENT,
+  address TEXT NOT NULL UNIQUE,
+  sandbox_id TEXT NOT NULL
+);
+)"}};
+
+}  // namespace
+
+Result<DatabaseLedger> DatabaseLedger::open(const std::string& path) {
+  auto connection = db::Connection::open(path, std::span(&kSchema, 1));
+  if (!connection) return fail_with(std::move(connection.error()), "pod addresses");
+  return DatabaseLedger(std::move(*connection));
+}
+
+Result<std::vector<HeldAddress>> DatabaseLedger::load() {
+  return connection_.read([](db::Connection& connection) -> Result<std::vector<HeldAddress>> {
+    auto rows = connection.query("SELECT address, sandbox_id FROM pod_addresses ORDER BY position");
+    if (!rows) return fail_with(std::move(rows.error()), "read pod addresses");
+    std::vector<HeldAddress> held;
+    for (;;) {
+      auto more = rows->next();
+      if (!more) return fail_with(std::move(more.error()), "read pod addresses");
+      if (!*more) return held;
+      auto address = IpAddress::parse(rows->text(0));
+      if (!address) return fail_with(std::move(address.error()).with_code(Code::kDataLoss), "read pod addresses");
+      held.push_back({*address, rows->string(1)});
+    }
+  });
+}
+
+Status DatabaseLedger::record(const IpAddress& address, std::string_view sandbox_id) {
+  std::string text = address.to_string();
+  std::string what = absl::StrCat("record address ", text);
+  return connection_.write([&](db::Connection& connection) -> Status {
+    auto rows = connection.query("SELECT sandbox_id FROM pod_addresses WHERE address = ?", {text});
+    if (!rows) return fail_with(std::move(rows.error()), what);
+    auto there = rows->next();
+    if (!there) return fail_with(std::move(there.error()), what);
+    if (*there) {
+      if (rows->text(0) == sandbox_id) return {};
+      return fail(Code::kAlreadyExists, absl::StrCat("address ", text, " belongs to sandbox ", rows->string(0)));
+    }
+    auto added =
+        connection.execute("INSERT INTO pod_addresses (address, sandbox_id) VALUES (?, ?)", {text, sandbox_id});
+    if (!added) return fail_with(std::move(added.error()), what);
+    return {};
+  });
+}
+
+Status DatabaseLedger::forget(const IpAddress& address) {
+  std::string text = address.to_string();
+  return connection_.write([&](db::Connection& connection) -> Status {
+    auto removed = connection.execute("DELETE FROM pod_addresses WHERE address = ?", {text});
+    if (!removed) return fail_with(std::move(removed.error()), absl::StrCat("forget address ", text));
+    return {};
+  });
+}
+
+}  // namespace gantry::netns

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netns/database_ledger.h"
+
+#include <gmock/gmock.h>
+
+#include <cstdlib>
+#include <filesystem>
+#include <string>
+
+namespace gantry::netns {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+IpAddress ip(std::string_view text) { return IpAddress::parse(text).value(); }
+
+class DatabaseLedgerTest : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    std::string name = ::testing::TempDir() + "gantry-ledger-XXXXXX";
+    ASSERT_NE(::mkdtemp(name.data()), nullptr);
+    folder_ = name;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+  DatabaseLedger open() { return std::move(DatabaseLedger::open(folder_ + "/gantry.db").value()); }
+
+  std::string folder_;
+};
+
+TEST_F(DatabaseLedgerTest, KeepsRecordsAcrossOpeningsTheNewestLast) {
+  {
+    DatabaseLedger ledger = open();
+    EXPECT_THAT(ledger.load().value(), IsEmpty());
+    EXPECT_TRUE(ledger.record(ip("10.88.0.9"), "a"));
+    EXPECT_TRUE(ledger.record(ip("10.88.0.3"), "b"));
+    EXPECT_TRUE(ledger.record(ip("fd00::3"), "b"));
+    EXPECT_TRUE(ledger.record(ip("10.88.0.5"), "c"));
+    EXPECT_TRUE(ledger.forget(ip("10.88.0.9")));
+    EXPECT_TRUE(ledger.forget(ip("10.88.0.9")));
+  }
+  EXPECT_THAT(open().load().value(), ElementsAre(HeldAddress{ip("10.88.0.3"), "b"}, HeldAddress{ip("fd00::3"), "b"},
+                                                 HeldAddress{ip("10.88.0.5"), "c"}));
+}
+
+TEST_F(DatabaseLedgerTest, AnAddressHasOneHolder) {
+  DatabaseLedger ledger = open();
+  EXPECT_TRUE(ledger.record(ip("10.88.0.3"), "a"));
+  EXPECT_TRUE(ledger.record(ip("10.88.0.3"), "a"));
+  auto second = ledger.record(ip("10.88.0.3"), "b");
+  ASSERT_FALSE(second);
+  EXPECT_TRUE(second.error().is_already_exists());
+  EXPECT_THAT(second.error().message(), HasSubstr("belongs to sandbox a"));
+  EXPECT_THAT(ledger.load().value(), ElementsAre(HeldAddress{ip("10.88.0.3"), "a"}));
+}
+
+TEST_F(DatabaseLedgerTest, AFolderThatIsNotThereIsAnError) {
+  EXPECT_FALSE(DatabaseLedger::open(folder_ + "/missing/gantry.db"));
+}
+
+}  // namespace
+}  // namespace gantry::netns

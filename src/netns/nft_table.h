@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// The nftables table of the built-in network: who may send what, and masquerade. One table of family inet for an
+// instance, replaced as a whole in one transaction; it is ours when its comment says so. Inside this folder only.
+// Blocking.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/result.h"
+#include "netns/address.h"
+#include "netns/netlink.h"
+
+namespace gantry::netns {
+
+class NftTable {
+ public:
+  static Result<NftTable> open(const std::string& instance);
+
+  // Makes the table, or replaces what is in it. `group` is the link group of the pods' host ends.
+  Status ensure(const Cidr& pods, std::uint32_t group);
+  // Gone already is fine.
+  Status remove();
+  const std::string& name() const { return name_; }
+
+ private:
+  NftTable(NetlinkSocket socket, std::string name, std::string comment)
+      : socket_(std::move(socket)), name_(std::move(name)), comment_(std::move(comment)) {}
+  // Whether there is one; kFailedPrecondition when it bears another comment than ours.
+  Result<bool> exists();
+  Status run(const std::string& commands);
+
+  NetlinkSocket socket_;
+  std::string name_, comment_;
+};
+
+}  // namespace gantry::netns

@@ -1,0 +1,395 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "netns/pod_network.h"
+
+#include <linux/netlink.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+#include <mutex>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "base/records.h"
+#include "netns/address_pool.h"
+#include "netns/links.h"
+#include "netns/netlink.h"
+#include "netns/nft_table.h"
+#include "sys/file.h"
+
+namespace gantry::netns {
+namespace {
+
+constexpr std::uint32_t kDefaultMtu = 1500;
+constexpr std::uint32_t kMinMtu = 1280;  // IPv6's least
+constexpr std::uint32_t kMaxMtu = 65535;
+constexpr std::size_t kMaxInstance =
+    48;  // with sandbox ids of 128 and an address of each family an alias fits its 255 bytes
+constexpr std::uint32_t kLoopback = 1;  // the first link of every network namespace
+// How many free addresses of the pool may turn out to be somebody else's before attach() gives up.
+constexpr int kMaxStrangers = 1024;
+
+Status check_config(const PodNetworkConfig& config) {
+  if (auto name = check_name(config.instance, "instance id"); !name) return name;
+  if (config.instance.size() > kMaxInstance) {
+    return invalid_argument(
+        absl::StrCat("instance id of ", config.instance.size(), " characters; at most ", kMaxInstance, " are allowed"));
+  }
+  if (config.pod_cidr.family() != Family::kV4 || config.pod_cidr.prefix() < 8) {
+    return invalid_argument(
+        absl::StrCat("pod range ", config.pod_cidr.to_string(), " is not an IPv4 range of /8 to /30"));
+  }
+  if (config.mtu != 0 && (config.mtu < kMinMtu || config.mtu > kMaxMtu)) {
+    return invalid_argument(
+        absl::StrCat("MTU ", config.mtu, " is not 0 (that of the default route) or from ", kMinMtu, " to ", kMaxMtu));
+  }
+  return {};
+}
+
+// A setting below /proc/sys/net of the calling thread's network namespace.
+Status set_sysctl(const std::string& path, std::string_view value) {
+  return sys::write_file(sys::kCwd, absl::StrCat("/proc/sys/net/", path).c_str(), value);
+}
+
+Status enable_forwarding() {
+  // Read first: writing it, even its own value, resets other settings of every link.
+  auto value = sys::read_file(sys::kCwd, "/proc/sys/net/ipv4/ip_forward", 16);
+  if (!value) return fail_with(std::move(value.error()), "enable IPv4 forwarding");
+  if (value->starts_with('1')) return {};
+  if (auto set = set_sysctl("ipv4/ip_forward", "1"); !set) {
+    return fail_with(std::move(set.error()), "enable IPv4 forwarding");
+  }
+  return {};
+}
+
+// The network is IPv4's: the host's end takes no IPv6 packet, and no router advertisement should that change.
+Status close_ipv6(const std::string& link) {
+  for (auto [name, value] : {std::pair{"accept_ra", "0"}, std::pair{"disable_ipv6", "1"}}) {
+    auto set = set_sysctl(absl::StrCat("ipv6/conf/", link, "/", name), value);
+    if (!set && !set.error().is_not_found()) return set;  // not there: a kernel without IPv6
+  }
+  return {};
+}
+
+// By its index: should the pod's namespace end at this moment and take the link along, nobody else's is hit.
+Status delete_by(NetlinkSocket& socket, const Link& link) {
+  auto removed = socket.send(delete_link(link.index));
+  if (!removed && !removed.error().is_not_found()) return removed;
+  return {};
+}
+
+}  // namespace
+
+struct PodNetwork::Impl {
+  Impl(PodNetworkConfig c, AddressLedger& l, NetlinkSocket s, AddressPool p, std::uint32_t m)
+      : config(std::move(c)), marks(config.instance), mtu(m), ledger(l), socket(std::move(s)), pool(std::move(p)) {}
+
+  Status adopt_live_links();
+  Result<std::vector<Link>> veths();
+  Result<std::optional<Link>> find_link(std::string_view sandbox_id);
+  Status remove_link(std::string_view sandbox_id);
+  Status free_addresses(std::string_view sandbox_id);
+  std::optional<IpAddress> address_of(std::string_view sandbox_id) const;
+  Result<IpAddress> free_address();
+  Result<IpAddress> reserve(std::string_view sandbox_id, std::optional<IpAddress> wanted);
+  Status give_back(const IpAddress& address);
+  Result<Link> make_link(std::string_view sandbox_id, const IpAddress& address, FdRef netns);
+  Status wire_pod(std::string_view sandbox_id, const Link& host, const IpAddress& address, FdRef route_socket);
+  Status wire_host(std::string_view sandbox_id, const Link& host, const IpAddress& address);
+  Status wire(std::string_view sandbox_id, const IpAddress& address, FdRef netns, FdRef route_socket);
+
+  const PodNetworkConfig config;
+  const LinkMarks marks;
+  const std::uint32_t mtu;
+  // For what is below, and held by whoever calls a function above.
+  std::mutex mutex;
+  AddressLedger& ledger;
+  NetlinkSocket socket;
+  AddressPool pool;
+  std::map<IpAddress, std::string> holders;  // what the ledger says
+};
+
+Result<std::vector<Link>> PodNetwork::Impl::veths() {
+  auto replies = socket.dump(list_veths(), [](const nlmsghdr&) { return true; });
+  if (!replies) return std::unexpected(std::move(replies.error()));
+  std::vector<Link> links;
+  for (const std::string& reply : *replies) {
+    auto link = parse_link(reply);
+    if (!link) return std::unexpected(std::move(link.error()));
+    links.push_back(std::move(*link));
+  }
+  return links;
+}
+
+// Whoever's alias names an address of our range, it is in use: another node's daemon beside us, or our own pods when
+// the ledger was lost. The latter are put into the ledger again.
+Status PodNetwork::Impl::adopt_live_links() {
+  auto links = veths();
+  if (!links) return std::unexpected(std::move(links.error()));
+  for (const Link& link : *links) {
+    auto parts = parse_alias(link.alias);
+    if (!parts) continue;
+    for (const IpAddress& address : parts->addresses) {
+      (void)pool.take(address);
+      if (parts->instance != config.instance || holders.contains(address)) continue;
+      if (auto recorded = ledger.record(address, parts->sandbox_id); !recorded) return recorded;
+      holders.emplace(address, parts->sandbox_id);
+    }
+  }
+  return {};
+}
+
+// The sandbox's link, if there is one. A link of its name that is not ours is an error and never touched.
+Result<std::optional<Link>> PodNetwork::Impl::find_link(std::string_view sandbox_id) {
+  auto replies = socket.exchange(get_link(marks.host_name(sandbox_id)));
+  if (!replies) {
+    if (replies.error().is_not_found()) return std::nullopt;
+    return std::unexpected(std::move(replies.error()));
+  }
+  if (replies->empty()) return std::nullopt;
+  auto link = parse_link(replies->front());
+  if (!link) return std::unexpected(std::move(link.error()));
+  auto parts = parse_alias(link->alias);
+  bool marked = parts && parts->instance == config.instance && parts->sandbox_id == sandbox_id;
+  if (!marked && !marks.is_unmarked(*link, sandbox_id)) {
+    return fail(Code::kAlreadyExists,
+                absl::StrCat("link ", link->name, " of alias \"", link->alias, "\" is not this pod's"));
+  }
+  return std::move(*link);
+}
+
+Status PodNetwork::Impl::remove_link(std::string_view sandbox_id) {
+  auto link = find_link(sandbox_id);
+  if (!link) return std::unexpected(std::move(link.error()));
+  return *link ? delete_by(socket, **link) : Status();
+}
+
+std::optional<IpAddress> PodNetwork::Impl::address_of(std::string_view sandbox_id) const {
+  for (const auto& [address, holder] : holders) {
+    if (holder == sandbox_id && pool.range().contains(address)) return address;
+  }
+  return std::nullopt;
+}
+
+Result<IpAddress> PodNetwork::Impl::free_address() {
+  for (int i = 0; i < kMaxStrangers; ++i) {
+    auto address = pool.take();
+    if (!address) return address;
+    auto routed = is_routed(socket, *address);
+    if (!routed) {
+      pool.release(*address);
+      return std::unexpected(std::move(routed.error()));
+    }
+    // Somebody whose mark we don't know has it. It stays taken until we start anew.
+    if (!*routed) return address;
+  }
+  return fail(Code::kResourceExhausted, absl::StrCat("pod range ", pool.range().to_string(), ": ", kMaxStrangers,
+                                                     " addresses in a row are routed by somebody else on this host"));
+}
+
+Result<IpAddress> PodNetwork::Impl::reserve(std::string_view sandbox_id, std::optional<IpAddress> wanted) {
+  auto mine = address_of(sandbox_id);
+  if (mine && (!wanted || *wanted == *mine)) return *mine;
+  if (mine) {
+    return fail(Code::kAlreadyExists, absl::StrCat("the pod has address ", mine->to_string(), " and can't get ",
+                                                   wanted->to_string(), " as well; detach it first"));
+  }
+  Result<IpAddress> address = wanted ? Result<IpAddress>(*wanted) : free_address();
+  if (!address) return address;
+  if (wanted) {
+    if (auto taken = pool.take(*wanted); !taken) return std::unexpected(std::move(taken.error()));
+  }
+  if (auto recorded = ledger.record(*address, sandbox_id); !recorded) {
+    pool.release(*address);
+    return std::unexpected(std::move(recorded.error()));
+  }
+  holders.emplace(*address, sandbox_id);
+  return address;
+}
+
+// An address that the ledger can't forget stays taken: it is lost until the next start, and never in two pods.
+Status PodNetwork::Impl::give_back(const IpAddress& address) {
+  if (auto forgotten = ledger.forget(address); !forgotten) return forgotten;
+  holders.erase(address);
+  pool.release(address);
+  return {};
+}
+
+Status PodNetwork::Impl::free_addresses(std::string_view sandbox_id) {
+  std::vector<IpAddress> addresses;
+  for (const auto& [address, holder] : holders) {
+    if (holder == sandbox_id) addresses.push_back(address);
+  }
+  for (const IpAddress& address : addresses) {
+    if (auto freed = give_back(address); !freed) return freed;
+  }
+  return {};
+}
+
+Result<Link> PodNetwork::Impl::make_link(std::string_view sandbox_id, const IpAddress& address, FdRef netns) {
+  std::string name = marks.host_name(sandbox_id);
+  // One system call: no kill can come between the making and the marking.
+  std::array<Request, 4> requests{make_veth({.host_name = name,
+                                             .host_mac = marks.host_mac(sandbox_id),
+                                             .pod_mac = marks.pod_mac(sandbox_id),
+                                             .mtu = mtu,
+                                             .group = marks.group(),
+                                             .pod_netns = netns}),
+                                  set_alias(name, marks.alias(sandbox_id, {address})), set_host_policy(name),
+                                  get_link(name)};
+  auto replies = socket.exchange(requests);
+  if (!replies) return std::unexpected(std::move(replies.error()));
+  if (replies->empty()) return fail(Code::kInternal, absl::StrCat("no description of link ", name));
+  return parse_link(replies->back());
+}
+
+Status PodNetwork::Impl::wire_pod(std::string_view sandbox_id, const Link& host, const IpAddress& address,
+                                  FdRef route_socket) {
+  const IpAddress& gateway = pool.gateway();
+  std::uint32_t eth0 = host.peer_index;
+  std::array<Request, 7> requests{set_up(kLoopback),
+                                  set_no_auto_address(eth0),
+                                  set_up(eth0),
+                                  add_address(eth0, address),
+                                  add_neighbour(eth0, gateway, marks.host_mac(sandbox_id)),
+                                  add_link_route(eth0, gateway, address),
+                                  add_default_route(eth0, gateway, address)};
+  if (auto sent = NetlinkSocket::borrow(route_socket).send(requests); !sent) {
+    return fail_with(std::move(sent.error()), "inside the pod");
+  }
+  return {};
+}
+
+Status PodNetwork::Impl::wire_host(std::string_view sandbox_id, const Link& host, const IpAddress& address) {
+  if (auto closed = close_ipv6(host.name); !closed) return closed;
+  // Up comes last of what list() can see of a link, and the rest of it with the same system call.
+  std::array<Request, 4> requests{set_up(host.index), add_address(host.index, pool.gateway()),
+                                  add_neighbour(host.index, address, marks.pod_mac(sandbox_id)),
+                                  add_link_route(host.index, address, pool.gateway())};
+  return socket.send(requests);
+}
+
+Status PodNetwork::Impl::wire(std::string_view sandbox_id, const IpAddress& address, FdRef netns, FdRef route_socket) {
+  auto host = make_link(sandbox_id, address, netns);
+  if (!host) return std::unexpected(std::move(host.error()));
+  if (auto wired = wire_pod(sandbox_id, *host, address, route_socket); !wired) return wired;
+  if (auto wired = wire_host(sandbox_id, *host, address); !wired) return wired;
+  // The end that came up first sends nothing before the kernel has noticed that the other one is up, which it may put
+  // off; being asked for the link's state it notices at once (since 6.8).
+  auto noticed = NetlinkSocket::borrow(route_socket).send(get_link("eth0"));
+  if (!noticed) return fail_with(std::move(noticed.error()), "inside the pod");
+  return {};
+}
+
+Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, AddressLedger& ledger) {
+  if (auto checked = check_config(config); !checked) return fail_with(std::move(checked.error()), "pod network");
+  auto held = ledger.load();
+  if (!held) return fail_with(std::move(held.error()), "pod network");
+  IpAddress gateway = config.gateway.value_or(config.pod_cidr.network().plus(1).value_or(IpAddress()));
+  auto pool = AddressPool::make(config.pod_cidr, gateway,
+                                held->empty() ? std::nullopt : std::optional<IpAddress>(held->back().address));
+  if (!pool) return fail_with(std::move(pool.error()), "pod network");
+  auto socket = NetlinkSocket::open(NETLINK_ROUTE);
+  if (!socket) return fail_with(std::move(socket.error()), "pod network");
+  std::uint32_t mtu = config.mtu;
+  if (mtu == 0) {
+    auto found = default_route_mtu(*socket);
+    if (!found) return fail_with(std::move(found.error()), "pod network: MTU of the default route");
+    mtu = std::clamp(found->value_or(kDefaultMtu), kMinMtu, kMaxMtu);
+  }
+  auto impl = std::make_unique<Impl>(std::move(config), ledger, std::move(*socket), std::move(*pool), mtu);
+  for (auto& [address, sandbox_id] : *held) {
+    (void)impl->pool.take(address);  // of another range, when the configuration changed: kept, to be detached
+    impl->holders.emplace(address, std::move(sandbox_id));
+  }
+  if (auto adopted = impl->adopt_live_links(); !adopted) return fail_with(std::move(adopted.error()), "pod network");
+  return std::unique_ptr<PodNetwork>(new PodNetwork(std::move(impl)));
+}
+
+PodNetwork::PodNetwork(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+PodNetwork::~PodNetwork() = default;
+
+Status PodNetwork::prepare_node() {
+  if (auto enabled = enable_forwarding(); !enabled) return fail_with(std::move(enabled.error()), "pod network");
+  auto table = NftTable::open(impl_->config.instance);
+  if (!table) return fail_with(std::move(table.error()), "pod network");
+  if (auto made = table->ensure(impl_->config.pod_cidr, impl_->marks.group()); !made) {
+    return fail_with(std::move(made.error()), "pod network");
+  }
+  return {};
+}
+
+Status PodNetwork::release_node() {
+  auto table = NftTable::open(impl_->config.instance);
+  if (!table) return fail_with(std::move(table.error()), "pod network");
+  if (auto removed = table->remove(); !removed) return fail_with(std::move(removed.error()), "pod network");
+  return {};
+}
+
+Result<PodInterface> PodNetwork::attach(std::string_view sandbox_id, FdRef netns, FdRef route_socket,
+                                        std::optional<IpAddress> wanted) {
+  if (auto name = check_name(sandbox_id, "sandbox id"); !name) return std::unexpected(std::move(name.error()));
+  std::string what = absl::StrCat("attach sandbox ", std::string(sandbox_id), " to the pod network");
+  std::lock_guard lock(impl_->mutex);
+  // What a crash left of this sandbox goes first: its route would make its own address look like a stranger's.
+  if (auto removed = impl_->remove_link(sandbox_id); !removed) return fail_with(std::move(removed.error()), what);
+  auto address = impl_->reserve(sandbox_id, wanted);
+  if (!address) return fail_with(std::move(address.error()), what);
+  if (auto wired = impl_->wire(sandbox_id, *address, netns, route_socket); !wired) {
+    // The address is free again only when no link can have it any more.
+    if (impl_->remove_link(sandbox_id)) (void)impl_->give_back(*address);
+    return fail_with(std::move(wired.error()), what);
+  }
+  return PodInterface{.addresses = {*address}, .host_ifname = impl_->marks.host_name(sandbox_id), .mtu = impl_->mtu};
+}
+
+Status PodNetwork::detach(std::string_view sandbox_id) {
+  std::string what = absl::StrCat("detach sandbox ", std::string(sandbox_id), " from the pod network");
+  Result<std::optional<Link>> link;
+  {
+    std::lock_guard lock(impl_->mutex);
+    link = impl_->find_link(sandbox_id);
+  }
+  if (!link) return fail_with(std::move(link.error()), what);
+  if (*link) {
+    // The slow part, on a socket of its own and with nobody waiting.
+    auto socket = NetlinkSocket::open(NETLINK_ROUTE);
+    if (!socket) return fail_with(std::move(socket.error()), what);
+    if (auto removed = delete_by(*socket, **link); !removed) return fail_with(std::move(removed.error()), what);
+  }
+  std::lock_guard lock(impl_->mutex);
+  if (auto freed = impl_->free_addresses(sandbox_id); !freed) return fail_with(std::move(freed.error()), what);
+  return {};
+}
+
+Result<std::vector<PodLink>> PodNetwork::list() {
+  Result<std::vector<Link>> links;
+  {
+    std::lock_guard lock(impl_->mutex);
+    links = impl_->veths();
+  }
+  if (!links) return fail_with(std::move(links.error()), "pod network");
+  std::vector<PodLink> ours;
+  for (Link& link : *links) {
+    auto parts = parse_alias(link.alias);
+    if (!parts || parts->instance != impl_->config.instance) continue;
+    ours.push_back({.sandbox_id = std::move(parts->sandbox_id),
+                    .host_ifname = std::move(link.name),
+                    .addresses = std::move(parts->addresses),
+                    .mtu = link.mtu,
+                    .complete = link.up});
+  }
+  return ours;
+}
+
+std::vector<HeldAddress> PodNetwork::held() const {
+  std::lock_guard lock(impl_->mutex);
+  std::vector<HeldAddress> held;
+  for (const auto& [address, sandbox_id] : impl_->holders) held.push_back({address, sandbox_id});
+  return held;
+}
+
+const IpAddress& PodNetwork::gateway() const { return impl_->pool.gateway(); }
+std::uint32_t PodNetwork::mtu() const { return impl_->mtu; }
+
+}  // namespace gantry::netns

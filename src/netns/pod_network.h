@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// The built-in pod network of one node: a veth per pod, routed. The host's end answers as the gateway and has a /32
+// route to the pod; there is no bridge and no layer 2 that two pods share. A pod sends from its own address only: the
+// reverse-path filter is strict on each host end, and one rule of our nftables table says the same again, because what
+// other programs set (net.ipv4.conf.all.rp_filter, udev's sysctls for new links) can loosen the filter but not the
+// rule. Traffic from pods to outside of the pod range is masqueraded.
+//
+// What is made bears the instance's mark, and nothing without it is touched:
+//   links    alias "gantry:<instance>:<sandbox id>:<address>[,<address>]", a name and a link group made from the
+//   instance nftables table "inet gantry-<8 hex digits of the instance>" with the comment "gantry:<instance>" routes
+//   and addresses end with their link. net.ipv4.ip_forward is set to 1 and stays so.
+//
+// Owner: gantryd. Threads: every call blocks, so make them on a Pool thread: attach for under a millisecond, detach for
+// some 30 ms, in which the kernel waits for its own readers and nothing else here waits for it. Calls for different
+// sandboxes may be made at the same time; those for one sandbox come one after the other. All works in the network
+// namespace of the threads that call, which is one for all; pods' namespaces are reached through descriptors alone,
+// never by setns. Linux 6.1, CAP_NET_ADMIN, /proc/sys writable.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "netns/address.h"
+#include "netns/address_ledger.h"
+
+namespace gantry::netns {
+
+struct PodNetworkConfig {
+  // IPv4 for now: /8 to /30.
+  Cidr pod_cidr;
+  // The address that pods have as their gateway. Default: the first host of pod_cidr.
+  std::optional<IpAddress> gateway;
+  // 1280 to 65535; 0 takes that of the default route's link as open() finds it, or 1500 when there is no default route.
+  std::uint32_t mtu = 0;
+  // The node's instance id: 1 to 48 of [A-Za-z0-9_.-].
+  std::string instance;
+};
+
+struct PodInterface {
+  // One for each family of the network; today one IPv4 address.
+  std::vector<IpAddress> addresses;
+  // The host's end. The pod's is "eth0".
+  std::string host_ifname;
+  std::uint32_t mtu = 0;
+};
+
+// A link of ours, as the kernel has it.
+struct PodLink {
+  std::string sandbox_id;
+  std::string host_ifname;
+  std::vector<IpAddress> addresses;
+  std::uint32_t mtu = 0;
+  // attach() came to its end for it. False: the process was killed in the middle; attach() again makes it anew.
+  bool complete = false;
+};
+
+class PodNetwork {
+ public:
+  // Reads the ledger and the links that live, so that no address in use is given out, whichever of the two knows it.
+  // Makes nothing. `ledger` outlives the network. Invalid when the configuration is; a ledger that can't be read is its
+  // error.
+  static Result<std::unique_ptr<PodNetwork>> open(PodNetworkConfig config, AddressLedger& ledger);
+  ~PodNetwork();
+  PodNetwork(const PodNetwork&) = delete;
+  PodNetwork& operator=(const PodNetwork&) = delete;
+
+  // Forwarding, set when it is off, and the nftables table, replaced as a whole in one transaction, so that traffic
+  // never meets half of it. Before the first attach; any number of times. kFailedPrecondition when a table of the name
+  // bears another mark.
+  Status prepare_node();
+  // Removes the table, if it bears our mark; gone already is fine. Pods' links are detach()'s.
+  Status release_node();
+
+  // Wires a pod: `netns` is its network namespace, `route_socket` an open NETLINK_ROUTE socket that a process inside it
+  // made (borrowed for the call; nobody else reads it meanwhile). Sandbox ids are 1 to 128 of [A-Za-z0-9_.-]. The
+  // address is `wanted`, or the one that the ledger has for this sandbox, or a free one; it is recorded before it is
+  // used. A link that a crash left for this sandbox is replaced. On failure nothing stays: no link, no address.
+  // kResourceExhausted when no address is free; kAlreadyExists when `wanted` is another sandbox's, or the namespace has
+  // an eth0 that is not ours.
+  Result<PodInterface> attach(std::string_view sandbox_id, FdRef netns, FdRef route_socket,
+                              std::optional<IpAddress> wanted = {});
+  // Removes the pod's link, and with it both ends' addresses and routes; then frees its addresses. Gone already is
+  // fine.
+  Status detach(std::string_view sandbox_id);
+
+  // Our links, by their alias: what is alive. In no order.
+  Result<std::vector<PodLink>> list();
+  // The ledger's view: who has which address. With list() and the store's sandboxes recovery is a diff: detach() who
+  // should not be, whether link, record or both are left.
+  std::vector<HeldAddress> held() const;
+
+  const IpAddress& gateway() const;
+  std::uint32_t mtu() const;
+
+ private:
+  struct Impl;
+  explicit PodNetwork(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::netns
