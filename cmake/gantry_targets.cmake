@@ -35,7 +35,7 @@ function(gantry_test kind name)
   cmake_parse_arguments(arg "" "" "SOURCES;DEPS" ${ARGN})
   add_executable(${name} ${arg_SOURCES})
   target_link_libraries(${name} PRIVATE ${arg_DEPS} GTest::gmock)
-  if(NOT kind STREQUAL "node")  # node tests have the main() of tests/support/world.cc
+  if(NOT kind STREQUAL "node")  # node tests have the main() of tests/support/node_main.cc
     target_link_libraries(${name} PRIVATE GTest::gtest_main)
   endif()
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin/tests/${kind})

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A flat, bounded, versionable encoding for what our own processes send each other and keep on tmpfs: little-endian
 // integers and length-prefixed byte strings, one after the other, nothing self-describing. The reader never allocates
-// and never reads past its end: after the first short read it is not ok() and every further read yields zero values, so a
-// decoder reads all fields and asks once.
+// and never reads past its end: after the first short read it is not ok() and every further read yields zero values, so
+// a decoder reads all fields and asks once.
 #pragma once
 
 #include <cstdint>

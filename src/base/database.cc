@@ -21,6 +21,7 @@ namespace {
 constexpr int kApplicationId = 0x47'4e'54'59;  // "GNTY", in the file's header
 constexpr int kStoreVersion = 1;               // of what is ours in the file: the table of schemas
 constexpr std::size_t kMaxKept = 256;          // prepared statements
+constexpr off_t kMinSize = 4096;               // SQLite's page
 constexpr const char* kSettings =
     "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"
     "PRAGMA cell_size_check=ON; PRAGMA journal_size_limit=16777216;";
@@ -37,21 +38,27 @@ std::unexpected<Error> damaged(const std::string& path, std::string_view how) {
 Code code_of(int result) {
   switch (result & 0xff) {
     case SQLITE_CORRUPT:
-    case SQLITE_NOTADB: return Code::kDataLoss;
+    case SQLITE_NOTADB:
+      return Code::kDataLoss;
     case SQLITE_BUSY:
-    case SQLITE_LOCKED: return Code::kUnavailable;
+    case SQLITE_LOCKED:
+      return Code::kUnavailable;
     case SQLITE_FULL:
     case SQLITE_TOOBIG:
-    case SQLITE_NOMEM: return Code::kResourceExhausted;
+    case SQLITE_NOMEM:
+      return Code::kResourceExhausted;
     case SQLITE_CONSTRAINT:
       return result == SQLITE_CONSTRAINT_UNIQUE || result == SQLITE_CONSTRAINT_PRIMARYKEY ? Code::kAlreadyExists
                                                                                           : Code::kFailedPrecondition;
     case SQLITE_READONLY:
     case SQLITE_PERM:
-    case SQLITE_AUTH: return Code::kPermissionDenied;
+    case SQLITE_AUTH:
+      return Code::kPermissionDenied;
     case SQLITE_ERROR:
-    case SQLITE_RANGE: return Code::kInvalidArgument;
-    default: return Code::kInternal;
+    case SQLITE_RANGE:
+      return Code::kInvalidArgument;
+    default:
+      return Code::kInternal;
   }
 }
 
@@ -111,7 +118,8 @@ struct ConnectionState {
   }
 };
 
-// ---- Opening ---------------------------------------------------------------------------------------------------------
+// ---- Opening
+// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -175,9 +183,11 @@ Status create(const std::string& path) {
   {
     auto state = open_file(fresh);
     if (!state) return std::unexpected(std::move(state.error()));
-    std::string sql = "PRAGMA journal_mode=WAL; PRAGMA application_id=" + std::to_string(kApplicationId) +
-                      "; PRAGMA user_version=" + std::to_string(kStoreVersion) +
-                      "; CREATE TABLE gantry_schema (user TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID, STRICT";
+    std::string sql =
+        "PRAGMA page_size=" + std::to_string(kMinSize) +
+        "; PRAGMA journal_mode=WAL; PRAGMA application_id=" + std::to_string(kApplicationId) +
+        "; PRAGMA user_version=" + std::to_string(kStoreVersion) +
+        "; CREATE TABLE gantry_schema (user TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID, STRICT";
     if (auto done = (*state)->run(sql.c_str()); !done) return done;
   }
   if (::fsync(file.get()) < 0) return system_failed("fsync", fresh);
@@ -187,8 +197,8 @@ Status create(const std::string& path) {
   return sync_folder_of(path);
 }
 
-// What can be told without SQLite: that there is a file, and that it was never emptied. Only by name, never open and close:
-// a close would drop the locks that another connection of this process holds on the file.
+// What can be told without SQLite: that there is a file, and that it was never emptied. Only by name, never open and
+// close: a close would drop the locks that another connection of this process holds on the file.
 Status check_file(const std::string& path) {
   struct stat info, log;
   if (::lstat(path.c_str(), &info) < 0) {
@@ -199,7 +209,8 @@ Status check_file(const std::string& path) {
     return create(path);
   }
   if (!S_ISREG(info.st_mode)) return fail(Code::kFailedPrecondition, "database " + path + ": not a regular file");
-  if (info.st_size == 0) return damaged(path, "the file is empty");
+  // SQLite takes a file without a whole first page for a new one.
+  if (info.st_size < kMinSize) return damaged(path, "the file has " + std::to_string(info.st_size) + " bytes");
   if ((info.st_mode & 0077) != 0 && ::chmod(path.c_str(), 0600) < 0) return system_failed("chmod 0600", path);
   return {};
 }
@@ -212,12 +223,13 @@ Status check_owner(ConnectionState& state) {
     return std::unexpected(std::move(version.error()));
   }
   if (*id != std::to_string(kApplicationId)) {
-    return fail(Code::kFailedPrecondition, "database " + state.path + ": made by another program (application id " + *id +
-                                               ", expected " + std::to_string(kApplicationId) + ")");
+    return fail(Code::kFailedPrecondition, "database " + state.path + ": made by another program (application id " +
+                                               *id + ", expected " + std::to_string(kApplicationId) + ")");
   }
   if (*version != std::to_string(kStoreVersion)) {
     return fail(Code::kFailedPrecondition, "database " + state.path + ": version " + *version +
-                                               ", made by a newer Gantry; this one knows " + std::to_string(kStoreVersion));
+                                               ", made by a newer Gantry; this one knows " +
+                                               std::to_string(kStoreVersion));
   }
   return {};
 }
@@ -231,15 +243,17 @@ static Result<std::int64_t> version_of(Connection& connection, const Schema& sch
   if (!row) return std::unexpected(std::move(row.error()));
   std::int64_t version = *row ? rows->integer(0) : 0;
   if (version < 0 || version > static_cast<std::int64_t>(schema.migrations.size())) {
-    return fail(Code::kFailedPrecondition, "database " + connection.path() + ": tables of \"" + std::string(schema.user) +
-                                               "\" have version " + std::to_string(version) + ", this program knows " +
-                                               std::to_string(schema.migrations.size()) + ": use a newer Gantry");
+    return fail(Code::kFailedPrecondition, "database " + connection.path() + ": tables of \"" +
+                                               std::string(schema.user) + "\" have version " + std::to_string(version) +
+                                               ", this program knows " + std::to_string(schema.migrations.size()) +
+                                               ": use a newer Gantry");
   }
   return version;
 }
 
 static Status migrate(Connection& connection, ConnectionState& state, const Schema& schema) {
-  // Once without a lock, for every start but the first; then again under it, because another process may have been quicker.
+  // Once without a lock, for every start but the first; then again under it, because another process may have been
+  // quicker.
   auto version = version_of(connection, schema);
   if (!version) return std::unexpected(std::move(version.error()));
   if (*version == static_cast<std::int64_t>(schema.migrations.size())) return {};
@@ -249,13 +263,15 @@ static Status migrate(Connection& connection, ConnectionState& state, const Sche
     for (auto i = static_cast<std::size_t>(*current); i < schema.migrations.size(); ++i) {
       if (auto done = state.run(std::string(schema.migrations[i]).c_str()); !done) return done;
     }
-    auto noted = c.execute("INSERT INTO gantry_schema (user, version) VALUES (?, ?) "
-                           "ON CONFLICT (user) DO UPDATE SET version = excluded.version",
-                           {schema.user, schema.migrations.size()});
+    auto noted = c.execute(
+        "INSERT INTO gantry_schema (user, version) VALUES (?, ?) "
+        "ON CONFLICT (user) DO UPDATE SET version = excluded.version",
+        {schema.user, schema.migrations.size()});
     if (!noted) return std::unexpected(std::move(noted.error()));
     return {};
   });
-  if (!migrated) return fail_with(std::move(migrated.error()), "bring the tables of " + std::string(schema.user) + " up to date");
+  if (!migrated)
+    return fail_with(std::move(migrated.error()), "bring the tables of " + std::string(schema.user) + " up to date");
   return {};
 }
 
@@ -267,12 +283,14 @@ Result<Connection> Connection::open(const std::string& path, std::span<const Sch
   if (auto done = (*state)->run(kSettings); !done) return std::unexpected(std::move(done.error()));
   Connection connection(std::move(*state));
   for (const Schema& schema : schemas) {
-    if (auto done = migrate(connection, *connection.state_, schema); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = migrate(connection, *connection.state_, schema); !done)
+      return std::unexpected(std::move(done.error()));
   }
   return connection;
 }
 
-// ---- Connection and Rows -----------------------------------------------------------------------------------------------
+// ---- Connection and Rows
+// -----------------------------------------------------------------------------------------------
 
 Connection::Connection(std::unique_ptr<ConnectionState> state) : state_(std::move(state)) {}
 Connection::Connection(Connection&&) noexcept = default;
@@ -391,7 +409,8 @@ std::string_view Rows::blob(int column) const {
                           : std::string_view(bytes, static_cast<std::size_t>(sqlite3_column_bytes(statement_, column)));
 }
 
-// ---- Database ----------------------------------------------------------------------------------------------------------
+// ---- Database
+// ----------------------------------------------------------------------------------------------------------
 
 Result<std::unique_ptr<Database>> Database::open(Loop& loop, const std::string& path, std::span<const Schema> schemas) {
   auto connection = Connection::open(path, schemas);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The node's one SQLite file (/var/lib/gantry/gantry.db): what must outlive a boot, and never an environment value or a
 // secret. Two ways in: Database, for gantryd, runs transactions on a thread of its own and resumes on the loop;
-// Connection, for a short program such as `gantry image`, is the same file opened and used by the calling thread. Both may
-// have it open at once: writers wait for each other, at most kBusyLimit.
+// Connection, for a short program such as `gantry image`, is the same file opened and used by the calling thread. Both
+// may have it open at once: writers wait for each other, at most kBusyLimit.
 //
 // Durability: WAL with synchronous=NORMAL. After a crash of the process every committed transaction is there; after a
 // loss of power the file is whole and holds all transactions up to some point, perhaps not the last few.
@@ -42,8 +42,8 @@ namespace gantry::db {
 inline constexpr std::chrono::seconds kBusyLimit{10};
 
 // The tables of one user of the store, as the SQL that makes them: migrations[0] on an empty file, then each later one
-// once, in order, in one transaction. Released entries never change; new ones are added at the end. A file whose version
-// is beyond the last entry was written by a newer Gantry and is refused.
+// once, in order, in one transaction. Released entries never change; new ones are added at the end. A file whose
+// version is beyond the last entry was written by a newer Gantry and is refused.
 struct Schema {
   std::string_view user;  // "cri", "images", "addresses"
   std::vector<std::string_view> migrations;
@@ -55,13 +55,13 @@ struct Blob {
 };
 class Value {
  public:
-  Value(std::nullptr_t) {}       // NOLINT: values are written in place
-  Value(std::nullopt_t) {}       // NOLINT
+  Value(std::nullptr_t) {}            // NOLINT: values are written in place
+  Value(std::nullopt_t) {}            // NOLINT
   Value(Blob blob) : value_(blob) {}  // NOLINT
   template <typename T>
     requires std::is_integral_v<T> || std::is_enum_v<T>
-  Value(T number) : value_(static_cast<std::int64_t>(number)) {}  // NOLINT
-  Value(std::string_view text) : value_(text) {}    // NOLINT
+  Value(T number) : value_(static_cast<std::int64_t>(number)) {}      // NOLINT
+  Value(std::string_view text) : value_(text) {}                      // NOLINT
   Value(const std::string& text) : value_(std::string_view(text)) {}  // NOLINT
   Value(const char* text) : value_(std::string_view(text)) {}         // NOLINT
   template <typename T>
@@ -77,8 +77,8 @@ class Value {
 struct ConnectionState;
 
 // A query under way: while (true) { auto more = rows.next(); if (!more) return error; if (!*more) break; ... }
-// The columns are read by position from 0; text and blob are views that end with the next next(). It must end before its
-// Connection does. Move-only.
+// The columns are read by position from 0; text and blob are views that end with the next next(). It must end before
+// its Connection does. Move-only.
 class Rows {
  public:
   Rows(Rows&& other) noexcept;
@@ -114,17 +114,17 @@ class Connection {
   Connection& operator=(Connection&&) noexcept;
   ~Connection();
 
-  // Runs one statement to its end and returns the number of rows that it changed. Statements are prepared once and kept: the
-  // text is a constant of the program, values come as parameters.
-  // Errors: kAlreadyExists for a key that is taken, kFailedPrecondition for another constraint, kUnavailable when the file is
-  // busy, kResourceExhausted when the disk is full, kDataLoss when the file is damaged, kInvalidArgument for wrong SQL.
+  // Runs one statement to its end and returns the number of rows that it changed. Statements are prepared once and
+  // kept: the text is a constant of the program, values come as parameters. Errors: kAlreadyExists for a key that is
+  // taken, kFailedPrecondition for another constraint, kUnavailable when the file is busy, kResourceExhausted when the
+  // disk is full, kDataLoss when the file is damaged, kInvalidArgument for wrong SQL.
   Result<std::int64_t> execute(std::string_view sql, std::initializer_list<Value> values = {});
   Result<Rows> query(std::string_view sql, std::initializer_list<Value> values = {});
   // The id that the last INSERT gave.
   std::int64_t last_insert_id() const;
 
-  // Runs `call(*this)`, which returns a Result, within one transaction: committed when it succeeds, rolled back when it fails
-  // or when the commit fails. Not nested.
+  // Runs `call(*this)`, which returns a Result, within one transaction: committed when it succeeds, rolled back when it
+  // fails or when the commit fails. Not nested.
   template <typename Call>
   auto write(Call&& call) -> std::invoke_result_t<Call, Connection&> {
     return within("BEGIN IMMEDIATE", std::forward<Call>(call));
@@ -159,8 +159,8 @@ class Connection {
   std::unique_ptr<ConnectionState> state_;
 };
 
-// The store as gantryd has it. Made and used on the loop thread; `call`s run on the store's own thread, one after the other
-// in the order of their submission. The destructor waits for all that was submitted, then closes the file.
+// The store as gantryd has it. Made and used on the loop thread; `call`s run on the store's own thread, one after the
+// other in the order of their submission. The destructor waits for all that was submitted, then closes the file.
 class Database {
  public:
   // Blocks: before the loop serves. The file's structure is checked as a whole (PRAGMA quick_check).
@@ -170,9 +170,9 @@ class Database {
   Database(const Database&) = delete;
   Database& operator=(const Database&) = delete;
 
-  // Runs `call(Connection&)`, which returns a Result<T> or Status, within one transaction on the store's thread, and resumes
-  // on the loop with what it returned; after a failed commit with the commit's error. `call` owns what it uses: no
-  // references into the loop thread's state. The task is awaited to its end, not dropped in between.
+  // Runs `call(Connection&)`, which returns a Result<T> or Status, within one transaction on the store's thread, and
+  // resumes on the loop with what it returned; after a failed commit with the commit's error. `call` owns what it uses:
+  // no references into the loop thread's state. The task is awaited to its end, not dropped in between.
   template <typename Call>
   auto run(Call call) -> Task<std::invoke_result_t<Call, Connection&>> {
     return pool_.run([this, call = std::move(call)]() mutable { return connection_.write(call); });

@@ -111,8 +111,9 @@ Result<std::string> read_instance(FdRef dir, const std::string& root) {
   bool good = text->size() == kInstanceDigits + 1 && text->ends_with('\n') &&
               text->find_first_not_of("0123456789abcdef") == kInstanceDigits;
   if (!good) {
-    return fail(Code::kDataLoss, shown + ": not an instance id (16 hex digits and a line feed); "
-                                         "put back what it was, or remove it to begin as a new node");
+    return fail(Code::kDataLoss, shown +
+                                     ": not an instance id (16 hex digits and a line feed); "
+                                     "put back what it was, or remove it to begin as a new node");
   }
   text->pop_back();
   return text;

@@ -15,8 +15,8 @@
 //       l/SHORT/                 a layer, unpacked
 //       c/SHORT/{u,w}/           a container: overlay's upper and work folders
 //
-// Names in store/ are a few characters because overlay's mount options are one page (and 255 bytes a value by fsconfig).
-// Ids are checked by check_name() (base/records.h).
+// Names in store/ are a few characters because overlay's mount options are one page (and 255 bytes a value by
+// fsconfig). Ids are checked by check_name() (base/records.h).
 #pragma once
 
 #include <string>
@@ -59,12 +59,13 @@ class Layout {
 // The folders of a Layout, made (mode 0700, owned by us) and open. All descriptors are O_PATH.
 class NodeFolders {
  public:
-  // Makes what is missing, also the roots and the folders above them. A root that is there already and that others may write
-  // to, or that belongs to somebody else, is refused by name.
+  // Makes what is missing, also the roots and the folders above them. A root that is there already and that others may
+  // write to, or that belongs to somebody else, is refused by name.
   static Result<NodeFolders> open(Layout layout);
 
   // Takes both roots for this process until it ends (flock on gantryd.lock; the pid in it is for people). When another
-  // gantryd has one: kFailedPrecondition, naming the folder and that pid. Short programs that share the store don't lock.
+  // gantryd has one: kFailedPrecondition, naming the folder and that pid. Short programs that share the store don't
+  // lock.
   Status lock();
 
   const Layout& layout() const { return layout_; }
@@ -88,8 +89,8 @@ class NodeFolders {
     std::string id;
     // The folder on disk had none: it is new or was emptied. If the boot's folder knew one, `id` is that one.
     bool new_store = false;
-    // The boot's folder named another instance than the disk does (somebody else's store was put here): its id. Then the
-    // boot's file is left as it is.
+    // The boot's folder named another instance than the disk does (somebody else's store was put here): its id. Then
+    // the boot's file is left as it is.
     std::string stranger;
   };
   // After lock().

@@ -54,10 +54,14 @@ void write(spdlog::level::level_enum level, std::string_view sentence, std::init
 
 void set_level(Level level) {
   switch (level) {
-    case Level::kDebug: return logger().set_level(spdlog::level::debug);
-    case Level::kInfo: return logger().set_level(spdlog::level::info);
-    case Level::kWarning: return logger().set_level(spdlog::level::warn);
-    case Level::kError: return logger().set_level(spdlog::level::err);
+    case Level::kDebug:
+      return logger().set_level(spdlog::level::debug);
+    case Level::kInfo:
+      return logger().set_level(spdlog::level::info);
+    case Level::kWarning:
+      return logger().set_level(spdlog::level::warn);
+    case Level::kError:
+      return logger().set_level(spdlog::level::err);
   }
 }
 

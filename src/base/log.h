@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The log: one line an event, to standard error: time, level, sentence, then key="value" pairs. Only edges log (main, an
-// RPC handler, the task that decides what to do); library code returns errors. Values are quoted and control bytes in
-// them escaped, so that no name from outside can forge a line. Never an environment value or a secret. Any thread.
+// The log: one line an event, to standard error: time, level, sentence, then key="value" pairs. Only edges log (main,
+// an RPC handler, the task that decides what to do); library code returns errors. Values are quoted and control bytes
+// in them escaped, so that no name from outside can forge a line. Never an environment value or a secret. Any thread.
 #pragma once
 
 #include <cstdint>

@@ -23,7 +23,8 @@ namespace gantry {
 
 namespace asio = boost::asio;
 
-// ---- Loop ------------------------------------------------------------------------------------------------------------
+// ---- Loop
+// ------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -71,6 +72,7 @@ boost::asio::io_context& io_context_of(Loop& loop) { return loop.impl().context;
 void Loop::run() {
   impl_->thread = std::this_thread::get_id();
   impl_->context.run();
+  impl_->context.restart();  // so that run() may be called again
 }
 
 void Loop::stop() { impl_->context.stop(); }
@@ -115,7 +117,8 @@ Task<> Loop::sleep_for(Duration delay) {
   co_await TimerWait{timer};
 }
 
-// ---- Watch -----------------------------------------------------------------------------------------------------------
+// ---- Watch
+// -----------------------------------------------------------------------------------------------------------
 
 struct Watch::Impl {
   explicit Impl(Loop& loop, FdRef fd) : descriptor(loop.impl().context) {
@@ -184,14 +187,11 @@ void Watch::cancel() {
   if (impl_->descriptor.is_open()) impl_->descriptor.release();
 }
 
-Task<Status> Watch::readable() {
-  return wait_for_descriptor(impl_, asio::posix::descriptor_base::wait_read);
-}
-Task<Status> Watch::writable() {
-  return wait_for_descriptor(impl_, asio::posix::descriptor_base::wait_write);
-}
+Task<Status> Watch::readable() { return wait_for_descriptor(impl_, asio::posix::descriptor_base::wait_read); }
+Task<Status> Watch::writable() { return wait_for_descriptor(impl_, asio::posix::descriptor_base::wait_write); }
 
-// ---- Event -----------------------------------------------------------------------------------------------------------
+// ---- Event
+// -----------------------------------------------------------------------------------------------------------
 
 struct Event::Impl : std::enable_shared_from_this<Event::Impl> {
   explicit Impl(Loop& l) : loop(l) {}
@@ -278,7 +278,8 @@ Task<> Event::wait() {
 
 Task<bool> Event::wait_for(Duration limit) { return wait_for_event<Impl, Impl::Waiter>(impl_, limit); }
 
-// ---- Pool ------------------------------------------------------------------------------------------------------------
+// ---- Pool
+// ------------------------------------------------------------------------------------------------------------
 
 struct Pool::Impl {
   std::mutex mutex;

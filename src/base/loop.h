@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The loop: one thread that owns a module's mutable state. Other threads come in by post() only; blocking work goes to a
-// Pool and comes back by itself. Coroutines (task.h) run here and are resumed here. Boost.Asio is underneath and stays
-// in loop.cc. A loop with nothing to do makes no system call.
+// The loop: one thread that owns a module's mutable state. Other threads come in by post() only; blocking work goes to
+// a Pool and comes back by itself. Coroutines (task.h) run here and are resumed here. Boost.Asio is underneath and
+// stays in loop.cc. A loop with nothing to do makes no system call.
 //
 // Ownership: a Loop is made in main, outlives everything that refers to it, and is destroyed after run() returned; then
 // detached tasks that did not end are destroyed with it.
@@ -56,8 +56,8 @@ class Loop {
   std::unique_ptr<Impl> impl_;
 };
 
-// Watches one descriptor, which must stay open for the Watch's life and have no second Watch. cancel() and the destructor
-// wake whoever waits, with kCancelled; after that the waiter must not touch the Watch again.
+// Watches one descriptor, which must stay open for the Watch's life and have no second Watch. cancel() and the
+// destructor wake whoever waits, with kCancelled; after that the waiter must not touch the Watch again.
 class Watch {
  public:
   Watch(Loop& loop, FdRef fd);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The io_context beneath a Loop, for .cc files that use Asio's or Beast's own objects on it. Never included by a header.
+// The io_context beneath a Loop, for .cc files that use Asio's or Beast's own objects on it. Never included by a
+// header.
 #pragma once
 
 #include <boost/asio/io_context.hpp>

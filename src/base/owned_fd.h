@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Who owns a file descriptor. OwnFd owns one and closes it; FdRef names one that somebody else owns, for the length of
-// a call. Neither turns into an int or a bool by itself. Kinds of descriptor are types of their own (DirFd, PidFd, ...),
-// so that a pidfd can't be handed to openat. Every descriptor in the project is close-on-exec from birth.
+// a call. Neither turns into an int or a bool by itself. Kinds of descriptor are types of their own (DirFd, PidFd,
+// ...), so that a pidfd can't be handed to openat. Every descriptor in the project is close-on-exec from birth.
 #pragma once
 
 #include <utility>

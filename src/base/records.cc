@@ -76,12 +76,14 @@ Result<Record> decode(const RecordKind& kind, const std::string& file, std::stri
   if (!in.ok()) return torn(file, "shorter than a record's header (" + std::to_string(bytes.size()) + " bytes)");
   if (magic != kind.magic) return torn(file, "not a record of this kind (wrong magic)");
   if (length != in.rest().size()) {
-    return torn(file, std::to_string(in.rest().size()) + " bytes of payload, its header says " + std::to_string(length));
+    return torn(file,
+                std::to_string(in.rest().size()) + " bytes of payload, its header says " + std::to_string(length));
   }
   if (sum != checksum(checked_part(version, in.rest()))) return torn(file, "wrong checksum");
   if (version > kind.version) {
     return fail(Code::kFailedPrecondition, "record " + file + ": version " + std::to_string(version) +
-                                               ", made by a newer Gantry; this one knows " + std::to_string(kind.version));
+                                               ", made by a newer Gantry; this one knows " +
+                                               std::to_string(kind.version));
   }
   return Record{{}, version, std::string(in.rest())};
 }
@@ -132,7 +134,9 @@ Result<std::string> file_of(const RecordKind& kind, std::string_view name) {
 }  // namespace
 
 Status check_name(std::string_view name, std::string_view what) {
-  auto letter_or_digit = [](char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9'); };
+  auto letter_or_digit = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+  };
   bool good = !name.empty() && name.size() <= kMaxName && letter_or_digit(name.front()) &&
               std::ranges::all_of(name, [&](char c) { return letter_or_digit(c) || c == '.' || c == '_' || c == '-'; });
   if (good) return {};
@@ -155,7 +159,8 @@ Status write_record(FdRef dir, const RecordKind& kind, std::string_view name, st
   OwnFd fd(::openat(dir.get(), temporary.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.is_open()) return failed("create", temporary);
   Status status = write_bytes(fd, temporary, encode(kind, payload));
-  if (status && ::renameat(dir.get(), temporary.c_str(), dir.get(), file->c_str()) < 0) status = failed("rename", *file);
+  if (status && ::renameat(dir.get(), temporary.c_str(), dir.get(), file->c_str()) < 0)
+    status = failed("rename", *file);
   if (!status) ::unlinkat(dir.get(), temporary.c_str(), 0);
   return status;
 }

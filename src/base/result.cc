@@ -8,65 +8,95 @@ namespace gantry {
 
 std::string_view to_string(Code code) {
   switch (code) {
-    case Code::kOk: return "OK";
-    case Code::kCancelled: return "CANCELLED";
-    case Code::kUnknown: return "UNKNOWN";
-    case Code::kInvalidArgument: return "INVALID_ARGUMENT";
-    case Code::kDeadlineExceeded: return "DEADLINE_EXCEEDED";
-    case Code::kNotFound: return "NOT_FOUND";
-    case Code::kAlreadyExists: return "ALREADY_EXISTS";
-    case Code::kPermissionDenied: return "PERMISSION_DENIED";
-    case Code::kResourceExhausted: return "RESOURCE_EXHAUSTED";
-    case Code::kFailedPrecondition: return "FAILED_PRECONDITION";
-    case Code::kAborted: return "ABORTED";
-    case Code::kOutOfRange: return "OUT_OF_RANGE";
-    case Code::kUnimplemented: return "UNIMPLEMENTED";
-    case Code::kInternal: return "INTERNAL";
-    case Code::kUnavailable: return "UNAVAILABLE";
-    case Code::kDataLoss: return "DATA_LOSS";
-    case Code::kUnauthenticated: return "UNAUTHENTICATED";
+    case Code::kOk:
+      return "OK";
+    case Code::kCancelled:
+      return "CANCELLED";
+    case Code::kUnknown:
+      return "UNKNOWN";
+    case Code::kInvalidArgument:
+      return "INVALID_ARGUMENT";
+    case Code::kDeadlineExceeded:
+      return "DEADLINE_EXCEEDED";
+    case Code::kNotFound:
+      return "NOT_FOUND";
+    case Code::kAlreadyExists:
+      return "ALREADY_EXISTS";
+    case Code::kPermissionDenied:
+      return "PERMISSION_DENIED";
+    case Code::kResourceExhausted:
+      return "RESOURCE_EXHAUSTED";
+    case Code::kFailedPrecondition:
+      return "FAILED_PRECONDITION";
+    case Code::kAborted:
+      return "ABORTED";
+    case Code::kOutOfRange:
+      return "OUT_OF_RANGE";
+    case Code::kUnimplemented:
+      return "UNIMPLEMENTED";
+    case Code::kInternal:
+      return "INTERNAL";
+    case Code::kUnavailable:
+      return "UNAVAILABLE";
+    case Code::kDataLoss:
+      return "DATA_LOSS";
+    case Code::kUnauthenticated:
+      return "UNAUTHENTICATED";
   }
   return "UNKNOWN";
 }
 
 Code code_from_errno(int error) {
   switch (error) {
-    case 0: return Code::kOk;
+    case 0:
+      return Code::kOk;
     case ENOENT:
     case ENOTDIR:
     case ESRCH:
     case ENODEV:
-    case ENXIO: return Code::kNotFound;
-    case EEXIST: return Code::kAlreadyExists;
+    case ENXIO:
+      return Code::kNotFound;
+    case EEXIST:
+      return Code::kAlreadyExists;
     case EPERM:
     case EACCES:
-    case EROFS: return Code::kPermissionDenied;
+    case EROFS:
+      return Code::kPermissionDenied;
     case EINVAL:
     case ENAMETOOLONG:
     case ELOOP:
-    case E2BIG: return Code::kInvalidArgument;
+    case E2BIG:
+      return Code::kInvalidArgument;
     case ENOMEM:
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
     case ENFILE:
-    case EUSERS: return Code::kResourceExhausted;
+    case EUSERS:
+      return Code::kResourceExhausted;
     case ENOSYS:
-    case EOPNOTSUPP: return Code::kUnimplemented;
+    case EOPNOTSUPP:
+      return Code::kUnimplemented;
     case EBUSY:
     case ENOTEMPTY:
     case ECHILD:
-    case ENOEXEC: return Code::kFailedPrecondition;
-    case ETIMEDOUT: return Code::kDeadlineExceeded;
-    case ECANCELED: return Code::kCancelled;
+    case ENOEXEC:
+      return Code::kFailedPrecondition;
+    case ETIMEDOUT:
+      return Code::kDeadlineExceeded;
+    case ECANCELED:
+      return Code::kCancelled;
     case EAGAIN:
     case ECONNREFUSED:
     case ECONNRESET:
     case ENOTCONN:
-    case EPIPE: return Code::kUnavailable;
+    case EPIPE:
+      return Code::kUnavailable;
     case ERANGE:
-    case EOVERFLOW: return Code::kOutOfRange;
-    default: return Code::kInternal;
+    case EOVERFLOW:
+      return Code::kOutOfRange;
+    default:
+      return Code::kInternal;
   }
 }
 

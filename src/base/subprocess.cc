@@ -15,7 +15,8 @@
 namespace gantry {
 namespace {
 
-// The kernel's number for a wait by pidfd (Linux 5.4); libstdc++'s idtype_t has no room for it in a switch, hence the cast.
+// The kernel's number for a wait by pidfd (Linux 5.4); libstdc++'s idtype_t has no room for it in a switch, hence the
+// cast.
 constexpr auto kByPidfd = static_cast<idtype_t>(3);
 
 // Without waiting; nothing when it still runs.
@@ -84,14 +85,15 @@ Result<Process> spawn(const Command& command) {
   }
   if (command.argv.empty()) return invalid_argument("spawn: no argv[0]");
 
-  // Copies above all the child's numbers, so that no dup2 hits a source that is still needed (a dup2 onto itself would not
-  // even clear close-on-exec). They are closed when this returns, and in the child by exec.
+  // Copies above all the child's numbers, so that no dup2 hits a source that is still needed (a dup2 onto itself would
+  // not even clear close-on-exec). They are closed when this returns, and in the child by exec.
   const int first_free = 3 + static_cast<int>(command.fds.size());
   std::vector<OwnFd> copies;
   copies.reserve(command.fds.size() + 4);
   auto copy = [&](FdRef fd) -> Result<int> {
     int number = ::fcntl(fd.get(), F_DUPFD_CLOEXEC, first_free);
-    if (number < 0) return std::unexpected(Error::from_errno(errno, "spawn " + command.argv[0] + ": fcntl F_DUPFD_CLOEXEC"));
+    if (number < 0)
+      return std::unexpected(Error::from_errno(errno, "spawn " + command.argv[0] + ": fcntl F_DUPFD_CLOEXEC"));
     copies.emplace_back(number);
     return number;
   };
@@ -119,8 +121,8 @@ Result<Process> spawn(const Command& command) {
   pid_t pid = -1;
   int error = arguments.error();
   if (error == 0) {
-    error = ::posix_spawn(&pid, path.c_str(), arguments.actions(), arguments.attributes(), pointers(command.argv).data(),
-                          pointers(command.envp).data());
+    error = ::posix_spawn(&pid, path.c_str(), arguments.actions(), arguments.attributes(),
+                          pointers(command.argv).data(), pointers(command.envp).data());
   }
   if (error != 0) return std::unexpected(Error::from_errno(error, "spawn " + command.argv[0] + " (" + path + ")"));
   // It is our child and nobody else reaps it: the number can't have been given to another process yet.

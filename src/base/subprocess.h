@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starting a program from gantryd. It has threads (gRPC's), so it only ever posix_spawns (vfork and exec, nothing of ours
-// runs in between); clone3 and namespaces are the started program's matter. Any thread may spawn.
+// Starting a program from gantryd. It has threads (gRPC's), so it only ever posix_spawns (vfork and exec, nothing of
+// ours runs in between); clone3 and namespaces are the started program's matter. Any thread may spawn.
 //
-// The child begins clean: the given environment alone, no signal blocked or ignored, a session of its own (it outlives a
-// terminal), descriptors 0 to 2 and those handed over, numbered from 3 in order. Everything else is closed by close-on-exec.
+// The child begins clean: the given environment alone, no signal blocked or ignored, a session of its own (it outlives
+// a terminal), descriptors 0 to 2 and those handed over, numbered from 3 in order. Everything else is closed by
+// close-on-exec, which all descriptors of ours have from birth, and which main gives to those it was started with.
 #pragma once
 
 #include <sys/types.h>
@@ -42,8 +43,8 @@ struct Command {
 };
 inline constexpr std::size_t kMaxHandedFds = 64;
 
-// A child that we started. Move-only. Dropping one that has not been waited for leaves it running, and nobody reaps it later
-// but the process's end; that is for programs that outlive us.
+// A child that we started. Move-only. Dropping one that has not been waited for leaves it running, and nobody reaps it
+// later but the process's end; that is for programs that outlive us.
 class Process {
  public:
   Process() = default;
@@ -55,8 +56,8 @@ class Process {
   pid_t pid() const { return pid_; }
   FdRef pidfd() const { return pidfd_; }
 
-  // Loop thread. Returns when it has ended, and reaps it; once it has, returns the same at once. One waiter at a time; the
-  // Process stays where it is meanwhile.
+  // Loop thread. Returns when it has ended, and reaps it; once it has, returns the same at once. One waiter at a time;
+  // the Process stays where it is meanwhile.
   Task<Result<ExitStatus>> wait(Loop& loop);
   // Sends a signal. One that has ended already is fine.
   Status kill(int signal);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gantryd's end of a shim protocol socket: requests by number, answers to whom they belong, events to one receiver. Loop thread.
+// gantryd's end of a shim protocol socket: requests by number, answers to whom they belong, events to one receiver.
+// Loop thread.
 #pragma once
 
 #include <functional>
@@ -26,7 +27,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   static std::shared_ptr<Channel> open(Loop& loop, SocketFd socket, EventReceiver events);
   Channel(Loop& loop, SocketFd socket, EventReceiver events);
 
-  // Sends and waits for the answer of kind `expected`; kFailed becomes its error. Descriptors may be dropped when this returns.
+  // Sends and waits for the answer of kind `expected`; kFailed becomes its error. Descriptors may be dropped when this
+  // returns.
   Task<Result<Answer>> request(Kind kind, std::string body, std::vector<OwnFd> fds, Kind expected);
   // Sends without waiting for an answer.
   Task<Status> send(Kind kind, std::uint32_t number, std::string_view body, std::vector<OwnFd> fds);

@@ -12,7 +12,8 @@
 
 namespace gantry::shim {
 
-// ---- Client ----------------------------------------------------------------------------------------------------------
+// ---- Client
+// ----------------------------------------------------------------------------------------------------------
 
 struct Client::Exec::State {
   explicit State(Loop& loop) : done(loop) {}
@@ -111,9 +112,10 @@ Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std
   // connection itself: as long as that is open, the pid in the hello can't have been given to another.
   auto impl = std::make_shared<Impl>(loop);
   auto weak = std::weak_ptr(impl);
-  auto channel = Channel::open(loop, std::move(*socket), [weak](Kind kind, std::string_view body, std::vector<OwnFd> fds) {
-    if (auto self = weak.lock()) self->receive(kind, body, std::move(fds));
-  });
+  auto channel =
+      Channel::open(loop, std::move(*socket), [weak](Kind kind, std::string_view body, std::vector<OwnFd> fds) {
+        if (auto self = weak.lock()) self->receive(kind, body, std::move(fds));
+      });
   impl->channel = channel;
   if (!co_await impl->hello_came.wait_for(std::chrono::seconds(10))) {
     channel->close();
@@ -134,7 +136,8 @@ Task<Result<std::unique_ptr<Client>>> Client::adopt(Loop& loop, PidFd pidfd, Soc
   auto impl = std::make_shared<Impl>(loop);
   impl->start_watching(std::move(pidfd), std::move(socket));
   co_await impl->hello_came.wait();
-  if (!impl->alive || !impl->channel->is_open()) co_return fail(Code::kUnavailable, "the shim ended before it was ready");
+  if (!impl->alive || !impl->channel->is_open())
+    co_return fail(Code::kUnavailable, "the shim ended before it was ready");
   co_return std::unique_ptr<Client>(new Client(std::move(impl)));
 }
 
@@ -215,7 +218,8 @@ Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_i
 }
 
 Task<Status> Client::signal(std::string container_id, int signal) {
-  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), signal, false}), {});
+  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), signal, false}),
+                       {});
 }
 Task<Status> Client::kill(std::string container_id) {
   return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), 9, true}), {});
@@ -223,13 +227,15 @@ Task<Status> Client::kill(std::string container_id) {
 Task<Status> Client::reopen_log(std::string container_id, OwnFd log) {
   std::vector<OwnFd> fds;
   fds.push_back(std::move(log));
-  return plain_request(impl_->channel, Kind::kReopenLog, encode(ContainerReference{std::move(container_id)}), std::move(fds));
+  return plain_request(impl_->channel, Kind::kReopenLog, encode(ContainerReference{std::move(container_id)}),
+                       std::move(fds));
 }
 Task<Status> Client::forget(std::string container_id) {
   return plain_request(impl_->channel, Kind::kForget, encode(ContainerReference{std::move(container_id)}), {});
 }
 Task<Status> Client::resize(std::string container_id, std::uint16_t rows, std::uint16_t columns) {
-  return plain_request(impl_->channel, Kind::kResize, encode(ResizeRequest{std::move(container_id), rows, columns}), {});
+  return plain_request(impl_->channel, Kind::kResize, encode(ResizeRequest{std::move(container_id), rows, columns}),
+                       {});
 }
 
 Task<Result<StateAnswer>> Client::state() {
@@ -246,7 +252,8 @@ Task<> Client::shutdown() {
   co_await impl->ended.wait();
 }
 
-// ---- Exec ------------------------------------------------------------------------------------------------------------
+// ---- Exec
+// ------------------------------------------------------------------------------------------------------------
 
 Client::Exec::Exec(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
@@ -269,7 +276,8 @@ void Client::Exec::kill() {
   }(state_->channel, state_->id));
 }
 
-// ---- helpers ---------------------------------------------------------------------------------------------------------
+// ---- helpers
+// ---------------------------------------------------------------------------------------------------------
 
 Result<OwnFd> make_plan_memfd(std::string_view plan) {
   OwnFd fd(::memfd_create("plan", MFD_CLOEXEC));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// gantryd's side of the shims. Template is the first shim, spawned by posix_spawn, which clones the others; Client is the
-// connection to one pod's shim. Both belong to the loop thread, and every call on them is made there.
+// gantryd's side of the shims. Template is the first shim, spawned by posix_spawn, which clones the others; Client is
+// the connection to one pod's shim. Both belong to the loop thread, and every call on them is made there.
 //
-// A Client learns of the shim's end by its pidfd, not by its socket: ended() is the pod's end (see docs/architecture.md).
+// A Client learns of the shim's end by its pidfd, not by its socket: ended() is the pod's end (see
+// docs/architecture.md).
 #pragma once
 
 #include <functional>
@@ -43,15 +44,16 @@ class Client {
   // The shim's pidfd: names it, also for /proc/PID/ns/net (open, then is_alive()).
   FdRef pidfd() const;
   bool is_alive() const;
-  // A NETLINK_ROUTE socket in the pod's network namespace; once, from a shim with its own network that was just spawned.
+  // A NETLINK_ROUTE socket in the pod's network namespace; once, from a shim with its own network that was just
+  // spawned.
   OwnFd take_route_socket();
 
   Task<Status> configure(ConfigureRequest request, OwnFd init_memfd, OwnFd init_cgroup);
 
   struct StartFds {
-    OwnFd plan;    // make_plan_memfd()
-    OwnFd cgroup;  // the container's, a folder
-    OwnFd log;     // O_APPEND; not open: output goes to /dev/null
+    OwnFd plan;                 // make_plan_memfd()
+    OwnFd cgroup;               // the container's, a folder
+    OwnFd log;                  // O_APPEND; not open: output goes to /dev/null
     std::vector<OwnFd> others;  // what the plan's indices name
   };
   // Returns when the process has executed its program, or with the reason why not; then nothing of it is left.
@@ -61,8 +63,8 @@ class Client {
     OwnFd plan;
     OwnFd cgroup;
     OwnFd in, out, err;  // the process's ends; ignored with a terminal
-    // What the plan's indices name. The shim puts a pidfd of the container's first process behind them: a plan of an exec
-    // names it by join_process = others.size().
+    // What the plan's indices name. The shim puts a pidfd of the container's first process behind them: a plan of an
+    // exec names it by join_process = others.size().
     std::vector<OwnFd> others;
   };
   // An exec under way. wait() may be called once; the destructor kills what still runs.

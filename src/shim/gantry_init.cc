@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gantry-init: pid 1 of a PID namespace that a pod shares. It reaps what the containers orphan, and nothing else. It ends with
-// the namespace: the shim kills it.
+// gantry-init: pid 1 of a PID namespace that a pod shares. It reaps what the containers orphan, and nothing else. It
+// ends with the namespace: the shim kills it.
 #include <signal.h>
 #include <sys/prctl.h>
 #include <sys/wait.h>

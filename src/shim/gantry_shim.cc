@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gantry-shim: static, single-threaded, executed by gantryd from a sealed memfd. Descriptor 3 is the socket on which gantryd asks it
-// for the shims of pods (shim/template.h); argument 1 is room for a pod's id in the list of processes.
+// gantry-shim: static, single-threaded, executed by gantryd from a sealed memfd. Descriptor 3 is the socket on which
+// gantryd asks it for the shims of pods (shim/template.h); argument 1 is room for a pod's id in the list of processes.
 #include <signal.h>
 #include <unistd.h>
 
@@ -14,8 +14,8 @@ int main(int argc, char** argv) {
     std::fputs("gantry-shim is started by gantryd; it is of no use by itself\n", stderr);
     return 2;
   }
-  // What a terminal or service manager sends to a group must not end pods. Blocked, not ignored: what is ignored stays so through
-  // execve, and containers would never see a SIGTERM.
+  // What a terminal or service manager sends to a group must not end pods. Blocked, not ignored: what is ignored stays
+  // so through execve, and containers would never see a SIGTERM.
   sigset_t all;
   sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);

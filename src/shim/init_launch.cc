@@ -24,7 +24,8 @@ namespace {
   for (unsigned capability = 0; ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; ++capability) {
   }
   ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
-  // Without capabilities its own program, mode 0111, is unreadable to it: the kernel makes such a process non-dumpable from birth.
+  // Without capabilities its own program, mode 0111, is unreadable to it: the kernel makes such a process non-dumpable
+  // from birth.
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[2] = {};
   ::syscall(SYS_capset, &header, none);
@@ -39,7 +40,8 @@ namespace {
 }  // namespace
 
 Result<PidFd> launch_init(FdRef program, FdRef cgroup, FdRef null) {
-  auto cloned = sys::clone3(sys::CloneFlag::kNewPid | sys::CloneFlag::kNewMount | sys::CloneFlag::kClearSighand, cgroup);
+  auto cloned =
+      sys::clone3(sys::CloneFlag::kNewPid | sys::CloneFlag::kNewMount | sys::CloneFlag::kClearSighand, cgroup);
   if (!cloned) return std::unexpected(std::move(cloned.error()));
   if (cloned->pid == 0) become_init(program, null);
   return std::move(cloned->pidfd);

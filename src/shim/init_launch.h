@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// gantry-init, pid 1 of the PID namespace that a pod's containers share: started from its memfd with nothing in its hands.
+// gantry-init, pid 1 of the PID namespace that a pod's containers share: started from its memfd with nothing in its
+// hands.
 #pragma once
 
 #include "base/owned_fd.h"

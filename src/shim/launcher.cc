@@ -55,7 +55,8 @@ Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_name
 
   if (join_pid.is_open()) {
     // Only where children of this process are born; it stays where it is.
-    if (auto s = sys::setns(join_pid, sys::CloneFlag::kNewPid); !s) return fail_with(std::move(s.error()), "join the PID namespace");
+    if (auto s = sys::setns(join_pid, sys::CloneFlag::kNewPid); !s)
+      return fail_with(std::move(s.error()), "join the PID namespace");
   }
   auto cloned = sys::clone3(needs->flags, fds.cgroup);
   if (cloned && cloned->pid == 0) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Making one process out of a plan, for a container or an exec: clone, the child's launch, and what it reports. The parent never
-// waits: it reads the report socket when that is ready.
+// Making one process out of a plan, for a container or an exec: clone, the child's launch, and what it reports. The
+// parent never waits: it reads the report socket when that is ready.
 #pragma once
 
 #include <optional>
@@ -29,8 +29,8 @@ struct Launching {
   OwnFd report;
 };
 
-// `join_pid`: a process whose PID namespace the clone goes into, beside what the plan says; not open: none. `own_pid_namespace`
-// is the caller's, to return to.
+// `join_pid`: a process whose PID namespace the clone goes into, beside what the plan says; not open: none.
+// `own_pid_namespace` is the caller's, to return to.
 Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_namespace);
 
 // What the report socket says now. Nothing: not ready yet.

@@ -32,7 +32,8 @@ TEST(LogLineTest, LongLinesAreCutAndNoByteIsLost) {
       for (std::size_t i = 0; i < size; ++i) line += static_cast<char>('a' + i % 26);
       std::string input = line + "\n";
       std::string out;
-      for (std::size_t at = 0; at < input.size(); at += step) stream.add(std::string_view(input).substr(at, step), 0, out);
+      for (std::size_t at = 0; at < input.size(); at += step)
+        stream.add(std::string_view(input).substr(at, step), 0, out);
       std::string joined;
       std::size_t pieces = 0;
       bool closed = false;

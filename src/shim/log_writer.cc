@@ -132,8 +132,8 @@ void Pipe::on_ready(std::uint32_t) {
   if (ended_) writer_.end(*this);
 }
 
-// One write(2) for all records of a read, so that a reader of the file rarely sees a begun record. What the file does not
-// take is kept, and its container's pipes rest until it is written.
+// One write(2) for all records of a read, so that a reader of the file rarely sees a begun record. What the file does
+// not take is kept, and its container's pipes rest until it is written.
 void Writer::write(Log& log, std::string&& records) {
   if (records.empty()) return;
   if (!log.pending.empty()) {
@@ -226,7 +226,8 @@ void Writer::handle(const Message& message, std::vector<OwnFd> fds) {
       drain(reference->container_id);
       (void)sys::send_packet(shim_.fd_, encode_packet(static_cast<Kind>(kLogDrained), 0, encode(*reference)), {});
       break;
-    default: break;
+    default:
+      break;
   }
 }
 

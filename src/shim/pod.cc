@@ -141,7 +141,9 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
       status = with.operator()<ExecRequest>([&](auto& r) { return exec(connection, number, r, std::move(fds)); });
       if (status) return;
       break;
-    case Kind::kSignal: status = with.operator()<SignalRequest>([&](auto& r) { return signal(r); }); break;
+    case Kind::kSignal:
+      status = with.operator()<SignalRequest>([&](auto& r) { return signal(r); });
+      break;
     case Kind::kKillExec:
       status = with.operator()<ExecReference>([&](auto& r) -> Status {
         for (auto& process : processes_) {
@@ -155,16 +157,24 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
     case Kind::kReopenLog:
       status = with.operator()<ContainerReference>([&](auto& r) { return reopen_log(r, std::move(fds)); });
       break;
-    case Kind::kForget: status = with.operator()<ContainerReference>([&](auto& r) { return forget(r); }); break;
-    case Kind::kResize: status = with.operator()<ResizeRequest>([&](auto& r) { return resize(r); }); break;
-    case Kind::kState: return connection.send(Kind::kStateIs, number, encode(state()));
-    case Kind::kShutdown: return shutdown();
+    case Kind::kForget:
+      status = with.operator()<ContainerReference>([&](auto& r) { return forget(r); });
+      break;
+    case Kind::kResize:
+      status = with.operator()<ResizeRequest>([&](auto& r) { return resize(r); });
+      break;
+    case Kind::kState:
+      return connection.send(Kind::kStateIs, number, encode(state()));
+    case Kind::kShutdown:
+      return shutdown();
     default:
-      status = fail(Code::kUnimplemented,
-                    "shim message of kind " + std::to_string(static_cast<int>(message.header.kind)) + ": unknown to this shim");
+      status =
+          fail(Code::kUnimplemented, "shim message of kind " + std::to_string(static_cast<int>(message.header.kind)) +
+                                         ": unknown to this shim");
   }
   if (status) return connection.send(Kind::kDone, number, "");
-  connection.send(Kind::kFailed, number, encode(FailedAnswer{static_cast<std::int32_t>(status.error().code()), status.error().message()}));
+  connection.send(Kind::kFailed, number,
+                  encode(FailedAnswer{static_cast<std::int32_t>(status.error().code()), status.error().message()}));
 }
 
 Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
@@ -172,11 +182,13 @@ Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
     return std::unexpected(Error::from_errno(errno, "sethostname " + request.hostname));
   }
   for (const auto& [path, value] : request.sysctls) {
-    auto folder = sys::openat2(fds_.proc, "sys", O_PATH | O_DIRECTORY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
+    auto folder =
+        sys::openat2(fds_.proc, "sys", O_PATH | O_DIRECTORY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
     if (!folder) return std::unexpected(std::move(folder.error()));
     auto file = sys::openat2(*folder, path.c_str(), O_WRONLY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
     if (!file) return fail_with(std::move(file.error()), "sysctl " + path);
-    if (auto s = sys::write_all(*file, value); !s) return fail_with(std::move(s.error()), "sysctl " + path + "=" + value);
+    if (auto s = sys::write_all(*file, value); !s)
+      return fail_with(std::move(s.error()), "sysctl " + path + "=" + value);
   }
   if (!request.pod_pid || init_.is_open()) return {};
   auto program = take(fds, "gantry-init");
@@ -274,7 +286,8 @@ Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest
     *target = std::move(*fd);
   }
   if (!request.terminal) {
-    for (auto [target, what] : {std::pair{&launch.in, "stdin"}, std::pair{&launch.out, "stdout"}, std::pair{&launch.err, "stderr"}}) {
+    for (auto [target, what] :
+         {std::pair{&launch.in, "stdin"}, std::pair{&launch.out, "stdout"}, std::pair{&launch.err, "stderr"}}) {
       auto fd = take(fds, what);
       if (!fd) return std::unexpected(std::move(fd.error()));
       *target = std::move(*fd);
@@ -287,8 +300,8 @@ Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest
   launch.others.push_back(std::move(*joined));
   auto launching = begin_launch(std::move(launch), FdRef(), fds_.pid_namespace);
   if (!launching) return std::unexpected(std::move(launching.error()));
-  auto process =
-      std::make_unique<Process>(*this, std::move(*launching), request.container_id, request.exec_id, &connection, number);
+  auto process = std::make_unique<Process>(*this, std::move(*launching), request.container_id, request.exec_id,
+                                           &connection, number);
   process->has_terminal = request.terminal;
   processes_.push_back(std::move(process));
   return processes_.back()->watch_launch();
@@ -324,7 +337,8 @@ void Pod::launched(Process& process) {
 
 void Pod::failed(Process& process, const Error& error) {
   if (process.owner != nullptr) {
-    process.owner->send(Kind::kFailed, process.request, encode(FailedAnswer{static_cast<std::int32_t>(error.code()), error.message()}));
+    process.owner->send(Kind::kFailed, process.request,
+                        encode(FailedAnswer{static_cast<std::int32_t>(error.code()), error.message()}));
   }
   remove(process);
 }
@@ -394,7 +408,8 @@ Status Pod::signal(const SignalRequest& request) {
 }
 
 Status Pod::reopen_log(const ContainerReference& reference, std::vector<OwnFd> fds) {
-  if (find(reference.container_id) == nullptr) return not_found("container " + reference.container_id + " is not known to its shim");
+  if (find(reference.container_id) == nullptr)
+    return not_found("container " + reference.container_id + " is not known to its shim");
   auto log = take(fds, "the log");
   if (!log) return std::unexpected(std::move(log.error()));
   FdRef refs[] = {*log};
@@ -419,7 +434,8 @@ Status Pod::resize(const ResizeRequest& request) {
     return fail(Code::kFailedPrecondition, "container " + request.container_id + " has no terminal");
   }
   winsize size{request.rows, request.columns, 0, 0};
-  if (::ioctl(container->terminal.get(), TIOCSWINSZ, &size) < 0) return std::unexpected(Error::from_errno(errno, "ioctl TIOCSWINSZ"));
+  if (::ioctl(container->terminal.get(), TIOCSWINSZ, &size) < 0)
+    return std::unexpected(Error::from_errno(errno, "ioctl TIOCSWINSZ"));
   return {};
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One pod's shim: parent and reaper of its containers, keeper of their terminals. Single-threaded; its only waits are epoll's.
-// It knows its containers in memory, writes an exit record for each that ended, and answers whoever connects.
+// One pod's shim: parent and reaper of its containers, keeper of their terminals. Single-threaded; its only waits are
+// epoll's. It knows its containers in memory, writes an exit record for each that ended, and answers whoever connects.
 #pragma once
 
 #include <list>
@@ -19,10 +19,10 @@ class Connection;
 
 struct PodFds {
   OwnFd listener;
-  OwnFd records;     // folder of exit records
-  OwnFd log_writer;  // the log writer's socket
-  OwnFd null;        // /dev/null
-  MountFd proc;      // a private procfs instance
+  OwnFd records;       // folder of exit records
+  OwnFd log_writer;    // the log writer's socket
+  OwnFd null;          // /dev/null
+  MountFd proc;        // a private procfs instance
   NsFd pid_namespace;  // its own
 };
 
@@ -31,8 +31,8 @@ class Pod {
   Pod(Poller poller, std::string sandbox_id, PodFds fds);
   ~Pod();
 
-  // Serves `first`, the connection that the pod was spawned with, and all that come. `route` goes out with the first hello.
-  // Returns when told to shut down or when the log writer ended.
+  // Serves `first`, the connection that the pod was spawned with, and all that come. `route` goes out with the first
+  // hello. Returns when told to shut down or when the log writer ended.
   void serve(OwnFd first, OwnFd route);
 
   // ---- for connections and processes ----

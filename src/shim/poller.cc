@@ -10,7 +10,8 @@ Status control(FdRef epoll, int operation, FdRef fd, std::uint32_t events, Sourc
   epoll_event event{};
   event.events = events;
   event.data.ptr = source;
-  if (::epoll_ctl(epoll.get(), operation, fd.get(), &event) < 0) return std::unexpected(Error::from_errno(errno, "epoll_ctl"));
+  if (::epoll_ctl(epoll.get(), operation, fd.get(), &event) < 0)
+    return std::unexpected(Error::from_errno(errno, "epoll_ctl"));
   return {};
 }
 
@@ -22,8 +23,12 @@ Result<Poller> Poller::make() {
   return Poller(std::move(fd));
 }
 
-Status Poller::add(FdRef fd, std::uint32_t events, Source& source) { return control(fd_, EPOLL_CTL_ADD, fd, events, &source); }
-Status Poller::change(FdRef fd, std::uint32_t events, Source& source) { return control(fd_, EPOLL_CTL_MOD, fd, events, &source); }
+Status Poller::add(FdRef fd, std::uint32_t events, Source& source) {
+  return control(fd_, EPOLL_CTL_ADD, fd, events, &source);
+}
+Status Poller::change(FdRef fd, std::uint32_t events, Source& source) {
+  return control(fd_, EPOLL_CTL_MOD, fd, events, &source);
+}
 void Poller::remove(FdRef fd) { (void)control(fd_, EPOLL_CTL_DEL, fd, 0, nullptr); }
 
 void Poller::wait() {

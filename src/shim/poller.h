@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The shim's loop: epoll, and objects that are called when their descriptor is ready. Single-threaded; no timers but one
-// (the log writer's, for a full disk), no signals. A source may end itself or others while it is called.
+// The shim's loop: epoll, and objects that are called when their descriptor is ready. Single-threaded; no timers but
+// one (the log writer's, for a full disk), no signals. A source may end itself or others while it is called.
 #pragma once
 
 #include <sys/epoll.h>

@@ -82,16 +82,22 @@ void Process::begin_ending() {
   empty_.fd = std::move(*events);
   // Armed before the first read: a change between the two is not missed.
   (void)pod.poller().add(empty_.fd, EPOLLPRI, empty_);
-  (void)sys::write_file(cgroup, "cgroup.kill", "1");
+  if (is_populated()) {
+    (void)sys::write_file(cgroup, "cgroup.kill", "1");
+  }
   on_cgroup_event();
 }
 
-void Process::on_cgroup_event() {
+bool Process::is_populated() const {
   char text[128];
   ssize_t size = ::pread(empty_.fd.get(), text, sizeof(text), 0);
-  std::string_view events(text, size > 0 ? static_cast<std::size_t>(size) : 0);
   // An unreadable file means that the cgroup is gone, and all in it.
-  if (size > 0 && events.find("populated 0") == std::string_view::npos) return;
+  return size > 0 &&
+         std::string_view(text, static_cast<std::size_t>(size)).find("populated 1") != std::string_view::npos;
+}
+
+void Process::on_cgroup_event() {
+  if (is_populated()) return;
   pod.poller().remove(empty_.fd);
   empty_.fd.close();
   pod.exited(*this);

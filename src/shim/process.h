@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One process that the shim started: a container's first, or an exec's. Its life: launching, running, ending (a container whose
-// first process is gone, while its cgroup empties and its log is completed), exited.
+// One process that the shim started: a container's first, or an exec's. Its life: launching, running, ending (a
+// container whose first process is gone, while its cgroup empties and its log is completed), exited.
 #pragma once
 
 #include <cstdint>
@@ -22,7 +22,8 @@ class Process {
   enum class State { kLaunching, kRunning, kEnding, kExited };
 
   // A container has an exec_id of 0.
-  Process(Pod& pod, Launching launching, std::string container_id, std::uint32_t exec_id, Connection* owner, std::uint32_t request);
+  Process(Pod& pod, Launching launching, std::string container_id, std::uint32_t exec_id, Connection* owner,
+          std::uint32_t request);
   ~Process();
 
   Status watch_launch();
@@ -71,6 +72,7 @@ class Process {
   void on_end();
   void on_cgroup_event();
   void reap();
+  bool is_populated() const;
 
   Report report_{*this};
   End end_{*this};

@@ -129,19 +129,20 @@ Result<T> decode_with(std::string_view body, Describe describe_body) {
   Reader reader{ByteReader(body)};
   T value;
   describe_body(reader, value);
-  if (!reader.in.ok()) return invalid_argument("shim message: body of " + std::to_string(body.size()) + " bytes is too short");
+  if (!reader.in.ok())
+    return invalid_argument("shim message: body of " + std::to_string(body.size()) + " bytes is too short");
   return value;
 }
 
 }  // namespace
 
-#define GANTRY_SHIM_BODY(TYPE, DESCRIBE)                                                          \
-  std::string encode(const TYPE& value) {                                                         \
-    return encode_with(value, [](auto& codec, auto& v) { DESCRIBE(codec, v); });                   \
-  }                                                                                               \
-  template <>                                                                                     \
-  Result<TYPE> decode<TYPE>(std::string_view body) {                                              \
-    return decode_with<TYPE>(body, [](auto& codec, auto& v) { DESCRIBE(codec, v); });              \
+#define GANTRY_SHIM_BODY(TYPE, DESCRIBE)                                              \
+  std::string encode(const TYPE& value) {                                             \
+    return encode_with(value, [](auto& codec, auto& v) { DESCRIBE(codec, v); });      \
+  }                                                                                   \
+  template <>                                                                         \
+  Result<TYPE> decode<TYPE>(std::string_view body) {                                  \
+    return decode_with<TYPE>(body, [](auto& codec, auto& v) { DESCRIBE(codec, v); }); \
   }
 
 GANTRY_SHIM_BODY(SpawnRequest, describe_spawn)
@@ -180,7 +181,8 @@ Result<Message> decode_packet(std::string_view packet) {
   message.header.kind = reader.integer<Kind>();
   message.header.request = reader.integer<std::uint32_t>();
   if (!reader.ok() || message.header.magic != kMagic) {
-    return invalid_argument("shim message: " + std::to_string(packet.size()) + " bytes without the header that was expected");
+    return invalid_argument("shim message: " + std::to_string(packet.size()) +
+                            " bytes without the header that was expected");
   }
   message.body = reader.rest();
   return message;

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// What gantryd and a shim say to each other, over a SOCK_SEQPACKET unix socket: one message a packet, a fixed header, then a
-// body in the encoding of base/bytes.h, then descriptors (SCM_RIGHTS) in the order that the message names.
+// What gantryd and a shim say to each other, over a SOCK_SEQPACKET unix socket: one message a packet, a fixed header,
+// then a body in the encoding of base/bytes.h, then descriptors (SCM_RIGHTS) in the order that the message names.
 //
-// The protocol only grows. No field changes its meaning; new fields go to the end of a body, a reader ignores what lies behind
-// what it knows and takes what is not there as zero; a message of an unknown kind is answered with kFailed (UNIMPLEMENTED) that
-// names it. So every gantryd speaks to every shim since the first release.
+// The protocol only grows. No field changes its meaning; new fields go to the end of a body, a reader ignores what lies
+// behind what it knows and takes what is not there as zero; a message of an unknown kind is answered with kFailed
+// (UNIMPLEMENTED) that names it. So every gantryd speaks to every shim since the first release.
 #pragma once
 
 #include <cstdint>
@@ -24,19 +24,21 @@ inline constexpr std::size_t kMaxPacket = 32768;
 
 enum class Kind : std::uint16_t {
   // ---- to the template (the first shim, which clones the others) ----
-  kSpawn = 1,  // SpawnRequest; fds: shim's cgroup, its listening socket, its first connection, its record folder (a mount)
+  kSpawn =
+      1,  // SpawnRequest; fds: shim's cgroup, its listening socket, its first connection, its record folder (a mount)
 
   // ---- requests to a shim; each is answered with kDone, kStarted or kFailed under the same request number ----
-  kConfigure = 10,   // ConfigureRequest; fds: with pod_pid: gantry-init (memfd), its cgroup
-  kStart = 11,       // StartRequest; fds: plan (memfd), cgroup, log file, then the plan's own
-  kExec = 12,        // ExecRequest; fds: plan (memfd), cgroup, then stdin, stdout, stderr unless terminal, then the plan's own
-  kSignal = 13,      // SignalRequest
-  kKillExec = 14,    // ExecReference: SIGKILL to the exec's first process
-  kReopenLog = 15,   // ContainerReference; fds: the new log file
-  kForget = 16,      // ContainerReference: an exited container's memory and exit record go
-  kResize = 17,      // ResizeRequest: of a container's terminal
-  kState = 18,       // empty; answered with kStateIs
-  kShutdown = 19,    // empty: kills what runs, then the shim ends without an answer
+  kConfigure = 10,  // ConfigureRequest; fds: with pod_pid: gantry-init (memfd), its cgroup
+  kStart = 11,      // StartRequest; fds: plan (memfd), cgroup, log file, then the plan's own
+  kExec =
+      12,  // ExecRequest; fds: plan (memfd), cgroup, then stdin, stdout, stderr unless terminal, then the plan's own
+  kSignal = 13,     // SignalRequest
+  kKillExec = 14,   // ExecReference: SIGKILL to the exec's first process
+  kReopenLog = 15,  // ContainerReference; fds: the new log file
+  kForget = 16,     // ContainerReference: an exited container's memory and exit record go
+  kResize = 17,     // ResizeRequest: of a container's terminal
+  kState = 18,      // empty; answered with kStateIs
+  kShutdown = 19,   // empty: kills what runs, then the shim ends without an answer
 
   // ---- answers ----
   kDone = 30,     // empty
@@ -45,7 +47,8 @@ enum class Kind : std::uint16_t {
   kStateIs = 33,  // StateAnswer
 
   // ---- events, request number 0 ----
-  kHello = 50,       // HelloEvent, first on every connection; on the first of a shim with its own network: fds: a NETLINK_ROUTE socket
+  kHello = 50,       // HelloEvent, first on every connection; on the first of a shim with its own network: fds: a
+                     // NETLINK_ROUTE socket
   kExited = 51,      // ExitedEvent: a container ended, its log is complete, its exit record is written
   kExecExited = 52,  // ExecExitedEvent
 };
@@ -67,7 +70,7 @@ struct SpawnRequest {
 };
 
 struct ConfigureRequest {
-  std::string hostname;  // empty: left as it is
+  std::string hostname;                                      // empty: left as it is
   std::vector<std::pair<std::string, std::string>> sysctls;  // path beneath /proc/sys with slashes, value
   bool pod_pid = false;  // start gantry-init as pid 1 of a PID namespace that containers may join
 };
@@ -75,8 +78,8 @@ struct ConfigureRequest {
 struct StartRequest {
   std::string container_id;
   bool terminal = false;
-  bool open_stdin = false;  // keep a pipe open as standard input; otherwise it is /dev/null
-  bool join_pod_pid = false;  // into the PID namespace of gantry-init
+  bool open_stdin = false;       // keep a pipe open as standard input; otherwise it is /dev/null
+  bool join_pod_pid = false;     // into the PID namespace of gantry-init
   std::string target_container;  // into the PID namespace of that running container; empty: no
 };
 
@@ -104,8 +107,8 @@ struct ResizeRequest {
 };
 
 struct StartedAnswer {
-  std::int32_t pid = 0;               // as the shim's PID namespace has it
-  std::int64_t started_at = 0;        // nanoseconds since 1970
+  std::int32_t pid = 0;         // as the shim's PID namespace has it
+  std::int64_t started_at = 0;  // nanoseconds since 1970
 };
 
 struct FailedAnswer {

@@ -58,8 +58,8 @@ Status become_pod(const SpawnRequest& request, SpawnFds fds) {
     run_log_writer(OwnFd(3));
   }
   pair->right.close();
-  PodFds pod_fds{std::move(fds.listener), std::move(fds.records), OwnFd(std::move(pair->left)), std::move(*null),
-                 std::move(*proc),        NsFd(std::move(*pid_namespace))};
+  PodFds pod_fds{std::move(fds.listener), std::move(fds.records), OwnFd(std::move(pair->left)),
+                 std::move(*null),        std::move(*proc),       NsFd(std::move(*pid_namespace))};
   fds.cgroup.close();
   Pod pod(std::move(*poller), request.sandbox_id, std::move(pod_fds));
   pod.serve(std::move(fds.connection), std::move(route));
@@ -101,7 +101,8 @@ Status serve_template(OwnFd socket, char* title, std::size_t title_size) {
       refuse(Error(Code::kUnimplemented, "the template of shims serves spawn requests with four descriptors only"));
       continue;
     }
-    SpawnFds fds{std::move(received->fds[0]), std::move(received->fds[1]), std::move(received->fds[2]), std::move(received->fds[3])};
+    SpawnFds fds{std::move(received->fds[0]), std::move(received->fds[1]), std::move(received->fds[2]),
+                 std::move(received->fds[3])};
     auto cloned = spawn(*request, fds);
     if (!cloned) {
       refuse(std::move(cloned.error()).with_context("spawn a shim"));

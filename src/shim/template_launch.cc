@@ -23,7 +23,8 @@ struct Template::Impl {
     auto process = gantry::spawn(command);
     if (!process) return fail_with(std::move(process.error()), "start gantry-shim");
     channel = Channel::open(loop, SocketFd(std::move(pair->left)), [](Kind, std::string_view, std::vector<OwnFd>) {});
-    loop.spawn([](Loop& l, gantry::Process child) -> Task<> { (void)co_await child.wait(l); }(loop, std::move(*process)));
+    loop.spawn(
+        [](Loop& l, gantry::Process child) -> Task<> { (void)co_await child.wait(l); }(loop, std::move(*process)));
     return {};
   }
 

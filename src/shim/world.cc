@@ -28,12 +28,14 @@ Result<MountFd> small_tmpfs(const char* size, sys::MountAttr attributes) {
 }
 
 Status furnish(FdRef root) {
-  for (const char* folder : {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm, runtime::kStagingEmpty}) {
+  for (const char* folder :
+       {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm, runtime::kStagingEmpty}) {
     if (auto s = sys::mkdirat(root, folder + 1, 0755); !s) return s;
   }
   if (auto s = sys::mknodat(root, runtime::kStagingNull + 1, S_IFCHR | 0666, makedev(1, 3)); !s) return s;
   // Masked folders are clones of this one; a container must not be able to fill it.
-  auto empty = small_tmpfs("4k", sys::MountAttr::kReadOnly | sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+  auto empty = small_tmpfs(
+      "4k", sys::MountAttr::kReadOnly | sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
   if (!empty) return std::unexpected(std::move(empty.error()));
   auto place = sys::open_dir(root, runtime::kStagingEmpty + 1);
   if (!place) return std::unexpected(std::move(place.error()));

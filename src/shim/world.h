@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mount namespace that shims live in: emptied of all that is the host's, so that it pins nothing, with the few places in it
-// that the launcher needs (runtime/launch/launch.h names them). Single-threaded programs only.
+// The mount namespace that shims live in: emptied of all that is the host's, so that it pins nothing, with the few
+// places in it that the launcher needs (runtime/launch/launch.h names them). Single-threaded programs only.
 #pragma once
 
 #include <cstdint>

@@ -17,10 +17,12 @@ namespace gantry::sys {
 
 using BpfProgFd = TypedFd<struct BpfProgTag>;
 
-// BPF_PROG_LOAD. `name` has at most 15 bytes. A program that the verifier refuses fails with the end of the verifier's own words.
+// BPF_PROG_LOAD. `name` has at most 15 bytes. A program that the verifier refuses fails with the end of the verifier's
+// own words.
 Result<BpfProgFd> bpf_prog_load(bpf_prog_type type, bpf_attach_type attach_type, const char* name,
                                 std::span<const bpf_insn> instructions);
-// BPF_PROG_ATTACH with BPF_F_ALLOW_MULTI: beside what is attached, or, when `replace` is open, in the place of that program.
+// BPF_PROG_ATTACH with BPF_F_ALLOW_MULTI: beside what is attached, or, when `replace` is open, in the place of that
+// program.
 Status bpf_prog_attach(FdRef cgroup, FdRef program, bpf_attach_type type, FdRef replace = {});
 Status bpf_prog_detach(FdRef cgroup, FdRef program, bpf_attach_type type);
 // BPF_PROG_QUERY: ids of the programs attached to this cgroup itself. The kernel allows 64.

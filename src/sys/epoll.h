@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// epoll(7) and timerfd_create(2) for the rare waits that a loop's Watch can't express (EPOLLPRI of kernfs files): an epoll
-// descriptor is itself readable when one of its members is ready.
+// epoll(7) and timerfd_create(2) for the rare waits that a loop's Watch can't express (EPOLLPRI of kernfs files): an
+// epoll descriptor is itself readable when one of its members is ready.
 #pragma once
 
 #include <sys/epoll.h>

@@ -52,7 +52,9 @@ Result<DirFd> open_dir(FdRef dir, const char* path) {
   return DirFd(std::move(*fd));
 }
 
-Status mkdirat(FdRef dir, const char* path, mode_t mode) { return checked(::mkdirat(dir.get(), path, mode), "mkdirat", path); }
+Status mkdirat(FdRef dir, const char* path, mode_t mode) {
+  return checked(::mkdirat(dir.get(), path, mode), "mkdirat", path);
+}
 Status mknodat(FdRef dir, const char* path, mode_t mode, dev_t device) {
   return checked(::mknodat(dir.get(), path, mode, device), "mknodat", path);
 }
@@ -62,7 +64,9 @@ Status symlinkat(const char* target, FdRef dir, const char* path) {
 Status linkat(FdRef old_dir, const char* old_path, FdRef new_dir, const char* new_path, int flags) {
   return checked(::linkat(old_dir.get(), old_path, new_dir.get(), new_path, flags), "linkat", new_path);
 }
-Status unlinkat(FdRef dir, const char* path, int flags) { return checked(::unlinkat(dir.get(), path, flags), "unlinkat", path); }
+Status unlinkat(FdRef dir, const char* path, int flags) {
+  return checked(::unlinkat(dir.get(), path, flags), "unlinkat", path);
+}
 Status renameat2(FdRef old_dir, const char* old_path, FdRef new_dir, const char* new_path, unsigned flags) {
   return checked(::renameat2(old_dir.get(), old_path, new_dir.get(), new_path, flags), "renameat2", new_path);
 }
@@ -71,7 +75,8 @@ Result<std::string> readlinkat(FdRef dir, const char* path) {
   char target[4096];
   ssize_t size = ::readlinkat(dir.get(), path, target, sizeof(target));
   if (size < 0) return failed("readlinkat", path);
-  if (size == sizeof(target)) return invalid_argument(std::string("readlinkat ") + path + ": target of 4096 bytes or more");
+  if (size == sizeof(target))
+    return invalid_argument(std::string("readlinkat ") + path + ": target of 4096 bytes or more");
   return std::string(target, static_cast<std::size_t>(size));
 }
 
@@ -206,9 +211,10 @@ namespace {
 constexpr int kMaxDepth = 4096;
 
 Status remove_below(FdRef dir, const char* name, int depth) {
-  if (depth > kMaxDepth) return fail(Code::kResourceExhausted, std::string("remove ") + name + ": folders nested too deep");
-  // A child on another mount has another mount id even on the same file system, which st_dev would not show: RESOLVE_NO_XDEV
-  // asks the kernel.
+  if (depth > kMaxDepth)
+    return fail(Code::kResourceExhausted, std::string("remove ") + name + ": folders nested too deep");
+  // A child on another mount has another mount id even on the same file system, which st_dev would not show:
+  // RESOLVE_NO_XDEV asks the kernel.
   auto folder = openat2(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, Resolve::kNoXdev | Resolve::kNoSymlinks);
   if (!folder) {
     if (folder.error().sys() == EXDEV) {

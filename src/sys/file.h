@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Files and folders, by descriptor. Same names and argument order as the man pages (section 2); descriptors are close-on-
-// exec. A path that an image, a spec or a volume can influence goes through openat2 with Resolve::kInRoot or kBeneath.
+// Files and folders, by descriptor. Same names and argument order as the man pages (section 2); descriptors are
+// close-on- exec. A path that an image, a spec or a volume can influence goes through openat2 with Resolve::kInRoot or
+// kBeneath.
 #pragma once
 
 #include <fcntl.h>
@@ -33,8 +34,8 @@ struct IsFlagSpace<Resolve> : std::true_type {};
 // The current directory, where a call takes a folder.
 inline constexpr FdRef kCwd{AT_FDCWD};
 
-// openat2(2), Linux 5.6. O_CLOEXEC is added. EAGAIN, which the kernel gives when a rename raced a ".." beneath the root, is
-// retried a bounded number of times.
+// openat2(2), Linux 5.6. O_CLOEXEC is added. EAGAIN, which the kernel gives when a rename raced a ".." beneath the
+// root, is retried a bounded number of times.
 Result<OwnFd> openat2(FdRef dir, const char* path, int flags, Resolve resolve, mode_t mode = 0);
 // openat(2) for paths of our own making. O_CLOEXEC is added.
 Result<OwnFd> openat(FdRef dir, const char* path, int flags, mode_t mode = 0);
@@ -74,12 +75,13 @@ Status write_file(FdRef dir, const char* path, std::string_view bytes);
 // Names in a folder but "." and "..", in the order of the file system. `dir` is opened anew, so O_PATH will do.
 Result<std::vector<std::string>> list_dir(FdRef dir);
 
-// memfd_create(2) with what is read from `source` in it, executable and sealed against any change: how our own programs are
-// kept from being written through /proc/PID/exe of a copy.
+// memfd_create(2) with what is read from `source` in it, executable and sealed against any change: how our own programs
+// are kept from being written through /proc/PID/exe of a copy.
 Result<OwnFd> sealed_memfd(const char* name, FdRef source);
 
-// Removes a folder's tree by descriptor: `name` beneath `dir` and all below. Never follows a link and never crosses into a
-// mount: anything mounted beneath makes it stop with kFailedPrecondition before that mount. A name that is not there is fine.
+// Removes a folder's tree by descriptor: `name` beneath `dir` and all below. Never follows a link and never crosses
+// into a mount: anything mounted beneath makes it stop with kFailedPrecondition before that mount. A name that is not
+// there is fine.
 Status remove_tree(FdRef dir, const char* name);
 
 }  // namespace gantry::sys

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Flag words of the kernel as types: one enum class a flag space, so that a mount attribute can't be given where a mount
-// flag belongs. `a | b` stays in its space; raw() is for the system call.
+// Flag words of the kernel as types: one enum class a flag space, so that a mount attribute can't be given where a
+// mount flag belongs. `a | b` stays in its space; raw() is for the system call.
 #pragma once
 
 #include <type_traits>

@@ -56,7 +56,8 @@ Status FsContext::set_flag(const char* key) {
   return {};
 }
 Status FsContext::set_fd(const char* key, FdRef fd) {
-  if (::syscall(SYS_fsconfig, fd_.get(), FSCONFIG_SET_FD, key, nullptr, fd.get()) < 0) return failed(errno, "fsconfig", key);
+  if (::syscall(SYS_fsconfig, fd_.get(), FSCONFIG_SET_FD, key, nullptr, fd.get()) < 0)
+    return failed(errno, "fsconfig", key);
   return {};
 }
 Status FsContext::create() {
@@ -92,8 +93,9 @@ Status set_attributes(FdRef mount, const char* path, MountAttr set, MountAttr cl
 }
 
 Status attach(FdRef mount, FdRef target) {
-  return checked(::syscall(SYS_move_mount, mount.get(), "", target.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH),
-                 "move_mount", nullptr);
+  return checked(
+      ::syscall(SYS_move_mount, mount.get(), "", target.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH),
+      "move_mount", nullptr);
 }
 
 Status mount(const char* source, const char* target, const char* type, unsigned long flags, const char* data) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The mount API by descriptor (Linux 5.2 to 5.12; fsopen(2), open_tree(2), move_mount(2), mount_setattr(2)). A mount is built
-// detached, given its attributes, and attached last, so that no half-configured mount is ever visible; one that is not
-// attached dies with its descriptor. A refusal carries the kernel's own words, read from the context.
+// The mount API by descriptor (Linux 5.2 to 5.12; fsopen(2), open_tree(2), move_mount(2), mount_setattr(2)). A mount is
+// built detached, given its attributes, and attached last, so that no half-configured mount is ever visible; one that
+// is not attached dies with its descriptor. A refusal carries the kernel's own words, read from the context.
 #pragma once
 
 #include <linux/mount.h>
@@ -32,7 +32,12 @@ template <>
 struct IsFlagSpace<MountAttr> : std::true_type {};
 
 // MS_PRIVATE and its kin, as mount_setattr takes them.
-enum class Propagation : std::uint64_t { kUnchanged = 0, kPrivate = 1UL << 18, kSlave = 1UL << 19, kShared = 1UL << 20 };
+enum class Propagation : std::uint64_t {
+  kUnchanged = 0,
+  kPrivate = 1UL << 18,
+  kSlave = 1UL << 19,
+  kShared = 1UL << 20
+};
 
 enum class Recursive : bool { kNo = false, kYes = true };
 
@@ -54,8 +59,8 @@ class FsContext {
   const char* type_;
 };
 
-// open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount at `path` below `dir`; "" with a descriptor means that place
-// itself.
+// open_tree(2) with OPEN_TREE_CLONE: a detached copy of the mount at `path` below `dir`; "" with a descriptor means
+// that place itself.
 Result<MountFd> clone_mount(FdRef dir, const char* path, Recursive recursive);
 // mount_setattr(2). `clear` takes attributes away that the copy inherited.
 Status set_attributes(FdRef mount, const char* path, MountAttr set, MountAttr clear, Propagation propagation,

@@ -33,8 +33,9 @@ enum class CloneFlag : std::uint64_t {
 template <>
 struct IsFlagSpace<CloneFlag> : std::true_type {};
 
-// clone3(2), Linux 5.5 (CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP 5.7). Always with CLONE_PIDFD; with an open `cgroup` straight
-// into it. Returns twice, as fork does: in the child `pid` is 0 and `pidfd` is not open. Single-threaded callers only.
+// clone3(2), Linux 5.5 (CLONE_CLEAR_SIGHAND, CLONE_INTO_CGROUP 5.7). Always with CLONE_PIDFD; with an open `cgroup`
+// straight into it. Returns twice, as fork does: in the child `pid` is 0 and `pidfd` is not open. Single-threaded
+// callers only.
 struct Cloned {
   pid_t pid;
   PidFd pidfd;
@@ -62,7 +63,8 @@ Status close_range(unsigned first, bool cloexec);
 Status prctl(int option, unsigned long argument);
 Status set_name(const char* name);
 
-// Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), which with its pid names it for this boot.
+// Start time of a process in clock ticks since boot (field 22 of /proc/PID/stat), which with its pid names it for this
+// boot.
 Result<std::uint64_t> start_time_of(FdRef proc, pid_t pid);
 
 }  // namespace gantry::sys

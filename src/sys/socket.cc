@@ -25,7 +25,8 @@ std::unexpected<Error> failed(const char* call, const char* what = nullptr) {
 Result<sockaddr_un> address_of(FdRef dir, const char* name) {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
-  std::string path = dir.get() == AT_FDCWD ? std::string(name) : "/proc/self/fd/" + std::to_string(dir.get()) + "/" + name;
+  std::string path =
+      dir.get() == AT_FDCWD ? std::string(name) : "/proc/self/fd/" + std::to_string(dir.get()) + "/" + name;
   if (path.size() >= sizeof(address.sun_path)) {
     return invalid_argument(std::string("socket name ") + name + ": longer than the " +
                             std::to_string(sizeof(address.sun_path) - 1) + " bytes that a unix socket's path may have");
@@ -68,7 +69,8 @@ Result<SocketFd> connect_unix(FdRef dir, const char* name, int type) {
   if (!fd.is_open()) return failed("socket");
   auto address = address_of(dir, name);
   if (!address) return std::unexpected(std::move(address.error()));
-  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) < 0) return failed("connect", name);
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) < 0)
+    return failed("connect", name);
   return fd;
 }
 
@@ -141,7 +143,8 @@ Result<Packet> receive_packet(FdRef socket, std::span<char> buffer) {
 Result<PeerCredentials> peer_credentials(FdRef socket) {
   ucred credentials{};
   socklen_t size = sizeof(credentials);
-  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0) return failed("getsockopt SO_PEERCRED");
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
+    return failed("getsockopt SO_PEERCRED");
   return PeerCredentials{credentials.pid, credentials.uid, credentials.gid};
 }
 

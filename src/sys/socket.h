@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Unix sockets that carry messages and descriptors (unix(7), SCM_RIGHTS). Packets are SOCK_SEQPACKET: one send is one
-// receive. Names are paths in folders of mode 0700; never abstract names, which any process of the network namespace reaches.
+// receive. Names are paths in folders of mode 0700; never abstract names, which any process of the network namespace
+// reaches.
 #pragma once
 
 #include <sys/socket.h>
@@ -25,8 +26,8 @@ Result<SocketPair> seqpacket_pair(bool nonblocking);
 // Takes O_NONBLOCK off the open file.
 Status set_blocking(FdRef fd);
 
-// A listening socket at `name` beneath the folder `dir`, mode 0600. A socket that lies there is replaced: callers hold their
-// folder's lock. `type` is SOCK_SEQPACKET or SOCK_STREAM. Non-blocking.
+// A listening socket at `name` beneath the folder `dir`, mode 0600. A socket that lies there is replaced: callers hold
+// their folder's lock. `type` is SOCK_SEQPACKET or SOCK_STREAM. Non-blocking.
 Result<SocketFd> listen_unix(FdRef dir, const char* name, int type, int backlog);
 // Connects to the socket at `name` beneath `dir`. Non-blocking afterwards.
 Result<SocketFd> connect_unix(FdRef dir, const char* name, int type);
@@ -36,7 +37,8 @@ Result<SocketFd> accept(FdRef listener);
 // The most descriptors that one packet carries (the kernel's SCM_MAX_FD is 253).
 inline constexpr std::size_t kMaxPacketFds = 64;
 
-// Sends one packet with descriptors. is_would_block() when the peer's queue is full; is_gone() when it left. No SIGPIPE.
+// Sends one packet with descriptors. is_would_block() when the peer's queue is full; is_gone() when it left. No
+// SIGPIPE.
 Status send_packet(FdRef socket, std::string_view bytes, std::span<const FdRef> fds);
 
 struct Packet {
@@ -44,8 +46,8 @@ struct Packet {
   std::size_t size = 0;
   std::vector<OwnFd> fds;
 };
-// Receives one packet into `buffer`. One that does not fit, or with more descriptors than kMaxPacketFds, is kInvalidArgument;
-// none there on a non-blocking socket is is_would_block().
+// Receives one packet into `buffer`. One that does not fit, or with more descriptors than kMaxPacketFds, is
+// kInvalidArgument; none there on a non-blocking socket is is_would_block().
 Result<Packet> receive_packet(FdRef socket, std::span<char> buffer);
 
 struct PeerCredentials {

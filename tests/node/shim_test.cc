@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // deps: gantry_shim_client gantry_runtime_plan
-// The shim on the real kernel: containers out of plans, their output, their ends, and what is left when somebody is killed.
+// The shim on the real kernel: containers out of plans, their output, their ends, and what is left when somebody is
+// killed.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/mount.h>
@@ -53,7 +54,8 @@ class ShimTest : public ::testing::Test {
     run_ = DirFd(std::move(*dir));
     // A root for containers: busybox and the folders that mounts go to.
     ASSERT_EQ(std::system("mkdir -p /run/t/root/bin && cp /bin/busybox /run/t/root/bin/busybox && "
-                          "ln -s busybox /run/t/root/bin/sh && mkdir -p /run/t/records /run/t/cg && chmod 755 /run/t"), 0);
+                          "ln -s busybox /run/t/root/bin/sh && mkdir -p /run/t/records /run/t/cg && chmod 755 /run/t"),
+              0);
     auto file = sys::openat(sys::kCwd, GANTRY_BIN "/gantry-shim", O_RDONLY);
     ASSERT_TRUE(file.has_value()) << file.error().message();
     auto memfd = sys::sealed_memfd("gantry-shim", *file);
@@ -182,8 +184,9 @@ TEST_F(ShimTest, AContainerRunsLogsAndEnds) {
     auto client = co_await t.spawn("pod1");
     Ends ends(t.loop_);
     t.observe(*client, ends);
-    auto plan = t.shell_plan("echo to out; echo to err >&2; echo pid $$; cd /proc/sys/kernel && echo x > hostname; "
-                             "cat /proc/kcore | wc -c; read x; exit 7");
+    auto plan = t.shell_plan(
+        "echo to out; echo to err >&2; echo pid $$; cd /proc/sys/kernel && echo x > hostname; "
+        "cat /proc/kcore | wc -c; read x; exit 7");
     auto started = co_await t.start(*client, "c1", plan);
     EXPECT_TRUE(started.has_value()) << started.error().message();
     co_await ends.any.wait();
@@ -235,7 +238,8 @@ TEST_F(ShimTest, KilledContainersAndTheirOrphansEndTogether) {
     co_await ends.any.wait();
     EXPECT_EQ(ends.events.at(0).code, 137);
     EXPECT_EQ(ends.events[0].signal, SIGKILL);
-    EXPECT_NE(slurp("/sys/fs/cgroup" + test::cgroup_path() + "/c1/cgroup.events").find("populated 0"), std::string::npos);
+    EXPECT_NE(slurp("/sys/fs/cgroup" + test::cgroup_path() + "/c1/cgroup.events").find("populated 0"),
+              std::string::npos);
     co_await client->shutdown();
   }(*this));
   remove_cgroups();
@@ -247,7 +251,8 @@ TEST_F(ShimTest, ExecRunsInTheContainersNamespaces) {
     (void)co_await t.start(*client, "c1", t.shell_plan("echo hello > /dev/shm/x; busybox sleep 1000"));
     runtime::Plan plan;
     plan.namespaces.join_process = 0;
-    plan.process.args = {"sh", "-c", "while ! [ -e /dev/shm/x ]; do :; done; cat /dev/shm/x; ls /proc | grep -c '^1$'; exit 3"};
+    plan.process.args = {"sh", "-c",
+                         "while ! [ -e /dev/shm/x ]; do :; done; cat /dev/shm/x; ls /proc | grep -c '^1$'; exit 3"};
     plan.process.env = {"PATH=/bin"};
     int out[2];
     EXPECT_EQ(::pipe2(out, O_CLOEXEC), 0);
@@ -342,7 +347,9 @@ TEST_F(ShimTest, NoLogByteIsLostAcrossRotationAndALongLine) {
     auto client = co_await t.spawn("pod1");
     Ends ends(t.loop_);
     t.observe(*client, ends);
-    (void)co_await t.start(*client, "c1", t.shell_plan("busybox seq 1 20000; busybox head -c 100000 /dev/zero | busybox tr '\\0' x; echo; busybox seq 20001 40000"));
+    (void)co_await t.start(*client, "c1",
+                           t.shell_plan("busybox seq 1 20000; busybox head -c 100000 /dev/zero | busybox tr '\\0' x; "
+                                        "echo; busybox seq 20001 40000"));
     for (int i = 0; i < 20 && !ends.any.is_set(); ++i) {
       std::string name = "c1.log." + std::to_string(i);
       EXPECT_TRUE(sys::renameat2(t.run_, "c1.log", t.run_, name.c_str(), 0).has_value());

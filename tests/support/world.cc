@@ -2,10 +2,9 @@
 #include "tests/support/world.h"
 
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <net/if.h>
-#include <sys/ioctl.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -29,8 +28,8 @@ std::string g_cgroup_path;
 OwnFd g_cgroup;
 
 [[noreturn]] void give_up(const char* what) {
-  std::fprintf(stderr, "node test: %s: %s (uid %d; node tests need root with CAP_SYS_ADMIN and cgroup v2 mounted)\n", what,
-               std::strerror(errno), static_cast<int>(::geteuid()));
+  std::fprintf(stderr, "node test: %s: %s (uid %d; node tests need root with CAP_SYS_ADMIN and cgroup v2 mounted)\n",
+               what, std::strerror(errno), static_cast<int>(::geteuid()));
   std::exit(1);
 }
 
@@ -94,28 +93,20 @@ std::size_t count_mounts() {
   return count;
 }
 
-}  // namespace gantry::test
-
-int main(int argc, char** argv) {
-  using namespace gantry;
-  ::testing::InitGoogleTest(&argc, argv);
-  if (::testing::GTEST_FLAG(list_tests)) return RUN_ALL_TESTS();
-  if (::unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) {
-    test::give_up("unshare");
-  }
-  if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) test::give_up("make mounts private");
+int run_in_own_world(int (*body)()) {
+  if (::unshare(CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) < 0) give_up("unshare");
+  if (::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) < 0) give_up("make mounts private");
   pid_t outside = ::getpid();
   pid_t first = ::fork();
   if (first == 0) {
-    // Pid 1 of the new namespace: runs the tests in a child and reaps what they orphan. If the runner is killed, all goes.
+    // Pid 1 of the new namespace: runs the body in a child and reaps what that orphans. If the runner is killed, all
+    // goes.
     ::prctl(PR_SET_PDEATHSIG, SIGKILL, 0, 0, 0);
-    test::enter(outside);
-    pid_t tests = ::fork();
-    if (tests == 0) return RUN_ALL_TESTS();
+    enter(outside);
+    pid_t child = ::fork();
+    if (child == 0) std::exit(body());
     int status = 0;
-    for (;;) {
-      pid_t ended = ::wait(&status);
-      if (ended == tests) break;
+    while (::wait(&status) != child) {
     }
     std::_Exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
   }
@@ -123,6 +114,8 @@ int main(int argc, char** argv) {
   while (::waitpid(first, &status, 0) < 0 && errno == EINTR) {
   }
   // The mounts that the child made are ours too: the folder is seen in the pure view.
-  test::remove_cgroup("/sys/fs/cgroup/gantry-test-" + std::to_string(outside));
+  remove_cgroup("/sys/fs/cgroup/gantry-test-" + std::to_string(outside));
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
+
+}  // namespace gantry::test

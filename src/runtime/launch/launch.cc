@@ -87,8 +87,9 @@ Status Launch::enter_namespaces() {
   namespaces_.join = join_process != kNoFd;
   if (namespaces_.join) {
     // Its PID namespace was joined by the parent before the clone.
-    auto joined = sys::setns(fd(join_process), sys::CloneFlag::kNewMount | sys::CloneFlag::kNewCgroup | sys::CloneFlag::kNewNet |
-                                                   sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts);
+    auto joined =
+        sys::setns(fd(join_process), sys::CloneFlag::kNewMount | sys::CloneFlag::kNewCgroup | sys::CloneFlag::kNewNet |
+                                         sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts);
     if (!joined) return fail_with(std::move(joined.error()), "join the container");
   } else if (namespaces_.new_cgroup) {
     // Not by the clone: there the new namespace's root would be the parent's cgroup, not ours.
@@ -115,7 +116,8 @@ Status Launch::run() {
   if (auto s = open_terminal(); !s) return s;
   if (auto s = set_limits(); !s) return s;
   if (make_cwd && !namespaces_.join) {
-    if (auto made = ensure_target(root_, cwd, false, false); !made) return fail_with(std::move(made.error()), "working directory");
+    if (auto made = ensure_target(root_, cwd, false, false); !made)
+      return fail_with(std::move(made.error()), "working directory");
   }
   if (auto s = enter_root(); !s) return s;
   if (auto s = enter_folder(cwd); !s) return s;

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Plan in, process out. launch() runs in the child right after clone3, in a static, single-threaded program; it carries the plan
-// out step by step and ends in execve. It decides nothing, parses no text, and allocates only to say why it failed.
+// Plan in, process out. launch() runs in the child right after clone3, in a static, single-threaded program; it carries
+// the plan out step by step and ends in execve. It decides nothing, parses no text, and allocates only to say why it
+// failed.
 //
-// The report socket (SOCK_SEQPACKET, close-on-exec) tells the parent how it went: a Report with a terminal's master as soon as
-// there is one; a Report with the reason when a step fails; its end without one when the program has been executed.
+// The report socket (SOCK_SEQPACKET, close-on-exec) tells the parent how it went: a Report with a terminal's master as
+// soon as there is one; a Report with the reason when a step fails; its end without one when the program has been
+// executed.
 #pragma once
 
 #include <cstdint>
@@ -19,9 +21,9 @@ namespace gantry::runtime {
 
 // Where a container's root is put together, in the launcher's own mount namespace, in which it sees nothing but these
 // (shim/world.h makes them).
-inline constexpr const char* kStagingRoot = "/r";   // the root is mounted here, then pivoted into
-inline constexpr const char* kStagingStore = "/s";  // the image store, for overlay
-inline constexpr const char* kStagingShm = "/shm";  // the pod's /dev/shm
+inline constexpr const char* kStagingRoot = "/r";       // the root is mounted here, then pivoted into
+inline constexpr const char* kStagingStore = "/s";      // the image store, for overlay
+inline constexpr const char* kStagingShm = "/shm";      // the pod's /dev/shm
 inline constexpr const char* kStagingEmpty = "/empty";  // a read-only folder: masks folders
 inline constexpr const char* kStagingNull = "/null";    // the null device: masks files
 
@@ -35,8 +37,8 @@ struct LaunchRequest {
   FdRef report;
 };
 
-// Which namespaces the clone3 of this plan's process makes; kInvalidArgument for bytes that are no plan of a known version.
-// Also finds the process whose PID namespace the parent must join for the clone.
+// Which namespaces the clone3 of this plan's process makes; kInvalidArgument for bytes that are no plan of a known
+// version. Also finds the process whose PID namespace the parent must join for the clone.
 struct CloneNeeds {
   sys::CloneFlag flags = sys::CloneFlag::kNone;
   FdIndex join_pid = kNoFd;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The process: terminal, limits, folder, ids, capabilities, seccomp, execve, in the order that DESIGN's rules want.
+#include "sys/process.h"
+
 #include <fcntl.h>
 #include <grp.h>
 #include <limits.h>
@@ -22,7 +24,6 @@
 #include "runtime/launch/steps.h"
 #include "sys/file.h"
 #include "sys/mount.h"
-#include "sys/process.h"
 #include "sys/socket.h"
 
 namespace gantry::runtime {
@@ -53,11 +54,13 @@ Status Launch::open_terminal() {
     return move_to(request_.err, 2);
   }
   // The container's own devpts; what lies at that path must be it, not something that a container put there.
-  auto master = sys::openat2(root_, "dev/pts/ptmx", O_RDWR | O_NOCTTY, sys::Resolve::kInRoot | sys::Resolve::kNoSymlinks);
+  auto master =
+      sys::openat2(root_, "dev/pts/ptmx", O_RDWR | O_NOCTTY, sys::Resolve::kInRoot | sys::Resolve::kNoSymlinks);
   if (!master) return fail_with(std::move(master.error()), "terminal");
   auto info = sys::fstat(*master);
   auto filesystem = sys::fstatfs(*master);
-  if (!info || !filesystem || filesystem->f_type != DEVPTS_SUPER_MAGIC || info->st_rdev != makedev(kPtmxMajor, kPtmxMinor)) {
+  if (!info || !filesystem || filesystem->f_type != DEVPTS_SUPER_MAGIC ||
+      info->st_rdev != makedev(kPtmxMajor, kPtmxMinor)) {
     return fail(Code::kFailedPrecondition, "terminal: /dev/pts/ptmx of the container is not a devpts device");
   }
   int unlock = 0;
@@ -172,7 +175,8 @@ Status Launch::set_capabilities(std::uint64_t effective, std::uint64_t permitted
   if (::syscall(SYS_capset, &header, data) < 0) return failed("capset");
   for (unsigned capability = 0; ambient >> capability != 0 && capability < 64; ++capability) {
     if ((ambient >> capability & 1U) == 0) continue;
-    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0) return failed("prctl PR_CAP_AMBIENT_RAISE");
+    if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0)
+      return failed("prctl PR_CAP_AMBIENT_RAISE");
   }
   return {};
 }
@@ -208,8 +212,8 @@ Status Launch::become_user_and_execute() {
     if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, seccomp_flags, &filter) < 0) return failed("seccomp");
     return {};
   };
-  // Without no_new_privs the kernel takes a filter only from CAP_SYS_ADMIN: before the ids change. A profile that denies the
-  // calls behind it makes them fail here, by name.
+  // Without no_new_privs the kernel takes a filter only from CAP_SYS_ADMIN: before the ids change. A profile that
+  // denies the calls behind it makes them fail here, by name.
   if (!no_new_privileges) {
     if (auto s = load_filter(); !s) return s;
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The root: mounted at the staging place of the launcher's own mount namespace, furnished by descriptor, then pivoted into. What
-// the image holds is never trusted on the way.
+// The root: mounted at the staging place of the launcher's own mount namespace, furnished by descriptor, then pivoted
+// into. What the image holds is never trusted on the way.
 #include <fcntl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -66,7 +66,8 @@ Status Launch::make_mounts() {
 
 namespace {
 
-Result<MountFd> make_filesystem(const char* type, PlanReader& reader, std::uint32_t options, sys::MountAttr attributes) {
+Result<MountFd> make_filesystem(const char* type, PlanReader& reader, std::uint32_t options,
+                                sys::MountAttr attributes) {
   auto context = sys::FsContext::open(type);
   if (!context) return std::unexpected(std::move(context.error()));
   for (std::uint32_t i = 0; i < options; ++i) {
@@ -107,8 +108,8 @@ Status Launch::make_mount() {
   auto propagation = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
   if (!reader_.ok()) return invalid_argument("plan: unreadable mount");
 
-  // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them, or
-  // what we write beneath them, elsewhere.
+  // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them,
+  // or what we write beneath them, elsewhere.
   bool no_links = kind != MountKind::kBind;
   auto place = ensure_target(root_, target, is_file, no_links);
   if (!place) return failed(std::move(place.error()), "mount", target);
@@ -116,13 +117,19 @@ Status Launch::make_mount() {
   Result<MountFd> made = MountFd();
   FdRef mount = source;
   switch (kind) {
-    case MountKind::kFilesystem: made = make_filesystem(type, options, option_count, set); break;
-    case MountKind::kPodShm: made = sys::clone_mount(sys::kCwd, kStagingShm, sys::Recursive::kNo); break;
-    case MountKind::kBind: break;
+    case MountKind::kFilesystem:
+      made = make_filesystem(type, options, option_count, set);
+      break;
+    case MountKind::kPodShm:
+      made = sys::clone_mount(sys::kCwd, kStagingShm, sys::Recursive::kNo);
+      break;
+    case MountKind::kBind:
+      break;
   }
   if (!made) return failed(std::move(made.error()), "mount", target);
   if (kind != MountKind::kBind) mount = *made;
-  bool has_attributes = kind != MountKind::kFilesystem && (set != sys::MountAttr::kNone || clear != sys::MountAttr::kNone);
+  bool has_attributes =
+      kind != MountKind::kFilesystem && (set != sys::MountAttr::kNone || clear != sys::MountAttr::kNone);
   if (has_attributes || propagation != sys::Propagation::kUnchanged) {
     auto s = sys::set_attributes(mount, "", has_attributes ? set : sys::MountAttr::kNone,
                                  has_attributes ? clear : sys::MountAttr::kNone, propagation, recursive);
@@ -189,7 +196,8 @@ Status Launch::mask_paths() {
   auto count = reader_.integer<std::uint32_t>();
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
     const char* path = reader_.c_string();
-    auto place = sys::openat2(root_, path + (*path == '/' ? 1 : 0), O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
+    auto place =
+        sys::openat2(root_, path + (*path == '/' ? 1 : 0), O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
     if (!place) {
       if (place.error().is_not_found()) continue;
       return failed(std::move(place.error()), "mask", path);
@@ -197,7 +205,8 @@ Status Launch::mask_paths() {
     auto info = sys::fstat(*place);
     if (!info) return failed(std::move(info.error()), "mask", path);
     // Ours, from where no container can have put anything; the image's /dev/null is never used.
-    auto cover = sys::clone_mount(sys::kCwd, S_ISDIR(info->st_mode) ? kStagingEmpty : kStagingNull, sys::Recursive::kNo);
+    auto cover =
+        sys::clone_mount(sys::kCwd, S_ISDIR(info->st_mode) ? kStagingEmpty : kStagingNull, sys::Recursive::kNo);
     if (!cover) return failed(std::move(cover.error()), "mask", path);
     if (auto s = sys::attach(*cover, *place); !s) return failed(std::move(s.error()), "mask", path);
   }
@@ -208,15 +217,16 @@ Status Launch::protect_paths() {
   auto count = reader_.integer<std::uint32_t>();
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
     const char* path = reader_.c_string();
-    auto place = sys::openat2(root_, path + (*path == '/' ? 1 : 0), O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
+    auto place =
+        sys::openat2(root_, path + (*path == '/' ? 1 : 0), O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
     if (!place) {
       if (place.error().is_not_found()) continue;
       return failed(std::move(place.error()), "read-only path", path);
     }
     auto cover = sys::clone_mount(*place, "", sys::Recursive::kYes);
     if (!cover) return failed(std::move(cover.error()), "read-only path", path);
-    auto s = sys::set_attributes(*cover, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone, sys::Propagation::kUnchanged,
-                                 sys::Recursive::kYes);
+    auto s = sys::set_attributes(*cover, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone,
+                                 sys::Propagation::kUnchanged, sys::Recursive::kYes);
     if (!s) return failed(std::move(s.error()), "read-only path", path);
     if (s = sys::attach(*cover, *place); !s) return failed(std::move(s.error()), "read-only path", path);
   }
@@ -226,8 +236,8 @@ Status Launch::protect_paths() {
 Status Launch::enter_root() {
   if (namespaces_.join) return {};
   if (read_only_) {
-    auto s = sys::set_attributes(root_, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone, sys::Propagation::kUnchanged,
-                                 sys::Recursive::kNo);
+    auto s = sys::set_attributes(root_, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone,
+                                 sys::Propagation::kUnchanged, sys::Recursive::kNo);
     if (!s) return fail_with(std::move(s.error()), "read-only root");
   }
   if (auto s = sys::fchdir(root_); !s) return s;

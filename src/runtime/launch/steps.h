@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The steps of a launch, in their order. Internal to this folder. Each reads its part of the plan from the reader that is passed
-// along, and leaves it at the next one's.
+// The steps of a launch, in their order. Internal to this folder. Each reads its part of the plan from the reader that
+// is passed along, and leaves it at the next one's.
 #pragma once
 
 #include <span>
@@ -47,7 +47,8 @@ class Launch {
   Status become_user_and_execute();
   Status drop_bounding(std::uint64_t keep);
   Status set_ids(std::uint32_t uid, std::uint32_t gid, std::span<const std::uint32_t> groups);
-  Status set_capabilities(std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable, std::uint64_t ambient);
+  Status set_capabilities(std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable,
+                          std::uint64_t ambient);
   Status execute();
   Status own_standard_streams(std::uint32_t uid);
 
@@ -65,8 +66,8 @@ class Launch {
   MountFd proc_;
 };
 
-// Opens the place that `path` names beneath `root`, resolved within it; makes what is missing: folders, and at its end a folder
-// or an empty file. With `no_links` a symbolic link anywhere in it is an error.
+// Opens the place that `path` names beneath `root`, resolved within it; makes what is missing: folders, and at its end
+// a folder or an empty file. With `no_links` a symbolic link anywhere in it is an error.
 Result<OwnFd> ensure_target(FdRef root, const char* path, bool is_file, bool no_links);
 // The folder in which the last component of `path` lies, made if missing, and that component.
 struct Parent {

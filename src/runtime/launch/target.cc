@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Places beneath a root that may be an attacker's: resolved by the kernel within it, made component by component, by descriptor.
+// Places beneath a root that may be an attacker's: resolved by the kernel within it, made component by component, by
+// descriptor.
 #include <fcntl.h>
 #include <limits.h>
 #include <sys/stat.h>
@@ -20,7 +21,8 @@ sys::Resolve within(bool no_links) {
   return no_links ? resolve | sys::Resolve::kNoSymlinks : resolve;
 }
 
-// Opens the folder at `path`, making it and those above it when missing. `path` is a buffer that is changed and put back.
+// Opens the folder at `path`, making it and those above it when missing. `path` is a buffer that is changed and put
+// back.
 Result<OwnFd> ensure_folder(FdRef root, char* path, bool no_links) {
   auto open = sys::openat2(root, *path == '\0' ? "." : path, kFolder, within(no_links));
   if (open || open.error().sys() != ENOENT) return open;

@@ -33,7 +33,8 @@ class Encoder {
     }
     out_.integer(static_cast<std::uint32_t>(value));
   }
-  // Space for pointers to `items` strings and a null behind them, aligned: the launcher fills it in its private mapping.
+  // Space for pointers to `items` strings and a null behind them, aligned: the launcher fills it in its private
+  // mapping.
   void pointer_space(std::size_t items) {
     while (out_.bytes().size() % sizeof(void*) != 0) out_.integer(std::uint8_t{0});
     for (std::size_t i = 0; i <= items; ++i) out_.integer(std::uint64_t{0});
@@ -85,7 +86,8 @@ void encode_mount(Encoder& out, const MountPlan& mount) {
   out.count("mounts.options", mount.options.size());
   for (const auto& option : mount.options) out.string("mounts.options", option);
   out.fd("mounts.source", mount.source);
-  if ((mount.kind == MountKind::kBind) != (mount.source != kNoFd)) out.refuse("mounts.source", "goes with a bind, and only with one");
+  if ((mount.kind == MountKind::kBind) != (mount.source != kNoFd))
+    out.refuse("mounts.source", "goes with a bind, and only with one");
   out.flag(mount.target_is_file);
   out.integer(mount.set_attributes);
   out.integer(mount.clear_attributes);
@@ -99,7 +101,8 @@ void encode_strings(Encoder& out, const char* field, const std::vector<PlanStrin
 }
 
 void encode_process(Encoder& out, const ProcessPlan& process) {
-  if (process.args.empty() || process.args[0].empty()) out.refuse("process.args", "is empty: a program to run was expected");
+  if (process.args.empty() || process.args[0].empty())
+    out.refuse("process.args", "is empty: a program to run was expected");
   out.string("process.cwd", process.cwd);
   out.flag(process.make_cwd);
   out.flag(process.terminal);

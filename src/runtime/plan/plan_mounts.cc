@@ -1,0 +1,257 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a container finds in its root beside the image: mounts, devices and links, and what is hidden from it. The
+// defaults are containerd's. A mount of the spec takes the place of a default one on or beneath its target.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "runtime/plan/plan_parts.h"
+#include "runtime/plan/text.h"
+#include "sys/mount.h"
+
+namespace gantry::runtime {
+namespace {
+
+using sys::MountAttr;
+
+constexpr std::uint64_t raw(MountAttr attributes) { return sys::raw(attributes); }
+constexpr MountAttr kHarmless = MountAttr::kNoSuid | MountAttr::kNoDev | MountAttr::kNoExec;
+
+constexpr std::uint32_t kDeviceMode = S_IFCHR | 0666;
+constexpr std::uint32_t kTtyGroup = 5;
+
+// Files of a procfs that may be covered by a bind: what container-aware substitutes (lxcfs) do. Anything else beneath
+// /proc would let a mount stand in for what the kernel, or we, read there.
+constexpr std::string_view kProcFiles[] = {
+    "/proc/cpuinfo",  "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev",
+    "/proc/slabinfo", "/proc/stat",      "/proc/swaps",   "/proc/uptime",  "/proc/sys/crypto/fips_enabled"};
+
+// `path` is `folder` or lies in it. Both are clean.
+bool is_within(std::string_view path, std::string_view folder) {
+  if (!path.starts_with(folder)) return false;
+  return path.size() == folder.size() || folder == "/" || path[folder.size()] == '/';
+}
+
+MountPlan filesystem(std::string target, std::string type, MountAttr attributes, std::vector<std::string> options) {
+  MountPlan mount;
+  mount.kind = MountKind::kFilesystem;
+  mount.target = std::move(target);
+  mount.type = std::move(type);
+  mount.options = std::move(options);
+  mount.set_attributes = raw(attributes);
+  return mount;
+}
+
+MountPlan shared_memory(const ContainerSpec& spec) {
+  if (spec.private_shm_bytes) {
+    return filesystem("/dev/shm", "tmpfs", kHarmless, {"mode=1777", cat("size=", *spec.private_shm_bytes)});
+  }
+  MountPlan mount;
+  mount.kind = MountKind::kPodShm;
+  mount.target = "/dev/shm";
+  mount.set_attributes = raw(kHarmless);
+  return mount;
+}
+
+std::vector<MountPlan> default_mounts(const ContainerSpec& spec) {
+  MountAttr system = spec.privileged ? kHarmless : kHarmless | MountAttr::kReadOnly;
+  MountAttr cgroup = spec.privileged || spec.cgroup_writable ? kHarmless : kHarmless | MountAttr::kReadOnly;
+  return {
+      filesystem("/proc", "proc", kHarmless, {}),
+      filesystem("/dev", "tmpfs", MountAttr::kNoSuid | MountAttr::kStrictAtime, {"mode=755", "size=65536k"}),
+      filesystem("/dev/pts", "devpts", MountAttr::kNoSuid | MountAttr::kNoExec,
+                 {"newinstance", "ptmxmode=0666", "mode=0620", cat("gid=", kTtyGroup)}),
+      shared_memory(spec),
+      filesystem("/dev/mqueue", "mqueue", kHarmless, {}),
+      filesystem("/sys", "sysfs", system, {}),
+      filesystem("/sys/fs/cgroup", "cgroup2", cgroup, {}),
+  };
+}
+
+std::uint64_t propagation_of(PropagationSpec propagation) {
+  switch (propagation) {
+    case PropagationSpec::kPrivate:
+      return std::to_underlying(sys::Propagation::kPrivate);
+    case PropagationSpec::kHostToContainer:
+      return std::to_underlying(sys::Propagation::kSlave);
+    // The clone is in its source's peer group and stays there.
+    case PropagationSpec::kBidirectional:
+      return std::to_underlying(sys::Propagation::kUnchanged);
+  }
+  return std::to_underlying(sys::Propagation::kPrivate);
+}
+
+MountPlan bind(const BindMountSpec& spec, std::string target) {
+  MountPlan mount;
+  mount.kind = MountKind::kBind;
+  mount.target = std::move(target);
+  mount.source = spec.source;
+  mount.target_is_file = spec.target_is_file;
+  if (spec.read_only) mount.set_attributes = raw(MountAttr::kReadOnly);
+  mount.recursive_attributes = !spec.read_only || spec.recursive_read_only;
+  mount.propagation = propagation_of(spec.propagation);
+  return mount;
+}
+
+Result<std::string> mount_target(std::string_view target) {
+  auto clean = clean_path(target, "mount");
+  if (clean && *clean == "/")
+    return invalid_argument(cat("mount ", quoted(target), " is on the root, which can't be replaced"));
+  return clean;
+}
+
+Status check_bind(const BindMountSpec& bind) {
+  auto target = mount_target(bind.target);
+  if (!target) return std::unexpected(std::move(target.error()));
+  if (bind.recursive_read_only && !bind.read_only) {
+    return invalid_argument(cat("mount ", quoted(bind.target), " is recursively read-only, but not read-only"));
+  }
+  if (bind.recursive_read_only && bind.propagation != PropagationSpec::kPrivate) {
+    return invalid_argument(
+        cat("mount ", quoted(bind.target), " is recursively read-only, which needs private propagation"));
+  }
+  if (!is_within(*target, "/proc")) return {};
+  if (*target == "/proc" ? bind.source_is_procfs : std::ranges::find(kProcFiles, *target) != std::end(kProcFiles))
+    return {};
+  return invalid_argument(cat("mount ", quoted(bind.target), " is inside /proc, where only a procfs may be mounted"));
+}
+
+// The spec's mounts, those nearer to the root first, so that none hides another.
+Result<std::vector<MountPlan>> spec_mounts(const ContainerSpec& spec) {
+  std::vector<MountPlan> mounts;
+  auto depth = [](const MountPlan& mount) { return std::ranges::count(mount.target, '/'); };
+  auto place = [&](MountPlan mount) {
+    auto at = std::ranges::upper_bound(mounts, depth(mount), {}, depth);
+    mounts.insert(at, std::move(mount));
+  };
+  for (const BindMountSpec& entry : spec.binds) {
+    if (entry.source == kNoFd) return invalid_argument(cat("mount ", quoted(entry.target), " has no source"));
+    auto target = mount_target(entry.target);
+    if (!target) return std::unexpected(std::move(target.error()));
+    place(bind(entry, std::move(*target)));
+  }
+  for (const TmpfsMountSpec& entry : spec.tmpfs) {
+    auto target = mount_target(entry.target);
+    if (!target) return std::unexpected(std::move(target.error()));
+    MountAttr attributes = MountAttr::kNoSuid | MountAttr::kNoDev;
+    if (entry.no_exec) attributes |= MountAttr::kNoExec;
+    if (entry.read_only) attributes |= MountAttr::kReadOnly;
+    place(filesystem(std::move(*target), "tmpfs", attributes, entry.options));
+  }
+  return mounts;
+}
+
+void add_devices(const ContainerSpec& spec, Plan& plan) {
+  constexpr auto kDevices = std::to_array<std::pair<const char*, std::pair<std::uint32_t, std::uint32_t>>>({
+      {"/dev/null", {1, 3}},
+      {"/dev/zero", {1, 5}},
+      {"/dev/full", {1, 7}},
+      {"/dev/random", {1, 8}},
+      {"/dev/urandom", {1, 9}},
+      {"/dev/tty", {5, 0}},
+  });
+  auto is_own = [&](std::string_view path) {
+    return std::ranges::any_of(spec.devices, [&](const DeviceSpec& device) { return device.path == path; });
+  };
+  for (auto [path, number] : kDevices) {
+    if (!is_own(path)) plan.devices.push_back({path, kDeviceMode, number.first, number.second, 0, 0});
+  }
+  for (const DeviceSpec& device : spec.devices) {
+    // ptmx is the container's own, a link into its devpts; a terminal's console is put there by the launcher.
+    if (device.path == "/dev/ptmx" || (spec.terminal && device.path == "/dev/console")) continue;
+    plan.devices.push_back(device);
+  }
+  plan.links = {{"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"},
+                {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
+                {"/dev/ptmx", "pts/ptmx"},          {"/dev/core", "/proc/kcore"}};
+}
+
+Status check_device(const DeviceSpec& device) {
+  auto clean = clean_path(device.path, "device");
+  if (!clean) return std::unexpected(std::move(clean.error()));
+  if (*clean != device.path)
+    return invalid_argument(cat("device ", quoted(device.path), " is no clean path: ", *clean, " was expected"));
+  if (S_ISCHR(device.mode) || S_ISBLK(device.mode) || S_ISFIFO(device.mode)) return {};
+  return invalid_argument(cat("device ", quoted(device.path), " is neither a character nor a block device"));
+}
+
+Result<std::vector<PlanString>> clean_paths(const std::vector<std::string>& paths, std::string_view what) {
+  std::vector<PlanString> out;
+  out.reserve(paths.size());
+  for (const std::string& path : paths) {
+    auto clean = clean_path(path, what);
+    if (!clean) return std::unexpected(std::move(clean.error()));
+    out.push_back(std::move(*clean));
+  }
+  return out;
+}
+
+}  // namespace
+
+std::vector<std::string> default_masked_paths(const HostFacts& host) {
+  std::vector<std::string> paths = {"/proc/acpi",
+                                    "/proc/asound",
+                                    "/proc/interrupts",
+                                    "/proc/kcore",
+                                    "/proc/keys",
+                                    "/proc/latency_stats",
+                                    "/proc/sched_debug",
+                                    "/proc/scsi",
+                                    "/proc/timer_list",
+                                    "/proc/timer_stats",
+                                    "/sys/devices/virtual/powercap",
+                                    "/sys/firmware"};
+  for (std::uint32_t cpu : host.thermal_cpus)
+    paths.push_back(cat("/sys/devices/system/cpu/cpu", cpu, "/thermal_throttle"));
+  return paths;
+}
+
+std::vector<std::string> default_read_only_paths() {
+  return {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
+}
+
+Status check_mounts(const ContainerSpec& spec) {
+  for (const BindMountSpec& bind : spec.binds) {
+    if (auto s = check_bind(bind); !s) return s;
+  }
+  for (const TmpfsMountSpec& tmpfs : spec.tmpfs) {
+    auto target = mount_target(tmpfs.target);
+    if (!target) return std::unexpected(std::move(target.error()));
+    if (is_within(*target, "/proc")) return invalid_argument(cat("mount ", quoted(tmpfs.target), " is inside /proc"));
+  }
+  for (const DeviceSpec& device : spec.devices) {
+    if (auto s = check_device(device); !s) return s;
+  }
+  return {};
+}
+
+Status plan_root(const ContainerSpec& spec, const HostFacts& host, Plan& plan) {
+  auto own = spec_mounts(spec);
+  if (!own) return std::unexpected(std::move(own.error()));
+  bool own_dev = false;
+  for (MountPlan& mount : default_mounts(spec)) {
+    auto hides =
+        std::ranges::find_if(*own, [&](const MountPlan& other) { return is_within(mount.target, other.target); });
+    if (hides == own->end()) {
+      plan.mounts.push_back(std::move(mount));
+    } else if (mount.target == "/dev") {
+      own_dev = true;
+    }
+  }
+  std::ranges::move(*own, std::back_inserter(plan.mounts));
+  // In a /dev of the spec's own (the host's, say) nothing is made.
+  if (!own_dev) add_devices(spec, plan);
+  if (spec.privileged) return {};
+  auto masked = clean_paths(spec.masked_paths ? *spec.masked_paths : default_masked_paths(host), "masked path");
+  if (!masked) return std::unexpected(std::move(masked.error()));
+  plan.masked_paths = std::move(*masked);
+  auto read_only =
+      clean_paths(spec.read_only_paths ? *spec.read_only_paths : default_read_only_paths(), "read-only path");
+  if (!read_only) return std::unexpected(std::move(read_only.error()));
+  plan.read_only_paths = std::move(*read_only);
+  return {};
+}
+
+}  // namespace gantry::runtime

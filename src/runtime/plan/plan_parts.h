@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts that build_plan.cc puts together. Private to this folder.
+#pragma once
+
+#include <span>
+#include <string>
+#include <string_view>
+
+#include "runtime/plan/build_plan.h"
+
+namespace gantry::runtime {
+
+// An absolute path folded as Go's filepath.Clean does: no "//", ".", trailing "/", and ".." only takes off what is
+// before it. kInvalidArgument names `what` when it is not absolute, holds NUL, or is longer than the kernel takes.
+Result<std::string> clean_path(std::string_view path, std::string_view what);
+
+// Mounts, devices and links, masked and read-only paths.
+Status plan_root(const ContainerSpec& spec, const HostFacts& host, Plan& plan);
+Status check_mounts(const ContainerSpec& spec);
+
+Result<std::vector<RlimitPlan>> plan_rlimits(const ContainerSpec& spec, const HostFacts& host);
+Status check_user(const UserSpec& user);
+
+// Puts "NAME=value" entries over an environment: a name that is there keeps its place. `what` is for messages.
+Status merge_environment(std::vector<std::string>& environment, std::span<const std::string> entries,
+                         std::string_view what);
+
+// No NUL, and no longer than one string of an execve may be.
+Status check_exec_string(std::string_view text, std::string_view what);
+
+}  // namespace gantry::runtime
