@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of validate_pod, one file each; of use to nobody else.
+#pragma once
+
+#include <set>
+#include <string>
+#include <string_view>
+
+#include "api/check.h"
+
+namespace k8s::io::api::core::v1 {
+class PodSpec;
+class ResourceRequirements;
+class SeccompProfile;
+class AppArmorProfile;
+class Volume;
+}  // namespace k8s::io::api::core::v1
+
+namespace gantry::api {
+
+// spec.initContainers, containers and ephemeralContainers, against one another and the volumes.
+void check_containers(const k8s::io::api::core::v1::PodSpec& spec, const Check& check);
+// spec.volumes
+void check_volumes(const k8s::io::api::core::v1::PodSpec& spec, const Check& check);
+// The one source that a volume has, and its fields.
+void check_volume_source(const k8s::io::api::core::v1::Volume& volume, const Check& check);
+
+void check_resources(const k8s::io::api::core::v1::ResourceRequirements& resources, const Check& check);
+void check_seccomp(const k8s::io::api::core::v1::SeccompProfile& profile, const Check& check);
+void check_app_armor(const k8s::io::api::core::v1::AppArmorProfile& profile, const Check& check);
+
+// A relative path without "..": a subPath, the path of a key in a volume.
+void check_inner_path(std::string_view path, const Check& check);
+// A path without "..", which may be absolute.
+void check_no_dot_dot(std::string_view path, const Check& check);
+// Permission bits, 0 to 0777.
+void check_mode(int32_t mode, const Check& check);
+
+}  // namespace gantry::api

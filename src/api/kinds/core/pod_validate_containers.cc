@@ -1,0 +1,406 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <google/protobuf/descriptor.h>
+
+#include <algorithm>
+#include <limits>
+#include <map>
+
+#include "api/kinds/core/pod_rules.h"
+#include "api/names.h"
+#include "api/quantity.h"
+#include "api/text.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+constexpr int64_t kMaxInt32 = std::numeric_limits<int32_t>::max();
+constexpr int kMaxPort = 65535;
+
+constexpr std::string_view kSignals[] = {
+    "SIGABRT",     "SIGALRM",     "SIGBUS",      "SIGCHLD",     "SIGCLD",      "SIGCONT",     "SIGFPE",
+    "SIGHUP",      "SIGILL",      "SIGINT",      "SIGIO",       "SIGIOT",      "SIGKILL",     "SIGPIPE",
+    "SIGPOLL",     "SIGPROF",     "SIGPWR",      "SIGQUIT",     "SIGSEGV",     "SIGSTKFLT",   "SIGSTOP",
+    "SIGSYS",      "SIGTERM",     "SIGTRAP",     "SIGTSTP",     "SIGTTIN",     "SIGTTOU",     "SIGURG",
+    "SIGUSR1",     "SIGUSR2",     "SIGVTALRM",   "SIGWINCH",    "SIGXCPU",     "SIGXFSZ",     "SIGRTMIN",
+    "SIGRTMIN+1",  "SIGRTMIN+2",  "SIGRTMIN+3",  "SIGRTMIN+4",  "SIGRTMIN+5",  "SIGRTMIN+6",  "SIGRTMIN+7",
+    "SIGRTMIN+8",  "SIGRTMIN+9",  "SIGRTMIN+10", "SIGRTMIN+11", "SIGRTMIN+12", "SIGRTMIN+13", "SIGRTMIN+14",
+    "SIGRTMIN+15", "SIGRTMAX-14", "SIGRTMAX-13", "SIGRTMAX-12", "SIGRTMAX-11", "SIGRTMAX-10", "SIGRTMAX-9",
+    "SIGRTMAX-8",  "SIGRTMAX-7",  "SIGRTMAX-6",  "SIGRTMAX-5",  "SIGRTMAX-4",  "SIGRTMAX-3",  "SIGRTMAX-2",
+    "SIGRTMAX-1",  "SIGRTMAX"};
+
+// What the containers of one pod share: names they must not use twice, volumes they may mount.
+struct PodScope {
+  const core::PodSpec& spec;
+  std::map<std::string_view, const core::VolumeSource*> volumes;
+  std::set<std::string_view> container_names;
+  std::set<std::string> host_ports;  // of containers that run side by side
+};
+
+void check_env_source(const core::EnvVarSource& source, const Check& check) {
+  std::vector<const google::protobuf::FieldDescriptor*> set;
+  source.GetReflection()->ListFields(source, &set);
+  if (set.empty())
+    return check.required("one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef must be set");
+  for (size_t i = 1; i < set.size(); ++i) {
+    check.at(set[i]->json_name()).forbidden(cat("can not be set beside ", set[0]->json_name()));
+  }
+  if (source.has_field_ref() && source.field_ref().field_path().empty())
+    check.at("fieldRef").at("fieldPath").required();
+  if (source.has_resource_field_ref() && source.resource_field_ref().resource().empty()) {
+    check.at("resourceFieldRef").at("resource").required();
+  }
+  const auto check_key = [](const auto& selector, const Check& at) {
+    if (selector.local_object_reference().name().empty()) at.at("name").required();
+    at.at("key").name(selector.key(), check_config_key);
+  };
+  if (source.has_config_map_key_ref()) check_key(source.config_map_key_ref(), check.at("configMapKeyRef"));
+  if (source.has_secret_key_ref()) check_key(source.secret_key_ref(), check.at("secretKeyRef"));
+  if (source.has_file_key_ref()) {
+    const Check inside = check.at("fileKeyRef");
+    inside.at("volumeName").name(source.file_key_ref().volume_name(), check_dns1123_label);
+    if (source.file_key_ref().path().empty()) inside.at("path").required();
+    check_inner_path(source.file_key_ref().path(), inside.at("path"));
+    inside.at("key").name(source.file_key_ref().key(), check_env_name);
+  }
+}
+
+template <typename Container>
+void check_env(const Container& container, const Check& check) {
+  for (int i = 0; i < container.env_size(); ++i) {
+    const core::EnvVar& variable = container.env(i);
+    const Check inside = check.at("env")[i];
+    inside.at("name").name(variable.name(), check_env_name);
+    if (!variable.has_value_from()) continue;
+    if (!variable.value().empty()) inside.at("valueFrom").forbidden("can not be set beside value");
+    check_env_source(variable.value_from(), inside.at("valueFrom"));
+  }
+  for (int i = 0; i < container.env_from_size(); ++i) {
+    const core::EnvFromSource& source = container.env_from(i);
+    const Check inside = check.at("envFrom")[i];
+    inside.at("prefix").optional_name(source.prefix(), check_env_name);
+    if (source.has_config_map_ref() == source.has_secret_ref()) {
+      inside.invalid("", "exactly one of configMapRef and secretRef must be set");
+    }
+    if (source.has_config_map_ref() && source.config_map_ref().local_object_reference().name().empty()) {
+      inside.at("configMapRef").at("name").required();
+    }
+    if (source.has_secret_ref() && source.secret_ref().local_object_reference().name().empty()) {
+      inside.at("secretRef").at("name").required();
+    }
+  }
+}
+
+template <typename Container>
+void check_ports(const Container& container, PodScope& scope, bool side_by_side, const Check& check) {
+  std::set<std::string_view> names;
+  std::set<std::string> own;
+  for (int i = 0; i < container.ports_size(); ++i) {
+    const core::ContainerPort& port = container.ports(i);
+    const Check inside = check[i];
+    inside.at("name").optional_name(port.name(), check_port_name);
+    if (!port.name().empty() && !names.insert(port.name()).second) inside.at("name").duplicate(port.name());
+    if (port.container_port() == 0) {
+      inside.at("containerPort").required();
+    } else {
+      inside.at("containerPort").in_range(port.container_port(), 1, kMaxPort);
+    }
+    inside.at("protocol").one_of(port.protocol(), {"TCP", "UDP", "SCTP"});
+    inside.at("hostIP").optional_name(port.host_ip(), check_ip);
+    if (port.host_port() == 0) continue;
+    inside.at("hostPort").in_range(port.host_port(), 1, kMaxPort);
+    if (scope.spec.host_network() && port.host_port() != port.container_port()) {
+      inside.at("hostPort").invalid(port.host_port(), "must equal containerPort when hostNetwork is true");
+    }
+    // Init containers run one after the other, so only within one of them may a port not be taken twice.
+    std::set<std::string>& taken = side_by_side ? scope.host_ports : own;
+    std::string place = cat(port.protocol(), '/', port.host_ip(), '/', port.host_port());
+    if (!taken.insert(place).second) inside.at("hostPort").duplicate(place);
+  }
+}
+
+template <typename Container>
+bool is_privileged(const Container& container) {
+  return container.security_context().privileged();
+}
+
+void check_propagation(const core::VolumeMount& mount, bool privileged, const Check& check) {
+  if (mount.has_mount_propagation()) {
+    check.at("mountPropagation").one_of(mount.mount_propagation(), {"None", "HostToContainer", "Bidirectional"});
+    if (mount.mount_propagation() == "Bidirectional" && !privileged) {
+      check.at("mountPropagation").forbidden("Bidirectional is for privileged containers only");
+    }
+  }
+  if (!mount.has_recursive_read_only()) return;
+  const std::string& recursive = mount.recursive_read_only();
+  check.at("recursiveReadOnly").one_of(recursive, {"Disabled", "IfPossible", "Enabled"});
+  if (recursive == "Disabled") return;
+  if (!mount.read_only()) check.at("recursiveReadOnly").forbidden("may only be set when readOnly is true");
+  if (mount.has_mount_propagation() && mount.mount_propagation() != "None") {
+    check.at("recursiveReadOnly").forbidden("may only be set when mountPropagation is None or absent");
+  }
+}
+
+template <typename Container>
+void check_mounts(const Container& container, const PodScope& scope, const Check& check) {
+  std::set<std::string_view> paths;
+  for (int i = 0; i < container.volume_mounts_size(); ++i) {
+    const core::VolumeMount& mount = container.volume_mounts(i);
+    const Check inside = check.at("volumeMounts")[i];
+    if (mount.name().empty()) {
+      inside.at("name").required();
+    } else if (!scope.volumes.contains(mount.name())) {
+      inside.at("name").not_found(mount.name(), "a volume of this pod");
+    }
+    if (mount.mount_path().empty()) inside.at("mountPath").required();
+    if (!mount.mount_path().empty() && !paths.insert(mount.mount_path()).second) {
+      inside.at("mountPath").duplicate(mount.mount_path());
+    }
+    if (mount.mount_path().find('\0') != std::string::npos) {
+      inside.at("mountPath").invalid(mount.mount_path(), "must not contain a zero byte");
+    }
+    check_inner_path(mount.sub_path(), inside.at("subPath"));
+    check_inner_path(mount.sub_path_expr(), inside.at("subPathExpr"));
+    if (!mount.sub_path().empty() && !mount.sub_path_expr().empty()) {
+      inside.at("subPathExpr").forbidden("can not be set beside subPath");
+    }
+    check_propagation(mount, is_privileged(container), inside);
+  }
+  std::set<std::string_view> devices;
+  for (int i = 0; i < container.volume_devices_size(); ++i) {
+    const core::VolumeDevice& device = container.volume_devices(i);
+    const Check inside = check.at("volumeDevices")[i];
+    const auto volume = scope.volumes.find(device.name());
+    if (device.name().empty()) {
+      inside.at("name").required();
+    } else if (volume == scope.volumes.end() ||
+               !(volume->second->has_persistent_volume_claim() || volume->second->has_ephemeral())) {
+      inside.at("name").not_found(device.name(), "a persistent or ephemeral volume of this pod");
+    }
+    if (device.device_path().empty()) inside.at("devicePath").required();
+    check_no_dot_dot(device.device_path(), inside.at("devicePath"));
+    if (!devices.insert(device.device_path()).second || paths.contains(device.device_path())) {
+      inside.at("devicePath").duplicate(device.device_path());
+    }
+  }
+}
+
+void check_port(const k8s::io::apimachinery::pkg::util::intstr::IntOrString& port, const Check& check) {
+  if (port.type() == 1) return check.name(port.str_val(), check_port_name);
+  check.in_range(port.int_val(), 1, kMaxPort);
+}
+
+void check_http_get(const core::HTTPGetAction& action, const Check& check) {
+  if (action.path().empty()) check.at("path").required();
+  check_port(action.port(), check.at("port"));
+  check.at("scheme").one_of(action.scheme(), {"HTTP", "HTTPS"});
+  for (int i = 0; i < action.http_headers_size(); ++i) {
+    const std::string& name = action.http_headers(i).name();
+    const bool good = !name.empty() && std::ranges::all_of(name, [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
+    });
+    if (!good) check.at("httpHeaders")[i].at("name").invalid(name, "must consist of letters, digits and '-'");
+  }
+}
+
+// Exactly one way to ask, and its fields. Of probes and of lifecycle hooks, which differ in one way each.
+template <typename Handler>
+void check_handler(const Handler& handler, const Check& check) {
+  std::vector<const google::protobuf::FieldDescriptor*> set;
+  handler.GetReflection()->ListFields(handler, &set);
+  if (set.empty()) return check.required("one of exec, httpGet, tcpSocket must be set");
+  for (size_t i = 1; i < set.size(); ++i) {
+    check.at(set[i]->json_name()).forbidden(cat("can not be set beside ", set[0]->json_name()));
+  }
+  if (handler.has_exec() && handler.exec().command().empty()) check.at("exec").at("command").required();
+  if (handler.has_http_get()) check_http_get(handler.http_get(), check.at("httpGet"));
+  if (handler.has_tcp_socket()) check_port(handler.tcp_socket().port(), check.at("tcpSocket").at("port"));
+}
+
+void check_probe(const core::Probe& probe, bool may_need_several, const Check& check) {
+  check_handler(probe.handler(), check);
+  if (probe.handler().has_grpc()) check.at("grpc").at("port").in_range(probe.handler().grpc().port(), 1, kMaxPort);
+  check.at("initialDelaySeconds").not_negative(probe.initial_delay_seconds());
+  check.at("timeoutSeconds").in_range(probe.timeout_seconds(), 1, kMaxInt32);
+  check.at("periodSeconds").in_range(probe.period_seconds(), 1, kMaxInt32);
+  check.at("failureThreshold").in_range(probe.failure_threshold(), 1, kMaxInt32);
+  check.at("successThreshold").in_range(probe.success_threshold(), 1, may_need_several ? kMaxInt32 : 1);
+  if (!probe.has_termination_grace_period_seconds()) return;
+  const Check grace = check.at("terminationGracePeriodSeconds");
+  if (may_need_several) return grace.forbidden("can not be set for readiness probes");
+  grace.in_range(probe.termination_grace_period_seconds(), 1, std::numeric_limits<int64_t>::max());
+}
+
+void check_lifecycle(const core::Lifecycle& lifecycle, const Check& check) {
+  const auto check_hook = [](const core::LifecycleHandler& handler, const Check& at) {
+    check_handler(handler, at);
+    if (handler.has_sleep()) at.at("sleep").at("seconds").not_negative(handler.sleep().seconds());
+  };
+  if (lifecycle.has_post_start()) check_hook(lifecycle.post_start(), check.at("postStart"));
+  if (lifecycle.has_pre_stop()) check_hook(lifecycle.pre_stop(), check.at("preStop"));
+  if (lifecycle.has_stop_signal()) check.at("stopSignal").one_of(lifecycle.stop_signal(), kSignals);
+}
+
+void check_security(const core::SecurityContext& context, const core::PodSpec& spec, const Check& check) {
+  if (context.has_run_as_user()) check.at("runAsUser").in_range(context.run_as_user(), 0, kMaxInt32);
+  if (context.has_run_as_group()) check.at("runAsGroup").in_range(context.run_as_group(), 0, kMaxInt32);
+  if (context.has_allow_privilege_escalation() && !context.allow_privilege_escalation()) {
+    const auto& added = context.capabilities().add();
+    if (context.privileged()) {
+      check.at("allowPrivilegeEscalation").forbidden("can not be false when privileged is true");
+    }
+    if (std::ranges::find(added, "CAP_SYS_ADMIN") != added.end() ||
+        std::ranges::find(added, "SYS_ADMIN") != added.end()) {
+      check.at("allowPrivilegeEscalation").forbidden("can not be false when CAP_SYS_ADMIN is added");
+    }
+  }
+  if (context.has_proc_mount()) {
+    check.at("procMount").one_of(context.proc_mount(), {"Default", "Unmasked"});
+    const bool own_users = spec.has_host_users() && !spec.host_users();
+    if (context.proc_mount() == "Unmasked" && !own_users) {
+      check.at("procMount").forbidden("Unmasked is for pods with hostUsers: false only");
+    }
+  }
+  if (context.has_seccomp_profile()) check_seccomp(context.seccomp_profile(), check.at("seccompProfile"));
+  if (context.has_app_armor_profile()) check_app_armor(context.app_armor_profile(), check.at("appArmorProfile"));
+}
+
+// What every kind of container has to satisfy.
+template <typename Container>
+void check_common(const Container& container, PodScope& scope, const Check& check) {
+  check.at("name").name(container.name(), check_dns1123_label);
+  if (!container.name().empty() && !scope.container_names.insert(container.name()).second) {
+    check.at("name").duplicate(container.name());
+  }
+  const std::string& image = container.image();
+  if (image.empty()) {
+    check.at("image").required();
+  } else if (image.find_first_of(" \t\r\n") == 0 || image.find_last_of(" \t\r\n") == image.size() - 1) {
+    check.at("image").invalid(image, "must not have leading or trailing white space");
+  }
+  check.at("imagePullPolicy").one_of(container.image_pull_policy(), {"Always", "IfNotPresent", "Never"});
+  check.at("terminationMessagePolicy")
+      .one_of(container.termination_message_policy(), {"File", "FallbackToLogsOnError"});
+  check_env(container, check);
+  check_mounts(container, scope, check);
+  check_resources(container.resources(), check.at("resources"));
+  if (container.has_security_context()) {
+    check_security(container.security_context(), scope.spec, check.at("securityContext"));
+  }
+}
+
+void check_probes(const core::Container& container, const Check& check) {
+  if (container.has_liveness_probe()) check_probe(container.liveness_probe(), false, check.at("livenessProbe"));
+  if (container.has_readiness_probe()) check_probe(container.readiness_probe(), true, check.at("readinessProbe"));
+  if (container.has_startup_probe()) check_probe(container.startup_probe(), false, check.at("startupProbe"));
+  if (container.has_lifecycle()) check_lifecycle(container.lifecycle(), check.at("lifecycle"));
+}
+
+void check_init_container(const core::Container& container, PodScope& scope, const Check& check) {
+  const bool sidecar = container.has_restart_policy() && container.restart_policy() == "Always";
+  check_common(container, scope, check);
+  check_ports(container, scope, sidecar, check.at("ports"));
+  if (container.has_restart_policy()) {
+    check.at("restartPolicy").one_of(container.restart_policy(), {"Always", "OnFailure", "Never"});
+  }
+  if (sidecar) return check_probes(container, check);
+  const std::string_view reason = "is for init containers with restartPolicy: Always only";
+  if (container.has_liveness_probe()) check.at("livenessProbe").forbidden(reason);
+  if (container.has_readiness_probe()) check.at("readinessProbe").forbidden(reason);
+  if (container.has_startup_probe()) check.at("startupProbe").forbidden(reason);
+  if (container.has_lifecycle()) check.at("lifecycle").forbidden(reason);
+}
+
+void check_ephemeral_container(const core::EphemeralContainer& container, PodScope& scope, const Check& check) {
+  const core::EphemeralContainerCommon& common = container.ephemeral_container_common();
+  check_common(common, scope, check);
+  if (common.ports_size() > 0) check.at("ports").forbidden("can not be set for an ephemeral container");
+  if (common.has_liveness_probe()) check.at("livenessProbe").forbidden("can not be set for an ephemeral container");
+  if (common.has_readiness_probe()) check.at("readinessProbe").forbidden("can not be set for an ephemeral container");
+  if (common.has_startup_probe()) check.at("startupProbe").forbidden("can not be set for an ephemeral container");
+  if (common.has_lifecycle()) check.at("lifecycle").forbidden("can not be set for an ephemeral container");
+  const std::string& target = container.target_container_name();
+  if (target.empty()) return;
+  const auto is_target = [&](const core::Container& other) { return other.name() == target; };
+  if (std::ranges::none_of(scope.spec.containers(), is_target) &&
+      std::ranges::none_of(scope.spec.init_containers(), is_target)) {
+    check.at("targetContainerName").not_found(target, "a container of this pod");
+  }
+}
+
+}  // namespace
+
+void check_seccomp(const core::SeccompProfile& profile, const Check& check) {
+  check.at("type").one_of(profile.type(), {"RuntimeDefault", "Unconfined", "Localhost"});
+  const Check path = check.at("localhostProfile");
+  if (profile.type() == "Localhost") {
+    if (profile.localhost_profile().empty()) return path.required("must be set when type is Localhost");
+    check_inner_path(profile.localhost_profile(), path);
+  } else if (profile.has_localhost_profile()) {
+    path.forbidden("can only be set when type is Localhost");
+  }
+}
+
+void check_app_armor(const core::AppArmorProfile& profile, const Check& check) {
+  check.at("type").one_of(profile.type(), {"RuntimeDefault", "Unconfined", "Localhost"});
+  const Check name = check.at("localhostProfile");
+  if (profile.type() == "Localhost" && profile.localhost_profile().empty()) {
+    name.required("must be set when type is Localhost");
+  } else if (profile.type() != "Localhost" && profile.has_localhost_profile()) {
+    name.forbidden("can only be set when type is Localhost");
+  }
+}
+
+void check_resources(const core::ResourceRequirements& resources, const Check& check) {
+  const auto check_amounts = [](const auto& amounts, const Check& at) {
+    for (const auto& [name, amount] : amounts) {
+      at.name(name, check_qualified_name);
+      const Result<Quantity> quantity = Quantity::parse(amount.string());
+      if (!quantity) continue;  // a normalized message has none
+      if (quantity->is_negative()) at.key(name).invalid(amount.string(), "must not be negative");
+      if (name != "cpu" && name.find('/') == std::string::npos && !quantity->is_multiple_of(-3)) {
+        at.key(name).invalid(amount.string(), "must not be finer than a thousandth");
+      }
+    }
+  };
+  check_amounts(resources.limits(), check.at("limits"));
+  check_amounts(resources.requests(), check.at("requests"));
+  for (const auto& [name, request] : resources.requests()) {
+    const auto limit = resources.limits().find(name);
+    if (limit == resources.limits().end()) continue;
+    const Result<Quantity> least = Quantity::parse(request.string());
+    const Result<Quantity> most = Quantity::parse(limit->second.string());
+    if (least && most && least->compare(*most) > 0) {
+      check.at("requests")
+          .key(name)
+          .invalid(request.string(), cat("must not exceed the limit of ", limit->second.string()));
+    }
+  }
+}
+
+void check_containers(const core::PodSpec& spec, const Check& check) {
+  PodScope scope{spec, {}, {}, {}};
+  for (const core::Volume& volume : spec.volumes()) scope.volumes.emplace(volume.name(), &volume.volume_source());
+  if (spec.containers().empty()) check.at("containers").required("must have at least one container");
+  for (int i = 0; i < spec.containers_size(); ++i) {
+    const core::Container& container = spec.containers(i);
+    const Check inside = check.at("containers")[i];
+    check_common(container, scope, inside);
+    check_ports(container, scope, true, inside.at("ports"));
+    check_probes(container, inside);
+    if (container.has_restart_policy()) {
+      inside.at("restartPolicy").one_of(container.restart_policy(), {"Always", "OnFailure", "Never"});
+    }
+  }
+  for (int i = 0; i < spec.init_containers_size(); ++i) {
+    check_init_container(spec.init_containers(i), scope, check.at("initContainers")[i]);
+  }
+  for (int i = 0; i < spec.ephemeral_containers_size(); ++i) {
+    check_ephemeral_container(spec.ephemeral_containers(i), scope, check.at("ephemeralContainers")[i]);
+  }
+}
+
+}  // namespace gantry::api

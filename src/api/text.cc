@@ -1,0 +1,123 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/text.h"
+
+#include <array>
+#include <cstdint>
+
+namespace gantry::api {
+
+namespace {
+
+constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+
+// The length of the UTF-8 sequence that the bytes begin with; 0 if there is none.
+size_t utf8_length(std::string_view bytes) {
+  const auto byte = [&](size_t i) { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0u; };
+  const auto tail = [&](size_t i) { return (byte(i) & 0xc0) == 0x80; };
+  const unsigned first = byte(0);
+  if (first < 0x80) return 1;
+  if (first >= 0xc2 && first < 0xe0) return tail(1) ? 2 : 0;
+  if (first >= 0xe0 && first < 0xf0) {
+    if (!tail(1) || !tail(2) || (first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) >= 0xa0)) return 0;
+    return 3;
+  }
+  if (first >= 0xf0 && first < 0xf5) {
+    if (!tail(1) || !tail(2) || !tail(3)) return 0;
+    if ((first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) >= 0x90)) return 0;
+    return 4;
+  }
+  return 0;
+}
+
+}  // namespace
+
+std::string quoted(std::string_view text, size_t most) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  std::string out = "\"";
+  size_t shown = 0;
+  while (shown < text.size()) {
+    const std::string_view rest = text.substr(shown);
+    const size_t length = utf8_length(rest);
+    if (shown + (length == 0 ? 1 : length) > most) break;
+    const auto first = static_cast<unsigned char>(rest[0]);
+    if (length == 0 || first < 0x20 || first == 0x7f) {
+      out += "\\x";
+      out += kHex[first >> 4];
+      out += kHex[first & 0xf];
+    } else {
+      if (first == '"' || first == '\\') out += '\\';
+      out += rest.substr(0, length);
+    }
+    shown += length == 0 ? 1 : length;
+  }
+  out += '"';
+  if (shown < text.size()) out += "...";
+  return out;
+}
+
+bool is_utf8(std::string_view bytes) {
+  while (!bytes.empty()) {
+    const size_t length = utf8_length(bytes);
+    if (length == 0) return false;
+    bytes.remove_prefix(length);
+  }
+  return true;
+}
+
+std::string encode_base64(std::string_view bytes) {
+  std::string out;
+  out.reserve((bytes.size() + 2) / 3 * 4);
+  for (size_t i = 0; i < bytes.size(); i += 3) {
+    const auto byte = [&](size_t j) { return j < bytes.size() ? static_cast<unsigned char>(bytes[j]) : 0u; };
+    const uint32_t group = byte(i) << 16 | byte(i + 1) << 8 | byte(i + 2);
+    out += kBase64[group >> 18];
+    out += kBase64[group >> 12 & 63];
+    out += i + 1 < bytes.size() ? kBase64[group >> 6 & 63] : '=';
+    out += i + 2 < bytes.size() ? kBase64[group & 63] : '=';
+  }
+  return out;
+}
+
+std::optional<std::string> decode_base64(std::string_view text) {
+  static constexpr auto kValues = [] {
+    std::array<int8_t, 256> values{};
+    values.fill(-1);
+    for (size_t i = 0; i < kBase64.size(); ++i) values[static_cast<unsigned char>(kBase64[i])] = static_cast<int8_t>(i);
+    return values;
+  }();
+  std::string out;
+  out.reserve(text.size() / 4 * 3);
+  uint32_t group = 0;
+  int count = 0;
+  int padding = 0;
+  for (const char c : text) {
+    if (c == '\n' || c == '\r') continue;
+    const int8_t value = kValues[static_cast<unsigned char>(c)];
+    if (c == '=') {
+      ++padding;
+      if (count + padding < 3 || padding > 2) return std::nullopt;
+    } else if (value < 0 || padding > 0) {
+      return std::nullopt;
+    } else {
+      group = group << 6 | static_cast<uint32_t>(value);
+      ++count;
+    }
+    if (count == 4) {
+      out += static_cast<char>(group >> 16);
+      out += static_cast<char>(group >> 8 & 0xff);
+      out += static_cast<char>(group & 0xff);
+      group = 0;
+      count = 0;
+    }
+  }
+  if (count + padding != 0 && count + padding != 4) return std::nullopt;
+  if (count == 0 && padding > 0) return std::nullopt;
+  if (count == 2) out += static_cast<char>(group >> 4 & 0xff);
+  if (count == 3) {
+    out += static_cast<char>(group >> 10 & 0xff);
+    out += static_cast<char>(group >> 2 & 0xff);
+  }
+  return out;
+}
+
+}  // namespace gantry::api
