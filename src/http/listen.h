@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Listening TCP sockets (unix ones are sys/socket.h's).
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+
+namespace gantry::http {
+
+struct Listener {
+  SocketFd socket;   // non-blocking, close-on-exec
+  std::string host;  // as it stands in a URL: "127.0.0.1", "[::1]"
+  std::uint16_t port = 0;
+};
+
+// `address` is a numeric IPv4 or IPv6 address; port 0 lets the kernel choose.
+Result<Listener> listen_tcp(std::string_view address, std::uint16_t port, int backlog = 128);
+
+// 127.0.0.0/8 or ::1.
+bool is_loopback(std::string_view address);
+
+}  // namespace gantry::http
