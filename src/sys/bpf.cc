@@ -92,14 +92,14 @@ Result<BpfProgFd> bpf_prog_get_fd_by_id(std::uint32_t id) {
   return BpfProgFd(static_cast<int>(fd));
 }
 
-Result<std::string> bpf_prog_name(FdRef program) {
+Result<BpfProgInfo> bpf_prog_info_of(FdRef program) {
   bpf_prog_info info{};
   bpf_attr attr{};
   attr.info.bpf_fd = static_cast<std::uint32_t>(program.get());
   attr.info.info_len = sizeof(info);
   attr.info.info = pointer(&info);
   if (bpf(BPF_OBJ_GET_INFO_BY_FD, attr) < 0) return failed("bpf BPF_OBJ_GET_INFO_BY_FD");
-  return std::string(info.name, ::strnlen(info.name, sizeof(info.name)));
+  return BpfProgInfo{info.id, std::string(info.name, ::strnlen(info.name, sizeof(info.name)))};
 }
 
 }  // namespace gantry::sys

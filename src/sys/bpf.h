@@ -28,7 +28,11 @@ Status bpf_prog_detach(FdRef cgroup, FdRef program, bpf_attach_type type);
 // BPF_PROG_QUERY: ids of the programs attached to this cgroup itself. The kernel allows 64.
 Result<std::vector<std::uint32_t>> bpf_prog_query(FdRef cgroup, bpf_attach_type type);
 Result<BpfProgFd> bpf_prog_get_fd_by_id(std::uint32_t id);
-// The name that it was loaded with (BPF_OBJ_GET_INFO_BY_FD).
-Result<std::string> bpf_prog_name(FdRef program);
+struct BpfProgInfo {
+  std::uint32_t id = 0;
+  std::string name;  // that it was loaded with
+};
+// BPF_OBJ_GET_INFO_BY_FD.
+Result<BpfProgInfo> bpf_prog_info_of(FdRef program);
 
 }  // namespace gantry::sys

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // deps: gantry_cgroups
-// cgroups on the real kernel, in this program's own folder: processes born in them, the events, freezing, killing, removing,
-// the mark, the device filter, and the limits of the controllers that are there.
+// cgroups on the real kernel, in this program's own folder: processes born in them, the events, freezing, killing,
+// removing, the mark, the device filter, and the limits of the controllers that are there.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <signal.h>
@@ -334,6 +334,26 @@ TEST_F(CgroupsTest, TheDeviceFilterIsInForce) {
   EXPECT_EQ(must(sys::bpf_prog_query(cgroup.dir(), BPF_CGROUP_DEVICE)).size(), 2U);
   must(sys::bpf_prog_detach(cgroup.dir(), program, BPF_CGROUP_DEVICE));
   EXPECT_EQ(allowed(), 15);
+}
+
+TEST_F(CgroupsTest, KeptFiltersServeManyCgroups) {
+  DeviceFilters filters;
+  auto count = [](const Cgroup& cgroup) { return must(sys::bpf_prog_query(cgroup.dir(), BPF_CGROUP_DEVICE)); };
+  auto a = make("/a"), b = make("/b");
+  must(filters.set(a, default_device_rules()));
+  must(filters.set(b, default_device_rules()));
+  EXPECT_EQ(count(a), count(b)) << "one program";
+  must(filters.set(a, default_device_rules()));
+  EXPECT_EQ(count(a), count(b)) << "again changes nothing";
+  must(filters.set(a, {}));
+  EXPECT_EQ(count(a).size(), 1U);
+  EXPECT_NE(count(a), count(b));
+  std::size_t fds = test::count_open_fds();
+  for (std::uint32_t i = 0; i < 40; ++i) {
+    must(filters.set(a, std::vector{DeviceRule{true, DeviceType::kBlock, i, {}, kDeviceAll}}));
+  }
+  EXPECT_LE(test::count_open_fds(), fds + 14) << "a few are kept";
+  EXPECT_EQ(count(a).size(), 1U);
 }
 
 TEST_F(CgroupsTest, TheKernelTakesFiltersOfEverySize) {

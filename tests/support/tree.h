@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// A folder of files written as a literal, which stands for a cgroup, a /proc or a /sys in unit tests, and is read back whole:
+// A folder of files written as a literal, which stands for a cgroup, a /proc or a /sys in unit tests, and is read back
+// whole:
 //   Tree tree{{"memory.max", ""}, {"child/cpu.stat", "usage_usec 1\n"}};
 //   ... code that works on tree.dir() ...
 //   EXPECT_EQ(tree.contents(), (Tree::Files{{"memory.max", "4096"}, ...}));
-// A file that the code made shows up, too. Under /tmp; removed with the object. Header only: unit tests include it and link
-// gantry_sys.
+// A file that the code made shows up, too. Under /tmp; removed with the object. Header only: unit tests include it and
+// link gantry_sys.
 #pragma once
 
 #include <fcntl.h>

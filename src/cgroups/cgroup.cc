@@ -1,0 +1,220 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgroups/cgroup.h"
+
+#include <dirent.h>
+
+#include <algorithm>
+#include <charconv>
+#include <memory>
+
+#include "cgroups/text.h"
+#include "sys/file.h"
+#include "sys/xattr.h"
+
+namespace gantry::cgroups {
+namespace {
+
+constexpr const char* kMark = "trusted.gantry.instance";
+constexpr std::size_t kMaxMark = 64;
+constexpr std::size_t kMaxProcs = 1U << 20;
+constexpr int kMaxDepth = 64;
+
+// The kernel's own files, and systemd's view of which folder names would be taken for them.
+constexpr std::string_view kReserved[] = {"cgroup",  "cpu",  "cpuset", "memory", "pids", "io",
+                                          "hugetlb", "misc", "rdma",   "dmem",   "irq",  "perf_event"};
+
+constexpr int kOpenFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
+
+Status remove_below(FdRef parent, const char* name, int depth) {
+  if (depth > kMaxDepth) return fail(Code::kResourceExhausted, std::string("remove ") + name + ": nested too deep");
+  // Mostly it has no children, and one call does it.
+  auto removed = sys::unlinkat(parent, name, AT_REMOVEDIR);
+  if (removed || removed.error().is_not_found()) return {};
+  auto folder = sys::openat(parent, name, kOpenFolder);
+  if (!folder) return folder.error().is_not_found() ? Status() : std::unexpected(std::move(folder.error()));
+  auto inner = list_folders(*folder);
+  if (!inner) return std::unexpected(std::move(inner.error()));
+  if (inner->empty()) return removed;
+  for (const std::string& each : *inner) {
+    if (auto done = remove_below(*folder, each.c_str(), depth + 1); !done) return done;
+  }
+  removed = sys::unlinkat(parent, name, AT_REMOVEDIR);
+  if (!removed && removed.error().is_not_found()) return {};
+  return removed;
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> list_folders(FdRef dir) {
+  auto fd = sys::openat(dir, ".", O_RDONLY | O_DIRECTORY);
+  if (!fd) return std::unexpected(std::move(fd.error()));
+  std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd->get()), ::closedir);
+  if (stream == nullptr) return fail(Code::kResourceExhausted, "fdopendir: out of memory");
+  fd->release();
+  std::vector<std::string> names;
+  while (const dirent* entry = ::readdir(stream.get())) {
+    std::string_view name = entry->d_name;
+    if (entry->d_type == DT_DIR && name != "." && name != "..") names.emplace_back(name);
+  }
+  return names;
+}
+
+Status check_cgroup_name(std::string_view name) {
+  std::string_view problem;
+  if (name.empty() || name.size() > 255) {
+    problem = "expected 1 to 255 bytes";
+  } else if (name == "." || name == "..") {
+    problem = "\".\" and \"..\" are not names";
+  } else if (std::ranges::any_of(name,
+                                 [](char c) { return c == '/' || static_cast<unsigned char>(c) < ' ' || c == 0x7f; })) {
+    problem = "no '/' and no control bytes in a name";
+  } else if (auto dot = name.find('.');
+             dot != name.npos && std::ranges::find(kReserved, name.substr(0, dot)) != std::end(kReserved)) {
+    problem = "the kernel keeps names of this form for its own files";
+  }
+  if (problem.empty()) return {};
+  std::string shown;
+  for (char c : name.substr(0, 64)) shown += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
+  return invalid_argument("cgroup name \"" + shown + "\": " + std::string(problem));
+}
+
+Error Cgroup::named(Error&& error) const { return std::move(error).with_context("cgroup " + path_); }
+
+Result<std::uint64_t> Cgroup::id() const {
+  auto info = sys::fstat(dir_);
+  if (!info) return std::unexpected(named(std::move(info.error())));
+  return static_cast<std::uint64_t>(info->st_ino);
+}
+
+// ---- Children
+// ----------------------------------------------------------------------------------------------------------
+
+Result<Cgroup> Cgroup::make_child(std::string_view name) const {
+  if (auto checked = check_cgroup_name(name); !checked) return std::unexpected(std::move(checked.error()));
+  if (auto made = sys::mkdirat(dir_, std::string(name).c_str(), 0755); !made) {
+    return std::unexpected(named(std::move(made.error())));
+  }
+  return open_child(name);
+}
+
+Result<Cgroup> Cgroup::open_child(std::string_view name) const {
+  if (auto checked = check_cgroup_name(name); !checked) return std::unexpected(std::move(checked.error()));
+  std::string child(name);
+  auto fd = sys::openat(dir_, child.c_str(), kOpenFolder);
+  if (!fd) return std::unexpected(named(std::move(fd.error())));
+  return Cgroup(DirFd(std::move(*fd)), path_ == "/" ? "/" + child : path_ + "/" + child);
+}
+
+Result<std::vector<std::string>> Cgroup::children() const {
+  auto names = list_folders(dir_);
+  if (!names) return std::unexpected(named(std::move(names.error())));
+  std::ranges::sort(*names);
+  return names;
+}
+
+Status Cgroup::remove_child(std::string_view name) const {
+  if (auto checked = check_cgroup_name(name); !checked) return checked;
+  if (auto removed = remove_below(dir_, std::string(name).c_str(), 0); !removed) {
+    return std::unexpected(named(std::move(removed.error())));
+  }
+  return {};
+}
+
+// ---- Controllers
+// -------------------------------------------------------------------------------------------------------
+
+Result<std::vector<std::string>> Cgroup::controllers() const {
+  auto text = sys::read_file(dir_, "cgroup.controllers", kMaxFile);
+  if (!text) return std::unexpected(named(std::move(text.error())));
+  return split_words(*text);
+}
+
+Result<std::vector<std::string>> Cgroup::enabled_for_children() const {
+  auto text = sys::read_file(dir_, "cgroup.subtree_control", kMaxFile);
+  if (!text) return std::unexpected(named(std::move(text.error())));
+  return split_words(*text);
+}
+
+Result<std::vector<NotEnabled>> Cgroup::enable_for_children(std::span<const std::string_view> wanted) const {
+  std::vector<NotEnabled> refused;
+  auto enabled = enabled_for_children();
+  if (!enabled) return std::unexpected(std::move(enabled.error()));
+  auto is_enabled = [&](std::string_view name) { return contains(*enabled, name); };
+  if (std::ranges::all_of(wanted, is_enabled)) return refused;
+  auto here = controllers();
+  if (!here) return std::unexpected(std::move(here.error()));
+  for (std::string_view name : wanted) {
+    if (is_enabled(name)) continue;
+    if (!contains(*here, name)) {
+      refused.push_back({std::string(name), "cgroup " + path_ + " does not have it"});
+      continue;
+    }
+    // One by one: the kernel takes all of a line or none.
+    auto written = sys::write_file(dir_, "cgroup.subtree_control", std::string("+").append(name));
+    if (!written) refused.push_back({std::string(name), named(std::move(written.error())).message()});
+  }
+  return refused;
+}
+
+// ---- Processes
+// ---------------------------------------------------------------------------------------------------------
+
+Result<Cgroup::Events> Cgroup::events() const {
+  auto text = sys::read_file(dir_, "cgroup.events", kMaxFile);
+  if (!text) return std::unexpected(named(std::move(text.error())));
+  return parse_events(*text);
+}
+
+Cgroup::Events parse_events(std::string_view text) {
+  auto values = parse_keyed(text);
+  Cgroup::Events events;
+  events.populated = values["populated"] != 0;
+  events.frozen = values["frozen"] != 0;
+  return events;
+}
+
+Result<std::vector<pid_t>> Cgroup::processes() const {
+  auto text = sys::read_file(dir_, "cgroup.procs", kMaxProcs);
+  if (!text) return std::unexpected(named(std::move(text.error())));
+  std::vector<pid_t> pids;
+  for (const std::string& word : split_words(*text)) {
+    pid_t pid = 0;
+    std::from_chars(word.data(), word.data() + word.size(), pid);
+    pids.push_back(pid);
+  }
+  return pids;
+}
+
+Status Cgroup::kill() const {
+  if (auto written = sys::write_file(dir_, "cgroup.kill", "1"); !written) {
+    return std::unexpected(named(std::move(written.error())));
+  }
+  return {};
+}
+
+Status Cgroup::set_frozen(bool frozen) const {
+  if (auto written = sys::write_file(dir_, "cgroup.freeze", frozen ? "1" : "0"); !written) {
+    return std::unexpected(named(std::move(written.error())));
+  }
+  return {};
+}
+
+// ---- The mark
+// ----------------------------------------------------------------------------------------------------------
+
+Status Cgroup::mark(std::string_view instance) const {
+  if (instance.empty() || instance.size() > kMaxMark) {
+    return invalid_argument("cgroup " + path_ + ": a mark of " + std::to_string(instance.size()) +
+                            " bytes, expected 1 to " + std::to_string(kMaxMark));
+  }
+  if (auto set = sys::fsetxattr(dir_, kMark, instance); !set) return std::unexpected(named(std::move(set.error())));
+  return {};
+}
+
+Result<std::optional<std::string>> Cgroup::marked_by() const {
+  auto mark = sys::fgetxattr(dir_, kMark);
+  if (!mark) return std::unexpected(named(std::move(mark.error())));
+  return mark;
+}
+
+}  // namespace gantry::cgroups

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cgroups/driver.h"
+
+#include "cgroups/text.h"
+
+namespace gantry::cgroups {
+
+Result<CgroupfsDriver::Made> CgroupfsDriver::make(std::string_view path) const {
+  auto parts = split_cgroup_path(path);
+  if (!parts) return std::unexpected(std::move(parts.error()));
+  if (parts->empty())
+    return invalid_argument("make cgroup \"" + std::string(path) + "\": the root of the hierarchy is there");
+
+  std::vector<std::string_view> wanted;
+  for (std::string_view name : kControllers) {
+    if (hierarchy_->has(name)) wanted.push_back(name);
+  }
+  auto root = hierarchy_->open("/");
+  if (!root) return std::unexpected(std::move(root.error()));
+  Made made{std::move(*root)};
+  std::vector<NotEnabled> refused;  // the first reason for each controller is the one that counts
+  for (const std::string& part : *parts) {
+    auto more = made.cgroup.enable_for_children(wanted);
+    if (!more) return std::unexpected(std::move(more.error()));
+    for (NotEnabled& each : *more) refused.push_back(std::move(each));
+
+    auto child = made.cgroup.make_child(part);
+    made.existed = !child && child.error().is_already_exists();
+    if (made.existed) child = made.cgroup.open_child(part);
+    if (!child) return std::unexpected(std::move(child.error()));
+    if (!made.existed && !instance_.empty()) {
+      if (auto marked = child->mark(instance_); !marked) {
+        (void)made.cgroup.remove_child(part);
+        return std::unexpected(std::move(marked.error()));
+      }
+    }
+    made.cgroup = std::move(*child);
+  }
+
+  auto has = made.cgroup.controllers();
+  if (!has) return std::unexpected(std::move(has.error()));
+  for (std::string_view name : kControllers) {
+    if (contains(*has, name)) continue;
+    std::string reason = "not in the hierarchy at " + hierarchy_->mount_point();
+    if (hierarchy_->has(name)) {
+      reason = "not passed on by the cgroups above";
+      for (const NotEnabled& each : refused) {
+        if (each.controller != name) continue;
+        reason = each.reason;
+        break;
+      }
+    }
+    made.lacking.push_back({std::string(name), std::move(reason)});
+  }
+  return made;
+}
+
+Status CgroupfsDriver::remove_empty(std::string_view path) const {
+  auto parts = split_cgroup_path(path);
+  if (!parts) return std::unexpected(std::move(parts.error()));
+  if (parts->empty()) {
+    return invalid_argument("remove cgroup \"" + std::string(path) + "\": the root of the hierarchy can't be removed");
+  }
+  std::string name = std::move(parts->back());
+  parts->pop_back();
+  std::string above = "/";
+  for (const std::string& part : *parts) above.append(above.size() == 1 ? "" : "/").append(part);
+  auto parent = hierarchy_->open(above);
+  if (!parent) return parent.error().is_not_found() ? Status() : std::unexpected(std::move(parent.error()));
+  return parent->remove_child(name);
+}
+
+}  // namespace gantry::cgroups

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// The cgroupfs driver: cgroups made by mkdir, without asking systemd. Paths are absolute in the hierarchy; their shape
+// (kubepods/burstable/podUID/ID) is the caller's. Loop thread or any other, one at a time.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "cgroups/cgroup.h"
+#include "cgroups/hierarchy.h"
+
+namespace gantry {
+class Loop;
+}
+
+namespace gantry::cgroups {
+
+class CgroupfsDriver {
+ public:
+  // `instance` is the mark that a made cgroup bears; empty for none. The hierarchy outlives the driver.
+  CgroupfsDriver(const Hierarchy& hierarchy, std::string instance)
+      : hierarchy_(&hierarchy), instance_(std::move(instance)) {}
+
+  const Hierarchy& hierarchy() const { return *hierarchy_; }
+
+  struct Made {
+    Cgroup cgroup;
+    bool existed = false;  // it was there already; marked_by() tells whose it is
+    // Of kControllers, those that the cgroup does not have, each with the reason from the highest level that lacks it.
+    std::vector<NotEnabled> lacking;
+  };
+  // Makes the cgroup and what is missing above it, switching on kControllers at every level above it, and marks each
+  // one that it made. The same call again gives the same cgroup.
+  Result<Made> make(std::string_view path) const;
+  Result<Cgroup> open(std::string_view path) const { return hierarchy_->open(path); }
+  // Kills what is in it and beneath it, waits until it is empty and removes it with its children; what is above stays.
+  // One that is not there is fine. "/" is refused.
+  Task<Status> remove(Loop& loop, std::string path, std::chrono::nanoseconds limit) const;
+  // Removes it if it is empty, now; kFailedPrecondition when it is not. For pods' parents, which go with their last
+  // child.
+  Status remove_empty(std::string_view path) const;
+
+ private:
+  const Hierarchy* hierarchy_;
+  std::string instance_;
+};
+
+}  // namespace gantry::cgroups
