@@ -128,13 +128,16 @@ Status Launch::make_mount() {
   }
   if (!made) return failed(std::move(made.error()), "mount", target);
   if (kind != MountKind::kBind) mount = *made;
-  bool has_attributes =
-      kind != MountKind::kFilesystem && (set != sys::MountAttr::kNone || clear != sys::MountAttr::kNone);
-  if (has_attributes || propagation != sys::Propagation::kUnchanged) {
-    auto s = sys::set_attributes(mount, "", has_attributes ? set : sys::MountAttr::kNone,
-                                 has_attributes ? clear : sys::MountAttr::kNone, propagation, recursive);
-    if (!s) return failed(std::move(s.error()), "mount", target);
+  Status changed;
+  bool has_attributes = set != sys::MountAttr::kNone || clear != sys::MountAttr::kNone;
+  if (kind != MountKind::kFilesystem && has_attributes) {
+    changed = sys::set_attributes(mount, "", set, clear, sys::Propagation::kUnchanged, recursive);
   }
+  // Propagation is a matter of the whole tree, however deep the attributes go.
+  if (changed && propagation != sys::Propagation::kUnchanged) {
+    changed = sys::set_attributes(mount, "", sys::MountAttr::kNone, sys::MountAttr::kNone, propagation, sys::Recursive::kYes);
+  }
+  if (!changed) return failed(std::move(changed.error()), "mount", target);
   if (auto s = sys::attach(mount, *place); !s) return failed(std::move(s.error()), "mount", target);
   // A private procfs for our own writes: the same superblock, reached by descriptor, whatever happens to the path.
   if (kind == MountKind::kFilesystem && std::strcmp(type, "proc") == 0) proc_ = std::move(*made);

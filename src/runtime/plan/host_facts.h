@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+// What of this host bears on a plan: read once at start, passed as a value. They are those of the process that reads
+// them; launchers are its children and have no more than it.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "runtime/plan/capabilities.h"
+
+namespace gantry::runtime {
+
+inline constexpr std::uint64_t kUnlimited = ~std::uint64_t{0};
+// RLIM_NLIMITS of every architecture we build for.
+inline constexpr std::size_t kRlimitCount = 16;
+
+struct HostFacts {
+  // What a launcher can give away: its bounding set, up to the kernel's last capability.
+  CapabilitySet capabilities = capabilities_up_to(kLastNamedCapability);
+  // CAP_SYS_RESOURCE is effective: hard limits may be raised and oom_score_adj lowered.
+  bool has_sys_resource = true;
+  std::int32_t oom_score_adj = 0;
+  // What to do with an oom_score_adj that the kernel would refuse: false: an error; true: the lowest that it takes.
+  // Configuration, not read from the host (containerd's restrict_oom_score_adj).
+  bool restrict_oom_score_adj = false;
+  // Hard limits by RLIMIT_* number.
+  std::array<std::uint64_t, kRlimitCount> hard_limits{};
+  // /proc/sys/fs/nr_open: RLIMIT_NOFILE above it is refused to everybody.
+  std::uint64_t max_open_files = 1048576;
+  // CPUs (by number) whose sysfs folder tells of thermal throttling, which is masked for each.
+  std::vector<std::uint32_t> thermal_cpus;
+
+  HostFacts() { hard_limits.fill(kUnlimited); }
+};
+
+// Reads them from a procfs and a sysfs (folders: normally /proc and /sys) and, for the limits, of the calling process.
+Result<HostFacts> read_host_facts(FdRef proc, FdRef sys);
+
+}  // namespace gantry::runtime
