@@ -45,7 +45,8 @@ Result<OwnFd> lock_node(const std::string& name) {
   auto file = sys::openat(sys::kCwd, (std::string(kRunFolder) + "/" + name).c_str(), O_RDWR | O_CREAT, 0600);
   if (!file) return file;
   if (::flock(file->get(), LOCK_EX | LOCK_NB) < 0) {
-    if (errno == EWOULDBLOCK) return fail(Code::kUnavailable, "node " + name + ": another gantry command is starting or stopping it");
+    if (errno == EWOULDBLOCK)
+      return fail(Code::kUnavailable, "node " + name + ": another gantry command is starting or stopping it");
     return std::unexpected(Error::from_errno(errno, "flock " + name));
   }
   return file;
@@ -114,8 +115,8 @@ Result<bool> start_local_node(const LocalNode& node) {
   int ready[2];
   if (::pipe2(ready, O_CLOEXEC) < 0) return std::unexpected(Error::from_errno(errno, "pipe2"));
   OwnFd reader(ready[0]), writer(ready[1]);
-  auto supervisor = sys::clone3(sys::CloneFlag::kNewMount | sys::CloneFlag::kNewNet | sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts,
-                                FdRef());
+  auto supervisor = sys::clone3(
+      sys::CloneFlag::kNewMount | sys::CloneFlag::kNewNet | sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts, FdRef());
   if (!supervisor) return fail_with(std::move(supervisor.error()), "node " + node.name + ": make its namespaces");
   if (supervisor->pid == 0) {
     reader.close();
@@ -128,7 +129,8 @@ Result<bool> start_local_node(const LocalNode& node) {
   if (!start) return std::unexpected(std::move(start.error()));
   std::string text = std::to_string(supervisor->pid) + " " + std::to_string(*start) + "\n";
   if (auto s = sys::ftruncate(*file, 0); !s) return std::unexpected(std::move(s.error()));
-  if (::pwrite(file->get(), text.data(), text.size(), 0) < 0) return std::unexpected(Error::from_errno(errno, "write node file"));
+  if (::pwrite(file->get(), text.data(), text.size(), 0) < 0)
+    return std::unexpected(Error::from_errno(errno, "write node file"));
 
   // One line: "ready", or why not.
   auto said = sys::read_all(reader, 4096);
@@ -143,11 +145,13 @@ Result<bool> stop_local_node(const std::string& name) {
   auto supervisor = find_supervisor(*file);
   if (!supervisor) return std::unexpected(std::move(supervisor.error()));
   if (*supervisor) {
-    if (auto s = sys::pidfd_send_signal((*supervisor)->pidfd, SIGTERM); !s) return std::unexpected(std::move(s.error()));
+    if (auto s = sys::pidfd_send_signal((*supervisor)->pidfd, SIGTERM); !s)
+      return std::unexpected(std::move(s.error()));
     pollfd gone{(*supervisor)->pidfd.get(), POLLIN, 0};
     if (::poll(&gone, 1, kStopSeconds * 1000) == 0) {
-      return fail(Code::kDeadlineExceeded, "node " + name + ": its supervisor, process " + std::to_string((*supervisor)->pid) +
-                                               ", has not ended within " + std::to_string(kStopSeconds) + " s");
+      return fail(Code::kDeadlineExceeded, "node " + name + ": its supervisor, process " +
+                                               std::to_string((*supervisor)->pid) + ", has not ended within " +
+                                               std::to_string(kStopSeconds) + " s");
     }
   }
   if (auto s = remove_node_cgroup(name); !s) return std::unexpected(std::move(s.error()));

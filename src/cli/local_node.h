@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A node in namespaces of its own on this machine: network, mounts, IPC, hostname, and a cgroup folder in a pure cgroup v2 view,
-// so that the machine is not altered. A supervisor process holds the namespaces, keeps one gantryd running in them (started anew
-// at once should it end), and takes all down again. Files:
+// A node in namespaces of its own on this machine: network, mounts, IPC, hostname, and a cgroup folder in a pure cgroup
+// v2 view, so that the machine is not altered. A supervisor process holds the namespaces, keeps one gantryd running in
+// them (started anew at once should it end), and takes all down again. Files:
 //
 //   /run/gantry-nodes/NAME          pid and start time of the supervisor; locked while it starts
 //   /var/lib/gantry-nodes/NAME/     what outlives the node: lib/ (image store, database), pods/, manifests/, log/
@@ -30,12 +30,13 @@ std::string state_folder(const std::string& name);
 
 // Starts the node and returns when gantryd serves (it says so by sd_notify); false when it was running already.
 Result<bool> start_local_node(const LocalNode& node);
-// Ends gantryd, all pods, and the namespaces with all in them; waits until the kernel has said so. False when none was there.
+// Ends gantryd, all pods, and the namespaces with all in them; waits until the kernel has said so. False when none was
+// there.
 Result<bool> stop_local_node(const std::string& name);
 // Is a supervisor of that name alive?
 Result<bool> is_local_node_running(const std::string& name);
-// Replaces this program by `command`, run inside the node's namespaces, with the environment that crictl finds its runtime by.
-// Returns only with an error.
+// Replaces this program by `command`, run inside the node's namespaces, with the environment that crictl finds its
+// runtime by. Returns only with an error.
 Status exec_in_local_node(const std::string& name, const std::vector<std::string>& command);
 
 }  // namespace gantry::cli

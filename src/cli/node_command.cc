@@ -36,7 +36,8 @@ int stop(const std::string& name) {
 int status(const std::string& name) {
   auto running = is_local_node_running(name);
   if (!running) return complain(running.error());
-  std::printf("node %s is %s; its files are in %s\n", name.c_str(), *running ? "running" : "not running", state_folder(name).c_str());
+  std::printf("node %s is %s; its files are in %s\n", name.c_str(), *running ? "running" : "not running",
+              state_folder(name).c_str());
   return *running ? 0 : 3;
 }
 

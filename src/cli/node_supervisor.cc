@@ -37,7 +37,8 @@ std::string cgroup_name(const std::string& node) { return "gantry-node-" + node;
 
 std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::from_errno(errno, call)); }
 
-// ---- namespaces ------------------------------------------------------------------------------------------------------
+// ---- namespaces
+// ------------------------------------------------------------------------------------------------------
 
 Status raise_loopback() {
   OwnFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -73,7 +74,8 @@ Status furnish(const LocalNode& node) {
   return raise_loopback();
 }
 
-// ---- gantryd ---------------------------------------------------------------------------------------------------------
+// ---- gantryd
+// ---------------------------------------------------------------------------------------------------------
 
 Result<OwnFd> listen_for_readiness() {
   OwnFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -81,7 +83,8 @@ Result<OwnFd> listen_for_readiness() {
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   std::strcpy(address.sun_path, kNotifySocket);
-  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) < 0) return failed("bind the notify socket");
+  if (::bind(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)) < 0)
+    return failed("bind the notify socket");
   return socket;
 }
 
@@ -114,7 +117,8 @@ Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log
   ::_exit(127);
 }
 
-// ---- the supervisor --------------------------------------------------------------------------------------------------
+// ---- the supervisor
+// --------------------------------------------------------------------------------------------------
 
 class NodeSupervisor {
  public:
@@ -153,7 +157,8 @@ Status NodeSupervisor::prepare() {
   ::sigprocmask(SIG_SETMASK, &wanted, nullptr);
   signals_ = OwnFd(::signalfd(-1, &wanted, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!signals_.is_open()) return failed("signalfd");
-  auto log = sys::openat(sys::kCwd, (state_folder(node_.name) + "/gantryd.log").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
+  auto log =
+      sys::openat(sys::kCwd, (state_folder(node_.name) + "/gantryd.log").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
   if (!log) return std::unexpected(std::move(log.error()));
   log_ = std::move(*log);
   int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -218,7 +223,8 @@ Status NodeSupervisor::run() {
     if (happened == 0 && waiting) (void)start();
     char text[256];
     ssize_t size = ::recv(notify_.get(), text, sizeof(text), 0);
-    if (size > 0 && std::string_view(text, static_cast<std::size_t>(size)).find("READY=1") != std::string_view::npos) say("ready");
+    if (size > 0 && std::string_view(text, static_cast<std::size_t>(size)).find("READY=1") != std::string_view::npos)
+      say("ready");
     signalfd_siginfo info;
     while (::read(signals_.get(), &info, sizeof(info)) == sizeof(info)) {
       bool stop = info.ssi_signo != SIGCHLD;

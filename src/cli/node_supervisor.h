@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process that holds a local node (local_node.h): furnishes its namespaces, keeps gantryd running, takes everything down.
+// The process that holds a local node (local_node.h): furnishes its namespaces, keeps gantryd running, takes everything
+// down.
 #pragma once
 
 #include <string>

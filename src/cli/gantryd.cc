@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: Apache-2.0
+// gantryd: the node daemon. All wiring is here, in the order in which things stand on each other.
+//
+// SIGTERM and SIGINT are a clean stop: calls under way are told to come again, the sandboxes of the pool end, pods go on.
+#include <fcntl.h>
+#include <sys/resource.h>
+#include <sys/signalfd.h>
+#include <systemd/sd-daemon.h>
+#include <unistd.h>
+
+#include <csignal>
+#include <cstdlib>
+#include <vector>
+
+#include "base/database.h"
+#include "base/layout.h"
+#include "base/log.h"
+#include "base/loop.h"
+#include "cgroups/driver.h"
+#include "cgroups/hierarchy.h"
+#include "cli/gantryd_options.h"
+#include "cri/runtime.h"
+#include "cri/server.h"
+#include "cri/streaming.h"
+#include "images/store.h"
+#include "images/unpack_worker.h"
+#include "netns/database_ledger.h"
+#include "netns/pod_network.h"
+#include "runtime/plan/host_facts.h"
+#include "shim/client.h"
+#include "sys/file.h"
+#include "sys/socket.h"
+
+namespace gantry {
+namespace {
+
+constexpr char kVersion[] = GANTRY_VERSION;
+
+// Connections of clients that never close theirs, pipes and pidfds of a few hundred pods: as many as the hard limit gives, which
+// needs no privilege.
+void raise_open_files() {
+  rlimit limit{};
+  if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
+    limit.rlim_cur = limit.rlim_max;
+    (void)::setrlimit(RLIMIT_NOFILE, &limit);
+  }
+}
+
+// Blocked before the first thread, so that no thread takes them.
+Result<OwnFd> take_signals() {
+  ::signal(SIGPIPE, SIG_IGN);
+  sigset_t set;
+  sigemptyset(&set);
+  sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGINT);
+  if (::sigprocmask(SIG_BLOCK, &set, nullptr) < 0) return std::unexpected(Error::from_errno(errno, "sigprocmask"));
+  OwnFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
+  if (!fd.is_open()) return std::unexpected(Error::from_errno(errno, "signalfd"));
+  return fd;
+}
+
+// A program of ours, from beside this one, as a memfd that nobody can write.
+Result<OwnFd> load_program(const char* name) {
+  auto own = sys::readlinkat(sys::kCwd, "/proc/self/exe");
+  if (!own) return std::unexpected(std::move(own.error()));
+  std::string path = own->substr(0, own->rfind('/') + 1) + name;
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY);
+  if (!file) return std::unexpected(std::move(file.error()));
+  return sys::sealed_memfd(name, *file);
+}
+
+Result<runtime::HostFacts> host_facts() {
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  auto sys_dir = sys::open_dir(sys::kCwd, "/sys");
+  if (!sys_dir) return std::unexpected(std::move(sys_dir.error()));
+  return runtime::read_host_facts(*proc, *sys_dir);
+}
+
+struct Serving {
+  Loop& loop;
+  const cli::GantrydOptions& options;
+  const NodeFolders& folders;
+  cri::NodeRuntime& runtime;
+  cri::ImageService& images;
+  std::unique_ptr<cri::Server> server;
+  bool failed = false;
+};
+
+// Recovery comes before the socket: whoever connects finds all that there is.
+Task<> start_serving(Serving& serving) {
+  auto recovered = co_await serving.runtime.recover();
+  Status done = recovered;
+  if (done) {
+    auto listener = sys::listen_unix(serving.folders.run(), "gantryd.sock", SOCK_STREAM, 128);
+    if (!listener) {
+      done = std::unexpected(std::move(listener.error()));
+    } else {
+      auto server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
+      if (server) {
+        serving.server = std::move(*server);
+      } else {
+        done = std::unexpected(std::move(server.error()));
+      }
+    }
+  }
+  if (!done) {
+    log::error("gantryd can't start", {{"error", done.error()}});
+    serving.failed = true;
+    serving.loop.stop();
+    co_return;
+  }
+  log::info("serving", {{"socket", serving.folders.layout().socket()}, {"version", kVersion}});
+  (void)::sd_notify(0, "READY=1");
+}
+
+Task<> stop_on_signal(Serving& serving, OwnFd signals) {
+  Watch watch(serving.loop, signals);
+  if (!co_await watch.readable()) co_return;
+  log::info("stopping; pods go on");
+  (void)::sd_notify(0, "STOPPING=1");
+  if (serving.server) serving.server->stop();
+  co_await serving.runtime.drain();
+  serving.loop.stop();
+}
+
+// Runs until a signal; the error is what kept it from serving.
+Status run(const cli::GantrydOptions& options) {
+  auto signals = take_signals();
+  if (!signals) return std::unexpected(std::move(signals.error()));
+  raise_open_files();
+
+  auto folders = NodeFolders::open(Layout(options.run, options.root));
+  if (!folders) return std::unexpected(std::move(folders.error()));
+  if (auto locked = folders->lock(); !locked) return locked;
+  auto instance = folders->instance();
+  if (!instance) return fail_with(std::move(instance.error()), "the instance id");
+
+  auto shim_program = load_program("gantry-shim");
+  if (!shim_program) return fail_with(std::move(shim_program.error()), "gantry-shim");
+  auto init_program = load_program("gantry-init");
+  if (!init_program) return fail_with(std::move(init_program.error()), "gantry-init");
+  auto host = host_facts();
+  if (!host) return fail_with(std::move(host.error()), "facts of this host");
+
+  auto hierarchy = cgroups::Hierarchy::find();
+  if (!hierarchy) return std::unexpected(std::move(hierarchy.error()));
+  log::info(hierarchy->describe());
+  cgroups::CgroupfsDriver cgroup_driver(*hierarchy, instance->id);
+
+  Loop loop;
+  Pool disk(loop, 2), network_thread(loop, 1);
+  std::vector<db::Schema> schemas = cri::schemas();
+  auto database = db::Database::open(loop, folders->layout().database(), schemas);
+  if (!database) return fail_with(std::move(database.error()), "the database");
+  auto images = images::ImageStore::open(options.root);
+  if (!images) return fail_with(std::move(images.error()), "the image store");
+
+  auto ledger = netns::DatabaseLedger::open(folders->layout().database());
+  if (!ledger) return fail_with(std::move(ledger.error()), "the record of addresses");
+  auto network = netns::PodNetwork::open({.pod_cidr = options.pod_cidr, .instance = instance->id}, *ledger);
+  if (!network) return fail_with(std::move(network.error()), "the pod network");
+  std::optional<Error> network_problem;
+  if (auto prepared = (*network)->prepare_node(); !prepared) {
+    log::error("pods can't have a network", {{"error", prepared.error()}});
+    network_problem = std::move(prepared.error());
+  }
+
+  auto shims = shim::Template::launch(loop, *shim_program);
+  if (!shims) return std::unexpected(std::move(shims.error()));
+  auto streaming =
+      cri::StreamingServer::start(loop, {.address = options.streaming_address, .port = options.streaming_port});
+  if (!streaming) return fail_with(std::move(streaming.error()), "the streaming server");
+
+  cri::Node node{.loop = loop,
+                 .folders = *folders,
+                 .instance = *instance,
+                 .database = **database,
+                 .images = **images,
+                 .cgroups = cgroup_driver,
+                 .cgroup_root = options.cgroup_root,
+                 .network = **network,
+                 .network_problem = std::move(network_problem),
+                 .shims = **shims,
+                 .init_program = *init_program,
+                 .host = *host,
+                 .disk = disk,
+                 .network_thread = network_thread,
+                 .streaming = **streaming,
+                 .require_controllers = options.require_controllers,
+                 .pool_size = options.pool_size,
+                 .version = kVersion};
+  auto runtime = cri::make_runtime(node);
+  auto image_service = cri::make_image_service(**images, disk);
+
+  Serving serving{.loop = loop, .options = options, .folders = *folders, .runtime = *runtime, .images = *image_service};
+  loop.spawn(start_serving(serving));
+  loop.spawn(stop_on_signal(serving, std::move(*signals)));
+  loop.run();
+  log::info("stopped");
+  // What is recorded is recorded, and tasks that wait for pods hold references to each other: nothing to take apart in order.
+  std::_Exit(serving.failed ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+}  // namespace
+}  // namespace gantry
+
+int main(int argc, char** argv) {
+  using namespace gantry;
+  // The confined worker that unpacks layers is this same program, run by itself.
+  if (argc > 1 && std::string_view(argv[1]) == images::kUnpackWorkerCommand) return images::unpack_worker_main(argc, argv);
+  int exit_code = 0;
+  auto options = cli::parse_gantryd_options(argc, argv, exit_code);
+  if (!options) return exit_code;
+  log::set_level(options->log_level);
+  auto ended = run(*options);
+  if (!ended) log::error("gantryd can't start", {{"error", ended.error()}});
+  return EXIT_FAILURE;
+}

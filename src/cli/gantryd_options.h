@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What gantryd's command line says, parsed once and checked as a whole.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/log.h"
+#include "netns/address.h"
+
+namespace gantry::cli {
+
+struct GantrydOptions {
+  std::string root = "/var/lib/gantry";
+  std::string run = "/run/gantry";
+  std::string cgroup_root = "/gantry-pods";
+  netns::Cidr pod_cidr;
+  std::string streaming_address = "127.0.0.1";
+  std::uint16_t streaming_port = 0;
+  std::size_t pool_size = 2;
+  bool require_controllers = false;
+  log::Level log_level = log::Level::kInfo;
+
+  // ---- modules; cri is always on
+  bool agent = true;
+  std::string node_name;  // the hostname when none is given
+  std::string manifest_dir = "/etc/gantry/manifests";
+  std::string kubelet_root = "/var/lib/kubelet";
+  std::string pod_logs = "/var/log/pods";
+  std::string container_logs = "/var/log/containers";
+};
+
+// Nothing: the program ends with `exit_code` (help was asked for, or the line is wrong; both were printed).
+std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code);
+
+}  // namespace gantry::cli

@@ -1,0 +1,272 @@
+// SPDX-License-Identifier: Apache-2.0
+// Containers: create, remove, list, status. start.cc and stop.cc have their life.
+#include <algorithm>
+
+#include <google/protobuf/util/message_differencer.h>
+
+#include "base/log.h"
+#include "cri/boot_records.h"
+#include "cri/filters.h"
+#include "cri/make_spec.h"
+#include "cri/pod_cgroups.h"
+#include "cri/runtime_impl.h"
+#include "cri/security_modules.h"
+#include "cri/validate.h"
+#include "cri/text.h"
+
+namespace gantry::cri {
+namespace {
+
+// True for the id itself, with or without "sha256:", and for as much of it as people copy.
+bool is_image_id(std::string_view query, std::string_view id) {
+  constexpr std::size_t kShortest = 12;
+  std::string_view hex = without_prefix(id, "sha256:");
+  return query == id || (query.size() >= kShortest && hex.starts_with(query));
+}
+
+}  // namespace
+
+// ---- create ----------------------------------------------------------------------------------------------------------
+
+Task<Result<v1::CreateContainerResponse>> Runtime::create_container(v1::CreateContainerRequest request) {
+  auto sandbox = need_sandbox(request.pod_sandbox_id());
+  if (!sandbox) co_return std::unexpected(std::move(sandbox.error()));
+  if ((*sandbox)->state != SandboxState::kReady) {
+    co_return fail(Code::kFailedPrecondition, cat("pod sandbox ", (*sandbox)->id(), " is ",
+                                                           to_string((*sandbox)->state), "; run a new one"));
+  }
+  if (!(*sandbox)->has_config) {
+    co_return fail(Code::kFailedPrecondition, cat("the record of pod sandbox ", (*sandbox)->id(),
+                                                           " was lost; stop and remove it, and run a new one"));
+  }
+  if (auto good = validate_container(request.config(), (*sandbox)->config); !good) {
+    co_return std::unexpected(std::move(good.error()));
+  }
+  const auto& metadata = request.config().metadata();
+  std::string key = cat((*sandbox)->id(), "/", metadata.name(), "/", metadata.attempt());
+  co_return co_await create_flights_.join(
+      key, [this, request = std::move(request), sandbox = *sandbox] { return do_create(request, sandbox); });
+}
+
+Task<Result<v1::CreateContainerResponse>> Runtime::do_create(v1::CreateContainerRequest request, SandboxPtr sandbox) {
+  v1::CreateContainerResponse response;
+  if (auto existing = container_of(sandbox->id(), request.config().metadata())) {
+    bool same = existing->state == ContainerState::kCreated && existing->has_config &&
+                google::protobuf::util::MessageDifferencer::Equals(existing->config, request.config());
+    if (!same) {
+      co_return fail(Code::kAlreadyExists,
+                     cat("container ", existing->id(), " has this name and attempt and is ",
+                                  to_string(existing->state), "; remove it, or give the next attempt"));
+    }
+    response.set_container_id(existing->id());
+    co_return response;
+  }
+  auto container = std::make_shared<Container>(node_.loop);
+  container->config = std::move(*request.mutable_config());
+  container->has_config = true;
+  container->sandbox_id = sandbox->id();
+  *container->status.mutable_metadata() = container->config.metadata();
+  auto made = co_await prepare_container(container, sandbox);
+  if (!made) {
+    co_return fail_from(made, cat("create container ", quoted(container->config.metadata().name())));
+  }
+  containers_.emplace(container->id(), container);
+  notify(v1::CONTAINER_CREATED_EVENT, *container);
+  response.set_container_id(container->id());
+  co_return response;
+}
+
+// What can be said without making anything comes first, then the row, then root and record.
+Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandbox) {
+  auto id = new_id();
+  if (!id) co_return std::unexpected(std::move(id.error()));
+  container->status.set_id(*id);
+  container->cgroup = child_cgroup_path(sandbox->cgroup, *id);
+  if (auto good = check_security_modules(container->config, container->warnings); !good) co_return good;
+  auto resources = make_resources(container->config.linux().resources());
+  if (!resources) co_return std::unexpected(std::move(resources.error()));
+  auto image = co_await node_.disk.run(
+      [&images = node_.images, query = container->config.image().image()] { return images.find(query); });
+  if (!image) co_return fail_from(image, "image");
+  if (!*image) {
+    co_return not_found(cat("image ", quoted(container->config.image().image()),
+                                     ": is not on this node; load it first"));
+  }
+  container->image = image_process((*image)->config);
+  auto& status = container->status;
+  status.set_image_id((*image)->id);
+  status.set_image_ref((*image)->digests.empty() ? (*image)->id : (*image)->digests.front());
+  *status.mutable_image() = container->config.image();
+  if (is_image_id(container->config.image().image(), (*image)->id) && !(*image)->tags.empty()) {
+    status.mutable_image()->set_image((*image)->tags.front());  // people know it by name
+  }
+
+  auto recorded = co_await record(container);
+  if (!recorded) co_return recorded;
+  auto folder = node_.folders.open_run_sandbox(sandbox->id());
+  if (!folder) {
+    co_await undo_container(container);
+    co_return std::unexpected(std::move(folder.error()));
+  }
+  Status done = write_container_record(*folder, *id, {container->config, (*image)->config});
+  if (done) done = co_await fill_container(container, sandbox);
+  if (done && sandbox->state != SandboxState::kReady) {
+    done = fail(Code::kFailedPrecondition, cat("pod sandbox ", sandbox->id(), " was stopped meanwhile"));
+  }
+  if (done) {
+    container->set_state(ContainerState::kCreated);
+    done = co_await record(container);
+  }
+  if (!done) co_await undo_container(container);
+  co_return done;
+}
+
+// Root, users, and the process that exec will copy: all that makes a wrong configuration fail here and not at the start.
+Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox) {
+  auto spec = make_spec(container->config, sandbox->config);
+  if (!spec) co_return std::unexpected(std::move(spec.error()));
+  if (auto good = runtime::check_spec(*spec); !good) co_return good;
+  auto signal = stop_signal(container->config, container->image);
+  if (!signal) co_return std::unexpected(std::move(signal.error()));
+  struct Opened {
+    runtime::ContainerSpec spec;
+    runtime::UserDatabase users;
+  };
+  auto opened = co_await node_.disk.run([&images = node_.images, image = container->status.image_id(),
+                                         id = container->id(), spec = std::move(*spec)]() mutable -> Result<Opened> {
+    auto root = images.prepare_root(image, id);
+    if (!root) return fail_from(root, "make the root");
+    auto users = read_users(images.store_dir(), root->lower);
+    if (!users) return std::unexpected(std::move(users.error()));
+    if (auto read = read_seccomp_profile(spec); !read) return std::unexpected(std::move(read.error()));
+    return Opened{std::move(spec), std::move(*users)};
+  });
+  if (!opened) co_return std::unexpected(std::move(opened.error()));
+  auto user = runtime::resolve_container_user(opened->spec.user, container->image, opened->users);
+  if (!user) co_return std::unexpected(std::move(user.error()));
+  auto process = runtime::plan_process(opened->spec, container->image, node_.host, opened->users, seccomp_);
+  if (!process) co_return std::unexpected(std::move(process.error()));
+  container->process = std::move(*process);
+
+  const auto& config = container->config;
+  auto& status = container->status;
+  status.set_created_at(now());
+  *status.mutable_labels() = config.labels();
+  *status.mutable_annotations() = config.annotations();
+  *status.mutable_mounts() = config.mounts();
+  if (!sandbox->config.log_directory().empty() && !config.log_path().empty()) {
+    status.set_log_path(cat(sandbox->config.log_directory(), "/", config.log_path()));
+  }
+  if (config.linux().has_resources()) *status.mutable_resources()->mutable_linux() = config.linux().resources();
+  auto* linux_user = status.mutable_user()->mutable_linux();
+  linux_user->set_uid(user->uid);
+  linux_user->set_gid(user->gid);
+  for (auto group : user->groups) linux_user->add_supplemental_groups(group);
+  status.set_stop_signal(signal_value(*signal));
+  co_return Status();
+}
+
+// Nobody has seen the container yet. What can't be taken back now is taken back by the next start.
+Task<> Runtime::undo_container(ContainerPtr container) {
+  container->state = ContainerState::kCreating;
+  auto forgotten = co_await forget_container(container);
+  if (!forgotten) {
+    log::warning("taking back a container", {{"container", container->id()}, {"error", forgotten.error()}});
+  }
+}
+
+// ---- remove ----------------------------------------------------------------------------------------------------------
+
+Task<Result<v1::RemoveContainerResponse>> Runtime::remove_container(v1::RemoveContainerRequest request) {
+  auto found = find_container(request.container_id());
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  if (!*found) co_return v1::RemoveContainerResponse();
+  auto removed = co_await flights_.join(cat("remove container ", (*found)->id()),
+                                        [this, container = *found] { return do_remove_container(container); });
+  if (!removed) co_return fail_from(removed, cat("remove container ", (*found)->id()));
+  co_return v1::RemoveContainerResponse();
+}
+
+Task<Status> Runtime::do_remove_container(ContainerPtr container) {
+  // Until the container is marked as going it may be started again and again by somebody else.
+  for (;;) {
+    auto stopped = co_await stop(container, Duration::zero());
+    if (!stopped) co_return stopped;
+    auto turn = co_await container->turn.acquire();
+    if (container->is_live()) continue;
+    container->set_state(ContainerState::kRemoving);
+    auto recorded = co_await record(container);
+    if (!recorded) co_return recorded;
+    break;
+  }
+  auto forgotten = co_await forget_container(container);
+  if (!forgotten) co_return forgotten;
+  containers_.erase(container->id());
+  notify(v1::CONTAINER_DELETED_EVENT, *container);
+  co_return Status();
+}
+
+// All that is kept for a container that does not run: the shim's memory of it, cgroup, root, record, and last its row.
+Task<Status> Runtime::forget_container(ContainerPtr container) {
+  auto sandbox = sandboxes_.find(container->sandbox_id);
+  if (sandbox != sandboxes_.end() && sandbox->second->shim && sandbox->second->shim->is_alive()) {
+    // One that it does not know is fine; and its memory ends with it.
+    (void)co_await sandbox->second->shim->forget(container->id());
+  }
+  auto removed = co_await node_.cgroups.remove(node_.loop, container->cgroup, std::chrono::seconds(10));
+  if (!removed) co_return fail_from(removed, "remove the cgroup");
+  auto released = co_await node_.disk.run(
+      [&images = node_.images, id = container->id()] { return images.release_root(id); });
+  if (!released) co_return fail_from(released, "remove the root");
+  if (auto folder = node_.folders.open_run_sandbox(container->sandbox_id)) {
+    if (auto gone = remove_container_record(*folder, container->id()); !gone) co_return gone;
+  }
+  co_return co_await store_.erase_container(container->id());
+}
+
+// ---- list, status ----------------------------------------------------------------------------------------------------
+
+Task<Result<v1::ListContainersResponse>> Runtime::list_containers(v1::ListContainersRequest request) {
+  v1::ListContainersResponse response;
+  for (const auto& [id, container] : containers_) {
+    const auto& status = container->status;
+    if (!matches(request.filter(), container->sandbox_id, status)) continue;
+    auto* item = response.add_containers();
+    item->set_id(id);
+    item->set_pod_sandbox_id(container->sandbox_id);
+    *item->mutable_metadata() = status.metadata();
+    *item->mutable_image() = status.image();
+    item->set_image_ref(status.image_ref());
+    item->set_image_id(status.image_id());
+    item->set_state(status.state());
+    item->set_created_at(status.created_at());
+    *item->mutable_labels() = status.labels();
+    *item->mutable_annotations() = status.annotations();
+  }
+  co_return response;
+}
+
+ContainerPtr Runtime::container_of(const std::string& sandbox_id, const v1::ContainerMetadata& metadata) const {
+  auto found = std::ranges::find_if(containers_, [&](const auto& pair) {
+    const auto& other = pair.second->status.metadata();
+    return pair.second->sandbox_id == sandbox_id && other.name() == metadata.name() && other.attempt() == metadata.attempt();
+  });
+  return found == containers_.end() ? nullptr : found->second;
+}
+
+Result<ContainerPtr> Runtime::need_container(std::string_view id) const {
+  auto found = find_container(id);
+  if (found && !*found) return not_found(cat("container ", quoted(id), ": there is none with this id"));
+  return found;
+}
+
+Task<Status> Runtime::record(ContainerPtr container) {
+  auto put = co_await store_.put(*container);
+  if (!put) {
+    log::error("recording a container", {{"container", container->id()}, {"error", put.error()}});
+    co_return fail_from(put, "record the container");
+  }
+  co_return Status();
+}
+
+}  // namespace gantry::cri

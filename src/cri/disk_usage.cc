@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri/disk_usage.h"
+
+#include <fcntl.h>
+
+#include <set>
+#include <utility>
+
+#include "sys/file.h"
+
+namespace gantry::cri {
+namespace {
+
+constexpr int kMaxDepth = 64;
+
+class Walk {
+ public:
+  explicit Walk(std::uint64_t max_entries) : left_(max_entries) {}
+
+  // False when the walk is over its limits.
+  Result<bool> folder(FdRef dir, int depth) {
+    auto names = sys::list_dir(dir);
+    if (!names) return std::unexpected(std::move(names.error()));
+    for (const auto& name : *names) {
+      if (left_-- == 0) return false;
+      auto info = sys::fstatat(dir, name.c_str(), AT_SYMLINK_NOFOLLOW);
+      if (!info) {
+        if (info.error().is_not_found()) continue;  // removed meanwhile
+        return std::unexpected(std::move(info.error()));
+      }
+      count(*info);
+      if (!S_ISDIR(info->st_mode)) continue;
+      if (depth >= kMaxDepth) return false;
+      auto child = sys::openat2(dir, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW,
+                                sys::Resolve::kBeneath | sys::Resolve::kNoXdev);
+      if (!child) continue;  // removed, or a mount
+      auto whole = folder(*child, depth + 1);
+      if (!whole || !*whole) return whole;
+    }
+    return true;
+  }
+  void count(const struct stat& info) {
+    // A file with several names counts once.
+    if (!S_ISDIR(info.st_mode) && info.st_nlink > 1 && !seen_.emplace(info.st_dev, info.st_ino).second) return;
+    usage_.bytes += static_cast<std::uint64_t>(info.st_blocks) * 512;
+    ++usage_.inodes;
+  }
+  DiskUsage usage() const { return usage_; }
+
+ private:
+  std::uint64_t left_;
+  DiskUsage usage_;
+  std::set<std::pair<dev_t, ino_t>> seen_;
+};
+
+}  // namespace
+
+Result<std::optional<DiskUsage>> disk_usage(FdRef dir, const char* name, std::uint64_t max_entries) {
+  auto top = sys::openat2(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, sys::Resolve::kBeneath);
+  if (!top) return std::unexpected(std::move(top.error()));
+  auto info = sys::fstat(*top);
+  if (!info) return std::unexpected(std::move(info.error()));
+  Walk walk(max_entries);
+  walk.count(*info);
+  auto whole = walk.folder(*top, 1);
+  if (!whole) return std::unexpected(std::move(whole.error()));
+  if (!*whole) return std::nullopt;
+  return walk.usage();
+}
+
+}  // namespace gantry::cri

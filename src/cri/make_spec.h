@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: Apache-2.0
+// From the CRI's words to the runtime's: a ContainerConfig becomes a ContainerSpec and cgroup limits. What it names on the host
+// (mounts, devices, profiles, its image's layers) is opened by open_launch(), which blocks. Values otherwise.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "cgroups/device_filter.h"
+#include "cgroups/resources.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "images/store.h"
+#include "runtime/plan/build_plan.h"
+#include "runtime/plan/container_spec.h"
+
+namespace gantry::cri {
+
+namespace v1 = ::runtime::v1;
+
+// All but what has to be opened: mounts, devices, seccomp profile and root. `config` and `pod` have been validated.
+Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod);
+runtime::ImageProcess image_process(const images::ImageConfig& config);
+// kInvalidArgument names what is wrong.
+Result<cgroups::Resources> make_resources(const v1::LinuxContainerResources& resources);
+
+// The signal that stops the container: the config's, else the image's, else SIGTERM.
+Result<int> stop_signal(const v1::ContainerConfig& config, const runtime::ImageProcess& image);
+// 15 -> SIGNAL_SIGTERM.
+v1::Signal signal_value(int signal);
+// SIGNAL_SIGTERM -> "SIGTERM".
+std::string signal_text(v1::Signal signal);
+
+// The users and groups of an image, read through its layers. Blocking.
+Result<runtime::UserDatabase> read_users(FdRef store, const std::vector<std::string>& layers);
+// Reads the seccomp profile of a Localhost container into the spec. Blocking.
+Status read_seccomp_profile(runtime::ContainerSpec& spec);
+
+struct LaunchRequest {
+  v1::ContainerConfig config;
+  v1::PodSandboxConfig pod;
+  images::ContainerRoot root;
+  FdRef store;           // the image store
+  FdRef sandbox_folder;  // of /var/lib/gantry/sandboxes: resolv.conf, hosts, hostname
+};
+// All that a plan is made of, open. `fds` are what the spec's indices name.
+struct Launch {
+  runtime::ContainerSpec spec;
+  runtime::FdList fds;
+  runtime::UserDatabase users;
+  OwnFd log;
+  // Empty for a privileged container, which may use every device.
+  std::vector<cgroups::DeviceRule> device_rules;
+};
+// Blocking. Host paths that are not there are made as folders, as every CRI runtime does.
+Result<Launch> open_launch(const LaunchRequest& request);
+
+// The container's log, made with its folders if they are not there: `log_path` beneath `log_directory`, never outside of it and
+// through no link. Not open when either is empty. Blocking.
+Result<OwnFd> open_log(const std::string& log_directory, const std::string& log_path);
+
+}  // namespace gantry::cri

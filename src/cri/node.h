@@ -1,0 +1,58 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the CRI service stands on, made in main and outliving it. Plain wiring; Loop thread.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "base/layout.h"
+#include "base/loop.h"
+#include "base/owned_fd.h"
+#include "cgroups/driver.h"
+#include "images/store.h"
+#include "netns/pod_network.h"
+#include "runtime/plan/host_facts.h"
+#include "runtime/plan/seccomp.h"
+#include "shim/client.h"
+
+namespace gantry::db {
+class Database;
+}
+
+namespace gantry::cri {
+
+class StreamingServer;
+
+struct Node {
+  Loop& loop;
+  const NodeFolders& folders;
+  NodeFolders::Instance instance;
+  db::Database& database;
+  images::ImageStore& images;
+  const cgroups::CgroupfsDriver& cgroups;
+  // Where shims and the pods without a cgroup_parent go: "/gantry-pods".
+  std::string cgroup_root;
+  netns::PodNetwork& network;
+  // Why pods can't have a network, when prepare_node() failed.
+  std::optional<Error> network_problem;
+  shim::Template& shims;
+  // The sealed memfd of gantry-init.
+  FdRef init_program;
+  runtime::HostFacts host;
+  // For calls that block: disk for files and the image store, network for PodNetwork, which wants one thread.
+  Pool& disk;
+  Pool& network_thread;
+  StreamingServer& streaming;
+  // A limit that this host can't enforce refuses the container.
+  bool require_controllers = false;
+  std::size_t pool_size = 2;
+  std::string version;
+};
+
+// A coroutine's short form of "the error, with this before it".
+template <typename T>
+std::unexpected<Error> fail_from(Result<T>& result, std::string_view what) {
+  return fail_with(std::move(result.error()), what);
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+// Sandboxes and containers as gantryd holds them. Their CRI status messages are what is recorded in the database and must
+// outlive a boot; their configurations, which may hold secrets, live in memory and in this boot's records alone. Loop thread.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/loop.h"
+#include "cgroups/stats.h"
+#include "cri/disk_usage.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "cri/sync.h"
+#include "runtime/plan/container_spec.h"
+#include "runtime/plan/plan.h"
+#include "shim/client.h"
+
+namespace gantry::cri {
+
+namespace v1 = ::runtime::v1;
+
+// In the database too: values don't change.
+enum class SandboxState : std::uint8_t {
+  kStarting = 1,  // an intent: nobody sees it, and a restart takes it back
+  kReady = 2,
+  kNotReady = 3,
+  kRemoving = 4,  // an intent: a restart carries it out
+};
+enum class ContainerState : std::uint8_t {
+  kCreating = 1,  // an intent, as kStarting
+  kCreated = 2,
+  kStarting = 3,  // in memory only
+  kRunning = 4,
+  kExited = 5,
+  kRemoving = 6,  // an intent, as above
+};
+std::string_view to_string(SandboxState state);
+std::string_view to_string(ContainerState state);
+
+// Which of its namespaces a pod has for itself.
+struct SandboxKind {
+  bool own_net = true, own_ipc = true, own_uts = true;
+  bool pooled() const { return own_net && own_ipc && own_uts; }
+};
+
+struct Sandbox {
+  explicit Sandbox(Loop& loop) : turn(loop) {}
+
+  const std::string& id() const { return status.id(); }
+  // Logs the change. Also sets the CRI's state in `status`.
+  void set_state(SandboxState next);
+  SandboxKind kind() const;
+
+  v1::PodSandboxStatus status;
+  SandboxState state = SandboxState::kStarting;
+  std::string cgroup;            // the pod's, in which its containers' are
+  // --- of this boot
+  v1::PodSandboxConfig config;
+  bool has_config = false;       // false: a record that could not be read
+  std::unique_ptr<shim::Client> shim;  // while it lives
+  bool stopping = false;         // its shim's end is our own doing
+  bool released = false;         // shim, network and cgroup are gone
+  std::vector<std::string> warnings;   // shown in verbose status
+  Lock turn;                     // stop and remove
+};
+
+// The last readings of a container's numbers, and when.
+struct Samples {
+  std::optional<cgroups::Stats> cgroup;
+  std::optional<std::uint64_t> nano_cores;
+  std::optional<DiskUsage> disk;  // nothing: too large to measure
+  std::optional<std::chrono::system_clock::time_point> disk_at;
+};
+
+struct Container {
+  explicit Container(Loop& loop) : exited(loop), turn(loop) {}
+
+  const std::string& id() const { return status.id(); }
+  void set_state(ContainerState next);
+  bool is_live() const { return state == ContainerState::kStarting || state == ContainerState::kRunning; }
+  // How it ended; then state is kExited.
+  void set_exit(std::int32_t code, std::string_view reason, std::string_view message, std::int64_t finished_at);
+
+  v1::ContainerStatus status;
+  ContainerState state = ContainerState::kCreating;
+  std::string sandbox_id;
+  std::string cgroup;
+  // --- of this boot
+  v1::ContainerConfig config;
+  bool has_config = false;
+  runtime::ImageProcess image;
+  std::optional<runtime::ProcessPlan> process;  // what exec starts from; made anew after a restart
+  std::int32_t pid = 0;
+  std::vector<std::string> warnings;
+  Samples samples;
+  Event exited;  // state is kExited and recorded
+  Lock turn;     // start and the handling of its end
+};
+
+// Nanoseconds since 1970.
+std::int64_t now();
+
+}  // namespace gantry::cri

@@ -1,0 +1,265 @@
+// SPDX-License-Identifier: Apache-2.0
+// The part of a launch that touches the host: mounts are cloned in gantryd's mount namespace, the host's, as descriptors, so that
+// what was mounted after the shim was born is there too.
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/sysmacros.h>
+
+#include <optional>
+
+#include "base/layout.h"
+#include "cri/make_spec.h"
+#include "cri/validate.h"
+#include "images/layer_view.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "cri/text.h"
+
+namespace gantry::cri {
+namespace {
+
+constexpr unsigned kMaxHostDevices = 4096;
+constexpr int kMaxDeviceDepth = 8;
+
+// mkdir -p for a path of the API's, which may go through links of the host's.
+Result<OwnFd> open_or_make_folder(const std::string& path, mode_t mode) {
+  auto open = sys::openat(sys::kCwd, path.c_str(), O_PATH);
+  if (open || !open.error().is_not_found()) return open;
+  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
+    std::string part = path.substr(0, end);
+    auto made = sys::mkdirat(sys::kCwd, part.c_str(), mode);
+    if (!made && !made.error().is_already_exists()) return std::unexpected(std::move(made.error()));
+    if (end == std::string::npos) break;
+  }
+  return sys::openat(sys::kCwd, path.c_str(), O_PATH);
+}
+
+// Mounts of the clone reach the host only when the source is in a peer group: said here, rather than silently not working.
+Status check_shared(FdRef source, const std::string& path) {
+  auto info = sys::openat(sys::kCwd, cat("/proc/self/fdinfo/", source.get()).c_str(), O_RDONLY);
+  auto text = info ? sys::read_all(*info, 4096) : Result<std::string>(std::unexpected(info.error()));
+  auto file = sys::openat(sys::kCwd, "/proc/self/mountinfo", O_RDONLY);
+  auto table = file ? sys::read_all(*file, 64U << 20) : Result<std::string>(std::unexpected(file.error()));
+  if (!text) return std::unexpected(std::move(text.error()));
+  if (!table) return std::unexpected(std::move(table.error()));
+  std::string id;
+  for (std::string_view line : split(*text, '\n')) {
+    if (line.starts_with("mnt_id:")) id = std::string(trimmed(line.substr(7)));
+  }
+  for (std::string_view line : split(*table, '\n')) {
+    if (!line.starts_with(id + " ")) continue;
+    std::string_view fields = line.substr(0, line.find(" - "));
+    if (fields.find(" shared:") != std::string_view::npos) return {};
+    break;
+  }
+  return fail(Code::kFailedPrecondition,
+              cat("mount of ", quoted(path), ": PROPAGATION_BIDIRECTIONAL needs a source on a shared mount; make it "
+                           "one with mount --make-rshared"));
+}
+
+Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source, runtime::BindMountSpec bind,
+                const std::string& path) {
+  auto info = sys::fstat(source);
+  if (!info) return fail_with(std::move(info.error()), quoted(path));
+  auto file_system = sys::fstatfs(source);
+  if (!file_system) return fail_with(std::move(file_system.error()), quoted(path));
+  if (bind.propagation == runtime::PropagationSpec::kBidirectional) {
+    if (auto shared = check_shared(source, path); !shared) return shared;
+  }
+  auto clone = sys::clone_mount(source, "", sys::Recursive::kYes);
+  if (!clone) return fail_with(std::move(clone.error()), cat("mount of ", quoted(path)));
+  auto index = fds.add(OwnFd(std::move(*clone)));
+  if (!index) return fail_with(std::move(index.error()), "mounts");
+  bind.source = *index;
+  bind.target_is_file = !S_ISDIR(info->st_mode);
+  bind.source_is_procfs = file_system->f_type == PROC_SUPER_MAGIC;
+  spec.binds.push_back(std::move(bind));
+  return {};
+}
+
+Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::Mount& mount) {
+  auto source = open_or_make_folder(mount.host_path(), 0755);
+  if (!source) return fail_with(std::move(source.error()), cat("mount of ", quoted(mount.host_path())));
+  runtime::BindMountSpec bind;
+  bind.target = mount.container_path();
+  bind.read_only = mount.readonly();
+  bind.recursive_read_only = mount.recursive_read_only();
+  switch (mount.propagation()) {
+    case v1::PROPAGATION_HOST_TO_CONTAINER: bind.propagation = runtime::PropagationSpec::kHostToContainer; break;
+    case v1::PROPAGATION_BIDIRECTIONAL: bind.propagation = runtime::PropagationSpec::kBidirectional; break;
+    default: break;
+  }
+  return add_bind(fds, spec, *source, std::move(bind), mount.host_path());
+}
+
+bool mounts_over(const v1::ContainerConfig& config, std::string_view target) {
+  for (const auto& mount : config.mounts()) {
+    if (without_suffix(mount.container_path(), "/") == target) return true;
+  }
+  return false;
+}
+
+Status add_sandbox_files(runtime::FdList& fds, runtime::ContainerSpec& spec, const LaunchRequest& request) {
+  static constexpr std::pair<std::string_view, std::string_view> kFiles[] = {
+      {Layout::kResolvConf, "/etc/resolv.conf"}, {Layout::kHosts, "/etc/hosts"}, {Layout::kHostname, "/etc/hostname"}};
+  for (auto [name, target] : kFiles) {
+    if (mounts_over(request.config, target)) continue;
+    std::string path(name);
+    auto source = sys::openat(request.sandbox_folder, path.c_str(), O_PATH | O_NOFOLLOW);
+    if (!source) return fail_with(std::move(source.error()), "the pod's files");
+    runtime::BindMountSpec bind;
+    bind.target = std::string(target);
+    bind.read_only = spec.root.read_only;
+    if (auto added = add_bind(fds, spec, *source, std::move(bind), path); !added) return added;
+  }
+  return {};
+}
+
+// ---- devices ---------------------------------------------------------------------------------------------------------
+
+runtime::DeviceSpec device_spec(const struct stat& info, std::string path) {
+  return {.path = std::move(path),
+          .mode = info.st_mode & (S_IFMT | 0777),
+          .major = major(info.st_rdev),
+          .minor = minor(info.st_rdev),
+          .uid = info.st_uid,
+          .gid = info.st_gid};
+}
+
+bool is_device(const struct stat& info) { return S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode); }
+
+// Every device node beneath the host's /dev, for a privileged container; file systems that are mounted there have their own
+// ways in.
+Status add_host_devices(FdRef folder, const std::string& path, int depth, std::vector<runtime::DeviceSpec>& devices) {
+  auto names = sys::list_dir(folder);
+  if (!names) return fail_with(std::move(names.error()), path);
+  for (const auto& name : *names) {
+    auto info = sys::fstatat(folder, name.c_str(), AT_SYMLINK_NOFOLLOW);
+    if (!info) continue;  // went away meanwhile
+    std::string full = cat(path, "/", name);
+    if (is_device(*info) && full != "/dev/console" && full != "/dev/ptmx") {
+      if (devices.size() >= kMaxHostDevices) {
+        return fail(Code::kResourceExhausted, cat("more than ", kMaxHostDevices, " devices beneath /dev"));
+      }
+      devices.push_back(device_spec(*info, full));
+    } else if (S_ISDIR(info->st_mode) && depth < kMaxDeviceDepth) {
+      auto child = sys::openat2(folder, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW,
+                                sys::Resolve::kBeneath | sys::Resolve::kNoXdev);
+      if (!child) continue;  // a mount (devpts, shm, mqueue), or gone
+      if (auto added = add_host_devices(*child, full, depth + 1, devices); !added) return added;
+    }
+  }
+  return {};
+}
+
+Status add_device(const v1::Device& device, Launch& launch) {
+  auto info = sys::fstatat(sys::kCwd, device.host_path().c_str(), 0);
+  if (!info) return fail_with(std::move(info.error()), cat("device ", quoted(device.host_path())));
+  if (!is_device(*info)) {
+    return invalid_argument(cat("devices.host_path ", quoted(device.host_path()), ": is no device"));
+  }
+  launch.spec.devices.push_back(device_spec(*info, device.container_path()));
+  std::uint8_t access = cgroups::kDeviceAll;
+  if (!device.permissions().empty()) {
+    auto parsed = cgroups::parse_device_access(device.permissions());
+    if (!parsed) return fail_with(std::move(parsed.error()), "devices.permissions");
+    access = *parsed;
+  }
+  launch.device_rules.push_back({.allow = true,
+                                 .type = S_ISBLK(info->st_mode) ? cgroups::DeviceType::kBlock : cgroups::DeviceType::kCharacter,
+                                 .major = major(info->st_rdev),
+                                 .minor = minor(info->st_rdev),
+                                 .access = access});
+  return {};
+}
+
+Status add_devices(const LaunchRequest& request, Launch& launch) {
+  if (launch.spec.privileged) {
+    auto dev = sys::open_dir(sys::kCwd, "/dev");
+    if (!dev) return std::unexpected(std::move(dev.error()));
+    return add_host_devices(*dev, "/dev", 0, launch.spec.devices);
+  }
+  launch.device_rules = cgroups::default_device_rules();
+  for (const auto& device : request.config.devices()) {
+    if (auto added = add_device(device, launch); !added) return added;
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<runtime::UserDatabase> read_users(FdRef store, const std::vector<std::string>& layers) {
+  auto view = images::LayerView::open(store, layers);
+  if (!view) return fail_with(std::move(view.error()), "the image's layers");
+  auto passwd = view->read_file("etc/passwd");
+  if (!passwd) return fail_with(std::move(passwd.error()), "the image's /etc/passwd");
+  auto group = view->read_file("etc/group");
+  if (!group) return fail_with(std::move(group.error()), "the image's /etc/group");
+  return runtime::UserDatabase::parse(passwd->value_or(""), group->value_or(""));
+}
+
+Status read_seccomp_profile(runtime::ContainerSpec& spec) {
+  if (spec.seccomp.kind != runtime::SeccompKind::kLocalhost) return {};
+  const std::string& path = spec.seccomp.path;
+  if (!path.starts_with('/')) {
+    return invalid_argument(cat("seccomp.localhost_ref ", quoted(path), ": give an absolute path of a profile"));
+  }
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!file) return fail_with(std::move(file.error()), cat("seccomp profile ", quoted(path)));
+  auto text = sys::read_all(*file, runtime::kMaxSeccompProfileBytes);
+  if (!text) return fail_with(std::move(text.error()), cat("seccomp profile ", quoted(path)));
+  spec.seccomp.profile = std::move(*text);
+  return {};
+}
+
+Result<OwnFd> open_log(const std::string& log_directory, const std::string& log_path) {
+  if (log_directory.empty() || log_path.empty()) return OwnFd();
+  std::string what = cat("log ", quoted(cat(log_directory, "/", log_path)));
+  auto folder = open_or_make_folder(log_directory, 0755);
+  if (!folder) return fail_with(std::move(folder.error()), what);
+  constexpr auto kStay = sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks;
+  auto parts = split(log_path, '/');
+  for (std::size_t i = 0; i + 1 < parts.size(); ++i) {
+    std::string part(parts[i]);
+    auto made = sys::mkdirat(*folder, part.c_str(), 0755);
+    if (!made && !made.error().is_already_exists()) return fail_with(std::move(made.error()), what);
+    auto next = sys::openat2(*folder, part.c_str(), O_PATH | O_DIRECTORY, kStay);
+    if (!next) return fail_with(std::move(next.error()), what);
+    *folder = std::move(*next);
+  }
+  // Non-blocking, so that a FIFO that somebody put there can't hold us up; then it is refused.
+  std::string name(parts.back());
+  auto file = sys::openat2(*folder, name.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_NONBLOCK | O_NOCTTY, kStay, 0640);
+  if (!file) return fail_with(std::move(file.error()), what);
+  auto info = sys::fstat(*file);
+  if (!info) return fail_with(std::move(info.error()), what);
+  if (!S_ISREG(info->st_mode)) return fail(Code::kFailedPrecondition, cat(what, ": is no regular file"));
+  return file;
+}
+
+Result<Launch> open_launch(const LaunchRequest& request) {
+  auto spec = make_spec(request.config, request.pod);
+  if (!spec) return std::unexpected(std::move(spec.error()));
+  Launch launch{.spec = std::move(*spec)};
+  auto store = sys::clone_mount(request.store, "", sys::Recursive::kNo);
+  if (!store) return fail_with(std::move(store.error()), "the image store");
+  auto index = launch.fds.add(OwnFd(std::move(*store)));
+  if (!index) return std::unexpected(std::move(index.error()));
+  launch.spec.root.store = *index;
+  launch.spec.root.overlay = request.root.overlay_options();
+  if (auto done = add_sandbox_files(launch.fds, launch.spec, request); !done) return std::unexpected(std::move(done.error()));
+  for (const auto& mount : request.config.mounts()) {
+    if (auto done = add_mount(launch.fds, launch.spec, mount); !done) return std::unexpected(std::move(done.error()));
+  }
+  if (auto done = add_devices(request, launch); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = read_seccomp_profile(launch.spec); !done) return std::unexpected(std::move(done.error()));
+  auto users = read_users(request.store, request.root.lower);
+  if (!users) return std::unexpected(std::move(users.error()));
+  launch.users = std::move(*users);
+  auto log = open_log(request.pod.log_directory(), request.config.log_path());
+  if (!log) return std::unexpected(std::move(log.error()));
+  launch.log = std::move(*log);
+  return launch;
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri/pod_cgroups.h"
+#include "cri/text.h"
+
+
+namespace gantry::cri {
+
+std::string pod_cgroup_path(std::string_view root, std::string_view parent, std::string_view uid,
+                            std::string_view sandbox_id) {
+  if (!parent.empty()) return std::string(parent == "/" ? parent : without_suffix(parent, "/"));
+  std::string name = cat("pod", uid);
+  if (!cgroups::check_cgroup_name(name)) name = cat("pod", sandbox_id);
+  return cat(root, "/kubepods/", name);
+}
+
+std::string shim_cgroup_path(std::string_view root, std::string_view sandbox_id) {
+  return cat(root, "/shims/", sandbox_id);
+}
+
+std::string child_cgroup_path(std::string_view pod, std::string_view id) {
+  return cat(without_suffix(pod, "/"), "/", id);
+}
+
+Result<OwnFd> cgroup_fd(const cgroups::Cgroup& cgroup) {
+  // The Cgroup owns its own descriptor and may go away before the packet is sent.
+  return duplicate(cgroup.dir());
+}
+
+Status kill_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view path) {
+  auto cgroup = driver.open(path);
+  if (!cgroup) {
+    if (cgroup.error().is_not_found()) return {};
+    return std::unexpected(std::move(cgroup.error()));
+  }
+  auto killed = cgroup->kill();
+  if (!killed && (killed.error().is_not_found() || killed.error().is_gone())) return {};
+  return killed;
+}
+
+void remove_empty_upward(const cgroups::CgroupfsDriver& driver, std::string_view instance, std::string path) {
+  while (path.size() > 1) {
+    auto cgroup = driver.open(path);
+    if (cgroup) {
+      auto mark = cgroup->marked_by();
+      if (!mark || *mark != std::optional<std::string>(instance)) return;
+      if (!driver.remove_empty(path)) return;
+    } else if (!cgroup.error().is_not_found()) {
+      return;
+    }
+    path.resize(path.rfind('/'));
+  }
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: Apache-2.0
+// Where the processes of a pod are in the cgroup tree, and the making and removing of these places:
+//
+//   ROOT/shims/SANDBOX            its shim, never beneath the pod's limits
+//   PARENT/CONTAINER              a container
+//   PARENT/SANDBOX                gantry-init of a pod that shares a PID namespace
+//
+// PARENT is the CRI client's cgroup_parent, an absolute place in the hierarchy taken as it is; for a pod without one it is
+// ROOT/kubepods/podUID. Loop thread; a few system calls on kernfs each.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "cgroups/cgroup.h"
+#include "cgroups/driver.h"
+
+namespace gantry::cri {
+
+// `parent` is cgroup_parent or empty. A uid that can't be a folder's name gives way to the sandbox's id.
+std::string pod_cgroup_path(std::string_view root, std::string_view parent, std::string_view uid,
+                            std::string_view sandbox_id);
+std::string shim_cgroup_path(std::string_view root, std::string_view sandbox_id);
+std::string child_cgroup_path(std::string_view pod, std::string_view id);
+
+// A descriptor of the cgroup's folder for clone3 in another process.
+Result<OwnFd> cgroup_fd(const cgroups::Cgroup& cgroup);
+
+// SIGKILL to all in it, now. One that is not there is fine.
+Status kill_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view path);
+
+// Removes the cgroup at `path` and those above it, as far as they are empty and bear the driver's mark. What is in use, or somebody
+// else's, stays.
+void remove_empty_upward(const cgroups::CgroupfsDriver& driver, std::string_view instance, std::string path);
+
+}  // namespace gantry::cri

@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+// The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc, start.cc, stop.cc,
+// exec.cc, stats.cc, status.cc, recovery.cc.
+//
+// Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's turn.
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "cgroups/device_filter.h"
+#include "cri/ids.h"
+#include "cri/objects.h"
+#include "cri/runtime.h"
+#include "cri/sandbox_maker.h"
+#include "cri/sandbox_pool.h"
+#include "cri/state_store.h"
+#include "cri/sync.h"
+
+namespace gantry::cri {
+
+using SandboxPtr = std::shared_ptr<Sandbox>;
+using ContainerPtr = std::shared_ptr<Container>;
+
+class Runtime final : public NodeRuntime {
+ public:
+  explicit Runtime(Node& node);
+
+  Task<Status> recover() override;
+  Task<> drain() override;
+
+  Task<Result<v1::VersionResponse>> version(v1::VersionRequest) override;
+  Task<Result<v1::StatusResponse>> status(v1::StatusRequest) override;
+  Task<Result<v1::RuntimeConfigResponse>> runtime_config(v1::RuntimeConfigRequest) override;
+
+  Task<Result<v1::RunPodSandboxResponse>> run_pod_sandbox(v1::RunPodSandboxRequest) override;
+  Task<Result<v1::StopPodSandboxResponse>> stop_pod_sandbox(v1::StopPodSandboxRequest) override;
+  Task<Result<v1::RemovePodSandboxResponse>> remove_pod_sandbox(v1::RemovePodSandboxRequest) override;
+  Task<Result<v1::PodSandboxStatusResponse>> pod_sandbox_status(v1::PodSandboxStatusRequest) override;
+  Task<Result<v1::ListPodSandboxResponse>> list_pod_sandbox(v1::ListPodSandboxRequest) override;
+
+  Task<Result<v1::CreateContainerResponse>> create_container(v1::CreateContainerRequest) override;
+  Task<Result<v1::StartContainerResponse>> start_container(v1::StartContainerRequest) override;
+  Task<Result<v1::StopContainerResponse>> stop_container(v1::StopContainerRequest) override;
+  Task<Result<v1::RemoveContainerResponse>> remove_container(v1::RemoveContainerRequest) override;
+  Task<Result<v1::ListContainersResponse>> list_containers(v1::ListContainersRequest) override;
+  Task<Result<v1::ContainerStatusResponse>> container_status(v1::ContainerStatusRequest) override;
+  Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) override;
+  Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) override;
+  Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) override;
+
+  Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest) override;
+  Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override;
+
+  void observe(Observer observer) override { observers_.push_back(std::move(observer)); }
+
+  // ---- for the sessions of exec.cc
+  struct ExecEnds {
+    OwnFd in, out, err;  // the process's
+  };
+  Task<Result<std::unique_ptr<shim::Client::Exec>>> start_exec(std::string container_id, std::vector<std::string> command,
+                                                               bool terminal, ExecEnds ends);
+  Loop& loop() { return node_.loop; }
+
+ private:
+  // ---- sandbox.cc
+  Task<Result<v1::RunPodSandboxResponse>> do_run(v1::RunPodSandboxRequest request);
+  Task<Status> make_sandbox(SandboxPtr sandbox);
+  Task<Status> prepare_sandbox(SandboxPtr sandbox);
+  Task<Status> write_files(SandboxPtr sandbox);
+  Task<> undo_sandbox(SandboxPtr sandbox);
+  Task<Status> do_stop_sandbox(SandboxPtr sandbox);
+  Task<Status> do_remove_sandbox(SandboxPtr sandbox);
+  Task<Status> release_sandbox(SandboxPtr sandbox);
+  Task<Status> forget_sandbox(SandboxPtr sandbox);
+  SandboxPtr sandbox_of(const v1::PodSandboxMetadata& metadata) const;
+  void watch_shim(const SandboxPtr& sandbox);
+  Task<> shim_ended(SandboxPtr sandbox);
+  std::vector<ContainerPtr> containers_of(const std::string& sandbox_id) const;
+
+  // ---- container.cc
+  Task<Result<v1::CreateContainerResponse>> do_create(v1::CreateContainerRequest request, SandboxPtr sandbox);
+  Task<Status> fill_container(ContainerPtr container, SandboxPtr sandbox);
+  Task<Status> prepare_container(ContainerPtr container, SandboxPtr sandbox);
+  Task<> undo_container(ContainerPtr container);
+  Task<Status> do_remove_container(ContainerPtr container);
+  Task<Status> forget_container(ContainerPtr container);
+  ContainerPtr container_of(const std::string& sandbox_id, const v1::ContainerMetadata& metadata) const;
+
+  // ---- start.cc
+  Task<Status> do_start(ContainerPtr container);
+  Task<Result<shim::StartedAnswer>> launch(ContainerPtr container, SandboxPtr sandbox);
+  Task<Result<OwnFd>> make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules);
+
+  // ---- stop.cc
+  Task<Status> stop(ContainerPtr container, Duration grace);
+  Task<> container_exited(ContainerPtr container, shim::ExitedEvent event);
+  // With the container's turn held.
+  Task<> finish(ContainerPtr container, shim::ExitedEvent event);
+  Task<> finish_unknown(ContainerPtr container, std::string message);
+
+  // ---- exec.cc
+  Task<Status> need_process(ContainerPtr container);
+  Result<ContainerPtr> running_container(std::string_view id) const;
+
+  // ---- stats.cc
+  Task<Result<v1::ContainerStats>> stats_of(ContainerPtr container);
+
+  // ---- recovery.cc
+  Task<Status> recover_rows(StateRows rows, bool same_boot);
+  Task<> recover_sandbox(SandboxPtr sandbox, bool same_boot);
+  Task<> recover_container(ContainerPtr container, bool same_boot);
+  Task<> recover_live(SandboxPtr sandbox);
+  Task<> recover_dead(SandboxPtr sandbox, std::string message);
+  Task<> recover_strays();
+  Task<> recover_folder(std::string id);
+  Task<> recover_links();
+  void recover_cgroups();
+  void report(std::string problem);
+
+  // ---- status.cc
+  void notify(v1::ContainerEventType type, const Sandbox& sandbox);
+  void notify(v1::ContainerEventType type, const Container& container);
+
+  // Null when no object has the id.
+  Result<SandboxPtr> find_sandbox(std::string_view id) const { return find_by_id(sandboxes_, id, "pod sandbox id"); }
+  Result<ContainerPtr> find_container(std::string_view id) const { return find_by_id(containers_, id, "container id"); }
+  // kNotFound when no object has it.
+  Result<SandboxPtr> need_sandbox(std::string_view id) const;
+  Result<ContainerPtr> need_container(std::string_view id) const;
+  // Records the object; a failure is logged and returned.
+  Task<Status> record(SandboxPtr sandbox);
+  Task<Status> record(ContainerPtr container);
+
+  Node& node_;
+  StateStore store_;
+  SandboxMaker maker_;
+  SandboxPool pool_;
+  runtime::SeccompCache seccomp_;
+  std::map<std::string, SandboxPtr> sandboxes_;
+  std::map<std::string, ContainerPtr> containers_;
+  Flights<Result<v1::RunPodSandboxResponse>> run_flights_;
+  Flights<Result<v1::CreateContainerResponse>> create_flights_;
+  Flights<Status> flights_;  // stop, remove and start, by their name and the object's id
+  std::vector<Observer> observers_;
+  std::vector<std::string> problems_;  // found by recovery, for Status
+};
+
+}  // namespace gantry::cri

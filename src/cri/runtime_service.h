@@ -1,0 +1,112 @@
+// SPDX-License-Identifier: Apache-2.0
+// The container runtime as the agent sees it: the CRI's own messages (proto/cri/runtime/v1/api.proto), in process. The gRPC
+// server (server.h) serves the same object to crictl and others; the agent may be given one that speaks gRPC to another
+// runtime instead.
+//
+// All calls run on the loop thread. Requests are taken by value: a caller may drop its own. Errors carry the gRPC code that a
+// CRI client would see. Calls are idempotent as the CRI says: a retry of one that is under way joins it.
+#pragma once
+
+#include <functional>
+
+#include "base/result.h"
+#include "base/task.h"
+
+namespace runtime::v1 {
+class VersionRequest;
+class VersionResponse;
+class StatusRequest;
+class StatusResponse;
+class RuntimeConfigRequest;
+class RuntimeConfigResponse;
+class RunPodSandboxRequest;
+class RunPodSandboxResponse;
+class StopPodSandboxRequest;
+class StopPodSandboxResponse;
+class RemovePodSandboxRequest;
+class RemovePodSandboxResponse;
+class PodSandboxStatusRequest;
+class PodSandboxStatusResponse;
+class ListPodSandboxRequest;
+class ListPodSandboxResponse;
+class CreateContainerRequest;
+class CreateContainerResponse;
+class StartContainerRequest;
+class StartContainerResponse;
+class StopContainerRequest;
+class StopContainerResponse;
+class RemoveContainerRequest;
+class RemoveContainerResponse;
+class ListContainersRequest;
+class ListContainersResponse;
+class ContainerStatusRequest;
+class ContainerStatusResponse;
+class ContainerStatsRequest;
+class ContainerStatsResponse;
+class ListContainerStatsRequest;
+class ListContainerStatsResponse;
+class ExecSyncRequest;
+class ExecSyncResponse;
+class ExecRequest;
+class ExecResponse;
+class ReopenContainerLogRequest;
+class ReopenContainerLogResponse;
+class ListImagesRequest;
+class ListImagesResponse;
+class ImageStatusRequest;
+class ImageStatusResponse;
+class RemoveImageRequest;
+class RemoveImageResponse;
+class ImageFsInfoRequest;
+class ImageFsInfoResponse;
+class ContainerEventResponse;
+}  // namespace runtime::v1
+
+namespace gantry::cri {
+
+namespace v1 = ::runtime::v1;
+
+class RuntimeService {
+ public:
+  virtual ~RuntimeService() = default;
+
+  virtual Task<Result<v1::VersionResponse>> version(v1::VersionRequest) = 0;
+  virtual Task<Result<v1::StatusResponse>> status(v1::StatusRequest) = 0;
+  virtual Task<Result<v1::RuntimeConfigResponse>> runtime_config(v1::RuntimeConfigRequest) = 0;
+
+  virtual Task<Result<v1::RunPodSandboxResponse>> run_pod_sandbox(v1::RunPodSandboxRequest) = 0;
+  virtual Task<Result<v1::StopPodSandboxResponse>> stop_pod_sandbox(v1::StopPodSandboxRequest) = 0;
+  virtual Task<Result<v1::RemovePodSandboxResponse>> remove_pod_sandbox(v1::RemovePodSandboxRequest) = 0;
+  virtual Task<Result<v1::PodSandboxStatusResponse>> pod_sandbox_status(v1::PodSandboxStatusRequest) = 0;
+  virtual Task<Result<v1::ListPodSandboxResponse>> list_pod_sandbox(v1::ListPodSandboxRequest) = 0;
+
+  virtual Task<Result<v1::CreateContainerResponse>> create_container(v1::CreateContainerRequest) = 0;
+  virtual Task<Result<v1::StartContainerResponse>> start_container(v1::StartContainerRequest) = 0;
+  virtual Task<Result<v1::StopContainerResponse>> stop_container(v1::StopContainerRequest) = 0;
+  virtual Task<Result<v1::RemoveContainerResponse>> remove_container(v1::RemoveContainerRequest) = 0;
+  virtual Task<Result<v1::ListContainersResponse>> list_containers(v1::ListContainersRequest) = 0;
+  virtual Task<Result<v1::ContainerStatusResponse>> container_status(v1::ContainerStatusRequest) = 0;
+  virtual Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) = 0;
+  virtual Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) = 0;
+  virtual Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) = 0;
+
+  virtual Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest) = 0;
+  virtual Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) = 0;
+
+  // Calls `observer` on the loop thread for every state change of a sandbox or container (created, started, stopped, deleted),
+  // after it is recorded. The event names pod sandbox id, container id, type and time; who wants more asks.
+  using Observer = std::function<void(const v1::ContainerEventResponse&)>;
+  virtual void observe(Observer observer) = 0;
+};
+
+class ImageService {
+ public:
+  virtual ~ImageService() = default;
+
+  virtual Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) = 0;
+  virtual Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest) = 0;
+  virtual Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest) = 0;
+  virtual Task<Result<v1::ImageFsInfoResponse>> image_fs_info(v1::ImageFsInfoRequest) = 0;
+};
+
+}  // namespace gantry::cri

@@ -1,0 +1,381 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pod sandboxes: run, stop, remove, status, list, and the end of their shims.
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "cri/boot_records.h"
+#include "cri/filters.h"
+#include "cri/pod_cgroups.h"
+#include "cri/runtime_impl.h"
+#include "cri/sandbox_files.h"
+#include "cri/validate.h"
+#include "sys/file.h"
+#include "cri/text.h"
+
+namespace gantry::cri {
+namespace {
+
+constexpr std::chrono::seconds kCgroupLimit{10};
+
+std::string key_of(const v1::PodSandboxMetadata& metadata) {
+  // Names have no slash.
+  return cat(metadata.namespace_(), "/", metadata.name(), "/", metadata.uid(), "/", metadata.attempt());
+}
+
+std::string node_hostname() {
+  char name[kMaxHostnameBytes + 1] = {};
+  return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "";
+}
+
+std::string init_cgroup(const Sandbox& sandbox) { return child_cgroup_path(sandbox.cgroup, sandbox.id()); }
+
+bool shares_pid(const v1::PodSandboxConfig& config) {
+  return config.linux().security_context().namespace_options().pid() == v1::POD;
+}
+
+}  // namespace
+
+// ---- run -------------------------------------------------------------------------------------------------------------
+
+Task<Result<v1::RunPodSandboxResponse>> Runtime::run_pod_sandbox(v1::RunPodSandboxRequest request) {
+  if (auto good = validate_sandbox(request.config()); !good) co_return std::unexpected(std::move(good.error()));
+  if (!request.runtime_handler().empty() && request.runtime_handler() != "gantry") {
+    co_return invalid_argument(cat("runtime_handler ", quoted(request.runtime_handler()),
+                                            ": this runtime has \"gantry\" alone; give that or leave it empty"));
+  }
+  std::string key = key_of(request.config().metadata());
+  co_return co_await run_flights_.join(key, [this, request = std::move(request)] { return do_run(request); });
+}
+
+Task<Result<v1::RunPodSandboxResponse>> Runtime::do_run(v1::RunPodSandboxRequest request) {
+  v1::RunPodSandboxResponse response;
+  if (auto existing = sandbox_of(request.config().metadata())) {
+    if (existing->state != SandboxState::kReady) {
+      co_return fail(Code::kAlreadyExists,
+                     cat("pod sandbox ", existing->id(), " has this name and attempt and is ",
+                                  to_string(existing->state), "; remove it, or give the next attempt"));
+    }
+    response.set_pod_sandbox_id(existing->id());
+    co_return response;
+  }
+  auto sandbox = std::make_shared<Sandbox>(node_.loop);
+  sandbox->config = std::move(*request.mutable_config());
+  sandbox->has_config = true;
+  if (sandbox->config.hostname().empty()) sandbox->config.set_hostname(node_hostname());
+  auto& status = sandbox->status;
+  *status.mutable_metadata() = sandbox->config.metadata();
+  *status.mutable_labels() = sandbox->config.labels();
+  *status.mutable_annotations() = sandbox->config.annotations();
+  *status.mutable_linux()->mutable_namespaces()->mutable_options() =
+      sandbox->config.linux().security_context().namespace_options();
+  status.set_runtime_handler(request.runtime_handler());
+  status.set_created_at(now());
+
+  auto made = co_await make_sandbox(sandbox);
+  if (!made) co_return fail_from(made, cat("run pod sandbox ", quoted(status.metadata().name())));
+  sandboxes_.emplace(sandbox->id(), sandbox);
+  notify(v1::CONTAINER_CREATED_EVENT, *sandbox);
+  notify(v1::CONTAINER_STARTED_EVENT, *sandbox);
+  response.set_pod_sandbox_id(sandbox->id());
+  co_return response;
+}
+
+// A pod's row is written before its sandbox is made; a sandbox of the pool has a record of its own until then.
+Task<Status> Runtime::make_sandbox(SandboxPtr sandbox) {
+  SandboxKind kind = sandbox->kind();
+  auto set_id = [&](const std::string& id) {
+    sandbox->status.set_id(id);
+    sandbox->cgroup = pod_cgroup_path(node_.cgroup_root, sandbox->config.linux().cgroup_parent(),
+                                      sandbox->config.metadata().uid(), id);
+  };
+  std::vector<std::string> addresses;
+  if (kind.pooled()) {
+    auto taken = co_await pool_.take();
+    if (!taken) co_return std::unexpected(std::move(taken.error()));
+    set_id(taken->id);
+    sandbox->shim = std::move(taken->shim);
+    addresses = std::move(taken->addresses);
+    watch_shim(sandbox);
+    auto recorded = co_await record(sandbox);
+    if (!recorded) {
+      co_await undo_sandbox(sandbox);
+      co_return recorded;
+    }
+  } else {
+    auto id = new_id();
+    if (!id) co_return std::unexpected(std::move(id.error()));
+    set_id(*id);
+    auto recorded = co_await record(sandbox);
+    if (!recorded) co_return recorded;
+    auto made = co_await maker_.make(*id, kind, false);
+    if (!made) {
+      (void)co_await store_.erase_sandbox(*id);
+      co_return std::unexpected(std::move(made.error()));
+    }
+    sandbox->shim = std::move(made->shim);
+    addresses = std::move(made->addresses);
+    watch_shim(sandbox);
+  }
+  for (std::size_t i = 0; i < addresses.size(); ++i) {
+    auto* network = sandbox->status.mutable_network();
+    if (i == 0) {
+      network->set_ip(addresses[i]);
+    } else {
+      network->add_additional_ips()->set_ip(addresses[i]);
+    }
+  }
+  auto prepared = co_await prepare_sandbox(sandbox);
+  if (!prepared) {
+    co_await undo_sandbox(sandbox);
+    co_return prepared;
+  }
+  co_return Status();
+}
+
+Task<Status> Runtime::prepare_sandbox(SandboxPtr sandbox) {
+  auto folder = node_.folders.open_run_sandbox(sandbox->id());
+  if (!folder) co_return std::unexpected(std::move(folder.error()));
+  if (auto written = write_sandbox_record(*folder, sandbox->config); !written) co_return written;
+  if (auto gone = remove_pool_record(*folder); !gone) co_return gone;
+
+  shim::ConfigureRequest request;
+  if (sandbox->kind().own_uts) request.hostname = sandbox->config.hostname();
+  auto sysctls = sysctl_paths(sandbox->config);
+  if (!sysctls) co_return std::unexpected(std::move(sysctls.error()));
+  request.sysctls = std::move(*sysctls);
+  OwnFd init, init_dir;
+  if (shares_pid(sandbox->config)) {
+    request.pod_pid = true;
+    auto program = duplicate(node_.init_program);
+    if (!program) co_return std::unexpected(std::move(program.error()));
+    auto cgroup = node_.cgroups.make(init_cgroup(*sandbox));
+    if (!cgroup) co_return fail_from(cgroup, "make the pod's cgroup");
+    auto dir = cgroup_fd(cgroup->cgroup);
+    if (!dir) co_return std::unexpected(std::move(dir.error()));
+    init = std::move(*program);
+    init_dir = std::move(*dir);
+  }
+  auto configured = co_await sandbox->shim->configure(std::move(request), std::move(init), std::move(init_dir));
+  if (!configured) co_return fail_from(configured, "configure the sandbox");
+  auto written = co_await write_files(sandbox);
+  if (!written) co_return fail_from(written, "write the pod's files");
+  if (!sandbox->shim->is_alive()) co_return fail(Code::kUnavailable, "the pod's shim ended");
+  sandbox->set_state(SandboxState::kReady);
+  co_return co_await record(sandbox);
+}
+
+Task<Status> Runtime::write_files(SandboxPtr sandbox) {
+  SandboxFiles files;
+  files.hostname = sandbox->config.hostname();
+  files.resolv_conf = resolv_conf(sandbox->config.dns_config());
+  std::vector<std::string> addresses;
+  if (!sandbox->status.network().ip().empty()) addresses.push_back(sandbox->status.network().ip());
+  for (const auto& more : sandbox->status.network().additional_ips()) addresses.push_back(more.ip());
+  bool host_network = !sandbox->kind().own_net;
+  if (!host_network) files.hosts = hosts_file(addresses, files.hostname);
+  auto folder = node_.folders.make_lib_sandbox(sandbox->id());
+  if (!folder) co_return std::unexpected(std::move(folder.error()));
+  co_return co_await node_.disk.run([folder = std::move(*folder), files = std::move(files), host_network]() mutable -> Status {
+    if (files.resolv_conf.empty()) {
+      auto text = read_host_file("/etc/resolv.conf");
+      if (!text) return std::unexpected(std::move(text.error()));
+      files.resolv_conf = text->value_or("");
+    }
+    if (host_network) {
+      auto text = read_host_file("/etc/hosts");
+      if (!text) return std::unexpected(std::move(text.error()));
+      files.hosts = *text ? **text : hosts_file({}, "");
+    }
+    return write_sandbox_files(folder, files);
+  });
+}
+
+// Nobody has seen the sandbox yet. What can't be taken back now is taken back by the next start: its row stays an intent.
+Task<> Runtime::undo_sandbox(SandboxPtr sandbox) {
+  sandbox->state = SandboxState::kStarting;
+  auto released = co_await release_sandbox(sandbox);
+  auto forgotten = released ? co_await forget_sandbox(sandbox) : std::move(released);
+  if (!forgotten) log::warning("taking back a pod sandbox", {{"sandbox", sandbox->id()}, {"error", forgotten.error()}});
+}
+
+// ---- stop, remove ----------------------------------------------------------------------------------------------------
+
+Task<Result<v1::StopPodSandboxResponse>> Runtime::stop_pod_sandbox(v1::StopPodSandboxRequest request) {
+  auto found = find_sandbox(request.pod_sandbox_id());
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  if (!*found) co_return v1::StopPodSandboxResponse();
+  auto stopped = co_await flights_.join(cat("stop sandbox ", (*found)->id()),
+                                        [this, sandbox = *found] { return do_stop_sandbox(sandbox); });
+  if (!stopped) co_return fail_from(stopped, cat("stop pod sandbox ", (*found)->id()));
+  co_return v1::StopPodSandboxResponse();
+}
+
+Task<Result<v1::RemovePodSandboxResponse>> Runtime::remove_pod_sandbox(v1::RemovePodSandboxRequest request) {
+  auto found = find_sandbox(request.pod_sandbox_id());
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  if (!*found) co_return v1::RemovePodSandboxResponse();
+  auto removed = co_await flights_.join(cat("remove sandbox ", (*found)->id()),
+                                        [this, sandbox = *found] { return do_remove_sandbox(sandbox); });
+  if (!removed) co_return fail_from(removed, cat("remove pod sandbox ", (*found)->id()));
+  co_return v1::RemovePodSandboxResponse();
+}
+
+Task<Status> Runtime::do_stop_sandbox(SandboxPtr sandbox) {
+  auto turn = co_await sandbox->turn.acquire();
+  // From here on no container is created or started in it.
+  bool was_ready = sandbox->state == SandboxState::kReady;
+  if (was_ready) {
+    sandbox->set_state(SandboxState::kNotReady);
+    auto recorded = co_await record(sandbox);
+    if (!recorded) co_return recorded;
+  }
+  for (const auto& container : containers_of(sandbox->id())) {
+    auto stopped = co_await stop(container, Duration::zero());
+    if (!stopped) co_return fail_from(stopped, cat("container ", container->id()));
+  }
+  if (sandbox->released) co_return Status();
+  auto released = co_await release_sandbox(sandbox);
+  if (!released) co_return released;
+  sandbox->status.clear_network();
+  auto recorded = co_await record(sandbox);
+  if (!recorded) co_return recorded;
+  if (was_ready) notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
+  co_return Status();
+}
+
+// The shim, the network and the pod's own processes; the pod's containers have ended.
+Task<Status> Runtime::release_sandbox(SandboxPtr sandbox) {
+  sandbox->stopping = true;
+  auto released = co_await maker_.release(sandbox->id());
+  if (!released) co_return released;
+  auto removed = co_await node_.cgroups.remove(node_.loop, init_cgroup(*sandbox), kCgroupLimit);
+  if (!removed) co_return fail_from(removed, "remove the pod's cgroup");
+  sandbox->released = true;
+  co_return Status();
+}
+
+Task<Status> Runtime::do_remove_sandbox(SandboxPtr sandbox) {
+  auto stopped = co_await flights_.join(cat("stop sandbox ", sandbox->id()),
+                                        [this, sandbox] { return do_stop_sandbox(sandbox); });
+  if (!stopped) co_return stopped;
+  auto turn = co_await sandbox->turn.acquire();
+  for (const auto& container : containers_of(sandbox->id())) {
+    auto removed = co_await flights_.join(cat("remove container ", container->id()),
+                                          [this, container] { return do_remove_container(container); });
+    if (!removed) co_return fail_from(removed, cat("container ", container->id()));
+  }
+  sandbox->set_state(SandboxState::kRemoving);
+  auto recorded = co_await record(sandbox);
+  if (!recorded) co_return recorded;
+  auto forgotten = co_await forget_sandbox(sandbox);
+  if (!forgotten) co_return forgotten;
+  sandboxes_.erase(sandbox->id());
+  notify(v1::CONTAINER_DELETED_EVENT, *sandbox);
+  co_return Status();
+}
+
+// The last of a released sandbox: folders, cgroup, row.
+Task<Status> Runtime::forget_sandbox(SandboxPtr sandbox) {
+  auto removed = co_await maker_.remove_folders(sandbox->id());
+  if (!removed) co_return fail_from(removed, "remove the pod's folders");
+  remove_empty_upward(node_.cgroups, node_.instance.id, sandbox->cgroup);
+  co_return co_await store_.erase_sandbox(sandbox->id());
+}
+
+// ---- the shim's end --------------------------------------------------------------------------------------------------
+
+void Runtime::watch_shim(const SandboxPtr& sandbox) {
+  std::weak_ptr<Sandbox> weak = sandbox;
+  sandbox->shim->observe({
+      .exited =
+          [this](const shim::ExitedEvent& event) {
+            auto found = containers_.find(event.container_id);
+            if (found != containers_.end()) node_.loop.spawn(container_exited(found->second, event));
+          },
+      // By post: a client is never dropped within its own call.
+      .ended =
+          [this, weak] {
+            node_.loop.post([this, weak] {
+              if (auto ended = weak.lock()) node_.loop.spawn(shim_ended(ended));
+            });
+          },
+  });
+}
+
+Task<> Runtime::shim_ended(SandboxPtr sandbox) {
+  if (sandbox->stopping || sandbox->state == SandboxState::kStarting) co_return;
+  std::string message = cat("the pod's shim (gantry-shim, pid ", sandbox->shim->pid(),
+                                     ") ended, and the pod with it");
+  log::error("a shim ended; ending its pod", {{"sandbox", sandbox->id()}, {"pid", sandbox->shim->pid()}});
+  // A pod never runs without its shim: all at once, before anything is waited for.
+  auto containers = containers_of(sandbox->id());
+  for (const auto& container : containers) {
+    if (auto killed = kill_cgroup(node_.cgroups, container->cgroup); !killed) {
+      log::error("killing a container", {{"container", container->id()}, {"error", killed.error()}});
+    }
+  }
+  if (auto killed = kill_cgroup(node_.cgroups, init_cgroup(*sandbox)); !killed) {
+    log::error("killing a pod's init", {{"sandbox", sandbox->id()}, {"error", killed.error()}});
+  }
+  bool was_ready = sandbox->state == SandboxState::kReady;
+  if (was_ready) sandbox->set_state(SandboxState::kNotReady);
+  for (const auto& container : containers) {
+    auto turn = co_await container->turn.acquire();
+    if (container->is_live()) co_await finish_unknown(container, message);
+  }
+  if (!was_ready) co_return;
+  (void)co_await record(sandbox);
+  notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
+}
+
+// ---- status, list ----------------------------------------------------------------------------------------------------
+
+Task<Result<v1::ListPodSandboxResponse>> Runtime::list_pod_sandbox(v1::ListPodSandboxRequest request) {
+  v1::ListPodSandboxResponse response;
+  for (const auto& [id, sandbox] : sandboxes_) {
+    const auto& status = sandbox->status;
+    if (!matches(request.filter(), status)) continue;
+    auto* item = response.add_items();
+    item->set_id(id);
+    *item->mutable_metadata() = status.metadata();
+    item->set_state(status.state());
+    item->set_created_at(status.created_at());
+    *item->mutable_labels() = status.labels();
+    *item->mutable_annotations() = status.annotations();
+    item->set_runtime_handler(status.runtime_handler());
+  }
+  co_return response;
+}
+
+SandboxPtr Runtime::sandbox_of(const v1::PodSandboxMetadata& metadata) const {
+  std::string key = key_of(metadata);
+  auto found = std::ranges::find_if(sandboxes_, [&](const auto& pair) { return key_of(pair.second->status.metadata()) == key; });
+  return found == sandboxes_.end() ? nullptr : found->second;
+}
+
+std::vector<ContainerPtr> Runtime::containers_of(const std::string& sandbox_id) const {
+  std::vector<ContainerPtr> result;
+  for (const auto& [id, container] : containers_) {
+    if (container->sandbox_id == sandbox_id) result.push_back(container);
+  }
+  return result;
+}
+
+Result<SandboxPtr> Runtime::need_sandbox(std::string_view id) const {
+  auto found = find_sandbox(id);
+  if (found && !*found) return not_found(cat("pod sandbox ", quoted(id), ": there is none with this id"));
+  return found;
+}
+
+Task<Status> Runtime::record(SandboxPtr sandbox) {
+  auto put = co_await store_.put(*sandbox);
+  if (!put) {
+    log::error("recording a sandbox", {{"sandbox", sandbox->id()}, {"error", put.error()}});
+    co_return fail_from(put, "record the sandbox");
+  }
+  co_return Status();
+}
+
+}  // namespace gantry::cri

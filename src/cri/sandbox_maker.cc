@@ -1,0 +1,114 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri/sandbox_maker.h"
+
+#include <fcntl.h>
+
+#include "base/log.h"
+#include "cri/boot_records.h"
+#include "cri/pod_cgroups.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/socket.h"
+#include "cri/text.h"
+
+namespace gantry::cri {
+namespace {
+
+constexpr std::chrono::seconds kReleaseLimit{10};
+constexpr int kShimBacklog = 8;
+
+// A clone of the folder's mount: all that the shim, whose own mount namespace is empty, sees of the host.
+Result<OwnFd> open_records(FdRef folder) {
+  auto mount = sys::clone_mount(folder, "", sys::Recursive::kNo);
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  auto set = sys::set_attributes(*mount, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
+                                 sys::Recursive::kNo);
+  if (!set) return std::unexpected(std::move(set.error()));
+  return OwnFd(std::move(*mount));
+}
+
+}  // namespace
+
+Task<Result<MadeSandbox>> SandboxMaker::make(std::string id, SandboxKind kind, bool pooled) {
+  auto made = co_await make_steps(id, kind, pooled);
+  if (made) co_return made;
+  auto released = co_await release(id);
+  auto removed = co_await remove_folders(id);
+  for (auto* undone : {&released, &removed}) {
+    if (!*undone) log::warning("taking back a sandbox that failed", {{"sandbox", id}, {"error", undone->error()}});
+  }
+  co_return fail_from(made, "make the sandbox");
+}
+
+Task<Result<MadeSandbox>> SandboxMaker::make_steps(std::string id, SandboxKind kind, bool pooled) {
+  auto folder = node_.folders.make_run_sandbox(id);
+  if (!folder) co_return std::unexpected(std::move(folder.error()));
+  if (pooled) {
+    if (auto written = write_pool_record(*folder); !written) co_return std::unexpected(std::move(written.error()));
+  }
+  auto cgroup = node_.cgroups.make(shim_cgroup_path(node_.cgroup_root, id));
+  if (!cgroup) co_return std::unexpected(std::move(cgroup.error()));
+  shim::Template::SpawnFds fds;
+  auto cgroup_dir = cgroup_fd(cgroup->cgroup);
+  if (!cgroup_dir) co_return std::unexpected(std::move(cgroup_dir.error()));
+  fds.cgroup = std::move(*cgroup_dir);
+  std::string socket_name(Layout::kShimSocket);
+  auto listener = sys::listen_unix(*folder, socket_name.c_str(), SOCK_SEQPACKET, kShimBacklog);
+  if (!listener) co_return std::unexpected(std::move(listener.error()));
+  fds.listener = std::move(*listener);
+  auto records = open_records(*folder);
+  if (!records) co_return std::unexpected(std::move(records.error()));
+  fds.records = std::move(*records);
+
+  shim::SpawnRequest request;
+  request.sandbox_id = id;
+  request.new_net = kind.own_net;
+  request.new_ipc = kind.own_ipc;
+  request.new_uts = kind.own_uts;
+  auto shim = co_await node_.shims.spawn(std::move(request), std::move(fds));
+  if (!shim) co_return fail_from(shim, "start the shim");
+  MadeSandbox made{.id = id, .shim = std::move(*shim)};
+  made.shim->observe({.exited = [](const shim::ExitedEvent&) {}, .ended = [] {}});
+  if (kind.own_net) {
+    auto addresses = co_await attach(*made.shim, id, made.shim->take_route_socket());
+    if (!addresses) co_return fail_from(addresses, "attach the network");
+    made.addresses = std::move(*addresses);
+  }
+  co_return made;
+}
+
+Task<Result<std::vector<std::string>>> SandboxMaker::attach(const shim::Client& shim, std::string id,
+                                                            OwnFd route_socket) {
+  if (node_.network_problem) co_return std::unexpected(*node_.network_problem);
+  if (!route_socket.is_open()) co_return fail(Code::kInternal, "the shim gave no route socket");
+  auto netns = sys::openat(sys::kCwd, cat("/proc/", shim.pid(), "/ns/net").c_str(), O_RDONLY);
+  // Whoever has this pid now is the shim only if that has not ended meanwhile.
+  if (!netns || !shim.is_alive()) co_return fail(Code::kUnavailable, "the shim ended");
+  auto wired = co_await node_.network_thread.run(
+      [&network = node_.network, id, netns = std::move(*netns), route = std::move(route_socket)] {
+        return network.attach(id, netns, route);
+      });
+  if (!wired) co_return std::unexpected(std::move(wired.error()));
+  std::vector<std::string> addresses;
+  for (const auto& address : wired->addresses) addresses.push_back(address.to_string());
+  co_return addresses;
+}
+
+Task<Status> SandboxMaker::release(std::string id) {
+  std::string cgroup = shim_cgroup_path(node_.cgroup_root, id);
+  auto removed = co_await node_.cgroups.remove(node_.loop, cgroup, kReleaseLimit);
+  if (!removed) co_return fail_from(removed, "remove the shim's cgroup");
+  remove_empty_upward(node_.cgroups, node_.instance.id, cgroup);
+  auto detached = co_await node_.network_thread.run([&network = node_.network, id] { return network.detach(id); });
+  if (!detached) co_return fail_from(detached, "give the network back");
+  co_return Status();
+}
+
+Task<Status> SandboxMaker::remove_folders(std::string id) {
+  return node_.disk.run([run = node_.folders.run_sandboxes(), lib = node_.folders.lib_sandboxes(), id]() -> Status {
+    if (auto gone = sys::remove_tree(lib, id.c_str()); !gone) return gone;
+    return sys::remove_tree(run, id.c_str());
+  });
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// The kernel side of a sandbox: its folder on tmpfs, the shim in a cgroup of its own, and the pod's network. make() and release()
+// are each other's reverse; release() is also right for a sandbox of which only a part was made. Loop thread.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/task.h"
+#include "cri/node.h"
+#include "cri/objects.h"
+#include "shim/client.h"
+
+namespace gantry::cri {
+
+struct MadeSandbox {
+  std::string id;
+  std::unique_ptr<shim::Client> shim;  // observed by nobody yet
+  std::vector<std::string> addresses;
+};
+
+class SandboxMaker {
+ public:
+  explicit SandboxMaker(Node& node) : node_(node) {}
+
+  // For a sandbox of the pool (`pooled`) the pool's record is written first; for any other one the caller has written its row. On
+  // failure nothing is left.
+  Task<Result<MadeSandbox>> make(std::string id, SandboxKind kind, bool pooled);
+
+  // Kills the shim, whoever is connected to it or not and whatever state it is in, then gives network and cgroup back. The folders
+  // stay: they hold the exit records.
+  Task<Status> release(std::string id);
+  // The pod's folders, on tmpfs and on disk. After release().
+  Task<Status> remove_folders(std::string id);
+
+ private:
+  Task<Result<MadeSandbox>> make_steps(std::string id, SandboxKind kind, bool pooled);
+  Task<Result<std::vector<std::string>>> attach(const shim::Client& shim, std::string id, OwnFd route_socket);
+
+  Node& node_;
+};
+
+}  // namespace gantry::cri

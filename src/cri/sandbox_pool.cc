@@ -1,0 +1,87 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri/sandbox_pool.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "cri/ids.h"
+
+namespace gantry::cri {
+
+void SandboxPool::fill() {
+  while (!draining_ && ready_.size() + making_ < node_.pool_size) {
+    ++making_;
+    none_making_.reset();
+    node_.loop.spawn(add_one());
+  }
+}
+
+Task<> SandboxPool::add_one() {
+  Result<MadeSandbox> made = co_await make_one();
+  if (!made) {
+    log::warning("no sandbox for the pool, retrying with the next pod", {{"error", made.error()}});
+  } else if (draining_) {
+    co_await end(std::move(*made));
+  } else {
+    watch(*made);
+    ready_.push_back(std::move(*made));
+  }
+  --making_;
+  if (making_ == 0) none_making_.set();
+}
+
+void SandboxPool::watch(const MadeSandbox& made) {
+  // The client must not be destroyed within its own call.
+  auto ended = [this, id = made.id] { node_.loop.post([this, id] { node_.loop.spawn(drop(id)); }); };
+  made.shim->observe({.exited = [](const shim::ExitedEvent&) {}, .ended = ended});
+}
+
+Task<> SandboxPool::drop(std::string id) {
+  auto found = std::ranges::find(ready_, id, &MadeSandbox::id);
+  if (found == ready_.end()) co_return;
+  log::warning("a shim of the pool ended", {{"sandbox", id}});
+  MadeSandbox gone = std::move(*found);
+  ready_.erase(found);
+  co_await end(std::move(gone));
+}
+
+Task<> SandboxPool::end(MadeSandbox made) {
+  made.shim->observe({.exited = [](const shim::ExitedEvent&) {}, .ended = [] {}});
+  auto released = co_await maker_.release(made.id);
+  Status removed = released ? co_await maker_.remove_folders(made.id) : Status();
+  for (auto* undone : {&released, &removed}) {
+    if (!*undone) log::warning("ending a sandbox of the pool", {{"sandbox", made.id}, {"error", undone->error()}});
+  }
+}
+
+Task<Result<MadeSandbox>> SandboxPool::take() {
+  while (!ready_.empty()) {
+    MadeSandbox made = std::move(ready_.front());
+    ready_.pop_front();
+    if (made.shim->is_alive()) {
+      fill();
+      co_return made;
+    }
+    node_.loop.spawn(end(std::move(made)));
+  }
+  fill();
+  co_return co_await make_one();
+}
+
+Task<Result<MadeSandbox>> SandboxPool::make_one() {
+  auto id = new_id();
+  if (!id) co_return std::unexpected(std::move(id.error()));
+  co_return co_await maker_.make(std::move(*id), SandboxKind{}, true);
+}
+
+Task<> SandboxPool::drain() {
+  draining_ = true;
+  while (!ready_.empty()) {
+    MadeSandbox made = std::move(ready_.front());
+    ready_.pop_front();
+    co_await end(std::move(made));
+  }
+  if (making_ > 0) co_await none_making_.wait();
+}
+
+}  // namespace gantry::cri

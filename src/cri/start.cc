@@ -1,0 +1,137 @@
+// SPDX-License-Identifier: Apache-2.0
+// StartContainer: what the host must open, then the cgroup, then the plan, then the shim.
+#include "base/log.h"
+#include "cri/make_spec.h"
+#include "cri/pod_cgroups.h"
+#include "cri/runtime_impl.h"
+#include "cri/validate.h"
+#include "cri/text.h"
+
+namespace gantry::cri {
+
+namespace {
+
+// What containerd and kubelet make of a container that never ran.
+constexpr std::int32_t kStartErrorCode = 128;
+constexpr std::string_view kStartError = "StartError";
+
+}  // namespace
+
+Task<Result<v1::StartContainerResponse>> Runtime::start_container(v1::StartContainerRequest request) {
+  auto container = need_container(request.container_id());
+  if (!container) co_return std::unexpected(std::move(container.error()));
+  auto started = co_await flights_.join(cat("start container ", (*container)->id()),
+                                        [this, container = *container] { return do_start(container); });
+  if (!started) {
+    co_return fail_from(started, cat("start container ", quoted((*container)->status.metadata().name())));
+  }
+  co_return v1::StartContainerResponse();
+}
+
+Task<Status> Runtime::do_start(ContainerPtr container) {
+  auto turn = co_await container->turn.acquire();
+  // A retry of a call whose answer was lost.
+  if (container->state == ContainerState::kRunning) co_return Status();
+  if (container->state != ContainerState::kCreated) {
+    co_return fail(Code::kFailedPrecondition, cat("container ", container->id(), " is ",
+                                                           to_string(container->state), "; a container starts once"));
+  }
+  auto found = sandboxes_.find(container->sandbox_id);
+  if (found == sandboxes_.end() || found->second->state != SandboxState::kReady || !found->second->shim) {
+    co_return fail(Code::kFailedPrecondition, cat("pod sandbox ", container->sandbox_id, " is not ready"));
+  }
+  if (!container->has_config || !found->second->has_config) {
+    co_return fail(Code::kFailedPrecondition, "the record of the container was lost; remove it and create it anew");
+  }
+  SandboxPtr sandbox = found->second;
+  container->set_state(ContainerState::kStarting);
+  auto started = co_await launch(container, sandbox);
+  if (!started) {
+    auto removed = co_await node_.cgroups.remove(node_.loop, container->cgroup, std::chrono::seconds(10));
+    if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
+    container->set_exit(kStartErrorCode, kStartError, started.error().message(), now());
+    (void)co_await record(container);
+    container->exited.set();
+    notify(v1::CONTAINER_STOPPED_EVENT, *container);
+    co_return std::unexpected(std::move(started.error()));
+  }
+  container->pid = started->pid;
+  container->status.set_started_at(started->started_at);
+  container->set_state(ContainerState::kRunning);
+  // It runs, whether that could be written down or not; a restart learns it from the shim.
+  (void)co_await record(container);
+  notify(v1::CONTAINER_STARTED_EVENT, *container);
+  co_return Status();
+}
+
+Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, SandboxPtr sandbox) {
+  auto folder = node_.folders.open_lib_sandbox(sandbox->id());
+  if (!folder) co_return std::unexpected(std::move(folder.error()));
+  LaunchRequest request{.config = container->config, .pod = sandbox->config};
+  auto opened = co_await node_.disk.run([&images = node_.images, request = std::move(request), folder = std::move(*folder),
+                                         id = container->id()]() mutable -> Result<Launch> {
+    auto root = images.find_root(id);
+    if (!root) return std::unexpected(std::move(root.error()));
+    if (!*root) return fail(Code::kInternal, "the container's root is gone");
+    request.root = std::move(**root);
+    request.store = images.store_dir();
+    request.sandbox_folder = folder;
+    return open_launch(request);
+  });
+  if (!opened) co_return std::unexpected(std::move(opened.error()));
+  auto cgroup = co_await make_container_cgroup(container, std::move(opened->device_rules));
+  if (!cgroup) co_return std::unexpected(std::move(cgroup.error()));
+
+  auto plan = runtime::plan_container(opened->spec, container->image, node_.host, opened->users, seccomp_, opened->fds);
+  if (!plan) co_return std::unexpected(std::move(plan.error()));
+  auto bytes = runtime::encode_plan(*plan, opened->fds.size());
+  if (!bytes) co_return std::unexpected(std::move(bytes.error()));
+  auto memfd = shim::make_plan_memfd(*bytes);
+  if (!memfd) co_return std::unexpected(std::move(memfd.error()));
+
+  shim::StartRequest start;
+  start.container_id = container->id();
+  start.terminal = container->config.tty();
+  start.open_stdin = container->config.stdin();
+  start.join_pod_pid = opened->spec.namespaces.pid == runtime::PidMode::kPod;
+  if (opened->spec.namespaces.pid == runtime::PidMode::kTarget) {
+    auto target = running_container(container->config.linux().security_context().namespace_options().target_id());
+    if (!target) co_return fail_from(target, "namespace_options.target_id");
+    if ((*target)->sandbox_id != sandbox->id()) {
+      co_return invalid_argument("namespace_options.target_id: is a container of another pod");
+    }
+    start.target_container = (*target)->id();
+  }
+  shim::Client::StartFds fds;
+  fds.plan = std::move(*memfd);
+  fds.cgroup = std::move(*cgroup);
+  fds.log = std::move(opened->log);
+  fds.others = std::move(opened->fds).take();
+  co_return co_await sandbox->shim->start(std::move(start), std::move(fds));
+}
+
+Task<Result<OwnFd>> Runtime::make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules) {
+  auto resources = make_resources(container->config.linux().resources());
+  if (!resources) co_return std::unexpected(std::move(resources.error()));
+  auto made = node_.cgroups.make(container->cgroup);
+  if (!made) co_return fail_from(made, "make the cgroup");
+  auto applied = cgroups::apply(made->cgroup, *resources);
+  if (!applied) co_return fail_from(applied, "set the limits");
+  for (const auto& missing : *applied) {
+    std::string sentence =
+        cat("the limit ", missing.file, " = ", missing.value, " is not enforced: ", missing.reason);
+    if (node_.require_controllers) co_return fail(Code::kFailedPrecondition, sentence);
+    log::warning("a limit is not enforced", {{"container", container->id()},
+                                             {"file", missing.file},
+                                             {"value", missing.value},
+                                             {"reason", missing.reason}});
+    container->warnings.push_back(std::move(sentence));
+  }
+  if (!device_rules.empty()) {
+    auto filtered = cgroups::set_device_filter(made->cgroup, device_rules);
+    if (!filtered) co_return fail_from(filtered, "set the device filter");
+  }
+  co_return cgroup_fd(made->cgroup);
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,131 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri/state_store.h"
+#include "cri/runtime.h"
+#include "cri/text.h"
+
+
+namespace gantry::cri {
+namespace {
+
+constexpr std::string_view kTables =
+    "CREATE TABLE cri_node(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE cri_sandboxes(id TEXT PRIMARY KEY, state INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,"
+    "  uid TEXT NOT NULL, attempt INTEGER NOT NULL, cgroup TEXT NOT NULL, status BLOB NOT NULL) WITHOUT ROWID;"
+    "CREATE TABLE cri_containers(id TEXT PRIMARY KEY, sandbox_id TEXT NOT NULL, state INTEGER NOT NULL, name TEXT NOT NULL,"
+    "  attempt INTEGER NOT NULL, cgroup TEXT NOT NULL, status BLOB NOT NULL) WITHOUT ROWID;";
+
+Status read_node(db::Connection& connection, StateRows& rows) {
+  auto found = connection.query("SELECT value FROM cri_node WHERE key = 'boot_id'");
+  if (!found) return std::unexpected(std::move(found.error()));
+  auto more = found->next();
+  if (!more) return std::unexpected(std::move(more.error()));
+  if (*more) rows.boot_id = found->string(0);
+  return {};
+}
+
+Status read_sandboxes(db::Connection& connection, StateRows& rows) {
+  auto found = connection.query("SELECT id, state, cgroup, status FROM cri_sandboxes");
+  if (!found) return std::unexpected(std::move(found.error()));
+  for (;;) {
+    auto more = found->next();
+    if (!more) return std::unexpected(std::move(more.error()));
+    if (!*more) return {};
+    SandboxRow row;
+    row.state = static_cast<SandboxState>(found->integer(1));
+    row.cgroup = found->string(2);
+    std::string_view bytes = found->blob(3);
+    if (!row.status.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || row.status.id() != found->text(0)) {
+      rows.unreadable.push_back(cat("the row of sandbox ", found->text(0), " is damaged"));
+      continue;
+    }
+    rows.sandboxes.push_back(std::move(row));
+  }
+}
+
+Status read_containers(db::Connection& connection, StateRows& rows) {
+  auto found = connection.query("SELECT id, sandbox_id, state, cgroup, status FROM cri_containers");
+  if (!found) return std::unexpected(std::move(found.error()));
+  for (;;) {
+    auto more = found->next();
+    if (!more) return std::unexpected(std::move(more.error()));
+    if (!*more) return {};
+    ContainerRow row;
+    row.sandbox_id = found->string(1);
+    row.state = static_cast<ContainerState>(found->integer(2));
+    row.cgroup = found->string(3);
+    std::string_view bytes = found->blob(4);
+    if (!row.status.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())) || row.status.id() != found->text(0)) {
+      rows.unreadable.push_back(cat("the row of container ", found->text(0), " is damaged"));
+      continue;
+    }
+    rows.containers.push_back(std::move(row));
+  }
+}
+
+Status discard_count(Result<std::int64_t> changed) {
+  if (!changed) return std::unexpected(std::move(changed.error()));
+  return {};
+}
+
+}  // namespace
+
+std::vector<db::Schema> schemas() { return {state_schema()}; }
+
+db::Schema state_schema() { return {.user = "cri", .migrations = {kTables}}; }
+
+Task<Result<StateRows>> StateStore::load() {
+  return database_.read([](db::Connection& connection) -> Result<StateRows> {
+    StateRows rows;
+    if (auto done = read_node(connection, rows); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = read_sandboxes(connection, rows); !done) return std::unexpected(std::move(done.error()));
+    if (auto done = read_containers(connection, rows); !done) return std::unexpected(std::move(done.error()));
+    return rows;
+  });
+}
+
+Task<Status> StateStore::set_boot_id(std::string boot_id) {
+  return database_.run([boot_id = std::move(boot_id)](db::Connection& connection) -> Status {
+    return discard_count(connection.execute(
+        "INSERT INTO cri_node(key, value) VALUES('boot_id', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+        {boot_id}));
+  });
+}
+
+Task<Status> StateStore::put(const Sandbox& sandbox) {
+  return database_.run([state = sandbox.state, cgroup = sandbox.cgroup,
+                        status = sandbox.status](db::Connection& connection) -> Status {
+    const auto& metadata = status.metadata();
+    std::string bytes = status.SerializeAsString();
+    return discard_count(connection.execute(
+        "INSERT OR REPLACE INTO cri_sandboxes(id, state, namespace, name, uid, attempt, cgroup, status) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        {status.id(), static_cast<int>(state), metadata.namespace_(), metadata.name(), metadata.uid(),
+         metadata.attempt(), cgroup, db::Blob{bytes}}));
+  });
+}
+
+Task<Status> StateStore::put(const Container& container) {
+  return database_.run([state = container.state, sandbox_id = container.sandbox_id, cgroup = container.cgroup,
+                        status = container.status](db::Connection& connection) -> Status {
+    std::string bytes = status.SerializeAsString();
+    return discard_count(connection.execute(
+        "INSERT OR REPLACE INTO cri_containers(id, sandbox_id, state, name, attempt, cgroup, status) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?)",
+        {status.id(), sandbox_id, static_cast<int>(state), status.metadata().name(), status.metadata().attempt(),
+         cgroup, db::Blob{bytes}}));
+  });
+}
+
+Task<Status> StateStore::erase_sandbox(std::string id) {
+  return database_.run([id = std::move(id)](db::Connection& connection) -> Status {
+    return discard_count(connection.execute("DELETE FROM cri_sandboxes WHERE id = ?", {id}));
+  });
+}
+
+Task<Status> StateStore::erase_container(std::string id) {
+  return database_.run([id = std::move(id)](db::Connection& connection) -> Status {
+    return discard_count(connection.execute("DELETE FROM cri_containers WHERE id = ?", {id}));
+  });
+}
+
+}  // namespace gantry::cri

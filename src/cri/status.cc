@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the runtime says of itself, and the verbose forms for people. The values of `info` are JSON documents; never an
+// environment value.
+#include <boost/json.hpp>
+
+#include "cri/runtime_impl.h"
+#include "cri/text.h"
+
+namespace gantry::cri {
+namespace {
+
+boost::json::array json_list(const std::vector<std::string>& texts) {
+  boost::json::array list;
+  for (const auto& text : texts) list.emplace_back(text);
+  return list;
+}
+
+}  // namespace
+
+Runtime::Runtime(Node& node)
+    : node_(node),
+      store_(node.database),
+      maker_(node),
+      pool_(node, maker_),
+      run_flights_(node.loop),
+      create_flights_(node.loop),
+      flights_(node.loop) {}
+
+std::unique_ptr<NodeRuntime> make_runtime(Node& node) { return std::make_unique<Runtime>(node); }
+
+Task<> Runtime::drain() { return pool_.drain(); }
+
+Task<Result<v1::VersionResponse>> Runtime::version(v1::VersionRequest) {
+  v1::VersionResponse response;
+  response.set_version("0.1.0");  // of the kubelet's runtime API, the same in every runtime
+  response.set_runtime_name("gantry");
+  response.set_runtime_version(node_.version);
+  response.set_runtime_api_version("v1");
+  co_return response;
+}
+
+Task<Result<v1::RuntimeConfigResponse>> Runtime::runtime_config(v1::RuntimeConfigRequest) {
+  v1::RuntimeConfigResponse response;
+  response.mutable_linux()->set_cgroup_driver(v1::CGROUPFS);
+  co_return response;
+}
+
+Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
+  v1::StatusResponse response;
+  auto* ready = response.mutable_status()->add_conditions();
+  ready->set_type("RuntimeReady");
+  ready->set_status(true);
+  auto* network = response.mutable_status()->add_conditions();
+  network->set_type("NetworkReady");
+  network->set_status(!node_.network_problem);
+  if (node_.network_problem) {
+    network->set_reason("NetworkPluginNotReady");
+    network->set_message(node_.network_problem->message());
+  }
+  for (const char* name : {"", "gantry"}) {
+    auto* handler = response.add_runtime_handlers();
+    handler->set_name(name);
+    handler->mutable_features()->set_recursive_read_only_mounts(true);
+  }
+  response.mutable_features()->set_supplemental_groups_policy(true);
+  if (!request.verbose()) co_return response;
+  boost::json::object config{{"stateDir", node_.folders.layout().run()},
+                             {"rootDir", node_.folders.layout().lib()},
+                             {"cgroupRoot", node_.cgroup_root},
+                             {"instance", node_.instance.id}};
+  (*response.mutable_info())["config"] = boost::json::serialize(config);
+  boost::json::object state{{"sandboxes", sandboxes_.size()},
+                            {"containers", containers_.size()},
+                            {"pool", pool_.ready()},
+                            {"cgroups", node_.cgroups.hierarchy().describe()},
+                            {"problems", json_list(problems_)}};
+  (*response.mutable_info())["state"] = boost::json::serialize(state);
+  co_return response;
+}
+
+Task<Result<v1::PodSandboxStatusResponse>> Runtime::pod_sandbox_status(v1::PodSandboxStatusRequest request) {
+  auto found = need_sandbox(request.pod_sandbox_id());
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  const Sandbox& sandbox = **found;
+  v1::PodSandboxStatusResponse response;
+  *response.mutable_status() = sandbox.status;
+  if (!request.verbose()) co_return response;
+  boost::json::object info{{"pid", sandbox.shim && sandbox.shim->is_alive() ? sandbox.shim->pid() : 0},
+                           {"cgroup", sandbox.cgroup},
+                           {"hostname", sandbox.config.hostname()},
+                           {"warnings", json_list(sandbox.warnings)}};
+  (*response.mutable_info())["info"] = boost::json::serialize(info);
+  co_return response;
+}
+
+Task<Result<v1::ContainerStatusResponse>> Runtime::container_status(v1::ContainerStatusRequest request) {
+  auto found = need_container(request.container_id());
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  const Container& container = **found;
+  v1::ContainerStatusResponse response;
+  *response.mutable_status() = container.status;
+  if (!request.verbose()) co_return response;
+  boost::json::object info{{"sandboxID", container.sandbox_id},
+                           {"pid", container.pid},
+                           {"cgroup", container.cgroup},
+                           {"privileged", container.config.linux().security_context().privileged()},
+                           {"warnings", json_list(container.warnings)}};
+  (*response.mutable_info())["info"] = boost::json::serialize(info);
+  co_return response;
+}
+
+void Runtime::notify(v1::ContainerEventType type, const Sandbox& sandbox) {
+  v1::ContainerEventResponse event;
+  event.set_container_id(sandbox.id());
+  event.set_container_event_type(type);
+  event.set_created_at(now());
+  event.mutable_pod_sandbox_status()->set_id(sandbox.id());
+  for (const auto& observer : observers_) observer(event);
+}
+
+void Runtime::notify(v1::ContainerEventType type, const Container& container) {
+  v1::ContainerEventResponse event;
+  event.set_container_id(container.id());
+  event.set_container_event_type(type);
+  event.set_created_at(now());
+  event.mutable_pod_sandbox_status()->set_id(container.sandbox_id);
+  for (const auto& observer : observers_) observer(event);
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of containers: asked for, by themselves, or with their shim.
+#include <csignal>
+
+#include "base/log.h"
+#include "cgroups/stats.h"
+#include "cri/make_spec.h"
+#include "cri/pod_cgroups.h"
+#include "cri/runtime_impl.h"
+#include "runtime/plan/signals.h"
+#include "cri/text.h"
+
+namespace gantry::cri {
+namespace {
+
+// After SIGKILL a process is gone as soon as it runs again; what takes longer hangs in the kernel.
+constexpr std::chrono::seconds kKillLimit{10};
+constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
+
+constexpr std::int32_t kUnknownCode = 255;
+constexpr std::string_view kUnknown = "Unknown";
+
+}  // namespace
+
+Task<Result<v1::StopContainerResponse>> Runtime::stop_container(v1::StopContainerRequest request) {
+  if (request.timeout() < 0) {
+    co_return invalid_argument(cat("timeout ", request.timeout(), ": give 0 (kill at once) or more seconds"));
+  }
+  auto container = find_container(request.container_id());
+  if (!container) co_return std::unexpected(std::move(container.error()));
+  if (!*container) co_return v1::StopContainerResponse();
+  // Not one flight: a second call with a shorter grace must be able to shorten the first one's.
+  auto stopped = co_await stop(*container, std::chrono::seconds(std::min(request.timeout(), kLongestGrace)));
+  if (!stopped) co_return fail_from(stopped, cat("stop container ", (*container)->id()));
+  co_return v1::StopContainerResponse();
+}
+
+// Returns when it has ended and that is recorded. One that does not run is left as it is.
+Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
+  {
+    // One that is being started is waited for.
+    auto turn = co_await container->turn.acquire();
+    if (!container->is_live()) co_return Status();
+  }
+  auto found = sandboxes_.find(container->sandbox_id);
+  SandboxPtr sandbox = found == sandboxes_.end() ? nullptr : found->second;
+  if (grace > Duration::zero() && sandbox && sandbox->shim && sandbox->shim->is_alive()) {
+    auto signal = runtime::parse_signal(signal_text(container->status.stop_signal()));
+    auto sent = co_await sandbox->shim->signal(container->id(), signal ? *signal : SIGTERM);
+    if (!sent && !container->exited.is_set()) {
+      log::warning("sending the stop signal, killing instead", {{"container", container->id()}, {"error", sent.error()}});
+    } else if (co_await container->exited.wait_for(grace)) {
+      co_return Status();
+    }
+  }
+  if (auto killed = kill_cgroup(node_.cgroups, container->cgroup); !killed) co_return killed;
+  if (co_await container->exited.wait_for(kKillLimit)) co_return Status();
+  co_return fail(Code::kDeadlineExceeded,
+                 cat("it has not ended ", kKillLimit.count(), " s after SIGKILL; a process of it (pid ",
+                              container->pid, ") probably waits in the kernel for a device or a network file system"));
+}
+
+Task<> Runtime::container_exited(ContainerPtr container, shim::ExitedEvent event) {
+  auto turn = co_await container->turn.acquire();
+  if (container->is_live()) co_await finish(container, std::move(event));
+}
+
+Task<> Runtime::finish(ContainerPtr container, shim::ExitedEvent event) {
+  bool oom = false;
+  if (auto cgroup = node_.cgroups.open(container->cgroup)) {
+    auto kills = cgroups::read_oom_kills(*cgroup);
+    oom = kills && kills->value_or(0) > 0;
+  }
+  auto removed = co_await node_.cgroups.remove(node_.loop, container->cgroup, kKillLimit);
+  if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
+  if (event.started_at != 0) container->status.set_started_at(event.started_at);
+  std::string_view reason = event.code == 0 ? "Completed" : oom ? "OOMKilled" : "Error";
+  container->set_exit(event.code, reason, "", event.finished_at);
+  (void)co_await record(container);
+  container->exited.set();
+  notify(v1::CONTAINER_STOPPED_EVENT, *container);
+}
+
+// Its shim is gone. The shim may have had the time to write how the container ended.
+Task<> Runtime::finish_unknown(ContainerPtr container, std::string message) {
+  if (auto folder = node_.folders.open_run_sandbox(container->sandbox_id)) {
+    auto exit = shim::read_exit_record(*folder, container->id());
+    if (!exit) {
+      log::warning("reading an exit record", {{"container", container->id()}, {"error", exit.error()}});
+    } else if (*exit) {
+      co_await finish(container, std::move(**exit));
+      co_return;
+    }
+  }
+  auto removed = co_await node_.cgroups.remove(node_.loop, container->cgroup, kKillLimit);
+  if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
+  container->set_exit(kUnknownCode, kUnknown, message, now());
+  (void)co_await record(container);
+  container->exited.set();
+  notify(v1::CONTAINER_STOPPED_EVENT, *container);
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,221 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "cri/validate.h"
+#include "cri/validate_text.h"
+#include "cri/text.h"
+
+namespace gantry::cri {
+namespace {
+
+Status check_argument(std::string_view text, std::string_view field) {
+  if (text.size() > kMaxArgumentBytes) {
+    return invalid_argument(cat(field, ": ", text.size(), " bytes; the kernel takes at most ",
+                                         kMaxArgumentBytes, " bytes an argument"));
+  }
+  if (text.find('\0') != std::string_view::npos) {
+    return invalid_argument(cat(field, " ", quoted(text), ": has a zero byte"));
+  }
+  return {};
+}
+
+// Command, args and environment together are what the kernel copies for the new program.
+Status check_process(const v1::ContainerConfig& config) {
+  std::size_t count = static_cast<std::size_t>(config.command_size()) + config.args_size();
+  if (count > kMaxArguments || static_cast<std::size_t>(config.envs_size()) > kMaxArguments) {
+    return invalid_argument(cat("command, args or envs: more than ", kMaxArguments, " entries"));
+  }
+  std::size_t total = 0;
+  for (const auto* list : {&config.command(), &config.args()}) {
+    for (const auto& text : *list) {
+      if (auto good = check_argument(text, list == &config.command() ? "command" : "args"); !good) return good;
+      total += text.size() + 1;
+    }
+  }
+  for (const auto& env : config.envs()) {
+    if (env.key().empty() || env.key().find('=') != std::string::npos) {
+      return invalid_argument(cat("envs key ", quoted(env.key()), ": give a name without '='"));
+    }
+    if (auto good = check_argument(env.key(), "envs key"); !good) return good;
+    // The value is nobody else's business: it is named by its key alone.
+    if (auto good = check_argument(env.value(), cat("envs[", quoted(env.key()), "]")); !good) {
+      return invalid_argument(
+          cat("envs[", quoted(env.key()), "]: give at most ", kMaxArgumentBytes, " bytes without a zero byte"));
+    }
+    total += env.key().size() + env.value().size() + 2;
+  }
+  if (total > kMaxArgumentsBytes) {
+    return invalid_argument(cat("command, args and envs: ", total, " bytes together; at most ", kMaxArgumentsBytes));
+  }
+  if (!config.working_dir().empty()) {
+    if (!config.working_dir().starts_with('/')) {
+      return invalid_argument(cat("working_dir ", quoted(config.working_dir()), ": give an absolute path"));
+    }
+    return check_text(config.working_dir(), "working_dir", kMaxPathBytes);
+  }
+  return {};
+}
+
+Status check_mount(const v1::Mount& mount) {
+  std::string field = cat("mounts[", quoted(mount.container_path()), "]");
+  if (auto good = check_text(mount.container_path(), "mounts.container_path", kMaxPathBytes); !good) return good;
+  if (mount.container_path().empty()) return invalid_argument("mounts.container_path: not given");
+  if (mount.has_image()) {
+    return fail(Code::kUnimplemented, cat(field, ".image: image volumes are not supported by this version"));
+  }
+  if (mount.mount_options_size() > 0) {
+    return fail(Code::kUnimplemented, cat(field, ".mount_options: not supported by this version; leave them out"));
+  }
+  if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
+    return fail(Code::kUnimplemented, cat(field, ".uidMappings: id-mapped mounts are not supported by this version"));
+  }
+  if (auto good = check_text(mount.host_path(), cat(field, ".host_path"), kMaxPathBytes); !good) return good;
+  if (!mount.host_path().starts_with('/')) {
+    return invalid_argument(cat(field, ".host_path ", quoted(mount.host_path()), ": give an absolute path"));
+  }
+  if (mount.recursive_read_only() && !mount.readonly()) {
+    return invalid_argument(cat(field, ".recursive_read_only: needs readonly as well"));
+  }
+  if (mount.recursive_read_only() && mount.propagation() != v1::PROPAGATION_PRIVATE) {
+    return invalid_argument(cat(field, ".recursive_read_only: needs propagation PROPAGATION_PRIVATE"));
+  }
+  if (!v1::MountPropagation_IsValid(mount.propagation())) {
+    return invalid_argument(cat(field, ".propagation ", static_cast<int>(mount.propagation()), ": no such value"));
+  }
+  return {};
+}
+
+Status check_device(const v1::Device& device) {
+  if (auto good = check_absolute_path(device.host_path(), "devices.host_path"); !good) return good;
+  if (auto good = check_absolute_path(device.container_path(), "devices.container_path"); !good) return good;
+  const std::string& permissions = device.permissions();
+  bool good = permissions.size() <= 3 && permissions.find_first_not_of("rwm") == std::string::npos;
+  if (good) return {};
+  return invalid_argument(
+      cat("devices[", quoted(device.host_path()), "].permissions ", quoted(permissions), ": give some of \"rwm\""));
+}
+
+Status check_namespaces(const v1::NamespaceOption& options, const v1::NamespaceOption& pod) {
+  if (options.network() == v1::NODE && pod.network() != v1::NODE) {
+    return invalid_argument("namespace_options.network NODE: this pod has a network of its own, and its containers share it");
+  }
+  if (options.ipc() == v1::NODE && pod.ipc() != v1::NODE) {
+    return invalid_argument("namespace_options.ipc NODE: this pod has an ipc namespace of its own, and its containers share it");
+  }
+  if (options.pid() == v1::POD && pod.pid() == v1::CONTAINER) {
+    return invalid_argument(
+        "namespace_options.pid POD: this pod was made with pid CONTAINER and has no PID namespace to share; "
+        "give CONTAINER");
+  }
+  if (options.pid() == v1::TARGET) {
+    if (options.target_id().empty()) return invalid_argument("namespace_options.target_id: needed with pid TARGET");
+    return check_text(options.target_id(), "namespace_options.target_id", kMaxNameBytes);
+  }
+  return {};
+}
+
+Status check_profile(const v1::SecurityProfile& profile, std::string_view field) {
+  if (!v1::SecurityProfile_ProfileType_IsValid(profile.profile_type())) {
+    return invalid_argument(
+        cat(field, ".profile_type ", static_cast<int>(profile.profile_type()), ": no such value"));
+  }
+  if (profile.profile_type() != v1::SecurityProfile::Localhost) return {};
+  if (profile.localhost_ref().empty()) {
+    return invalid_argument(cat(field, ".localhost_ref: needed with profile_type Localhost"));
+  }
+  return check_text(profile.localhost_ref(), cat(field, ".localhost_ref"), kMaxPathBytes);
+}
+
+Status check_paths(const google::protobuf::RepeatedPtrField<std::string>& paths, std::string_view field) {
+  if (paths.size() > 1024) return invalid_argument(cat(field, ": more than 1024 paths"));
+  for (const auto& path : paths) {
+    if (auto good = check_absolute_path(path, field); !good) return good;
+  }
+  return {};
+}
+
+Status check_security(const v1::LinuxContainerSecurityContext& security, const v1::PodSandboxConfig& pod) {
+  const auto& pod_security = pod.linux().security_context();
+  if (auto good = check_namespaces(security.namespace_options(), pod_security.namespace_options()); !good) return good;
+  if (security.privileged() && !pod_security.privileged()) {
+    return invalid_argument("security_context.privileged: this pod was made without it; make the pod privileged as well");
+  }
+  if (security.has_run_as_user() && !security.run_as_username().empty()) {
+    return invalid_argument("security_context: run_as_user and run_as_username are both given; give one");
+  }
+  if (security.has_run_as_group() && !security.has_run_as_user() && security.run_as_username().empty()) {
+    return invalid_argument("security_context.run_as_group: needs run_as_user or run_as_username");
+  }
+  if (security.supplemental_groups_size() > 65536) {
+    return invalid_argument("security_context.supplemental_groups: more than 65536");
+  }
+  if (security.has_seccomp()) {
+    if (auto good = check_profile(security.seccomp(), "security_context.seccomp"); !good) return good;
+  }
+  if (security.has_apparmor()) {
+    if (auto good = check_profile(security.apparmor(), "security_context.apparmor"); !good) return good;
+  }
+#pragma clang diagnostic push
+#pragma clang diagnostic ignored "-Wdeprecated-declarations"  // a field that clients may still send
+  bool old_seccomp = !security.seccomp_profile_path().empty() && !security.has_seccomp();
+#pragma clang diagnostic pop
+  if (old_seccomp) {
+    return fail(Code::kUnimplemented, "security_context.seccomp_profile_path: removed from the CRI; give seccomp instead");
+  }
+  if (auto good = check_paths(security.masked_paths(), "security_context.masked_paths"); !good) return good;
+  if (auto good = check_paths(security.readonly_paths(), "security_context.readonly_paths"); !good) return good;
+  return check_selinux(security.selinux_options(), "security_context.selinux_options");
+}
+
+Status check_log_path(std::string_view path) {
+  if (path.empty()) return {};
+  if (path.starts_with('/')) {
+    return invalid_argument(
+        cat("log_path ", quoted(path), ": give a path relative to the pod's log_directory"));
+  }
+  return check_absolute_path(cat("/", path), "log_path");
+}
+
+}  // namespace
+
+Status validate_container(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod) {
+  if (!config.has_metadata()) return invalid_argument("config.metadata: not given");
+  if (auto good = check_object_name(config.metadata().name(), "metadata.name"); !good) return good;
+  if (config.image().image().empty()) return invalid_argument("image.image: not given");
+  if (auto good = check_text(config.image().image(), "image.image", kMaxImageNameBytes); !good) return good;
+  if (auto good = check_text(config.image().user_specified_image(), "image.user_specified_image", kMaxImageNameBytes);
+      !good) {
+    return good;
+  }
+  if (auto good = check_process(config); !good) return good;
+  for (const auto& mount : config.mounts()) {
+    if (auto good = check_mount(mount); !good) return good;
+  }
+  for (const auto& device : config.devices()) {
+    if (auto good = check_device(device); !good) return good;
+  }
+  if (config.cdi_devices_size() > 0) {
+    return fail(Code::kUnimplemented, "CDI_devices: not supported by this version; leave them out");
+  }
+  if (auto good = check_string_map(config.labels(), "labels"); !good) return good;
+  if (auto good = check_string_map(config.annotations(), "annotations"); !good) return good;
+  if (auto good = check_log_path(config.log_path()); !good) return good;
+  if (config.has_windows()) return fail(Code::kUnimplemented, "windows: this node runs Linux; leave it out");
+  return check_security(config.linux().security_context(), pod);
+}
+
+Status validate_command(const std::vector<std::string>& command) {
+  if (command.empty()) return invalid_argument("cmd: not given");
+  if (command.size() > kMaxArguments) return invalid_argument(cat("cmd: more than ", kMaxArguments, " entries"));
+  std::size_t total = 0;
+  for (const auto& text : command) {
+    if (auto good = check_argument(text, "cmd"); !good) return good;
+    total += text.size() + 1;
+  }
+  if (total > kMaxArgumentsBytes) {
+    return invalid_argument(cat("cmd: ", total, " bytes together; at most ", kMaxArgumentsBytes));
+  }
+  return {};
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/command.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <algorithm>
+#include <array>
+#include <cstdio>
+
+#include "images/reference.h"
+#include "images/store.h"
+#include "images/text.h"
+#include "sys/file.h"
+
+namespace gantry::images {
+namespace {
+
+struct Request {
+  std::string data_dir;
+  std::string name;    // --tag, or what an image shall be called
+  std::string config;  // --config
+  std::string source;  // folder, archive or image
+  std::vector<std::string> images;
+  bool quiet = false;
+};
+
+std::string id_of(std::string_view id) { return std::string(id.substr(id.find(':') + 1, 13)); }
+
+// "1.05MB", three digits, as crictl shows it.
+std::string human_size(std::uint64_t bytes) {
+  constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  while (value >= 1000 && unit + 1 < std::size(kUnits)) {
+    value /= 1000;
+    ++unit;
+  }
+  char text[32];
+  std::snprintf(text, sizeof(text), "%.3g%s", value, kUnits[unit]);
+  return text;
+}
+
+void print_table(const std::vector<std::array<std::string, 4>>& rows) {
+  std::array<std::size_t, 4> widths{};
+  for (const auto& row : rows) {
+    for (std::size_t i = 0; i < row.size(); ++i) widths[i] = std::max(widths[i], row[i].size());
+  }
+  for (const auto& row : rows) {
+    std::string line;
+    for (std::size_t i = 0; i < row.size(); ++i) {
+      line += row[i];
+      if (i + 1 < row.size()) line.append(widths[i] - row[i].size() + 4, ' ');
+    }
+    std::puts(line.c_str());
+  }
+}
+
+Status list(ImageStore& store, const Request& request) {
+  auto images = store.list();
+  if (!images) return std::unexpected(std::move(images.error()));
+  std::vector<std::array<std::string, 4>> rows{{"IMAGE", "TAG", "IMAGE ID", "SIZE"}};
+  for (const Image& image : *images) {
+    if (request.quiet) {
+      std::puts(image.id.c_str());
+      continue;
+    }
+    for (const std::string& tag : image.tags) {
+      std::size_t colon = tag.rfind(':');
+      rows.push_back({tag.substr(0, colon), tag.substr(colon + 1), id_of(image.id), human_size(image.size)});
+    }
+    if (image.tags.empty()) {
+      std::string name =
+          image.digests.empty() ? "<none>" : image.digests.front().substr(0, image.digests.front().find('@'));
+      rows.push_back({name, "<none>", id_of(image.id), human_size(image.size)});
+    }
+  }
+  std::sort(rows.begin() + 1, rows.end());
+  if (!request.quiet) print_table(rows);
+  return {};
+}
+
+void print_image(const Image& image) {
+  std::printf("%s  %s  %s\n", image.tags.empty() ? "<none>" : image.tags.front().c_str(), image.id.c_str(),
+              human_size(image.size).c_str());
+}
+
+Status build(ImageStore& store, const Request& request) {
+  ImageConfig config;
+  std::string text = "{}";
+  if (!request.config.empty()) {
+    auto file = sys::openat(sys::kCwd, request.config.c_str(), O_RDONLY);
+    if (!file) return std::unexpected(std::move(file.error()));
+    auto bytes = sys::read_all(*file, kMaxConfigBytes);
+    if (!bytes) return fail_with(std::move(bytes.error()), request.config);
+    text = std::move(*bytes);
+  }
+  auto parsed = parse_build_config(text);
+  if (!parsed) return fail_with(std::move(parsed.error()), request.config.empty() ? "no --config" : request.config);
+  auto folder = sys::openat(sys::kCwd, request.source.c_str(), O_RDONLY | O_DIRECTORY);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  auto image = store.build(*folder, *parsed, request.name);
+  if (!image) return std::unexpected(std::move(image.error()));
+  print_image(*image);
+  return {};
+}
+
+Status load(ImageStore& store, const Request& request) {
+  OwnFd opened;
+  FdRef source(STDIN_FILENO);
+  bool is_folder = false;
+  if (request.source != "-") {
+    auto file = sys::openat(sys::kCwd, request.source.c_str(), O_RDONLY);
+    if (!file) return std::unexpected(std::move(file.error()));
+    opened = std::move(*file);
+    source = opened;
+    auto info = sys::fstat(source);
+    if (!info) return std::unexpected(std::move(info.error()));
+    is_folder = S_ISDIR(info->st_mode);
+  }
+  std::optional<std::string> name;
+  if (!request.name.empty()) name = request.name;
+  auto images = is_folder ? store.load_layout(source, name) : store.load_archive(source, name);
+  if (!images) return fail_with(std::move(images.error()), cat("load ", request.source));
+  for (const Image& image : *images) print_image(image);
+  return {};
+}
+
+// A name is taken away, and its image with it when that was the last; an id takes the image with all its names.
+Status remove(ImageStore& store, const Request& request) {
+  for (const std::string& query : request.images) {
+    auto image = store.find(query);
+    if (!image) return std::unexpected(std::move(image.error()));
+    if (!*image) return not_found(cat("no image ", in_quotes(query)));
+    auto reference = parse_reference(query);
+    bool is_tag = reference && std::ranges::find((*image)->tags, reference->to_string()) != (*image)->tags.end();
+    if (is_tag) {
+      if (auto done = store.untag(query); !done) return done;
+    } else if (auto done = store.remove((*image)->id); !done) {
+      return std::unexpected(std::move(done.error()));
+    }
+    std::puts(query.c_str());
+  }
+  return {};
+}
+
+Status tag(ImageStore& store, const Request& request) { return store.tag(request.source, request.name); }
+
+using Action = Status (*)(ImageStore&, const Request&);
+
+// Adds the verbs to `app`; the one that is given is noted in `action`.
+void describe(CLI::App& app, Request& request, Action& action) {
+  app.require_subcommand(1);
+  app.add_option("--data-dir", request.data_dir, "The node's data folder")->capture_default_str();
+  auto verb = [&](const char* name, const char* what, Action does) {
+    CLI::App* command = app.add_subcommand(name, what);
+    command->callback([&action, does] { action = does; });
+    return command;
+  };
+  CLI::App* builds = verb("build", "Make an image of one layer out of a folder", build);
+  builds->add_option("--tag,-t", request.name, "Its name: my-app:1.0")->required();
+  builds->add_option(
+      "--config,-c", request.config,
+      "JSON file with Entrypoint, Cmd, Env, User, WorkingDir, ExposedPorts, Volumes, StopSignal, Labels");
+  builds->add_option("FOLDER", request.source, "What becomes the image's root")->required();
+
+  CLI::App* loads = verb("load", "Load the images of an OCI archive or layout folder", load);
+  loads->add_option("--tag,-t", request.name, "A name in place of those in the archive");
+  loads->add_option("ARCHIVE", request.source, "A tar file (gzip and zstd will do), a folder, or - for standard input")
+      ->required();
+
+  CLI::App* lists = verb("list", "Show the images", list);
+  lists->add_flag("--quiet,-q", request.quiet, "Ids only");
+
+  CLI::App* removes =
+      verb("remove", "Take a name away, and the image with its last; by id: the image with all names", remove);
+  removes->add_option("IMAGE", request.images, "Names or ids")->required();
+
+  CLI::App* tags = verb("tag", "Give an image another name", tag);
+  tags->add_option("IMAGE", request.source, "Name or id")->required();
+  tags->add_option("NAME", request.name, "The further name")->required();
+}
+
+}  // namespace
+
+int image_command(int argc, const char* const* argv, const std::string& data_dir) {
+  Request request{data_dir};
+  Action action = nullptr;
+  CLI::App app("Images in this node's store", "gantry image");
+  describe(app, request, action);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error);
+  }
+  if (::geteuid() != 0) {
+    std::fputs("gantry image: the store belongs to root: run this with sudo\n", stderr);
+    return 1;
+  }
+  auto store = ImageStore::open(request.data_dir);
+  Status done = store ? action(**store, request) : Status(std::unexpected(std::move(store.error())));
+  if (done) return 0;
+  std::fprintf(stderr, "gantry image: %s\n", done.error().message().c_str());
+  return 1;
+}
+
+}  // namespace gantry::images

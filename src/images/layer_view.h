@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reads small files of stacked layers without mounting them: what overlayfs would show, found component by component
+// through the layers with whiteouts, opaque folders and symlinks honoured, by descriptors, and never outside the
+// layers. For /etc/passwd and /etc/group of an image before its container exists. Needs CAP_SYS_ADMIN to see opaque
+// marks (trusted xattrs). Blocking: a pool's thread.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+
+namespace gantry::images {
+
+class LayerView {
+ public:
+  // `names` are folders below `store`, topmost first, as in ContainerRoot::lower.
+  static Result<LayerView> open(FdRef store, const std::vector<std::string>& names);
+
+  inline static constexpr std::size_t kFileLimit = 1U << 20;
+
+  // The file at `path` (from the root of the stack, a leading '/' is allowed); nothing when no such path exists.
+  // Symlinks are followed within the stack, at most 40. What is not a regular file is kInvalidArgument, one of more
+  // than `limit` bytes kResourceExhausted; neither is read.
+  Result<std::optional<std::string>> read_file(std::string_view path, std::size_t limit = kFileLimit) const;
+
+  // Mode, owner and times of the folder at `path` ("" is the root), without following symlinks; nothing when there is
+  // none.
+  struct Folder {
+    unsigned mode = 0755;
+    unsigned uid = 0;
+    unsigned gid = 0;
+  };
+  Result<std::optional<Folder>> folder(std::string_view path) const;
+
+ private:
+  explicit LayerView(std::vector<DirFd> layers) : layers_(std::move(layers)) {}
+  std::vector<DirFd> layers_;
+};
+
+}  // namespace gantry::images

@@ -1,0 +1,445 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/store.h"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/layout.h"
+#include "images/store_impl.h"
+#include "images/text.h"
+#include "sys/pipe.h"
+
+namespace gantry::images {
+namespace {
+
+constexpr char kLockFile[] = "writer.lock";
+constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuvwxyz";
+
+// Nothing refers to these rows, or their making or removing was cut short.
+constexpr std::string_view kGarbageLayers =
+    "SELECT name FROM image_layers WHERE complete = 0 OR (name NOT IN (SELECT layer FROM image_image_layers) AND name "
+    "NOT IN "
+    "(SELECT layer FROM image_root_layers))";
+constexpr std::string_view kGarbageBlobs =
+    "SELECT digest FROM image_blobs WHERE complete = 0 OR digest NOT IN (SELECT digest FROM image_image_blobs)";
+
+// A folder of ours at a path from our caller, with those above it. What is there already must be ours alone to write.
+Result<DirFd> private_folder(const std::string& path) {
+  if (path.empty() || path.front() != '/')
+    return invalid_argument(cat("data folder ", in_quotes(path), ": not an absolute path"));
+  for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
+    auto made = sys::mkdirat(sys::kCwd, path.substr(0, slash).c_str(), 0755);
+    if (!made && !made.error().is_already_exists()) return std::unexpected(std::move(made.error()));
+  }
+  auto made = sys::mkdirat(sys::kCwd, path.c_str(), 0700);
+  if (!made && !made.error().is_already_exists()) return std::unexpected(std::move(made.error()));
+  auto folder = sys::open_dir(sys::kCwd, path.c_str());
+  if (!folder) return folder;
+  auto info = sys::fstat(*folder);
+  if (!info) return std::unexpected(std::move(info.error()));
+  if (info->st_uid != ::geteuid() || (info->st_mode & 022) != 0) {
+    return fail(Code::kFailedPrecondition,
+                cat("data folder ", in_quotes(path), ": others may write to it, or it belongs to uid ", info->st_uid,
+                    "; it must be ours alone"));
+  }
+  return folder;
+}
+
+Result<DirFd> folder_below(FdRef parent, const char* name) {
+  auto made = sys::mkdirat(parent, name, 0700);
+  if (!made && !made.error().is_already_exists()) return std::unexpected(std::move(made.error()));
+  auto folder = sys::openat2(parent, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, sys::Resolve::kBeneath);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  return DirFd(std::move(*folder));
+}
+
+Status open_folders(ImageStore::Impl& impl, const std::string& data_dir) {
+  auto data = private_folder(data_dir);
+  if (!data) return std::unexpected(std::move(data.error()));
+  const std::pair<DirFd*, const char*> folders[] = {{&impl.store, "store"},
+                                                    {&impl.layers, "l"},
+                                                    {&impl.containers, "c"},
+                                                    {&impl.blobs, "blobs"},
+                                                    {&impl.ingests, "i"}};
+  for (const auto& [folder, name] : folders) {
+    auto opened = folder_below(folder == &impl.store ? data->ref() : impl.store.ref(), name);
+    if (!opened) return fail_with(std::move(opened.error()), "image store");
+    *folder = std::move(*opened);
+  }
+  return {};
+}
+
+}  // namespace
+
+const db::Schema kImageSchema{
+    "images",
+    {
+        // Version 1. `digest`, `chain`, `diff` and `image` are 64 hex digits.
+        "CREATE TABLE image_names (next INTEGER NOT NULL);"
+        "INSERT INTO image_names VALUES (0);"
+        "CREATE TABLE image_ingests (name TEXT PRIMARY KEY) WITHOUT ROWID;"
+        "CREATE TABLE image_blobs (digest TEXT PRIMARY KEY, size INTEGER NOT NULL, complete INTEGER NOT NULL) WITHOUT "
+        "ROWID;"
+        "CREATE TABLE image_layers (name TEXT PRIMARY KEY, chain TEXT NOT NULL, diff TEXT NOT NULL,"
+        "  bytes INTEGER NOT NULL, inodes INTEGER NOT NULL, complete INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE UNIQUE INDEX image_layers_by_chain ON image_layers (chain) WHERE complete = 1;"
+        "CREATE TABLE image_images (image TEXT PRIMARY KEY, size INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE image_image_layers (image TEXT NOT NULL, position INTEGER NOT NULL, layer TEXT NOT NULL,"
+        "  PRIMARY KEY (image, position)) WITHOUT ROWID;"
+        "CREATE TABLE image_image_blobs (image TEXT NOT NULL, digest TEXT NOT NULL, PRIMARY KEY (image, digest)) "
+        "WITHOUT ROWID;"
+        "CREATE TABLE image_tags (name TEXT PRIMARY KEY, image TEXT NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE image_digests (name TEXT PRIMARY KEY, image TEXT NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE image_roots (container TEXT PRIMARY KEY, name TEXT NOT NULL UNIQUE, image TEXT NOT NULL,"
+        "  released INTEGER NOT NULL) WITHOUT ROWID;"
+        "CREATE TABLE image_root_layers (container TEXT NOT NULL, position INTEGER NOT NULL, layer TEXT NOT NULL,"
+        "  PRIMARY KEY (container, position)) WITHOUT ROWID;",
+    }};
+
+Result<std::vector<std::string>> texts(db::Connection& database, std::string_view sql,
+                                       std::initializer_list<db::Value> values) {
+  auto rows = database.query(sql, values);
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  std::vector<std::string> out;
+  for (;;) {
+    auto more = rows->next();
+    if (!more) return std::unexpected(std::move(more.error()));
+    if (!*more) return out;
+    out.push_back(rows->string(0));
+  }
+}
+
+Result<std::optional<std::string>> one_text(db::Connection& database, std::string_view sql,
+                                            std::initializer_list<db::Value> values) {
+  auto all = texts(database, sql, values);
+  if (!all) return std::unexpected(std::move(all.error()));
+  if (all->empty()) return std::nullopt;
+  return std::move(all->front());
+}
+
+Result<std::string> next_name(db::Connection& database, FdRef folder) {
+  for (;;) {
+    auto rows = database.query("UPDATE image_names SET next = next + 1 RETURNING next");
+    if (!rows) return std::unexpected(std::move(rows.error()));
+    auto more = rows->next();
+    if (!more) return std::unexpected(std::move(more.error()));
+    auto number = static_cast<std::uint64_t>(rows->integer(0));
+    if (auto end = rows->next(); !end) return std::unexpected(std::move(end.error()));
+    std::string name;
+    do {
+      name.insert(name.begin(), kDigits[number % kDigits.size()]);
+      number /= kDigits.size();
+    } while (number != 0);
+    auto taken = sys::fstatat(folder, name.c_str(), AT_SYMLINK_NOFOLLOW);
+    if (taken) continue;
+    if (!taken.error().is_not_found()) return std::unexpected(std::move(taken.error()));
+    return name;
+  }
+}
+
+Result<std::optional<std::string>> find_id(db::Connection& database, std::string_view query) {
+  std::string_view hex = query;
+  bool prefixed = hex.starts_with("sha256:");
+  if (prefixed) hex.remove_prefix(7);
+  bool may_be_id = is_hex(hex);
+  if (!(may_be_id && (prefixed || hex.size() == 64))) {
+    auto reference = parse_reference(query);
+    if (!reference) return std::unexpected(std::move(reference.error()));
+    auto named = one_text(database,
+                          reference->digest ? std::string_view("SELECT image FROM image_digests WHERE name = ?")
+                                            : std::string_view("SELECT image FROM image_tags WHERE name = ?"),
+                          {reference->to_string()});
+    if (!named || *named) return named;
+  }
+  if (!may_be_id) return std::nullopt;
+  // Ids are of the digits 0 to f: all that begin with this one are from it up to it with a 'g' behind.
+  std::string beyond = cat(hex, "g");
+  auto found = texts(database, "SELECT image FROM image_images WHERE image >= ? AND image < ? LIMIT 2", {hex, beyond});
+  if (!found) return std::unexpected(std::move(found.error()));
+  if (found->size() > 1)
+    return invalid_argument(cat("image id ", in_quotes(query), " begins more than one image's id"));
+  if (found->empty()) return std::nullopt;
+  return std::move(found->front());
+}
+
+std::string ContainerRoot::overlay_options() const {
+  std::string out = "lowerdir=";
+  for (const std::string& layer : lower) {
+    if (&layer != &lower.front()) out += ':';
+    out += layer;
+  }
+  return cat(out, ",upperdir=", upper, ",workdir=", work);
+}
+
+ImageStore::ImageStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+ImageStore::~ImageStore() = default;
+FdRef ImageStore::store_dir() const { return impl_->store; }
+
+Result<std::unique_ptr<ImageStore>> ImageStore::open(const std::string& data_dir, StoreOptions options) {
+  // The database wants its folder; the Impl wants the database.
+  if (auto data = private_folder(data_dir); !data) return std::unexpected(std::move(data.error()));
+  Layout layout("", data_dir);
+  auto database = db::Connection::open(layout.database(), {{kImageSchema}});
+  if (!database) return fail_with(std::move(database.error()), "image store");
+  auto impl = std::make_unique<Impl>(std::move(*database));
+  impl->path = layout.store();
+  impl->options = std::move(options);
+  if (auto opened = open_folders(*impl, data_dir); !opened) return std::unexpected(std::move(opened.error()));
+  // What can't be removed now is no reason to be without a store; it keeps its row, and the next to sweep says so.
+  (void)impl->sweep_if_free();
+  return std::unique_ptr<ImageStore>(new ImageStore(std::move(impl)));
+}
+
+Result<WriterLock> ImageStore::Impl::lock() {
+  auto file = sys::openat(store, kLockFile, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!file) return std::unexpected(std::move(file.error()));
+  if (auto locked = sys::lock_exclusive(*file); !locked) return std::unexpected(std::move(locked.error()));
+  return WriterLock(std::move(*file));
+}
+
+Result<std::optional<WriterLock>> ImageStore::Impl::try_lock() {
+  auto file = sys::openat(store, kLockFile, O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto locked = sys::try_lock_exclusive(*file);
+  if (!locked) return std::unexpected(std::move(locked.error()));
+  if (!*locked) return std::nullopt;
+  return WriterLock(std::move(*file));
+}
+
+Result<bool> ImageStore::Impl::has_garbage() {
+  return read([](db::Connection& database) -> Result<bool> {
+    for (std::string_view sql : {kGarbageLayers, kGarbageBlobs, std::string_view("SELECT name FROM image_ingests"),
+                                 std::string_view("SELECT name FROM image_roots WHERE released = 1")}) {
+      auto found = texts(database, sql);
+      if (!found) return std::unexpected(std::move(found.error()));
+      if (!found->empty()) return true;
+    }
+    return false;
+  });
+}
+
+namespace {
+
+// One kind of thing: marks what is superfluous, so that nothing uses it anew, then removes each and then its row. What
+// can't be removed keeps its row for the next time; the first such error is returned.
+Status sweep_kind(ImageStore::Impl& impl, FdRef folder, std::string_view select, std::string_view mark,
+                  std::initializer_list<std::string_view> erase) {
+  auto names = impl.write([&](db::Connection& database) -> Result<std::vector<std::string>> {
+    auto found = texts(database, select);
+    if (!found || mark.empty()) return found;
+    for (const std::string& name : *found) {
+      if (auto marked = database.execute(mark, {name}); !marked) return std::unexpected(std::move(marked.error()));
+    }
+    return found;
+  });
+  if (!names) return std::unexpected(std::move(names.error()));
+  Status first;
+  for (const std::string& name : *names) {
+    auto done = sys::remove_tree(folder, name.c_str());
+    if (done) {
+      done = impl.write([&](db::Connection& database) -> Status {
+        for (std::string_view sql : erase) {
+          if (auto erased = database.execute(sql, {name}); !erased) return std::unexpected(std::move(erased.error()));
+        }
+        return {};
+      });
+    }
+    if (!done && first) first = std::move(done);
+  }
+  return first;
+}
+
+}  // namespace
+
+Status ImageStore::Impl::sweep() {
+  Status results[] = {
+      sweep_kind(*this, ingests, "SELECT name FROM image_ingests", "", {"DELETE FROM image_ingests WHERE name = ?"}),
+      sweep_kind(*this, containers, "SELECT name FROM image_roots WHERE released = 1", "",
+                 {"DELETE FROM image_root_layers WHERE container = (SELECT container FROM image_roots WHERE name = ?)",
+                  "DELETE FROM image_roots WHERE name = ?"}),
+      sweep_kind(*this, layers, kGarbageLayers, "UPDATE image_layers SET complete = 0 WHERE name = ?",
+                 {"DELETE FROM image_layers WHERE name = ?"}),
+      sweep_kind(*this, blobs, kGarbageBlobs, "UPDATE image_blobs SET complete = 0 WHERE digest = ?",
+                 {"DELETE FROM image_blobs WHERE digest = ?"}),
+  };
+  for (Status& result : results) {
+    if (!result) return fail_with(std::move(result.error()), "image store: remove what is left over");
+  }
+  return {};
+}
+
+// Whoever ends as a writer comes here after letting the lock go, and whoever makes something superfluous does after
+// that is recorded: so one of the two sees it.
+Status ImageStore::Impl::sweep_if_free() {
+  for (;;) {
+    auto garbage = has_garbage();
+    if (!garbage) return std::unexpected(std::move(garbage.error()));
+    if (!*garbage) return {};
+    auto lock = try_lock();
+    if (!lock) return std::unexpected(std::move(lock.error()));
+    if (!*lock) return {};
+    if (auto swept = sweep(); !swept) return swept;
+  }
+}
+
+Result<ImageStore::Impl::Ingest> ImageStore::Impl::make_ingest() {
+  auto name = write([&](db::Connection& database) -> Result<std::string> {
+    auto made = next_name(database, ingests);
+    if (!made) return made;
+    auto inserted = database.execute("INSERT INTO image_ingests VALUES (?)", {*made});
+    if (!inserted) return std::unexpected(std::move(inserted.error()));
+    return made;
+  });
+  if (!name) return std::unexpected(std::move(name.error()));
+  if (auto made = sys::mkdirat(ingests, name->c_str(), 0700); !made) return std::unexpected(std::move(made.error()));
+  auto folder = sys::openat(ingests, name->c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  return Ingest{std::move(*name), DirFd(std::move(*folder))};
+}
+
+Result<std::string> ImageStore::Impl::read_blob(const Digest& digest, std::size_t limit) {
+  auto bytes = sys::read_file(blobs, digest.hex().c_str(), limit);
+  if (!bytes) return fail_with(std::move(bytes.error()), cat("blob ", digest.to_string()));
+  if (digest_of(*bytes) != digest) {
+    return fail(Code::kDataLoss, cat("blob ", digest.to_string(),
+                                     ": the file in the store has another content; remove the "
+                                     "image and load it again"));
+  }
+  return bytes;
+}
+
+Result<std::optional<Image>> ImageStore::Impl::load_image(const std::string& id) {
+  Image image;
+  auto found = read([&](db::Connection& database) -> Result<bool> {
+    auto rows = database.query("SELECT size FROM image_images WHERE image = ?", {id});
+    if (!rows) return std::unexpected(std::move(rows.error()));
+    auto more = rows->next();
+    if (!more || !*more) return more;
+    image.size = static_cast<std::uint64_t>(rows->integer(0));
+    auto tags = texts(database, "SELECT name FROM image_tags WHERE image = ? ORDER BY name", {id});
+    if (!tags) return std::unexpected(std::move(tags.error()));
+    auto digests = texts(database, "SELECT name FROM image_digests WHERE image = ? ORDER BY name", {id});
+    if (!digests) return std::unexpected(std::move(digests.error()));
+    image.tags = std::move(*tags);
+    image.digests = std::move(*digests);
+    return true;
+  });
+  if (!found) return std::unexpected(std::move(found.error()));
+  if (!*found) return std::nullopt;
+  auto digest = Digest::from_hex(id);
+  if (!digest) return std::unexpected(std::move(digest.error()));
+  image.id = digest->to_string();
+  auto text = read_blob(*digest, kMaxConfigBytes);
+  if (!text) {
+    // Removed since it was found, by somebody else: then it is not there, and nothing is wrong.
+    auto still = read([&](db::Connection& database) {
+      return one_text(database, "SELECT image FROM image_images WHERE image = ?", {id});
+    });
+    if (still && !*still) return std::nullopt;
+    return std::unexpected(std::move(text.error()));
+  }
+  auto config = parse_image_config(*text);
+  if (!config) return fail_with(std::move(config.error()), cat("image ", image.id));
+  image.config = std::move(*config);
+  return image;
+}
+
+Result<std::vector<Image>> ImageStore::list() const {
+  auto ids = impl_->read([](db::Connection& database) { return texts(database, "SELECT image FROM image_images"); });
+  if (!ids) return std::unexpected(std::move(ids.error()));
+  std::vector<Image> out;
+  for (const std::string& id : *ids) {
+    auto image = impl_->load_image(id);
+    if (!image) return std::unexpected(std::move(image.error()));
+    if (*image) out.push_back(std::move(**image));
+  }
+  return out;
+}
+
+Result<std::optional<Image>> ImageStore::find(std::string_view query) const {
+  auto id = impl_->read([&](db::Connection& database) { return find_id(database, query); });
+  if (!id) return std::unexpected(std::move(id.error()));
+  if (!*id) return std::nullopt;
+  return impl_->load_image(**id);
+}
+
+Result<FsUsage> ImageStore::fs_usage() const {
+  FsUsage usage{impl_->path};
+  auto read = impl_->read([&](db::Connection& database) -> Status {
+    auto rows = database.query(
+        "SELECT (SELECT ifnull(sum(bytes), 0) FROM image_layers) + (SELECT ifnull(sum(size), 0) FROM image_blobs),"
+        "  (SELECT ifnull(sum(inodes), 0) FROM image_layers) + (SELECT count(*) FROM image_blobs)");
+    if (!rows) return std::unexpected(std::move(rows.error()));
+    if (auto more = rows->next(); !more) return std::unexpected(std::move(more.error()));
+    usage.used_bytes = static_cast<std::uint64_t>(rows->integer(0));
+    usage.inodes_used = static_cast<std::uint64_t>(rows->integer(1));
+    return {};
+  });
+  if (!read) return std::unexpected(std::move(read.error()));
+  return usage;
+}
+
+Status ImageStore::tag(std::string_view query, std::string_view name) {
+  auto reference = parse_reference(name);
+  if (!reference) return std::unexpected(std::move(reference.error()));
+  if (reference->digest)
+    return invalid_argument(cat("image name ", in_quotes(name), ": a digest is not given by hand"));
+  return impl_->write([&](db::Connection& database) -> Status {
+    auto id = find_id(database, query);
+    if (!id) return std::unexpected(std::move(id.error()));
+    if (!*id) return not_found(cat("no image ", in_quotes(query)));
+    auto done = database.execute("INSERT OR REPLACE INTO image_tags VALUES (?, ?)", {reference->to_string(), **id});
+    if (!done) return std::unexpected(std::move(done.error()));
+    return {};
+  });
+}
+
+namespace {
+
+Status forget_image(db::Connection& database, const std::string& id) {
+  for (std::string_view sql :
+       {"DELETE FROM image_tags WHERE image = ?", "DELETE FROM image_digests WHERE image = ?",
+        "DELETE FROM image_image_layers WHERE image = ?", "DELETE FROM image_image_blobs WHERE image = ?",
+        "DELETE FROM image_images WHERE image = ?"}) {
+    if (auto done = database.execute(sql, {id}); !done) return std::unexpected(std::move(done.error()));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status ImageStore::untag(std::string_view name) {
+  auto reference = parse_reference(name);
+  if (!reference) return std::unexpected(std::move(reference.error()));
+  auto done = impl_->write([&](db::Connection& database) -> Status {
+    const std::string full = reference->to_string();
+    auto id = one_text(database,
+                       reference->digest ? std::string_view("DELETE FROM image_digests WHERE name = ? RETURNING image")
+                                         : std::string_view("DELETE FROM image_tags WHERE name = ? RETURNING image"),
+                       {full});
+    if (!id) return std::unexpected(std::move(id.error()));
+    if (!*id) return not_found(cat("no image ", in_quotes(name)));
+    auto tags = texts(database, "SELECT name FROM image_tags WHERE image = ?", {**id});
+    if (!tags) return std::unexpected(std::move(tags.error()));
+    if (!tags->empty()) return {};
+    if (reference->digest) return {};  // an image may be known by its id alone
+    return forget_image(database, **id);
+  });
+  if (!done) return done;
+  return impl_->sweep_if_free();
+}
+
+Result<bool> ImageStore::remove(std::string_view query) {
+  auto removed = impl_->write([&](db::Connection& database) -> Result<bool> {
+    auto id = find_id(database, query);
+    if (!id) return std::unexpected(std::move(id.error()));
+    if (!*id) return false;
+    if (auto done = forget_image(database, **id); !done) return std::unexpected(std::move(done.error()));
+    return true;
+  });
+  if (!removed || !*removed) return removed;
+  if (auto swept = impl_->sweep_if_free(); !swept) return std::unexpected(std::move(swept.error()));
+  return true;
+}
+
+}  // namespace gantry::images

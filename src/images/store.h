@@ -1,0 +1,132 @@
+// SPDX-License-Identifier: Apache-2.0
+// The node's images: content by digest, layers unpacked once each, and the folders that a container's overlay mount is
+// made of.
+//
+// Below DATA (/var/lib/gantry) it keeps
+//   store/              0700; store_dir(): what a container's launcher gets a mount clone of
+//     l/4k/             one unpacked layer; names have a few characters, because overlay's mount options are one short
+//     string c/4m/u, c/4m/w    a container's upper and work folder blobs/HEX         manifests, configurations and
+//     layers as they came, by sha256 i/4n/             what a load that has not ended writes writer.lock       flock:
+//     whoever brings content in or sweeps holds it
+//   and, in the node's SQLite file, tables named image_*.
+//
+// Order of things: a row that names a folder or blob is written before it is made and says `complete` only after syncfs
+// of the file system; a folder is removed before its row. So after a crash or power loss at any moment the rows that
+// are not complete name all that is left over; open() and every writer that gets the lock remove it first. Nothing that
+// no row names is ever removed.
+//
+// Threads and processes: every function may be called on any thread (each waits for its own SQLite transaction), and
+// gantryd and `gantry image` work on one store at once. All of them block: a Pool's thread or a command line, never the
+// loop. load_*, build and remove may take long; load_* and build wait for each other.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "images/digest.h"
+#include "images/image_config.h"
+#include "images/unpack.h"
+
+namespace gantry::images {
+
+struct Image {
+  std::string id;                    // "sha256:...": the digest of its configuration
+  std::vector<std::string> tags;     // full references with a tag, sorted
+  std::vector<std::string> digests;  // "docker.io/library/my-app@sha256:...", sorted
+  std::uint64_t size = 0;            // bytes of its content as it came: manifest, configuration and layers
+  ImageConfig config;
+};
+
+// What an overlay mount of a container's root is made of; names are relative to store_dir().
+struct ContainerRoot {
+  std::string image_id;
+  std::vector<std::string> lower;  // "l/4k", topmost first
+  std::string upper;               // "c/4m/u", with the mode and owner of the image's root folder
+  std::string work;                // "c/4m/w"
+
+  // "lowerdir=l/4k:l/3z,upperdir=c/4m/u,workdir=c/4m/w", for mount(2) with the store as current folder.
+  std::string overlay_options() const;
+};
+
+struct FsUsage {
+  std::string path;  // of the store, as it was opened
+  std::uint64_t used_bytes = 0;
+  std::uint64_t inodes_used = 0;
+};
+
+struct StoreOptions {
+  UnpackOptions unpack;
+};
+
+class ImageStore {
+ public:
+  // Makes what is missing of `data_dir` (0700, ours; Layout::lib()) and removes what a crash left over, unless another
+  // process is writing just now.
+  static Result<std::unique_ptr<ImageStore>> open(const std::string& data_dir, StoreOptions options = {});
+  ~ImageStore();
+  ImageStore(const ImageStore&) = delete;
+  ImageStore& operator=(const ImageStore&) = delete;
+
+  FdRef store_dir() const;
+
+  // --- Asking. `query` is what a CRI client may say: a reference in any form, name@digest, an image id with or without
+  // "sha256:", or a unique start of one. Nothing when there is no such image; two images with that start are
+  // kInvalidArgument.
+  Result<std::vector<Image>> list() const;
+  Result<std::optional<Image>> find(std::string_view query) const;
+  Result<FsUsage> fs_usage() const;
+
+  // --- Bringing in. All content is checked against its digest and size before it counts. An image that is here already
+  // only gets its new names. A name that another image has moves to the new one.
+  //
+  // Loads every image for this machine's platform from an OCI image layout: an archive (tar, plain or compressed by
+  // gzip or zstd, read to its end; a pipe will do), or a folder. Names come from the index's annotations
+  // (io.containerd.image.name, org.opencontainers.image.ref.name); with `name` set, from that instead, and the layout
+  // must hold one image.
+  Result<std::vector<Image>> load_archive(FdRef archive, const std::optional<std::string>& name = std::nullopt);
+  Result<std::vector<Image>> load_layout(FdRef folder, const std::optional<std::string>& name = std::nullopt);
+
+  // Makes an image of one layer out of a folder, the same bytes for the same folder and configuration: names sorted,
+  // times 1970-01-01, numeric owners and modes as they are in the folder. Sockets are left out.
+  Result<Image> build(FdRef folder, const ImageConfig& config, std::string_view name);
+
+  // Gives the image that `query` finds another name.
+  Status tag(std::string_view query, std::string_view name);
+
+  // --- Taking away. Layers that a container uses stay until it is released.
+  //
+  // Takes the name away; with its last name the image goes. kNotFound when nothing has this name.
+  Status untag(std::string_view name);
+  // Removes the image that `query` finds with all its names, as CRI's RemoveImage does. False when there is none.
+  Result<bool> remove(std::string_view query);
+
+  // --- Containers.
+  //
+  // Records the container as user of the image's layers, then makes its upper and work folder. The same call again (a
+  // retry) gives the same root; with another image it is kAlreadyExists. kNotFound when there is no such image.
+  Result<ContainerRoot> prepare_root(std::string_view query, std::string_view container_id);
+  // The root that prepare_root gave, also after a restart; nothing when it was never made or is released.
+  Result<std::optional<ContainerRoot>> find_root(std::string_view container_id) const;
+  // Removes the container's folders and lets go of its layers. Refused with kFailedPrecondition while something is
+  // mounted below them in this mount namespace. A container that is not known is fine.
+  Status release_root(std::string_view container_id);
+  // Releases every container that is not in `known`. For the start of gantryd, when its own records are whole.
+  Status recover(const std::set<std::string>& known);
+
+  struct Impl;
+
+ private:
+  explicit ImageStore(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::images

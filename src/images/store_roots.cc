@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+// What containers hold of the store: layers, and folders of their own.
+#include "base/records.h"
+#include "images/store_impl.h"
+#include "images/text.h"
+
+namespace gantry::images {
+namespace {
+
+// The container's row as a root; nothing when it has none.
+Result<std::optional<ContainerRoot>> read_root(db::Connection& database, std::string_view container) {
+  auto rows = database.query("SELECT name, image FROM image_roots WHERE container = ? AND released = 0", {container});
+  if (!rows) return std::unexpected(std::move(rows.error()));
+  auto more = rows->next();
+  if (!more) return std::unexpected(std::move(more.error()));
+  if (!*more) return std::nullopt;
+  ContainerRoot root;
+  root.upper = cat("c/", rows->text(0), "/u");
+  root.work = cat("c/", rows->text(0), "/w");
+  root.image_id = cat("sha256:", rows->text(1));
+  auto layers =
+      texts(database, "SELECT layer FROM image_root_layers WHERE container = ? ORDER BY position DESC", {container});
+  if (!layers) return std::unexpected(std::move(layers.error()));
+  for (const std::string& layer : *layers) root.lower.push_back(cat("l/", layer));
+  return root;
+}
+
+Status insert_root(db::Connection& database, FdRef containers, std::string_view container, const std::string& image) {
+  auto name = next_name(database, containers);
+  if (!name) return std::unexpected(std::move(name.error()));
+  auto inserted = database.execute("INSERT INTO image_roots VALUES (?, ?, ?, 0)", {container, *name, image});
+  if (!inserted) return std::unexpected(std::move(inserted.error()));
+  auto held = database.execute(
+      "INSERT INTO image_root_layers SELECT ?, position, layer FROM image_image_layers WHERE image = ?",
+      {container, image});
+  if (!held) return std::unexpected(std::move(held.error()));
+  return {};
+}
+
+// Makes c/NAME, c/NAME/u and, last, c/NAME/w: where that is, all is done. The upper folder is the container's root
+// folder as overlayfs shows it, so it looks like the image's.
+Status make_folders(FdRef store, const ContainerRoot& root) {
+  if (sys::fstatat(store, root.work.c_str(), AT_SYMLINK_NOFOLLOW)) return {};
+  const std::string folder = root.upper.substr(0, root.upper.rfind('/'));
+  for (const std::string& path : {folder, root.upper}) {
+    auto made = sys::mkdirat(store, path.c_str(), 0700);
+    if (!made && !made.error().is_already_exists()) return made;
+  }
+  auto image = sys::fstatat(store, root.lower.front().c_str(), AT_SYMLINK_NOFOLLOW);
+  if (!image) return std::unexpected(std::move(image.error()));
+  auto upper = sys::openat(store, root.upper.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!upper) return std::unexpected(std::move(upper.error()));
+  if (auto set = sys::fchown(*upper, image->st_uid, image->st_gid); !set) return set;
+  if (auto set = sys::fchmod(*upper, image->st_mode & 07777); !set) return set;
+  return sys::mkdirat(store, root.work.c_str(), 0700);
+}
+
+}  // namespace
+
+Result<ContainerRoot> ImageStore::prepare_root(std::string_view query, std::string_view container) {
+  if (auto named = check_name(container, "container id"); !named) return std::unexpected(std::move(named.error()));
+  auto root = impl_->write([&](db::Connection& database) -> Result<ContainerRoot> {
+    auto id = find_id(database, query);
+    if (!id) return std::unexpected(std::move(id.error()));
+    auto known = read_root(database, container);
+    if (!known) return std::unexpected(std::move(known.error()));
+    if (*known) {
+      if (*id && (*known)->image_id == cat("sha256:", **id)) return std::move(**known);
+      return fail(Code::kAlreadyExists,
+                  cat("container ", container, " has a root already, of image ", (*known)->image_id));
+    }
+    if (!*id) return not_found(cat("no image ", in_quotes(query)));
+    if (auto made = insert_root(database, impl_->containers, container, **id); !made)
+      return fail_with(std::move(made.error()), "prepare root");
+    auto fresh = read_root(database, container);
+    if (!fresh) return std::unexpected(std::move(fresh.error()));
+    if (!*fresh || (*fresh)->lower.empty())
+      return fail(Code::kDataLoss, cat("image ", in_quotes(query), ": no layers known"));
+    return std::move(**fresh);
+  });
+  if (!root) return root;
+  if (auto made = make_folders(impl_->store, *root); !made) return fail_with(std::move(made.error()), "prepare root");
+  return root;
+}
+
+Result<std::optional<ContainerRoot>> ImageStore::find_root(std::string_view container) const {
+  return impl_->read([&](db::Connection& database) { return read_root(database, container); });
+}
+
+Status ImageStore::release_root(std::string_view container) {
+  auto name = impl_->write([&](db::Connection& database) {
+    return one_text(database, "UPDATE image_roots SET released = 1 WHERE container = ? RETURNING name", {container});
+  });
+  if (!name) return std::unexpected(std::move(name.error()));
+  if (!*name) return {};
+  // A sweep of another process may be at the same folder: then one of the two finds its parts gone, and that is fine.
+  auto removed = sys::remove_tree(impl_->containers, (*name)->c_str());
+  if (!removed && removed.error().is_not_found()) removed = sys::remove_tree(impl_->containers, (*name)->c_str());
+  if (!removed) return fail_with(std::move(removed.error()), cat("release root of container ", container));
+  auto forgotten = impl_->write([&](db::Connection& database) -> Status {
+    // By the name, which is never used twice: the container id may be in use again by now.
+    for (std::string_view sql :
+         {"DELETE FROM image_root_layers WHERE container = (SELECT container FROM image_roots WHERE name = ?)",
+          "DELETE FROM image_roots WHERE name = ?"}) {
+      if (auto done = database.execute(sql, {**name}); !done) return std::unexpected(std::move(done.error()));
+    }
+    return {};
+  });
+  if (!forgotten) return forgotten;
+  return impl_->sweep_if_free();
+}
+
+Status ImageStore::recover(const std::set<std::string>& known) {
+  auto held =
+      impl_->read([](db::Connection& database) { return texts(database, "SELECT container FROM image_roots"); });
+  if (!held) return std::unexpected(std::move(held.error()));
+  Status first;
+  for (const std::string& container : *held) {
+    if (known.contains(container)) continue;
+    auto released = release_root(container);
+    if (!released && first) first = std::move(released);
+  }
+  return first;
+}
+
+}  // namespace gantry::images

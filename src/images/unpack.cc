@@ -1,0 +1,234 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/unpack.h"
+
+#include <fcntl.h>
+#include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <optional>
+
+#include "base/subprocess.h"
+#include "images/text.h"
+#include "images/unpack_worker.h"
+#include "images/worker_protocol.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/pipe.h"
+#include "sys/process.h"
+#include "sys/xattr.h"
+
+namespace gantry::images {
+namespace {
+
+using sys::SteadyTime;
+
+constexpr std::size_t kRelayBlock = 256 << 10;
+constexpr std::uint64_t kFreePlainBytes = 256ULL << 20;  // that the ratio does not count
+
+// The worker's sentence, as far as it may stand in ours.
+std::string printable(std::string_view text) {
+  std::string out(text.substr(0, 1000));
+  std::replace_if(out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
+  return out;
+}
+
+// One running worker. However this ends, it is dead and reaped afterwards.
+class Worker {
+ public:
+  static Result<Worker> start(WorkerMode mode, FdRef input, FdRef output, FdRef folder, const UnpackOptions& options) {
+    auto answer = sys::pipe();
+    if (!answer) return std::unexpected(std::move(answer.error()));
+    const UnpackLimits& limits = options.limits;
+    WorkerArguments arguments{mode,           limits.file_bytes,   limits.total_bytes,
+                              limits.entries, limits.memory_bytes, limits.cpu_seconds};
+    Command command;
+    command.path = options.program;
+    command.argv = {"gantry", kUnpackWorkerCommand};
+    for (std::string& argument : arguments.to_argv()) command.argv.push_back(std::move(argument));
+    command.input = input;
+    command.output = output;
+    command.fds = {answer->write_end};
+    if (folder.is_open()) command.fds.push_back(folder);
+    auto process = spawn(command);
+    if (!process) return fail_with(std::move(process.error()), "start the unpack worker");
+    return Worker(std::move(*process), std::move(answer->read_end));
+  }
+  Worker(Worker&&) = default;
+  Worker& operator=(Worker&&) = delete;
+  ~Worker() {
+    if (!process_.pidfd().is_open()) return;
+    (void)sys::pidfd_send_signal(process_.pidfd(), SIGKILL);
+    (void)sys::wait_child_end(process_.pidfd());
+  }
+
+  // Waits for the worker's end. An error is the worker's own sentence, or what ended it.
+  Result<WorkerAnswer> answer(SteadyTime deadline) {
+    std::string bytes;
+    std::string block(64 << 10, '\0');
+    for (;;) {
+      if (auto ready = sys::wait_readable(answer_, deadline); !ready) return fail_with(std::move(ready.error()), kWhat);
+      auto count = sys::read(answer_, block.data(), block.size());
+      if (!count) return std::unexpected(std::move(count.error()));
+      if (*count == 0) break;
+      bytes.append(block, 0, *count);
+      if (bytes.size() > kMaxAnswerBytes) return fail(Code::kInternal, cat(kWhat, ": its answer has no end"));
+    }
+    if (auto ended = sys::wait_readable(process_.pidfd(), deadline); !ended) {
+      return fail_with(std::move(ended.error()), kWhat);
+    }
+    auto answer = bytes.empty() ? std::nullopt : WorkerAnswer::decode(bytes);
+    if (answer && answer->error.empty()) return std::move(*answer);
+    if (answer) return invalid_argument(printable(answer->error));
+    return ended_badly();
+  }
+
+ private:
+  static constexpr std::string_view kWhat = "the unpack worker";
+
+  Worker(Process&& process, OwnFd&& answer) : process_(std::move(process)), answer_(std::move(answer)) {}
+
+  std::unexpected<Error> ended_badly() {
+    auto end = sys::wait_child_end(process_.pidfd());
+    if (!end) return std::unexpected(std::move(end.error()));
+    if (end->signal != 0) return fail(Code::kInternal, cat(kWhat, " was ended by signal ", end->signal));
+    return fail(Code::kInternal, cat(kWhat, " ended without an answer, with code ", end->code));
+  }
+
+  Process process_;
+  OwnFd answer_;
+};
+
+// Reads the stream, counts and hashes it, and hands it on.
+class Relay {
+ public:
+  Relay(FdRef source, FdRef sink, const UnpackLimits& limits, std::optional<std::uint64_t> packed_bytes,
+        SteadyTime deadline)
+      : source_(source), sink_(sink), limits_(limits), packed_bytes_(packed_bytes), deadline_(deadline) {}
+
+  Status run() {
+    std::string block(kRelayBlock, '\0');
+    for (;;) {
+      if (auto ready = sys::wait_readable(source_, deadline_); !ready)
+        return fail_with(std::move(ready.error()), "unpack");
+      auto count = sys::read(source_, block.data(), block.size());
+      if (!count) return std::unexpected(std::move(count.error()));
+      if (*count == 0) return {};
+      std::string_view bytes(block.data(), *count);
+      plain_bytes_ += bytes.size();
+      if (auto fine = check(); !fine) return fine;
+      hasher_.update(bytes);
+      if (auto sent = sys::send_all(sink_, bytes, deadline_); !sent)
+        return fail_with(std::move(sent.error()), "unpack");
+    }
+  }
+
+  Digest digest() { return hasher_.finish(); }
+
+ private:
+  Status check() const {
+    if (plain_bytes_ > limits_.total_bytes) {
+      return fail(Code::kResourceExhausted,
+                  cat("it unpacks to more than the ", limits_.total_bytes, " bytes that are allowed"));
+    }
+    if (packed_bytes_ && plain_bytes_ > kFreePlainBytes && plain_bytes_ / limits_.ratio > *packed_bytes_) {
+      return fail(Code::kResourceExhausted,
+                  cat(*packed_bytes_, " bytes inflate to more than ", limits_.ratio, " times that"));
+    }
+    return {};
+  }
+
+  FdRef source_, sink_;
+  const UnpackLimits& limits_;
+  std::optional<std::uint64_t> packed_bytes_;
+  SteadyTime deadline_;
+  std::uint64_t plain_bytes_ = 0;
+  Hasher hasher_;
+};
+
+// A plain tar in a file needs no inflater. What can't be looked at first (a pipe) gets one.
+bool is_plain_file(FdRef source) {
+  unsigned char magic[4] = {};
+  ssize_t count = ::pread(source.get(), magic, sizeof(magic), ::lseek(source.get(), 0, SEEK_CUR));
+  if (count < 0) return false;
+  bool gzip = magic[0] == 0x1f && magic[1] == 0x8b;
+  bool zstd = (magic[0] == 0x28 || (magic[0] & 0xf0) == 0x50) && magic[1] == (magic[0] == 0x28 ? 0xb5 : 0x2a) &&
+              magic[2] == (magic[0] == 0x28 ? 0x2f : 0x4d) && magic[3] == (magic[0] == 0x28 ? 0xfd : 0x18);
+  return !gzip && !zstd;
+}
+
+// What the worker has no right to do: trusted.* wants CAP_SYS_ADMIN. Its words are a stranger's, so the folders are
+// opened with the layer as root.
+Status mark_opaque(FdRef folder, const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) {
+    auto opened = sys::openat2(folder, path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY,
+                               sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks | sys::Resolve::kNoXdev);
+    if (!opened) {
+      if (opened.error().is_not_found()) continue;  // replaced by a later entry: there is no folder left to mark
+      return std::unexpected(std::move(opened.error()));
+    }
+    if (auto set = sys::fsetxattr(*opened, "trusted.overlay.opaque", "y"); !set) return set;
+  }
+  return {};
+}
+
+WorkerMode mode_of(UnpackKind kind) { return kind == UnpackKind::kLayer ? WorkerMode::kLayer : WorkerMode::kLayout; }
+
+// The folder as a mount of its own, which the unpacker makes its root.
+Result<MountFd> folder_mount(FdRef folder) {
+  auto mount = sys::clone_mount(folder, "", sys::Recursive::kNo);
+  if (!mount) return mount;
+  using sys::MountAttr;
+  auto set = sys::set_attributes(*mount, "", MountAttr::kNoSuid | MountAttr::kNoDev | MountAttr::kNoExec,
+                                 MountAttr::kReadOnly, sys::Propagation::kPrivate, sys::Recursive::kNo);
+  if (!set) return std::unexpected(std::move(set.error()));
+  return mount;
+}
+
+}  // namespace
+
+Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const UnpackOptions& options) {
+  const SteadyTime deadline = std::chrono::steady_clock::now() + options.deadline;
+  auto info = sys::fstat(source);
+  if (!info) return std::unexpected(std::move(info.error()));
+  std::optional<std::uint64_t> packed_bytes;
+  if (S_ISREG(info->st_mode)) packed_bytes = static_cast<std::uint64_t>(info->st_size);
+
+  auto mount = folder_mount(folder);
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  auto stream = sys::stream_pair();
+  if (!stream) return std::unexpected(std::move(stream.error()));
+  auto unpacker = Worker::start(mode_of(kind), stream->right, FdRef(), *mount, options);
+  if (!unpacker) return std::unexpected(std::move(unpacker.error()));
+  stream->right.close();
+
+  std::optional<Worker> inflater;
+  OwnFd plain;
+  if (!is_plain_file(source)) {
+    auto pipe = sys::pipe();
+    if (!pipe) return std::unexpected(std::move(pipe.error()));
+    auto started = Worker::start(WorkerMode::kInflate, source, pipe->write_end, FdRef(), options);
+    if (!started) return std::unexpected(std::move(started.error()));
+    inflater.emplace(std::move(*started));
+    plain = std::move(pipe->read_end);
+  }
+
+  Relay relay(inflater ? plain.ref() : source, stream->left, options.limits, packed_bytes, deadline);
+  auto relayed = relay.run();
+  // The unpacker closed early: it has said why. All else is ours to say.
+  if (!relayed && !relayed.error().is_gone()) return std::unexpected(std::move(relayed.error()));
+  stream->left.close();
+  if (relayed && inflater) {
+    auto inflated = inflater->answer(deadline);
+    if (!inflated) return std::unexpected(std::move(inflated.error()));
+  }
+  auto answer = unpacker->answer(deadline);
+  if (!answer) return std::unexpected(std::move(answer.error()));
+  if (!relayed) return std::unexpected(std::move(relayed.error()));
+  if (auto marked = mark_opaque(folder, answer->opaque_folders); !marked)
+    return fail_with(std::move(marked.error()), "unpack");
+  return Unpacked{relay.digest(), answer->bytes, answer->inodes, std::move(answer->implied_folders)};
+}
+
+}  // namespace gantry::images

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/unpack_worker.h"
+
+#include <archive.h>
+#include <archive_entry.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <memory>
+
+#include "images/confine.h"
+#include "images/text.h"
+#include "images/unpacker.h"
+#include "images/worker_protocol.h"
+#include "sys/file.h"
+
+namespace gantry::images {
+namespace {
+
+constexpr FdRef kInput{STDIN_FILENO};
+constexpr FdRef kOutput{STDOUT_FILENO};
+constexpr std::size_t kReadBlock = 256 << 10;
+
+std::unexpected<Error> archive_error(archive* archive) {
+  const char* text = ::archive_error_string(archive);
+  return invalid_argument(cat("can't be inflated: ", text != nullptr ? text : "unreadable"));
+}
+
+// gzip, zstd or plain, by the first bytes.
+Result<WorkerAnswer> inflate() {
+  std::unique_ptr<archive, int (*)(archive*)> reader(::archive_read_new(), ::archive_read_free);
+  if (reader == nullptr) return fail(Code::kResourceExhausted, "out of memory");
+  ::archive_read_support_filter_gzip(reader.get());
+  ::archive_read_support_filter_zstd(reader.get());
+  ::archive_read_support_format_raw(reader.get());
+  ::archive_read_support_format_empty(reader.get());
+  if (::archive_read_open_fd(reader.get(), kInput.get(), kReadBlock) != ARCHIVE_OK) return archive_error(reader.get());
+  archive_entry* entry = nullptr;
+  int result = ::archive_read_next_header(reader.get(), &entry);
+  if (result == ARCHIVE_EOF) return WorkerAnswer{};  // an empty stream
+  if (result < ARCHIVE_WARN) return archive_error(reader.get());
+  for (;;) {
+    const void* data = nullptr;
+    std::size_t size = 0;
+    la_int64_t offset = 0;
+    result = ::archive_read_data_block(reader.get(), &data, &size, &offset);
+    if (result == ARCHIVE_EOF) return WorkerAnswer{};
+    if (result < ARCHIVE_WARN) return archive_error(reader.get());
+    auto written = sys::write_all(kOutput, std::string_view(static_cast<const char*>(data), size));
+    if (!written) return std::unexpected(std::move(written.error()));
+  }
+}
+
+Result<WorkerAnswer> work(const WorkerArguments& arguments) {
+  ::umask(0);
+  bool inflates = arguments.mode == WorkerMode::kInflate;
+  Confinement confinement;
+  if (!inflates) confinement.folder = FdRef(kFolderFd);
+  confinement.last_fd = inflates ? kAnswerFd : kFolderFd;
+  confinement.file_bytes = inflates ? 0 : arguments.file_bytes;
+  confinement.memory_bytes = arguments.memory_bytes;
+  confinement.cpu_seconds = arguments.cpu_seconds;
+  if (auto confined = confine(confinement); !confined)
+    return fail_with(std::move(confined.error()), "confine the worker");
+  if (inflates) return inflate();
+  return Unpacker(FdRef(kFolderFd), arguments).run(kInput);
+}
+
+}  // namespace
+
+int unpack_worker_main(int argc, char** argv) {
+  auto arguments = WorkerArguments::parse(argc - 2, argv + 2);
+  if (!arguments) {
+    constexpr std::string_view kUsage = "unpack-worker is started by gantryd and by gantry image, not by people\n";
+    (void)sys::write_all(FdRef(STDERR_FILENO), kUsage);
+    return 2;
+  }
+  auto result = work(*arguments);
+  WorkerAnswer answer;
+  if (result) {
+    answer = std::move(*result);
+  } else {
+    answer.error = result.error().message();
+  }
+  bool told = sys::write_all(FdRef(kAnswerFd), answer.encode()).has_value();
+  // No destructors or exit handlers: the filter allows nothing that they might want.
+  ::_exit(told && answer.error.empty() ? 0 : 1);
+}
+
+}  // namespace gantry::images
