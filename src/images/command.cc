@@ -155,6 +155,7 @@ void describe(CLI::App& app, Request& request, Action& action) {
   app.add_option("--data-dir", request.data_dir, "The node's data folder")->capture_default_str();
   auto verb = [&](const char* name, const char* what, Action does) {
     CLI::App* command = app.add_subcommand(name, what);
+    command->fallthrough();  // --data-dir may stand behind it, too
     command->callback([&action, does] { action = does; });
     return command;
   };

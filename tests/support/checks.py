@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every black-box test needs to say what holds: TAP lines for scripts/test, bounded waits, an orderly end on SIGTERM."""
+import os
+import select
+import signal
+import sys
+import time
+import traceback
+
+# For what takes milliseconds on an idle machine: only a hang, or a machine that is very busy, comes near it.
+PATIENCE = 30.0
+
+
+class Failure(Exception):
+    """A test cannot go on. The text says why."""
+
+
+class Checks:
+    """Counts and prints the checks of one program."""
+
+    def __init__(self):
+        self.count, self.failed = 0, 0
+
+    def ok(self, holds, what, detail=""):
+        """One check. `detail` is what was seen; it is printed when the check does not hold."""
+        self.count += 1
+        self.failed += not holds
+        print(f"{'ok' if holds else 'not ok'} {self.count} - {what}", flush=True)
+        if not holds:
+            for line in str(detail).splitlines():
+                print(f"# {line}", flush=True)
+        return bool(holds)
+
+    def equal(self, seen, expected, what):
+        return self.ok(seen == expected, what, f"expected {expected!r}\nseen     {seen!r}")
+
+    def contains(self, text, parts, what):
+        missing = [part for part in ([parts] if isinstance(parts, str) else parts) if part.lower() not in text.lower()]
+        return self.ok(not missing, what, f"expected {missing!r} in\n{text}")
+
+    def skip(self, what, reason):
+        self.count += 1
+        print(f"ok {self.count} - {what} # SKIP {reason}", flush=True)
+
+
+def log(text):
+    print(f"# {text}", flush=True)
+
+
+def wait_until(what, holds, limit=PATIENCE, pause=0.02):
+    """Asks until `holds()` is true, and returns its answer. For what a program outside of it gives no event of."""
+    deadline = time.monotonic() + limit
+    while True:
+        answer = holds()
+        if answer:
+            return answer
+        if time.monotonic() > deadline:
+            raise Failure(f"{what}: not within {limit:g} s")
+        time.sleep(pause)
+
+
+class Process:
+    """A process by pidfd, so that its number can't come to mean another."""
+
+    def __init__(self, pid):
+        self.pid, self.fd = pid, os.pidfd_open(pid)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        os.close(self.fd)
+
+    def signal(self, number):
+        signal.pidfd_send_signal(self.fd, number)
+
+    def has_ended(self, limit=0.0):
+        """True when it has ended; waits for that for `limit` seconds."""
+        return bool(select.select([self.fd], [], [], limit)[0])
+
+    def kill(self):
+        self.signal(signal.SIGKILL)
+        if not self.has_ended(PATIENCE):
+            raise Failure(f"process {self.pid} has not ended within {PATIENCE:g} s of SIGKILL")
+
+
+def main(story):
+    """Runs `story(checks)` and ends the program. Leaving it by SIGTERM or SIGINT, too, passes all `with` blocks on the way."""
+    def leave(number, _):
+        signal.signal(number, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, leave)
+    checks = Checks()
+    try:
+        story(checks)
+    except Failure as failure:
+        checks.ok(False, f"the story goes on to its end: {failure}", traceback.format_exc())
+    except Exception as error:  # whatever it is, it is this test's failure and not a lack of output
+        checks.ok(False, f"the story goes on to its end: {type(error).__name__}", traceback.format_exc())
+    print(f"1..{checks.count}", flush=True)
+    sys.exit(1 if checks.failed or not checks.count else 0)

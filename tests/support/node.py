@@ -1,0 +1,287 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node of the test's own, in namespaces, driven as its users do: by `gantry` and by real crictl.
+
+The programs under test are in $GANTRY_BIN; crictl is the one on PATH. The node's name has this process's number in it, so that
+runs side by side don't meet. Leaving its `with` block ends the node and removes all that it kept.
+"""
+import calendar
+import contextlib
+import json
+import os
+import pathlib
+import re
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+
+from checks import PATIENCE, Failure, Process, log, wait_until
+
+BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or pathlib.Path(__file__).resolve().parents[2] / "build/release/bin")
+SOCKET = "unix:///run/gantry/gantryd.sock"
+IMAGE = "busybox:test"
+# Each container in a PID namespace of its own, as kubelet asks for. (CRI's default is one for the pod.)
+OWN_PIDS = {"security_context": {"namespace_options": {"pid": 1}}}
+# Of busybox-static; what the containers of the tests run.
+APPLETS = ("sh", "sleep", "usleep", "cat", "echo", "date", "true", "false", "kill", "ls", "id", "httpd", "dd", "seq", "touch")
+
+
+class Node:
+    """One node. Folders: `state` is all of its disk, `lib` gantryd's data, `work` what the test keeps there."""
+
+    def __init__(self, checks, suffix="", options=()):
+        """`options` are those of `gantry node start`."""
+        self.checks, self.options = checks, options
+        self.name = f"t{os.getpid()}{suffix}"
+        self.state = pathlib.Path("/var/lib/gantry-nodes") / self.name
+        self.lib, self.manifests, self.work = self.state / "lib", self.state / "manifests", self.state / "test"
+        self.log_file = self.state / "gantryd.log"
+        self._files = 0
+
+    # ---- the node ----------------------------------------------------------------------------------------------------
+
+    def __enter__(self):
+        # Whatever comes from here on, also a signal, is followed by close().
+        try:
+            if self.state.exists():
+                raise Failure(f"{self.state} is there already: an earlier run was cut short; remove it")
+            self.start()
+            self.work.mkdir(mode=0o700, exist_ok=True)
+            return self
+        except BaseException:
+            self.close(failed=True)
+            raise
+
+    def __exit__(self, kind, *_):
+        self.close(failed=kind is not None)
+
+    def gantry(self, *arguments, prefix=(), check=True, limit=120):
+        return run([*prefix, BIN / "gantry", *arguments], check, limit)
+
+    def start(self, prefix=()):
+        """`prefix` is a command that runs the given one, in a world that it has changed."""
+        self.gantry("node", "start", self.name, *self.options, prefix=prefix)
+
+    def stop(self):
+        self.gantry("node", "stop", self.name)
+
+    def supervisor(self):
+        return int(pathlib.Path("/run/gantry-nodes", self.name).read_text().split()[0])
+
+    @property
+    def root(self):
+        """The node's own view of files, from here."""
+        return pathlib.Path(f"/proc/{self.supervisor()}/root")
+
+    @property
+    def cgroup(self):
+        return self.root / "sys/fs/cgroup" / f"gantry-node-{self.name}"
+
+    def close(self, failed):
+        if failed or self.checks.failed:
+            self.show_log()
+        try:
+            self.stop()
+        except (Failure, OSError) as failure:
+            log(f"stopping node {self.name}: {failure}")
+            with contextlib.suppress(OSError, ValueError):
+                os.kill(self.supervisor(), signal.SIGCONT)
+                self.stop()
+        if any(f" {self.state}" in line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()):
+            raise Failure(f"something is mounted beneath {self.state}; leaving it as it is")
+        shutil.rmtree(self.state, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            self.state.parent.rmdir()
+
+    def show_log(self, lines=60):
+        with contextlib.suppress(OSError):
+            for line in self.log_file.read_text(errors="replace").splitlines()[-lines:]:
+                log(f"gantryd.log: {line}")
+
+    def exec(self, *command, check=True, limit=120, stdin=None):
+        return run([BIN / "gantry", "node", "exec", self.name, "--", *command], check, limit, stdin)
+
+    # ---- gantryd -----------------------------------------------------------------------------------------------------
+
+    def gantryd_pid(self):
+        """The pid of gantryd, or None when there is none now."""
+        for pid in read_pids(self.cgroup / "gantryd"):
+            with contextlib.suppress(OSError):
+                if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"gantryd"):
+                    return pid
+        return None
+
+    def kill_gantryd(self):
+        """SIGKILL; its supervisor starts another at once. Returns the pid that was."""
+        pid = wait_until("gantryd is there", self.gantryd_pid)
+        with Process(pid) as gantryd:
+            gantryd.kill()
+        return pid
+
+    def wait_for_gantryd(self, limit=PATIENCE):
+        """Returns when gantryd answers."""
+        wait_until("gantryd answers", lambda: self.crictl("version", check=False).returncode == 0, limit, 0.05)
+
+    @contextlib.contextmanager
+    def without_gantryd(self):
+        """Inside the block gantryd is dead and stays so: its supervisor is held. Afterwards it is started, and answers."""
+        with Process(self.supervisor()) as supervisor:
+            supervisor.signal(signal.SIGSTOP)
+            try:
+                self.kill_gantryd()
+                yield
+            finally:
+                supervisor.signal(signal.SIGCONT)
+        self.wait_for_gantryd()
+
+    # ---- crictl ------------------------------------------------------------------------------------------------------
+
+    def crictl(self, *arguments, check=True, limit=120, stdin=None):
+        return self.exec("crictl", "--runtime-endpoint", SOCKET, "--image-endpoint", SOCKET, "--timeout", "60s", *arguments,
+                         check=check, limit=limit, stdin=stdin)
+
+    def json(self, *arguments):
+        return json.loads(self.crictl(*arguments).stdout)
+
+    def refusal(self, *arguments):
+        """What crictl says of a command that must fail; '' when it did not."""
+        done = self.crictl(*arguments, check=False)
+        return done.stderr + done.stdout if done.returncode != 0 else ""
+
+    def write(self, value):
+        """A configuration as a file for crictl."""
+        self._files += 1
+        path = self.work / f"config-{self._files}.json"
+        path.write_text(value if isinstance(value, str) else json.dumps(value))
+        return str(path)
+
+    def pod_config(self, name, **more):
+        logs = self.work / "logs" / name
+        logs.mkdir(parents=True, exist_ok=True)
+        return {"metadata": {"name": name, "namespace": "default", "uid": f"uid-{self.name}-{name}", "attempt": 0},
+                "log_directory": str(logs), "linux": OWN_PIDS} | more
+
+    def container_config(self, name, script, **more):
+        return {"metadata": {"name": name, "attempt": 0}, "image": {"image": IMAGE}, "command": ["/bin/sh", "-c", script],
+                "log_path": f"{name}.log", "linux": OWN_PIDS} | more
+
+    def run_pod(self, config):
+        return self.crictl("runp", self.write(config)).stdout.strip()
+
+    def create(self, pod_id, container, pod):
+        return self.crictl("create", pod_id, self.write(container), self.write(pod)).stdout.strip()
+
+    def run_container(self, pod_id, container, pod):
+        container_id = self.create(pod_id, container, pod)
+        self.crictl("start", container_id)
+        return container_id
+
+    def container_status(self, container_id):
+        return self.json("inspect", container_id)["status"]
+
+    def container_pid(self, container_id):
+        return int(self.json("inspect", container_id)["info"]["pid"])
+
+    def pod_status(self, pod_id):
+        return self.json("inspectp", pod_id)["status"]
+
+    def pods(self):
+        """{id: item}"""
+        return {item["id"]: item for item in self.json("pods", "-o", "json")["items"] or []}
+
+    def containers(self):
+        return {item["id"]: item for item in self.json("ps", "-a", "-o", "json")["containers"] or []}
+
+    def log_of(self, pod, container):
+        return pathlib.Path(pod["log_directory"], container["log_path"])
+
+    # ---- the kernel's side -------------------------------------------------------------------------------------------
+
+    def shim_pid(self, pod_id):
+        return int(self.json("inspectp", pod_id)["info"]["pid"])
+
+    def pids(self, part="pods"):
+        """All processes of a part of the node's cgroup folder."""
+        return [pid for folder in walk(self.cgroup / part) for pid in read_pids(folder)]
+
+    def shims(self):
+        return [pid for pid in self.pids("pods/shims")]
+
+    # ---- images ------------------------------------------------------------------------------------------------------
+
+    def image(self, *arguments, check=True):
+        return self.gantry("image", "--data-dir", str(self.lib), *arguments, check=check)
+
+    def build_image(self, name=IMAGE):
+        """busybox and its names, as an image."""
+        with tempfile.TemporaryDirectory(dir=self.work) as folder:
+            root = pathlib.Path(folder)
+            for part in ("bin", "etc", "tmp", "out"):
+                (root / part).mkdir()
+            shutil.copy("/usr/bin/busybox", root / "bin/busybox")
+            for applet in APPLETS:
+                (root / "bin" / applet).symlink_to("busybox")
+            (root / "etc/passwd").write_text("root:x:0:0:root:/:/bin/sh\n")
+            (root / "etc/group").write_text("root:x:0:\n")
+            root.chmod(0o755)
+            self.image("build", "--tag", name, folder)
+
+
+def run(command, check=True, limit=120, stdin=None):
+    """Runs a command to its end. With `check` a failure is the test's, told with all that the command said."""
+    command = [str(part) for part in command]
+    started = time.monotonic()
+    try:
+        done = subprocess.run(command, input=stdin, stdin=subprocess.DEVNULL if stdin is None else None,
+                              capture_output=True, text=True, errors="replace", timeout=limit)
+    except subprocess.TimeoutExpired as expired:
+        raise Failure(f"{' '.join(command)}: not done within {limit} s") from expired
+    if check and done.returncode != 0:
+        raise Failure(f"{' '.join(command)}: exit status {done.returncode} after {time.monotonic() - started:.1f} s\n"
+                      f"{done.stdout}{done.stderr}".rstrip())
+    return done
+
+
+def walk(folder):
+    """A folder and all beneath it, as far as they are there."""
+    for path, _, _ in os.walk(folder):
+        yield pathlib.Path(path)
+
+
+def read_pids(cgroup):
+    try:
+        return [int(line) for line in (cgroup / "cgroup.procs").read_text().split()]
+    except OSError:
+        return []  # it is gone
+
+
+def is_alive(pid):
+    """Alive and not a zombie."""
+    try:
+        return re.search(r"^State:\s+[ZX]", pathlib.Path(f"/proc/{pid}/status").read_text(), re.M) is None
+    except OSError:
+        return False
+
+
+def parse_time(text):
+    """CRI's RFC 3339 times with nanoseconds, as nanoseconds since 1970; 0 for none."""
+    match = re.fullmatch(r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)(?:\.(\d+))?(Z|[+-]\d\d:\d\d)", text or "")
+    if not match:
+        return 0
+    *parts, fraction, zone = match.groups()
+    seconds = calendar.timegm(tuple(map(int, parts)))
+    if zone != "Z":
+        seconds -= (1 if zone[0] == "+" else -1) * (int(zone[1:3]) * 3600 + int(zone[4:6]) * 60)
+    return 0 if seconds <= 0 else seconds * 10**9 + int((fraction or "").ljust(9, "0") or 0)
+
+
+def log_lines(path):
+    """A container's log: (time, stream, tag, text) of every line."""
+    lines = []
+    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+        match = re.fullmatch(r"(\S+) (stdout|stderr) ([PF]) (.*)", line)
+        if not match or not parse_time(match[1]):
+            raise Failure(f"{path}:{number}: not a line of a CRI log: {line[:200]!r}")
+        lines.append((parse_time(match[1]), match[2], match[3], match[4]))
+    return lines
