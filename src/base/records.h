@@ -28,8 +28,8 @@ Status check_name(std::string_view name, std::string_view what);
 struct RecordKind {
   std::string_view suffix;  // ".exit": how the files of this kind are told apart in a folder that they share
   std::uint32_t magic = 0;  // four letters, for instance 'GEXI'
-  std::uint16_t version =
-      1;  // of what the payload means; a reader gets older ones with their version, and refuses newer ones
+  // Of what the payload means: a reader gets older ones with their version, and refuses newer ones.
+  std::uint16_t version = 1;
   std::uint32_t limit = 1 << 20;  // bytes of payload, refused beyond it when writing and when reading
 };
 

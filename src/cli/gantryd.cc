@@ -12,6 +12,7 @@
 #include <cstdlib>
 #include <vector>
 
+#include "agent/agent.h"
 #include "base/database.h"
 #include "base/layout.h"
 #include "base/log.h"
@@ -77,6 +78,17 @@ Result<runtime::HostFacts> host_facts() {
   return runtime::read_host_facts(*proc, *sys_dir);
 }
 
+agent::AgentConfig agent_config(const cli::GantrydOptions& options) {
+  agent::AgentConfig config;
+  config.manifest_dir = options.manifest_dir;
+  config.root_dir = options.kubelet_root;
+  config.pod_logs_dir = options.pod_logs;
+  config.container_logs_dir = options.container_logs;
+  config.node_name = options.node_name;
+  config.cgroup_root = options.cgroup_root;
+  return config;
+}
+
 struct Serving {
   Loop& loop;
   const cli::GantrydOptions& options;
@@ -84,10 +96,11 @@ struct Serving {
   cri::NodeRuntime& runtime;
   cri::ImageService& images;
   std::unique_ptr<cri::Server> server;
+  std::unique_ptr<agent::Agent> agent;
   bool failed = false;
 };
 
-// Recovery comes before the socket: whoever connects finds all that there is.
+// Recovery comes before the socket: whoever connects finds all that there is. The agent comes last, and its pods after it.
 Task<> start_serving(Serving& serving) {
   auto recovered = co_await serving.runtime.recover();
   Status done = recovered;
@@ -96,13 +109,13 @@ Task<> start_serving(Serving& serving) {
     if (!listener) {
       done = std::unexpected(std::move(listener.error()));
     } else {
-      auto server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
-      if (server) {
-        serving.server = std::move(*server);
-      } else {
-        done = std::unexpected(std::move(server.error()));
-      }
+      serving.server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
     }
+  }
+  if (done && serving.options.agent) {
+    serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images, agent_config(serving.options));
+    done = co_await serving.agent->start();
+    if (!done) done = fail_with(std::move(done.error()), "start the agent");
   }
   if (!done) {
     log::error("gantryd can't start", {{"error", done.error()}});
@@ -119,7 +132,8 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
   if (!co_await watch.readable()) co_return;
   log::info("stopping; pods go on");
   (void)::sd_notify(0, "STOPPING=1");
-  if (serving.server) serving.server->stop();
+  if (serving.agent) serving.agent->stop();
+  if (serving.server) co_await serving.server->stop();
   co_await serving.runtime.drain();
   serving.loop.stop();
 }

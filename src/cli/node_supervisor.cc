@@ -14,6 +14,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <cstdio>
@@ -192,9 +193,15 @@ Status NodeSupervisor::start() {
 bool NodeSupervisor::on_children() {
   bool ended = false;
   int status = 0;
-  for (pid_t pid; (pid = ::waitpid(-1, &status, WNOHANG)) > 0;) ended = ended || pid == gantryd_.pid;
+  int each = 0;
+  for (pid_t pid; (pid = ::waitpid(-1, &each, WNOHANG)) > 0;) {
+    if (pid != gantryd_.pid) continue;
+    ended = true;
+    status = each;
+  }
   if (!ended) return true;
-  std::string how = WIFEXITED(status) ? "with code " + std::to_string(WEXITSTATUS(status)) : "unexpectedly";
+  std::string how = WIFEXITED(status) ? "with code " + std::to_string(WEXITSTATUS(status))
+                                      : "by signal " + std::to_string(WTERMSIG(status));
   if (report_.is_open()) {
     say("gantryd ended before it was ready; its log is " + state_folder(node_.name) + "/gantryd.log");
     return false;
@@ -217,10 +224,12 @@ Status NodeSupervisor::run() {
   if (auto s = start(); !s) return s;
   for (;;) {
     pollfd ready[] = {{signals_.get(), POLLIN, 0}, {notify_.get(), POLLIN, 0}};
+    // The ends of pods' orphans wake this too: the wait counts from gantryd's last start.
     bool waiting = !gantryd_.pidfd.is_open();
-    int happened = ::poll(ready, 2, waiting ? 10'000 : -1);
+    std::time_t left = waiting ? std::max<std::time_t>(0, started_at_ + 10 - std::time(nullptr)) : 0;
+    int happened = ::poll(ready, 2, waiting ? static_cast<int>(left) * 1000 : -1);
     if (happened < 0 && errno != EINTR) return failed("poll");
-    if (happened == 0 && waiting) (void)start();
+    if (waiting && left == 0) (void)start();
     char text[256];
     ssize_t size = ::recv(notify_.get(), text, sizeof(text), 0);
     if (size > 0 && std::string_view(text, static_cast<std::size_t>(size)).find("READY=1") != std::string_view::npos)
@@ -248,12 +257,22 @@ Status remove_node_cgroup(const std::string& name) {
   for (int round = 0; round < 100; ++round) {
     while (::waitpid(-1, nullptr, WNOHANG) > 0) {
     }
-    auto now = folder->events();
-    if (!now || !now->populated) break;
+    // Read through the descriptor that is polled: to the kernel it has changed for as long as nobody has read it.
+    char text[256];
+    ssize_t size = ::pread(events->get(), text, sizeof(text), 0);
+    if (size <= 0 ||
+        std::string_view(text, static_cast<std::size_t>(size)).find("populated 1") == std::string_view::npos)
+      break;
     pollfd change{events->get(), POLLPRI, 0};
     ::poll(&change, 1, 100);  // an event ends it; the limit is for zombies that only this process can reap
   }
-  return hierarchy->root().remove_child(cgroup_name(name));
+  // Empty, and yet busy for a moment (seen on Linux 6.18): a process leaves the count of the living before it leaves
+  // its cgroup.
+  for (int attempt = 0;; ++attempt) {
+    auto removed = hierarchy->root().remove_child(cgroup_name(name));
+    if (removed || attempt == 100) return removed;
+    ::poll(nullptr, 0, 10);
+  }
 }
 
 void supervise(const LocalNode& node, OwnFd report) {

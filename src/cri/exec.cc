@@ -87,9 +87,10 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
   runtime::ExecSpec spec;
   spec.args = std::move(command);
   spec.terminal = terminal;
+  spec.join_process = 0;  // of the plan's descriptors, which are none but the pidfd that the shim puts behind them
   auto plan = runtime::plan_exec(spec, *(*container)->process);
   if (!plan) co_return std::unexpected(std::move(plan.error()));
-  auto bytes = runtime::encode_plan(*plan, 0);
+  auto bytes = runtime::encode_plan(*plan, 1);
   if (!bytes) co_return std::unexpected(std::move(bytes.error()));
   auto memfd = shim::make_plan_memfd(*bytes);
   if (!memfd) co_return std::unexpected(std::move(memfd.error()));

@@ -21,7 +21,7 @@ Result<std::string> new_id() {
 Status check_id(std::string_view id, std::string_view what) {
   if (id.empty()) return invalid_argument(cat(what, ": not given"));
   if (id.size() > kMaxIdBytes) {
-    return invalid_argument(cat(what, " of ", id.size(), " bytes: ids have at most ", kMaxIdBytes));
+    return invalid_argument(cat(what, " ", quoted(id), ": ids have at most ", kMaxIdBytes, " bytes"));
   }
   return {};
 }

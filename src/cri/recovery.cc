@@ -10,6 +10,7 @@
 // After a reboot nothing lives: sandboxes are not ready and containers exited, with their names and addresses free.
 #include <fcntl.h>
 
+#include <algorithm>
 #include <set>
 
 #include "base/log.h"
@@ -245,6 +246,11 @@ Task<> Runtime::recover_folder(std::string id) {
     report(cat("pod sandbox ", id, " lives, or its records do, and this node's store does not know it: left alone"));
     co_return;
   }
+  // Nobody waits for that.
+  node_.loop.spawn(end_stray(std::move(id)));
+}
+
+Task<> Runtime::end_stray(std::string id) {
   auto released = co_await maker_.release(id);
   Status removed = released ? co_await maker_.remove_folders(id) : Status();
   for (auto* undone : {&released, &removed}) {
@@ -293,10 +299,14 @@ void Runtime::recover_cgroups() {
     }
   };
   look(node_.cgroup_root + "/shims", [&](const std::string& name) { return sandboxes_.contains(name); });
-  std::set<std::string> pods;
-  for (const auto& [id, sandbox] : sandboxes_) pods.insert(sandbox->cgroup);
+  // A pod's own, or one above pods (kubepods/burstable).
   std::string parent = node_.cgroup_root + "/kubepods";
-  look(parent, [&](const std::string& name) { return pods.contains(cat(parent, "/", name)); });
+  look(parent, [&](const std::string& name) {
+    std::string path = cat(parent, "/", name);
+    return std::ranges::any_of(sandboxes_, [&](const auto& pair) {
+      return pair.second->cgroup == path || pair.second->cgroup.starts_with(path + "/");
+    });
+  });
 }
 
 }  // namespace gantry::cri

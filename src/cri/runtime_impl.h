@@ -116,6 +116,7 @@ class Runtime final : public NodeRuntime {
   Task<> recover_dead(SandboxPtr sandbox, std::string message);
   Task<> recover_strays();
   Task<> recover_folder(std::string id);
+  Task<> end_stray(std::string id);
   Task<> recover_links();
   void recover_cgroups();
   void report(std::string problem);

@@ -5,27 +5,38 @@
 
 namespace gantry::shim {
 
-Channel::Channel(Loop& loop, SocketFd socket, EventReceiver events)
-    : loop_(loop), socket_(std::move(socket)), watch_(loop, socket_), events_(std::move(events)) {}
+Channel::Channel(Loop& loop, SocketFd socket, EventReceiver events, std::function<void()> ended)
+    : loop_(loop),
+      socket_(std::move(socket)),
+      watch_(loop, socket_),
+      events_(std::move(events)),
+      ended_(std::move(ended)) {}
 
-std::shared_ptr<Channel> Channel::open(Loop& loop, SocketFd socket, EventReceiver events) {
-  auto channel = std::make_shared<Channel>(loop, std::move(socket), std::move(events));
+std::shared_ptr<Channel> Channel::open(Loop& loop, SocketFd socket, EventReceiver events, std::function<void()> ended) {
+  auto channel = std::make_shared<Channel>(loop, std::move(socket), std::move(events), std::move(ended));
   loop.spawn(channel->read(channel));
   return channel;
 }
 
 Task<> Channel::read([[maybe_unused]] std::shared_ptr<Channel> self) {  // keeps this alive
-  char packet[kMaxPacket];
-  while (open_) {
-    auto received = sys::receive_packet(socket_, packet);
-    if (received && received->size > 0) {
-      receive(std::string_view(packet, received->size), std::move(received->fds));
-      continue;
-    }
-    if (received || !received.error().is_would_block()) break;
+  while (open_ && receive_all()) {
     if (!co_await watch_.readable()) break;
   }
   end();
+  if (auto ended = std::move(ended_)) ended();
+}
+
+// What is there now; false when nothing will come any more. Not a part of read(), whose frame would hold the buffer for
+// as long as the connection lives.
+bool Channel::receive_all() {
+  char packet[kMaxPacket];
+  while (open_) {
+    auto received = sys::receive_packet(socket_, packet);
+    if (!received) return received.error().is_would_block();
+    if (received->size == 0) return false;
+    receive(std::string_view(packet, received->size), std::move(received->fds));
+  }
+  return false;
 }
 
 void Channel::receive(std::string_view packet, std::vector<OwnFd> fds) {
@@ -57,7 +68,7 @@ void Channel::end() {
 
 void Channel::close() {
   if (!open_) return;
-  events_ = [](Kind, std::string_view, std::vector<OwnFd>) {};
+  // events_ stays as it is: this may be called from within it.
   end();
 }
 

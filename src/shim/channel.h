@@ -23,9 +23,10 @@ class Channel : public std::enable_shared_from_this<Channel> {
   };
   using EventReceiver = std::function<void(Kind, std::string_view body, std::vector<OwnFd> fds)>;
 
-  // Reads until close() or the peer's end; then everything that waits fails with kUnavailable.
-  static std::shared_ptr<Channel> open(Loop& loop, SocketFd socket, EventReceiver events);
-  Channel(Loop& loop, SocketFd socket, EventReceiver events);
+  // Reads until close() or the peer's end; then everything that waits fails with kUnavailable, and `ended` is called.
+  static std::shared_ptr<Channel> open(Loop& loop, SocketFd socket, EventReceiver events,
+                                       std::function<void()> ended = {});
+  Channel(Loop& loop, SocketFd socket, EventReceiver events, std::function<void()> ended);
 
   // Sends and waits for the answer of kind `expected`; kFailed becomes its error. Descriptors may be dropped when this
   // returns.
@@ -42,6 +43,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
     Result<Answer> answer = fail(Code::kUnavailable, "the shim closed its connection");
   };
   Task<> read(std::shared_ptr<Channel> self);
+  bool receive_all();
   void receive(std::string_view packet, std::vector<OwnFd> fds);
   void end();
 
@@ -49,6 +51,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   SocketFd socket_;
   Watch watch_;
   EventReceiver events_;
+  std::function<void()> ended_;
   std::map<std::uint32_t, std::shared_ptr<Pending>> pending_;
   std::uint32_t next_ = 1;
   bool open_ = true;

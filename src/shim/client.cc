@@ -38,8 +38,9 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     } else if (kind == Kind::kExited) {
       auto event = decode<ExitedEvent>(body);
       if (!event) return;
-      if (observer.exited) {
-        observer.exited(*event);
+      // A copy: the observer may end the client, and itself with it.
+      if (auto exited = observer.exited) {
+        exited(*event);
       } else {
         early.push_back(std::move(*event));
       }
@@ -63,7 +64,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     impl->channel->close();
     impl->hello_came.set();
     impl->ended.set();
-    if (impl->observer.ended) impl->observer.ended();
+    if (auto gone_too = std::move(impl->observer.ended)) gone_too();
   }
   void finish_execs() {
     auto gone = std::move(execs);
@@ -103,6 +104,7 @@ Client::~Client() {
   impl_->pid_watch.reset();
   impl_->channel->close();
   impl_->finish_execs();
+  impl_->ended.set();
 }
 
 Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std::string name) {
@@ -112,9 +114,13 @@ Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std
   // connection itself: as long as that is open, the pid in the hello can't have been given to another.
   auto impl = std::make_shared<Impl>(loop);
   auto weak = std::weak_ptr(impl);
-  auto channel =
-      Channel::open(loop, std::move(*socket), [weak](Kind kind, std::string_view body, std::vector<OwnFd> fds) {
+  auto channel = Channel::open(
+      loop, std::move(*socket),
+      [weak](Kind kind, std::string_view body, std::vector<OwnFd> fds) {
         if (auto self = weak.lock()) self->receive(kind, body, std::move(fds));
+      },
+      [weak] {
+        if (auto self = weak.lock()) self->hello_came.set();
       });
   impl->channel = channel;
   if (!co_await impl->hello_came.wait_for(std::chrono::seconds(10))) {
@@ -145,7 +151,11 @@ void Client::observe(Observer observer) {
   impl_->observer = std::move(observer);
   auto early = std::move(impl_->early);
   impl_->early.clear();
-  for (const auto& event : early) impl_->observer.exited(event);
+  // A copy: the observer may end the client.
+  auto exited = impl_->observer.exited;
+  for (const auto& event : early) {
+    if (exited) exited(event);
+  }
 }
 
 const std::string& Client::sandbox_id() const { return impl_->hello.sandbox_id; }
@@ -206,15 +216,18 @@ Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_i
   }
   for (auto& fd : fds.others) all.push_back(std::move(fd));
   impl->execs[state->id] = state;
+  // From here on whoever drops this task, or what it returns, ends the exec.
+  std::unique_ptr<Exec> exec(new Exec(state));
   ExecRequest request{state->id, std::move(container_id), terminal};
   auto answer = co_await impl->channel->request(Kind::kExec, encode(request), std::move(all), Kind::kStarted);
   if (!answer) {
     impl->execs.erase(state->id);
+    state->done.set();
     co_return std::unexpected(std::move(answer.error()));
   }
   if (auto started = decode<StartedAnswer>(answer->body)) state->pid = started->pid;
   if (!answer->fds.empty()) state->terminal = std::move(answer->fds[0]);
-  co_return std::unique_ptr<Exec>(new Exec(std::move(state)));
+  co_return std::move(exec);
 }
 
 Task<Status> Client::signal(std::string container_id, int signal) {

@@ -7,6 +7,7 @@
 
 int main() {
   prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+  prctl(PR_SET_NAME, "gantry-init", 0, 0, 0);
   sigset_t children;
   sigemptyset(&children);
   sigaddset(&children, SIGCHLD);

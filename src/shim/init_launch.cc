@@ -10,6 +10,7 @@
 #include <cerrno>
 
 #include "runtime/launch/launch.h"
+#include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/process.h"
 
@@ -18,18 +19,18 @@ namespace {
 
 [[noreturn]] void become_init(FdRef program, FdRef null) {
   (void)sys::prctl(PR_SET_DUMPABLE, 0);
-  for (int standard : {0, 1, 2}) ::dup2(null.get(), standard);
-  (void)sys::chroot(runtime::kStagingEmpty);
-  (void)::chdir("/");
+  for (int standard : {0, 1, 2}) {
+    if (::dup2(null.get(), standard) < 0) ::_exit(126);
+  }
+  if (!sys::chroot(runtime::kStagingEmpty) || ::chdir("/") < 0) ::_exit(126);
   for (unsigned capability = 0; ::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0; ++capability) {
   }
-  ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) ::_exit(126);
   // Without capabilities its own program, mode 0111, is unreadable to it: the kernel makes such a process non-dumpable
   // from birth.
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct none[2] = {};
-  ::syscall(SYS_capset, &header, none);
-  (void)sys::close_range(3, true);
+  if (::syscall(SYS_capset, &header, none) < 0 || !sys::close_range(3, true)) ::_exit(126);
   char name[] = "gantry-init";
   char* argv[] = {name, nullptr};
   char* envp[] = {nullptr};
@@ -40,6 +41,7 @@ namespace {
 }  // namespace
 
 Result<PidFd> launch_init(FdRef program, FdRef cgroup, FdRef null) {
+  if (auto s = sys::fchmod(program, 0111); !s) return std::unexpected(std::move(s.error()));
   auto cloned =
       sys::clone3(sys::CloneFlag::kNewPid | sys::CloneFlag::kNewMount | sys::CloneFlag::kClearSighand, cgroup);
   if (!cloned) return std::unexpected(std::move(cloned.error()));

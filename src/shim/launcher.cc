@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/launcher.h"
 
+#include <signal.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <new>
+#include <utility>
 
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -42,6 +45,16 @@ class Mapping {
 
 }  // namespace
 
+Result<Notes> Notes::make() {
+  void* at = ::mmap(nullptr, sizeof(runtime::LaunchNotes), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+  if (at == MAP_FAILED) return std::unexpected(Error::from_errno(errno, "mmap"));
+  return Notes(new (at) runtime::LaunchNotes());
+}
+
+Notes::~Notes() {
+  if (at_ != nullptr) ::munmap(at_, sizeof(runtime::LaunchNotes));
+}
+
 Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_namespace) {
   auto plan = Mapping::of(fds.plan);
   if (!plan) return std::unexpected(std::move(plan.error()));
@@ -52,6 +65,8 @@ Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_name
   }
   auto report = sys::seqpacket_pair(true);
   if (!report) return std::unexpected(std::move(report.error()));
+  auto notes = Notes::make();
+  if (!notes) return std::unexpected(std::move(notes.error()));
 
   if (join_pid.is_open()) {
     // Only where children of this process are born; it stays where it is.
@@ -67,6 +82,7 @@ Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_name
     request.out = fds.out;
     request.err = fds.err;
     request.report = report->right;
+    request.notes = notes->get();
     runtime::launch(request);
   }
   if (join_pid.is_open()) {
@@ -74,8 +90,31 @@ Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_name
       return fail_with(std::move(s.error()), "return to the own PID namespace");
     }
   }
-  if (!cloned) return std::unexpected(std::move(cloned.error()));
-  return Launching{cloned->pid, std::move(cloned->pidfd), std::move(report->left)};
+  if (!cloned) {
+    // What the kernel says of a PID namespace whose first process is gone.
+    if (join_pid.is_open() && cloned.error().sys() == ENOMEM) {
+      return fail(Code::kFailedPrecondition, "the process whose PID namespace was to be joined has ended");
+    }
+    return std::unexpected(std::move(cloned.error()));
+  }
+  return Launching{cloned->pid, std::move(cloned->pidfd), std::move(report->left), std::move(*notes)};
+}
+
+Status conclude(Launching& launching) {
+  pid_t second = launching.notes.get()->pid;
+  if (second == 0) return {};
+  // It ends by itself, but not while its cgroup is frozen.
+  (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
+  if (auto ended = sys::wait_child_end(launching.pidfd); !ended) return std::unexpected(std::move(ended.error()));
+  // Our own child that nobody has waited for: the number is still its.
+  auto pidfd = sys::pidfd_open(second);
+  if (!pidfd) {
+    ::kill(second, SIGKILL);
+    return std::unexpected(std::move(pidfd.error()));
+  }
+  launching.pid = second;
+  launching.pidfd = std::move(*pidfd);
+  return {};
 }
 
 Result<std::optional<LaunchProgress>> read_progress(FdRef report) {

@@ -6,6 +6,7 @@
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/owned_fd.h"
@@ -22,14 +23,35 @@ struct LaunchFds {
   std::vector<OwnFd> others;  // what the plan's indices name
 };
 
+// The page that a launch shares with its parent.
+class Notes {
+ public:
+  Notes() = default;
+  static Result<Notes> make();
+  Notes(Notes&& other) noexcept : at_(std::exchange(other.at_, nullptr)) {}
+  Notes& operator=(Notes other) noexcept {
+    std::swap(at_, other.at_);
+    return *this;
+  }
+  ~Notes();
+  runtime::LaunchNotes* get() const { return at_; }
+
+ private:
+  explicit Notes(runtime::LaunchNotes* at) : at_(at) {}
+  runtime::LaunchNotes* at_ = nullptr;
+};
+
 // A process between clone and exec.
 struct Launching {
   pid_t pid = 0;
   PidFd pidfd;
   OwnFd report;
+  Notes notes;
 };
 
-// `join_pid`: a process whose PID namespace the clone goes into, beside what the plan says; not open: none.
+// `join_pid`: a process whose PID namespace the clone of a container goes into, beside what the plan says; not open:
+// none. There it is seen, as privileged as it is by then, by the others in that namespace: those with CAP_SYS_PTRACE
+// are the node's masters, unlike with an exec.
 // `own_pid_namespace` is the caller's, to return to.
 Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_namespace);
 
@@ -40,5 +62,9 @@ struct LaunchProgress {
   std::optional<Error> failed;
 };
 Result<std::optional<LaunchProgress>> read_progress(FdRef report);
+
+// After the launch was executed or failed: `launching` is from here on the process that goes on, which of an exec is
+// the second (runtime/launch/launch.h); the first is reaped.
+Status conclude(Launching& launching);
 
 }  // namespace gantry::shim

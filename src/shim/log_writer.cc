@@ -2,6 +2,8 @@
 #include "shim/log_writer.h"
 
 #include <fcntl.h>
+#include <malloc.h>
+#include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
 #include <unistd.h>
@@ -35,11 +37,12 @@ std::int64_t now() {
 
 class Writer;
 
-// A container's log file and what could not be written to it yet.
+// A container's log file and what could not be written to it yet, which begins with a whole record.
 struct Log {
   std::string container_id;
   OwnFd file;
   std::string pending;
+  bool drained = false;
 };
 
 class Pipe final : public Source {
@@ -132,6 +135,14 @@ void Pipe::on_ready(std::uint32_t) {
   if (ended_) writer_.end(*this);
 }
 
+// Takes a begun record off the end of a file, so that it is not torn apart when the log is rotated meanwhile. Returns
+// how many of its `begun` bytes are gone: all or none.
+std::size_t take_back(FdRef file, std::size_t begun) {
+  auto info = sys::fstat(file);
+  if (!info || !S_ISREG(info->st_mode) || info->st_size < static_cast<off_t>(begun)) return 0;
+  return sys::ftruncate(file, info->st_size - static_cast<off_t>(begun)) ? begun : 0;
+}
+
 // One write(2) for all records of a read, so that a reader of the file rarely sees a begun record. What the file does
 // not take is kept, and its container's pipes rest until it is written.
 void Writer::write(Log& log, std::string&& records) {
@@ -147,7 +158,10 @@ void Writer::write(Log& log, std::string&& records) {
     rest.remove_prefix(*count);
   }
   if (rest.empty()) return;
-  log.pending = std::string(rest);
+  std::size_t written = records.size() - rest.size();
+  std::size_t whole = written == 0 ? 0 : records.rfind('\n', written - 1) + 1;
+  written -= take_back(log.file, written - whole);
+  log.pending = records.substr(written);
   set_paused(log, true);
 }
 
@@ -175,6 +189,7 @@ void Writer::retry_pending() {
     write(*log, std::move(records));
     if (log->pending.empty()) set_paused(*log, false);
   }
+  std::erase_if(logs_, [](const auto& log) { return log->drained && log->pending.empty(); });
 }
 
 void Writer::end(Pipe& pipe) {
@@ -207,7 +222,8 @@ void Writer::drain(const std::string& container_id) {
     pipe = pipes_.erase(pipe);
   }
   // A file that still takes nothing keeps its rest here; the log goes when it is written, or with the pod.
-  std::erase_if(logs_, [&](const auto& log) { return log->container_id == container_id && log->pending.empty(); });
+  for (const auto& log : logs_) log->drained |= log->container_id == container_id;
+  std::erase_if(logs_, [](const auto& log) { return log->drained && log->pending.empty(); });
 }
 
 void Writer::handle(const Message& message, std::vector<OwnFd> fds) {
@@ -255,6 +271,8 @@ int Writer::run() {
 
 void run_log_writer(OwnFd shim) {
   (void)sys::set_name("gantry-log");
+  // Records of a read full of line ends take a megabyte: given back at once. Without this the limit would move up.
+  ::mallopt(M_MMAP_THRESHOLD, 64 << 10);
   auto poller = Poller::make();
   if (!poller) ::_exit(1);
   Writer writer(std::move(*poller), std::move(shim));

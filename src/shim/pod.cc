@@ -17,6 +17,17 @@
 namespace gantry::shim {
 namespace {
 
+// Bounds on what one pod's shim is asked to keep. All its containers, ended ones too, fit into one answer to kState.
+constexpr std::size_t kMaxContainerId = 80;
+constexpr std::size_t kMaxContainers = 150;
+constexpr std::size_t kMaxExecs = 512;
+constexpr std::size_t kMaxConnections = 64;
+constexpr std::size_t kMaxMessage = 4096;
+
+std::string encode_failure(const Error& error) {
+  return encode(FailedAnswer{static_cast<std::int32_t>(error.code()), error.message().substr(0, kMaxMessage)});
+}
+
 Result<OwnFd> take(std::vector<OwnFd>& fds, const char* what) {
   if (fds.empty()) return invalid_argument(std::string("shim request: descriptor of ") + what + " was expected");
   OwnFd fd = std::move(fds.front());
@@ -51,7 +62,10 @@ class Pod::Listener final : public Source {
 class Pod::LogWriter final : public Source {
  public:
   explicit LogWriter(Pod& pod) : pod_(pod) {}
-  void on_ready(std::uint32_t) override { pod_.read_log_writer(); }
+  void on_ready(std::uint32_t events) override {
+    if ((events & EPOLLOUT) != 0) pod_.flush_to_log_writer();
+    if ((events & ~EPOLLOUT) != 0) pod_.read_log_writer();
+  }
 
  private:
   Pod& pod_;
@@ -95,6 +109,7 @@ void Pod::accept() {
   auto peer = sys::peer_credentials(*socket);
   // The folder's mode keeps others out already; this holds when somebody loosens it.
   if (!peer || peer->uid != 0) return;
+  if (connections_.size() >= kMaxConnections) return;
   connections_.push_back(std::make_unique<Connection>(*this, std::move(*socket)));
   greet(*connections_.back(), OwnFd());
 }
@@ -105,7 +120,7 @@ void Pod::drop(Connection& connection) {
     if (process->owner != &connection) continue;
     process->owner = nullptr;
     // Nobody is left who reads what an exec says.
-    if (process->is_exec()) (void)sys::pidfd_send_signal(process->launching.pidfd, SIGKILL);
+    if (process->is_exec()) (void)process->kill();
   }
   connections_.remove_if([&](const auto& other) { return other.get() == &connection; });
 }
@@ -147,8 +162,8 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
     case Kind::kKillExec:
       status = with.operator()<ExecReference>([&](auto& r) -> Status {
         for (auto& process : processes_) {
-          if (process->owner == &connection && process->exec_id == r.exec_id) {
-            return sys::pidfd_send_signal(process->launching.pidfd, SIGKILL);
+          if (process->is_exec() && process->owner == &connection && process->exec_id == r.exec_id) {
+            return process->kill();
           }
         }
         return {};
@@ -173,8 +188,7 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
                                          ": unknown to this shim");
   }
   if (status) return connection.send(Kind::kDone, number, "");
-  connection.send(Kind::kFailed, number,
-                  encode(FailedAnswer{static_cast<std::int32_t>(status.error().code()), status.error().message()}));
+  connection.send(Kind::kFailed, number, encode_failure(status.error()));
 }
 
 Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
@@ -201,6 +215,11 @@ Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
   return {};
 }
 
+std::size_t Pod::count(bool execs) const {
+  return static_cast<std::size_t>(
+      std::ranges::count_if(processes_, [&](const auto& process) { return process->is_exec() == execs; }));
+}
+
 Process* Pod::find(const std::string& container_id) {
   for (auto& process : processes_) {
     if (!process->is_exec() && process->container_id == container_id) return process.get();
@@ -222,8 +241,22 @@ Result<FdRef> Pod::pid_namespace_for(const StartRequest& request) {
 }
 
 Status Pod::start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds) {
-  if (find(request.container_id) != nullptr) {
-    return fail(Code::kAlreadyExists, "container " + request.container_id + " was started already");
+  if (Process* known = find(request.container_id); known != nullptr) {
+    if (known->state != Process::State::kLaunching || known->owner != nullptr) {
+      return fail(Code::kAlreadyExists, "container " + request.container_id + " was started already");
+    }
+    // Whoever began this start is gone; who asks again gets its answer.
+    known->owner = &connection;
+    known->request = number;
+    return {};
+  }
+  if (request.container_id.empty() || request.container_id.size() > kMaxContainerId) {
+    return invalid_argument("container id of " + std::to_string(request.container_id.size()) + " bytes: 1 to " +
+                            std::to_string(kMaxContainerId) + " were expected");
+  }
+  if (count(false) >= kMaxContainers) {
+    return fail(Code::kResourceExhausted, "the pod has " + std::to_string(kMaxContainers) +
+                                              " containers, running and ended ones: remove some that ended");
   }
   LaunchFds launch;
   for (auto [target, what] : {std::pair{&launch.plan, "the plan"}, std::pair{&launch.cgroup, "the cgroup"}}) {
@@ -279,6 +312,9 @@ Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest
     return fail(Code::kFailedPrecondition, "container " + request.container_id + " is not running");
   }
   if (request.exec_id == 0) return invalid_argument("exec id 0: a number from 1 on was expected");
+  if (count(true) >= kMaxExecs) {
+    return fail(Code::kResourceExhausted, "the pod runs " + std::to_string(kMaxExecs) + " execs: wait for some to end");
+  }
   LaunchFds launch;
   for (auto [target, what] : {std::pair{&launch.plan, "the plan"}, std::pair{&launch.cgroup, "the cgroup"}}) {
     auto fd = take(fds, what);
@@ -309,20 +345,18 @@ Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest
 
 void Pod::launched(Process& process) {
   if (!process.is_exec()) {
-    std::vector<FdRef> fds = {process.log};
+    std::vector<OwnFd> fds;
+    fds.push_back(std::move(process.log));
     if (process.has_terminal) {
-      fds.push_back(process.terminal);
+      if (auto copy = process.terminal.duplicate()) fds.push_back(std::move(*copy));
     } else {
-      fds.push_back(process.out);
-      fds.push_back(process.err);
+      fds.push_back(std::move(process.out));
+      fds.push_back(std::move(process.err));
     }
-    (void)sys::send_packet(fds_.log_writer, packet_of(kLogAdd, process.container_id), fds);
-    process.log.close();
-    process.out.close();
-    process.err.close();
+    tell_log_writer(kLogAdd, process.container_id, std::move(fds));
   }
   if (process.owner == nullptr) {
-    if (process.is_exec()) (void)sys::pidfd_send_signal(process.launching.pidfd, SIGKILL);
+    if (process.is_exec()) (void)process.kill();
     return;
   }
   StartedAnswer answer{process.launching.pid, process.exit.started_at};
@@ -337,8 +371,7 @@ void Pod::launched(Process& process) {
 
 void Pod::failed(Process& process, const Error& error) {
   if (process.owner != nullptr) {
-    process.owner->send(Kind::kFailed, process.request,
-                        encode(FailedAnswer{static_cast<std::int32_t>(error.code()), error.message()}));
+    process.owner->send(Kind::kFailed, process.request, encode_failure(error));
   }
   remove(process);
 }
@@ -356,7 +389,25 @@ void Pod::exited(Process& process) {
     return remove(process);
   }
   // The log is complete when the writer says so; what is in the pipes was written before the end.
-  (void)sys::send_packet(fds_.log_writer, packet_of(kLogDrain, process.container_id), {});
+  process.terminal_peer.close();
+  tell_log_writer(kLogDrain, process.container_id, {});
+}
+
+void Pod::tell_log_writer(std::uint16_t kind, const std::string& container_id, std::vector<OwnFd> fds) {
+  outbox_.push_back({packet_of(kind, container_id), std::move(fds)});
+  flush_to_log_writer();
+}
+
+// In order. A log writer that is gone is noticed by read_log_writer().
+void Pod::flush_to_log_writer() {
+  while (!outbox_.empty()) {
+    const Letter& letter = outbox_.front();
+    std::vector<FdRef> fds(letter.fds.begin(), letter.fds.end());
+    auto sent = sys::send_packet(fds_.log_writer, letter.packet, fds);
+    if (!sent && sent.error().is_would_block()) break;
+    outbox_.pop_front();
+  }
+  (void)poller_.change(fds_.log_writer, outbox_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT, *log_writer_);
 }
 
 void Pod::read_log_writer() {
@@ -365,8 +416,7 @@ void Pod::read_log_writer() {
   if (!received && received.error().is_would_block()) return;
   if (!received || received->size == 0) {
     // Without it nothing reads what the containers say; the pod ends as with its shim.
-    done_ = true;
-    return;
+    return shutdown();
   }
   auto message = decode_packet(std::string_view(packet, received->size));
   if (!message || static_cast<std::uint16_t>(message->header.kind) != kLogDrained) return;
@@ -408,12 +458,21 @@ Status Pod::signal(const SignalRequest& request) {
 }
 
 Status Pod::reopen_log(const ContainerReference& reference, std::vector<OwnFd> fds) {
-  if (find(reference.container_id) == nullptr)
-    return not_found("container " + reference.container_id + " is not known to its shim");
+  Process* container = find(reference.container_id);
+  if (container == nullptr) return not_found("container " + reference.container_id + " is not known to its shim");
   auto log = take(fds, "the log");
   if (!log) return std::unexpected(std::move(log.error()));
-  FdRef refs[] = {*log};
-  return sys::send_packet(fds_.log_writer, packet_of(kLogReopen, reference.container_id), refs);
+  if (container->state == Process::State::kLaunching) {
+    container->log = std::move(*log);
+    return {};
+  }
+  if (outbox_.size() >= kMaxContainers) {
+    return fail(Code::kUnavailable, "the disk that the log of " + reference.container_id + " is on does not answer");
+  }
+  fds.clear();
+  fds.push_back(std::move(*log));
+  tell_log_writer(kLogReopen, reference.container_id, std::move(fds));
+  return {};
 }
 
 Status Pod::forget(const ContainerReference& reference) {
@@ -454,7 +513,7 @@ StateAnswer Pod::state() const {
 void Pod::shutdown() {
   for (auto& process : processes_) {
     if (process->cgroup.is_open()) (void)sys::write_file(process->cgroup, "cgroup.kill", "1");
-    if (process->launching.pidfd.is_open()) (void)sys::pidfd_send_signal(process->launching.pidfd, SIGKILL);
+    if (process->launching.pidfd.is_open()) (void)process->kill();
   }
   if (init_.is_open()) (void)sys::pidfd_send_signal(init_, SIGKILL);
   done_ = true;

@@ -3,6 +3,7 @@
 // epoll's. It knows its containers in memory, writes an exit record for each that ended, and answers whoever connects.
 #pragma once
 
+#include <deque>
 #include <list>
 #include <memory>
 #include <string>
@@ -20,7 +21,7 @@ class Connection;
 struct PodFds {
   OwnFd listener;
   OwnFd records;       // folder of exit records
-  OwnFd log_writer;    // the log writer's socket
+  OwnFd log_writer;    // the log writer's socket, non-blocking
   OwnFd null;          // /dev/null
   MountFd proc;        // a private procfs instance
   NsFd pid_namespace;  // its own
@@ -62,11 +63,13 @@ class Pod {
   Status resize(const ResizeRequest& request);
   StateAnswer state() const;
   void shutdown();
-  void drained(const std::string& container_id);
   void read_log_writer();
+  void tell_log_writer(std::uint16_t kind, const std::string& container_id, std::vector<OwnFd> fds);
+  void flush_to_log_writer();
   void finish(Process& container);
   void broadcast(Kind kind, std::string_view body);
   Process* find(const std::string& container_id);
+  std::size_t count(bool execs) const;
   Result<FdRef> pid_namespace_for(const StartRequest& request);
   void remove(Process& process);
 
@@ -77,6 +80,12 @@ class Pod {
   std::unique_ptr<LogWriter> log_writer_;
   std::list<std::unique_ptr<Connection>> connections_;
   std::list<std::unique_ptr<Process>> processes_;
+  // What the log writer, who may wait for a disk, did not take yet.
+  struct Letter {
+    std::string packet;
+    std::vector<OwnFd> fds;
+  };
+  std::deque<Letter> outbox_;
   PidFd init_;
   bool done_ = false;
 };

@@ -2,9 +2,12 @@
 #include "shim/process.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/ioctl.h>
 #include <time.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <string_view>
 
 #include "shim/pod.h"
@@ -31,16 +34,52 @@ Process::~Process() {
 
 Status Process::watch_launch() { return pod.poller().add(launching.report, EPOLLIN, report_); }
 
+Status Process::kill() {
+  kill_ = true;
+  auto sent = sys::pidfd_send_signal(launching.pidfd, SIGKILL);
+  if (!sent && sent.error().is_gone()) return {};
+  return sent;
+}
+
+// Whoever got hold of the report socket may have sent it: it's used only if it is what it should be.
+Status Process::take_terminal(OwnFd master) {
+  unsigned number = 0;
+  if (::ioctl(master.get(), TIOCGPTN, &number) < 0)
+    return fail(Code::kFailedPrecondition, "terminal: what the launch opened is no pty master");
+  if (!is_exec()) {
+    terminal_peer = OwnFd(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
+    if (!terminal_peer.is_open()) return std::unexpected(Error::from_errno(errno, "ioctl TIOCGPTPEER"));
+  }
+  terminal = std::move(master);
+  return {};
+}
+
+// The reason why there is no program, if there is none.
+std::optional<Error> Process::conclude_launch(const Result<std::optional<LaunchProgress>>& progress) {
+  bool ready = launching.notes.get()->ready != 0;
+  auto concluded = conclude(launching);
+  launching.notes = Notes();
+  if (!progress) return progress.error();
+  if ((*progress)->failed) return (*progress)->failed;
+  if (!concluded) return concluded.error();
+  if (ready) return {};
+  killed_on_the_way_ = true;
+  return Error(Code::kAborted, "the launch was ended");
+}
+
 void Process::on_report() {
   auto progress = read_progress(launching.report);
   if (progress && !*progress) return;
   if (progress && (*progress)->terminal.is_open()) {
-    terminal = std::move((*progress)->terminal);
-    return;
+    auto taken = take_terminal(std::move((*progress)->terminal));
+    if (taken) return;
+    (*progress)->failed = std::move(taken.error());
   }
   pod.poller().remove(launching.report);
   launching.report.close();
-  if (progress && (*progress)->executed) {
+  launch_error_ = conclude_launch(progress);
+  if (kill_) (void)kill();
+  if (!launch_error_) {
     state = State::kRunning;
     exit.started_at = now();
     // Level-triggered: a process that is already gone is seen at once.
@@ -48,7 +87,6 @@ void Process::on_report() {
     pod.launched(*this);
     return;
   }
-  launch_error_ = progress ? std::move((*progress)->failed) : std::optional(std::move(progress.error()));
   // Its end is certain; the answer waits for it, so that nothing of it is left when the caller hears.
   (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
   (void)pod.poller().add(launching.pidfd, EPOLLIN, end_);
@@ -66,6 +104,12 @@ void Process::reap() {
 
 void Process::on_end() {
   reap();
+  if (killed_on_the_way_ && exit.signal != 0) {
+    launch_error_ = Error(Code::kAborted, "the launch was ended by signal " + std::to_string(exit.signal) +
+                                              (exit.signal == SIGKILL  ? ", as it is when the memory limit is too low"
+                                               : exit.signal == SIGSYS ? ", which the seccomp profile sends"
+                                                                       : ""));
+  }
   if (launch_error_) return pod.failed(*this, *launch_error_);
   if (is_exec()) {
     state = State::kExited;

@@ -27,6 +27,8 @@ class Process {
   ~Process();
 
   Status watch_launch();
+  // SIGKILL, also when the launch is about to go on as another process.
+  Status kill();
   // Kills everything in the cgroup and waits, by the kernel's event, until it is empty; then pod.exited() is called.
   void begin_ending();
 
@@ -42,6 +44,7 @@ class Process {
   State state = State::kLaunching;
   OwnFd cgroup;         // a container's
   OwnFd terminal;       // pty master
+  OwnFd terminal_peer;  // a container's: its slave, so that the master sees no end before the container's
   OwnFd standard_in;    // kept open for the container
   OwnFd log, out, err;  // until the launch is over: then the log writer's
   bool has_terminal = false;
@@ -69,6 +72,8 @@ class Process {
   };
 
   void on_report();
+  Status take_terminal(OwnFd master);
+  std::optional<Error> conclude_launch(const Result<std::optional<LaunchProgress>>& progress);
   void on_end();
   void on_cgroup_event();
   void reap();
@@ -78,6 +83,8 @@ class Process {
   End end_{*this};
   Empty empty_{*this};
   std::optional<Error> launch_error_;
+  bool killed_on_the_way_ = false;
+  bool kill_ = false;
 };
 
 std::int64_t now();

@@ -10,6 +10,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <vector>
 
@@ -43,8 +44,10 @@ Status become_pod(const SpawnRequest& request, SpawnFds fds) {
     route = OwnFd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_ROUTE));
     if (!route.is_open()) return std::unexpected(Error::from_errno(errno, "socket NETLINK_ROUTE"));
   }
-  auto pair = sys::seqpacket_pair(false);
+  auto pair = sys::seqpacket_pair(true);
   if (!pair) return std::unexpected(std::move(pair.error()));
+  // The writer's answers wait for the shim, never the other way round.
+  if (auto s = sys::set_blocking(pair->right); !s) return s;
   auto poller = Poller::make();
   if (!poller) return std::unexpected(std::move(poller.error()));
   auto writer = sys::clone3(sys::CloneFlag::kClearSighand, FdRef());
@@ -82,6 +85,8 @@ Result<sys::Cloned> spawn(const SpawnRequest& request, SpawnFds& fds) {
 }  // namespace
 
 Status serve_template(OwnFd socket, char* title, std::size_t title_size) {
+  // Executed from a memfd, it would be called by its descriptor's number.
+  (void)sys::set_name("gantry-shim");
   if (auto s = enter_empty_world(); !s) return fail_with(std::move(s.error()), "empty the mount namespace");
   // Shims are gantryd's to watch, by pidfd; as zombies they are nobody's.
   ::signal(SIGCHLD, SIG_IGN);
@@ -114,6 +119,9 @@ Status serve_template(OwnFd socket, char* title, std::size_t title_size) {
       socket.close();
       set_title(title, title_size, request->sandbox_id);
       auto ended = become_pod(*request, std::move(fds));
+      if (!ended) {
+        std::fprintf(stderr, "gantry-shim of %s: %s\n", request->sandbox_id.c_str(), ended.error().message().c_str());
+      }
       ::_exit(ended ? 0 : 1);
     }
     FdRef pidfd[] = {cloned->pidfd};

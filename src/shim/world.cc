@@ -39,7 +39,10 @@ Status furnish(FdRef root) {
   if (!empty) return std::unexpected(std::move(empty.error()));
   auto place = sys::open_dir(root, runtime::kStagingEmpty + 1);
   if (!place) return std::unexpected(std::move(place.error()));
-  return sys::attach(*empty, *place);
+  if (auto s = sys::attach(*empty, *place); !s) return s;
+  // Masked files are clones of the null device's mount: none of it may be changed through them, it is every pod's.
+  return sys::set_attributes(root, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone, sys::Propagation::kUnchanged,
+                             sys::Recursive::kNo);
 }
 
 }  // namespace

@@ -27,8 +27,7 @@ class Checks:
         self.failed += not holds
         print(f"{'ok' if holds else 'not ok'} {self.count} - {what}", flush=True)
         if not holds:
-            for line in str(detail).splitlines():
-                print(f"# {line}", flush=True)
+            log(detail)
         return bool(holds)
 
     def equal(self, seen, expected, what):
@@ -44,7 +43,8 @@ class Checks:
 
 
 def log(text):
-    print(f"# {text}", flush=True)
+    for line in str(text).splitlines():
+        print(f"# {line}", flush=True)
 
 
 def wait_until(what, holds, limit=PATIENCE, pause=0.02):

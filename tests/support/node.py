@@ -20,6 +20,7 @@ from checks import PATIENCE, Failure, Process, log, wait_until
 
 BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or pathlib.Path(__file__).resolve().parents[2] / "build/release/bin")
 SOCKET = "unix:///run/gantry/gantryd.sock"
+CRICTL = "runtime-endpoint: {socket}\nimage-endpoint: {socket}\ntimeout: 60\n"
 IMAGE = "busybox:test"
 # Each container in a PID namespace of its own, as kubelet asks for. (CRI's default is one for the pod.)
 OWN_PIDS = {"security_context": {"namespace_options": {"pid": 1}}}
@@ -48,6 +49,7 @@ class Node:
                 raise Failure(f"{self.state} is there already: an earlier run was cut short; remove it")
             self.start()
             self.work.mkdir(mode=0o700, exist_ok=True)
+            (self.work / "crictl.yaml").write_text(CRICTL.format(socket=SOCKET))
             return self
         except BaseException:
             self.close(failed=True)
@@ -138,8 +140,7 @@ class Node:
     # ---- crictl ------------------------------------------------------------------------------------------------------
 
     def crictl(self, *arguments, check=True, limit=120, stdin=None):
-        return self.exec("crictl", "--runtime-endpoint", SOCKET, "--image-endpoint", SOCKET, "--timeout", "60s", *arguments,
-                         check=check, limit=limit, stdin=stdin)
+        return self.exec("crictl", "--config", self.work / "crictl.yaml", *arguments, check=check, limit=limit, stdin=stdin)
 
     def json(self, *arguments):
         return json.loads(self.crictl(*arguments).stdout)
@@ -181,7 +182,10 @@ class Node:
         return self.json("inspect", container_id)["status"]
 
     def container_pid(self, container_id):
-        return int(self.json("inspect", container_id)["info"]["pid"])
+        pid = int(self.json("inspect", container_id)["info"]["pid"])
+        if pid <= 1:
+            raise Failure(f"container {container_id} has no process: {self.container_status(container_id)}")
+        return pid
 
     def pod_status(self, pod_id):
         return self.json("inspectp", pod_id)["status"]
@@ -199,7 +203,10 @@ class Node:
     # ---- the kernel's side -------------------------------------------------------------------------------------------
 
     def shim_pid(self, pod_id):
-        return int(self.json("inspectp", pod_id)["info"]["pid"])
+        pid = int(self.json("inspectp", pod_id)["info"]["pid"])
+        if pid <= 1:
+            raise Failure(f"pod {pod_id} has no shim: {self.pod_status(pod_id)}")
+        return pid
 
     def pids(self, part="pods"):
         """All processes of a part of the node's cgroup folder."""

@@ -14,7 +14,8 @@
 
 namespace gantry::test {
 
-// Runs `body` in such a world, in a process of its own; its result is the exit status. Single-threaded callers, once.
+// Runs `body` in such a world, in a process of its own, and ends this one with its result: it does not return.
+// Single-threaded callers.
 int run_in_own_world(int (*body)());
 
 // This program's cgroup folder, as a path beneath /sys/fs/cgroup ("/gantry-test-1234") and open.

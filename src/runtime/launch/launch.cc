@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/launch/launch.h"
 
+#include <linux/keyctl.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -27,7 +30,8 @@ void report_failure(FdRef socket, const Error& error) {
   auto code = static_cast<std::int32_t>(error.code());
   std::memcpy(packet + 1, &code, 4);
   std::memcpy(packet + 5, message.data(), size);
-  (void)sys::send_packet(socket, std::string_view(packet, 5 + size), {});
+  // write, not sendmsg: a seccomp profile that is loaded by now hardly ever denies it.
+  (void)sys::write(socket, packet, 5 + size);
 }
 
 void read_version(PlanReader& reader, bool& known) { known = reader.integer<std::uint32_t>() == kPlanVersion; }
@@ -54,7 +58,7 @@ Result<CloneNeeds> clone_needs(std::span<const char> plan) {
   if (new_net) needs.flags |= sys::CloneFlag::kNewNet;
   if (new_ipc) needs.flags |= sys::CloneFlag::kNewIpc;
   if (new_uts) needs.flags |= sys::CloneFlag::kNewUts;
-  needs.join_pid = join_process != kNoFd ? join_process : join_pid;
+  if (join_process == kNoFd) needs.join_pid = join_pid;
   return needs;
 }
 
@@ -86,11 +90,18 @@ Status Launch::enter_namespaces() {
   if (!known || !reader_.ok()) return invalid_argument("plan: unreadable");
   namespaces_.join = join_process != kNoFd;
   if (namespaces_.join) {
-    // Its PID namespace was joined by the parent before the clone.
+    // The second process shares no memory with the parent.
+    if (::madvise(request_.notes, sizeof(LaunchNotes), MADV_DONTFORK) < 0) {
+      return std::unexpected(Error::from_errno(errno, "madvise"));
+    }
+    // Of the PID namespace only children are; this process is not seen there.
     auto joined =
-        sys::setns(fd(join_process), sys::CloneFlag::kNewMount | sys::CloneFlag::kNewCgroup | sys::CloneFlag::kNewNet |
-                                         sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts);
-    if (!joined) return fail_with(std::move(joined.error()), "join the container");
+        sys::setns(fd(join_process), sys::CloneFlag::kNewMount | sys::CloneFlag::kNewPid | sys::CloneFlag::kNewCgroup |
+                                         sys::CloneFlag::kNewNet | sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts);
+    if (!joined) {
+      if (joined.error().sys() == ESRCH) return fail(Code::kFailedPrecondition, "the container has ended");
+      return fail_with(std::move(joined.error()), "join the container");
+    }
   } else if (namespaces_.new_cgroup) {
     // Not by the clone: there the new namespace's root would be the parent's cgroup, not ours.
     if (auto made = sys::unshare(sys::CloneFlag::kNewCgroup); !made) return made;
@@ -98,7 +109,16 @@ Status Launch::enter_namespaces() {
   return {};
 }
 
+// A session keyring of its own: the one that this process inherited is gantryd's, and would be every container's.
+Status Launch::leave_keyring() {
+  if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0) return {};
+  // A kernel without keys, or a world around us that hides them: then there is nothing to leave.
+  if (errno == ENOSYS || errno == EPERM) return {};
+  return std::unexpected(Error::from_errno(errno, "keyctl KEYCTL_JOIN_SESSION_KEYRING"));
+}
+
 Status Launch::run() {
+  if (auto s = leave_keyring(); !s) return s;
   if (auto s = enter_namespaces(); !s) return s;
   if (auto s = read_root(); !s) return s;
   const char* hostname = reader_.c_string();
@@ -114,17 +134,19 @@ Status Launch::run() {
   const char* cwd = reader_.c_string();
   bool make_cwd = flag();
   if (auto s = open_terminal(); !s) return s;
-  if (auto s = set_limits(); !s) return s;
+  if (auto s = read_limits(); !s) return s;
   if (make_cwd && !namespaces_.join) {
     if (auto made = ensure_target(root_, cwd, false, false); !made)
       return fail_with(std::move(made.error()), "working directory");
   }
   if (auto s = enter_root(); !s) return s;
   if (auto s = enter_folder(cwd); !s) return s;
+  // Last of what needs privileges: with a low limit of descriptors nothing could be opened behind it.
+  if (auto s = set_limits(); !s) return s;
   return become_user_and_execute();
 }
 
-void launch(const LaunchRequest& request) {
+void launch(LaunchRequest request) {
   // Before anything of a container can see this process: it shares memory contents with the shim.
   (void)sys::prctl(PR_SET_DUMPABLE, 0);
   sigset_t none;

@@ -5,7 +5,12 @@
 //
 // The report socket (SOCK_SEQPACKET, close-on-exec) tells the parent how it went: a Report with a terminal's master as
 // soon as there is one; a Report with the reason when a step fails; its end without one when the program has been
-// executed.
+// executed, or the process was killed on the way: LaunchNotes tell which.
+//
+// An exec takes two processes. The first stays in the parent's PID namespace, where nobody in the container sees it,
+// and gives up all that the container does not have; then it makes the second, the parent's child too, in the
+// container's PID namespace, and ends. So a process with CAP_SYS_PTRACE in the container never meets one with more
+// privileges or descriptors than its own (CVE-2016-9962; to be non-dumpable does not help against that capability).
 #pragma once
 
 #include <cstdint>
@@ -27,6 +32,15 @@ inline constexpr const char* kStagingShm = "/shm";      // the pod's /dev/shm
 inline constexpr const char* kStagingEmpty = "/empty";  // a read-only folder: masks folders
 inline constexpr const char* kStagingNull = "/null";    // the null device: masks files
 
+// Memory that the launching process shares with its parent, and with nobody that lives in a container.
+struct LaunchNotes {
+  // All steps of ours are done but the last filter and execve: an end of the report socket from here on is the
+  // program's beginning.
+  volatile std::uint32_t ready = 0;
+  // Of an exec: the second process, as the parent's PID namespace has it. 0: there is none.
+  volatile std::int32_t pid = 0;
+};
+
 struct LaunchRequest {
   // The plan's flat form in a private, writable mapping.
   std::span<char> plan;
@@ -35,10 +49,12 @@ struct LaunchRequest {
   // Standard input, output and error; not used with a terminal.
   FdRef in, out, err;
   FdRef report;
+  // A page of its own, mapped shared.
+  LaunchNotes* notes = nullptr;
 };
 
 // Which namespaces the clone3 of this plan's process makes; kInvalidArgument for bytes that are no plan of a known
-// version. Also finds the process whose PID namespace the parent must join for the clone.
+// version. Also finds the process whose PID namespace the parent must join for the clone of a container.
 struct CloneNeeds {
   sys::CloneFlag flags = sys::CloneFlag::kNone;
   FdIndex join_pid = kNoFd;
@@ -46,7 +62,7 @@ struct CloneNeeds {
 Result<CloneNeeds> clone_needs(std::span<const char> plan);
 
 // In the child. Does not return.
-[[noreturn]] void launch(const LaunchRequest& request);
+[[noreturn]] void launch(LaunchRequest request);
 
 // What comes over the report socket, as the parent reads it.
 struct Report {

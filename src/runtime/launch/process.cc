@@ -9,6 +9,8 @@
 #include <linux/filter.h>
 #include <linux/magic.h>
 #include <linux/seccomp.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -43,10 +45,10 @@ Status move_to(FdRef from, int to) {
 }  // namespace
 
 Status Launch::open_terminal() {
-  bool terminal = flag();
+  terminal_ = flag();
   auto rows = reader_.integer<std::uint16_t>();
   auto columns = reader_.integer<std::uint16_t>();
-  if (!terminal) {
+  if (!terminal_) {
     if (request_.in.is_open()) {
       if (auto s = move_to(request_.in, 0); !s) return s;
     }
@@ -84,11 +86,12 @@ Status Launch::open_terminal() {
   for (int standard : {0, 1, 2}) {
     if (auto s = move_to(slave, standard); !s) return s;
   }
-  if (::ioctl(0, TIOCSCTTY, 0) < 0) return failed("ioctl TIOCSCTTY");
+  // Of an exec: the second process's, or the terminal would hang up with the first.
+  if (!namespaces_.join && ::ioctl(0, TIOCSCTTY, 0) < 0) return failed("ioctl TIOCSCTTY");
   return {};
 }
 
-Status Launch::set_limits() {
+Status Launch::read_limits() {
   bool set_score = flag();
   auto score = reader_.integer<std::int32_t>();
   if (set_score) {
@@ -109,11 +112,26 @@ Status Launch::set_limits() {
     }
   }
   proc_.close();
+  limits_ = reader_;
   auto count = reader_.integer<std::uint32_t>();
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
-    auto resource = reader_.integer<std::int32_t>();
-    rlimit limit{reader_.integer<std::uint64_t>(), reader_.integer<std::uint64_t>()};
-    if (::prlimit(0, static_cast<__rlimit_resource>(resource), &limit, nullptr) < 0) return failed("prlimit");
+    reader_.integer<std::int32_t>();
+    reader_.integer<std::uint64_t>();
+    reader_.integer<std::uint64_t>();
+  }
+  return {};
+}
+
+Status Launch::set_limits() {
+  auto count = limits_.integer<std::uint32_t>();
+  for (std::uint32_t i = 0; i < count && limits_.ok(); ++i) {
+    auto resource = limits_.integer<std::int32_t>();
+    rlimit limit;
+    limit.rlim_cur = limits_.integer<std::uint64_t>();
+    limit.rlim_max = limits_.integer<std::uint64_t>();
+    if (::prlimit(0, static_cast<__rlimit_resource>(resource), &limit, nullptr) < 0) {
+      return std::unexpected(Error::from_errno(errno, "prlimit of resource " + std::to_string(resource)));
+    }
   }
   return {};
 }
@@ -143,6 +161,8 @@ Status Launch::own_standard_streams(std::uint32_t uid) {
 }
 
 Status Launch::drop_bounding(std::uint64_t keep) {
+  // What gantryd's own service may have given it.
+  if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) < 0) return failed("prctl PR_CAP_AMBIENT_CLEAR_ALL");
   for (unsigned capability = 0; capability < 64; ++capability) {
     if ((keep >> capability & 1U) != 0) continue;
     if (::prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) == 0) continue;
@@ -205,42 +225,76 @@ Status Launch::become_user_and_execute() {
   if (auto s = own_standard_streams(uid); !s) return s;
   if (no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return failed("prctl PR_SET_NO_NEW_PRIVS");
   if (auto s = drop_bounding(bounding); !s) return s;
+  // Before the filter: profiles that are older than close_range deny it.
+  if (auto s = keep_standard_streams(); !s) return s;
   sock_fprog filter{static_cast<unsigned short>(program.size() / sizeof(sock_filter)),
                     reinterpret_cast<sock_filter*>(const_cast<char*>(program.data()))};
   auto load_filter = [&]() -> Status {
-    if (program.empty()) return {};
     if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, seccomp_flags, &filter) < 0) return failed("seccomp");
     return {};
   };
   // Without no_new_privs the kernel takes a filter only from CAP_SYS_ADMIN: before the ids change. A profile that
   // denies the calls behind it makes them fail here, by name.
-  if (!no_new_privileges) {
+  bool filtered = !no_new_privileges && !program.empty();
+  if (filtered) {
     if (auto s = load_filter(); !s) return s;
   }
-  if (auto s = set_ids(uid, gid, std::span(groups, group_count)); !s) {
-    return no_new_privileges ? s : fail_with(std::move(s.error()), "under the container's seccomp profile");
+  auto dropped = set_ids(uid, gid, std::span(groups, group_count));
+  if (dropped) dropped = set_capabilities(effective, permitted, inheritable, ambient);
+  if (dropped && namespaces_.join) dropped = hand_over();
+  if (!dropped) {
+    return filtered ? fail_with(std::move(dropped.error()), "under the container's seccomp profile") : dropped;
   }
-  if (auto s = set_capabilities(effective, permitted, inheritable, ambient); !s) {
-    return no_new_privileges ? s : fail_with(std::move(s.error()), "under the container's seccomp profile");
-  }
-  if (auto s = sys::close_range(3, true); !s) return s;
-  if (no_new_privileges) {
+  if (!namespaces_.join) request_.notes->ready = 1;
+  if (no_new_privileges && !program.empty()) {
     if (auto s = load_filter(); !s) return s;
   }
   return execute();
+}
+
+// Marks all other descriptors to be closed by execve. Of an exec they are closed at once: execve is the second
+// process's, and it must be born without them.
+Status Launch::keep_standard_streams() {
+  if (!namespaces_.join) return sys::close_range(3, true);
+  constexpr int kReport = 3;
+  if (request_.report.get() != kReport) {
+    if (::dup3(request_.report.get(), kReport, O_CLOEXEC) < 0) return failed("dup3");
+    request_.report = FdRef(kReport);
+  }
+  return sys::close_range(kReport + 1, false);
+}
+
+// Goes on as a new process in the container's PID namespace, a sibling of this one, which ends.
+Status Launch::hand_over() {
+  request_.notes->ready = 1;
+  long pid = ::syscall(SYS_clone, CLONE_PARENT | CLONE_PARENT_SETTID | SIGCHLD, nullptr, &request_.notes->pid, nullptr,
+                       nullptr);
+  if (pid < 0) {
+    request_.notes->ready = 0;
+    // What the kernel says of a PID namespace whose first process is gone.
+    if (errno == ENOMEM) return fail(Code::kFailedPrecondition, "the container has ended");
+    return failed("clone");
+  }
+  if (pid > 0) ::_exit(0);
+  request_.notes = nullptr;  // not mapped here
+  if (::setsid() < 0 && terminal_) return failed("setsid");
+  if (terminal_ && ::ioctl(0, TIOCSCTTY, 0) < 0) return failed("ioctl TIOCSCTTY");
+  return {};
 }
 
 Status Launch::execute() {
   auto read_count = [this] { return reader_.integer<std::uint32_t>(); };
   // Two passes: the strings' places first, then the pointers into the space that the maker left at the end, aligned.
   auto arg_count = read_count();
+  if (arg_count == 0) return invalid_argument("plan: without arguments");
   PlanReader args = reader_;
   for (std::uint32_t i = 0; i < arg_count && reader_.ok(); ++i) reader_.c_string();
   auto env_count = read_count();
   PlanReader env = reader_;
   for (std::uint32_t i = 0; i < env_count && reader_.ok(); ++i) reader_.c_string();
   std::size_t pointers = (static_cast<std::size_t>(arg_count) + 1 + env_count + 1) * sizeof(char*);
-  if (!reader_.ok() || reader_.rest().size() < pointers) return invalid_argument("plan: unreadable arguments");
+  if (!reader_.ok() || reader_.rest().size() < pointers || request_.plan.size() % sizeof(char*) != 0)
+    return invalid_argument("plan: unreadable arguments");
   auto** argv = reinterpret_cast<const char**>(request_.plan.data() + request_.plan.size() - pointers);
   const char** envp = argv + arg_count + 1;
   for (std::uint32_t i = 0; i < arg_count; ++i) argv[i] = args.c_string();

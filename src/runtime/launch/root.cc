@@ -48,7 +48,12 @@ Status Launch::read_root() {
   } else {
     auto staging = sys::open_dir(sys::kCwd, kStagingRoot);
     if (!staging) return std::unexpected(std::move(staging.error()));
-    if (auto s = sys::attach(rootfs, *staging); !s) return fail_with(std::move(s.error()), "attach the root folder");
+    // A copy of a mount that the host shares is in its peer group: without this the container's mounts would show
+    // there.
+    auto s = sys::set_attributes(rootfs, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
+                                 sys::Recursive::kYes);
+    if (!s) return fail_with(std::move(s.error()), "the root folder");
+    if (s = sys::attach(rootfs, *staging); !s) return fail_with(std::move(s.error()), "attach the root folder");
   }
   auto root = sys::open_dir(sys::kCwd, kStagingRoot);
   if (!root) return std::unexpected(std::move(root.error()));
@@ -135,7 +140,8 @@ Status Launch::make_mount() {
   }
   // Propagation is a matter of the whole tree, however deep the attributes go.
   if (changed && propagation != sys::Propagation::kUnchanged) {
-    changed = sys::set_attributes(mount, "", sys::MountAttr::kNone, sys::MountAttr::kNone, propagation, sys::Recursive::kYes);
+    changed =
+        sys::set_attributes(mount, "", sys::MountAttr::kNone, sys::MountAttr::kNone, propagation, sys::Recursive::kYes);
   }
   if (!changed) return failed(std::move(changed.error()), "mount", target);
   if (auto s = sys::attach(mount, *place); !s) return failed(std::move(s.error()), "mount", target);

@@ -14,7 +14,7 @@ namespace gantry::runtime {
 
 class Launch {
  public:
-  explicit Launch(const LaunchRequest& request)
+  explicit Launch(LaunchRequest& request)
       : request_(request), reader_(std::string_view(request.plan.data(), request.plan.size())) {}
 
   // Up to execve; returns only with an error.
@@ -27,6 +27,7 @@ class Launch {
   };
 
   // launch.cc
+  Status leave_keyring();
   Status enter_namespaces();
 
   // root.cc
@@ -42,6 +43,7 @@ class Launch {
 
   // process.cc
   Status open_terminal();
+  Status read_limits();
   Status set_limits();
   Status enter_folder(const char* cwd);
   Status become_user_and_execute();
@@ -49,6 +51,8 @@ class Launch {
   Status set_ids(std::uint32_t uid, std::uint32_t gid, std::span<const std::uint32_t> groups);
   Status set_capabilities(std::uint64_t effective, std::uint64_t permitted, std::uint64_t inheritable,
                           std::uint64_t ambient);
+  Status keep_standard_streams();
+  Status hand_over();
   Status execute();
   Status own_standard_streams(std::uint32_t uid);
 
@@ -56,8 +60,11 @@ class Launch {
   // The descriptor that an index names; not open for kNoFd or one that is out of range.
   FdRef fd(FdIndex index) const;
 
-  const LaunchRequest& request_;
+  LaunchRequest& request_;
   PlanReader reader_;
+  // At the plan's rlimits, which are read once more when it is time to set them.
+  PlanReader limits_{std::string_view()};
+  bool terminal_ = false;
   Namespaces namespaces_;
   // The new root, O_PATH; of an exec, the joined process's.
   OwnFd root_;

@@ -15,15 +15,32 @@ namespace gantry::runtime {
 namespace {
 
 constexpr int kFolder = O_PATH | O_DIRECTORY;
+// Links to places that are not there, one after the other; the kernel's own limit for links that lead somewhere is 40.
+constexpr int kMaxDangling = 8;
 
 sys::Resolve within(bool no_links) {
   auto resolve = sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks;
   return no_links ? resolve | sys::Resolve::kNoSymlinks : resolve;
 }
 
-// Opens the folder at `path`, making it and those above it when missing. `path` is a buffer that is changed and put
-// back.
-Result<OwnFd> ensure_folder(FdRef root, char* path, bool no_links) {
+// Where the link `name` in `folder`, which lies at `path`, leads: a path beneath the root, for the kernel to resolve.
+Result<std::string> target_of(FdRef folder, const char* name, const char* path) {
+  auto target = sys::readlinkat(folder, name);
+  if (!target || target->starts_with('/')) return target;
+  std::string_view above(path);
+  above = above.substr(0, above.rfind('/') == std::string_view::npos ? 0 : above.rfind('/'));
+  return std::string(above) + "/" + *target;
+}
+
+std::unexpected<Error> too_many_links(const char* path) {
+  return fail(Code::kFailedPrecondition, std::string(path) + ": too many symbolic links that lead nowhere");
+}
+
+Result<OwnFd> ensure_folder(FdRef root, const std::string& path, int links);
+
+// Opens the folder at `path`, making it and those above it when missing, also behind links. `path` is a buffer that is
+// changed and put back.
+Result<OwnFd> ensure_folder(FdRef root, char* path, bool no_links, int links = 0) {
   auto open = sys::openat2(root, *path == '\0' ? "." : path, kFolder, within(no_links));
   if (open || open.error().sys() != ENOENT) return open;
   char* slash = std::strrchr(path, '/');
@@ -31,14 +48,19 @@ Result<OwnFd> ensure_folder(FdRef root, char* path, bool no_links) {
   Result<OwnFd> parent = [&] {
     if (slash == nullptr) return sys::openat2(root, ".", kFolder, within(no_links));
     *slash = '\0';
-    auto above = ensure_folder(root, path, no_links);
+    auto above = ensure_folder(root, path, no_links, links);
     *slash = '/';
     return above;
   }();
   if (!parent) return parent;
   auto made = sys::mkdirat(*parent, name, 0755);
   if (!made && made.error().sys() != EEXIST) return std::unexpected(std::move(made.error()));
-  return sys::openat2(root, path, kFolder, within(no_links));
+  open = sys::openat2(root, path, kFolder, within(no_links));
+  if (open || open.error().sys() != ENOENT || no_links) return open;
+  if (links == kMaxDangling) return too_many_links(path);
+  auto target = target_of(*parent, name, path);
+  if (!target) return std::unexpected(std::move(target.error()));
+  return ensure_folder(root, *target, links + 1);
 }
 
 // `path` without slashes at either end, in `buffer`.
@@ -52,19 +74,37 @@ Status normalise(const char* path, char (&buffer)[PATH_MAX]) {
   return {};
 }
 
+Result<OwnFd> ensure_folder(FdRef root, const std::string& path, int links) {
+  char buffer[PATH_MAX];
+  if (auto s = normalise(path.c_str(), buffer); !s) return std::unexpected(std::move(s.error()));
+  return ensure_folder(root, buffer, false, links);
+}
+
+Result<OwnFd> ensure_file(FdRef root, const char* path, bool no_links, int links) {
+  char buffer[PATH_MAX];
+  if (auto s = normalise(path, buffer); !s) return std::unexpected(std::move(s.error()));
+  auto open = sys::openat2(root, buffer, O_PATH, within(no_links));
+  if (open || open.error().sys() != ENOENT) return open;
+  auto parent = ensure_parent(root, buffer);
+  if (!parent) return std::unexpected(std::move(parent.error()));
+  auto made = sys::openat(parent->folder, parent->name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0644);
+  if (!made && made.error().sys() != EEXIST) return std::unexpected(std::move(made.error()));
+  open = sys::openat2(root, buffer, O_PATH, within(no_links));
+  if (open || open.error().sys() != ENOENT || no_links) return open;
+  // Images have such: /etc/resolv.conf, say, as a link into /run.
+  if (links == kMaxDangling) return too_many_links(path);
+  auto target = target_of(parent->folder, parent->name, buffer);
+  if (!target) return std::unexpected(std::move(target.error()));
+  return ensure_file(root, target->c_str(), false, links + 1);
+}
+
 }  // namespace
 
 Result<OwnFd> ensure_target(FdRef root, const char* path, bool is_file, bool no_links) {
+  if (is_file) return ensure_file(root, path, no_links, 0);
   char buffer[PATH_MAX];
   if (auto s = normalise(path, buffer); !s) return std::unexpected(std::move(s.error()));
-  if (!is_file) return ensure_folder(root, buffer, no_links);
-  auto open = sys::openat2(root, buffer, O_PATH, within(no_links));
-  if (open || open.error().sys() != ENOENT) return open;
-  auto parent = ensure_parent(root, path);
-  if (!parent) return std::unexpected(std::move(parent.error()));
-  auto made = sys::openat(parent->folder, parent->name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0644);
-  if (!made) return std::unexpected(std::move(made.error()));
-  return sys::openat2(root, buffer, O_PATH, within(no_links));
+  return ensure_folder(root, buffer, no_links);
 }
 
 Result<Parent> ensure_parent(FdRef root, const char* path) {

@@ -11,10 +11,14 @@ class PlanReader : public ByteReader {
  public:
   using ByteReader::ByteReader;
 
-  // Points into the plan; the NUL is part of what the maker wrote. "" when the plan ends too early (ok() says so).
+  // Points into the plan; the NUL is part of what the maker wrote. "" when the plan ends too early or has no NUL there
+  // (ok() says so).
   const char* c_string() {
     std::string_view value = string();
-    return value.empty() ? "" : value.data();
+    if (!value.empty() && value.back() == '\0') return value.data();
+    *this = PlanReader(std::string_view());
+    integer<std::uint8_t>();  // not ok() from here on
+    return "";
   }
 };
 

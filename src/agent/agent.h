@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent: what kubelet is on other nodes. Today its pods come from a folder of manifests, as in kubelet's standalone mode:
+// a file that appears is a pod that runs, a file that changes is a new pod in place of the old one, a file that goes takes its
+// pod along. Every pod has a serial worker (pod_worker.h); the runtime's events and the folder's drive them, nothing polls.
+//
+// A restart of gantryd changes nothing that runs: start() finds the pods of before by their labels and goes on with them.
+// Pods that others run through the CRI (crictl, a kubelet) are not the agent's and are never touched.
+//
+// Owner: main. Loop thread. Needs: root, for volumes in memory and other users' files; nothing else of its own.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "agent/backoff.h"
+#include "agent/manifest.h"
+#include "base/loop.h"
+#include "base/result.h"
+#include "base/task.h"
+#include "cri/runtime_service.h"
+
+namespace k8s::io::api::core::v1 {
+class Pod;
+class PodStatus;
+}  // namespace k8s::io::api::core::v1
+
+namespace gantry::agent {
+
+struct AgentConfig {
+  // Made (0755) when it is not there. Absolute, as all paths here.
+  std::string manifest_dir = "/etc/gantry/manifests";
+  std::string root_dir = "/var/lib/kubelet";
+  std::string pod_logs_dir = "/var/log/pods";
+  std::string container_logs_dir = "/var/log/containers";
+  // A DNS subdomain. It is part of what pods' uids are made of.
+  std::string node_name;
+  // Appended to the names of static pods: "-" and the node's name on a node of a cluster, where other nodes run the same
+  // manifest. Empty on a node that stands alone.
+  std::string name_suffix;
+  // What pods on the host's network answer at, and what status.hostIP is. May be empty.
+  std::string host_ip;
+  // The cgroup that holds kubepods/, "/..." or empty for the root of the hierarchy.
+  std::string cgroup_root;
+  std::string resolv_conf = "/etc/resolv.conf";
+  // Of the node, in bytes, for the oom score of burstable pods; 0: what the kernel says.
+  std::uint64_t memory_capacity = 0;
+  // Restarts of a container that ended: at once, then 10 s after its end, 20 s, ... 300 s; anew after 10 minutes of running.
+  BackoffLimits crash{std::chrono::seconds(10), std::chrono::minutes(5), std::chrono::minutes(10)};
+  // Looking again for an image that is not on the node. The store has no event for it, and looking costs next to nothing.
+  BackoffLimits image{std::chrono::seconds(2), std::chrono::seconds(30), std::chrono::minutes(1)};
+  // Trying again what the runtime or the node refused.
+  BackoffLimits retry{std::chrono::seconds(1), std::chrono::minutes(1), std::chrono::minutes(2)};
+};
+
+// A pod as it is asked for and as it is. Values that don't change; a later state is another object.
+struct PodInfo {
+  std::string uid;
+  std::shared_ptr<const k8s::io::api::core::v1::Pod> pod;
+  std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status;
+};
+
+class Agent {
+ public:
+  // All three outlive it. `runtime` also outlives the loop's last turn: what was under way may still come back to it.
+  Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config);
+  // Stops it.
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  // Once. Reads the folder and what the runtime has, then starts the workers. An error means that nothing was started: a folder
+  // that can't be made or watched, a runtime that does not answer.
+  Task<Status> start();
+  // Nothing more is done for any pod; what runs goes on running.
+  void stop();
+
+  // The pods of now, also those that are going, by namespace and name.
+  std::vector<PodInfo> pods() const;
+  // The manifests that are not in force as they stand, and why.
+  std::vector<ManifestProblem> problems() const;
+  // Calls `observer` after each change of a pod's status; with a null status when the pod has gone.
+  void observe(std::function<void(const PodInfo&)> observer);
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::agent

@@ -1,0 +1,545 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent as a whole, with a folder of manifests and a runtime in memory.
+#include "agent/agent.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "agent/fake_runtime.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+// A pod of containers of one image, with more lines in its spec.
+std::string manifest(const std::string& name, const std::string& spec = "") {
+  return "apiVersion: v1\nkind: Pod\nmetadata:\n  name: " + name + "\nspec:\n" + spec +
+         "  containers:\n  - name: web\n    image: my-app:1.0\n";
+}
+
+class AgentTest : public testing::Test {
+ protected:
+  AgentTest() {
+    char path[] = "/tmp/gantry-agent-XXXXXX";
+    root_ = ::mkdtemp(path);
+    config_.manifest_dir = root_ + "/manifests";
+    config_.root_dir = root_ + "/kubelet";
+    config_.pod_logs_dir = root_ + "/logs";
+    config_.container_logs_dir = root_ + "/links";
+    config_.node_name = "node";
+    config_.host_ip = "192.0.2.1";
+    config_.crash = {milliseconds(20), milliseconds(80), std::chrono::seconds(10)};
+    config_.image = {milliseconds(5), milliseconds(20), std::chrono::seconds(10)};
+    config_.retry = {milliseconds(5), milliseconds(20), std::chrono::seconds(10)};
+    runtime_.changed = [this] { check(); };
+    fs::create_directory(config_.manifest_dir);
+  }
+  ~AgentTest() override {
+    agent_.reset();
+    fs::remove_all(root_);
+  }
+
+  void start() {
+    agent_ = std::make_unique<Agent>(loop_, runtime_, runtime_, config_);
+    agent_->observe([this](const PodInfo&) {
+      ++changes_;
+      loop_.post([this] { check(); });
+    });
+    bool started = false;
+    loop_.spawn([](AgentTest& self, bool& done) -> Task<> {
+      auto result = co_await self.agent_->start();
+      EXPECT_TRUE(result) << (result ? "" : result.error().message());
+      done = true;
+      self.check();
+    }(*this, started));
+    ASSERT_TRUE(until([&] { return started; }));
+  }
+  void restart() {
+    agent_.reset();
+    start();
+  }
+
+  // Runs the loop until it holds; false after a time that only a hanging test takes.
+  bool until(std::function<bool()> holds) {
+    if (holds()) return true;
+    holds_ = std::move(holds);
+    bool late = false;
+    int turn = ++turn_;
+    loop_.spawn([](AgentTest& self, int turn, bool& late) -> Task<> {
+      co_await self.loop_.sleep_for(std::chrono::seconds(20));
+      if (self.turn_ != turn) co_return;
+      late = true;
+      self.loop_.stop();
+    }(*this, turn, late));
+    loop_.run();
+    ++turn_;
+    holds_ = nullptr;
+    return !late;
+  }
+  // For what must not happen: time enough for all that would.
+  void settle() {
+    bool over = false;
+    loop_.spawn([](AgentTest& self, bool& over) -> Task<> {
+      co_await self.loop_.sleep_for(milliseconds(60));
+      over = true;
+      self.check();
+    }(*this, over));
+    until([&] { return over; });
+  }
+  void check() {
+    if (holds_ && holds_()) loop_.stop();
+  }
+
+  void write(const std::string& file, const std::string& text) {
+    std::ofstream(config_.manifest_dir + "/" + file) << text;
+  }
+  void remove(const std::string& file) { fs::remove(config_.manifest_dir + "/" + file); }
+
+  const core::PodStatus* status(const std::string& name) {
+    held_ = agent_->pods();
+    for (const auto& info : held_) {
+      if (info.pod && info.status && info.pod->metadata().name() == name) return info.status.get();
+    }
+    return nullptr;
+  }
+  std::string phase(const std::string& name) {
+    const auto* now = status(name);
+    return now == nullptr ? "" : now->phase();
+  }
+  core::ContainerStatus container(const std::string& pod, int index = 0) {
+    const auto* now = status(pod);
+    return now == nullptr ? core::ContainerStatus() : now->container_statuses(index);
+  }
+  std::string waiting(const std::string& pod) { return container(pod).state().waiting().reason(); }
+  bool is_ready(const std::string& pod) {
+    const auto* now = status(pod);
+    if (now == nullptr) return false;
+    for (const auto& condition : now->conditions()) {
+      if (condition.type() == "Ready") return condition.status() == "True";
+    }
+    return false;
+  }
+  std::string sandbox_of(const std::string& pod) {
+    for (const auto& [id, sandbox] : runtime_.sandboxes) {
+      if (sandbox.config.metadata().name() == pod && sandbox.sandbox.state() == fake::v1::SANDBOX_READY) return id;
+    }
+    return "";
+  }
+  // Without the questions.
+  std::vector<std::string> steps() {
+    std::vector<std::string> steps;
+    for (const auto& call : runtime_.calls) {
+      if (!call.starts_with("image")) steps.push_back(call);
+    }
+    return steps;
+  }
+
+  Loop loop_;
+  FakeRuntime runtime_{loop_};
+  std::string root_;
+  AgentConfig config_;
+  std::unique_ptr<Agent> agent_;
+  std::vector<PodInfo> held_;
+  std::function<bool()> holds_;
+  int turn_ = 0;
+  int changes_ = 0;
+};
+
+// ---- the folder ------------------------------------------------------------------------------------------------------
+
+TEST_F(AgentTest, RunsThePodOfAManifest) {
+  write("my-app.yaml", manifest("my-app"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("my-app"); }));
+  EXPECT_THAT(steps(), ElementsAre("run my-app 0", "create web 0", "start web"));
+  const auto* now = status("my-app");
+  EXPECT_EQ(now->phase(), "Running");
+  EXPECT_EQ(now->pod_ip(), "10.88.0.5");
+  EXPECT_EQ(now->host_ip(), "192.0.2.1");
+  EXPECT_EQ(now->qos_class(), "BestEffort");
+  EXPECT_TRUE(now->container_statuses(0).state().has_running());
+  const auto& sandbox = runtime_.sandboxes.begin()->second.config;
+  EXPECT_EQ(sandbox.labels().at("io.kubernetes.pod.name"), "my-app");
+  EXPECT_EQ(sandbox.labels().at("io.kubernetes.pod.namespace"), "default");
+  EXPECT_EQ(sandbox.annotations().at("kubernetes.io/config.source"), "file");
+  std::string folder = "default_my-app_" + sandbox.metadata().uid();
+  EXPECT_EQ(sandbox.log_directory(), root_ + "/logs/" + folder);
+  std::string link = root_ + "/links/my-app_default_web-" + runtime_.id_of("web") + ".log";
+  EXPECT_EQ(fs::read_symlink(link), root_ + "/logs/" + folder + "/web/0.log");
+}
+
+TEST_F(AgentTest, PodsComeAndGoWithTheirFiles) {
+  start();
+  write("a.yaml", manifest("a", "  terminationGracePeriodSeconds: 7\n"));
+  write("b.yml", manifest("b"));
+  ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("b"); }));
+  std::string folder = root_ + "/logs/default_a_" + runtime_.sandboxes.at(sandbox_of("a")).config.metadata().uid();
+  fs::create_directories(folder + "/web");
+  runtime_.calls.clear();
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] { return agent_->pods().size() == 1; }));
+  EXPECT_THAT(steps(), ElementsAre("stop web 7", "stop-sandbox a", "remove-sandbox sandbox1"));
+  EXPECT_FALSE(fs::exists(folder));
+  EXPECT_THAT(runtime_.sandboxes, SizeIs(1));
+  EXPECT_TRUE(is_ready("b"));
+  remove("b.yml");
+  ASSERT_TRUE(until([&] { return agent_->pods().empty(); }));
+  EXPECT_EQ(fs::directory_iterator(root_ + "/links"), fs::directory_iterator());
+  EXPECT_EQ(fs::directory_iterator(root_ + "/kubelet/pods"), fs::directory_iterator());
+}
+
+TEST_F(AgentTest, AChangedManifestIsANewPodAfterTheOldOne) {
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  std::string uid = agent_->pods()[0].uid;
+  write("a.yaml", "# a comment does not matter\n" + manifest("a"));
+  settle();
+  EXPECT_EQ(agent_->pods()[0].uid, uid);
+  runtime_.calls.clear();
+  write("a.yaml", manifest("a", "  hostname: other\n"));
+  ASSERT_TRUE(until([&] { return agent_->pods()[0].uid != uid && is_ready("a") && agent_->pods().size() == 1; }));
+  EXPECT_THAT(steps(), ElementsAre("stop web 30", "stop-sandbox a", "remove-sandbox sandbox1", "run a 0", "create web 0",
+                                   "start web"));
+}
+
+TEST_F(AgentTest, ATypoNamesFileLineAndFieldAndTouchesNothing) {
+  write("a.yaml", manifest("a"));
+  write("b.yaml", manifest("b"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("b"); }));
+  runtime_.calls.clear();
+  write("a.yaml", manifest("a", "  restartPolicie: Never\n"));
+  write("c.yaml", manifest("c"));
+  ASSERT_TRUE(until([&] { return is_ready("c"); }));
+  ASSERT_THAT(agent_->problems(), SizeIs(1));
+  EXPECT_EQ(agent_->problems()[0].file, "a.yaml");
+  EXPECT_THAT(agent_->problems()[0].sentence, HasSubstr("spec.restartPolicie"));
+  EXPECT_THAT(agent_->problems()[0].sentence, HasSubstr("line 6"));
+  EXPECT_THAT(steps(), ElementsAre("run c 0", "create web 0", "start web"));
+  EXPECT_TRUE(is_ready("a"));
+  // Also over a restart, with nothing but the runtime to know the pod from.
+  restart();
+  ASSERT_TRUE(until([&] { return is_ready("b") && is_ready("c"); }));
+  settle();
+  EXPECT_NE(sandbox_of("a"), "");
+  EXPECT_THAT(steps(), SizeIs(3));
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] { return sandbox_of("a").empty() && runtime_.sandboxes.size() == 2; }));
+  EXPECT_THAT(agent_->problems(), IsEmpty());
+}
+
+TEST_F(AgentTest, TwoFilesOfOnePodAreOnePod) {
+  write("a.yaml", manifest("web"));
+  write("b.yaml", manifest("web", "  hostname: second\n"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  settle();
+  EXPECT_THAT(runtime_.sandboxes, SizeIs(1));
+  ASSERT_THAT(agent_->problems(), SizeIs(1));
+  EXPECT_EQ(agent_->problems()[0].file, "b.yaml");
+  EXPECT_THAT(agent_->problems()[0].sentence, HasSubstr("a.yaml"));
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] {
+    auto id = sandbox_of("web");
+    return !id.empty() && runtime_.sandboxes.at(id).config.hostname() == "second" && is_ready("web");
+  }));
+  EXPECT_THAT(agent_->problems(), IsEmpty());
+}
+
+TEST_F(AgentTest, OtherFilesAreNoManifests) {
+  write(".hidden.yaml", manifest("hidden"));
+  write("notes.txt", "x");
+  fs::create_symlink("/etc/passwd", config_.manifest_dir + "/out.yaml");
+  ASSERT_EQ(::mkfifo((config_.manifest_dir + "/pipe.yaml").c_str(), 0600), 0);
+  write("big.yaml", std::string(kMaxManifestBytes + 1, '#'));
+  write("probe.yaml", manifest("probe") + "    livenessProbe: {tcpSocket: {port: 80}}\n");
+  write("two.yaml", manifest("x") + "---\n" + manifest("y"));
+  start();
+  settle();
+  EXPECT_THAT(runtime_.calls, IsEmpty());
+  std::map<std::string, std::string> problems;
+  for (const auto& problem : agent_->problems()) problems[problem.file] = problem.sentence;
+  ASSERT_THAT(problems, SizeIs(5));
+  EXPECT_THAT(problems["out.yaml"], HasSubstr("out of the folder"));
+  EXPECT_THAT(problems["pipe.yaml"], HasSubstr("not a regular file"));
+  EXPECT_THAT(problems["big.yaml"], HasSubstr("1048576"));
+  EXPECT_THAT(problems["probe.yaml"], HasSubstr("spec.containers[0].livenessProbe: line 9: is not supported yet"));
+  EXPECT_THAT(problems["two.yaml"], HasSubstr("one Pod a file"));
+}
+
+TEST_F(AgentTest, AFileIsReadWhenItIsWhole) {
+  start();
+  std::string path = config_.manifest_dir + "/a.yaml";
+  std::string text = manifest("a");
+  std::ofstream half(path);
+  half << text.substr(0, 40) << std::flush;
+  settle();
+  EXPECT_THAT(agent_->problems(), IsEmpty());
+  half << text.substr(40);
+  half.close();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  // By rename, and by a link whose target is swapped.
+  write(".b", manifest("b"));
+  fs::rename(config_.manifest_dir + "/.b", config_.manifest_dir + "/b.yaml");
+  write(".c1", manifest("c"));
+  write(".c2", manifest("c2"));
+  fs::create_symlink(".c1", config_.manifest_dir + "/c.yaml");
+  ASSERT_TRUE(until([&] { return is_ready("b") && is_ready("c"); }));
+  fs::rename(config_.manifest_dir + "/.c2", config_.manifest_dir + "/.c1");
+  ASSERT_TRUE(until([&] { return is_ready("c2") && sandbox_of("c").empty(); }));
+}
+
+TEST_F(AgentTest, ARemovedFolderEndsNothing) {
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  fs::rename(config_.manifest_dir, root_ + "/away");
+  settle();
+  ASSERT_THAT(agent_->problems(), SizeIs(1));
+  EXPECT_TRUE(is_ready("a"));
+  EXPECT_EQ(agent_->problems()[0].file, "");
+}
+
+// ---- the life of a pod -----------------------------------------------------------------------------------------------
+
+TEST_F(AgentTest, AdoptsWhatRuns) {
+  write("a.yaml", manifest("a"));
+  write("b.yaml", manifest("b"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("b"); }));
+  runtime_.calls.clear();
+  restart();
+  ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("b"); }));
+  settle();
+  EXPECT_THAT(steps(), IsEmpty());
+  // And what ended, or whose manifest went, meanwhile.
+  agent_.reset();
+  runtime_.exit("web", 3);
+  std::string ended = runtime_.containers.at(runtime_.id_of("web")).sandbox_id;
+  std::string pod = runtime_.sandboxes.at(ended).config.metadata().name();
+  remove(pod == "a" ? "b.yaml" : "a.yaml");
+  start();
+  ASSERT_TRUE(until([&] { return runtime_.sandboxes.size() == 1 && is_ready(pod); }));
+  EXPECT_EQ(container(pod).restart_count(), 1);
+  EXPECT_EQ(container(pod).last_state().terminated().exit_code(), 3);
+}
+
+TEST_F(AgentTest, LeavesThePodsOfOthersAlone) {
+  fake::v1::RunPodSandboxRequest request;
+  request.mutable_config()->mutable_metadata()->set_name("crictl");
+  request.mutable_config()->mutable_metadata()->set_uid("u1");
+  (*request.mutable_config()->mutable_labels())["io.kubernetes.pod.uid"] = "u1";
+  bool made = false;
+  loop_.spawn([](FakeRuntime& runtime, fake::v1::RunPodSandboxRequest request, bool& made) -> Task<> {
+    made = (co_await runtime.run_pod_sandbox(request)).has_value();
+  }(runtime_, request, made));
+  ASSERT_TRUE(until([&] { return made; }));
+  runtime_.calls.clear();
+  start();
+  settle();
+  EXPECT_THAT(runtime_.calls, IsEmpty());
+}
+
+TEST_F(AgentTest, InitContainersRunInTheirOrder) {
+  std::string init =
+      "  initContainers:\n  - {name: first, image: 'my-app:1.0'}\n  - {name: proxy, image: 'my-app:1.0', restartPolicy: Always}\n"
+      "  - {name: second, image: 'my-app:1.0'}\n";
+  write("a.yaml", manifest("a", init));
+  start();
+  ASSERT_TRUE(until([&] { return runtime_.is_running("first") && status("a") != nullptr; }));
+  settle();
+  EXPECT_THAT(steps(), ElementsAre("run a 0", "create first 0", "start first"));
+  EXPECT_EQ(phase("a"), "Pending");
+  EXPECT_EQ(waiting("a"), "PodInitializing");
+  runtime_.exit("first", 0);
+  ASSERT_TRUE(until([&] { return runtime_.is_running("second"); }));
+  EXPECT_FALSE(runtime_.is_running("web"));
+  runtime_.exit("second", 1);  // once more, from this one
+  ASSERT_TRUE(until([&] { return runtime_.count("create second 1") == 1 && runtime_.is_running("second"); }));
+  runtime_.exit("second", 0);
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  EXPECT_THAT(steps(), ElementsAre("run a 0", "create first 0", "start first", "create proxy 0", "start proxy", "create second 0",
+                                   "start second", "create second 1", "start second", "create web 0", "start web"));
+  runtime_.exit("proxy", 1);
+  ASSERT_TRUE(until([&] { return runtime_.count("create proxy 1") == 1 && runtime_.is_running("proxy"); }));
+  runtime_.calls.clear();
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] { return runtime_.sandboxes.empty(); }));
+  EXPECT_THAT(runtime_.calls[0], HasSubstr("stop web"));
+  EXPECT_THAT(runtime_.calls[1], HasSubstr("stop proxy"));
+}
+
+TEST_F(AgentTest, CrashingContainersAreHeldBackLongerAndLonger) {
+  runtime_.short_lived["web"] = 1;
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return waiting("a") == "CrashLoopBackOff"; }));
+  EXPECT_EQ(container("a").last_state().terminated().exit_code(), 1);
+  EXPECT_EQ(phase("a"), "Running");
+  EXPECT_FALSE(is_ready("a"));
+  auto begin = std::chrono::steady_clock::now();
+  ASSERT_TRUE(until([&] { return runtime_.count("create web 4") == 1; }));
+  // 0, 20, 40, 80 ms lie between the five starts; the first two were before.
+  EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(100));
+  // Dead ones go, but for the last.
+  ASSERT_TRUE(until([&] { return runtime_.count("remove web 2") == 1; }));
+  EXPECT_LE(runtime_.containers.size(), 2u);
+  runtime_.short_lived.clear();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+}
+
+TEST_F(AgentTest, RestartPoliciesHold) {
+  runtime_.short_lived["web"] = 0;
+  write("done.yaml", manifest("done", "  restartPolicy: OnFailure\n"));
+  start();
+  ASSERT_TRUE(until([&] { return phase("done") == "Succeeded" && runtime_.count("stop-sandbox done") == 1; }));
+  EXPECT_EQ(container("done").state().terminated().reason(), "Completed");
+  settle();
+  EXPECT_EQ(runtime_.count("start web"), 1);
+  runtime_.short_lived["web"] = 2;
+  write("never.yaml", manifest("never", "  restartPolicy: Never\n"));
+  ASSERT_TRUE(until([&] { return phase("never") == "Failed"; }));
+  settle();
+  EXPECT_EQ(runtime_.count("start web"), 2);
+  restart();
+  ASSERT_TRUE(until([&] { return phase("never") == "Failed" && phase("done") == "Succeeded"; }));
+  settle();
+  EXPECT_EQ(runtime_.count("start web"), 2);
+}
+
+TEST_F(AgentTest, ALostSandboxIsReplaced) {
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  runtime_.calls.clear();
+  runtime_.lose_sandbox(sandbox_of("a"));
+  ASSERT_TRUE(until([&] { return is_ready("a") && container("a").restart_count() == 1; }));
+  EXPECT_THAT(steps(), ElementsAre("stop-sandbox a", "run a 1", "create web 1", "start web"));
+  EXPECT_EQ(container("a").last_state().terminated().exit_code(), 255);
+  // The next loss leaves nothing of the first sandbox.
+  runtime_.lose_sandbox(sandbox_of("a"));
+  ASSERT_TRUE(until([&] { return is_ready("a") && container("a").restart_count() == 2 && runtime_.sandboxes.size() == 2; }));
+}
+
+TEST_F(AgentTest, SomebodyElsesRemovalIsMadeGood) {
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  std::string id = sandbox_of("a");
+  runtime_.containers.clear();
+  runtime_.sandboxes.clear();
+  runtime_.tell(fake::v1::CONTAINER_DELETED_EVENT, id, id);
+  ASSERT_TRUE(until([&] { return is_ready("a") && !runtime_.sandboxes.empty(); }));
+}
+
+TEST_F(AgentTest, AStormOfEventsStartsNothingTwice) {
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  settle();
+  int lists = runtime_.lists;
+  std::string id = sandbox_of("a");
+  for (int i = 0; i < 10'000; ++i) runtime_.tell(fake::v1::CONTAINER_STARTED_EVENT, runtime_.id_of("web"), id);
+  settle();
+  EXPECT_LE(runtime_.lists - lists, 3);
+  EXPECT_EQ(runtime_.count("start web"), 1);
+  // An end in the midst of them is seen.
+  for (int i = 0; i < 100; ++i) runtime_.tell(fake::v1::CONTAINER_STARTED_EVENT, runtime_.id_of("web"), id);
+  runtime_.exit("web", 1);
+  for (int i = 0; i < 100; ++i) runtime_.tell(fake::v1::CONTAINER_STARTED_EVENT, runtime_.id_of("web"), id);
+  ASSERT_TRUE(until([&] { return container("a").restart_count() == 1 && is_ready("a"); }));
+  EXPECT_EQ(runtime_.count("start web"), 2);
+}
+
+TEST_F(AgentTest, AMissingImageIsWaitedFor) {
+  runtime_.images.clear();
+  write("a.yaml", manifest("a"));
+  write("never.yaml", manifest("never") + "    imagePullPolicy: Never\n");
+  start();
+  ASSERT_TRUE(until([&] { return waiting("a") == "ImagePullBackOff" && waiting("never") == "ErrImageNeverPull"; }));
+  EXPECT_THAT(container("a").state().waiting().message(), HasSubstr("\"my-app:1.0\" is not on this node"));
+  EXPECT_EQ(phase("a"), "Pending");
+  runtime_.images["my-app:1.0"] = "";
+  ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("never"); }));
+  EXPECT_EQ(runtime_.count("start web"), 2);
+}
+
+TEST_F(AgentTest, WhatTheRuntimeRefusesIsInTheStatusAndTriedAgain) {
+  runtime_.failures.emplace("run a", Error(Code::kUnavailable, "no address is free"));
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return container("a").state().waiting().message().ends_with("no address is free"); }));
+  runtime_.failures.clear();
+  runtime_.failures.emplace("start", Error(Code::kNotFound, "exec /web: no such file"));
+  ASSERT_TRUE(until([&] { return waiting("a") == "CrashLoopBackOff"; }));
+  EXPECT_EQ(container("a").last_state().terminated().reason(), "StartError");
+  EXPECT_THAT(container("a").last_state().terminated().message(), HasSubstr("exec /web: no such file"));
+  runtime_.failures.clear();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+}
+
+TEST_F(AgentTest, ConfigurationErrorsAreTheAuthorsToRead) {
+  write("a.yaml", manifest("a", "  securityContext: {runAsNonRoot: true}\n"));
+  start();
+  ASSERT_TRUE(until([&] { return waiting("a") == "CreateContainerConfigError"; }));
+  EXPECT_THAT(container("a").state().waiting().message(), HasSubstr("runs as root"));
+  write("b.yaml", manifest("b", "  volumes: [{name: v, hostPath: {path: /etc/passwd, type: Directory}}]\n"));
+  ASSERT_TRUE(until([&] { return container("b").state().waiting().message().find("type check failed") != std::string::npos; }));
+  EXPECT_THAT(container("b").state().waiting().message(), HasSubstr("volume \"v\""));
+}
+
+TEST_F(AgentTest, AnEndThatFailsIsTriedUntilItIsDone) {
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  runtime_.failures.emplace("stop-sandbox", Error(Code::kUnavailable, "busy"));
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] { return runtime_.count("stop-sandbox a") >= 3; }));
+  EXPECT_THAT(agent_->pods(), SizeIs(1));
+  runtime_.failures.clear();
+  ASSERT_TRUE(until([&] { return agent_->pods().empty(); }));
+  EXPECT_THAT(runtime_.sandboxes, IsEmpty());
+}
+
+TEST_F(AgentTest, LastWordsAreInTheStatus) {
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  const auto& mounts = runtime_.containers.at(runtime_.id_of("web")).config.mounts();
+  ASSERT_EQ(mounts.size(), 1);
+  EXPECT_EQ(mounts[0].container_path(), "/dev/termination-log");
+  std::ofstream(mounts[0].host_path()) << "the disk is full";
+  runtime_.exit("web", 1);
+  ASSERT_TRUE(until([&] { return container("a").restart_count() == 1; }));
+  EXPECT_EQ(container("a").last_state().terminated().message(), "the disk is full");
+}
+
+TEST_F(AgentTest, StopLeavesPodsRunning) {
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  agent_->stop();
+  runtime_.calls.clear();
+  remove("a.yaml");
+  runtime_.exit("web", 1);
+  settle();
+  EXPECT_THAT(runtime_.calls, IsEmpty());
+}
+
+}  // namespace
+}  // namespace gantry::agent

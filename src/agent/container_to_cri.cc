@@ -1,0 +1,175 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <map>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "absl/strings/str_replace.h"
+#include "agent/expansion.h"
+#include "agent/names.h"
+#include "agent/pod_resources.h"
+#include "agent/pod_security.h"
+#include "agent/pod_spec_to_cri.h"
+#include "api/codec.h"
+#include "api/json.h"
+#include "api/text.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace v1 = ::runtime::v1;
+
+using Values = std::map<std::string, std::string>;
+
+// ---- environment -----------------------------------------------------------------------------------------------------
+
+// "metadata.labels['a/b']" -> "a/b", with "metadata.labels" given. Nothing when the path is of another form.
+std::optional<std::string> subscript(std::string_view path, std::string_view map) {
+  if (!path.starts_with(map)) return std::nullopt;
+  path.remove_prefix(map.size());
+  if (!path.starts_with("['") || !path.ends_with("']") || path.size() < 4) return std::nullopt;
+  return std::string(path.substr(2, path.size() - 4));
+}
+
+Result<std::string> field_value(const core::Pod& pod, const NodeFacts& node, const std::vector<std::string>& ips,
+                                const std::string& path) {
+  const auto& metadata = pod.metadata();
+  if (path == "metadata.name") return metadata.name();
+  if (path == "metadata.namespace") return metadata.namespace_();
+  if (path == "metadata.uid") return metadata.uid();
+  if (path == "spec.nodeName") return node.node_name;
+  if (path == "spec.serviceAccountName") return pod.spec().service_account_name();
+  if (path == "status.hostIP" || path == "status.hostIPs") return node.host_ip;
+  if (path == "status.podIP") return ips.empty() ? std::string() : ips.front();
+  if (path == "status.podIPs") return absl::StrJoin(ips, ",");
+  // One that the pod has not is empty, as everywhere.
+  auto value_of = [](const auto& map, const std::string& key) {
+    auto found = map.find(key);
+    return found == map.end() ? std::string() : found->second;
+  };
+  if (auto key = subscript(path, "metadata.labels")) return value_of(metadata.labels(), *key);
+  if (auto key = subscript(path, "metadata.annotations")) return value_of(metadata.annotations(), *key);
+  return invalid_argument(absl::StrCat("fieldPath ", api::quoted(path), ": an environment variable can not be taken from it"));
+}
+
+// Later variables see earlier ones; of two with the same name the last counts, in the place of the first.
+Result<Values> set_env(const core::Pod& pod, const core::Container& container, const NodeFacts& node,
+                       const std::vector<std::string>& ips, v1::ContainerConfig& out) {
+  Values values;
+  std::map<std::string, v1::KeyValue*> places;
+  for (const auto& variable : container.env()) {
+    std::string value;
+    if (variable.value_from().has_field_ref()) {
+      auto field = field_value(pod, node, ips, variable.value_from().field_ref().field_path());
+      if (!field) return fail_with(std::move(field.error()), absl::StrCat("env ", variable.name()));
+      value = std::move(*field);
+    } else {
+      value = expand(variable.value(), values);
+    }
+    auto& place = places[variable.name()];
+    if (place == nullptr) place = out.add_envs();
+    place->set_key(variable.name());
+    place->set_value(value);
+    values[variable.name()] = std::move(value);
+  }
+  return values;
+}
+
+// ---- mounts ----------------------------------------------------------------------------------------------------------
+
+Status add_mounts(const core::Container& container, const ContainerInputs& inputs, v1::ContainerConfig& out) {
+  for (const auto& mount : container.volume_mounts()) {
+    auto volume = inputs.volumes.find(mount.name());
+    if (volume == inputs.volumes.end()) {
+      return invalid_argument(absl::StrCat("volumeMounts: the pod has no volume ", api::quoted(mount.name())));
+    }
+    auto& to = *out.add_mounts();
+    to.set_host_path(volume->second);
+    to.set_container_path(mount.mount_path().starts_with('/') ? mount.mount_path() : "/" + mount.mount_path());
+    to.set_readonly(mount.read_only());
+    to.set_recursive_read_only(mount.recursive_read_only() == "Enabled" || mount.recursive_read_only() == "IfPossible");
+    if (mount.mount_propagation() == "HostToContainer") to.set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
+    if (mount.mount_propagation() == "Bidirectional") to.set_propagation(v1::PROPAGATION_BIDIRECTIONAL);
+  }
+  if (inputs.termination_log.empty()) return {};
+  auto& log = *out.add_mounts();
+  log.set_host_path(inputs.termination_log);
+  log.set_container_path(container.termination_message_path());
+  return {};
+}
+
+// ---- names -----------------------------------------------------------------------------------------------------------
+
+// FNV-1a of what makes a running container another one when it changes: name and image.
+std::string container_hash(const core::Container& container) {
+  std::uint32_t hash = 2166136261U;
+  for (char c : absl::StrCat(container.name(), "\n", container.image())) {
+    hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
+  }
+  return absl::StrCat(absl::Hex(hash));
+}
+
+void set_names(const core::Pod& pod, const core::Container& container, const ContainerInputs& inputs,
+               v1::ContainerConfig& out) {
+  out.mutable_metadata()->set_name(container.name());
+  out.mutable_metadata()->set_attempt(inputs.attempt);
+  auto& labels = *out.mutable_labels();
+  labels[kPodNameLabel] = pod.metadata().name();
+  labels[kPodNamespaceLabel] = pod.metadata().namespace_();
+  labels[kPodUidLabel] = pod.metadata().uid();
+  labels[kContainerNameLabel] = container.name();
+  auto& annotations = *out.mutable_annotations();
+  annotations[kContainerHashAnnotation] = container_hash(container);
+  annotations[kRestartCountAnnotation] = absl::StrCat(inputs.attempt);
+  annotations[kTerminationPathAnnotation] = container.termination_message_path();
+  annotations[kTerminationPolicyAnnotation] = container.termination_message_policy();
+  annotations[kGracePeriodAnnotation] = absl::StrCat(pod.spec().termination_grace_period_seconds());
+  if (container.ports_size() == 0) return;
+  api::Value::List ports;
+  for (const auto& port : container.ports()) ports.push_back(api::encode(port));
+  annotations[kPortsAnnotation] = api::write_json(api::Value(std::move(ports)));
+}
+
+Status set_stop_signal(const core::Container& container, v1::ContainerConfig& out) {
+  if (!container.lifecycle().has_stop_signal()) return {};
+  std::string name = absl::StrCat("SIGNAL_", absl::StrReplaceAll(container.lifecycle().stop_signal(), {{"+", "PLUS"}, {"-", "MINUS"}}));
+  v1::Signal signal = v1::SIGNAL_RUNTIME_DEFAULT;
+  if (!v1::Signal_Parse(name, &signal)) {
+    return invalid_argument(absl::StrCat("lifecycle.stopSignal ", api::quoted(container.lifecycle().stop_signal()),
+                                         ": no signal of Linux's"));
+  }
+  out.set_stop_signal(signal);
+  return {};
+}
+
+}  // namespace
+
+Result<v1::ContainerConfig> container_config(const core::Pod& pod, const core::Container& container, const NodeFacts& node,
+                                             const ContainerInputs& inputs) {
+  v1::ContainerConfig config;
+  set_names(pod, container, inputs, config);
+  // By its id: the image that was looked at is the one that runs, whatever its name means by then.
+  config.mutable_image()->set_image(inputs.image == nullptr ? container.image() : inputs.image->id());
+  config.mutable_image()->set_user_specified_image(container.image());
+  auto values = set_env(pod, container, node, inputs.pod_ips, config);
+  if (!values) return std::unexpected(std::move(values.error()));
+  for (const auto& word : container.command()) config.add_command(expand(word, *values));
+  for (const auto& word : container.args()) config.add_args(expand(word, *values));
+  config.set_working_dir(container.working_dir());
+  if (auto added = add_mounts(container, inputs, config); !added) return std::unexpected(std::move(added.error()));
+  config.set_log_path(container_log_path(container.name(), inputs.attempt));
+  config.set_stdin(container.stdin());
+  config.set_stdin_once(container.stdin_once());
+  config.set_tty(container.tty());
+  if (auto set = set_stop_signal(container, config); !set) return std::unexpected(std::move(set.error()));
+  auto& linux = *config.mutable_linux();
+  set_resources(pod, container, node.memory_capacity, *linux.mutable_resources());
+  auto secured = set_container_security(pod, container, inputs.image, absl::StrCat(node.root_dir, "/seccomp"),
+                                        *linux.mutable_security_context());
+  if (!secured) return std::unexpected(std::move(secured.error()));
+  return config;
+}
+
+}  // namespace gantry::agent

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// What all pod workers of one agent share. It lives as long as the last of them, which may be longer than the agent: a call that
+// was under way when the agent stopped still comes back. Loop thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <string>
+
+#include "agent/agent.h"
+#include "agent/pod_folders.h"
+#include "agent/pod_spec_to_cri.h"
+#include "base/loop.h"
+#include "cri/runtime_service.h"
+
+namespace gantry::agent {
+
+struct Environment {
+  Loop& loop;
+  cri::RuntimeService& runtime;
+  cri::ImageService& images;
+  AgentConfig config;
+  NodeFacts node;
+  PodFolders folders;
+  Pool disk;
+
+  // Whose a sandbox is, by id: where its events go.
+  std::map<std::string, std::string> sandbox_owners = {};
+  // A worker's pod has a new status; a worker's pod is gone. Empty once the agent has stopped.
+  std::function<void(const std::string& uid)> changed = {};
+  std::function<void(const std::string& uid)> ended = {};
+};
+
+}  // namespace gantry::agent

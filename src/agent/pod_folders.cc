@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: Apache-2.0
+// Log files and removal; pod_volumes.cc has the volumes.
+#include "agent/pod_folders.h"
+
+#include <fcntl.h>
+#include <sys/mount.h>
+#include <unistd.h>
+
+#include <vector>
+
+#include "absl/strings/str_cat.h"
+#include "agent/folder_tools.h"
+#include "agent/pod_spec_to_cri.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+
+namespace gantry::agent {
+namespace {
+
+constexpr std::size_t kLogEndBytes = 2048;
+constexpr std::size_t kLogEndLines = 80;
+constexpr std::size_t kLogReadBytes = 16 * 1024;  // with each line's time and stream
+
+// The last `limit` bytes of a regular file. Empty when there is none: a message is no reason to fail.
+std::string read_end(const std::string& path, std::size_t limit) {
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
+  if (!file) return "";
+  auto info = sys::fstat(*file);
+  if (!info || !S_ISREG(info->st_mode)) return "";
+  auto size = static_cast<std::size_t>(info->st_size);
+  if (size > limit) ::lseek(file->get(), static_cast<off_t>(size - limit), SEEK_SET);
+  std::string text(limit, '\0');
+  std::size_t have = 0;
+  while (have < limit) {
+    auto more = sys::read(*file, text.data() + have, limit - have);
+    if (!more || *more == 0) break;
+    have += *more;
+  }
+  text.resize(have);
+  return text;
+}
+
+// "TIME STREAM TAG TEXT" -> TEXT; a line that the write's limit cut in two (tag P) goes on in the next one.
+std::string_view text_of(std::string_view line, bool& is_whole) {
+  std::string_view tag;
+  for (int field = 0; field < 3; ++field) {
+    auto space = line.find(' ');
+    tag = line.substr(0, space);
+    if (space == std::string_view::npos) return {};
+    line.remove_prefix(space + 1);
+  }
+  is_whole = tag != "P";
+  return line;
+}
+
+// One that leads into our logs and to nothing there.
+bool is_dead_link(FdRef folder, const std::string& name, const std::string& logs) {
+  auto target = sys::readlinkat(folder, name.c_str());
+  if (!target || !target->starts_with(logs + "/")) return false;
+  auto info = sys::fstatat(sys::kCwd, target->c_str(), AT_SYMLINK_NOFOLLOW);
+  return !info && info.error().is_not_found();
+}
+
+// Removes what is at `path`, a folder of ours and a name in it.
+Status remove_below(const std::string& folder, const std::string& name) {
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir) {
+    if (dir.error().is_not_found()) return {};
+    return fail_with(std::move(dir.error()), folder);
+  }
+  if (auto removed = sys::remove_tree(*dir, name.c_str()); !removed) {
+    return fail_with(std::move(removed.error()), absl::StrCat("remove ", folder, "/", name));
+  }
+  return {};
+}
+
+// Beneath `folder` all names are ours; a tmpfs on one of them is our emptyDir.
+Status unmount_all(const std::string& folder) {
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir && dir.error().is_not_found()) return {};
+  auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
+  if (!names) return fail_with(std::move(names.error()), folder);
+  for (const auto& name : *names) {
+    auto mounted = is_mount(*dir, name);
+    if (!mounted) return std::unexpected(std::move(mounted.error()));
+    if (!*mounted) continue;
+    std::string path = absl::StrCat(folder, "/", name);
+    if (auto done = sys::umount2(path.c_str(), UMOUNT_NOFOLLOW); !done) return fail_with(std::move(done.error()), path);
+  }
+  return {};
+}
+
+}  // namespace
+
+Status PodFolders::prepare() const {
+  for (const auto& [path, mode] : {std::pair{root_ + "/pods", 0750}, std::pair{logs_, 0755}, std::pair{links_, 0755}}) {
+    if (auto made = make_folders(path, static_cast<mode_t>(mode)); !made) return made;
+  }
+  auto dir = sys::open_dir(sys::kCwd, links_.c_str());
+  auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
+  if (!names) return fail_with(std::move(names.error()), links_);
+  for (const auto& name : *names) {
+    if (is_dead_link(*dir, name, logs_)) (void)sys::unlinkat(*dir, name.c_str(), 0);
+  }
+  return {};
+}
+
+Result<std::string> PodFolders::make_termination_log(std::string_view uid, std::string_view container,
+                                                     std::uint32_t attempt) const {
+  std::string folder = absl::StrCat(pod_folder(uid), "/containers/", std::string(container));
+  if (auto made = make_folders(folder, 0750); !made) return std::unexpected(std::move(made.error()));
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir) return fail_with(std::move(dir.error()), folder);
+  std::string name = absl::StrCat(attempt);
+  // One of a try that failed must not speak for this one.
+  if (auto gone = sys::unlinkat(*dir, name.c_str(), 0); !gone && !gone.error().is_not_found()) {
+    return fail_with(std::move(gone.error()), folder);
+  }
+  auto file = sys::openat(*dir, name.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+  if (!file) return fail_with(std::move(file.error()), folder);
+  if (auto set = sys::fchmod(*file, 0666); !set) return std::unexpected(std::move(set.error()));  // whatever the umask
+  return absl::StrCat(folder, "/", name);
+}
+
+std::string PodFolders::read_termination_log(const std::string& path) const { return read_end(path, kMaxTerminationMessage); }
+
+std::string PodFolders::read_log_end(const std::string& log_path) const {
+  std::string text = read_end(log_path, kLogReadBytes);
+  std::string_view rest = text;
+  // The first line may have been cut.
+  if (text.size() == kLogReadBytes) rest.remove_prefix(std::min(rest.find('\n'), rest.size() - 1) + 1);
+  std::vector<std::string> lines(1);
+  for (std::size_t end; (end = rest.find('\n')) != std::string_view::npos; rest.remove_prefix(end + 1)) {
+    bool is_whole = true;
+    lines.back() += text_of(rest.substr(0, end), is_whole);
+    if (!is_whole) continue;
+    lines.back() += '\n';
+    lines.emplace_back();
+  }
+  std::string out;
+  std::size_t first = lines.size() > kLogEndLines + 1 ? lines.size() - kLogEndLines - 1 : 0;
+  for (std::size_t i = first; i < lines.size(); ++i) out += lines[i];
+  if (out.size() > kLogEndBytes) out.erase(0, out.size() - kLogEndBytes);
+  return out;
+}
+
+Status PodFolders::link_log(const std::string& link, const std::string& target) const {
+  auto dir = sys::open_dir(sys::kCwd, links_.c_str());
+  if (!dir) return fail_with(std::move(dir.error()), links_);
+  auto made = sys::symlinkat(target.c_str(), *dir, link.c_str());
+  if (made || !made.error().is_already_exists()) return made;
+  auto old = sys::readlinkat(*dir, link.c_str());
+  if (old && *old == target) return {};
+  if (auto gone = sys::unlinkat(*dir, link.c_str(), 0); !gone) return gone;
+  return sys::symlinkat(target.c_str(), *dir, link.c_str());
+}
+
+Status PodFolders::remove_container_files(std::string_view uid, std::string_view container, std::uint32_t attempt,
+                                          std::string_view pod_log_folder, const std::string& link) const {
+  if (auto done = remove_below(links_, link); !done) return done;
+  std::string name = absl::StrCat(attempt);
+  auto done = remove_below(absl::StrCat(pod_folder(uid), "/containers/", std::string(container)), name);
+  if (!done) return done;
+  std::string folder = absl::StrCat(logs_, "/", std::string(pod_log_folder), "/", std::string(container));
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir && dir.error().is_not_found()) return {};
+  auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
+  if (!names) return fail_with(std::move(names.error()), folder);
+  std::string log = name + ".log";
+  for (const auto& file : *names) {
+    if (file != log && !file.starts_with(log + ".")) continue;  // ATTEMPT.log.TIME, rotated
+    auto gone = sys::unlinkat(*dir, file.c_str(), 0);
+    if (!gone && !gone.error().is_not_found()) return fail_with(std::move(gone.error()), folder);
+  }
+  return {};
+}
+
+Status PodFolders::remove_pod(std::string_view uid, std::string_view pod_log_folder) const {
+  if (auto done = unmount_all(empty_dirs(uid)); !done) return done;
+  if (auto done = remove_below(root_ + "/pods", std::string(uid)); !done) return done;
+  auto dir = sys::open_dir(sys::kCwd, links_.c_str());
+  if (auto done = remove_below(logs_, std::string(pod_log_folder)); !done) return done;
+  auto names = dir ? sys::list_dir(*dir) : Result<std::vector<std::string>>();
+  if (!names) return {};
+  std::string ours = absl::StrCat(logs_, "/", std::string(pod_log_folder), "/");
+  for (const auto& name : *names) {
+    auto target = sys::readlinkat(*dir, name.c_str());
+    if (target && target->starts_with(ours)) (void)sys::unlinkat(*dir, name.c_str(), 0);
+  }
+  return {};
+}
+
+}  // namespace gantry::agent

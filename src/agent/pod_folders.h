@@ -1,0 +1,66 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the agent keeps on disk for its pods, as a drawing and functions; nobody else joins these names.
+//
+//   ROOT/pods/UID/                                  0750
+//     volumes/kubernetes.io~empty-dir/NAME/         an emptyDir; of medium Memory a tmpfs is mounted on it
+//     containers/NAME/ATTEMPT                       the file at terminationMessagePath
+//   LOGS/NAMESPACE_NAME_UID/NAME/ATTEMPT.log        written by the runtime
+//   LINKS/NAME_NAMESPACE_CONTAINER-ID.log           a link to it
+//
+// Names within volumes and containers are the API's, validated as DNS labels. What containers write into (an emptyDir) is only ever
+// removed by descriptor, by sys::remove_tree.
+//
+// All functions block: on the pool. A value; any thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace k8s::io::api::core::v1 {
+class Pod;
+}
+
+namespace gantry::agent {
+
+// What kubelet reads of a termination message.
+inline constexpr std::size_t kMaxTerminationMessage = 4096;
+
+class PodFolders {
+ public:
+  PodFolders(std::string root_dir, std::string pod_logs_dir, std::string container_logs_dir)
+      : root_(std::move(root_dir)), logs_(std::move(pod_logs_dir)), links_(std::move(container_logs_dir)) {}
+
+  // Makes the three folders, and removes links that lead to logs which are no longer there.
+  Status prepare() const;
+
+  // Makes the pod's volumes, or finds them as they were made before, and returns where each is. Errors name the volume.
+  Result<std::map<std::string, std::string>> prepare_volumes(const k8s::io::api::core::v1::Pod& pod) const;
+
+  // Makes an empty file, writable for everybody, which the container finds at its terminationMessagePath.
+  Result<std::string> make_termination_log(std::string_view uid, std::string_view container, std::uint32_t attempt) const;
+  // The end of it. Empty when there is none.
+  std::string read_termination_log(const std::string& path) const;
+  // The end of a container's log, at most 2 KiB and 80 lines: what stands in for a message under FallbackToLogsOnError.
+  std::string read_log_end(const std::string& log_path) const;
+
+  // `link` as of container_log_link(), `target` the log's path. One that is there is replaced.
+  Status link_log(const std::string& link, const std::string& target) const;
+  // The link, the log with what was rotated from it, and the termination file of a container that is removed.
+  Status remove_container_files(std::string_view uid, std::string_view container, std::uint32_t attempt,
+                                std::string_view pod_log_folder, const std::string& link) const;
+
+  // All of the above of a pod: tmpfs are unmounted, trees removed. What is not there is fine.
+  Status remove_pod(std::string_view uid, std::string_view pod_log_folder) const;
+
+ private:
+  std::string pod_folder(std::string_view uid) const { return root_ + "/pods/" + std::string(uid); }
+  std::string empty_dirs(std::string_view uid) const { return pod_folder(uid) + "/volumes/kubernetes.io~empty-dir"; }
+
+  std::string root_, logs_, links_;
+};
+
+}  // namespace gantry::agent

@@ -1,0 +1,228 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pod_plan.h"
+
+#include <algorithm>
+#include <set>
+
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+using Role = ContainerRule::Role;
+using State = ObservedContainer::State;
+
+Restart restart_of(const std::string& policy, Restart otherwise) {
+  if (policy == "Always") return Restart::kAlways;
+  if (policy == "OnFailure") return Restart::kOnFailure;
+  if (policy == "Never") return Restart::kNever;
+  return otherwise;
+}
+
+struct Planner {
+  const PodRules& rules;
+  const ObservedPod& observed;
+  const std::function<bool(const std::string&)>& is_stopped;
+  const MayStart& may_start;
+  TimePoint now;
+  PodPlan plan = {};
+
+  const ObservedSandbox* sandbox() const { return observed.sandboxes.empty() ? nullptr : &observed.sandboxes.front(); }
+
+  void find_end();
+  void stop_leftovers();
+  void stop_finished();
+  void plan_sandbox();
+  void plan_init_containers();
+  void plan_main_containers();
+  void plan_removals();
+
+  // True when it runs (as far as a start that is planned now counts for nothing).
+  bool keep_running(std::size_t rule, bool restart_any_end);
+  void start(std::size_t rule, std::string created_id);
+};
+
+// A pod is finished when none of its main containers is to run again, or when an init container failed for good.
+void Planner::find_end() {
+  bool all_done = true;
+  bool any_failed = false;
+  for (const auto& rule : rules.containers) {
+    const auto* newest = observed.newest(rule.name);
+    bool done = newest != nullptr && newest->is_exited() && rule.is_done(*newest);
+    if (rule.role == Role::kInit && done && newest->exit_code != 0) plan.finished = plan.failed = true;
+    if (rule.role != Role::kMain) continue;
+    all_done &= done;
+    any_failed |= done && newest->exit_code != 0;
+  }
+  if (all_done) {
+    plan.finished = true;
+    plan.failed |= any_failed;
+  }
+  // A pod that is to run once does not begin anew when its sandbox was lost under it.
+  bool lost = sandbox() != nullptr && !sandbox()->ready && !observed.containers.empty();
+  if (lost && rules.restart == Restart::kNever && !plan.finished) plan.finished = plan.failed = true;
+}
+
+// What runs in a sandbox that is not the pod's any more, or lost its sandbox.
+void Planner::stop_leftovers() {
+  const auto* current = sandbox();
+  for (const auto& container : observed.containers) {
+    bool is_current = current != nullptr && current->ready && container.sandbox_id == current->id;
+    if (container.is_running() && (!is_current || container.state == State::kUnknown)) {
+      plan.stop_containers.push_back(container.id);
+    }
+  }
+  for (const auto& other : observed.sandboxes) {
+    if (&other == current && other.ready) continue;
+    if (!is_stopped(other.id)) plan.stop_sandboxes.push_back(other.id);
+  }
+}
+
+void Planner::stop_finished() {
+  for (const auto& container : observed.containers) {
+    if (container.is_running()) plan.stop_containers.push_back(container.id);
+  }
+  for (const auto& any : observed.sandboxes) {
+    if (!is_stopped(any.id)) plan.stop_sandboxes.push_back(any.id);
+  }
+}
+
+void Planner::start(std::size_t rule, std::string created_id) {
+  const auto* last = observed.newest(rules.containers[rule].name);
+  bool is_new = created_id.empty();
+  TimePoint at = may_start(rules.containers[rule].name, is_new ? last : nullptr);
+  if (at > now) {
+    plan.again_at = plan.again_at ? std::min(*plan.again_at, at) : at;
+    return;
+  }
+  std::uint32_t attempt = last == nullptr ? 0 : is_new ? last->attempt + 1 : last->attempt;
+  plan.starts.push_back({rule, attempt, std::move(created_id), is_new ? last : nullptr});
+}
+
+bool Planner::keep_running(std::size_t rule, bool restart_any_end) {
+  const auto& name = rules.containers[rule].name;
+  const auto* newest = observed.newest(name, &sandbox()->id);
+  if (newest != nullptr && newest->state == State::kRunning) return true;
+  if (newest != nullptr && newest->state == State::kCreated) {
+    start(rule, newest->id);
+  } else if (newest == nullptr || restart_any_end || !rules.containers[rule].is_done(*newest)) {
+    start(rule, "");
+  }
+  return false;
+}
+
+// One after the other; a sidecar only has to run for the next one to come.
+void Planner::plan_init_containers() {
+  bool is_past = false;  // a main container has run in this sandbox: init containers are not asked any more
+  for (const auto& rule : rules.containers) {
+    is_past |= rule.role == Role::kMain && observed.newest(rule.name, &sandbox()->id) != nullptr;
+  }
+  plan.initialized = true;
+  for (std::size_t i = 0; i < rules.containers.size(); ++i) {
+    const auto& rule = rules.containers[i];
+    if (rule.role == Role::kMain) return;
+    bool ready = false;
+    if (rule.role == Role::kSidecar) {
+      ready = keep_running(i, true);
+    } else if (is_past) {
+      continue;
+    } else {
+      const auto* newest = observed.newest(rule.name, &sandbox()->id);
+      ready = newest != nullptr && newest->is_exited() && newest->exit_code == 0;
+      if (!ready) (void)keep_running(i, true);
+    }
+    if (ready || is_past) continue;
+    plan.initialized = false;
+    return;
+  }
+}
+
+void Planner::plan_main_containers() {
+  for (std::size_t i = 0; i < rules.containers.size(); ++i) {
+    const auto& rule = rules.containers[i];
+    if (rule.role != Role::kMain) continue;
+    // One that has done its work in an earlier sandbox has done it.
+    const auto* newest = observed.newest(rule.name);
+    if (newest != nullptr && newest->is_exited() && rule.is_done(*newest)) continue;
+    (void)keep_running(i, false);
+  }
+}
+
+void Planner::plan_sandbox() {
+  const auto* current = sandbox();
+  if (current == nullptr || !current->ready) {
+    TimePoint at = may_start("", nullptr);
+    if (at > now) {
+      plan.again_at = at;
+    } else {
+      plan.run_sandbox = current == nullptr ? 0 : current->attempt + 1;
+    }
+    return;
+  }
+  plan_init_containers();
+  if (plan.initialized) plan_main_containers();
+}
+
+// Of each name the newest that has ended stays, for its log; and sandboxes that nothing belongs to any more go.
+void Planner::plan_removals() {
+  const auto* current = sandbox();
+  std::set<std::string> kept;
+  std::set<std::string> used;
+  for (const auto& container : observed.containers) {
+    bool is_known = std::ranges::any_of(rules.containers, [&](const auto& rule) { return rule.name == container.name; });
+    bool is_live = container.is_running() || (container.state == State::kCreated && current != nullptr &&
+                                              current->ready && container.sandbox_id == current->id);
+    if (is_live || (is_known && container.is_exited() && kept.insert(container.name).second)) {
+      used.insert(container.sandbox_id);
+    } else {
+      plan.remove_containers.push_back(&container);
+    }
+  }
+  for (const auto& other : observed.sandboxes) {
+    if (&other != current && !other.ready && !used.contains(other.id)) plan.remove_sandboxes.push_back(other.id);
+  }
+}
+
+}  // namespace
+
+bool ContainerRule::is_done(const ObservedContainer& container) const {
+  if (role == Role::kSidecar) return false;
+  if (role == Role::kInit && container.exit_code == 0) return true;
+  switch (restart) {
+    case Restart::kAlways: return false;
+    case Restart::kOnFailure: return container.exit_code == 0;
+    case Restart::kNever: return true;
+  }
+  return false;
+}
+
+PodRules rules_of(const core::Pod& pod) {
+  PodRules rules;
+  rules.restart = restart_of(pod.spec().restart_policy(), Restart::kAlways);
+  for (const auto& container : pod.spec().init_containers()) {
+    bool is_sidecar = container.restart_policy() == "Always";
+    rules.containers.push_back({container.name(), is_sidecar ? Role::kSidecar : Role::kInit,
+                                restart_of(container.restart_policy(), rules.restart)});
+  }
+  for (const auto& container : pod.spec().containers()) {
+    rules.containers.push_back({container.name(), Role::kMain, restart_of(container.restart_policy(), rules.restart)});
+  }
+  return rules;
+}
+
+PodPlan plan_pod(const PodRules& rules, const ObservedPod& observed,
+                 const std::function<bool(const std::string& sandbox_id)>& is_stopped, const MayStart& may_start, TimePoint now) {
+  Planner planner{rules, observed, is_stopped, may_start, now};
+  planner.plan.initialized =
+      std::ranges::all_of(rules.containers, [](const auto& rule) { return rule.role == ContainerRule::Role::kMain; });
+  planner.find_end();
+  planner.plan.finished ? planner.stop_finished() : planner.stop_leftovers();
+  if (planner.plan.stop_containers.empty() && planner.plan.stop_sandboxes.empty()) {
+    if (!planner.plan.finished) planner.plan_sandbox();
+    planner.plan_removals();
+  }
+  return std::move(planner.plan);
+}
+
+}  // namespace gantry::agent

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+// The next step of a pod: what it should be against what it is. A pure function, so that the rules of restarts, init containers and
+// lost sandboxes can be read, and tested, without a runtime.
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/backoff.h"
+#include "agent/observed_pod.h"
+
+namespace k8s::io::api::core::v1 {
+class Pod;
+}
+
+namespace gantry::agent {
+
+enum class Restart : std::uint8_t { kAlways, kOnFailure, kNever };
+
+struct ContainerRule {
+  enum class Role : std::uint8_t { kInit, kSidecar, kMain };
+
+  std::string name;
+  Role role = Role::kMain;
+  Restart restart = Restart::kAlways;  // its own, or the pod's; of an init container on its failure
+
+  // It ended so that it is not to run again.
+  bool is_done(const ObservedContainer& container) const;
+};
+
+// What of a pod's spec decides about steps.
+struct PodRules {
+  Restart restart = Restart::kAlways;
+  std::vector<ContainerRule> containers;  // init containers (sidecars among them) in their order, then the main ones
+};
+PodRules rules_of(const k8s::io::api::core::v1::Pod& pod);
+
+struct PodPlan {
+  struct Start {
+    std::size_t rule = 0;              // index in PodRules::containers
+    std::uint32_t attempt = 0;
+    std::string created_id;            // it exists and only has to be started
+    const ObservedContainer* last = nullptr;  // what it takes the place of
+  };
+
+  // The pod has come to its end and is not started again; what is left of it is stopped.
+  bool finished = false;
+  bool failed = false;
+  // All init containers have done their part.
+  bool initialized = false;
+
+  // Done in this order; when there is something to stop, nothing else is in the plan.
+  std::vector<std::string> stop_containers;
+  std::vector<std::string> stop_sandboxes;
+  std::optional<std::uint32_t> run_sandbox;  // the attempt
+  std::vector<Start> starts;
+  std::vector<const ObservedContainer*> remove_containers;
+  std::vector<std::string> remove_sandboxes;
+
+  // When a start that is held back may be made; look again then.
+  std::optional<TimePoint> again_at;
+};
+
+// When the container of that name may be started, after `last` ended (null: it has not run before).
+using MayStart = std::function<TimePoint(const std::string& name, const ObservedContainer* last)>;
+
+// `observed` outlives the plan. `is_stopped` says which sandboxes were stopped by us already.
+PodPlan plan_pod(const PodRules& rules, const ObservedPod& observed,
+                 const std::function<bool(const std::string& sandbox_id)>& is_stopped, const MayStart& may_start, TimePoint now);
+
+}  // namespace gantry::agent

@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pod_resources.h"
+
+#include <algorithm>
+
+#include "absl/strings/str_cat.h"
+#include "api/quantity.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+using Quantities = google::protobuf::Map<std::string, k8s::io::apimachinery::pkg::api::resource::Quantity>;
+
+constexpr std::int64_t kPeriodMicros = 100'000;
+constexpr std::int64_t kLeastQuotaMicros = 1'000;
+constexpr std::int64_t kLeastShares = 2;
+constexpr std::int64_t kMostShares = 262'144;
+constexpr std::int64_t kGuaranteedOomScore = -997;
+constexpr std::int64_t kBestEffortOomScore = 1000;
+// Far beyond any machine, and small enough that the products below fit.
+constexpr std::int64_t kMostMilliCpu = std::int64_t{1} << 40;
+
+// Zero when it is not there. Quantities were validated with the pod.
+api::Quantity find(const Quantities& quantities, const char* name) {
+  auto found = quantities.find(name);
+  if (found == quantities.end()) return {};
+  auto quantity = api::Quantity::parse(found->second.string());
+  return quantity ? *quantity : api::Quantity();
+}
+
+template <typename Call>
+void for_each_container(const core::PodSpec& spec, Call call) {
+  for (const auto& container : spec.init_containers()) call(container);
+  for (const auto& container : spec.containers()) call(container);
+}
+
+// A static pod of this class is part of the node.
+bool is_node_critical(const core::Pod& pod) { return pod.spec().priority_class_name() == "system-node-critical"; }
+
+std::int64_t oom_score(const core::Pod& pod, const core::Container& container, std::uint64_t memory_capacity) {
+  if (is_node_critical(pod)) return kGuaranteedOomScore;
+  switch (qos_of(pod)) {
+    case Qos::kGuaranteed: return kGuaranteedOomScore;
+    case Qos::kBestEffort: return kBestEffortOomScore;
+    case Qos::kBurstable: break;
+  }
+  auto request = static_cast<double>(find(container.resources().requests(), "memory").value());
+  auto score = kBestEffortOomScore - static_cast<std::int64_t>(1000 * request / static_cast<double>(memory_capacity));
+  // Above all guaranteed ones, below the best effort.
+  return std::clamp(score, kBestEffortOomScore + kGuaranteedOomScore, kBestEffortOomScore - 1);
+}
+
+}  // namespace
+
+std::string_view to_string(Qos qos) {
+  switch (qos) {
+    case Qos::kGuaranteed: return "Guaranteed";
+    case Qos::kBurstable: return "Burstable";
+    case Qos::kBestEffort: return "BestEffort";
+  }
+  return "";
+}
+
+Qos qos_of(const core::Pod& pod) {
+  bool any = false;
+  bool all = true;
+  for_each_container(pod.spec(), [&](const core::Container& container) {
+    for (const char* name : {"cpu", "memory"}) {
+      auto limit = find(container.resources().limits(), name);
+      auto request = find(container.resources().requests(), name);
+      any |= !limit.is_zero() || !request.is_zero();
+      all &= !limit.is_zero() && limit == request;
+    }
+  });
+  if (!any) return Qos::kBestEffort;
+  return all ? Qos::kGuaranteed : Qos::kBurstable;
+}
+
+std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid) {
+  std::string_view between = qos == Qos::kBurstable ? "/burstable" : qos == Qos::kBestEffort ? "/besteffort" : "";
+  return std::string(root).append("/kubepods").append(between).append("/pod").append(uid);
+}
+
+void set_resources(const core::Pod& pod, const core::Container& container, std::uint64_t memory_capacity,
+                   ::runtime::v1::LinuxContainerResources& out) {
+  auto milli = [](const api::Quantity& cpu) { return std::clamp<std::int64_t>(cpu.milli_value(), 0, kMostMilliCpu); };
+  std::int64_t request = milli(find(container.resources().requests(), "cpu"));
+  out.set_cpu_shares(std::clamp(request * 1024 / 1000, kLeastShares, kMostShares));
+  if (std::int64_t limit = milli(find(container.resources().limits(), "cpu")); limit > 0) {
+    out.set_cpu_period(kPeriodMicros);
+    out.set_cpu_quota(std::max(limit * kPeriodMicros / 1000, kLeastQuotaMicros));
+  }
+  if (std::int64_t limit = find(container.resources().limits(), "memory").value(); limit > 0) {
+    out.set_memory_limit_in_bytes(limit);
+    out.set_memory_swap_limit_in_bytes(limit);  // no swap beyond it
+  }
+  out.set_oom_score_adj(oom_score(pod, container, memory_capacity));
+}
+
+}  // namespace gantry::agent

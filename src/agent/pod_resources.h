@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Requests and limits as the kernel's numbers, by kubelet's formulas. Pure.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+
+namespace k8s::io::api::core::v1 {
+class Container;
+class Pod;
+}  // namespace k8s::io::api::core::v1
+namespace runtime::v1 {
+class LinuxContainerResources;
+}
+
+namespace gantry::agent {
+
+enum class Qos : std::uint8_t { kGuaranteed, kBurstable, kBestEffort };
+// "Guaranteed", as in status.qosClass.
+std::string_view to_string(Qos qos);
+
+// Guaranteed: every container limits cpu and memory and requests as much. Best effort: none asks for any. Precondition:
+// default_pod was called, which fills requests from limits.
+Qos qos_of(const k8s::io::api::core::v1::Pod& pod);
+
+// ROOT/kubepods[/burstable|/besteffort]/podUID
+std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid);
+
+// `memory_capacity` is the node's, in bytes, not 0.
+void set_resources(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Container& container,
+                   std::uint64_t memory_capacity, ::runtime::v1::LinuxContainerResources& out);
+
+}  // namespace gantry::agent

@@ -1,0 +1,184 @@
+// SPDX-License-Identifier: Apache-2.0
+// The steps of a worker that start something.
+#include <chrono>
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "agent/pod_worker.h"
+#include "api/text.h"
+#include "base/log.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+#include "sys/file.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace v1 = ::runtime::v1;
+
+constexpr std::size_t kMaxResolvConf = 64 * 1024;
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+
+const core::Container* find_container(const core::Pod& pod, const std::string& name) {
+  for (const auto* list : {&pod.spec().init_containers(), &pod.spec().containers()}) {
+    for (const auto& container : *list) {
+      if (container.name() == name) return &container;
+    }
+  }
+  return nullptr;
+}
+
+// A node without the file has no servers to name.
+Result<std::string> read_resolv_conf(const std::string& path) {
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!file && file.error().is_not_found()) return std::string();
+  if (!file) return std::unexpected(std::move(file.error()));
+  return sys::read_all(*file, kMaxResolvConf);
+}
+
+}  // namespace
+
+Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
+  auto text = co_await env_->disk.run([path = env_->config.resolv_conf] { return read_resolv_conf(path); });
+  if (stopped_) co_return true;
+  Result<v1::PodSandboxConfig> config = std::unexpected(Error(Code::kInternal, ""));
+  if (text) {
+    config = sandbox_config(*pod_, env_->node, attempt, *text, identity_.file);
+  } else {
+    config = fail_with(std::move(text.error()), "resolv.conf");
+  }
+  Status done = config ? Status() : Status(std::unexpected(config.error()));
+  if (config) {
+    v1::RunPodSandboxRequest request;
+    *request.mutable_config() = std::move(*config);
+    auto made = co_await env_->runtime.run_pod_sandbox(std::move(request));
+    if (made) {
+      env_->sandbox_owners[made->pod_sandbox_id()] = identity_.uid;
+    } else {
+      done = std::unexpected(std::move(made.error()));
+    }
+  }
+  if (stopped_) co_return true;
+  if (done) {
+    untrouble("");
+  } else {
+    trouble("", "ContainerCreating", done.error().with_context("failed to create the pod's sandbox"),
+            retries_.failed("", now()));
+  }
+  co_return true;
+}
+
+Task<Status> PodWorker::prepare_volumes() {
+  if (volumes_) co_return Status();
+  auto paths = co_await env_->disk.run([env = env_, pod = pod_] { return env->folders.prepare_volumes(*pod); });
+  if (!paths) co_return std::unexpected(std::move(paths.error()));
+  volumes_ = std::move(*paths);
+  untrouble("");
+  co_return Status();
+}
+
+// Trouble is noted here or in create_container(); the worker goes on with the next container in any case.
+Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox) {
+  std::string name = rules_.containers[start.rule].name;
+  std::string id = start.created_id;
+  if (id.empty()) {
+    auto created = co_await create_container(start, sandbox);
+    if (!created || stopped_ || terminating_) co_return;
+    id = *created;
+  }
+  v1::StartContainerRequest request;
+  request.set_container_id(id);
+  auto started = co_await env_->runtime.start_container(std::move(request));
+  if (stopped_) co_return;
+  // Also of one that did not start: its log may say why.
+  co_await link_log(name, start.attempt, id);
+  if (stopped_) co_return;
+  if (started) {
+    untrouble(name);
+    co_return;
+  }
+  trouble(name, "RunContainerError", started.error(), retries_.failed(name, now()));
+  if (start.created_id.empty()) co_return;
+  // It was made by an earlier gantryd and can't be started by this one.
+  v1::RemoveContainerRequest remove;
+  remove.set_container_id(id);
+  auto removed = co_await env_->runtime.remove_container(std::move(remove));
+  if (!removed) {
+    log::warning("removing a container that does not start, ignoring",
+                 {{"pod", identity_.full_name()}, {"container", name}, {"error", removed.error()}});
+  }
+}
+
+Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox) {
+  const std::string& name = rules_.containers[start.rule].name;
+  const core::Container& spec = *find_container(*pod_, name);
+  if (auto prepared = co_await prepare_volumes(); !prepared) {
+    if (!stopped_) trouble("", "ContainerCreating", prepared.error(), retries_.failed("", now()));
+    co_return std::unexpected(std::move(prepared.error()));
+  }
+  v1::ImageStatusRequest ask;
+  ask.mutable_image()->set_image(spec.image());
+  auto image = co_await env_->images.image_status(std::move(ask));
+  if (stopped_) co_return fail(Code::kCancelled, "stopped");
+  if (image && !image->has_image()) {
+    bool never = spec.image_pull_policy() == "Never";
+    Error missing(Code::kNotFound,
+                  never ? absl::StrCat("Container image ", api::quoted(spec.image()), " is not present with pull policy of Never")
+                        : absl::StrCat("image ", api::quoted(spec.image()), " is not on this node, and pulling images is not "
+                                       "supported yet; load it with \"gantry image load\""));
+    bool first = !troubles_.contains(name);
+    trouble(name, never ? "ErrImageNeverPull" : first ? "ErrImagePull" : "ImagePullBackOff", missing,
+            images_.failed(name, now()));
+    co_return std::unexpected(std::move(missing));
+  }
+  if (!image) {
+    trouble(name, "ImageInspectError", image.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(image.error()));
+  }
+
+  auto log = co_await env_->disk.run([env = env_, uid = identity_.uid, name, attempt = start.attempt] {
+    return env->folders.make_termination_log(uid, name, attempt);
+  });
+  if (stopped_) co_return fail(Code::kCancelled, "stopped");
+  if (!log) {
+    trouble(name, "CreateContainerError", log.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(log.error()));
+  }
+  ContainerInputs inputs{.attempt = start.attempt, .pod_ips = sandbox.ips, .image = &image->image(), .volumes = *volumes_};
+  inputs.termination_log = std::move(*log);
+  if (pod_->spec().host_network() && inputs.pod_ips.empty()) inputs.pod_ips.push_back(env_->config.host_ip);
+  auto config = container_config(*pod_, spec, env_->node, inputs);
+  if (!config) {
+    trouble(name, "CreateContainerConfigError", config.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(config.error()));
+  }
+  if (start.last != nullptr) crashes_.retried(name, start.last->ended, now());
+  v1::CreateContainerRequest request;
+  request.set_pod_sandbox_id(sandbox.id);
+  *request.mutable_config() = std::move(*config);
+  auto sandbox_text = sandbox_config(*pod_, env_->node, sandbox.attempt, "", identity_.file);
+  if (sandbox_text) *request.mutable_sandbox_config() = std::move(*sandbox_text);
+  auto created = co_await env_->runtime.create_container(std::move(request));
+  if (stopped_) co_return fail(Code::kCancelled, "stopped");
+  if (!created) {
+    trouble(name, "CreateContainerError", created.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(created.error()));
+  }
+  co_return created->container_id();
+}
+
+// For log collectors. A container runs without it.
+Task<> PodWorker::link_log(std::string container, std::uint32_t attempt, std::string id) {
+  std::string link = container_log_link(identity_.name, identity_.namespace_, container, id);
+  std::string target =
+      absl::StrCat(env_->config.pod_logs_dir, "/", log_folder(), "/", container_log_path(container, attempt));
+  auto linked = co_await env_->disk.run([env = env_, link, target] { return env->folders.link_log(link, target); });
+  if (!linked) {
+    log::warning("linking a container's log, ignoring",
+                 {{"pod", identity_.full_name()}, {"container", container}, {"error", linked.error()}});
+  }
+}
+
+}  // namespace gantry::agent

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: Apache-2.0
+// The end of a pod.
+#include <algorithm>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "absl/strings/str_join.h"
+#include "agent/pod_worker.h"
+#include "base/log.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace v1 = ::runtime::v1;
+
+// What a sidecar has at least, when the others took all of the time.
+constexpr std::chrono::seconds kLeastSidecarGrace{2};
+constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+
+struct StopGroup {
+  explicit StopGroup(Loop& loop) : all_ended(loop) {}
+  std::size_t left = 0;
+  std::vector<std::string> errors;
+  Event all_ended;
+};
+
+Task<> stop_one(std::shared_ptr<Environment> env, std::shared_ptr<StopGroup> group, std::string id, std::int64_t seconds) {
+  v1::StopContainerRequest request;
+  request.set_container_id(id);
+  request.set_timeout(seconds);
+  auto stopped = co_await env->runtime.stop_container(std::move(request));
+  if (!stopped && !stopped.error().is_not_found()) group->errors.push_back(stopped.error().message());
+  if (--group->left == 0) group->all_ended.set();
+}
+
+// Whole seconds, as the CRI counts; a part of one is one.
+std::int64_t seconds_of(Duration duration) {
+  auto seconds = std::chrono::ceil<std::chrono::seconds>(std::max(duration, Duration::zero())).count();
+  return std::min<std::int64_t>(seconds, kLongestGrace);
+}
+
+}  // namespace
+
+// All at once; returns when all have ended.
+Task<Status> PodWorker::stop_containers(std::vector<std::string> ids, Duration grace) {
+  if (ids.empty()) co_return Status();
+  auto group = std::make_shared<StopGroup>(env_->loop);
+  group->left = ids.size();
+  for (const auto& id : ids) env_->loop.spawn(stop_one(env_, group, id, seconds_of(grace)));
+  co_await group->all_ended.wait();
+  if (group->errors.empty()) co_return Status();
+  co_return fail(Code::kUnavailable, absl::StrJoin(group->errors, "; "));
+}
+
+Duration PodWorker::grace_of(const ObservedPod& observed) const {
+  std::int64_t seconds = 0;
+  if (pod_) {
+    seconds = pod_->spec().termination_grace_period_seconds();
+  } else {
+    for (const auto& container : observed.containers) seconds = std::max(seconds, container.grace_seconds);
+  }
+  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLongestGrace / 1000));
+}
+
+// The main containers first, as the others serve them; then sidecars, the last that was started first.
+Task<Status> PodWorker::stop_by_role(const ObservedPod& observed) {
+  if (!deadline_) deadline_ = now() + std::chrono::duration_cast<TimePoint::duration>(grace_of(observed));
+  std::vector<std::string> main;
+  std::vector<std::string> sidecars;
+  for (const auto& container : observed.containers) {
+    if (!container.is_running()) continue;
+    bool is_sidecar = std::ranges::any_of(rules_.containers, [&](const ContainerRule& rule) {
+      return rule.name == container.name && rule.role == ContainerRule::Role::kSidecar;
+    });
+    if (!is_sidecar) main.push_back(container.id);
+  }
+  for (auto rule = rules_.containers.rbegin(); rule != rules_.containers.rend(); ++rule) {
+    if (rule->role != ContainerRule::Role::kSidecar) continue;
+    for (const auto& container : observed.containers) {
+      if (container.is_running() && container.name == rule->name) sidecars.push_back(container.id);
+    }
+  }
+  auto stopped = co_await stop_containers(main, *deadline_ - now());
+  if (!stopped) co_return stopped;
+  for (const auto& id : sidecars) {
+    Duration left = std::max<Duration>(*deadline_ - now(), kLeastSidecarGrace);
+    auto one = co_await stop_containers({id}, left);
+    if (!one) co_return one;
+  }
+  co_return Status();
+}
+
+// Idempotent: what an earlier try has done is not there any more.
+Task<Status> PodWorker::tear_down_once() {
+  auto observed = co_await look();
+  if (!observed) co_return std::unexpected(std::move(observed.error()));
+  if (stopped_) co_return Status();
+  if (auto stopped = co_await stop_by_role(*observed); !stopped) co_return stopped;
+  for (const auto& sandbox : observed->sandboxes) {
+    if (stopped_) co_return Status();
+    v1::StopPodSandboxRequest stop;
+    stop.set_pod_sandbox_id(sandbox.id);
+    auto stopped = co_await env_->runtime.stop_pod_sandbox(std::move(stop));
+    if (!stopped && !stopped.error().is_not_found()) co_return std::unexpected(std::move(stopped.error()));
+    if (stopped_) co_return Status();
+    v1::RemovePodSandboxRequest remove;
+    remove.set_pod_sandbox_id(sandbox.id);
+    auto removed = co_await env_->runtime.remove_pod_sandbox(std::move(remove));
+    if (!removed && !removed.error().is_not_found()) co_return std::unexpected(std::move(removed.error()));
+    env_->sandbox_owners.erase(sandbox.id);
+  }
+  if (stopped_) co_return Status();
+  co_return co_await env_->disk.run([env = env_, uid = identity_.uid, logs = log_folder()] {
+    return env->folders.remove_pod(uid, logs);
+  });
+}
+
+Task<> PodWorker::tear_down() {
+  log::info("ending a pod", {{"pod", identity_.full_name()}, {"uid", identity_.uid}});
+  while (!stopped_) {
+    auto done = co_await tear_down_once();
+    if (stopped_) co_return;
+    if (done) {
+      log::info("a pod has ended", {{"pod", identity_.full_name()}, {"uid", identity_.uid}});
+      if (env_->ended) env_->ended(identity_.uid);
+      co_return;
+    }
+    TimePoint again = retries_.failed("tear down", now());
+    log::error("ending a pod, retrying", {{"pod", identity_.full_name()}, {"error", done.error()}});
+    while (!stopped_ && now() < again) {
+      wake_.reset();
+      (void)co_await wake_.wait_for(again - now());
+    }
+  }
+}
+
+}  // namespace gantry::agent

@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+// Looking, deciding and waiting; pod_start.cc starts things, pod_teardown.cc ends them.
+#include "agent/pod_worker.h"
+
+#include <algorithm>
+#include <chrono>
+
+#include "absl/strings/str_cat.h"
+#include "base/log.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace v1 = ::runtime::v1;
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+
+// "20s", "5m0s": as kubelet writes it.
+std::string text_of(Duration duration) {
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
+  return seconds < 60 ? absl::StrCat(seconds, "s") : absl::StrCat(seconds / 60, "m", seconds % 60, "s");
+}
+
+}  // namespace
+
+PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity identity, std::shared_ptr<const core::Pod> pod)
+    : env_(std::move(environment)),
+      identity_(std::move(identity)),
+      pod_(std::move(pod)),
+      observer_(env_->runtime, env_->disk, env_->folders),
+      wake_(env_->loop),
+      crashes_(env_->config.crash),
+      images_(env_->config.image),
+      retries_(env_->config.retry) {
+  if (pod_) rules_ = rules_of(*pod_);
+}
+
+void PodWorker::start() { env_->loop.spawn(run(shared_from_this())); }
+
+void PodWorker::hear() {
+  ++heard_;
+  wake_.set();
+}
+
+void PodWorker::terminate() {
+  terminating_ = true;
+  wake_.set();
+}
+
+void PodWorker::stop() {
+  stopped_ = true;
+  wake_.set();
+}
+
+std::string PodWorker::log_folder() const {
+  return pod_log_folder_name(identity_.namespace_, identity_.name, identity_.uid);
+}
+
+Task<> PodWorker::run(std::shared_ptr<PodWorker> self) {
+  while (!self->stopped_ && !self->terminating_) {
+    auto again_at = co_await self->sync();
+    if (again_at && !self->stopped_ && !self->terminating_) co_await self->wait_until(*again_at);
+  }
+  if (!self->stopped_) co_await self->tear_down();
+}
+
+// Or until something is heard that the last look did not cover.
+Task<> PodWorker::wait_until(TimePoint time) {
+  wake_.reset();
+  if (heard_ != covered_) co_return;
+  if (time == TimePoint::max()) {
+    co_await wake_.wait();
+  } else if (auto wait = time - now(); wait > wait.zero()) {
+    (void)co_await wake_.wait_for(wait);
+  }
+}
+
+Task<Result<ObservedPod>> PodWorker::look() {
+  covered_ = heard_;
+  auto observed = co_await observer_.observe(identity_.uid);
+  if (!observed || stopped_) co_return observed;
+  for (const auto& sandbox : observed->sandboxes) env_->sandbox_owners[sandbox.id] = identity_.uid;
+  std::erase_if(stopped_sandboxes_, [&](const std::string& id) {
+    return std::ranges::none_of(observed->sandboxes, [&](const auto& sandbox) { return sandbox.id == id; });
+  });
+  co_return observed;
+}
+
+Task<std::optional<TimePoint>> PodWorker::sync() {
+  auto observed = co_await look();
+  if (stopped_) co_return TimePoint::max();
+  if (!observed) {
+    log::error("asking the runtime for a pod, retrying", {{"pod", identity_.full_name()}, {"error", observed.error()}});
+    co_return retries_.failed("look", now());
+  }
+  retries_.succeeded("look");
+  auto is_stopped = [this](const std::string& id) { return stopped_sandboxes_.contains(id); };
+  auto may = [this](const std::string& name, const ObservedContainer* last) { return may_start(name, last); };
+  PodPlan plan = plan_pod(rules_, *observed, is_stopped, may, now());
+  publish(*observed, plan);
+  bool has_steps = !plan.stop_containers.empty() || !plan.stop_sandboxes.empty() || plan.run_sandbox ||
+                   !plan.starts.empty() || !plan.remove_containers.empty() || !plan.remove_sandboxes.empty();
+  if (!has_steps) co_return plan.again_at.value_or(TimePoint::max());
+  if (co_await carry_out(*observed, plan)) co_return std::nullopt;
+  co_return retries_.ready_at("step", now());
+}
+
+Task<bool> PodWorker::carry_out(const ObservedPod& observed, const PodPlan& plan) {
+  if (!plan.stop_containers.empty() || !plan.stop_sandboxes.empty()) co_return co_await stop_all(plan);
+  if (plan.run_sandbox) co_return co_await run_sandbox(*plan.run_sandbox);
+  for (const auto& start : plan.starts) {
+    // Trouble of the pod's as a whole holds all of them.
+    auto all = troubles_.find("");
+    bool is_held = all != troubles_.end() && all->second.until > now();
+    if (stopped_ || terminating_ || is_held) co_return true;
+    co_await start_container(start, observed.sandboxes.front());
+  }
+  if (stopped_ || terminating_) co_return true;
+  co_return co_await remove_leftovers(plan);
+}
+
+Task<bool> PodWorker::stop_all(const PodPlan& plan) {
+  auto grace = std::chrono::seconds(pod_->spec().termination_grace_period_seconds());
+  Status done = co_await stop_containers(plan.stop_containers, grace);
+  for (const auto& id : plan.stop_sandboxes) {
+    if (!done || stopped_) break;
+    v1::StopPodSandboxRequest request;
+    request.set_pod_sandbox_id(id);
+    auto stopped = co_await env_->runtime.stop_pod_sandbox(std::move(request));
+    if (stopped) {
+      stopped_sandboxes_.insert(id);
+    } else {
+      done = std::unexpected(std::move(stopped.error()));
+    }
+  }
+  if (done) {
+    retries_.succeeded("step");
+    co_return true;
+  }
+  log::error("stopping what is left of a pod, retrying", {{"pod", identity_.full_name()}, {"error", done.error()}});
+  (void)retries_.failed("step", now());
+  co_return false;
+}
+
+Task<Status> PodWorker::remove_container(const ObservedContainer& container) {
+  v1::RemoveContainerRequest request;
+  request.set_container_id(container.id);
+  auto removed = co_await env_->runtime.remove_container(std::move(request));
+  if (stopped_) co_return Status();
+  if (!removed) co_return std::unexpected(std::move(removed.error()));
+  co_return co_await env_->disk.run([env = env_, id = identity_, container, logs = log_folder()] {
+    return env->folders.remove_container_files(id.uid, container.name, container.attempt, logs,
+                                               container_log_link(id.name, id.namespace_, container.name, container.id));
+  });
+}
+
+Task<bool> PodWorker::remove_leftovers(const PodPlan& plan) {
+  Status done;
+  for (const auto* container : plan.remove_containers) {
+    auto removed = co_await remove_container(*container);
+    if (stopped_) co_return true;
+    if (!removed) done = fail_with(std::move(removed.error()), absl::StrCat("container ", container->name));
+  }
+  for (const auto& id : plan.remove_sandboxes) {
+    v1::RemovePodSandboxRequest request;
+    request.set_pod_sandbox_id(id);
+    auto removed = co_await env_->runtime.remove_pod_sandbox(std::move(request));
+    if (stopped_) co_return true;
+    if (removed) {
+      env_->sandbox_owners.erase(id);
+    } else {
+      done = fail_with(std::move(removed.error()), absl::StrCat("sandbox ", id));
+    }
+  }
+  if (done) {
+    retries_.succeeded("step");
+    co_return true;
+  }
+  log::warning("removing what is left of a pod's past, retrying",
+               {{"pod", identity_.full_name()}, {"error", done.error()}});
+  (void)retries_.failed("step", now());
+  co_return false;
+}
+
+// ---- status ----------------------------------------------------------------------------------------------------------
+
+TimePoint PodWorker::may_start(const std::string& name, const ObservedContainer* last) const {
+  TimePoint at = TimePoint::min();
+  for (const std::string& who : {name, std::string()}) {
+    if (auto found = troubles_.find(who); found != troubles_.end()) at = std::max(at, found->second.until);
+  }
+  return last != nullptr && last->is_exited() ? std::max(at, crashes_.ready_at(name, last->ended)) : at;
+}
+
+std::map<std::string, Waiting> PodWorker::waiting(const ObservedPod& observed, const PodPlan& plan) const {
+  std::map<std::string, Waiting> all;
+  for (const auto& [name, trouble] : troubles_) all[name] = trouble.waiting;
+  if (plan.finished) return {};
+  for (const auto& rule : rules_.containers) {
+    const auto* last = observed.newest(rule.name);
+    if (last == nullptr || !last->is_exited() || rule.is_done(*last)) continue;
+    TimePoint ready = crashes_.ready_at(rule.name, last->ended);
+    auto own = troubles_.find(rule.name);
+    if (ready <= now() || (own != troubles_.end() && own->second.until > ready)) continue;
+    all[rule.name] = {"CrashLoopBackOff",
+                      absl::StrCat("back-off ", text_of(crashes_.delay(rule.name, last->ended)),
+                                   " restarting failed container=", rule.name, " pod=", identity_.name, "_",
+                                   identity_.namespace_, "(", identity_.uid, ")")};
+  }
+  return all;
+}
+
+void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
+  auto waits = waiting(observed, plan);
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
+  auto status = make_status({.pod = pod_.get(),
+                             .observed = &observed,
+                             .plan = &plan,
+                             .waiting = &waits,
+                             .before = status_.get(),
+                             .host_ip = env_->config.host_ip,
+                             .now = seconds.count()});
+  if (status_ && status_->SerializeAsString() == status->SerializeAsString()) return;
+  status_ = std::move(status);
+  std::string line = describe(*status_);
+  if (line != described_) log::info("pod", {{"pod", identity_.full_name()}, {"uid", identity_.uid}, {"status", line}});
+  described_ = std::move(line);
+  if (env_->changed) env_->changed(identity_.uid);
+}
+
+void PodWorker::trouble(const std::string& name, std::string reason, const Error& error, TimePoint until) {
+  auto known = troubles_.find(name);
+  bool is_new = known == troubles_.end() || known->second.waiting.message != error.message();
+  troubles_[name] = {{std::move(reason), error.message()}, until};
+  if (!is_new) return;
+  log::error("a pod can't go on, retrying", {{"pod", identity_.full_name()},
+                                             {"container", name},
+                                             {"reason", troubles_[name].waiting.reason},
+                                             {"error", error.message()}});
+}
+
+void PodWorker::untrouble(const std::string& name) {
+  troubles_.erase(name);
+  retries_.succeeded(name);
+  images_.succeeded(name);
+}
+
+}  // namespace gantry::agent

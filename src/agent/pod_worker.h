@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: Apache-2.0
+// The life of one pod: a coroutine that looks at what the runtime has, takes the next step (pod_plan.h), and waits for something to
+// happen. One a uid; what it does is serial, so nothing is started twice. It begins by looking, so after a restart of gantryd it goes
+// on with what is there.
+//
+//   syncing -> terminating -> gone
+//
+// syncing: sandbox, init containers in their order, main containers; restarts with back-off; a new sandbox for one that was lost.
+// terminating: the manifest has gone or changed. Containers are stopped with the pod's grace period, then sandboxes, containers,
+// volumes and logs are removed. It goes on until that is done.
+//
+// Events carry no state here, they are counted: looking covers all that were heard before it began, and those are dropped; one that
+// is heard later makes the worker look again. A storm of events is one more look.
+//
+// Owner: the agent. Loop thread.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "agent/backoff.h"
+#include "agent/environment.h"
+#include "agent/observed_pod.h"
+#include "agent/pod_plan.h"
+#include "agent/pod_status.h"
+#include "base/loop.h"
+#include "base/result.h"
+#include "base/task.h"
+
+namespace gantry::agent {
+
+struct PodIdentity {
+  std::string uid, name, namespace_;
+  std::string file;  // the manifest
+
+  std::string full_name() const { return namespace_ + "/" + name; }
+};
+
+class PodWorker : public std::enable_shared_from_this<PodWorker> {
+ public:
+  // Without a pod (null) it can only terminate: the pod is one of an earlier time, known by its labels alone.
+  PodWorker(std::shared_ptr<Environment> environment, PodIdentity identity,
+            std::shared_ptr<const k8s::io::api::core::v1::Pod> pod);
+  PodWorker(const PodWorker&) = delete;
+  PodWorker& operator=(const PodWorker&) = delete;
+
+  // Once.
+  void start();
+  // Something of this pod's changed in the runtime.
+  void hear();
+  // Ends the pod; environment.ended is called when nothing of it is left. For good: a pod that is wanted again gets a new worker.
+  void terminate();
+  // Leaves the pod as it is and does nothing more.
+  void stop();
+
+  const PodIdentity& identity() const { return identity_; }
+  bool is_terminating() const { return terminating_; }
+  const std::shared_ptr<const k8s::io::api::core::v1::Pod>& pod() const { return pod_; }
+  // Null until the runtime was looked at.
+  const std::shared_ptr<const k8s::io::api::core::v1::PodStatus>& status() const { return status_; }
+
+ private:
+  struct Trouble {
+    Waiting waiting;
+    TimePoint until;
+  };
+
+  static Task<> run(std::shared_ptr<PodWorker> self);
+  // Looks and takes one step; returns when to look again if nothing is heard before (not given: at once).
+  Task<std::optional<TimePoint>> sync();
+  Task<> wait_until(TimePoint time);
+  Task<Result<ObservedPod>> look();
+
+  // --- steps (pod_worker.cc, pod_start.cc). False: there was trouble, and it is noted when to try again.
+  Task<bool> carry_out(const ObservedPod& observed, const PodPlan& plan);
+  Task<bool> stop_all(const PodPlan& plan);
+  Task<bool> run_sandbox(std::uint32_t attempt);
+  Task<> start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
+  Task<Result<std::string>> create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
+  Task<Status> prepare_volumes();
+  Task<> link_log(std::string container, std::uint32_t attempt, std::string id);
+  Task<bool> remove_leftovers(const PodPlan& plan);
+  Task<Status> remove_container(const ObservedContainer& container);
+
+  // --- the end (pod_teardown.cc)
+  Task<> tear_down();
+  Task<Status> tear_down_once();
+  Task<Status> stop_containers(std::vector<std::string> ids, Duration grace);
+  Task<Status> stop_by_role(const ObservedPod& observed);
+  Duration grace_of(const ObservedPod& observed) const;
+
+  // --- status
+  TimePoint may_start(const std::string& name, const ObservedContainer* last) const;
+  std::map<std::string, Waiting> waiting(const ObservedPod& observed, const PodPlan& plan) const;
+  void publish(const ObservedPod& observed, const PodPlan& plan);
+  // Notes why `name` ("" is the pod) does not run and when that is tried again.
+  void trouble(const std::string& name, std::string reason, const Error& error, TimePoint until);
+  void untrouble(const std::string& name);
+  std::string log_folder() const;
+
+  std::shared_ptr<Environment> env_;
+  PodIdentity identity_;
+  std::shared_ptr<const k8s::io::api::core::v1::Pod> pod_;
+  PodRules rules_;
+  PodObserver observer_;
+  std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status_;
+  std::string described_;  // what was logged of it last
+
+  Event wake_;
+  std::uint64_t heard_ = 0;    // events up to now
+  std::uint64_t covered_ = 0;  // events that the last look covers
+  bool terminating_ = false;
+  bool stopped_ = false;
+  std::optional<TimePoint> deadline_;  // of the grace period
+
+  Backoff crashes_, images_, retries_;
+  std::map<std::string, Trouble> troubles_;
+  std::set<std::string> stopped_sandboxes_;
+  std::optional<std::map<std::string, std::string>> volumes_;
+};
+
+}  // namespace gantry::agent

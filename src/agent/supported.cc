@@ -1,0 +1,136 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/supported.h"
+
+#include <array>
+#include <string_view>
+
+#include "api/check.h"
+#include "api/text.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+using api::Check;
+
+constexpr std::string_view kNotYet = "is not supported yet; leave it out";
+
+void refuse(bool asked, const Check& check, std::string_view field, std::string_view why = kNotYet) {
+  if (asked) check.at(field).forbidden(why);
+}
+
+void check_resources(const core::ResourceRequirements& resources, const Check& check) {
+  const auto is_enforced = [](std::string_view name) { return name == "cpu" || name == "memory"; };
+  for (const auto& [name, amount] : resources.limits()) {
+    if (!is_enforced(name)) check.at("limits").key(name).forbidden(kNotYet);
+  }
+  for (const auto& [name, amount] : resources.requests()) {
+    // Nothing is promised by a request for disk; other resources have to be found first. What a limit implied was said.
+    if (!is_enforced(name) && name != "ephemeral-storage" && !resources.limits().contains(name)) {
+      check.at("requests").key(name).forbidden(kNotYet);
+    }
+  }
+  refuse(resources.claims_size() > 0, check, "claims");
+}
+
+void check_env(const core::Container& container, const Check& check) {
+  for (int i = 0; i < container.env_size(); ++i) {
+    const core::EnvVarSource& source = container.env(i).value_from();
+    const Check inside = check.at("env")[i].at("valueFrom");
+    refuse(source.has_resource_field_ref(), inside, "resourceFieldRef");
+    refuse(source.has_file_key_ref(), inside, "fileKeyRef");
+  }
+}
+
+void check_mounts(const core::Container& container, const Check& check) {
+  for (int i = 0; i < container.volume_mounts_size(); ++i) {
+    const core::VolumeMount& mount = container.volume_mounts(i);
+    const Check inside = check.at("volumeMounts")[i];
+    refuse(!mount.sub_path().empty(), inside, "subPath");
+    refuse(!mount.sub_path_expr().empty(), inside, "subPathExpr");
+    refuse(mount.bind_mount_options_size() > 0, inside, "bindMountOptions");
+  }
+}
+
+void check_container(const core::Container& container, bool host_network, const Check& check) {
+  refuse(container.has_liveness_probe(), check, "livenessProbe");
+  refuse(container.has_readiness_probe(), check, "readinessProbe");
+  refuse(container.has_startup_probe(), check, "startupProbe");
+  refuse(container.lifecycle().has_post_start(), check.at("lifecycle"), "postStart");
+  refuse(container.lifecycle().has_pre_stop(), check.at("lifecycle"), "preStop");
+  refuse(container.restart_policy_rules_size() > 0, check, "restartPolicyRules");
+  refuse(container.volume_devices_size() > 0, check, "volumeDevices");
+  for (int i = 0; i < container.ports_size(); ++i) {
+    refuse(container.ports(i).host_port() != 0 && !host_network, check.at("ports")[i], "hostPort",
+           "is not supported yet; use the pod's own address, or hostNetwork: true");
+  }
+  refuse(container.image_pull_policy() == "Always", check, "imagePullPolicy",
+         "is Always (the default for the tag latest), and pulling images is not supported yet; load the image with "
+         "\"gantry image load\" and set IfNotPresent");
+  check_resources(container.resources(), check.at("resources"));
+  check_env(container, check);
+  check_mounts(container, check);
+  const core::SecurityContext& security = container.security_context();
+  refuse(security.has_windows_options(), check.at("securityContext"), "windowsOptions", "this node runs Linux");
+  refuse(security.proc_mount() == "Unmasked", check.at("securityContext"), "procMount");
+}
+
+void check_volumes(const core::PodSpec& spec, const Check& check) {
+  for (int i = 0; i < spec.volumes_size(); ++i) {
+    const core::Volume& volume = spec.volumes(i);
+    const core::VolumeSource& source = volume.volume_source();
+    if (source.has_empty_dir()) {
+      const core::EmptyDirVolumeSource& empty = source.empty_dir();
+      const Check inside = check[i].at("emptyDir");
+      refuse(empty.medium().starts_with("HugePages"), inside, "medium", "HugePages is not supported yet");
+      refuse(empty.has_size_limit() && empty.medium() != "Memory", inside, "sizeLimit",
+             "is not enforced on disk yet; leave it out, or set medium: Memory");
+      continue;
+    }
+    if (source.has_host_path()) continue;
+    std::vector<const google::protobuf::FieldDescriptor*> set;
+    source.GetReflection()->ListFields(source, &set);
+    for (const auto* field : set) {
+      check[i].at(field->json_name()).forbidden(api::cat("volume ", api::quoted(volume.name()), ": volumes of the kind ",
+                                                         field->json_name(),
+                                                         " are not supported yet; emptyDir and hostPath are"));
+    }
+  }
+}
+
+void check_pod_security(const core::PodSecurityContext& security, const Check& check) {
+  refuse(security.has_windows_options(), check, "windowsOptions", "this node runs Linux");
+  refuse(security.has_se_linux_change_policy(), check, "seLinuxChangePolicy");
+}
+
+}  // namespace
+
+api::FieldProblems validate_supported(const core::Pod& pod) {
+  api::FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const core::PodSpec& spec = pod.spec();
+  for (int i = 0; i < spec.init_containers_size(); ++i) {
+    check_container(spec.init_containers(i), spec.host_network(), check.at("initContainers")[i]);
+  }
+  for (int i = 0; i < spec.containers_size(); ++i) {
+    check_container(spec.containers(i), spec.host_network(), check.at("containers")[i]);
+  }
+  check_volumes(spec, check.at("volumes"));
+  check_pod_security(spec.security_context(), check.at("securityContext"));
+  refuse(spec.has_active_deadline_seconds(), check, "activeDeadlineSeconds");
+  refuse(spec.has_host_users() && !spec.host_users(), check, "hostUsers", "false is not supported yet; leave it out");
+  refuse(spec.has_runtime_class_name(), check, "runtimeClassName");
+  refuse(spec.overhead_size() > 0, check, "overhead");
+  refuse(spec.has_resources(), check, "resources");
+  refuse(spec.host_aliases_size() > 0, check, "hostAliases");
+  refuse(spec.readiness_gates_size() > 0, check, "readinessGates", "need an API server that sets the conditions");
+  refuse(spec.node_selector_size() > 0, check, "nodeSelector");
+  refuse(spec.has_affinity(), check, "affinity");
+  refuse(spec.scheduling_gates_size() > 0, check, "schedulingGates", "a static pod is not scheduled");
+  refuse(spec.set_hostname_as_fqdn(), check, "setHostnameAsFQDN", "needs a cluster domain, which this node has not");
+  refuse(spec.os().name() == "windows", check, "os", "this node runs Linux");
+  return problems;
+}
+
+}  // namespace gantry::agent

@@ -1,0 +1,337 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri/rpc_connection.h"
+
+#include <nghttp2/nghttp2.h>
+
+#include <algorithm>
+#include <array>
+#include <map>
+
+#include "base/log.h"
+#include "cri/text.h"
+#include "http/byte_stream.h"
+
+namespace gantry::cri {
+namespace {
+
+constexpr std::size_t kPrefixBytes = 5;  // compressed?, length
+constexpr std::size_t kWriteBytes = 64U << 10;
+constexpr std::size_t kMaxStatusMessage = 4096;
+constexpr std::int32_t kWindowBytes = 1 << 20;
+
+// As grpc-message has it: percent-encoded but for plain ASCII.
+std::string status_message(std::string_view text) {
+  constexpr char kDigits[] = "0123456789ABCDEF";
+  bool cut = text.size() > kMaxStatusMessage;
+  if (cut) {
+    text = text.substr(0, kMaxStatusMessage);
+    // Between characters: a client refuses text that is no UTF-8.
+    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.remove_suffix(1);
+    if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xC0) text.remove_suffix(1);
+  }
+  std::string out;
+  for (char c : text) {
+    auto byte = static_cast<unsigned char>(c);
+    if (byte >= 0x20 && byte < 0x7f && c != '%') {
+      out += c;
+    } else {
+      out += '%';
+      out += kDigits[byte >> 4];
+      out += kDigits[byte & 15];
+    }
+  }
+  return cut ? out + "..." : out;
+}
+
+nghttp2_nv header(std::string_view name, std::string_view value) {
+  auto bytes = [](std::string_view text) { return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data())); };
+  return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
+}
+
+struct Call {
+  std::string method, path, content_type, encoding;
+  std::size_t header_bytes = 0;
+  std::string body;
+  bool dispatched = false;
+  bool answered = false;
+  std::string answer;  // prefix and message
+  std::size_t sent = 0;
+};
+
+}  // namespace
+
+struct RpcConnection::Impl : std::enable_shared_from_this<RpcConnection::Impl> {
+  Impl(Loop& l, SocketFd socket, Handler h, std::function<void()> c)
+      : loop(l), stream(http::make_socket_stream(l, std::move(socket))), handler(std::move(h)), closed(std::move(c)), wake(l) {}
+  ~Impl() { nghttp2_session_del(session); }
+
+  Status start();
+  static Task<> read_all(std::shared_ptr<Impl> self);
+  static Task<> write_all(std::shared_ptr<Impl> self);
+  static Task<> serve(std::shared_ptr<Impl> self, std::int32_t id, std::shared_ptr<Call> call);
+  static Task<> close_soon(std::shared_ptr<Impl> self);
+  void received(std::int32_t id);
+  void answer(std::int32_t id, Call& call, const Error* error);
+  void close();
+
+  Loop& loop;
+  std::unique_ptr<http::ByteStream> stream;
+  Handler handler;
+  std::function<void()> closed;
+  Event wake;  // the writer has something to look at
+  nghttp2_session* session = nullptr;
+  std::map<std::int32_t, std::shared_ptr<Call>> calls;
+  bool stopping = false;
+  bool is_closed = false;
+};
+
+// ---- what nghttp2 tells ----------------------------------------------------------------------------------------------
+
+namespace {
+
+using Impl = RpcConnection::Impl;
+
+Call* call_of(void* user, std::int32_t id) {
+  auto& calls = static_cast<Impl*>(user)->calls;
+  auto found = calls.find(id);
+  return found == calls.end() ? nullptr : found->second.get();
+}
+
+int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+  if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
+    static_cast<Impl*>(user)->calls.emplace(frame->hd.stream_id, std::make_shared<Call>());
+  }
+  return 0;
+}
+
+int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* name, std::size_t name_size,
+              const std::uint8_t* value, std::size_t value_size, std::uint8_t, void* user) {
+  Call* call = call_of(user, frame->hd.stream_id);
+  if (call == nullptr) return 0;
+  call->header_bytes += name_size + value_size + 32;
+  if (call->header_bytes > kMaxHeaderBytes) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;  // resets the stream
+  std::string_view key(reinterpret_cast<const char*>(name), name_size);
+  std::string text(reinterpret_cast<const char*>(value), value_size);
+  if (key == ":method") call->method = std::move(text);
+  if (key == ":path") call->path = std::move(text);
+  if (key == "content-type") call->content_type = std::move(text);
+  if (key == "grpc-encoding") call->encoding = std::move(text);
+  return 0;
+}
+
+int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size, void* user) {
+  Call* call = call_of(user, id);
+  if (call == nullptr || call->answered) return 0;
+  if (call->body.size() + size > kMaxMessageBytes + kPrefixBytes) {
+    Error error(Code::kResourceExhausted, cat("the request has more than ", kMaxMessageBytes, " bytes"));
+    static_cast<Impl*>(user)->answer(id, *call, &error);
+    call->body = {};
+    return 0;
+  }
+  call->body.append(reinterpret_cast<const char*>(bytes), size);
+  return 0;
+}
+
+int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
+  bool whole = (frame->hd.type == NGHTTP2_DATA || frame->hd.type == NGHTTP2_HEADERS) &&
+               (frame->hd.flags & NGHTTP2_FLAG_END_STREAM) != 0;
+  if (whole) static_cast<Impl*>(user)->received(frame->hd.stream_id);
+  return 0;
+}
+
+int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
+  static_cast<Impl*>(user)->calls.erase(id);
+  return 0;
+}
+
+// The answer's bytes, then the trailers: status 0.
+ssize_t read_answer(nghttp2_session* session, std::int32_t id, std::uint8_t* buffer, std::size_t size, std::uint32_t* flags,
+                    nghttp2_data_source* source, void*) {
+  auto* call = static_cast<Call*>(source->ptr);
+  std::size_t count = std::min(size, call->answer.size() - call->sent);
+  std::copy_n(call->answer.data() + call->sent, count, reinterpret_cast<char*>(buffer));
+  call->sent += count;
+  if (call->sent == call->answer.size()) {
+    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+    nghttp2_nv trailer = header("grpc-status", "0");
+    if (nghttp2_submit_trailer(session, id, &trailer, 1) != 0) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  }
+  return static_cast<ssize_t>(count);
+}
+
+std::unexpected<Error> failed(int code, std::string_view what) {
+  return fail(Code::kInternal, cat(what, ": ", nghttp2_strerror(code)));
+}
+
+}  // namespace
+
+Status RpcConnection::Impl::start() {
+  nghttp2_session_callbacks* callbacks = nullptr;
+  if (int code = nghttp2_session_callbacks_new(&callbacks); code != 0) return failed(code, "nghttp2");
+  nghttp2_session_callbacks_set_on_begin_headers_callback(callbacks, on_begin_headers);
+  nghttp2_session_callbacks_set_on_header_callback(callbacks, on_header);
+  nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
+  nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
+  nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+  int code = nghttp2_session_server_new(&session, callbacks, this);
+  nghttp2_session_callbacks_del(callbacks);
+  if (code != 0) return failed(code, "nghttp2 session");
+  nghttp2_settings_entry settings[] = {{NGHTTP2_SETTINGS_MAX_CONCURRENT_STREAMS, kMaxCalls},
+                                       {NGHTTP2_SETTINGS_INITIAL_WINDOW_SIZE, kWindowBytes},
+                                       {NGHTTP2_SETTINGS_MAX_HEADER_LIST_SIZE, kMaxHeaderBytes}};
+  code = nghttp2_submit_settings(session, NGHTTP2_FLAG_NONE, settings, std::size(settings));
+  if (code == 0) code = nghttp2_session_set_local_window_size(session, NGHTTP2_FLAG_NONE, 0, kWindowBytes);
+  if (code != 0) return failed(code, "nghttp2 settings");
+  return {};
+}
+
+// ---- bytes in, bytes out ---------------------------------------------------------------------------------------------
+
+Task<> RpcConnection::Impl::read_all(std::shared_ptr<Impl> self) {
+  std::array<char, 16384> buffer;
+  while (!self->is_closed) {
+    auto count = co_await self->stream->read(buffer);
+    if (!count || *count == 0 || self->is_closed) break;
+    ssize_t taken =
+        nghttp2_session_mem_recv(self->session, reinterpret_cast<const std::uint8_t*>(buffer.data()), *count);
+    if (taken < 0) {
+      log::debug("a CRI client sends what is no HTTP/2", {{"error", nghttp2_strerror(static_cast<int>(taken))}});
+      break;
+    }
+    self->wake.set();
+  }
+  self->close();
+}
+
+Task<> RpcConnection::Impl::write_all(std::shared_ptr<Impl> self) {
+  while (!self->is_closed) {
+    self->wake.reset();
+    std::string out;
+    while (out.size() < kWriteBytes) {
+      const std::uint8_t* bytes = nullptr;
+      ssize_t size = nghttp2_session_mem_send(self->session, &bytes);
+      if (size <= 0) break;
+      out.append(reinterpret_cast<const char*>(bytes), static_cast<std::size_t>(size));
+    }
+    if (out.empty()) {
+      if (!nghttp2_session_want_read(self->session) && !nghttp2_session_want_write(self->session)) break;
+      co_await self->wake.wait();
+      continue;
+    }
+    auto written = co_await self->stream->write(out);
+    if (!written) break;
+  }
+  self->close();
+}
+
+void RpcConnection::Impl::close() {
+  if (is_closed) return;
+  is_closed = true;
+  calls.clear();
+  stream->close();
+  wake.set();
+  // By post: the owner drops us in it.
+  loop.post([self = shared_from_this()] {
+    if (self->closed) self->closed();
+  });
+}
+
+// ---- calls -----------------------------------------------------------------------------------------------------------
+
+void RpcConnection::Impl::received(std::int32_t id) {
+  auto found = calls.find(id);
+  if (found == calls.end() || found->second->answered || found->second->dispatched) return;
+  auto call = found->second;
+  call->dispatched = true;
+  auto refuse = [&](Code code, std::string message) {
+    Error error(code, std::move(message));
+    answer(id, *call, &error);
+  };
+  if (stopping) return refuse(Code::kUnavailable, "gantryd is stopping; ask again");
+  if (call->method != "POST" || !call->content_type.starts_with("application/grpc")) {
+    return refuse(Code::kInvalidArgument, "this socket speaks gRPC: POST with content-type application/grpc");
+  }
+  if (call->body.size() < kPrefixBytes) return refuse(Code::kInvalidArgument, "the request has no message");
+  if (call->body[0] != 0) {
+    return refuse(Code::kUnimplemented, cat("compressed requests (", quoted(call->encoding), ") are not supported"));
+  }
+  std::uint32_t size = 0;
+  for (std::size_t i = 1; i < kPrefixBytes; ++i) size = size << 8 | static_cast<unsigned char>(call->body[i]);
+  if (size != call->body.size() - kPrefixBytes) return refuse(Code::kInvalidArgument, "the request is not one whole message");
+  loop.spawn(serve(shared_from_this(), id, std::move(call)));
+}
+
+Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, std::shared_ptr<Call> call) {
+  std::string request = call->body.substr(kPrefixBytes);
+  call->body = {};
+  auto result = co_await self->handler(call->path, std::move(request));
+  // The stream's number is not given twice, but the call may be over: reset, or answered by stop().
+  if (self->is_closed || call->answered || !self->calls.contains(id)) co_return;
+  if (result && result->size() > kMaxMessageBytes) {
+    result = fail(Code::kResourceExhausted,
+                  cat("the answer has ", result->size(), " bytes; at most ", kMaxMessageBytes, ": ask with a filter"));
+  }
+  if (!result) {
+    self->answer(id, *call, &result.error());
+    co_return;
+  }
+  call->answer.reserve(kPrefixBytes + result->size());
+  call->answer.push_back(0);
+  for (int shift = 24; shift >= 0; shift -= 8) call->answer.push_back(static_cast<char>(result->size() >> shift));
+  call->answer += *result;
+  self->answer(id, *call, nullptr);
+}
+
+// `call.answer`, or the error alone. The call stays in `calls` until its stream is closed.
+void RpcConnection::Impl::answer(std::int32_t id, Call& call, const Error* error) {
+  call.answered = true;
+  int code = 0;
+  if (error == nullptr) {
+    nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc")};
+    nghttp2_data_provider provider{.source = {.ptr = &call}, .read_callback = read_answer};
+    code = nghttp2_submit_response(session, id, headers, std::size(headers), &provider);
+  } else {
+    std::string status = std::to_string(static_cast<int>(error->code()));
+    std::string message = status_message(error->message());
+    nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc"),
+                            header("grpc-status", status), header("grpc-message", message)};
+    code = nghttp2_submit_response(session, id, headers, std::size(headers), nullptr);
+  }
+  if (code != 0) log::debug("answering a CRI call", {{"error", nghttp2_strerror(code)}});
+  wake.set();
+}
+
+// ---- the connection's end --------------------------------------------------------------------------------------------
+
+Task<> RpcConnection::Impl::close_soon(std::shared_ptr<Impl> self) {
+  co_await self->loop.sleep_for(std::chrono::seconds(1));
+  self->close();
+}
+
+Result<std::shared_ptr<RpcConnection>> RpcConnection::open(Loop& loop, SocketFd socket, Handler handler,
+                                                           std::function<void()> closed) {
+  auto impl = std::make_shared<Impl>(loop, std::move(socket), std::move(handler), std::move(closed));
+  if (auto started = impl->start(); !started) return std::unexpected(std::move(started.error()));
+  loop.spawn(Impl::read_all(impl));
+  loop.spawn(Impl::write_all(impl));
+  return std::make_shared<RpcConnection>(std::move(impl));
+}
+
+void RpcConnection::stop() {
+  if (impl_->stopping || impl_->is_closed) return;
+  impl_->stopping = true;
+  Error error(Code::kUnavailable, "gantryd is stopping; ask again");
+  for (auto& [id, call] : impl_->calls) {
+    if (!call->answered) impl_->answer(id, *call, &error);
+  }
+  nghttp2_session_terminate_session(impl_->session, NGHTTP2_NO_ERROR);
+  impl_->wake.set();
+  impl_->loop.spawn(Impl::close_soon(impl_));
+}
+
+RpcConnection::~RpcConnection() {
+  impl_->closed = nullptr;
+  impl_->close();
+}
+
+}  // namespace gantry::cri

@@ -1,0 +1,49 @@
+// SPDX-License-Identifier: Apache-2.0
+// One client's connection: gRPC over HTTP/2 (nghttp2), unary calls, without TLS and without compression. gRPC's own server is not
+// used because its timer threads wake several times a second for as long as it lives, and the daemon is to cost nothing when
+// nothing is asked of it.
+//
+// A request is taken in whole, up to kMaxMessageBytes, before the handler is called; the answer goes out as the client's flow control
+// lets it. A call whose client went away is not told so: what it began comes to its end. Loop thread.
+// Source: grpc's PROTOCOL-HTTP2.md; RFC 9113.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "base/loop.h"
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "base/task.h"
+
+namespace gantry::cri {
+
+// The most bytes of a message in either direction, as CRI's clients have it.
+inline constexpr std::size_t kMaxMessageBytes = 16U << 20;
+// Calls of one connection at once, and the bytes of one call's headers.
+inline constexpr std::uint32_t kMaxCalls = 1000;
+inline constexpr std::size_t kMaxHeaderBytes = 16U << 10;
+
+class RpcConnection {
+ public:
+  // `path` is "/runtime.v1.RuntimeService/Version", `request` a serialized message; returns the serialized answer.
+  using Handler = std::function<Task<Result<std::string>>(std::string path, std::string request)>;
+
+  // Serves until either side ends it; then calls `closed`, by post.
+  static Result<std::shared_ptr<RpcConnection>> open(Loop& loop, SocketFd socket, Handler handler,
+                                                     std::function<void()> closed);
+  // Answers the calls under way with UNAVAILABLE, says GOAWAY, and closes when that is sent, or after a second.
+  void stop();
+
+  struct Impl;
+  explicit RpcConnection(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
+  ~RpcConnection();
+
+ private:
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::cri
