@@ -17,6 +17,8 @@
 
 namespace gantry::agent {
 
+namespace v1 = ::runtime::v1;
+
 namespace fake {
 namespace v1 = ::runtime::v1;
 

@@ -37,7 +37,7 @@ class OwnFd {
   FdRef ref() const { return FdRef(fd_); }
   operator FdRef() const { return FdRef(fd_); }  // NOLINT: a reference to what we own is always fine to lend
 
-  // Gives the number away: from here on the caller closes it. Rare; the callers are posix_spawn, gRPC and libnl.
+  // Gives the number away: from here on the caller closes it. Rare; the callers are posix_spawn and libnl.
   int release() { return std::exchange(fd_, -1); }
   void close() { *this = OwnFd(); }
   // duplicate() of what it owns.

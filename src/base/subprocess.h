@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Starting a program from gantryd. It has threads (gRPC's), so it only ever posix_spawns (vfork and exec, nothing of
+// Starting a program from gantryd. It has threads (pools), so it only ever posix_spawns (vfork and exec, nothing of
 // ours runs in between); clone3 and namespaces are the started program's matter. Any thread may spawn.
 //
 // The child begins clean: the given environment alone, no signal blocked or ignored, a session of its own (it outlives

@@ -96,8 +96,6 @@ Task<Status> Cgroup::remove_child(Loop& loop, std::string name, nanoseconds limi
   if (!held) co_return std::unexpected(std::move(held.error()));
   Cgroup self(DirFd(std::move(*held)), path_);
   auto deadline = deadline_of(limit);
-  constexpr nanoseconds kLongestPause = std::chrono::milliseconds(50);
-  nanoseconds pause = std::chrono::microseconds(500);
   for (;;) {
     auto child = self.open_child(name);
     if (!child) co_return child.error().is_not_found() ? Status() : std::unexpected(std::move(child.error()));
@@ -106,11 +104,9 @@ Task<Status> Cgroup::remove_child(Loop& loop, std::string name, nanoseconds limi
     if (!empty) co_return empty;
     auto removed = self.remove_child(name);
     if (removed || removed.error().code() != Code::kFailedPrecondition) co_return removed;
-    // Busy: somebody put a process in between, or (seen on Linux 6.18) the last one has left the count of the living and not
-    // yet the cgroup, for which the kernel has no event.
-    if (Clock::now() >= deadline) co_return removed;
-    co_await loop.sleep_for(pause);
-    pause = std::min(pause * 2, kLongestPause);
+    // Busy: somebody put a process in between. Only that is worth another round.
+    auto events = child->events();
+    if (!events || !events->populated) co_return removed;
   }
 }
 

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // gantryd: the node daemon. All wiring is here, in the order in which things stand on each other.
 //
-// SIGTERM and SIGINT are a clean stop: calls under way are told to come again, the sandboxes of the pool end, pods go on.
+// SIGTERM and SIGINT are a clean stop: calls under way are told to come again, the sandboxes of the pool end, pods go
+// on.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -37,8 +38,8 @@ namespace {
 
 constexpr char kVersion[] = GANTRY_VERSION;
 
-// Connections of clients that never close theirs, pipes and pidfds of a few hundred pods: as many as the hard limit gives, which
-// needs no privilege.
+// Connections of clients that never close theirs, pipes and pidfds of a few hundred pods: as many as the hard limit
+// gives, which needs no privilege.
 void raise_open_files() {
   rlimit limit{};
   if (::getrlimit(RLIMIT_NOFILE, &limit) == 0) {
@@ -100,7 +101,8 @@ struct Serving {
   bool failed = false;
 };
 
-// Recovery comes before the socket: whoever connects finds all that there is. The agent comes last, and its pods after it.
+// Recovery comes before the socket: whoever connects finds all that there is. The agent comes last, and its pods after
+// it.
 Task<> start_serving(Serving& serving) {
   auto recovered = co_await serving.runtime.recover();
   Status done = recovered;
@@ -113,7 +115,8 @@ Task<> start_serving(Serving& serving) {
     }
   }
   if (done && serving.options.agent) {
-    serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images, agent_config(serving.options));
+    serving.agent =
+        std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images, agent_config(serving.options));
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");
   }
@@ -212,7 +215,8 @@ Status run(const cli::GantrydOptions& options) {
   loop.spawn(stop_on_signal(serving, std::move(*signals)));
   loop.run();
   log::info("stopped");
-  // What is recorded is recorded, and tasks that wait for pods hold references to each other: nothing to take apart in order.
+  // What is recorded is recorded, and tasks that wait for pods hold references to each other: nothing to take apart in
+  // order.
   std::_Exit(serving.failed ? EXIT_FAILURE : EXIT_SUCCESS);
 }
 
@@ -222,7 +226,8 @@ Status run(const cli::GantrydOptions& options) {
 int main(int argc, char** argv) {
   using namespace gantry;
   // The confined worker that unpacks layers is this same program, run by itself.
-  if (argc > 1 && std::string_view(argv[1]) == images::kUnpackWorkerCommand) return images::unpack_worker_main(argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == images::kUnpackWorkerCommand)
+    return images::unpack_worker_main(argc, argv);
   int exit_code = 0;
   auto options = cli::parse_gantryd_options(argc, argv, exit_code);
   if (!options) return exit_code;

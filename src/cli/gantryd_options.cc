@@ -34,24 +34,43 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   std::string pod_cidr = "10.88.0.0/16", log_level = "info";
   std::vector<std::string> modules = {"cri", "agent"};
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
-  app.add_option("--root", options.root, "data that outlives a boot: images, database")->capture_default_str()->check(checked(absolute));
-  app.add_option("--run", options.run, "sockets and records of this boot, on tmpfs")->capture_default_str()->check(checked(absolute));
+  app.add_option("--root", options.root, "data that outlives a boot: images, database")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--run", options.run, "sockets and records of this boot, on tmpfs")
+      ->capture_default_str()
+      ->check(checked(absolute));
   app.add_option("--cgroup-root", options.cgroup_root, "the cgroup for shims and for pods without a cgroup_parent")
       ->capture_default_str()
       ->check(checked(absolute));
-  app.add_option("--pod-cidr", pod_cidr, "addresses of this node's pods")->capture_default_str()->check(checked(netns::Cidr::parse));
+  app.add_option("--pod-cidr", pod_cidr, "addresses of this node's pods")
+      ->capture_default_str()
+      ->check(checked(netns::Cidr::parse));
   app.add_option("--modules", modules, "what runs: cri, agent")->delimiter(',')->check(CLI::IsMember({"cri", "agent"}));
-  app.add_option("--pool-size", options.pool_size, "sandboxes that wait ready-made")->capture_default_str()->check(CLI::Range(0, 64));
-  app.add_option("--streaming-address", options.streaming_address, "loopback address for exec sessions")->capture_default_str();
+  app.add_option("--pool-size", options.pool_size, "sandboxes that wait ready-made")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 64));
+  app.add_option("--streaming-address", options.streaming_address, "loopback address for exec sessions")
+      ->capture_default_str();
   app.add_option("--streaming-port", options.streaming_port, "its port; 0: any free one")->capture_default_str();
   app.add_flag("--require-controllers", options.require_controllers,
                "refuse containers whose limits this host can't enforce");
-  app.add_option("--log-level", log_level, "debug, info, warning or error")->capture_default_str()->check(checked(log::parse_level));
+  app.add_option("--log-level", log_level, "debug, info, warning or error")
+      ->capture_default_str()
+      ->check(checked(log::parse_level));
   app.add_option("--node-name", options.node_name, "this node's name (default: the hostname)");
-  app.add_option("--manifest-dir", options.manifest_dir, "folder of pod manifests to run")->capture_default_str()->check(checked(absolute));
-  app.add_option("--kubelet-root", options.kubelet_root, "the agent's folder for pods and plugins")->capture_default_str()->check(checked(absolute));
-  app.add_option("--pod-logs", options.pod_logs, "folder of the pods' logs")->capture_default_str()->check(checked(absolute));
-  app.add_option("--container-logs", options.container_logs, "folder of links to them")->capture_default_str()->check(checked(absolute));
+  app.add_option("--manifest-dir", options.manifest_dir, "folder of pod manifests to run")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--kubelet-root", options.kubelet_root, "the agent's folder for pods and plugins")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--pod-logs", options.pod_logs, "folder of the pods' logs")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--container-logs", options.container_logs, "folder of links to them")
+      ->capture_default_str()
+      ->check(checked(absolute));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {

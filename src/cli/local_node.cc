@@ -168,10 +168,8 @@ Status exec_in_local_node(const std::string& name, const std::vector<std::string
   auto joined = sys::setns((*supervisor)->pidfd,
                            CloneFlag::kNewMount | CloneFlag::kNewNet | CloneFlag::kNewIpc | CloneFlag::kNewUts);
   if (!joined) return fail_with(std::move(joined.error()), "enter node " + name);
-  // crictl finds the node's runtime by these.
-  for (const char* name_of : {"CONTAINER_RUNTIME_ENDPOINT", "IMAGE_SERVICE_ENDPOINT"}) {
-    ::setenv(name_of, "unix:///run/gantry/gantryd.sock", 0);
-  }
+  // crictl finds the node's runtime by it.
+  ::setenv("CRI_CONFIG_FILE", kCrictlConfig, 0);
   std::vector<char*> argv;
   for (const auto& arg : command) argv.push_back(const_cast<char*>(arg.c_str()));
   argv.push_back(nullptr);

@@ -68,6 +68,14 @@ Status furnish(const LocalNode& node) {
       }
     }
   }
+  auto crictl = sys::openat(sys::kCwd, kCrictlConfig, O_CREAT | O_WRONLY, 0644);
+  if (!crictl) return std::unexpected(std::move(crictl.error()));
+  if (auto s = sys::write_all(
+          *crictl,
+          "runtime-endpoint: unix:///run/gantry/gantryd.sock\nimage-endpoint: unix:///run/gantry/gantryd.sock\n");
+      !s) {
+    return s;
+  }
   // sysfs shows the network namespace of who mounted it; over it the pure cgroup v2 view.
   if (auto s = sys::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr); !s) return s;
   if (auto s = sys::mount("cgroup2", kCgroupMount, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr); !s) return s;
@@ -266,13 +274,7 @@ Status remove_node_cgroup(const std::string& name) {
     pollfd change{events->get(), POLLPRI, 0};
     ::poll(&change, 1, 100);  // an event ends it; the limit is for zombies that only this process can reap
   }
-  // Empty, and yet busy for a moment (seen on Linux 6.18): a process leaves the count of the living before it leaves
-  // its cgroup.
-  for (int attempt = 0;; ++attempt) {
-    auto removed = hierarchy->root().remove_child(cgroup_name(name));
-    if (removed || attempt == 100) return removed;
-    ::poll(nullptr, 0, 10);
-  }
+  return hierarchy->root().remove_child(cgroup_name(name));
 }
 
 void supervise(const LocalNode& node, OwnFd report) {

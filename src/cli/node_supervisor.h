@@ -11,6 +11,9 @@
 
 namespace gantry::cli {
 
+// In the node: crictl's configuration, with the place of gantryd's socket.
+inline constexpr const char* kCrictlConfig = "/run/crictl.yaml";
+
 // In the clone that was born in the node's namespaces. Says "ready" or a reason on `report`, once. Does not return.
 [[noreturn]] void supervise(const LocalNode& node, OwnFd report);
 

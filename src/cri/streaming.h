@@ -4,7 +4,7 @@
 // stdout, stderr, terminal sizes and, at the end, how the process ended.
 //
 // It listens on a loopback address alone. A URL holds a random token of 128 bits, works once and for a short time; who
-// does not have it gets 404. All calls on the loop thread. The process must ignore SIGPIPE (gRPC servers do): a command
+// does not have it gets 404. All calls on the loop thread. The process must ignore SIGPIPE: a command
 // that closes its stdin early is not an error.
 //
 // An exec ends when its own process ends, after what was in its pipes then was delivered; what a child that it left

@@ -94,10 +94,9 @@ def story(checks, cycles):
         after, details_after = settle(node, before)
         for what, count in before.items():
             checks.equal(after[what], count, f"{what}, after {cycles} cycles as before")
-        for what, old in details_before.items():
-            if details_after[what] != old:
-                c.log(f"{what} before: {old}")
-                c.log(f"{what} after:  {details_after[what]}")
+        if checks.failed:
+            c.log(f"before: {details_before}")
+            c.log(f"after:  {details_after}")
 
 
 def settle(node, wanted=None):

@@ -1,0 +1,31 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri/text.h"
+
+#include <gtest/gtest.h>
+
+namespace gantry::cri {
+namespace {
+
+TEST(Text, QuotesWhatStrangersWrite) {
+  EXPECT_EQ(quoted("web"), "\"web\"");
+  EXPECT_EQ(quoted("a\nb\x7f\xc3\"\\"), "\"a\\x0ab\\x7f\\xc3\\\"\\\\\"");
+  EXPECT_EQ(quoted(std::string(65, 'x')), "\"" + std::string(64, 'x') + "...\" (65 bytes)");
+}
+
+TEST(Text, Pieces) {
+  EXPECT_EQ(cat("a", 1, std::string("b"), std::size_t{2}), "a1b2");
+  EXPECT_EQ(split("a//b", '/'), (std::vector<std::string_view>{"a", "", "b"}));
+  EXPECT_EQ(split("", '/'), (std::vector<std::string_view>{""}));
+  EXPECT_EQ(trimmed(" \ta b\n"), "a b");
+  EXPECT_EQ(trimmed(" \n"), "");
+  EXPECT_EQ(replaced("RTMIN+3", "+", "PLUS"), "RTMINPLUS3");
+  EXPECT_EQ(without_prefix("SIGNAL_X", "SIGNAL_"), "X");
+  EXPECT_EQ(without_suffix("/a/", "/"), "/a");
+  EXPECT_EQ(joined(std::vector<std::string>{"a", "b"}, ", "), "a, b");
+  EXPECT_EQ(to_hex(std::string("\x00\xff", 2)), "00ff");
+  EXPECT_TRUE(is_plain("net.core_x-1", "._-"));
+  EXPECT_FALSE(is_plain("net core", "._-"));
+}
+
+}  // namespace
+}  // namespace gantry::cri
