@@ -66,7 +66,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   std::shared_ptr<Environment> env;
   ManifestSource source;
   std::map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
-  std::map<std::string, PodIdentity> earlier;  // found at the start, by uid, until a worker has them
+  std::map<std::string, PodIdentity> earlier;                 // found at the start, by uid, until a worker has them
   std::vector<std::function<void(const PodInfo&)>> observers;
   std::set<std::pair<std::string, std::string>> logged_problems;
   bool started = false;
@@ -74,17 +74,18 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
 };
 
 Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config)
-    : env(std::shared_ptr<Environment>(new Environment{
-          .loop = loop,
-          .runtime = runtime,
-          .images = images,
-          .config = config,
-          .node = facts_of(config),
-          .folders = PodFolders(config.root_dir, config.pod_logs_dir, config.container_logs_dir),
-          .disk = {loop, kDiskThreads}})),
+    : env(std::shared_ptr<Environment>(
+          new Environment{.loop = loop,
+                          .runtime = runtime,
+                          .images = images,
+                          .config = config,
+                          .node = facts_of(config),
+                          .folders = PodFolders(config.root_dir, config.pod_logs_dir, config.container_logs_dir),
+                          .disk = {loop, kDiskThreads}})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }) {}
 
-// ---- what is there ---------------------------------------------------------------------------------------------------
+// ---- what is there
+// ---------------------------------------------------------------------------------------------------
 
 // Only those that an agent made from a manifest: others' pods are theirs.
 Task<Status> Agent::Impl::find_earlier_pods() {
@@ -106,10 +107,12 @@ void Agent::Impl::hear(const v1::ContainerEventResponse& event) {
   if (auto worker = workers.find(owner->second); worker != workers.end()) worker->second->hear();
 }
 
-// ---- what should be --------------------------------------------------------------------------------------------------
+// ---- what should be
+// --------------------------------------------------------------------------------------------------
 
 bool Agent::Impl::is_taken(const std::string& full_name) const {
-  return std::ranges::any_of(workers, [&](const auto& pair) { return pair.second->identity().full_name() == full_name; });
+  return std::ranges::any_of(workers,
+                             [&](const auto& pair) { return pair.second->identity().full_name() == full_name; });
 }
 
 void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> pod, bool terminate) {
@@ -131,7 +134,8 @@ void Agent::Impl::end_unwanted(const std::map<std::string, StaticPod>& wanted) {
 void Agent::Impl::end_earlier(const std::map<std::string, StaticPod>& wanted) {
   std::vector<PodIdentity> ending;
   for (const auto& [uid, identity] : earlier) {
-    bool replaced = std::ranges::any_of(wanted, [&](const auto& pair) { return pair.second.full_name() == identity.full_name(); });
+    bool replaced =
+        std::ranges::any_of(wanted, [&](const auto& pair) { return pair.second.full_name() == identity.full_name(); });
     if (wanted.contains(uid) || (source.is_unreadable(identity.file) && !replaced)) continue;
     ending.push_back(identity);
   }
@@ -160,7 +164,8 @@ void Agent::Impl::log_problems() {
   for (const auto& problem : source.problems()) {
     now.emplace(problem.file, problem.sentence);
     if (logged_problems.contains({problem.file, problem.sentence})) continue;
-    log::error("a manifest is not in force", {{"file", env->config.manifest_dir + "/" + problem.file}, {"error", problem.sentence}});
+    log::error("a manifest is not in force",
+               {{"file", env->config.manifest_dir + "/" + problem.file}, {"error", problem.sentence}});
   }
   for (const auto& [file, sentence] : logged_problems) {
     bool is_still_bad = std::ranges::any_of(now, [&](const auto& problem) { return problem.first == file; });
@@ -169,7 +174,8 @@ void Agent::Impl::log_problems() {
   logged_problems = std::move(now);
 }
 
-// ---- the workers' words ----------------------------------------------------------------------------------------------
+// ---- the workers' words
+// ----------------------------------------------------------------------------------------------
 
 void Agent::Impl::pod_changed(const std::string& uid) {
   auto found = workers.find(uid);
@@ -193,13 +199,14 @@ void Agent::Impl::stop() {
   for (const auto& [uid, worker] : workers) worker->stop();
 }
 
-// ---- Agent -----------------------------------------------------------------------------------------------------------
+// ---- Agent
+// -----------------------------------------------------------------------------------------------------------
 
 Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config)
     : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config))) {}
 
-// What the pool works on belongs to tasks that the loop may drop from now on: it is waited for. Each thread takes one of the last
-// pieces of work, and has by then ended all that came before.
+// What the pool works on belongs to tasks that the loop may drop from now on: it is waited for. Each thread takes one
+// of the last pieces of work, and has by then ended all that came before.
 Agent::~Agent() {
   stop();
   auto idle = std::make_shared<std::latch>(kDiskThreads + 1);

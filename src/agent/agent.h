@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent: what kubelet is on other nodes. Today its pods come from a folder of manifests, as in kubelet's standalone mode:
-// a file that appears is a pod that runs, a file that changes is a new pod in place of the old one, a file that goes takes its
-// pod along. Every pod has a serial worker (pod_worker.h); the runtime's events and the folder's drive them, nothing polls.
+// The agent: what kubelet is on other nodes. Today its pods come from a folder of manifests, as in kubelet's standalone
+// mode: a file that appears is a pod that runs, a file that changes is a new pod in place of the old one, a file that
+// goes takes its pod along. Every pod has a serial worker (pod_worker.h); the runtime's events and the folder's drive
+// them, nothing polls.
 //
-// A restart of gantryd changes nothing that runs: start() finds the pods of before by their labels and goes on with them.
-// Pods that others run through the CRI (crictl, a kubelet) are not the agent's and are never touched.
+// A restart of gantryd changes nothing that runs: start() finds the pods of before by their labels and goes on with
+// them. Pods that others run through the CRI (crictl, a kubelet) are not the agent's and are never touched.
 //
 // Owner: main. Loop thread. Needs: root, for volumes in memory and other users' files; nothing else of its own.
 #pragma once
@@ -38,8 +39,8 @@ struct AgentConfig {
   std::string container_logs_dir = "/var/log/containers";
   // A DNS subdomain. It is part of what pods' uids are made of.
   std::string node_name;
-  // Appended to the names of static pods: "-" and the node's name on a node of a cluster, where other nodes run the same
-  // manifest. Empty on a node that stands alone.
+  // Appended to the names of static pods: "-" and the node's name on a node of a cluster, where other nodes run the
+  // same manifest. Empty on a node that stands alone.
   std::string name_suffix;
   // What pods on the host's network answer at, and what status.hostIP is. May be empty.
   std::string host_ip;
@@ -48,9 +49,11 @@ struct AgentConfig {
   std::string resolv_conf = "/etc/resolv.conf";
   // Of the node, in bytes, for the oom score of burstable pods; 0: what the kernel says.
   std::uint64_t memory_capacity = 0;
-  // Restarts of a container that ended: at once, then 10 s after its end, 20 s, ... 300 s; anew after 10 minutes of running.
+  // Restarts of a container that ended: at once, then 10 s after its end, 20 s, ... 300 s; anew after 10 minutes of
+  // running.
   BackoffLimits crash{std::chrono::seconds(10), std::chrono::minutes(5), std::chrono::minutes(10)};
-  // Looking again for an image that is not on the node. The store has no event for it, and looking costs next to nothing.
+  // Looking again for an image that is not on the node. The store has no event for it, and looking costs next to
+  // nothing.
   BackoffLimits image{std::chrono::seconds(2), std::chrono::seconds(30), std::chrono::minutes(1)};
   // Trying again what the runtime or the node refused.
   BackoffLimits retry{std::chrono::seconds(1), std::chrono::minutes(1), std::chrono::minutes(2)};
@@ -72,8 +75,8 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  // Once. Reads the folder and what the runtime has, then starts the workers. An error means that nothing was started: a folder
-  // that can't be made or watched, a runtime that does not answer.
+  // Once. Reads the folder and what the runtime has, then starts the workers. An error means that nothing was started:
+  // a folder that can't be made or watched, a runtime that does not answer.
   Task<Status> start();
   // Nothing more is done for any pod; what runs goes on running.
   void stop();

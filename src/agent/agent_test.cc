@@ -159,7 +159,8 @@ class AgentTest : public testing::Test {
   int changes_ = 0;
 };
 
-// ---- the folder ------------------------------------------------------------------------------------------------------
+// ---- the folder
+// ------------------------------------------------------------------------------------------------------
 
 TEST_F(AgentTest, RunsThePodOfAManifest) {
   write("my-app.yaml", manifest("my-app"));
@@ -190,9 +191,10 @@ TEST_F(AgentTest, PodsComeAndGoWithTheirFiles) {
   std::string folder = root_ + "/logs/default_a_" + runtime_.sandboxes.at(sandbox_of("a")).config.metadata().uid();
   fs::create_directories(folder + "/web");
   runtime_.calls.clear();
+  std::string id = sandbox_of("a");
   remove("a.yaml");
   ASSERT_TRUE(until([&] { return agent_->pods().size() == 1; }));
-  EXPECT_THAT(steps(), ElementsAre("stop web 7", "stop-sandbox a", "remove-sandbox sandbox1"));
+  EXPECT_THAT(steps(), ElementsAre("stop web 7", "stop-sandbox a", "remove-sandbox " + id));
   EXPECT_FALSE(fs::exists(folder));
   EXPECT_THAT(runtime_.sandboxes, SizeIs(1));
   EXPECT_TRUE(is_ready("b"));
@@ -213,8 +215,8 @@ TEST_F(AgentTest, AChangedManifestIsANewPodAfterTheOldOne) {
   runtime_.calls.clear();
   write("a.yaml", manifest("a", "  hostname: other\n"));
   ASSERT_TRUE(until([&] { return agent_->pods()[0].uid != uid && is_ready("a") && agent_->pods().size() == 1; }));
-  EXPECT_THAT(steps(), ElementsAre("stop web 30", "stop-sandbox a", "remove-sandbox sandbox1", "run a 0", "create web 0",
-                                   "start web"));
+  EXPECT_THAT(steps(), ElementsAre("stop web 30", "stop-sandbox a", "remove-sandbox sandbox1", "run a 0",
+                                   "create web 0", "start web"));
 }
 
 TEST_F(AgentTest, ATypoNamesFileLineAndFieldAndTouchesNothing) {
@@ -315,7 +317,8 @@ TEST_F(AgentTest, ARemovedFolderEndsNothing) {
   EXPECT_EQ(agent_->problems()[0].file, "");
 }
 
-// ---- the life of a pod -----------------------------------------------------------------------------------------------
+// ---- the life of a pod
+// -----------------------------------------------------------------------------------------------
 
 TEST_F(AgentTest, AdoptsWhatRuns) {
   write("a.yaml", manifest("a"));
@@ -357,7 +360,8 @@ TEST_F(AgentTest, LeavesThePodsOfOthersAlone) {
 
 TEST_F(AgentTest, InitContainersRunInTheirOrder) {
   std::string init =
-      "  initContainers:\n  - {name: first, image: 'my-app:1.0'}\n  - {name: proxy, image: 'my-app:1.0', restartPolicy: Always}\n"
+      "  initContainers:\n  - {name: first, image: 'my-app:1.0'}\n  - {name: proxy, image: 'my-app:1.0', "
+      "restartPolicy: Always}\n"
       "  - {name: second, image: 'my-app:1.0'}\n";
   write("a.yaml", manifest("a", init));
   start();
@@ -373,8 +377,9 @@ TEST_F(AgentTest, InitContainersRunInTheirOrder) {
   ASSERT_TRUE(until([&] { return runtime_.count("create second 1") == 1 && runtime_.is_running("second"); }));
   runtime_.exit("second", 0);
   ASSERT_TRUE(until([&] { return is_ready("a"); }));
-  EXPECT_THAT(steps(), ElementsAre("run a 0", "create first 0", "start first", "create proxy 0", "start proxy", "create second 0",
-                                   "start second", "create second 1", "start second", "create web 0", "start web"));
+  EXPECT_THAT(steps(), ElementsAre("run a 0", "create first 0", "start first", "create proxy 0", "start proxy",
+                                   "create second 0", "start second", "create second 1", "start second", "create web 0",
+                                   "start web", "remove second 0"));
   runtime_.exit("proxy", 1);
   ASSERT_TRUE(until([&] { return runtime_.count("create proxy 1") == 1 && runtime_.is_running("proxy"); }));
   runtime_.calls.clear();
@@ -433,7 +438,8 @@ TEST_F(AgentTest, ALostSandboxIsReplaced) {
   EXPECT_EQ(container("a").last_state().terminated().exit_code(), 255);
   // The next loss leaves nothing of the first sandbox.
   runtime_.lose_sandbox(sandbox_of("a"));
-  ASSERT_TRUE(until([&] { return is_ready("a") && container("a").restart_count() == 2 && runtime_.sandboxes.size() == 2; }));
+  ASSERT_TRUE(
+      until([&] { return is_ready("a") && container("a").restart_count() == 2 && runtime_.sandboxes.size() == 2; }));
 }
 
 TEST_F(AgentTest, SomebodyElsesRemovalIsMadeGood) {
@@ -499,7 +505,8 @@ TEST_F(AgentTest, ConfigurationErrorsAreTheAuthorsToRead) {
   ASSERT_TRUE(until([&] { return waiting("a") == "CreateContainerConfigError"; }));
   EXPECT_THAT(container("a").state().waiting().message(), HasSubstr("runs as root"));
   write("b.yaml", manifest("b", "  volumes: [{name: v, hostPath: {path: /etc/passwd, type: Directory}}]\n"));
-  ASSERT_TRUE(until([&] { return container("b").state().waiting().message().find("type check failed") != std::string::npos; }));
+  ASSERT_TRUE(
+      until([&] { return container("b").state().waiting().message().find("type check failed") != std::string::npos; }));
   EXPECT_THAT(container("b").state().waiting().message(), HasSubstr("volume \"v\""));
 }
 

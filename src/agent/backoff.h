@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How long to wait before something is tried again: nothing, then `initial`, doubled each time up to `longest`, and from the
-// beginning once it went well for `reset`. By name, as one pod has several containers. Values; the caller says what time it is.
+// How long to wait before something is tried again: nothing, then `initial`, doubled each time up to `longest`, and
+// from the beginning once it went well for `reset`. By name, as one pod has several containers. Values; the caller says
+// what time it is.
 #pragma once
 
 #include <algorithm>

@@ -23,7 +23,8 @@ namespace v1 = ::runtime::v1;
 
 using Values = std::map<std::string, std::string>;
 
-// ---- environment -----------------------------------------------------------------------------------------------------
+// ---- environment
+// -----------------------------------------------------------------------------------------------------
 
 // "metadata.labels['a/b']" -> "a/b", with "metadata.labels" given. Nothing when the path is of another form.
 std::optional<std::string> subscript(std::string_view path, std::string_view map) {
@@ -51,7 +52,8 @@ Result<std::string> field_value(const core::Pod& pod, const NodeFacts& node, con
   };
   if (auto key = subscript(path, "metadata.labels")) return value_of(metadata.labels(), *key);
   if (auto key = subscript(path, "metadata.annotations")) return value_of(metadata.annotations(), *key);
-  return invalid_argument(absl::StrCat("fieldPath ", api::quoted(path), ": an environment variable can not be taken from it"));
+  return invalid_argument(
+      absl::StrCat("fieldPath ", api::quoted(path), ": an environment variable can not be taken from it"));
 }
 
 // Later variables see earlier ones; of two with the same name the last counts, in the place of the first.
@@ -77,7 +79,8 @@ Result<Values> set_env(const core::Pod& pod, const core::Container& container, c
   return values;
 }
 
-// ---- mounts ----------------------------------------------------------------------------------------------------------
+// ---- mounts
+// ----------------------------------------------------------------------------------------------------------
 
 Status add_mounts(const core::Container& container, const ContainerInputs& inputs, v1::ContainerConfig& out) {
   for (const auto& mount : container.volume_mounts()) {
@@ -100,7 +103,8 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
   return {};
 }
 
-// ---- names -----------------------------------------------------------------------------------------------------------
+// ---- names
+// -----------------------------------------------------------------------------------------------------------
 
 // FNV-1a of what makes a running container another one when it changes: name and image.
 std::string container_hash(const core::Container& container) {
@@ -134,7 +138,8 @@ void set_names(const core::Pod& pod, const core::Container& container, const Con
 
 Status set_stop_signal(const core::Container& container, v1::ContainerConfig& out) {
   if (!container.lifecycle().has_stop_signal()) return {};
-  std::string name = absl::StrCat("SIGNAL_", absl::StrReplaceAll(container.lifecycle().stop_signal(), {{"+", "PLUS"}, {"-", "MINUS"}}));
+  std::string name = absl::StrCat(
+      "SIGNAL_", absl::StrReplaceAll(container.lifecycle().stop_signal(), {{"+", "PLUS"}, {"-", "MINUS"}}));
   v1::Signal signal = v1::SIGNAL_RUNTIME_DEFAULT;
   if (!v1::Signal_Parse(name, &signal)) {
     return invalid_argument(absl::StrCat("lifecycle.stopSignal ", api::quoted(container.lifecycle().stop_signal()),
@@ -146,8 +151,8 @@ Status set_stop_signal(const core::Container& container, v1::ContainerConfig& ou
 
 }  // namespace
 
-Result<v1::ContainerConfig> container_config(const core::Pod& pod, const core::Container& container, const NodeFacts& node,
-                                             const ContainerInputs& inputs) {
+Result<v1::ContainerConfig> container_config(const core::Pod& pod, const core::Container& container,
+                                             const NodeFacts& node, const ContainerInputs& inputs) {
   v1::ContainerConfig config;
   set_names(pod, container, inputs, config);
   // By its id: the image that was looked at is the one that runs, whatever its name means by then.

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What all pod workers of one agent share. It lives as long as the last of them, which may be longer than the agent: a call that
-// was under way when the agent stopped still comes back. Loop thread.
+// What all pod workers of one agent share. It lives as long as the last of them, which may be longer than the agent: a
+// call that was under way when the agent stopped still comes back. Loop thread.
 #pragma once
 
 #include <functional>

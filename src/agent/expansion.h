@@ -8,8 +8,8 @@
 
 namespace gantry::agent {
 
-// $(NAME) becomes the value; one that `values` has not stays as it is, and so does an unclosed one. $$ is a dollar sign, so $$(NAME)
-// is the text $(NAME). A dollar sign before anything else is itself.
+// $(NAME) becomes the value; one that `values` has not stays as it is, and so does an unclosed one. $$ is a dollar
+// sign, so $$(NAME) is the text $(NAME). A dollar sign before anything else is itself.
 std::string expand(std::string_view text, const std::map<std::string, std::string>& values);
 
 }  // namespace gantry::agent

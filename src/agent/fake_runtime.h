@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// For tests: a container runtime in memory, with the CRI's states and events and nothing behind them. Tests say how containers end
-// and what fails, and read what was asked of it. Every call gives way to the loop once, as a real one does.
+// For tests: a container runtime in memory, with the CRI's states and events and nothing behind them. Tests say how
+// containers end and what fails, and read what was asked of it. Every call gives way to the loop once, as a real one
+// does.
 #pragma once
 
 #include <algorithm>
@@ -107,11 +108,13 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
   Task<Result<v1::StopPodSandboxResponse>> stop_pod_sandbox(v1::StopPodSandboxRequest request) override {
     auto found = sandboxes.find(request.pod_sandbox_id());
-    auto gone = co_await called("stop-sandbox", found == sandboxes.end() ? "?" : found->second.config.metadata().name());
+    auto gone =
+        co_await called("stop-sandbox", found == sandboxes.end() ? "?" : found->second.config.metadata().name());
     if (!gone) co_return std::unexpected(gone.error());
     if (found == sandboxes.end()) co_return v1::StopPodSandboxResponse();
     for (auto& [id, container] : containers) {
-      if (container.sandbox_id == found->first && container.status.state() == v1::CONTAINER_RUNNING) end(container, 137);
+      if (container.sandbox_id == found->first && container.status.state() == v1::CONTAINER_RUNNING)
+        end(container, 137);
     }
     found->second.sandbox.set_state(v1::SANDBOX_NOTREADY);
     tell(v1::CONTAINER_STOPPED_EVENT, found->first, found->first);
@@ -185,7 +188,8 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     std::string name = found->second.status.metadata().name();
     auto gone = co_await called("start", name);
     fake::Container& container = containers.at(request.container_id());
-    if (container.status.state() != v1::CONTAINER_CREATED) co_return fail(Code::kFailedPrecondition, "a container starts once");
+    if (container.status.state() != v1::CONTAINER_CREATED)
+      co_return fail(Code::kFailedPrecondition, "a container starts once");
     if (!gone) {
       container.status.set_message(gone.error().message());
       container.status.set_reason("StartError");
@@ -274,7 +278,8 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   using Labels = google::protobuf::Map<std::string, std::string>;
   static std::unexpected<Error> none() { return fail(Code::kUnimplemented, "not in this runtime"); }
   static std::int64_t now() {
-    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+    return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
+        .count();
   }
   static bool matches(const Labels& wanted, const Labels& labels) {
     return std::ranges::all_of(wanted, [&](const auto& pair) {
@@ -284,6 +289,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
   Task<Status> called(std::string what, std::string more) {
     calls.push_back(what + " " + more);
+    loop_.post([this] { changed(); });
     co_await loop_.sleep_for(Duration::zero());
     for (const auto& key : {what, what + " " + more}) {
       if (auto failure = failures.find(key); failure != failures.end()) co_return std::unexpected(failure->second);

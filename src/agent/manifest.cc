@@ -43,7 +43,8 @@ Result<api::Value> parse_document(std::string_view text) {
   if (!documents) return std::unexpected(std::move(documents.error()));
   if (documents->empty()) return invalid_argument("holds nothing; give one Pod");
   if (documents->size() > 1) {
-    return invalid_argument(absl::StrCat("line ", (*documents)[1].position().line, ": a second document; give one Pod a file"));
+    return invalid_argument(
+        absl::StrCat("line ", (*documents)[1].position().line, ": a second document; give one Pod a file"));
   }
   return std::move(documents->front());
 }
@@ -77,8 +78,8 @@ Result<StaticPod> parse_manifest(const ManifestContext& context, const std::stri
 
   // Before anything is added: what the manifest says, and nothing else, makes the uid.
   pod->clear_status();
-  auto uid = hash_of({"static pod", context.node_name, absl::StrCat(context.folder, "/", file),
-                      api::write_json(api::encode(*pod))});
+  auto uid = hash_of(
+      {"static pod", context.node_name, absl::StrCat(context.folder, "/", file), api::write_json(api::encode(*pod))});
   if (!uid) return std::unexpected(std::move(uid.error()));
 
   auto& metadata = *pod->mutable_metadata();

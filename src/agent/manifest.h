@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A manifest file's text made a pod: parsed strictly, defaulted, validated, and given what a kubelet gives a pod that no API
-// server has seen. Pure; any thread.
+// A manifest file's text made a pod: parsed strictly, defaulted, validated, and given what a kubelet gives a pod that
+// no API server has seen. Pure; any thread.
 #pragma once
 
 #include <cstddef>
@@ -39,9 +39,9 @@ struct ManifestContext {
   std::string name_suffix;
 };
 
-// The uid is a hash of node name, file path and what the manifest says (not of how it says it: a comment or an order of keys
-// does not matter, and neither do defaults that a later release adds). So the same manifest is the same pod after a restart, and a
-// changed one is another pod. A uid and a status that the manifest brings are not taken over.
+// The uid is a hash of node name, file path and what the manifest says (not of how it says it: a comment or an order of
+// keys does not matter, and neither do defaults that a later release adds). So the same manifest is the same pod after
+// a restart, and a changed one is another pod. A uid and a status that the manifest brings are not taken over.
 // kInvalidArgument with all problems, each with field and line.
 Result<StaticPod> parse_manifest(const ManifestContext& context, const std::string& file, std::string_view text);
 

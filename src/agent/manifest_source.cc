@@ -91,7 +91,8 @@ Result<Folder> open_folder(const std::string& path) {
 Status make_folder(const std::string& path) {
   for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
     auto made = sys::mkdirat(sys::kCwd, path.substr(0, end).c_str(), 0755);
-    if (!made && !made.error().is_already_exists()) return fail_with(std::move(made.error()), "make the manifest folder");
+    if (!made && !made.error().is_already_exists())
+      return fail_with(std::move(made.error()), "make the manifest folder");
     if (end == std::string::npos) return {};
   }
 }
@@ -335,8 +336,9 @@ std::vector<ManifestProblem> ManifestSource::problems() const {
     if (!entry.pod) continue;
     auto [holder, is_first] = first.try_emplace(entry.pod->full_name(), file);
     if (is_first) continue;
-    problems.push_back({file, absl::StrCat("metadata.name: the pod ", api::quoted(entry.pod->full_name()),
-                                           " is already that of ", holder->second, ", which counts; give it another name")});
+    problems.push_back(
+        {file, absl::StrCat("metadata.name: the pod ", api::quoted(entry.pod->full_name()), " is already that of ",
+                            holder->second, ", which counts; give it another name")});
   }
   return problems;
 }

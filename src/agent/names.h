@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The labels and annotations by which kubelet knows its pods and containers in a runtime, and others (crictl, log collectors,
-// metrics) find them. They are what is left of the agent's state when gantryd starts anew, so they don't change.
+// The labels and annotations by which kubelet knows its pods and containers in a runtime, and others (crictl, log
+// collectors, metrics) find them. They are what is left of the agent's state when gantryd starts anew, so they don't
+// change.
 #pragma once
 
 namespace gantry::agent {
@@ -24,7 +25,8 @@ inline constexpr char kGracePeriodAnnotation[] = "io.kubernetes.pod.terminationG
 inline constexpr char kConfigSourceAnnotation[] = "kubernetes.io/config.source";
 inline constexpr char kConfigHashAnnotation[] = "kubernetes.io/config.hash";
 inline constexpr char kConfigSeenAnnotation[] = "kubernetes.io/config.seen";
-// Of sandboxes alone: the manifest's file name. It marks a pod as this agent's, and says which pod a broken file stands for.
+// Of sandboxes alone: the manifest's file name. It marks a pod as this agent's, and says which pod a broken file stands
+// for.
 inline constexpr char kManifestFileAnnotation[] = "gantry.io/manifest-file";
 
 }  // namespace gantry::agent

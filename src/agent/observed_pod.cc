@@ -19,10 +19,14 @@ using State = ObservedContainer::State;
 
 State state_of(v1::ContainerState state) {
   switch (state) {
-    case v1::CONTAINER_CREATED: return State::kCreated;
-    case v1::CONTAINER_RUNNING: return State::kRunning;
-    case v1::CONTAINER_EXITED: return State::kExited;
-    default: return State::kUnknown;
+    case v1::CONTAINER_CREATED:
+      return State::kCreated;
+    case v1::CONTAINER_RUNNING:
+      return State::kRunning;
+    case v1::CONTAINER_EXITED:
+      return State::kExited;
+    default:
+      return State::kUnknown;
   }
 }
 
@@ -52,8 +56,8 @@ ObservedContainer to_observed(const v1::ContainerStatus& status, std::string san
   container.exit_code = status.exit_code();
   container.reason = status.reason();
   container.message = status.message();
-  container.image = status.image().user_specified_image().empty() ? status.image().image()
-                                                                  : status.image().user_specified_image();
+  container.image =
+      status.image().user_specified_image().empty() ? status.image().image() : status.image().user_specified_image();
   container.image_id = status.image_ref();
   container.log_path = status.log_path();
   (void)absl::SimpleAtoi(annotation(status, kGracePeriodAnnotation), &container.grace_seconds);
@@ -81,8 +85,10 @@ const ObservedContainer* ObservedPod::newest(const std::string& name, const std:
 
 Task<Result<ObservedPod>> PodObserver::observe(std::string uid) {
   ObservedPod pod;
-  if (auto added = co_await add_sandboxes(uid, pod); !added) co_return fail_with(std::move(added.error()), "list sandboxes");
-  if (auto added = co_await add_containers(uid, pod); !added) co_return fail_with(std::move(added.error()), "list containers");
+  if (auto added = co_await add_sandboxes(uid, pod); !added)
+    co_return fail_with(std::move(added.error()), "list sandboxes");
+  if (auto added = co_await add_containers(uid, pod); !added)
+    co_return fail_with(std::move(added.error()), "list containers");
   auto newer = [](const auto& a, const auto& b) {
     return std::tie(a.attempt, a.created_at, a.id) > std::tie(b.attempt, b.created_at, b.id);
   };
@@ -157,7 +163,8 @@ Task<Result<std::vector<ObservedContainer>>> PodObserver::read_container(std::st
   const v1::ContainerStatus& status = answer->status();
   ObservedContainer container = to_observed(status, std::move(sandbox_id));
   if (container.is_exited()) {
-    bool by_log = annotation(status, kTerminationPolicyAnnotation) == "FallbackToLogsOnError" && container.exit_code != 0;
+    bool by_log =
+        annotation(status, kTerminationPolicyAnnotation) == "FallbackToLogsOnError" && container.exit_code != 0;
     std::string last_words = co_await disk_.run(
         [&folders = folders_, path = termination_log(status), log = by_log ? container.log_path : std::string()] {
           std::string text = path.empty() ? std::string() : folders.read_termination_log(path);

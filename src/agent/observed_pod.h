@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the runtime has of one pod: read by its labels, in full, when something happened. Events only say that it is time to look;
-// what is looked at is always the runtime's own word, so that a lost or late event can't mislead. Loop thread.
+// What the runtime has of one pod: read by its labels, in full, when something happened. Events only say that it is
+// time to look; what is looked at is always the runtime's own word, so that a lost or late event can't mislead. Loop
+// thread.
 #pragma once
 
 #include <cstdint>

@@ -122,7 +122,9 @@ Result<std::string> PodFolders::make_termination_log(std::string_view uid, std::
   return absl::StrCat(folder, "/", name);
 }
 
-std::string PodFolders::read_termination_log(const std::string& path) const { return read_end(path, kMaxTerminationMessage); }
+std::string PodFolders::read_termination_log(const std::string& path) const {
+  return read_end(path, kMaxTerminationMessage);
+}
 
 std::string PodFolders::read_log_end(const std::string& log_path) const {
   std::string text = read_end(log_path, kLogReadBytes);

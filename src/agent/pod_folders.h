@@ -7,8 +7,8 @@
 //   LOGS/NAMESPACE_NAME_UID/NAME/ATTEMPT.log        written by the runtime
 //   LINKS/NAME_NAMESPACE_CONTAINER-ID.log           a link to it
 //
-// Names within volumes and containers are the API's, validated as DNS labels. What containers write into (an emptyDir) is only ever
-// removed by descriptor, by sys::remove_tree.
+// Names within volumes and containers are the API's, validated as DNS labels. What containers write into (an emptyDir)
+// is only ever removed by descriptor, by sys::remove_tree.
 //
 // All functions block: on the pool. A value; any thread.
 #pragma once
@@ -41,7 +41,8 @@ class PodFolders {
   Result<std::map<std::string, std::string>> prepare_volumes(const k8s::io::api::core::v1::Pod& pod) const;
 
   // Makes an empty file, writable for everybody, which the container finds at its terminationMessagePath.
-  Result<std::string> make_termination_log(std::string_view uid, std::string_view container, std::uint32_t attempt) const;
+  Result<std::string> make_termination_log(std::string_view uid, std::string_view container,
+                                           std::uint32_t attempt) const;
   // The end of it. Empty when there is none.
   std::string read_termination_log(const std::string& path) const;
   // The end of a container's log, at most 2 KiB and 80 lines: what stands in for a message under FallbackToLogsOnError.

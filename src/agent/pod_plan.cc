@@ -170,7 +170,8 @@ void Planner::plan_removals() {
   std::set<std::string> kept;
   std::set<std::string> used;
   for (const auto& container : observed.containers) {
-    bool is_known = std::ranges::any_of(rules.containers, [&](const auto& rule) { return rule.name == container.name; });
+    bool is_known =
+        std::ranges::any_of(rules.containers, [&](const auto& rule) { return rule.name == container.name; });
     bool is_live = container.is_running() || (container.state == State::kCreated && current != nullptr &&
                                               current->ready && container.sandbox_id == current->id);
     if (is_live || (is_known && container.is_exited() && kept.insert(container.name).second)) {
@@ -190,9 +191,12 @@ bool ContainerRule::is_done(const ObservedContainer& container) const {
   if (role == Role::kSidecar) return false;
   if (role == Role::kInit && container.exit_code == 0) return true;
   switch (restart) {
-    case Restart::kAlways: return false;
-    case Restart::kOnFailure: return container.exit_code == 0;
-    case Restart::kNever: return true;
+    case Restart::kAlways:
+      return false;
+    case Restart::kOnFailure:
+      return container.exit_code == 0;
+    case Restart::kNever:
+      return true;
   }
   return false;
 }
@@ -212,7 +216,8 @@ PodRules rules_of(const core::Pod& pod) {
 }
 
 PodPlan plan_pod(const PodRules& rules, const ObservedPod& observed,
-                 const std::function<bool(const std::string& sandbox_id)>& is_stopped, const MayStart& may_start, TimePoint now) {
+                 const std::function<bool(const std::string& sandbox_id)>& is_stopped, const MayStart& may_start,
+                 TimePoint now) {
   Planner planner{rules, observed, is_stopped, may_start, now};
   planner.plan.initialized =
       std::ranges::all_of(rules.containers, [](const auto& rule) { return rule.role == ContainerRule::Role::kMain; });

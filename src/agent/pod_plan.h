@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The next step of a pod: what it should be against what it is. A pure function, so that the rules of restarts, init containers and
-// lost sandboxes can be read, and tested, without a runtime.
+// The next step of a pod: what it should be against what it is. A pure function, so that the rules of restarts, init
+// containers and lost sandboxes can be read, and tested, without a runtime.
 #pragma once
 
 #include <functional>
@@ -39,9 +39,9 @@ PodRules rules_of(const k8s::io::api::core::v1::Pod& pod);
 
 struct PodPlan {
   struct Start {
-    std::size_t rule = 0;              // index in PodRules::containers
+    std::size_t rule = 0;  // index in PodRules::containers
     std::uint32_t attempt = 0;
-    std::string created_id;            // it exists and only has to be started
+    std::string created_id;                   // it exists and only has to be started
     const ObservedContainer* last = nullptr;  // what it takes the place of
   };
 
@@ -68,6 +68,7 @@ using MayStart = std::function<TimePoint(const std::string& name, const Observed
 
 // `observed` outlives the plan. `is_stopped` says which sandboxes were stopped by us already.
 PodPlan plan_pod(const PodRules& rules, const ObservedPod& observed,
-                 const std::function<bool(const std::string& sandbox_id)>& is_stopped, const MayStart& may_start, TimePoint now);
+                 const std::function<bool(const std::string& sandbox_id)>& is_stopped, const MayStart& may_start,
+                 TimePoint now);
 
 }  // namespace gantry::agent

@@ -43,9 +43,12 @@ bool is_node_critical(const core::Pod& pod) { return pod.spec().priority_class_n
 std::int64_t oom_score(const core::Pod& pod, const core::Container& container, std::uint64_t memory_capacity) {
   if (is_node_critical(pod)) return kGuaranteedOomScore;
   switch (qos_of(pod)) {
-    case Qos::kGuaranteed: return kGuaranteedOomScore;
-    case Qos::kBestEffort: return kBestEffortOomScore;
-    case Qos::kBurstable: break;
+    case Qos::kGuaranteed:
+      return kGuaranteedOomScore;
+    case Qos::kBestEffort:
+      return kBestEffortOomScore;
+    case Qos::kBurstable:
+      break;
   }
   auto request = static_cast<double>(find(container.resources().requests(), "memory").value());
   auto score = kBestEffortOomScore - static_cast<std::int64_t>(1000 * request / static_cast<double>(memory_capacity));
@@ -57,9 +60,12 @@ std::int64_t oom_score(const core::Pod& pod, const core::Container& container, s
 
 std::string_view to_string(Qos qos) {
   switch (qos) {
-    case Qos::kGuaranteed: return "Guaranteed";
-    case Qos::kBurstable: return "Burstable";
-    case Qos::kBestEffort: return "BestEffort";
+    case Qos::kGuaranteed:
+      return "Guaranteed";
+    case Qos::kBurstable:
+      return "Burstable";
+    case Qos::kBestEffort:
+      return "BestEffort";
   }
   return "";
 }

@@ -16,10 +16,10 @@ namespace core = k8s::io::api::core::v1;
 namespace v1 = ::runtime::v1;
 
 // procMount Default: what of /proc and /sys tells of the host, or acts on it.
-constexpr const char* kMaskedPaths[] = {
-    "/proc/asound",     "/proc/acpi",       "/proc/interrupts", "/proc/kcore",  "/proc/keys",
-    "/proc/latency_stats", "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug", "/proc/scsi",
-    "/sys/firmware",    "/sys/devices/virtual/powercap"};
+constexpr const char* kMaskedPaths[] = {"/proc/asound",     "/proc/acpi",        "/proc/interrupts",
+                                        "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
+                                        "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
+                                        "/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"};
 constexpr const char* kReadOnlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
 // The message types have the same fields and nothing in common but the names.
@@ -133,7 +133,8 @@ Status set_container_security(const core::Pod& pod, const core::Container& conta
   out.set_no_new_privs(own.has_allow_privilege_escalation() && !own.allow_privilege_escalation());
   set_seccomp(from, own, seccomp_root, *out.mutable_seccomp());
   if (own.has_app_armor_profile() || from.has_app_armor_profile()) {
-    set_app_armor(own.has_app_armor_profile() ? own.app_armor_profile() : from.app_armor_profile(), *out.mutable_apparmor());
+    set_app_armor(own.has_app_armor_profile() ? own.app_armor_profile() : from.app_armor_profile(),
+                  *out.mutable_apparmor());
   }
   if (own.has_se_linux_options() || from.has_se_linux_options()) {
     set_selinux(own.has_se_linux_options() ? own.se_linux_options() : from.se_linux_options(),

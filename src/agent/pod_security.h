@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Security contexts of pod and container, put together as kubelet does: what the container says counts, else what the pod says,
-// else the default. Pure. A part of pod_spec_to_cri, of use to nobody else.
+// Security contexts of pod and container, put together as kubelet does: what the container says counts, else what the
+// pod says, else the default. Pure. A part of pod_spec_to_cri, of use to nobody else.
 #pragma once
 
 #include <cstdint>
@@ -31,8 +31,8 @@ void set_selinux(const k8s::io::api::core::v1::SELinuxOptions& options, ::runtim
 std::vector<std::int64_t> pod_groups(const k8s::io::api::core::v1::PodSecurityContext& context);
 
 // The error: runAsNonRoot, and the container would be root or nobody can tell. `image` may be null.
-Status set_container_security(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Container& container,
-                              const ::runtime::v1::Image* image, const std::string& seccomp_root,
-                              ::runtime::v1::LinuxContainerSecurityContext& out);
+Status set_container_security(const k8s::io::api::core::v1::Pod& pod,
+                              const k8s::io::api::core::v1::Container& container, const ::runtime::v1::Image* image,
+                              const std::string& seccomp_root, ::runtime::v1::LinuxContainerSecurityContext& out);
 
 }  // namespace gantry::agent

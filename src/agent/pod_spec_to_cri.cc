@@ -26,7 +26,8 @@ constexpr int kMaxSearches = 32;
 
 bool any_privileged(const core::PodSpec& spec) {
   auto is_privileged = [](const core::Container& container) { return container.security_context().privileged(); };
-  return std::ranges::any_of(spec.init_containers(), is_privileged) || std::ranges::any_of(spec.containers(), is_privileged);
+  return std::ranges::any_of(spec.init_containers(), is_privileged) ||
+         std::ranges::any_of(spec.containers(), is_privileged);
 }
 
 void read_resolv_conf(std::string_view text, v1::DNSConfig& dns) {
@@ -72,12 +73,12 @@ Status set_dns(const core::PodSpec& spec, std::string_view host_resolv_conf, v1:
   for (const auto& search : spec.dns_config().searches()) add_once(*dns.mutable_searches(), search);
   add_options(spec.dns_config(), dns);
   if (dns.servers_size() > kMaxNameservers) {
-    return invalid_argument(absl::StrCat("dnsConfig.nameservers: ", dns.servers_size(), " with those of the node; resolvers use ",
-                                         kMaxNameservers, " at most"));
+    return invalid_argument(absl::StrCat("dnsConfig.nameservers: ", dns.servers_size(),
+                                         " with those of the node; resolvers use ", kMaxNameservers, " at most"));
   }
   if (dns.searches_size() > kMaxSearches) {
-    return invalid_argument(absl::StrCat("dnsConfig.searches: ", dns.searches_size(), " with those of the node; at most ",
-                                         kMaxSearches, " are used"));
+    return invalid_argument(absl::StrCat("dnsConfig.searches: ", dns.searches_size(),
+                                         " with those of the node; at most ", kMaxSearches, " are used"));
   }
   return {};
 }
@@ -130,7 +131,8 @@ std::string container_log_link(std::string_view pod_name, std::string_view pod_n
 }
 
 std::string pod_hostname(const core::Pod& pod) {
-  if (pod.spec().has_hostname_override() && !pod.spec().hostname_override().empty()) return pod.spec().hostname_override();
+  if (pod.spec().has_hostname_override() && !pod.spec().hostname_override().empty())
+    return pod.spec().hostname_override();
   std::string name = pod.spec().hostname().empty() ? pod.metadata().name() : pod.spec().hostname();
   name.resize(std::min(name.size(), kMaxHostname));
   while (name.ends_with('-') || name.ends_with('.')) name.pop_back();
@@ -148,8 +150,8 @@ Result<v1::PodSandboxConfig> sandbox_config(const core::Pod& pod, const NodeFact
   named.set_attempt(attempt);
   // A pod on the host's network has the host's name.
   if (!pod.spec().host_network()) config.set_hostname(pod_hostname(pod));
-  config.set_log_directory(
-      absl::StrCat(node.pod_logs_dir, "/", pod_log_folder_name(metadata.namespace_(), metadata.name(), metadata.uid())));
+  config.set_log_directory(absl::StrCat(node.pod_logs_dir, "/",
+                                        pod_log_folder_name(metadata.namespace_(), metadata.name(), metadata.uid())));
   if (auto set = set_dns(pod.spec(), host_resolv_conf, config); !set) return std::unexpected(std::move(set.error()));
   set_ports(pod.spec(), config);
   auto& labels = *config.mutable_labels();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From a Pod to the CRI's configurations, with kubelet's names, labels, places and defaults, so that what runs here is found and
-// read by the tools that know kubelet's nodes. Pure; any thread.
+// From a Pod to the CRI's configurations, with kubelet's names, labels, places and defaults, so that what runs here is
+// found and read by the tools that know kubelet's nodes. Pure; any thread.
 #pragma once
 
 #include <cstdint>
@@ -26,10 +26,10 @@ namespace gantry::agent {
 // What a pod is told of its node.
 struct NodeFacts {
   std::string node_name;
-  std::string host_ip;         // may be empty
+  std::string host_ip;  // may be empty
   std::string pod_logs_dir;
-  std::string root_dir;        // ROOT/seccomp holds the profiles of the type Localhost
-  std::string cgroup_root;     // "/..." or empty
+  std::string root_dir;     // ROOT/seccomp holds the profiles of the type Localhost
+  std::string cgroup_root;  // "/..." or empty
   std::uint64_t memory_capacity = 0;
 };
 
@@ -43,8 +43,9 @@ std::string container_log_link(std::string_view pod_name, std::string_view pod_n
 // The name within the pod: spec.hostname, or the pod's name cut to 63 characters.
 std::string pod_hostname(const k8s::io::api::core::v1::Pod& pod);
 
-// `host_resolv_conf` is the text of the node's file. It counts for a pod that adds to it; a pod that takes the node's as it is (the
-// dns policies Default and, as long as there is no cluster, ClusterFirst) leaves that to the runtime. `manifest_file` may be empty.
+// `host_resolv_conf` is the text of the node's file. It counts for a pod that adds to it; a pod that takes the node's
+// as it is (the dns policies Default and, as long as there is no cluster, ClusterFirst) leaves that to the runtime.
+// `manifest_file` may be empty.
 Result<::runtime::v1::PodSandboxConfig> sandbox_config(const k8s::io::api::core::v1::Pod& pod, const NodeFacts& node,
                                                        std::uint32_t attempt, std::string_view host_resolv_conf,
                                                        const std::string& manifest_file);
@@ -53,13 +54,13 @@ Result<::runtime::v1::PodSandboxConfig> sandbox_config(const k8s::io::api::core:
 struct ContainerInputs {
   std::uint32_t attempt = 0;
   std::vector<std::string> pod_ips;
-  const ::runtime::v1::Image* image = nullptr;    // as the store has it
-  std::map<std::string, std::string> volumes;     // where they are on the host, by name
-  std::string termination_log;                    // the host's file that is mounted at terminationMessagePath; or empty
+  const ::runtime::v1::Image* image = nullptr;  // as the store has it
+  std::map<std::string, std::string> volumes;   // where they are on the host, by name
+  std::string termination_log;                  // the host's file that is mounted at terminationMessagePath; or empty
 };
 
-// The error is one that the pod's author can repair (CreateContainerConfigError): runAsNonRoot with an image of root's, a field that
-// an environment variable names and the pod has not.
+// The error is one that the pod's author can repair (CreateContainerConfigError): runAsNonRoot with an image of root's,
+// a field that an environment variable names and the pod has not.
 Result<::runtime::v1::ContainerConfig> container_config(const k8s::io::api::core::v1::Pod& pod,
                                                         const k8s::io::api::core::v1::Container& container,
                                                         const NodeFacts& node, const ContainerInputs& inputs);

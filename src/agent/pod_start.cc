@@ -124,13 +124,17 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   if (stopped_) co_return fail(Code::kCancelled, "stopped");
   if (image && !image->has_image()) {
     bool never = spec.image_pull_policy() == "Never";
-    Error missing(Code::kNotFound,
-                  never ? absl::StrCat("Container image ", api::quoted(spec.image()), " is not present with pull policy of Never")
-                        : absl::StrCat("image ", api::quoted(spec.image()), " is not on this node, and pulling images is not "
-                                       "supported yet; load it with \"gantry image load\""));
+    Error missing(Code::kNotFound, never ? absl::StrCat("Container image ", api::quoted(spec.image()),
+                                                        " is not present with pull policy of Never")
+                                         : absl::StrCat("image ", api::quoted(spec.image()),
+                                                        " is not on this node, and pulling images is not "
+                                                        "supported yet; load it with \"gantry image load\""));
     bool first = !troubles_.contains(name);
-    trouble(name, never ? "ErrImageNeverPull" : first ? "ErrImagePull" : "ImagePullBackOff", missing,
-            images_.failed(name, now()));
+    trouble(name,
+            never   ? "ErrImageNeverPull"
+            : first ? "ErrImagePull"
+                    : "ImagePullBackOff",
+            missing, images_.failed(name, now()));
     co_return std::unexpected(std::move(missing));
   }
   if (!image) {
@@ -146,7 +150,8 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerError", log.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(log.error()));
   }
-  ContainerInputs inputs{.attempt = start.attempt, .pod_ips = sandbox.ips, .image = &image->image(), .volumes = *volumes_};
+  ContainerInputs inputs{
+      .attempt = start.attempt, .pod_ips = sandbox.ips, .image = &image->image(), .volumes = *volumes_};
   inputs.termination_log = std::move(*log);
   if (pod_->spec().host_network() && inputs.pod_ips.empty()) inputs.pod_ips.push_back(env_->config.host_ip);
   auto config = container_config(*pod_, spec, env_->node, inputs);

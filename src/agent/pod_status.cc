@@ -142,8 +142,9 @@ void Maker::set_conditions() {
   condition("PodReadyToStartContainers", has_sandbox, "", "");
   bool completed = status.phase() == "Succeeded";
   bool initialized = in.plan->initialized || completed || uninitialized.empty();
-  condition("Initialized", initialized, initialized ? (completed ? "PodCompleted" : "") : "ContainersNotInitialized",
-            initialized ? "" : absl::StrCat("containers with incomplete status: [", absl::StrJoin(uninitialized, " "), "]"));
+  condition(
+      "Initialized", initialized, initialized ? (completed ? "PodCompleted" : "") : "ContainersNotInitialized",
+      initialized ? "" : absl::StrCat("containers with incomplete status: [", absl::StrJoin(uninitialized, " "), "]"));
   bool ready = unready.empty() && has_sandbox && !in.plan->finished;
   std::string reason = ready ? "" : completed ? "PodCompleted" : in.plan->failed ? "PodFailed" : "ContainersNotReady";
   std::string message = ready || in.plan->finished
@@ -200,8 +201,8 @@ std::string describe(const core::PodStatus& status) {
     ready += container.ready() ? 1 : 0;
   }
   return absl::StrCat(status.phase(), " ", ready, "/", status.container_statuses_size(),
-                      status.pod_ip().empty() ? "" : absl::StrCat(" ip=", status.pod_ip()), " ", absl::StrJoin(parts, " "),
-                      restarts == 0 ? "" : absl::StrCat(" restarts=", restarts));
+                      status.pod_ip().empty() ? "" : absl::StrCat(" ip=", status.pod_ip()), " ",
+                      absl::StrJoin(parts, " "), restarts == 0 ? "" : absl::StrCat(" restarts=", restarts));
 }
 
 }  // namespace gantry::agent

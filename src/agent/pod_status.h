@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// A pod's status as the Kubernetes API has it, from its spec and what was observed. Pure but for the clock that its conditions'
-// times are taken from, which the caller gives.
+// A pod's status as the Kubernetes API has it, from its spec and what was observed. Pure but for the clock that its
+// conditions' times are taken from, which the caller gives.
 #pragma once
 
 #include <cstdint>
@@ -19,7 +19,8 @@ class PodStatus;
 
 namespace gantry::agent {
 
-// Why something does not run, as kubectl and crictl users know it: CrashLoopBackOff, ErrImageNeverPull, CreateContainerError.
+// Why something does not run, as kubectl and crictl users know it: CrashLoopBackOff, ErrImageNeverPull,
+// CreateContainerError.
 struct Waiting {
   std::string reason, message;
 };
@@ -38,7 +39,8 @@ struct StatusInputs {
 
 std::shared_ptr<k8s::io::api::core::v1::PodStatus> make_status(const StatusInputs& inputs);
 
-// One line for the log: "Running 1/2 ip=10.88.0.5 web=running init=terminated(Completed) sidecar=waiting(CrashLoopBackOff) restarts=3"
+// One line for the log: "Running 1/2 ip=10.88.0.5 web=running init=terminated(Completed)
+// sidecar=waiting(CrashLoopBackOff) restarts=3"
 std::string describe(const k8s::io::api::core::v1::PodStatus& status);
 
 }  // namespace gantry::agent

@@ -28,7 +28,8 @@ struct StopGroup {
   Event all_ended;
 };
 
-Task<> stop_one(std::shared_ptr<Environment> env, std::shared_ptr<StopGroup> group, std::string id, std::int64_t seconds) {
+Task<> stop_one(std::shared_ptr<Environment> env, std::shared_ptr<StopGroup> group, std::string id,
+                std::int64_t seconds) {
   v1::StopContainerRequest request;
   request.set_container_id(id);
   request.set_timeout(seconds);
@@ -114,9 +115,8 @@ Task<Status> PodWorker::tear_down_once() {
     env_->sandbox_owners.erase(sandbox.id);
   }
   if (stopped_) co_return Status();
-  co_return co_await env_->disk.run([env = env_, uid = identity_.uid, logs = log_folder()] {
-    return env->folders.remove_pod(uid, logs);
-  });
+  co_return co_await env_->disk.run(
+      [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });
 }
 
 Task<> PodWorker::tear_down() {

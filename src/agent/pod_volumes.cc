@@ -21,7 +21,8 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 
-// ---- emptyDir --------------------------------------------------------------------------------------------------------
+// ---- emptyDir
+// --------------------------------------------------------------------------------------------------------
 
 // 0777; with fsGroup owned by that group, which what is made in it inherits.
 mode_t mode_of(const core::EmptyDirVolumeSource& source, const core::PodSecurityContext& security) {
@@ -57,7 +58,8 @@ Status mount_tmpfs(FdRef parent, const core::Volume& volume, const core::PodSecu
 }
 
 // It gets its name when it is as it should be, and is not touched after that: what containers changed of it is theirs.
-Status make_empty_dir(const std::string& parent_path, const core::Volume& volume, const core::PodSecurityContext& security) {
+Status make_empty_dir(const std::string& parent_path, const core::Volume& volume,
+                      const core::PodSecurityContext& security) {
   if (auto made = make_folders(parent_path, 0750); !made) return made;
   auto parent = sys::open_dir(sys::kCwd, parent_path.c_str());
   if (!parent) return std::unexpected(std::move(parent.error()));
@@ -79,7 +81,8 @@ Status make_empty_dir(const std::string& parent_path, const core::Volume& volume
   return source.medium() == "Memory" ? mount_tmpfs(*parent, volume, security) : Status();
 }
 
-// ---- hostPath --------------------------------------------------------------------------------------------------------
+// ---- hostPath
+// --------------------------------------------------------------------------------------------------------
 
 std::string kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a folder";
@@ -101,7 +104,8 @@ bool is_of_type(const std::string& type, mode_t mode) {
 Status prepare_host_path(const core::HostPathVolumeSource& source) {
   const std::string& path = source.path();
   const std::string& type = source.type();
-  if (!path.starts_with('/')) return invalid_argument(absl::StrCat("hostPath.path ", api::quoted(path), ": give an absolute path"));
+  if (!path.starts_with('/'))
+    return invalid_argument(absl::StrCat("hostPath.path ", api::quoted(path), ": give an absolute path"));
   if (type.empty()) return {};  // whatever is there; nothing becomes a folder when the container starts
   auto info = sys::fstatat(sys::kCwd, path.c_str(), 0);
   if (!info && info.error().is_not_found()) {
@@ -113,8 +117,8 @@ Status prepare_host_path(const core::HostPathVolumeSource& source) {
   }
   if (!info) return std::unexpected(std::move(info.error()));
   if (is_of_type(type, info->st_mode)) return {};
-  return fail(Code::kFailedPrecondition,
-              absl::StrCat("hostPath type check failed: ", path, " is ", kind_of(info->st_mode), ", and type ", type, " was asked for"));
+  return fail(Code::kFailedPrecondition, absl::StrCat("hostPath type check failed: ", path, " is ",
+                                                      kind_of(info->st_mode), ", and type ", type, " was asked for"));
 }
 
 }  // namespace

@@ -26,7 +26,8 @@ std::string text_of(Duration duration) {
 
 }  // namespace
 
-PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity identity, std::shared_ptr<const core::Pod> pod)
+PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity identity,
+                     std::shared_ptr<const core::Pod> pod)
     : env_(std::move(environment)),
       identity_(std::move(identity)),
       pod_(std::move(pod)),
@@ -152,8 +153,9 @@ Task<Status> PodWorker::remove_container(const ObservedContainer& container) {
   if (stopped_) co_return Status();
   if (!removed) co_return std::unexpected(std::move(removed.error()));
   co_return co_await env_->disk.run([env = env_, id = identity_, container, logs = log_folder()] {
-    return env->folders.remove_container_files(id.uid, container.name, container.attempt, logs,
-                                               container_log_link(id.name, id.namespace_, container.name, container.id));
+    return env->folders.remove_container_files(
+        id.uid, container.name, container.attempt, logs,
+        container_log_link(id.name, id.namespace_, container.name, container.id));
   });
 }
 
@@ -185,7 +187,8 @@ Task<bool> PodWorker::remove_leftovers(const PodPlan& plan) {
   co_return false;
 }
 
-// ---- status ----------------------------------------------------------------------------------------------------------
+// ---- status
+// ----------------------------------------------------------------------------------------------------------
 
 TimePoint PodWorker::may_start(const std::string& name, const ObservedContainer* last) const {
   TimePoint at = TimePoint::min();

@@ -1,16 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// The life of one pod: a coroutine that looks at what the runtime has, takes the next step (pod_plan.h), and waits for something to
-// happen. One a uid; what it does is serial, so nothing is started twice. It begins by looking, so after a restart of gantryd it goes
-// on with what is there.
+// The life of one pod: a coroutine that looks at what the runtime has, takes the next step (pod_plan.h), and waits for
+// something to happen. One a uid; what it does is serial, so nothing is started twice. It begins by looking, so after a
+// restart of gantryd it goes on with what is there.
 //
 //   syncing -> terminating -> gone
 //
-// syncing: sandbox, init containers in their order, main containers; restarts with back-off; a new sandbox for one that was lost.
-// terminating: the manifest has gone or changed. Containers are stopped with the pod's grace period, then sandboxes, containers,
-// volumes and logs are removed. It goes on until that is done.
+// syncing: sandbox, init containers in their order, main containers; restarts with back-off; a new sandbox for one that
+// was lost. terminating: the manifest has gone or changed. Containers are stopped with the pod's grace period, then
+// sandboxes, containers, volumes and logs are removed. It goes on until that is done.
 //
-// Events carry no state here, they are counted: looking covers all that were heard before it began, and those are dropped; one that
-// is heard later makes the worker look again. A storm of events is one more look.
+// Events carry no state here, they are counted: looking covers all that were heard before it began, and those are
+// dropped; one that is heard later makes the worker look again. A storm of events is one more look.
 //
 // Owner: the agent. Loop thread.
 #pragma once
@@ -53,7 +53,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void start();
   // Something of this pod's changed in the runtime.
   void hear();
-  // Ends the pod; environment.ended is called when nothing of it is left. For good: a pod that is wanted again gets a new worker.
+  // Ends the pod; environment.ended is called when nothing of it is left. For good: a pod that is wanted again gets a
+  // new worker.
   void terminate();
   // Leaves the pod as it is and does nothing more.
   void stop();

@@ -92,9 +92,10 @@ void check_volumes(const core::PodSpec& spec, const Check& check) {
     std::vector<const google::protobuf::FieldDescriptor*> set;
     source.GetReflection()->ListFields(source, &set);
     for (const auto* field : set) {
-      check[i].at(field->json_name()).forbidden(api::cat("volume ", api::quoted(volume.name()), ": volumes of the kind ",
-                                                         field->json_name(),
-                                                         " are not supported yet; emptyDir and hostPath are"));
+      check[i]
+          .at(field->json_name())
+          .forbidden(cat("volume ", api::quoted(volume.name()), ": volumes of the kind ", field->json_name(),
+                         " are not supported yet; emptyDir and hostPath are"));
     }
   }
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a pod may ask for and this agent does not do yet. It is refused by name, with the line of the manifest: a probe that
-// nobody runs or a limit that nobody enforces must not look as if it were there. Pure; any thread.
+// What a pod may ask for and this agent does not do yet. It is refused by name, with the line of the manifest: a probe
+// that nobody runs or a limit that nobody enforces must not look as if it were there. Pure; any thread.
 #pragma once
 
 #include "api/problem.h"

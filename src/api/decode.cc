@@ -103,7 +103,7 @@ class Decoder {
   void with_index(const Step& step, Body&& body) {
     const size_t length = path_.size();
     path_ += '[';
-    append(path_, step);
+    path_ += cat(step);
     path_ += ']';
     body();
     path_.resize(length);

@@ -8,7 +8,8 @@ namespace gantry::cri {
 namespace {
 
 constexpr RecordKind kSandboxKind{.suffix = ".pod", .magic = 0x444f5047 /* GPOD */, .version = 1, .limit = 4U << 20};
-constexpr RecordKind kContainerKind{.suffix = ".spec", .magic = 0x43505347 /* GSPC */, .version = 1, .limit = 16U << 20};
+constexpr RecordKind kContainerKind{
+    .suffix = ".spec", .magic = 0x43505347 /* GSPC */, .version = 1, .limit = 16U << 20};
 constexpr RecordKind kPoolKind{.suffix = ".pool", .magic = 0x4c4f5047 /* GPOL */, .version = 1, .limit = 16};
 // The one record of a folder has a name of its own.
 constexpr std::string_view kSandboxName = "sandbox";

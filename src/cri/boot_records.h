@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What this boot must know of a pod beyond its rows: configurations, with their environment, as records (base/records.h) in the
-// pod's folder on tmpfs. The folders are 0700 and the files 0600; a reboot ends them, as it ends the pod. The shim writes its exit
-// records into the same folder. Blocking calls on tmpfs: microseconds.
+// What this boot must know of a pod beyond its rows: configurations, with their environment, as records
+// (base/records.h) in the pod's folder on tmpfs. The folders are 0700 and the files 0600; a reboot ends them, as it
+// ends the pod. The shim writes its exit records into the same folder. Blocking calls on tmpfs: microseconds.
 #pragma once
 
 #include <optional>

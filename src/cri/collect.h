@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Reads what a process writes into pipes, into memory, up to a limit. What is over it is read and dropped, so that the process is
-// never held up and this one's memory is bounded. Loop thread.
+// Reads what a process writes into pipes, into memory, up to a limit. What is over it is read and dropped, so that the
+// process is never held up and this one's memory is bounded. Loop thread.
 #pragma once
 
 #include <cstddef>
@@ -25,7 +25,8 @@ class Collector {
   Collector(const Collector&) = delete;
   Collector& operator=(const Collector&) = delete;
 
-  // Reads what is in the pipe now, and ends. What is written later, by a process that was left behind, is not waited for.
+  // Reads what is in the pipe now, and ends. What is written later, by a process that was left behind, is not waited
+  // for.
   std::string finish();
 
  private:

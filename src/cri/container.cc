@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Containers: create, remove, list, status. start.cc and stop.cc have their life.
-#include <algorithm>
-
 #include <google/protobuf/util/message_differencer.h>
+
+#include <algorithm>
 
 #include "base/log.h"
 #include "cri/boot_records.h"
@@ -11,8 +11,8 @@
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
 #include "cri/security_modules.h"
-#include "cri/validate.h"
 #include "cri/text.h"
+#include "cri/validate.h"
 
 namespace gantry::cri {
 namespace {
@@ -26,18 +26,19 @@ bool is_image_id(std::string_view query, std::string_view id) {
 
 }  // namespace
 
-// ---- create ----------------------------------------------------------------------------------------------------------
+// ---- create
+// ----------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::CreateContainerResponse>> Runtime::create_container(v1::CreateContainerRequest request) {
   auto sandbox = need_sandbox(request.pod_sandbox_id());
   if (!sandbox) co_return std::unexpected(std::move(sandbox.error()));
   if ((*sandbox)->state != SandboxState::kReady) {
-    co_return fail(Code::kFailedPrecondition, cat("pod sandbox ", (*sandbox)->id(), " is ",
-                                                           to_string((*sandbox)->state), "; run a new one"));
+    co_return fail(Code::kFailedPrecondition,
+                   cat("pod sandbox ", (*sandbox)->id(), " is ", to_string((*sandbox)->state), "; run a new one"));
   }
   if (!(*sandbox)->has_config) {
     co_return fail(Code::kFailedPrecondition, cat("the record of pod sandbox ", (*sandbox)->id(),
-                                                           " was lost; stop and remove it, and run a new one"));
+                                                  " was lost; stop and remove it, and run a new one"));
   }
   if (auto good = validate_container(request.config(), (*sandbox)->config); !good) {
     co_return std::unexpected(std::move(good.error()));
@@ -54,9 +55,8 @@ Task<Result<v1::CreateContainerResponse>> Runtime::do_create(v1::CreateContainer
     bool same = existing->state == ContainerState::kCreated && existing->has_config &&
                 google::protobuf::util::MessageDifferencer::Equals(existing->config, request.config());
     if (!same) {
-      co_return fail(Code::kAlreadyExists,
-                     cat("container ", existing->id(), " has this name and attempt and is ",
-                                  to_string(existing->state), "; remove it, or give the next attempt"));
+      co_return fail(Code::kAlreadyExists, cat("container ", existing->id(), " has this name and attempt and is ",
+                                               to_string(existing->state), "; remove it, or give the next attempt"));
     }
     response.set_container_id(existing->id());
     co_return response;
@@ -89,8 +89,8 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
       [&images = node_.images, query = container->config.image().image()] { return images.find(query); });
   if (!image) co_return fail_from(image, "image");
   if (!*image) {
-    co_return not_found(cat("image ", quoted(container->config.image().image()),
-                                     ": is not on this node; load it first"));
+    co_return not_found(
+        cat("image ", quoted(container->config.image().image()), ": is not on this node; load it first"));
   }
   container->image = image_process((*image)->config);
   auto& status = container->status;
@@ -121,7 +121,8 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
   co_return done;
 }
 
-// Root, users, and the process that exec will copy: all that makes a wrong configuration fail here and not at the start.
+// Root, users, and the process that exec will copy: all that makes a wrong configuration fail here and not at the
+// start.
 Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox) {
   auto spec = make_spec(container->config, sandbox->config);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
@@ -175,7 +176,8 @@ Task<> Runtime::undo_container(ContainerPtr container) {
   }
 }
 
-// ---- remove ----------------------------------------------------------------------------------------------------------
+// ---- remove
+// ----------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::RemoveContainerResponse>> Runtime::remove_container(v1::RemoveContainerRequest request) {
   auto found = find_container(request.container_id());
@@ -213,10 +215,10 @@ Task<Status> Runtime::forget_container(ContainerPtr container) {
     // One that it does not know is fine; and its memory ends with it.
     (void)co_await sandbox->second->shim->forget(container->id());
   }
-  auto removed = co_await node_.cgroups.remove(node_.loop, container->cgroup, std::chrono::seconds(10));
+  auto removed = co_await remove_cgroup(container->cgroup);
   if (!removed) co_return fail_from(removed, "remove the cgroup");
-  auto released = co_await node_.disk.run(
-      [&images = node_.images, id = container->id()] { return images.release_root(id); });
+  auto released =
+      co_await node_.disk.run([&images = node_.images, id = container->id()] { return images.release_root(id); });
   if (!released) co_return fail_from(released, "remove the root");
   if (auto folder = node_.folders.open_run_sandbox(container->sandbox_id)) {
     if (auto gone = remove_container_record(*folder, container->id()); !gone) co_return gone;
@@ -224,7 +226,8 @@ Task<Status> Runtime::forget_container(ContainerPtr container) {
   co_return co_await store_.erase_container(container->id());
 }
 
-// ---- list, status ----------------------------------------------------------------------------------------------------
+// ---- list, status
+// ----------------------------------------------------------------------------------------------------
 
 Task<Result<v1::ListContainersResponse>> Runtime::list_containers(v1::ListContainersRequest request) {
   v1::ListContainersResponse response;
@@ -249,7 +252,8 @@ Task<Result<v1::ListContainersResponse>> Runtime::list_containers(v1::ListContai
 ContainerPtr Runtime::container_of(const std::string& sandbox_id, const v1::ContainerMetadata& metadata) const {
   auto found = std::ranges::find_if(containers_, [&](const auto& pair) {
     const auto& other = pair.second->status.metadata();
-    return pair.second->sandbox_id == sandbox_id && other.name() == metadata.name() && other.attempt() == metadata.attempt();
+    return pair.second->sandbox_id == sandbox_id && other.name() == metadata.name() &&
+           other.attempt() == metadata.attempt();
   });
   return found == containers_.end() ? nullptr : found->second;
 }

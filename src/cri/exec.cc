@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Further processes in a running container: ExecSync with its output in the answer, Exec by way of the streaming server.
+// Further processes in a running container: ExecSync with its output in the answer, Exec by way of the streaming
+// server.
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
@@ -10,9 +11,9 @@
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
 #include "cri/streaming.h"
+#include "cri/text.h"
 #include "cri/validate.h"
 #include "sys/file.h"
-#include "cri/text.h"
 
 namespace gantry::cri {
 namespace {
@@ -107,7 +108,8 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
   co_return co_await sandbox->second->shim->exec((*container)->id(), terminal, std::move(fds));
 }
 
-// ---- ExecSync --------------------------------------------------------------------------------------------------------
+// ---- ExecSync
+// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -140,8 +142,9 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
     if (error != nullptr) co_return std::unexpected(std::move(*error));
   }
   auto sync = std::make_shared<SyncExec>(node_.loop);
-  auto started = co_await start_exec((*container)->id(), std::move(command), false,
-                                     {.in = std::move(*in), .out = std::move(out->write), .err = std::move(err->write)});
+  auto started =
+      co_await start_exec((*container)->id(), std::move(command), false,
+                          {.in = std::move(*in), .out = std::move(out->write), .err = std::move(err->write)});
   if (!started) co_return fail_from(started, cat("exec in container ", (*container)->id()));
   sync->exec = std::move(*started);
   auto budget = std::make_shared<CollectBudget>(kMaxOutput);
@@ -157,7 +160,7 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
   co_await sync->done.wait();
   if (!in_time) {
     co_return fail(Code::kDeadlineExceeded, cat("exec in container ", (*container)->id(), ": timed out after ",
-                                                         request.timeout(), " s and was killed"));
+                                                request.timeout(), " s and was killed"));
   }
   if (!sync->status) co_return std::unexpected(std::move(sync->status.error()));
   v1::ExecSyncResponse response;
@@ -167,7 +170,8 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
   co_return response;
 }
 
-// ---- Exec ------------------------------------------------------------------------------------------------------------
+// ---- Exec
+// ------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -256,14 +260,16 @@ Task<Result<v1::ExecResponse>> Runtime::exec(v1::ExecRequest request) {
   if (!container) co_return std::unexpected(std::move(container.error()));
   auto session = std::make_unique<Session>(*this, (*container)->id(), std::move(command));
   auto url = node_.streaming.add_exec(
-      {.tty = request.tty(), .in = request.stdin(), .out = request.stdout(), .err = request.stderr()}, std::move(session));
+      {.tty = request.tty(), .in = request.stdin(), .out = request.stdout(), .err = request.stderr()},
+      std::move(session));
   if (!url) co_return std::unexpected(std::move(url.error()));
   v1::ExecResponse response;
   response.set_url(*url);
   co_return response;
 }
 
-// ---- log -------------------------------------------------------------------------------------------------------------
+// ---- log
+// -------------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::ReopenContainerLogResponse>> Runtime::reopen_container_log(v1::ReopenContainerLogRequest request) {
   auto container = running_container(request.container_id());

@@ -28,7 +28,8 @@ bool matches(const v1::ContainerFilter& filter, std::string_view sandbox_id, con
          has_all(container.labels(), filter.label_selector());
 }
 
-bool matches(const v1::ContainerStatsFilter& filter, std::string_view sandbox_id, const v1::ContainerStatus& container) {
+bool matches(const v1::ContainerStatsFilter& filter, std::string_view sandbox_id,
+             const v1::ContainerStatus& container) {
   return container.id().starts_with(filter.id()) && sandbox_id.starts_with(filter.pod_sandbox_id()) &&
          has_all(container.labels(), filter.label_selector());
 }

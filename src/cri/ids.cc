@@ -1,12 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/ids.h"
-#include "cri/text.h"
 
 #include <sys/random.h>
 
 #include <array>
 #include <cerrno>
 
+#include "cri/text.h"
 
 namespace gantry::cri {
 

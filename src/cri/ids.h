@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Ids of sandboxes and containers: 64 lower-case hex digits from the kernel's random source, so that no id is ever given
-// twice. A caller may name an object by any start of its id that no other has.
+// Ids of sandboxes and containers: 64 lower-case hex digits from the kernel's random source, so that no id is ever
+// given twice. A caller may name an object by any start of its id that no other has.
 #pragma once
 
 #include <map>
@@ -17,12 +17,12 @@ inline constexpr std::size_t kMaxIdBytes = 128;
 
 Result<std::string> new_id();
 
-// kInvalidArgument for an empty or over-long id; `what` is "container id". An id that no object has is not this function's
-// matter, whatever it is made of.
+// kInvalidArgument for an empty or over-long id; `what` is "container id". An id that no object has is not this
+// function's matter, whatever it is made of.
 Status check_id(std::string_view id, std::string_view what);
 
-// The object whose id is `id` or, when there is exactly one, begins with it. Nothing when there is none; kInvalidArgument when
-// there are several, or by check_id().
+// The object whose id is `id` or, when there is exactly one, begins with it. Nothing when there is none;
+// kInvalidArgument when there are several, or by check_id().
 template <typename Object>
 Result<std::shared_ptr<Object>> find_by_id(const std::map<std::string, std::shared_ptr<Object>>& objects,
                                            std::string_view id, std::string_view what) {

@@ -9,7 +9,9 @@ namespace {
 using Objects = std::map<std::string, std::shared_ptr<int>>;
 
 Objects objects() {
-  return {{"abc1", std::make_shared<int>(1)}, {"abc2", std::make_shared<int>(2)}, {"abc", std::make_shared<int>(3)},
+  return {{"abc1", std::make_shared<int>(1)},
+          {"abc2", std::make_shared<int>(2)},
+          {"abc", std::make_shared<int>(3)},
           {"def", std::make_shared<int>(4)}};
 }
 

@@ -2,11 +2,11 @@
 // The CRI's image service over the image store. All of the store's calls block and are made on the pool.
 #include <charconv>
 
+#include "cri/objects.h"
 #include "cri/runtime.h"
 #include "cri/runtime/v1/api.pb.h"
-#include "cri/objects.h"
-#include "cri/validate.h"
 #include "cri/text.h"
+#include "cri/validate.h"
 
 namespace gantry::cri {
 namespace {
@@ -75,7 +75,8 @@ class StoreImageService final : public ImageService {
 
   Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest request) override {
     if (auto good = check_query(request.image()); !good) co_return std::unexpected(std::move(good.error()));
-    auto removed = co_await disk_.run([&images = images_, query = request.image().image()] { return images.remove(query); });
+    auto removed =
+        co_await disk_.run([&images = images_, query = request.image().image()] { return images.remove(query); });
     if (!removed) co_return fail_from(removed, cat("remove image ", quoted(request.image().image())));
     co_return v1::RemoveImageResponse();
   }

@@ -3,9 +3,9 @@
 
 #include <csignal>
 
+#include "cri/text.h"
 #include "cri/validate.h"
 #include "runtime/plan/signals.h"
-#include "cri/text.h"
 
 namespace gantry::cri {
 namespace {
@@ -29,22 +29,29 @@ runtime::SeccompSpec seccomp_spec(const v1::LinuxContainerSecurityContext& secur
   runtime::SeccompSpec seccomp;
   if (!security.has_seccomp() || security.privileged()) return seccomp;
   switch (security.seccomp().profile_type()) {
-    case v1::SecurityProfile::RuntimeDefault: seccomp.kind = runtime::SeccompKind::kRuntimeDefault; break;
+    case v1::SecurityProfile::RuntimeDefault:
+      seccomp.kind = runtime::SeccompKind::kRuntimeDefault;
+      break;
     case v1::SecurityProfile::Localhost:
       seccomp.kind = runtime::SeccompKind::kLocalhost;
       seccomp.path = security.seccomp().localhost_ref();
       break;
-    default: break;
+    default:
+      break;
   }
   return seccomp;
 }
 
 runtime::PidMode pid_mode(v1::NamespaceMode container, v1::NamespaceMode pod) {
   switch (container) {
-    case v1::CONTAINER: return runtime::PidMode::kContainer;
-    case v1::NODE: return runtime::PidMode::kNode;
-    case v1::TARGET: return runtime::PidMode::kTarget;
-    default: return pod == v1::NODE ? runtime::PidMode::kNode : runtime::PidMode::kPod;
+    case v1::CONTAINER:
+      return runtime::PidMode::kContainer;
+    case v1::NODE:
+      return runtime::PidMode::kNode;
+    case v1::TARGET:
+      return runtime::PidMode::kTarget;
+    default:
+      return pod == v1::NODE ? runtime::PidMode::kNode : runtime::PidMode::kPod;
   }
 }
 
@@ -65,7 +72,8 @@ Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, cons
   spec.capabilities.ambient = strings(security.capabilities().add_ambient_capabilities());
   spec.seccomp = seccomp_spec(security);
   spec.no_new_privileges = security.no_new_privs();
-  // The wire can't tell an empty list from none, and Kubernetes' procMount Unmasked is the empty one: what is given is all.
+  // The wire can't tell an empty list from none, and Kubernetes' procMount Unmasked is the empty one: what is given is
+  // all.
   spec.masked_paths = strings(security.masked_paths());
   spec.read_only_paths = strings(security.readonly_paths());
   if (config.linux().has_resources()) spec.oom_score_adj = config.linux().resources().oom_score_adj();
@@ -113,7 +121,11 @@ std::string signal_text(v1::Signal signal) {
 }
 
 v1::Signal signal_value(int signal) {
-  std::string name = replaced(replaced(runtime::signal_name(signal), "+", "PLUS"), "-", "MINUS");
+  // The CRI's names go up from SIGRTMIN to +15 and down from SIGRTMAX to -14.
+  constexpr int kLastFromBelow = 49, kLast = 64;
+  std::string name = signal == kLast           ? "SIGRTMAX"
+                     : signal > kLastFromBelow ? cat("SIGRTMAXMINUS", kLast - signal)
+                                               : replaced(runtime::signal_name(signal), "+", "PLUS");
   v1::Signal value = v1::SIGNAL_RUNTIME_DEFAULT;
   v1::Signal_Parse(cat("SIGNAL_", name), &value);
   return value;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// From the CRI's words to the runtime's: a ContainerConfig becomes a ContainerSpec and cgroup limits. What it names on the host
-// (mounts, devices, profiles, its image's layers) is opened by open_launch(), which blocks. Values otherwise.
+// From the CRI's words to the runtime's: a ContainerConfig becomes a ContainerSpec and cgroup limits. What it names on
+// the host (mounts, devices, profiles, its image's layers) is opened by open_launch(), which blocks. Values otherwise.
 #pragma once
 
 #include <string>
@@ -56,8 +56,8 @@ struct Launch {
 // Blocking. Host paths that are not there are made as folders, as every CRI runtime does.
 Result<Launch> open_launch(const LaunchRequest& request);
 
-// The container's log, made with its folders if they are not there: `log_path` beneath `log_directory`, never outside of it and
-// through no link. Not open when either is empty. Blocking.
+// The container's log, made with its folders if they are not there: `log_path` beneath `log_directory`, never outside
+// of it and through no link. Not open when either is empty. Blocking.
 Result<OwnFd> open_log(const std::string& log_directory, const std::string& log_path);
 
 }  // namespace gantry::cri

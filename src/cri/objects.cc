@@ -9,22 +9,32 @@ namespace gantry::cri {
 
 std::string_view to_string(SandboxState state) {
   switch (state) {
-    case SandboxState::kStarting: return "starting";
-    case SandboxState::kReady: return "ready";
-    case SandboxState::kNotReady: return "not ready";
-    case SandboxState::kRemoving: return "removing";
+    case SandboxState::kStarting:
+      return "starting";
+    case SandboxState::kReady:
+      return "ready";
+    case SandboxState::kNotReady:
+      return "not ready";
+    case SandboxState::kRemoving:
+      return "removing";
   }
   return "unknown";
 }
 
 std::string_view to_string(ContainerState state) {
   switch (state) {
-    case ContainerState::kCreating: return "creating";
-    case ContainerState::kCreated: return "created";
-    case ContainerState::kStarting: return "starting";
-    case ContainerState::kRunning: return "running";
-    case ContainerState::kExited: return "exited";
-    case ContainerState::kRemoving: return "removing";
+    case ContainerState::kCreating:
+      return "creating";
+    case ContainerState::kCreated:
+      return "created";
+    case ContainerState::kStarting:
+      return "starting";
+    case ContainerState::kRunning:
+      return "running";
+    case ContainerState::kExited:
+      return "exited";
+    case ContainerState::kRemoving:
+      return "removing";
   }
   return "unknown";
 }
@@ -59,10 +69,17 @@ void Container::set_state(ContainerState next) {
   switch (next) {
     case ContainerState::kCreating:
     case ContainerState::kCreated:
-    case ContainerState::kStarting: status.set_state(v1::CONTAINER_CREATED); break;
-    case ContainerState::kRunning: status.set_state(v1::CONTAINER_RUNNING); break;
-    case ContainerState::kExited: status.set_state(v1::CONTAINER_EXITED); break;
-    case ContainerState::kRemoving: break;
+    case ContainerState::kStarting:
+      status.set_state(v1::CONTAINER_CREATED);
+      break;
+    case ContainerState::kRunning:
+      status.set_state(v1::CONTAINER_RUNNING);
+      break;
+    case ContainerState::kExited:
+      status.set_state(v1::CONTAINER_EXITED);
+      break;
+    case ContainerState::kRemoving:
+      break;
   }
 }
 

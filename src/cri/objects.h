@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sandboxes and containers as gantryd holds them. Their CRI status messages are what is recorded in the database and must
-// outlive a boot; their configurations, which may hold secrets, live in memory and in this boot's records alone. Loop thread.
+// Sandboxes and containers as gantryd holds them. Their CRI status messages are what is recorded in the database and
+// must outlive a boot; their configurations, which may hold secrets, live in memory and in this boot's records alone.
+// Loop thread.
 #pragma once
 
 #include <chrono>
@@ -57,15 +58,15 @@ struct Sandbox {
 
   v1::PodSandboxStatus status;
   SandboxState state = SandboxState::kStarting;
-  std::string cgroup;            // the pod's, in which its containers' are
+  std::string cgroup;  // the pod's, in which its containers' are; empty: somebody else's, not to be touched
   // --- of this boot
   v1::PodSandboxConfig config;
-  bool has_config = false;       // false: a record that could not be read
+  bool has_config = false;             // false: a record that could not be read
   std::unique_ptr<shim::Client> shim;  // while it lives
-  bool stopping = false;         // its shim's end is our own doing
-  bool released = false;         // shim, network and cgroup are gone
+  bool stopping = false;               // its shim's end is our own doing
+  bool released = false;               // shim, network and cgroup are gone
   std::vector<std::string> warnings;   // shown in verbose status
-  Lock turn;                     // stop and remove
+  Lock turn;                           // stop and remove
 };
 
 // The last readings of a container's numbers, and when.
@@ -88,7 +89,7 @@ struct Container {
   v1::ContainerStatus status;
   ContainerState state = ContainerState::kCreating;
   std::string sandbox_id;
-  std::string cgroup;
+  std::string cgroup;  // as the sandbox's
   // --- of this boot
   v1::ContainerConfig config;
   bool has_config = false;

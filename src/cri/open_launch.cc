@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The part of a launch that touches the host: mounts are cloned in gantryd's mount namespace, the host's, as descriptors, so that
-// what was mounted after the shim was born is there too.
+// The part of a launch that touches the host: mounts are cloned in gantryd's mount namespace, the host's, as
+// descriptors, so that what was mounted after the shim was born is there too.
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/sysmacros.h>
@@ -9,11 +9,11 @@
 
 #include "base/layout.h"
 #include "cri/make_spec.h"
+#include "cri/text.h"
 #include "cri/validate.h"
 #include "images/layer_view.h"
 #include "sys/file.h"
 #include "sys/mount.h"
-#include "cri/text.h"
 
 namespace gantry::cri {
 namespace {
@@ -34,7 +34,8 @@ Result<OwnFd> open_or_make_folder(const std::string& path, mode_t mode) {
   return sys::openat(sys::kCwd, path.c_str(), O_PATH);
 }
 
-// Mounts of the clone reach the host only when the source is in a peer group: said here, rather than silently not working.
+// Mounts of the clone reach the host only when the source is in a peer group: said here, rather than silently not
+// working.
 Status check_shared(FdRef source, const std::string& path) {
   auto info = sys::openat(sys::kCwd, cat("/proc/self/fdinfo/", source.get()).c_str(), O_RDONLY);
   auto text = info ? sys::read_all(*info, 4096) : Result<std::string>(std::unexpected(info.error()));
@@ -52,9 +53,9 @@ Status check_shared(FdRef source, const std::string& path) {
     if (fields.find(" shared:") != std::string_view::npos) return {};
     break;
   }
-  return fail(Code::kFailedPrecondition,
-              cat("mount of ", quoted(path), ": PROPAGATION_BIDIRECTIONAL needs a source on a shared mount; make it "
-                           "one with mount --make-rshared"));
+  return fail(Code::kFailedPrecondition, cat("mount of ", quoted(path),
+                                             ": PROPAGATION_BIDIRECTIONAL needs a source on a shared mount; make it "
+                                             "one with mount --make-rshared"));
 }
 
 Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source, runtime::BindMountSpec bind,
@@ -85,9 +86,14 @@ Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::M
   bind.read_only = mount.readonly();
   bind.recursive_read_only = mount.recursive_read_only();
   switch (mount.propagation()) {
-    case v1::PROPAGATION_HOST_TO_CONTAINER: bind.propagation = runtime::PropagationSpec::kHostToContainer; break;
-    case v1::PROPAGATION_BIDIRECTIONAL: bind.propagation = runtime::PropagationSpec::kBidirectional; break;
-    default: break;
+    case v1::PROPAGATION_HOST_TO_CONTAINER:
+      bind.propagation = runtime::PropagationSpec::kHostToContainer;
+      break;
+    case v1::PROPAGATION_BIDIRECTIONAL:
+      bind.propagation = runtime::PropagationSpec::kBidirectional;
+      break;
+    default:
+      break;
   }
   return add_bind(fds, spec, *source, std::move(bind), mount.host_path());
 }
@@ -115,7 +121,8 @@ Status add_sandbox_files(runtime::FdList& fds, runtime::ContainerSpec& spec, con
   return {};
 }
 
-// ---- devices ---------------------------------------------------------------------------------------------------------
+// ---- devices
+// ---------------------------------------------------------------------------------------------------------
 
 runtime::DeviceSpec device_spec(const struct stat& info, std::string path) {
   return {.path = std::move(path),
@@ -128,8 +135,8 @@ runtime::DeviceSpec device_spec(const struct stat& info, std::string path) {
 
 bool is_device(const struct stat& info) { return S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode); }
 
-// Every device node beneath the host's /dev, for a privileged container; file systems that are mounted there have their own
-// ways in.
+// Every device node beneath the host's /dev, for a privileged container; file systems that are mounted there have their
+// own ways in.
 Status add_host_devices(FdRef folder, const std::string& path, int depth, std::vector<runtime::DeviceSpec>& devices) {
   auto names = sys::list_dir(folder);
   if (!names) return fail_with(std::move(names.error()), path);
@@ -165,11 +172,12 @@ Status add_device(const v1::Device& device, Launch& launch) {
     if (!parsed) return fail_with(std::move(parsed.error()), "devices.permissions");
     access = *parsed;
   }
-  launch.device_rules.push_back({.allow = true,
-                                 .type = S_ISBLK(info->st_mode) ? cgroups::DeviceType::kBlock : cgroups::DeviceType::kCharacter,
-                                 .major = major(info->st_rdev),
-                                 .minor = minor(info->st_rdev),
-                                 .access = access});
+  launch.device_rules.push_back(
+      {.allow = true,
+       .type = S_ISBLK(info->st_mode) ? cgroups::DeviceType::kBlock : cgroups::DeviceType::kCharacter,
+       .major = major(info->st_rdev),
+       .minor = minor(info->st_rdev),
+       .access = access});
   return {};
 }
 
@@ -247,7 +255,8 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   if (!index) return std::unexpected(std::move(index.error()));
   launch.spec.root.store = *index;
   launch.spec.root.overlay = request.root.overlay_options();
-  if (auto done = add_sandbox_files(launch.fds, launch.spec, request); !done) return std::unexpected(std::move(done.error()));
+  if (auto done = add_sandbox_files(launch.fds, launch.spec, request); !done)
+    return std::unexpected(std::move(done.error()));
   for (const auto& mount : request.config.mounts()) {
     if (auto done = add_mount(launch.fds, launch.spec, mount); !done) return std::unexpected(std::move(done.error()));
   }

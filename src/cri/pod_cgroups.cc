@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/pod_cgroups.h"
-#include "cri/text.h"
 
+#include "cri/text.h"
 
 namespace gantry::cri {
 
@@ -27,6 +27,7 @@ Result<OwnFd> cgroup_fd(const cgroups::Cgroup& cgroup) {
 }
 
 Status kill_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view path) {
+  if (path.empty()) return {};
   auto cgroup = driver.open(path);
   if (!cgroup) {
     if (cgroup.error().is_not_found()) return {};

@@ -5,8 +5,8 @@
 //   PARENT/CONTAINER              a container
 //   PARENT/SANDBOX                gantry-init of a pod that shares a PID namespace
 //
-// PARENT is the CRI client's cgroup_parent, an absolute place in the hierarchy taken as it is; for a pod without one it is
-// ROOT/kubepods/podUID. Loop thread; a few system calls on kernfs each.
+// PARENT is the CRI client's cgroup_parent, an absolute place in the hierarchy taken as it is; for a pod without one it
+// is ROOT/kubepods/podUID. Loop thread; a few system calls on kernfs each.
 #pragma once
 
 #include <string>
@@ -27,11 +27,11 @@ std::string child_cgroup_path(std::string_view pod, std::string_view id);
 // A descriptor of the cgroup's folder for clone3 in another process.
 Result<OwnFd> cgroup_fd(const cgroups::Cgroup& cgroup);
 
-// SIGKILL to all in it, now. One that is not there is fine.
+// SIGKILL to all in it, now. One that is not there, or no path, is fine.
 Status kill_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view path);
 
-// Removes the cgroup at `path` and those above it, as far as they are empty and bear the driver's mark. What is in use, or somebody
-// else's, stays.
+// Removes the cgroup at `path` and those above it, as far as they are empty and bear the driver's mark. What is in use,
+// or somebody else's, stays.
 void remove_empty_upward(const cgroups::CgroupfsDriver& driver, std::string_view instance, std::string path);
 
 }  // namespace gantry::cri

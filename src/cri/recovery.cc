@@ -2,7 +2,8 @@
 // What a gantryd does when it starts: a difference of what is written and what lives.
 //
 //   written and alive        taken over: the shim is asked what its containers do, and their exit codes and times
-//   written, shim is gone    its containers ended with it: exit records where there are some, else 255 Unknown; what lives of the
+//   written, shim is gone    its containers ended with it: exit records where there are some, else 255 Unknown; what
+//   lives of the
 //                            pod is killed
 //   an intent                carried back: what was being made is removed, what was being removed is removed
 //   alive and not written    left alone and reported, unless its own record says that no pod ever had it (the pool's)
@@ -18,9 +19,9 @@
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
+#include "cri/text.h"
 #include "sys/file.h"
 #include "sys/socket.h"
-#include "cri/text.h"
 
 namespace gantry::cri {
 namespace {
@@ -43,23 +44,29 @@ Task<Status> Runtime::recover() {
   if (!boot) co_return std::unexpected(std::move(boot.error()));
   auto rows = co_await store_.load();
   if (!rows) co_return fail_from(rows, "read the sandboxes and containers");
-  for (auto& sentence : rows->unreadable) report(std::move(sentence));
-  if (!node_.instance.stranger.empty()) {
-    report(cat("this boot's folder ", node_.folders.layout().run(), " belongs to instance ", node_.instance.stranger,
-                        ", the store ", node_.folders.layout().lib(), " to ", node_.instance.id,
-                        ": what lives of the former is left alone"));
-  }
   bool same_boot = rows->boot_id == *boot;
-  auto recovered = co_await recover_rows(std::move(*rows), same_boot);
-  if (!recovered) co_return recovered;
-  auto set = co_await store_.set_boot_id(std::move(*boot));
-  if (!set) co_return fail_from(set, "record the boot");
+  bool readable = rows->unreadable.empty();
+  for (auto& sentence : rows->unreadable) report(std::move(sentence));
+  load_rows(std::move(*rows));
+  if (is_foreign()) {
+    recover_foreign();
+  } else {
+    // A row that this version can't read may own a root.
+    Status recovered = readable ? co_await recover_roots() : Status();
+    if (!recovered) co_return recovered;
+    auto sandboxes = sandboxes_;
+    for (const auto& [id, sandbox] : sandboxes) co_await recover_sandbox(sandbox, same_boot);
+    auto containers = containers_;
+    for (const auto& [id, container] : containers) co_await recover_container(container, same_boot);
+    auto set = co_await store_.set_boot_id(std::move(*boot));
+    if (!set) co_return fail_from(set, "record the boot");
+  }
   co_await recover_strays();
   pool_.fill();
   co_return Status();
 }
 
-Task<Status> Runtime::recover_rows(StateRows rows, bool same_boot) {
+void Runtime::load_rows(StateRows rows) {
   for (auto& row : rows.sandboxes) {
     auto sandbox = std::make_shared<Sandbox>(node_.loop);
     sandbox->status = std::move(row.status);
@@ -67,7 +74,6 @@ Task<Status> Runtime::recover_rows(StateRows rows, bool same_boot) {
     sandbox->cgroup = std::move(row.cgroup);
     sandboxes_.emplace(sandbox->id(), sandbox);
   }
-  std::set<std::string> roots;
   for (auto& row : rows.containers) {
     auto container = std::make_shared<Container>(node_.loop);
     container->status = std::move(row.status);
@@ -75,22 +81,48 @@ Task<Status> Runtime::recover_rows(StateRows rows, bool same_boot) {
     container->sandbox_id = std::move(row.sandbox_id);
     container->cgroup = std::move(row.cgroup);
     if (container->state == ContainerState::kExited) container->exited.set();
-    roots.insert(container->id());
     containers_.emplace(container->id(), container);
   }
-  // Rows in which something is written that this version can't read may own roots.
-  if (rows.unreadable.empty()) {
-    auto recovered = co_await node_.disk.run([&images = node_.images, roots = std::move(roots)] { return images.recover(roots); });
-    if (!recovered) co_return fail_from(recovered, "recover the image store");
-  }
-  auto sandboxes = sandboxes_;
-  for (const auto& [id, sandbox] : sandboxes) co_await recover_sandbox(sandbox, same_boot);
-  auto containers = containers_;
-  for (const auto& [id, container] : containers) co_await recover_container(container, same_boot);
+}
+
+Task<Status> Runtime::recover_roots() {
+  std::set<std::string> known;
+  for (const auto& [id, container] : containers_) known.insert(id);
+  auto recovered =
+      co_await node_.disk.run([&images = node_.images, known = std::move(known)] { return images.recover(known); });
+  if (!recovered) co_return fail_from(recovered, "recover the image store");
   co_return Status();
 }
 
-// ---- sandboxes -------------------------------------------------------------------------------------------------------
+// Somebody put the store of another node in the place of this one's, or a copy of it. What it names may live, under the
+// care of that other node's gantryd: it is shown as ended, in memory alone, and nothing of it is touched.
+void Runtime::recover_foreign() {
+  const Layout& layout = node_.folders.layout();
+  std::string message = cat("the store ", layout.lib(), " is that of instance ", node_.instance.id,
+                            ", and this boot's folder ", layout.run(), " that of ", node_.instance.stranger);
+  report(
+      cat(message, ": what lives of either is left alone; put the store back, or start with an empty ", layout.run()));
+  std::erase_if(containers_, [](const auto& pair) {
+    return pair.second->state == ContainerState::kCreating || pair.second->state == ContainerState::kRemoving;
+  });
+  std::erase_if(sandboxes_, [](const auto& pair) {
+    return pair.second->state == SandboxState::kStarting || pair.second->state == SandboxState::kRemoving;
+  });
+  for (const auto& [id, container] : containers_) {
+    container->cgroup.clear();
+    if (container->state == ContainerState::kExited) continue;
+    container->set_exit(255, "Unknown", message, now());
+    container->exited.set();
+  }
+  for (const auto& [id, sandbox] : sandboxes_) {
+    sandbox->cgroup.clear();
+    sandbox->released = true;
+    sandbox->set_state(SandboxState::kNotReady);
+  }
+}
+
+// ---- sandboxes
+// -------------------------------------------------------------------------------------------------------
 
 Task<> Runtime::recover_sandbox(SandboxPtr sandbox, bool same_boot) {
   if (sandbox->state == SandboxState::kStarting || sandbox->state == SandboxState::kRemoving) {
@@ -110,7 +142,8 @@ Task<> Runtime::recover_sandbox(SandboxPtr sandbox, bool same_boot) {
   }
   auto folder = node_.folders.open_run_sandbox(sandbox->id());
   if (!folder) {
-    co_await recover_dead(sandbox, cat("the pod's folder beneath ", node_.folders.layout().run_sandboxes(), " is gone"));
+    co_await recover_dead(sandbox,
+                          cat("the pod's folder beneath ", node_.folders.layout().run_sandboxes(), " is gone"));
     co_return;
   }
   auto config = read_sandbox_record(*folder);
@@ -135,7 +168,8 @@ Task<> Runtime::recover_sandbox(SandboxPtr sandbox, bool same_boot) {
     if (sandbox->state == SandboxState::kReady) {
       log::error("a shim is gone", {{"sandbox", sandbox->id()}, {"error", shim.error()}});
     }
-    co_await recover_dead(sandbox, "the pod's shim (gantry-shim) ended while gantryd was not running, and the pod with it");
+    co_await recover_dead(sandbox,
+                          "the pod's shim (gantry-shim) ended while gantryd was not running, and the pod with it");
     co_return;
   }
   sandbox->shim = std::move(*shim);
@@ -178,15 +212,16 @@ Task<> Runtime::recover_dead(SandboxPtr sandbox, std::string message) {
   auto released = co_await release_sandbox(sandbox);
   if (!released) {
     report(cat("what is left of pod sandbox ", sandbox->id(), ": ", released.error().message(),
-                        "; stopping it tries again"));
+               "; stopping it tries again"));
   }
   if (sandbox->state != SandboxState::kReady) co_return;
   sandbox->set_state(SandboxState::kNotReady);
-  sandbox->status.clear_network();
+  sandbox->status.mutable_network()->Clear();
   (void)co_await record(sandbox);
 }
 
-// ---- containers ------------------------------------------------------------------------------------------------------
+// ---- containers
+// ------------------------------------------------------------------------------------------------------
 
 Task<> Runtime::recover_container(ContainerPtr container, bool same_boot) {
   if (container->state == ContainerState::kCreating || container->state == ContainerState::kRemoving) {
@@ -207,7 +242,8 @@ Task<> Runtime::recover_container(ContainerPtr container, bool same_boot) {
     }
     co_return;
   }
-  // One that was created and never started can't be started after a reboot, whose end its configuration did not survive.
+  // One that was created and never started can't be started after a reboot, whose end its configuration did not
+  // survive.
   if (container->state == ContainerState::kCreated && !same_boot) {
     container->set_exit(255, "Unknown", "the machine was restarted before the container was started", now());
     (void)co_await record(container);
@@ -215,7 +251,8 @@ Task<> Runtime::recover_container(ContainerPtr container, bool same_boot) {
   }
 }
 
-// ---- what nobody wrote down ------------------------------------------------------------------------------------------
+// ---- what nobody wrote down
+// ------------------------------------------------------------------------------------------
 
 Task<> Runtime::recover_strays() {
   auto folders = sys::list_dir(node_.folders.run_sandboxes());
@@ -226,6 +263,7 @@ Task<> Runtime::recover_strays() {
       if (!sandboxes_.contains(id)) co_await recover_folder(id);
     }
   }
+  if (is_foreign()) co_return;
   co_await recover_links();
   recover_cgroups();
 }
@@ -234,13 +272,13 @@ Task<> Runtime::recover_folder(std::string id) {
   auto folder = node_.folders.open_run_sandbox(id);
   if (!folder) co_return;
   auto pooled = has_pool_record(*folder);
-  // A sandbox of the pool: its record says that no pod ever had it. One with no record at all and no shim in it is what an
-  // interrupted removal left.
-  bool ours = pooled && *pooled;
-  if (pooled && !*pooled) {
+  // A sandbox of the pool: its record says that no pod ever had it. One with no record at all and no shim in it is what
+  // an interrupted removal left.
+  bool ours = pooled && *pooled && !is_foreign();
+  if (pooled && !*pooled && !is_foreign()) {
     auto shim = sys::connect_unix(*folder, std::string(Layout::kShimSocket).c_str(), SOCK_SEQPACKET);
     auto config = read_sandbox_record(*folder);
-    ours = !shim && config && !*config && node_.instance.stranger.empty();
+    ours = !shim && config && !*config;
   }
   if (!ours) {
     report(cat("pod sandbox ", id, " lives, or its records do, and this node's store does not know it: left alone"));

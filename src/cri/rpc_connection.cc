@@ -62,7 +62,11 @@ struct Call {
 
 struct RpcConnection::Impl : std::enable_shared_from_this<RpcConnection::Impl> {
   Impl(Loop& l, SocketFd socket, Handler h, std::function<void()> c)
-      : loop(l), stream(http::make_socket_stream(l, std::move(socket))), handler(std::move(h)), closed(std::move(c)), wake(l) {}
+      : loop(l),
+        stream(http::make_socket_stream(l, std::move(socket))),
+        handler(std::move(h)),
+        closed(std::move(c)),
+        wake(l) {}
   ~Impl() { nghttp2_session_del(session); }
 
   Status start();
@@ -85,7 +89,8 @@ struct RpcConnection::Impl : std::enable_shared_from_this<RpcConnection::Impl> {
   bool is_closed = false;
 };
 
-// ---- what nghttp2 tells ----------------------------------------------------------------------------------------------
+// ---- what nghttp2 tells
+// ----------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -145,8 +150,8 @@ int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user
 }
 
 // The answer's bytes, then the trailers: status 0.
-ssize_t read_answer(nghttp2_session* session, std::int32_t id, std::uint8_t* buffer, std::size_t size, std::uint32_t* flags,
-                    nghttp2_data_source* source, void*) {
+ssize_t read_answer(nghttp2_session* session, std::int32_t id, std::uint8_t* buffer, std::size_t size,
+                    std::uint32_t* flags, nghttp2_data_source* source, void*) {
   auto* call = static_cast<Call*>(source->ptr);
   std::size_t count = std::min(size, call->answer.size() - call->sent);
   std::copy_n(call->answer.data() + call->sent, count, reinterpret_cast<char*>(buffer));
@@ -185,7 +190,8 @@ Status RpcConnection::Impl::start() {
   return {};
 }
 
-// ---- bytes in, bytes out ---------------------------------------------------------------------------------------------
+// ---- bytes in, bytes out
+// ---------------------------------------------------------------------------------------------
 
 Task<> RpcConnection::Impl::read_all(std::shared_ptr<Impl> self) {
   std::array<char, 16384> buffer;
@@ -236,7 +242,8 @@ void RpcConnection::Impl::close() {
   });
 }
 
-// ---- calls -----------------------------------------------------------------------------------------------------------
+// ---- calls
+// -----------------------------------------------------------------------------------------------------------
 
 void RpcConnection::Impl::received(std::int32_t id) {
   auto found = calls.find(id);
@@ -257,7 +264,8 @@ void RpcConnection::Impl::received(std::int32_t id) {
   }
   std::uint32_t size = 0;
   for (std::size_t i = 1; i < kPrefixBytes; ++i) size = size << 8 | static_cast<unsigned char>(call->body[i]);
-  if (size != call->body.size() - kPrefixBytes) return refuse(Code::kInvalidArgument, "the request is not one whole message");
+  if (size != call->body.size() - kPrefixBytes)
+    return refuse(Code::kInvalidArgument, "the request is not one whole message");
   loop.spawn(serve(shared_from_this(), id, std::move(call)));
 }
 
@@ -301,7 +309,8 @@ void RpcConnection::Impl::answer(std::int32_t id, Call& call, const Error* error
   wake.set();
 }
 
-// ---- the connection's end --------------------------------------------------------------------------------------------
+// ---- the connection's end
+// --------------------------------------------------------------------------------------------
 
 Task<> RpcConnection::Impl::close_soon(std::shared_ptr<Impl> self) {
   co_await self->loop.sleep_for(std::chrono::seconds(1));
@@ -324,7 +333,9 @@ void RpcConnection::stop() {
   for (auto& [id, call] : impl_->calls) {
     if (!call->answered) impl_->answer(id, *call, &error);
   }
-  nghttp2_session_terminate_session(impl_->session, NGHTTP2_NO_ERROR);
+  // Not terminate_session(), which would drop these answers. The writer ends when all streams are closed.
+  nghttp2_submit_goaway(impl_->session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(impl_->session),
+                        NGHTTP2_NO_ERROR, nullptr, 0);
   impl_->wake.set();
   impl_->loop.spawn(Impl::close_soon(impl_));
 }

@@ -1,11 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// One client's connection: gRPC over HTTP/2 (nghttp2), unary calls, without TLS and without compression. gRPC's own server is not
-// used because its timer threads wake several times a second for as long as it lives, and the daemon is to cost nothing when
-// nothing is asked of it.
+// One client's connection: gRPC over HTTP/2 (nghttp2), unary calls, without TLS and without compression. gRPC's own
+// server is not used because its timer threads wake several times a second for as long as it lives, and the daemon is
+// to cost nothing when nothing is asked of it.
 //
-// A request is taken in whole, up to kMaxMessageBytes, before the handler is called; the answer goes out as the client's flow control
-// lets it. A call whose client went away is not told so: what it began comes to its end. Loop thread.
-// Source: grpc's PROTOCOL-HTTP2.md; RFC 9113.
+// A request is taken in whole, up to kMaxMessageBytes, before the handler is called; the answer goes out as the
+// client's flow control lets it. A call whose client went away is not told so: what it began comes to its end. Loop
+// thread. Source: grpc's PROTOCOL-HTTP2.md; RFC 9113.
 #pragma once
 
 #include <cstddef>

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // The container runtime of this node: sandboxes and containers, over the shims. One loop thread owns all of its state.
 //
-// A call's work belongs to the runtime and not to its caller: it comes to its end, and is recorded, also when the caller has gone; a
-// retry joins it. Whatever is made outside the process is recorded as an intent before, so that recover() can take back
-// what a crash left half done.
+// A call's work belongs to the runtime and not to its caller: it comes to its end, and is recorded, also when the
+// caller has gone; a retry joins it. Whatever is made outside the process is recorded as an intent before, so that
+// recover() can take back what a crash left half done.
 #pragma once
 
 #include <memory>

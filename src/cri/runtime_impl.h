@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc, start.cc, stop.cc,
-// exec.cc, stats.cc, status.cc, recovery.cc.
+// The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc,
+// start.cc, stop.cc, exec.cc, stats.cc, status.cc, recovery.cc.
 //
-// Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's turn.
+// Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's
+// turn.
 #pragma once
 
 #include <map>
@@ -60,8 +61,9 @@ class Runtime final : public NodeRuntime {
   struct ExecEnds {
     OwnFd in, out, err;  // the process's
   };
-  Task<Result<std::unique_ptr<shim::Client::Exec>>> start_exec(std::string container_id, std::vector<std::string> command,
-                                                               bool terminal, ExecEnds ends);
+  Task<Result<std::unique_ptr<shim::Client::Exec>>> start_exec(std::string container_id,
+                                                               std::vector<std::string> command, bool terminal,
+                                                               ExecEnds ends);
   Loop& loop() { return node_.loop; }
 
  private:
@@ -101,6 +103,9 @@ class Runtime final : public NodeRuntime {
   Task<> finish(ContainerPtr container, shim::ExitedEvent event);
   Task<> finish_unknown(ContainerPtr container, std::string message);
 
+  // Kills what is in it. No path: nothing to remove.
+  Task<Status> remove_cgroup(std::string path);
+
   // ---- exec.cc
   Task<Status> need_process(ContainerPtr container);
   Result<ContainerPtr> running_container(std::string_view id) const;
@@ -109,7 +114,9 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::ContainerStats>> stats_of(ContainerPtr container);
 
   // ---- recovery.cc
-  Task<Status> recover_rows(StateRows rows, bool same_boot);
+  void load_rows(StateRows rows);
+  Task<Status> recover_roots();
+  void recover_foreign();
   Task<> recover_sandbox(SandboxPtr sandbox, bool same_boot);
   Task<> recover_container(ContainerPtr container, bool same_boot);
   Task<> recover_live(SandboxPtr sandbox);
@@ -118,6 +125,7 @@ class Runtime final : public NodeRuntime {
   Task<> recover_folder(std::string id);
   Task<> end_stray(std::string id);
   Task<> recover_links();
+  bool is_foreign() const { return !node_.instance.stranger.empty(); }
   void recover_cgroups();
   void report(std::string problem);
 

@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The container runtime as the agent sees it: the CRI's own messages (proto/cri/runtime/v1/api.proto), in process. The gRPC
-// server (server.h) serves the same object to crictl and others; the agent may be given one that speaks gRPC to another
-// runtime instead.
+// The container runtime as the agent sees it: the CRI's own messages (proto/cri/runtime/v1/api.proto), in process. The
+// gRPC server (server.h) serves the same object to crictl and others; the agent may be given one that speaks gRPC to
+// another runtime instead.
 //
-// All calls run on the loop thread. Requests are taken by value: a caller may drop its own. Errors carry the gRPC code that a
-// CRI client would see. Calls are idempotent as the CRI says: a retry of one that is under way joins it.
+// All calls run on the loop thread. Requests are taken by value: a caller may drop its own. Errors carry the gRPC code
+// that a CRI client would see. Calls are idempotent as the CRI says: a retry of one that is under way joins it.
 #pragma once
 
 #include <functional>
@@ -93,8 +93,8 @@ class RuntimeService {
   virtual Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest) = 0;
   virtual Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) = 0;
 
-  // Calls `observer` on the loop thread for every state change of a sandbox or container (created, started, stopped, deleted),
-  // after it is recorded. The event names pod sandbox id, container id, type and time; who wants more asks.
+  // Calls `observer` on the loop thread for every state change of a sandbox or container (created, started, stopped,
+  // deleted), after it is recorded. The event names pod sandbox id, container id, type and time; who wants more asks.
   using Observer = std::function<void(const v1::ContainerEventResponse&)>;
   virtual void observe(Observer observer) = 0;
 };

@@ -10,14 +10,12 @@
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
 #include "cri/sandbox_files.h"
+#include "cri/text.h"
 #include "cri/validate.h"
 #include "sys/file.h"
-#include "cri/text.h"
 
 namespace gantry::cri {
 namespace {
-
-constexpr std::chrono::seconds kCgroupLimit{10};
 
 std::string key_of(const v1::PodSandboxMetadata& metadata) {
   // Names have no slash.
@@ -29,7 +27,9 @@ std::string node_hostname() {
   return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "";
 }
 
-std::string init_cgroup(const Sandbox& sandbox) { return child_cgroup_path(sandbox.cgroup, sandbox.id()); }
+std::string init_cgroup(const Sandbox& sandbox) {
+  return sandbox.cgroup.empty() ? "" : child_cgroup_path(sandbox.cgroup, sandbox.id());
+}
 
 bool shares_pid(const v1::PodSandboxConfig& config) {
   return config.linux().security_context().namespace_options().pid() == v1::POD;
@@ -37,13 +37,14 @@ bool shares_pid(const v1::PodSandboxConfig& config) {
 
 }  // namespace
 
-// ---- run -------------------------------------------------------------------------------------------------------------
+// ---- run
+// -------------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::RunPodSandboxResponse>> Runtime::run_pod_sandbox(v1::RunPodSandboxRequest request) {
   if (auto good = validate_sandbox(request.config()); !good) co_return std::unexpected(std::move(good.error()));
   if (!request.runtime_handler().empty() && request.runtime_handler() != "gantry") {
     co_return invalid_argument(cat("runtime_handler ", quoted(request.runtime_handler()),
-                                            ": this runtime has \"gantry\" alone; give that or leave it empty"));
+                                   ": this runtime has \"gantry\" alone; give that or leave it empty"));
   }
   std::string key = key_of(request.config().metadata());
   co_return co_await run_flights_.join(key, [this, request = std::move(request)] { return do_run(request); });
@@ -53,9 +54,8 @@ Task<Result<v1::RunPodSandboxResponse>> Runtime::do_run(v1::RunPodSandboxRequest
   v1::RunPodSandboxResponse response;
   if (auto existing = sandbox_of(request.config().metadata())) {
     if (existing->state != SandboxState::kReady) {
-      co_return fail(Code::kAlreadyExists,
-                     cat("pod sandbox ", existing->id(), " has this name and attempt and is ",
-                                  to_string(existing->state), "; remove it, or give the next attempt"));
+      co_return fail(Code::kAlreadyExists, cat("pod sandbox ", existing->id(), " has this name and attempt and is ",
+                                               to_string(existing->state), "; remove it, or give the next attempt"));
     }
     response.set_pod_sandbox_id(existing->id());
     co_return response;
@@ -118,8 +118,9 @@ Task<Status> Runtime::make_sandbox(SandboxPtr sandbox) {
     addresses = std::move(made->addresses);
     watch_shim(sandbox);
   }
+  // Clients want the message, with or without an address.
+  auto* network = sandbox->status.mutable_network();
   for (std::size_t i = 0; i < addresses.size(); ++i) {
-    auto* network = sandbox->status.mutable_network();
     if (i == 0) {
       network->set_ip(addresses[i]);
     } else {
@@ -177,22 +178,24 @@ Task<Status> Runtime::write_files(SandboxPtr sandbox) {
   if (!host_network) files.hosts = hosts_file(addresses, files.hostname);
   auto folder = node_.folders.make_lib_sandbox(sandbox->id());
   if (!folder) co_return std::unexpected(std::move(folder.error()));
-  co_return co_await node_.disk.run([folder = std::move(*folder), files = std::move(files), host_network]() mutable -> Status {
-    if (files.resolv_conf.empty()) {
-      auto text = read_host_file("/etc/resolv.conf");
-      if (!text) return std::unexpected(std::move(text.error()));
-      files.resolv_conf = text->value_or("");
-    }
-    if (host_network) {
-      auto text = read_host_file("/etc/hosts");
-      if (!text) return std::unexpected(std::move(text.error()));
-      files.hosts = *text ? **text : hosts_file({}, "");
-    }
-    return write_sandbox_files(folder, files);
-  });
+  co_return co_await node_.disk.run(
+      [folder = std::move(*folder), files = std::move(files), host_network]() mutable -> Status {
+        if (files.resolv_conf.empty()) {
+          auto text = read_host_file("/etc/resolv.conf");
+          if (!text) return std::unexpected(std::move(text.error()));
+          files.resolv_conf = text->value_or("");
+        }
+        if (host_network) {
+          auto text = read_host_file("/etc/hosts");
+          if (!text) return std::unexpected(std::move(text.error()));
+          files.hosts = *text ? **text : hosts_file({}, "");
+        }
+        return write_sandbox_files(folder, files);
+      });
 }
 
-// Nobody has seen the sandbox yet. What can't be taken back now is taken back by the next start: its row stays an intent.
+// Nobody has seen the sandbox yet. What can't be taken back now is taken back by the next start: its row stays an
+// intent.
 Task<> Runtime::undo_sandbox(SandboxPtr sandbox) {
   sandbox->state = SandboxState::kStarting;
   auto released = co_await release_sandbox(sandbox);
@@ -200,7 +203,8 @@ Task<> Runtime::undo_sandbox(SandboxPtr sandbox) {
   if (!forgotten) log::warning("taking back a pod sandbox", {{"sandbox", sandbox->id()}, {"error", forgotten.error()}});
 }
 
-// ---- stop, remove ----------------------------------------------------------------------------------------------------
+// ---- stop, remove
+// ----------------------------------------------------------------------------------------------------
 
 Task<Result<v1::StopPodSandboxResponse>> Runtime::stop_pod_sandbox(v1::StopPodSandboxRequest request) {
   auto found = find_sandbox(request.pod_sandbox_id());
@@ -238,7 +242,7 @@ Task<Status> Runtime::do_stop_sandbox(SandboxPtr sandbox) {
   if (sandbox->released) co_return Status();
   auto released = co_await release_sandbox(sandbox);
   if (!released) co_return released;
-  sandbox->status.clear_network();
+  sandbox->status.mutable_network()->Clear();
   auto recorded = co_await record(sandbox);
   if (!recorded) co_return recorded;
   if (was_ready) notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
@@ -250,15 +254,15 @@ Task<Status> Runtime::release_sandbox(SandboxPtr sandbox) {
   sandbox->stopping = true;
   auto released = co_await maker_.release(sandbox->id());
   if (!released) co_return released;
-  auto removed = co_await node_.cgroups.remove(node_.loop, init_cgroup(*sandbox), kCgroupLimit);
+  auto removed = co_await remove_cgroup(init_cgroup(*sandbox));
   if (!removed) co_return fail_from(removed, "remove the pod's cgroup");
   sandbox->released = true;
   co_return Status();
 }
 
 Task<Status> Runtime::do_remove_sandbox(SandboxPtr sandbox) {
-  auto stopped = co_await flights_.join(cat("stop sandbox ", sandbox->id()),
-                                        [this, sandbox] { return do_stop_sandbox(sandbox); });
+  auto stopped =
+      co_await flights_.join(cat("stop sandbox ", sandbox->id()), [this, sandbox] { return do_stop_sandbox(sandbox); });
   if (!stopped) co_return stopped;
   auto turn = co_await sandbox->turn.acquire();
   for (const auto& container : containers_of(sandbox->id())) {
@@ -284,7 +288,8 @@ Task<Status> Runtime::forget_sandbox(SandboxPtr sandbox) {
   co_return co_await store_.erase_sandbox(sandbox->id());
 }
 
-// ---- the shim's end --------------------------------------------------------------------------------------------------
+// ---- the shim's end
+// --------------------------------------------------------------------------------------------------
 
 void Runtime::watch_shim(const SandboxPtr& sandbox) {
   std::weak_ptr<Sandbox> weak = sandbox;
@@ -306,8 +311,7 @@ void Runtime::watch_shim(const SandboxPtr& sandbox) {
 
 Task<> Runtime::shim_ended(SandboxPtr sandbox) {
   if (sandbox->stopping || sandbox->state == SandboxState::kStarting) co_return;
-  std::string message = cat("the pod's shim (gantry-shim, pid ", sandbox->shim->pid(),
-                                     ") ended, and the pod with it");
+  std::string message = cat("the pod's shim (gantry-shim, pid ", sandbox->shim->pid(), ") ended, and the pod with it");
   log::error("a shim ended; ending its pod", {{"sandbox", sandbox->id()}, {"pid", sandbox->shim->pid()}});
   // A pod never runs without its shim: all at once, before anything is waited for.
   auto containers = containers_of(sandbox->id());
@@ -330,7 +334,8 @@ Task<> Runtime::shim_ended(SandboxPtr sandbox) {
   notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
 }
 
-// ---- status, list ----------------------------------------------------------------------------------------------------
+// ---- status, list
+// ----------------------------------------------------------------------------------------------------
 
 Task<Result<v1::ListPodSandboxResponse>> Runtime::list_pod_sandbox(v1::ListPodSandboxRequest request) {
   v1::ListPodSandboxResponse response;
@@ -351,7 +356,8 @@ Task<Result<v1::ListPodSandboxResponse>> Runtime::list_pod_sandbox(v1::ListPodSa
 
 SandboxPtr Runtime::sandbox_of(const v1::PodSandboxMetadata& metadata) const {
   std::string key = key_of(metadata);
-  auto found = std::ranges::find_if(sandboxes_, [&](const auto& pair) { return key_of(pair.second->status.metadata()) == key; });
+  auto found =
+      std::ranges::find_if(sandboxes_, [&](const auto& pair) { return key_of(pair.second->status.metadata()) == key; });
   return found == sandboxes_.end() ? nullptr : found->second;
 }
 

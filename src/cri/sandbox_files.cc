@@ -5,8 +5,8 @@
 
 #include "base/layout.h"
 #include "cri/runtime/v1/api.pb.h"
-#include "sys/file.h"
 #include "cri/text.h"
+#include "sys/file.h"
 
 namespace gantry::cri {
 

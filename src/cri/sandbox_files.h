@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// The three files of a pod that its containers find in /etc: resolv.conf, hosts and hostname. They lie in the pod's folder
-// beneath /var/lib/gantry/sandboxes and are bind-mounted into each container that does not mount something there itself.
+// The three files of a pod that its containers find in /etc: resolv.conf, hosts and hostname. They lie in the pod's
+// folder beneath /var/lib/gantry/sandboxes and are bind-mounted into each container that does not mount something there
+// itself.
 #pragma once
 
 #include <optional>

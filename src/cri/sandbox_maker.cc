@@ -6,10 +6,10 @@
 #include "base/log.h"
 #include "cri/boot_records.h"
 #include "cri/pod_cgroups.h"
+#include "cri/text.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/socket.h"
-#include "cri/text.h"
 
 namespace gantry::cri {
 namespace {
@@ -84,10 +84,9 @@ Task<Result<std::vector<std::string>>> SandboxMaker::attach(const shim::Client& 
   auto netns = sys::openat(sys::kCwd, cat("/proc/", shim.pid(), "/ns/net").c_str(), O_RDONLY);
   // Whoever has this pid now is the shim only if that has not ended meanwhile.
   if (!netns || !shim.is_alive()) co_return fail(Code::kUnavailable, "the shim ended");
-  auto wired = co_await node_.network_thread.run(
-      [&network = node_.network, id, netns = std::move(*netns), route = std::move(route_socket)] {
-        return network.attach(id, netns, route);
-      });
+  auto wired =
+      co_await node_.network_thread.run([&network = node_.network, id, netns = std::move(*netns),
+                                         route = std::move(route_socket)] { return network.attach(id, netns, route); });
   if (!wired) co_return std::unexpected(std::move(wired.error()));
   std::vector<std::string> addresses;
   for (const auto& address : wired->addresses) addresses.push_back(address.to_string());

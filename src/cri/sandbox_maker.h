@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The kernel side of a sandbox: its folder on tmpfs, the shim in a cgroup of its own, and the pod's network. make() and release()
-// are each other's reverse; release() is also right for a sandbox of which only a part was made. Loop thread.
+// The kernel side of a sandbox: its folder on tmpfs, the shim in a cgroup of its own, and the pod's network. make() and
+// release() are each other's reverse; release() is also right for a sandbox of which only a part was made. Loop thread.
 #pragma once
 
 #include <memory>
@@ -25,12 +25,12 @@ class SandboxMaker {
  public:
   explicit SandboxMaker(Node& node) : node_(node) {}
 
-  // For a sandbox of the pool (`pooled`) the pool's record is written first; for any other one the caller has written its row. On
-  // failure nothing is left.
+  // For a sandbox of the pool (`pooled`) the pool's record is written first; for any other one the caller has written
+  // its row. On failure nothing is left.
   Task<Result<MadeSandbox>> make(std::string id, SandboxKind kind, bool pooled);
 
-  // Kills the shim, whoever is connected to it or not and whatever state it is in, then gives network and cgroup back. The folders
-  // stay: they hold the exit records.
+  // Kills the shim, whoever is connected to it or not and whatever state it is in, then gives network and cgroup back.
+  // The folders stay: they hold the exit records.
   Task<Status> release(std::string id);
   // The pod's folders, on tmpfs and on disk. After release().
   Task<Status> remove_folders(std::string id);

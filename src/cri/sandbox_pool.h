@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// A few sandboxes made ahead: shims in network, ipc and uts namespaces of their own, wired and addressed, so that RunPodSandbox
-// has only to configure one. Nothing goes back into the pool. A sandbox of the pool is known by its record (boot_records.h),
-// which whoever takes it removes once the pod's row is written. Loop thread.
+// A few sandboxes made ahead: shims in network, ipc and uts namespaces of their own, wired and addressed, so that
+// RunPodSandbox has only to configure one. Nothing goes back into the pool. A sandbox of the pool is known by its
+// record (boot_records.h), which whoever takes it removes once the pod's row is written. Loop thread.
 #pragma once
 
 #include <cstddef>

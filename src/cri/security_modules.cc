@@ -3,9 +3,9 @@
 
 #include <fcntl.h>
 
+#include "cri/text.h"
 #include "cri/validate.h"
 #include "sys/file.h"
-#include "cri/text.h"
 
 namespace gantry::cri {
 namespace {
@@ -46,18 +46,20 @@ Status check_security_modules(const v1::ContainerConfig& config, std::vector<std
   if (wish.localhost && !security.privileged()) {
     if (!apparmor_is_enabled()) {
       return fail(Code::kFailedPrecondition, cat("apparmor profile ", quoted(wish.profile),
-                                                          ": this kernel runs without AppArmor, and can't enforce it"));
+                                                 ": this kernel runs without AppArmor, and can't enforce it"));
     }
     return fail(Code::kUnimplemented, cat("apparmor profile ", quoted(wish.profile),
-                                                   ": AppArmor profiles are not supported by this version"));
+                                          ": AppArmor profiles are not supported by this version"));
   }
   if (wish.runtime_default && !security.privileged() && apparmor_is_enabled()) {
     warnings.push_back("the AppArmor default profile that was asked for is not applied by this version");
   }
   const auto& selinux = security.selinux_options();
-  bool asks_selinux = !selinux.user().empty() || !selinux.role().empty() || !selinux.type().empty() || !selinux.level().empty();
+  bool asks_selinux =
+      !selinux.user().empty() || !selinux.role().empty() || !selinux.type().empty() || !selinux.level().empty();
   if (asks_selinux && selinux_is_enabled()) {
-    return fail(Code::kUnimplemented, "security_context.selinux_options: SELinux labels are not supported by this version");
+    return fail(Code::kUnimplemented,
+                "security_context.selinux_options: SELinux labels are not supported by this version");
   }
   return {};
 }

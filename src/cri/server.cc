@@ -73,7 +73,9 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     auto connection = RpcConnection::open(
         loop, std::move(socket),
         // A connection ends before the server's last reference does, or with it.
-        [weak](std::string path, std::string request) { return dispatch(weak.lock(), std::move(path), std::move(request)); },
+        [weak](std::string path, std::string request) {
+          return dispatch(weak.lock(), std::move(path), std::move(request));
+        },
         [weak, number] {
           auto self = weak.lock();
           if (!self) return;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CRI over gRPC: a table of methods that parses a request, calls the service, and sends what it answers. Methods that are not
-// in the table are UNIMPLEMENTED by name. The listening socket was bound with its mode (0600) by the caller, so there is no
-// moment at which others could connect, and it may outlive this process. Peers are root, or whoever gantryd runs as.
-// Loop thread.
+// The CRI over gRPC: a table of methods that parses a request, calls the service, and sends what it answers. Methods
+// that are not in the table are UNIMPLEMENTED by name. The listening socket was bound with its mode (0600) by the
+// caller, so there is no moment at which others could connect, and it may outlive this process. Peers are root, or
+// whoever gantryd runs as. Loop thread.
 #pragma once
 
 #include <memory>
@@ -22,8 +22,8 @@ class Server {
   // Closes all connections at once.
   ~Server();
 
-  // Accepts nothing more and answers the calls that are under way with UNAVAILABLE; returns when the clients have that, at the latest
-  // after a second or two. What the calls began goes on.
+  // Accepts nothing more and answers the calls that are under way with UNAVAILABLE; returns when the clients have that,
+  // at the latest after a second or two. What the calls began goes on.
   Task<> stop();
 
  private:

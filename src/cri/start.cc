@@ -4,8 +4,8 @@
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
-#include "cri/validate.h"
 #include "cri/text.h"
+#include "cri/validate.h"
 
 namespace gantry::cri {
 
@@ -33,8 +33,8 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
   // A retry of a call whose answer was lost.
   if (container->state == ContainerState::kRunning) co_return Status();
   if (container->state != ContainerState::kCreated) {
-    co_return fail(Code::kFailedPrecondition, cat("container ", container->id(), " is ",
-                                                           to_string(container->state), "; a container starts once"));
+    co_return fail(Code::kFailedPrecondition, cat("container ", container->id(), " is ", to_string(container->state),
+                                                  "; a container starts once"));
   }
   auto found = sandboxes_.find(container->sandbox_id);
   if (found == sandboxes_.end() || found->second->state != SandboxState::kReady || !found->second->shim) {
@@ -47,7 +47,7 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
   container->set_state(ContainerState::kStarting);
   auto started = co_await launch(container, sandbox);
   if (!started) {
-    auto removed = co_await node_.cgroups.remove(node_.loop, container->cgroup, std::chrono::seconds(10));
+    auto removed = co_await remove_cgroup(container->cgroup);
     if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
     container->set_exit(kStartErrorCode, kStartError, started.error().message(), now());
     (void)co_await record(container);
@@ -68,16 +68,17 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   auto folder = node_.folders.open_lib_sandbox(sandbox->id());
   if (!folder) co_return std::unexpected(std::move(folder.error()));
   LaunchRequest request{.config = container->config, .pod = sandbox->config};
-  auto opened = co_await node_.disk.run([&images = node_.images, request = std::move(request), folder = std::move(*folder),
-                                         id = container->id()]() mutable -> Result<Launch> {
-    auto root = images.find_root(id);
-    if (!root) return std::unexpected(std::move(root.error()));
-    if (!*root) return fail(Code::kInternal, "the container's root is gone");
-    request.root = std::move(**root);
-    request.store = images.store_dir();
-    request.sandbox_folder = folder;
-    return open_launch(request);
-  });
+  auto opened =
+      co_await node_.disk.run([&images = node_.images, request = std::move(request), folder = std::move(*folder),
+                               id = container->id()]() mutable -> Result<Launch> {
+        auto root = images.find_root(id);
+        if (!root) return std::unexpected(std::move(root.error()));
+        if (!*root) return fail(Code::kInternal, "the container's root is gone");
+        request.root = std::move(**root);
+        request.store = images.store_dir();
+        request.sandbox_folder = folder;
+        return open_launch(request);
+      });
   if (!opened) co_return std::unexpected(std::move(opened.error()));
   auto cgroup = co_await make_container_cgroup(container, std::move(opened->device_rules));
   if (!cgroup) co_return std::unexpected(std::move(cgroup.error()));
@@ -110,7 +111,8 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   co_return co_await sandbox->shim->start(std::move(start), std::move(fds));
 }
 
-Task<Result<OwnFd>> Runtime::make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules) {
+Task<Result<OwnFd>> Runtime::make_container_cgroup(ContainerPtr container,
+                                                   std::vector<cgroups::DeviceRule> device_rules) {
   auto resources = make_resources(container->config.linux().resources());
   if (!resources) co_return std::unexpected(std::move(resources.error()));
   auto made = node_.cgroups.make(container->cgroup);
@@ -118,13 +120,11 @@ Task<Result<OwnFd>> Runtime::make_container_cgroup(ContainerPtr container, std::
   auto applied = cgroups::apply(made->cgroup, *resources);
   if (!applied) co_return fail_from(applied, "set the limits");
   for (const auto& missing : *applied) {
-    std::string sentence =
-        cat("the limit ", missing.file, " = ", missing.value, " is not enforced: ", missing.reason);
+    std::string sentence = cat("the limit ", missing.file, " = ", missing.value, " is not enforced: ", missing.reason);
     if (node_.require_controllers) co_return fail(Code::kFailedPrecondition, sentence);
-    log::warning("a limit is not enforced", {{"container", container->id()},
-                                             {"file", missing.file},
-                                             {"value", missing.value},
-                                             {"reason", missing.reason}});
+    log::warning(
+        "a limit is not enforced",
+        {{"container", container->id()}, {"file", missing.file}, {"value", missing.value}, {"reason", missing.reason}});
     container->warnings.push_back(std::move(sentence));
   }
   if (!device_rules.empty()) {

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/state_store.h"
+
 #include "cri/runtime.h"
 #include "cri/text.h"
-
 
 namespace gantry::cri {
 namespace {
 
 constexpr std::string_view kTables =
     "CREATE TABLE cri_node(key TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE cri_sandboxes(id TEXT PRIMARY KEY, state INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT NULL,"
+    "CREATE TABLE cri_sandboxes(id TEXT PRIMARY KEY, state INTEGER NOT NULL, namespace TEXT NOT NULL, name TEXT NOT "
+    "NULL,"
     "  uid TEXT NOT NULL, attempt INTEGER NOT NULL, cgroup TEXT NOT NULL, status BLOB NOT NULL) WITHOUT ROWID;"
-    "CREATE TABLE cri_containers(id TEXT PRIMARY KEY, sandbox_id TEXT NOT NULL, state INTEGER NOT NULL, name TEXT NOT NULL,"
+    "CREATE TABLE cri_containers(id TEXT PRIMARY KEY, sandbox_id TEXT NOT NULL, state INTEGER NOT NULL, name TEXT NOT "
+    "NULL,"
     "  attempt INTEGER NOT NULL, cgroup TEXT NOT NULL, status BLOB NOT NULL) WITHOUT ROWID;";
 
 Status read_node(db::Connection& connection, StateRows& rows) {
@@ -92,16 +94,16 @@ Task<Status> StateStore::set_boot_id(std::string boot_id) {
 }
 
 Task<Status> StateStore::put(const Sandbox& sandbox) {
-  return database_.run([state = sandbox.state, cgroup = sandbox.cgroup,
-                        status = sandbox.status](db::Connection& connection) -> Status {
-    const auto& metadata = status.metadata();
-    std::string bytes = status.SerializeAsString();
-    return discard_count(connection.execute(
-        "INSERT OR REPLACE INTO cri_sandboxes(id, state, namespace, name, uid, attempt, cgroup, status) "
-        "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-        {status.id(), static_cast<int>(state), metadata.namespace_(), metadata.name(), metadata.uid(),
-         metadata.attempt(), cgroup, db::Blob{bytes}}));
-  });
+  return database_.run(
+      [state = sandbox.state, cgroup = sandbox.cgroup, status = sandbox.status](db::Connection& connection) -> Status {
+        const auto& metadata = status.metadata();
+        std::string bytes = status.SerializeAsString();
+        return discard_count(connection.execute(
+            "INSERT OR REPLACE INTO cri_sandboxes(id, state, namespace, name, uid, attempt, cgroup, status) "
+            "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+            {status.id(), static_cast<int>(state), metadata.namespace_(), metadata.name(), metadata.uid(),
+             metadata.attempt(), cgroup, db::Blob{bytes}}));
+      });
 }
 
 Task<Status> StateStore::put(const Container& container) {

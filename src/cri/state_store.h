@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sandboxes and containers in the node's SQLite file: a row each, with its id, its state and its CRI status message, which is
-// what must be known of it after a reboot. Configurations are never here: they may hold secrets (boot_records.h).
+// Sandboxes and containers in the node's SQLite file: a row each, with its id, its state and its CRI status message,
+// which is what must be known of it after a reboot. Configurations are never here: they may hold secrets
+// (boot_records.h).
 //
-// A row in an intent state (starting, creating, removing) is written before the first thing outside the process is made or
-// removed. Loop thread; each call is one transaction on the store's own thread.
+// A row in an intent state (starting, creating, removing) is written before the first thing outside the process is made
+// or removed. Loop thread; each call is one transaction on the store's own thread.
 #pragma once
 
 #include <string>

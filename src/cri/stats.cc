@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Statistics of containers, from their cgroup's files and their writable layer. Only what was read is said; each number carries
-// the time of its reading. One reading serves everyone who asks within kSampleLife.
+// Statistics of containers, from their cgroup's files and their writable layer. Only what was read is said; each number
+// carries the time of its reading. One reading serves everyone who asks within kSampleLife.
 #include "cri/disk_usage.h"
 #include "cri/filters.h"
 #include "cri/runtime_impl.h"
@@ -79,11 +79,12 @@ Task<Result<v1::ContainerStats>> Runtime::stats_of(ContainerPtr container) {
   auto current = std::chrono::system_clock::now();
   auto& kept = container->samples;
   if (container->state == ContainerState::kRunning && (!kept.cgroup || current - kept.cgroup->read_at > kSampleLife)) {
-    auto sample = co_await node_.disk.run([&driver = node_.cgroups, path = container->cgroup]() -> Result<cgroups::Stats> {
-      auto cgroup = driver.open(path);
-      if (!cgroup) return std::unexpected(std::move(cgroup.error()));
-      return cgroups::read_stats(*cgroup);
-    });
+    auto sample =
+        co_await node_.disk.run([&driver = node_.cgroups, path = container->cgroup]() -> Result<cgroups::Stats> {
+          auto cgroup = driver.open(path);
+          if (!cgroup) return std::unexpected(std::move(cgroup.error()));
+          return cgroups::read_stats(*cgroup);
+        });
     // One that ended meanwhile has no numbers any more.
     if (!sample && !sample.error().is_not_found()) co_return std::unexpected(std::move(sample.error()));
     if (sample) {
@@ -92,8 +93,8 @@ Task<Result<v1::ContainerStats>> Runtime::stats_of(ContainerPtr container) {
     }
   }
   if (!kept.disk_at || current - *kept.disk_at > kDiskSampleLife) {
-    auto usage = co_await node_.disk.run(
-        [&images = node_.images, id = container->id()]() -> Result<std::optional<DiskUsage>> {
+    auto usage =
+        co_await node_.disk.run([&images = node_.images, id = container->id()]() -> Result<std::optional<DiskUsage>> {
           auto root = images.find_root(id);
           if (!root) return std::unexpected(std::move(root.error()));
           if (!*root) return std::nullopt;
@@ -140,7 +141,8 @@ Task<Result<v1::ContainerStatsResponse>> Runtime::container_stats(v1::ContainerS
 Task<Result<v1::ListContainerStatsResponse>> Runtime::list_container_stats(v1::ListContainerStatsRequest request) {
   std::vector<ContainerPtr> wanted;
   for (const auto& [id, container] : containers_) {
-    if (container->state == ContainerState::kRunning && matches(request.filter(), container->sandbox_id, container->status)) {
+    if (container->state == ContainerState::kRunning &&
+        matches(request.filter(), container->sandbox_id, container->status)) {
       wanted.push_back(container);
     }
   }

@@ -7,8 +7,8 @@
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
-#include "runtime/plan/signals.h"
 #include "cri/text.h"
+#include "runtime/plan/signals.h"
 
 namespace gantry::cri {
 namespace {
@@ -48,7 +48,8 @@ Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
     auto signal = runtime::parse_signal(signal_text(container->status.stop_signal()));
     auto sent = co_await sandbox->shim->signal(container->id(), signal ? *signal : SIGTERM);
     if (!sent && !container->exited.is_set()) {
-      log::warning("sending the stop signal, killing instead", {{"container", container->id()}, {"error", sent.error()}});
+      log::warning("sending the stop signal, killing instead",
+                   {{"container", container->id()}, {"error", sent.error()}});
     } else if (co_await container->exited.wait_for(grace)) {
       co_return Status();
     }
@@ -56,8 +57,13 @@ Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
   if (auto killed = kill_cgroup(node_.cgroups, container->cgroup); !killed) co_return killed;
   if (co_await container->exited.wait_for(kKillLimit)) co_return Status();
   co_return fail(Code::kDeadlineExceeded,
-                 cat("it has not ended ", kKillLimit.count(), " s after SIGKILL; a process of it (pid ",
-                              container->pid, ") probably waits in the kernel for a device or a network file system"));
+                 cat("it has not ended ", kKillLimit.count(), " s after SIGKILL; a process of it (pid ", container->pid,
+                     ") probably waits in the kernel for a device or a network file system"));
+}
+
+Task<Status> Runtime::remove_cgroup(std::string path) {
+  if (path.empty()) co_return Status();
+  co_return co_await node_.cgroups.remove(node_.loop, path, kKillLimit);
 }
 
 Task<> Runtime::container_exited(ContainerPtr container, shim::ExitedEvent event) {
@@ -71,7 +77,7 @@ Task<> Runtime::finish(ContainerPtr container, shim::ExitedEvent event) {
     auto kills = cgroups::read_oom_kills(*cgroup);
     oom = kills && kills->value_or(0) > 0;
   }
-  auto removed = co_await node_.cgroups.remove(node_.loop, container->cgroup, kKillLimit);
+  auto removed = co_await remove_cgroup(container->cgroup);
   if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
   if (event.started_at != 0) container->status.set_started_at(event.started_at);
   std::string_view reason = event.code == 0 ? "Completed" : oom ? "OOMKilled" : "Error";
@@ -92,7 +98,7 @@ Task<> Runtime::finish_unknown(ContainerPtr container, std::string message) {
       co_return;
     }
   }
-  auto removed = co_await node_.cgroups.remove(node_.loop, container->cgroup, kKillLimit);
+  auto removed = co_await remove_cgroup(container->cgroup);
   if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
   container->set_exit(kUnknownCode, kUnknown, message, now());
   (void)co_await record(container);

@@ -23,7 +23,6 @@
 namespace gantry::cri {
 namespace {
 
-using http::cat;
 
 constexpr std::string_view kExecPath = "/exec/";
 constexpr std::string_view kSpdy = "SPDY/3.1";

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// How coroutines of one loop take turns. Lock: one at a time, in the order of their asking. Flights: a call that is under way is
-// joined by a second one with the same key, and both get its result; the work itself is the loop's own task, so that it comes
-// to its end even when all who asked for it are gone. Loop thread.
+// How coroutines of one loop take turns. Lock: one at a time, in the order of their asking. Flights: a call that is
+// under way is joined by a second one with the same key, and both get its result; the work itself is the loop's own
+// task, so that it comes to its end even when all who asked for it are gone. Loop thread.
 #pragma once
 
 #include <deque>

@@ -6,18 +6,9 @@
 namespace gantry::cri {
 namespace {
 
-TEST(Text, QuotesWhatStrangersWrite) {
-  EXPECT_EQ(quoted("web"), "\"web\"");
-  EXPECT_EQ(quoted("a\nb\x7f\xc3\"\\"), "\"a\\x0ab\\x7f\\xc3\\\"\\\\\"");
-  EXPECT_EQ(quoted(std::string(65, 'x')), "\"" + std::string(64, 'x') + "...\" (65 bytes)");
-}
-
 TEST(Text, Pieces) {
-  EXPECT_EQ(cat("a", 1, std::string("b"), std::size_t{2}), "a1b2");
   EXPECT_EQ(split("a//b", '/'), (std::vector<std::string_view>{"a", "", "b"}));
   EXPECT_EQ(split("", '/'), (std::vector<std::string_view>{""}));
-  EXPECT_EQ(trimmed(" \ta b\n"), "a b");
-  EXPECT_EQ(trimmed(" \n"), "");
   EXPECT_EQ(replaced("RTMIN+3", "+", "PLUS"), "RTMINPLUS3");
   EXPECT_EQ(without_prefix("SIGNAL_X", "SIGNAL_"), "X");
   EXPECT_EQ(without_suffix("/a/", "/"), "/a");

@@ -5,8 +5,8 @@
 #include <algorithm>
 
 #include "cri/runtime/v1/api.pb.h"
-#include "cri/validate_text.h"
 #include "cri/text.h"
+#include "cri/validate_text.h"
 
 namespace gantry::cri {
 
@@ -38,8 +38,8 @@ Status check_absolute_path(std::string_view path, std::string_view field) {
   if (rest.empty()) return {};
   for (std::string_view part : split(rest, '/')) {
     if (part.empty() || part == "." || part == "..") {
-      return invalid_argument(cat(field, " ", quoted(path), ": has a part ", quoted(part),
-                                           "; give the path without such parts"));
+      return invalid_argument(
+          cat(field, " ", quoted(path), ": has a part ", quoted(part), "; give the path without such parts"));
     }
     if (part.size() > 255) {
       return invalid_argument(cat(field, " ", quoted(path), ": a part is longer than 255 bytes"));
@@ -65,8 +65,8 @@ Status check_string_map(const StringMap& map, std::string_view field) {
 }
 
 Status check_selinux(const v1::SELinuxOption& option, std::string_view field) {
-  // Without SELinux in the kernel the option has nothing to act on, and Kubernetes sends it to all nodes alike; whether the
-  // kernel has it is the caller's to know. Only the texts are checked here.
+  // Without SELinux in the kernel the option has nothing to act on, and Kubernetes sends it to all nodes alike; whether
+  // the kernel has it is the caller's to know. Only the texts are checked here.
   for (const auto* text : {&option.user(), &option.role(), &option.type(), &option.level()}) {
     if (auto good = check_text(*text, field, kMaxNameBytes); !good) return good;
   }
@@ -84,8 +84,8 @@ Status check_metadata(const v1::PodSandboxMetadata& metadata) {
 Status check_hostname(std::string_view name) {
   if (name.empty()) return {};
   if (name.size() > kMaxHostnameBytes || !is_plain(name, "-._")) {
-    return invalid_argument(cat("hostname ", quoted(name), ": give at most ", kMaxHostnameBytes,
-                                         " letters, digits, '-', '.' and '_'"));
+    return invalid_argument(
+        cat("hostname ", quoted(name), ": give at most ", kMaxHostnameBytes, " letters, digits, '-', '.' and '_'"));
   }
   return {};
 }
@@ -112,8 +112,7 @@ Status check_dns(const v1::DNSConfig& dns) {
 Status check_ports(const v1::PodSandboxConfig& config) {
   for (const auto& port : config.port_mappings()) {
     if (port.container_port() < 0 || port.container_port() > 65535) {
-      return invalid_argument(
-          cat("port_mappings.container_port ", port.container_port(), ": ports are 0 to 65535"));
+      return invalid_argument(cat("port_mappings.container_port ", port.container_port(), ": ports are 0 to 65535"));
     }
     if (port.host_port() < 0 || port.host_port() > 65535) {
       return invalid_argument(cat("port_mappings.host_port ", port.host_port(), ": ports are 0 to 65535"));
@@ -121,8 +120,8 @@ Status check_ports(const v1::PodSandboxConfig& config) {
     if (port.host_port() != 0) {
       return fail(Code::kUnimplemented,
                   cat("port_mappings.host_port ", port.host_port(),
-                               ": ports of the host are not mapped by this version; use the pod's own address, or "
-                               "the host's network"));
+                      ": ports of the host are not mapped by this version; use the pod's own address, or "
+                      "the host's network"));
     }
   }
   return {};
@@ -192,11 +191,10 @@ namespace {
 enum class SysctlOwner { kNetwork, kIpc, kHost };
 
 SysctlOwner owner_of(std::string_view path) {
-  static constexpr std::string_view kIpc[] = {"kernel/msgmax",          "kernel/msgmnb",  "kernel/msgmni",
-                                              "kernel/sem",             "kernel/shmall",  "kernel/shmmax",
-                                              "kernel/shmmni",          "kernel/shm_rmid_forced",
-                                              "kernel/msg_next_id",     "kernel/sem_next_id",
-                                              "kernel/shm_next_id",     "kernel/auto_msgmni"};
+  static constexpr std::string_view kIpc[] = {"kernel/msgmax",      "kernel/msgmnb",          "kernel/msgmni",
+                                              "kernel/sem",         "kernel/shmall",          "kernel/shmmax",
+                                              "kernel/shmmni",      "kernel/shm_rmid_forced", "kernel/msg_next_id",
+                                              "kernel/sem_next_id", "kernel/shm_next_id",     "kernel/auto_msgmni"};
   if (path.starts_with("net/")) return SysctlOwner::kNetwork;
   if (path.starts_with("fs/mqueue/")) return SysctlOwner::kIpc;
   return std::ranges::find(kIpc, path) != std::end(kIpc) ? SysctlOwner::kIpc : SysctlOwner::kHost;
@@ -223,7 +221,7 @@ Status check_sysctl_value(std::string_view value, std::string_view key) {
   auto plain = [](char c) { return c == '\t' || (c >= 0x20 && c < 0x7f); };
   if (!value.empty() && value.size() <= kMaxSysctlBytes && std::ranges::all_of(value, plain)) return {};
   return invalid_argument(cat("linux.sysctls[", quoted(key), "] ", quoted(value), ": give one line of 1 to ",
-                                       kMaxSysctlBytes, " plain characters"));
+                              kMaxSysctlBytes, " plain characters"));
 }
 
 }  // namespace
@@ -242,16 +240,16 @@ Result<std::vector<std::pair<std::string, std::string>>> sysctl_paths(const v1::
     SysctlOwner owner = owner_of(path);
     if (owner == SysctlOwner::kHost) {
       return invalid_argument(cat("linux.sysctls ", quoted(key),
-                                           ": belongs to the whole host; a pod sets those of its network (net.*) and "
-                                           "ipc (kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*) namespaces"));
+                                  ": belongs to the whole host; a pod sets those of its network (net.*) and "
+                                  "ipc (kernel.shm*, kernel.msg*, kernel.sem, fs.mqueue.*) namespaces"));
     }
     if (owner == SysctlOwner::kNetwork && options.network() == v1::NODE) {
       return invalid_argument(
           cat("linux.sysctls ", quoted(key), ": this pod uses the host's network, whose sysctls it may not set"));
     }
     if (owner == SysctlOwner::kIpc && options.ipc() == v1::NODE) {
-      return invalid_argument(cat("linux.sysctls ", quoted(key),
-                                           ": this pod uses the host's ipc namespace, whose sysctls it may not set"));
+      return invalid_argument(
+          cat("linux.sysctls ", quoted(key), ": this pod uses the host's ipc namespace, whose sysctls it may not set"));
     }
     paths.emplace_back(std::move(path), value);
   }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What of a CRI request can be judged by itself: every size has a limit, every text a form, and what this runtime does not do is
-// refused by name (kUnimplemented) rather than passed over. Errors are kInvalidArgument otherwise, and name the field, the
-// value and what was expected. Pure; any thread.
+// What of a CRI request can be judged by itself: every size has a limit, every text a form, and what this runtime does
+// not do is refused by name (kUnimplemented) rather than passed over. Errors are kInvalidArgument otherwise, and name
+// the field, the value and what was expected. Pure; any thread.
 #pragma once
 
 #include <string>
@@ -22,12 +22,12 @@ namespace gantry::cri {
 namespace v1 = ::runtime::v1;
 
 // Limits, in bytes unless they count something.
-inline constexpr std::size_t kMaxNameBytes = 253;            // names, namespaces, uids, as Kubernetes has it
-inline constexpr std::size_t kMaxHostnameBytes = 64;         // of the UTS namespace
-inline constexpr std::size_t kMaxPathBytes = 4095;           // PATH_MAX without its NUL
-inline constexpr std::size_t kMaxLabelKeyBytes = 317;        // prefix/name
-inline constexpr std::size_t kMaxLabelsBytes = 256U << 10;   // of all labels, and of all annotations
-inline constexpr std::size_t kMaxDnsEntries = 64;            // servers, searches, options, each
+inline constexpr std::size_t kMaxNameBytes = 253;           // names, namespaces, uids, as Kubernetes has it
+inline constexpr std::size_t kMaxHostnameBytes = 64;        // of the UTS namespace
+inline constexpr std::size_t kMaxPathBytes = 4095;          // PATH_MAX without its NUL
+inline constexpr std::size_t kMaxLabelKeyBytes = 317;       // prefix/name
+inline constexpr std::size_t kMaxLabelsBytes = 256U << 10;  // of all labels, and of all annotations
+inline constexpr std::size_t kMaxDnsEntries = 64;           // servers, searches, options, each
 inline constexpr std::size_t kMaxDnsEntryBytes = 255;
 inline constexpr std::size_t kMaxArguments = 16384;          // command and args together, and environment
 inline constexpr std::size_t kMaxArgumentBytes = 131071;     // the kernel's MAX_ARG_STRLEN without its NUL
@@ -44,8 +44,8 @@ Status validate_container(const v1::ContainerConfig& config, const v1::PodSandbo
 // A command of Exec and ExecSync.
 Status validate_command(const std::vector<std::string>& command);
 
-// The sysctls of a pod as paths beneath /proc/sys: only those that belong to a namespace that the pod has for itself. Keys are
-// "net.ipv4.ip_forward" or "net/ipv4/conf/eth0.1/forwarding", as sysctl(8) reads them.
+// The sysctls of a pod as paths beneath /proc/sys: only those that belong to a namespace that the pod has for itself.
+// Keys are "net.ipv4.ip_forward" or "net/ipv4/conf/eth0.1/forwarding", as sysctl(8) reads them.
 Result<std::vector<std::pair<std::string, std::string>>> sysctl_paths(const v1::PodSandboxConfig& config);
 
 // An absolute path without "." and ".." and empty parts; a trailing slash is fine.

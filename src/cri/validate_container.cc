@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
 
+#include "cri/text.h"
 #include "cri/validate.h"
 #include "cri/validate_text.h"
-#include "cri/text.h"
 
 namespace gantry::cri {
 namespace {
 
 Status check_argument(std::string_view text, std::string_view field) {
   if (text.size() > kMaxArgumentBytes) {
-    return invalid_argument(cat(field, ": ", text.size(), " bytes; the kernel takes at most ",
-                                         kMaxArgumentBytes, " bytes an argument"));
+    return invalid_argument(
+        cat(field, ": ", text.size(), " bytes; the kernel takes at most ", kMaxArgumentBytes, " bytes an argument"));
   }
   if (text.find('\0') != std::string_view::npos) {
     return invalid_argument(cat(field, " ", quoted(text), ": has a zero byte"));
@@ -97,10 +97,12 @@ Status check_device(const v1::Device& device) {
 
 Status check_namespaces(const v1::NamespaceOption& options, const v1::NamespaceOption& pod) {
   if (options.network() == v1::NODE && pod.network() != v1::NODE) {
-    return invalid_argument("namespace_options.network NODE: this pod has a network of its own, and its containers share it");
+    return invalid_argument(
+        "namespace_options.network NODE: this pod has a network of its own, and its containers share it");
   }
   if (options.ipc() == v1::NODE && pod.ipc() != v1::NODE) {
-    return invalid_argument("namespace_options.ipc NODE: this pod has an ipc namespace of its own, and its containers share it");
+    return invalid_argument(
+        "namespace_options.ipc NODE: this pod has an ipc namespace of its own, and its containers share it");
   }
   if (options.pid() == v1::POD && pod.pid() == v1::CONTAINER) {
     return invalid_argument(
@@ -116,8 +118,7 @@ Status check_namespaces(const v1::NamespaceOption& options, const v1::NamespaceO
 
 Status check_profile(const v1::SecurityProfile& profile, std::string_view field) {
   if (!v1::SecurityProfile_ProfileType_IsValid(profile.profile_type())) {
-    return invalid_argument(
-        cat(field, ".profile_type ", static_cast<int>(profile.profile_type()), ": no such value"));
+    return invalid_argument(cat(field, ".profile_type ", static_cast<int>(profile.profile_type()), ": no such value"));
   }
   if (profile.profile_type() != v1::SecurityProfile::Localhost) return {};
   if (profile.localhost_ref().empty()) {
@@ -138,7 +139,8 @@ Status check_security(const v1::LinuxContainerSecurityContext& security, const v
   const auto& pod_security = pod.linux().security_context();
   if (auto good = check_namespaces(security.namespace_options(), pod_security.namespace_options()); !good) return good;
   if (security.privileged() && !pod_security.privileged()) {
-    return invalid_argument("security_context.privileged: this pod was made without it; make the pod privileged as well");
+    return invalid_argument(
+        "security_context.privileged: this pod was made without it; make the pod privileged as well");
   }
   if (security.has_run_as_user() && !security.run_as_username().empty()) {
     return invalid_argument("security_context: run_as_user and run_as_username are both given; give one");
@@ -160,7 +162,8 @@ Status check_security(const v1::LinuxContainerSecurityContext& security, const v
   bool old_seccomp = !security.seccomp_profile_path().empty() && !security.has_seccomp();
 #pragma clang diagnostic pop
   if (old_seccomp) {
-    return fail(Code::kUnimplemented, "security_context.seccomp_profile_path: removed from the CRI; give seccomp instead");
+    return fail(Code::kUnimplemented,
+                "security_context.seccomp_profile_path: removed from the CRI; give seccomp instead");
   }
   if (auto good = check_paths(security.masked_paths(), "security_context.masked_paths"); !good) return good;
   if (auto good = check_paths(security.readonly_paths(), "security_context.readonly_paths"); !good) return good;
@@ -170,8 +173,7 @@ Status check_security(const v1::LinuxContainerSecurityContext& security, const v
 Status check_log_path(std::string_view path) {
   if (path.empty()) return {};
   if (path.starts_with('/')) {
-    return invalid_argument(
-        cat("log_path ", quoted(path), ": give a path relative to the pod's log_directory"));
+    return invalid_argument(cat("log_path ", quoted(path), ": give a path relative to the pod's log_directory"));
   }
   return check_absolute_path(cat("/", path), "log_path");
 }

@@ -51,7 +51,8 @@ void container_refused(Code code, const std::string& word, const std::function<v
 constexpr Code kInvalid = Code::kInvalidArgument;
 constexpr Code kUnimplemented = Code::kUnimplemented;
 
-// ---- pods ------------------------------------------------------------------------------------------------------------
+// ---- pods
+// ------------------------------------------------------------------------------------------------------------
 
 TEST(ValidateSandbox, TakesTheLeastAndTheUsual) {
   EXPECT_TRUE(validate_sandbox(pod()));
@@ -95,7 +96,8 @@ TEST(ValidateSandbox, Sizes) {
   pod_refused(kInvalid, "dns_config.servers", [](auto& c) {
     for (int i = 0; i < 65; ++i) c.mutable_dns_config()->add_servers("10.0.0.1");
   });
-  pod_refused(kInvalid, "dns_config.searches", [](auto& c) { c.mutable_dns_config()->add_searches("a\nnameserver 6.6.6.6"); });
+  pod_refused(kInvalid, "dns_config.searches",
+              [](auto& c) { c.mutable_dns_config()->add_searches("a\nnameserver 6.6.6.6"); });
   pod_refused(kInvalid, "dns_config.options", [](auto& c) { c.mutable_dns_config()->add_options("a b"); });
 }
 
@@ -122,8 +124,9 @@ TEST(ValidateSandbox, Sysctls) {
   auto set = [](v1::PodSandboxConfig& c, const std::string& key, const std::string& value) {
     (*c.mutable_linux()->mutable_sysctls())[key] = value;
   };
-  for (const char* key : {"kernel.core_pattern", "kernel.shm_rmid_forced_x", "vm.swappiness", "net", "..", "net/../kernel/x",
-                          "net..core", "net.core.somaxconn=1", "net core", "kernel.domainname", "net.ipv4.x\n"}) {
+  for (const char* key :
+       {"kernel.core_pattern", "kernel.shm_rmid_forced_x", "vm.swappiness", "net", "..", "net/../kernel/x", "net..core",
+        "net.core.somaxconn=1", "net core", "kernel.domainname", "net.ipv4.x\n"}) {
     pod_refused(kInvalid, "sysctls", [&](auto& c) { set(c, key, "1"); });
   }
   for (const char* value : {"", "1\n2", "1\r", "\x01", "\xff"}) {
@@ -153,7 +156,8 @@ TEST(ValidateSandbox, Sysctls) {
                                              ::testing::Pair("net/ipv4/conf/eth0.2/forwarding", "0")));
 }
 
-// ---- containers ------------------------------------------------------------------------------------------------------
+// ---- containers
+// ------------------------------------------------------------------------------------------------------
 
 TEST(ValidateContainer, TakesTheLeastAndTheUsual) {
   EXPECT_TRUE(validate_container(container(), pod()));
@@ -242,13 +246,12 @@ TEST(ValidateContainer, Rest) {
     security(c)->mutable_run_as_user()->set_value(1);
     security(c)->set_run_as_username("nobody");
   });
-  container_refused(kInvalid, "network NODE", [&](auto& c) {
-    security(c)->mutable_namespace_options()->set_network(v1::NODE);
-  });
-  container_refused(kInvalid, "target_id", [&](auto& c) { security(c)->mutable_namespace_options()->set_pid(v1::TARGET); });
-  container_refused(kInvalid, "localhost_ref", [&](auto& c) {
-    security(c)->mutable_seccomp()->set_profile_type(v1::SecurityProfile::Localhost);
-  });
+  container_refused(kInvalid, "network NODE",
+                    [&](auto& c) { security(c)->mutable_namespace_options()->set_network(v1::NODE); });
+  container_refused(kInvalid, "target_id",
+                    [&](auto& c) { security(c)->mutable_namespace_options()->set_pid(v1::TARGET); });
+  container_refused(kInvalid, "localhost_ref",
+                    [&](auto& c) { security(c)->mutable_seccomp()->set_profile_type(v1::SecurityProfile::Localhost); });
   v1::PodSandboxConfig own_pids = pod();
   own_pids.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::CONTAINER);
   container_refused(kInvalid, "pid POD", [](auto&) {}, own_pids);

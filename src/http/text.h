@@ -1,31 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// Small text work that HTTP needs: joining, comparing without ASCII case. (Debian's Abseil has a string_view of its
-// own, to which ours does not convert.)
+// Small text work that HTTP needs: comparing without ASCII case, trimming.
 #pragma once
 
 #include <algorithm>
-#include <string>
 #include <string_view>
-#include <type_traits>
+
+#include "base/text.h"
 
 namespace gantry::http {
-
-namespace detail {
-inline void append(std::string& out, std::string_view part) { out.append(part); }
-template <typename T>
-  requires std::is_integral_v<T>
-void append(std::string& out, T part) {
-  out.append(std::to_string(part));
-}
-}  // namespace detail
-
-// Strings and integers, one after the other.
-template <typename... Parts>
-std::string cat(const Parts&... parts) {
-  std::string out;
-  (detail::append(out, parts), ...);
-  return out;
-}
 
 constexpr char ascii_lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
 

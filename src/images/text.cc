@@ -3,21 +3,7 @@
 
 namespace gantry::images {
 
-std::string in_quotes(std::string_view text) {
-  constexpr std::size_t kMaxShown = 300;
-  constexpr char kDigits[] = "0123456789abcdef";
-  std::string out = "\"";
-  for (char c : text.substr(0, kMaxShown)) {
-    if (c >= ' ' && c < 0x7f && c != '"' && c != '\\') {
-      out += c;
-      continue;
-    }
-    auto byte = static_cast<unsigned char>(c);
-    out.append("\\x") += kDigits[byte >> 4];
-    out += kDigits[byte & 15];
-  }
-  return out + (text.size() > kMaxShown ? "...\"" : "\"");
-}
+std::string in_quotes(std::string_view text) { return quoted(text, 300); }
 
 std::vector<std::string_view> components(std::string_view path) {
   std::vector<std::string_view> out;

@@ -43,6 +43,10 @@ class Mapping {
   std::size_t size_;
 };
 
+std::unexpected<Error> pid_namespace_ended() {
+  return fail(Code::kFailedPrecondition, "the process whose PID namespace was to be joined has ended");
+}
+
 }  // namespace
 
 Result<Notes> Notes::make() {
@@ -70,8 +74,10 @@ Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_name
 
   if (join_pid.is_open()) {
     // Only where children of this process are born; it stays where it is.
-    if (auto s = sys::setns(join_pid, sys::CloneFlag::kNewPid); !s)
+    if (auto s = sys::setns(join_pid, sys::CloneFlag::kNewPid); !s) {
+      if (s.error().sys() == ESRCH) return pid_namespace_ended();
       return fail_with(std::move(s.error()), "join the PID namespace");
+    }
   }
   auto cloned = sys::clone3(needs->flags, fds.cgroup);
   if (cloned && cloned->pid == 0) {
@@ -92,9 +98,7 @@ Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_name
   }
   if (!cloned) {
     // What the kernel says of a PID namespace whose first process is gone.
-    if (join_pid.is_open() && cloned.error().sys() == ENOMEM) {
-      return fail(Code::kFailedPrecondition, "the process whose PID namespace was to be joined has ended");
-    }
+    if (join_pid.is_open() && cloned.error().sys() == ENOMEM) return pid_namespace_ended();
     return std::unexpected(std::move(cloned.error()));
   }
   return Launching{cloned->pid, std::move(cloned->pidfd), std::move(report->left), std::move(*notes)};

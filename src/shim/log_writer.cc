@@ -2,7 +2,6 @@
 #include "shim/log_writer.h"
 
 #include <fcntl.h>
-#include <malloc.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -26,6 +25,12 @@ namespace gantry::shim {
 namespace {
 
 constexpr std::size_t kReadSize = 32768;
+// Records are put together in this much room, whatever is read: a byte that ends a line makes at most kRecordHead of
+// them, and a begun line ends before. Slices of what was read are taken while the next one's would fit.
+constexpr std::size_t kRecordsSize = 65536;
+constexpr std::size_t kSlice = 256;
+constexpr std::size_t kRecordHead = 48;
+constexpr std::size_t kRecordsFull = kRecordsSize - kSlice * kRecordHead - kMaxLine;
 // When a container has ended, more than this can only come from a writer outside of it, and is not waited for.
 constexpr std::size_t kDrainLimit = 64U << 20;
 
@@ -68,14 +73,20 @@ class Pipe final : public Source {
 
 class Writer {
  public:
-  Writer(Poller poller, OwnFd shim) : poller_(std::move(poller)), shim_(*this, std::move(shim)), retry_(*this) {}
+  Writer(Poller poller, OwnFd shim) : poller_(std::move(poller)), shim_(*this, std::move(shim)), retry_(*this) {
+    records_.reserve(kRecordsSize);
+  }
   int run();
 
   char* buffer() { return buffer_; }
-  void write(Log& log, std::string&& records);
+  // Empty; what is put there goes to a log by write_records().
+  std::string& records() { return records_; }
+  void write_records(Log& log);
   void end(Pipe& pipe);
 
  private:
+  void write(Log& log, std::string_view records);
+
   class Shim final : public Source {
    public:
     Shim(Writer& writer, OwnFd fd) : writer_(writer), fd_(std::move(fd)) {}
@@ -104,6 +115,7 @@ class Writer {
   bool shim_open_ = true;
   std::vector<std::shared_ptr<Log>> logs_;
   std::list<Pipe> pipes_;
+  std::string records_;
   char buffer_[kReadSize];
 };
 
@@ -118,16 +130,20 @@ bool Pipe::read_once() {
     ended_ = true;
     return false;
   }
-  std::string records;
-  stream_.add(std::string_view(writer_.buffer(), *count), now(), records);
-  writer_.write(*log_, std::move(records));
+  auto time = now();
+  std::string_view bytes(writer_.buffer(), *count);
+  while (!bytes.empty()) {
+    std::string_view slice = bytes.substr(0, kSlice);
+    bytes.remove_prefix(slice.size());
+    stream_.add(slice, time, writer_.records());
+    if (bytes.empty() || writer_.records().size() > kRecordsFull) writer_.write_records(*log_);
+  }
   return true;
 }
 
 void Pipe::finish() {
-  std::string records;
-  stream_.finish(now(), records);
-  writer_.write(*log_, std::move(records));
+  stream_.finish(now(), writer_.records());
+  writer_.write_records(*log_);
 }
 
 void Pipe::on_ready(std::uint32_t) {
@@ -143,9 +159,9 @@ std::size_t take_back(FdRef file, std::size_t begun) {
   return sys::ftruncate(file, info->st_size - static_cast<off_t>(begun)) ? begun : 0;
 }
 
-// One write(2) for all records of a read, so that a reader of the file rarely sees a begun record. What the file does
-// not take is kept, and its container's pipes rest until it is written.
-void Writer::write(Log& log, std::string&& records) {
+// One write(2) for all records of a read, or a few, so that a reader of the file rarely sees a begun record. What the
+// file does not take is kept, and its container's pipes rest until it is written.
+void Writer::write(Log& log, std::string_view records) {
   if (records.empty()) return;
   if (!log.pending.empty()) {
     log.pending += records;
@@ -163,6 +179,11 @@ void Writer::write(Log& log, std::string&& records) {
   written -= take_back(log.file, written - whole);
   log.pending = records.substr(written);
   set_paused(log, true);
+}
+
+void Writer::write_records(Log& log) {
+  write(log, records_);
+  records_.clear();
 }
 
 void Writer::set_paused(const Log& log, bool paused) {
@@ -186,7 +207,7 @@ void Writer::retry_pending() {
     if (log->pending.empty()) continue;
     std::string records = std::move(log->pending);
     log->pending.clear();
-    write(*log, std::move(records));
+    write(*log, records);
     if (log->pending.empty()) set_paused(*log, false);
   }
   std::erase_if(logs_, [](const auto& log) { return log->drained && log->pending.empty(); });
@@ -237,6 +258,7 @@ void Writer::handle(const Message& message, std::vector<OwnFd> fds) {
       for (const auto& log : logs_) {
         if (log->container_id == reference->container_id && !fds.empty()) log->file = std::move(fds[0]);
       }
+      retry_pending();
       break;
     case kLogDrain:
       drain(reference->container_id);
@@ -271,8 +293,6 @@ int Writer::run() {
 
 void run_log_writer(OwnFd shim) {
   (void)sys::set_name("gantry-log");
-  // Records of a read full of line ends take a megabyte: given back at once. Without this the limit would move up.
-  ::mallopt(M_MMAP_THRESHOLD, 64 << 10);
   auto poller = Poller::make();
   if (!poller) ::_exit(1);
   Writer writer(std::move(*poller), std::move(shim));

@@ -14,9 +14,9 @@
 namespace gantry::sys {
 
 struct InotifyEvent {
-  int watch = -1;         // what inotify_add_watch gave; -1 of IN_Q_OVERFLOW
+  int watch = -1;          // what inotify_add_watch gave; -1 of IN_Q_OVERFLOW
   std::uint32_t mask = 0;  // IN_*
-  std::string name;       // of the entry; empty: the watched folder itself
+  std::string name;        // of the entry; empty: the watched folder itself
 };
 
 // Non-blocking.

@@ -24,18 +24,16 @@ class Pods:
     """Running pods of a node: what must not end."""
 
     def __init__(self, node, count):
-        self.node, self.logs = node, []
+        self.node, self.logs, self.pids = node, [], []
         for number in range(count):
             pod = node.pod_config(f"{node.name}-{number}")
             pod_id = node.run_pod(pod)
             container = node.container_config("main", SCRIPT)
-            node.run_container(pod_id, container, pod)
+            self.pids.append(node.container_pid(node.run_container(pod_id, container, pod)))
+            self.pids += node.pids(f"pods/shims/{pod_id}")
             self.logs.append(node.log_of(pod, container))
         self.states = self.shown()
-        self.links = links(node)
-        # The pool's sandboxes are nobody's: only what belongs to a pod must stay.
-        self.pids = [pid for pod_id in node.pods() for pid in node.pids(f"pods/shims/{pod_id}")]
-        self.pids += node.pids("pods/kubepods")
+        self.links = self.links_now()
 
     def shown(self):
         return ({i: item["state"] for i, item in self.node.pods().items()},
@@ -47,15 +45,12 @@ class Pods:
         old = [newest_line(path) for path in self.logs]
         c.wait_until("all containers log on",
                      lambda: all(newest_line(path) > line for path, line in zip(self.logs, old)))
-        missing = self.links - links(self.node)
-        checks.equal(missing, set(), f"{when}: their links are there, and they log on")
+        checks.equal(self.links_now(), self.links, f"{when}: their links are there, and they log on")
 
-
-def links(node):
-    """Names of the node's network interfaces, without those of sandboxes that wait in a pool."""
-    shown = json.loads(node.exec("ip", "-json", "link", "show").stdout)
-    of_pods = {i for i in node.pods()}
-    return {link["ifname"] for link in shown if any(pod in link.get("ifalias", "") for pod in of_pods)}
+    def links_now(self):
+        """Their network interfaces. Not those of sandboxes that wait in a pool: they are nobody's."""
+        shown = json.loads(self.node.exec("ip", "-json", "link", "show").stdout)
+        return {link["ifname"] for link in shown if any(pod in link.get("ifalias", "") for pod in self.states[0])}
 
 
 def said(node, since):

@@ -85,6 +85,9 @@ def story(checks):
             c.log(f"beside a shim, {pid}: {used[pid][0] / 1e6:.3f} ms of CPU; private {memory(pid)[0]} KiB, "
                   f"share {memory(pid)[1]} KiB")
         checks.equal(seen, gantryd, "gantryd is the process of before")
+        at_rest = cpu(gantryd)
+        node.crictl("version")
+        checks.ok(cpu(gantryd) > at_rest, "the measure shows one answered call")
         checks.equal(len(shims), 5, "five pods, five shims")
         checks.ok(used[gantryd][0] < 10e6, f"gantryd used {used[gantryd][0] / 1e6:.3f} ms of CPU in {SECONDS} s, less than 10")
         checks.equal([used[pid][0] for pid in shims + writers], [0] * len(shims + writers), "shims and log writers used none")

@@ -26,6 +26,7 @@ spec:
   - name: web
     image: {IMAGE}
     command: ["/bin/sh", "-c", "echo up; sleep 10000"]
+  terminationGracePeriodSeconds: 1
 """
 
 

@@ -141,7 +141,9 @@ Status Launch::run() {
   }
   if (auto s = enter_root(); !s) return s;
   if (auto s = enter_folder(cwd); !s) return s;
-  // Last of what needs privileges: with a low limit of descriptors nothing could be opened behind it.
+  // Before the filter: profiles that are older than close_range deny it. And before the limits: with a low one nothing
+  // could be opened or moved any more.
+  if (auto s = keep_standard_streams(); !s) return s;
   if (auto s = set_limits(); !s) return s;
   return become_user_and_execute();
 }

@@ -225,8 +225,6 @@ Status Launch::become_user_and_execute() {
   if (auto s = own_standard_streams(uid); !s) return s;
   if (no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return failed("prctl PR_SET_NO_NEW_PRIVS");
   if (auto s = drop_bounding(bounding); !s) return s;
-  // Before the filter: profiles that are older than close_range deny it.
-  if (auto s = keep_standard_streams(); !s) return s;
   sock_fprog filter{static_cast<unsigned short>(program.size() / sizeof(sock_filter)),
                     reinterpret_cast<sock_filter*>(const_cast<char*>(program.data()))};
   auto load_filter = [&]() -> Status {

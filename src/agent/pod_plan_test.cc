@@ -1,0 +1,170 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pod_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace gantry::agent {
+namespace {
+
+using Role = ContainerRule::Role;
+using State = ObservedContainer::State;
+using std::chrono::seconds;
+using testing::ElementsAre;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+const TimePoint kNow = TimePoint(std::chrono::hours(100));
+
+ObservedContainer container(const std::string& name, const std::string& sandbox, std::uint32_t attempt, State state,
+                            int code = 0) {
+  ObservedContainer made{
+      .id = name + std::to_string(attempt), .name = name, .sandbox_id = sandbox, .attempt = attempt, .state = state};
+  made.exit_code = code;
+  return made;
+}
+ObservedSandbox sandbox(const std::string& id, std::uint32_t attempt, bool ready) {
+  return {.id = id, .attempt = attempt, .ready = ready};
+}
+
+PodRules rules(Restart restart, std::vector<std::pair<std::string, Role>> list) {
+  PodRules made{.restart = restart};
+  for (auto& [name, role] : list)
+    made.containers.push_back({name, role, role == Role::kSidecar ? Restart::kAlways : restart});
+  return made;
+}
+
+PodPlan plan(const PodRules& rules, const ObservedPod& pod, TimePoint may = TimePoint::min()) {
+  return plan_pod(
+      rules, pod, [](const std::string&) { return false; },
+      [=](const std::string&, const ObservedContainer*) { return may; }, kNow);
+}
+std::vector<std::string> starts(const PodRules& rules, const PodPlan& plan) {
+  std::vector<std::string> made;
+  for (const auto& start : plan.starts)
+    made.push_back(rules.containers[start.rule].name + " " + std::to_string(start.attempt));
+  return made;
+}
+
+TEST(PodPlan, SandboxFirst) {
+  auto pod_rules = rules(Restart::kAlways, {{"web", Role::kMain}});
+  PodPlan made = plan(pod_rules, {});
+  EXPECT_EQ(made.run_sandbox, 0u);
+  EXPECT_THAT(made.starts, IsEmpty());
+  PodPlan held = plan(pod_rules, {}, kNow + seconds(5));
+  EXPECT_FALSE(held.run_sandbox);
+  EXPECT_EQ(held.again_at, kNow + seconds(5));
+}
+
+TEST(PodPlan, MainContainersStartTogether) {
+  auto pod_rules = rules(Restart::kAlways, {{"a", Role::kMain}, {"b", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 0, true)}, {container("a", "s", 0, State::kCreated)}};
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_THAT(starts(pod_rules, made), ElementsAre("a 0", "b 0"));
+  EXPECT_EQ(made.starts[0].created_id, "a0");
+  EXPECT_EQ(made.starts[1].created_id, "");
+}
+
+TEST(PodPlan, AFailedInitContainerOfNeverEndsThePod) {
+  auto pod_rules = rules(Restart::kNever, {{"init", Role::kInit}, {"web", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 0, true)}, {container("init", "s", 0, State::kExited, 1)}};
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_TRUE(made.finished);
+  EXPECT_TRUE(made.failed);
+  EXPECT_THAT(made.stop_sandboxes, ElementsAre("s"));
+  EXPECT_THAT(made.starts, IsEmpty());
+}
+
+TEST(PodPlan, InitContainersRunAgainInANewSandbox) {
+  auto pod_rules = rules(Restart::kAlways, {{"init", Role::kInit}, {"web", Role::kMain}});
+  ObservedPod pod{{sandbox("new", 1, true), sandbox("old", 0, false)},
+                  {container("web", "old", 0, State::kExited, 255), container("init", "old", 0, State::kExited, 0)}};
+  auto stopped = [](const std::string&) { return true; };
+  PodPlan made = plan_pod(
+      pod_rules, pod, stopped, [](const std::string&, const ObservedContainer*) { return TimePoint::min(); }, kNow);
+  EXPECT_THAT(starts(pod_rules, made), ElementsAre("init 1"));
+  EXPECT_FALSE(made.initialized);
+  // Once a main container has run there, they are not asked any more, also when their records are gone.
+  pod.containers = {container("web", "new", 1, State::kExited, 1)};
+  made = plan_pod(
+      pod_rules, pod, stopped, [](const std::string&, const ObservedContainer*) { return TimePoint::min(); }, kNow);
+  EXPECT_THAT(starts(pod_rules, made), ElementsAre("web 2"));
+  EXPECT_THAT(made.remove_sandboxes, ElementsAre("old"));
+}
+
+TEST(PodPlan, WhatOutlivedItsSandboxIsStoppedFirst) {
+  auto pod_rules = rules(Restart::kAlways, {{"web", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 4, false)}, {container("web", "s", 0, State::kRunning)}};
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_THAT(made.stop_containers, ElementsAre("web0"));
+  EXPECT_THAT(made.stop_sandboxes, ElementsAre("s"));
+  EXPECT_FALSE(made.run_sandbox);
+  pod.containers[0].state = State::kExited;
+  made = plan_pod(
+      pod_rules, pod, [](const std::string&) { return true; },
+      [](const std::string&, const ObservedContainer*) { return TimePoint::min(); }, kNow);
+  EXPECT_EQ(made.run_sandbox, 5u);
+}
+
+TEST(PodPlan, ALostSandboxEndsAPodThatRunsOnce) {
+  auto pod_rules = rules(Restart::kNever, {{"a", Role::kMain}, {"b", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 0, false)}, {container("a", "s", 0, State::kExited, 0)}};
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_TRUE(made.finished);
+  EXPECT_TRUE(made.failed);
+  EXPECT_FALSE(plan(pod_rules, {{sandbox("s", 0, false)}, {}}).finished);
+}
+
+TEST(PodPlan, OnFailureKeepsWhatSucceeded) {
+  auto pod_rules = rules(Restart::kOnFailure, {{"a", Role::kMain}, {"b", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 0, true)},
+                  {container("a", "s", 0, State::kExited, 0), container("b", "s", 0, State::kExited, 1)}};
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_FALSE(made.finished);
+  EXPECT_THAT(starts(pod_rules, made), ElementsAre("b 1"));
+  pod.containers.insert(pod.containers.begin(), container("b", "s", 1, State::kExited, 0));
+  made = plan(pod_rules, pod);
+  EXPECT_TRUE(made.finished);
+  EXPECT_FALSE(made.failed);
+}
+
+TEST(PodPlan, SidecarsEndWithTheMainContainers) {
+  auto pod_rules = rules(Restart::kNever, {{"proxy", Role::kSidecar}, {"job", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 0, true)},
+                  {container("proxy", "s", 0, State::kRunning), container("job", "s", 0, State::kExited, 0)}};
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_TRUE(made.finished);
+  EXPECT_THAT(made.stop_containers, ElementsAre("proxy0"));
+}
+
+TEST(PodPlan, TheLastDeadOneOfANameStays) {
+  auto pod_rules = rules(Restart::kAlways, {{"web", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 0, true)},
+                  {container("web", "s", 3, State::kRunning), container("web", "s", 2, State::kExited, 1),
+                   container("web", "s", 1, State::kExited, 1), container("other", "s", 0, State::kExited, 1)}};
+  PodPlan made = plan(pod_rules, pod);
+  ASSERT_THAT(made.remove_containers, SizeIs(2));
+  EXPECT_EQ(made.remove_containers[0]->id, "web1");
+  EXPECT_EQ(made.remove_containers[1]->id, "other0");
+}
+
+TEST(Backoff, DoublesAndBeginsAnew) {
+  Backoff backoff({seconds(10), seconds(300), seconds(600)});
+  TimePoint now = kNow;
+  std::vector<int> waits;
+  for (int i = 0; i < 8; ++i) {
+    TimePoint ended = now;
+    now = backoff.ready_at("web", ended);
+    waits.push_back(static_cast<int>(std::chrono::duration_cast<seconds>(now - ended).count()));
+    backoff.retried("web", ended, now);
+  }
+  EXPECT_THAT(waits, ElementsAre(0, 10, 20, 40, 80, 160, 300, 300));
+  EXPECT_EQ(backoff.delay("web", now + seconds(600)), seconds(300));
+  EXPECT_EQ(backoff.delay("web", now + seconds(601)), seconds(0));
+  EXPECT_EQ(backoff.delay("other", now), seconds(0));
+  EXPECT_EQ(backoff.failed("other", now), now + seconds(10));
+  EXPECT_EQ(backoff.failed("other", now), now + seconds(20));
+}
+
+}  // namespace
+}  // namespace gantry::agent

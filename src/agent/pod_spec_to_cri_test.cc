@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pod_spec_to_cri.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include "agent/expansion.h"
+#include "agent/manifest.h"
+#include "agent/pod_resources.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace v1 = ::runtime::v1;
+using testing::ElementsAre;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::Pair;
+using testing::UnorderedElementsAre;
+
+const NodeFacts kNode{.node_name = "node-1",
+                      .host_ip = "192.0.2.1",
+                      .pod_logs_dir = "/var/log/pods",
+                      .root_dir = "/var/lib/kubelet",
+                      .cgroup_root = "",
+                      .memory_capacity = std::uint64_t{4} << 30};
+
+core::Pod pod_of(const std::string& spec, const std::string& metadata = "{name: web, labels: {app: shop}}") {
+  auto pod = parse_manifest({"/m", "node-1", ""}, "web.yaml",
+                            "apiVersion: v1\nkind: Pod\nmetadata: " + metadata + "\nspec:\n" + spec);
+  EXPECT_TRUE(pod) << (pod ? "" : pod.error().message());
+  return pod ? *pod->pod : core::Pod();
+}
+// A pod of one container, with these lines more in the container and in the spec.
+core::Pod pod_with(const std::string& lines, const std::string& spec = "") {
+  return pod_of(spec + "  containers:\n  - name: web\n    image: web:1\n" + lines);
+}
+
+v1::Image image_of(const std::string& user) {
+  v1::Image image;
+  image.set_id("sha256:1");
+  if (!user.empty() && user.find_first_not_of("0123456789") == user.npos) {
+    image.mutable_uid()->set_value(std::stoll(user));
+  } else {
+    image.set_username(user);
+  }
+  return image;
+}
+
+Result<v1::ContainerConfig> made(const core::Pod& pod, const std::string& user = "") {
+  v1::Image image = image_of(user);
+  ContainerInputs inputs{.attempt = 2, .pod_ips = {"10.88.0.5", "fd00::5"}, .image = &image};
+  for (const auto& volume : pod.spec().volumes()) inputs.volumes[volume.name()] = "/host/" + volume.name();
+  inputs.termination_log = "/log";
+  return container_config(pod, pod.spec().containers(0), kNode, inputs);
+}
+v1::ContainerConfig config_of(const core::Pod& pod, const std::string& user = "") {
+  auto config = made(pod, user);
+  EXPECT_TRUE(config) << (config ? "" : config.error().message());
+  return config ? *config : v1::ContainerConfig();
+}
+v1::PodSandboxConfig sandbox_of(const core::Pod& pod, const std::string& resolv_conf = "") {
+  auto config = sandbox_config(pod, kNode, 3, resolv_conf, "web.yaml");
+  EXPECT_TRUE(config) << (config ? "" : config.error().message());
+  return config ? *config : v1::PodSandboxConfig();
+}
+
+// ---- sandbox
+// ---------------------------------------------------------------------------------------------------------
+
+TEST(SandboxConfig, HasKubeletsNames) {
+  core::Pod pod = pod_with("    ports: [{containerPort: 80}]\n");
+  v1::PodSandboxConfig config = sandbox_of(pod);
+  EXPECT_EQ(config.metadata().name(), "web");
+  EXPECT_EQ(config.metadata().attempt(), 3u);
+  EXPECT_EQ(config.hostname(), "web");
+  EXPECT_EQ(config.log_directory(), "/var/log/pods/default_web_" + pod.metadata().uid());
+  EXPECT_EQ(config.labels().at("app"), "shop");
+  EXPECT_EQ(config.labels().at("io.kubernetes.pod.uid"), pod.metadata().uid());
+  EXPECT_EQ(config.annotations().at("gantry.io/manifest-file"), "web.yaml");
+  EXPECT_EQ(config.linux().cgroup_parent(), "/kubepods/besteffort/pod" + pod.metadata().uid());
+  EXPECT_FALSE(config.has_dns_config());
+  ASSERT_EQ(config.port_mappings_size(), 1);
+  EXPECT_EQ(config.port_mappings(0).container_port(), 80);
+  const auto& options = config.linux().security_context().namespace_options();
+  EXPECT_EQ(options.network(), v1::POD);
+  EXPECT_EQ(options.pid(), v1::CONTAINER);
+  EXPECT_EQ(options.ipc(), v1::POD);
+}
+
+TEST(SandboxConfig, HostNamespaces) {
+  v1::PodSandboxConfig config =
+      sandbox_of(pod_with("    ports: [{containerPort: 80}]\n", "  hostNetwork: true\n  hostIPC: true\n"));
+  const auto& options = config.linux().security_context().namespace_options();
+  EXPECT_EQ(options.network(), v1::NODE);
+  EXPECT_EQ(options.ipc(), v1::NODE);
+  EXPECT_EQ(config.hostname(), "");
+  EXPECT_EQ(config.port_mappings_size(), 0);
+  EXPECT_EQ(
+      sandbox_of(pod_with("", "  shareProcessNamespace: true\n")).linux().security_context().namespace_options().pid(),
+      v1::POD);
+  EXPECT_EQ(sandbox_of(pod_with("", "  hostPID: true\n")).linux().security_context().namespace_options().pid(),
+            v1::NODE);
+}
+
+TEST(SandboxConfig, Dns) {
+  const std::string node = "# node\nsearch example.com corp\nnameserver 192.0.2.53\noptions ndots:1 edns0\n";
+  v1::PodSandboxConfig added = sandbox_of(pod_with("",
+                                                   "  dnsConfig: {nameservers: [10.0.0.1], searches: [a.b], options: "
+                                                   "[{name: ndots, value: '5'}, {name: rotate}]}\n"),
+                                          node);
+  EXPECT_THAT(added.dns_config().servers(), ElementsAre("192.0.2.53", "10.0.0.1"));
+  EXPECT_THAT(added.dns_config().searches(), ElementsAre("example.com", "corp", "a.b"));
+  EXPECT_THAT(added.dns_config().options(), ElementsAre("edns0", "ndots:5", "rotate"));
+  v1::PodSandboxConfig own =
+      sandbox_of(pod_with("", "  dnsPolicy: None\n  dnsConfig: {nameservers: [10.0.0.1]}\n"), node);
+  EXPECT_THAT(own.dns_config().servers(), ElementsAre("10.0.0.1"));
+  EXPECT_THAT(own.dns_config().searches(), IsEmpty());
+  auto many =
+      sandbox_config(pod_with("", "  dnsConfig: {nameservers: [10.0.0.1, 10.0.0.2, 10.0.0.3]}\n"), kNode, 0, node, "");
+  ASSERT_FALSE(many);
+  EXPECT_THAT(many.error().message(), HasSubstr("dnsConfig.nameservers"));
+}
+
+TEST(SandboxConfig, HostnamesAreCut) {
+  std::string name = std::string(62, 'a') + "." + std::string(20, 'b');
+  EXPECT_EQ(pod_hostname(pod_of("  containers: [{name: a, image: 'i:1'}]\n", "{name: " + name + "}")),
+            std::string(62, 'a'));
+  EXPECT_EQ(pod_hostname(pod_with("", "  hostname: shop\n")), "shop");
+}
+
+// ---- container
+// -------------------------------------------------------------------------------------------------------
+
+TEST(ContainerConfig, HasKubeletsNames) {
+  core::Pod pod = pod_with("    terminationMessagePath: /tmp/end\n");
+  v1::ContainerConfig config = config_of(pod);
+  EXPECT_EQ(config.metadata().attempt(), 2u);
+  EXPECT_EQ(config.image().image(), "sha256:1");
+  EXPECT_EQ(config.image().user_specified_image(), "web:1");
+  EXPECT_EQ(config.log_path(), "web/2.log");
+  EXPECT_THAT(config.labels(), UnorderedElementsAre(Pair("io.kubernetes.pod.name", "web"),
+                                                    Pair("io.kubernetes.pod.namespace", "default"),
+                                                    Pair("io.kubernetes.pod.uid", pod.metadata().uid()),
+                                                    Pair("io.kubernetes.container.name", "web")));
+  EXPECT_EQ(config.annotations().at("io.kubernetes.container.restartCount"), "2");
+  EXPECT_EQ(config.annotations().at("io.kubernetes.container.terminationMessagePath"), "/tmp/end");
+  EXPECT_EQ(config.annotations().at("io.kubernetes.pod.terminationGracePeriod"), "30");
+  ASSERT_EQ(config.mounts_size(), 1);
+  EXPECT_EQ(config.mounts(0).host_path(), "/log");
+  EXPECT_EQ(config.mounts(0).container_path(), "/tmp/end");
+  EXPECT_EQ(container_log_link("web", "default", "c", "0123"), "web_default_c-0123.log");
+  EXPECT_EQ(container_log_link(std::string(253, 'a'), "default", "c", "0123").size(), 255u);
+}
+
+TEST(ContainerConfig, EnvironmentAndCommands) {
+  v1::ContainerConfig config = config_of(pod_with(R"(    command: [/bin/serve, $(NAME), $$(NAME), $(NOT), $5, "a$"]
+    args: ['--at=$(IP)']
+    env:
+    - {name: NAME, valueFrom: {fieldRef: {fieldPath: metadata.name}}}
+    - {name: IP, valueFrom: {fieldRef: {fieldPath: status.podIP}}}
+    - {name: IPS, valueFrom: {fieldRef: {fieldPath: status.podIPs}}}
+    - {name: HOST, valueFrom: {fieldRef: {fieldPath: status.hostIP}}}
+    - {name: NODE, valueFrom: {fieldRef: {fieldPath: spec.nodeName}}}
+    - {name: APP, valueFrom: {fieldRef: {fieldPath: "metadata.labels['app']"}}}
+    - {name: NONE, valueFrom: {fieldRef: {fieldPath: "metadata.annotations['x']"}}}
+    - {name: URL, value: 'http://$(NAME)/$(LATER)'}
+    - {name: LATER, value: x}
+    - {name: NODE, value: second}
+)"));
+  EXPECT_THAT(config.command(), ElementsAre("/bin/serve", "web", "$(NAME)", "$(NOT)", "$5", "a$"));
+  EXPECT_THAT(config.args(), ElementsAre("--at=10.88.0.5"));
+  std::vector<std::string> env;
+  for (const auto& pair : config.envs()) env.push_back(pair.key() + "=" + pair.value());
+  EXPECT_THAT(env, ElementsAre("NAME=web", "IP=10.88.0.5", "IPS=10.88.0.5,fd00::5", "HOST=192.0.2.1", "NODE=second",
+                               "APP=shop", "NONE=", "URL=http://web/$(LATER)", "LATER=x"));
+}
+
+TEST(ContainerConfig, Users) {
+  const auto security = [](const v1::ContainerConfig& config) { return config.linux().security_context(); };
+  auto plain = security(config_of(pod_with(""), "1000"));
+  EXPECT_FALSE(plain.has_run_as_user());  // the image's, with its group
+  auto both = security(
+      config_of(pod_with("    securityContext: {runAsUser: 7}\n",
+                         "  securityContext: {runAsUser: 5, runAsGroup: 6, supplementalGroups: [8], fsGroup: 9}\n")));
+  EXPECT_EQ(both.run_as_user().value(), 7);
+  EXPECT_EQ(both.run_as_group().value(), 6);
+  EXPECT_THAT(both.supplemental_groups(), ElementsAre(8, 9));
+  auto group = security(config_of(pod_with("    securityContext: {runAsGroup: 6}\n"), "www"));
+  EXPECT_EQ(group.run_as_username(), "www");
+  const std::string rule = "    securityContext: {runAsNonRoot: true}\n";
+  EXPECT_TRUE(made(pod_with(rule), "1000"));
+  EXPECT_FALSE(made(pod_with(rule), "0"));
+  EXPECT_FALSE(made(pod_with(rule), ""));
+  EXPECT_THAT(made(pod_with(rule), "www").error().message(), HasSubstr("\"www\""));
+  EXPECT_TRUE(made(pod_with("    securityContext: {runAsNonRoot: true, runAsUser: 4}\n"), "www"));
+  EXPECT_FALSE(
+      made(pod_with("    securityContext: {runAsUser: 0}\n", "  securityContext: {runAsNonRoot: true}\n"), "5"));
+}
+
+TEST(ContainerConfig, Security) {
+  auto by_default = config_of(pod_with("")).linux().security_context();
+  EXPECT_EQ(by_default.seccomp().profile_type(), v1::SecurityProfile::RuntimeDefault);
+  EXPECT_FALSE(by_default.no_new_privs());
+  EXPECT_GT(by_default.masked_paths_size(), 5);
+  EXPECT_GT(by_default.readonly_paths_size(), 3);
+  auto tight =
+      config_of(pod_with("    securityContext: {allowPrivilegeEscalation: false, readOnlyRootFilesystem: true, "
+                         "capabilities: {add: [NET_ADMIN], drop: [ALL]}, "
+                         "seccompProfile: {type: Localhost, localhostProfile: a.json}}\n"));
+  const auto& security = tight.linux().security_context();
+  EXPECT_TRUE(security.no_new_privs());
+  EXPECT_TRUE(security.readonly_rootfs());
+  EXPECT_THAT(security.capabilities().add_capabilities(), ElementsAre("NET_ADMIN"));
+  EXPECT_THAT(security.capabilities().drop_capabilities(), ElementsAre("ALL"));
+  EXPECT_EQ(security.seccomp().localhost_ref(), "/var/lib/kubelet/seccomp/a.json");
+  core::Pod privileged = pod_with("    securityContext: {privileged: true}\n",
+                                  "  securityContext: {seccompProfile: {type: Unconfined}}\n");
+  EXPECT_TRUE(sandbox_of(privileged).linux().security_context().privileged());
+  auto all = config_of(privileged).linux().security_context();
+  EXPECT_TRUE(all.privileged());
+  EXPECT_EQ(all.seccomp().profile_type(), v1::SecurityProfile::Unconfined);
+  EXPECT_EQ(all.masked_paths_size(), 0);
+}
+
+TEST(ContainerConfig, VolumesAreMounted) {
+  v1::ContainerConfig config =
+      config_of(pod_with("    volumeMounts:\n    - {name: a, mountPath: /a, readOnly: true}\n    - {name: b, "
+                         "mountPath: /b, mountPropagation: HostToContainer}\n",
+                         "  volumes: [{name: a, emptyDir: {}}, {name: b, hostPath: {path: /x}}]\n"));
+  ASSERT_EQ(config.mounts_size(), 3);
+  EXPECT_EQ(config.mounts(0).host_path(), "/host/a");
+  EXPECT_TRUE(config.mounts(0).readonly());
+  EXPECT_EQ(config.mounts(1).propagation(), v1::PROPAGATION_HOST_TO_CONTAINER);
+}
+
+// ---- resources
+// -------------------------------------------------------------------------------------------------------
+
+TEST(Resources, FollowKubeletsFormulas) {
+  auto resources = [](const std::string& text) {
+    core::Pod pod = pod_with("    resources: " + text + "\n");
+    return config_of(pod).linux().resources();
+  };
+  auto guaranteed = resources("{limits: {cpu: 500m, memory: 1Gi}}");
+  EXPECT_EQ(guaranteed.cpu_shares(), 512);
+  EXPECT_EQ(guaranteed.cpu_quota(), 50'000);
+  EXPECT_EQ(guaranteed.cpu_period(), 100'000);
+  EXPECT_EQ(guaranteed.memory_limit_in_bytes(), std::int64_t{1} << 30);
+  EXPECT_EQ(guaranteed.oom_score_adj(), -997);
+  auto burstable = resources("{requests: {cpu: 100m, memory: 1Gi}}");
+  EXPECT_EQ(burstable.cpu_shares(), 102);
+  EXPECT_EQ(burstable.cpu_quota(), 0);
+  EXPECT_EQ(burstable.oom_score_adj(), 750);  // a quarter of the node's 4 GiB
+  EXPECT_EQ(resources("{requests: {memory: 1}}").oom_score_adj(), 999);
+  auto none = resources("{}");
+  EXPECT_EQ(none.cpu_shares(), 2);
+  EXPECT_EQ(none.oom_score_adj(), 1000);
+  EXPECT_EQ(resources("{limits: {cpu: 1m}}").cpu_quota(), 1000);
+}
+
+TEST(Resources, QosClasses) {
+  auto qos = [](const std::string& text) { return to_string(qos_of(pod_with("    resources: " + text + "\n"))); };
+  EXPECT_EQ(qos("{}"), "BestEffort");
+  EXPECT_EQ(qos("{limits: {cpu: 1, memory: 1Gi}}"), "Guaranteed");
+  EXPECT_EQ(qos("{limits: {cpu: 1, memory: 1Gi}, requests: {cpu: 500m}}"), "Burstable");
+  EXPECT_EQ(qos("{limits: {cpu: 1}}"), "Burstable");
+  EXPECT_EQ(pod_cgroup("/node", Qos::kGuaranteed, "u"), "/node/kubepods/podu");
+  EXPECT_EQ(pod_cgroup("", Qos::kBurstable, "u"), "/kubepods/burstable/podu");
+}
+
+TEST(Expansion, FollowsKubernetes) {
+  const std::map<std::string, std::string> values{{"A", "1"}, {"B", "$(A)"}};
+  const std::pair<const char*, const char*> table[] = {
+      {"$(A)", "1"},  {"x$(A)y", "x1y"}, {"$$(A)", "$(A)"}, {"$$$(A)", "$1"}, {"$(B)", "$(A)"}, {"$(C)", "$(C)"},
+      {"$(A", "$(A"}, {"$", "$"},        {"$A", "$A"},      {"", ""},         {"$()", "$()"},
+  };
+  for (const auto& [text, result] : table) EXPECT_EQ(expand(text, values), result) << text;
+}
+
+}  // namespace
+}  // namespace gantry::agent

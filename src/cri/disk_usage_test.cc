@@ -1,0 +1,40 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cri/disk_usage.h"
+
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "sys/file.h"
+
+namespace gantry::cri {
+namespace {
+
+namespace fs = std::filesystem;
+
+TEST(DiskUsage, CountsEachFileOnceAndFollowsNothing) {
+  char path[] = "/tmp/gantry-disk-usage-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(path), nullptr);
+  fs::path folder(path);
+  fs::create_directories(folder / "u/a/b");
+  std::ofstream(folder / "u/a/file") << std::string(100000, 'x');
+  fs::create_hard_link(folder / "u/a/file", folder / "u/a/b/again");
+  fs::create_directory_symlink("/usr", folder / "u/usr");
+  auto dir = sys::open_dir(sys::kCwd, path);
+  ASSERT_TRUE(dir);
+  auto usage = disk_usage(*dir, "u", 1000);
+  ASSERT_TRUE(usage && *usage) << (usage ? "" : usage.error().message());
+  EXPECT_EQ((*usage)->inodes, 5U) << "u, a, b, file, usr";
+  EXPECT_GE((*usage)->bytes, 100000U);
+  EXPECT_LT((*usage)->bytes, 200000U);
+  auto bounded = disk_usage(*dir, "u", 3);
+  EXPECT_TRUE(bounded && !*bounded) << "over its limit nothing is said";
+  EXPECT_FALSE(disk_usage(*dir, "none", 10));
+  EXPECT_FALSE(disk_usage(*dir, "u/usr", 10));
+  fs::remove_all(folder);
+}
+
+}  // namespace
+}  // namespace gantry::cri

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+// deps: gantry_agent gantry_kubernetes_proto
+// The agent's volumes that are mounts: an emptyDir of medium Memory, made, found again, and taken down.
+#include <fcntl.h>
+#include <gtest/gtest.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/statfs.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "agent/pod_folders.h"
+#include "kubernetes/core/v1/pod.pb.h"
+#include "tests/support/world.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace fs = std::filesystem;
+
+constexpr long kTmpfs = 0x01021994;
+const std::string kData = "/mnt/kubelet/pods/u1/volumes/kubernetes.io~empty-dir/data";
+
+PodFolders folders() { return {"/mnt/kubelet", "/mnt/logs", "/mnt/links"}; }
+
+core::Pod pod_in_memory() {
+  core::Pod pod;
+  pod.mutable_metadata()->set_uid("u1");
+  pod.mutable_spec()->mutable_security_context()->set_fs_group(2000);
+  auto& volume = *pod.mutable_spec()->add_volumes();
+  volume.set_name("data");
+  auto& source = *volume.mutable_volume_source()->mutable_empty_dir();
+  source.set_medium("Memory");
+  source.mutable_size_limit()->set_string("1Mi");
+  return pod;
+}
+
+TEST(AgentVolumes, EmptyDirInMemory) {
+  ASSERT_TRUE(folders().prepare());
+  std::size_t mounts = test::count_mounts();
+  std::size_t fds = test::count_open_fds();
+  auto made = folders().prepare_volumes(pod_in_memory());
+  ASSERT_TRUE(made) << made.error().message();
+  EXPECT_EQ(made->at("data"), kData);
+  EXPECT_EQ(test::count_mounts(), mounts + 1);
+  struct statfs file_system;
+  ASSERT_EQ(::statfs(kData.c_str(), &file_system), 0);
+  EXPECT_EQ(file_system.f_type, kTmpfs);
+  EXPECT_EQ(file_system.f_blocks * static_cast<std::uint64_t>(file_system.f_bsize), 1U << 20);
+  struct stat info;
+  ASSERT_EQ(::stat(kData.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 02777u);
+  EXPECT_EQ(info.st_gid, 2000u);
+
+  // A restart of gantryd finds it, with what is in it.
+  std::ofstream(kData + "/file") << "x";
+  ASSERT_TRUE(folders().prepare_volumes(pod_in_memory()));
+  EXPECT_EQ(test::count_mounts(), mounts + 1);
+  EXPECT_TRUE(fs::exists(kData + "/file"));
+
+  auto removed = folders().remove_pod("u1", "default_web_u1");
+  ASSERT_TRUE(removed) << removed.error().message();
+  EXPECT_EQ(test::count_mounts(), mounts);
+  EXPECT_EQ(test::count_open_fds(), fds);
+  EXPECT_FALSE(fs::exists("/mnt/kubelet/pods/u1"));
+}
+
+// What a container leaves in its volume is removed without being followed.
+TEST(AgentVolumes, RemovalStaysInside) {
+  ASSERT_TRUE(folders().prepare());
+  core::Pod pod = pod_in_memory();
+  pod.mutable_spec()->mutable_volumes(0)->mutable_volume_source()->mutable_empty_dir()->clear_medium();
+  ASSERT_TRUE(folders().prepare_volumes(pod));
+  fs::create_directories("/mnt/precious/folder");
+  fs::create_symlink("/mnt/precious", kData + "/link");
+  // Mounted by somebody within the volume: nothing beneath it is touched.
+  fs::create_directories(kData + "/sub");
+  ASSERT_EQ(::mount("/mnt/precious", (kData + "/sub").c_str(), nullptr, MS_BIND, nullptr), 0);
+  auto removed = folders().remove_pod("u1", "default_web_u1");
+  ASSERT_FALSE(removed);
+  EXPECT_NE(removed.error().message().find("mounted"), std::string::npos);
+  EXPECT_TRUE(fs::exists("/mnt/precious/folder"));
+  ASSERT_EQ(::umount((kData + "/sub").c_str()), 0);
+  ASSERT_TRUE(folders().remove_pod("u1", "default_web_u1"));
+  EXPECT_TRUE(fs::exists("/mnt/precious/folder"));
+  EXPECT_FALSE(fs::exists("/mnt/kubelet/pods/u1"));
+}
+
+// One that another process holds busy is said so, and goes when it can.
+TEST(AgentVolumes, ABusyVolumeIsNamed) {
+  ASSERT_TRUE(folders().prepare());
+  ASSERT_TRUE(folders().prepare_volumes(pod_in_memory()));
+  {
+    std::ofstream open(kData + "/file");
+    auto removed = folders().remove_pod("u1", "default_web_u1");
+    ASSERT_FALSE(removed);
+    EXPECT_NE(removed.error().message().find(kData), std::string::npos);
+  }
+  EXPECT_TRUE(folders().remove_pod("u1", "default_web_u1"));
+}
+
+}  // namespace
+}  // namespace gantry::agent

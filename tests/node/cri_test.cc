@@ -1,0 +1,373 @@
+// SPDX-License-Identifier: Apache-2.0
+// deps: gantry_cri gantry_cri_proto
+// The runtime in process, on the real kernel: what joins, in which order things are told, and what recovery makes of
+// what a crash or a reboot left. What its clients see over gRPC is in tests/conformance.
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+#include <functional>
+
+#include "base/database.h"
+#include "cgroups/hierarchy.h"
+#include "cri/boot_records.h"
+#include "cri/pod_cgroups.h"
+#include "cri/runtime.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "cri/state_store.h"
+#include "cri/streaming.h"
+#include "images/unpack_worker.h"
+#include "netns/database_ledger.h"
+#include "sys/file.h"
+#include "tests/support/world.h"
+
+namespace gantry::cri {
+namespace {
+
+namespace fs = std::filesystem;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+
+// This program serves as its own unpack worker.
+__attribute__((constructor)) void serve_as_worker(int argc, char** argv, char**) {
+  if (argc > 1 && std::string_view(argv[1]) == images::kUnpackWorkerCommand) {
+    std::exit(images::unpack_worker_main(argc, argv));
+  }
+}
+
+template <typename T>
+T must(Result<T> result) {
+  if (!result) {
+    ADD_FAILURE() << result.error().message();
+    std::abort();
+  }
+  return std::move(*result);
+}
+void must(Status status) { EXPECT_TRUE(status) << (status ? "" : status.error().message()); }
+
+OwnFd program(const char* name) {
+  OwnFd file = must(sys::openat(sys::kCwd, (std::string(GANTRY_BIN "/") + name).c_str(), O_RDONLY));
+  return must(sys::sealed_memfd(name, file));
+}
+
+NodeFolders open_folders() {
+  NodeFolders folders = must(NodeFolders::open(Layout("/run/gantry", "/mnt/gantry")));
+  must(folders.lock());
+  return folders;
+}
+
+// All that main() wires, in the test's world.
+struct World {
+  World() {
+    must(network->prepare_node());
+    runtime->observe([this](const v1::ContainerEventResponse& event) { events.push_back(event); });
+  }
+
+  NodeFolders folders = open_folders();
+  NodeFolders::Instance instance = must(folders.instance());
+  OwnFd shim_program = program("gantry-shim"), init_program = program("gantry-init");
+  cgroups::Hierarchy hierarchy = must(cgroups::Hierarchy::find());
+  cgroups::CgroupfsDriver driver{hierarchy, instance.id};
+  Loop loop;
+  Pool disk{loop, 2}, network_thread{loop, 1};
+  std::vector<db::Schema> tables = schemas();
+  std::unique_ptr<db::Database> database = must(db::Database::open(loop, folders.layout().database(), tables));
+  std::unique_ptr<images::ImageStore> images = must(images::ImageStore::open(folders.layout().lib()));
+  netns::DatabaseLedger ledger = must(netns::DatabaseLedger::open(folders.layout().database()));
+  std::unique_ptr<netns::PodNetwork> network = must(
+      netns::PodNetwork::open({.pod_cidr = must(netns::Cidr::parse("10.88.0.0/24")), .instance = instance.id}, ledger));
+  std::unique_ptr<shim::Template> shims = must(shim::Template::launch(loop, shim_program));
+  std::unique_ptr<StreamingServer> streaming = must(StreamingServer::start(loop, {}));
+  runtime::HostFacts host;
+  Node node{.loop = loop,
+            .folders = folders,
+            .instance = instance,
+            .database = *database,
+            .images = *images,
+            .cgroups = driver,
+            .cgroup_root = test::cgroup_path(),
+            .network = *network,
+            .network_problem = {},
+            .shims = *shims,
+            .init_program = init_program,
+            .host = host,
+            .disk = disk,
+            .network_thread = network_thread,
+            .streaming = *streaming,
+            .pool_size = 1,
+            .version = "test"};
+  std::unique_ptr<NodeRuntime> runtime = make_runtime(node);
+  StateStore store{*database};
+  std::vector<v1::ContainerEventResponse> events;
+};
+
+v1::RunPodSandboxRequest pod(const std::string& name) {
+  v1::RunPodSandboxRequest request;
+  auto* metadata = request.mutable_config()->mutable_metadata();
+  metadata->set_name(name);
+  metadata->set_namespace_("default");
+  metadata->set_uid("uid-" + name);
+  request.mutable_config()->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(
+      v1::CONTAINER);
+  return request;
+}
+
+v1::CreateContainerRequest container(const std::string& sandbox, const std::string& name, const std::string& script) {
+  v1::CreateContainerRequest request;
+  request.set_pod_sandbox_id(sandbox);
+  auto* config = request.mutable_config();
+  config->mutable_metadata()->set_name(name);
+  config->mutable_image()->set_image("busybox:test");
+  for (const std::string& word : {std::string("/bin/sh"), std::string("-c"), script}) config->add_command(word);
+  config->mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::CONTAINER);
+  return request;
+}
+
+void build_image(images::ImageStore& store) {
+  fs::path root = "/mnt/image";
+  fs::create_directories(root / "bin");
+  fs::copy_file("/bin/busybox", root / "bin/sh");
+  OwnFd folder = must(sys::openat(sys::kCwd, root.c_str(), O_RDONLY | O_DIRECTORY));
+  must(store.build(folder, must(images::parse_build_config(R"({"Env": ["PATH=/bin"]})")), "busybox:test"));
+  fs::remove_all(root);
+}
+
+class CriTest : public ::testing::Test {
+ protected:
+  CriTest() { fs::remove_all("/mnt/gantry"), fs::remove_all("/run/gantry"); }
+
+  // Tells `story` on a loop of its own; what ran is ended afterwards.
+  void run(std::function<Task<>(World&)> story) {
+    World world;
+    if (!world.images->find("busybox:test")->has_value()) build_image(*world.images);
+    world.loop.spawn([](World& w, std::function<Task<>(World&)>& tell) -> Task<> {
+      co_await tell(w);
+      co_await w.runtime->drain();
+      w.loop.stop();
+    }(world, story));
+    world.loop.run();
+  }
+};
+
+Task<std::string> run_pod(World& w, std::string name) {
+  auto response = co_await w.runtime->run_pod_sandbox(pod(name));
+  co_return must(std::move(response)).pod_sandbox_id();
+}
+
+Task<std::string> run_container(World& w, std::string sandbox, std::string name, std::string script) {
+  auto created = co_await w.runtime->create_container(container(sandbox, name, script));
+  v1::StartContainerRequest start;
+  start.set_container_id(must(std::move(created)).container_id());
+  must(co_await w.runtime->start_container(start));
+  co_return start.container_id();
+}
+
+Task<> remove_pod(World& w, std::string id) {
+  v1::RemovePodSandboxRequest request;
+  request.set_pod_sandbox_id(id);
+  must(co_await w.runtime->remove_pod_sandbox(request));
+}
+
+Task<v1::ContainerStatus> status_of(World& w, std::string id) {
+  v1::ContainerStatusRequest request;
+  request.set_container_id(id);
+  co_return must(co_await w.runtime->container_status(request)).status();
+}
+
+// ---- calls
+// -----------------------------------------------------------------------------------------------------------
+
+TEST_F(CriTest, CallsForTheSameAreOneCall) {
+  run([](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    std::vector<std::string> ids;
+    Event all(w.loop);
+    for (int i = 0; i < 3; ++i) {
+      w.loop.spawn([](World& world, std::vector<std::string>& seen, Event& done) -> Task<> {
+        seen.push_back(co_await run_pod(world, "same"));
+        if (seen.size() == 3) done.set();
+      }(w, ids, all));
+    }
+    co_await all.wait();
+    EXPECT_THAT(ids, ElementsAre(ids[0], ids[0], ids[0]));
+    EXPECT_EQ(must(co_await w.runtime->list_pod_sandbox({})).items_size(), 1);
+
+    // Stops side by side, of a container that is deaf to SIGTERM: the one without a grace ends them all.
+    auto deaf = co_await run_container(w, ids[0], "deaf", "trap '' TERM; while :; do sleep 1; done");
+    int stopped = 0;
+    all.reset();
+    for (std::int64_t grace : {1000, 1000, 0}) {
+      w.loop.spawn([](World& world, std::string id, std::int64_t seconds, int& count, Event& done) -> Task<> {
+        v1::StopContainerRequest request;
+        request.set_container_id(id);
+        request.set_timeout(seconds);
+        must(co_await world.runtime->stop_container(request));
+        if (++count == 3) done.set();
+      }(w, deaf, grace, stopped, all));
+    }
+    EXPECT_TRUE(co_await all.wait_for(std::chrono::seconds(20)));
+    EXPECT_EQ((co_await status_of(w, deaf)).exit_code(), 137);
+    co_await remove_pod(w, ids[0]);
+  });
+}
+
+TEST_F(CriTest, EventsComeInOrderAndAfterTheFact) {
+  run([](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    Event ended(w.loop);
+    w.runtime->observe([&](const v1::ContainerEventResponse& event) {
+      bool of_container = event.container_id() != event.pod_sandbox_status().id();
+      if (of_container && event.container_event_type() == v1::CONTAINER_STOPPED_EVENT) ended.set();
+    });
+    auto sandbox = co_await run_pod(w, "events");
+    auto id = co_await run_container(w, sandbox, "main", "exit 3");
+    co_await ended.wait();
+    auto status = co_await status_of(w, id);
+    EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
+    EXPECT_EQ(status.exit_code(), 3);
+    EXPECT_EQ(status.reason(), "Error");
+    EXPECT_LT(status.created_at(), status.started_at());
+    EXPECT_LE(status.started_at(), status.finished_at());
+    auto rows = must(co_await w.store.load());
+    EXPECT_EQ(rows.containers.at(0).state, ContainerState::kExited) << "it is recorded before it is told";
+    co_await remove_pod(w, sandbox);
+    std::vector<std::pair<bool, int>> seen;
+    for (const auto& event : w.events) seen.emplace_back(event.container_id() == sandbox, event.container_event_type());
+    EXPECT_THAT(seen, ElementsAre(std::pair(true, 0), std::pair(true, 1), std::pair(false, 0), std::pair(false, 1),
+                                  std::pair(false, 2), std::pair(true, 2), std::pair(false, 3), std::pair(true, 3)));
+  });
+}
+
+TEST_F(CriTest, ExecSyncIsBounded) {
+  run([](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    auto sandbox = co_await run_pod(w, "exec");
+    v1::ExecSyncRequest request;
+    request.set_container_id(co_await run_container(w, sandbox, "main", "while :; do sleep 1; done"));
+    for (const char* word : {"/bin/sh", "-c", "dd if=/dev/zero bs=1M count=40; echo end >&2; exit 5"})
+      request.add_cmd(word);
+    auto response = must(co_await w.runtime->exec_sync(request));
+    EXPECT_EQ(response.exit_code(), 5) << "the process was not held up";
+    EXPECT_GT(response.stdout().size() + response.stderr().size(), 15U << 20);
+    EXPECT_LT(response.ByteSizeLong(), 16U << 20);
+    // A child that keeps the pipes is not waited for.
+    request.set_cmd(2, "echo out; sleep 1000 & exit 0");
+    EXPECT_EQ(must(co_await w.runtime->exec_sync(request)).stdout(), "out\n");
+    request.set_cmd(2, "exec sleep 1000");
+    request.set_timeout(1);
+    auto late = co_await w.runtime->exec_sync(request);
+    EXPECT_TRUE(!late && late.error().is_deadline());
+    co_await remove_pod(w, sandbox);
+  });
+}
+
+// ---- recovery
+// --------------------------------------------------------------------------------------------------------
+
+// Everything that a gantryd might have made of a pod and a container before it ended, with rows that say so.
+Task<> leave_half_made(World& w, SandboxState state) {
+  Sandbox sandbox(w.loop);
+  sandbox.status.set_id("half-made");
+  sandbox.state = state;
+  sandbox.cgroup = test::cgroup_path() + "/kubepods/podhalf";
+  must(co_await w.store.put(sandbox));
+  Container container(w.loop);
+  container.status.set_id("half-made-container");
+  container.sandbox_id = "half-made";
+  container.state = ContainerState::kCreating;
+  container.cgroup = sandbox.cgroup + "/half-made-container";
+  must(co_await w.store.put(container));
+  must(w.folders.make_run_sandbox("half-made"));
+  must(w.folders.make_lib_sandbox("half-made"));
+  must(w.driver.make(container.cgroup));
+  must(w.driver.make(shim_cgroup_path(test::cgroup_path(), "half-made")));
+  must(co_await w.disk.run([&] { return w.images->prepare_root("busybox:test", "half-made-container"); }));
+}
+
+TEST_F(CriTest, WhatWasHalfMadeIsTakenBack) {
+  for (SandboxState state : {SandboxState::kStarting, SandboxState::kRemoving}) {
+    run([state](World& w) -> Task<> {
+      co_await leave_half_made(w, state);
+      must(co_await w.runtime->recover());
+      auto rows = must(co_await w.store.load());
+      EXPECT_TRUE(rows.sandboxes.empty() && rows.containers.empty());
+      EXPECT_EQ(must(co_await w.runtime->list_pod_sandbox({})).items_size(), 0);
+      EXPECT_FALSE(w.folders.open_run_sandbox("half-made"));
+      EXPECT_FALSE(w.folders.open_lib_sandbox("half-made"));
+      EXPECT_FALSE(w.driver.open(test::cgroup_path() + "/kubepods"));
+      EXPECT_FALSE(w.images->find_root("half-made-container")->has_value());
+      // The name is free.
+      co_await remove_pod(w, co_await run_pod(w, "half"));
+    });
+  }
+}
+
+TEST_F(CriTest, AfterARebootPodsAreShownAsEndedAndCanBeRemoved) {
+  std::string sandbox_id, container_id;
+  run([&](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    sandbox_id = co_await run_pod(w, "reboot");
+    container_id = co_await run_container(w, sandbox_id, "main", "while :; do sleep 1; done");
+    // What a reboot does: the processes are gone, and so are cgroups, links and /run.
+    co_await remove_pod(w, sandbox_id);
+    Sandbox sandbox(w.loop);
+    *sandbox.status.mutable_metadata() = pod("reboot").config().metadata();
+    sandbox.status.set_id(sandbox_id);
+    sandbox.status.set_created_at(1);
+    sandbox.status.mutable_network()->set_ip("10.88.0.200");
+    sandbox.state = SandboxState::kReady;
+    sandbox.cgroup = test::cgroup_path() + "/kubepods/podreboot";
+    must(co_await w.store.put(sandbox));
+    Container container(w.loop);
+    container.status.set_id(container_id);
+    container.status.set_started_at(2);
+    container.status.set_state(v1::CONTAINER_RUNNING);
+    container.sandbox_id = sandbox_id;
+    container.state = ContainerState::kRunning;
+    must(co_await w.store.put(container));
+    must(co_await w.network_thread.run(
+        [&w, &sandbox_id] { return w.ledger.record(*netns::IpAddress::parse("10.88.0.200"), sandbox_id); }));
+    must(co_await w.store.set_boot_id("an earlier boot"));
+  });
+  run([&](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    auto items = must(co_await w.runtime->list_pod_sandbox({}));
+    EXPECT_EQ(items.items_size(), 1);
+    EXPECT_EQ(items.items(0).state(), v1::SANDBOX_NOTREADY);
+    auto status = co_await status_of(w, container_id);
+    EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
+    EXPECT_EQ(status.exit_code(), 255);
+    EXPECT_EQ(status.reason(), "Unknown");
+    EXPECT_EQ(status.started_at(), 2);
+    EXPECT_THAT(status.message(), HasSubstr("restarted"));
+    for (const auto& held : w.network->held()) EXPECT_NE(held.sandbox_id, sandbox_id) << "its address is free";
+    co_await remove_pod(w, sandbox_id);
+    EXPECT_EQ(must(co_await w.runtime->list_containers({})).containers_size(), 0);
+  });
+}
+
+TEST_F(CriTest, WhatOnlyLivesIsLeftAloneAndReported) {
+  run([](World& w) -> Task<> {
+    // A pod of which the store knows nothing, and a sandbox of an earlier pool.
+    DirFd stranger = must(w.folders.make_run_sandbox("stranger"));
+    must(write_sandbox_record(stranger, pod("stranger").config()));
+    DirFd pooled = must(w.folders.make_run_sandbox("pooled"));
+    must(write_pool_record(pooled));
+    must(co_await w.runtime->recover());
+    EXPECT_TRUE(w.folders.open_run_sandbox("stranger"));
+    v1::StatusRequest request;
+    request.set_verbose(true);
+    auto status = must(co_await w.runtime->status(request));
+    EXPECT_THAT(status.info().at("state"), HasSubstr("stranger"));
+    EXPECT_THAT(status.info().at("state"), ::testing::Not(HasSubstr("pooled")));
+    // The new pool is filled in the background, and so is the old one ended: a pod later both is done.
+    co_await remove_pod(w, co_await run_pod(w, "after"));
+    EXPECT_FALSE(w.folders.open_run_sandbox("pooled"));
+  });
+}
+
+}  // namespace
+}  // namespace gantry::cri
