@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgroups/driver.h"
 
+#include <fcntl.h>
+
 #include "cgroups/text.h"
+#include "sys/file.h"
 
 namespace gantry::cgroups {
 
@@ -67,7 +70,10 @@ Status CgroupfsDriver::remove_empty(std::string_view path) const {
   for (const std::string& part : *parts) above.append(above.size() == 1 ? "" : "/").append(part);
   auto parent = hierarchy_->open(above);
   if (!parent) return parent.error().is_not_found() ? Status() : std::unexpected(std::move(parent.error()));
-  return parent->remove_child(name);
+  // One rmdir, and never the children with it: an empty one may be new, with a process about to be born in it.
+  auto removed = sys::unlinkat(parent->dir(), name.c_str(), AT_REMOVEDIR);
+  if (!removed && !removed.error().is_not_found()) return fail_with(std::move(removed.error()), "cgroup " + above);
+  return {};
 }
 
 }  // namespace gantry::cgroups

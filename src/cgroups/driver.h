@@ -40,8 +40,8 @@ class CgroupfsDriver {
   // Kills what is in it and beneath it, waits until it is empty and removes it with its children; what is above stays.
   // One that is not there is fine. "/" is refused.
   Task<Status> remove(Loop& loop, std::string path, std::chrono::nanoseconds limit) const;
-  // Removes it if it is empty, now; kFailedPrecondition when it is not. For pods' parents, which go with their last
-  // child.
+  // Removes it if it is empty, now; kFailedPrecondition when it has a process or a child, were that an empty one. For
+  // pods' parents, which go with their last child.
   Status remove_empty(std::string_view path) const;
 
  private:

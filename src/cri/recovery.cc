@@ -331,7 +331,8 @@ void Runtime::recover_cgroups() {
       auto child = cgroup->open_child(name);
       auto mark = child ? child->marked_by() : Result<std::optional<std::string>>(std::nullopt);
       if (known(name) || !mark || *mark != std::optional(node_.instance.id)) continue;
-      if (!node_.cgroups.remove_empty(path)) {
+      // With its children: nothing is being made in them yet.
+      if (!cgroup->remove_child(name)) {
         report(cat("processes live in cgroup ", path, ", which this node's store does not know: left alone"));
       }
     }

@@ -254,6 +254,8 @@ TEST_F(CgroupsTest, TheDriverMakesMarksAndRemoves) {
   EXPECT_EQ(must(sys::wait_child_end(child)).signal, SIGKILL);
   EXPECT_TRUE(driver.open("/kubepods/besteffort/pod1").error().is_not_found());
   EXPECT_TRUE(driver.open("/kubepods/besteffort").has_value());
+  EXPECT_EQ(driver.remove_empty("/kubepods").error().code(), Code::kFailedPrecondition) << "a new child is empty, too";
+  must(driver.remove_empty("/kubepods/besteffort"));
   must(driver.remove_empty("/kubepods"));
   must(driver.remove_empty("/kubepods"));
   EXPECT_TRUE(run(loop, driver.remove(loop, "/", kPatience)).error().is_invalid());
