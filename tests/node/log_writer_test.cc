@@ -96,30 +96,6 @@ TEST_F(LogWriterTest, ARotationFromAFullDiskTearsNoRecord) {
   remove_cgroups();
 }
 
-TEST_F(LogWriterTest, AContainerThatEndsOnAFullDiskKeepsItsLog) {
-  run([](LogWriterTest& t) -> Task<> {
-    auto client = co_await t.spawn("pod1");
-    Ends ends(t.loop_);
-    t.observe(*client, ends);
-    (void)co_await t.start_on_small_disk(*client, "c1", t.shell_plan("busybox seq 1 40000"));
-    EXPECT_TRUE(wait_until_full());
-    (void)co_await client->kill("c1");
-    (void)co_await ends.of("c1");
-    EXPECT_EQ(t.shell("mount -o remount,size=8m /run/t/small"), 0);
-    // All that was in the pipe, up to its last byte: whole lines and at most one piece.
-    std::string content;
-    EXPECT_TRUE(wait_for_file("/run/t/small/log", [&](const std::string&) {
-      content = log_content("/run/t/small/log", "stdout");
-      return content.size() > 65536;
-    }));
-    EXPECT_TRUE(sequence(1, 40000).starts_with(content.substr(0, content.rfind('\n') + 1)));
-    expect_whole_records("/run/t/small/log");
-    co_await client->shutdown();
-  }(*this));
-  EXPECT_EQ(shell("umount /run/t/small"), 0);
-  remove_cgroups();
-}
-
 TEST_F(LogWriterTest, AFloodOnBothStreamsLeavesExecsAndOthersAlone) {
   run([](LogWriterTest& t) -> Task<> {
     auto client = co_await t.spawn("pod1");
