@@ -337,7 +337,10 @@ void Runtime::recover_cgroups() {
       }
     }
   };
-  look(node_.cgroup_root + "/shims", [&](const std::string& name) { return sandboxes_.contains(name); });
+  // One with a folder was dealt with there: it is being ended, or was reported.
+  look(node_.cgroup_root + "/shims", [&](const std::string& name) {
+    return sandboxes_.contains(name) || node_.folders.open_run_sandbox(name).has_value();
+  });
   // A pod's own, or one above pods (kubepods/burstable).
   std::string parent = node_.cgroup_root + "/kubepods";
   look(parent, [&](const std::string& name) {

@@ -35,6 +35,10 @@ class World:
         done = self.node.crictl("exec", "--sync", container, "/bin/sh", "-c", script, check=check)
         return done.stdout.rstrip("\n") if check else done
 
+    def logged(self, pod, config, text):
+        """Waits until a container has written `text`: its traps are set by then."""
+        c.wait_until("the container is ready", lambda: text in self.node.log_of(pod[1], config).read_text())
+
     def end(self, container):
         """The status of a container that ends by itself."""
         return c.wait_until("the container ends", lambda: (s := self.node.container_status(container))["state"] ==
@@ -64,7 +68,7 @@ def life(w):
     status = w.node.pod_status(pod[0])
     w.checks.equal((status["state"], status["metadata"]["attempt"], status["labels"], status["annotations"]),
                    ("SANDBOX_READY", 0, {"app": "life"}, {"note": "a\nb"}), "inspectp tells what was given")
-    script = "echo out; echo err >&2; printf partial; trap 'echo bye; exit 7' TERM; while :; do sleep 0.05; done"
+    script = "trap 'echo bye; exit 7' TERM; echo out; echo err >&2; printf partial; while :; do sleep 0.05; done"
     config = w.node.container_config("main", script, labels={"part": "main"})
     container = w.node.create(pod[0], config, pod[1])
     w.checks.equal(w.node.create(pod[0], config, pod[1]), container, "the same container again is the same")
@@ -82,6 +86,7 @@ def life(w):
         arguments = [text for pair in filters.items() for text in pair]
         shown = w.node.crictl("ps", "-a", "-q", "--no-trunc", *arguments).stdout.split()
         w.checks.equal(container in shown, found, f"ps {' '.join(arguments)[:40]}")
+    w.logged(pod, config, "out")
     w.node.crictl("stop", "--timeout", "10", container)
     status = w.node.container_status(container)
     w.checks.equal((status["state"], status["exitCode"], status["reason"]), ("CONTAINER_EXITED", 7, "Error"),
@@ -112,14 +117,17 @@ def ends(w):
     os.kill(w.node.container_pid(killed), signal.SIGKILL)
     status = w.end(killed)
     w.checks.equal((status["exitCode"], status["reason"]), (137, "Error"), "SIGKILL is 137")
-    deaf = w.run(pod, "deaf", "trap '' TERM; while :; do sleep 0.05; done")
+    config = w.node.container_config("deaf", "trap '' TERM; echo ready; while :; do sleep 0.05; done")
+    deaf = w.node.run_container(pod[0], config, pod[1])
+    w.logged(pod, config, "ready")
     started = time.monotonic()
     w.node.crictl("stop", "--timeout", "1", deaf)
     took = time.monotonic() - started
     w.checks.equal(w.node.container_status(deaf)["exitCode"], 137, "one that is deaf to SIGTERM is killed")
     w.checks.ok(1 <= took < 5, "after its grace", f"{took:.2f} s")
-    quit_pod = w.node.container_config("quit", "trap 'exit 3' QUIT; while :; do sleep 0.05; done") | {"stop_signal": 18}
-    container = w.node.run_container(pod[0], quit_pod, pod[1])
+    config = w.node.container_config("quit", "trap 'exit 3' QUIT; echo ready; while :; do sleep 0.05; done") | {"stop_signal": 18}
+    container = w.node.run_container(pod[0], config, pod[1])
+    w.logged(pod, config, "ready")
     w.node.crictl("stop", "--timeout", "10", container)
     w.checks.equal(w.node.container_status(container)["exitCode"], 3, "the stop signal is the one that was asked for")
     for name, command, words in (("none", ["/no/such/program"], ["/no/such/program", "no such file"]),

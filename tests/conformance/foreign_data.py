@@ -4,7 +4,6 @@
 """gantryd started without the data that names what lives ends none of it: its own 20 pods, and those of another gantryd."""
 import contextlib
 import json
-import os
 import pathlib
 import shutil
 import signal

@@ -59,6 +59,14 @@ NodeFolders open_folders() {
   return folders;
 }
 
+images::UnpackOptions unpack_options() {
+  images::UnpackOptions options;
+#if __has_feature(address_sanitizer)
+  options.limits.memory_bytes = 0;  // the sanitizer's shadow alone takes terabytes
+#endif
+  return options;
+}
+
 // All that main() wires, in the test's world.
 struct World {
   World() {
@@ -75,7 +83,8 @@ struct World {
   Pool disk{loop, 2}, network_thread{loop, 1};
   std::vector<db::Schema> tables = schemas();
   std::unique_ptr<db::Database> database = must(db::Database::open(loop, folders.layout().database(), tables));
-  std::unique_ptr<images::ImageStore> images = must(images::ImageStore::open(folders.layout().lib()));
+  std::unique_ptr<images::ImageStore> images =
+      must(images::ImageStore::open(folders.layout().lib(), {.unpack = unpack_options()}));
   netns::DatabaseLedger ledger = must(netns::DatabaseLedger::open(folders.layout().database()));
   std::unique_ptr<netns::PodNetwork> network = must(
       netns::PodNetwork::open({.pod_cidr = must(netns::Cidr::parse("10.88.0.0/24")), .instance = instance.id}, ledger));

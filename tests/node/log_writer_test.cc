@@ -32,6 +32,14 @@ class LogWriterTest : public ShimTest {
     request.container_id = id;
     return client.start(std::move(request), std::move(fds));
   }
+  static bool has_open(pid_t pid, const std::string& path) {
+    auto folder = sys::open_dir(sys::kCwd, ("/proc/" + std::to_string(pid) + "/fd").c_str());
+    for (const auto& fd : *sys::list_dir(*folder)) {
+      auto link = sys::readlinkat(*folder, fd.c_str());
+      if (link && *link == path) return true;
+    }
+    return false;
+  }
   static bool wait_until_full() {
     return wait_for_file("/run/t/small/log", [](const std::string&) {
       struct statvfs info;
@@ -96,6 +104,31 @@ TEST_F(LogWriterTest, ARotationFromAFullDiskTearsNoRecord) {
   remove_cgroups();
 }
 
+TEST_F(LogWriterTest, AContainerThatEndsOnAFullDiskKeepsItsLog) {
+  run([](LogWriterTest& t) -> Task<> {
+    auto client = co_await t.spawn("pod1");
+    Ends ends(t.loop_);
+    t.observe(*client, ends);
+    pid_t writer = log_writer_of(*client);
+    (void)co_await t.start_on_small_disk(*client, "c1", t.shell_plan("busybox seq 1 40000"));
+    EXPECT_TRUE(wait_until_full());
+    (void)co_await client->kill("c1");
+    (void)co_await ends.of("c1");
+    std::string before = log_content("/run/t/small/log", "stdout");
+    EXPECT_EQ(t.shell("mount -o remount,size=8m /run/t/small"), 0);
+    // The file is let go when it has all that was read: whole lines and at most one piece.
+    EXPECT_TRUE(
+        wait_for_file("/run/t/small/log", [&](const std::string&) { return !has_open(writer, "/run/t/small/log"); }));
+    std::string content = log_content("/run/t/small/log", "stdout");
+    EXPECT_GT(content.size(), before.size());
+    EXPECT_TRUE(sequence(1, 40000).starts_with(content.substr(0, content.rfind('\n') + 1)));
+    expect_whole_records("/run/t/small/log");
+    co_await client->shutdown();
+  }(*this));
+  EXPECT_EQ(shell("umount /run/t/small"), 0);
+  remove_cgroups();
+}
+
 TEST_F(LogWriterTest, AFloodOnBothStreamsLeavesExecsAndOthersAlone) {
   run([](LogWriterTest& t) -> Task<> {
     auto client = co_await t.spawn("pod1");
@@ -106,7 +139,6 @@ TEST_F(LogWriterTest, AFloodOnBothStreamsLeavesExecsAndOthersAlone) {
     for (int i = 0; i < 20; ++i) {
       auto executed = co_await t.execute(*client, "flood", exec_plan({"busybox", "echo", "still here"}));
       EXPECT_EQ(executed.output, "still here\n") << executed.error;
-      std::string name = "flood.log";
       // Rotated and dropped, or it would fill the memory.
       EXPECT_TRUE(sys::unlinkat(t.run_, "flood.log", 0).has_value());
       auto fresh = sys::openat(t.run_, "flood.log", O_CREAT | O_WRONLY | O_APPEND, 0640);
@@ -130,10 +162,7 @@ TEST_F(LogWriterTest, AShimIsNotHeldUpByALogWriterThatIs) {
     (void)co_await t.start(*client, "c1", t.shell_plan("while :; do echo x; busybox usleep 1000; done"));
     EXPECT_TRUE(wait_for_text("/run/t/c1.log", "stdout F x"));
     // Stopped, as a disk that hangs would.
-    auto writer =
-        slurp("/proc/" + std::to_string(client->pid()) + "/task/" + std::to_string(client->pid()) + "/children");
-    pid_t pid = std::atoi(writer.c_str());
-    EXPECT_EQ(slurp("/proc/" + std::to_string(pid) + "/comm"), "gantry-log\n");
+    pid_t pid = log_writer_of(*client);
     EXPECT_EQ(::kill(pid, SIGSTOP), 0);
     int refused = 0;
     for (int i = 0; i < 1000 && refused == 0; ++i) {

@@ -6,6 +6,7 @@ runs side by side don't meet. Leaving its `with` block ends the node and removes
 """
 import calendar
 import contextlib
+import itertools
 import json
 import os
 import pathlib
@@ -38,7 +39,7 @@ class Node:
         self.state = pathlib.Path("/var/lib/gantry-nodes") / self.name
         self.lib, self.manifests, self.work = self.state / "lib", self.state / "manifests", self.state / "test"
         self.log_file = self.state / "gantryd.log"
-        self._files = 0
+        self._files = itertools.count(1)  # several threads may write configurations
 
     # ---- the node ----------------------------------------------------------------------------------------------------
 
@@ -152,8 +153,7 @@ class Node:
 
     def write(self, value):
         """A configuration as a file for crictl."""
-        self._files += 1
-        path = self.work / f"config-{self._files}.json"
+        path = self.work / f"config-{next(self._files)}.json"
         path.write_text(value if isinstance(value, str) else json.dumps(value))
         return str(path)
 
@@ -213,7 +213,7 @@ class Node:
         return [pid for folder in walk(self.cgroup / part) for pid in read_pids(folder)]
 
     def shims(self):
-        return [pid for pid in self.pids("pods/shims")]
+        return self.pids("pods/shims")
 
     # ---- images ------------------------------------------------------------------------------------------------------
 

@@ -61,7 +61,7 @@ inline std::string log_content(const std::string& path, const std::string& strea
 inline bool wait_for_file(const std::string& path, const std::function<bool(const std::string&)>& holds) {
   OwnFd notify(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   std::string folder = path.substr(0, path.rfind('/'));
-  if (::inotify_add_watch(notify.get(), folder.c_str(), IN_MODIFY | IN_CREATE | IN_MOVED_TO) < 0) return false;
+  if (::inotify_add_watch(notify.get(), folder.c_str(), IN_MODIFY | IN_CREATE | IN_CLOSE_WRITE) < 0) return false;
   auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(10);
   while (!holds(slurp(path))) {
     auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - std::chrono::steady_clock::now()).count();
@@ -127,6 +127,20 @@ class ShimTest : public ::testing::Test {
     co_return std::move(*client);
   }
 
+  static std::size_t fds_of(pid_t pid) {
+    return sys::list_dir(*sys::open_dir(sys::kCwd, ("/proc/" + std::to_string(pid) + "/fd").c_str()))->size();
+  }
+  // Children of a process, in the order in which they were made.
+  static std::vector<pid_t> children(pid_t parent) {
+    std::string base = "/proc/" + std::to_string(parent);
+    std::istringstream pids(slurp(base + "/task/" + std::to_string(parent) + "/children"));
+    std::vector<pid_t> found;
+    pid_t pid = 0;
+    while (pids >> pid) found.push_back(pid);
+    return found;
+  }
+  // A shim makes it before it says hello.
+  static pid_t log_writer_of(const Client& client) { return children(client.pid()).at(0); }
   static int shell(const std::string& command) { return std::system(command.c_str()); }
 
   runtime::Plan shell_plan(const std::string& script) {

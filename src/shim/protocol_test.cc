@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "shim/protocol.h"
+
+#include <gtest/gtest.h>
+
+namespace gantry::shim {
+namespace {
+
+TEST(ProtocolTest, WhatIsWrittenIsRead) {
+  StateAnswer state;
+  state.sandbox_id = "pod";
+  state.pod_pid = true;
+  state.containers.push_back({"a", 12, false, {"a", 0, 0, 5, 0}});
+  state.containers.push_back({"b", 0, true, {"b", 137, 9, 6, 7}});
+  auto read = decode<StateAnswer>(encode(state));
+  ASSERT_TRUE(read.has_value());
+  EXPECT_TRUE(read->pod_pid);
+  ASSERT_EQ(read->containers.size(), 2U);
+  EXPECT_EQ(read->containers[1].exit.code, 137);
+  EXPECT_EQ(read->containers[1].exit.finished_at, 7);
+  ConfigureRequest configure{"host", {{"net/ipv4/ip_forward", "1"}}, true};
+  auto configured = decode<ConfigureRequest>(encode(configure));
+  ASSERT_TRUE(configured.has_value());
+  EXPECT_EQ(configured->sysctls, configure.sysctls);
+  std::string packet = encode_packet(Kind::kStart, 77, encode(StartRequest{"id", true, false, true, "other"}));
+  auto message = decode_packet(packet);
+  ASSERT_TRUE(message.has_value());
+  EXPECT_EQ(message->header.request, 77U);
+  EXPECT_EQ(decode<StartRequest>(message->body)->target_container, "other");
+}
+
+TEST(ProtocolTest, ShortBodiesAreRefusedAndLongerOnesUnderstood) {
+  std::string body = encode(StartRequest{"id", true, false, true, "other"});
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_FALSE(decode<StartRequest>(std::string_view(body).substr(0, size)).has_value()) << size;
+  }
+  // A later version's fields lie behind those of this one.
+  EXPECT_TRUE(decode<StartRequest>(body + "more to come").has_value());
+  std::string packet = encode_packet(Kind::kState, 1, "");
+  for (std::size_t size = 0; size < packet.size(); ++size) {
+    EXPECT_FALSE(decode_packet(std::string_view(packet).substr(0, size)).has_value()) << size;
+  }
+  packet[0] ^= 1;
+  EXPECT_FALSE(decode_packet(packet).has_value());
+  // A count that lies allocates nothing.
+  EXPECT_FALSE(decode<StateAnswer>(std::string("\0\0\0\0\0\xff\xff\xff\xff\1", 10)).has_value());
+}
+
+}  // namespace
+}  // namespace gantry::shim
