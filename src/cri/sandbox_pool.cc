@@ -2,29 +2,40 @@
 #include "cri/sandbox_pool.h"
 
 #include <algorithm>
+#include <chrono>
 
 #include "base/log.h"
 #include "cri/ids.h"
 
 namespace gantry::cri {
+namespace {
+constexpr Duration kFirstRetry = std::chrono::seconds(1);
+constexpr Duration kLastRetry = std::chrono::minutes(1);
+}  // namespace
 
-void SandboxPool::fill() {
-  while (!draining_ && ready_.size() + making_ < node_.pool_size) {
+void SandboxPool::fill(Duration delay) {
+  while (!draining_.is_set() && ready_.size() + making_ < node_.pool_size) {
     ++making_;
     none_making_.reset();
-    node_.loop.spawn(add_one());
+    node_.loop.spawn(add_one(delay));
   }
 }
 
-Task<> SandboxPool::add_one() {
-  Result<MadeSandbox> made = co_await make_one();
-  if (!made) {
-    log::warning("no sandbox for the pool, retrying with the next pod", {{"error", made.error()}});
-  } else if (draining_) {
-    co_await end(std::move(*made));
-  } else {
-    watch(*made);
-    ready_.push_back(std::move(*made));
+Task<> SandboxPool::add_one(Duration delay) {
+  while (!(delay > Duration::zero() ? co_await draining_.wait_for(delay) : draining_.is_set())) {
+    Result<MadeSandbox> made = co_await make_one();
+    if (made) {
+      if (draining_.is_set()) {
+        co_await end(std::move(*made));
+      } else {
+        watch(*made);
+        ready_.push_back(std::move(*made));
+      }
+      break;
+    }
+    delay = std::clamp<Duration>(delay * 2, kFirstRetry, kLastRetry);
+    log::warning("no sandbox for the pool",
+                 {{"error", made.error()}, {"retry_s", std::chrono::ceil<std::chrono::seconds>(delay).count()}});
   }
   --making_;
   if (making_ == 0) none_making_.set();
@@ -43,6 +54,7 @@ Task<> SandboxPool::drop(std::string id) {
   MadeSandbox gone = std::move(*found);
   ready_.erase(found);
   co_await end(std::move(gone));
+  fill(kFirstRetry);  // not at once: what ended it may end the next one too
 }
 
 Task<> SandboxPool::end(MadeSandbox made) {
@@ -75,7 +87,7 @@ Task<Result<MadeSandbox>> SandboxPool::make_one() {
 }
 
 Task<> SandboxPool::drain() {
-  draining_ = true;
+  draining_.set();
   while (!ready_.empty()) {
     MadeSandbox made = std::move(ready_.front());
     ready_.pop_front();

@@ -9,6 +9,7 @@
 #include <memory>
 #include <string>
 
+#include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "cri/node.h"
@@ -18,10 +19,12 @@ namespace gantry::cri {
 
 class SandboxPool {
  public:
-  SandboxPool(Node& node, SandboxMaker& maker) : node_(node), maker_(maker), none_making_(node.loop) {}
+  SandboxPool(Node& node, SandboxMaker& maker)
+      : node_(node), maker_(maker), none_making_(node.loop), draining_(node.loop) {}
 
-  // Fills up, in the background; one that can't be made is logged and tried again with the next take().
-  void fill();
+  // Fills up, in the background. One that can't be made is logged and tried again, in 1 s at first and then at longer
+  // intervals, at most a minute; one whose shim ends is replaced.
+  void fill() { fill(Duration::zero()); }
   // A ready one, or, when none is, one that is made now.
   Task<Result<MadeSandbox>> take();
   // Ends those that wait, and makes no more.
@@ -30,7 +33,8 @@ class SandboxPool {
   std::size_t ready() const { return ready_.size(); }
 
  private:
-  Task<> add_one();
+  void fill(Duration delay);
+  Task<> add_one(Duration delay);
   Task<Result<MadeSandbox>> make_one();
   void watch(const MadeSandbox& made);
   Task<> drop(std::string id);
@@ -39,9 +43,9 @@ class SandboxPool {
   Node& node_;
   SandboxMaker& maker_;
   std::list<MadeSandbox> ready_;
-  std::size_t making_ = 0;
+  std::size_t making_ = 0;  // with those that wait to be tried again
   Event none_making_;
-  bool draining_ = false;
+  Event draining_;
 };
 
 }  // namespace gantry::cri

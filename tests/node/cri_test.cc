@@ -378,5 +378,35 @@ TEST_F(CriTest, WhatOnlyLivesIsLeftAloneAndReported) {
   });
 }
 
+// Of the pool's one sandbox, when it stands and is not `other`.
+Task<std::string> pooled_sandbox(World& w, std::string other = {}) {
+  for (int i = 0; i < 1000; ++i) {
+    auto held = co_await w.network_thread.run([&] { return w.network->held(); });
+    if (!held.empty() && held[0].sandbox_id != other) co_return held[0].sandbox_id;
+    co_await w.loop.sleep_for(std::chrono::milliseconds(10));
+  }
+  ADD_FAILURE() << "no sandbox in the pool within 10 s";
+  co_return "";
+}
+
+TEST_F(CriTest, ThePoolIsFilledAgainByItself) {
+  run([](World& w) -> Task<> {
+    auto allow_cgroups = [](const char* count) {
+      std::ofstream("/sys/fs/cgroup" + test::cgroup_path() + "/cgroup.max.descendants") << count << std::flush;
+    };
+    allow_cgroups("0");
+    must(co_await w.runtime->recover());
+    // The attempt of recover() comes to its end before this one, on which the pool does not depend.
+    EXPECT_FALSE((co_await w.runtime->run_pod_sandbox(pod("refused"))).has_value());
+    EXPECT_TRUE(w.network->held().empty());
+    allow_cgroups("max");
+    std::string first = co_await pooled_sandbox(w);
+    auto shim = must(w.driver.open(shim_cgroup_path(test::cgroup_path(), first)));
+    must(shim.kill());
+    EXPECT_NE(co_await pooled_sandbox(w, first), "");
+    EXPECT_FALSE(w.folders.open_run_sandbox(first));
+  });
+}
+
 }  // namespace
 }  // namespace gantry::cri
