@@ -127,7 +127,8 @@ Error Error::with_code(Code code) && {
 }
 
 bool Error::is_gone() const {
-  return sys_ == ESRCH || sys_ == EPIPE || sys_ == ECONNRESET || sys_ == ENODEV || sys_ == ENOTCONN;
+  return sys_ == ESRCH || sys_ == EPIPE || sys_ == ECONNRESET || sys_ == ECONNREFUSED || sys_ == ENODEV ||
+         sys_ == ENOTCONN;
 }
 
 bool Error::is_would_block() const { return sys_ == EAGAIN; }

@@ -107,9 +107,10 @@ Client::~Client() {
   impl_->ended.set();
 }
 
-Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std::string name) {
+Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std::string name, Duration limit) {
+  std::string shim = "shim at " + name;
   auto socket = sys::connect_unix(dir, name.c_str(), SOCK_SEQPACKET);
-  if (!socket) co_return std::unexpected(std::move(socket.error()));
+  if (!socket) co_return fail_with(std::move(socket.error()), shim);
   // Who made the socket listen is the shim's creator; the one who says hello is the shim. Its pidfd is verified by the
   // connection itself: as long as that is open, the pid in the hello can't have been given to another.
   auto impl = std::make_shared<Impl>(loop);
@@ -123,14 +124,21 @@ Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std
         if (auto self = weak.lock()) self->hello_came.set();
       });
   impl->channel = channel;
-  if (!co_await impl->hello_came.wait_for(std::chrono::seconds(10))) {
+  if (!co_await impl->hello_came.wait_for(limit)) {
     channel->close();
-    co_return fail(Code::kDeadlineExceeded, "shim at " + name + ": no hello within 10 s");
+    co_return fail(Code::kDeadlineExceeded, shim + ": no hello in time");
   }
-  auto pidfd = sys::pidfd_open(impl->hello.pid);
-  if (!pidfd || !channel->is_open()) {
+  Result<PidFd> pidfd = fail(Code::kInternal, "its hello names no process");
+  if (impl->hello.pid > 0) pidfd = sys::pidfd_open(impl->hello.pid);
+  if (!channel->is_open()) {
+    // A shim that lives may have cut the connection, as it does when it has too many; a dead one does not listen.
+    auto again = sys::connect_unix(dir, name.c_str(), SOCK_SEQPACKET);
+    if (!again) co_return fail_with(std::move(again.error()), shim);
+    co_return fail(Code::kUnavailable, shim + ": it listens, but closed the connection");
+  }
+  if (!pidfd) {
     channel->close();
-    co_return fail(Code::kNotFound, "shim at " + name + ": it ended");
+    co_return fail_with(std::move(pidfd.error()), shim);
   }
   impl->pidfd = std::move(*pidfd);
   impl->pid_watch.emplace(loop, impl->pidfd);

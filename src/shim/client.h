@@ -31,9 +31,11 @@ class Client {
     std::function<void()> ended;
   };
 
-  // Connects to the shim that listens at `name` beneath `dir` (after a restart of gantryd). Fails with is_gone() or
-  // is_not_found() when nobody listens there: the shim is dead.
-  static Task<Result<std::unique_ptr<Client>>> connect(Loop& loop, FdRef dir, std::string name);
+  // Connects to the shim that listens at `name` beneath `dir` (after a restart of gantryd). is_not_found() or is_gone()
+  // means that the shim is dead. Every other error says nothing of that (no descriptors left here, a full backlog, no
+  // hello within `limit` from a shim that does not get to run): the pod may live, and the call may be made again.
+  static Task<Result<std::unique_ptr<Client>>> connect(Loop& loop, FdRef dir, std::string name,
+                                                       Duration limit = std::chrono::seconds(10));
   ~Client();
 
   // Must be set before the first co_await after the Client was made; events that came before are not lost.

@@ -29,7 +29,8 @@ Status set_blocking(FdRef fd);
 // A listening socket at `name` beneath the folder `dir`, mode 0600. A socket that lies there is replaced: callers hold
 // their folder's lock. `type` is SOCK_SEQPACKET or SOCK_STREAM. Non-blocking.
 Result<SocketFd> listen_unix(FdRef dir, const char* name, int type, int backlog);
-// Connects to the socket at `name` beneath `dir`. Non-blocking afterwards.
+// Connects to the socket at `name` beneath `dir`. Non-blocking afterwards. is_not_found() when there is no such name,
+// is_gone() when nobody listens there any more, is_would_block() when the listener's backlog is full.
 Result<SocketFd> connect_unix(FdRef dir, const char* name, int type);
 // accept4(2), non-blocking and close-on-exec.
 Result<SocketFd> accept(FdRef listener);

@@ -328,6 +328,69 @@ TEST_F(HostileTest, WhoIsNotRootIsRefused) {
   });
 }
 
+// What a new gantryd does to a pod hangs on it: a shim that is dead is told from one that only does not answer.
+TEST_F(HostileTest, WhoCannotBeReachedIsNotTakenForDead) {
+  run([](HostileTest& t) -> Task<> {
+    auto why = [&](const char* name) -> Task<Error> {
+      auto client = co_await Client::connect(t.loop_, t.run_, name, 100ms);
+      EXPECT_FALSE(client.has_value());
+      co_return client ? Error(Code::kOk, "") : std::move(client.error());
+    };
+    auto is_dead = [](const Error& error) { return error.is_gone() || error.is_not_found(); };
+    EXPECT_TRUE(is_dead(co_await why("nobody.sock")));
+    {
+      auto listener = sys::listen_unix(t.run_, "peer.sock", SOCK_SEQPACKET, 0);
+      auto silent = co_await why("peer.sock");  // its connection stays in the backlog, which is full now
+      EXPECT_TRUE(silent.is_deadline()) << silent.message();
+      EXPECT_FALSE(is_dead(silent));
+      auto crowded = co_await why("peer.sock");
+      EXPECT_TRUE(crowded.is_would_block()) << crowded.message();
+      EXPECT_FALSE(is_dead(crowded));
+    }
+    EXPECT_TRUE(is_dead(co_await why("peer.sock")));  // the name is there, but nobody listens
+    // A process that is not there is a shim that ended after its hello; the other two live, whatever they are.
+    for (std::string hello : {std::string(), encode(HelloEvent{"pod1", 0}), encode(HelloEvent{"pod1", 1 << 23})}) {
+      auto listener = sys::listen_unix(t.run_, "peer.sock", SOCK_SEQPACKET, 8);
+      Watch connecting(t.loop_, *listener);
+      t.loop_.spawn([](HostileTest& self, Watch& watch, FdRef fd, std::string body) -> Task<> {
+        (void)co_await watch.readable();
+        auto socket = sys::accept(fd);
+        if (body.empty()) co_return;
+        (void)sys::send_packet(*socket, encode_packet(Kind::kHello, 0, body), {});
+        co_await self.loop_.sleep_for(50ms);  // it is read before the end comes
+      }(t, connecting, *listener, hello));
+      auto cut = co_await why("peer.sock");
+      EXPECT_EQ(is_dead(cut), hello.find("\x80") != hello.npos) << cut.message();
+    }
+    {
+      rlimit before;
+      ::getrlimit(RLIMIT_NOFILE, &before);
+      rlimit none{3, before.rlim_max};
+      ::setrlimit(RLIMIT_NOFILE, &none);
+      auto poor = co_await why("nobody.sock");
+      ::setrlimit(RLIMIT_NOFILE, &before);
+      EXPECT_TRUE(poor.is_resource()) << poor.message();
+      EXPECT_FALSE(is_dead(poor));
+    }
+    // A shim that does not get to run, and one that ends before it said anything.
+    auto shim = co_await t.spawn("pod1");
+    EXPECT_TRUE(sys::pidfd_send_signal(shim->pidfd(), SIGSTOP).has_value());
+    auto frozen = co_await why("pod1.sock");
+    EXPECT_FALSE(is_dead(frozen)) << frozen.message();
+    Event ended(t.loop_);
+    shim->observe({[](const ExitedEvent&) {}, [&] { ended.set(); }});
+    auto pidfd = shim->pidfd();
+    t.loop_.spawn([](HostileTest& self, FdRef process) -> Task<> {
+      co_await self.loop_.sleep_for(20ms);
+      EXPECT_TRUE(sys::pidfd_send_signal(process, SIGKILL).has_value());
+    }(t, pidfd));
+    auto killed = co_await why("pod1.sock");
+    EXPECT_TRUE(is_dead(killed)) << killed.message();
+    EXPECT_TRUE(co_await ended.wait_for(5s));
+  }(*this));
+  remove_cgroups();
+}
+
 // ---- ends at the wrong moment --------------------------------------------------------------------------------------
 
 TEST_F(HostileTest, TheEndOfTheLogWriterIsThePodsEnd) {
