@@ -64,7 +64,7 @@ class Client {
   struct ExecFds {
     OwnFd plan;
     OwnFd cgroup;
-    OwnFd in, out, err;  // the process's ends; ignored with a terminal
+    OwnFd in, out, err;  // the process's ends; ignored with a terminal. /dev/null becomes a null device of the shim's
     // What the plan's indices name. The shim puts a pidfd of the container's first process behind them: a plan of an
     // exec names it by join_process = others.size().
     std::vector<OwnFd> others;

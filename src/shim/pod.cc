@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/ioctl.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -42,6 +43,15 @@ Result<Pipe> make_pipe() {
   int fds[2];
   if (::pipe2(fds, O_CLOEXEC) < 0) return std::unexpected(Error::from_errno(errno, "pipe2"));
   return Pipe{OwnFd(fds[0]), OwnFd(fds[1])};
+}
+
+// A null device of the host's could be changed for the whole host through /proc/self/fd. The shim's lies on its own
+// read-only mount.
+Result<OwnFd> without_host_null(OwnFd fd, FdRef own_null) {
+  auto info = sys::fstat(fd);
+  if (!info) return std::unexpected(std::move(info.error()));
+  if (S_ISCHR(info->st_mode) && info->st_rdev == makedev(1, 3)) return duplicate(own_null);
+  return fd;
 }
 
 std::string packet_of(std::uint16_t kind, const std::string& container_id) {
@@ -325,6 +335,7 @@ Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest
     for (auto [target, what] :
          {std::pair{&launch.in, "stdin"}, std::pair{&launch.out, "stdout"}, std::pair{&launch.err, "stderr"}}) {
       auto fd = take(fds, what);
+      if (fd) fd = without_host_null(std::move(*fd), fds_.null);
       if (!fd) return std::unexpected(std::move(fd.error()));
       *target = std::move(*fd);
     }

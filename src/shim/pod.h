@@ -22,7 +22,7 @@ struct PodFds {
   OwnFd listener;
   OwnFd records;       // folder of exit records
   OwnFd log_writer;    // the log writer's socket, non-blocking
-  OwnFd null;          // /dev/null
+  OwnFd null;          // a null device on a read-only mount of the shim's own
   MountFd proc;        // a private procfs instance
   NsFd pid_namespace;  // its own
 };

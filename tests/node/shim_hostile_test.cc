@@ -10,6 +10,7 @@
 #include <sys/prctl.h>
 #include <sys/ptrace.h>
 #include <sys/resource.h>
+#include <sys/sysmacros.h>
 #include <sys/wait.h>
 
 #include <set>
@@ -169,6 +170,36 @@ TEST_F(HostileTest, AContainerThatMayTraceSeesNothingOfAnExecOnItsWay) {
     EXPECT_GT(loot.processes, 5) << "the attack did not come near";
     EXPECT_GT(worked, 250);
     RecordProperty("attached", loot.attached);
+  });
+}
+
+// The node that the test hands over stands for the host's /dev/null, which the test must not put at risk.
+TEST_F(HostileTest, TheNullDeviceOfTheHostIsOutOfReach) {
+  with_pod([](HostileTest& t, Client& client, Ends& ends) -> Task<> {
+    EXPECT_TRUE(sys::mknodat(t.run_, "null", S_IFCHR | 0666, makedev(1, 3)));
+    EXPECT_EQ(::chmod("/run/t/null", 0666), 0);
+    (void)co_await t.start(client, "c1", t.shell_plan("busybox sleep 1000"));
+    for (std::string fd : {"0", "1", "2"}) {
+      std::string script =
+          "exec 9>&" + fd + "; busybox chmod 0 /proc/self/fd/9; a=$?; busybox chown 7 /proc/self/fd/9; test $a$? = 11";
+      Client::ExecFds fds;
+      auto plan = exec_plan({"sh", "-c", script});
+      auto& capabilities = plan.process.capabilities;
+      capabilities.bounding = capabilities.effective = capabilities.permitted = bit(CAP_CHOWN);
+      fds.plan = std::move(*make_plan_memfd(*runtime::encode_plan(plan, 1)));
+      fds.cgroup = std::move(*sys::openat(test::cgroup_dir(), "c1", O_RDONLY | O_DIRECTORY));
+      for (OwnFd* end : {&fds.in, &fds.out, &fds.err}) *end = std::move(*sys::openat(t.run_, "null", O_RDWR));
+      auto exec = co_await client.exec("c1", false, std::move(fds));
+      EXPECT_TRUE(exec.has_value()) << exec.error().message();
+      if (!exec) co_return;
+      auto status = co_await (*exec)->wait();
+      EXPECT_EQ(status->code, 0) << "changed what is at " << fd;
+    }
+    auto ran = co_await t.run_container(client, ends, "c2", t.shell_plan("busybox chmod 0 /proc/self/fd/0"));
+    EXPECT_NE(ran.err.find("Read-only file system"), std::string::npos) << ran.err;
+    auto info = sys::fstatat(t.run_, "null", 0);
+    EXPECT_EQ(info->st_mode & 07777, 0666U);
+    EXPECT_EQ(info->st_uid, 0U);
   });
 }
 
