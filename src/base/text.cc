@@ -2,20 +2,65 @@
 #include "base/text.h"
 
 namespace gantry {
+namespace {
+
+void append_escaped(std::string& out, unsigned char byte) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+}
+
+// Bytes of the character that `text`, which is not empty, begins with: 1 to 4, or 0 when it begins with none (Unicode,
+// table 3-7: no overlong forms, no surrogates, nothing above U+10FFFF).
+std::size_t character_size(std::string_view text) {
+  auto byte = [&](std::size_t at) { return static_cast<unsigned char>(text[at]); };
+  unsigned char first = byte(0);
+  if (first < 0x80) return 1;
+  std::size_t size = first >= 0xf0 ? 4 : first >= 0xe0 ? 3 : 2;
+  if (first < 0xc2 || first > 0xf4 || text.size() < size) return 0;
+  unsigned char low = first == 0xe0 ? 0xa0 : first == 0xf0 ? 0x90 : 0x80;
+  unsigned char high = first == 0xed ? 0x9f : first == 0xf4 ? 0x8f : 0xbf;
+  if (byte(1) < low || byte(1) > high) return 0;
+  for (std::size_t at = 2; at < size; ++at) {
+    if ((byte(at) & 0xc0) != 0x80) return 0;
+  }
+  return size;
+}
+
+}  // namespace
 
 std::string quoted(std::string_view text, std::size_t most) {
-  static constexpr char kHex[] = "0123456789abcdef";
   std::string out = "\"";
   for (char c : text.substr(0, most)) {
     if (c == '"' || c == '\\') out += '\\';
     if (c >= 0x20 && c < 0x7f) {
       out += c;
     } else {
-      auto byte = static_cast<unsigned char>(c);
-      out += {'\\', 'x', kHex[byte >> 4], kHex[byte & 15]};
+      append_escaped(out, static_cast<unsigned char>(c));
     }
   }
   out += text.size() > most ? "...\"" : "\"";
+  return out;
+}
+
+std::string as_utf8(std::string_view bytes, std::size_t most) {
+  constexpr std::string_view kCut = "...";
+  std::string out;
+  std::size_t fits = 0;  // bytes of `out` that leave room for kCut
+  while (!bytes.empty()) {
+    std::size_t size = character_size(bytes);
+    if (size != 0) {
+      out += bytes.substr(0, size);
+    } else {
+      append_escaped(out, static_cast<unsigned char>(bytes.front()));
+      size = 1;
+    }
+    if (out.size() > most) {
+      out.resize(fits);
+      return out.append(kCut.substr(0, most - fits));
+    }
+    bytes.remove_prefix(size);
+    if (out.size() + kCut.size() <= most) fits = out.size();
+  }
   return out;
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Sentences out of pieces, and texts from outside made fit to stand in them. (Debian's Abseil is built with a string_view of its
-// own, which std::string_view does not convert to; hence not absl::StrCat.)
+// Sentences out of pieces, and texts from outside made fit to stand in them. (Debian's Abseil is built with a
+// string_view of its own, which std::string_view does not convert to; hence not absl::StrCat.)
 #pragma once
 
 #include <concepts>
@@ -29,6 +29,10 @@ std::string cat(const Pieces&... pieces) {
 
 // For a message: in double quotes, cut after `most` bytes with "...", and what is no printable ASCII as \xNN.
 std::string quoted(std::string_view text, std::size_t most = 64);
+
+// For a message field or a record, which must be UTF-8: valid characters as they are, other bytes as \xNN. At most
+// `most` bytes; what is longer is cut between characters and ends in "...".
+std::string as_utf8(std::string_view bytes, std::size_t most = 4096);
 
 // Without spaces, tabs and line ends around it.
 std::string_view trimmed(std::string_view text);

@@ -4,6 +4,7 @@
 #include <chrono>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace gantry::cri {
 
@@ -87,7 +88,8 @@ void Container::set_exit(std::int32_t code, std::string_view reason, std::string
                          std::int64_t finished_at) {
   status.set_exit_code(code);
   status.set_reason(std::string(reason));
-  status.set_message(std::string(message));
+  // The row that this is written to can't be read again when it holds anything but UTF-8.
+  status.set_message(as_utf8(message));
   status.set_finished_at(finished_at);
   pid = 0;
   set_state(ContainerState::kExited);

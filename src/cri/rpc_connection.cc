@@ -20,17 +20,10 @@ constexpr std::size_t kMaxStatusMessage = 4096;
 constexpr std::int32_t kWindowBytes = 1 << 20;
 
 // As grpc-message has it: percent-encoded but for plain ASCII.
-std::string status_message(std::string_view text) {
+std::string status_message(std::string_view message) {
   constexpr char kDigits[] = "0123456789ABCDEF";
-  bool cut = text.size() > kMaxStatusMessage;
-  if (cut) {
-    text = text.substr(0, kMaxStatusMessage);
-    // Between characters: a client refuses text that is no UTF-8.
-    while (!text.empty() && (static_cast<unsigned char>(text.back()) & 0xC0) == 0x80) text.remove_suffix(1);
-    if (!text.empty() && static_cast<unsigned char>(text.back()) >= 0xC0) text.remove_suffix(1);
-  }
   std::string out;
-  for (char c : text) {
+  for (char c : as_utf8(message, kMaxStatusMessage)) {  // a client refuses text that is no UTF-8
     auto byte = static_cast<unsigned char>(c);
     if (byte >= 0x20 && byte < 0x7f && c != '%') {
       out += c;
@@ -40,7 +33,7 @@ std::string status_message(std::string_view text) {
       out += kDigits[byte & 15];
     }
   }
-  return cut ? out + "..." : out;
+  return out;
 }
 
 nghttp2_nv header(std::string_view name, std::string_view value) {

@@ -95,6 +95,21 @@ TEST_F(StateStoreTest, RowsComeBackAfterARestart) {
   });
 }
 
+TEST_F(StateStoreTest, WhatAContainerDiedOfIsReadAgainWhateverItsBytes) {
+  run([](Loop& loop, StateStore& store) -> Task<> {
+    Container container(loop);
+    fill(container);
+    container.set_exit(128, "StartError", "exec /caf\xc3\xa9/\xff\xc3: No such file or directory", 1);
+    EXPECT_TRUE(co_await store.put(container));
+  });
+  run([](Loop&, StateStore& store) -> Task<> {
+    auto rows = co_await store.load();
+    EXPECT_TRUE(rows && rows->unreadable.empty() && rows->containers.size() == 1);
+    if (!rows || rows->containers.size() != 1) co_return;
+    EXPECT_EQ(rows->containers[0].status.message(), "exec /caf\u00e9/\\xff\\xc3: No such file or directory");
+  });
+}
+
 TEST_F(StateStoreTest, ADamagedRowIsReportedAndTheOthersAreRead) {
   run([](Loop& loop, StateStore& store) -> Task<> {
     Container container(loop);

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/channel.h"
 
+#include "base/text.h"
 #include "sys/socket.h"
 
 namespace gantry::shim {
@@ -49,7 +50,7 @@ void Channel::receive(std::string_view packet, std::vector<OwnFd> fds) {
   pending_.erase(found);
   if (message->header.kind == Kind::kFailed) {
     auto failed = decode<FailedAnswer>(message->body);
-    pending->answer = failed ? Result<Answer>(fail(static_cast<Code>(failed->code), std::move(failed->message)))
+    pending->answer = failed ? Result<Answer>(fail(static_cast<Code>(failed->code), as_utf8(failed->message)))
                              : Result<Answer>(std::unexpected(std::move(failed.error())));
   } else {
     pending->answer = Answer{message->header.kind, std::string(message->body), std::move(fds)};

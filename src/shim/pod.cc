@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 
+#include "base/text.h"
 #include "shim/init_launch.h"
 #include "shim/log_writer.h"
 #include "sys/file.h"
@@ -26,7 +27,7 @@ constexpr std::size_t kMaxConnections = 64;
 constexpr std::size_t kMaxMessage = 4096;
 
 std::string encode_failure(const Error& error) {
-  return encode(FailedAnswer{static_cast<std::int32_t>(error.code()), error.message().substr(0, kMaxMessage)});
+  return encode(FailedAnswer{static_cast<std::int32_t>(error.code()), as_utf8(error.message(), kMaxMessage)});
 }
 
 Result<OwnFd> take(std::vector<OwnFd>& fds, const char* what) {

@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <cstring>
 
+#include "base/text.h"
 #include "runtime/launch/steps.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -68,7 +69,8 @@ Result<Report> decode_report(std::string_view packet) {
   report.kind = reader.integer<Report::Kind>();
   report.code = reader.integer<std::int32_t>();
   if (!reader.ok()) return invalid_argument("launch report: too short");
-  report.message = std::string(reader.rest());
+  // It holds names out of images and paths out of specs, and a long one was cut at a byte: a full packet ends in "...".
+  report.message = as_utf8(reader.rest(), kMaxReport - 8);
   return report;
 }
 

@@ -69,7 +69,7 @@ struct Report {
   enum class Kind : std::uint8_t { kTerminal = 1, kFailed = 2 };
   Kind kind = Kind::kFailed;
   std::int32_t code = 0;  // gantry::Code
-  std::string message;
+  std::string message;    // UTF-8
 };
 // Bytes of the longest report.
 inline constexpr std::size_t kMaxReport = 1024;

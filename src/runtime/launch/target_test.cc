@@ -83,6 +83,14 @@ TEST(PlanBytesTest, ClonesNeedAReadablePlan) {
   EXPECT_FALSE(decode_report("").has_value());
   EXPECT_FALSE(decode_report("\2\1").has_value());
   EXPECT_EQ(decode_report(std::string_view("\2\5\0\0\0why", 8))->message, "why");
+  // As a launch sends a reason that is too long: cut at a byte.
+  std::string cut("\2\5\0\0\0./", 7);
+  while (cut.size() < kMaxReport) cut += "\u00e9";
+  cut.resize(kMaxReport);
+  EXPECT_EQ(cut.back(), '\xc3');
+  auto message = decode_report(cut)->message;
+  EXPECT_TRUE(message.ends_with("\u00e9...")) << message;
+  EXPECT_EQ(decode_report(std::string_view("\2\5\0\0\0w\xe9", 7))->message, "w\\xe9");
 }
 
 }  // namespace
