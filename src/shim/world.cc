@@ -28,6 +28,7 @@ Result<MountFd> small_tmpfs(const char* size, sys::MountAttr attributes) {
 }
 
 Status furnish(FdRef root) {
+  ::umask(0);  // of whoever started gantryd; the null device is for every user of a container
   for (const char* folder :
        {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm, runtime::kStagingEmpty}) {
     if (auto s = sys::mkdirat(root, folder + 1, 0755); !s) return s;
