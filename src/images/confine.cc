@@ -89,25 +89,51 @@ Status set_limits(const Confinement& confinement) {
   if (step = limit(RLIMIT_CORE, 0, "setrlimit CORE"); !step) return step;
   if (step = limit(RLIMIT_NPROC, 0, "setrlimit NPROC"); !step) return step;
   if (step = limit(RLIMIT_CPU, confinement.cpu_seconds, "setrlimit CPU"); !step) return step;
-  // remove_tree holds a descriptor for each level of a tree, and the unpacker keeps trees far flatter than this.
+  // remove_tree holds less than a hundred, and the rest of the unpacker a few.
   if (step = limit(RLIMIT_NOFILE, 1024, "setrlimit NOFILE"); !step) return step;
   if (confinement.memory_bytes != 0) return limit(RLIMIT_AS, confinement.memory_bytes, "setrlimit AS");
   return {};
 }
 
-constexpr int kAllowed[] = {SCMP_SYS(read),          SCMP_SYS(write),          SCMP_SYS(pwrite64),
-                            SCMP_SYS(close),         SCMP_SYS(lseek),          SCMP_SYS(fstat),
-                            SCMP_SYS(newfstatat),    SCMP_SYS(openat),         SCMP_SYS(openat2),
-                            SCMP_SYS(mkdirat),       SCMP_SYS(mknodat),        SCMP_SYS(symlinkat),
-                            SCMP_SYS(linkat),        SCMP_SYS(unlinkat),       SCMP_SYS(getdents64),
-                            SCMP_SYS(fchmod),        SCMP_SYS(fchown),         SCMP_SYS(fchownat),
-                            SCMP_SYS(utimensat),     SCMP_SYS(fsetxattr),      SCMP_SYS(ftruncate),
-                            SCMP_SYS(fcntl),         SCMP_SYS(munmap),         SCMP_SYS(mremap),
-                            SCMP_SYS(brk),           SCMP_SYS(madvise),        SCMP_SYS(futex),
-                            SCMP_SYS(rt_sigreturn),  SCMP_SYS(rt_sigprocmask), SCMP_SYS(restart_syscall),
-                            SCMP_SYS(clock_gettime), SCMP_SYS(gettimeofday),   SCMP_SYS(getrandom),
-                            SCMP_SYS(getpid),        SCMP_SYS(gettid),         SCMP_SYS(sched_yield),
-                            SCMP_SYS(exit),          SCMP_SYS(exit_group)};
+constexpr int kAllowed[] = {SCMP_SYS(read),
+                            SCMP_SYS(write),
+                            SCMP_SYS(pwrite64),
+                            SCMP_SYS(close),
+                            SCMP_SYS(lseek),
+                            SCMP_SYS(fstat),
+                            SCMP_SYS(newfstatat),
+                            SCMP_SYS(openat),
+                            SCMP_SYS(openat2),
+                            SCMP_SYS(mkdirat),
+                            SCMP_SYS(mknodat),
+                            SCMP_SYS(symlinkat),
+                            SCMP_SYS(linkat),
+                            SCMP_SYS(unlinkat),
+                            SCMP_SYS(renameat2),
+                            SCMP_SYS(getdents64),
+                            SCMP_SYS(fchmod),
+                            SCMP_SYS(fchown),
+                            SCMP_SYS(fchownat),
+                            SCMP_SYS(utimensat),
+                            SCMP_SYS(fsetxattr),
+                            SCMP_SYS(ftruncate),
+                            SCMP_SYS(fcntl),
+                            SCMP_SYS(munmap),
+                            SCMP_SYS(mremap),
+                            SCMP_SYS(brk),
+                            SCMP_SYS(madvise),
+                            SCMP_SYS(futex),
+                            SCMP_SYS(rt_sigreturn),
+                            SCMP_SYS(rt_sigprocmask),
+                            SCMP_SYS(restart_syscall),
+                            SCMP_SYS(clock_gettime),
+                            SCMP_SYS(gettimeofday),
+                            SCMP_SYS(getrandom),
+                            SCMP_SYS(getpid),
+                            SCMP_SYS(gettid),
+                            SCMP_SYS(sched_yield),
+                            SCMP_SYS(exit),
+                            SCMP_SYS(exit_group)};
 
 Status filter_calls() {
   std::unique_ptr<void, void (*)(void*)> filter(::seccomp_init(SCMP_ACT_KILL_PROCESS), ::seccomp_release);

@@ -167,24 +167,6 @@ Status write_file(FdRef dir, const char* path, std::string_view bytes) {
   return {};
 }
 
-Result<std::vector<std::string>> list_dir(FdRef dir) {
-  auto fd = openat(dir, ".", O_RDONLY | O_DIRECTORY);
-  if (!fd) return std::unexpected(std::move(fd.error()));
-  DIR* stream = ::fdopendir(fd->get());
-  if (stream == nullptr) return failed("fdopendir", nullptr);
-  fd->release();
-  std::vector<std::string> names;
-  errno = 0;
-  while (const dirent* entry = ::readdir(stream)) {
-    std::string_view name = entry->d_name;
-    if (name != "." && name != "..") names.emplace_back(name);
-  }
-  int error = errno;
-  ::closedir(stream);
-  if (error != 0) return std::unexpected(Error::from_errno(error, "readdir"));
-  return names;
-}
-
 Result<OwnFd> sealed_memfd(const char* name, FdRef source) {
   // MFD_EXEC (Linux 6.3) says what the default is before it; a kernel that does not know the flag answers EINVAL.
   constexpr unsigned kExec = 0x0010U;
@@ -203,46 +185,6 @@ Result<OwnFd> sealed_memfd(const char* name, FdRef source) {
     return failed("fcntl F_ADD_SEALS", name);
   }
   return fd;
-}
-
-namespace {
-
-// The depth at which remove_tree gives up: each level holds one descriptor.
-constexpr int kMaxDepth = 4096;
-
-Status remove_below(FdRef dir, const char* name, int depth) {
-  if (depth > kMaxDepth)
-    return fail(Code::kResourceExhausted, std::string("remove ") + name + ": folders nested too deep");
-  // A child on another mount has another mount id even on the same file system, which st_dev would not show:
-  // RESOLVE_NO_XDEV asks the kernel.
-  auto folder = openat2(dir, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW, Resolve::kNoXdev | Resolve::kNoSymlinks);
-  if (!folder) {
-    if (folder.error().sys() == EXDEV) {
-      return fail(Code::kFailedPrecondition, std::string("remove ") + name + ": something is mounted there");
-    }
-    return std::unexpected(std::move(folder.error()));
-  }
-  auto names = list_dir(*folder);
-  if (!names) return std::unexpected(std::move(names.error()));
-  for (const std::string& child : *names) {
-    if (::unlinkat(folder->get(), child.c_str(), 0) == 0 || errno == ENOENT) continue;
-    if (errno != EISDIR && errno != EPERM && errno != EBUSY) return failed("unlinkat", child.c_str());
-    if (errno == EBUSY) {
-      return fail(Code::kFailedPrecondition, std::string("remove ") + child + ": something is mounted there");
-    }
-    auto removed = remove_below(*folder, child.c_str(), depth + 1);
-    if (!removed) return removed;
-  }
-  if (::unlinkat(dir.get(), name, AT_REMOVEDIR) < 0 && errno != ENOENT) return failed("unlinkat", name);
-  return {};
-}
-
-}  // namespace
-
-Status remove_tree(FdRef dir, const char* name) {
-  if (::unlinkat(dir.get(), name, 0) == 0 || errno == ENOENT) return {};
-  if (errno != EISDIR && errno != EPERM) return failed("unlinkat", name);
-  return remove_below(dir, name, 0);
 }
 
 }  // namespace gantry::sys

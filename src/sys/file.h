@@ -72,7 +72,8 @@ Result<std::string> read_file(FdRef dir, const char* path, std::size_t limit);
 // Writes a file that exists (of cgroupfs or procfs) in one write(2), as those file systems want it.
 Status write_file(FdRef dir, const char* path, std::string_view bytes);
 
-// Names in a folder but "." and "..", in the order of the file system. `dir` is opened anew, so O_PATH will do.
+// Names in a folder but "." and "..", in the order of the file system. `dir` is opened anew, so O_PATH will do. For
+// folders whose size is ours or the kernel's to decide; dir_reader.h has others.
 Result<std::vector<std::string>> list_dir(FdRef dir);
 
 // memfd_create(2) with what is read from `source` in it, executable and sealed against any change: how our own programs
@@ -81,7 +82,8 @@ Result<OwnFd> sealed_memfd(const char* name, FdRef source);
 
 // Removes a folder's tree by descriptor: `name` beneath `dir` and all below. Never follows a link and never crosses
 // into a mount: anything mounted beneath makes it stop with kFailedPrecondition before that mount. A name that is not
-// there is fine.
+// there is fine. A tree of any depth and size is removed with less than a hundred descriptors and a bounded number of
+// names in memory; what lies deeper than that is moved up into `name` on the way.
 Status remove_tree(FdRef dir, const char* name);
 
 }  // namespace gantry::sys
