@@ -1,13 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgroups/cgroup.h"
 
-#include <dirent.h>
-
 #include <algorithm>
 #include <charconv>
-#include <memory>
+#include <limits>
 
 #include "cgroups/text.h"
+#include "sys/dir_reader.h"
 #include "sys/file.h"
 #include "sys/xattr.h"
 
@@ -17,7 +16,6 @@ namespace {
 constexpr const char* kMark = "trusted.gantry.instance";
 constexpr std::size_t kMaxMark = 64;
 constexpr std::size_t kMaxProcs = 1U << 20;
-constexpr int kMaxDepth = 64;
 
 // The kernel's own files, and systemd's view of which folder names would be taken for them.
 constexpr std::string_view kReserved[] = {"cgroup",  "cpu",  "cpuset", "memory", "pids", "io",
@@ -25,36 +23,54 @@ constexpr std::string_view kReserved[] = {"cgroup",  "cpu",  "cpuset", "memory",
 
 constexpr int kOpenFolder = O_RDONLY | O_DIRECTORY | O_NOFOLLOW;
 
-Status remove_below(FdRef parent, const char* name, int depth) {
-  if (depth > kMaxDepth) return fail(Code::kResourceExhausted, std::string("remove ") + name + ": nested too deep");
-  // Mostly it has no children, and one call does it.
-  auto removed = sys::unlinkat(parent, name, AT_REMOVEDIR);
-  if (removed || removed.error().is_not_found()) return {};
-  auto folder = sys::openat(parent, name, kOpenFolder);
-  if (!folder) return folder.error().is_not_found() ? Status() : std::unexpected(std::move(folder.error()));
-  auto inner = list_folders(*folder);
-  if (!inner) return std::unexpected(std::move(inner.error()));
-  if (inner->empty()) return removed;
-  for (const std::string& each : *inner) {
-    if (auto done = remove_below(*folder, each.c_str(), depth + 1); !done) return done;
-  }
-  removed = sys::unlinkat(parent, name, AT_REMOVEDIR);
+Status removed_or_gone(FdRef parent, const std::string& name) {
+  auto removed = sys::unlinkat(parent, name.c_str(), AT_REMOVEDIR);
   if (!removed && removed.error().is_not_found()) return {};
   return removed;
+}
+
+// Removes `name` beneath `parent` with all below it, of any depth: who may make cgroups decides that. Two folders are
+// open at a time. ".." is safe here: the kernel moves no cgroup to another parent.
+Status remove_below(FdRef parent, std::string name) {
+  std::vector<std::string> path = {std::move(name)};  // from `parent` to the one that is being removed
+  DirFd above;                                        // its parent; `parent` where there is one name
+  while (!path.empty()) {
+    FdRef here = path.size() == 1 ? parent : above.ref();
+    // Mostly it has no children, and one call does it.
+    auto removed = removed_or_gone(here, path.back());
+    if (removed) {
+      path.pop_back();
+      if (path.size() < 2) continue;
+      auto up = sys::openat(above, "..", kOpenFolder);
+      if (!up) return std::unexpected(std::move(up.error()));
+      above = DirFd(std::move(*up));
+      continue;
+    }
+    auto folder = sys::openat(here, path.back().c_str(), kOpenFolder);
+    auto inner = folder ? list_folders(*folder) : std::unexpected(folder.error());
+    if (!inner && (inner.error().is_not_found() || inner.error().is_gone())) continue;
+    if (!inner) return std::unexpected(std::move(inner.error()));
+    auto child = std::ranges::find_if(*inner, [&](const auto& each) { return !removed_or_gone(*folder, each); });
+    if (child != inner->end()) {
+      above = DirFd(std::move(*folder));
+      path.push_back(std::move(*child));
+    } else if (inner->empty()) {
+      return removed;  // populated
+    }
+  }
+  return {};
 }
 
 }  // namespace
 
 Result<std::vector<std::string>> list_folders(FdRef dir) {
-  auto fd = sys::openat(dir, ".", O_RDONLY | O_DIRECTORY);
-  if (!fd) return std::unexpected(std::move(fd.error()));
-  std::unique_ptr<DIR, int (*)(DIR*)> stream(::fdopendir(fd->get()), ::closedir);
-  if (stream == nullptr) return fail(Code::kResourceExhausted, "fdopendir: out of memory");
-  fd->release();
+  auto reader = sys::DirReader::open(dir);
+  if (!reader) return std::unexpected(std::move(reader.error()));
+  auto entries = reader->next(std::numeric_limits<std::size_t>::max());
+  if (!entries) return std::unexpected(std::move(entries.error()));
   std::vector<std::string> names;
-  while (const dirent* entry = ::readdir(stream.get())) {
-    std::string_view name = entry->d_name;
-    if (entry->d_type == DT_DIR && name != "." && name != "..") names.emplace_back(name);
+  for (auto& entry : *entries) {
+    if (entry.type == DT_DIR) names.push_back(std::move(entry.name));
   }
   return names;
 }
@@ -114,7 +130,7 @@ Result<std::vector<std::string>> Cgroup::children() const {
 
 Status Cgroup::remove_child(std::string_view name) const {
   if (auto checked = check_cgroup_name(name); !checked) return checked;
-  if (auto removed = remove_below(dir_, std::string(name).c_str(), 0); !removed) {
+  if (auto removed = remove_below(dir_, std::string(name)); !removed) {
     return std::unexpected(named(std::move(removed.error())));
   }
   return {};

@@ -231,6 +231,23 @@ TEST_F(CgroupsTest, RemoveWaitsAndTakesTheChildrenAlong) {
   EXPECT_TRUE(read_stats(inner).error().is_not_found());
 }
 
+TEST_F(CgroupsTest, RemoveTakesCgroupsOfAnyDepth) {
+  auto pod = make("/pod");
+  auto at = *duplicate(pod.dir());
+  for (int level = 0; level < 300; ++level) {
+    for (const char* name : {"a", "b", "c"}) must(sys::mkdirat(at, name, 0755));
+    at = must(sys::openat(at, level % 2 == 0 ? "a" : "c", O_RDONLY | O_DIRECTORY));
+  }
+  auto child = sleeper(must(hierarchy_.open("/pod/b")));
+  EXPECT_EQ(hierarchy_.root().remove_child("pod").error().code(), Code::kFailedPrecondition);
+  must(pod.kill());
+  Loop loop;
+  std::size_t before = test::count_open_fds();
+  must(run(loop, hierarchy_.root().remove_child(loop, "pod", kPatience)));
+  EXPECT_EQ(test::count_open_fds(), before);
+  EXPECT_TRUE(hierarchy_.open("/pod").error().is_not_found());
+}
+
 TEST_F(CgroupsTest, TheDriverMakesMarksAndRemoves) {
   CgroupfsDriver driver(hierarchy_, "0123456789abcdef");
   auto made = must(driver.make("/kubepods/besteffort/pod1/c1"));
