@@ -4,14 +4,17 @@
 #include <fcntl.h>
 
 #include <set>
+#include <string>
 #include <utility>
 
+#include "sys/dir_reader.h"
 #include "sys/file.h"
 
 namespace gantry::cri {
 namespace {
 
 constexpr int kMaxDepth = 64;
+constexpr std::size_t kBatch = 1024;  // names in memory for each level
 
 class Walk {
  public:
@@ -19,25 +22,20 @@ class Walk {
 
   // False when the walk is over its limits.
   Result<bool> folder(FdRef dir, int depth) {
-    auto names = sys::list_dir(dir);
-    if (!names) return std::unexpected(std::move(names.error()));
-    for (const auto& name : *names) {
-      if (left_-- == 0) return false;
-      auto info = sys::fstatat(dir, name.c_str(), AT_SYMLINK_NOFOLLOW);
-      if (!info) {
-        if (info.error().is_not_found()) continue;  // removed meanwhile
-        return std::unexpected(std::move(info.error()));
-      }
-      count(*info);
-      if (!S_ISDIR(info->st_mode)) continue;
-      if (depth >= kMaxDepth) return false;
-      auto child = sys::openat2(dir, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW,
-                                sys::Resolve::kBeneath | sys::Resolve::kNoXdev);
-      if (!child) continue;  // removed, or a mount
-      auto whole = folder(*child, depth + 1);
-      if (!whole || !*whole) return whole;
+    auto reader = sys::DirReader::open(dir);
+    if (!reader) {
+      if (reader.error().is_not_found()) return true;  // removed meanwhile
+      return std::unexpected(std::move(reader.error()));
     }
-    return true;
+    for (;;) {
+      auto entries = reader->next(kBatch);
+      if (!entries) return std::unexpected(std::move(entries.error()));
+      if (entries->empty()) return true;
+      for (const auto& each : *entries) {
+        auto whole = entry(dir, each.name, depth);
+        if (!whole || !*whole) return whole;
+      }
+    }
   }
   void count(const struct stat& info) {
     // A file with several names counts once.
@@ -48,6 +46,23 @@ class Walk {
   DiskUsage usage() const { return usage_; }
 
  private:
+  Result<bool> entry(FdRef dir, const std::string& name, int depth) {
+    if (left_ == 0) return false;
+    --left_;
+    auto info = sys::fstatat(dir, name.c_str(), AT_SYMLINK_NOFOLLOW);
+    if (!info) {
+      if (info.error().is_not_found()) return true;  // removed meanwhile
+      return std::unexpected(std::move(info.error()));
+    }
+    count(*info);
+    if (!S_ISDIR(info->st_mode)) return true;
+    if (depth >= kMaxDepth) return false;
+    auto child = sys::openat2(dir, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW,
+                              sys::Resolve::kBeneath | sys::Resolve::kNoXdev);
+    if (!child) return true;  // removed, or a mount
+    return folder(*child, depth + 1);
+  }
+
   std::uint64_t left_;
   DiskUsage usage_;
   std::set<std::pair<dev_t, ino_t>> seen_;

@@ -31,8 +31,24 @@ TEST(DiskUsage, CountsEachFileOnceAndFollowsNothing) {
   EXPECT_LT((*usage)->bytes, 200000U);
   auto bounded = disk_usage(*dir, "u", 3);
   EXPECT_TRUE(bounded && !*bounded) << "over its limit nothing is said";
+  auto exact = disk_usage(*dir, "u", 5);
+  EXPECT_TRUE(exact && *exact);
   EXPECT_FALSE(disk_usage(*dir, "none", 10));
   EXPECT_FALSE(disk_usage(*dir, "u/usr", 10));
+  fs::remove_all(folder);
+}
+
+TEST(DiskUsage, CountsEveryEntryOfALargeFolder) {
+  char path[] = "/dev/shm/gantry-disk-usage-test-XXXXXX";
+  ASSERT_NE(::mkdtemp(path), nullptr);
+  fs::path folder(path);
+  fs::create_directories(folder / "u");
+  for (int i = 0; i < 2500; ++i) fs::create_directory(folder / "u" / std::to_string(i));
+  auto dir = sys::open_dir(sys::kCwd, path);
+  ASSERT_TRUE(dir);
+  auto usage = disk_usage(*dir, "u", 2500);
+  ASSERT_TRUE(usage && *usage) << (usage ? "over its limit" : usage.error().message());
+  EXPECT_EQ((*usage)->inodes, 2501U);
   fs::remove_all(folder);
 }
 
