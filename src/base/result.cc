@@ -73,6 +73,8 @@ Code code_from_errno(int error) {
     case EMFILE:
     case ENFILE:
     case EUSERS:
+    case ENOBUFS:
+    case ETOOMANYREFS:
       return Code::kResourceExhausted;
     case ENOSYS:
     case EOPNOTSUPP:

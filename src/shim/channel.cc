@@ -35,12 +35,12 @@ bool Channel::receive_all() {
     auto received = sys::receive_packet(socket_, packet);
     if (!received) return received.error().is_would_block();
     if (received->size == 0) return false;
-    receive(std::string_view(packet, received->size), std::move(received->fds));
+    receive(std::string_view(packet, received->size), std::move(received->fds), received->fds_lost);
   }
   return false;
 }
 
-void Channel::receive(std::string_view packet, std::vector<OwnFd> fds) {
+void Channel::receive(std::string_view packet, std::vector<OwnFd> fds, bool fds_lost) {
   auto message = decode_packet(packet);
   if (!message) return;
   if (message->header.request == 0) return events_(message->header.kind, message->body, std::move(fds));
@@ -52,6 +52,8 @@ void Channel::receive(std::string_view packet, std::vector<OwnFd> fds) {
     auto failed = decode<FailedAnswer>(message->body);
     pending->answer = failed ? Result<Answer>(fail(static_cast<Code>(failed->code), as_utf8(failed->message)))
                              : Result<Answer>(std::unexpected(std::move(failed.error())));
+  } else if (fds_lost) {
+    pending->answer = fail(Code::kResourceExhausted, "no descriptor is free here for what the shim sent");
   } else {
     pending->answer = Answer{message->header.kind, std::string(message->body), std::move(fds)};
   }

@@ -44,7 +44,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   };
   Task<> read(std::shared_ptr<Channel> self);
   bool receive_all();
-  void receive(std::string_view packet, std::vector<OwnFd> fds);
+  void receive(std::string_view packet, std::vector<OwnFd> fds, bool fds_lost);
   void end();
 
   Loop& loop_;

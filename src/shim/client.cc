@@ -229,6 +229,8 @@ Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_i
   ExecRequest request{state->id, std::move(container_id), terminal};
   auto answer = co_await impl->channel->request(Kind::kExec, encode(request), std::move(all), Kind::kStarted);
   if (!answer) {
+    // It may run all the same, when its terminal found no room here.
+    if (answer.error().is_resource()) exec->kill();
     impl->execs.erase(state->id);
     state->done.set();
     co_return std::unexpected(std::move(answer.error()));

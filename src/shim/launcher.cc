@@ -129,6 +129,10 @@ Result<std::optional<LaunchProgress>> read_progress(FdRef report) {
     return std::unexpected(std::move(received.error()));
   }
   LaunchProgress progress;
+  if (received->fds_lost) {
+    progress.failed = Error(Code::kResourceExhausted, "terminal: no descriptor is free in the shim");
+    return std::optional(std::move(progress));
+  }
   if (received->size == 0) {
     progress.executed = true;
     return std::optional(std::move(progress));

@@ -272,7 +272,7 @@ void Writer::handle(const Message& message, std::vector<OwnFd> fds) {
 void Writer::receive(FdRef socket) {
   char packet[1024];
   auto received = sys::receive_packet(socket, packet);
-  if (!received && received.error().is_would_block()) return;
+  if (!received && !received.error().is_gone()) return;
   if (!received || received->size == 0) {
     // The shim is gone. What the containers still write is still theirs to be read.
     poller_.remove(socket);
@@ -285,7 +285,8 @@ void Writer::receive(FdRef socket) {
 
 int Writer::run() {
   if (!poller_.add(shim_.fd_, EPOLLIN, shim_)) return 1;
-  while (shim_open_ || !pipes_.empty()) poller_.wait();
+  auto is_pending = [](const auto& log) { return !log->pending.empty(); };
+  while (shim_open_ || !pipes_.empty() || std::ranges::any_of(logs_, is_pending)) poller_.wait();
   return 0;
 }
 

@@ -139,10 +139,14 @@ void Pod::drop(Connection& connection) {
 void Pod::receive(Connection& connection) {
   char packet[kMaxPacket];
   auto received = sys::receive_packet(connection.fd(), packet);
-  if (!received && received.error().is_would_block()) return;
+  if (!received && (received.error().is_would_block() || received.error().is_resource())) return;
   if (!received || received->size == 0) return drop(connection);
   auto message = decode_packet(std::string_view(packet, received->size));
   if (!message) return drop(connection);
+  if (received->fds_lost) {
+    Error error(Code::kResourceExhausted, "no descriptor is free in the shim for those of the request");
+    return connection.send(Kind::kFailed, message->header.request, encode_failure(error));
+  }
   handle(connection, *message, std::move(received->fds));
 }
 
@@ -410,13 +414,15 @@ void Pod::tell_log_writer(std::uint16_t kind, const std::string& container_id, s
   flush_to_log_writer();
 }
 
-// In order. A log writer that is gone is noticed by read_log_writer().
+// In order, and none is left out: a container whose letter is lost has no log, or no end. Without memory for one it is
+// sent again at once: the kernel tells nobody that it has some.
 void Pod::flush_to_log_writer() {
   while (!outbox_.empty()) {
     const Letter& letter = outbox_.front();
     std::vector<FdRef> fds(letter.fds.begin(), letter.fds.end());
     auto sent = sys::send_packet(fds_.log_writer, letter.packet, fds);
-    if (!sent && sent.error().is_would_block()) break;
+    if (!sent && (sent.error().is_would_block() || sent.error().is_resource())) break;
+    if (!sent) return shutdown();
     outbox_.pop_front();
   }
   (void)poller_.change(fds_.log_writer, outbox_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT, *log_writer_);
@@ -425,7 +431,7 @@ void Pod::flush_to_log_writer() {
 void Pod::read_log_writer() {
   char packet[1024];
   auto received = sys::receive_packet(fds_.log_writer, packet);
-  if (!received && received.error().is_would_block()) return;
+  if (!received && !received.error().is_gone()) return;
   if (!received || received->size == 0) {
     // Without it nothing reads what the containers say; the pod ends as with its shim.
     return shutdown();

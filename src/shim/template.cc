@@ -101,6 +101,10 @@ Status serve_template(OwnFd socket, char* title, std::size_t title_size) {
       FailedAnswer answer{static_cast<std::int32_t>(error.code()), error.message()};
       (void)sys::send_packet(socket, encode_packet(Kind::kFailed, message->header.request, encode(answer)), {});
     };
+    if (received->fds_lost) {
+      refuse(Error(Code::kResourceExhausted, "spawn a shim: no descriptor is free in the template of shims"));
+      continue;
+    }
     auto request = decode<SpawnRequest>(message->body);
     if (message->header.kind != Kind::kSpawn || !request || received->fds.size() != 4) {
       refuse(Error(Code::kUnimplemented, "the template of shims serves spawn requests with four descriptors only"));

@@ -133,7 +133,9 @@ Result<Packet> receive_packet(FdRef socket, std::span<char> buffer) {
       packet.fds.emplace_back(fd);
     }
   }
-  if ((message.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) != 0) {
+  packet.fds_lost = (message.msg_flags & MSG_CTRUNC) != 0 && packet.fds.size() < kMaxPacketFds;
+  if (packet.fds_lost) packet.fds.clear();
+  if ((message.msg_flags & MSG_TRUNC) != 0 || ((message.msg_flags & MSG_CTRUNC) != 0 && !packet.fds_lost)) {
     return invalid_argument("a packet larger than the " + std::to_string(buffer.size()) + " bytes or " +
                             std::to_string(kMaxPacketFds) + " descriptors that are allowed");
   }

@@ -46,9 +46,11 @@ struct Packet {
   // Bytes of the packet, in the caller's buffer. 0 bytes and no descriptors: the peer closed.
   std::size_t size = 0;
   std::vector<OwnFd> fds;
+  // Descriptors were sent, but this process had no numbers free for them: `fds` is empty.
+  bool fds_lost = false;
 };
 // Receives one packet into `buffer`. One that does not fit, or with more descriptors than kMaxPacketFds, is
-// kInvalidArgument; none there on a non-blocking socket is is_would_block().
+// kInvalidArgument; none there on a non-blocking socket is is_would_block(). Only 0 bytes and is_gone() are the end.
 Result<Packet> receive_packet(FdRef socket, std::span<char> buffer);
 
 struct PeerCredentials {

@@ -3,6 +3,7 @@
 // The log writer when the disk is full, when it is flooded, and when logs are rotated meanwhile: not a byte is lost,
 // and every record is whole.
 #include <signal.h>
+#include <sys/resource.h>
 #include <sys/statvfs.h>
 
 #include "tests/support/shim_fixture.h"
@@ -126,6 +127,64 @@ TEST_F(LogWriterTest, AContainerThatEndsOnAFullDiskKeepsItsLog) {
     co_await client->shutdown();
   }(*this));
   EXPECT_EQ(shell("umount /run/t/small"), 0);
+  remove_cgroups();
+}
+
+TEST_F(LogWriterTest, WhatWasReadIsWrittenThoughTheShimIsGone) {
+  run([](LogWriterTest& t) -> Task<> {
+    auto client = co_await t.spawn("pod1");
+    pid_t writer = log_writer_of(*client);
+    auto writer_end = sys::pidfd_open(writer);
+    (void)co_await t.start_on_small_disk(*client, "c1", t.shell_plan("busybox seq 1 40000"));
+    EXPECT_TRUE(wait_until_full());
+    Event ended(t.loop_);
+    client->observe({[](const ExitedEvent&) {}, [&] { ended.set(); }});
+    EXPECT_TRUE(sys::pidfd_send_signal(client->pidfd(), SIGKILL));
+    EXPECT_TRUE(co_await ended.wait_for(5s));
+    EXPECT_TRUE(sys::write_file(t.make_cgroup("c1"), "cgroup.kill", "1"));
+    wait_until_empty("c1");
+    std::string before = log_content("/run/t/small/log", "stdout");
+    Watch gone(t.loop_, *writer_end);
+    EXPECT_EQ(t.shell("mount -o remount,size=8m /run/t/small"), 0);
+    (void)co_await gone.readable();
+    std::string content = log_content("/run/t/small/log", "stdout");
+    EXPECT_GT(content.size(), before.size());
+    EXPECT_TRUE(sequence(1, 40000).starts_with(content.substr(0, content.rfind('\n') + 1)));
+    expect_whole_records("/run/t/small/log");
+  }(*this));
+  EXPECT_EQ(shell("umount /run/t/small"), 0);
+  remove_cgroups();
+}
+
+// Whoever has no number left for a descriptor says so, or does without; nobody takes it for the other's end.
+TEST_F(LogWriterTest, RunningOutOfDescriptorsEndsNoPod) {
+  run([](LogWriterTest& t) -> Task<> {
+    auto client = co_await t.spawn("pod1");
+    Ends ends(t.loop_);
+    t.observe(*client, ends);
+    pid_t writer = log_writer_of(*client);
+    auto limit = [](pid_t pid, rlim_t most) {
+      rlimit now{}, next{};
+      ::prlimit(pid, RLIMIT_NOFILE, nullptr, &now);
+      next = {most, now.rlim_max};
+      EXPECT_EQ(::prlimit(pid, RLIMIT_NOFILE, &next, nullptr), 0);
+    };
+    limit(client->pid(), fds_of(client->pid()) + 2);
+    auto started = co_await t.start(*client, "c1", t.shell_plan("true"));
+    EXPECT_TRUE(!started && started.error().is_resource());
+    EXPECT_NE(started.error().message().find("no descriptor is free in the shim"), std::string::npos)
+        << started.error().message();
+    limit(client->pid(), 1024);
+    auto ran = co_await t.run_container(*client, ends, "c2", t.shell_plan("echo works"));
+    EXPECT_EQ(ran.out, "works\n");
+    limit(writer, fds_of(writer));
+    (void)co_await t.run_container(*client, ends, "c3", t.shell_plan("echo lost"));
+    limit(writer, 1024);
+    ran = co_await t.run_container(*client, ends, "c4", t.shell_plan("echo works again"));
+    EXPECT_EQ(ran.out, "works again\n");
+    EXPECT_TRUE(client->is_alive());
+    co_await client->shutdown();
+  }(*this));
   remove_cgroups();
 }
 
