@@ -121,6 +121,16 @@ Status conclude(Launching& launching) {
   return {};
 }
 
+void abandon(Launching& launching) {
+  (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
+  (void)sys::wait_child_end(launching.pidfd);
+  pid_t second = launching.notes.get()->pid;
+  if (second == 0) return;
+  // Our own child that nobody has waited for: the number is still its.
+  ::kill(second, SIGKILL);
+  if (auto pidfd = sys::pidfd_open(second)) (void)sys::wait_child_end(*pidfd);
+}
+
 Result<std::optional<LaunchProgress>> read_progress(FdRef report) {
   char packet[runtime::kMaxReport];
   auto received = sys::receive_packet(report, packet);

@@ -67,4 +67,7 @@ Result<std::optional<LaunchProgress>> read_progress(FdRef report);
 // the second (runtime/launch/launch.h); the first is reaped.
 Status conclude(Launching& launching);
 
+// Ends and reaps a launch that was not concluded.
+void abandon(Launching& launching);
+
 }  // namespace gantry::shim

@@ -317,8 +317,18 @@ Status Pod::start(Connection& connection, std::uint32_t number, const StartReque
   process->err = std::move(err);
   process->standard_in = std::move(standard_in);
   process->has_terminal = request.terminal;
-  processes_.push_back(std::move(process));
-  return processes_.back()->watch_launch();
+  return add(std::move(process));
+}
+
+// A launch that can't be watched is none.
+Status Pod::add(std::unique_ptr<Process> process) {
+  auto watched = process->watch_launch();
+  if (watched) {
+    processes_.push_back(std::move(process));
+  } else {
+    abandon(process->launching);
+  }
+  return watched;
 }
 
 Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds) {
@@ -355,8 +365,7 @@ Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest
   auto process = std::make_unique<Process>(*this, std::move(*launching), request.container_id, request.exec_id,
                                            &connection, number);
   process->has_terminal = request.terminal;
-  processes_.push_back(std::move(process));
-  return processes_.back()->watch_launch();
+  return add(std::move(process));
 }
 
 void Pod::launched(Process& process) {
@@ -468,8 +477,11 @@ Status Pod::signal(const SignalRequest& request) {
   Process* container = find(request.container_id);
   if (container == nullptr) return not_found("container " + request.container_id + " is not known to its shim");
   // The end of a process is no error for who wants it to end.
+  if (request.all && container->cgroup.is_open()) {
+    auto killed = sys::write_file(container->cgroup, "cgroup.kill", "1");
+    return killed || !killed.error().is_not_found() ? killed : Status();
+  }
   if (container->state != Process::State::kRunning && container->state != Process::State::kLaunching) return {};
-  if (request.all && container->cgroup.is_open()) return sys::write_file(container->cgroup, "cgroup.kill", "1");
   auto sent = sys::pidfd_send_signal(container->launching.pidfd, request.all ? SIGKILL : request.signal);
   if (!sent && sent.error().is_gone()) return {};
   return sent;

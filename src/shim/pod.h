@@ -68,6 +68,7 @@ class Pod {
   void flush_to_log_writer();
   void finish(Process& container);
   void broadcast(Kind kind, std::string_view body);
+  Status add(std::unique_ptr<Process> process);
   Process* find(const std::string& container_id);
   std::size_t count(bool execs) const;
   Result<FdRef> pid_namespace_for(const StartRequest& request);

@@ -79,17 +79,18 @@ void Process::on_report() {
   launching.report.close();
   launch_error_ = conclude_launch(progress);
   if (kill_) (void)kill();
+  // Level-triggered: a process that is already gone is seen at once.
+  auto watched = pod.poller().add(launching.pidfd, EPOLLIN, end_);
+  if (!watched && !launch_error_) launch_error_ = watched.error();
   if (!launch_error_) {
     state = State::kRunning;
     exit.started_at = now();
-    // Level-triggered: a process that is already gone is seen at once.
-    (void)pod.poller().add(launching.pidfd, EPOLLIN, end_);
     pod.launched(*this);
     return;
   }
   // Its end is certain; the answer waits for it, so that nothing of it is left when the caller hears.
   (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
-  (void)pod.poller().add(launching.pidfd, EPOLLIN, end_);
+  if (!watched) on_end();
 }
 
 void Process::reap() {
@@ -121,13 +122,15 @@ void Process::on_end() {
 
 void Process::begin_ending() {
   if (!cgroup.is_open()) return pod.exited(*this);
+  // First, and whether anything is left or not: with a last free descriptor it is this that must not fail.
+  (void)sys::write_file(cgroup, "cgroup.kill", "1");
   auto events = sys::openat(cgroup, "cgroup.events", O_RDONLY);
   if (!events) return pod.exited(*this);
   empty_.fd = std::move(*events);
   // Armed before the first read: a change between the two is not missed.
-  (void)pod.poller().add(empty_.fd, EPOLLPRI, empty_);
-  if (is_populated()) {
-    (void)sys::write_file(cgroup, "cgroup.kill", "1");
+  if (!pod.poller().add(empty_.fd, EPOLLPRI, empty_)) {
+    empty_.fd.close();
+    return pod.exited(*this);
   }
   on_cgroup_event();
 }
