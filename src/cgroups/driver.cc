@@ -8,6 +8,28 @@
 
 namespace gantry::cgroups {
 
+namespace {
+
+// Of a cgroup that was there already.
+Result<bool> lost_its_mark(const Cgroup& cgroup, const Cgroup& parent, std::string_view instance,
+                           std::string_view given) {
+  auto mark = cgroup.marked_by();
+  if (!mark) return std::unexpected(std::move(mark.error()));
+  if (*mark) return false;
+  if (cgroup.path() != given) {
+    auto above = parent.marked_by();
+    if (!above) return std::unexpected(std::move(above.error()));
+    if (*above != instance) return false;
+  }
+  auto events = cgroup.events();
+  if (!events) return std::unexpected(std::move(events.error()));
+  auto children = cgroup.children();
+  if (!children) return std::unexpected(std::move(children.error()));
+  return !events->populated && children->empty();
+}
+
+}  // namespace
+
 Result<CgroupfsDriver::Made> CgroupfsDriver::make(std::string_view path) const {
   auto parts = split_cgroup_path(path);
   if (!parts) return std::unexpected(std::move(parts.error()));
@@ -31,7 +53,13 @@ Result<CgroupfsDriver::Made> CgroupfsDriver::make(std::string_view path) const {
     made.existed = !child && child.error().is_already_exists();
     if (made.existed) child = made.cgroup.open_child(part);
     if (!child) return std::unexpected(std::move(child.error()));
-    if (!made.existed && !instance_.empty()) {
+    if (made.existed && !instance_.empty()) {
+      auto lost = lost_its_mark(*child, made.cgroup, instance_, given_);
+      if (!lost) return std::unexpected(std::move(lost.error()));
+      if (*lost) {
+        if (auto marked = child->mark(instance_); !marked) return std::unexpected(std::move(marked.error()));
+      }
+    } else if (!instance_.empty()) {
       if (auto marked = child->mark(instance_); !marked) {
         (void)made.cgroup.remove_child(part);
         return std::unexpected(std::move(marked.error()));

@@ -21,9 +21,10 @@ namespace gantry::cgroups {
 
 class CgroupfsDriver {
  public:
-  // `instance` is the mark that a made cgroup bears; empty for none. The hierarchy outlives the driver.
-  CgroupfsDriver(const Hierarchy& hierarchy, std::string instance)
-      : hierarchy_(&hierarchy), instance_(std::move(instance)) {}
+  // `instance` is the mark that a made cgroup bears; empty for none. `given` is the path that was given to this node
+  // for its cgroups; empty for none. The hierarchy outlives the driver.
+  CgroupfsDriver(const Hierarchy& hierarchy, std::string instance, std::string given = "")
+      : hierarchy_(&hierarchy), instance_(std::move(instance)), given_(std::move(given)) {}
 
   const Hierarchy& hierarchy() const { return *hierarchy_; }
 
@@ -34,7 +35,9 @@ class CgroupfsDriver {
     std::vector<NotEnabled> lacking;
   };
   // Makes the cgroup and what is missing above it, switching on kControllers at every level above it, and marks each
-  // one that it made. The same call again gives the same cgroup.
+  // one that it made. The same call again gives the same cgroup. One that was there without a mark is marked as well
+  // when it has neither processes nor children and is the given one or lies in one with our mark: then we were killed
+  // between its making and its mark.
   Result<Made> make(std::string_view path) const;
   Result<Cgroup> open(std::string_view path) const { return hierarchy_->open(path); }
   // Kills what is in it and beneath it, waits until it is empty and removes it with its children; what is above stays.
@@ -47,6 +50,7 @@ class CgroupfsDriver {
  private:
   const Hierarchy* hierarchy_;
   std::string instance_;
+  std::string given_;
 };
 
 }  // namespace gantry::cgroups

@@ -163,7 +163,7 @@ Status run(const cli::GantrydOptions& options) {
   auto hierarchy = cgroups::Hierarchy::find();
   if (!hierarchy) return std::unexpected(std::move(hierarchy.error()));
   log::info(hierarchy->describe());
-  cgroups::CgroupfsDriver cgroup_driver(*hierarchy, instance->id);
+  cgroups::CgroupfsDriver cgroup_driver(*hierarchy, instance->id, options.cgroup_root);
 
   Loop loop;
   Pool disk(loop, 2), network_thread(loop, 1);

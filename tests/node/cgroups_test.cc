@@ -279,6 +279,30 @@ TEST_F(CgroupsTest, TheDriverMakesMarksAndRemoves) {
   EXPECT_TRUE(driver.make("/a/../b").error().is_invalid());
 }
 
+TEST_F(CgroupsTest, AMarkThatAKillPreventedIsMadeGood) {
+  CgroupfsDriver driver(hierarchy_, "0123456789abcdef", "/given");
+  auto mark_of = [&](const char* path) { return must(must(driver.open(path)).marked_by()); };
+  // As mkdir leaves them: the given root, one beneath it, and one that nobody gave to us.
+  must(sys::mkdirat(hierarchy_.root().dir(), "given", 0755));
+  must(sys::mkdirat(hierarchy_.root().dir(), "foreign", 0755));
+  must(driver.make("/given"));
+  must(driver.make("/foreign"));
+  EXPECT_EQ(mark_of("/given"), "0123456789abcdef");
+  EXPECT_EQ(mark_of("/foreign"), std::nullopt);
+  must(sys::mkdirat(hierarchy_.root().dir(), "given/empty", 0755));
+  must(sys::mkdirat(hierarchy_.root().dir(), "given/parent", 0755));
+  must(sys::mkdirat(hierarchy_.root().dir(), "given/parent/child", 0755));
+  must(sys::mkdirat(hierarchy_.root().dir(), "given/busy", 0755));
+  auto child = sleeper(must(driver.open("/given/busy")));
+  for (const char* path : {"/given/empty", "/given/parent", "/given/busy"})
+    EXPECT_TRUE(must(driver.make(path)).existed);
+  EXPECT_EQ(mark_of("/given/empty"), "0123456789abcdef");
+  EXPECT_EQ(mark_of("/given/parent"), std::nullopt);
+  EXPECT_EQ(mark_of("/given/busy"), std::nullopt);
+  must(CgroupfsDriver(hierarchy_, "another", "/given").make("/given/empty"));
+  EXPECT_EQ(mark_of("/given/empty"), "0123456789abcdef");
+}
+
 TEST_F(CgroupsTest, LimitsOfTheControllersThatAreThere) {
   auto cgroup = make("/pod/c1");
   Resources resources;
