@@ -3,6 +3,7 @@
 // no longer in use, so that a crash in between can lose an address for a while but never give it to two pods.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,6 +24,8 @@ class AddressLedger {
   virtual ~AddressLedger() = default;
   // All records, the newest last.
   virtual Result<std::vector<HeldAddress>> load() = 0;
+  // The newest address that was ever recorded, also when it is forgotten by now; nothing when none was.
+  virtual Result<std::optional<IpAddress>> last() = 0;
   // kAlreadyExists when another sandbox has the address; the same record again is fine.
   virtual Status record(const IpAddress& address, std::string_view sandbox_id) = 0;
   // One that is not there is fine.

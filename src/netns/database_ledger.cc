@@ -7,13 +7,26 @@ namespace gantry::netns {
 namespace {
 
 // AUTOINCREMENT: a position is never used twice, so the greatest one is the newest record also after deletions.
-const db::Schema kSchema{.user = "addresses", .migrations = {R"(
+const db::Schema kSchema{.user = "addresses",
+                         .migrations = {R"(
 CREATE TABLE pod_addresses (
   position INTEGER PRIMARY KEY AUTOINCREMENT,
   address TEXT NOT NULL UNIQUE,
   sandbox_id TEXT NOT NULL
 );
+)",
+                                        R"(
+CREATE TABLE pod_address_last (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  address TEXT NOT NULL
+);
+INSERT INTO pod_address_last SELECT 1, address FROM pod_addresses ORDER BY position DESC LIMIT 1;
 )"}};
+
+// What last() is after the address was recorded.
+constexpr std::string_view kSetLast =
+    "INSERT INTO pod_address_last (only, address) VALUES (1, ?) "
+    "ON CONFLICT (only) DO UPDATE SET address = excluded.address";
 
 }  // namespace
 
@@ -39,6 +52,19 @@ Result<std::vector<HeldAddress>> DatabaseLedger::load() {
   });
 }
 
+Result<std::optional<IpAddress>> DatabaseLedger::last() {
+  return connection_.read([](db::Connection& connection) -> Result<std::optional<IpAddress>> {
+    auto rows = connection.query("SELECT address FROM pod_address_last");
+    if (!rows) return fail_with(std::move(rows.error()), "read the last pod address");
+    auto there = rows->next();
+    if (!there) return fail_with(std::move(there.error()), "read the last pod address");
+    if (!*there) return std::optional<IpAddress>();
+    auto address = IpAddress::parse(rows->text(0));
+    if (!address) return fail_with(std::move(address.error()).with_code(Code::kDataLoss), "read the last pod address");
+    return std::optional(*address);
+  });
+}
+
 Status DatabaseLedger::record(const IpAddress& address, std::string_view sandbox_id) {
   std::string text = address.to_string();
   std::string what = absl::StrCat("record address ", text);
@@ -53,6 +79,7 @@ Status DatabaseLedger::record(const IpAddress& address, std::string_view sandbox
     }
     auto added =
         connection.execute("INSERT INTO pod_addresses (address, sandbox_id) VALUES (?, ?)", {text, sandbox_id});
+    if (added) added = connection.execute(kSetLast, {text});
     if (!added) return fail_with(std::move(added.error()), what);
     return {};
   });

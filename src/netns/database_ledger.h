@@ -16,6 +16,7 @@ class DatabaseLedger final : public AddressLedger {
   static Result<DatabaseLedger> open(const std::string& path);
 
   Result<std::vector<HeldAddress>> load() override;
+  Result<std::optional<IpAddress>> last() override;
   Status record(const IpAddress& address, std::string_view sandbox_id) override;
   Status forget(const IpAddress& address) override;
 

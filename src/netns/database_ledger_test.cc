@@ -44,6 +44,20 @@ TEST_F(DatabaseLedgerTest, KeepsRecordsAcrossOpeningsTheNewestLast) {
                                                  HeldAddress{ip("10.88.0.5"), "c"}));
 }
 
+TEST_F(DatabaseLedgerTest, KnowsTheLastAddressAlsoWhenItIsForgotten) {
+  {
+    DatabaseLedger ledger = open();
+    EXPECT_EQ(ledger.last().value(), std::nullopt);
+    EXPECT_TRUE(ledger.record(ip("10.88.0.5"), "a"));
+    EXPECT_TRUE(ledger.record(ip("10.88.0.6"), "b"));
+    EXPECT_FALSE(ledger.record(ip("10.88.0.5"), "c"));
+    EXPECT_TRUE(ledger.forget(ip("10.88.0.6")));
+  }
+  EXPECT_EQ(open().last().value(), ip("10.88.0.6"));
+  EXPECT_TRUE(open().forget(ip("10.88.0.5")));
+  EXPECT_EQ(open().last().value(), ip("10.88.0.6"));
+}
+
 TEST_F(DatabaseLedgerTest, AnAddressHasOneHolder) {
   DatabaseLedger ledger = open();
   EXPECT_TRUE(ledger.record(ip("10.88.0.3"), "a"));

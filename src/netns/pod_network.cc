@@ -285,9 +285,10 @@ Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, Ad
   if (auto checked = check_config(config); !checked) return fail_with(std::move(checked.error()), "pod network");
   auto held = ledger.load();
   if (!held) return fail_with(std::move(held.error()), "pod network");
+  auto last = ledger.last();
+  if (!last) return fail_with(std::move(last.error()), "pod network");
   IpAddress gateway = config.gateway.value_or(config.pod_cidr.network().plus(1).value_or(IpAddress()));
-  auto pool = AddressPool::make(config.pod_cidr, gateway,
-                                held->empty() ? std::nullopt : std::optional<IpAddress>(held->back().address));
+  auto pool = AddressPool::make(config.pod_cidr, gateway, *last);
   if (!pool) return fail_with(std::move(pool.error()), "pod network");
   auto socket = NetlinkSocket::open(NETLINK_ROUTE);
   if (!socket) return fail_with(std::move(socket.error()), "pod network");

@@ -64,13 +64,16 @@ class MemoryLedger final : public AddressLedger {
   Result<std::vector<HeldAddress>> load() override { return records; }
   Status record(const IpAddress& address, std::string_view sandbox_id) override {
     records.push_back({address, std::string(sandbox_id)});
+    newest = address;
     return {};
   }
   Status forget(const IpAddress& address) override {
     std::erase_if(records, [&](const HeldAddress& held) { return held.address == address; });
     return {};
   }
+  Result<std::optional<IpAddress>> last() override { return newest; }
   std::vector<HeldAddress> records;
+  std::optional<IpAddress> newest;
 };
 
 // A namespace as a shim hands it over; the child that made it holds it until the FakeShim goes.
@@ -765,7 +768,7 @@ TEST_F(PodNetworkTest, AFailedAttachLeavesNothing) {
 }
 
 TEST_F(PodNetworkTest, TheLedgerOnDiskGoesOnAcrossRestarts) {
-  FakeShim a, b, c;
+  FakeShim a, b, c, d;
   IpAddress first, second;
   {
     DatabaseLedger disk = std::move(DatabaseLedger::open("/mnt/gantry.db").value());
@@ -783,6 +786,11 @@ TEST_F(PodNetworkTest, TheLedgerOnDiskGoesOnAcrossRestarts) {
   ASSERT_TRUE(ok(again->detach("b")));
   ASSERT_TRUE(ok(again->detach("c")));
   EXPECT_THAT(*disk.load(), IsEmpty());
+  again.reset();
+  // The newest address is free by now: its turn comes last all the same.
+  again = std::move(PodNetwork::open(config(), disk).value());
+  EXPECT_EQ(again->attach("d", d.netns, d.route)->addresses[0], *third.plus(1));
+  ASSERT_TRUE(ok(again->detach("d")));
 }
 
 TEST(PodNetworkConfig, MistakesAreNamed) {
