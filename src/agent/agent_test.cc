@@ -523,6 +523,31 @@ TEST_F(AgentTest, AnEndThatFailsIsTriedUntilItIsDone) {
   EXPECT_THAT(runtime_.sandboxes, IsEmpty());
 }
 
+// Whenever gantryd dies in the midst of it: a sandbox that is still listed says that there is something left to end, and
+// the same manifest, put back, does not come upon the data of before.
+TEST_F(AgentTest, APodsFoldersGoBeforeItsSandboxes) {
+  std::string text = manifest("a", "  volumes: [{name: data, emptyDir: {}}]\n");
+  write("a.yaml", text);
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  std::string uid = agent_->pods()[0].uid;
+  std::string data = root_ + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~empty-dir/data";
+  std::ofstream(data + "/file") << "x";
+  runtime_.failures.emplace("remove-sandbox", Error(Code::kUnavailable, "killed"));
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] { return runtime_.count("remove-sandbox sandbox1") == 1; }));
+  agent_.reset();
+  EXPECT_FALSE(fs::exists(root_ + "/kubelet/pods/" + uid));
+  EXPECT_THAT(runtime_.sandboxes, SizeIs(1));
+  runtime_.failures.clear();
+  write("a.yaml", text);
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  EXPECT_EQ(agent_->pods()[0].uid, uid);
+  EXPECT_TRUE(fs::exists(data));
+  EXPECT_FALSE(fs::exists(data + "/file"));
+}
+
 TEST_F(AgentTest, LastWordsAreInTheStatus) {
   write("a.yaml", manifest("a"));
   start();

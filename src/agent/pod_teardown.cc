@@ -95,28 +95,41 @@ Task<Status> PodWorker::stop_by_role(const ObservedPod& observed) {
   co_return Status();
 }
 
-// Idempotent: what an earlier try has done is not there any more.
+Task<Status> PodWorker::stop_sandboxes(const ObservedPod& observed) {
+  for (const auto& sandbox : observed.sandboxes) {
+    if (stopped_) co_return Status();
+    v1::StopPodSandboxRequest request;
+    request.set_pod_sandbox_id(sandbox.id);
+    auto stopped = co_await env_->runtime.stop_pod_sandbox(std::move(request));
+    if (!stopped && !stopped.error().is_not_found()) co_return std::unexpected(std::move(stopped.error()));
+  }
+  co_return Status();
+}
+
+Task<Status> PodWorker::remove_sandboxes(const ObservedPod& observed) {
+  for (const auto& sandbox : observed.sandboxes) {
+    if (stopped_) co_return Status();
+    v1::RemovePodSandboxRequest request;
+    request.set_pod_sandbox_id(sandbox.id);
+    auto removed = co_await env_->runtime.remove_pod_sandbox(std::move(request));
+    if (!removed && !removed.error().is_not_found()) co_return std::unexpected(std::move(removed.error()));
+    env_->sandbox_owners.erase(sandbox.id);
+  }
+  co_return Status();
+}
+
+// Idempotent: what an earlier try has done is not there any more. The sandboxes go last: after a restart they are all
+// that says that this pod is to be ended.
 Task<Status> PodWorker::tear_down_once() {
   auto observed = co_await look();
   if (!observed) co_return std::unexpected(std::move(observed.error()));
   if (stopped_) co_return Status();
-  if (auto stopped = co_await stop_by_role(*observed); !stopped) co_return stopped;
-  for (const auto& sandbox : observed->sandboxes) {
-    if (stopped_) co_return Status();
-    v1::StopPodSandboxRequest stop;
-    stop.set_pod_sandbox_id(sandbox.id);
-    auto stopped = co_await env_->runtime.stop_pod_sandbox(std::move(stop));
-    if (!stopped && !stopped.error().is_not_found()) co_return std::unexpected(std::move(stopped.error()));
-    if (stopped_) co_return Status();
-    v1::RemovePodSandboxRequest remove;
-    remove.set_pod_sandbox_id(sandbox.id);
-    auto removed = co_await env_->runtime.remove_pod_sandbox(std::move(remove));
-    if (!removed && !removed.error().is_not_found()) co_return std::unexpected(std::move(removed.error()));
-    env_->sandbox_owners.erase(sandbox.id);
-  }
-  if (stopped_) co_return Status();
-  co_return co_await env_->disk.run(
+  if (auto stopped = co_await stop_by_role(*observed); !stopped || stopped_) co_return stopped;
+  if (auto stopped = co_await stop_sandboxes(*observed); !stopped || stopped_) co_return stopped;
+  auto removed = co_await env_->disk.run(
       [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });
+  if (!removed || stopped_) co_return removed;
+  co_return co_await remove_sandboxes(*observed);
 }
 
 Task<> PodWorker::tear_down() {

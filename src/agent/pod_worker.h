@@ -7,7 +7,8 @@
 //
 // syncing: sandbox, init containers in their order, main containers; restarts with back-off; a new sandbox for one that
 // was lost. terminating: the manifest has gone or changed. Containers are stopped with the pod's grace period, then
-// sandboxes, containers, volumes and logs are removed. It goes on until that is done.
+// sandboxes; volumes and logs are removed, and at last the sandboxes with their containers, which say until then that
+// there is something to end. It goes on until that is done.
 //
 // Events carry no state here, they are counted: looking covers all that were heard before it began, and those are
 // dropped; one that is heard later makes the worker look again. A storm of events is one more look.
@@ -93,6 +94,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<Status> tear_down_once();
   Task<Status> stop_containers(std::vector<std::string> ids, Duration grace);
   Task<Status> stop_by_role(const ObservedPod& observed);
+  Task<Status> stop_sandboxes(const ObservedPod& observed);
+  Task<Status> remove_sandboxes(const ObservedPod& observed);
   Duration grace_of(const ObservedPod& observed) const;
 
   // --- status
