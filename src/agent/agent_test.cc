@@ -548,6 +548,35 @@ TEST_F(AgentTest, APodsFoldersGoBeforeItsSandboxes) {
   EXPECT_FALSE(fs::exists(data + "/file"));
 }
 
+// The runtime has lost its records, and the pod of before lives.
+TEST_F(AgentTest, WhatAnotherPodOfThatNameHasIsLeftToIt) {
+  write("a.yaml", manifest("a", "  volumes: [{name: data, emptyDir: {}}]\n"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  std::string uid = agent_->pods()[0].uid;
+  std::string data = root_ + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~empty-dir/data";
+  std::string log = root_ + "/logs/default_a_" + uid + "/web/0.log";
+  std::ofstream(data + "/file") << "x";
+  fs::create_directories(fs::path(log).parent_path());
+  std::ofstream(log) << "x";
+  agent_.reset();
+  runtime_.sandboxes.clear();
+  runtime_.containers.clear();
+  runtime_.calls.clear();
+  runtime_.failures.emplace("run a", Error(Code::kFailedPrecondition, "sandbox s1 runs this pod"));
+  start();
+  ASSERT_TRUE(until([&] { return runtime_.count("run a 0") >= 3; }));
+  EXPECT_THAT(container("a").state().waiting().message(), HasSubstr("sandbox s1 runs this pod"));
+  EXPECT_EQ(steps(), std::vector<std::string>(steps().size(), "run a 0"));
+  // Nor by a manifest that changes, or goes.
+  write("a.yaml", manifest("a", "  hostname: other\n  volumes: [{name: data, emptyDir: {}}]\n"));
+  ASSERT_TRUE(until([&] { return agent_->pods().size() == 1 && agent_->pods()[0].uid != uid && status("a"); }));
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] { return agent_->pods().empty(); }));
+  EXPECT_TRUE(fs::exists(data + "/file"));
+  EXPECT_TRUE(fs::exists(log));
+}
+
 TEST_F(AgentTest, LastWordsAreInTheStatus) {
   write("a.yaml", manifest("a"));
   start();

@@ -55,6 +55,7 @@ Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
     *request.mutable_config() = std::move(*config);
     auto made = co_await env_->runtime.run_pod_sandbox(std::move(request));
     if (made) {
+      had_sandbox_ = true;
       env_->sandbox_owners[made->pod_sandbox_id()] = identity_.uid;
     } else {
       done = std::unexpected(std::move(made.error()));

@@ -119,16 +119,18 @@ Task<Status> PodWorker::remove_sandboxes(const ObservedPod& observed) {
 }
 
 // Idempotent: what an earlier try has done is not there any more. The sandboxes go last: after a restart they are all
-// that says that this pod is to be ended.
+// that says that this pod is to be ended, and that its folders are ours to remove.
 Task<Status> PodWorker::tear_down_once() {
   auto observed = co_await look();
   if (!observed) co_return std::unexpected(std::move(observed.error()));
   if (stopped_) co_return Status();
   if (auto stopped = co_await stop_by_role(*observed); !stopped || stopped_) co_return stopped;
   if (auto stopped = co_await stop_sandboxes(*observed); !stopped || stopped_) co_return stopped;
-  auto removed = co_await env_->disk.run(
-      [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });
-  if (!removed || stopped_) co_return removed;
+  if (had_sandbox_) {
+    auto removed = co_await env_->disk.run(
+        [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });
+    if (!removed || stopped_) co_return removed;
+  }
   co_return co_await remove_sandboxes(*observed);
 }
 

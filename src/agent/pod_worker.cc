@@ -84,6 +84,7 @@ Task<Result<ObservedPod>> PodWorker::look() {
   auto observed = co_await observer_.observe(identity_.uid);
   if (!observed || stopped_) co_return observed;
   for (const auto& sandbox : observed->sandboxes) env_->sandbox_owners[sandbox.id] = identity_.uid;
+  had_sandbox_ |= !observed->sandboxes.empty();
   std::erase_if(stopped_sandboxes_, [&](const std::string& id) {
     return std::ranges::none_of(observed->sandboxes, [&](const auto& sandbox) { return sandbox.id == id; });
   });

@@ -8,7 +8,8 @@
 // syncing: sandbox, init containers in their order, main containers; restarts with back-off; a new sandbox for one that
 // was lost. terminating: the manifest has gone or changed. Containers are stopped with the pod's grace period, then
 // sandboxes; volumes and logs are removed, and at last the sandboxes with their containers, which say until then that
-// there is something to end. It goes on until that is done.
+// there is something to end. It goes on until that is done. Of a pod that never had a sandbox here nothing is removed:
+// what is at the places of its volumes and logs is not ours (a living pod's that the runtime has no record of).
 //
 // Events carry no state here, they are counted: looking covers all that were heard before it began, and those are
 // dropped; one that is heard later makes the worker look again. A storm of events is one more look.
@@ -120,6 +121,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::uint64_t covered_ = 0;  // events that the last look covers
   bool terminating_ = false;
   bool stopped_ = false;
+  bool had_sandbox_ = false;  // seen or made: only then are the pod's folders this worker's
   std::optional<TimePoint> deadline_;  // of the grace period
 
   Backoff crashes_, images_, retries_;
