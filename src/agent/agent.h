@@ -42,7 +42,7 @@ struct AgentConfig {
   // Appended to the names of static pods: "-" and the node's name on a node of a cluster, where other nodes run the
   // same manifest. Empty on a node that stands alone.
   std::string name_suffix;
-  // What pods on the host's network answer at, and what status.hostIP is. May be empty.
+  // What pods on the host's network answer at, and what status.hostIP is. Empty: not told.
   std::string host_ip;
   // The cgroup that holds kubepods/, "/..." or empty for the root of the hierarchy.
   std::string cgroup_root;

@@ -79,13 +79,14 @@ Result<runtime::HostFacts> host_facts() {
   return runtime::read_host_facts(*proc, *sys_dir);
 }
 
-agent::AgentConfig agent_config(const cli::GantrydOptions& options) {
+agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::string& node_ip) {
   agent::AgentConfig config;
   config.manifest_dir = options.manifest_dir;
   config.root_dir = options.kubelet_root;
   config.pod_logs_dir = options.pod_logs;
   config.container_logs_dir = options.container_logs;
   config.node_name = options.node_name;
+  config.host_ip = node_ip;
   config.cgroup_root = options.cgroup_root;
   return config;
 }
@@ -96,6 +97,7 @@ struct Serving {
   const NodeFolders& folders;
   cri::NodeRuntime& runtime;
   cri::ImageService& images;
+  std::string node_ip;
   std::unique_ptr<cri::Server> server;
   std::unique_ptr<agent::Agent> agent;
   bool failed = false;
@@ -115,8 +117,8 @@ Task<> start_serving(Serving& serving) {
     }
   }
   if (done && serving.options.agent) {
-    serving.agent =
-        std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images, agent_config(serving.options));
+    serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
+                                                   agent_config(serving.options, serving.node_ip));
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");
   }
@@ -182,6 +184,12 @@ Status run(const cli::GantrydOptions& options) {
     log::error("pods can't have a network", {{"error", prepared.error()}});
     network_problem = std::move(prepared.error());
   }
+  std::string node_ip = options.node_ip;
+  if (node_ip.empty()) {
+    auto found = (*network)->node_address();
+    if (!found) return std::unexpected(std::move(found.error()));
+    node_ip = found->to_string();
+  }
 
   auto shims = shim::Template::launch(loop, *shim_program);
   if (!shims) return std::unexpected(std::move(shims.error()));
@@ -210,7 +218,12 @@ Status run(const cli::GantrydOptions& options) {
   auto runtime = cri::make_runtime(node);
   auto image_service = cri::make_image_service(**images, disk);
 
-  Serving serving{.loop = loop, .options = options, .folders = *folders, .runtime = *runtime, .images = *image_service};
+  Serving serving{.loop = loop,
+                  .options = options,
+                  .folders = *folders,
+                  .runtime = *runtime,
+                  .images = *image_service,
+                  .node_ip = std::move(node_ip)};
   loop.spawn(start_serving(serving));
   loop.spawn(stop_on_signal(serving, std::move(*signals)));
   loop.run();

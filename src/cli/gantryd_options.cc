@@ -59,6 +59,9 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
       ->capture_default_str()
       ->check(checked(log::parse_level));
   app.add_option("--node-name", options.node_name, "this node's name (default: the hostname)");
+  app.add_option("--node-ip", options.node_ip,
+                 "the node's address, as pods are told it (default: that of the default route, else the pods' gateway)")
+      ->check(checked(netns::IpAddress::parse));
   app.add_option("--manifest-dir", options.manifest_dir, "folder of pod manifests to run")
       ->capture_default_str()
       ->check(checked(absolute));

@@ -27,6 +27,7 @@ struct GantrydOptions {
   // ---- modules; cri is always on
   bool agent = true;
   std::string node_name;  // the hostname when none is given
+  std::string node_ip;    // empty: the network says
   std::string manifest_dir = "/etc/gantry/manifests";
   std::string kubelet_root = "/var/lib/kubelet";
   std::string pod_logs = "/var/log/pods";

@@ -258,22 +258,38 @@ Request add_default_route(std::uint32_t index, const IpAddress& gateway, const I
   return request;
 }
 
-Result<bool> is_routed(NetlinkSocket& socket, const IpAddress& address) {
-  rtmsg header{.rtm_family = static_cast<std::uint8_t>(address.address_family()),
-               .rtm_dst_len = static_cast<std::uint8_t>(address.bits()),
-               .rtm_flags = RTM_F_FIB_MATCH};  // answer with the route that matched, not with its use
-  Request request(absl::StrCat("look up route to ", address.to_string()), RTM_GETROUTE, 0);
-  request.header(header).put(RTA_DST, address.bytes());
+namespace {
+
+// Empty: no route, or one of type unreachable, blackhole or prohibit, as hosts have for whole ranges.
+Result<NetlinkSocket::Replies> look_up_route(NetlinkSocket& socket, const IpAddress& destination, unsigned flags) {
+  rtmsg header{.rtm_family = static_cast<std::uint8_t>(destination.address_family()),
+               .rtm_dst_len = static_cast<std::uint8_t>(destination.bits()),
+               .rtm_flags = flags};
+  Request request(absl::StrCat("look up route to ", destination.to_string()), RTM_GETROUTE, 0);
+  request.header(header).put(RTA_DST, destination.bytes());
   auto replies = socket.exchange(std::move(request));
-  if (!replies) {
-    // No route, or one of type unreachable, blackhole or prohibit, as hosts have for whole ranges. Should it be for
-    // this very address, adding ours will say so.
-    for (int none : {ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES}) {
-      if (replies.error().sys() == none) return false;
-    }
-    return std::unexpected(std::move(replies.error()));
+  for (int none : {ENETUNREACH, EHOSTUNREACH, EINVAL, EACCES}) {
+    if (!replies && replies.error().sys() == none) return NetlinkSocket::Replies();
   }
+  return replies;
+}
+
+}  // namespace
+
+// Should an unreachable or prohibited route be for this very address, adding ours will say so.
+Result<bool> is_routed(NetlinkSocket& socket, const IpAddress& address) {
+  // With that flag the answer is the route that matched, not its use.
+  auto replies = look_up_route(socket, address, RTM_F_FIB_MATCH);
+  if (!replies) return std::unexpected(std::move(replies.error()));
   return !replies->empty() && fixed_header<rtmsg>(replies->front()).rtm_dst_len == address.bits();
+}
+
+Result<std::optional<IpAddress>> source_towards(NetlinkSocket& socket, const IpAddress& destination) {
+  auto replies = look_up_route(socket, destination, 0);
+  if (!replies) return std::unexpected(std::move(replies.error()));
+  if (replies->empty()) return std::nullopt;
+  auto source = IpAddress::from_bytes(Attributes::of(replies->front(), sizeof(rtmsg), RTA_MAX).bytes(RTA_PREFSRC));
+  return source ? std::optional(*source) : std::nullopt;
 }
 
 Result<std::optional<std::uint32_t>> default_route_mtu(NetlinkSocket& socket) {

@@ -96,6 +96,9 @@ class PodNetwork {
   std::vector<HeldAddress> held() const;
 
   const IpAddress& gateway() const;
+  // The address by which the node is known: the one that it speaks from along its default route (IPv4's first), or
+  // gateway(), where at least its own pods reach it, as long as there is no such route. Asks the kernel each time.
+  Result<IpAddress> node_address() const;
   std::uint32_t mtu() const;
 
  private:

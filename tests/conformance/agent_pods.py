@@ -44,13 +44,14 @@ spec:
   - name: web
     image: {IMAGE}
     command: [/bin/sh, -c]
-    args: ["echo $(GREETING) '$$(GREETING)' $NAME $IP $APP; cat /memory/key; id; cat /proc/sys/net/ipv4/ping_group_range; hostname;
+    args: ["echo $(GREETING) '$$(GREETING)' $NAME $IP $APP $HOST; cat /memory/key; id; cat /proc/sys/net/ipv4/ping_group_range; hostname;
             touch /x 2>/dev/null || echo read-only; trap 'echo web-end >> /disk/order; echo bye > /dev/termination-log; exit 0' TERM;
             while :; do sleep 0.1; done"]
     env:
     - {{name: NAME, valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}}}
     - {{name: IP, valueFrom: {{fieldRef: {{fieldPath: status.podIP}}}}}}
     - {{name: APP, valueFrom: {{fieldRef: {{fieldPath: "metadata.labels['app']"}}}}}}
+    - {{name: HOST, valueFrom: {{fieldRef: {{fieldPath: status.hostIP}}}}}}
     - {{name: GREETING, value: "hello $(NAME)"}}
     securityContext: {{runAsUser: 1000, runAsGroup: 1000, runAsNonRoot: true, readOnlyRootFilesystem: true,
                        allowPrivilegeEscalation: false, capabilities: {{drop: [ALL]}}}}
@@ -73,6 +74,7 @@ kind: Pod
 metadata: {{name: once}}
 spec:
   restartPolicy: Never
+  hostNetwork: true
   containers:
   - {{name: web, image: {IMAGE}, command: [/bin/true]}}
 """
@@ -103,7 +105,8 @@ def rich(checks, node):
     log = pathlib.Path(f"{node.root}{log_path}")
     lines = c.wait_until("its log is whole", lambda: log.exists() and len(log_lines(log)) >= 6 and [line[3] for line in log_lines(log)])
     ip = node.pod_status(pod_id)["network"]["ip"]
-    checks.equal(lines[0], f"hello rich $(GREETING) rich {ip} shop", "environment and expansion")
+    checks.equal(lines[0], f"hello rich $(GREETING) rich {ip} shop 10.88.0.1",
+                 "environment and expansion; without a default route the node's address is the pods' gateway")
     checks.equal(lines[1], "secret", "a volume in memory is shared")
     checks.ok(lines[2].startswith("uid=1000 gid=1000") and "2000" in lines[2], "user, group and fsGroup", lines[2])
     checks.equal(lines[3].split(), ["0", "5"], "a sysctl of the pod's")
@@ -147,6 +150,8 @@ def endings(checks, node):
     c.wait_until("once is done", lambda: all(p["state"] == "SANDBOX_NOTREADY" for p in pods_of(node, "once").values()) and
                  "Succeeded" in node.log_file.read_text())
     checks.equal(len(containers_of(node, "once", "web")), 1, "restartPolicy Never runs once")
+    checks.ok('pod="default/once"' in (text := node.log_file.read_text()) and "0/1 ip=10.88.0.1 " in text,
+              "a pod on the node's network has the node's address")
     node.kill_gantryd()
     node.wait_for_gantryd()
     checks.equal(len(containers_of(node, "once", "web")), 1, "also over a restart of gantryd")

@@ -483,8 +483,10 @@ TEST_F(PodNetworkTest, PodsGoOutsideUnderTheHostsAddress) {
   // With a default route by it, a network of MTU 0 takes its MTU.
   ASSERT_TRUE(ok(socket.send(add_default_route(uplink.index, there, here))));
   EXPECT_EQ(open_network()->mtu(), 1400U);
+  EXPECT_EQ(network->node_address().value(), here);
   EXPECT_TRUE(ok(socket.send(delete_link(uplink.index))));
   EXPECT_EQ(open_network()->mtu(), 1500U);
+  EXPECT_EQ(network->node_address().value(), network->gateway());
 }
 
 TEST_F(PodNetworkTest, AHundredCyclesLeaveNothing) {
