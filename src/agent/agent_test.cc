@@ -125,14 +125,15 @@ class AgentTest : public testing::Test {
     return now == nullptr ? core::ContainerStatus() : now->container_statuses(index);
   }
   std::string waiting(const std::string& pod) { return container(pod).state().waiting().reason(); }
-  bool is_ready(const std::string& pod) {
+  bool has_condition(const std::string& pod, const std::string& type) {
     const auto* now = status(pod);
     if (now == nullptr) return false;
     for (const auto& condition : now->conditions()) {
-      if (condition.type() == "Ready") return condition.status() == "True";
+      if (condition.type() == type) return condition.status() == "True";
     }
     return false;
   }
+  bool is_ready(const std::string& pod) { return has_condition(pod, "Ready"); }
   std::string sandbox_of(const std::string& pod) {
     for (const auto& [id, sandbox] : runtime_.sandboxes) {
       if (sandbox.config.metadata().name() == pod && sandbox.sandbox.state() == fake::v1::SANDBOX_READY) return id;
@@ -370,6 +371,9 @@ TEST_F(AgentTest, InitContainersRunInTheirOrder) {
   EXPECT_THAT(steps(), ElementsAre("run a 0", "create first 0", "start first"));
   EXPECT_EQ(phase("a"), "Pending");
   EXPECT_EQ(waiting("a"), "PodInitializing");
+  EXPECT_TRUE(status("a")->init_container_statuses(0).started());
+  EXPECT_FALSE(status("a")->init_container_statuses(0).ready());
+  EXPECT_FALSE(has_condition("a", "Initialized"));
   runtime_.exit("first", 0);
   ASSERT_TRUE(until([&] { return runtime_.is_running("second"); }));
   EXPECT_FALSE(runtime_.is_running("web"));
@@ -377,6 +381,8 @@ TEST_F(AgentTest, InitContainersRunInTheirOrder) {
   ASSERT_TRUE(until([&] { return runtime_.count("create second 1") == 1 && runtime_.is_running("second"); }));
   runtime_.exit("second", 0);
   ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  EXPECT_TRUE(has_condition("a", "Initialized"));
+  for (const auto& init : status("a")->init_container_statuses()) EXPECT_TRUE(init.ready()) << init.name();
   EXPECT_THAT(steps(), ElementsAre("run a 0", "create first 0", "start first", "create proxy 0", "start proxy",
                                    "create second 0", "start second", "create second 1", "start second", "create web 0",
                                    "start web", "remove second 0"));

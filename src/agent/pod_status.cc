@@ -65,7 +65,9 @@ void Maker::set_container(const core::Container& spec, bool is_init, core::Conta
   }
   out.set_restart_count(newest == nullptr ? 0 : static_cast<std::int32_t>(newest->attempt));
   out.set_started(newest != nullptr && newest->is_running());
-  out.set_ready(out.started());
+  // An init container is ready when it has done its part; a sidecar among them, as long as it runs.
+  bool runs_to_its_end = is_init && spec.restart_policy() != "Always";
+  out.set_ready(out.started() && !runs_to_its_end);
   if (newest == nullptr) return;
   out.set_image_id(newest->image_id);
   out.set_container_id(kIdScheme + newest->id);
@@ -85,7 +87,7 @@ void Maker::set_container(const core::Container& spec, bool is_init, core::Conta
     } else {
       set_terminated(*newest, *out.mutable_state()->mutable_terminated());
     }
-    if (is_init) out.set_ready(newest->exit_code == 0);
+    if (runs_to_its_end) out.set_ready(newest->exit_code == 0);
   }
   if (previous != nullptr) set_terminated(*previous, *out.mutable_last_state()->mutable_terminated());
 }
