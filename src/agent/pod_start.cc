@@ -160,7 +160,6 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerConfigError", config.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(config.error()));
   }
-  if (start.last != nullptr) crashes_.retried(name, start.last->ended, now());
   v1::CreateContainerRequest request;
   request.set_pod_sandbox_id(sandbox.id);
   *request.mutable_config() = std::move(*config);
@@ -172,6 +171,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerError", created.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(created.error()));
   }
+  if (start.last != nullptr) crashes_.retried(name, start.last->ended, now());
   co_return created->container_id();
 }
 
