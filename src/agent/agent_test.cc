@@ -414,6 +414,38 @@ TEST_F(AgentTest, CrashingContainersAreHeldBackLongerAndLonger) {
   ASSERT_TRUE(until([&] { return is_ready("a"); }));
 }
 
+// A start counts when there was one: what the runtime refuses has a back-off of its own.
+TEST_F(AgentTest, ARefusedContainerHasNotCrashed) {
+  config_.crash = {milliseconds(20), std::chrono::hours(1), std::chrono::hours(1)};
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  runtime_.failures.emplace("create web", Error(Code::kUnavailable, "busy"));
+  runtime_.exit("web", 1);
+  ASSERT_TRUE(until([&] { return runtime_.count("create web 1") >= 12; }));
+  runtime_.failures.clear();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  runtime_.exit("web", 1);
+  ASSERT_TRUE(until([&] { return is_ready("a") && container("a").restart_count() == 2; }));
+}
+
+TEST_F(AgentTest, ALongGracePeriodIsALongOne) {
+  std::string proxy = "  initContainers: [{name: proxy, image: 'my-app:1.0', restartPolicy: Always}]\n";
+  write("a.yaml", manifest("a", proxy + "  restartPolicy: Never\n"
+                                        "  terminationGracePeriodSeconds: 9223372036854775807\n"));
+  write("b.yaml", manifest("b", "  terminationGracePeriodSeconds: 9223372036854775807\n"));
+  write("c.yaml", manifest("c", "  terminationGracePeriodSeconds: 604800\n"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("b") && is_ready("c"); }));
+  remove("b.yaml");
+  remove("c.yaml");
+  ASSERT_TRUE(until([&] { return agent_->pods().size() == 1; }));
+  EXPECT_EQ(runtime_.count("stop web 315360000"), 1);
+  EXPECT_EQ(runtime_.count("stop web 604800"), 1);
+  runtime_.exit("web", 0);  // the last one's; what is left of it is stopped
+  ASSERT_TRUE(until([&] { return runtime_.count("stop proxy 315360000") == 1; }));
+}
+
 TEST_F(AgentTest, RestartPoliciesHold) {
   runtime_.short_lived["web"] = 0;
   write("done.yaml", manifest("done", "  restartPolicy: OnFailure\n"));
@@ -529,8 +561,8 @@ TEST_F(AgentTest, AnEndThatFailsIsTriedUntilItIsDone) {
   EXPECT_THAT(runtime_.sandboxes, IsEmpty());
 }
 
-// Whenever gantryd dies in the midst of it: a sandbox that is still listed says that there is something left to end, and
-// the same manifest, put back, does not come upon the data of before.
+// Whenever gantryd dies in the midst of it: a sandbox that is still listed says that there is something left to end,
+// and the same manifest, put back, does not come upon the data of before.
 TEST_F(AgentTest, APodsFoldersGoBeforeItsSandboxes) {
   std::string text = manifest("a", "  volumes: [{name: data, emptyDir: {}}]\n");
   write("a.yaml", text);

@@ -17,6 +17,7 @@ namespace v1 = ::runtime::v1;
 
 // What a sidecar has at least, when the others took all of the time.
 constexpr std::chrono::seconds kLeastSidecarGrace{2};
+// In seconds: long enough for everybody, and short enough to be added to a time.
 constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
@@ -40,8 +41,7 @@ Task<> stop_one(std::shared_ptr<Environment> env, std::shared_ptr<StopGroup> gro
 
 // Whole seconds, as the CRI counts; a part of one is one.
 std::int64_t seconds_of(Duration duration) {
-  auto seconds = std::chrono::ceil<std::chrono::seconds>(std::max(duration, Duration::zero())).count();
-  return std::min<std::int64_t>(seconds, kLongestGrace);
+  return std::chrono::ceil<std::chrono::seconds>(std::max(duration, Duration::zero())).count();
 }
 
 }  // namespace
@@ -64,7 +64,7 @@ Duration PodWorker::grace_of(const ObservedPod& observed) const {
   } else {
     for (const auto& container : observed.containers) seconds = std::max(seconds, container.grace_seconds);
   }
-  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLongestGrace / 1000));
+  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLongestGrace));
 }
 
 // The main containers first, as the others serve them; then sidecars, the last that was started first.

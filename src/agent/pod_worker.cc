@@ -111,7 +111,7 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
 }
 
 Task<bool> PodWorker::carry_out(const ObservedPod& observed, const PodPlan& plan) {
-  if (!plan.stop_containers.empty() || !plan.stop_sandboxes.empty()) co_return co_await stop_all(plan);
+  if (!plan.stop_containers.empty() || !plan.stop_sandboxes.empty()) co_return co_await stop_all(observed, plan);
   if (plan.run_sandbox) co_return co_await run_sandbox(*plan.run_sandbox);
   for (const auto& start : plan.starts) {
     // Trouble of the pod's as a whole holds all of them.
@@ -124,9 +124,8 @@ Task<bool> PodWorker::carry_out(const ObservedPod& observed, const PodPlan& plan
   co_return co_await remove_leftovers(plan);
 }
 
-Task<bool> PodWorker::stop_all(const PodPlan& plan) {
-  auto grace = std::chrono::seconds(pod_->spec().termination_grace_period_seconds());
-  Status done = co_await stop_containers(plan.stop_containers, grace);
+Task<bool> PodWorker::stop_all(const ObservedPod& observed, const PodPlan& plan) {
+  Status done = co_await stop_containers(plan.stop_containers, grace_of(observed));
   for (const auto& id : plan.stop_sandboxes) {
     if (!done || stopped_) break;
     v1::StopPodSandboxRequest request;

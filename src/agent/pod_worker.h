@@ -81,7 +81,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   // --- steps (pod_worker.cc, pod_start.cc). False: there was trouble, and it is noted when to try again.
   Task<bool> carry_out(const ObservedPod& observed, const PodPlan& plan);
-  Task<bool> stop_all(const PodPlan& plan);
+  Task<bool> stop_all(const ObservedPod& observed, const PodPlan& plan);
   Task<bool> run_sandbox(std::uint32_t attempt);
   Task<> start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
   Task<Result<std::string>> create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
@@ -121,7 +121,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::uint64_t covered_ = 0;  // events that the last look covers
   bool terminating_ = false;
   bool stopped_ = false;
-  bool had_sandbox_ = false;  // seen or made: only then are the pod's folders this worker's
+  bool had_sandbox_ = false;           // seen or made: only then are the pod's folders this worker's
   std::optional<TimePoint> deadline_;  // of the grace period
 
   Backoff crashes_, images_, retries_;
