@@ -38,7 +38,9 @@ NodeFacts facts_of(const AgentConfig& config) {
           .pod_logs_dir = config.pod_logs_dir,
           .root_dir = config.root_dir,
           .cgroup_root = config.cgroup_root,
-          .memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity};
+          .memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity,
+          .masked_paths = config.masked_paths,
+          .read_only_paths = config.read_only_paths};
 }
 
 std::string value_of(const google::protobuf::Map<std::string, std::string>& map, const char* key) {

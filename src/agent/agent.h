@@ -47,6 +47,10 @@ struct AgentConfig {
   // The cgroup that holds kubepods/, "/..." or empty for the root of the hierarchy.
   std::string cgroup_root;
   std::string resolv_conf = "/etc/resolv.conf";
+  // What containers that are not privileged don't see, and don't write to: the runtime's defaults for this host. As
+  // kubelet does, the agent names them with every container; empty lists are none.
+  std::vector<std::string> masked_paths;
+  std::vector<std::string> read_only_paths;
   // Of the node, in bytes, for the oom score of burstable pods; 0: what the kernel says.
   std::uint64_t memory_capacity = 0;
   // Restarts of a container that ended: at once, then 10 s after its end, 20 s, ... 300 s; anew after 10 minutes of

@@ -5,6 +5,7 @@
 #include <optional>
 
 #include "absl/strings/str_cat.h"
+#include "agent/pod_spec_to_cri.h"
 #include "api/text.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -14,13 +15,6 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 namespace v1 = ::runtime::v1;
-
-// procMount Default: what of /proc and /sys tells of the host, or acts on it.
-constexpr const char* kMaskedPaths[] = {"/proc/asound",     "/proc/acpi",        "/proc/interrupts",
-                                        "/proc/kcore",      "/proc/keys",        "/proc/latency_stats",
-                                        "/proc/timer_list", "/proc/timer_stats", "/proc/sched_debug",
-                                        "/proc/scsi",       "/sys/firmware",     "/sys/devices/virtual/powercap"};
-constexpr const char* kReadOnlyPaths[] = {"/proc/bus", "/proc/fs", "/proc/irq", "/proc/sys", "/proc/sysrq-trigger"};
 
 // The message types have the same fields and nothing in common but the names.
 template <typename T>
@@ -120,7 +114,7 @@ std::vector<std::int64_t> pod_groups(const core::PodSecurityContext& context) {
 }
 
 Status set_container_security(const core::Pod& pod, const core::Container& container, const v1::Image* image,
-                              const std::string& seccomp_root, v1::LinuxContainerSecurityContext& out) {
+                              const NodeFacts& node, v1::LinuxContainerSecurityContext& out) {
   const core::PodSecurityContext& from = pod.spec().security_context();
   const core::SecurityContext& own = container.security_context();
   if (auto set = set_user(from, own, image, out); !set) return set;
@@ -131,7 +125,7 @@ Status set_container_security(const core::Pod& pod, const core::Container& conta
   out.set_privileged(own.privileged());
   out.set_readonly_rootfs(own.read_only_root_filesystem());
   out.set_no_new_privs(own.has_allow_privilege_escalation() && !own.allow_privilege_escalation());
-  set_seccomp(from, own, seccomp_root, *out.mutable_seccomp());
+  set_seccomp(from, own, absl::StrCat(node.root_dir, "/seccomp"), *out.mutable_seccomp());
   if (own.has_app_armor_profile() || from.has_app_armor_profile()) {
     set_app_armor(own.has_app_armor_profile() ? own.app_armor_profile() : from.app_armor_profile(),
                   *out.mutable_apparmor());
@@ -141,8 +135,8 @@ Status set_container_security(const core::Pod& pod, const core::Container& conta
                 *out.mutable_selinux_options());
   }
   if (own.privileged()) return {};
-  for (const char* path : kMaskedPaths) out.add_masked_paths(path);
-  for (const char* path : kReadOnlyPaths) out.add_readonly_paths(path);
+  for (const auto& path : node.masked_paths) out.add_masked_paths(path);
+  for (const auto& path : node.read_only_paths) out.add_readonly_paths(path);
   return {};
 }
 

@@ -25,6 +25,8 @@ class SELinuxOption;
 
 namespace gantry::agent {
 
+struct NodeFacts;
+
 void set_namespaces(const k8s::io::api::core::v1::PodSpec& spec, ::runtime::v1::NamespaceOption& out);
 void set_selinux(const k8s::io::api::core::v1::SELinuxOptions& options, ::runtime::v1::SELinuxOption& out);
 // supplementalGroups, and the group that owns the pod's volumes.
@@ -33,6 +35,6 @@ std::vector<std::int64_t> pod_groups(const k8s::io::api::core::v1::PodSecurityCo
 // The error: runAsNonRoot, and the container would be root or nobody can tell. `image` may be null.
 Status set_container_security(const k8s::io::api::core::v1::Pod& pod,
                               const k8s::io::api::core::v1::Container& container, const ::runtime::v1::Image* image,
-                              const std::string& seccomp_root, ::runtime::v1::LinuxContainerSecurityContext& out);
+                              const NodeFacts& node, ::runtime::v1::LinuxContainerSecurityContext& out);
 
 }  // namespace gantry::agent

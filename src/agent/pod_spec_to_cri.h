@@ -31,6 +31,7 @@ struct NodeFacts {
   std::string root_dir;     // ROOT/seccomp holds the profiles of the type Localhost
   std::string cgroup_root;  // "/..." or empty
   std::uint64_t memory_capacity = 0;
+  std::vector<std::string> masked_paths, read_only_paths;
 };
 
 // /var/log/pods/NAMESPACE_NAME_UID

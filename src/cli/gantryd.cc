@@ -28,6 +28,7 @@
 #include "images/unpack_worker.h"
 #include "netns/database_ledger.h"
 #include "netns/pod_network.h"
+#include "runtime/plan/build_plan.h"
 #include "runtime/plan/host_facts.h"
 #include "shim/client.h"
 #include "sys/file.h"
@@ -79,7 +80,8 @@ Result<runtime::HostFacts> host_facts() {
   return runtime::read_host_facts(*proc, *sys_dir);
 }
 
-agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::string& node_ip) {
+agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::string& node_ip,
+                                const runtime::HostFacts& host) {
   agent::AgentConfig config;
   config.manifest_dir = options.manifest_dir;
   config.root_dir = options.kubelet_root;
@@ -87,6 +89,8 @@ agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::s
   config.container_logs_dir = options.container_logs;
   config.node_name = options.node_name;
   config.host_ip = node_ip;
+  config.masked_paths = runtime::default_masked_paths(host);
+  config.read_only_paths = runtime::default_read_only_paths();
   config.cgroup_root = options.cgroup_root;
   return config;
 }
@@ -97,6 +101,7 @@ struct Serving {
   const NodeFolders& folders;
   cri::NodeRuntime& runtime;
   cri::ImageService& images;
+  const runtime::HostFacts& host;
   std::string node_ip;
   std::unique_ptr<cri::Server> server;
   std::unique_ptr<agent::Agent> agent;
@@ -118,7 +123,7 @@ Task<> start_serving(Serving& serving) {
   }
   if (done && serving.options.agent) {
     serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
-                                                   agent_config(serving.options, serving.node_ip));
+                                                   agent_config(serving.options, serving.node_ip, serving.host));
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");
   }
@@ -223,6 +228,7 @@ Status run(const cli::GantrydOptions& options) {
                   .folders = *folders,
                   .runtime = *runtime,
                   .images = *image_service,
+                  .host = *host,
                   .node_ip = std::move(node_ip)};
   loop.spawn(start_serving(serving));
   loop.spawn(stop_on_signal(serving, std::move(*signals)));

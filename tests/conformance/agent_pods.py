@@ -45,7 +45,7 @@ spec:
     image: {IMAGE}
     command: [/bin/sh, -c]
     args: ["echo $(GREETING) '$$(GREETING)' $NAME $IP $APP $HOST; cat /memory/key; id; cat /proc/sys/net/ipv4/ping_group_range; hostname;
-            touch /x 2>/dev/null || echo read-only; trap 'echo web-end >> /disk/order; echo bye > /dev/termination-log; exit 0' TERM;
+            touch /x 2>/dev/null || echo read-only; case $(cat /proc/interrupts) in '') echo masked;; esac; trap 'echo web-end >> /disk/order; echo bye > /dev/termination-log; exit 0' TERM;
             while :; do sleep 0.1; done"]
     env:
     - {{name: NAME, valueFrom: {{fieldRef: {{fieldPath: metadata.name}}}}}}
@@ -103,7 +103,7 @@ def rich(checks, node):
     status = node.container_status(web)
     log_path = pathlib.Path(status["logPath"])
     log = pathlib.Path(f"{node.root}{log_path}")
-    lines = c.wait_until("its log is whole", lambda: log.exists() and len(log_lines(log)) >= 6 and [line[3] for line in log_lines(log)])
+    lines = c.wait_until("its log is whole", lambda: log.exists() and len(log_lines(log)) >= 7 and [line[3] for line in log_lines(log)])
     ip = node.pod_status(pod_id)["network"]["ip"]
     checks.equal(lines[0], f"hello rich $(GREETING) rich {ip} shop 10.88.0.1",
                  "environment and expansion; without a default route the node's address is the pods' gateway")
@@ -112,6 +112,7 @@ def rich(checks, node):
     checks.equal(lines[3].split(), ["0", "5"], "a sysctl of the pod's")
     checks.equal(lines[4], "till", "the hostname")
     checks.equal(lines[5], "read-only", "a read-only root")
+    checks.equal(lines[6], "masked", "files that tell of the host are masked")
     uid = pods_of(node, "rich")[pod_id]["metadata"]["uid"]
     link = log_path.parents[3] / "containers" / f"rich_shop_web-{web}.log"
     links = node.exec("readlink", link, check=False).stdout.strip()
