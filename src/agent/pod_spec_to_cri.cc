@@ -20,9 +20,10 @@ namespace v1 = ::runtime::v1;
 
 constexpr std::size_t kMaxHostname = 63;
 constexpr std::size_t kMaxFileName = 255;
-// What resolvers read; more is an error in kubelet too.
+// What resolvers read. kubelet leaves out what is over it, too.
 constexpr int kMaxNameservers = 3;
 constexpr int kMaxSearches = 32;
+constexpr std::size_t kMaxSearchCharacters = 2048;  // with a space between each two
 
 bool any_privileged(const core::PodSpec& spec) {
   auto is_privileged = [](const core::Container& container) { return container.security_context().privileged(); };
@@ -64,23 +65,36 @@ void add_options(const core::PodDNSConfig& config, v1::DNSConfig& dns) {
   }
 }
 
-Status set_dns(const core::PodSpec& spec, std::string_view host_resolv_conf, v1::PodSandboxConfig& config) {
+// Leaves out what is over the limits. Returns a sentence about it, or nothing.
+std::string fit_dns(v1::DNSConfig& dns) {
+  std::string omitted;
+  auto cut = [&](google::protobuf::RepeatedPtrField<std::string>& list, int fits, const char* what) {
+    if (list.size() <= fits) return;
+    absl::StrAppend(&omitted, omitted.empty() ? "" : "; ", "of ", list.size(), " ", what,
+                    ", the pod's with the node's, ", "the first ", fits, " are used");
+    list.DeleteSubrange(fits, list.size() - fits);
+  };
+  cut(*dns.mutable_servers(), kMaxNameservers, "nameservers");
+  int fits = 0;
+  std::size_t length = 0;
+  for (const auto& search : dns.searches()) {
+    length += search.size() + (fits == 0 ? 0 : 1);
+    if (length > kMaxSearchCharacters || fits == kMaxSearches) break;
+    ++fits;
+  }
+  cut(*dns.mutable_searches(), fits, "search domains");
+  return omitted;
+}
+
+std::string set_dns(const core::PodSpec& spec, std::string_view host_resolv_conf, v1::PodSandboxConfig& config) {
   bool is_own = spec.dns_policy() == "None";
-  if (!is_own && !spec.has_dns_config()) return {};
+  if (!is_own && !spec.has_dns_config()) return "";
   auto& dns = *config.mutable_dns_config();
   if (!is_own) read_resolv_conf(host_resolv_conf, dns);
   for (const auto& server : spec.dns_config().nameservers()) add_once(*dns.mutable_servers(), server);
   for (const auto& search : spec.dns_config().searches()) add_once(*dns.mutable_searches(), search);
   add_options(spec.dns_config(), dns);
-  if (dns.servers_size() > kMaxNameservers) {
-    return invalid_argument(absl::StrCat("dnsConfig.nameservers: ", dns.servers_size(),
-                                         " with those of the node; resolvers use ", kMaxNameservers, " at most"));
-  }
-  if (dns.searches_size() > kMaxSearches) {
-    return invalid_argument(absl::StrCat("dnsConfig.searches: ", dns.searches_size(),
-                                         " with those of the node; at most ", kMaxSearches, " are used"));
-  }
-  return {};
+  return fit_dns(dns);
 }
 
 void set_ports(const core::PodSpec& spec, v1::PodSandboxConfig& config) {
@@ -139,8 +153,9 @@ std::string pod_hostname(const core::Pod& pod) {
   return name;
 }
 
-Result<v1::PodSandboxConfig> sandbox_config(const core::Pod& pod, const NodeFacts& node, std::uint32_t attempt,
-                                            std::string_view host_resolv_conf, const std::string& manifest_file) {
+v1::PodSandboxConfig sandbox_config(const core::Pod& pod, const NodeFacts& node, std::uint32_t attempt,
+                                    std::string_view host_resolv_conf, const std::string& manifest_file,
+                                    std::string* omitted) {
   v1::PodSandboxConfig config;
   const auto& metadata = pod.metadata();
   auto& named = *config.mutable_metadata();
@@ -152,7 +167,8 @@ Result<v1::PodSandboxConfig> sandbox_config(const core::Pod& pod, const NodeFact
   if (!pod.spec().host_network()) config.set_hostname(pod_hostname(pod));
   config.set_log_directory(absl::StrCat(node.pod_logs_dir, "/",
                                         pod_log_folder_name(metadata.namespace_(), metadata.name(), metadata.uid())));
-  if (auto set = set_dns(pod.spec(), host_resolv_conf, config); !set) return std::unexpected(std::move(set.error()));
+  std::string omitted_dns = set_dns(pod.spec(), host_resolv_conf, config);
+  if (omitted != nullptr) *omitted = std::move(omitted_dns);
   set_ports(pod.spec(), config);
   auto& labels = *config.mutable_labels();
   labels.insert(metadata.labels().begin(), metadata.labels().end());

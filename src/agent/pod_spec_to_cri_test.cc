@@ -64,10 +64,9 @@ v1::ContainerConfig config_of(const core::Pod& pod, const std::string& user = ""
   EXPECT_TRUE(config) << (config ? "" : config.error().message());
   return config ? *config : v1::ContainerConfig();
 }
-v1::PodSandboxConfig sandbox_of(const core::Pod& pod, const std::string& resolv_conf = "") {
-  auto config = sandbox_config(pod, kNode, 3, resolv_conf, "web.yaml");
-  EXPECT_TRUE(config) << (config ? "" : config.error().message());
-  return config ? *config : v1::PodSandboxConfig();
+v1::PodSandboxConfig sandbox_of(const core::Pod& pod, const std::string& resolv_conf = "",
+                                std::string* omitted = nullptr) {
+  return sandbox_config(pod, kNode, 3, resolv_conf, "web.yaml", omitted);
 }
 
 // ---- sandbox
@@ -121,10 +120,24 @@ TEST(SandboxConfig, Dns) {
       sandbox_of(pod_with("", "  dnsPolicy: None\n  dnsConfig: {nameservers: [10.0.0.1]}\n"), node);
   EXPECT_THAT(own.dns_config().servers(), ElementsAre("10.0.0.1"));
   EXPECT_THAT(own.dns_config().searches(), IsEmpty());
-  auto many =
-      sandbox_config(pod_with("", "  dnsConfig: {nameservers: [10.0.0.1, 10.0.0.2, 10.0.0.3]}\n"), kNode, 0, node, "");
-  ASSERT_FALSE(many);
-  EXPECT_THAT(many.error().message(), HasSubstr("dnsConfig.nameservers"));
+  // More than resolvers read: the first ones, and a word about it.
+  std::string omitted = "x";
+  EXPECT_THAT(
+      sandbox_of(pod_with("", "  dnsConfig: {options: [{name: rotate}]}\n"), node, &omitted).dns_config().servers(),
+      ElementsAre("192.0.2.53"));
+  EXPECT_EQ(omitted, "");
+  std::string searches;
+  for (int i = 0; i < 31; ++i) searches += std::string(i == 0 ? "" : ", ") + "s" + std::to_string(i);
+  v1::PodSandboxConfig many = sandbox_of(
+      pod_with("", "  dnsConfig: {nameservers: [10.0.0.1, 10.0.0.2, 10.0.0.3], searches: [" + searches + "]}\n"), node,
+      &omitted);
+  EXPECT_THAT(many.dns_config().servers(), ElementsAre("192.0.2.53", "10.0.0.1", "10.0.0.2"));
+  EXPECT_EQ(many.dns_config().searches_size(), 32);
+  EXPECT_THAT(omitted, HasSubstr("of 4 nameservers"));
+  EXPECT_THAT(omitted, HasSubstr("of 33 search domains"));
+  v1::PodSandboxConfig long_one =
+      sandbox_of(pod_with("", "  dnsConfig: {searches: [a.b]}\n"), "search " + std::string(2045, 'x') + "\n", &omitted);
+  EXPECT_EQ(long_one.dns_config().searches_size(), 1);
 }
 
 TEST(SandboxConfig, HostnamesAreCut) {

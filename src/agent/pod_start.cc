@@ -43,18 +43,16 @@ Result<std::string> read_resolv_conf(const std::string& path) {
 Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
   auto text = co_await env_->disk.run([path = env_->config.resolv_conf] { return read_resolv_conf(path); });
   if (stopped_) co_return true;
-  Result<v1::PodSandboxConfig> config = std::unexpected(Error(Code::kInternal, ""));
-  if (text) {
-    config = sandbox_config(*pod_, env_->node, attempt, *text, identity_.file);
+  Status done;
+  if (!text) {
+    done = fail_with(std::move(text.error()), "resolv.conf");
   } else {
-    config = fail_with(std::move(text.error()), "resolv.conf");
-  }
-  Status done = config ? Status() : Status(std::unexpected(config.error()));
-  if (config) {
+    std::string omitted;
     v1::RunPodSandboxRequest request;
-    *request.mutable_config() = std::move(*config);
+    *request.mutable_config() = sandbox_config(*pod_, env_->node, attempt, *text, identity_.file, &omitted);
     auto made = co_await env_->runtime.run_pod_sandbox(std::move(request));
     if (made) {
+      if (!omitted.empty()) log::warning("a pod's DNS", {{"pod", identity_.full_name()}, {"omitted", omitted}});
       had_sandbox_ = true;
       env_->sandbox_owners[made->pod_sandbox_id()] = identity_.uid;
     } else {
@@ -163,8 +161,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   v1::CreateContainerRequest request;
   request.set_pod_sandbox_id(sandbox.id);
   *request.mutable_config() = std::move(*config);
-  auto sandbox_text = sandbox_config(*pod_, env_->node, sandbox.attempt, "", identity_.file);
-  if (sandbox_text) *request.mutable_sandbox_config() = std::move(*sandbox_text);
+  *request.mutable_sandbox_config() = sandbox_config(*pod_, env_->node, sandbox.attempt, "", identity_.file);
   auto created = co_await env_->runtime.create_container(std::move(request));
   if (stopped_) co_return fail(Code::kCancelled, "stopped");
   if (!created) {
