@@ -14,13 +14,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
-#include <ctime>
 
 #include "cgroups/hierarchy.h"
 #include "sys/file.h"
@@ -129,6 +128,11 @@ Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log
 // ---- the supervisor
 // --------------------------------------------------------------------------------------------------
 
+using Clock = std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kQuickEnd{2};
+constexpr std::chrono::seconds kRestartDelay{10};
+
 class NodeSupervisor {
  public:
   NodeSupervisor(const LocalNode& node, OwnFd report) : node_(node), report_(std::move(report)) {}
@@ -142,8 +146,10 @@ class NodeSupervisor {
  private:
   Status prepare();
   Status start();
-  // Reaps; starts gantryd anew should it have ended. False when that makes no sense.
+  // Reaps; starts gantryd anew should it have ended. False when it never served.
   bool on_children();
+  // Of a try that fails, the next one is run()'s: pods don't end because there was no room for a process just then.
+  void restart();
   void stop_gantryd();
   // One that dies at once, again and again, is not helped by haste. Its pods run on meanwhile.
   bool waits_before_start() const { return quick_ends_ >= 5; }
@@ -151,7 +157,7 @@ class NodeSupervisor {
   const LocalNode& node_;
   OwnFd report_, signals_, notify_, cgroup_, log_;
   sys::Cloned gantryd_{0, PidFd()};
-  std::time_t started_at_ = 0;
+  Clock::time_point started_at_;  // when it was last tried
   int quick_ends_ = 0;
 };
 
@@ -191,7 +197,7 @@ Status NodeSupervisor::prepare() {
 }
 
 Status NodeSupervisor::start() {
-  started_at_ = std::time(nullptr);
+  started_at_ = Clock::now();
   auto started = start_gantryd(node_, cgroup_, log_);
   if (!started) return fail_with(std::move(started.error()), "start gantryd");
   gantryd_ = std::move(*started);
@@ -215,9 +221,16 @@ bool NodeSupervisor::on_children() {
     return false;
   }
   gantryd_.pidfd.close();
-  quick_ends_ = std::time(nullptr) - started_at_ < 2 ? quick_ends_ + 1 : 0;
+  quick_ends_ = Clock::now() - started_at_ < kQuickEnd ? quick_ends_ + 1 : 0;
   ::dprintf(2, "gantryd ended %s; starting it again%s\n", how.c_str(), waits_before_start() ? " in 10 s" : "");
-  return waits_before_start() || start().has_value();
+  if (!waits_before_start()) restart();
+  return true;
+}
+
+void NodeSupervisor::restart() {
+  if (auto started = start(); !started) {
+    ::dprintf(2, "node %s: %s; trying again in 10 s\n", node_.name.c_str(), started.error().message().c_str());
+  }
 }
 
 void NodeSupervisor::stop_gantryd() {
@@ -234,10 +247,13 @@ Status NodeSupervisor::run() {
     pollfd ready[] = {{signals_.get(), POLLIN, 0}, {notify_.get(), POLLIN, 0}};
     // The ends of pods' orphans wake this too: the wait counts from gantryd's last start.
     bool waiting = !gantryd_.pidfd.is_open();
-    std::time_t left = waiting ? std::max<std::time_t>(0, started_at_ + 10 - std::time(nullptr)) : 0;
-    int happened = ::poll(ready, 2, waiting ? static_cast<int>(left) * 1000 : -1);
+    auto left = std::chrono::ceil<std::chrono::milliseconds>(started_at_ + kRestartDelay - Clock::now());
+    if (waiting && left.count() <= 0) {
+      restart();
+      continue;
+    }
+    int happened = ::poll(ready, 2, waiting ? static_cast<int>(left.count()) : -1);
     if (happened < 0 && errno != EINTR) return failed("poll");
-    if (waiting && left == 0) (void)start();
     char text[256];
     ssize_t size = ::recv(notify_.get(), text, sizeof(text), 0);
     if (size > 0 && std::string_view(text, static_cast<std::size_t>(size)).find("READY=1") != std::string_view::npos)
