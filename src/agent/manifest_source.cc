@@ -69,6 +69,25 @@ Found load(const ManifestContext& context, FdRef folder, const std::string& file
   return found;
 }
 
+struct Noted {
+  std::set<std::string> written, whole;
+};
+
+// A link is whole at once. What open() made is being written, and its close will come.
+Noted look_at(FdRef folder, const std::set<std::string>& created, const std::vector<std::string>& known) {
+  Noted noted;
+  for (const auto& name : created) {
+    auto info = sys::fstatat(folder, name.c_str(), AT_SYMLINK_NOFOLLOW);
+    bool is_open = info && S_ISREG(info->st_mode) && info->st_nlink == 1;
+    (is_open ? noted.written : noted.whole).insert(name);
+  }
+  for (const auto& name : known) {
+    auto info = sys::fstatat(folder, name.c_str(), AT_SYMLINK_NOFOLLOW);
+    if (info && S_ISLNK(info->st_mode)) noted.whole.insert(name);
+  }
+  return noted;
+}
+
 struct Folder {
   DirFd dir;
   OwnFd inotify;
@@ -115,8 +134,7 @@ struct ManifestSource::Impl : std::enable_shared_from_this<Impl> {
   bool take(Found&& found);
   Task<bool> wait_for_events();
   void note(const sys::InotifyEvent& event);
-  void note_created(const std::string& name);
-  void note_links();
+  Task<> look_at_noted();
   Task<> look_for_folder();
 
   Loop& loop;
@@ -131,6 +149,8 @@ struct ManifestSource::Impl : std::enable_shared_from_this<Impl> {
   bool folder_gone = false;
   bool list_again = false;
   std::string folder_problem;
+  std::set<std::string> created;  // to be looked at: links, or files that are being written
+  bool links_changed = false;     // what links lead to may be another
   std::set<std::string> dirty;    // to be read
   std::set<std::string> written;  // open for writing: their close comes
   std::map<std::string, Entry> entries;
@@ -204,32 +224,29 @@ void ManifestSource::Impl::note(const sys::InotifyEvent& event) {
   const std::string& name = event.name;
   if (event.mask & IN_ISDIR || !is_manifest(name)) {
     // Not a manifest itself, but one may be a link to it, or to something beneath it ("..data" of mounted config maps).
-    if (!(event.mask & IN_MODIFY)) note_links();
+    if (!(event.mask & IN_MODIFY)) links_changed = true;
     return;
   }
   if (event.mask & IN_MODIFY) written.insert(name);
-  if (event.mask & IN_CREATE) note_created(name);
+  if (event.mask & IN_CREATE) created.insert(name);
   if (event.mask & (IN_CLOSE_WRITE | IN_MOVED_TO | IN_MOVED_FROM | IN_DELETE)) {
+    created.erase(name);
     written.erase(name);
     dirty.insert(name);
   }
 }
 
-// A link is whole at once. What open() made is being written, and its close will come.
-void ManifestSource::Impl::note_created(const std::string& name) {
-  auto info = sys::fstatat(folder->dir, name.c_str(), AT_SYMLINK_NOFOLLOW);
-  if (info && S_ISREG(info->st_mode) && info->st_nlink == 1) {
-    written.insert(name);
-  } else {
-    dirty.insert(name);
+Task<> ManifestSource::Impl::look_at_noted() {
+  if (created.empty() && !links_changed) co_return;
+  std::set<std::string> fresh = std::exchange(created, {});
+  std::vector<std::string> known;
+  if (std::exchange(links_changed, false)) {
+    for (const auto& [name, entry] : entries) known.push_back(name);
   }
-}
-
-void ManifestSource::Impl::note_links() {
-  for (const auto& [name, entry] : entries) {
-    auto info = sys::fstatat(folder->dir, name.c_str(), AT_SYMLINK_NOFOLLOW);
-    if (info && S_ISLNK(info->st_mode)) dirty.insert(name);
-  }
+  auto noted = co_await disk.run(
+      [held = folder, fresh = std::move(fresh), known = std::move(known)] { return look_at(held->dir, fresh, known); });
+  written.merge(noted.written);
+  dirty.merge(noted.whole);
 }
 
 // False when it was stopped.
@@ -241,6 +258,8 @@ Task<bool> ManifestSource::Impl::wait_for_events() {
       co_return true;
     }
     for (const auto& event : *events) note(event);
+    co_await look_at_noted();
+    if (stopped) co_return false;
     for (const auto& name : written) dirty.erase(name);
     if (folder_gone || list_again || !dirty.empty()) co_return true;
     auto ready = co_await watch->readable();
