@@ -20,8 +20,9 @@ constexpr std::int64_t kLeastShares = 2;
 constexpr std::int64_t kMostShares = 262'144;
 constexpr std::int64_t kGuaranteedOomScore = -997;
 constexpr std::int64_t kBestEffortOomScore = 1000;
-// Far beyond any machine, and small enough that the products below fit.
+// Far beyond any machine, and small enough that the sums and products below fit.
 constexpr std::int64_t kMostMilliCpu = std::int64_t{1} << 40;
+constexpr std::int64_t kMostMemory = std::int64_t{1} << 54;
 
 // Zero when it is not there. Quantities were validated with the pod.
 api::Quantity find(const Quantities& quantities, const char* name) {
@@ -54,6 +55,37 @@ std::int64_t oom_score(const core::Pod& pod, const core::Container& container, s
   auto score = kBestEffortOomScore - static_cast<std::int64_t>(1000 * request / static_cast<double>(memory_capacity));
   // Above all guaranteed ones, below the best effort.
   return std::clamp(score, kBestEffortOomScore + kGuaranteedOomScore, kBestEffortOomScore - 1);
+}
+
+std::int64_t milli_cpu(const Quantities& quantities) {
+  return std::clamp<std::int64_t>(find(quantities, "cpu").milli_value(), 0, kMostMilliCpu);
+}
+std::int64_t memory_bytes(const Quantities& quantities) {
+  return std::clamp<std::int64_t>(find(quantities, "memory").value(), 0, kMostMemory);
+}
+
+void set_cpu_request(std::int64_t milli, ::runtime::v1::LinuxContainerResources& out) {
+  out.set_cpu_shares(std::clamp(milli * 1024 / 1000, kLeastShares, kMostShares));
+}
+void set_cpu_limit(std::int64_t milli, ::runtime::v1::LinuxContainerResources& out) {
+  out.set_cpu_period(kPeriodMicros);
+  out.set_cpu_quota(std::max(milli * kPeriodMicros / 1000, kLeastQuotaMicros));
+}
+
+// What a pod needs at its most: its main containers and sidecars together, or an init container beside the sidecars
+// that were started before it. `amount` is of one container's resources; no sum goes beyond `limit`.
+template <typename Amount>
+std::int64_t most_at_once(const core::PodSpec& spec, std::int64_t limit, Amount amount) {
+  std::int64_t sidecars = 0;
+  std::int64_t most = 0;
+  for (const auto& container : spec.init_containers()) {
+    std::int64_t with_own = std::min(sidecars + amount(container.resources()), limit);
+    if (container.restart_policy() == "Always") sidecars = with_own;
+    most = std::max(most, with_own);
+  }
+  std::int64_t main = sidecars;
+  for (const auto& container : spec.containers()) main = std::min(main + amount(container.resources()), limit);
+  return std::max(most, main);
 }
 
 }  // namespace
@@ -92,18 +124,29 @@ std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid) {
 
 void set_resources(const core::Pod& pod, const core::Container& container, std::uint64_t memory_capacity,
                    ::runtime::v1::LinuxContainerResources& out) {
-  auto milli = [](const api::Quantity& cpu) { return std::clamp<std::int64_t>(cpu.milli_value(), 0, kMostMilliCpu); };
-  std::int64_t request = milli(find(container.resources().requests(), "cpu"));
-  out.set_cpu_shares(std::clamp(request * 1024 / 1000, kLeastShares, kMostShares));
-  if (std::int64_t limit = milli(find(container.resources().limits(), "cpu")); limit > 0) {
-    out.set_cpu_period(kPeriodMicros);
-    out.set_cpu_quota(std::max(limit * kPeriodMicros / 1000, kLeastQuotaMicros));
-  }
-  if (std::int64_t limit = find(container.resources().limits(), "memory").value(); limit > 0) {
+  set_cpu_request(milli_cpu(container.resources().requests()), out);
+  if (std::int64_t limit = milli_cpu(container.resources().limits()); limit > 0) set_cpu_limit(limit, out);
+  if (std::int64_t limit = memory_bytes(container.resources().limits()); limit > 0) {
     out.set_memory_limit_in_bytes(limit);
     out.set_memory_swap_limit_in_bytes(limit);  // no swap beyond it
   }
   out.set_oom_score_adj(oom_score(pod, container, memory_capacity));
+}
+
+void set_pod_resources(const core::Pod& pod, ::runtime::v1::LinuxContainerResources& out) {
+  bool all_limit_cpu = true;
+  bool all_limit_memory = true;
+  for_each_container(pod.spec(), [&](const core::Container& container) {
+    all_limit_cpu &= milli_cpu(container.resources().limits()) > 0;
+    all_limit_memory &= memory_bytes(container.resources().limits()) > 0;
+  });
+  using Requirements = core::ResourceRequirements;
+  auto cpu_request = [](const Requirements& resources) { return milli_cpu(resources.requests()); };
+  auto cpu_limit = [](const Requirements& resources) { return milli_cpu(resources.limits()); };
+  auto memory_limit = [](const Requirements& resources) { return memory_bytes(resources.limits()); };
+  set_cpu_request(most_at_once(pod.spec(), kMostMilliCpu, cpu_request), out);
+  if (all_limit_cpu) set_cpu_limit(most_at_once(pod.spec(), kMostMilliCpu, cpu_limit), out);
+  if (all_limit_memory) out.set_memory_limit_in_bytes(most_at_once(pod.spec(), kMostMemory, memory_limit));
 }
 
 }  // namespace gantry::agent

@@ -31,4 +31,8 @@ std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid);
 void set_resources(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Container& container,
                    std::uint64_t memory_capacity, ::runtime::v1::LinuxContainerResources& out);
 
+// Of the pod's own cgroup, about its containers': what they request together, and what they are limited to together
+// where each of them has a limit.
+void set_pod_resources(const k8s::io::api::core::v1::Pod& pod, ::runtime::v1::LinuxContainerResources& out);
+
 }  // namespace gantry::agent

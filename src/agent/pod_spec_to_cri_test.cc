@@ -277,6 +277,31 @@ TEST(Resources, FollowKubeletsFormulas) {
   EXPECT_EQ(resources("{limits: {cpu: 1m}}").cpu_quota(), 1000);
 }
 
+TEST(Resources, OfThePodAsAWhole) {
+  auto resources = [](const std::string& spec) { return sandbox_of(pod_of(spec)).linux().resources(); };
+  auto limited = resources(
+      "  initContainers:\n"
+      "  - {name: big, image: 'i:1', resources: {limits: {cpu: 2, memory: 1Gi}}}\n"
+      "  - {name: proxy, image: 'i:1', restartPolicy: Always, resources: {limits: {cpu: 500m, memory: 1Gi}}}\n"
+      "  - {name: small, image: 'i:1', resources: {limits: {cpu: 1, memory: 2Gi}}}\n"
+      "  containers:\n"
+      "  - {name: a, image: 'i:1', resources: {limits: {cpu: 500m, memory: 1Gi}}}\n"
+      "  - {name: b, image: 'i:1', resources: {limits: {cpu: 250m, memory: 512Mi}}}\n");
+  EXPECT_EQ(limited.cpu_quota(), 200'000) << "the first init container's, which is more than the others' sum";
+  EXPECT_EQ(limited.cpu_shares(), 2048);
+  EXPECT_EQ(limited.memory_limit_in_bytes(), std::int64_t{3} << 30) << "the sidecar and the init container after it";
+  auto partly = resources(
+      "  containers:\n"
+      "  - {name: a, image: 'i:1', resources: {limits: {cpu: 500m, memory: 1Gi}}}\n"
+      "  - {name: b, image: 'i:1', resources: {requests: {cpu: 250m}, limits: {memory: 1Gi}}}\n");
+  EXPECT_EQ(partly.cpu_shares(), 768);
+  EXPECT_EQ(partly.cpu_quota(), 0) << "one may use all that there is";
+  EXPECT_EQ(partly.memory_limit_in_bytes(), std::int64_t{2} << 30);
+  auto none = resources("  containers:\n  - {name: a, image: 'i:1'}\n");
+  EXPECT_EQ(none.cpu_shares(), 2);
+  EXPECT_EQ(none.memory_limit_in_bytes(), 0);
+}
+
 TEST(Resources, QosClasses) {
   auto qos = [](const std::string& text) { return to_string(qos_of(pod_with("    resources: " + text + "\n"))); };
   EXPECT_EQ(qos("{}"), "BestEffort");
