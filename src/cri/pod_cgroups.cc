@@ -26,6 +26,17 @@ Result<OwnFd> cgroup_fd(const cgroups::Cgroup& cgroup) {
   return duplicate(cgroup.dir());
 }
 
+Status limit_pod_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view instance, std::string_view path,
+                        const cgroups::Resources& resources) {
+  auto cgroup = driver.open(path);
+  if (!cgroup) return std::unexpected(std::move(cgroup.error()));
+  auto mark = cgroup->marked_by();
+  if (!mark) return std::unexpected(std::move(mark.error()));
+  if (*mark != std::optional<std::string>(instance)) return {};
+  auto applied = cgroups::apply(*cgroup, resources);
+  return applied ? Status() : std::unexpected(std::move(applied.error()));
+}
+
 Status kill_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view path) {
   if (path.empty()) return {};
   auto cgroup = driver.open(path);

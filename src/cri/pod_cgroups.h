@@ -15,6 +15,7 @@
 #include "base/result.h"
 #include "cgroups/cgroup.h"
 #include "cgroups/driver.h"
+#include "cgroups/resources.h"
 
 namespace gantry::cri {
 
@@ -26,6 +27,12 @@ std::string child_cgroup_path(std::string_view pod, std::string_view id);
 
 // A descriptor of the cgroup's folder for clone3 in another process.
 Result<OwnFd> cgroup_fd(const cgroups::Cgroup& cgroup);
+
+// Limits the pod's own cgroup at `path`, when it is of the driver's making: a client that made its cgroup_parent
+// itself, as kubelet does, limits it itself. What this host can't enforce is left out; the containers' own limits, of
+// which these are the sums, say so.
+Status limit_pod_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view instance, std::string_view path,
+                        const cgroups::Resources& resources);
 
 // SIGKILL to all in it, now. One that is not there, or no path, is fine.
 Status kill_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view path);

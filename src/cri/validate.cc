@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cri/make_spec.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/text.h"
 #include "cri/validate_text.h"
@@ -176,6 +177,7 @@ Status validate_sandbox(const v1::PodSandboxConfig& config) {
   if (!linux.cgroup_parent().empty()) {
     if (auto good = check_absolute_path(linux.cgroup_parent(), "linux.cgroup_parent"); !good) return good;
   }
+  if (auto good = make_resources(linux.resources()); !good) return fail_with(std::move(good.error()), "linux");
   if (auto good = check_sandbox_namespaces(linux.security_context().namespace_options()); !good) return good;
   if (auto good = check_selinux(linux.security_context().selinux_options(), "linux.security_context.selinux_options");
       !good) {

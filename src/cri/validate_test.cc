@@ -93,6 +93,8 @@ TEST(ValidateSandbox, Sizes) {
   });
   pod_refused(kInvalid, "labels", [](auto& c) { (*c.mutable_labels())[std::string(318, 'k')] = "v"; });
   pod_refused(kInvalid, "labels", [](auto& c) { (*c.mutable_labels())[""] = "v"; });
+  pod_refused(kInvalid, "linux: resources.cpu_shares -1",
+              [](auto& c) { c.mutable_linux()->mutable_resources()->set_cpu_shares(-1); });
   pod_refused(kInvalid, "dns_config.servers", [](auto& c) {
     for (int i = 0; i < 65; ++i) c.mutable_dns_config()->add_servers("10.0.0.1");
   });

@@ -22,6 +22,7 @@
 #include "images/unpack_worker.h"
 #include "netns/database_ledger.h"
 #include "sys/file.h"
+#include "tests/support/tree.h"
 #include "tests/support/world.h"
 
 namespace gantry::cri {
@@ -51,6 +52,30 @@ void must(Status status) { EXPECT_TRUE(status) << (status ? "" : status.error().
 OwnFd program(const char* name) {
   OwnFd file = must(sys::openat(sys::kCwd, (std::string(GANTRY_BIN "/") + name).c_str(), O_RDONLY));
   return must(sys::sealed_memfd(name, file));
+}
+
+// A tree that stands for a host with all controllers.
+TEST(PodCgroups, ThePodsLimitsAreSetOnWhatIsOurs) {
+  test::Tree tree{{"cgroup.controllers", "cpu memory\n"}};
+  for (const char* pod : {"ours", "others", "nobodys"}) {
+    for (const char* file : {"cgroup.controllers", "cpu.weight", "cpu.max", "memory.max"}) {
+      tree.put(std::string(pod) + "/" + file, file == std::string("cgroup.controllers") ? "cpu memory\n" : "");
+    }
+  }
+  auto hierarchy = must(cgroups::Hierarchy::at(tree.open(), "/x"));
+  cgroups::CgroupfsDriver driver(hierarchy, "us");
+  must(must(driver.open("/ours")).mark("us"));
+  must(must(driver.open("/others")).mark("them"));
+  cgroups::Resources resources;
+  resources.cpu = {.shares = 1024, .quota = 50'000, .period = 100'000};
+  resources.memory.limit = 4096;
+  for (const char* path : {"/ours", "/others", "/nobodys"}) must(limit_pod_cgroup(driver, "us", path, resources));
+  auto files = tree.contents();
+  EXPECT_EQ(files["ours/cpu.weight"], "100");
+  EXPECT_EQ(files["ours/cpu.max"], "50000 100000");
+  EXPECT_EQ(files["ours/memory.max"], "4096");
+  EXPECT_EQ(files["others/cpu.weight"] + files["others/memory.max"], "");
+  EXPECT_EQ(files["nobodys/cpu.weight"] + files["nobodys/memory.max"], "");
 }
 
 NodeFolders open_folders() {
