@@ -11,7 +11,7 @@
 //     gantry.db                  base/database.h (with -wal and -shm beside it)
 //     instance                   this node's instance id, the mark on all that it makes
 //     sandboxes/ID/              one pod: resolv.conf, hosts, hostname
-//     store/                     images (images/image_store.h has the rest of it)
+//     store/                     images (images/store.h has the rest of it)
 //       l/SHORT/                 a layer, unpacked
 //       c/SHORT/{u,w}/           a container: overlay's upper and work folders
 //
