@@ -13,6 +13,7 @@
 #include "absl/strings/str_cat.h"
 #include "api/text.h"
 #include "sys/file.h"
+#include "sys/folders.h"
 #include "sys/inotify.h"
 
 namespace gantry::agent {
@@ -105,15 +106,6 @@ Result<Folder> open_folder(const std::string& path) {
   folder.dir = DirFd(std::move(*dir));
   folder.inotify = std::move(*inotify);
   return folder;
-}
-
-Status make_folder(const std::string& path) {
-  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
-    auto made = sys::mkdirat(sys::kCwd, path.substr(0, end).c_str(), 0755);
-    if (!made && !made.error().is_already_exists())
-      return fail_with(std::move(made.error()), "make the manifest folder");
-    if (end == std::string::npos) return {};
-  }
 }
 
 }  // namespace
@@ -316,7 +308,7 @@ ManifestSource::~ManifestSource() { stop(); }
 Task<Status> ManifestSource::start() {
   auto impl = impl_;
   auto opened = co_await impl->disk.run([path = impl->context.folder]() -> Result<Folder> {
-    if (auto made = make_folder(path); !made) return std::unexpected(std::move(made.error()));
+    if (auto made = sys::make_folders(path, 0755); !made) return fail_with(std::move(made.error()), "manifest folder");
     return open_folder(path);
   });
   if (!opened) co_return std::unexpected(std::move(opened.error()));

@@ -12,6 +12,7 @@
 #include "agent/folder_tools.h"
 #include "agent/pod_spec_to_cri.h"
 #include "sys/file.h"
+#include "sys/folders.h"
 #include "sys/mount.h"
 
 namespace gantry::agent {
@@ -94,7 +95,7 @@ Status unmount_all(const std::string& folder) {
 
 Status PodFolders::prepare() const {
   for (const auto& [path, mode] : {std::pair{root_ + "/pods", 0750}, std::pair{logs_, 0755}, std::pair{links_, 0755}}) {
-    if (auto made = make_folders(path, static_cast<mode_t>(mode)); !made) return made;
+    if (auto made = sys::make_folders(path, static_cast<mode_t>(mode)); !made) return made;
   }
   auto dir = sys::open_dir(sys::kCwd, links_.c_str());
   auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
@@ -108,7 +109,7 @@ Status PodFolders::prepare() const {
 Result<std::string> PodFolders::make_termination_log(std::string_view uid, std::string_view container,
                                                      std::uint32_t attempt) const {
   std::string folder = absl::StrCat(pod_folder(uid), "/containers/", std::string(container));
-  if (auto made = make_folders(folder, 0750); !made) return std::unexpected(std::move(made.error()));
+  if (auto made = sys::make_folders(folder, 0750); !made) return std::unexpected(std::move(made.error()));
   auto dir = sys::open_dir(sys::kCwd, folder.c_str());
   if (!dir) return fail_with(std::move(dir.error()), folder);
   std::string name = absl::StrCat(attempt);

@@ -14,6 +14,7 @@
 #include "api/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
+#include "sys/folders.h"
 #include "sys/mount.h"
 
 namespace gantry::agent {
@@ -60,7 +61,7 @@ Status mount_tmpfs(FdRef parent, const core::Volume& volume, const core::PodSecu
 // It gets its name when it is as it should be, and is not touched after that: what containers changed of it is theirs.
 Status make_empty_dir(const std::string& parent_path, const core::Volume& volume,
                       const core::PodSecurityContext& security) {
-  if (auto made = make_folders(parent_path, 0750); !made) return made;
+  if (auto made = sys::make_folders(parent_path, 0750); !made) return made;
   auto parent = sys::open_dir(sys::kCwd, parent_path.c_str());
   if (!parent) return std::unexpected(std::move(parent.error()));
   const auto& source = volume.volume_source().empty_dir();
@@ -109,7 +110,7 @@ Status prepare_host_path(const core::HostPathVolumeSource& source) {
   if (type.empty()) return {};  // whatever is there; nothing becomes a folder when the container starts
   auto info = sys::fstatat(sys::kCwd, path.c_str(), 0);
   if (!info && info.error().is_not_found()) {
-    if (type == "DirectoryOrCreate") return make_folders(path, 0755);
+    if (type == "DirectoryOrCreate") return sys::make_folders(path, 0755);
     if (type == "FileOrCreate") {
       auto file = sys::openat(sys::kCwd, path.c_str(), O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, 0644);
       return file ? Status() : Status(std::unexpected(std::move(file.error())));

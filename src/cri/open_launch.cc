@@ -13,6 +13,7 @@
 #include "cri/validate.h"
 #include "images/layer_view.h"
 #include "sys/file.h"
+#include "sys/folders.h"
 #include "sys/mount.h"
 
 namespace gantry::cri {
@@ -21,16 +22,11 @@ namespace {
 constexpr unsigned kMaxHostDevices = 4096;
 constexpr int kMaxDeviceDepth = 8;
 
-// mkdir -p for a path of the API's, which may go through links of the host's.
+// A path of the API's, which may go through links of the host's.
 Result<OwnFd> open_or_make_folder(const std::string& path, mode_t mode) {
   auto open = sys::openat(sys::kCwd, path.c_str(), O_PATH);
   if (open || !open.error().is_not_found()) return open;
-  for (std::size_t end = path.find('/', 1);; end = path.find('/', end + 1)) {
-    std::string part = path.substr(0, end);
-    auto made = sys::mkdirat(sys::kCwd, part.c_str(), mode);
-    if (!made && !made.error().is_already_exists()) return std::unexpected(std::move(made.error()));
-    if (end == std::string::npos) break;
-  }
+  if (auto made = sys::make_folders(path, mode); !made) return std::unexpected(std::move(made.error()));
   return sys::openat(sys::kCwd, path.c_str(), O_PATH);
 }
 

@@ -7,6 +7,7 @@
 #include "base/layout.h"
 #include "images/store_impl.h"
 #include "images/text.h"
+#include "sys/folders.h"
 #include "sys/pipe.h"
 
 namespace gantry::images {
@@ -27,9 +28,8 @@ constexpr std::string_view kGarbageBlobs =
 Result<DirFd> private_folder(const std::string& path) {
   if (path.empty() || path.front() != '/')
     return invalid_argument(cat("data folder ", in_quotes(path), ": not an absolute path"));
-  for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1)) {
-    auto made = sys::mkdirat(sys::kCwd, path.substr(0, slash).c_str(), 0755);
-    if (!made && !made.error().is_already_exists()) return std::unexpected(std::move(made.error()));
+  if (std::size_t above = path.rfind('/'); above > 0) {
+    if (auto s = sys::make_folders(path.substr(0, above), 0755); !s) return std::unexpected(std::move(s.error()));
   }
   auto made = sys::mkdirat(sys::kCwd, path.c_str(), 0700);
   if (!made && !made.error().is_already_exists()) return std::unexpected(std::move(made.error()));
