@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -96,6 +97,12 @@ Status attach(FdRef mount, FdRef target) {
   return checked(
       ::syscall(SYS_move_mount, mount.get(), "", target.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH),
       "move_mount", nullptr);
+}
+
+Result<std::uint64_t> mount_id(FdRef place) {
+  struct statx info;
+  if (::statx(place.get(), "", AT_EMPTY_PATH, STATX_MNT_ID, &info) < 0) return call_failed("statx", nullptr);
+  return info.stx_mnt_id;
 }
 
 Status mount(const char* source, const char* target, const char* type, unsigned long flags, const char* data) {

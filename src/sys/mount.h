@@ -68,6 +68,9 @@ Status set_attributes(FdRef mount, const char* path, MountAttr set, MountAttr cl
 // move_mount(2): attaches a detached mount on the place that `target` is (a descriptor of a folder or file).
 Status attach(FdRef mount, FdRef target);
 
+// The id of the mount that `place` is on, as statx(2) has it (Linux 5.8): no other mount's for as long as this one is.
+Result<std::uint64_t> mount_id(FdRef place);
+
 // mount(2), for overlay alone (layers by name, relative to the current folder) and for propagation changes.
 Status mount(const char* source, const char* target, const char* type, unsigned long flags, const char* data);
 Status umount2(const char* target, int flags);

@@ -80,6 +80,28 @@ class LaunchTest : public ShimTest {
     return made ? *made : runtime::SeccompPlan();
   }
 
+  // A bind mount of the host's /run/t/volume.
+  static runtime::MountPlan volume(const char* target) {
+    runtime::MountPlan mount;
+    mount.kind = runtime::MountKind::kBind;
+    mount.target = target;
+    mount.source = 1;
+    return mount;
+  }
+  // With clones of that folder as descriptors 1 and 2.
+  Task<Result<StartedAnswer>> start_with_volume(Client& client, std::string id, const runtime::Plan& plan) {
+    Client::StartFds fds;
+    fds.plan = std::move(*make_plan_memfd(*runtime::encode_plan(plan, 3)));
+    fds.cgroup = make_cgroup(id);
+    fds.log = std::move(*sys::openat(run_, (id + ".log").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0640));
+    for (const char* folder : {"root", "volume", "volume"}) {
+      fds.others.push_back(std::move(*sys::clone_mount(run_, folder, sys::Recursive::kNo)));
+    }
+    StartRequest request;
+    request.container_id = id;
+    return client.start(std::move(request), std::move(fds));
+  }
+
   using Body = Task<> (*)(LaunchTest&, Client&, Ends&);
   // Runs `body` with a pod, which is gone afterwards.
   void with_pod(Body body) {
@@ -217,6 +239,80 @@ TEST_F(LaunchTest, MountsAndDevicesOnLinksStayWithinTheRoot) {
     spec.devices = {{"/x/null", S_IFCHR | 0666, 1, 3, 0, 0}};
     ran = co_await t.run_container(client, ends, "dev2", t.default_shell("busybox true", spec));
     EXPECT_TRUE(ran.error.starts_with("device /x/null: ")) << ran.error;
+  });
+}
+
+// CVE-2019-16884 and its kin: a volume that covers what the launch itself writes to.
+TEST_F(LaunchTest, WhatCoversProcIsNeverWrittenTo) {
+  with_pod([](LaunchTest& t, Client& client, Ends& ends) -> Task<> {
+    // The place of the container's root while it is put together.
+    EXPECT_EQ(shell("echo untouched > /run/t/root/victim && mkdir -p /run/t/volume/ipv4 && "
+                    "ln -s /r/victim /run/t/volume/oom_score_adj && echo untouched > /run/t/volume/ipv4/ip_forward"),
+              0);
+    auto plan = t.default_shell("busybox true");
+    plan.process.oom_score_adj = 321;
+    plan.process.set_oom_score_adj = true;
+    plan.mounts.push_back(volume("/proc/1"));
+    auto started = co_await t.start_with_volume(client, "score", plan);
+    EXPECT_FALSE(started.has_value());
+    if (!started) EXPECT_EQ(started.error().message(), "openat2 self/oom_score_adj: Invalid cross-device link");
+    EXPECT_EQ(slurp("/run/t/root/victim"), "untouched\n");
+
+    plan = t.default_shell("busybox true");
+    plan.sysctls = {{"net/ipv4/ip_forward", "0"}};
+    plan.mounts.push_back(volume("/proc/sys/net"));
+    started = co_await t.start_with_volume(client, "sysctl", plan);
+    EXPECT_FALSE(started.has_value());
+    EXPECT_EQ(slurp("/run/t/volume/ipv4/ip_forward"), "untouched\n");
+
+    // Neither needs a procfs in the container.
+    plan = t.default_shell("echo runs");
+    plan.process.oom_score_adj = 321;
+    plan.process.set_oom_score_adj = true;
+    plan.sysctls = {{"net/ipv4/ip_forward", "1"}};
+    std::erase_if(plan.mounts, [](const auto& mount) { return mount.target == "/proc"; });
+    plan.masked_paths.clear();
+    plan.read_only_paths.clear();
+    auto ran = co_await t.run_container(client, ends, "bare", plan);
+    EXPECT_EQ(ran.out, "runs\n") << ran.error;
+  });
+}
+
+TEST_F(LaunchTest, AVolumeThatALinkLeadsIntoTheKernelsFileSystemsIsRefused) {
+  with_pod([](LaunchTest& t, Client& client, Ends&) -> Task<> {
+    EXPECT_EQ(shell("mkdir /run/t/volume && ln -s hop /run/t/root/data && mkdir -p /run/t/root/proc"), 0);
+    for (const char* place : {"/proc", "/proc/self", "/proc/self/task", "/proc/sys", "/proc/1/../sys/kernel", "/sys",
+                              "/sys/kernel", "/sys/fs/cgroup", "/dev", "/dev/pts", "/dev/shm", "/dev/made"}) {
+      EXPECT_EQ(shell("cd /run/t/root && rm -f hop && ln -s " + std::string(place) + " hop"), 0);
+      auto plan = t.default_shell("busybox true");
+      plan.mounts.push_back(volume("/data"));
+      auto started = co_await t.start_with_volume(client, "c1", plan);
+      EXPECT_FALSE(started.has_value()) << place;
+      if (!started) {
+        EXPECT_TRUE(started.error().message().starts_with("mount /data: a link in the image leads into /"))
+            << place << ": " << started.error().message();
+      }
+    }
+    // Neither a device nor a link of ours lands in a volume, whatever the way.
+    EXPECT_EQ(shell("cd /run/t/root && rm -f hop && ln -s /volume hop"), 0);
+    for (const char* device : {"/data/null", "/volume/null", "/dev/volume/null"}) {
+      runtime::ContainerSpec spec;
+      spec.devices = {{device, S_IFCHR | 0666, 1, 3, 0, 0}};
+      auto plan = t.default_shell("busybox true", spec);
+      plan.mounts.push_back(volume("/volume"));
+      plan.mounts.push_back(volume("/dev/volume"));
+      plan.mounts.back().source = 2;
+      auto started = co_await t.start_with_volume(client, "c2", plan);
+      EXPECT_FALSE(started.has_value()) << device;
+    }
+    EXPECT_EQ(shell("test -z \"$(ls -A /run/t/volume)\""), 0);
+    // What the API itself names there is no link's doing.
+    auto plan = t.default_shell("busybox true");
+    for (const char* target : {"/dev/volume", "/sys/fs/cgroup"}) {
+      plan.mounts.push_back(volume(target));
+      plan.mounts.back().source = target[1] == 'd' ? 1 : 2;
+    }
+    EXPECT_TRUE((co_await t.start_with_volume(client, "c3", plan)).has_value());
   });
 }
 

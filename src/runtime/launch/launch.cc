@@ -138,7 +138,7 @@ Status Launch::run() {
   if (auto s = open_terminal(); !s) return s;
   if (auto s = read_limits(); !s) return s;
   if (make_cwd && !namespaces_.join) {
-    if (auto made = ensure_target(root_, cwd, false, false); !made)
+    if (auto made = ensure_target(root_, cwd, false, sys::Resolve::kNone); !made)
       return fail_with(std::move(made.error()), "working directory");
   }
   if (auto s = enter_root(); !s) return s;

@@ -74,7 +74,7 @@ Status Launch::open_terminal() {
     if (::ioctl(master->get(), TIOCSWINSZ, &size) < 0) return failed("ioctl TIOCSWINSZ");
   }
   if (!namespaces_.join) {
-    auto console = ensure_target(root_, "dev/console", true, true);
+    auto console = ensure_target(root_, "dev/console", true, sys::Resolve::kNoSymlinks);
     if (!console) return fail_with(std::move(console.error()), "terminal");
     auto mount = sys::clone_mount(slave, "", sys::Recursive::kNo);
     if (!mount) return fail_with(std::move(mount.error()), "terminal");
@@ -97,15 +97,7 @@ Status Launch::read_limits() {
   if (set_score) {
     char text[16];
     int size = std::snprintf(text, sizeof(text), "%d", score);
-    if (!proc_.is_open()) {
-      auto context = sys::FsContext::open("proc");
-      if (!context) return std::unexpected(std::move(context.error()));
-      if (auto s = context->create(); !s) return s;
-      auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
-      if (!mount) return std::unexpected(std::move(mount.error()));
-      proc_ = std::move(*mount);
-    }
-    auto file = sys::openat(proc_, "self/oom_score_adj", O_WRONLY);
+    auto file = open_proc("self/oom_score_adj");
     if (!file) return std::unexpected(std::move(file.error()));
     if (auto s = sys::write_all(*file, std::string_view(text, static_cast<std::size_t>(size))); !s) {
       return fail_with(std::move(s.error()), std::string("oom_score_adj ") + text);

@@ -2,12 +2,15 @@
 // The root: mounted at the staging place of the launcher's own mount namespace, furnished by descriptor, then pivoted
 // into. What the image holds is never trusted on the way.
 #include <fcntl.h>
+#include <limits.h>
+#include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 
 #include "runtime/launch/steps.h"
@@ -115,9 +118,12 @@ Status Launch::make_mount() {
 
   // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them,
   // or what we write beneath them, elsewhere.
-  bool no_links = kind != MountKind::kBind;
-  auto place = ensure_target(root_, target, is_file, no_links);
+  bool is_bind = kind == MountKind::kBind;
+  auto place = ensure_target(root_, target, is_file, is_bind ? sys::Resolve::kNone : sys::Resolve::kNoSymlinks);
   if (!place) return failed(std::move(place.error()), "mount", target);
+  if (is_bind) {
+    if (auto s = check_place(*place, target); !s) return failed(std::move(s.error()), "mount", target);
+  }
 
   Result<MountFd> made = MountFd();
   FdRef mount = source;
@@ -145,9 +151,52 @@ Status Launch::make_mount() {
   }
   if (!changed) return failed(std::move(changed.error()), "mount", target);
   if (auto s = sys::attach(mount, *place); !s) return failed(std::move(s.error()), "mount", target);
-  // A private procfs for our own writes: the same superblock, reached by descriptor, whatever happens to the path.
-  if (kind == MountKind::kFilesystem && std::strcmp(type, "proc") == 0) proc_ = std::move(*made);
+  if (auto s = note_mount(mount, target); !s) return failed(std::move(s.error()), "mount", target);
+  if (kind != MountKind::kFilesystem) return {};
+  if (std::strcmp(type, "proc") == 0) proc_ = std::move(*made);
+  if (std::strcmp(target, "/dev") == 0) dev_ = std::move(*made);
   return {};
+}
+
+namespace {
+
+bool is_within(const char* path, const char* folder) {
+  std::size_t size = std::strlen(folder);
+  return std::strncmp(path, folder, size) == 0 && (path[size] == '\0' || path[size] == '/');
+}
+
+}  // namespace
+
+// A volume over /proc/self or /dev could stand in for what is written or made there on the way (CVE-2019-16884). What
+// the API itself mounts there has been judged by the plan's maker, by its path; a link in the image has not.
+Status Launch::check_place(FdRef place, const char* target) const {
+  auto mount = sys::mount_id(place);
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  for (std::size_t i = 0; i < std::size(kKernelFolders); ++i) {
+    if (kernel_mounts_[i] != *mount || is_within(target, kKernelFolders[i])) continue;
+    return fail(Code::kFailedPrecondition,
+                std::string("a link in the image leads into ") + kKernelFolders[i] + ", which no volume may cover");
+  }
+  return {};
+}
+
+Status Launch::note_mount(FdRef mount, const char* target) {
+  for (std::size_t i = 0; i < std::size(kKernelFolders); ++i) {
+    if (std::strcmp(target, kKernelFolders[i]) != 0) continue;
+    auto id = sys::mount_id(mount);
+    if (!id) return std::unexpected(std::move(id.error()));
+    kernel_mounts_[i] = *id;
+  }
+  return {};
+}
+
+// Devices and links are made on the root itself or on our /dev, never in what is mounted there: a volume is the host's.
+Result<Parent> Launch::device_parent(const char* path) const {
+  constexpr std::string_view kDev = "/dev/";
+  if (!dev_.is_open() || !std::string_view(path).starts_with(kDev)) {
+    return ensure_parent(root_, path, sys::Resolve::kNoXdev);
+  }
+  return ensure_parent(dev_, path + kDev.size(), sys::Resolve::kNoXdev | sys::Resolve::kNoSymlinks);
 }
 
 Status Launch::make_devices() {
@@ -159,7 +208,7 @@ Status Launch::make_devices() {
     auto minor = reader_.integer<std::uint32_t>();
     auto uid = reader_.integer<std::uint32_t>();
     auto gid = reader_.integer<std::uint32_t>();
-    auto parent = ensure_parent(root_, path);
+    auto parent = device_parent(path);
     if (!parent) return failed(std::move(parent.error()), "device", path);
     if (auto s = sys::mknodat(parent->folder, parent->name, mode, makedev(major, minor)); !s) {
       return failed(std::move(s.error()), "device", path);
@@ -177,7 +226,7 @@ Status Launch::make_links() {
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
     const char* path = reader_.c_string();
     const char* target = reader_.c_string();
-    auto parent = ensure_parent(root_, path);
+    auto parent = device_parent(path);
     if (!parent) return failed(std::move(parent.error()), "link", path);
     if (auto s = sys::symlinkat(target, parent->folder, parent->name); !s && s.error().sys() != EEXIST) {
       return failed(std::move(s.error()), "link", path);
@@ -186,15 +235,36 @@ Status Launch::make_links() {
   return {};
 }
 
+// For writing: a file of the procfs itself, neither what is mounted in it nor what a process's links lead to.
+Result<OwnFd> Launch::open_proc(const char* path) {
+  if (!proc_.is_open()) {
+    auto context = sys::FsContext::open("proc");
+    if (!context) return std::unexpected(std::move(context.error()));
+    if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
+    auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+    if (!mount) return std::unexpected(std::move(mount.error()));
+    proc_ = std::move(*mount);
+  }
+  auto file =
+      sys::openat2(proc_, path, O_WRONLY, sys::Resolve::kBeneath | sys::Resolve::kNoXdev | sys::Resolve::kNoMagicLinks);
+  if (!file) return file;
+  auto filesystem = sys::fstatfs(*file);
+  if (!filesystem) return std::unexpected(std::move(filesystem.error()));
+  if (filesystem->f_type != PROC_SUPER_MAGIC) {
+    return fail(Code::kFailedPrecondition, std::string(path) + " is no file of a procfs");
+  }
+  return file;
+}
+
 Status Launch::write_sysctls() {
   auto count = reader_.integer<std::uint32_t>();
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
     const char* path = reader_.c_string();
     const char* value = reader_.c_string();
-    if (!proc_.is_open()) return fail(Code::kFailedPrecondition, "sysctls need a /proc mount");
-    auto folder = sys::openat2(proc_, "sys", O_PATH | O_DIRECTORY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
-    if (!folder) return std::unexpected(std::move(folder.error()));
-    auto file = sys::openat2(*folder, path, O_WRONLY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
+    char full[PATH_MAX];
+    int size = std::snprintf(full, sizeof(full), "sys/%s", path);
+    if (size < 0 || static_cast<std::size_t>(size) >= sizeof(full)) return invalid_argument("sysctl: path too long");
+    auto file = open_proc(full);
     if (!file) return failed(std::move(file.error()), "sysctl", path);
     if (auto s = sys::write_all(*file, value); !s) return failed(std::move(s.error()), "sysctl", path);
   }

@@ -3,14 +3,27 @@
 // is passed along, and leaves it at the next one's.
 #pragma once
 
+#include <iterator>
+#include <optional>
 #include <span>
 
 #include "base/owned_fd.h"
 #include "base/result.h"
 #include "runtime/launch/launch.h"
 #include "runtime/plan/plan_reader.h"
+#include "sys/file.h"
 
 namespace gantry::runtime {
+
+// Where the kernel's file systems are mounted in the root. A bind goes there only by a target that says so.
+inline constexpr const char* kKernelFolders[] = {"/proc",    "/sys",     "/sys/fs/cgroup", "/dev",
+                                                 "/dev/pts", "/dev/shm", "/dev/mqueue"};
+
+// The folder in which the last component of a path lies, and that component.
+struct Parent {
+  OwnFd folder;
+  const char* name;
+};
 
 class Launch {
  public:
@@ -34,8 +47,12 @@ class Launch {
   Status read_root();
   Status make_mounts();
   Status make_mount();
+  Status check_place(FdRef place, const char* target) const;
+  Status note_mount(FdRef mount, const char* target);
+  Result<Parent> device_parent(const char* path) const;
   Status make_devices();
   Status make_links();
+  Result<OwnFd> open_proc(const char* path);
   Status write_sysctls();
   Status mask_paths();
   Status protect_paths();
@@ -69,18 +86,18 @@ class Launch {
   // The new root, O_PATH; of an exec, the joined process's.
   OwnFd root_;
   bool read_only_ = false;
-  // A procfs instance of our own, in which no container can have put anything: for writes under /proc.
-  MountFd proc_;
+  // The procfs and /dev that were mounted in the root, for what is written and made there: used by descriptor and never
+  // across a mount, so that neither a link of the image nor a volume comes between. The procfs is one apart when the
+  // root has none of ours.
+  MountFd proc_, dev_;
+  // The mounts that lie at kKernelFolders.
+  std::optional<std::uint64_t> kernel_mounts_[std::size(kKernelFolders)];
 };
 
 // Opens the place that `path` names beneath `root`, resolved within it; makes what is missing: folders, and at its end
-// a folder or an empty file. With `no_links` a symbolic link anywhere in it is an error.
-Result<OwnFd> ensure_target(FdRef root, const char* path, bool is_file, bool no_links);
-// The folder in which the last component of `path` lies, made if missing, and that component.
-struct Parent {
-  OwnFd folder;
-  const char* name;
-};
-Result<Parent> ensure_parent(FdRef root, const char* path);
+// a folder or an empty file. `also`: with kNoSymlinks a symbolic link anywhere in it is an error, with kNoXdev a mount.
+Result<OwnFd> ensure_target(FdRef root, const char* path, bool is_file, sys::Resolve also);
+// The parent of `path`, made if missing.
+Result<Parent> ensure_parent(FdRef root, const char* path, sys::Resolve also);
 
 }  // namespace gantry::runtime

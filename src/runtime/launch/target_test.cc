@@ -20,7 +20,7 @@ class TargetTest : public ::testing::Test {
   // What `path` beneath the root is, by the kernel's resolution outside of it.
   bool is_there(const std::string& path) { return sys::fstatat(root_, path.c_str(), AT_SYMLINK_NOFOLLOW).has_value(); }
   std::string error_of(const char* path, bool is_file, bool no_links) {
-    auto made = ensure_target(root_, path, is_file, no_links);
+    auto made = ensure_target(root_, path, is_file, no_links ? sys::Resolve::kNoSymlinks : sys::Resolve::kNone);
     return made ? "" : made.error().message();
   }
 
