@@ -429,6 +429,14 @@ TEST_F(BuildPlan, AMountHidesTheDefaultsBeneathIt) {
   ASSERT_TRUE(plan);
   EXPECT_EQ(plan->mounts.size(), 9U);
   EXPECT_EQ(plan->devices.size(), 6U);
+  // A privileged container has the host's devices, and here some of their folders beside.
+  spec.devices = {{"/dev/bus/usb/001/002", S_IFCHR | 0664, 189, 1, 0, 0}, {"/dev/kmsg", S_IFCHR | 0644, 1, 11, 0, 0}};
+  spec.binds = {{.source = 1, .target = "/dev/bus/usb"}, {.source = 2, .target = "/dev/null", .target_is_file = true}};
+  plan = make();
+  ASSERT_TRUE(plan);
+  std::vector<std::string> devices;
+  for (const DevicePlan& device : plan->devices) devices.push_back(device.path);
+  EXPECT_THAT(devices, ElementsAre("/dev/zero", "/dev/full", "/dev/random", "/dev/urandom", "/dev/tty", "/dev/kmsg"));
 }
 
 TEST_F(BuildPlan, BadMounts) {

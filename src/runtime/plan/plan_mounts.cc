@@ -143,7 +143,8 @@ Result<std::vector<MountPlan>> spec_mounts(const ContainerSpec& spec) {
   return mounts;
 }
 
-void add_devices(const ContainerSpec& spec, Plan& plan) {
+// What the spec mounts is taken as it is: nothing is made where it lies, or in it.
+void add_devices(const ContainerSpec& spec, const std::vector<MountPlan>& own, Plan& plan) {
   constexpr auto kDevices = std::to_array<std::pair<const char*, std::pair<std::uint32_t, std::uint32_t>>>({
       {"/dev/null", {1, 3}},
       {"/dev/zero", {1, 5}},
@@ -155,12 +156,17 @@ void add_devices(const ContainerSpec& spec, Plan& plan) {
   auto is_own = [&](std::string_view path) {
     return std::ranges::any_of(spec.devices, [&](const DeviceSpec& device) { return device.path == path; });
   };
+  auto is_mounted = [&](std::string_view path) {
+    return std::ranges::any_of(own, [&](const MountPlan& mount) { return is_within(path, mount.target); });
+  };
   for (auto [path, number] : kDevices) {
-    if (!is_own(path)) plan.devices.push_back({path, kDeviceMode, number.first, number.second, 0, 0});
+    if (!is_own(path) && !is_mounted(path))
+      plan.devices.push_back({path, kDeviceMode, number.first, number.second, 0, 0});
   }
   for (const DeviceSpec& device : spec.devices) {
     // ptmx is the container's own, a link into its devpts; a terminal's console is put there by the launcher.
     if (device.path == "/dev/ptmx" || (spec.terminal && device.path == "/dev/console")) continue;
+    if (is_mounted(device.path)) continue;
     plan.devices.push_back(device);
   }
   plan.links = {{"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"},
@@ -240,9 +246,9 @@ Status plan_root(const ContainerSpec& spec, const HostFacts& host, Plan& plan) {
       own_dev = true;
     }
   }
-  std::ranges::move(*own, std::back_inserter(plan.mounts));
   // In a /dev of the spec's own (the host's, say) nothing is made.
-  if (!own_dev) add_devices(spec, plan);
+  if (!own_dev) add_devices(spec, *own, plan);
+  std::ranges::move(*own, std::back_inserter(plan.mounts));
   if (spec.privileged) return {};
   auto masked = clean_paths(spec.masked_paths ? *spec.masked_paths : default_masked_paths(host), "masked path");
   if (!masked) return std::unexpected(std::move(masked.error()));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// The process of a container: what it runs and with what. As whom is in plan_credentials.cc. As users of Kubernetes with
-// containerd and runc know it:
+// The process of a container: what it runs and with what. As whom is in plan_credentials.cc. As users of Kubernetes
+// with containerd and runc know it:
 //  - command takes the place of the image's entrypoint and cmd, args alone of its cmd;
-//  - the environment is PATH, TERM and HOSTNAME, then the image's, then the spec's, then HOME from passwd if nobody set it.
+//  - the environment is PATH, TERM and HOSTNAME, then the image's, then the spec's, then HOME from passwd if nobody set
+//  it.
 #include <absl/container/flat_hash_map.h>
 
 #include <algorithm>
