@@ -7,6 +7,7 @@
 
 #include "cgroups/text.h"
 #include "sys/file.h"
+#include "sys/mount.h"
 
 namespace gantry::cgroups {
 namespace {
@@ -88,6 +89,16 @@ Result<Hierarchy> Hierarchy::at(DirFd&& root, std::string mount_point) {
   auto controllers = top.controllers();
   if (!controllers) return fail_with(std::move(controllers.error()), "cgroup v2 at " + mount_point);
   return Hierarchy(std::move(top), std::move(mount_point), std::move(*controllers));
+}
+
+Result<MountFd> detached_hierarchy() {
+  auto hierarchy = Hierarchy::find();
+  if (hierarchy) return sys::clone_mount(hierarchy->root().dir(), "", sys::Recursive::kNo);
+  if (hierarchy.error().code() != Code::kFailedPrecondition) return std::unexpected(std::move(hierarchy.error()));
+  auto context = sys::FsContext::open("cgroup2");
+  if (!context) return std::unexpected(std::move(context.error()));
+  if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
+  return context->mount(sys::MountAttr::kNone);
 }
 
 bool Hierarchy::has(std::string_view controller) const { return contains(controllers_, controller); }

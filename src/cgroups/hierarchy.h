@@ -60,6 +60,11 @@ class Hierarchy {
   std::vector<std::string> controllers_;
 };
 
+// A mount of the hierarchy that is attached nowhere yet: a clone of one that this mount namespace has; a new one only
+// where there is none. To the kernel the options of a mount made in the initial cgroup namespace are the whole
+// hierarchy's: a new one without them would take nsdelegate and memory_recursiveprot from the host.
+Result<MountFd> detached_hierarchy();
+
 // The parts of an absolute cgroup path, each checked; "a/b" is taken as "/a/b". Empty for "/".
 Result<std::vector<std::string>> split_cgroup_path(std::string_view path);
 

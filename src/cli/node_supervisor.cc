@@ -76,8 +76,18 @@ Status furnish(const LocalNode& node) {
     return s;
   }
   // sysfs shows the network namespace of who mounted it; over it the pure cgroup v2 view.
+  auto cgroups = cgroups::detached_hierarchy();
+  if (!cgroups) return std::unexpected(std::move(cgroups.error()));
   if (auto s = sys::mount("sysfs", "/sys", "sysfs", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr); !s) return s;
-  if (auto s = sys::mount("cgroup2", kCgroupMount, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, nullptr); !s) return s;
+  auto attributes = sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec;
+  if (auto s = sys::set_attributes(*cgroups, "", attributes, sys::MountAttr::kReadOnly, sys::Propagation::kPrivate,
+                                   sys::Recursive::kNo);
+      !s) {
+    return s;
+  }
+  auto place = sys::open_dir(sys::kCwd, kCgroupMount);
+  if (!place) return std::unexpected(std::move(place.error()));
+  if (auto s = sys::attach(*cgroups, *place); !s) return s;
   if (::sethostname(node.name.data(), node.name.size()) < 0) return failed("sethostname");
   return raise_loopback();
 }

@@ -42,6 +42,7 @@ struct LaunchRequest {
   v1::PodSandboxConfig pod;
   images::ContainerRoot root;
   FdRef store;           // the image store
+  FdRef cgroups;         // the top of the cgroup hierarchy
   FdRef sandbox_folder;  // of /var/lib/gantry/sandboxes: resolv.conf, hosts, hostname
 };
 // All that a plan is made of, open. `fds` are what the spec's indices name.

@@ -251,6 +251,13 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   if (!index) return std::unexpected(std::move(index.error()));
   launch.spec.root.store = *index;
   launch.spec.root.overlay = request.root.overlay_options();
+  if (launch.spec.privileged) {
+    auto cgroups = sys::clone_mount(request.cgroups, "", sys::Recursive::kNo);
+    if (!cgroups) return fail_with(std::move(cgroups.error()), "the cgroup hierarchy");
+    index = launch.fds.add(OwnFd(std::move(*cgroups)));
+    if (!index) return std::unexpected(std::move(index.error()));
+    launch.spec.host_cgroups = *index;
+  }
   if (auto done = add_sandbox_files(launch.fds, launch.spec, request); !done)
     return std::unexpected(std::move(done.error()));
   for (const auto& mount : request.config.mounts()) {

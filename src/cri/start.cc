@@ -69,13 +69,14 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   if (!folder) co_return std::unexpected(std::move(folder.error()));
   LaunchRequest request{.config = container->config, .pod = sandbox->config};
   auto opened =
-      co_await node_.disk.run([&images = node_.images, request = std::move(request), folder = std::move(*folder),
-                               id = container->id()]() mutable -> Result<Launch> {
+      co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, request = std::move(request),
+                               folder = std::move(*folder), id = container->id()]() mutable -> Result<Launch> {
         auto root = images.find_root(id);
         if (!root) return std::unexpected(std::move(root.error()));
         if (!*root) return fail(Code::kInternal, "the container's root is gone");
         request.root = std::move(**root);
         request.store = images.store_dir();
+        request.cgroups = cgroups.hierarchy().root().dir();
         request.sandbox_folder = folder;
         return open_launch(request);
       });

@@ -115,7 +115,8 @@ struct World {
       netns::PodNetwork::open({.pod_cidr = must(netns::Cidr::parse("10.88.0.0/24")), .instance = instance.id}, ledger));
   std::unique_ptr<shim::Template> shims = must(shim::Template::launch(loop, shim_program));
   std::unique_ptr<StreamingServer> streaming = must(StreamingServer::start(loop, {}));
-  runtime::HostFacts host;
+  runtime::HostFacts host =
+      must(runtime::read_host_facts(must(sys::open_dir(sys::kCwd, "/proc")), must(sys::open_dir(sys::kCwd, "/sys"))));
   Node node{.loop = loop,
             .folders = folders,
             .instance = instance,
@@ -294,6 +295,46 @@ TEST_F(CriTest, ExecSyncIsBounded) {
     request.set_timeout(1);
     auto late = co_await w.runtime->exec_sync(request);
     EXPECT_TRUE(!late && late.error().is_deadline());
+    co_await remove_pod(w, sandbox);
+  });
+}
+
+// What a shell in the container prints.
+Task<std::string> output_of(World& w, std::string container, std::string script) {
+  v1::ExecSyncRequest request;
+  request.set_container_id(container);
+  for (const std::string& word : {std::string("/bin/sh"), std::string("-c"), script}) request.add_cmd(word);
+  auto response = must(co_await w.runtime->exec_sync(request));
+  EXPECT_EQ(response.exit_code(), 0) << response.stderr();
+  co_return response.stdout();
+}
+
+TEST_F(CriTest, APrivilegedContainerSeesTheHostsCgroupsAndChangesNothingOfTheirMount) {
+  run([](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    auto request = pod("privileged");
+    request.mutable_config()->mutable_linux()->mutable_security_context()->set_privileged(true);
+    auto sandbox = must(co_await w.runtime->run_pod_sandbox(request)).pod_sandbox_id();
+    auto options_in = [](const std::string& mountinfo) {
+      std::size_t at = mountinfo.find(" - cgroup2 ");
+      return at == std::string::npos ? "" : mountinfo.substr(at, mountinfo.find('\n', at) - at);
+    };
+    auto own_options = [&] {
+      auto text = must(sys::openat(sys::kCwd, "/proc/self/mountinfo", O_RDONLY));
+      return options_in(must(sys::read_all(text, 1 << 20)));
+    };
+    std::string before = own_options();
+    auto created = container(sandbox, "main", "while :; do sleep 1; done");
+    created.mutable_config()->mutable_linux()->mutable_security_context()->set_privileged(true);
+    v1::StartContainerRequest start;
+    start.set_container_id(must(co_await w.runtime->create_container(created)).container_id());
+    must(co_await w.runtime->start_container(start));
+    auto seen = co_await output_of(w, start.container_id(), "cat /proc/self/mountinfo");
+    EXPECT_THAT(seen, HasSubstr(" / /sys/fs/cgroup rw,nosuid,nodev,noexec,relatime - cgroup2 "));
+    EXPECT_EQ(options_in(seen), before);
+    EXPECT_EQ(own_options(), before);
+    EXPECT_EQ(co_await output_of(w, start.container_id(), "cd /sys/fs/cgroup" + test::cgroup_path() + " && echo there"),
+              "there\n");
     co_await remove_pod(w, sandbox);
   });
 }

@@ -18,7 +18,9 @@
 #include <cstring>
 #include <fstream>
 
+#include "cgroups/hierarchy.h"
 #include "sys/file.h"
+#include "sys/mount.h"
 #include "sys/process.h"
 
 namespace gantry::test {
@@ -63,8 +65,11 @@ void enter(pid_t outside_pid) {
   must_mount("proc", "/proc", "proc", MS_NOSUID | MS_NODEV | MS_NOEXEC);
   must_mount("tmpfs", "/run", "tmpfs", MS_NOSUID);
   must_mount("tmpfs", "/mnt", "tmpfs", MS_NOSUID);
+  auto hierarchy = cgroups::detached_hierarchy();
+  if (!hierarchy) give_up("cgroup v2");
   ::umount2("/sys/fs/cgroup", MNT_DETACH);
-  must_mount("cgroup2", "/sys/fs/cgroup", "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC);
+  auto place = sys::open_dir(sys::kCwd, "/sys/fs/cgroup");
+  if (!place || !sys::attach(*hierarchy, *place)) give_up("/sys/fs/cgroup");
   g_cgroup_path = "/gantry-test-" + std::to_string(outside_pid);
   std::string full = "/sys/fs/cgroup" + g_cgroup_path;
   if (::mkdir(full.c_str(), 0755) < 0) give_up(full.c_str());

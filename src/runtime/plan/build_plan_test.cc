@@ -266,6 +266,7 @@ TEST_F(BuildPlan, CapabilitiesThatTheHostLacks) {
 
 TEST_F(BuildPlan, Privileged) {
   spec.privileged = true;
+  spec.host_cgroups = 3;
   spec.capabilities.drop = {"ALL"};
   spec.seccomp.kind = SeccompKind::kRuntimeDefault;
   spec.masked_paths = {"/proc/kcore"};
@@ -280,7 +281,13 @@ TEST_F(BuildPlan, Privileged) {
   EXPECT_THAT(plan->read_only_paths, IsEmpty());
   EXPECT_FALSE(plan->namespaces.new_cgroup);
   EXPECT_EQ(mount_at(*plan, "/sys")->set_attributes & MOUNT_ATTR_RDONLY, 0U);
-  EXPECT_EQ(mount_at(*plan, "/sys/fs/cgroup")->set_attributes & MOUNT_ATTR_RDONLY, 0U);
+  // To mount the hierarchy anew would change the options of the host's.
+  const MountPlan* cgroups = mount_at(*plan, "/sys/fs/cgroup");
+  EXPECT_EQ(cgroups->kind, MountKind::kBind);
+  EXPECT_EQ(cgroups->source, 3);
+  EXPECT_EQ(cgroups->set_attributes & MOUNT_ATTR_RDONLY, 0U);
+  EXPECT_EQ(cgroups->clear_attributes, static_cast<std::uint64_t>(MOUNT_ATTR_RDONLY));
+  EXPECT_TRUE(encode_plan(*plan, fds.size()));
   std::vector<std::string> devices;
   for (const auto& device : plan->devices) devices.push_back(device.path);
   EXPECT_THAT(devices, testing::UnorderedElementsAre("/dev/null", "/dev/zero", "/dev/full", "/dev/random",
@@ -373,6 +380,23 @@ TEST_F(BuildPlan, DefaultFurniture) {
   EXPECT_TRUE(plan->namespaces.new_cgroup);
   EXPECT_FALSE(plan->namespaces.new_net);
   EXPECT_TRUE(encode_plan(*plan, fds.size()));
+}
+
+TEST_F(BuildPlan, TheHostsHierarchyIsNeverMountedAnew) {
+  for (bool privileged : {false, true}) {
+    spec.privileged = privileged;
+    spec.namespaces.private_cgroup = privileged;
+    spec.host_cgroups = kNoFd;
+    auto plan = make();
+    ASSERT_TRUE(plan);
+    EXPECT_FALSE(plan->namespaces.new_cgroup);
+    EXPECT_EQ(mount_at(*plan, "/sys/fs/cgroup"), nullptr);
+    spec.host_cgroups = 2;
+    plan = make();
+    ASSERT_TRUE(plan);
+    EXPECT_EQ(mount_at(*plan, "/sys/fs/cgroup")->kind, MountKind::kBind);
+    EXPECT_EQ((mount_at(*plan, "/sys/fs/cgroup")->set_attributes & MOUNT_ATTR_RDONLY) == 0, privileged);
+  }
 }
 
 TEST_F(BuildPlan, PathOverrides) {

@@ -112,6 +112,9 @@ struct ContainerSpec {
   std::vector<BindMountSpec> binds;
   std::vector<TmpfsMountSpec> tmpfs;
   bool cgroup_writable = false;  // /sys/fs/cgroup of an unprivileged container, in its own cgroup namespace
+  // Of a container without a cgroup namespace of its own: a detached clone of the host's hierarchy, for /sys/fs/cgroup.
+  // kNoFd: nothing is mounted there.
+  FdIndex host_cgroups = kNoFd;
   // A tmpfs of this size on /dev/shm in place of the pod's.
   std::optional<std::uint64_t> private_shm_bytes;
   std::vector<SysctlPlan> sysctls;  // of namespaces that the launcher itself makes

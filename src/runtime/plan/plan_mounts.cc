@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <optional>
 #include <utility>
 
 #include "runtime/plan/plan_parts.h"
@@ -55,10 +56,24 @@ MountPlan shared_memory(const ContainerSpec& spec) {
   return mount;
 }
 
-std::vector<MountPlan> default_mounts(const ContainerSpec& spec) {
+// The host's hierarchy is cloned, never mounted anew (cgroups/hierarchy.h).
+std::optional<MountPlan> cgroup_mount(const ContainerSpec& spec, const NamespacePlan& namespaces) {
+  MountAttr attributes = spec.privileged || spec.cgroup_writable ? kHarmless : kHarmless | MountAttr::kReadOnly;
+  if (namespaces.new_cgroup) return filesystem("/sys/fs/cgroup", "cgroup2", attributes, {});
+  if (spec.host_cgroups == kNoFd) return std::nullopt;
+  MountPlan mount;
+  mount.kind = MountKind::kBind;
+  mount.target = "/sys/fs/cgroup";
+  mount.source = spec.host_cgroups;
+  mount.set_attributes = raw(attributes);
+  mount.clear_attributes = raw(MountAttr::kReadOnly) & ~mount.set_attributes;
+  mount.propagation = std::to_underlying(sys::Propagation::kPrivate);
+  return mount;
+}
+
+std::vector<MountPlan> default_mounts(const ContainerSpec& spec, const NamespacePlan& namespaces) {
   MountAttr system = spec.privileged ? kHarmless : kHarmless | MountAttr::kReadOnly;
-  MountAttr cgroup = spec.privileged || spec.cgroup_writable ? kHarmless : kHarmless | MountAttr::kReadOnly;
-  return {
+  std::vector<MountPlan> mounts = {
       filesystem("/proc", "proc", kHarmless, {}),
       filesystem("/dev", "tmpfs", MountAttr::kNoSuid | MountAttr::kStrictAtime, {"mode=755", "size=65536k"}),
       filesystem("/dev/pts", "devpts", MountAttr::kNoSuid | MountAttr::kNoExec,
@@ -66,8 +81,9 @@ std::vector<MountPlan> default_mounts(const ContainerSpec& spec) {
       shared_memory(spec),
       filesystem("/dev/mqueue", "mqueue", kHarmless, {}),
       filesystem("/sys", "sysfs", system, {}),
-      filesystem("/sys/fs/cgroup", "cgroup2", cgroup, {}),
   };
+  if (auto cgroups = cgroup_mount(spec, namespaces)) mounts.push_back(std::move(*cgroups));
+  return mounts;
 }
 
 std::uint64_t propagation_of(PropagationSpec propagation) {
@@ -237,7 +253,7 @@ Status plan_root(const ContainerSpec& spec, const HostFacts& host, Plan& plan) {
   auto own = spec_mounts(spec);
   if (!own) return std::unexpected(std::move(own.error()));
   bool own_dev = false;
-  for (MountPlan& mount : default_mounts(spec)) {
+  for (MountPlan& mount : default_mounts(spec, plan.namespaces)) {
     auto hides =
         std::ranges::find_if(*own, [&](const MountPlan& other) { return is_within(mount.target, other.target); });
     if (hides == own->end()) {
