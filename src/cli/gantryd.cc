@@ -152,6 +152,9 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
 Status run(const cli::GantrydOptions& options) {
   auto signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
+  // First: its limits are those that containers have, the daemon's own are not.
+  auto host = host_facts();
+  if (!host) return fail_with(std::move(host.error()), "facts of this host");
   raise_open_files();
 
   auto folders = NodeFolders::open(Layout(options.run, options.root));
@@ -164,8 +167,6 @@ Status run(const cli::GantrydOptions& options) {
   if (!shim_program) return fail_with(std::move(shim_program.error()), "gantry-shim");
   auto init_program = load_program("gantry-init");
   if (!init_program) return fail_with(std::move(init_program.error()), "gantry-init");
-  auto host = host_facts();
-  if (!host) return fail_with(std::move(host.error()), "facts of this host");
 
   auto hierarchy = cgroups::Hierarchy::find();
   if (!hierarchy) return std::unexpected(std::move(hierarchy.error()));

@@ -4,6 +4,7 @@
 """The life of pods and containers as real crictl sees it: what a container finds around it, how it is entered, read and ended."""
 import os
 import pathlib
+import resource
 import signal
 import stat
 import sys
@@ -225,6 +226,10 @@ def confinement(w):
                    "what nobody asks for is not filtered")
     w.checks.equal(w.sh(plain, "ls /proc/self/fd | wc -l"), "4", "a process has its three descriptors (and ls its folder)")
     w.checks.equal(w.sh(plain, "grep CapInh /proc/self/status"), "CapInh:\t0000000000000000", "no inheritable capability")
+    limits = " ".join(str(limit) for limit in resource.getrlimit(resource.RLIMIT_NOFILE))
+    w.checks.equal(w.sh(plain, "echo $(ulimit -Sn) $(ulimit -Hn)"), limits,
+                   "open files are limited as when gantryd was started, not as it raised it")
+    w.checks.equal(" ".join(w.sh(plain, "grep 'open files' /proc/1/limits").split()[3:5]), limits, "for the first process too")
     strict = w.run(pod, "strict", **security(seccomp={"profile_type": 0}, no_new_privs=True, readonly_rootfs=True,
                                              run_as_user={"value": 1000}, run_as_group={"value": 2000},
                                              supplemental_groups=[3000], capabilities={"drop_capabilities": ["ALL"]},
@@ -334,6 +339,8 @@ def refused(w):
 
 
 def story(checks):
+    # Lower than the hard one, to tell apart whose limit a container has.
+    resource.setrlimit(resource.RLIMIT_NOFILE, (1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with Node(checks) as node:
         node.build_image()
         world = World(checks, node)

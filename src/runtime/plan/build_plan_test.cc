@@ -331,6 +331,19 @@ TEST_F(BuildPlan, Limits) {
   EXPECT_THAT(refusal(), HasSubstr("RLIMIT_FOO"));
   spec.rlimits = {{"CORE", 1, 1}, {"RLIMIT_CORE", 1, 1}};
   EXPECT_THAT(refusal(), HasSubstr("twice"));
+
+  // What the daemon had before it raised its own.
+  host.soft_open_files = 1024;
+  spec.rlimits = {{"core", 0, 0}};
+  limits = process().rlimits;
+  ASSERT_EQ(limits.size(), 2U);
+  EXPECT_EQ(limits[1].resource, RLIMIT_NOFILE);
+  EXPECT_EQ(limits[1].soft, 1024U);
+  EXPECT_EQ(limits[1].hard, 4096U);
+  spec.rlimits = {{"NOFILE", 5, 6}};
+  limits = process().rlimits;
+  ASSERT_EQ(limits.size(), 1U);
+  EXPECT_EQ(limits[0].soft, 5U);
 }
 
 TEST_F(BuildPlan, OomScore) {
@@ -607,6 +620,7 @@ TEST(HostFactsTest, OfThisMachine) {
   rlimit limit{};
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
   EXPECT_EQ(facts->hard_limits[RLIMIT_NOFILE], limit.rlim_max);
+  EXPECT_EQ(facts->soft_open_files, limit.rlim_cur);
 }
 
 }  // namespace

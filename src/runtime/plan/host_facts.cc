@@ -81,6 +81,7 @@ Result<HostFacts> read_host_facts(FdRef proc, FdRef sys) {
       return std::unexpected(Error::from_errno(errno, cat("getrlimit ", resource)));
     }
     facts.hard_limits[resource] = limit.rlim_max;
+    if (resource == RLIMIT_NOFILE) facts.soft_open_files = limit.rlim_cur;
   }
   auto cpus = find_thermal_cpus(sys);
   if (!cpus) return std::unexpected(std::move(cpus.error()));

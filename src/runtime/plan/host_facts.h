@@ -5,6 +5,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "base/owned_fd.h"
@@ -28,6 +29,9 @@ struct HostFacts {
   bool restrict_oom_score_adj = false;
   // Hard limits by RLIMIT_* number.
   std::array<std::uint64_t, kRlimitCount> hard_limits{};
+  // RLIMIT_NOFILE's soft limit, which a container has too when its spec has no other: a daemon reads these facts before
+  // it raises its own. Programs that use select() or close all that they may have open take a high one badly.
+  std::optional<std::uint64_t> soft_open_files;
   // /proc/sys/fs/nr_open: RLIMIT_NOFILE above it is refused to everybody.
   std::uint64_t max_open_files = 1048576;
   // CPUs (by number) whose sysfs folder tells of thermal throttling, which is masked for each.

@@ -148,6 +148,11 @@ Result<std::vector<RlimitPlan>> plan_rlimits(const ContainerSpec& spec, const Ho
     }
     out.push_back({resource, limit.soft, limit.hard});
   }
+  bool has_open_files = std::ranges::any_of(out, [](const RlimitPlan& each) { return each.resource == RLIMIT_NOFILE; });
+  if (host.soft_open_files && !has_open_files) {
+    std::uint64_t hard = std::min(host.hard_limits[RLIMIT_NOFILE], host.max_open_files);
+    out.push_back({RLIMIT_NOFILE, std::min(*host.soft_open_files, hard), hard});
+  }
   return out;
 }
 
