@@ -4,6 +4,7 @@
 #include "cri/text.h"
 #include "cri/validate.h"
 #include "cri/validate_text.h"
+#include "runtime/plan/plan.h"
 
 namespace gantry::cri {
 namespace {
@@ -148,8 +149,8 @@ Status check_security(const v1::LinuxContainerSecurityContext& security, const v
   if (security.has_run_as_group() && !security.has_run_as_user() && security.run_as_username().empty()) {
     return invalid_argument("security_context.run_as_group: needs run_as_user or run_as_username");
   }
-  if (security.supplemental_groups_size() > 65536) {
-    return invalid_argument("security_context.supplemental_groups: more than 65536");
+  if (static_cast<std::size_t>(security.supplemental_groups_size()) > runtime::kMaxGroups) {
+    return invalid_argument(cat("security_context.supplemental_groups: more than ", runtime::kMaxGroups));
   }
   if (security.has_seccomp()) {
     if (auto good = check_profile(security.seccomp(), "security_context.seccomp"); !good) return good;

@@ -198,7 +198,7 @@ Status Launch::become_user_and_execute() {
   auto uid = reader_.integer<std::uint32_t>();
   auto gid = reader_.integer<std::uint32_t>();
   auto group_count = reader_.integer<std::uint32_t>();
-  std::uint32_t groups[NGROUPS_MAX > 1024 ? 1024 : NGROUPS_MAX];
+  std::uint32_t groups[kMaxGroups];
   if (group_count > std::size(groups)) {
     return invalid_argument("process.groups: more than " + std::to_string(std::size(groups)) + " groups");
   }

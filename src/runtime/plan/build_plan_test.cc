@@ -204,6 +204,13 @@ TEST_F(BuildPlan, BadUsers) {
     spec.user = user;
     EXPECT_THAT(refusal(), HasSubstr(reason));
   }
+  image.user = "1000";  // of the group 50000, beside its own
+  spec.user = {};
+  for (std::size_t i = 0; i < kMaxGroups - 2; ++i) spec.user.supplemental_groups.push_back(static_cast<int>(i) + 1001);
+  EXPECT_EQ(process().groups.size(), kMaxGroups);
+  EXPECT_TRUE(encode_plan(*make(), fds.size()));
+  spec.user.supplemental_groups.push_back(5);
+  EXPECT_EQ(refusal(), "user: 1025 groups with the image's: at most 1024 are allowed");
   EXPECT_TRUE(check_spec(ContainerSpec()));
   ContainerSpec group_alone;
   group_alone.user.gid = 5;

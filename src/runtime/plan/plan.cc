@@ -27,9 +27,9 @@ class Encoder {
     }
     out_.integer(index);
   }
-  void count(const char* field, std::size_t value) {
-    if (value > kMaxPlanItems) {
-      refuse(field, std::to_string(value) + " items: at most " + std::to_string(kMaxPlanItems) + " are allowed");
+  void count(const char* field, std::size_t value, std::size_t limit = kMaxPlanItems) {
+    if (value > limit) {
+      refuse(field, std::to_string(value) + " items: at most " + std::to_string(limit) + " are allowed");
     }
     out_.integer(static_cast<std::uint32_t>(value));
   }
@@ -119,7 +119,7 @@ void encode_process(Encoder& out, const ProcessPlan& process) {
   out.integer(process.umask);
   out.integer(process.uid);
   out.integer(process.gid);
-  out.count("process.groups", process.groups.size());
+  out.count("process.groups", process.groups.size(), kMaxGroups);
   for (std::uint32_t group : process.groups) out.integer(group);
   const CapabilityPlan& capabilities = process.capabilities;
   out.integer(capabilities.bounding);

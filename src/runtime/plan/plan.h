@@ -20,6 +20,8 @@ inline constexpr std::uint32_t kPlanVersion = 1;
 // Over these a plan is refused, by maker and reader alike.
 inline constexpr std::size_t kMaxPlanBytes = 8U << 20;
 inline constexpr std::size_t kMaxPlanItems = 65536;
+// Groups of a process: fewer than the kernel takes, for the launcher has them on its stack.
+inline constexpr std::size_t kMaxGroups = 1024;
 
 // An index into the descriptors that come along; kNoFd where there is none.
 using FdIndex = std::int32_t;

@@ -3,7 +3,6 @@
 // runc know it: groups are the primary one, the user's own in the image (unless the policy is strict) and the spec's;
 // capabilities are as CapabilitySpec says.
 #include <linux/capability.h>
-#include <linux/limits.h>
 #include <sys/resource.h>
 
 #include <algorithm>
@@ -15,8 +14,6 @@
 
 namespace gantry::runtime {
 namespace {
-
-constexpr std::size_t kMaxGroups = NGROUPS_MAX;
 
 constexpr auto kRlimitNames = std::to_array<std::pair<std::string_view, int>>({
     {"AS", RLIMIT_AS},
@@ -54,7 +51,7 @@ Status check_user(const UserSpec& user) {
   }
   if (user.supplemental_groups.size() > kMaxGroups) {
     return invalid_argument(
-        cat("user: ", user.supplemental_groups.size(), " supplemental groups: the kernel takes ", kMaxGroups));
+        cat("user: ", user.supplemental_groups.size(), " supplemental groups: at most ", kMaxGroups, " are allowed"));
   }
   for (std::int64_t group : user.supplemental_groups) {
     if (auto id = checked_id(group, "supplemental group"); !id) return std::unexpected(std::move(id.error()));
@@ -82,7 +79,7 @@ Result<ContainerUser> resolve_container_user(const UserSpec& spec, const ImagePr
   out.groups.erase(std::remove(out.groups.begin() + 1, out.groups.end(), out.gid), out.groups.end());
   if (out.groups.size() > kMaxGroups) {
     return invalid_argument(
-        cat("user: ", out.groups.size(), " groups with the image's: the kernel takes ", kMaxGroups));
+        cat("user: ", out.groups.size(), " groups with the image's: at most ", kMaxGroups, " are allowed"));
   }
   return out;
 }
