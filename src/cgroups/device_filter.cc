@@ -176,10 +176,6 @@ Result<std::vector<bpf_insn>> compile_device_rules(std::span<const DeviceRule> r
   return program;
 }
 
-Status set_device_filter(const Cgroup& cgroup, std::span<const DeviceRule> rules) {
-  return DeviceFilters().set(cgroup, rules);
-}
-
 Status DeviceFilters::set(const Cgroup& cgroup, std::span<const DeviceRule> rules) {
   auto instructions = compile_device_rules(rules);
   if (!instructions) return fail_with(std::move(instructions.error()), words_for(cgroup));

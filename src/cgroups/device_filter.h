@@ -48,14 +48,12 @@ std::vector<DeviceRule> default_device_rules();
 // The program for the rules. Its size is bounded by kMaxDeviceRules.
 Result<std::vector<bpf_insn>> compile_device_rules(std::span<const DeviceRule> rules);
 
-// Loads the program and attaches it in the place of the one that an earlier call attached here, if there is one: at no
-// moment are both or neither in force. Programs of others on the same cgroup stay.
-Status set_device_filter(const Cgroup& cgroup, std::span<const DeviceRule> rules);
-
-// The same, with the last few programs kept: loading one costs about 0.4 ms, attaching it 2 us, and most containers
-// have the same rules. One thread at a time.
+// Puts filters in force. The last few programs are kept: loading one costs about 0.4 ms, attaching it 2 us, and most
+// containers have the same rules. One thread at a time.
 class DeviceFilters {
  public:
+  // Attaches the rules' program in the place of the one of ours that is attached here, if there is one: at no moment
+  // are both or neither in force. Programs of others on the same cgroup stay.
   Status set(const Cgroup& cgroup, std::span<const DeviceRule> rules);
 
  private:

@@ -148,6 +148,7 @@ class Runtime final : public NodeRuntime {
   SandboxMaker maker_;
   SandboxPool pool_;
   runtime::SeccompCache seccomp_;
+  cgroups::DeviceFilters device_filters_;
   std::map<std::string, SandboxPtr> sandboxes_;
   std::map<std::string, ContainerPtr> containers_;
   Flights<Result<v1::RunPodSandboxResponse>> run_flights_;

@@ -135,7 +135,7 @@ Task<Result<OwnFd>> Runtime::make_container_cgroup(ContainerPtr container,
     container->warnings.push_back(std::move(sentence));
   }
   if (!device_rules.empty()) {
-    auto filtered = cgroups::set_device_filter(made->cgroup, device_rules);
+    auto filtered = device_filters_.set(made->cgroup, device_rules);
     if (!filtered) co_return fail_from(filtered, "set the device filter");
   }
   co_return cgroup_fd(made->cgroup);

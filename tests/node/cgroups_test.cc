@@ -360,19 +360,19 @@ TEST_F(CgroupsTest, TheDeviceFilterIsInForce) {
   };
   EXPECT_EQ(allowed(), 15) << "no filter";
   DeviceRule null_read{true, DeviceType::kCharacter, 1, 3, kDeviceRead};
-  must(set_device_filter(cgroup, std::vector{null_read}));
+  must(DeviceFilters().set(cgroup, std::vector{null_read}));
   EXPECT_EQ(allowed(), 1);
-  must(set_device_filter(cgroup, default_device_rules()));
+  must(DeviceFilters().set(cgroup, default_device_rules()));
   EXPECT_EQ(allowed(), 15) << "replaced, not added";
   EXPECT_EQ(must(sys::bpf_prog_query(cgroup.dir(), BPF_CGROUP_DEVICE)).size(), 1U);
-  must(set_device_filter(cgroup, {}));
+  must(DeviceFilters().set(cgroup, {}));
   EXPECT_EQ(allowed(), 0);
 
   // Somebody else's program stays, and both must allow.
   auto others = must(compile_device_rules(std::vector{null_read}));
   auto program = must(sys::bpf_prog_load(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, "other", others));
   must(sys::bpf_prog_attach(cgroup.dir(), program, BPF_CGROUP_DEVICE));
-  must(set_device_filter(cgroup, default_device_rules()));
+  must(DeviceFilters().set(cgroup, default_device_rules()));
   EXPECT_EQ(allowed(), 1);
   EXPECT_EQ(must(sys::bpf_prog_query(cgroup.dir(), BPF_CGROUP_DEVICE)).size(), 2U);
   must(sys::bpf_prog_detach(cgroup.dir(), program, BPF_CGROUP_DEVICE));
@@ -406,11 +406,11 @@ TEST_F(CgroupsTest, TheKernelTakesFiltersOfEverySize) {
     rules.push_back({i % 3 != 0, i % 2 == 0 ? DeviceType::kBlock : DeviceType::kCharacter, i, i * 7,
                      static_cast<std::uint8_t>(1 + i % 7)});
   }
-  must(set_device_filter(cgroup, rules));
+  must(DeviceFilters().set(cgroup, rules));
   for (auto& rule : rules) rule.type = DeviceType::kAll, rule.major.reset(), rule.minor.reset();
-  must(set_device_filter(cgroup, rules));
+  must(DeviceFilters().set(cgroup, rules));
   std::size_t fds = test::count_open_fds();
-  must(set_device_filter(cgroup, {}));
+  must(DeviceFilters().set(cgroup, {}));
   EXPECT_EQ(test::count_open_fds(), fds);
 }
 

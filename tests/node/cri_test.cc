@@ -21,6 +21,7 @@
 #include "cri/streaming.h"
 #include "images/unpack_worker.h"
 #include "netns/database_ledger.h"
+#include "sys/bpf.h"
 #include "sys/file.h"
 #include "tests/support/tree.h"
 #include "tests/support/world.h"
@@ -307,6 +308,21 @@ Task<std::string> output_of(World& w, std::string container, std::string script)
   auto response = must(co_await w.runtime->exec_sync(request));
   EXPECT_EQ(response.exit_code(), 0) << response.stderr();
   co_return response.stdout();
+}
+
+TEST_F(CriTest, ContainersWithTheSameDevicesShareAFilter) {
+  run([](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    auto sandbox = co_await run_pod(w, "devices");
+    for (const char* name : {"one", "two"}) co_await run_container(w, sandbox, name, "while :; do sleep 1; done");
+    std::vector<std::uint32_t> programs;
+    for (const auto& row : must(co_await w.store.load()).containers) {
+      auto cgroup = must(w.driver.open(row.cgroup));
+      for (auto id : must(sys::bpf_prog_query(cgroup.dir(), BPF_CGROUP_DEVICE))) programs.push_back(id);
+    }
+    EXPECT_THAT(programs, ElementsAre(programs.at(0), programs.at(0)));
+    co_await remove_pod(w, sandbox);
+  });
 }
 
 TEST_F(CriTest, APrivilegedContainerSeesTheHostsCgroupsAndChangesNothingOfTheirMount) {
