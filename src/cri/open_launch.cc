@@ -117,6 +117,18 @@ Status add_sandbox_files(runtime::FdList& fds, runtime::ContainerSpec& spec, con
   return {};
 }
 
+// With the host's IPC namespace comes the host's shared memory.
+Status add_host_shm(runtime::FdList& fds, runtime::ContainerSpec& spec, const LaunchRequest& request) {
+  static constexpr const char* kShm = "/dev/shm";
+  const auto& namespaces = request.pod.linux().security_context().namespace_options();
+  if (namespaces.ipc() != v1::NODE || mounts_over(request.config, kShm)) return {};
+  auto source = sys::openat(sys::kCwd, kShm, O_PATH | O_DIRECTORY);
+  if (!source) return fail_with(std::move(source.error()), "the host's shared memory");
+  runtime::BindMountSpec bind;
+  bind.target = kShm;
+  return add_bind(fds, spec, *source, std::move(bind), kShm);
+}
+
 // ---- devices
 // ---------------------------------------------------------------------------------------------------------
 
@@ -259,6 +271,8 @@ Result<Launch> open_launch(const LaunchRequest& request) {
     launch.spec.host_cgroups = *index;
   }
   if (auto done = add_sandbox_files(launch.fds, launch.spec, request); !done)
+    return std::unexpected(std::move(done.error()));
+  if (auto done = add_host_shm(launch.fds, launch.spec, request); !done)
     return std::unexpected(std::move(done.error()));
   for (const auto& mount : request.config.mounts()) {
     if (auto done = add_mount(launch.fds, launch.spec, mount); !done) return std::unexpected(std::move(done.error()));

@@ -4,6 +4,7 @@
 // what a crash or a reboot left. What its clients see over gRPC is in tests/conformance.
 #include <fcntl.h>
 #include <gmock/gmock.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -323,6 +324,32 @@ TEST_F(CriTest, ContainersWithTheSameDevicesShareAFilter) {
     EXPECT_THAT(programs, ElementsAre(programs.at(0), programs.at(0)));
     co_await remove_pod(w, sandbox);
   });
+}
+
+TEST_F(CriTest, WithTheHostsIpcComesTheHostsSharedMemory) {
+  // The world's own in place of the machine's.
+  ASSERT_EQ(::mount("tmpfs", "/dev/shm", "tmpfs", MS_NOSUID | MS_NODEV, nullptr), 0);
+  std::ofstream("/dev/shm/of-the-host") << "shared\n" << std::flush;
+  run([](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    for (auto mode : {v1::NODE, v1::POD}) {
+      auto request = pod("ipc" + std::to_string(mode));
+      auto set = [&](auto* security) { security->mutable_namespace_options()->set_ipc(mode); };
+      set(request.mutable_config()->mutable_linux()->mutable_security_context());
+      auto sandbox = must(co_await w.runtime->run_pod_sandbox(request)).pod_sandbox_id();
+      auto created = container(sandbox, "main", "while :; do sleep 1; done");
+      set(created.mutable_config()->mutable_linux()->mutable_security_context());
+      v1::StartContainerRequest start;
+      start.set_container_id(must(co_await w.runtime->create_container(created)).container_id());
+      must(co_await w.runtime->start_container(start));
+      EXPECT_EQ(co_await output_of(w, start.container_id(), "cd /dev/shm; cat of-the-host 2>/dev/null; echo x > seen"),
+                mode == v1::NODE ? "shared\n" : "");
+      EXPECT_EQ(fs::exists("/dev/shm/seen"), mode == v1::NODE);
+      fs::remove("/dev/shm/seen");
+      co_await remove_pod(w, sandbox);
+    }
+  });
+  ASSERT_EQ(::umount("/dev/shm"), 0);
 }
 
 TEST_F(CriTest, APrivilegedContainerSeesTheHostsCgroupsAndChangesNothingOfTheirMount) {
