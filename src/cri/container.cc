@@ -36,6 +36,7 @@ Task<Result<v1::CreateContainerResponse>> Runtime::create_container(v1::CreateCo
     co_return fail(Code::kFailedPrecondition,
                    cat("pod sandbox ", (*sandbox)->id(), " is ", to_string((*sandbox)->state), "; run a new one"));
   }
+  if (auto reachable = need_reachable(**sandbox); !reachable) co_return std::unexpected(std::move(reachable.error()));
   if (!(*sandbox)->has_config) {
     co_return fail(Code::kFailedPrecondition, cat("the record of pod sandbox ", (*sandbox)->id(),
                                                   " was lost; stop and remove it, and run a new one"));
@@ -190,6 +191,7 @@ Task<Result<v1::RemoveContainerResponse>> Runtime::remove_container(v1::RemoveCo
 }
 
 Task<Status> Runtime::do_remove_container(ContainerPtr container) {
+  if (auto reachable = need_reachable(*container); !reachable) co_return reachable;
   // Until the container is marked as going it may be started again and again by somebody else.
   for (;;) {
     auto stopped = co_await stop(container, Duration::zero());

@@ -79,6 +79,9 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
                                                                       ExecEnds ends) {
   auto container = running_container(container_id);
   if (!container) co_return std::unexpected(std::move(container.error()));
+  if (auto reachable = need_reachable(**container); !reachable) {
+    co_return std::unexpected(std::move(reachable.error()));
+  }
   auto ready = co_await need_process(*container);
   if (!ready) co_return std::unexpected(std::move(ready.error()));
   auto sandbox = sandboxes_.find((*container)->sandbox_id);
@@ -258,6 +261,9 @@ Task<Result<v1::ExecResponse>> Runtime::exec(v1::ExecRequest request) {
   if (auto good = validate_command(command); !good) co_return std::unexpected(std::move(good.error()));
   auto container = running_container(request.container_id());
   if (!container) co_return std::unexpected(std::move(container.error()));
+  if (auto reachable = need_reachable(**container); !reachable) {
+    co_return std::unexpected(std::move(reachable.error()));
+  }
   auto session = std::make_unique<Session>(*this, (*container)->id(), std::move(command));
   auto url = node_.streaming.add_exec(
       {.tty = request.tty(), .in = request.stdin(), .out = request.stdout(), .err = request.stderr()},
@@ -274,6 +280,9 @@ Task<Result<v1::ExecResponse>> Runtime::exec(v1::ExecRequest request) {
 Task<Result<v1::ReopenContainerLogResponse>> Runtime::reopen_container_log(v1::ReopenContainerLogRequest request) {
   auto container = running_container(request.container_id());
   if (!container) co_return std::unexpected(std::move(container.error()));
+  if (auto reachable = need_reachable(**container); !reachable) {
+    co_return std::unexpected(std::move(reachable.error()));
+  }
   auto found = sandboxes_.find((*container)->sandbox_id);
   if (found == sandboxes_.end() || !found->second->shim || !(*container)->has_config || !found->second->has_config) {
     co_return fail(Code::kFailedPrecondition, "the record of the container was lost; its log can't be opened anew");

@@ -63,10 +63,12 @@ struct Sandbox {
   v1::PodSandboxConfig config;
   bool has_config = false;             // false: a record that could not be read
   std::unique_ptr<shim::Client> shim;  // while it lives
-  bool stopping = false;               // its shim's end is our own doing
-  bool released = false;               // shim, network and cgroup are gone
-  std::vector<std::string> warnings;   // shown in verbose status
-  Lock turn;                           // stop and remove
+  // Why nothing can be asked of a shim that may live: a restart has not reached it. Empty: it can be asked, or is gone.
+  std::string unreachable;
+  bool stopping = false;              // its shim's end is our own doing
+  bool released = false;              // shim, network and cgroup are gone
+  std::vector<std::string> warnings;  // shown in verbose status
+  Lock turn;                          // stop and remove
 };
 
 // The last readings of a container's numbers, and when.

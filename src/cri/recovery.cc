@@ -2,16 +2,16 @@
 // What a gantryd does when it starts: a difference of what is written and what lives.
 //
 //   written and alive        taken over: the shim is asked what its containers do, and their exit codes and times
-//   written, shim is gone    its containers ended with it: exit records where there are some, else 255 Unknown; what
-//   lives of the
-//                            pod is killed
+//   written, may be alive    a shim that does not answer in time: its pod is left as it is, calls on it are
+//   UNAVAILABLE,
+//                            and it is asked again until it answers or is dead
+//   written, shim is dead    its containers ended with it: exit records where there are some, else 255 Unknown; what
+//                            lives of the pod is killed
 //   an intent                carried back: what was being made is removed, what was being removed is removed
 //   alive and not written    left alone and reported, unless its own record says that no pod ever had it (the pool's)
 //
+// Nobody waits for what may take long: a shim that hangs, or an end of something that does not end.
 // After a reboot nothing lives: sandboxes are not ready and containers exited, with their names and addresses free.
-#include <fcntl.h>
-
-#include <algorithm>
 #include <set>
 
 #include "base/log.h"
@@ -21,7 +21,6 @@
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
 #include "sys/file.h"
-#include "sys/socket.h"
 
 namespace gantry::cri {
 namespace {
@@ -32,7 +31,42 @@ Result<std::string> boot_id() {
   return std::string(trimmed(*text));
 }
 
+// All shims together, before the first call is served without those that are missing. One takes less than a
+// millisecond when nothing is wrong.
+constexpr std::chrono::milliseconds kPatience{300};
+// For one answer of a shim. Of a hello nothing depends on the limit: it is waited for again at once, or nearly so.
+constexpr std::chrono::seconds kAnswerLimit{10};
+constexpr std::chrono::seconds kFirstRetry{1};
+constexpr std::chrono::seconds kLastRetry{15};
+
+// Nothing when there is none in time. The client may be dropped meanwhile.
+Task<Result<shim::StateAnswer>> state_in_time(Loop& loop, shim::Client& client) {
+  struct Asked {
+    explicit Asked(Loop& l) : done(l) {}
+    Result<shim::StateAnswer> answer = fail(Code::kDeadlineExceeded, "it does not say what its containers do");
+    Event done;
+  };
+  auto asked = std::make_shared<Asked>(loop);
+  loop.spawn([](std::shared_ptr<Asked> a, Task<Result<shim::StateAnswer>> question) -> Task<> {
+    a->answer = co_await std::move(question);
+    a->done.set();
+  }(asked, client.state()));
+  (void)co_await asked->done.wait_for(kAnswerLimit);
+  co_return std::move(asked->answer);
+}
+
 }  // namespace
+
+struct Runtime::Arrivals {
+  Arrivals(Loop& loop, std::size_t count) : left(count), all(loop) {
+    if (left == 0) all.set();
+  }
+  void arrive() {
+    if (--left == 0) all.set();
+  }
+  std::size_t left;
+  Event all;
+};
 
 void Runtime::report(std::string problem) {
   log::warning(problem);
@@ -54,10 +88,19 @@ Task<Status> Runtime::recover() {
     // A row that this version can't read may own a root.
     Status recovered = readable ? co_await recover_roots() : Status();
     if (!recovered) co_return recovered;
+    take_back_intents();
+    auto arrivals = std::make_shared<Arrivals>(node_.loop, sandboxes_.size());
     auto sandboxes = sandboxes_;
-    for (const auto& [id, sandbox] : sandboxes) co_await recover_sandbox(sandbox, same_boot);
+    for (const auto& [id, sandbox] : sandboxes) {
+      sandbox->unreachable = "nothing came from it since gantryd started";
+      node_.loop.spawn(recover_sandbox(sandbox, same_boot, arrivals));
+    }
+    (void)co_await arrivals->all.wait_for(kPatience);
+    // With a row of its own, and none of its sandbox.
     auto containers = containers_;
-    for (const auto& [id, container] : containers) co_await recover_container(container, same_boot);
+    for (const auto& [id, container] : containers) {
+      if (!sandboxes_.contains(container->sandbox_id)) co_await recover_container(container, same_boot);
+    }
     auto set = co_await store_.set_boot_id(std::move(*boot));
     if (!set) co_return fail_from(set, "record the boot");
   }
@@ -124,37 +167,70 @@ void Runtime::recover_foreign() {
 // ---- sandboxes
 // -------------------------------------------------------------------------------------------------------
 
-Task<> Runtime::recover_sandbox(SandboxPtr sandbox, bool same_boot) {
-  if (sandbox->state == SandboxState::kStarting || sandbox->state == SandboxState::kRemoving) {
-    log::info("taking back a half-made sandbox", {{"sandbox", sandbox->id()}, {"state", to_string(sandbox->state)}});
-    for (const auto& container : containers_of(sandbox->id())) {
-      container->state = ContainerState::kRemoving;
-      co_await undo_container(container);
-      containers_.erase(container->id());
+// What a crash left half made or half removed is out of sight at once. Nothing of it is in the way of what is made
+// meanwhile: cgroups, folders, roots and addresses are named by ids, and an id is never given twice.
+void Runtime::take_back_intents() {
+  auto sandboxes = sandboxes_;
+  for (const auto& [id, sandbox] : sandboxes) {
+    if (sandbox->state != SandboxState::kStarting && sandbox->state != SandboxState::kRemoving) continue;
+    log::info("taking back a half-made sandbox", {{"sandbox", id}, {"state", to_string(sandbox->state)}});
+    auto containers = containers_of(id);
+    for (const auto& container : containers) containers_.erase(container->id());
+    sandboxes_.erase(id);
+    taking_back_.emplace(id, sandbox);
+    node_.loop.spawn(take_back(sandbox, std::move(containers)));
+  }
+}
+
+Task<> Runtime::take_back(SandboxPtr sandbox, std::vector<ContainerPtr> containers) {
+  for (const auto& container : containers) co_await undo_container(container);
+  co_await undo_sandbox(sandbox);
+  taking_back_.erase(sandbox->id());
+}
+
+Task<> Runtime::recover_sandbox(SandboxPtr sandbox, bool same_boot, std::shared_ptr<Arrivals> arrivals) {
+  bool settled = co_await try_recover(sandbox, same_boot);
+  arrivals->arrive();
+  for (Duration delay = kFirstRetry; !settled; delay = std::min<Duration>(delay * 2, kLastRetry)) {
+    // Nothing tells when a shim that can't be reached can be reached again.
+    co_await node_.loop.sleep_for(delay);
+    settled = co_await try_recover(sandbox, same_boot);
+    if (settled) log::info("a shim is reached again, or has ended", {{"sandbox", sandbox->id()}});
+  }
+}
+
+// False: the shim may live, and nothing of the pod was touched.
+Task<bool> Runtime::try_recover(SandboxPtr sandbox, bool same_boot) {
+  Status taken = fail(Code::kNotFound, "the machine was restarted");
+  if (same_boot) taken = co_await take_over(sandbox);
+  if (!taken && !is_dead(taken.error(), *sandbox)) {
+    log::error("a shim can't be reached; its pod is left as it is, trying again",
+               {{"sandbox", sandbox->id()}, {"error", taken.error()}});
+    sandbox->unreachable = taken.error().message();
+    co_return false;
+  }
+  if (!taken) {
+    if (same_boot && sandbox->state == SandboxState::kReady) {
+      log::error("a shim is gone", {{"sandbox", sandbox->id()}, {"error", taken.error()}});
     }
-    co_await undo_sandbox(sandbox);
-    sandboxes_.erase(sandbox->id());
-    co_return;
+    co_await recover_dead(sandbox, same_boot ? "the pod's shim (gantry-shim) ended while gantryd was not connected to "
+                                               "it, and the pod with it"
+                                             : taken.error().message());
   }
-  if (!same_boot) {
-    co_await recover_dead(sandbox, "the machine was restarted");
-    co_return;
-  }
-  auto folder = node_.folders.open_run_sandbox(sandbox->id());
-  if (!folder) {
-    co_await recover_dead(sandbox,
-                          cat("the pod's folder beneath ", node_.folders.layout().run_sandboxes(), " is gone"));
-    co_return;
-  }
-  auto config = read_sandbox_record(*folder);
+  for (const auto& container : containers_of(sandbox->id())) co_await recover_container(container, same_boot);
+  co_return true;
+}
+
+void Runtime::read_records(FdRef folder, Sandbox& sandbox) {
+  auto config = read_sandbox_record(folder);
   if (!config) {
-    report(cat("the record of pod sandbox ", sandbox->id(), ": ", config.error().message()));
+    report(cat("the record of pod sandbox ", sandbox.id(), ": ", config.error().message()));
   } else if (*config) {
-    sandbox->config = std::move(**config);
-    sandbox->has_config = true;
+    sandbox.config = std::move(**config);
+    sandbox.has_config = true;
   }
-  for (const auto& container : containers_of(sandbox->id())) {
-    auto record = read_container_record(*folder, container->id());
+  for (const auto& container : containers_of(sandbox.id())) {
+    auto record = read_container_record(folder, container->id());
     if (!record) {
       report(cat("the record of container ", container->id(), ": ", record.error().message()));
     } else if (*record) {
@@ -163,27 +239,52 @@ Task<> Runtime::recover_sandbox(SandboxPtr sandbox, bool same_boot) {
       container->has_config = true;
     }
   }
-  auto shim = co_await shim::Client::connect(node_.loop, *folder, std::string(Layout::kShimSocket));
-  if (!shim) {
-    if (sandbox->state == SandboxState::kReady) {
-      log::error("a shim is gone", {{"sandbox", sandbox->id()}, {"error", shim.error()}});
-    }
-    co_await recover_dead(sandbox,
-                          "the pod's shim (gantry-shim) ended while gantryd was not running, and the pod with it");
-    co_return;
-  }
-  sandbox->shim = std::move(*shim);
-  watch_shim(sandbox);
-  co_await recover_live(sandbox);
 }
 
-Task<> Runtime::recover_live(SandboxPtr sandbox) {
-  auto state = co_await sandbox->shim->state();
+// Connects to its shim and takes what that knows of its containers.
+Task<Status> Runtime::take_over(SandboxPtr sandbox) {
+  auto folder = node_.folders.open_run_sandbox(sandbox->id());
+  if (!folder) co_return std::unexpected(std::move(folder.error()));
+  if (!sandbox->has_config) read_records(*folder, *sandbox);
+  auto shim = co_await shim::Client::connect(node_.loop, *folder, std::string(Layout::kShimSocket), kAnswerLimit);
+  if (!shim) co_return std::unexpected(std::move(shim.error()));
+  sandbox->shim = std::move(*shim);
+  watch_shim(sandbox);
+  auto state = co_await state_in_time(node_.loop, *sandbox->shim);
   if (!state) {
-    report(cat("the shim of pod sandbox ", sandbox->id(), " does not answer: ", state.error().message()));
-    co_return;
+    bool ended = !sandbox->shim->is_alive();
+    sandbox->shim.reset();
+    if (ended) co_return not_found("the shim ended");
+    co_return std::unexpected(std::move(state.error()));
   }
-  for (auto& live : state->containers) {
+  sandbox->unreachable.clear();
+  co_await recover_live(std::move(*state));
+  co_return Status();
+}
+
+// Whether an error of take_over() means that the shim is dead, or its cgroup shows that it is.
+bool Runtime::is_dead(const Error& error, const Sandbox& sandbox) const {
+  if (error.is_not_found() || error.is_gone()) return true;
+  auto cgroup = node_.cgroups.open(shim_cgroup_path(node_.cgroup_root, sandbox.id()));
+  auto events = cgroup ? cgroup->events() : Result<cgroups::Cgroup::Events>(fail(Code::kUnknown, ""));
+  return events && !events->populated;
+}
+
+Status Runtime::need_reachable(const Sandbox& sandbox) const {
+  if (sandbox.unreachable.empty()) return {};
+  return fail(Code::kUnavailable,
+              cat("the shim of pod sandbox ", sandbox.id(), " does not answer: ", sandbox.unreachable,
+                  "; it is asked again. If it hangs for good, kill what is in cgroup ",
+                  shim_cgroup_path(node_.cgroup_root, sandbox.id()), ": the pod ends with it"));
+}
+
+Status Runtime::need_reachable(const Container& container) const {
+  auto sandbox = sandboxes_.find(container.sandbox_id);
+  return sandbox == sandboxes_.end() ? Status() : need_reachable(*sandbox->second);
+}
+
+Task<> Runtime::recover_live(shim::StateAnswer state) {
+  for (auto& live : state.containers) {
     auto found = containers_.find(live.container_id);
     if (found == containers_.end() || found->second->state == ContainerState::kExited) continue;
     ContainerPtr container = found->second;
@@ -199,14 +300,21 @@ Task<> Runtime::recover_live(SandboxPtr sandbox) {
     container->pid = live.pid;
     container->status.set_started_at(live.exit.started_at);
     container->status.set_state(v1::CONTAINER_RUNNING);
-    if (!known) (void)co_await record(container);
+    if (known) continue;
+    (void)co_await record(container);
+    notify(v1::CONTAINER_STARTED_EVENT, *container);
   }
 }
 
 // The shim does not live. Its containers are dealt with one by one (recover_container).
 Task<> Runtime::recover_dead(SandboxPtr sandbox, std::string message) {
+  // Who wants to stop or remove it waits for this end of it.
+  auto turn = co_await sandbox->turn.acquire();
+  sandbox->unreachable.clear();
+  bool was_ready = sandbox->state == SandboxState::kReady;
+  if (was_ready) sandbox->set_state(SandboxState::kNotReady);
   for (const auto& container : containers_of(sandbox->id())) {
-    auto turn = co_await container->turn.acquire();
+    auto container_turn = co_await container->turn.acquire();
     if (container->state == ContainerState::kRunning) co_await finish_unknown(container, message);
   }
   auto released = co_await release_sandbox(sandbox);
@@ -214,10 +322,10 @@ Task<> Runtime::recover_dead(SandboxPtr sandbox, std::string message) {
     report(cat("what is left of pod sandbox ", sandbox->id(), ": ", released.error().message(),
                "; stopping it tries again"));
   }
-  if (sandbox->state != SandboxState::kReady) co_return;
-  sandbox->set_state(SandboxState::kNotReady);
+  if (!was_ready) co_return;
   sandbox->status.mutable_network()->Clear();
   (void)co_await record(sandbox);
+  notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
 }
 
 // ---- containers
@@ -227,8 +335,8 @@ Task<> Runtime::recover_container(ContainerPtr container, bool same_boot) {
   if (container->state == ContainerState::kCreating || container->state == ContainerState::kRemoving) {
     log::info("taking back a half-made container",
               {{"container", container->id()}, {"state", to_string(container->state)}});
-    co_await undo_container(container);
     containers_.erase(container->id());
+    node_.loop.spawn(undo_container(container));
     co_return;
   }
   if (container->state == ContainerState::kRunning) {
@@ -249,106 +357,6 @@ Task<> Runtime::recover_container(ContainerPtr container, bool same_boot) {
     (void)co_await record(container);
     container->exited.set();
   }
-}
-
-// ---- what nobody wrote down
-// ------------------------------------------------------------------------------------------
-
-Task<> Runtime::recover_strays() {
-  auto folders = sys::list_dir(node_.folders.run_sandboxes());
-  if (!folders) {
-    report(cat("list the sandboxes of this boot: ", folders.error().message()));
-  } else {
-    for (auto& id : *folders) {
-      if (!sandboxes_.contains(id)) co_await recover_folder(id);
-    }
-  }
-  if (is_foreign()) co_return;
-  co_await recover_links();
-  recover_cgroups();
-}
-
-Task<> Runtime::recover_folder(std::string id) {
-  auto folder = node_.folders.open_run_sandbox(id);
-  if (!folder) co_return;
-  auto pooled = has_pool_record(*folder);
-  // A sandbox of the pool: its record says that no pod ever had it. One with no record at all and no shim in it is what
-  // an interrupted removal left.
-  bool ours = pooled && *pooled && !is_foreign();
-  if (pooled && !*pooled && !is_foreign()) {
-    auto shim = sys::connect_unix(*folder, std::string(Layout::kShimSocket).c_str(), SOCK_SEQPACKET);
-    auto config = read_sandbox_record(*folder);
-    ours = !shim && config && !*config;
-  }
-  if (!ours) {
-    report(cat("pod sandbox ", id, " lives, or its records do, and this node's store does not know it: left alone"));
-    co_return;
-  }
-  // Nobody waits for that.
-  node_.loop.spawn(end_stray(std::move(id)));
-}
-
-Task<> Runtime::end_stray(std::string id) {
-  auto released = co_await maker_.release(id);
-  Status removed = released ? co_await maker_.remove_folders(id) : Status();
-  for (auto* undone : {&released, &removed}) {
-    if (!*undone) report(cat("end sandbox ", id, " of an earlier pool: ", undone->error().message()));
-  }
-}
-
-Task<> Runtime::recover_links() {
-  auto links = co_await node_.network_thread.run([&network = node_.network] { return network.list(); });
-  std::set<std::string> owners;
-  if (links) {
-    for (const auto& link : *links) owners.insert(link.sandbox_id);
-  } else {
-    report(cat("list the pods' links: ", links.error().message()));
-  }
-  // A record of an address without its link: the sandbox is not there any more.
-  for (const auto& held : node_.network.held()) owners.insert(held.sandbox_id);
-  for (const auto& id : owners) {
-    auto sandbox = sandboxes_.find(id);
-    if (sandbox != sandboxes_.end() && !sandbox->second->released) continue;
-    // Whose folder lives was reported; its shim may, too.
-    if (node_.folders.open_run_sandbox(id)) continue;
-    if (node_.instance.new_store) {
-      report(cat("a link of pod sandbox ", id, " lives, and this node's store does not know it: left alone"));
-      continue;
-    }
-    auto detached = co_await node_.network_thread.run([&network = node_.network, id] { return network.detach(id); });
-    if (!detached) report(cat("give back the network of pod sandbox ", id, ": ", detached.error().message()));
-  }
-}
-
-void Runtime::recover_cgroups() {
-  auto look = [&](const std::string& parent, const auto& known) {
-    auto cgroup = node_.cgroups.open(parent);
-    if (!cgroup) return;
-    auto names = cgroup->children();
-    if (!names) return;
-    for (const auto& name : *names) {
-      std::string path = cat(parent, "/", name);
-      auto child = cgroup->open_child(name);
-      auto mark = child ? child->marked_by() : Result<std::optional<std::string>>(std::nullopt);
-      if (known(name) || !mark || *mark != std::optional(node_.instance.id)) continue;
-      // With its children: nothing is being made in them yet.
-      if (!cgroup->remove_child(name)) {
-        report(cat("processes live in cgroup ", path, ", which this node's store does not know: left alone"));
-      }
-    }
-  };
-  // One with a folder was dealt with there: it is being ended, or was reported.
-  look(node_.cgroup_root + "/shims", [&](const std::string& name) {
-    return sandboxes_.contains(name) || node_.folders.open_run_sandbox(name).has_value();
-  });
-  // A pod's own, or one above pods (kubepods/burstable).
-  std::string parent = node_.cgroup_root + "/kubepods";
-  look(parent, [&](const std::string& name) {
-    std::string path = cat(parent, "/", name);
-    return std::ranges::any_of(sandboxes_, [&](const auto& pair) {
-      return pair.second->cgroup == path || pair.second->cgroup.starts_with(path + "/");
-    });
-  });
 }
 
 }  // namespace gantry::cri

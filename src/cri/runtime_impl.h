@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc,
-// start.cc, stop.cc, exec.cc, stats.cc, status.cc, recovery.cc.
+// start.cc, stop.cc, exec.cc, stats.cc, status.cc, recovery.cc, recover_strays.cc.
 //
 // Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's
 // turn.
@@ -117,10 +117,19 @@ class Runtime final : public NodeRuntime {
   void load_rows(StateRows rows);
   Task<Status> recover_roots();
   void recover_foreign();
-  Task<> recover_sandbox(SandboxPtr sandbox, bool same_boot);
-  Task<> recover_container(ContainerPtr container, bool same_boot);
-  Task<> recover_live(SandboxPtr sandbox);
+  void take_back_intents();
+  Task<> take_back(SandboxPtr sandbox, std::vector<ContainerPtr> containers);
+  struct Arrivals;
+  Task<> recover_sandbox(SandboxPtr sandbox, bool same_boot, std::shared_ptr<Arrivals> arrivals);
+  Task<bool> try_recover(SandboxPtr sandbox, bool same_boot);
+  void read_records(FdRef folder, Sandbox& sandbox);
+  Task<Status> take_over(SandboxPtr sandbox);
+  bool is_dead(const Error& error, const Sandbox& sandbox) const;
+  Task<> recover_live(shim::StateAnswer state);
   Task<> recover_dead(SandboxPtr sandbox, std::string message);
+  Task<> recover_container(ContainerPtr container, bool same_boot);
+
+  // ---- recover_strays.cc
   Task<> recover_strays();
   Task<> recover_folder(std::string id);
   Task<> end_stray(std::string id);
@@ -132,6 +141,10 @@ class Runtime final : public NodeRuntime {
   // ---- status.cc
   void notify(v1::ContainerEventType type, const Sandbox& sandbox);
   void notify(v1::ContainerEventType type, const Container& container);
+
+  // kUnavailable while its shim can't be asked anything.
+  Status need_reachable(const Sandbox& sandbox) const;
+  Status need_reachable(const Container& container) const;
 
   // Null when no object has the id.
   Result<SandboxPtr> find_sandbox(std::string_view id) const { return find_by_id(sandboxes_, id, "pod sandbox id"); }
@@ -155,7 +168,8 @@ class Runtime final : public NodeRuntime {
   Flights<Result<v1::CreateContainerResponse>> create_flights_;
   Flights<Status> flights_;  // stop, remove and start, by their name and the object's id
   std::vector<Observer> observers_;
-  std::vector<std::string> problems_;  // found by recovery, for Status
+  std::vector<std::string> problems_;              // found by recovery, for Status
+  std::map<std::string, SandboxPtr> taking_back_;  // what a crash left half made or half removed: not strays
 };
 
 }  // namespace gantry::cri

@@ -228,6 +228,7 @@ Task<Result<v1::RemovePodSandboxResponse>> Runtime::remove_pod_sandbox(v1::Remov
 
 Task<Status> Runtime::do_stop_sandbox(SandboxPtr sandbox) {
   auto turn = co_await sandbox->turn.acquire();
+  if (auto reachable = need_reachable(*sandbox); !reachable) co_return reachable;
   // From here on no container is created or started in it.
   bool was_ready = sandbox->state == SandboxState::kReady;
   if (was_ready) {
@@ -311,6 +312,8 @@ void Runtime::watch_shim(const SandboxPtr& sandbox) {
 
 Task<> Runtime::shim_ended(SandboxPtr sandbox) {
   if (sandbox->stopping || sandbox->state == SandboxState::kStarting) co_return;
+  // One that ended while it was being taken over is dealt with there.
+  if (!sandbox->shim || !sandbox->unreachable.empty()) co_return;
   std::string message = cat("the pod's shim (gantry-shim, pid ", sandbox->shim->pid(), ") ended, and the pod with it");
   log::error("a shim ended; ending its pod", {{"sandbox", sandbox->id()}, {"pid", sandbox->shim->pid()}});
   // A pod never runs without its shim: all at once, before anything is waited for.

@@ -30,6 +30,7 @@ Task<Result<v1::StartContainerResponse>> Runtime::start_container(v1::StartConta
 
 Task<Status> Runtime::do_start(ContainerPtr container) {
   auto turn = co_await container->turn.acquire();
+  if (auto reachable = need_reachable(*container); !reachable) co_return reachable;
   // A retry of a call whose answer was lost.
   if (container->state == ContainerState::kRunning) co_return Status();
   if (container->state != ContainerState::kCreated) {

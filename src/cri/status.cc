@@ -69,11 +69,15 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
                              {"cgroupRoot", node_.cgroup_root},
                              {"instance", node_.instance.id}};
   (*response.mutable_info())["config"] = boost::json::serialize(config);
+  auto problems = json_list(problems_);
+  for (const auto& [id, sandbox] : sandboxes_) {
+    if (auto reachable = need_reachable(*sandbox); !reachable) problems.emplace_back(reachable.error().message());
+  }
   boost::json::object state{{"sandboxes", sandboxes_.size()},
                             {"containers", containers_.size()},
                             {"pool", pool_.ready()},
                             {"cgroups", node_.cgroups.hierarchy().describe()},
-                            {"problems", json_list(problems_)}};
+                            {"problems", std::move(problems)}};
   (*response.mutable_info())["state"] = boost::json::serialize(state);
   co_return response;
 }

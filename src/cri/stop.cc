@@ -40,6 +40,8 @@ Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
   {
     // One that is being started is waited for.
     auto turn = co_await container->turn.acquire();
+    if (container->state == ContainerState::kExited) co_return Status();
+    if (auto reachable = need_reachable(*container); !reachable) co_return reachable;
     if (!container->is_live()) co_return Status();
   }
   auto found = sandboxes_.find(container->sandbox_id);

@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 900
-"""kill -9 of gantryd, many times, while many containers log and some of them end: nothing that they do is lost."""
+"""kill -9 of gantryd, many times, while many containers log and some of them end: nothing that they do is lost. And once beside a shim
+that hangs: nobody waits for it, and its pod is whole again as soon as it goes on."""
 import os
 import pathlib
 import random
@@ -23,6 +24,54 @@ PODS = 5
 def end(logger):
     """Lets a container end by its own will: it does so in its own time, and this does not wait for it."""
     os.kill(logger.pid, signal.SIGTERM)
+
+
+def beside_a_hung_shim(checks, node):
+    pods = {name: (config := node.pod_config(name), node.run_pod(config)) for name in ("hung", "well")}
+    loggers = {name: Logger(node, pod_id, config, "a", 0) for name, (config, pod_id) in pods.items()}
+    hung, well = loggers["hung"], loggers["well"]
+    hung_id = pods["hung"][1]
+    created = node.create(hung_id, node.container_config("never", "true"), pods["hung"][0])
+    shim = node.shim_pid(hung_id)
+    with c.Process(shim) as process:
+        process.signal(signal.SIGSTOP)
+        try:
+            killed = time.monotonic()
+            node.kill_gantryd()
+            c.wait_until("a new gantryd answers", lambda: node.crictl("version", check=False).returncode == 0, pause=0.01)
+            took = time.monotonic() - killed
+            checks.ok(took < 1.0, "a hung shim: the new gantryd serves within a second", f"{took:.3f} s")
+            checks.equal(node.crictl("exec", well.id, "echo", "hello").stdout, "hello\n", "a hung shim: other pods are usable")
+            checks.equal((node.pods()[hung_id]["state"], node.containers()[hung.id]["state"]),
+                         ("SANDBOX_READY", "CONTAINER_RUNNING"), "a hung shim: its pod is not taken for dead")
+            checks.contains(node.crictl("info").stdout, hung_id, "a hung shim: gantryd's status names it")
+            file = node.write(node.container_config("b", "true"))
+            for call in (("exec", hung.id, "true"), ("exec", "--sync", hung.id, "true"), ("stop", hung.id), ("stopp", hung_id),
+                         ("rmp", "--force", hung_id), ("start", created), ("rm", created), ("create", hung_id, file, node.write(pods["hung"][0]))):
+                checks.contains(node.refusal(*call), ["Unavailable", "does not answer"], f"a hung shim: {' '.join(call[:2])[:11]} says so")
+        finally:
+            process.signal(signal.SIGCONT)
+    c.wait_until("the pod can be entered again", lambda: node.crictl("exec", hung.id, "true", check=False).returncode == 0)
+    checks.equal((node.shim_pid(hung_id), node.container_pid(hung.id)), (shim, hung.pid),
+                 "a shim that goes on: its pod is whole again, with the processes of before")
+    checks.ok(hung_id not in node.crictl("info").stdout, "a shim that goes on: gantryd's status is clean again")
+    node.crictl("start", created)
+    c.wait_until("it ran", lambda: node.container_status(created)["state"] == "CONTAINER_EXITED")
+    for logger in (hung, well):
+        node.crictl("stop", "--timeout", "30", logger.id)
+    checks.equal([fault for logger in (hung, well) for fault in logger.faults_of_status() + logger.faults_of_log()], [],
+                 "a shim that goes on: no line and no exit code is lost")
+
+    # One that ends in the midst of that is dead, and is seen to be.
+    with c.Process(shim) as process:
+        process.signal(signal.SIGSTOP)
+        node.kill_gantryd()
+        node.wait_for_gantryd()
+        process.kill()
+    c.wait_until("its pod has ended", lambda: node.pods()[hung_id]["state"] == "SANDBOX_NOTREADY")
+    checks.ok(True, "a hung shim that is killed: its pod ends")
+    for _, pod_id in pods.values():
+        node.crictl("rmp", "--force", pod_id)
 
 
 def story(checks):
@@ -94,6 +143,7 @@ def story(checks):
         c.log(f"{lines} lines, {lines_before} of them before the first kill")
         for pod_id in pods:
             node.crictl("rmp", "--force", pod_id)
+        beside_a_hung_shim(checks, node)
         checks.equal((node.pods(), node.containers()), ({}, {}), "all of it can be removed")
 
 

@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: Apache-2.0
+// What lives, or has left traces, and that this node's store does not know (recovery.cc has the rest of recover()).
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <set>
+
+#include "cri/boot_records.h"
+#include "cri/pod_cgroups.h"
+#include "cri/runtime_impl.h"
+#include "cri/text.h"
+#include "sys/file.h"
+#include "sys/socket.h"
+
+namespace gantry::cri {
+
+Task<> Runtime::recover_strays() {
+  auto folders = sys::list_dir(node_.folders.run_sandboxes());
+  if (!folders) {
+    report(cat("list the sandboxes of this boot: ", folders.error().message()));
+  } else {
+    for (auto& id : *folders) {
+      if (!sandboxes_.contains(id) && !taking_back_.contains(id)) co_await recover_folder(id);
+    }
+  }
+  if (is_foreign()) co_return;
+  co_await recover_links();
+  recover_cgroups();
+}
+
+Task<> Runtime::recover_folder(std::string id) {
+  auto folder = node_.folders.open_run_sandbox(id);
+  if (!folder) co_return;
+  auto pooled = has_pool_record(*folder);
+  // A sandbox of the pool: its record says that no pod ever had it. One with no record at all and no shim in it is what
+  // an interrupted removal left.
+  bool ours = pooled && *pooled && !is_foreign();
+  if (pooled && !*pooled && !is_foreign()) {
+    auto shim = sys::connect_unix(*folder, std::string(Layout::kShimSocket).c_str(), SOCK_SEQPACKET);
+    auto config = read_sandbox_record(*folder);
+    ours = !shim && config && !*config;
+  }
+  if (!ours) {
+    report(cat("pod sandbox ", id, " lives, or its records do, and this node's store does not know it: left alone"));
+    co_return;
+  }
+  // Nobody waits for that.
+  node_.loop.spawn(end_stray(std::move(id)));
+}
+
+Task<> Runtime::end_stray(std::string id) {
+  auto released = co_await maker_.release(id);
+  Status removed = released ? co_await maker_.remove_folders(id) : Status();
+  for (auto* undone : {&released, &removed}) {
+    if (!*undone) report(cat("end sandbox ", id, " of an earlier pool: ", undone->error().message()));
+  }
+}
+
+Task<> Runtime::recover_links() {
+  auto links = co_await node_.network_thread.run([&network = node_.network] { return network.list(); });
+  std::set<std::string> owners;
+  if (links) {
+    for (const auto& link : *links) owners.insert(link.sandbox_id);
+  } else {
+    report(cat("list the pods' links: ", links.error().message()));
+  }
+  // A record of an address without its link: the sandbox is not there any more.
+  for (const auto& held : node_.network.held()) owners.insert(held.sandbox_id);
+  for (const auto& id : owners) {
+    if (taking_back_.contains(id)) continue;
+    auto sandbox = sandboxes_.find(id);
+    if (sandbox != sandboxes_.end() && !sandbox->second->released) continue;
+    // Whose folder lives was reported; its shim may, too.
+    if (node_.folders.open_run_sandbox(id)) continue;
+    if (node_.instance.new_store) {
+      report(cat("a link of pod sandbox ", id, " lives, and this node's store does not know it: left alone"));
+      continue;
+    }
+    auto detached = co_await node_.network_thread.run([&network = node_.network, id] { return network.detach(id); });
+    if (!detached) report(cat("give back the network of pod sandbox ", id, ": ", detached.error().message()));
+  }
+}
+
+void Runtime::recover_cgroups() {
+  auto look = [&](const std::string& parent, const auto& known) {
+    auto cgroup = node_.cgroups.open(parent);
+    if (!cgroup) return;
+    auto names = cgroup->children();
+    if (!names) return;
+    for (const auto& name : *names) {
+      std::string path = cat(parent, "/", name);
+      auto child = cgroup->open_child(name);
+      auto mark = child ? child->marked_by() : Result<std::optional<std::string>>(std::nullopt);
+      if (known(name) || !mark || *mark != std::optional(node_.instance.id)) continue;
+      // With its children: nothing is being made in them yet.
+      if (!cgroup->remove_child(name)) {
+        report(cat("processes live in cgroup ", path, ", which this node's store does not know: left alone"));
+      }
+    }
+  };
+  // One with a folder was dealt with there: it is being ended, or was reported.
+  look(node_.cgroup_root + "/shims", [&](const std::string& name) {
+    return sandboxes_.contains(name) || taking_back_.contains(name) || node_.folders.open_run_sandbox(name).has_value();
+  });
+  // A pod's own, or one above pods (kubepods/burstable).
+  std::string parent = node_.cgroup_root + "/kubepods";
+  look(parent, [&](const std::string& name) {
+    std::string path = cat(parent, "/", name);
+    auto has = [&](const auto& pair) {
+      return pair.second->cgroup == path || pair.second->cgroup.starts_with(path + "/");
+    };
+    return std::ranges::any_of(sandboxes_, has) || std::ranges::any_of(taking_back_, has);
+  });
+}
+
+}  // namespace gantry::cri
