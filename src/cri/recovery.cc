@@ -291,18 +291,14 @@ Task<> Runtime::recover_live(shim::StateAnswer state) {
     auto turn = co_await container->turn.acquire();
     // Created in the row: it was started, and gantryd ended before it could write that down.
     if (container->state != ContainerState::kRunning && container->state != ContainerState::kCreated) continue;
-    container->state = ContainerState::kRunning;
     if (live.exited) {
       co_await finish(container, std::move(live.exit));
-      continue;
+    } else if (container->state == ContainerState::kCreated) {
+      co_await set_running(container, live.pid, live.exit.started_at);
+    } else {
+      container->pid = live.pid;
+      container->status.set_started_at(live.exit.started_at);
     }
-    bool known = container->status.state() == v1::CONTAINER_RUNNING;
-    container->pid = live.pid;
-    container->status.set_started_at(live.exit.started_at);
-    container->status.set_state(v1::CONTAINER_RUNNING);
-    if (known) continue;
-    (void)co_await record(container);
-    notify(v1::CONTAINER_STARTED_EVENT, *container);
   }
 }
 

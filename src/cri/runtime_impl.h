@@ -93,6 +93,10 @@ class Runtime final : public NodeRuntime {
 
   // ---- start.cc
   Task<Status> do_start(ContainerPtr container);
+  Task<std::optional<shim::ContainerState>> known_to_shim(ContainerPtr container, SandboxPtr sandbox);
+  Task<> container_launched(ContainerPtr container, shim::LaunchedEvent event);
+  // With the container's turn held.
+  Task<> set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at);
   Task<Result<shim::StartedAnswer>> launch(ContainerPtr container, SandboxPtr sandbox);
   Task<Result<OwnFd>> make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules);
 

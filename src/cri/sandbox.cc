@@ -307,6 +307,11 @@ void Runtime::watch_shim(const SandboxPtr& sandbox) {
               if (auto ended = weak.lock()) node_.loop.spawn(shim_ended(ended));
             });
           },
+      .launched =
+          [this](const shim::LaunchedEvent& event) {
+            auto found = containers_.find(event.container_id);
+            if (found != containers_.end()) node_.loop.spawn(container_launched(found->second, event));
+          },
   });
 }
 

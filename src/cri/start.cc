@@ -47,6 +47,15 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
   SandboxPtr sandbox = found->second;
   container->set_state(ContainerState::kStarting);
   auto started = co_await launch(container, sandbox);
+  if (!started && started.error().is_already_exists()) {
+    if (auto known = co_await known_to_shim(container, sandbox)) {
+      if (known->exited) {
+        co_await finish(container, std::move(known->exit));
+        co_return Status();
+      }
+      started = shim::StartedAnswer{known->pid, known->exit.started_at};
+    }
+  }
   if (!started) {
     auto removed = co_await remove_cgroup(container->cgroup);
     if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
@@ -56,13 +65,34 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
     notify(v1::CONTAINER_STOPPED_EVENT, *container);
     co_return std::unexpected(std::move(started.error()));
   }
-  container->pid = started->pid;
-  container->status.set_started_at(started->started_at);
+  co_await set_running(container, started->pid, started->started_at);
+  co_return Status();
+}
+
+Task<> Runtime::set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at) {
+  container->pid = pid;
+  container->status.set_started_at(started_at);
   container->set_state(ContainerState::kRunning);
   // It runs, whether that could be written down or not; a restart learns it from the shim.
   (void)co_await record(container);
   notify(v1::CONTAINER_STARTED_EVENT, *container);
-  co_return Status();
+}
+
+// What the shim knows of a container that it was told to start by a gantryd that did not live to hear of it.
+Task<std::optional<shim::ContainerState>> Runtime::known_to_shim(ContainerPtr container, SandboxPtr sandbox) {
+  auto state = co_await sandbox->shim->state();
+  if (!state) co_return std::nullopt;
+  for (auto& each : state->containers) {
+    if (each.container_id == container->id()) co_return std::move(each);
+  }
+  co_return std::nullopt;
+}
+
+// Its start was under way when gantryd was started.
+Task<> Runtime::container_launched(ContainerPtr container, shim::LaunchedEvent event) {
+  auto turn = co_await container->turn.acquire();
+  if (container->state != ContainerState::kCreated) co_return;
+  co_await set_running(container, event.pid, event.started_at);
 }
 
 Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, SandboxPtr sandbox) {

@@ -70,7 +70,10 @@ Task<Status> Runtime::remove_cgroup(std::string path) {
 
 Task<> Runtime::container_exited(ContainerPtr container, shim::ExitedEvent event) {
   auto turn = co_await container->turn.acquire();
-  if (container->is_live()) co_await finish(container, std::move(event));
+  // Created: started by a gantryd that did not live to write that down.
+  if (container->is_live() || container->state == ContainerState::kCreated) {
+    co_await finish(container, std::move(event));
+  }
 }
 
 Task<> Runtime::finish(ContainerPtr container, shim::ExitedEvent event) {

@@ -44,6 +44,9 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
       } else {
         early.push_back(std::move(*event));
       }
+    } else if (kind == Kind::kLaunched) {
+      auto event = decode<LaunchedEvent>(body);
+      if (auto launched = observer.launched; event && launched) launched(*event);
     } else if (kind == Kind::kExecExited) {
       auto event = decode<ExecExitedEvent>(body);
       auto found = event ? execs.find(event->exec_id) : execs.end();

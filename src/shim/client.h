@@ -29,6 +29,9 @@ class Client {
     std::function<void(const ExitedEvent&)> exited;
     // The shim's process is gone; nothing comes after this.
     std::function<void()> ended;
+    // A container runs whose start another connection asked for, which has gone. One that came before observe() is
+    // lost: ask for state() after it.
+    std::function<void(const LaunchedEvent&)> launched = {};
   };
 
   // Connects to the shim that listens at `name` beneath `dir` (after a restart of gantryd). is_not_found() or is_gone()
@@ -38,7 +41,7 @@ class Client {
                                                        Duration limit = std::chrono::seconds(10));
   ~Client();
 
-  // Must be set before the first co_await after the Client was made; events that came before are not lost.
+  // Must be set before the first co_await after the Client was made; exits that came before are not lost.
   void observe(Observer observer);
 
   const std::string& sandbox_id() const;

@@ -381,8 +381,10 @@ void Pod::launched(Process& process) {
     tell_log_writer(kLogAdd, process.container_id, std::move(fds));
   }
   if (process.owner == nullptr) {
-    if (process.is_exec()) (void)process.kill();
-    return;
+    if (process.is_exec()) return (void)process.kill();
+    // Whoever has connected since was told nothing of it.
+    LaunchedEvent event{process.container_id, process.launching.pid, process.exit.started_at};
+    return broadcast(Kind::kLaunched, encode(event));
   }
   StartedAnswer answer{process.launching.pid, process.exit.started_at};
   if (process.is_exec() && process.has_terminal) {

@@ -104,6 +104,11 @@ void describe_exec_exited(auto& codec, auto& v) {
   codec.field(v.code);
   codec.field(v.signal);
 }
+void describe_launched(auto& codec, auto& v) {
+  codec.field(v.container_id);
+  codec.field(v.pid);
+  codec.field(v.started_at);
+}
 void describe_state(auto& codec, auto& v) {
   codec.field(v.sandbox_id);
   codec.field(v.pod_pid);
@@ -158,6 +163,7 @@ GANTRY_SHIM_BODY(FailedAnswer, describe_failed)
 GANTRY_SHIM_BODY(HelloEvent, describe_hello)
 GANTRY_SHIM_BODY(ExitedEvent, describe_exited)
 GANTRY_SHIM_BODY(ExecExitedEvent, describe_exec_exited)
+GANTRY_SHIM_BODY(LaunchedEvent, describe_launched)
 GANTRY_SHIM_BODY(StateAnswer, describe_state)
 
 #undef GANTRY_SHIM_BODY

@@ -51,6 +51,7 @@ enum class Kind : std::uint16_t {
                      // NETLINK_ROUTE socket
   kExited = 51,      // ExitedEvent: a container ended, its log is complete, its exit record is written
   kExecExited = 52,  // ExecExitedEvent
+  kLaunched = 53,    // LaunchedEvent: a container runs, and the connection that asked for it has gone
 };
 
 struct Header {
@@ -136,6 +137,12 @@ struct ExecExitedEvent {
   std::int32_t signal = 0;
 };
 
+struct LaunchedEvent {
+  std::string container_id;
+  std::int32_t pid = 0;
+  std::int64_t started_at = 0;
+};
+
 struct ContainerState {
   std::string container_id;
   std::int32_t pid = 0;  // 0 when it ended
@@ -162,6 +169,7 @@ std::string encode(const FailedAnswer& value);
 std::string encode(const HelloEvent& value);
 std::string encode(const ExitedEvent& value);
 std::string encode(const ExecExitedEvent& value);
+std::string encode(const LaunchedEvent& value);
 std::string encode(const StateAnswer& value);
 
 template <typename T>

@@ -10,12 +10,13 @@ import random
 import select
 import signal
 import sys
+import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from loggers import Logger
-from node import Node, is_alive
+from node import Node, is_alive, read_pids
 
 KILLS = 8
 PODS = 5
@@ -48,7 +49,7 @@ def beside_a_hung_shim(checks, node):
             file = node.write(node.container_config("b", "true"))
             for call in (("exec", hung.id, "true"), ("exec", "--sync", hung.id, "true"), ("stop", hung.id), ("stopp", hung_id),
                          ("rmp", "--force", hung_id), ("start", created), ("rm", created), ("create", hung_id, file, node.write(pods["hung"][0]))):
-                checks.contains(node.refusal(*call), ["Unavailable", "does not answer"], f"a hung shim: {' '.join(call[:2])[:11]} says so")
+                checks.contains(node.refusal(*call), ["Unavailable", "does not answer"], f"a hung shim: {call[0]} says so")
         finally:
             process.signal(signal.SIGCONT)
     c.wait_until("the pod can be entered again", lambda: node.crictl("exec", hung.id, "true", check=False).returncode == 0)
@@ -72,6 +73,42 @@ def beside_a_hung_shim(checks, node):
     checks.ok(True, "a hung shim that is killed: its pod ends")
     for _, pod_id in pods.values():
         node.crictl("rmp", "--force", pod_id)
+
+
+def during_a_launch(checks, node):
+    """gantryd dies while the shim starts containers, which a frozen cgroup holds up: the next one hears how that ended."""
+    config = node.pod_config("launch")
+    pod_id = node.run_pod(config)
+    pod_cgroup = node.root / "sys/fs/cgroup" / node.json("inspectp", pod_id)["info"]["cgroup"].lstrip("/")
+    script = {"stays": "exec sleep 1000", "ends": "exit 7", "asked": "exec sleep 1000"}
+    ids = {name: node.create(pod_id, node.container_config(name, text), config) for name, text in script.items()}
+    cgroups = {name: pod_cgroup / i for name, i in ids.items()}
+    node.run_container(pod_id, node.container_config("first", "exec sleep 1000"), config)  # makes the pod's cgroup
+    for cgroup in cgroups.values():
+        cgroup.mkdir()
+        (cgroup / "cgroup.freeze").write_text("1")
+    starts = [threading.Thread(target=node.crictl, args=("start", i), kwargs={"check": False}) for i in ids.values()]
+    for start in starts:
+        start.start()
+    c.wait_until("all are on their way", lambda: all(read_pids(cgroup) for cgroup in cgroups.values()))
+    node.kill_gantryd()
+    for start in starts:
+        start.join()
+    node.wait_for_gantryd()
+    checks.equal({node.container_status(i)["state"] for i in ids.values()}, {"CONTAINER_CREATED"},
+                 "a launch without gantryd: what has not started is not shown as started")
+    again = threading.Thread(target=node.crictl, args=("start", ids["asked"]))
+    again.start()
+    for cgroup in cgroups.values():
+        (cgroup / "cgroup.freeze").write_text("0")
+    again.join()
+    states = {"stays": "CONTAINER_RUNNING", "ends": "CONTAINER_EXITED", "asked": "CONTAINER_RUNNING"}
+    c.wait_until("all are shown as they are", lambda: {n: node.container_status(i)["state"] for n, i in ids.items()} == states)
+    checks.equal(node.container_status(ids["ends"])["exitCode"], 7, "a launch without gantryd: its exit code is known")
+    checks.ok(all(is_alive(node.container_pid(ids[name])) for name in ("stays", "asked")),
+              "a launch without gantryd: what runs is shown with its process")
+    checks.equal(node.crictl("exec", ids["stays"], "echo", "hello").stdout, "hello\n", "a launch without gantryd: it can be entered")
+    node.crictl("rmp", "--force", pod_id)
 
 
 def story(checks):
@@ -144,6 +181,7 @@ def story(checks):
         for pod_id in pods:
             node.crictl("rmp", "--force", pod_id)
         beside_a_hung_shim(checks, node)
+        during_a_launch(checks, node)
         checks.equal((node.pods(), node.containers()), ({}, {}), "all of it can be removed")
 
 
