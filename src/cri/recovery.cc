@@ -302,6 +302,19 @@ Task<> Runtime::recover_live(shim::StateAnswer state) {
   }
 }
 
+// Of one whose row says created: it was started nevertheless, and gantryd ended before it could write that down.
+bool Runtime::was_started(const Container& container) const {
+  if (container.state != ContainerState::kCreated) return false;
+  if (auto folder = node_.folders.open_run_sandbox(container.sandbox_id)) {
+    auto exit = shim::read_exit_record(*folder, container.id());
+    if (exit && *exit) return true;
+  }
+  auto cgroup = container.cgroup.empty() ? Result<cgroups::Cgroup>(fail(Code::kNotFound, ""))
+                                         : node_.cgroups.open(container.cgroup);
+  auto events = cgroup ? cgroup->events() : Result<cgroups::Cgroup::Events>(fail(Code::kNotFound, ""));
+  return events && events->populated;
+}
+
 // The shim does not live. Its containers are dealt with one by one (recover_container).
 Task<> Runtime::recover_dead(SandboxPtr sandbox, std::string message) {
   // Who wants to stop or remove it waits for this end of it.
@@ -311,7 +324,9 @@ Task<> Runtime::recover_dead(SandboxPtr sandbox, std::string message) {
   if (was_ready) sandbox->set_state(SandboxState::kNotReady);
   for (const auto& container : containers_of(sandbox->id())) {
     auto container_turn = co_await container->turn.acquire();
-    if (container->state == ContainerState::kRunning) co_await finish_unknown(container, message);
+    if (container->state == ContainerState::kRunning || was_started(*container)) {
+      co_await finish_unknown(container, message);
+    }
   }
   auto released = co_await release_sandbox(sandbox);
   if (!released) {

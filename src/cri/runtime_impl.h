@@ -130,6 +130,7 @@ class Runtime final : public NodeRuntime {
   Task<Status> take_over(SandboxPtr sandbox);
   bool is_dead(const Error& error, const Sandbox& sandbox) const;
   Task<> recover_live(shim::StateAnswer state);
+  bool was_started(const Container& container) const;
   Task<> recover_dead(SandboxPtr sandbox, std::string message);
   Task<> recover_container(ContainerPtr container, bool same_boot);
 

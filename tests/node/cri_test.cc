@@ -443,6 +443,47 @@ TEST_F(CriTest, WhatWasHalfMadeIsTakenBack) {
   }
 }
 
+// The row of a container as it was before its start.
+Task<> put_back_to_created(World& w, std::string sandbox_id, std::string id) {
+  for (auto& row : must(co_await w.store.load()).containers) {
+    if (row.status.id() != id) continue;
+    Container container(w.loop);
+    container.status = row.status;
+    container.sandbox_id = sandbox_id;
+    container.cgroup = row.cgroup;
+    container.set_state(ContainerState::kCreated);
+    must(co_await w.store.put(container));
+  }
+}
+
+TEST_F(CriTest, AContainerWhoseStartWasNotWrittenDownEndsWithItsShim) {
+  std::string sandbox, lives, ended, never;
+  run([&](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    sandbox = co_await run_pod(w, "unwritten");
+    lives = co_await run_container(w, sandbox, "lives", "while :; do sleep 1; done");
+    ended = co_await run_container(w, sandbox, "ended", "exit 4");
+    never = must(co_await w.runtime->create_container(container(sandbox, "never", "exit 0"))).container_id();
+    co_await until(w,
+                   [&]() -> Task<bool> { co_return (co_await status_of(w, ended)).state() == v1::CONTAINER_EXITED; });
+    co_await put_back_to_created(w, sandbox, lives);
+    co_await put_back_to_created(w, sandbox, ended);
+  });
+  run([&](World& w) -> Task<> {
+    auto shim = must(w.driver.open(shim_cgroup_path(test::cgroup_path(), sandbox)));
+    must(shim.kill());
+    must(co_await shim.wait_empty(w.loop, std::chrono::seconds(10)));
+    must(co_await w.runtime->recover());
+    auto status = co_await status_of(w, lives);
+    EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
+    EXPECT_EQ(status.reason(), "Unknown");
+    EXPECT_EQ((co_await status_of(w, ended)).exit_code(), 4);
+    EXPECT_EQ((co_await status_of(w, never)).state(), v1::CONTAINER_CREATED);
+    EXPECT_FALSE(w.driver.open(test::cgroup_path() + "/kubepods/poduid-unwritten/" + lives)) << "it was killed";
+    co_await remove_pod(w, sandbox);
+  });
+}
+
 TEST_F(CriTest, AfterARebootPodsAreShownAsEndedAndCanBeRemoved) {
   std::string sandbox_id, container_id;
   run([&](World& w) -> Task<> {
