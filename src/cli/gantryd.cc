@@ -103,6 +103,7 @@ struct Serving {
   cri::ImageService& images;
   const runtime::HostFacts& host;
   std::string node_ip;
+  bool run_agent;
   std::unique_ptr<cri::Server> server;
   std::unique_ptr<agent::Agent> agent;
   bool failed = false;
@@ -121,7 +122,7 @@ Task<> start_serving(Serving& serving) {
       serving.server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
     }
   }
-  if (done && serving.options.agent) {
+  if (done && serving.run_agent) {
     serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
                                                    agent_config(serving.options, serving.node_ip, serving.host));
     done = co_await serving.agent->start();
@@ -224,13 +225,16 @@ Status run(const cli::GantrydOptions& options) {
   auto runtime = cri::make_runtime(node);
   auto image_service = cri::make_image_service(**images, disk);
 
+  // With another node's store the runtime changes nothing; an agent would take the other's pods for its own old ones.
+  bool run_agent = options.agent && instance->stranger.empty();
   Serving serving{.loop = loop,
                   .options = options,
                   .folders = *folders,
                   .runtime = *runtime,
                   .images = *image_service,
                   .host = *host,
-                  .node_ip = std::move(node_ip)};
+                  .node_ip = std::move(node_ip),
+                  .run_agent = run_agent};
   loop.spawn(start_serving(serving));
   loop.spawn(stop_on_signal(serving, std::move(*signals)));
   loop.run();

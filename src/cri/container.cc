@@ -30,6 +30,7 @@ bool is_image_id(std::string_view query, std::string_view id) {
 // ----------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::CreateContainerResponse>> Runtime::create_container(v1::CreateContainerRequest request) {
+  if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
   auto sandbox = need_sandbox(request.pod_sandbox_id());
   if (!sandbox) co_return std::unexpected(std::move(sandbox.error()));
   if ((*sandbox)->state != SandboxState::kReady) {
@@ -181,6 +182,7 @@ Task<> Runtime::undo_container(ContainerPtr container) {
 // ----------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::RemoveContainerResponse>> Runtime::remove_container(v1::RemoveContainerRequest request) {
+  if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
   auto found = find_container(request.container_id());
   if (!found) co_return std::unexpected(std::move(found.error()));
   if (!*found) co_return v1::RemoveContainerResponse();

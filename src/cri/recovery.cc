@@ -105,7 +105,7 @@ Task<Status> Runtime::recover() {
     if (!set) co_return fail_from(set, "record the boot");
   }
   co_await recover_strays();
-  pool_.fill();
+  if (!is_foreign()) pool_.fill();
   co_return Status();
 }
 
@@ -143,8 +143,10 @@ void Runtime::recover_foreign() {
   const Layout& layout = node_.folders.layout();
   std::string message = cat("the store ", layout.lib(), " is that of instance ", node_.instance.id,
                             ", and this boot's folder ", layout.run(), " that of ", node_.instance.stranger);
-  report(
-      cat(message, ": what lives of either is left alone; put the store back, or start with an empty ", layout.run()));
+  foreign_ = cat(
+      message, ": what lives of either is left alone, and nothing is run; put the store back, or start with an empty ",
+      layout.run());
+  report(foreign_);
   std::erase_if(containers_, [](const auto& pair) {
     return pair.second->state == ContainerState::kCreating || pair.second->state == ContainerState::kRemoving;
   });
@@ -268,6 +270,11 @@ bool Runtime::is_dead(const Error& error, const Sandbox& sandbox) const {
   auto cgroup = node_.cgroups.open(shim_cgroup_path(node_.cgroup_root, sandbox.id()));
   auto events = cgroup ? cgroup->events() : Result<cgroups::Cgroup::Events>(fail(Code::kUnknown, ""));
   return events && !events->populated;
+}
+
+Status Runtime::need_own_store() const {
+  if (foreign_.empty()) return {};
+  return fail(Code::kFailedPrecondition, foreign_);
 }
 
 Status Runtime::need_reachable(const Sandbox& sandbox) const {

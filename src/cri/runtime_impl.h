@@ -147,6 +147,8 @@ class Runtime final : public NodeRuntime {
   void notify(v1::ContainerEventType type, const Sandbox& sandbox);
   void notify(v1::ContainerEventType type, const Container& container);
 
+  // kFailedPrecondition when the store is another node's: nothing is changed then.
+  Status need_own_store() const;
   // kUnavailable while its shim can't be asked anything.
   Status need_reachable(const Sandbox& sandbox) const;
   Status need_reachable(const Container& container) const;
@@ -173,6 +175,7 @@ class Runtime final : public NodeRuntime {
   Flights<Result<v1::CreateContainerResponse>> create_flights_;
   Flights<Status> flights_;  // stop, remove and start, by their name and the object's id
   std::vector<Observer> observers_;
+  std::string foreign_;  // why nothing may be changed; empty: it may
   std::vector<std::string> problems_;              // found by recovery, for Status
   std::map<std::string, SandboxPtr> taking_back_;  // what a crash left half made or half removed: not strays
 };

@@ -41,6 +41,7 @@ bool shares_pid(const v1::PodSandboxConfig& config) {
 // -------------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::RunPodSandboxResponse>> Runtime::run_pod_sandbox(v1::RunPodSandboxRequest request) {
+  if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
   if (auto good = validate_sandbox(request.config()); !good) co_return std::unexpected(std::move(good.error()));
   if (!request.runtime_handler().empty() && request.runtime_handler() != "gantry") {
     co_return invalid_argument(cat("runtime_handler ", quoted(request.runtime_handler()),
@@ -207,6 +208,7 @@ Task<> Runtime::undo_sandbox(SandboxPtr sandbox) {
 // ----------------------------------------------------------------------------------------------------
 
 Task<Result<v1::StopPodSandboxResponse>> Runtime::stop_pod_sandbox(v1::StopPodSandboxRequest request) {
+  if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
   auto found = find_sandbox(request.pod_sandbox_id());
   if (!found) co_return std::unexpected(std::move(found.error()));
   if (!*found) co_return v1::StopPodSandboxResponse();
@@ -217,6 +219,7 @@ Task<Result<v1::StopPodSandboxResponse>> Runtime::stop_pod_sandbox(v1::StopPodSa
 }
 
 Task<Result<v1::RemovePodSandboxResponse>> Runtime::remove_pod_sandbox(v1::RemovePodSandboxRequest request) {
+  if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
   auto found = find_sandbox(request.pod_sandbox_id());
   if (!found) co_return std::unexpected(std::move(found.error()));
   if (!*found) co_return v1::RemovePodSandboxResponse();

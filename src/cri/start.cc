@@ -18,6 +18,7 @@ constexpr std::string_view kStartError = "StartError";
 }  // namespace
 
 Task<Result<v1::StartContainerResponse>> Runtime::start_container(v1::StartContainerRequest request) {
+  if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
   auto container = need_container(request.container_id());
   if (!container) co_return std::unexpected(std::move(container.error()));
   auto started = co_await flights_.join(cat("start container ", (*container)->id()),

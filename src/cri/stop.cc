@@ -23,6 +23,7 @@ constexpr std::string_view kUnknown = "Unknown";
 }  // namespace
 
 Task<Result<v1::StopContainerResponse>> Runtime::stop_container(v1::StopContainerRequest request) {
+  if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
   if (request.timeout() < 0) {
     co_return invalid_argument(cat("timeout ", request.timeout(), ": give 0 (kill at once) or more seconds"));
   }

@@ -13,9 +13,23 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from loggers import newest_line
-from node import BIN, CRICTL, Node, is_alive
+from node import BIN, CRICTL, IMAGE, Node, is_alive
 
 PODS = 20
+MANIFEST = """\
+apiVersion: v1
+kind: Pod
+metadata:
+  name: {name}
+spec:
+  containers:
+  - name: main
+    image: {image}
+    command: ["/bin/sh", "-c", "echo mine > /data/file; echo up; sleep 10000"]
+    volumeMounts: [{{name: data, mountPath: /data}}]
+  volumes: [{{name: data, emptyDir: {{}}}}]
+  terminationGracePeriodSeconds: 1
+"""
 SCRIPT = "while :; do echo tick; sleep 0.2; done"
 
 
@@ -106,11 +120,16 @@ def without_data(checks, node, pods):
         checks.equal(pods.shown(), known, f"{when}, data put back: crictl shows them all as before")
 
 
+def shims_of(node):
+    return {path.name for path in (node.cgroup / "pods/shims").iterdir() if path.is_dir()}
+
+
 def with_the_data_of_another(checks, node, pods, other, others):
     """A copy of another node's data folder in the place of its own."""
     away = node.state / "lib.away"
     since = node.log_file.stat().st_size
     with node.without_gantryd():
+        shims = shims_of(node)
         node.lib.rename(away)
         with other.without_gantryd():  # a copy of a database that is at rest
             shutil.copytree(other.lib, node.lib, symlinks=True, ignore=shutil.ignore_patterns("store"))
@@ -119,6 +138,16 @@ def with_the_data_of_another(checks, node, pods, other, others):
     others.check_alive(checks, "another's data folder, that other")
     log, info = said(node, since)
     checks.contains(log + info, "instance", "another's data folder: gantryd says that it is another's")
+    # Nothing is changed: not by calls, not by a manifest, and no sandbox is made ahead.
+    (node.manifests / "not-now.yaml").write_text(MANIFEST.format(name="not-now", image=IMAGE))
+    file = node.write(node.pod_config("not-now"))
+    pod_id, container = next(iter(others.states[0])), next(iter(others.states[1]))
+    for call in (("runp", file), ("stopp", pod_id), ("rmp", "--force", pod_id), ("stop", container), ("rm", container),
+                 ("start", container), ("create", pod_id, node.write(node.container_config("new", "true")), file)):
+        checks.contains(node.refusal(*call), ["FailedPrecondition", "put the store back"], f"another's data folder: {call[0]} is refused")
+    checks.equal(set(node.pods()), set(others.states[0]), "another's data folder: the lists show what is written in it")
+    checks.equal(shims_of(node), shims, "another's data folder: the shims are those of before")
+    (node.manifests / "not-now.yaml").unlink()
     with node.without_gantryd():
         shutil.rmtree(node.lib)
         away.rename(node.lib)
