@@ -13,6 +13,16 @@
 #include "sys/socket.h"
 
 namespace gantry::cri {
+namespace {
+
+// For a shim that gets to run this is plenty; one that hangs is not dead.
+constexpr std::chrono::seconds kHelloLimit{2};
+
+std::string pod_name(const v1::PodSandboxMetadata& metadata) {
+  return cat(metadata.namespace_(), "/", metadata.name());  // names have no slash
+}
+
+}  // namespace
 
 Task<> Runtime::recover_strays() {
   auto folders = sys::list_dir(node_.folders.run_sandboxes());
@@ -35,17 +45,42 @@ Task<> Runtime::recover_folder(std::string id) {
   // A sandbox of the pool: its record says that no pod ever had it. One with no record at all and no shim in it is what
   // an interrupted removal left.
   bool ours = pooled && *pooled && !is_foreign();
+  auto config = read_sandbox_record(*folder);
   if (pooled && !*pooled && !is_foreign()) {
     auto shim = sys::connect_unix(*folder, std::string(Layout::kShimSocket).c_str(), SOCK_SEQPACKET);
-    auto config = read_sandbox_record(*folder);
     ours = !shim && config && !*config;
   }
   if (!ours) {
+    if (config && *config) strangers_[pod_name((*config)->metadata())] = id;
     report(cat("pod sandbox ", id, " lives, or its records do, and this node's store does not know it: left alone"));
     co_return;
   }
   // Nobody waits for that.
   node_.loop.spawn(end_stray(std::move(id)));
+}
+
+// Two sandboxes of one pod would share its volumes, logs and cgroup. One whose shim is dead is in nobody's way.
+Task<Status> Runtime::refuse_beside_stranger(v1::PodSandboxMetadata metadata) {
+  auto found = strangers_.find(pod_name(metadata));
+  if (found == strangers_.end()) co_return Status();
+  std::string id = found->second;
+  auto folder = node_.folders.open_run_sandbox(id);
+  auto shim = folder
+                  ? co_await shim::Client::connect(node_.loop, *folder, std::string(Layout::kShimSocket), kHelloLimit)
+                  : Result<std::unique_ptr<shim::Client>>(std::unexpected(folder.error()));
+  if (!shim && (shim.error().is_not_found() || shim.error().is_gone())) {
+    strangers_.erase(pod_name(metadata));
+    co_return Status();
+  }
+  auto config = folder ? read_sandbox_record(*folder) : Result<std::optional<v1::PodSandboxConfig>>(std::nullopt);
+  std::string cgroup = config && *config ? pod_cgroup_path(node_.cgroup_root, (*config)->linux().cgroup_parent(),
+                                                           (*config)->metadata().uid(), id)
+                                         : "the pod";
+  co_return fail(Code::kFailedPrecondition,
+                 cat("a pod ", pod_name(metadata), " runs in sandbox ", id, " (shim pid ",
+                     shim ? std::to_string((*shim)->pid()) : "unknown: it does not answer",
+                     "), which this node's store does not know: put the store back, or end that pod by cgroup.kill in ",
+                     cgroup, " and ", shim_cgroup_path(node_.cgroup_root, id)));
 }
 
 Task<> Runtime::end_stray(std::string id) {

@@ -137,6 +137,7 @@ class Runtime final : public NodeRuntime {
   // ---- recover_strays.cc
   Task<> recover_strays();
   Task<> recover_folder(std::string id);
+  Task<Status> refuse_beside_stranger(v1::PodSandboxMetadata metadata);
   Task<> end_stray(std::string id);
   Task<> recover_links();
   bool is_foreign() const { return !node_.instance.stranger.empty(); }
@@ -175,7 +176,9 @@ class Runtime final : public NodeRuntime {
   Flights<Result<v1::CreateContainerResponse>> create_flights_;
   Flights<Status> flights_;  // stop, remove and start, by their name and the object's id
   std::vector<Observer> observers_;
-  std::string foreign_;  // why nothing may be changed; empty: it may
+  // Of pods that live, or did, and that the store does not know: namespace/name to sandbox id.
+  std::map<std::string, std::string> strangers_;
+  std::string foreign_;                            // why nothing may be changed; empty: it may
   std::vector<std::string> problems_;              // found by recovery, for Status
   std::map<std::string, SandboxPtr> taking_back_;  // what a crash left half made or half removed: not strays
 };

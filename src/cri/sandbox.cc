@@ -61,6 +61,8 @@ Task<Result<v1::RunPodSandboxResponse>> Runtime::do_run(v1::RunPodSandboxRequest
     response.set_pod_sandbox_id(existing->id());
     co_return response;
   }
+  auto alone = co_await refuse_beside_stranger(request.config().metadata());
+  if (!alone) co_return fail_from(alone, cat("run pod sandbox ", quoted(request.config().metadata().name())));
   auto sandbox = std::make_shared<Sandbox>(node_.loop);
   sandbox->config = std::move(*request.mutable_config());
   sandbox->has_config = true;

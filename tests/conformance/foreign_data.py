@@ -120,6 +120,52 @@ def without_data(checks, node, pods):
         checks.equal(pods.shown(), known, f"{when}, data put back: crictl shows them all as before")
 
 
+def manifest_pods(node):
+    """{name: pod id} of those that run from a manifest, by the container that runs in each."""
+    running = {item["podSandboxId"] for item in node.containers().values() if item["state"] == "CONTAINER_RUNNING"}
+    return {item["metadata"]["name"]: i for i, item in node.pods().items()
+            if i in running and item["metadata"]["name"].startswith("from-file")}
+
+
+def without_data_of_manifests(checks, node):
+    """Pods of the agent, with an empty data folder: they are not run a second time, and going, their manifests take nothing with them."""
+    names = ("from-file-a", "from-file-b")
+    for name in names:
+        (node.manifests / f"{name}.yaml").write_text(MANIFEST.format(name=name, image=IMAGE))
+    ids = c.wait_until("the pods of the manifests run", lambda: len(pods := manifest_pods(node)) == len(names) and pods)
+    known = (set(node.pods()), set(node.containers()))
+    pids = [pid for i in ids.values() for pid in node.pids(f"pods/shims/{i}")]
+    pids += [node.container_pid(i) for i, item in node.containers().items() if item["podSandboxId"] in ids.values()]
+    volumes = c.wait_until("they have written into their volumes",
+                           lambda: len(files := sorted((node.state / "kubelet/pods").glob(
+                               "*/volumes/kubernetes.io~empty-dir/data/file"))) == len(names) and files)
+    away = node.state / "lib.away"
+    since = node.log_file.stat().st_size
+    with node.without_gantryd():
+        node.lib.rename(away)
+        node.lib.mkdir(mode=0o700)
+    node.build_image()
+    c.wait_until("gantryd's log says why neither runs again", lambda: all(
+        f"{name}" in said(node, since)[0] and f"runs in sandbox {i} (shim pid" in said(node, since)[0] for name, i in ids.items()))
+    checks.equal((node.pods(), node.containers()), ({}, {}), "manifests, empty data folder: no second sandbox is made")
+    for name in names:
+        (node.manifests / f"{name}.yaml").unlink()
+    node.run_pod(node.pod_config("later"))  # the agent has long seen that they are gone
+    checks.ok(all(is_alive(pid) for pid in pids), "manifests, empty data folder: their processes live on")
+    checks.ok(all(path.read_text() == "mine\n" for path in volumes if path.exists()) and all(path.exists() for path in volumes),
+              "manifests, empty data folder: their volumes are there when the manifests are gone", str(volumes))
+    with node.without_gantryd():
+        shutil.rmtree(node.lib)
+        away.rename(node.lib)
+        for name in names:
+            (node.manifests / f"{name}.yaml").write_text(MANIFEST.format(name=name, image=IMAGE))
+    checks.ok(known[0] <= set(node.pods()) and known[1] <= set(node.containers()), "manifests, data put back: crictl shows them all")
+    checks.ok(all(is_alive(pid) for pid in pids), "manifests, data put back: with the processes of before")
+    for name in names:
+        (node.manifests / f"{name}.yaml").unlink()
+    c.wait_until("they end with their manifests", lambda: not manifest_pods(node))
+
+
 def shims_of(node):
     return {path.name for path in (node.cgroup / "pods/shims").iterdir() if path.is_dir()}
 
@@ -212,6 +258,7 @@ def story(checks):
     with Node(checks) as node, Node(checks, "o") as other:
         for each in (node, other):
             each.build_image()
+        without_data_of_manifests(checks, node)
         pods, others = Pods(node, PODS), Pods(other, 3)
         without_data(checks, node, pods)
         others.check_alive(checks, "the other node's pods")
