@@ -114,7 +114,7 @@ Task<Status> Runtime::make_sandbox(SandboxPtr sandbox) {
     if (!recorded) co_return recorded;
     auto made = co_await maker_.make(*id, kind, false);
     if (!made) {
-      (void)co_await store_.erase_sandbox(*id);
+      co_await undo_sandbox(sandbox);
       co_return std::unexpected(std::move(made.error()));
     }
     sandbox->shim = std::move(made->shim);
