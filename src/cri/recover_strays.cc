@@ -127,8 +127,9 @@ void Runtime::recover_cgroups() {
       auto child = cgroup->open_child(name);
       auto mark = child ? child->marked_by() : Result<std::optional<std::string>>(std::nullopt);
       if (known(name) || !mark || *mark != std::optional(node_.instance.id)) continue;
-      // With its children: nothing is being made in them yet.
-      if (!cgroup->remove_child(name)) {
+      // With its children, for nothing is being made in them yet; but not those beside one in which something lives.
+      auto events = child->events();
+      if (!events || events->populated || !cgroup->remove_child(name)) {
         report(cat("processes live in cgroup ", path, ", which this node's store does not know: left alone"));
       }
     }

@@ -6,8 +6,10 @@
 #include <gmock/gmock.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <csignal>
 #include <filesystem>
 #include <fstream>
 #include <functional>
@@ -543,6 +545,28 @@ TEST_F(CriTest, WhatOnlyLivesIsLeftAloneAndReported) {
     // The new pool is filled in the background, and so is the old one ended: a pod later both is done.
     co_await remove_pod(w, co_await run_pod(w, "after"));
     EXPECT_FALSE(w.folders.open_run_sandbox("pooled"));
+  });
+}
+
+TEST_F(CriTest, OfACgroupInWhichSomethingLivesNothingIsRemoved) {
+  run([](World& w) -> Task<> {
+    std::string stray = test::cgroup_path() + "/kubepods/podstray";
+    must(w.driver.make(stray + "/between"));
+    // The kernel lists them in an order of its own.
+    for (int i = 0; i < 16; ++i) must(w.driver.make(stray + "/" + std::to_string(i)));
+    must(w.driver.make(test::cgroup_path() + "/kubepods/podempty/empty"));
+    pid_t pid = ::fork();
+    if (pid == 0) {
+      for (;;) ::pause();
+    }
+    std::ofstream("/sys/fs/cgroup" + stray + "/between/cgroup.procs") << pid << std::flush;
+    must(co_await w.runtime->recover());
+    for (int i = 0; i < 16; ++i) EXPECT_TRUE(w.driver.open(stray + "/" + std::to_string(i))) << i;
+    EXPECT_THAT(must(co_await w.runtime->status(verbose())).info().at("state"), HasSubstr("podstray"));
+    EXPECT_FALSE(w.driver.open(test::cgroup_path() + "/kubepods/podempty"));
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+    must(co_await w.driver.remove(w.loop, stray, std::chrono::seconds(10)));
   });
 }
 
