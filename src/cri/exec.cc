@@ -21,6 +21,9 @@ namespace {
 // Standard output and error together: what fits into one answer of gRPC, whose clients take 16 MiB.
 constexpr std::size_t kMaxOutput = (16U << 20) - (64U << 10);
 
+// As stop.cc's.
+constexpr std::chrono::seconds kKillLimit{10};
+
 Result<OwnFd> open_null(int flags) { return sys::openat(sys::kCwd, "/dev/null", flags); }
 
 // The cgroup in which the container's first process is now: systemd, as one, moves itself into a child of its own.
@@ -117,20 +120,27 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
 namespace {
 
 struct SyncExec {
-  explicit SyncExec(Loop& loop) : done(loop) {}
+  explicit SyncExec(Loop& loop) : done(loop), enough(loop) {}
   std::unique_ptr<shim::Client::Exec> exec;
   Result<sys::ExitStatus> status = fail(Code::kInternal, "not ended");
   Event done;
+  Event enough;  // it ended, or nobody waits for that any more
 };
 
 Task<> await_exec(std::shared_ptr<SyncExec> sync) {
   sync->status = co_await sync->exec->wait();
   sync->done.set();
+  sync->enough.set();
+}
+
+Task<> await_caller(std::shared_ptr<SyncExec> sync, std::shared_ptr<Event> over) {
+  co_await over->wait();
+  sync->enough.set();
 }
 
 }  // namespace
 
-Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest request) {
+Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest request, std::shared_ptr<Event> over) {
   std::vector<std::string> command(request.cmd().begin(), request.cmd().end());
   if (auto good = validate_command(command); !good) co_return std::unexpected(std::move(good.error()));
   if (request.timeout() < 0) {
@@ -154,16 +164,17 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
   Collector out_collector(node_.loop, std::move(out->read), budget);
   Collector err_collector(node_.loop, std::move(err->read), budget);
   node_.loop.spawn(await_exec(sync));
-  bool in_time = true;
-  if (request.timeout() > 0) {
-    constexpr std::int64_t kLongest = 3600 * 24 * 365;
-    in_time = co_await sync->done.wait_for(std::chrono::seconds(std::min(request.timeout(), kLongest)));
-    if (!in_time) sync->exec->kill();
-  }
-  co_await sync->done.wait();
-  if (!in_time) {
-    co_return fail(Code::kDeadlineExceeded, cat("exec in container ", (*container)->id(), ": timed out after ",
-                                                request.timeout(), " s and was killed"));
+  if (over) node_.loop.spawn(await_caller(sync, over));
+  constexpr std::int64_t kLongest = 3600 * 24 * 365;
+  std::int64_t limit = request.timeout() > 0 ? std::min(request.timeout(), kLongest) : kLongest;
+  bool in_time = co_await sync->enough.wait_for(std::chrono::seconds(limit));
+  if (!sync->done.is_set()) {
+    sync->exec->kill();
+    bool ended = co_await sync->done.wait_for(kKillLimit);
+    std::string why = in_time ? "nobody waits for its answer any more" : cat("timed out after ", limit, " s");
+    co_return fail(in_time ? Code::kCancelled : Code::kDeadlineExceeded,
+                   cat("exec in container ", (*container)->id(), ": ", why,
+                       ended ? " and was killed" : "; its process was killed and has not ended yet"));
   }
   if (!sync->status) co_return std::unexpected(std::move(sync->status.error()));
   v1::ExecSyncResponse response;

@@ -5,7 +5,9 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <map>
+#include <optional>
 
 #include "base/log.h"
 #include "cri/text.h"
@@ -41,14 +43,42 @@ nghttp2_nv header(std::string_view name, std::string_view value) {
   return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
+// "250m"; nothing when it is no such text. Source: PROTOCOL-HTTP2.md, "Timeout".
+std::optional<Duration> parse_timeout(std::string_view text) {
+  constexpr std::size_t kMostDigits = 8;
+  if (text.size() < 2 || text.size() > kMostDigits + 1) return std::nullopt;
+  std::uint32_t count = 0;
+  const char* unit = text.data() + text.size() - 1;
+  auto [end, error] = std::from_chars(text.data(), unit, count);
+  if (error != std::errc() || end != unit) return std::nullopt;
+  switch (*unit) {
+    case 'H':
+      return std::chrono::hours(count);
+    case 'M':
+      return std::chrono::minutes(count);
+    case 'S':
+      return std::chrono::seconds(count);
+    case 'm':
+      return std::chrono::milliseconds(count);
+    case 'u':
+      return std::chrono::microseconds(count);
+    case 'n':
+      return std::chrono::nanoseconds(count);
+    default:
+      return std::nullopt;
+  }
+}
+
 struct Call {
-  std::string method, path, content_type, encoding;
+  explicit Call(Loop& loop) : over(std::make_shared<Event>(loop)) {}
+  std::string method, path, content_type, encoding, timeout;
   std::size_t header_bytes = 0;
   std::string body;
   bool dispatched = false;
   bool answered = false;
   std::string answer;  // prefix and message
   std::size_t sent = 0;
+  std::shared_ptr<Event> over;
 };
 
 }  // namespace
@@ -66,6 +96,7 @@ struct RpcConnection::Impl : std::enable_shared_from_this<RpcConnection::Impl> {
   static Task<> read_all(std::shared_ptr<Impl> self);
   static Task<> write_all(std::shared_ptr<Impl> self);
   static Task<> serve(std::shared_ptr<Impl> self, std::int32_t id, std::shared_ptr<Call> call);
+  static Task<> expire(std::shared_ptr<Event> over, Duration limit);
   static Task<> close_soon(std::shared_ptr<Impl> self);
   void received(std::int32_t id);
   void answer(std::int32_t id, Call& call, const Error* error);
@@ -97,7 +128,8 @@ Call* call_of(void* user, std::int32_t id) {
 
 int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
   if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
-    static_cast<Impl*>(user)->calls.emplace(frame->hd.stream_id, std::make_shared<Call>());
+    auto* impl = static_cast<Impl*>(user);
+    impl->calls.emplace(frame->hd.stream_id, std::make_shared<Call>(impl->loop));
   }
   return 0;
 }
@@ -114,6 +146,7 @@ int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* 
   if (key == ":path") call->path = std::move(text);
   if (key == "content-type") call->content_type = std::move(text);
   if (key == "grpc-encoding") call->encoding = std::move(text);
+  if (key == "grpc-timeout") call->timeout = std::move(text);
   return 0;
 }
 
@@ -138,6 +171,7 @@ int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
 }
 
 int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
+  if (Call* call = call_of(user, id)) call->over->set();
   static_cast<Impl*>(user)->calls.erase(id);
   return 0;
 }
@@ -226,6 +260,7 @@ Task<> RpcConnection::Impl::write_all(std::shared_ptr<Impl> self) {
 void RpcConnection::Impl::close() {
   if (is_closed) return;
   is_closed = true;
+  for (auto& [id, call] : calls) call->over->set();
   calls.clear();
   stream->close();
   wake.set();
@@ -259,13 +294,18 @@ void RpcConnection::Impl::received(std::int32_t id) {
   for (std::size_t i = 1; i < kPrefixBytes; ++i) size = size << 8 | static_cast<unsigned char>(call->body[i]);
   if (size != call->body.size() - kPrefixBytes)
     return refuse(Code::kInvalidArgument, "the request is not one whole message");
+  if (auto limit = parse_timeout(call->timeout)) loop.spawn(expire(call->over, *limit));
   loop.spawn(serve(shared_from_this(), id, std::move(call)));
+}
+
+Task<> RpcConnection::Impl::expire(std::shared_ptr<Event> over, Duration limit) {
+  if (!co_await over->wait_for(limit)) over->set();
 }
 
 Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, std::shared_ptr<Call> call) {
   std::string request = call->body.substr(kPrefixBytes);
   call->body = {};
-  auto result = co_await self->handler(call->path, std::move(request));
+  auto result = co_await self->handler(call->path, std::move(request), call->over);
   // The stream's number is not given twice, but the call may be over: reset, or answered by stop().
   if (self->is_closed || call->answered || !self->calls.contains(id)) co_return;
   if (result && result->size() > kMaxMessageBytes) {
@@ -286,6 +326,7 @@ Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, s
 // `call.answer`, or the error alone. The call stays in `calls` until its stream is closed.
 void RpcConnection::Impl::answer(std::int32_t id, Call& call, const Error* error) {
   call.answered = true;
+  call.over->set();
   int code = 0;
   if (error == nullptr) {
     nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc")};

@@ -4,8 +4,8 @@
 // to cost nothing when nothing is asked of it.
 //
 // A request is taken in whole, up to kMaxMessageBytes, before the handler is called; the answer goes out as the
-// client's flow control lets it. A call whose client went away is not told so: what it began comes to its end. Loop
-// thread. Source: grpc's PROTOCOL-HTTP2.md; RFC 9113.
+// client's flow control lets it. A call is told when nobody waits for its answer any more; most don't listen, and what
+// they began comes to its end. Loop thread. Source: grpc's PROTOCOL-HTTP2.md; RFC 9113.
 #pragma once
 
 #include <cstddef>
@@ -30,7 +30,10 @@ inline constexpr std::size_t kMaxHeaderBytes = 16U << 10;
 class RpcConnection {
  public:
   // `path` is "/runtime.v1.RuntimeService/Version", `request` a serialized message; returns the serialized answer.
-  using Handler = std::function<Task<Result<std::string>>(std::string path, std::string request)>;
+  // `over` is set when the call is over for its client: answered, cancelled, out of time (grpc-timeout), or with its
+  // connection gone.
+  using Handler =
+      std::function<Task<Result<std::string>>(std::string path, std::string request, std::shared_ptr<Event> over)>;
 
   // Serves until either side ends it; then calls `closed`, by post.
   static Result<std::shared_ptr<RpcConnection>> open(Loop& loop, SocketFd socket, Handler handler,

@@ -60,9 +60,11 @@ class TestClient {
   }
   ~TestClient() { nghttp2_session_del(session_); }
 
-  std::int32_t send(const std::string& path, const std::string& body, const std::string& type = "application/grpc") {
+  std::int32_t send(const std::string& path, const std::string& body, const std::string& type = "application/grpc",
+                    const std::string& timeout = "") {
     Headers headers = {{":method", "POST"},         {":scheme", "http"}, {":path", path},
                        {":authority", "localhost"}, {"te", "trailers"},  {"content-type", type}};
+    if (!timeout.empty()) headers.emplace_back("grpc-timeout", timeout);
     std::vector<nghttp2_nv> pairs;
     for (auto& [name, value] : headers) {
       pairs.push_back({reinterpret_cast<std::uint8_t*>(name.data()), reinterpret_cast<std::uint8_t*>(value.data()),
@@ -93,6 +95,10 @@ class TestClient {
       news_.reset();
       co_await news_.wait();
     }
+  }
+  void cancel(std::int32_t id) {
+    nghttp2_submit_rst_stream(session_, NGHTTP2_FLAG_NONE, id, NGHTTP2_CANCEL);
+    wake_.set();
   }
   // Before the client goes.
   Task<> close() {
@@ -139,11 +145,17 @@ std::string message(const std::string& text) {
 }
 
 // The service: what the path says.
-Task<Result<std::string>> serve(Loop& loop, Event& never, std::string path, std::string request) {
+Task<Result<std::string>> serve(Loop& loop, Event& never, std::string path, std::string request,
+                                std::shared_ptr<Event> over) {
   if (path == "/echo") co_return request;
   if (path == "/slow") {
     co_await never.wait();
     co_return "late";
+  }
+  if (path == "/until-over") {
+    co_await over->wait();
+    never.set();
+    co_return fail(Code::kCancelled, "over");
   }
   if (path == "/large") co_return std::string(kMaxMessageBytes + 1, 'x');
   (void)loop;
@@ -156,8 +168,8 @@ struct World {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     auto opened = RpcConnection::open(
         loop, SocketFd(fds[0]),
-        [this](std::string path, std::string request) {
-          return serve(loop, never, std::move(path), std::move(request));
+        [this](std::string path, std::string request, std::shared_ptr<Event> over) {
+          return serve(loop, never, std::move(path), std::move(request), std::move(over));
         },
         [this] { closed.set(); });
     EXPECT_TRUE(opened);
@@ -248,6 +260,42 @@ TEST(RpcConnection, StopTellsThoseWhoWait) {
     co_await later.wait();
     co_await client.close();
   }(world));
+}
+
+TEST(RpcConnection, ACallIsToldWhenNobodyWaitsForIt) {
+  for (std::string way : {"cancel", "timeout", "close", "stop"}) {
+    World world;
+    world.run([](World& w, std::string end) -> Task<> {
+      TestClient client(w.loop, std::move(w.ours));
+      auto waits = client.send("/until-over", message(""), "application/grpc", end == "timeout" ? "20m" : "100H");
+      auto other = client.send("/echo", message("x"), "application/grpc", "1u");
+      co_await client.wait_for(other);
+      EXPECT_EQ(client.answers[other].headers["grpc-status"], "0") << "its answer came all the same";
+      EXPECT_FALSE(w.never.is_set() && end != "timeout");
+      if (end == "cancel") client.cancel(waits);
+      if (end == "close") co_await client.close();
+      if (end == "stop") w.connection->stop();
+      EXPECT_TRUE(co_await w.never.wait_for(std::chrono::seconds(10))) << end;
+      if (end == "timeout") {
+        co_await client.wait_for(waits);
+        EXPECT_EQ(client.answers[waits].headers["grpc-status"], "1");
+      }
+      if (end != "close") co_await client.close();
+    }(world, way));
+  }
+  // A timeout that is none is no limit.
+  for (std::string text : {"m", "1", "1x", "123456789S", "-1S", " 1S", "1 S"}) {
+    World world;
+    world.run([](World& w, std::string timeout) -> Task<> {
+      TestClient client(w.loop, std::move(w.ours));
+      auto id = client.send("/until-over", message(""), "application/grpc", timeout);
+      auto other = client.send("/echo", message("x"));
+      co_await client.wait_for(other);
+      EXPECT_FALSE(w.never.is_set()) << timeout;
+      (void)id;
+      co_await client.close();
+    }(world, text));
+  }
 }
 
 TEST(RpcConnection, GarbageEndsTheConnection) {

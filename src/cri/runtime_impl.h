@@ -52,7 +52,7 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) override;
   Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) override;
 
-  Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest) override;
+  Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event> over) override;
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override;
 
   void observe(Observer observer) override { observers_.push_back(std::move(observer)); }

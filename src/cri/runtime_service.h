@@ -8,6 +8,7 @@
 #pragma once
 
 #include <functional>
+#include <memory>
 
 #include "base/result.h"
 #include "base/task.h"
@@ -62,6 +63,10 @@ class ImageFsInfoResponse;
 class ContainerEventResponse;
 }  // namespace runtime::v1
 
+namespace gantry {
+class Event;
+}
+
 namespace gantry::cri {
 
 namespace v1 = ::runtime::v1;
@@ -90,7 +95,10 @@ class RuntimeService {
   virtual Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) = 0;
   virtual Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) = 0;
 
-  virtual Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest) = 0;
+  // The process is killed when its time is up, and when `over`, if given, is set before it ended: nobody waits for the
+  // answer any more. Whoever gives `over` sets it in the end, after an answer too. Of what the process has started
+  // nothing is killed: an exec has no cgroup of its own.
+  virtual Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event> over) = 0;
   virtual Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) = 0;
 
   // Calls `observer` on the loop thread for every state change of a sandbox or container (created, started, stopped,

@@ -18,16 +18,16 @@ namespace gantry::cri {
 struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   Impl(Loop& l, SocketFd socket) : loop(l), listener(std::move(socket)), listener_watch(l, listener), all_closed(l) {}
 
-  using Method = std::function<Task<Result<std::string>>(std::string)>;
+  using Method = std::function<Task<Result<std::string>>(std::string, std::shared_ptr<Event>)>;
 
-  template <typename Service, typename Request, typename Response>
-  static Task<Result<std::string>> call(Service* service, Task<Result<Response>> (Service::*method)(Request),
-                                        std::string bytes) {
+  template <typename Service, typename Request, typename Response, typename... More>
+  static Task<Result<std::string>> call(Service* service, Task<Result<Response>> (Service::*method)(Request, More...),
+                                        std::string bytes, More... more) {
     Request request;
     if (!request.ParseFromString(bytes)) {
       co_return invalid_argument(cat("the request is no ", request.GetTypeName()));
     }
-    auto response = co_await (service->*method)(std::move(request));
+    auto response = co_await (service->*method)(std::move(request), std::move(more)...);
     if (!response) co_return std::unexpected(std::move(response.error()));
     co_return response->SerializeAsString();
   }
@@ -35,16 +35,19 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   void add(Service& to, std::string_view name, Task<Result<Response>> (Service::*method)(Request)) {
     constexpr bool kImages = std::is_same_v<Service, ImageService>;
     methods.emplace(cat("/runtime.v1.", kImages ? "ImageService" : "RuntimeService", "/", name),
-                    [service = &to, method](std::string bytes) { return call(service, method, std::move(bytes)); });
+                    [service = &to, method](std::string bytes, const std::shared_ptr<Event>&) {
+                      return call(service, method, std::move(bytes));
+                    });
   }
   void add_methods(RuntimeService& runtime, ImageService& images);
 
-  static Task<Result<std::string>> dispatch(std::shared_ptr<Impl> self, std::string path, std::string request) {
+  static Task<Result<std::string>> dispatch(std::shared_ptr<Impl> self, std::string path, std::string request,
+                                            std::shared_ptr<Event> over) {
     auto found = self->methods.find(path);
     if (found == self->methods.end()) {
       co_return fail(Code::kUnimplemented, cat(quoted(path), ": not supported by this version"));
     }
-    co_return co_await found->second(std::move(request));
+    co_return co_await found->second(std::move(request), std::move(over));
   }
 
   static Task<> accept(std::shared_ptr<Impl> self) {
@@ -73,8 +76,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     auto connection = RpcConnection::open(
         loop, std::move(socket),
         // A connection ends before the server's last reference does, or with it.
-        [weak](std::string path, std::string request) {
-          return dispatch(weak.lock(), std::move(path), std::move(request));
+        [weak](std::string path, std::string request, std::shared_ptr<Event> over) {
+          return dispatch(weak.lock(), std::move(path), std::move(request), std::move(over));
         },
         [weak, number] {
           auto self = weak.lock();
@@ -118,7 +121,9 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
   add(runtime, "ContainerStats", &RuntimeService::container_stats);
   add(runtime, "ListContainerStats", &RuntimeService::list_container_stats);
   add(runtime, "ReopenContainerLog", &RuntimeService::reopen_container_log);
-  add(runtime, "ExecSync", &RuntimeService::exec_sync);
+  methods.emplace("/runtime.v1.RuntimeService/ExecSync", [&runtime](std::string bytes, std::shared_ptr<Event> over) {
+    return call(&runtime, &RuntimeService::exec_sync, std::move(bytes), std::move(over));
+  });
   add(runtime, "Exec", &RuntimeService::exec);
   add(images, "ListImages", &ImageService::list_images);
   add(images, "ImageStatus", &ImageService::image_status);

@@ -294,17 +294,27 @@ TEST_F(CriTest, ExecSyncIsBounded) {
     request.set_container_id(co_await run_container(w, sandbox, "main", "while :; do sleep 1; done"));
     for (const char* word : {"/bin/sh", "-c", "dd if=/dev/zero bs=1M count=40; echo end >&2; exit 5"})
       request.add_cmd(word);
-    auto response = must(co_await w.runtime->exec_sync(request));
+    auto response = must(co_await w.runtime->exec_sync(request, nullptr));
     EXPECT_EQ(response.exit_code(), 5) << "the process was not held up";
     EXPECT_GT(response.stdout().size() + response.stderr().size(), 15U << 20);
     EXPECT_LT(response.ByteSizeLong(), 16U << 20);
     // A child that keeps the pipes is not waited for.
     request.set_cmd(2, "echo out; sleep 1000 & exit 0");
-    EXPECT_EQ(must(co_await w.runtime->exec_sync(request)).stdout(), "out\n");
+    EXPECT_EQ(must(co_await w.runtime->exec_sync(request, nullptr)).stdout(), "out\n");
     request.set_cmd(2, "exec sleep 1000");
     request.set_timeout(1);
-    auto late = co_await w.runtime->exec_sync(request);
+    auto late = co_await w.runtime->exec_sync(request, nullptr);
     EXPECT_TRUE(!late && late.error().is_deadline());
+    // Nor does it go on for nobody.
+    request.set_timeout(0);
+    request.set_cmd(2, "echo $$; exec sleep 1000");
+    auto over = std::make_shared<Event>(w.loop);
+    w.loop.spawn([](Loop& loop, std::shared_ptr<Event> event) -> Task<> {
+      co_await loop.sleep_for(std::chrono::milliseconds(100));
+      event->set();
+    }(w.loop, over));
+    auto left = co_await w.runtime->exec_sync(request, over);
+    EXPECT_TRUE(!left && left.error().is_cancelled() && left.error().message().ends_with("and was killed"));
     co_await remove_pod(w, sandbox);
   });
 }
