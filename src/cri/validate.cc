@@ -118,7 +118,9 @@ Status check_ports(const v1::PodSandboxConfig& config) {
     if (port.host_port() < 0 || port.host_port() > 65535) {
       return invalid_argument(cat("port_mappings.host_port ", port.host_port(), ": ports are 0 to 65535"));
     }
-    if (port.host_port() != 0) {
+    // On the host's network the pod's port is the host's: nothing is to be mapped, and clients say it all the same.
+    bool mapped = config.linux().security_context().namespace_options().network() != v1::NODE;
+    if (port.host_port() != 0 && mapped) {
       return fail(Code::kUnimplemented,
                   cat("port_mappings.host_port ", port.host_port(),
                       ": ports of the host are not mapped by this version; use the pod's own address, or "

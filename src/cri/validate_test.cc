@@ -103,6 +103,13 @@ TEST(ValidateSandbox, Sizes) {
   pod_refused(kInvalid, "dns_config.options", [](auto& c) { c.mutable_dns_config()->add_options("a b"); });
 }
 
+TEST(ValidateSandbox, PortsOfAPodOnTheHostsNetworkAreTheHosts) {
+  v1::PodSandboxConfig config = pod();
+  config.add_port_mappings()->set_host_port(8080);
+  config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(v1::NODE);
+  EXPECT_TRUE(validate_sandbox(config));
+}
+
 TEST(ValidateSandbox, WhatIsNotSupportedIsSaid) {
   pod_refused(kUnimplemented, "host_port 8080", [](auto& c) { c.add_port_mappings()->set_host_port(8080); });
   pod_refused(kInvalid, "host_port", [](auto& c) { c.add_port_mappings()->set_host_port(65536); });
