@@ -179,10 +179,10 @@ Task<Status> Runtime::write_files(SandboxPtr sandbox) {
   for (const auto& more : sandbox->status.network().additional_ips()) addresses.push_back(more.ip());
   bool host_network = !sandbox->kind().own_net;
   if (!host_network) files.hosts = hosts_file(addresses, files.hostname);
-  auto folder = node_.folders.make_lib_sandbox(sandbox->id());
-  if (!folder) co_return std::unexpected(std::move(folder.error()));
   co_return co_await node_.disk.run(
-      [folder = std::move(*folder), files = std::move(files), host_network]() mutable -> Status {
+      [&folders = node_.folders, id = sandbox->id(), files = std::move(files), host_network]() mutable -> Status {
+        auto folder = folders.make_lib_sandbox(id);
+        if (!folder) return std::unexpected(std::move(folder.error()));
         if (files.resolv_conf.empty()) {
           auto text = read_host_file("/etc/resolv.conf");
           if (!text) return std::unexpected(std::move(text.error()));
@@ -193,7 +193,7 @@ Task<Status> Runtime::write_files(SandboxPtr sandbox) {
           if (!text) return std::unexpected(std::move(text.error()));
           files.hosts = *text ? **text : hosts_file({}, "");
         }
-        return write_sandbox_files(folder, files);
+        return write_sandbox_files(*folder, files);
       });
 }
 

@@ -97,21 +97,21 @@ Task<> Runtime::container_launched(ContainerPtr container, shim::LaunchedEvent e
 }
 
 Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, SandboxPtr sandbox) {
-  auto folder = node_.folders.open_lib_sandbox(sandbox->id());
-  if (!folder) co_return std::unexpected(std::move(folder.error()));
   LaunchRequest request{.config = container->config, .pod = sandbox->config};
-  auto opened =
-      co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, request = std::move(request),
-                               folder = std::move(*folder), id = container->id()]() mutable -> Result<Launch> {
-        auto root = images.find_root(id);
-        if (!root) return std::unexpected(std::move(root.error()));
-        if (!*root) return fail(Code::kInternal, "the container's root is gone");
-        request.root = std::move(**root);
-        request.store = images.store_dir();
-        request.cgroups = cgroups.hierarchy().root().dir();
-        request.sandbox_folder = folder;
-        return open_launch(request);
-      });
+  auto opened = co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, &folders = node_.folders,
+                                         request = std::move(request), sandbox_id = sandbox->id(),
+                                         id = container->id()]() mutable -> Result<Launch> {
+    auto folder = folders.open_lib_sandbox(sandbox_id);
+    if (!folder) return std::unexpected(std::move(folder.error()));
+    auto root = images.find_root(id);
+    if (!root) return std::unexpected(std::move(root.error()));
+    if (!*root) return fail(Code::kInternal, "the container's root is gone");
+    request.root = std::move(**root);
+    request.store = images.store_dir();
+    request.cgroups = cgroups.hierarchy().root().dir();
+    request.sandbox_folder = *folder;
+    return open_launch(request);
+  });
   if (!opened) co_return std::unexpected(std::move(opened.error()));
   auto cgroup = co_await make_container_cgroup(container, std::move(opened->device_rules));
   if (!cgroup) co_return std::unexpected(std::move(cgroup.error()));
