@@ -2,6 +2,7 @@
 // The CRI's image service over the image store. All of the store's calls block and are made on the pool.
 #include <charconv>
 
+#include "base/log.h"
 #include "cri/objects.h"
 #include "cri/runtime.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -56,7 +57,8 @@ class StoreImageService final : public ImageService {
     }
     auto all = co_await disk_.run([&images = images_] { return images.list(); });
     if (!all) co_return std::unexpected(std::move(all.error()));
-    for (const auto& image : *all) *response.add_images() = to_message(image);
+    for (const auto& error : all->damaged) log::error("an image can't be read; leaving it out", {{"error", error}});
+    for (const auto& image : all->images) *response.add_images() = to_message(image);
     co_return response;
   }
 
@@ -85,13 +87,14 @@ class StoreImageService final : public ImageService {
     auto usage = co_await disk_.run([&images = images_] { return images.fs_usage(); });
     if (!usage) co_return std::unexpected(std::move(usage.error()));
     v1::ImageFsInfoResponse response;
-    // Images and writable layers are in one store on one file system.
+    // Images and writable layers are in one store on one file system. What the layers use is not counted for this.
     for (auto* entry : {response.add_image_filesystems(), response.add_container_filesystems()}) {
       entry->set_timestamp(now());
       entry->mutable_fs_id()->set_mountpoint(usage->path);
-      entry->mutable_used_bytes()->set_value(usage->used_bytes);
-      entry->mutable_inodes_used()->set_value(usage->inodes_used);
     }
+    auto* images = response.mutable_image_filesystems(0);
+    images->mutable_used_bytes()->set_value(usage->used_bytes);
+    images->mutable_inodes_used()->set_value(usage->inodes_used);
     co_return response;
   }
 

@@ -61,7 +61,8 @@ Status list(ImageStore& store, const Request& request) {
   auto images = store.list();
   if (!images) return std::unexpected(std::move(images.error()));
   std::vector<std::array<std::string, 4>> rows{{"IMAGE", "TAG", "IMAGE ID", "SIZE"}};
-  for (const Image& image : *images) {
+  for (const Error& error : images->damaged) std::fprintf(stderr, "gantry image: %s\n", error.message().c_str());
+  for (const Image& image : images->images) {
     if (request.quiet) {
       std::puts(image.id.c_str());
       continue;

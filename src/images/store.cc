@@ -336,7 +336,7 @@ Result<std::optional<Image>> ImageStore::Impl::load_image(const std::string& id)
       return one_text(database, "SELECT image FROM image_images WHERE image = ?", {id});
     });
     if (still && !*still) return std::nullopt;
-    return std::unexpected(std::move(text.error()));
+    return fail_with(std::move(text.error()), cat("image ", image.id));
   }
   auto config = parse_image_config(*text);
   if (!config) return fail_with(std::move(config.error()), cat("image ", image.id));
@@ -344,16 +344,19 @@ Result<std::optional<Image>> ImageStore::Impl::load_image(const std::string& id)
   return image;
 }
 
-Result<std::vector<Image>> ImageStore::list() const {
+Result<ImageStore::Listing> ImageStore::list() const {
   auto ids = impl_->read([](db::Connection& database) { return texts(database, "SELECT image FROM image_images"); });
   if (!ids) return std::unexpected(std::move(ids.error()));
-  std::vector<Image> out;
+  Listing listing;
   for (const std::string& id : *ids) {
     auto image = impl_->load_image(id);
-    if (!image) return std::unexpected(std::move(image.error()));
-    if (*image) out.push_back(std::move(**image));
+    if (!image) {
+      listing.damaged.push_back(std::move(image.error()));
+    } else if (*image) {
+      listing.images.push_back(std::move(**image));
+    }
   }
-  return out;
+  return listing;
 }
 
 Result<std::optional<Image>> ImageStore::find(std::string_view query) const {

@@ -81,7 +81,11 @@ class ImageStore {
   // --- Asking. `query` is what a CRI client may say: a reference in any form, name@digest, an image id with or without
   // "sha256:", or a unique start of one. Nothing when there is no such image; two images with that start are
   // kInvalidArgument.
-  Result<std::vector<Image>> list() const;
+  struct Listing {
+    std::vector<Image> images;
+    std::vector<Error> damaged;  // one for each image that can't be read, naming it
+  };
+  Result<Listing> list() const;
   Result<std::optional<Image>> find(std::string_view query) const;
   Result<FsUsage> fs_usage() const;
 

@@ -57,7 +57,7 @@ TEST_F(StoreTest, LoadsListsFindsAndRemoves) {
   EXPECT_FALSE(*store().find("my-app:2.0"));
   EXPECT_FALSE(*store().find("my-app"));
   EXPECT_FALSE(store().find("My App"));
-  EXPECT_EQ(store().list()->size(), 1U);
+  EXPECT_EQ(store().list()->images.size(), 1U);
   EXPECT_EQ(info_of(root_ / "data/store").st_mode & 07777, 0700U);
   auto usage = store().fs_usage();
   EXPECT_GT(usage->used_bytes, first.size);
@@ -77,6 +77,21 @@ TEST_F(StoreTest, LoadsListsFindsAndRemoves) {
   EXPECT_EQ(count("blobs"), 0U);
   EXPECT_EQ(count("i"), 0U);
   EXPECT_EQ(store().fs_usage()->used_bytes, 0U);
+}
+
+TEST_F(StoreTest, ADamagedImageHidesNoOther) {
+  Layout layout;
+  layout.index({Layout::named(layout.image({busybox_layer()}, R"({"Cmd":["/bin/a"]})"), "damaged:1"),
+                Layout::named(layout.image({busybox_layer()}, R"({"Cmd":["/bin/b"]})"), "whole:1")});
+  ASSERT_TRUE(load(layout.archive()));
+  std::string id = (*store().find("damaged:1"))->id;
+  std::ofstream(root_ / "data/store/blobs" / id.substr(7)) << "{}";
+  auto listing = store().list();
+  ASSERT_TRUE(listing) << listing.error().message();
+  ASSERT_EQ(listing->images.size(), 1U);
+  EXPECT_THAT(listing->images[0].tags, ElementsAre("docker.io/library/whole:1"));
+  ASSERT_EQ(listing->damaged.size(), 1U);
+  EXPECT_THAT(listing->damaged[0].message(), HasSubstr(id));
 }
 
 TEST_F(StoreTest, LoadsAFolderAPipeAndACompressedArchive) {
@@ -101,7 +116,7 @@ TEST_F(StoreTest, LoadsAFolderAPipeAndACompressedArchive) {
   writer.join();
   ASSERT_TRUE(again) << again.error().message();
   EXPECT_THAT(again->front().tags, UnorderedElementsAre("docker.io/library/named:2", "docker.io/library/my-app:1.0"));
-  EXPECT_EQ(store().list()->size(), 1U);
+  EXPECT_EQ(store().list()->images.size(), 1U);
   EXPECT_EQ(count("l"), 1U);
 }
 
@@ -160,7 +175,7 @@ TEST_F(StoreTest, EveryDigestAndSizeIsChecked) {
   swapped.index({Layout::descriptor(manifest)});
   EXPECT_THAT(load_refusal(swapped), HasSubstr("it unpacks to"));
 
-  EXPECT_THAT(store().list().value(), IsEmpty());
+  EXPECT_THAT(store().list()->images, IsEmpty());
   EXPECT_EQ(count("l"), 0U) << "nothing stays of what was refused";
   EXPECT_EQ(count("blobs"), 0U);
   EXPECT_EQ(count("i"), 0U);
@@ -354,10 +369,10 @@ TEST_F(StoreTest, WhatACrashLeavesIsRemovedByTheNext) {
     EXPECT_FALSE(load("no archive"));
     auto images = store().list();
     ASSERT_TRUE(images) << images.error().message();
-    if (!images->empty()) {
+    if (!images->images.empty()) {
       ++completed;
-      EXPECT_EQ(images->front().tags.size(), 1U);
-      ASSERT_TRUE(store().remove(images->front().id));
+      EXPECT_EQ(images->images.front().tags.size(), 1U);
+      ASSERT_TRUE(store().remove(images->images.front().id));
     }
     EXPECT_EQ(count("l"), 0U);
     EXPECT_EQ(count("blobs"), 0U);
