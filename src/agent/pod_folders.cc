@@ -178,9 +178,24 @@ Status PodFolders::remove_container_files(std::string_view uid, std::string_view
   return {};
 }
 
+// Out of the way in one step, so that a pod which comes again with the same uid never finds a part of its volumes.
+Status PodFolders::remove_volumes(std::string_view uid) const {
+  std::string pods = root_ + "/pods";
+  std::string going = absl::StrCat(".", std::string(uid), ".going");  // no uid begins with a dot
+  auto remove_going = [&]() -> Status {
+    if (auto done = unmount_all(empty_dirs(going)); !done) return done;
+    return remove_below(pods, going);
+  };
+  if (auto done = remove_going(); !done) return done;  // of an earlier try
+  auto dir = sys::open_dir(sys::kCwd, pods.c_str());
+  if (!dir) return dir.error().is_not_found() ? Status() : fail_with(std::move(dir.error()), pods);
+  auto renamed = sys::renameat2(*dir, std::string(uid).c_str(), *dir, going.c_str(), 0);
+  if (!renamed) return renamed.error().is_not_found() ? Status() : renamed;
+  return remove_going();
+}
+
 Status PodFolders::remove_pod(std::string_view uid, std::string_view pod_log_folder) const {
-  if (auto done = unmount_all(empty_dirs(uid)); !done) return done;
-  if (auto done = remove_below(root_ + "/pods", std::string(uid)); !done) return done;
+  if (auto done = remove_volumes(uid); !done) return done;
   auto dir = sys::open_dir(sys::kCwd, links_.c_str());
   if (auto done = remove_below(logs_, std::string(pod_log_folder)); !done) return done;
   auto names = dir ? sys::list_dir(*dir) : Result<std::vector<std::string>>();

@@ -4,6 +4,7 @@
 //   ROOT/pods/UID/                                  0750
 //     volumes/kubernetes.io~empty-dir/NAME/         an emptyDir; of medium Memory a tmpfs is mounted on it
 //     containers/NAME/ATTEMPT                       the file at terminationMessagePath
+//   ROOT/pods/.UID.going/                           the same on its way out
 //   LOGS/NAMESPACE_NAME_UID/NAME/ATTEMPT.log        written by the runtime
 //   LINKS/NAME_NAMESPACE_CONTAINER-ID.log           a link to it
 //
@@ -54,10 +55,12 @@ class PodFolders {
   Status remove_container_files(std::string_view uid, std::string_view container, std::uint32_t attempt,
                                 std::string_view pod_log_folder, const std::string& link) const;
 
-  // All of the above of a pod: tmpfs are unmounted, trees removed. What is not there is fine.
+  // All of the above of a pod: tmpfs are unmounted, trees removed. What is not there is fine, and so is a call that was
+  // cut short: volumes of a pod that comes again with the same uid are new ones, and the next call removes the rest.
   Status remove_pod(std::string_view uid, std::string_view pod_log_folder) const;
 
  private:
+  Status remove_volumes(std::string_view uid) const;
   std::string pod_folder(std::string_view uid) const { return root_ + "/pods/" + std::string(uid); }
   std::string empty_dirs(std::string_view uid) const { return pod_folder(uid) + "/volumes/kubernetes.io~empty-dir"; }
 
