@@ -3,7 +3,6 @@
 
 #include <fcntl.h>
 #include <sys/file.h>
-#include <sys/random.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,6 +10,7 @@
 #include <cerrno>
 #include <cstdint>
 
+#include "base/random.h"
 #include "base/records.h"
 
 namespace gantry {
@@ -133,14 +133,6 @@ Status write_instance(FdRef dir, const std::string& root, const std::string& id)
   return {};
 }
 
-Result<std::string> new_instance() {
-  std::uint64_t number = 0;
-  if (::getrandom(&number, sizeof(number), 0) != sizeof(number)) return failed("getrandom", "for an instance id");
-  std::string id;
-  for (int shift = 60; shift >= 0; shift -= 4) id += "0123456789abcdef"[(number >> shift) & 0xf];
-  return id;
-}
-
 }  // namespace
 
 Result<NodeFolders> NodeFolders::open(Layout layout) {
@@ -201,7 +193,7 @@ Result<NodeFolders::Instance> NodeFolders::instance() const {
   instance.id = *on_disk;
   if (on_disk->empty()) {
     instance.new_store = true;
-    auto id = in_boot->empty() ? new_instance() : in_boot;
+    auto id = in_boot->empty() ? random_hex(8) : in_boot;
     if (!id) return std::unexpected(std::move(id.error()));
     instance.id = *id;
     if (auto written = write_instance(lib_, layout_.lib(), instance.id); !written) {

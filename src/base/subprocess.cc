@@ -15,21 +15,6 @@
 namespace gantry {
 namespace {
 
-// The kernel's number for a wait by pidfd (Linux 5.4); libstdc++'s idtype_t has no room for it in a switch, hence the
-// cast.
-constexpr auto kByPidfd = static_cast<idtype_t>(3);
-
-// Without waiting; nothing when it still runs.
-Result<std::optional<ExitStatus>> reap(FdRef pidfd) {
-  siginfo_t info{};
-  while (::waitid(kByPidfd, static_cast<id_t>(pidfd.get()), &info, WEXITED | WNOHANG) < 0) {
-    if (errno != EINTR) return std::unexpected(Error::from_errno(errno, "waitid"));
-  }
-  if (info.si_pid == 0) return std::optional<ExitStatus>();
-  if (info.si_code == CLD_EXITED) return std::optional(ExitStatus{info.si_status, 0});
-  return std::optional(ExitStatus{128 + info.si_status, info.si_status});
-}
-
 std::vector<char*> pointers(const std::vector<std::string>& strings) {
   std::vector<char*> result;
   result.reserve(strings.size() + 1);
@@ -138,7 +123,7 @@ Result<Process> spawn(const Command& command) {
 }
 
 Process::~Process() {
-  if (pidfd_.is_open() && !end_) (void)reap(pidfd_);
+  if (pidfd_.is_open() && !end_) (void)reap(pidfd_, false);
 }
 
 Task<Result<ExitStatus>> Process::wait(Loop& loop) {
@@ -146,7 +131,7 @@ Task<Result<ExitStatus>> Process::wait(Loop& loop) {
   if (!pidfd_.is_open()) co_return fail(Code::kFailedPrecondition, "wait: no process");
   Watch watch(loop, pidfd_);
   for (;;) {
-    auto end = reap(pidfd_);
+    auto end = reap(pidfd_, false);
     if (!end) co_return std::unexpected(std::move(end.error()));
     if (*end) {
       end_ = **end;

@@ -14,6 +14,7 @@
 #include <string>
 #include <vector>
 
+#include "base/exit_status.h"
 #include "base/owned_fd.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -21,14 +22,6 @@
 namespace gantry {
 
 class Loop;
-
-// How a process ended.
-struct ExitStatus {
-  // The code it gave, or 128 + the signal that ended it.
-  std::int32_t code = 0;
-  // The signal that ended it; 0 when it ended by itself.
-  std::int32_t signal = 0;
-};
 
 struct Command {
   // The program: an open file (a sealed memfd; run as /proc/self/fd/N) or, when that is not open, a path.

@@ -2,7 +2,6 @@
 #include "cri/collect.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -10,6 +9,7 @@
 #include <optional>
 
 #include "sys/file.h"
+#include "sys/pipe.h"
 
 namespace gantry::cri {
 namespace {
@@ -75,9 +75,9 @@ std::string Collector::finish() {
 }
 
 Result<Pipe> make_pipe(OurEnd ours) {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) < 0) return std::unexpected(Error::from_errno(errno, "pipe2"));
-  Pipe pipe{OwnFd(fds[0]), OwnFd(fds[1])};
+  auto made = sys::pipe();
+  if (!made) return std::unexpected(std::move(made.error()));
+  Pipe pipe{std::move(made->read_end), std::move(made->write_end)};
   const OwnFd& end = ours == OurEnd::kRead ? pipe.read : pipe.write;
   if (::fcntl(end.get(), F_SETFL, O_NONBLOCK) < 0) return std::unexpected(Error::from_errno(errno, "fcntl F_SETFL"));
   return pipe;

@@ -1,22 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/ids.h"
 
-#include <sys/random.h>
-
-#include <array>
-#include <cerrno>
-
+#include "base/random.h"
 #include "cri/text.h"
 
 namespace gantry::cri {
 
-Result<std::string> new_id() {
-  std::array<char, 32> raw{};
-  if (::getrandom(raw.data(), raw.size(), 0) != static_cast<ssize_t>(raw.size())) {
-    return std::unexpected(Error::from_errno(errno, "getrandom"));
-  }
-  return to_hex(std::string_view(raw.data(), raw.size()));
-}
+Result<std::string> new_id() { return random_hex(32); }
 
 Status check_id(std::string_view id, std::string_view what) {
   if (id.empty()) return invalid_argument(cat(what, ": not given"));

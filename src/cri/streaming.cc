@@ -1,17 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/streaming.h"
 
-#include <sys/random.h>
-
 #include <algorithm>
-#include <array>
-#include <cerrno>
 #include <iterator>
 #include <list>
 #include <map>
 #include <optional>
 #include <string_view>
 
+#include "base/random.h"
 #include "cri/streaming_channels.h"
 #include "cri/streaming_exec.h"
 #include "http/listen.h"
@@ -22,7 +19,6 @@
 
 namespace gantry::cri {
 namespace {
-
 
 constexpr std::string_view kExecPath = "/exec/";
 constexpr std::string_view kSpdy = "SPDY/3.1";
@@ -50,20 +46,6 @@ const Protocol* choose(const std::vector<std::string_view>& offered) {
   return nullptr;
 }
 
-Result<std::string> new_token() {
-  std::array<unsigned char, 16> raw;
-  if (::getrandom(raw.data(), raw.size(), 0) != static_cast<ssize_t>(raw.size())) {
-    return std::unexpected(Error::from_errno(errno, "getrandom"));
-  }
-  static constexpr char kHex[] = "0123456789abcdef";
-  std::string token;
-  for (unsigned char byte : raw) {
-    token += kHex[byte >> 4];
-    token += kHex[byte & 15];
-  }
-  return token;
-}
-
 struct Waiting {
   ExecStreamSet streams;
   std::shared_ptr<ExecSession> session;
@@ -79,7 +61,7 @@ class Tokens {
       return fail(Code::kResourceExhausted,
                   cat("exec: ", limit_, " URLs already wait for their clients; try again later"));
     }
-    auto token = new_token();
+    auto token = random_hex(16);
     if (!token) return token;
     oldest_first_.push_back({*token, Clock::now() + life_, std::move(waiting)});
     by_name_[*token] = std::prev(oldest_first_.end());

@@ -6,8 +6,6 @@
 namespace gantry::cri {
 namespace {
 
-constexpr char kDigits[] = "0123456789abcdef";
-
 bool is_alnum(char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
 }  // namespace
@@ -44,15 +42,6 @@ std::string replaced(std::string_view text, std::string_view from, std::string_v
 
 bool is_plain(std::string_view text, std::string_view more) {
   return std::ranges::all_of(text, [&](char c) { return is_alnum(c) || more.find(c) != std::string_view::npos; });
-}
-
-std::string to_hex(std::string_view bytes) {
-  std::string out;
-  for (char c : bytes) {
-    out += kDigits[static_cast<unsigned char>(c) >> 4];
-    out += kDigits[static_cast<unsigned char>(c) & 15];
-  }
-  return out;
 }
 
 }  // namespace gantry::cri

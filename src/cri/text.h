@@ -17,7 +17,6 @@ std::string_view without_suffix(std::string_view text, std::string_view suffix);
 std::string replaced(std::string_view text, std::string_view from, std::string_view to);
 // Letters, digits, and the characters of `more`.
 bool is_plain(std::string_view text, std::string_view more);
-std::string to_hex(std::string_view bytes);
 
 template <typename List>
 std::string joined(const List& texts, std::string_view separator) {

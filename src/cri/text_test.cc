@@ -13,7 +13,6 @@ TEST(Text, Pieces) {
   EXPECT_EQ(without_prefix("SIGNAL_X", "SIGNAL_"), "X");
   EXPECT_EQ(without_suffix("/a/", "/"), "/a");
   EXPECT_EQ(joined(std::vector<std::string>{"a", "b"}, ", "), "a, b");
-  EXPECT_EQ(to_hex(std::string("\x00\xff", 2)), "00ff");
   EXPECT_TRUE(is_plain("net.core_x-1", "._-"));
   EXPECT_FALSE(is_plain("net core", "._-"));
 }

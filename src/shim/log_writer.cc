@@ -16,6 +16,7 @@
 
 #include "shim/log_line.h"
 #include "shim/poller.h"
+#include "shim/process.h"
 #include "shim/protocol.h"
 #include "sys/file.h"
 #include "sys/process.h"
@@ -33,12 +34,6 @@ constexpr std::size_t kRecordHead = 48;
 constexpr std::size_t kRecordsFull = kRecordsSize - kSlice * kRecordHead - kMaxLine;
 // When a container has ended, more than this can only come from a writer outside of it, and is not waited for.
 constexpr std::size_t kDrainLimit = 64U << 20;
-
-std::int64_t now() {
-  timespec time;
-  ::clock_gettime(CLOCK_REALTIME, &time);
-  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
-}
 
 class Writer;
 

@@ -14,6 +14,7 @@
 #include "shim/init_launch.h"
 #include "shim/log_writer.h"
 #include "sys/file.h"
+#include "sys/pipe.h"
 #include "sys/socket.h"
 
 namespace gantry::shim {
@@ -35,15 +36,6 @@ Result<OwnFd> take(std::vector<OwnFd>& fds, const char* what) {
   OwnFd fd = std::move(fds.front());
   fds.erase(fds.begin());
   return fd;
-}
-
-struct Pipe {
-  OwnFd read, write;
-};
-Result<Pipe> make_pipe() {
-  int fds[2];
-  if (::pipe2(fds, O_CLOEXEC) < 0) return std::unexpected(Error::from_errno(errno, "pipe2"));
-  return Pipe{OwnFd(fds[0]), OwnFd(fds[1])};
 }
 
 // A null device of the host's could be changed for the whole host through /proc/self/fd. The shim's lies on its own
@@ -287,19 +279,19 @@ Status Pod::start(Connection& connection, std::uint32_t number, const StartReque
 
   OwnFd out, err, standard_in;
   if (!request.terminal) {
-    auto out_pipe = make_pipe();
-    auto err_pipe = make_pipe();
+    auto out_pipe = sys::pipe();
+    auto err_pipe = sys::pipe();
     if (!out_pipe) return std::unexpected(std::move(out_pipe.error()));
     if (!err_pipe) return std::unexpected(std::move(err_pipe.error()));
-    out = std::move(out_pipe->read);
-    launch.out = std::move(out_pipe->write);
-    err = std::move(err_pipe->read);
-    launch.err = std::move(err_pipe->write);
+    out = std::move(out_pipe->read_end);
+    launch.out = std::move(out_pipe->write_end);
+    err = std::move(err_pipe->read_end);
+    launch.err = std::move(err_pipe->write_end);
     if (request.open_stdin) {
-      auto in_pipe = make_pipe();
+      auto in_pipe = sys::pipe();
       if (!in_pipe) return std::unexpected(std::move(in_pipe.error()));
-      launch.in = std::move(in_pipe->read);
-      standard_in = std::move(in_pipe->write);
+      launch.in = std::move(in_pipe->read_end);
+      standard_in = std::move(in_pipe->write_end);
     } else {
       auto null = fds_.null.duplicate();
       if (!null) return std::unexpected(std::move(null.error()));

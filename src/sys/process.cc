@@ -5,7 +5,6 @@
 #include <sched.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -18,23 +17,6 @@ namespace gantry::sys {
 namespace {
 
 std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::from_errno(errno, call)); }
-
-Result<std::optional<ExitStatus>> wait_pidfd(FdRef pidfd, int options) {
-  siginfo_t info{};
-  for (;;) {
-    if (::waitid(static_cast<idtype_t>(P_PIDFD), static_cast<id_t>(pidfd.get()), &info, WEXITED | options) == 0) break;
-    if (errno != EINTR) return failed("waitid");
-  }
-  if (info.si_pid == 0) return std::optional<ExitStatus>();
-  ExitStatus status;
-  if (info.si_code == CLD_EXITED) {
-    status.code = info.si_status;
-  } else {
-    status.signal = info.si_status;
-    status.code = 128 + info.si_status;
-  }
-  return std::optional(status);
-}
 
 }  // namespace
 
@@ -65,10 +47,10 @@ Status pidfd_send_signal(FdRef pidfd, int signal) {
   return {};
 }
 
-Result<std::optional<ExitStatus>> wait_child(FdRef pidfd) { return wait_pidfd(pidfd, WNOHANG); }
+Result<std::optional<ExitStatus>> wait_child(FdRef pidfd) { return reap(pidfd, false); }
 
 Result<ExitStatus> wait_child_end(FdRef pidfd) {
-  auto status = wait_pidfd(pidfd, 0);
+  auto status = reap(pidfd, true);
   if (!status) return std::unexpected(std::move(status.error()));
   return status->value_or(ExitStatus{});
 }

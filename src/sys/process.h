@@ -11,6 +11,7 @@
 #include <optional>
 #include <string>
 
+#include "base/exit_status.h"
 #include "base/owned_fd.h"
 #include "base/result.h"
 #include "sys/flags.h"
@@ -44,12 +45,7 @@ Result<Cloned> clone3(CloneFlag flags, FdRef cgroup);
 
 Result<PidFd> pidfd_open(pid_t pid);
 Status pidfd_send_signal(FdRef pidfd, int signal);
-// How a process ended: the code it gave, or 128 + the signal that ended it, as shells and CRI have it.
-struct ExitStatus {
-  std::int32_t code = 0;
-  // The signal that ended it; 0 when it ended by itself.
-  std::int32_t signal = 0;
-};
+using gantry::ExitStatus;
 // waitid(2) on a child's pidfd without waiting; nothing when it still runs.
 Result<std::optional<ExitStatus>> wait_child(FdRef pidfd);
 // The same, waiting for the end.

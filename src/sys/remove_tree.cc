@@ -3,12 +3,12 @@
 // deeper is moved up.
 #include <fcntl.h>
 #include <stdio.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <string>
 
+#include "base/random.h"
 #include "sys/dir_reader.h"
 #include "sys/file.h"
 
@@ -76,9 +76,9 @@ class Remover {
   // we are killed now.
   Status move_up(FdRef parent, const std::string& name) {
     for (;;) {
-      unsigned long number = 0;
-      if (::getrandom(&number, sizeof(number), 0) != sizeof(number)) return failed("getrandom", name);
-      std::string fresh = ".removing-" + std::to_string(number);
+      auto number = random_hex(8);
+      if (!number) return std::unexpected(std::move(number.error()));
+      std::string fresh = ".removing-" + *number;
       auto moved = renameat2(parent, name.c_str(), top_, fresh.c_str(), RENAME_NOREPLACE);
       if (moved || moved.error().sys() == ENOENT) return {};
       if (moved.error().sys() == EBUSY) return is_mounted(name);
