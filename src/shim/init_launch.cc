@@ -8,17 +8,28 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <span>
 
 #include "runtime/launch/launch.h"
+#include "shim/world.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/process.h"
+#include "sys/socket.h"
 
 namespace gantry::shim {
 namespace {
 
-[[noreturn]] void become_init(FdRef program, FdRef null) {
+Status send_processes(FdRef socket) {
+  auto processes = private_proc();
+  if (!processes) return std::unexpected(std::move(processes.error()));
+  FdRef fds[] = {*processes};
+  return sys::send_packet(socket, "p", fds);
+}
+
+[[noreturn]] void become_init(FdRef program, FdRef null, FdRef socket) {
   (void)sys::prctl(PR_SET_DUMPABLE, 0);
+  if (!send_processes(socket)) ::_exit(126);
   for (int standard : {0, 1, 2}) {
     if (::dup2(null.get(), standard) < 0) ::_exit(126);
   }
@@ -40,13 +51,21 @@ namespace {
 
 }  // namespace
 
-Result<PidFd> launch_init(FdRef program, FdRef cgroup, FdRef null) {
+Result<Init> launch_init(FdRef program, FdRef cgroup, FdRef null) {
   if (auto s = sys::fchmod(program, 0111); !s) return std::unexpected(std::move(s.error()));
+  auto pair = sys::seqpacket_pair(false);
+  if (!pair) return std::unexpected(std::move(pair.error()));
   auto cloned =
       sys::clone3(sys::CloneFlag::kNewPid | sys::CloneFlag::kNewMount | sys::CloneFlag::kClearSighand, cgroup);
   if (!cloned) return std::unexpected(std::move(cloned.error()));
-  if (cloned->pid == 0) become_init(program, null);
-  return std::move(cloned->pidfd);
+  if (cloned->pid == 0) become_init(program, null, pair->right);
+  pair->right.close();
+  // A few system calls away, or it has ended.
+  char byte;
+  auto received = sys::receive_packet(pair->left, std::span(&byte, 1));
+  if (!received) return std::unexpected(std::move(received.error()));
+  if (received->fds.empty()) return fail(Code::kInternal, "it ended before it was ready");
+  return Init{std::move(cloned->pidfd), MountFd(received->fds[0].release())};
 }
 
 }  // namespace gantry::shim

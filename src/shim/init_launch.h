@@ -8,7 +8,12 @@
 
 namespace gantry::shim {
 
+struct Init {
+  PidFd pidfd;
+  // A procfs of its PID namespace, made while nobody else was in it.
+  MountFd processes;
+};
 // `program`: its sealed memfd; `cgroup`: a leaf of its own in the pod's; `null`: /dev/null.
-Result<PidFd> launch_init(FdRef program, FdRef cgroup, FdRef null);
+Result<Init> launch_init(FdRef program, FdRef cgroup, FdRef null);
 
 }  // namespace gantry::shim

@@ -43,10 +43,6 @@ class Mapping {
   std::size_t size_;
 };
 
-std::unexpected<Error> pid_namespace_ended() {
-  return fail(Code::kFailedPrecondition, "the process whose PID namespace was to be joined has ended");
-}
-
 }  // namespace
 
 Result<Notes> Notes::make() {
@@ -59,26 +55,19 @@ Notes::~Notes() {
   if (at_ != nullptr) ::munmap(at_, sizeof(runtime::LaunchNotes));
 }
 
-Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_namespace) {
+Result<Launching> begin_launch(LaunchFds fds, PidJoin join) {
   auto plan = Mapping::of(fds.plan);
   if (!plan) return std::unexpected(std::move(plan.error()));
   auto needs = runtime::clone_needs(plan->bytes());
   if (!needs) return std::unexpected(std::move(needs.error()));
   if (needs->join_pid != runtime::kNoFd && static_cast<std::size_t>(needs->join_pid) < fds.others.size()) {
-    join_pid = fds.others[static_cast<std::size_t>(needs->join_pid)];
+    join = {fds.others[static_cast<std::size_t>(needs->join_pid)], false};
   }
   auto report = sys::seqpacket_pair(true);
   if (!report) return std::unexpected(std::move(report.error()));
   auto notes = Notes::make();
   if (!notes) return std::unexpected(std::move(notes.error()));
 
-  if (join_pid.is_open()) {
-    // Only where children of this process are born; it stays where it is.
-    if (auto s = sys::setns(join_pid, sys::CloneFlag::kNewPid); !s) {
-      if (s.error().sys() == ESRCH) return pid_namespace_ended();
-      return fail_with(std::move(s.error()), "join the PID namespace");
-    }
-  }
   auto cloned = sys::clone3(needs->flags, fds.cgroup);
   if (cloned && cloned->pid == 0) {
     runtime::LaunchRequest request;
@@ -88,19 +77,12 @@ Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_name
     request.out = fds.out;
     request.err = fds.err;
     request.report = report->right;
+    request.join_pid = join.process;
+    request.join_pod = join.is_pods;
     request.notes = notes->get();
     runtime::launch(request);
   }
-  if (join_pid.is_open()) {
-    if (auto s = sys::setns(own_pid_namespace, sys::CloneFlag::kNewPid); !s) {
-      return fail_with(std::move(s.error()), "return to the own PID namespace");
-    }
-  }
-  if (!cloned) {
-    // What the kernel says of a PID namespace whose first process is gone.
-    if (join_pid.is_open() && cloned.error().sys() == ENOMEM) return pid_namespace_ended();
-    return std::unexpected(std::move(cloned.error()));
-  }
+  if (!cloned) return std::unexpected(std::move(cloned.error()));
   return Launching{cloned->pid, std::move(cloned->pidfd), std::move(report->left), std::move(*notes)};
 }
 

@@ -49,11 +49,12 @@ struct Launching {
   Notes notes;
 };
 
-// `join_pid`: a process whose PID namespace the clone of a container goes into, beside what the plan says; not open:
-// none. There it is seen, as privileged as it is by then, by the others in that namespace: those with CAP_SYS_PTRACE
-// are the node's masters, unlike with an exec.
-// `own_pid_namespace` is the caller's, to return to.
-Result<Launching> begin_launch(LaunchFds fds, FdRef join_pid, FdRef own_pid_namespace);
+// The PID namespace that a container goes into, beside what the plan says.
+struct PidJoin {
+  FdRef process;  // one that is in it, a pidfd; not open: none
+  bool is_pods = false;
+};
+Result<Launching> begin_launch(LaunchFds fds, PidJoin join);
 
 // What the report socket says now. Nothing: not ready yet.
 struct LaunchProgress {
@@ -63,8 +64,8 @@ struct LaunchProgress {
 };
 Result<std::optional<LaunchProgress>> read_progress(FdRef report);
 
-// After the launch was executed or failed: `launching` is from here on the process that goes on, which of an exec is
-// the second (runtime/launch/launch.h); the first is reaped.
+// After the launch was executed or failed: `launching` is from here on the process that goes on, which of an exec and
+// in a joined PID namespace is the second (runtime/launch/launch.h); the first is reaped.
 Status conclude(Launching& launching);
 
 // Ends and reaps a launch that was not concluded.

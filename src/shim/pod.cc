@@ -14,6 +14,7 @@
 #include "shim/init_launch.h"
 #include "shim/log_writer.h"
 #include "sys/file.h"
+#include "sys/mount.h"
 #include "sys/pipe.h"
 #include "sys/socket.h"
 
@@ -218,7 +219,10 @@ Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
   if (!cgroup) return std::unexpected(std::move(cgroup.error()));
   auto init = launch_init(*program, *cgroup, fds_.null);
   if (!init) return fail_with(std::move(init.error()), "start gantry-init");
-  init_ = std::move(*init);
+  init_ = std::move(init->pidfd);
+  auto place = sys::open_dir(sys::kCwd, runtime::kStagingProc);
+  if (!place) return std::unexpected(std::move(place.error()));
+  if (auto s = sys::attach(init->processes, *place); !s) return fail_with(std::move(s.error()), "show its processes");
   return {};
 }
 
@@ -234,17 +238,17 @@ Process* Pod::find(const std::string& container_id) {
   return nullptr;
 }
 
-Result<FdRef> Pod::pid_namespace_for(const StartRequest& request) {
+Result<PidJoin> Pod::pid_namespace_for(const StartRequest& request) {
   if (request.join_pod_pid) {
     if (!init_.is_open()) return fail(Code::kFailedPrecondition, "the pod has no PID namespace of its own");
-    return init_.ref();
+    return PidJoin{init_, true};
   }
-  if (request.target_container.empty()) return FdRef();
+  if (request.target_container.empty()) return PidJoin();
   Process* target = find(request.target_container);
   if (target == nullptr || target->state != Process::State::kRunning) {
     return fail(Code::kFailedPrecondition, "target container " + request.target_container + " is not running");
   }
-  return target->launching.pidfd.ref();
+  return PidJoin{target->launching.pidfd, false};
 }
 
 Status Pod::start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds) {
@@ -300,7 +304,7 @@ Status Pod::start(Connection& connection, std::uint32_t number, const StartReque
   }
   auto cgroup = launch.cgroup.duplicate();
   if (!cgroup) return std::unexpected(std::move(cgroup.error()));
-  auto launching = begin_launch(std::move(launch), *join, fds_.pid_namespace);
+  auto launching = begin_launch(std::move(launch), *join);
   if (!launching) return std::unexpected(std::move(launching.error()));
   auto process = std::make_unique<Process>(*this, std::move(*launching), request.container_id, 0, &connection, number);
   process->cgroup = std::move(*cgroup);
@@ -352,7 +356,7 @@ Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest
   auto joined = container->launching.pidfd.duplicate();
   if (!joined) return std::unexpected(std::move(joined.error()));
   launch.others.push_back(std::move(*joined));
-  auto launching = begin_launch(std::move(launch), FdRef(), fds_.pid_namespace);
+  auto launching = begin_launch(std::move(launch), {});
   if (!launching) return std::unexpected(std::move(launching.error()));
   auto process = std::make_unique<Process>(*this, std::move(*launching), request.container_id, request.exec_id,
                                            &connection, number);

@@ -20,11 +20,10 @@ class Connection;
 
 struct PodFds {
   OwnFd listener;
-  OwnFd records;       // folder of exit records
-  OwnFd log_writer;    // the log writer's socket, non-blocking
-  OwnFd null;          // a null device on a read-only mount of the shim's own
-  MountFd proc;        // a private procfs instance
-  NsFd pid_namespace;  // its own
+  OwnFd records;     // folder of exit records
+  OwnFd log_writer;  // the log writer's socket, non-blocking
+  OwnFd null;        // a null device on a read-only mount of the shim's own
+  MountFd proc;      // a private procfs instance
 };
 
 class Pod {
@@ -71,7 +70,7 @@ class Pod {
   Status add(std::unique_ptr<Process> process);
   Process* find(const std::string& container_id);
   std::size_t count(bool execs) const;
-  Result<FdRef> pid_namespace_for(const StartRequest& request);
+  Result<PidJoin> pid_namespace_for(const StartRequest& request);
   void remove(Process& process);
 
   Poller poller_;

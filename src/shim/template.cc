@@ -35,8 +35,6 @@ Status become_pod(const SpawnRequest& request, SpawnFds fds) {
   if (auto s = mount_pod_shm(request.shm_bytes); !s) return fail_with(std::move(s.error()), "mount the pod's /dev/shm");
   auto proc = private_proc();
   if (!proc) return std::unexpected(std::move(proc.error()));
-  auto pid_namespace = sys::openat(*proc, "self/ns/pid", O_RDONLY);
-  if (!pid_namespace) return std::unexpected(std::move(pid_namespace.error()));
   auto null = sys::openat(sys::kCwd, runtime::kStagingNull, O_RDWR);
   if (!null) return std::unexpected(std::move(null.error()));
   OwnFd route;
@@ -61,8 +59,8 @@ Status become_pod(const SpawnRequest& request, SpawnFds fds) {
     run_log_writer(OwnFd(3));
   }
   pair->right.close();
-  PodFds pod_fds{std::move(fds.listener), std::move(fds.records), OwnFd(std::move(pair->left)),
-                 std::move(*null),        std::move(*proc),       NsFd(std::move(*pid_namespace))};
+  PodFds pod_fds{std::move(fds.listener), std::move(fds.records), OwnFd(std::move(pair->left)), std::move(*null),
+                 std::move(*proc)};
   fds.cgroup.close();
   Pod pod(std::move(*poller), request.sandbox_id, std::move(pod_fds));
   pod.serve(std::move(fds.connection), std::move(route));

@@ -29,8 +29,8 @@ Result<MountFd> small_tmpfs(const char* size, sys::MountAttr attributes) {
 
 Status furnish(FdRef root) {
   ::umask(0);  // of whoever started gantryd; the null device is for every user of a container
-  for (const char* folder :
-       {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm, runtime::kStagingEmpty}) {
+  for (const char* folder : {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm,
+                             runtime::kStagingEmpty, runtime::kStagingProc}) {
     if (auto s = sys::mkdirat(root, folder + 1, 0755); !s) return s;
   }
   if (auto s = sys::mknodat(root, runtime::kStagingNull + 1, S_IFCHR | 0666, makedev(1, 3)); !s) return s;

@@ -38,6 +38,16 @@ class HostileTest : public ShimTest {
     }(*this, body));
     remove_cgroups();
   }
+  // A PID namespace of the pod's own, with gantry-init in it.
+  Task<> make_pod_pid(Client& client) {
+    auto file = sys::openat(sys::kCwd, GANTRY_BIN "/gantry-init", O_RDONLY);
+    ConfigureRequest configure;
+    configure.hostname = "the-pod";
+    configure.pod_pid = true;
+    auto configured =
+        co_await client.configure(configure, std::move(*sys::sealed_memfd("gantry-init", *file)), make_cgroup("init"));
+    EXPECT_TRUE(configured.has_value()) << configured.error().message();
+  }
 };
 
 // Runs `body` as a process of the container whose first process is `pid`: in its namespaces, as root with these
@@ -203,6 +213,55 @@ TEST_F(HostileTest, TheNullDeviceOfTheHostIsOutOfReach) {
     auto info = sys::fstatat(t.run_, "null", 0);
     EXPECT_EQ(info->st_mode & 07777, 0666U);
     EXPECT_EQ(info->st_uid, 0U);
+  });
+}
+
+// Containers started into a PID namespace in which another one with CAP_SYS_PTRACE looks at all that there is.
+Task<> start_under_a_tracer(ShimTest& t, Client& client, ShimTest::Ends& ends, StartRequest request) {
+  auto plan = t.shell_plan("busybox sleep 1000");
+  auto& capabilities = plan.process.capabilities;
+  capabilities.bounding = capabilities.effective = capabilities.permitted = bit(kSysPtrace);
+  plan.namespaces.new_pid = !request.join_pod_pid;
+  auto started = co_await t.start(client, "c1", plan, request.join_pod_pid ? request : StartRequest());
+  EXPECT_TRUE(started.has_value()) << started.error().message();
+  int channel[2];
+  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel), 0);
+  pid_t attacker = enter_container(started->pid, bit(kSysPtrace), look_into_all, channel[1]);
+  ::close(channel[1]);
+  char byte;
+  EXPECT_EQ(::read(channel[0], &byte, 1), 1);
+  plan.namespaces.new_pid = false;
+  plan.process.args = {"busybox", "true"};
+  int worked = 0;
+  for (int i = 0; i < 100; ++i) {
+    plan.process.uid = plan.process.gid = i % 2 == 0 ? 0 : 1000;
+    auto ran = co_await t.run_container(client, ends, "s" + std::to_string(i), plan, request);
+    if (ran.code == 0) ++worked;
+  }
+  EXPECT_EQ(::write(channel[0], "e", 1), 1);
+  Loot loot;
+  EXPECT_EQ(::read(channel[0], &loot, sizeof(loot)), static_cast<ssize_t>(sizeof(loot)));
+  ::close(channel[0]);
+  EXPECT_EQ(finish(attacker), 0);
+  EXPECT_STREQ(loot.worst, "");
+  EXPECT_GT(loot.processes, 3) << "the attack did not come near";
+  EXPECT_GT(worked, 80);
+}
+
+TEST_F(HostileTest, AContainerThatMayTraceSeesNothingOfAStartInItsPod) {
+  with_pod([](HostileTest& t, Client& client, Ends& ends) -> Task<> {
+    co_await t.make_pod_pid(client);
+    StartRequest request;
+    request.join_pod_pid = true;
+    co_await start_under_a_tracer(t, client, ends, request);
+  });
+}
+
+TEST_F(HostileTest, AContainerThatMayTraceSeesNothingOfItsDebuggersStart) {
+  with_pod([](HostileTest& t, Client& client, Ends& ends) -> Task<> {
+    StartRequest request;
+    request.target_container = "c1";
+    co_await start_under_a_tracer(t, client, ends, request);
   });
 }
 
@@ -665,13 +724,7 @@ TEST_F(HostileTest, AnObserverMayEndItsClient) {
 
 TEST_F(HostileTest, APodsOwnInitReapsAndHoldsNothing) {
   with_pod([](HostileTest& t, Client& client, Ends& ends) -> Task<> {
-    auto file = sys::openat(sys::kCwd, GANTRY_BIN "/gantry-init", O_RDONLY);
-    ConfigureRequest configure;
-    configure.hostname = "the-pod";
-    configure.pod_pid = true;
-    auto configured = co_await client.configure(configure, std::move(*sys::sealed_memfd("gantry-init", *file)),
-                                                t.make_cgroup("init"));
-    EXPECT_TRUE(configured.has_value()) << configured.error().message();
+    co_await t.make_pod_pid(client);
     StartRequest request;
     request.join_pod_pid = true;
     auto plan = t.shell_plan("busybox sleep 1000");
@@ -691,6 +744,14 @@ TEST_F(HostileTest, APodsOwnInitReapsAndHoldsNothing) {
               "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n"
               "gantry-init\n")
         << ran.error << ran.err;
+    auto on_a_terminal = t.shell_plan("busybox tty; echo x > /dev/tty; echo $(busybox ls /proc/self/fd)");
+    on_a_terminal.namespaces.new_pid = false;
+    on_a_terminal.process.terminal = true;
+    on_a_terminal.devices.push_back({"/dev/tty", S_IFCHR | 0666, 5, 0, 0, 0});
+    request.terminal = true;
+    ran = co_await t.run_container(client, ends, "t", on_a_terminal, request);
+    EXPECT_EQ(ran.out, "/dev/pts/0\r\nx\r\n0 1 2 3\r\n") << ran.error << ran.err;
+    request.terminal = false;
     // By our own eyes: nothing but the null device.
     pid_t init = children(client.pid()).at(1);
     EXPECT_EQ(slurp("/proc/" + std::to_string(init) + "/comm"), "gantry-init\n");

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/launch/launch.h"
 
+#include <fcntl.h>
 #include <linux/keyctl.h>
+#include <linux/magic.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -74,6 +76,10 @@ Result<Report> decode_report(std::string_view packet) {
   return report;
 }
 
+std::unexpected<Error> pid_namespace_ended() {
+  return fail(Code::kFailedPrecondition, "the process whose PID namespace was to be joined has ended");
+}
+
 FdRef Launch::fd(FdIndex index) const {
   if (index < 0 || static_cast<std::size_t>(index) >= request_.fds.size()) return {};
   return request_.fds[static_cast<std::size_t>(index)];
@@ -91,11 +97,12 @@ Status Launch::enter_namespaces() {
   reader_.integer<FdIndex>();
   if (!known || !reader_.ok()) return invalid_argument("plan: unreadable");
   namespaces_.join = join_process != kNoFd;
+  namespaces_.second = namespaces_.join || request_.join_pid.is_open();
+  // The second process shares no memory with the parent.
+  if (namespaces_.second && ::madvise(request_.notes, sizeof(LaunchNotes), MADV_DONTFORK) < 0) {
+    return std::unexpected(Error::from_errno(errno, "madvise"));
+  }
   if (namespaces_.join) {
-    // The second process shares no memory with the parent.
-    if (::madvise(request_.notes, sizeof(LaunchNotes), MADV_DONTFORK) < 0) {
-      return std::unexpected(Error::from_errno(errno, "madvise"));
-    }
     // Of the PID namespace only children are; this process is not seen there.
     auto joined =
         sys::setns(fd(join_process), sys::CloneFlag::kNewMount | sys::CloneFlag::kNewPid | sys::CloneFlag::kNewCgroup |
@@ -104,11 +111,54 @@ Status Launch::enter_namespaces() {
       if (joined.error().sys() == ESRCH) return fail(Code::kFailedPrecondition, "the container has ended");
       return fail_with(std::move(joined.error()), "join the container");
     }
-  } else if (namespaces_.new_cgroup) {
-    // Not by the clone: there the new namespace's root would be the parent's cgroup, not ours.
-    if (auto made = sys::unshare(sys::CloneFlag::kNewCgroup); !made) return made;
+    return {};
   }
+  if (namespaces_.second) {
+    if (auto joined = join_pid_namespace(); !joined) {
+      if (joined.error().sys() == ESRCH) return pid_namespace_ended();
+      return fail_with(std::move(joined.error()), "join the PID namespace");
+    }
+  }
+  // Not by the clone: there the new namespace's root would be the parent's cgroup, not ours.
+  if (namespaces_.new_cgroup) return sys::unshare(sys::CloneFlag::kNewCgroup);
   return {};
+}
+
+// The procfs of another container's PID namespace: the one that it has itself, without what lies over it. Who made one
+// anew would have to be in that namespace, for all in it to see.
+Result<MountFd> Launch::processes_of_target() {
+  if (auto s = make_proc(); !s) return std::unexpected(std::move(s.error()));
+  auto own = sys::openat(proc_, "self/ns/mnt", O_RDONLY);
+  if (!own) return std::unexpected(std::move(own.error()));
+  if (auto s = sys::setns(request_.join_pid, sys::CloneFlag::kNewMount); !s) {
+    return std::unexpected(std::move(s.error()));
+  }
+  auto processes = []() -> Result<MountFd> {
+    auto folder = sys::openat2(sys::kCwd, "/proc", O_PATH | O_DIRECTORY, sys::Resolve::kNoSymlinks);
+    if (!folder) return std::unexpected(std::move(folder.error()));
+    auto filesystem = sys::fstatfs(*folder);
+    auto info = sys::fstat(*folder);
+    constexpr ino_t kRootOfProcfs = 1;
+    if (!filesystem || filesystem->f_type != PROC_SUPER_MAGIC || !info || info->st_ino != kRootOfProcfs) {
+      return fail(Code::kFailedPrecondition, "the target container has no procfs at its /proc");
+    }
+    return sys::clone_mount(*folder, "", sys::Recursive::kNo);
+  }();
+  if (auto s = sys::setns(*own, sys::CloneFlag::kNewMount); !s) return std::unexpected(std::move(s.error()));
+  return processes;
+}
+
+// Only children of this process are born there; it stays where it is.
+Status Launch::join_pid_namespace() {
+  auto processes =
+      request_.join_pod ? sys::clone_mount(sys::kCwd, kStagingProc, sys::Recursive::kNo) : processes_of_target();
+  if (!processes) return std::unexpected(std::move(processes.error()));
+  // A container that may mount can have made its own a shared one.
+  auto s = sys::set_attributes(*processes, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
+                               sys::Recursive::kNo);
+  if (!s) return s;
+  processes_ = std::move(*processes);
+  return sys::setns(request_.join_pid, sys::CloneFlag::kNewPid);
 }
 
 // A session keyring of its own: the one that this process inherited is gantryd's, and would be every container's.

@@ -7,10 +7,11 @@
 // soon as there is one; a Report with the reason when a step fails; its end without one when the program has been
 // executed, or the process was killed on the way: LaunchNotes tell which.
 //
-// An exec takes two processes. The first stays in the parent's PID namespace, where nobody in the container sees it,
-// and gives up all that the container does not have; then it makes the second, the parent's child too, in the
-// container's PID namespace, and ends. So a process with CAP_SYS_PTRACE in the container never meets one with more
-// privileges or descriptors than its own (CVE-2016-9962; to be non-dumpable does not help against that capability).
+// An exec, and a container in a PID namespace that others are in, take two processes. The first stays in the parent's
+// PID namespace, where nobody in the container sees it, and gives up all that the container does not have; then it
+// makes the second, the parent's child too, in the container's PID namespace, and ends. So a process with
+// CAP_SYS_PTRACE in there never meets one with more privileges or descriptors than its own (CVE-2016-9962; to be
+// non-dumpable does not help against that capability).
 #pragma once
 
 #include <cstdint>
@@ -31,13 +32,14 @@ inline constexpr const char* kStagingStore = "/s";      // the image store, for 
 inline constexpr const char* kStagingShm = "/shm";      // the pod's /dev/shm
 inline constexpr const char* kStagingEmpty = "/empty";  // a read-only folder: masks folders
 inline constexpr const char* kStagingNull = "/null";    // the null device: masks files
+inline constexpr const char* kStagingProc = "/proc";    // a procfs of the PID namespace that the pod shares, if it does
 
 // Memory that the launching process shares with its parent, and with nobody that lives in a container.
 struct LaunchNotes {
   // All steps of ours are done but the last filter and execve: an end of the report socket from here on is the
   // program's beginning.
   volatile std::uint32_t ready = 0;
-  // Of an exec: the second process, as the parent's PID namespace has it. 0: there is none.
+  // The second process, as the parent's PID namespace has it. 0: there is none.
   volatile std::int32_t pid = 0;
 };
 
@@ -49,12 +51,15 @@ struct LaunchRequest {
   // Standard input, output and error; not used with a terminal.
   FdRef in, out, err;
   FdRef report;
+  // Of a container: a process (a pidfd) whose PID namespace it joins, the pod's or another container's.
+  FdRef join_pid;
+  bool join_pod = false;
   // A page of its own, mapped shared.
   LaunchNotes* notes = nullptr;
 };
 
 // Which namespaces the clone3 of this plan's process makes; kInvalidArgument for bytes that are no plan of a known
-// version. Also finds the process whose PID namespace the parent must join for the clone of a container.
+// version. Also finds the process whose PID namespace the container joins.
 struct CloneNeeds {
   sys::CloneFlag flags = sys::CloneFlag::kNone;
   FdIndex join_pid = kNoFd;

@@ -86,8 +86,8 @@ Status Launch::open_terminal() {
   for (int standard : {0, 1, 2}) {
     if (auto s = move_to(slave, standard); !s) return s;
   }
-  // Of an exec: the second process's, or the terminal would hang up with the first.
-  if (!namespaces_.join && ::ioctl(0, TIOCSCTTY, 0) < 0) return failed("ioctl TIOCSCTTY");
+  // When there is a second process, it is that one's: the terminal would hang up with the first.
+  if (!namespaces_.second && ::ioctl(0, TIOCSCTTY, 0) < 0) return failed("ioctl TIOCSCTTY");
   return {};
 }
 
@@ -231,21 +231,21 @@ Status Launch::become_user_and_execute() {
   }
   auto dropped = set_ids(uid, gid, std::span(groups, group_count));
   if (dropped) dropped = set_capabilities(effective, permitted, inheritable, ambient);
-  if (dropped && namespaces_.join) dropped = hand_over();
+  if (dropped && namespaces_.second) dropped = hand_over();
   if (!dropped) {
     return filtered ? fail_with(std::move(dropped.error()), "under the container's seccomp profile") : dropped;
   }
-  if (!namespaces_.join) request_.notes->ready = 1;
+  if (!namespaces_.second) request_.notes->ready = 1;
   if (no_new_privileges && !program.empty()) {
     if (auto s = load_filter(); !s) return s;
   }
   return execute();
 }
 
-// Marks all other descriptors to be closed by execve. Of an exec they are closed at once: execve is the second
-// process's, and it must be born without them.
+// Marks all other descriptors to be closed by execve. Before a second process they are closed at once: execve is that
+// one's, and it must be born without them.
 Status Launch::keep_standard_streams() {
-  if (!namespaces_.join) return sys::close_range(3, true);
+  if (!namespaces_.second) return sys::close_range(3, true);
   constexpr int kReport = 3;
   if (request_.report.get() != kReport) {
     if (::dup3(request_.report.get(), kReport, O_CLOEXEC) < 0) return failed("dup3");
@@ -262,7 +262,9 @@ Status Launch::hand_over() {
   if (pid < 0) {
     request_.notes->ready = 0;
     // What the kernel says of a PID namespace whose first process is gone.
-    if (errno == ENOMEM) return fail(Code::kFailedPrecondition, "the container has ended");
+    bool has_ended = errno == ENOMEM;
+    if (has_ended && namespaces_.join) return fail(Code::kFailedPrecondition, "the container has ended");
+    if (has_ended) return pid_namespace_ended();
     return failed("clone");
   }
   if (pid > 0) ::_exit(0);

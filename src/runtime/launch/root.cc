@@ -119,6 +119,7 @@ Status Launch::make_mount() {
   // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them,
   // or what we write beneath them, elsewhere.
   bool is_bind = kind == MountKind::kBind;
+  bool is_proc = kind == MountKind::kFilesystem && std::strcmp(type, "proc") == 0;
   auto place = ensure_target(root_, target, is_file, is_bind ? sys::Resolve::kNone : sys::Resolve::kNoSymlinks);
   if (!place) return failed(std::move(place.error()), "mount", target);
   if (is_bind) {
@@ -129,6 +130,12 @@ Status Launch::make_mount() {
   FdRef mount = source;
   switch (kind) {
     case MountKind::kFilesystem:
+      if (is_proc && namespaces_.second) {
+        // One made here would show the PID namespace of this process.
+        if (!processes_.is_open()) return invalid_argument("plan: a second /proc of a joined PID namespace");
+        made = std::move(processes_);
+        break;
+      }
       made = make_filesystem(type, options, option_count, set);
       break;
     case MountKind::kPodShm:
@@ -141,7 +148,11 @@ Status Launch::make_mount() {
   if (kind != MountKind::kBind) mount = *made;
   Status changed;
   bool has_attributes = set != sys::MountAttr::kNone || clear != sys::MountAttr::kNone;
-  if (kind != MountKind::kFilesystem && has_attributes) {
+  if (is_proc && namespaces_.second) {
+    changed = sys::set_attributes(
+        mount, "", set, has(set, sys::MountAttr::kReadOnly) ? sys::MountAttr::kNone : sys::MountAttr::kReadOnly,
+        sys::Propagation::kUnchanged, sys::Recursive::kNo);
+  } else if (kind != MountKind::kFilesystem && has_attributes) {
     changed = sys::set_attributes(mount, "", set, clear, sys::Propagation::kUnchanged, recursive);
   }
   // Propagation is a matter of the whole tree, however deep the attributes go.
@@ -153,7 +164,7 @@ Status Launch::make_mount() {
   if (auto s = sys::attach(mount, *place); !s) return failed(std::move(s.error()), "mount", target);
   if (auto s = note_mount(mount, target); !s) return failed(std::move(s.error()), "mount", target);
   if (kind != MountKind::kFilesystem) return {};
-  if (std::strcmp(type, "proc") == 0) proc_ = std::move(*made);
+  if (is_proc && !namespaces_.second) proc_ = std::move(*made);
   if (std::strcmp(target, "/dev") == 0) dev_ = std::move(*made);
   return {};
 }
@@ -235,16 +246,20 @@ Status Launch::make_links() {
   return {};
 }
 
+Status Launch::make_proc() {
+  if (proc_.is_open()) return {};
+  auto context = sys::FsContext::open("proc");
+  if (!context) return std::unexpected(std::move(context.error()));
+  if (auto s = context->create(); !s) return s;
+  auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  proc_ = std::move(*mount);
+  return {};
+}
+
 // For writing: a file of the procfs itself, neither what is mounted in it nor what a process's links lead to.
 Result<OwnFd> Launch::open_proc(const char* path) {
-  if (!proc_.is_open()) {
-    auto context = sys::FsContext::open("proc");
-    if (!context) return std::unexpected(std::move(context.error()));
-    if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
-    auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
-    if (!mount) return std::unexpected(std::move(mount.error()));
-    proc_ = std::move(*mount);
-  }
+  if (auto s = make_proc(); !s) return std::unexpected(std::move(s.error()));
   auto file =
       sys::openat2(proc_, path, O_WRONLY, sys::Resolve::kBeneath | sys::Resolve::kNoXdev | sys::Resolve::kNoMagicLinks);
   if (!file) return file;

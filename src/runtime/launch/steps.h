@@ -36,12 +36,15 @@ class Launch {
  private:
   struct Namespaces {
     bool new_cgroup = false;
-    bool join = false;
+    bool join = false;    // an exec
+    bool second = false;  // another process goes on, in the PID namespace that is joined
   };
 
   // launch.cc
   Status leave_keyring();
   Status enter_namespaces();
+  Status join_pid_namespace();
+  Result<MountFd> processes_of_target();
 
   // root.cc
   Status read_root();
@@ -52,6 +55,7 @@ class Launch {
   Result<Parent> device_parent(const char* path) const;
   Status make_devices();
   Status make_links();
+  Status make_proc();
   Result<OwnFd> open_proc(const char* path);
   Status write_sysctls();
   Status mask_paths();
@@ -88,11 +92,15 @@ class Launch {
   bool read_only_ = false;
   // The procfs and /dev that were mounted in the root, for what is written and made there: used by descriptor and never
   // across a mount, so that neither a link of the image nor a volume comes between. The procfs is one apart when the
-  // root has none of ours.
+  // root has none, or one in which this process is not.
   MountFd proc_, dev_;
+  // With a joined PID namespace: its procfs, for the root.
+  MountFd processes_;
   // The mounts that lie at kKernelFolders.
   std::optional<std::uint64_t> kernel_mounts_[std::size(kKernelFolders)];
 };
+
+std::unexpected<Error> pid_namespace_ended();
 
 // Opens the place that `path` names beneath `root`, resolved within it; makes what is missing: folders, and at its end
 // a folder or an empty file. `also`: with kNoSymlinks a symbolic link anywhere in it is an error, with kNoXdev a mount.
