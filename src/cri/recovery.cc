@@ -95,11 +95,18 @@ Task<Status> Runtime::recover() {
       sandbox->unreachable = "nothing came from it since gantryd started";
       node_.loop.spawn(recover_sandbox(sandbox, same_boot, arrivals));
     }
-    (void)co_await arrivals->all.wait_for(kPatience);
+    // After a reboot nothing lives that could hang, and the new boot is not written down before all is.
+    if (same_boot) {
+      (void)co_await arrivals->all.wait_for(kPatience);
+    } else {
+      co_await arrivals->all.wait();
+    }
     // With a row of its own, and none of its sandbox.
     auto containers = containers_;
     for (const auto& [id, container] : containers) {
-      if (!sandboxes_.contains(container->sandbox_id)) co_await recover_container(container, same_boot);
+      if (sandboxes_.contains(container->sandbox_id)) continue;
+      node_.loop.spawn(take_back(take_out_intents(container->sandbox_id)));
+      if (containers_.contains(id)) co_await recover_container(container, same_boot);
     }
     auto set = co_await store_.set_boot_id(std::move(*boot));
     if (!set) co_return fail_from(set, "record the boot");
@@ -185,12 +192,31 @@ void Runtime::take_back_intents() {
 }
 
 Task<> Runtime::take_back(SandboxPtr sandbox, std::vector<ContainerPtr> containers) {
-  for (const auto& container : containers) co_await undo_container(container);
+  co_await take_back(std::move(containers));
   co_await undo_sandbox(sandbox);
   taking_back_.erase(sandbox->id());
 }
 
+Task<> Runtime::take_back(std::vector<ContainerPtr> containers) {
+  for (const auto& container : containers) co_await undo_container(container);
+}
+
+// Those of the sandbox's containers that a crash left half made or half removed.
+std::vector<ContainerPtr> Runtime::take_out_intents(const std::string& sandbox_id) {
+  auto containers = containers_of(sandbox_id);
+  std::erase_if(containers, [](const ContainerPtr& container) {
+    return container->state != ContainerState::kCreating && container->state != ContainerState::kRemoving;
+  });
+  for (const auto& container : containers) {
+    log::info("taking back a half-made container",
+              {{"container", container->id()}, {"state", to_string(container->state)}});
+    containers_.erase(container->id());
+  }
+  return containers;
+}
+
 Task<> Runtime::recover_sandbox(SandboxPtr sandbox, bool same_boot, std::shared_ptr<Arrivals> arrivals) {
+  auto intents = take_out_intents(sandbox->id());
   bool settled = co_await try_recover(sandbox, same_boot);
   arrivals->arrive();
   for (Duration delay = kFirstRetry; !settled; delay = std::min<Duration>(delay * 2, kLastRetry)) {
@@ -199,6 +225,7 @@ Task<> Runtime::recover_sandbox(SandboxPtr sandbox, bool same_boot, std::shared_
     settled = co_await try_recover(sandbox, same_boot);
     if (settled) log::info("a shim is reached again, or has ended", {{"sandbox", sandbox->id()}});
   }
+  co_await take_back(std::move(intents));  // the shim, if there is one, is to forget them
 }
 
 // False: the shim may live, and nothing of the pod was touched.
@@ -350,13 +377,6 @@ Task<> Runtime::recover_dead(SandboxPtr sandbox, std::string message) {
 // ------------------------------------------------------------------------------------------------------
 
 Task<> Runtime::recover_container(ContainerPtr container, bool same_boot) {
-  if (container->state == ContainerState::kCreating || container->state == ContainerState::kRemoving) {
-    log::info("taking back a half-made container",
-              {{"container", container->id()}, {"state", to_string(container->state)}});
-    containers_.erase(container->id());
-    node_.loop.spawn(undo_container(container));
-    co_return;
-  }
   if (container->state == ContainerState::kRunning) {
     auto sandbox = sandboxes_.find(container->sandbox_id);
     // With a live shim that does not know it, too: it can't be running.

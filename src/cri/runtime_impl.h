@@ -123,6 +123,8 @@ class Runtime final : public NodeRuntime {
   void recover_foreign();
   void take_back_intents();
   Task<> take_back(SandboxPtr sandbox, std::vector<ContainerPtr> containers);
+  Task<> take_back(std::vector<ContainerPtr> containers);
+  std::vector<ContainerPtr> take_out_intents(const std::string& sandbox_id);
   struct Arrivals;
   Task<> recover_sandbox(SandboxPtr sandbox, bool same_boot, std::shared_ptr<Arrivals> arrivals);
   Task<bool> try_recover(SandboxPtr sandbox, bool same_boot);

@@ -157,6 +157,10 @@ def entering(w):
     w.checks.ok(time.monotonic() - started < 10, "in time")
     w.checks.equal(w.sh(container, "ps | grep -c '[s]leep 1000$' || true"), "0",
                    "and its process is gone")
+    w.node.exec("timeout", "-s", "KILL", "1", "crictl", "--config", w.node.work / "crictl.yaml", "exec", "--sync", container,
+                "sleep", "1001", check=False)
+    c.wait_until("exec --sync whose client was killed ends", lambda: w.sh(container, "ps | grep -c '[s]leep 1001$' || true") == "0")
+    w.checks.ok(True, "exec --sync whose client was killed goes with it")
     refused = w.node.refusal("exec", "--sync", container, "no-such-program")
     w.checks.contains(refused, "no-such-program", "exec of what is not there says so")
     # 20 MiB go out, what fits into an answer comes, and the process is not held up.
