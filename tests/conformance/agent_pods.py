@@ -9,7 +9,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from node import IMAGE, Node, log_lines
+from cri_client import IMAGE
+from node import Node, log_lines
 
 RICH = f"""
 apiVersion: v1

@@ -12,7 +12,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from node import IMAGE, OWN_PIDS, Node, log_lines
+from cri_client import IMAGE, OWN_PIDS
+from node import Node, log_lines
 
 LINKS = "for kind in net ipc pid; do readlink /proc/self/ns/$kind; done"
 SLEEP = "exec sleep 100000"

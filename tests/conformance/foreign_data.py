@@ -12,8 +12,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
+from cri_client import CRICTL, IMAGE
 from loggers import newest_line
-from node import BIN, CRICTL, IMAGE, Node, is_alive
+from node import BIN, Node, is_alive
 
 PODS = 20
 MANIFEST = """\

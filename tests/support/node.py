@@ -6,8 +6,6 @@ runs side by side don't meet. Leaving its `with` block ends the node and removes
 """
 import calendar
 import contextlib
-import itertools
-import json
 import os
 import pathlib
 import re
@@ -18,28 +16,21 @@ import tempfile
 import time
 
 from checks import PATIENCE, Failure, Process, log, wait_until
+from cri_client import APPLETS, IMAGE, CriClient
 
 BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or pathlib.Path(__file__).resolve().parents[2] / "build/release/bin")
-SOCKET = "unix:///run/gantry/gantryd.sock"
-CRICTL = "runtime-endpoint: {socket}\nimage-endpoint: {socket}\ntimeout: 60\n"
-IMAGE = "busybox:test"
-# Each container in a PID namespace of its own, as kubelet asks for. (CRI's default is one for the pod.)
-OWN_PIDS = {"security_context": {"namespace_options": {"pid": 1}}}
-# Of busybox-static; what the containers of the tests run.
-APPLETS = ("sh", "sleep", "usleep", "cat", "echo", "date", "true", "false", "kill", "ls", "id", "httpd", "dd", "seq", "touch")
 
-
-class Node:
+class Node(CriClient):
     """One node. Folders: `state` is all of its disk, `lib` gantryd's data, `work` what the test keeps there."""
 
     def __init__(self, checks, suffix="", options=()):
         """`options` are those of `gantry node start`."""
+        super().__init__()
         self.checks, self.options = checks, options
         self.name = f"t{os.getpid()}{suffix}"
         self.state = pathlib.Path("/var/lib/gantry-nodes") / self.name
         self.lib, self.manifests, self.work = self.state / "lib", self.state / "manifests", self.state / "test"
         self.log_file = self.state / "gantryd.log"
-        self._files = itertools.count(1)  # several threads may write configurations
 
     # ---- the node ----------------------------------------------------------------------------------------------------
 
@@ -50,7 +41,7 @@ class Node:
                 raise Failure(f"{self.state} is there already: an earlier run was cut short; remove it")
             self.start()
             self.work.mkdir(mode=0o700, exist_ok=True)
-            (self.work / "crictl.yaml").write_text(CRICTL.format(socket=SOCKET))
+            self.configure_crictl()
             return self
         except BaseException:
             self.close(failed=True)
@@ -138,67 +129,11 @@ class Node:
                 supervisor.signal(signal.SIGCONT)
         self.wait_for_gantryd()
 
-    # ---- crictl ------------------------------------------------------------------------------------------------------
+    def put(self, path, text):
+        path.write_text(text)
 
-    def crictl(self, *arguments, check=True, limit=120, stdin=None):
-        return self.exec("crictl", "--config", self.work / "crictl.yaml", *arguments, check=check, limit=limit, stdin=stdin)
-
-    def json(self, *arguments):
-        return json.loads(self.crictl(*arguments).stdout)
-
-    def refusal(self, *arguments):
-        """What crictl says of a command that must fail; '' when it did not."""
-        done = self.crictl(*arguments, check=False)
-        return done.stderr + done.stdout if done.returncode != 0 else ""
-
-    def write(self, value):
-        """A configuration as a file for crictl."""
-        path = self.work / f"config-{next(self._files)}.json"
-        path.write_text(value if isinstance(value, str) else json.dumps(value))
-        return str(path)
-
-    def pod_config(self, name, **more):
-        logs = self.work / "logs" / name
-        logs.mkdir(parents=True, exist_ok=True)
-        return {"metadata": {"name": name, "namespace": "default", "uid": f"uid-{self.name}-{name}", "attempt": 0},
-                "log_directory": str(logs), "linux": OWN_PIDS} | more
-
-    def container_config(self, name, script, **more):
-        return {"metadata": {"name": name, "attempt": 0}, "image": {"image": IMAGE}, "command": ["/bin/sh", "-c", script],
-                "log_path": f"{name}.log", "linux": OWN_PIDS} | more
-
-    def run_pod(self, config):
-        return self.crictl("runp", self.write(config)).stdout.strip()
-
-    def create(self, pod_id, container, pod):
-        return self.crictl("create", pod_id, self.write(container), self.write(pod)).stdout.strip()
-
-    def run_container(self, pod_id, container, pod):
-        container_id = self.create(pod_id, container, pod)
-        self.crictl("start", container_id)
-        return container_id
-
-    def container_status(self, container_id):
-        return self.json("inspect", container_id)["status"]
-
-    def container_pid(self, container_id):
-        pid = int(self.json("inspect", container_id)["info"]["pid"])
-        if pid <= 1:
-            raise Failure(f"container {container_id} has no process: {self.container_status(container_id)}")
-        return pid
-
-    def pod_status(self, pod_id):
-        return self.json("inspectp", pod_id)["status"]
-
-    def pods(self):
-        """{id: item}"""
-        return {item["id"]: item for item in self.json("pods", "-o", "json")["items"] or []}
-
-    def containers(self):
-        return {item["id"]: item for item in self.json("ps", "-a", "-o", "json")["containers"] or []}
-
-    def log_of(self, pod, container):
-        return pathlib.Path(pod["log_directory"], container["log_path"])
+    def make_folder(self, path):
+        path.mkdir(parents=True, exist_ok=True)
 
     # ---- the kernel's side -------------------------------------------------------------------------------------------
 

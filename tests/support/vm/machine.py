@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Virtual machines: emulated, so 15 to 45 times slower than this one. A machine starts from a snapshot of a booted Debian,
+which is made once for each disk, and answers about a second later.
+
+    with Machine() as machine:
+        print(machine.run("uname", "-r"))
+"""
+import contextlib
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+
+from . import disk as disks
+from .channel import Channel, Lost
+from .qmp import Qmp
+
+MEMORY_MB = 2048
+CARGO_SIZE = "256M"
+BOOT_LIMIT = 600  # seconds, on a loaded machine
+BUILD = pathlib.Path(os.environ.get("GANTRY_BIN") or disks.ROOT / "build/release/bin")
+AGENT = BUILD / "tests/vm-agent/gantry-vm-agent"
+LOGS = BUILD.parent / "test-logs"
+KERNEL_OPTIONS = ("console=ttyS0 root=/dev/vda rw quiet panic=-1 net.ifnames=0 mitigations=off nokaslr tsc=reliable "
+                  "clocksource=tsc rcupdate.rcu_expedited=1 apparmor=1 security=apparmor")
+
+
+def qemu():
+    line = disks.run(disks.ROOT / "scripts/peers", "qemu").split()
+    return pathlib.Path(line[2])
+
+
+def overlay(program, path, backing, backing_format):
+    disks.run(program.parent / "qemu-img", "create", "-q", "-f", "qcow2", "-F", backing_format, "-b", backing, path)
+
+
+def make_cargo(path, files=()):
+    """A file system image with copies of these programs, which machines find in /opt/cargo. All are of one size, because a
+    snapshot knows it."""
+    with tempfile.TemporaryDirectory() as folder:
+        for file in files:
+            shutil.copy(file, folder)
+        disks.run("mke2fs", "-q", "-t", "ext2", "-m", "0", "-d", folder, path, CARGO_SIZE)
+
+
+class Failed(Exception):
+    """A command in a machine that did not end well."""
+
+
+class Emulator:
+    """A QEMU process in a folder of its own, with the sockets qmp, agent and console in it."""
+
+    def __init__(self, folder, disk, drive, memory, private, network=()):
+        self.folder = folder
+        program = qemu()
+        command = [
+            program, "-L", program.parent.parent / "share/seabios", "-L", program.parent.parent / "share/qemu",
+            "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max",
+            "-M", "q35,vmport=off,i8042=off,hpet=off,memory-backend=ram", "-smp", "2", "-m", str(MEMORY_MB),
+            "-object", f"memory-backend-file,id=ram,size={MEMORY_MB}M,mem-path={memory},share={'off' if private else 'on'}",
+            "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+            "-kernel", disk / "vmlinuz", "-initrd", disk / "initrd", "-append", KERNEL_OPTIONS,
+            "-drive", f"if=none,id=d0,file={drive},format=qcow2,cache=unsafe,aio=threads,discard=unmap",
+            "-drive", f"if=none,id=d1,file={folder}/cargo,format=raw,readonly=on",
+            "-device", "virtio-blk-pci,drive=d0", "-device", "virtio-blk-pci,drive=d1", "-device", "virtio-rng-pci",
+            "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={folder}/agent,server=on,wait=off",
+            "-device", "virtserialport,chardev=agent,name=agent",
+            "-chardev", f"socket,id=console,path={folder}/console,server=on,wait=off,logfile={folder}/console.log",
+            "-serial", "chardev:console", "-qmp", f"unix:{folder}/qmp,server=on,wait=off", *network]
+        if private:
+            command += ["-incoming", "defer"]
+        self.log = open(folder / "qemu.log", "w")
+        self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self.log,
+                                        stderr=self.log, start_new_session=True)
+        self.qmp = self._wait_for(lambda: Qmp.connect(folder / "qmp"))
+
+    def channel(self):
+        return Channel(self.folder / "agent")
+
+    def stop(self):
+        """Ends QEMU; for the machine it is as if the power went, though its disk forgets nothing."""
+        self.process.kill()
+        self.process.wait()
+        self.log.close()
+
+    def _wait_for(self, attempt):
+        # A socket in the file system that nobody made yet has no event; QEMU makes it within milliseconds.
+        while True:
+            try:
+                return attempt()
+            except OSError:
+                if self.process.poll() is not None:
+                    raise RuntimeError(f"QEMU ended: {(self.folder / 'qemu.log').read_text()}") from None
+                time.sleep(0.01)
+
+
+def answer(channel, limit):
+    """Waits for the agent: what was sent before it opened its port is lost, so it is asked again."""
+    deadline = time.monotonic() + limit
+    while True:
+        with contextlib.suppress(TimeoutError):
+            channel.start(["true"]).wait(1)
+            return
+        if time.monotonic() > deadline:
+            raise TimeoutError(f"the machine's agent did not answer in {limit} s")
+
+
+def snapshot(kernel):
+    """A folder with what a booted machine is: disk.qcow2, memory and state."""
+    disk = disks.disk(kernel, AGENT)
+
+    def make(folder):
+        disks.log("booting the disk once, for a snapshot: about half a minute")
+        program = qemu()
+        # Overlays name what they stand on, so it is made where it stays: beside the disk, whose folder is its own.
+        overlay(program, folder / "disk.qcow2", disk / "root.ext4", "raw")
+        with tempfile.TemporaryDirectory(prefix="gantry-vm-") as sockets:
+            make_cargo(f"{sockets}/cargo")
+            emulator = Emulator(pathlib.Path(sockets), disk, folder / "disk.qcow2", folder / "memory", private=False)
+            try:
+                channel = emulator.channel()
+                answer(channel, BOOT_LIMIT)
+                settled = channel.start(["sh", "-c", "systemctl is-system-running --wait; systemctl --failed; sync"])
+                settled.wait(BOOT_LIMIT)
+                if not settled.output.startswith(b"running"):
+                    raise RuntimeError(f"the machine did not come up: {settled.output.decode()}")
+                channel.close()
+                emulator.qmp.command("stop")
+                emulator.qmp.command("migrate-set-capabilities",
+                                     capabilities=[{"capability": "x-ignore-shared", "state": True},
+                                                   {"capability": "events", "state": True}])
+                emulator.qmp.command("migrate", uri=f"file:{folder}/state")
+                emulator.qmp.wait_for("MIGRATION", lambda data: data["status"] in ("completed", "failed"))
+                emulator.qmp.command("quit")
+                emulator.process.wait()
+            finally:
+                emulator.stop()
+
+    program = pathlib.Path(__file__)
+    return disk, disks.made_once(f"snapshot-{disks.digest(disk.name, str(qemu()), program)}", make)
+
+
+class Machine:
+    """A machine of its own for one story. Leaving its `with` block ends it; when that was by an exception, its console and
+    journal are kept in build/PRESET/test-logs."""
+
+    def __init__(self, name="vm", kernel="debian12", cargo=()):
+        self.name, self.kernel, self.cargo = name, kernel, cargo
+
+    def __enter__(self):
+        disk, saved = snapshot(self.kernel)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"gantry-{self.name}-"))
+        make_cargo(self.folder / "cargo", self.cargo)
+        overlay(qemu(), self.folder / "disk.qcow2", saved / "disk.qcow2", "qcow2")
+        self.emulator = Emulator(self.folder, disk, self.folder / "disk.qcow2", saved / "memory", private=True)
+        qmp = self.emulator.qmp
+        qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True},
+                                                              {"capability": "events", "state": True}])
+        qmp.command("migrate-incoming", uri=f"file:{saved}/state")
+        qmp.wait_for("MIGRATION", lambda data: data["status"] in ("completed", "failed"))
+        qmp.command("cont")
+        self.channel = self.emulator.channel()
+        answer(self.channel, BOOT_LIMIT)
+        # Its clock stood still since the snapshot, and its name is that of all clones.
+        self.run("sh", "-c", f"date -s @{time.time():.3f} >/dev/null && hostname {self.name} && "
+                             "mkdir -p /opt/cargo && mount -o ro /dev/vdb /opt/cargo")
+        return self
+
+    def __exit__(self, kind, error, trace):
+        if kind:
+            self._keep_logs()
+        self.emulator.stop()
+        shutil.rmtree(self.folder)
+
+    def start(self, *argv):
+        """A command that goes on while the story does."""
+        return self.channel.start([str(word) for word in argv])
+
+    def run(self, *argv, data=b"", check=True, timeout=300):
+        """Runs a command to its end: its output, as text. With check=False: (exit status, output, error)."""
+        command = self.start(*argv)
+        command.write(data.encode() if isinstance(data, str) else data)
+        command.close()
+        status = command.wait(timeout)
+        output, error = command.output.decode(errors="replace"), command.error.decode(errors="replace")
+        if not check:
+            return status, output, error
+        if status:
+            raise Failed(f"{self.name}: {' '.join(map(str, argv))}: exit status {status}\n{output}{error}")
+        return output
+
+    def shell(self, script, **options):
+        return self.run("sh", "-ec", script, **options)
+
+    def write(self, path, content, mode="644"):
+        """Makes a file in the machine, with the folders above it."""
+        self.run("sh", "-ec", 'mkdir -p "$(dirname "$1")" && cat > "$1" && chmod "$2" "$1"', "sh", path, mode, data=content)
+
+    def copy(self, source, path, mode="755"):
+        self.write(path, pathlib.Path(source).read_bytes(), mode)
+
+    def _keep_logs(self):
+        place = LOGS / f"vm-{self.name}"
+        shutil.rmtree(place, ignore_errors=True)
+        place.mkdir(parents=True)
+        for log in ("console.log", "qemu.log"):
+            shutil.copy(self.folder / log, place / log)
+        with contextlib.suppress(Lost, Failed, TimeoutError, RuntimeError):
+            (place / "journal.log").write_text(self.run("journalctl", "-b", "--no-pager", timeout=60))
+        disks.log(f"logs of {self.name} are in {place}")

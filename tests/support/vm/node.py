@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A node in a virtual machine: gantryd on the machine's own cgroups and network, driven by real crictl."""
+import pathlib
+import shutil
+import subprocess
+import tempfile
+
+from checks import Failure, log
+from cri_client import APPLETS, IMAGE, CriClient
+from node import BIN
+
+from .machine import Machine
+
+PROGRAMS = ("gantryd", "gantry", "gantry-shim", "gantry-init")
+MAKE_TREE = """mkdir -p tree/bin tree/etc tree/tmp tree/out
+cp /usr/bin/busybox tree/bin/
+for name in {applets}; do ln -sf busybox tree/bin/$name; done
+echo root:x:0:0:root:/:/bin/sh > tree/etc/passwd
+echo root:x:0: > tree/etc/group
+"""
+
+
+class VmNode(CriClient):
+    """`options` are gantryd's. Leaving its `with` block ends the machine."""
+
+    def __init__(self, checks, name="node", kernel="debian12", options=()):
+        super().__init__()
+        self.checks, self.name, self.options = checks, name, options
+        self.work = pathlib.PurePosixPath("/root/test")
+        self._cargo = tempfile.TemporaryDirectory()
+        self.machine = Machine(name, kernel, self._load_cargo())
+
+    def _load_cargo(self):
+        """Our programs without what debuggers want, and crictl: the files to take along."""
+        folder = pathlib.Path(self._cargo.name)
+        for program in PROGRAMS:
+            subprocess.run(["llvm-strip-19", "-o", folder / program, BIN / program], check=True)
+        shutil.copy(shutil.which("crictl"), folder)
+        return sorted(folder.iterdir())
+
+    def __enter__(self):
+        self.machine.__enter__()
+        try:
+            self.make_folder(self.work)
+            self.configure_crictl()
+            self.start()
+            self.machine.shell(f"cd {self.work}; {MAKE_TREE.format(applets=' '.join(APPLETS))}"
+                               f"/opt/cargo/gantry image build --tag {IMAGE} tree")
+            return self
+        except BaseException as error:
+            self.__exit__(type(error), error, None)
+            raise
+
+    def __exit__(self, kind, error, trace):
+        failed = kind is not None or self.checks.failed
+        if failed:
+            log(self.machine.run("journalctl", "-u", "gantryd", "-n", "60", "--no-pager", check=False)[1])
+        self.machine.__exit__(kind, error, trace)
+        self._cargo.cleanup()
+
+    def start(self):
+        self.machine.run("systemd-run", "--quiet", "--unit=gantryd", "--property=Type=notify", "/opt/cargo/gantryd",
+                         *self.options)
+
+    def exec(self, *command, check=True, limit=300, stdin=None):
+        status, output, error = self.machine.run(*command, data=stdin or b"", check=False, timeout=limit)
+        if check and status:
+            raise Failure(f"{' '.join(map(str, command))}: exit status {status}\n{output}{error}".rstrip())
+        return subprocess.CompletedProcess(command, status, output, error)
+
+    def crictl(self, *arguments, **options):
+        return self.exec("/opt/cargo/crictl", "--config", self.work / "crictl.yaml", *arguments, **options)
+
+    def put(self, path, text):
+        self.machine.write(path, text)
+
+    def make_folder(self, path):
+        self.machine.run("mkdir", "-p", path)
+
+    def read(self, path):
+        return self.machine.run("cat", path)
+
+    def cgroup_of(self, container_id):
+        """The folder of a container's cgroup, in the machine."""
+        line = self.read(f"/proc/{self.container_pid(container_id)}/cgroup").strip()
+        return pathlib.PurePosixPath("/sys/fs/cgroup" + line.removeprefix("0::"))

@@ -1,0 +1,135 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 600
+"""Every limit is one: what a container may use of memory, CPU, processes, disk bandwidth and huge pages ends where its
+configuration says, and its neighbour does not notice."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from vm.node import VmNode
+
+MB = 1 << 20
+SPIN = "while :; do :; done"
+TAKE_64_MB = "dd if=/dev/zero of=/dev/null bs=64M count=1"
+
+
+class Story:
+    def __init__(self, checks, node):
+        self.checks, self.node = checks, node
+        self.pod = node.pod_config("limits")
+        self.pod_id = node.run_pod(self.pod)
+
+    def run(self, name, script, resources, **more):
+        security = {"namespace_options": {"pid": 1}}
+        config = self.node.container_config(name, script, **more)
+        config["linux"] = {"resources": resources, "security_context": security}
+        return self.node.run_container(self.pod_id, config, self.pod)
+
+    def ended(self, container):
+        return c.wait_until("the container ends", lambda: (s := self.node.container_status(container))["state"] ==
+                            "CONTAINER_EXITED" and s, 60)
+
+    def log_of(self, name):
+        return self.node.read(f"{self.pod['log_directory']}/{name}.log")
+
+    def logged(self, name, text):
+        c.wait_until(f"{name} says {text}", lambda: text in self.log_of(name), 120)
+
+    def cgroup_file(self, container, file):
+        return self.node.read(self.node.cgroup_of(container) / file)
+
+    def cpu_of(self, containers, seconds):
+        """The CPU time that each uses, in the same `seconds` by the machine's own clock: (seconds each, seconds that passed)."""
+        folders = " ".join(str(self.node.cgroup_of(container)) for container in containers)
+        look = f"cut -d' ' -f1 /proc/uptime; for f in {folders}; do sed -n 's/^usage_usec //p' $f/cpu.stat; done"
+        lines = [float(line) for line in self.node.machine.shell(f"{look}; sleep {seconds}; {look}").split()]
+        before, after = lines[:len(lines) // 2], lines[len(lines) // 2:]
+        return [(b - a) / 1e6 for a, b in zip(before[1:], after[1:])], after[0] - before[0]
+
+
+def memory(story):
+    neighbour = story.run("neighbour", "exec sleep 100000", {"memory_limit_in_bytes": 32 * MB})
+    greedy = story.run("greedy", f"exec {TAKE_64_MB}", {"memory_limit_in_bytes": 32 * MB})
+    status = story.ended(greedy)
+    story.checks.equal((status["exitCode"], status["reason"]), (137, "OOMKilled"), "memory.max kills, and the status says so")
+    story.checks.equal(story.node.container_status(neighbour)["state"], "CONTAINER_RUNNING",
+                       "the other container of the pod is untouched")
+    script = f"{TAKE_64_MB}; echo status $?; exec sleep 100000"
+    alone = story.run("alone", script, {"memory_limit_in_bytes": 32 * MB})
+    story.logged("alone", "status 137")
+    story.checks.equal(story.node.container_status(alone)["state"], "CONTAINER_RUNNING",
+                       "without memory.oom.group only the greedy process ends")
+    group = story.run("group", script, {"memory_limit_in_bytes": 32 * MB, "unified": {"memory.oom.group": "1"}})
+    status = story.ended(group)
+    story.checks.equal((status["exitCode"], status["reason"]), (137, "OOMKilled"), "with it all of the container's end")
+
+
+def cpu(story):
+    limited = story.run("limited", SPIN, {"cpu_period": 100000, "cpu_quota": 20000})
+    (used,), passed = story.cpu_of([limited], 10)
+    story.checks.ok(0.18 <= used / passed <= 0.22, "cpu.max holds within 10 %", f"{used:.2f} s of {passed:.2f} s")
+    story.node.crictl("stop", "--timeout", "0", limited)
+    heavy = story.run("heavy", SPIN, {"cpu_shares": 2048, "cpuset_cpus": "1"})
+    light = story.run("light", SPIN, {"cpu_shares": 512, "cpuset_cpus": "1"})
+    weights = [int(story.cgroup_file(container, "cpu.weight")) for container in (heavy, light)]
+    story.checks.equal(weights, [174, 59], "cpu.weight is what runc and crun of 2026 make of these shares")
+    (first, second), _ = story.cpu_of([heavy, light], 10)
+    wanted = weights[0] / weights[1]
+    story.checks.ok(0.9 * wanted <= first / second <= 1.1 * wanted, "cpu.weight holds within 10 %",
+                    f"{first:.2f} s and {second:.2f} s: {first / second:.2f} of {wanted:.2f}")
+    allowed = story.node.machine.shell(f"sed -n 's/^Cpus_allowed_list:[[:space:]]*//p' "
+                                       f"/proc/{story.node.container_pid(heavy)}/status").strip()
+    story.checks.equal(allowed, "1", "cpuset.cpus is where it runs")
+    story.node.crictl("stop", "--timeout", "0", heavy, light)
+
+
+def pids(story):
+    script = "i=0; while [ $i -lt 100 ]; do sleep 1000 & i=$((i+1)); echo started $i; done"
+    bomb = story.run("bomb", f"({script}); echo over; exec sleep 100000", {"unified": {"pids.max": "20"}})
+    story.logged("bomb", "over")
+    current = int(story.cgroup_file(bomb, "pids.current"))
+    story.checks.ok(current <= 20, "pids.max stops a fork bomb", f"{current} processes")
+    story.checks.contains(story.log_of("bomb"), "can't fork", "which is told so by fork")
+    story.checks.equal(story.node.crictl("exec", story.run("bystander", "exec sleep 100000", {}), "echo", "here").stdout, "here\n",
+                       "another container starts beside it")
+
+
+def io(story):
+    device = story.node.machine.shell("cat /sys/block/vda/dev").strip()
+    script = "t=$(cut -d' ' -f1 /proc/uptime); dd if=/dev/zero of=/file bs=64k count=96 conv=fsync; echo $t $(cut -d' ' -f1 /proc/uptime) took"
+    slow = story.run("slow", script, {"unified": {"io.max": f"{device} wbps={MB}"}})
+    story.checks.contains(story.cgroup_file(slow, "io.max"), f"wbps={MB}", "io.max is set")
+    story.ended(slow)
+    start, end = next(line.split()[3:5] for line in story.log_of("slow").splitlines() if line.endswith("took"))
+    story.checks.ok(4.5 <= float(end) - float(start) <= 9, "io.max throttles: 6 MiB at 1 MiB a second", f"{start} to {end}")
+
+
+def hugepages(story):
+    story.node.machine.shell("echo 16 > /proc/sys/vm/nr_hugepages; mkdir -p /mnt/huge; mount -t hugetlbfs -o pagesize=2M none /mnt/huge")
+    script = "fallocate -l 4M /huge/fits && echo fits; fallocate -l 8M /huge/more || echo refused; exec sleep 100000"
+    huge = story.run("huge", script, {"hugepage_limits": [{"page_size": "2MB", "limit": 4 * MB}]},
+                     mounts=[{"host_path": "/mnt/huge", "container_path": "/huge"}])
+    story.logged("huge", "refused")
+    story.checks.contains(story.log_of("huge"), "fits", "huge pages up to the limit are given, and no more")
+    story.checks.equal(int(story.cgroup_file(huge, "hugetlb.2MB.max")), 4 * MB, "hugetlb.2MB.max is the limit")
+
+
+def stats(story):
+    busy = story.run("busy", SPIN, {"memory_limit_in_bytes": 64 * MB})
+    story.cpu_of([busy], 1)
+    told = story.node.json("stats", "-o", "json", "--id", busy)["stats"][0]
+    story.checks.ok(int(told["cpu"]["usageCoreNanoSeconds"]["value"]) > 10**8, "stats tell the CPU time", told["cpu"])
+    story.checks.ok(0 < int(told["memory"]["workingSetBytes"]["value"]) < 64 * MB, "and the memory", told["memory"])
+
+
+def main(checks):
+    with VmNode(checks) as node:
+        story = Story(checks, node)
+        for part in (memory, cpu, pids, io, hugepages, stats):
+            part(story)
+
+
+c.main(main)
