@@ -27,6 +27,7 @@ endif()
 # No precompiled headers: they would save a second of four in files that include the CRI's messages and nothing
 # elsewhere, and clang's name the headers of the clone that made them, so that a shared cache hands out broken ones.
 
+add_link_options(-Wl,--as-needed)  # the libraries that packages name in full are many, and each costs at start
 set(CMAKE_CXX_FLAGS_RELEASE "-O2 -g1 -DNDEBUG")
 set(CMAKE_CXX_FLAGS_DEBUG "-O1 -g")
 add_compile_options(-Wall -Wextra -Werror -Wno-missing-field-initializers -fno-omit-frame-pointer)

@@ -20,7 +20,9 @@
 #include "base/loop.h"
 #include "cgroups/driver.h"
 #include "cgroups/hierarchy.h"
+#include "cgroups/systemd_scope.h"
 #include "cli/gantryd_options.h"
+#include "cli/service.h"
 #include "cri/runtime.h"
 #include "cri/server.h"
 #include "cri/streaming.h"
@@ -104,10 +106,21 @@ struct Serving {
   const runtime::HostFacts& host;
   std::string node_ip;
   bool run_agent;
+  cli::KeptSockets kept;
   std::unique_ptr<cri::Server> server;
   std::unique_ptr<agent::Agent> agent;
   bool failed = false;
 };
+
+// The one that an earlier gantryd kept has the callers that came meanwhile; it is of no use when its file is gone.
+Result<SocketFd> listen_for_cri(const NodeFolders& folders, cli::KeptSockets& kept) {
+  constexpr char kSocket[] = "gantryd.sock";
+  SocketFd listener = kept.take("cri");
+  if (listener.is_open() && sys::fstatat(folders.run(), kSocket, AT_SYMLINK_NOFOLLOW)) return listener;
+  auto fresh = sys::listen_unix(folders.run(), kSocket, SOCK_STREAM, 128);
+  if (fresh) cli::keep_socket("cri", *fresh);
+  return fresh;
+}
 
 // Recovery comes before the socket: whoever connects finds all that there is. The agent comes last, and its pods after
 // it.
@@ -115,7 +128,7 @@ Task<> start_serving(Serving& serving) {
   auto recovered = co_await serving.runtime.recover();
   Status done = recovered;
   if (done) {
-    auto listener = sys::listen_unix(serving.folders.run(), "gantryd.sock", SOCK_STREAM, 128);
+    auto listener = listen_for_cri(serving.folders, serving.kept);
     if (!listener) {
       done = std::unexpected(std::move(listener.error()));
     } else {
@@ -134,6 +147,7 @@ Task<> start_serving(Serving& serving) {
     serving.loop.stop();
     co_return;
   }
+  serving.loop.spawn(cli::feed_watchdog(serving.loop));
   log::info("serving", {{"socket", serving.folders.layout().socket()}, {"version", kVersion}});
   (void)::sd_notify(0, "READY=1");
 }
@@ -150,7 +164,8 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
 }
 
 // Runs until a signal; the error is what kept it from serving.
-Status run(const cli::GantrydOptions& options) {
+Status run(cli::GantrydOptions options) {
+  cli::KeptSockets kept;
   auto signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
   // First: its limits are those that containers have, the daemon's own are not.
@@ -200,6 +215,11 @@ Status run(const cli::GantrydOptions& options) {
 
   auto shims = shim::Template::launch(loop, *shim_program);
   if (!shims) return std::unexpected(std::move(shims.error()));
+  if (!options.systemd_scope.empty()) {
+    auto scope = cgroups::enter_systemd_scope(*hierarchy, options.systemd_scope, (*shims)->pid());
+    if (!scope) return std::unexpected(std::move(scope.error()));
+    options.cgroup_root = std::move(*scope);
+  }
   auto streaming =
       cri::StreamingServer::start(loop, {.address = options.streaming_address, .port = options.streaming_port});
   if (!streaming) return fail_with(std::move(streaming.error()), "the streaming server");
@@ -234,7 +254,8 @@ Status run(const cli::GantrydOptions& options) {
                   .images = *image_service,
                   .host = *host,
                   .node_ip = std::move(node_ip),
-                  .run_agent = run_agent};
+                  .run_agent = run_agent,
+                  .kept = std::move(kept)};
   loop.spawn(start_serving(serving));
   loop.spawn(stop_on_signal(serving, std::move(*signals)));
   loop.run();
@@ -256,7 +277,7 @@ int main(int argc, char** argv) {
   auto options = cli::parse_gantryd_options(argc, argv, exit_code);
   if (!options) return exit_code;
   log::set_level(options->log_level);
-  auto ended = run(*options);
+  auto ended = run(std::move(*options));
   if (!ended) log::error("gantryd can't start", {{"error", ended.error()}});
   return EXIT_FAILURE;
 }

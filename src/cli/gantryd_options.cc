@@ -43,6 +43,12 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--cgroup-root", options.cgroup_root, "the cgroup for shims and for pods without a cgroup_parent")
       ->capture_default_str()
       ->check(checked(absolute));
+  app.add_option("--systemd-scope", options.systemd_scope,
+                 "a scope of systemd in place of --cgroup-root; it is asked for and outlives gantryd")
+      ->check(checked([](const std::string& name) -> Status {
+        if (name.ends_with(".scope") && name.find('/') == std::string::npos) return {};
+        return invalid_argument("\"" + name + "\": give a unit's name that ends in .scope");
+      }));
   app.add_option("--pod-cidr", pod_cidr, "addresses of this node's pods")
       ->capture_default_str()
       ->check(checked(netns::Cidr::parse));

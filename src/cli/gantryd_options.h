@@ -17,6 +17,7 @@ struct GantrydOptions {
   std::string root = "/var/lib/gantry";
   std::string run = "/run/gantry";
   std::string cgroup_root = "/gantry-pods";
+  std::string systemd_scope;  // in place of cgroup_root
   netns::Cidr pod_cidr;
   std::string streaming_address = "127.0.0.1";
   std::uint16_t streaming_port = 0;

@@ -113,6 +113,8 @@ class Template {
   // `shim` is the sealed memfd of gantry-shim. Should the template's process end, the next spawn() starts it anew.
   static Result<std::unique_ptr<Template>> launch(Loop& loop, FdRef shim);
   ~Template();
+  // Our child, until the loop has run.
+  pid_t pid() const;
 
   struct SpawnFds {
     OwnFd cgroup;    // the shim's own, shims/ID

@@ -23,6 +23,7 @@ struct Template::Impl {
     auto process = gantry::spawn(command);
     if (!process) return fail_with(std::move(process.error()), "start gantry-shim");
     channel = Channel::open(loop, SocketFd(std::move(pair->left)), [](Kind, std::string_view, std::vector<OwnFd>) {});
+    pid = process->pid();
     loop.spawn(
         [](Loop& l, gantry::Process child) -> Task<> { (void)co_await child.wait(l); }(loop, std::move(*process)));
     return {};
@@ -31,10 +32,12 @@ struct Template::Impl {
   Loop& loop;
   OwnFd program;
   std::shared_ptr<Channel> channel;
+  pid_t pid = 0;
 };
 
 Template::Template(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Template::~Template() { impl_->channel->close(); }
+pid_t Template::pid() const { return impl_->pid; }
 
 Result<std::unique_ptr<Template>> Template::launch(Loop& loop, FdRef shim) {
   auto impl = std::make_shared<Impl>(loop);

@@ -12,7 +12,8 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import cycles
-from node import IMAGE, OWN_PIDS, Node
+from cri_client import IMAGE, OWN_PIDS
+from node import Node
 
 INVALID, NOT_FOUND, UNIMPLEMENTED = "InvalidArgument", "NotFound", "Unimplemented"
 ANY = ""  # there is more than one right code

@@ -13,7 +13,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from node import IMAGE, Node
+from cri_client import IMAGE
+from node import Node
 
 SECONDS = 60
 MANIFEST = f"""\

@@ -10,7 +10,8 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from node import IMAGE, Node, is_alive, parse_time, read_pids, walk
+from cri_client import IMAGE
+from node import Node, is_alive, parse_time, read_pids, walk
 
 WITHIN = 1.0  # seconds, with gantryd up
 # A first process and another one, both deaf to all that can be ignored.

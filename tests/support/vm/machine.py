@@ -52,14 +52,14 @@ class Failed(Exception):
 class Emulator:
     """A QEMU process in a folder of its own, with the sockets qmp, agent and console in it."""
 
-    def __init__(self, folder, disk, drive, memory, private, network=()):
+    def __init__(self, folder, disk, drive, memory, incoming=False):
         self.folder = folder
         program = qemu()
         command = [
             program, "-L", program.parent.parent / "share/seabios", "-L", program.parent.parent / "share/qemu",
             "-accel", "tcg,thread=multi,tb-size=512", "-cpu", "max",
             "-M", "q35,vmport=off,i8042=off,hpet=off,memory-backend=ram", "-smp", "2", "-m", str(MEMORY_MB),
-            "-object", f"memory-backend-file,id=ram,size={MEMORY_MB}M,mem-path={memory},share={'off' if private else 'on'}",
+            "-object", f"memory-backend-file,id=ram,size={MEMORY_MB}M,mem-path={memory},share={'off' if incoming else 'on'}",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", disk / "vmlinuz", "-initrd", disk / "initrd", "-append", KERNEL_OPTIONS,
             "-drive", f"if=none,id=d0,file={drive},format=qcow2,cache=unsafe,aio=threads,discard=unmap",
@@ -67,9 +67,9 @@ class Emulator:
             "-device", "virtio-blk-pci,drive=d0", "-device", "virtio-blk-pci,drive=d1", "-device", "virtio-rng-pci",
             "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={folder}/agent,server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=agent",
-            "-chardev", f"socket,id=console,path={folder}/console,server=on,wait=off,logfile={folder}/console.log",
-            "-serial", "chardev:console", "-qmp", f"unix:{folder}/qmp,server=on,wait=off", *network]
-        if private:
+            "-chardev", f"socket,id=console,path={folder}/console,server=on,wait=off,logfile={folder}/console.log,logappend=on",
+            "-serial", "chardev:console", "-qmp", f"unix:{folder}/qmp,server=on,wait=off"]
+        if incoming:
             command += ["-incoming", "defer"]
         self.log = open(folder / "qemu.log", "w")
         self.process = subprocess.Popen([str(word) for word in command], stdin=subprocess.DEVNULL, stdout=self.log,
@@ -118,7 +118,7 @@ def snapshot(kernel):
         overlay(program, folder / "disk.qcow2", disk / "root.ext4", "raw")
         with tempfile.TemporaryDirectory(prefix="gantry-vm-") as sockets:
             make_cargo(f"{sockets}/cargo")
-            emulator = Emulator(pathlib.Path(sockets), disk, folder / "disk.qcow2", folder / "memory", private=False)
+            emulator = Emulator(pathlib.Path(sockets), disk, folder / "disk.qcow2", folder / "memory")
             try:
                 channel = emulator.channel()
                 answer(channel, BOOT_LIMIT)
@@ -150,29 +150,41 @@ class Machine:
         self.name, self.kernel, self.cargo = name, kernel, cargo
 
     def __enter__(self):
-        disk, saved = snapshot(self.kernel)
+        self.disk, saved = snapshot(self.kernel)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"gantry-{self.name}-"))
         make_cargo(self.folder / "cargo", self.cargo)
         overlay(qemu(), self.folder / "disk.qcow2", saved / "disk.qcow2", "qcow2")
-        self.emulator = Emulator(self.folder, disk, self.folder / "disk.qcow2", saved / "memory", private=True)
+        self.emulator = Emulator(self.folder, self.disk, self.folder / "disk.qcow2", saved / "memory", incoming=True)
         qmp = self.emulator.qmp
         qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True},
                                                               {"capability": "events", "state": True}])
         qmp.command("migrate-incoming", uri=f"file:{saved}/state")
         qmp.wait_for("MIGRATION", lambda data: data["status"] in ("completed", "failed"))
         qmp.command("cont")
+        self._connect()
+        # Its clock stood still since the snapshot, and its name is that of all clones.
+        self.shell(f"date -s @{time.time():.3f} >/dev/null; hostnamectl hostname {self.name}; mkdir -p /opt/cargo; "
+                   "echo /dev/vdb /opt/cargo ext2 ro >> /etc/fstab; mount /opt/cargo")
+        return self
+
+    def _connect(self):
         self.channel = self.emulator.channel()
         answer(self.channel, BOOT_LIMIT)
-        # Its clock stood still since the snapshot, and its name is that of all clones.
-        self.run("sh", "-c", f"date -s @{time.time():.3f} >/dev/null && hostname {self.name} && "
-                             "mkdir -p /opt/cargo && mount -o ro /dev/vdb /opt/cargo")
-        return self
 
     def __exit__(self, kind, error, trace):
         if kind:
             self._keep_logs()
         self.emulator.stop()
         shutil.rmtree(self.folder)
+
+    def reboot(self):
+        """An orderly one, by the machine's own systemd; returns when all its units are up again."""
+        self.start("systemctl", "reboot")
+        self.emulator.process.wait(BOOT_LIMIT)
+        self.emulator.stop()
+        self.emulator = Emulator(self.folder, self.disk, self.folder / "disk.qcow2", self.folder / "memory")
+        self._connect()
+        self.run("systemctl", "is-system-running", "--wait", check=False, timeout=BOOT_LIMIT)
 
     def start(self, *argv):
         """A command that goes on while the story does."""

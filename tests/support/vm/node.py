@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A node in a virtual machine: gantryd on the machine's own cgroups and network, driven by real crictl."""
+"""A node in a virtual machine: our package installed, gantryd a service of its systemd, driven by real crictl."""
 import pathlib
 import shutil
 import subprocess
@@ -7,11 +7,10 @@ import tempfile
 
 from checks import Failure, log
 from cri_client import APPLETS, IMAGE, CriClient
-from node import BIN
 
+from . import disk
 from .machine import Machine
 
-PROGRAMS = ("gantryd", "gantry", "gantry-shim", "gantry-init")
 MAKE_TREE = """mkdir -p tree/bin tree/etc tree/tmp tree/out
 cp /usr/bin/busybox tree/bin/
 for name in {applets}; do ln -sf busybox tree/bin/$name; done
@@ -21,20 +20,21 @@ echo root:x:0: > tree/etc/group
 
 
 class VmNode(CriClient):
-    """`options` are gantryd's. Leaving its `with` block ends the machine."""
+    """Leaving its `with` block ends the machine. `versions` are those of our package to take along, all of the same programs;
+    the first is installed."""
 
-    def __init__(self, checks, name="node", kernel="debian12", options=()):
+    def __init__(self, checks, name="node", kernel="debian12", versions=("1.0",)):
         super().__init__()
-        self.checks, self.name, self.options = checks, name, options
+        self.checks, self.name, self.versions = checks, name, versions
         self.work = pathlib.PurePosixPath("/root/test")
         self._cargo = tempfile.TemporaryDirectory()
         self.machine = Machine(name, kernel, self._load_cargo())
 
     def _load_cargo(self):
-        """Our programs without what debuggers want, and crictl: the files to take along."""
+        """Our packages and crictl: the files to take along."""
         folder = pathlib.Path(self._cargo.name)
-        for program in PROGRAMS:
-            subprocess.run(["llvm-strip-19", "-o", folder / program, BIN / program], check=True)
+        for version in self.versions:
+            shutil.copy(disk.run(disk.ROOT / "packaging/build-deb", version).strip(), folder / f"gantry-{version}.deb")
         shutil.copy(shutil.which("crictl"), folder)
         return sorted(folder.iterdir())
 
@@ -43,9 +43,9 @@ class VmNode(CriClient):
         try:
             self.make_folder(self.work)
             self.configure_crictl()
-            self.start()
+            self.install(self.versions[0])
             self.machine.shell(f"cd {self.work}; {MAKE_TREE.format(applets=' '.join(APPLETS))}"
-                               f"/opt/cargo/gantry image build --tag {IMAGE} tree")
+                               f"gantry image build --tag {IMAGE} tree")
             return self
         except BaseException as error:
             self.__exit__(type(error), error, None)
@@ -58,9 +58,8 @@ class VmNode(CriClient):
         self.machine.__exit__(kind, error, trace)
         self._cargo.cleanup()
 
-    def start(self):
-        self.machine.run("systemd-run", "--quiet", "--unit=gantryd", "--property=Type=notify", "/opt/cargo/gantryd",
-                         *self.options)
+    def install(self, version):
+        self.machine.run("dpkg", "--install", f"/opt/cargo/gantry-{version}.deb")
 
     def exec(self, *command, check=True, limit=300, stdin=None):
         status, output, error = self.machine.run(*command, data=stdin or b"", check=False, timeout=limit)

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/service.h"
+
+#include <fcntl.h>
+#include <systemd/sd-daemon.h>
+
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+
+namespace gantry::cli {
+
+KeptSockets::KeptSockets() {
+  char** names = nullptr;
+  int count = ::sd_listen_fds_with_names(1, &names);
+  for (int i = 0; i < count; ++i) {
+    int fd = SD_LISTEN_FDS_START + i;
+    ::fcntl(fd, F_SETFD, FD_CLOEXEC);
+    // A second one under a name is of a start that was cut short, and closes here.
+    sockets_.insert_or_assign(names[i], SocketFd(fd));
+    std::free(names[i]);
+  }
+  std::free(names);
+}
+
+SocketFd KeptSockets::take(const std::string& name) {
+  auto found = sockets_.extract(name);
+  return found.empty() ? SocketFd() : std::move(found.mapped());
+}
+
+void keep_socket(const std::string& name, FdRef socket) {
+  int fd = socket.get();
+  (void)::sd_pid_notify_with_fds(0, 0, ("FDSTOREREMOVE=1\nFDNAME=" + name).c_str(), nullptr, 0);
+  (void)::sd_pid_notify_with_fds(0, 0, ("FDSTORE=1\nFDNAME=" + name).c_str(), &fd, 1);
+}
+
+Task<> feed_watchdog(Loop& loop) {
+  std::uint64_t microseconds = 0;
+  if (::sd_watchdog_enabled(1, &microseconds) <= 0) co_return;
+  for (;;) {
+    (void)::sd_notify(0, "WATCHDOG=1");
+    co_await loop.sleep_for(std::chrono::microseconds(microseconds / 2));
+  }
+}
+
+}  // namespace gantry::cli

@@ -1,0 +1,127 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 900
+"""The package on a machine with systemd: installed, it runs pods; restarted, upgraded, killed and stopped, it leaves them alone;
+after a reboot they come back; purged, it leaves nothing."""
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from cri_client import IMAGE
+from vm.node import VmNode
+
+MANIFEST = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: web}}
+spec:
+  containers:
+  - name: web
+    image: {IMAGE}
+    command: [/bin/sh, -c, "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"]
+"""
+ASK = "curl -s -m 20 http://{address}/"
+# What asks without a pause writes a line for each answer; its own end is the file's.
+ASK_ON = "while [ ! -e /run/enough ]; do [ \"$({ask})\" = hello ] && echo answered || echo refused; done > /run/answers"
+
+
+class Web:
+    """The pod of the manifest, as it runs now."""
+
+    def __init__(self, node):
+        self.node = node
+        self.container = c.wait_until("the pod runs", self._running, 120)
+        self.pid = node.container_pid(self.container["id"])
+        self.address = node.pod_status(self.container["podSandboxId"])["network"]["ip"]
+
+    def _running(self):
+        return next((item for item in self.node.containers().values() if item["state"] == "CONTAINER_RUNNING"), None)
+
+    def ask(self):
+        return self.node.machine.run(*ASK.format(address=self.address).split(), check=False)[1]
+
+    def answers(self):
+        return c.wait_until("the pod answers", lambda: self.ask() == "hello\n", 60)
+
+
+def unit_property(node, name, unit="gantryd.service"):
+    return node.machine.run("systemctl", "show", "--value", "-p", name, unit).strip()
+
+
+def installed(checks, node):
+    checks.equal(unit_property(node, "ActiveState"), "active", "installed, gantryd is a service that runs")
+    checks.equal(node.machine.shell("mkdir -p /etc/gantry/manifests; stat -c %a /run/gantry/gantryd.sock").strip(), "600",
+                 "whose socket is root's alone")
+    node.put("/etc/gantry/manifests/web.yaml", MANIFEST)
+    web = Web(node)
+    checks.ok(web.answers(), "a pod from the manifest folder answers")
+    checks.equal(node.read(f"/proc/{unit_property(node, 'MainPID')}/cgroup").strip(), "0::/system.slice/gantryd.service",
+                 "gantryd's cgroup is its service's")
+    checks.ok(str(node.cgroup_of(web.container["id"])).startswith("/sys/fs/cgroup/gantry-pods.scope/kubepods/"),
+              "the pod's is beneath a scope of its own", node.cgroup_of(web.container["id"]))
+    return web
+
+
+def same(checks, node, web, after):
+    now = Web(node)
+    checks.equal((now.container["id"], now.pid, now.ask()), (web.container["id"], web.pid, "hello\n"),
+                 f"{after} the pod's process is the one that it was, and answers")
+
+
+def replaced(checks, node, web):
+    asking = node.machine.start("sh", "-c", ASK_ON.format(ask=ASK.format(address=web.address)))
+    first = unit_property(node, "MainPID")
+    node.install(node.versions[1])
+    checks.equal(node.machine.run("dpkg-query", "-W", "-f", "${Version}", "gantry"), node.versions[1], "the package is upgraded")
+    checks.ok(unit_property(node, "MainPID") != first, "and gantryd replaced")
+    same(checks, node, web, "after an upgrade")
+    refused = []
+    for _ in range(5):
+        restarted = node.machine.start("systemctl", "restart", "gantryd")
+        answer = node.crictl("version", check=False)
+        refused += [answer.stderr] * any(text in answer.stderr for text in ("refused", "no such file"))
+        restarted.wait(60)
+    checks.equal(refused, [], "who calls the CRI while gantryd restarts waits, and is not refused")
+    node.machine.run("systemctl", "kill", "--signal=KILL", "--kill-whom=main", "gantryd")
+    c.wait_until("gantryd is back", lambda: node.crictl("version", check=False).returncode == 0, 60)
+    same(checks, node, web, "after a kill -9 of gantryd")
+    node.machine.run("touch", "/run/enough")
+    asking.wait(60)
+    answers = node.read("/run/answers").split()
+    checks.ok(answers.count("answered") > 50 and "refused" not in answers, "all the while not one request was refused",
+              f"{len(answers)} requests, {answers.count('refused')} refused")
+    node.machine.run("systemctl", "stop", "gantryd")
+    checks.equal(web.ask(), "hello\n", "with gantryd stopped the pod answers")
+    node.machine.run("systemctl", "start", "gantryd")
+    same(checks, node, web, "started again")
+
+
+def rebooted(checks, node, web):
+    node.machine.reboot()
+    now = Web(node)
+    checks.ok(now.answers() and now.container["id"] != web.container["id"], "after a reboot the pod comes back")
+
+
+def purged(checks, node):
+    node.machine.run("dpkg", "--remove", "gantry")
+    node.machine.run("dpkg", "--purge", "gantry")
+    look = {"processes": "ps -eo comm= | grep -E '^(gantry|httpd)' || true", "links": "ip -br link | grep -v -E '^(lo|eth0) ' || true",
+            "rules": "nft list ruleset", "mounts": "grep -E 'gantry|kubelet' /proc/mounts | grep -v cargo || true",
+            "cgroups": "find /sys/fs/cgroup -name '*gantry*' -not -name 'gantry-vm-agent*'",
+            "files": "find / -xdev -path /opt -prune -o -path /root -prune -o -path /proc -prune -o -path /var/log -prune -o "
+                     "-path /var/lib/systemd -prune -o -iname '*gantry*' -not -name 'gantry-vm-agent*' -print"}
+    for what, command in look.items():
+        checks.equal(node.machine.shell(command), "", f"purged, it leaves no {what}")
+
+
+def main(checks):
+    with VmNode(checks, versions=("1.0", "1.1")) as node:
+        web = installed(checks, node)
+        replaced(checks, node, web)
+        rebooted(checks, node, web)
+        purged(checks, node)
+
+
+c.main(main)
