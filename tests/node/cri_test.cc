@@ -324,7 +324,7 @@ Task<std::string> output_of(World& w, std::string container, std::string script)
   v1::ExecSyncRequest request;
   request.set_container_id(container);
   for (const std::string& word : {std::string("/bin/sh"), std::string("-c"), script}) request.add_cmd(word);
-  auto response = must(co_await w.runtime->exec_sync(request));
+  auto response = must(co_await w.runtime->exec_sync(request, nullptr));
   EXPECT_EQ(response.exit_code(), 0) << response.stderr();
   co_return response.stdout();
 }
