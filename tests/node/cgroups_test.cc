@@ -241,9 +241,11 @@ TEST_F(CgroupsTest, RemoveTakesCgroupsOfAnyDepth) {
   auto child = sleeper(must(hierarchy_.open("/pod/b")));
   EXPECT_EQ(hierarchy_.root().remove_child("pod").error().code(), Code::kFailedPrecondition);
   must(pod.kill());
-  Loop loop;
   std::size_t before = test::count_open_fds();
-  must(run(loop, hierarchy_.root().remove_child(loop, "pod", kPatience)));
+  {
+    Loop loop;  // opens some of its own when it has to wait
+    must(run(loop, hierarchy_.root().remove_child(loop, "pod", kPatience)));
+  }
   EXPECT_EQ(test::count_open_fds(), before);
   EXPECT_TRUE(hierarchy_.open("/pod").error().is_not_found());
 }
