@@ -21,6 +21,7 @@ constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
 constexpr char kUnitExists[] = "org.freedesktop.systemd1.UnitExists";
 constexpr char kKeeper[] = "keeper";
 constexpr auto kLimit = std::chrono::seconds(30);
+constexpr std::uint64_t kStopLimitMicroseconds = 10'000'000;
 
 struct BusCloser {
   void operator()(sd_bus* bus) const { sd_bus_flush_close_unref(bus); }
@@ -67,6 +68,8 @@ Result<Message> start_call(sd_bus* bus, const std::string& name, pid_t keeper) {
   if (r >= 0) r = sd_bus_message_append(raw, "(sv)", "Slice", "s", "-.slice");
   if (r >= 0) r = sd_bus_message_append(raw, "(sv)", "Delegate", "b", 1);
   if (r >= 0) r = sd_bus_message_append(raw, "(sv)", "TasksMax", "t", UINT64_MAX);
+  // Shims end with their last container and not by SIGTERM; a machine that shuts down does not wait long for the rest.
+  if (r >= 0) r = sd_bus_message_append(raw, "(sv)", "TimeoutStopUSec", "t", kStopLimitMicroseconds);
   if (r >= 0) r = sd_bus_message_append(raw, "(sv)", "CollectMode", "s", "inactive-or-failed");
   if (r >= 0) r = sd_bus_message_append(raw, "(sv)", "PIDs", "au", 1, static_cast<std::uint32_t>(keeper));
   if (r >= 0) r = sd_bus_message_close_container(raw);

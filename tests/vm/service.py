@@ -107,7 +107,7 @@ def rebooted(checks, node, web):
 def purged(checks, node):
     node.machine.run("dpkg", "--remove", "gantry")
     node.machine.run("dpkg", "--purge", "gantry")
-    look = {"processes": "ps -eo comm= | grep -E '^(gantry|httpd)' || true", "links": "ip -br link | grep -v -E '^(lo|eth0) ' || true",
+    look = {"processes": "ps -eo comm= | grep -E '^(gantryd|gantry-(shim|log|init)|httpd)' || true", "links": "ip -br link | grep -v -E '^(lo|eth0) ' || true",
             "rules": "nft list ruleset", "mounts": "grep -E 'gantry|kubelet' /proc/mounts | grep -v cargo || true",
             "cgroups": "find /sys/fs/cgroup -name '*gantry*' -not -name 'gantry-vm-agent*'",
             "files": "find / -xdev -path /opt -prune -o -path /root -prune -o -path /proc -prune -o -path /var/log -prune -o "
