@@ -188,7 +188,7 @@ Task<Result<v1::RemoveContainerResponse>> Runtime::remove_container(v1::RemoveCo
   if (!*found) co_return v1::RemoveContainerResponse();
   auto removed = co_await flights_.join(cat("remove container ", (*found)->id()),
                                         [this, container = *found] { return do_remove_container(container); });
-  if (!removed) co_return fail_from(removed, cat("remove container ", (*found)->id()));
+  if (!removed) co_return fail_within(removed, cat("remove container ", (*found)->id()));
   co_return v1::RemoveContainerResponse();
 }
 

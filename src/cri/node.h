@@ -54,5 +54,12 @@ template <typename T>
 std::unexpected<Error> fail_from(Result<T>& result, std::string_view what) {
   return fail_with(std::move(result.error()), what);
 }
+// The same for a call on something that was found: that a piece of it is missing must not tell the client that the
+// whole is gone.
+template <typename T>
+std::unexpected<Error> fail_within(Result<T>& result, std::string_view what) {
+  if (result.error().is_not_found()) result.error() = std::move(result.error()).with_code(Code::kInternal);
+  return fail_from(result, what);
+}
 
 }  // namespace gantry::cri

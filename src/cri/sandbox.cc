@@ -216,7 +216,7 @@ Task<Result<v1::StopPodSandboxResponse>> Runtime::stop_pod_sandbox(v1::StopPodSa
   if (!*found) co_return v1::StopPodSandboxResponse();
   auto stopped = co_await flights_.join(cat("stop sandbox ", (*found)->id()),
                                         [this, sandbox = *found] { return do_stop_sandbox(sandbox); });
-  if (!stopped) co_return fail_from(stopped, cat("stop pod sandbox ", (*found)->id()));
+  if (!stopped) co_return fail_within(stopped, cat("stop pod sandbox ", (*found)->id()));
   co_return v1::StopPodSandboxResponse();
 }
 
@@ -227,7 +227,7 @@ Task<Result<v1::RemovePodSandboxResponse>> Runtime::remove_pod_sandbox(v1::Remov
   if (!*found) co_return v1::RemovePodSandboxResponse();
   auto removed = co_await flights_.join(cat("remove sandbox ", (*found)->id()),
                                         [this, sandbox = *found] { return do_remove_sandbox(sandbox); });
-  if (!removed) co_return fail_from(removed, cat("remove pod sandbox ", (*found)->id()));
+  if (!removed) co_return fail_within(removed, cat("remove pod sandbox ", (*found)->id()));
   co_return v1::RemovePodSandboxResponse();
 }
 

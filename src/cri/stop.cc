@@ -32,7 +32,7 @@ Task<Result<v1::StopContainerResponse>> Runtime::stop_container(v1::StopContaine
   if (!*container) co_return v1::StopContainerResponse();
   // Not one flight: a second call with a shorter grace must be able to shorten the first one's.
   auto stopped = co_await stop(*container, std::chrono::seconds(std::min(request.timeout(), kLongestGrace)));
-  if (!stopped) co_return fail_from(stopped, cat("stop container ", (*container)->id()));
+  if (!stopped) co_return fail_within(stopped, cat("stop container ", (*container)->id()));
   co_return v1::StopContainerResponse();
 }
 
