@@ -269,7 +269,8 @@ TEST_F(HostileTest, AContainerThatMayTraceSeesNothingOfItsDebuggersStart) {
 // ------------------------------------------------------------------------------------------------------------
 
 struct Peer {
-  explicit Peer(FdRef dir) : socket(std::move(*sys::connect_unix(dir, "pod1.sock", SOCK_SEQPACKET))) {}
+  explicit Peer(FdRef dir) : Peer(sys::connect_unix(dir, "pod1.sock", SOCK_SEQPACKET).value()) {}
+  explicit Peer(SocketFd connected) : socket(std::move(connected)) {}
   void send(std::string_view packet, std::vector<FdRef> fds = {}) { (void)sys::send_packet(socket, packet, fds); }
   // The next message but events; nothing when the connection was closed.
   std::optional<std::pair<Kind, std::string>> receive() {
@@ -389,7 +390,7 @@ TEST_F(HostileTest, ConnectionsAreBoundedAndNobodyWaitsForAnother) {
           EXPECT_TRUE((co_await client.state()).has_value());
           continue;
         }
-        peers.emplace_back(t.run_);
+        peers.emplace_back(std::move(*socket));
       }
       EXPECT_TRUE((co_await client.state()).has_value());
       EXPECT_LT(fds_of(client.pid()), before + 70);
