@@ -93,13 +93,15 @@ def pids(story):
     current = int(story.cgroup_file(bomb, "pids.current"))
     story.checks.ok(current <= 20, "pids.max stops a fork bomb", f"{current} processes")
     story.checks.contains(story.log_of("bomb"), "can't fork", "which is told so by fork")
-    story.checks.equal(story.node.crictl("exec", story.run("bystander", "exec sleep 100000", {}), "echo", "here").stdout, "here\n",
+    bystander = story.run("bystander", "exec sleep 100000", {})
+    story.checks.equal(story.node.crictl("exec", bystander, "echo", "here").stdout, "here\n",
                        "another container starts beside it")
 
 
 def io(story):
     device = story.node.machine.shell("cat /sys/block/vda/dev").strip()
-    script = "t=$(cut -d' ' -f1 /proc/uptime); dd if=/dev/zero of=/file bs=64k count=96 conv=fsync; echo $t $(cut -d' ' -f1 /proc/uptime) took"
+    now = "cut -d' ' -f1 /proc/uptime"
+    script = f"t=$({now}); dd if=/dev/zero of=/file bs=64k count=96 conv=fsync; echo $t $({now}) took"
     slow = story.run("slow", script, {"unified": {"io.max": f"{device} wbps={MB}"}})
     story.checks.contains(story.cgroup_file(slow, "io.max"), f"wbps={MB}", "io.max is set")
     story.ended(slow)
@@ -108,7 +110,8 @@ def io(story):
 
 
 def hugepages(story):
-    story.node.machine.shell("echo 16 > /proc/sys/vm/nr_hugepages; mkdir -p /mnt/huge; mount -t hugetlbfs -o pagesize=2M none /mnt/huge")
+    story.node.machine.shell("echo 16 > /proc/sys/vm/nr_hugepages; mkdir -p /mnt/huge; "
+                             "mount -t hugetlbfs -o pagesize=2M none /mnt/huge")
     script = "fallocate -l 4M /huge/fits && echo fits; fallocate -l 8M /huge/more || echo refused; exec sleep 100000"
     huge = story.run("huge", script, {"hugepage_limits": [{"page_size": "2MB", "limit": 4 * MB}]},
                      mounts=[{"host_path": "/mnt/huge", "container_path": "/huge"}])

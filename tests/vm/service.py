@@ -107,11 +107,15 @@ def rebooted(checks, node, web):
 def purged(checks, node):
     node.machine.run("dpkg", "--remove", "gantry")
     node.machine.run("dpkg", "--purge", "gantry")
-    look = {"processes": "ps -eo comm= | grep -E '^(gantryd|gantry-(shim|log|init)|httpd)' || true", "links": "ip -br link | grep -v -E '^(lo|eth0) ' || true",
-            "rules": "nft list ruleset", "mounts": "grep -E 'gantry|kubelet' /proc/mounts | grep -v cargo || true",
-            "cgroups": "find /sys/fs/cgroup -name '*gantry*' -not -name 'gantry-vm-agent*'",
-            "files": "find / -xdev -path /opt -prune -o -path /root -prune -o -path /proc -prune -o -path /var/log -prune -o "
-                     "-path /var/lib/systemd -prune -o -iname '*gantry*' -not -name 'gantry-vm-agent*' -print"}
+    unlooked = " ".join(f"-path {path} -prune -o" for path in ("/opt", "/root", "/proc", "/var/log", "/var/lib/systemd"))
+    look = {
+        "processes": "ps -eo comm= | grep -E '^(gantryd|gantry-(shim|log|init)|httpd)' || true",
+        "links": "ip -br link | grep -v -E '^(lo|eth0) ' || true",
+        "rules": "nft list ruleset",
+        "mounts": "grep -E 'gantry|kubelet' /proc/mounts | grep -v cargo || true",
+        "cgroups": "find /sys/fs/cgroup -name '*gantry*' -not -name 'gantry-vm-agent*'",
+        "files": f"find / -xdev {unlooked} -iname '*gantry*' -not -name 'gantry-vm-agent*' -print",
+    }
     for what, command in look.items():
         checks.equal(node.machine.shell(command), "", f"purged, it leaves no {what}")
 
