@@ -87,7 +87,6 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }) {}
 
 // ---- what is there
-// ---------------------------------------------------------------------------------------------------
 
 // Only those that an agent made from a manifest: others' pods are theirs.
 Task<Status> Agent::Impl::find_earlier_pods() {
@@ -110,7 +109,6 @@ void Agent::Impl::hear(const v1::ContainerEventResponse& event) {
 }
 
 // ---- what should be
-// --------------------------------------------------------------------------------------------------
 
 bool Agent::Impl::is_taken(const std::string& full_name) const {
   return std::ranges::any_of(workers,
@@ -177,7 +175,6 @@ void Agent::Impl::log_problems() {
 }
 
 // ---- the workers' words
-// ----------------------------------------------------------------------------------------------
 
 void Agent::Impl::pod_changed(const std::string& uid) {
   auto found = workers.find(uid);
@@ -202,7 +199,6 @@ void Agent::Impl::stop() {
 }
 
 // ---- Agent
-// -----------------------------------------------------------------------------------------------------------
 
 Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config)
     : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config))) {}

@@ -161,7 +161,6 @@ class AgentTest : public testing::Test {
 };
 
 // ---- the folder
-// ------------------------------------------------------------------------------------------------------
 
 TEST_F(AgentTest, RunsThePodOfAManifest) {
   write("my-app.yaml", manifest("my-app"));
@@ -319,7 +318,6 @@ TEST_F(AgentTest, ARemovedFolderEndsNothing) {
 }
 
 // ---- the life of a pod
-// -----------------------------------------------------------------------------------------------
 
 TEST_F(AgentTest, AdoptsWhatRuns) {
   write("a.yaml", manifest("a"));

@@ -24,7 +24,6 @@ namespace v1 = ::runtime::v1;
 using Values = std::map<std::string, std::string>;
 
 // ---- environment
-// -----------------------------------------------------------------------------------------------------
 
 // "metadata.labels['a/b']" -> "a/b", with "metadata.labels" given. Nothing when the path is of another form.
 std::optional<std::string> subscript(std::string_view path, std::string_view map) {
@@ -80,7 +79,6 @@ Result<Values> set_env(const core::Pod& pod, const core::Container& container, c
 }
 
 // ---- mounts
-// ----------------------------------------------------------------------------------------------------------
 
 Status add_mounts(const core::Container& container, const ContainerInputs& inputs, v1::ContainerConfig& out) {
   for (const auto& mount : container.volume_mounts()) {
@@ -104,7 +102,6 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
 }
 
 // ---- names
-// -----------------------------------------------------------------------------------------------------------
 
 // FNV-1a of what makes a running container another one when it changes: name and image.
 std::string container_hash(const core::Container& container) {

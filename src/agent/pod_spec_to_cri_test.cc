@@ -70,7 +70,6 @@ v1::PodSandboxConfig sandbox_of(const core::Pod& pod, const std::string& resolv_
 }
 
 // ---- sandbox
-// ---------------------------------------------------------------------------------------------------------
 
 TEST(SandboxConfig, HasKubeletsNames) {
   core::Pod pod = pod_with("    ports: [{containerPort: 80}]\n");
@@ -148,7 +147,6 @@ TEST(SandboxConfig, HostnamesAreCut) {
 }
 
 // ---- container
-// -------------------------------------------------------------------------------------------------------
 
 TEST(ContainerConfig, HasKubeletsNames) {
   core::Pod pod = pod_with("    terminationMessagePath: /tmp/end\n");
@@ -253,7 +251,6 @@ TEST(ContainerConfig, VolumesAreMounted) {
 }
 
 // ---- resources
-// -------------------------------------------------------------------------------------------------------
 
 TEST(Resources, FollowKubeletsFormulas) {
   auto resources = [](const std::string& text) {

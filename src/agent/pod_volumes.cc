@@ -23,7 +23,6 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 
 // ---- emptyDir
-// --------------------------------------------------------------------------------------------------------
 
 // 0777; with fsGroup owned by that group, which what is made in it inherits.
 mode_t mode_of(const core::EmptyDirVolumeSource& source, const core::PodSecurityContext& security) {
@@ -83,7 +82,6 @@ Status make_empty_dir(const std::string& parent_path, const core::Volume& volume
 }
 
 // ---- hostPath
-// --------------------------------------------------------------------------------------------------------
 
 std::string kind_of(mode_t mode) {
   if (S_ISDIR(mode)) return "a folder";

@@ -188,7 +188,6 @@ Task<bool> PodWorker::remove_leftovers(const PodPlan& plan) {
 }
 
 // ---- status
-// ----------------------------------------------------------------------------------------------------------
 
 TimePoint PodWorker::may_start(const std::string& name, const ObservedContainer* last) const {
   TimePoint at = TimePoint::min();

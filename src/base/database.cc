@@ -119,7 +119,6 @@ struct ConnectionState {
 };
 
 // ---- Opening
-// ---------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -290,7 +289,6 @@ Result<Connection> Connection::open(const std::string& path, std::span<const Sch
 }
 
 // ---- Connection and Rows
-// -----------------------------------------------------------------------------------------------
 
 Connection::Connection(std::unique_ptr<ConnectionState> state) : state_(std::move(state)) {}
 Connection::Connection(Connection&&) noexcept = default;
@@ -410,7 +408,6 @@ std::string_view Rows::blob(int column) const {
 }
 
 // ---- Database
-// ----------------------------------------------------------------------------------------------------------
 
 Result<std::unique_ptr<Database>> Database::open(Loop& loop, const std::string& path, std::span<const Schema> schemas) {
   auto connection = Connection::open(path, schemas);

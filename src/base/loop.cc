@@ -24,7 +24,6 @@ namespace gantry {
 namespace asio = boost::asio;
 
 // ---- Loop
-// ------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -118,7 +117,6 @@ Task<> Loop::sleep_for(Duration delay) {
 }
 
 // ---- Watch
-// -----------------------------------------------------------------------------------------------------------
 
 struct Watch::Impl {
   explicit Impl(Loop& loop, FdRef fd) : descriptor(loop.impl().context) {
@@ -191,7 +189,6 @@ Task<Status> Watch::readable() { return wait_for_descriptor(impl_, asio::posix::
 Task<Status> Watch::writable() { return wait_for_descriptor(impl_, asio::posix::descriptor_base::wait_write); }
 
 // ---- Event
-// -----------------------------------------------------------------------------------------------------------
 
 struct Event::Impl : std::enable_shared_from_this<Event::Impl> {
   explicit Impl(Loop& l) : loop(l) {}
@@ -279,7 +276,6 @@ Task<> Event::wait() {
 Task<bool> Event::wait_for(Duration limit) { return wait_for_event<Impl, Impl::Waiter>(impl_, limit); }
 
 // ---- Pool
-// ------------------------------------------------------------------------------------------------------------
 
 struct Pool::Impl {
   std::mutex mutex;

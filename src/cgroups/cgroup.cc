@@ -103,7 +103,6 @@ Result<std::uint64_t> Cgroup::id() const {
 }
 
 // ---- Children
-// ----------------------------------------------------------------------------------------------------------
 
 Result<Cgroup> Cgroup::make_child(std::string_view name) const {
   if (auto checked = check_cgroup_name(name); !checked) return std::unexpected(std::move(checked.error()));
@@ -137,7 +136,6 @@ Status Cgroup::remove_child(std::string_view name) const {
 }
 
 // ---- Controllers
-// -------------------------------------------------------------------------------------------------------
 
 Result<std::vector<std::string>> Cgroup::controllers() const {
   auto text = sys::read_file(dir_, "cgroup.controllers", kMaxFile);
@@ -173,7 +171,6 @@ Result<std::vector<NotEnabled>> Cgroup::enable_for_children(std::span<const std:
 }
 
 // ---- Processes
-// ---------------------------------------------------------------------------------------------------------
 
 Result<Cgroup::Events> Cgroup::events() const {
   auto text = sys::read_file(dir_, "cgroup.events", kMaxFile);
@@ -216,7 +213,6 @@ Status Cgroup::set_frozen(bool frozen) const {
 }
 
 // ---- The mark
-// ----------------------------------------------------------------------------------------------------------
 
 Status Cgroup::mark(std::string_view instance) const {
   if (instance.empty() || instance.size() > kMaxMark) {

@@ -38,7 +38,6 @@ std::string cgroup_name(const std::string& node) { return "gantry-node-" + node;
 std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::from_errno(errno, call)); }
 
 // ---- namespaces
-// ------------------------------------------------------------------------------------------------------
 
 Status raise_loopback() {
   OwnFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
@@ -93,7 +92,6 @@ Status furnish(const LocalNode& node) {
 }
 
 // ---- gantryd
-// ---------------------------------------------------------------------------------------------------------
 
 Result<OwnFd> listen_for_readiness() {
   OwnFd socket(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -136,7 +134,6 @@ Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log
 }
 
 // ---- the supervisor
-// --------------------------------------------------------------------------------------------------
 
 using Clock = std::chrono::steady_clock;
 

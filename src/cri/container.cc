@@ -27,7 +27,6 @@ bool is_image_id(std::string_view query, std::string_view id) {
 }  // namespace
 
 // ---- create
-// ----------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::CreateContainerResponse>> Runtime::create_container(v1::CreateContainerRequest request) {
   if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
@@ -179,7 +178,6 @@ Task<> Runtime::undo_container(ContainerPtr container) {
 }
 
 // ---- remove
-// ----------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::RemoveContainerResponse>> Runtime::remove_container(v1::RemoveContainerRequest request) {
   if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
@@ -231,7 +229,6 @@ Task<Status> Runtime::forget_container(ContainerPtr container) {
 }
 
 // ---- list, status
-// ----------------------------------------------------------------------------------------------------
 
 Task<Result<v1::ListContainersResponse>> Runtime::list_containers(v1::ListContainersRequest request) {
   v1::ListContainersResponse response;

@@ -115,7 +115,6 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
 }
 
 // ---- ExecSync
-// --------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -185,7 +184,6 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
 }
 
 // ---- Exec
-// ------------------------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -286,7 +284,6 @@ Task<Result<v1::ExecResponse>> Runtime::exec(v1::ExecRequest request) {
 }
 
 // ---- log
-// -------------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::ReopenContainerLogResponse>> Runtime::reopen_container_log(v1::ReopenContainerLogRequest request) {
   auto container = running_container(request.container_id());

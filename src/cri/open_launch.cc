@@ -130,7 +130,6 @@ Status add_host_shm(runtime::FdList& fds, runtime::ContainerSpec& spec, const La
 }
 
 // ---- devices
-// ---------------------------------------------------------------------------------------------------------
 
 runtime::DeviceSpec device_spec(const struct stat& info, std::string path) {
   return {.path = std::move(path),

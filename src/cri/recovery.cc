@@ -3,8 +3,7 @@
 //
 //   written and alive        taken over: the shim is asked what its containers do, and their exit codes and times
 //   written, may be alive    a shim that does not answer in time: its pod is left as it is, calls on it are
-//   UNAVAILABLE,
-//                            and it is asked again until it answers or is dead
+//                            UNAVAILABLE, and it is asked again until it answers or is dead
 //   written, shim is dead    its containers ended with it: exit records where there are some, else 255 Unknown; what
 //                            lives of the pod is killed
 //   an intent                carried back: what was being made is removed, what was being removed is removed
@@ -174,7 +173,6 @@ void Runtime::recover_foreign() {
 }
 
 // ---- sandboxes
-// -------------------------------------------------------------------------------------------------------
 
 // What a crash left half made or half removed is out of sight at once. Nothing of it is in the way of what is made
 // meanwhile: cgroups, folders, roots and addresses are named by ids, and an id is never given twice.
@@ -374,7 +372,6 @@ Task<> Runtime::recover_dead(SandboxPtr sandbox, std::string message) {
 }
 
 // ---- containers
-// ------------------------------------------------------------------------------------------------------
 
 Task<> Runtime::recover_container(ContainerPtr container, bool same_boot) {
   if (container->state == ContainerState::kRunning) {

@@ -114,7 +114,6 @@ struct RpcConnection::Impl : std::enable_shared_from_this<RpcConnection::Impl> {
 };
 
 // ---- what nghttp2 tells
-// ----------------------------------------------------------------------------------------------
 
 namespace {
 
@@ -218,7 +217,6 @@ Status RpcConnection::Impl::start() {
 }
 
 // ---- bytes in, bytes out
-// ---------------------------------------------------------------------------------------------
 
 Task<> RpcConnection::Impl::read_all(std::shared_ptr<Impl> self) {
   std::array<char, 16384> buffer;
@@ -271,7 +269,6 @@ void RpcConnection::Impl::close() {
 }
 
 // ---- calls
-// -----------------------------------------------------------------------------------------------------------
 
 void RpcConnection::Impl::received(std::int32_t id) {
   auto found = calls.find(id);
@@ -344,7 +341,6 @@ void RpcConnection::Impl::answer(std::int32_t id, Call& call, const Error* error
 }
 
 // ---- the connection's end
-// --------------------------------------------------------------------------------------------
 
 Task<> RpcConnection::Impl::close_soon(std::shared_ptr<Impl> self) {
   co_await self->loop.sleep_for(std::chrono::seconds(1));

@@ -38,7 +38,6 @@ bool shares_pid(const v1::PodSandboxConfig& config) {
 }  // namespace
 
 // ---- run
-// -------------------------------------------------------------------------------------------------------------
 
 Task<Result<v1::RunPodSandboxResponse>> Runtime::run_pod_sandbox(v1::RunPodSandboxRequest request) {
   if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
@@ -207,7 +206,6 @@ Task<> Runtime::undo_sandbox(SandboxPtr sandbox) {
 }
 
 // ---- stop, remove
-// ----------------------------------------------------------------------------------------------------
 
 Task<Result<v1::StopPodSandboxResponse>> Runtime::stop_pod_sandbox(v1::StopPodSandboxRequest request) {
   if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
@@ -295,7 +293,6 @@ Task<Status> Runtime::forget_sandbox(SandboxPtr sandbox) {
 }
 
 // ---- the shim's end
-// --------------------------------------------------------------------------------------------------
 
 void Runtime::watch_shim(const SandboxPtr& sandbox) {
   std::weak_ptr<Sandbox> weak = sandbox;
@@ -348,7 +345,6 @@ Task<> Runtime::shim_ended(SandboxPtr sandbox) {
 }
 
 // ---- status, list
-// ----------------------------------------------------------------------------------------------------
 
 Task<Result<v1::ListPodSandboxResponse>> Runtime::list_pod_sandbox(v1::ListPodSandboxRequest request) {
   v1::ListPodSandboxResponse response;

@@ -508,7 +508,6 @@ TEST_F(StreamingTest, ImpossibleRequestsAreRefusedAtOnce) {
 }
 
 // ---- WebSocket
-// -------------------------------------------------------------------------------------------------------
 
 // A client's message, masked with zeros, which change nothing.
 std::string message(std::string_view bytes, int opcode = 2) {

@@ -52,7 +52,6 @@ constexpr Code kInvalid = Code::kInvalidArgument;
 constexpr Code kUnimplemented = Code::kUnimplemented;
 
 // ---- pods
-// ------------------------------------------------------------------------------------------------------------
 
 TEST(ValidateSandbox, TakesTheLeastAndTheUsual) {
   EXPECT_TRUE(validate_sandbox(pod()));
@@ -166,7 +165,6 @@ TEST(ValidateSandbox, Sysctls) {
 }
 
 // ---- containers
-// ------------------------------------------------------------------------------------------------------
 
 TEST(ValidateContainer, TakesTheLeastAndTheUsual) {
   EXPECT_TRUE(validate_container(container(), pod()));

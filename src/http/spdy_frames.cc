@@ -69,7 +69,6 @@ std::string_view find_header(const Headers& headers, std::string_view name) {
 }
 
 // ---- FrameReader
-// -----------------------------------------------------------------------------------------------------
 
 struct FrameReader::Impl {
   explicit Impl(FrameLimits l) : limits(l) {}
@@ -239,7 +238,6 @@ Result<std::optional<Frame>> FrameReader::next() {
 }
 
 // ---- FrameWriter
-// -----------------------------------------------------------------------------------------------------
 
 struct FrameWriter::Impl {
   HeaderDeflater deflater;

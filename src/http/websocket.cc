@@ -65,7 +65,6 @@ Response accept_websocket(const Request& request, std::string_view protocol) {
 }
 
 // ---- reading
-// ---------------------------------------------------------------------------------------------------------
 
 // The head is two bytes, a length of 0, 2 or 8, and the mask. True when it is whole.
 bool WebSocketReader::collect_head() {
@@ -155,7 +154,6 @@ Result<std::optional<WebSocketEvent>> WebSocketReader::next() {
 }
 
 // ---- writing
-// ---------------------------------------------------------------------------------------------------------
 
 void write_websocket_message(std::string& out, std::string_view first, std::string_view second) {
   write_head(out, kBinary, first.size() + second.size());

@@ -13,7 +13,6 @@
 namespace gantry::shim {
 
 // ---- Client
-// ----------------------------------------------------------------------------------------------------------
 
 struct Client::Exec::State {
   explicit State(Loop& loop) : done(loop) {}
@@ -279,7 +278,6 @@ Task<> Client::shutdown() {
 }
 
 // ---- Exec
-// ------------------------------------------------------------------------------------------------------------
 
 Client::Exec::Exec(std::shared_ptr<State> state) : state_(std::move(state)) {}
 
@@ -303,7 +301,6 @@ void Client::Exec::kill() {
 }
 
 // ---- helpers
-// ---------------------------------------------------------------------------------------------------------
 
 Result<OwnFd> make_plan_memfd(std::string_view plan) {
   OwnFd fd(::memfd_create("plan", MFD_CLOEXEC));

@@ -223,7 +223,6 @@ Task<v1::ContainerStatus> status_of(World& w, std::string id) {
 }
 
 // ---- calls
-// -----------------------------------------------------------------------------------------------------------
 
 TEST_F(CriTest, CallsForTheSameAreOneCall) {
   run([](World& w) -> Task<> {
@@ -401,7 +400,6 @@ TEST_F(CriTest, APrivilegedContainerSeesTheHostsCgroupsAndChangesNothingOfTheirM
 }
 
 // ---- recovery
-// --------------------------------------------------------------------------------------------------------
 
 // Everything that a gantryd might have made of a pod and a container before it ended, with rows that say so.
 Task<> leave_half_made(World& w, SandboxState state) {

@@ -266,7 +266,6 @@ TEST_F(HostileTest, AContainerThatMayTraceSeesNothingOfItsDebuggersStart) {
 }
 
 // ---- peers
-// ------------------------------------------------------------------------------------------------------------
 
 struct Peer {
   explicit Peer(FdRef dir) : Peer(sys::connect_unix(dir, "pod1.sock", SOCK_SEQPACKET).value()) {}
@@ -721,7 +720,6 @@ TEST_F(HostileTest, AnObserverMayEndItsClient) {
 }
 
 // ---- shared PID namespaces
-// --------------------------------------------------------------------------------------------
 
 TEST_F(HostileTest, APodsOwnInitReapsAndHoldsNothing) {
   with_pod([](HostileTest& t, Client& client, Ends& ends) -> Task<> {
@@ -787,7 +785,6 @@ TEST_F(HostileTest, AContainerJoinsThePidNamespaceOfItsTarget) {
 }
 
 // ---- what it costs
-// ----------------------------------------------------------------------------------------------------
 
 TEST_F(HostileTest, AnIdlePodIsSmallAndSleeps) {
   with_pod([](HostileTest& t, Client& client, Ends& ends) -> Task<> {
