@@ -105,6 +105,7 @@ def rebooted(checks, node, web):
 
 
 def purged(checks, node):
+    node.put("/var/lib/kubelet/pods/another/volumes/data", "another's")
     node.machine.run("dpkg", "--remove", "gantry")
     node.machine.run("dpkg", "--purge", "gantry")
     unlooked = " ".join(f"-path {path} -prune -o" for path in ("/opt", "/root", "/proc", "/var/log", "/var/lib/systemd"))
@@ -118,6 +119,7 @@ def purged(checks, node):
     }
     for what, command in look.items():
         checks.equal(node.machine.shell(command), "", f"purged, it leaves no {what}")
+    checks.equal(node.read("/var/lib/kubelet/pods/another/volumes/data"), "another's", "and what a kubelet has stays")
 
 
 def main(checks):
