@@ -97,7 +97,7 @@ Status Launch::read_limits() {
   if (set_score) {
     char text[16];
     int size = std::snprintf(text, sizeof(text), "%d", score);
-    auto file = open_proc("self/oom_score_adj");
+    auto file = open_proc(".", "self/oom_score_adj");
     if (!file) return std::unexpected(std::move(file.error()));
     if (auto s = sys::write_all(*file, std::string_view(text, static_cast<std::size_t>(size))); !s) {
       return fail_with(std::move(s.error()), std::string("oom_score_adj ") + text);

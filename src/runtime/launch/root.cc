@@ -2,7 +2,6 @@
 // The root: mounted at the staging place of the launcher's own mount namespace, furnished by descriptor, then pivoted
 // into. What the image holds is never trusted on the way.
 #include <fcntl.h>
-#include <limits.h>
 #include <linux/magic.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -10,7 +9,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 #include <cstring>
 
 #include "runtime/launch/steps.h"
@@ -257,11 +255,14 @@ Status Launch::make_proc() {
   return {};
 }
 
-// For writing: a file of the procfs itself, neither what is mounted in it nor what a process's links lead to.
-Result<OwnFd> Launch::open_proc(const char* path) {
+// For writing: a file of the procfs itself, neither what is mounted in it nor what a process's links lead to, and
+// nothing that is not beneath `folder`, which is in it.
+Result<OwnFd> Launch::open_proc(const char* folder, const char* path) {
   if (auto s = make_proc(); !s) return std::unexpected(std::move(s.error()));
-  auto file =
-      sys::openat2(proc_, path, O_WRONLY, sys::Resolve::kBeneath | sys::Resolve::kNoXdev | sys::Resolve::kNoMagicLinks);
+  constexpr auto kInProc = sys::Resolve::kBeneath | sys::Resolve::kNoXdev | sys::Resolve::kNoMagicLinks;
+  auto base = sys::openat2(proc_, folder, O_PATH | O_DIRECTORY, kInProc);
+  if (!base) return base;
+  auto file = sys::openat2(*base, path, O_WRONLY | O_NOFOLLOW, kInProc);
   if (!file) return file;
   auto filesystem = sys::fstatfs(*file);
   if (!filesystem) return std::unexpected(std::move(filesystem.error()));
@@ -276,10 +277,7 @@ Status Launch::write_sysctls() {
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
     const char* path = reader_.c_string();
     const char* value = reader_.c_string();
-    char full[PATH_MAX];
-    int size = std::snprintf(full, sizeof(full), "sys/%s", path);
-    if (size < 0 || static_cast<std::size_t>(size) >= sizeof(full)) return invalid_argument("sysctl: path too long");
-    auto file = open_proc(full);
+    auto file = open_proc("sys", path);
     if (!file) return failed(std::move(file.error()), "sysctl", path);
     if (auto s = sys::write_all(*file, value); !s) return failed(std::move(s.error()), "sysctl", path);
   }

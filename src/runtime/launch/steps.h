@@ -56,7 +56,7 @@ class Launch {
   Status make_devices();
   Status make_links();
   Status make_proc();
-  Result<OwnFd> open_proc(const char* path);
+  Result<OwnFd> open_proc(const char* folder, const char* path);
   Status write_sysctls();
   Status mask_paths();
   Status protect_paths();
