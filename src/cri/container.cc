@@ -83,7 +83,11 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
   if (!id) co_return std::unexpected(std::move(id.error()));
   container->status.set_id(*id);
   container->cgroup = child_cgroup_path(sandbox->cgroup, *id);
-  if (auto good = check_security_modules(container->config, container->warnings); !good) co_return good;
+  const auto& security = container->config.linux().security_context();
+  if (auto good = check_selinux_labels(security); !good) co_return good;
+  auto apparmor = co_await apparmor_.choose(security);
+  if (!apparmor) co_return std::unexpected(std::move(apparmor.error()));
+  if (!apparmor->warning.empty()) container->warnings.push_back(std::move(apparmor->warning));
   auto resources = make_resources(container->config.linux().resources());
   if (!resources) co_return std::unexpected(std::move(resources.error()));
   auto image = co_await node_.disk.run(
@@ -110,7 +114,7 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
     co_return std::unexpected(std::move(folder.error()));
   }
   Status done = write_container_record(*folder, *id, {container->config, (*image)->config});
-  if (done) done = co_await fill_container(container, sandbox);
+  if (done) done = co_await fill_container(container, sandbox, std::move(apparmor->profile));
   if (done && sandbox->state != SandboxState::kReady) {
     done = fail(Code::kFailedPrecondition, cat("pod sandbox ", sandbox->id(), " was stopped meanwhile"));
   }
@@ -124,9 +128,10 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
 
 // Root, users, and the process that exec will copy: all that makes a wrong configuration fail here and not at the
 // start.
-Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox) {
+Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox, std::string apparmor_profile) {
   auto spec = make_spec(container->config, sandbox->config);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
+  spec->apparmor_profile = std::move(apparmor_profile);
   if (auto good = runtime::check_spec(*spec); !good) co_return good;
   auto signal = stop_signal(container->config, container->image);
   if (!signal) co_return std::unexpected(std::move(signal.error()));

@@ -50,12 +50,15 @@ Result<ContainerPtr> Runtime::running_container(std::string_view id) const {
 // The process part of the container's plan; after a restart it is made anew from the record and the image's users.
 Task<Status> Runtime::need_process(ContainerPtr container) {
   if (container->process) co_return Status();
+  auto apparmor = co_await apparmor_.choose(container->config.linux().security_context());
+  if (!apparmor) co_return std::unexpected(std::move(apparmor.error()));
   auto sandbox = sandboxes_.find(container->sandbox_id);
   if (!container->has_config || sandbox == sandboxes_.end() || !sandbox->second->has_config) {
     co_return fail(Code::kFailedPrecondition, "the record of the container was lost; nothing can be executed in it");
   }
   auto spec = make_spec(container->config, sandbox->second->config);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
+  spec->apparmor_profile = std::move(apparmor->profile);
   struct Opened {
     runtime::ContainerSpec spec;
     runtime::UserDatabase users;

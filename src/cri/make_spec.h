@@ -40,6 +40,7 @@ Status read_seccomp_profile(runtime::ContainerSpec& spec);
 struct LaunchRequest {
   v1::ContainerConfig config;
   v1::PodSandboxConfig pod;
+  std::string apparmor_profile;
   images::ContainerRoot root;
   FdRef store;           // the image store
   FdRef cgroups;         // the top of the cgroup hierarchy

@@ -256,6 +256,7 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   auto spec = make_spec(request.config, request.pod);
   if (!spec) return std::unexpected(std::move(spec.error()));
   Launch launch{.spec = std::move(*spec)};
+  launch.spec.apparmor_profile = request.apparmor_profile;
   auto store = sys::clone_mount(request.store, "", sys::Recursive::kNo);
   if (!store) return fail_with(std::move(store.error()), "the image store");
   auto index = launch.fds.add(OwnFd(std::move(*store)));

@@ -73,6 +73,7 @@ void Runtime::report(std::string problem) {
 }
 
 Task<Status> Runtime::recover() {
+  node_.loop.spawn(apparmor_.load_default());
   auto boot = boot_id();
   if (!boot) co_return std::unexpected(std::move(boot.error()));
   auto rows = co_await store_.load();

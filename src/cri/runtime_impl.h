@@ -17,6 +17,7 @@
 #include "cri/runtime.h"
 #include "cri/sandbox_maker.h"
 #include "cri/sandbox_pool.h"
+#include "cri/security_modules.h"
 #include "cri/state_store.h"
 #include "cri/sync.h"
 
@@ -84,7 +85,7 @@ class Runtime final : public NodeRuntime {
 
   // ---- container.cc
   Task<Result<v1::CreateContainerResponse>> do_create(v1::CreateContainerRequest request, SandboxPtr sandbox);
-  Task<Status> fill_container(ContainerPtr container, SandboxPtr sandbox);
+  Task<Status> fill_container(ContainerPtr container, SandboxPtr sandbox, std::string apparmor_profile);
   Task<Status> prepare_container(ContainerPtr container, SandboxPtr sandbox);
   Task<> undo_container(ContainerPtr container);
   Task<Status> do_remove_container(ContainerPtr container);
@@ -171,6 +172,7 @@ class Runtime final : public NodeRuntime {
   SandboxMaker maker_;
   SandboxPool pool_;
   runtime::SeccompCache seccomp_;
+  AppArmor apparmor_;
   cgroups::DeviceFilters device_filters_;
   std::map<std::string, SandboxPtr> sandboxes_;
   std::map<std::string, ContainerPtr> containers_;

@@ -97,7 +97,10 @@ Task<> Runtime::container_launched(ContainerPtr container, shim::LaunchedEvent e
 }
 
 Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, SandboxPtr sandbox) {
-  LaunchRequest request{.config = container->config, .pod = sandbox->config};
+  auto apparmor = co_await apparmor_.choose(container->config.linux().security_context());
+  if (!apparmor) co_return std::unexpected(std::move(apparmor.error()));
+  LaunchRequest request{
+      .config = container->config, .pod = sandbox->config, .apparmor_profile = std::move(apparmor->profile)};
   auto opened = co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, &folders = node_.folders,
                                          request = std::move(request), sandbox_id = sandbox->id(),
                                          id = container->id()]() mutable -> Result<Launch> {

@@ -76,6 +76,8 @@ BAD_CONTAINERS = [
     ("a seccomp profile without a path", {"linux": security(seccomp={"profile_type": 2})}, INVALID, ["localhost_ref"]),
     ("a seccomp profile that is not there", {"linux": security(seccomp={"profile_type": 2, "localhost_ref": "/no/profile"})},
      ANY, ["/no/profile"]),
+    ("an AppArmor profile that is not there", {"linux": security(apparmor={"profile_type": 2, "localhost_ref": "no-profile"})},
+     ANY, ["AppArmor", "no-profile"]),
     ("permissions of a device", {"devices": [{"host_path": "/dev/null", "container_path": "/dev/x", "permissions": "rwx"}]},
      INVALID, ["permissions", "rwx"]),
     ("a target without an id", {"linux": {"security_context": {"namespace_options": {"pid": 3}}}}, INVALID, ["target_id"]),

@@ -9,7 +9,8 @@ SOCKET = "unix:///run/gantry/gantryd.sock"
 CRICTL = "runtime-endpoint: {socket}\nimage-endpoint: {socket}\ntimeout: 60\n"
 IMAGE = "busybox:test"
 # Of busybox-static; what the containers of the tests run.
-APPLETS = ("sh", "sleep", "usleep", "cat", "echo", "date", "true", "false", "kill", "ls", "id", "httpd", "dd", "seq", "touch")
+APPLETS = ("sh", "sleep", "usleep", "cat", "echo", "date", "true", "false", "kill", "ls", "id", "httpd", "dd", "seq", "touch",
+           "mkdir", "mount")
 # Each container in a PID namespace of its own, as kubelet asks for. (CRI's default is one for the pod.)
 OWN_PIDS = {"security_context": {"namespace_options": {"pid": 1}}}
 

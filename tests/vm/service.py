@@ -113,6 +113,7 @@ def purged(checks, node):
         "processes": "ps -eo comm= | grep -E '^(gantryd|gantry-(shim|log|init)|httpd)' || true",
         "links": "ip -br link | grep -v -E '^(lo|eth0) ' || true",
         "rules": "nft list ruleset",
+        "AppArmor profiles": "grep gantry /sys/kernel/security/apparmor/profiles || true",
         "mounts": "grep -E 'gantry|kubelet' /proc/mounts | grep -v cargo || true",
         "cgroups": "find /sys/fs/cgroup -name '*gantry*' -not -name 'gantry-vm-agent*'",
         "files": f"find / -xdev {unlooked} -iname '*gantry*' -not -name 'gantry-vm-agent*' -print",

@@ -186,6 +186,7 @@ Status Launch::run() {
   const char* cwd = reader_.c_string();
   bool make_cwd = flag();
   if (auto s = open_terminal(); !s) return s;
+  if (auto s = set_attributes(); !s) return s;
   if (auto s = read_limits(); !s) return s;
   if (make_cwd && !namespaces_.join) {
     if (auto made = ensure_target(root_, cwd, false, sys::Resolve::kNone); !made)

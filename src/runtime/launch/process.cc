@@ -91,7 +91,9 @@ Status Launch::open_terminal() {
   return {};
 }
 
-Status Launch::read_limits() {
+// What is written into the procfs of this process: its OOM score, and the AppArmor profile that execve takes on, also
+// in a child of this process.
+Status Launch::set_attributes() {
   bool set_score = flag();
   auto score = reader_.integer<std::int32_t>();
   if (set_score) {
@@ -103,7 +105,19 @@ Status Launch::read_limits() {
       return fail_with(std::move(s.error()), std::string("oom_score_adj ") + text);
     }
   }
+  std::string_view profile(reader_.c_string());
+  if (!profile.empty()) {
+    auto file = open_proc(".", "self/attr/apparmor/exec");
+    if (!file) return fail_with(std::move(file.error()), "AppArmor");
+    if (auto s = sys::write_all(*file, "exec " + std::string(profile)); !s) {
+      return fail_with(std::move(s.error()), "AppArmor profile \"" + std::string(profile) + "\"");
+    }
+  }
   proc_.close();
+  return {};
+}
+
+Status Launch::read_limits() {
   limits_ = reader_;
   auto count = reader_.integer<std::uint32_t>();
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {

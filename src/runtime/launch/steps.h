@@ -64,6 +64,7 @@ class Launch {
 
   // process.cc
   Status open_terminal();
+  Status set_attributes();
   Status read_limits();
   Status set_limits();
   Status enter_folder(const char* cwd);

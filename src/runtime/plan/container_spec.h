@@ -104,6 +104,7 @@ struct ContainerSpec {
   bool privileged = false;
   CapabilitySpec capabilities;
   SeccompSpec seccomp;
+  std::string apparmor_profile;  // one that the kernel has; empty: none
   bool no_new_privileges = false;
   // Not given: the defaults. Given and empty: none. Ignored for a privileged container, which has none.
   std::optional<std::vector<std::string>> masked_paths, read_only_paths;

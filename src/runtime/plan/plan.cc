@@ -110,6 +110,7 @@ void encode_process(Encoder& out, const ProcessPlan& process) {
   out.integer(process.columns);
   out.flag(process.set_oom_score_adj);
   out.integer(process.oom_score_adj);
+  out.string("process.apparmor_profile", process.apparmor_profile);
   out.count("process.rlimits", process.rlimits.size());
   for (const auto& limit : process.rlimits) {
     out.integer(limit.resource);

@@ -16,7 +16,7 @@
 
 namespace gantry::runtime {
 
-inline constexpr std::uint32_t kPlanVersion = 1;
+inline constexpr std::uint32_t kPlanVersion = 2;
 // Over these a plan is refused, by maker and reader alike.
 inline constexpr std::size_t kMaxPlanBytes = 8U << 20;
 inline constexpr std::size_t kMaxPlanItems = 65536;
@@ -118,6 +118,7 @@ struct ProcessPlan {
   bool set_oom_score_adj = false;
   std::vector<RlimitPlan> rlimits;
   SeccompPlan seccomp;
+  PlanString apparmor_profile;  // taken on with execve; empty: as the launcher is
 };
 
 struct Plan {

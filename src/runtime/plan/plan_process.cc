@@ -164,6 +164,7 @@ Result<ProcessPlan> plan_process(const ContainerSpec& spec, const ImageProcess& 
   auto program = plan_seccomp(spec, process.capabilities.bounding, seccomp);
   if (!program) return std::unexpected(std::move(program.error()));
   process.seccomp = std::move(*program);
+  process.apparmor_profile = spec.apparmor_profile;
   process.no_new_privileges = spec.no_new_privileges;
   process.terminal = spec.terminal;
   process.rows = spec.rows;
