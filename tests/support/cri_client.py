@@ -10,7 +10,7 @@ CRICTL = "runtime-endpoint: {socket}\nimage-endpoint: {socket}\ntimeout: 60\n"
 IMAGE = "busybox:test"
 # Of busybox-static; what the containers of the tests run.
 APPLETS = ("sh", "sleep", "usleep", "cat", "echo", "date", "true", "false", "kill", "ls", "id", "httpd", "dd", "seq", "touch",
-           "mkdir", "mount")
+           "mkdir", "mount", "sed", "dirname")
 # Each container in a PID namespace of its own, as kubelet asks for. (CRI's default is one for the pod.)
 OWN_PIDS = {"security_context": {"namespace_options": {"pid": 1}}}
 

@@ -186,6 +186,11 @@ class Machine:
         self._connect()
         self.run("systemctl", "is-system-running", "--wait", check=False, timeout=BOOT_LIMIT)
 
+    def limit_disk(self, rate):
+        """Of the disk's writes, in bytes a second; 0: as fast as it is."""
+        self.emulator.qmp.command("block_set_io_throttle", device="d0", bps=0, bps_rd=0, bps_wr=rate,
+                                  iops=0, iops_rd=0, iops_wr=0)
+
     def start(self, *argv):
         """A command that goes on while the story does."""
         return self.channel.start([str(word) for word in argv])
