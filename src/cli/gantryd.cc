@@ -26,6 +26,7 @@
 #include "cri/runtime.h"
 #include "cri/server.h"
 #include "cri/streaming.h"
+#include "http/listen.h"
 #include "images/store.h"
 #include "images/unpack_worker.h"
 #include "netns/database_ledger.h"
@@ -119,6 +120,21 @@ Result<SocketFd> listen_for_cri(const NodeFolders& folders, cli::KeptSockets& ke
   if (listener.is_open() && sys::fstatat(folders.run(), kSocket, AT_SYMLINK_NOFOLLOW)) return listener;
   auto fresh = sys::listen_unix(folders.run(), kSocket, SOCK_STREAM, 128);
   if (fresh) cli::keep_socket("cri", *fresh);
+  return fresh;
+}
+
+Result<http::Listener> listen_for_streams(const cli::GantrydOptions& options, cli::KeptSockets& kept) {
+  constexpr char kName[] = "streaming";
+  if (SocketFd earlier = kept.take(kName); earlier.is_open()) {
+    auto listener = http::adopt_listener(std::move(earlier));
+    const std::string& address = options.streaming_address;
+    if (listener && (listener->host == address || listener->host == "[" + address + "]") &&
+        (options.streaming_port == 0 || options.streaming_port == listener->port)) {
+      return listener;
+    }
+  }
+  auto fresh = http::listen_tcp(options.streaming_address, options.streaming_port);
+  if (fresh) cli::keep_socket(kName, fresh->socket);
   return fresh;
 }
 
@@ -220,8 +236,9 @@ Status run(cli::GantrydOptions options) {
     if (!scope) return std::unexpected(std::move(scope.error()));
     options.cgroup_root = std::move(*scope);
   }
-  auto streaming =
-      cri::StreamingServer::start(loop, {.address = options.streaming_address, .port = options.streaming_port});
+  auto stream_listener = listen_for_streams(options, kept);
+  if (!stream_listener) return fail_with(std::move(stream_listener.error()), "the streaming server");
+  auto streaming = cri::StreamingServer::start(loop, std::move(*stream_listener));
   if (!streaming) return fail_with(std::move(streaming.error()), "the streaming server");
 
   cri::Node node{.loop = loop,

@@ -232,15 +232,14 @@ class Server final : public StreamingServer {
 
 }  // namespace
 
-Result<std::unique_ptr<StreamingServer>> StreamingServer::start(Loop& loop, StreamingOptions options) {
-  if (!http::is_loopback(options.address)) {
+Result<std::unique_ptr<StreamingServer>> StreamingServer::start(Loop& loop, http::Listener listener,
+                                                                StreamingOptions options) {
+  if (!http::is_loopback(listener.host)) {
     return invalid_argument(
-        cat("streaming address \"", options.address, "\": expected a loopback address, as 127.0.0.1"));
+        cat("streaming address ", quoted(listener.host), ": expected a loopback address, as 127.0.0.1"));
   }
-  auto listener = http::listen_tcp(options.address, options.port);
-  if (!listener) return fail_with(std::move(listener.error()), "streaming server");
   auto shared = std::make_shared<Shared>(loop, std::move(options));
-  return std::make_unique<Server>(std::move(shared), std::move(*listener));
+  return std::make_unique<Server>(std::move(shared), std::move(listener));
 }
 
 }  // namespace gantry::cri

@@ -22,6 +22,7 @@
 #include "base/owned_fd.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "http/listen.h"
 #include "sys/process.h"
 
 namespace gantry::cri {
@@ -60,9 +61,6 @@ class ExecSession {
 };
 
 struct StreamingOptions {
-  // A loopback address, IPv4 or IPv6. Port 0: the kernel chooses.
-  std::string address = "127.0.0.1";
-  std::uint16_t port = 0;
   // How long a URL waits for its client, and how many may wait.
   Duration token_life = std::chrono::minutes(1);
   std::size_t max_tokens = 1000;
@@ -76,8 +74,9 @@ struct StreamingOptions {
 
 class StreamingServer {
  public:
-  // Listens at once. kInvalidArgument for an address that is not loopback.
-  static Result<std::unique_ptr<StreamingServer>> start(Loop& loop, StreamingOptions options = {});
+  // Serves at once. kInvalidArgument for an address that is not loopback.
+  static Result<std::unique_ptr<StreamingServer>> start(Loop& loop, http::Listener listener,
+                                                        StreamingOptions options = {});
   // Stops listening, forgets all tokens, and ends the sessions as if their clients were gone.
   virtual ~StreamingServer() = default;
 

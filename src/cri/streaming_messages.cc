@@ -9,7 +9,6 @@
 namespace gantry::cri {
 namespace {
 
-
 // A JSON string. Bytes above 0x7f pass as they are; an error's text is UTF-8 or shows as the client's decoder likes.
 std::string quoted(std::string_view text) {
   static constexpr char kHex[] = "0123456789abcdef";

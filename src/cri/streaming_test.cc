@@ -118,7 +118,9 @@ class StreamingTest : public testing::Test {
   void SetUp() override { ::signal(SIGPIPE, SIG_IGN); }
 
   void start(StreamingOptions options = {}) {
-    auto server = StreamingServer::start(loop_, options);
+    auto listener = http::listen_tcp("127.0.0.1", 0);
+    ASSERT_TRUE(listener) << listener.error().message();
+    auto server = StreamingServer::start(loop_, std::move(*listener), options);
     ASSERT_TRUE(server) << server.error().message();
     server_ = std::move(*server);
   }
@@ -502,7 +504,9 @@ TEST_F(StreamingTest, ImpossibleRequestsAreRefusedAtOnce) {
   EXPECT_TRUE(error_of({.tty = true, .out = true, .err = true}).is_invalid());
   EXPECT_EQ(error_of({.out = true}).code(), Code::kOk);
   EXPECT_TRUE(error_of({.out = true}).is_resource());
-  auto public_address = StreamingServer::start(loop_, {.address = "0.0.0.0"});
+  auto listener = http::listen_tcp("0.0.0.0", 0);
+  ASSERT_TRUE(listener) << listener.error().message();
+  auto public_address = StreamingServer::start(loop_, std::move(*listener));
   ASSERT_FALSE(public_address);
   EXPECT_TRUE(public_address.error().is_invalid());
 }

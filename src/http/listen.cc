@@ -41,15 +41,19 @@ std::optional<Address> parse(std::string_view text, std::uint16_t port) {
 
 sockaddr* raw(Address& address) { return reinterpret_cast<sockaddr*>(&address.storage); }
 
-std::uint16_t port_of(const Address& address) {
+void name(const Address& address, Listener& listener) {
+  char text[INET6_ADDRSTRLEN] = {};
   if (address.storage.ss_family == AF_INET) {
     sockaddr_in v4;
     std::memcpy(&v4, &address.storage, sizeof(v4));
-    return ntohs(v4.sin_port);
+    listener.host = ::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text));
+    listener.port = ntohs(v4.sin_port);
+    return;
   }
   sockaddr_in6 v6;
   std::memcpy(&v6, &address.storage, sizeof(v6));
-  return ntohs(v6.sin6_port);
+  listener.host = std::string("[") + ::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text)) + "]";
+  listener.port = ntohs(v6.sin6_port);
 }
 
 }  // namespace
@@ -70,15 +74,25 @@ Result<Listener> listen_tcp(std::string_view address, std::uint16_t port, int ba
   if (::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on)) < 0) return failed("setsockopt SO_REUSEADDR");
   if (::bind(fd, raw(*parsed), parsed->size) < 0) return failed("bind");
   if (::listen(fd, backlog) < 0) return failed("listen");
-  parsed->size = sizeof(parsed->storage);
-  if (::getsockname(fd, raw(*parsed), &parsed->size) < 0) return failed("getsockname");
-  listener.port = port_of(*parsed);
-  bool v6 = parsed->storage.ss_family == AF_INET6;
-  listener.host = v6 ? "[" + std::string(address) + "]" : std::string(address);
+  return adopt_listener(std::move(listener.socket));
+}
+
+Result<Listener> adopt_listener(SocketFd socket) {
+  Listener listener{.socket = std::move(socket)};
+  Address address;
+  address.size = sizeof(address.storage);
+  if (::getsockname(listener.socket.get(), raw(address), &address.size) < 0) {
+    return std::unexpected(Error::from_errno(errno, "getsockname"));
+  }
+  if (address.storage.ss_family != AF_INET && address.storage.ss_family != AF_INET6) {
+    return invalid_argument("listening socket: expected one of IPv4 or IPv6");
+  }
+  name(address, listener);
   return listener;
 }
 
 bool is_loopback(std::string_view address) {
+  if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
   auto parsed = parse(address, 0);
   if (!parsed) return false;
   if (parsed->storage.ss_family == AF_INET) {

@@ -20,7 +20,10 @@ struct Listener {
 // `address` is a numeric IPv4 or IPv6 address; port 0 lets the kernel choose.
 Result<Listener> listen_tcp(std::string_view address, std::uint16_t port, int backlog = 128);
 
-// 127.0.0.0/8 or ::1.
+// Of a socket that listens already.
+Result<Listener> adopt_listener(SocketFd socket);
+
+// 127.0.0.0/8 or ::1; that in brackets, too.
 bool is_loopback(std::string_view address);
 
 }  // namespace gantry::http

@@ -12,6 +12,7 @@
 #include "http/listen.h"
 #include "http/test_client.h"
 #include "sys/file.h"
+#include "sys/pipe.h"
 #include "sys/socket.h"
 
 namespace gantry::http {
@@ -211,12 +212,28 @@ TEST(ListenTest, AddressesAreNumericAndLoopbackIsKnown) {
   EXPECT_TRUE(is_loopback("127.0.0.1"));
   EXPECT_TRUE(is_loopback("127.8.9.1"));
   EXPECT_TRUE(is_loopback("::1"));
+  EXPECT_TRUE(is_loopback("[::1]"));
   EXPECT_FALSE(is_loopback("0.0.0.0"));
   EXPECT_FALSE(is_loopback("::"));
   EXPECT_FALSE(is_loopback("localhost"));
   auto listener = listen_tcp("localhost", 0);
   ASSERT_FALSE(listener);
   EXPECT_EQ(listener.error().message(), "listen address \"localhost\": expected a numeric IPv4 or IPv6 address");
+}
+
+TEST(ListenTest, OneThatListensAlreadyKeepsItsPlace) {
+  for (const char* address : {"127.0.0.1", "::1"}) {
+    auto first = listen_tcp(address, 0);
+    ASSERT_TRUE(first) << first.error().message();
+    auto second = adopt_listener(std::move(first->socket));
+    ASSERT_TRUE(second) << second.error().message();
+    EXPECT_EQ(second->port, first->port);
+    EXPECT_EQ(second->host, first->host);
+    EXPECT_TRUE(is_loopback(second->host));
+  }
+  auto pair = sys::stream_pair();
+  ASSERT_TRUE(pair);
+  EXPECT_TRUE(adopt_listener(std::move(pair->left)).error().is_invalid());
 }
 
 TEST(RequestTest, HeadersAreFoundWithoutCaseAndSplitAtCommas) {

@@ -50,6 +50,11 @@ def unit_property(node, name, unit="gantryd.service"):
     return node.machine.run("systemctl", "show", "--value", "-p", name, unit).strip()
 
 
+def stream_port(node):
+    """Where gantryd listens for exec's streams, which goes over from one to the next."""
+    return node.machine.shell("ss -Hltn src 127.0.0.1").split()[3]
+
+
 def installed(checks, node):
     checks.equal(unit_property(node, "ActiveState"), "active", "installed, gantryd is a service that runs")
     checks.equal(node.machine.shell("mkdir -p /etc/gantry/manifests; stat -c %a /run/gantry/gantryd.sock").strip(), "600",
@@ -72,11 +77,12 @@ def same(checks, node, web, after):
 
 def replaced(checks, node, web):
     asking = node.machine.start("sh", "-c", ASK_ON.format(ask=ASK.format(address=web.address)))
-    first = unit_property(node, "MainPID")
+    first, streams = unit_property(node, "MainPID"), stream_port(node)
     node.install(node.versions[1])
     checks.equal(node.machine.run("dpkg-query", "-W", "-f", "${Version}", "gantry"), node.versions[1], "the package is upgraded")
     checks.ok(unit_property(node, "MainPID") != first, "and gantryd replaced")
     same(checks, node, web, "after an upgrade")
+    checks.equal(stream_port(node), streams, "the streaming server's port is what it was")
     refused = []
     for _ in range(5):
         restarted = node.machine.start("systemctl", "restart", "gantryd")
