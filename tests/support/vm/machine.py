@@ -25,6 +25,7 @@ AGENT = BUILD / "tests/vm-agent/gantry-vm-agent"
 LOGS = BUILD.parent / "test-logs"
 KERNEL_OPTIONS = ("console=ttyS0 root=/dev/vda rw quiet panic=-1 net.ifnames=0 mitigations=off nokaslr tsc=reliable "
                   "clocksource=tsc rcupdate.rcu_expedited=1 apparmor=1 security=apparmor")
+RESEED = "cat > /dev/urandom; perl -e 'open(R, \">/dev/urandom\") && ioctl(R, 0x5207, 0) or die'"  # RNDRESEEDCRNG
 
 
 def qemu():
@@ -122,7 +123,8 @@ def snapshot(kernel):
             try:
                 channel = emulator.channel()
                 answer(channel, BOOT_LIMIT)
-                settled = channel.start(["sh", "-c", "systemctl is-system-running --wait; systemctl --failed; sync"])
+                settled = channel.start(["sh", "-c", "systemctl is-system-running --wait; systemctl --failed; "
+                                                    "udevadm settle; sync"])
                 settled.wait(BOOT_LIMIT)
                 if not settled.output.startswith(b"running"):
                     raise RuntimeError(f"the machine did not come up: {settled.output.decode()}")
@@ -162,9 +164,10 @@ class Machine:
         qmp.wait_for("MIGRATION", lambda data: data["status"] in ("completed", "failed"))
         qmp.command("cont")
         self._connect()
-        # Its clock stood still since the snapshot, and its name is that of all clones.
-        self.shell(f"date -s @{time.time():.3f} >/dev/null; hostnamectl hostname {self.name}; mkdir -p /opt/cargo; "
-                   "echo /dev/vdb /opt/cargo ext2 ro >> /etc/fstab; mount /opt/cargo")
+        # Its clock stood still since the snapshot, and its name and the state of its random numbers are those of all clones.
+        self.shell(f"{RESEED}; date -s @{time.time():.3f} >/dev/null; echo {self.name} | tee /etc/hostname "
+                   "> /proc/sys/kernel/hostname; mkdir -p /opt/cargo; echo /dev/vdb /opt/cargo ext2 ro >> /etc/fstab; "
+                   "mount /opt/cargo", data=os.urandom(64))
         return self
 
     def _connect(self):
