@@ -51,9 +51,10 @@ class Failed(Exception):
 
 
 class Emulator:
-    """A QEMU process in a folder of its own, with the sockets qmp, agent and console in it."""
+    """A QEMU process in a folder of its own, with the sockets qmp, agent and console in it. `switch` is the socket of a port;
+    without one what leaves by eth0 is lost."""
 
-    def __init__(self, folder, disk, drive, memory, incoming=False):
+    def __init__(self, folder, disk, drive, memory, switch=None, incoming=False):
         self.folder = folder
         program = qemu()
         command = [
@@ -66,6 +67,8 @@ class Emulator:
             "-drive", f"if=none,id=d0,file={drive},format=qcow2,cache=unsafe,aio=threads,discard=unmap",
             "-drive", f"if=none,id=d1,file={folder}/cargo,format=raw,readonly=on",
             "-device", "virtio-blk-pci,drive=d0", "-device", "virtio-blk-pci,drive=d1", "-device", "virtio-rng-pci",
+            "-netdev", f"stream,id=net,server=off,addr.type=unix,addr.path={switch}" if switch else "hubport,id=net,hubid=0",
+            "-device", "virtio-net-pci,id=eth0,netdev=net,mac=52:54:00:90:00:00,romfile=",
             "-device", "virtio-serial-pci", "-chardev", f"socket,id=agent,path={folder}/agent,server=on,wait=off",
             "-device", "virtserialport,chardev=agent,name=agent",
             "-chardev", f"socket,id=console,path={folder}/console,server=on,wait=off,logfile={folder}/console.log,logappend=on",
@@ -148,15 +151,17 @@ class Machine:
     """A machine of its own for one story. Leaving its `with` block ends it; when that was by an exception, its console and
     journal are kept in build/PRESET/test-logs."""
 
-    def __init__(self, name="vm", kernel="debian12", cargo=()):
+    def __init__(self, name="vm", kernel="debian12", cargo=(), network=None):
         self.name, self.kernel, self.cargo = name, kernel, cargo
+        self.port = network and network.join(self)
 
     def __enter__(self):
         self.disk, saved = snapshot(self.kernel)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"gantry-{self.name}-"))
         make_cargo(self.folder / "cargo", self.cargo)
         overlay(qemu(), self.folder / "disk.qcow2", saved / "disk.qcow2", "qcow2")
-        self.emulator = Emulator(self.folder, self.disk, self.folder / "disk.qcow2", saved / "memory", incoming=True)
+        self.emulator = Emulator(self.folder, self.disk, self.folder / "disk.qcow2", saved / "memory",
+                                 self.port and self.port.path, incoming=True)
         qmp = self.emulator.qmp
         qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True},
                                                               {"capability": "events", "state": True}])
@@ -168,6 +173,8 @@ class Machine:
         self.shell(f"{RESEED}; date -s @{time.time():.3f} >/dev/null; echo {self.name} | tee /etc/hostname "
                    "> /proc/sys/kernel/hostname; mkdir -p /opt/cargo; echo /dev/vdb /opt/cargo ext2 ro >> /etc/fstab; "
                    "mount /opt/cargo", data=os.urandom(64))
+        if self.port:
+            self.port.configure(self)
         return self
 
     def _connect(self):
@@ -185,7 +192,8 @@ class Machine:
         self.start("systemctl", "reboot")
         self.emulator.process.wait(BOOT_LIMIT)
         self.emulator.stop()
-        self.emulator = Emulator(self.folder, self.disk, self.folder / "disk.qcow2", self.folder / "memory")
+        self.emulator = Emulator(self.folder, self.disk, self.folder / "disk.qcow2", self.folder / "memory",
+                                 self.port and self.port.path)
         self._connect()
         self.run("systemctl", "is-system-running", "--wait", check=False, timeout=BOOT_LIMIT)
 
@@ -193,6 +201,15 @@ class Machine:
         """Of the disk's writes, in bytes a second; 0: as fast as it is."""
         self.emulator.qmp.command("block_set_io_throttle", device="d0", bps=0, bps_rd=0, bps_wr=rate,
                                   iops=0, iops_rd=0, iops_wr=0)
+
+    @contextlib.contextmanager
+    def unplugged(self):
+        """Its network cable is out: the carrier is gone. (Switch.cut() drops what is sent, and no machine is told.)"""
+        self.emulator.qmp.command("set_link", name="eth0", up=False)
+        try:
+            yield
+        finally:
+            self.emulator.qmp.command("set_link", name="eth0", up=True)
 
     def start(self, *argv):
         """A command that goes on while the story does."""

@@ -23,12 +23,12 @@ class VmNode(CriClient):
     """Leaving its `with` block ends the machine. `versions` are those of our package to take along, all of the same programs;
     the first is installed."""
 
-    def __init__(self, checks, name="node", kernel="debian12", versions=("1.0",)):
+    def __init__(self, checks, name="node", kernel="debian12", versions=("1.0",), network=None):
         super().__init__()
         self.checks, self.name, self.versions = checks, name, versions
         self.work = pathlib.PurePosixPath("/root/test")
         self._cargo = tempfile.TemporaryDirectory()
-        self.machine = Machine(name, kernel, self._load_cargo())
+        self.machine = Machine(name, kernel, self._load_cargo(), network)
 
     def _load_cargo(self):
         """Our packages and crictl: the files to take along."""

@@ -18,7 +18,7 @@ class Qmp:
         connection.connect(str(path))
         return cls(connection)
 
-    def command(self, name, **arguments):
+    def command(self, name, /, **arguments):
         self._connection.sendall(json.dumps({"execute": name, "arguments": arguments}).encode())
         while True:
             answer = self._read()
