@@ -215,7 +215,8 @@ Status run(cli::GantrydOptions options) {
 
   auto ledger = netns::DatabaseLedger::open(folders->layout().database());
   if (!ledger) return fail_with(std::move(ledger.error()), "the record of addresses");
-  auto network = netns::PodNetwork::open({.pod_cidr = options.pod_cidr, .instance = instance->id}, *ledger);
+  auto network = netns::PodNetwork::open(
+      {.pod_cidr = options.pod_cidr, .cluster_cidr = options.cluster_cidr, .instance = instance->id}, *ledger);
   if (!network) return fail_with(std::move(network.error()), "the pod network");
   std::optional<Error> network_problem;
   if (auto prepared = (*network)->prepare_node(); !prepared) {

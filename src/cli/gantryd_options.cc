@@ -31,7 +31,7 @@ std::string hostname() {
 
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
-  std::string pod_cidr = "10.88.0.0/16", log_level = "info";
+  std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info";
   std::vector<std::string> modules = {"cri", "agent"};
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
   app.add_option("--root", options.root, "data that outlives a boot: images, database")
@@ -51,6 +51,9 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
       }));
   app.add_option("--pod-cidr", pod_cidr, "addresses of this node's pods")
       ->capture_default_str()
+      ->check(checked(netns::Cidr::parse));
+  app.add_option("--cluster-cidr", cluster_cidr,
+                 "addresses of all nodes' pods, which pods reach under their own (default: that of --pod-cidr)")
       ->check(checked(netns::Cidr::parse));
   app.add_option("--modules", modules, "what runs: cri, agent")->delimiter(',')->check(CLI::IsMember({"cri", "agent"}));
   app.add_option("--pool-size", options.pool_size, "sandboxes that wait ready-made")
@@ -86,8 +89,9 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
     exit_code = app.exit(error);
     return std::nullopt;
   }
-  // Both were checked.
+  // All were checked.
   options.pod_cidr = *netns::Cidr::parse(pod_cidr);
+  if (!cluster_cidr.empty()) options.cluster_cidr = *netns::Cidr::parse(cluster_cidr);
   options.log_level = *log::parse_level(log_level);
   options.agent = std::ranges::find(modules, "agent") != modules.end();
   if (options.node_name.empty()) options.node_name = hostname();

@@ -19,6 +19,7 @@ struct GantrydOptions {
   std::string cgroup_root = "/gantry-pods";
   std::string systemd_scope;  // in place of cgroup_root
   netns::Cidr pod_cidr;
+  std::optional<netns::Cidr> cluster_cidr;
   std::string streaming_address = "127.0.0.1";
   std::uint16_t streaming_port = 0;
   std::size_t pool_size = 2;

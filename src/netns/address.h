@@ -67,6 +67,7 @@ class Cidr {
   Family family() const { return network_.family(); }
   // Addresses of the other family are in no range of this one.
   bool contains(const IpAddress& address) const;
+  bool contains(const Cidr& range) const { return range.prefix_ >= prefix_ && contains(range.network_); }
   // How many addresses it has, all counted; 2^64 - 1 stands for that many or more.
   std::uint64_t size() const;
   // IPv4's last address; nothing for IPv6, and for prefixes over 30, which have no broadcast.

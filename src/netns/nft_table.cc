@@ -30,7 +30,7 @@ table inet NAME {
   }
   chain to-outside {
     type nat hook postrouting priority srcnat; policy accept;
-    FAMILY saddr PODS FAMILY daddr != PODS masquerade fully-random
+    FAMILY saddr PODS FAMILY daddr != CLUSTER masquerade fully-random
   }
 }
 )";
@@ -95,13 +95,14 @@ Status NftTable::run(const std::string& commands) {
   return {};
 }
 
-Status NftTable::ensure(const Cidr& pods, std::uint32_t group) {
+Status NftTable::ensure(const Cidr& pods, const Cidr& cluster, std::uint32_t group) {
   if (auto there = exists(); !there) return std::unexpected(std::move(there.error()));
   return run(absl::StrReplaceAll(kRules, {{"NAME", name_},
                                           {"COMMENT", comment_},
                                           {"GROUP", absl::StrCat(group)},
                                           {"FAMILY", pods.family() == Family::kV4 ? "ip" : "ip6"},
-                                          {"PODS", pods.to_string()}}));
+                                          {"PODS", pods.to_string()},
+                                          {"CLUSTER", cluster.to_string()}}));
 }
 
 Status NftTable::remove() {

@@ -17,8 +17,9 @@ class NftTable {
  public:
   static Result<NftTable> open(const std::string& instance);
 
-  // Makes the table, or replaces what is in it. `group` is the link group of the pods' host ends.
-  Status ensure(const Cidr& pods, std::uint32_t group);
+  // Makes the table, or replaces what is in it. `group` is the link group of the pods' host ends. What `pods` send to
+  // `cluster` keeps its source address.
+  Status ensure(const Cidr& pods, const Cidr& cluster, std::uint32_t group);
   // Gone already is fine.
   Status remove();
   const std::string& name() const { return name_; }

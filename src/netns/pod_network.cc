@@ -39,6 +39,10 @@ Status check_config(const PodNetworkConfig& config) {
     return invalid_argument(
         absl::StrCat("pod range ", config.pod_cidr.to_string(), " is not an IPv4 range of /8 to /30"));
   }
+  if (config.cluster_cidr && !config.cluster_cidr->contains(config.pod_cidr)) {
+    return invalid_argument(absl::StrCat("cluster range ", config.cluster_cidr->to_string(),
+                                         " does not contain pod range ", config.pod_cidr.to_string()));
+  }
   if (config.mtu != 0 && (config.mtu < kMinMtu || config.mtu > kMaxMtu)) {
     return invalid_argument(
         absl::StrCat("MTU ", config.mtu, " is not 0 (that of the default route) or from ", kMinMtu, " to ", kMaxMtu));
@@ -314,7 +318,9 @@ Status PodNetwork::prepare_node() {
   if (auto enabled = enable_forwarding(); !enabled) return fail_with(std::move(enabled.error()), "pod network");
   auto table = NftTable::open(impl_->config.instance);
   if (!table) return fail_with(std::move(table.error()), "pod network");
-  if (auto made = table->ensure(impl_->config.pod_cidr, impl_->marks.group()); !made) {
+  const PodNetworkConfig& config = impl_->config;
+  const Cidr& cluster = config.cluster_cidr ? *config.cluster_cidr : config.pod_cidr;
+  if (auto made = table->ensure(config.pod_cidr, cluster, impl_->marks.group()); !made) {
     return fail_with(std::move(made.error()), "pod network");
   }
   return {};

@@ -3,7 +3,8 @@
 // route to the pod; there is no bridge and no layer 2 that two pods share. A pod sends from its own address only: the
 // reverse-path filter is strict on each host end, and one rule of our nftables table says the same again, because what
 // other programs set (net.ipv4.conf.all.rp_filter, udev's sysctls for new links) can loosen the filter but not the
-// rule. Traffic from pods to outside of the pod range is masqueraded.
+// rule. Traffic from pods to outside of the cluster's range is masqueraded: pods of all its nodes know each other by
+// their own addresses. How to reach other nodes' pods is the host's routes' to say, and not this module's.
 //
 // What is made bears the instance's mark, and nothing without it is touched:
 //   links    alias "gantry:<instance>:<sandbox id>:<address>[,<address>]", a name and a link group made from the
@@ -34,6 +35,8 @@ namespace gantry::netns {
 struct PodNetworkConfig {
   // IPv4 for now: /8 to /30.
   Cidr pod_cidr;
+  // Where the pods of all nodes are: contains pod_cidr. Default: pod_cidr.
+  std::optional<Cidr> cluster_cidr;
   // The address that pods have as their gateway. Default: the first host of pod_cidr.
   std::optional<IpAddress> gateway;
   // 1280 to 65535; 0 takes that of the default route's link as open() finds it, or 1500 when there is no default route.

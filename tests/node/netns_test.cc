@@ -270,6 +270,27 @@ class PodNetworkTest : public ::testing::Test {
     return attached ? attached->addresses.at(0) : IpAddress();
   }
 
+  // A link between this host, as `here`, and another one, as `there`.
+  Link connect_to(const FakeShim& outside, const IpAddress& here, const IpAddress& there) {
+    auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
+    std::array<Request, 2> make{make_veth({.host_name = "uplink",
+                                           .host_mac = {2, 0, 0, 0, 0, 1},
+                                           .pod_mac = {2, 0, 0, 0, 0, 2},
+                                           .mtu = 1400,
+                                           .pod_netns = outside.netns}),
+                                get_link("uplink")};
+    Link uplink = parse_link(socket.exchange(make).value().back()).value();
+    std::array<Request, 3> far{set_up(uplink.peer_index), add_address(uplink.peer_index, there),
+                               add_link_route(uplink.peer_index, here, there)};
+    EXPECT_TRUE(ok(NetlinkSocket::borrow(outside.route).send(far)));
+    std::array<Request, 3> near{set_up(uplink.index), add_address(uplink.index, here),
+                                add_link_route(uplink.index, there, here)};
+    EXPECT_TRUE(ok(socket.send(near)));
+    // Asked for its state, the far end notices that this one is up; else it drops what it sends for up to a second.
+    EXPECT_TRUE(ok(NetlinkSocket::borrow(outside.route).send(get_link("eth0"))));
+    return uplink;
+  }
+
   MemoryLedger ledger;
   std::unique_ptr<PodNetwork> network;
 };
@@ -448,26 +469,9 @@ TEST_F(PodNetworkTest, AnArpAnswerConvincesNobody) {
 TEST_F(PodNetworkTest, PodsGoOutsideUnderTheHostsAddress) {
   FakeShim pod, outside;
   IpAddress address = attach(pod, "a");
-  // A network outside that knows the host and no way to pods.
-  auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
-  std::array<Request, 2> make{make_veth({.host_name = "uplink",
-                                         .host_mac = {2, 0, 0, 0, 0, 1},
-                                         .pod_mac = {2, 0, 0, 0, 0, 2},
-                                         .mtu = 1400,
-                                         .pod_netns = outside.netns}),
-                              get_link("uplink")};
-  auto made = socket.exchange(make);
-  ASSERT_TRUE(ok(made));
-  Link uplink = parse_link(made->back()).value();
+  // It knows no way to pods.
   IpAddress here = ip("192.0.2.1"), there = ip("192.0.2.2");
-  std::array<Request, 3> far{set_up(uplink.peer_index), add_address(uplink.peer_index, there),
-                             add_link_route(uplink.peer_index, here, there)};
-  ASSERT_TRUE(ok(NetlinkSocket::borrow(outside.route).send(far)));
-  std::array<Request, 3> near{set_up(uplink.index), add_address(uplink.index, here),
-                              add_link_route(uplink.index, there, here)};
-  ASSERT_TRUE(ok(socket.send(near)));
-  // Asked for its state, the far end notices that this one is up; else it drops what it sends for up to a second.
-  ASSERT_TRUE(ok(NetlinkSocket::borrow(outside.route).send(get_link("eth0"))));
+  Link uplink = connect_to(outside, here, there);
 
   OwnFd in_pod = pod.inside([&] { return bound_socket(SOCK_DGRAM, address, 1000); });
   OwnFd far_away = outside.inside([&] { return bound_socket(SOCK_DGRAM, there, 1000); });
@@ -481,12 +485,35 @@ TEST_F(PodNetworkTest, PodsGoOutsideUnderTheHostsAddress) {
   EXPECT_EQ(got.from, there.to_string());
 
   // With a default route by it, a network of MTU 0 takes its MTU.
+  auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
   ASSERT_TRUE(ok(socket.send(add_default_route(uplink.index, there, here))));
   EXPECT_EQ(open_network()->mtu(), 1400U);
   EXPECT_EQ(network->node_address().value(), here);
   EXPECT_TRUE(ok(socket.send(delete_link(uplink.index))));
   EXPECT_EQ(open_network()->mtu(), 1500U);
   EXPECT_EQ(network->node_address().value(), network->gateway());
+}
+
+TEST_F(PodNetworkTest, PodsOfTheClusterKnowEachOtherByTheirOwnAddresses) {
+  FakeShim pod, other_node;
+  IpAddress address = attach(pod, "a");
+  IpAddress here = ip("10.89.0.1"), there = ip("10.89.0.2");
+  Link uplink = connect_to(other_node, here, there);
+  ASSERT_TRUE(ok(NetlinkSocket::borrow(other_node.route).send(add_default_route(uplink.peer_index, here, there))));
+  OwnFd in_pod = pod.inside([&] { return bound_socket(SOCK_DGRAM, address, 1000); });
+  OwnFd far_away = other_node.inside([&] { return bound_socket(SOCK_DGRAM, there, 1000); });
+
+  PodNetworkConfig cluster = config();
+  cluster.cluster_cidr = Cidr::parse("10.88.0.0/15").value();
+  network = PodNetwork::open(cluster, ledger).value();
+  ASSERT_TRUE(ok(network->prepare_node()));
+  send_to(in_pod, there, 1000, "ping");
+  EXPECT_EQ(receive_from(far_away).from, address.to_string());
+  send_to(far_away, address, 1000, "pong");
+  EXPECT_EQ(receive_from(in_pod).from, there.to_string());
+
+  auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
+  EXPECT_TRUE(ok(socket.send(delete_link(uplink.index))));
 }
 
 TEST_F(PodNetworkTest, AHundredCyclesLeaveNothing) {
@@ -796,6 +823,8 @@ TEST(PodNetworkConfig, MistakesAreNamed) {
   EXPECT_THAT(refused([](auto& c) { c.pod_cidr = Cidr::parse("10.0.0.0/7").value_or(Cidr()); }),
               HasSubstr("/8 to /30"));
   EXPECT_THAT(refused([](auto& c) { c.pod_cidr = Cidr::parse("10.88.0.0/31").value(); }), HasSubstr("no room"));
+  EXPECT_THAT(refused([](auto& c) { c.cluster_cidr = Cidr::parse("10.88.0.0/17").value(); }),
+              HasSubstr("cluster range 10.88.0.0/17 does not contain pod range 10.88.0.0/16"));
   EXPECT_THAT(refused([](auto& c) { c.gateway = ip("10.89.0.1"); }), HasSubstr("gateway 10.89.0.1"));
   EXPECT_THAT(refused([](auto& c) { c.mtu = 100; }), HasSubstr("MTU 100"));
   EXPECT_THAT(refused([](auto& c) { c.instance = "a:b"; }), HasSubstr("instance id"));
