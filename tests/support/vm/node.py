@@ -17,15 +17,19 @@ for name in {applets}; do ln -sf busybox tree/bin/$name; done
 echo root:x:0:0:root:/:/bin/sh > tree/etc/passwd
 echo root:x:0: > tree/etc/group
 """
+DROP_IN = """[Service]
+ExecStart=
+ExecStart=/usr/lib/gantry/gantryd --systemd-scope=gantry-pods.scope --kubelet-root=/var/lib/gantry/kubelet {options}
+"""
 
 
 class VmNode(CriClient):
     """Leaving its `with` block ends the machine. `versions` are those of our package to take along, all of the same programs;
-    the first is installed."""
+    the first is installed. `options` are for gantryd; `network` is a Switch."""
 
-    def __init__(self, checks, name="node", kernel="debian12", versions=("1.0",), network=None):
+    def __init__(self, checks, name="node", kernel="debian12", versions=("1.0",), options=(), network=None):
         super().__init__()
-        self.checks, self.name, self.versions = checks, name, versions
+        self.checks, self.name, self.versions, self.options = checks, name, versions, options
         self.work = pathlib.PurePosixPath("/root/test")
         self._cargo = tempfile.TemporaryDirectory()
         self.machine = Machine(name, kernel, self._load_cargo(), network)
@@ -43,6 +47,8 @@ class VmNode(CriClient):
         try:
             self.make_folder(self.work)
             self.configure_crictl()
+            if self.options:
+                self.put("/etc/systemd/system/gantryd.service.d/options.conf", DROP_IN.format(options=" ".join(self.options)))
             self.install(self.versions[0])
             self.machine.shell(f"cd {self.work}; {MAKE_TREE.format(applets=' '.join(APPLETS))}"
                                f"gantry image build --tag {IMAGE} tree")

@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
 """A virtual switch: machines on one layer 2, in a thread of the story, so that this machine's own network has no part in it.
 
-    with Switch() as switch, Machine("one", network=switch) as one, Machine("two", network=switch) as two:
+    with Switch() as switch, side_by_side(Machine("one", network=switch), Machine("two", network=switch)) as (one, two):
         one.run("ping", "-c", "1", switch.address(two))
         with switch.cut(two):
             ...
 
 The n-th machine has 10.90.0.n and fd90::n on its eth0."""
+import concurrent.futures
 import contextlib
 import pathlib
 import selectors
@@ -43,6 +44,15 @@ CONFIGURE = """cat > /etc/systemd/network/05-switch.network
 networkctl reload
 until ip -o address show eth0 -tentative | grep -q 'inet6 {ipv6}/'; do sleep 0.05; done
 """
+
+
+@contextlib.contextmanager
+def side_by_side(*machines):
+    """A `with` block for several, which start at the same time."""
+    with contextlib.ExitStack() as stack:
+        with concurrent.futures.ThreadPoolExecutor() as threads:
+            list(threads.map(stack.enter_context, machines))
+        yield machines
 
 
 class Cable:
