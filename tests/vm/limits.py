@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 600
+# kernels: debian13
 """Every limit is one: what a container may use of memory, CPU, processes, disk bandwidth and huge pages ends where its
 configuration says, and its neighbour does not notice."""
 import pathlib

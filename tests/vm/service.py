@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 900
+# kernels: debian13
 """The package on a machine with systemd: installed, it runs pods; restarted, upgraded, killed and stopped, it leaves them alone;
 after a reboot they come back; purged, it leaves nothing."""
 import pathlib

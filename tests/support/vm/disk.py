@@ -14,12 +14,12 @@ ROOT = pathlib.Path(__file__).resolve().parents[3]
 CACHE = pathlib.Path(os.environ.get("GANTRY_CACHE", "/var/cache/gantry")) / "vm"
 DISK_SIZE = "6G"  # sparse
 
-# What a node's programs need, and what the stories look with. A kernel is a suite that has it.
+# What a node's programs need, and what the stories look with.
 PACKAGES = """systemd systemd-sysv dbus udev kmod procps psmisc iproute2 iputils-ping nftables iptables ipvsadm apparmor
     apparmor-utils curl strace busybox-static conntrack libyaml-0-2 libprotobuf32 libabsl20220623 libnl-3-200 libnftables1
     libarchive13 libseccomp2 libcap2 libssl3 libspdlog1.10 libsqlite3-0 libboost-json1.81.0 libboost-container1.81.0
     libnghttp2-14 libsystemd0""".split()
-KERNELS = {"debian12": "bookworm", "debian13": "bookworm-backports"}
+KERNELS = {"debian12": ("bookworm", "6.1."), "debian13": ("bookworm-backports", "6.12.")}  # a suite that has it, its series
 # In the initrd, with what they depend on. All else is loaded from the disk.
 BOOT_MODULES = ["virtio_pci", "virtio_blk", "virtio_console", "ext4"]
 
@@ -86,7 +86,7 @@ def made_once(name, make):
 
 def debian(kernel):
     """A folder with root.tar: Debian 12 with that kernel."""
-    suite = KERNELS[kernel]
+    suite, _ = KERNELS[kernel]
 
     def make(folder):
         log(f"installing Debian with the kernel of {kernel}: about a minute")
@@ -167,8 +167,11 @@ def disk(kernel, agent):
         tree.mkdir()
         run("tar", "-C", tree, "--numeric-owner", "-xpf", debian_folder / "root.tar")
         newest = max((tree / "boot").glob("vmlinuz-*"), key=lambda path: [int(n) for n in re.findall(r"\d+", path.name)])
+        version, (suite, series) = newest.name.removeprefix("vmlinuz-"), KERNELS[kernel]
+        if not version.startswith(series):
+            raise RuntimeError(f"{suite} has moved on from {kernel}'s kernel {series}* to {version}")
         shutil.copy(newest, folder / "vmlinuz")
-        make_initrd(tree, newest.name.removeprefix("vmlinuz-"), folder / "initrd")
+        make_initrd(tree, version, folder / "initrd")
         for boot in (tree / "boot").glob("*"):
             boot.unlink()
         configure(tree, agent)

@@ -17,6 +17,7 @@ from . import disk as disks
 from .channel import Channel, Lost
 from .qmp import Qmp
 
+KERNEL = os.environ.get("GANTRY_VM_KERNEL", "debian12")
 MEMORY_MB = 2048
 CARGO_SIZE = "256M"
 BOOT_LIMIT = 600  # seconds, on a loaded machine
@@ -151,7 +152,7 @@ class Machine:
     """A machine of its own for one story. Leaving its `with` block ends it; when that was by an exception, its console and
     journal are kept in build/PRESET/test-logs."""
 
-    def __init__(self, name="vm", kernel="debian12", cargo=(), network=None):
+    def __init__(self, name="vm", kernel=KERNEL, cargo=(), network=None):
         self.name, self.kernel, self.cargo = name, kernel, cargo
         self.port = network and network.join(self)
 

@@ -9,7 +9,7 @@ from checks import Failure, log
 from cri_client import APPLETS, IMAGE, CriClient
 
 from . import disk
-from .machine import Machine
+from .machine import KERNEL, Machine
 
 MAKE_TREE = """mkdir -p tree/bin tree/etc tree/tmp tree/out
 cp /usr/bin/busybox tree/bin/
@@ -27,7 +27,7 @@ class VmNode(CriClient):
     """Leaving its `with` block ends the machine. `versions` are those of our package to take along, all of the same programs;
     the first is installed. `options` are for gantryd; `network` is a Switch."""
 
-    def __init__(self, checks, name="node", kernel="debian12", versions=("1.0",), options=(), network=None):
+    def __init__(self, checks, name="node", kernel=KERNEL, versions=("1.0",), options=(), network=None):
         super().__init__()
         self.checks, self.name, self.versions, self.options = checks, name, versions, options
         self.work = pathlib.PurePosixPath("/root/test")
