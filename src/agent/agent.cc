@@ -38,6 +38,7 @@ NodeFacts facts_of(const AgentConfig& config) {
           .pod_logs_dir = config.pod_logs_dir,
           .root_dir = config.root_dir,
           .cgroup_root = config.cgroup_root,
+          .cgroup_driver = config.cgroup_driver,
           .memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity,
           .masked_paths = config.masked_paths,
           .read_only_paths = config.read_only_paths};

@@ -22,6 +22,7 @@
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "cgroups/driver.h"
 #include "cri/runtime_service.h"
 
 namespace k8s::io::api::core::v1 {
@@ -44,8 +45,10 @@ struct AgentConfig {
   std::string name_suffix;
   // What pods on the host's network answer at, and what status.hostIP is. Empty: not told.
   std::string host_ip;
-  // The cgroup that holds kubepods/, "/..." or empty for the root of the hierarchy.
+  // The cgroup that holds kubepods/, "/..." or empty for the root of the hierarchy. With the driver systemd pods are in
+  // kubepods.slice instead.
   std::string cgroup_root;
+  cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
   std::string resolv_conf = "/etc/resolv.conf";
   // What containers that are not privileged don't see, and don't write to: the runtime's defaults for this host. As
   // kubelet does, the agent names them with every container; empty lists are none.

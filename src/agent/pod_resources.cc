@@ -3,8 +3,9 @@
 
 #include <algorithm>
 
-#include "absl/strings/str_cat.h"
 #include "api/quantity.h"
+#include "base/text.h"
+#include "cgroups/slices.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -88,6 +89,12 @@ std::int64_t most_at_once(const core::PodSpec& spec, std::int64_t limit, Amount 
   return std::max(most, main);
 }
 
+// The guaranteed ones are in no part of their own.
+std::string qos_part(Qos qos, char separator) {
+  if (qos == Qos::kGuaranteed) return "";
+  return cat(separator, qos == Qos::kBurstable ? "burstable" : "besteffort");
+}
+
 }  // namespace
 
 std::string_view to_string(Qos qos) {
@@ -118,8 +125,11 @@ Qos qos_of(const core::Pod& pod) {
 }
 
 std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid) {
-  std::string_view between = qos == Qos::kBurstable ? "/burstable" : qos == Qos::kBestEffort ? "/besteffort" : "";
-  return std::string(root).append("/kubepods").append(between).append("/pod").append(uid);
+  return cat(root, "/kubepods", qos_part(qos, '/'), "/pod", uid);
+}
+
+std::string pod_slice(Qos qos, std::string_view uid) {
+  return cat("kubepods", qos_part(qos, '-'), "-pod", cgroups::slice_part(uid), ".slice");
 }
 
 void set_resources(const core::Pod& pod, const core::Container& container, std::uint64_t memory_capacity,

@@ -26,6 +26,8 @@ Qos qos_of(const k8s::io::api::core::v1::Pod& pod);
 
 // ROOT/kubepods[/burstable|/besteffort]/podUID
 std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid);
+// kubepods[-burstable|-besteffort]-podUID.slice, with systemd's cgroup driver.
+std::string pod_slice(Qos qos, std::string_view uid);
 
 // `memory_capacity` is the node's, in bytes, not 0.
 void set_resources(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Container& container,

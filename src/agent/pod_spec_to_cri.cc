@@ -179,7 +179,9 @@ v1::PodSandboxConfig sandbox_config(const core::Pod& pod, const NodeFacts& node,
   if (!manifest_file.empty()) (*config.mutable_annotations())[kManifestFileAnnotation] = manifest_file;
   auto& linux = *config.mutable_linux();
   set_pod_resources(pod, *linux.mutable_resources());
-  linux.set_cgroup_parent(pod_cgroup(node.cgroup_root, qos_of(pod), metadata.uid()));
+  linux.set_cgroup_parent(node.cgroup_driver == cgroups::DriverKind::kSystemd
+                              ? pod_slice(qos_of(pod), metadata.uid())
+                              : pod_cgroup(node.cgroup_root, qos_of(pod), metadata.uid()));
   set_sandbox_security(pod, linux);
   return config;
 }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cgroups/driver.h"
 
 namespace k8s::io::api::core::v1 {
 class Container;
@@ -30,6 +31,7 @@ struct NodeFacts {
   std::string pod_logs_dir;
   std::string root_dir;     // ROOT/seccomp holds the profiles of the type Localhost
   std::string cgroup_root;  // "/..." or empty
+  cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
   std::uint64_t memory_capacity = 0;
   std::vector<std::string> masked_paths, read_only_paths;
 };

@@ -91,6 +91,14 @@ TEST(SandboxConfig, HasKubeletsNames) {
   EXPECT_EQ(options.ipc(), v1::POD);
 }
 
+TEST(SandboxConfig, WithTheDriverSystemdThePodIsInASlice) {
+  NodeFacts node = kNode;
+  node.cgroup_driver = cgroups::DriverKind::kSystemd;
+  core::Pod pod = pod_with("    ports: [{containerPort: 80}]\n");
+  EXPECT_EQ(sandbox_config(pod, node, 0, "", "").linux().cgroup_parent(),
+            "kubepods-besteffort-pod" + pod.metadata().uid() + ".slice");
+}
+
 TEST(SandboxConfig, HostNamespaces) {
   v1::PodSandboxConfig config =
       sandbox_of(pod_with("    ports: [{containerPort: 80}]\n", "  hostNetwork: true\n  hostIPC: true\n"));
@@ -307,6 +315,9 @@ TEST(Resources, QosClasses) {
   EXPECT_EQ(qos("{limits: {cpu: 1}}"), "Burstable");
   EXPECT_EQ(pod_cgroup("/node", Qos::kGuaranteed, "u"), "/node/kubepods/podu");
   EXPECT_EQ(pod_cgroup("", Qos::kBurstable, "u"), "/kubepods/burstable/podu");
+  EXPECT_EQ(pod_slice(Qos::kGuaranteed, "1-2"), "kubepods-pod1_2.slice");
+  EXPECT_EQ(pod_slice(Qos::kBurstable, "1-2"), "kubepods-burstable-pod1_2.slice");
+  EXPECT_EQ(pod_slice(Qos::kBestEffort, "1-2"), "kubepods-besteffort-pod1_2.slice");
 }
 
 TEST(Expansion, FollowsKubernetes) {

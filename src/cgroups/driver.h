@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,6 +19,10 @@ class Loop;
 }
 
 namespace gantry::cgroups {
+
+// Who makes the cgroups of pods: we alone, by mkdir, or systemd, which is asked for a scope for each pod (scopes.h) in
+// which all is made by us as with the other.
+enum class DriverKind : std::uint8_t { kCgroupfs, kSystemd };
 
 class CgroupfsDriver {
  public:

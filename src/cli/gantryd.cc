@@ -20,7 +20,7 @@
 #include "base/loop.h"
 #include "cgroups/driver.h"
 #include "cgroups/hierarchy.h"
-#include "cgroups/systemd_scope.h"
+#include "cgroups/scopes.h"
 #include "cli/gantryd_options.h"
 #include "cli/service.h"
 #include "cri/runtime.h"
@@ -95,6 +95,7 @@ agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::s
   config.masked_paths = runtime::default_masked_paths(host);
   config.read_only_paths = runtime::default_read_only_paths();
   config.cgroup_root = options.cgroup_root;
+  config.cgroup_driver = options.cgroup_driver;
   return config;
 }
 
@@ -207,6 +208,7 @@ Status run(cli::GantrydOptions options) {
 
   Loop loop;
   Pool disk(loop, 2), network_thread(loop, 1);
+  cgroups::PodScopes scopes(loop, *hierarchy, instance->id, *init_program);
   std::vector<db::Schema> schemas = cri::schemas();
   auto database = db::Database::open(loop, folders->layout().database(), schemas);
   if (!database) return fail_with(std::move(database.error()), "the database");
@@ -248,6 +250,8 @@ Status run(cli::GantrydOptions options) {
                  .database = **database,
                  .images = **images,
                  .cgroups = cgroup_driver,
+                 .cgroup_driver = options.cgroup_driver,
+                 .scopes = scopes,
                  .cgroup_root = options.cgroup_root,
                  .network = **network,
                  .network_problem = std::move(network_problem),

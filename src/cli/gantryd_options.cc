@@ -31,7 +31,7 @@ std::string hostname() {
 
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
-  std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info";
+  std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs";
   std::vector<std::string> modules = {"cri", "agent"};
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
   app.add_option("--root", options.root, "data that outlives a boot: images, database")
@@ -43,6 +43,12 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--cgroup-root", options.cgroup_root, "the cgroup for shims and for pods without a cgroup_parent")
       ->capture_default_str()
       ->check(checked(absolute));
+  app.add_option(
+         "--cgroup-driver", cgroup_driver,
+         "who makes the cgroups of pods: cgroupfs (gantryd alone) or systemd (a scope for each, in the slice that "
+         "cgroup_parent names; --systemd-scope is gantry-pods.scope then, when none is given)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"cgroupfs", "systemd"}));
   app.add_option("--systemd-scope", options.systemd_scope,
                  "a scope of systemd in place of --cgroup-root; it is asked for and outlives gantryd")
       ->check(checked([](const std::string& name) -> Status {
@@ -88,6 +94,10 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   } catch (const CLI::ParseError& error) {
     exit_code = app.exit(error);
     return std::nullopt;
+  }
+  if (cgroup_driver == "systemd") {
+    options.cgroup_driver = cgroups::DriverKind::kSystemd;
+    if (options.systemd_scope.empty()) options.systemd_scope = "gantry-pods.scope";
   }
   // All were checked.
   options.pod_cidr = *netns::Cidr::parse(pod_cidr);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "cgroups/driver.h"
 #include "netns/address.h"
 
 namespace gantry::cli {
@@ -18,6 +19,7 @@ struct GantrydOptions {
   std::string run = "/run/gantry";
   std::string cgroup_root = "/gantry-pods";
   std::string systemd_scope;  // in place of cgroup_root
+  cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
   netns::Cidr pod_cidr;
   std::optional<netns::Cidr> cluster_cidr;
   std::string streaming_address = "127.0.0.1";

@@ -9,6 +9,7 @@
 #include "base/loop.h"
 #include "base/owned_fd.h"
 #include "cgroups/driver.h"
+#include "cgroups/scopes.h"
 #include "images/store.h"
 #include "netns/pod_network.h"
 #include "runtime/plan/host_facts.h"
@@ -30,6 +31,9 @@ struct Node {
   db::Database& database;
   images::ImageStore& images;
   const cgroups::CgroupfsDriver& cgroups;
+  // Of pods to come; those that live have what they have.
+  cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
+  cgroups::PodScopes& scopes;
   // Where shims and the pods without a cgroup_parent go: "/gantry-pods".
   std::string cgroup_root;
   netns::PodNetwork& network;

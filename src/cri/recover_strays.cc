@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "cgroups/slices.h"
 #include "cri/boot_records.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
@@ -73,9 +74,10 @@ Task<Status> Runtime::refuse_beside_stranger(v1::PodSandboxMetadata metadata) {
     co_return Status();
   }
   auto config = folder ? read_sandbox_record(*folder) : Result<std::optional<v1::PodSandboxConfig>>(std::nullopt);
-  std::string cgroup = config && *config ? pod_cgroup_path(node_.cgroup_root, (*config)->linux().cgroup_parent(),
-                                                           (*config)->metadata().uid(), id)
-                                         : "the pod";
+  std::string cgroup = config && *config
+                           ? pod_cgroup_path(node_.cgroup_driver, node_.cgroup_root, (*config)->linux().cgroup_parent(),
+                                             (*config)->metadata().uid(), id)
+                           : "the pod";
   co_return fail(Code::kFailedPrecondition,
                  cat("a pod ", pod_name(metadata), " runs in sandbox ", id, " (shim pid ",
                      shim ? std::to_string((*shim)->pid()) : "unknown: it does not answer",
@@ -116,7 +118,31 @@ Task<> Runtime::recover_links() {
   }
 }
 
+// Scopes with our mark in `slice` and in the slices in it.
+void Runtime::recover_scopes(const cgroups::Cgroup& slice, int levels) {
+  auto names = slice.children();
+  if (!names || levels < 0) return;
+  for (const auto& name : *names) {
+    std::string id(sandbox_of_scope(name));
+    if (id.empty() && !name.ends_with(".slice")) continue;
+    auto child = slice.open_child(name);
+    if (!child) continue;
+    if (id.empty()) {
+      recover_scopes(*child, levels - 1);
+    } else if (auto mark = child->marked_by(); mark && *mark == std::optional(node_.instance.id) && !is_known(id)) {
+      report(cat("processes live in cgroup ", child->path(), ", which this node's store does not know: left alone"));
+    }
+  }
+}
+
+// One with a folder was dealt with there: it is being ended, or was reported.
+bool Runtime::is_known(const std::string& sandbox_id) const {
+  return sandboxes_.contains(sandbox_id) || taking_back_.contains(sandbox_id) ||
+         node_.folders.open_run_sandbox(sandbox_id).has_value();
+}
+
 void Runtime::recover_cgroups() {
+  recover_scopes(node_.cgroups.hierarchy().root(), cgroups::kMaxSliceLevels);
   auto look = [&](const std::string& parent, const auto& known) {
     auto cgroup = node_.cgroups.open(parent);
     if (!cgroup) return;
@@ -134,10 +160,7 @@ void Runtime::recover_cgroups() {
       }
     }
   };
-  // One with a folder was dealt with there: it is being ended, or was reported.
-  look(node_.cgroup_root + "/shims", [&](const std::string& name) {
-    return sandboxes_.contains(name) || taking_back_.contains(name) || node_.folders.open_run_sandbox(name).has_value();
-  });
+  look(node_.cgroup_root + "/shims", [&](const std::string& name) { return is_known(name); });
   // A pod's own, or one above pods (kubepods/burstable).
   std::string parent = node_.cgroup_root + "/kubepods";
   look(parent, [&](const std::string& name) {

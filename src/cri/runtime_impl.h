@@ -72,6 +72,7 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::RunPodSandboxResponse>> do_run(v1::RunPodSandboxRequest request);
   Task<Status> make_sandbox(SandboxPtr sandbox);
   Task<Status> prepare_sandbox(SandboxPtr sandbox);
+  Task<Status> need_scope(SandboxPtr sandbox);
   Task<Status> write_files(SandboxPtr sandbox);
   Task<> undo_sandbox(SandboxPtr sandbox);
   Task<Status> do_stop_sandbox(SandboxPtr sandbox);
@@ -145,6 +146,8 @@ class Runtime final : public NodeRuntime {
   Task<> recover_links();
   bool is_foreign() const { return !node_.instance.stranger.empty(); }
   void recover_cgroups();
+  void recover_scopes(const cgroups::Cgroup& slice, int levels);
+  bool is_known(const std::string& sandbox_id) const;
   void report(std::string problem);
 
   // ---- status.cc

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cri/boot_records.h"
 #include "cri/filters.h"
+#include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
 #include "cri/sandbox_files.h"
@@ -16,6 +17,9 @@
 
 namespace gantry::cri {
 namespace {
+
+// As stop.cc's.
+constexpr std::chrono::seconds kScopeLimit{10};
 
 std::string key_of(const v1::PodSandboxMetadata& metadata) {
   // Names have no slash.
@@ -41,7 +45,8 @@ bool shares_pid(const v1::PodSandboxConfig& config) {
 
 Task<Result<v1::RunPodSandboxResponse>> Runtime::run_pod_sandbox(v1::RunPodSandboxRequest request) {
   if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
-  if (auto good = validate_sandbox(request.config()); !good) co_return std::unexpected(std::move(good.error()));
+  if (auto good = validate_sandbox(request.config(), node_.cgroup_driver); !good)
+    co_return std::unexpected(std::move(good.error()));
   if (!request.runtime_handler().empty() && request.runtime_handler() != "gantry") {
     co_return invalid_argument(cat("runtime_handler ", quoted(request.runtime_handler()),
                                    ": this runtime has \"gantry\" alone; give that or leave it empty"));
@@ -89,7 +94,7 @@ Task<Status> Runtime::make_sandbox(SandboxPtr sandbox) {
   SandboxKind kind = sandbox->kind();
   auto set_id = [&](const std::string& id) {
     sandbox->status.set_id(id);
-    sandbox->cgroup = pod_cgroup_path(node_.cgroup_root, sandbox->config.linux().cgroup_parent(),
+    sandbox->cgroup = pod_cgroup_path(node_.cgroup_driver, node_.cgroup_root, sandbox->config.linux().cgroup_parent(),
                                       sandbox->config.metadata().uid(), id);
   };
   std::vector<std::string> addresses;
@@ -143,6 +148,8 @@ Task<Status> Runtime::prepare_sandbox(SandboxPtr sandbox) {
   if (auto written = write_sandbox_record(*folder, sandbox->config); !written) co_return written;
   if (auto gone = remove_pool_record(*folder); !gone) co_return gone;
 
+  auto scope = co_await need_scope(sandbox);
+  if (!scope) co_return scope;
   shim::ConfigureRequest request;
   if (sandbox->kind().own_uts) request.hostname = sandbox->config.hostname();
   auto sysctls = sysctl_paths(sandbox->config);
@@ -167,6 +174,20 @@ Task<Status> Runtime::prepare_sandbox(SandboxPtr sandbox) {
   if (!sandbox->shim->is_alive()) co_return fail(Code::kUnavailable, "the pod's shim ended");
   sandbox->set_state(SandboxState::kReady);
   co_return co_await record(sandbox);
+}
+
+// Asks systemd for what is missing of the pod's scope, if it has one; that is all of it the first time, and nothing
+// from then on.
+Task<Status> Runtime::need_scope(SandboxPtr sandbox) {
+  std::string path = pod_scope_path(sandbox->cgroup, sandbox->id());
+  if (path.empty()) co_return Status();
+  auto resources = make_resources(sandbox->config.linux().resources());
+  if (!resources) co_return fail_from(resources, "the pod");
+  const auto& metadata = sandbox->config.metadata();
+  cgroups::PodScope scope{
+      .path = path, .description = cat("Pod ", metadata.namespace_(), "/", metadata.name()), .cpu_weight = {}};
+  if (auto shares = resources->cpu.shares.value_or(0)) scope.cpu_weight = cgroups::cpu_weight_from_shares(shares);
+  co_return co_await node_.scopes.make(std::move(scope));
 }
 
 Task<Status> Runtime::write_files(SandboxPtr sandbox) {
@@ -260,6 +281,10 @@ Task<Status> Runtime::release_sandbox(SandboxPtr sandbox) {
   if (!released) co_return released;
   auto removed = co_await remove_cgroup(init_cgroup(*sandbox));
   if (!removed) co_return fail_from(removed, "remove the pod's cgroup");
+  if (auto scope = pod_scope_path(sandbox->cgroup, sandbox->id()); !scope.empty()) {
+    auto ended = co_await node_.scopes.end(scope, kScopeLimit);
+    if (!ended) co_return fail_from(ended, "end the pod's scope");
+  }
   sandbox->released = true;
   co_return Status();
 }
@@ -288,7 +313,10 @@ Task<Status> Runtime::do_remove_sandbox(SandboxPtr sandbox) {
 Task<Status> Runtime::forget_sandbox(SandboxPtr sandbox) {
   auto removed = co_await maker_.remove_folders(sandbox->id());
   if (!removed) co_return fail_from(removed, "remove the pod's folders");
-  remove_empty_upward(node_.cgroups, node_.instance.id, sandbox->cgroup);
+  // A scope is systemd's to remove.
+  if (pod_scope_path(sandbox->cgroup, sandbox->id()).empty()) {
+    remove_empty_upward(node_.cgroups, node_.instance.id, sandbox->cgroup);
+  }
   co_return co_await store_.erase_sandbox(sandbox->id());
 }
 

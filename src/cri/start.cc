@@ -116,12 +116,16 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
     return open_launch(request);
   });
   if (!opened) co_return std::unexpected(std::move(opened.error()));
+  auto scope = co_await need_scope(sandbox);
+  if (!scope) co_return std::unexpected(std::move(scope.error()));
   auto cgroup = co_await make_container_cgroup(container, std::move(opened->device_rules));
   if (!cgroup) co_return std::unexpected(std::move(cgroup.error()));
   // With each container: the pod's cgroup goes with its last one and comes again with the next.
   if (auto of_pod = make_resources(sandbox->config.linux().resources()); !of_pod) {
     co_return fail_from(of_pod, "the pod");
-  } else if (auto s = limit_pod_cgroup(node_.cgroups, node_.instance.id, sandbox->cgroup, *of_pod); !s) {
+  } else if (auto s = limit_pod_cgroup(node_.cgroups, node_.instance.id, sandbox->cgroup,
+                                       pod_scope_path(sandbox->cgroup, sandbox->id()), *of_pod);
+             !s) {
     co_return fail_from(s, "set the pod's limits");
   }
 

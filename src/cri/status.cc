@@ -42,7 +42,8 @@ Task<Result<v1::VersionResponse>> Runtime::version(v1::VersionRequest) {
 
 Task<Result<v1::RuntimeConfigResponse>> Runtime::runtime_config(v1::RuntimeConfigRequest) {
   v1::RuntimeConfigResponse response;
-  response.mutable_linux()->set_cgroup_driver(v1::CGROUPFS);
+  response.mutable_linux()->set_cgroup_driver(node_.cgroup_driver == cgroups::DriverKind::kSystemd ? v1::SYSTEMD
+                                                                                                   : v1::CGROUPFS);
   co_return response;
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "cgroups/slices.h"
 #include "cri/make_spec.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/text.h"
@@ -161,9 +162,19 @@ Status check_sandbox_namespaces(const v1::NamespaceOption& options) {
   return check_user_namespace(options);
 }
 
+Status check_cgroup_parent(const std::string& parent, cgroups::DriverKind driver) {
+  constexpr std::string_view kField = "linux.cgroup_parent";
+  if (parent.empty()) return {};
+  if (driver == cgroups::DriverKind::kCgroupfs) return check_absolute_path(parent, kField);
+  if (auto slice = cgroups::parse_slice(parent); !slice) {
+    return invalid_argument(cat(kField, " ", slice.error().message(), "; this node has the systemd cgroup driver"));
+  }
+  return {};
+}
+
 }  // namespace
 
-Status validate_sandbox(const v1::PodSandboxConfig& config) {
+Status validate_sandbox(const v1::PodSandboxConfig& config, cgroups::DriverKind driver) {
   if (!config.has_metadata()) return invalid_argument("config.metadata: not given");
   if (auto good = check_metadata(config.metadata()); !good) return good;
   if (auto good = check_hostname(config.hostname()); !good) return good;
@@ -176,9 +187,7 @@ Status validate_sandbox(const v1::PodSandboxConfig& config) {
   if (auto good = check_string_map(config.annotations(), "annotations"); !good) return good;
   if (config.has_windows()) return fail(Code::kUnimplemented, "windows: this node runs Linux; leave it out");
   const auto& linux = config.linux();
-  if (!linux.cgroup_parent().empty()) {
-    if (auto good = check_absolute_path(linux.cgroup_parent(), "linux.cgroup_parent"); !good) return good;
-  }
+  if (auto good = check_cgroup_parent(linux.cgroup_parent(), driver); !good) return good;
   if (auto good = make_resources(linux.resources()); !good) return fail_with(std::move(good.error()), "linux");
   if (auto good = check_sandbox_namespaces(linux.security_context().namespace_options()); !good) return good;
   if (auto good = check_selinux(linux.security_context().selinux_options(), "linux.security_context.selinux_options");

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cgroups/driver.h"
 
 namespace runtime::v1 {
 class PodSandboxConfig;
@@ -36,7 +37,8 @@ inline constexpr std::size_t kMaxSysctls = 256;
 inline constexpr std::size_t kMaxSysctlBytes = 1024;
 inline constexpr std::size_t kMaxImageNameBytes = 512;
 
-Status validate_sandbox(const v1::PodSandboxConfig& config);
+// What a cgroup_parent is depends on the driver.
+Status validate_sandbox(const v1::PodSandboxConfig& config, cgroups::DriverKind driver);
 
 // `pod` is the configuration of the container's sandbox.
 Status validate_container(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod);

@@ -38,7 +38,7 @@ void refused(const Status& status, Code code, const std::string& word) {
 void pod_refused(Code code, const std::string& word, const std::function<void(v1::PodSandboxConfig&)>& change) {
   v1::PodSandboxConfig config = pod();
   change(config);
-  refused(validate_sandbox(config), code, word);
+  refused(validate_sandbox(config, cgroups::DriverKind::kCgroupfs), code, word);
 }
 
 void container_refused(Code code, const std::string& word, const std::function<void(v1::ContainerConfig&)>& change,
@@ -54,7 +54,7 @@ constexpr Code kUnimplemented = Code::kUnimplemented;
 // ---- pods
 
 TEST(ValidateSandbox, TakesTheLeastAndTheUsual) {
-  EXPECT_TRUE(validate_sandbox(pod()));
+  EXPECT_TRUE(validate_sandbox(pod(), cgroups::DriverKind::kCgroupfs));
   v1::PodSandboxConfig config = pod();
   config.set_hostname("web-0.example");
   config.set_log_directory("/var/log/pods/default_web_9f8a");
@@ -65,11 +65,11 @@ TEST(ValidateSandbox, TakesTheLeastAndTheUsual) {
   config.mutable_linux()->set_cgroup_parent("/kubepods/burstable/pod9f8a");
   config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_pid(v1::CONTAINER);
   (*config.mutable_linux()->mutable_sysctls())["net.ipv4.ip_local_port_range"] = "1024 65535";
-  EXPECT_TRUE(validate_sandbox(config));
+  EXPECT_TRUE(validate_sandbox(config, cgroups::DriverKind::kCgroupfs));
 }
 
 TEST(ValidateSandbox, Names) {
-  refused(validate_sandbox({}), kInvalid, "metadata");
+  refused(validate_sandbox({}, cgroups::DriverKind::kCgroupfs), kInvalid, "metadata");
   pod_refused(kInvalid, "metadata.name", [](auto& c) { c.mutable_metadata()->set_name(""); });
   pod_refused(kInvalid, "metadata.uid", [](auto& c) { c.mutable_metadata()->set_uid("../../x"); });
   pod_refused(kInvalid, "metadata.namespace", [](auto& c) { c.mutable_metadata()->set_namespace_("a\nb"); });
@@ -84,6 +84,22 @@ TEST(ValidateSandbox, Paths) {
     pod_refused(kInvalid, "cgroup_parent", [&](auto& c) { c.mutable_linux()->set_cgroup_parent(path); });
   }
   pod_refused(kInvalid, "log_directory", [](auto& c) { c.set_log_directory("/" + std::string(5000, 'x')); });
+}
+
+TEST(ValidateSandbox, WithTheDriverSystemdTheParentIsASlice) {
+  auto with_parent = [](const std::string& parent) {
+    v1::PodSandboxConfig config = pod();
+    config.mutable_linux()->set_cgroup_parent(parent);
+    return validate_sandbox(config, cgroups::DriverKind::kSystemd);
+  };
+  for (const char* parent : {"", "kubepods-pod1.slice", "/kubepods.slice/kubepods-pod1.slice", "-.slice"}) {
+    EXPECT_TRUE(with_parent(parent)) << parent;
+  }
+  for (const char* parent :
+       {"/kubepods/pod1", "kubepods", "/kubepods-pod1.slice", "/a.slice/../b.slice", "a\n.slice"}) {
+    refused(with_parent(parent), kInvalid, "linux.cgroup_parent");
+  }
+  refused(with_parent("/kubepods/pod1"), kInvalid, "\"/kubepods/pod1\": give a slice");
 }
 
 TEST(ValidateSandbox, Sizes) {
@@ -106,7 +122,7 @@ TEST(ValidateSandbox, PortsOfAPodOnTheHostsNetworkAreTheHosts) {
   v1::PodSandboxConfig config = pod();
   config.add_port_mappings()->set_host_port(8080);
   config.mutable_linux()->mutable_security_context()->mutable_namespace_options()->set_network(v1::NODE);
-  EXPECT_TRUE(validate_sandbox(config));
+  EXPECT_TRUE(validate_sandbox(config, cgroups::DriverKind::kCgroupfs));
 }
 
 TEST(ValidateSandbox, WhatIsNotSupportedIsSaid) {

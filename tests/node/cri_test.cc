@@ -73,13 +73,35 @@ TEST(PodCgroups, ThePodsLimitsAreSetOnWhatIsOurs) {
   cgroups::Resources resources;
   resources.cpu = {.shares = 1024, .quota = 50'000, .period = 100'000};
   resources.memory.limit = 4096;
-  for (const char* path : {"/ours", "/others", "/nobodys"}) must(limit_pod_cgroup(driver, "us", path, resources));
+  for (const char* path : {"/ours", "/others", "/nobodys"}) must(limit_pod_cgroup(driver, "us", path, "", resources));
   auto files = tree.contents();
   EXPECT_EQ(files["ours/cpu.weight"], "100");
   EXPECT_EQ(files["ours/cpu.max"], "50000 100000");
   EXPECT_EQ(files["ours/memory.max"], "4096");
   EXPECT_EQ(files["others/cpu.weight"] + files["others/memory.max"], "");
   EXPECT_EQ(files["nobodys/cpu.weight"] + files["nobodys/memory.max"], "");
+}
+
+TEST(PodCgroups, OfAPodInAScopeTheSliceSaysWhoseItIs) {
+  test::Tree tree{{"cgroup.controllers", "memory\n"}};
+  for (const char* slice : {"ours", "kubelets"}) {
+    for (const char* file : {"cgroup.controllers", "memory.max"}) {
+      tree.put(std::string(slice) + ".slice/gantry-1.scope/pod/" + file, file[0] == 'c' ? "memory\n" : "");
+    }
+  }
+  auto hierarchy = must(cgroups::Hierarchy::at(tree.open(), "/x"));
+  cgroups::CgroupfsDriver driver(hierarchy, "us");
+  must(must(driver.open("/ours.slice")).mark("us"));
+  cgroups::Resources resources;
+  resources.memory.limit = 4096;
+  for (std::string slice : {"/ours.slice", "/kubelets.slice"}) {
+    std::string pod = slice + "/gantry-1.scope/pod";
+    must(must(driver.open(pod)).mark("us"));
+    must(limit_pod_cgroup(driver, "us", pod, pod_scope_path(pod, "1"), resources));
+  }
+  auto files = tree.contents();
+  EXPECT_EQ(files["ours.slice/gantry-1.scope/pod/memory.max"], "4096");
+  EXPECT_EQ(files["kubelets.slice/gantry-1.scope/pod/memory.max"], "");
 }
 
 NodeFolders open_folders() {
@@ -110,6 +132,7 @@ struct World {
   cgroups::CgroupfsDriver driver{hierarchy, instance.id};
   Loop loop;
   Pool disk{loop, 2}, network_thread{loop, 1};
+  cgroups::PodScopes scopes{loop, hierarchy, instance.id, init_program};
   std::vector<db::Schema> tables = schemas();
   std::unique_ptr<db::Database> database = must(db::Database::open(loop, folders.layout().database(), tables));
   std::unique_ptr<images::ImageStore> images =
@@ -127,6 +150,7 @@ struct World {
             .database = *database,
             .images = *images,
             .cgroups = driver,
+            .scopes = scopes,
             .cgroup_root = test::cgroup_path(),
             .network = *network,
             .network_problem = {},
