@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 900
 """Two nodes on one switch, with routes to each other's pods made by hand: pods reach each other under their own addresses and
 no others, with any amount of data, and a cut of the network is a pause."""
 import pathlib
@@ -130,7 +130,7 @@ def cut(checks, switch, pods):
 
 def main(checks):
     with Switch() as switch:
-        nodes = [VmNode(checks, name, options=(f"--pod-cidr={pods}", f"--cluster-cidr={CLUSTER}"), network=switch)
+        nodes = [VmNode(checks, name, flags=(f"--pod-cidr={pods}", f"--cluster-cidr={CLUSTER}"), network=switch)
                  for name, pods in PODS.items()]
         with side_by_side(*nodes):
             for node, other in (nodes, nodes[::-1]):

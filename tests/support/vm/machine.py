@@ -150,7 +150,7 @@ def snapshot(kernel):
 
 class Machine:
     """A machine of its own for one story. Leaving its `with` block ends it; when that was by an exception, its console and
-    journal are kept in build/PRESET/test-logs."""
+    journal are kept in build/PRESET/test-logs. `network` is a Switch; without one it has an eth0 that leads nowhere."""
 
     def __init__(self, name="vm", kernel=KERNEL, cargo=(), network=None):
         self.name, self.kernel, self.cargo = name, kernel, cargo

@@ -17,22 +17,18 @@ for name in {applets}; do ln -sf busybox tree/bin/$name; done
 echo root:x:0:0:root:/:/bin/sh > tree/etc/passwd
 echo root:x:0: > tree/etc/group
 """
-DROP_IN = """[Service]
-ExecStart=
-ExecStart=/usr/lib/gantry/gantryd --systemd-scope=gantry-pods.scope --kubelet-root=/var/lib/gantry/kubelet {options}
-"""
 
 
 class VmNode(CriClient):
     """Leaving its `with` block ends the machine. `versions` are those of our package to take along, all of the same programs;
-    the first is installed. `options` are for gantryd; `network` is a Switch."""
+    the first is installed. `flags` are gantryd's, `options` are Machine's."""
 
-    def __init__(self, checks, name="node", kernel=KERNEL, versions=("1.0",), options=(), network=None):
+    def __init__(self, checks, name="node", kernel=KERNEL, versions=("1.0",), flags=(), **options):
         super().__init__()
-        self.checks, self.name, self.versions, self.options = checks, name, versions, options
+        self.checks, self.name, self.versions, self.flags = checks, name, versions, flags
         self.work = pathlib.PurePosixPath("/root/test")
         self._cargo = tempfile.TemporaryDirectory()
-        self.machine = Machine(name, kernel, self._load_cargo(), network)
+        self.machine = Machine(name, kernel, self._load_cargo(), **options)
 
     def _load_cargo(self):
         """Our packages and crictl: the files to take along."""
@@ -47,9 +43,9 @@ class VmNode(CriClient):
         try:
             self.make_folder(self.work)
             self.configure_crictl()
-            if self.options:
-                self.put("/etc/systemd/system/gantryd.service.d/options.conf", DROP_IN.format(options=" ".join(self.options)))
             self.install(self.versions[0])
+            if self.flags:
+                self.restart_with(*self.flags)
             self.machine.shell(f"cd {self.work}; {MAKE_TREE.format(applets=' '.join(APPLETS))}"
                                f"gantry image build --tag {IMAGE} tree")
             return self
@@ -67,10 +63,13 @@ class VmNode(CriClient):
     def install(self, version):
         self.machine.run("dpkg", "--install", f"/opt/cargo/gantry-{version}.deb")
 
-    def use_cgroup_driver(self, driver):
+    def restart_with(self, *flags):
         """As the machine's owner would; returns when gantryd serves again."""
-        self.put("/etc/default/gantryd", f'GANTRYD_OPTIONS="--cgroup-driver={driver}"\n')
+        self.put("/etc/default/gantryd", f'GANTRYD_OPTIONS="{" ".join(flags)}"\n')
         self.machine.run("systemctl", "restart", "gantryd")
+
+    def use_cgroup_driver(self, driver):
+        self.restart_with(*self.flags, f"--cgroup-driver={driver}")
 
     def exec(self, *command, check=True, limit=300, stdin=None):
         status, output, error = self.machine.run(*command, data=stdin or b"", check=False, timeout=limit)
