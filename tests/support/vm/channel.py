@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """The host's end of a machine's control channel; tests/vm/agent/vm_agent.cc has the frames."""
+import contextlib
 import itertools
 import os
 import queue
@@ -39,7 +40,7 @@ class Command:
 
     def frame(self, timeout):
         try:
-            kind, data = self._frames.get(timeout=timeout)
+            kind, data = self._frames.get(timeout > 0, timeout)
         except queue.Empty:
             raise TimeoutError from None
         if kind == b"O":
@@ -51,6 +52,12 @@ class Command:
         elif kind == b"L":
             raise Lost("the machine is gone")
         return kind, data
+
+    def collect(self):
+        """Takes into `output` and `error` what has come so far, also of a machine that is gone."""
+        with contextlib.suppress(TimeoutError, Lost):
+            while True:
+                self.frame(0)
 
     def wait(self, timeout):
         """Its exit status, negative for a signal. TimeoutError when it did not end in `timeout` seconds."""

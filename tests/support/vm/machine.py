@@ -15,6 +15,7 @@ import time
 
 from . import disk as disks
 from .channel import Channel, Lost
+from .power import Cord
 from .qmp import Qmp
 
 KERNEL = os.environ.get("GANTRY_VM_KERNEL", "debian12")
@@ -38,6 +39,11 @@ def overlay(program, path, backing, backing_format):
     disks.run(program.parent / "qemu-img", "create", "-q", "-f", "qcow2", "-F", backing_format, "-b", backing, path)
 
 
+def drive(overlay_path):
+    """QEMU's options for a disk that never forgets."""
+    return ["-drive", f"if=none,id=d0,file={overlay_path},format=qcow2,cache=unsafe,aio=threads,discard=unmap"]
+
+
 def make_cargo(path, files=()):
     """A file system image with copies of these programs, which machines find in /opt/cargo. All are of one size, because a
     snapshot knows it."""
@@ -52,8 +58,8 @@ class Failed(Exception):
 
 
 class Emulator:
-    """A QEMU process in a folder of its own, with the sockets qmp, agent and console in it. `switch` is the socket of a port;
-    without one what leaves by eth0 is lost."""
+    """A QEMU process in a folder of its own, with the sockets qmp, agent and console in it. `drive` is the options that make
+    the disk d0; `switch` is the socket of a port: without one what leaves by eth0 is lost."""
 
     def __init__(self, folder, disk, drive, memory, switch=None, incoming=False):
         self.folder = folder
@@ -65,8 +71,7 @@ class Emulator:
             "-object", f"memory-backend-file,id=ram,size={MEMORY_MB}M,mem-path={memory},share={'off' if incoming else 'on'}",
             "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
             "-kernel", disk / "vmlinuz", "-initrd", disk / "initrd", "-append", KERNEL_OPTIONS,
-            "-drive", f"if=none,id=d0,file={drive},format=qcow2,cache=unsafe,aio=threads,discard=unmap",
-            "-drive", f"if=none,id=d1,file={folder}/cargo,format=raw,readonly=on",
+            *drive, "-drive", f"if=none,id=d1,file={folder}/cargo,format=raw,readonly=on",
             "-device", "virtio-blk-pci,drive=d0", "-device", "virtio-blk-pci,drive=d1", "-device", "virtio-rng-pci",
             "-netdev", f"stream,id=net,server=off,addr.type=unix,addr.path={switch}" if switch else "hubport,id=net,hubid=0",
             "-device", "virtio-net-pci,id=eth0,netdev=net,mac=52:54:00:90:00:00,romfile=",
@@ -123,7 +128,7 @@ def snapshot(kernel):
         overlay(program, folder / "disk.qcow2", disk / "root.ext4", "raw")
         with tempfile.TemporaryDirectory(prefix="gantry-vm-") as sockets:
             make_cargo(f"{sockets}/cargo")
-            emulator = Emulator(pathlib.Path(sockets), disk, folder / "disk.qcow2", folder / "memory")
+            emulator = Emulator(pathlib.Path(sockets), disk, drive(folder / "disk.qcow2"), folder / "memory")
             try:
                 channel = emulator.channel()
                 answer(channel, BOOT_LIMIT)
@@ -150,19 +155,24 @@ def snapshot(kernel):
 
 class Machine:
     """A machine of its own for one story. Leaving its `with` block ends it; when that was by an exception, its console and
-    journal are kept in build/PRESET/test-logs. `network` is a Switch; without one it has an eth0 that leads nowhere."""
+    journal are kept in build/PRESET/test-logs. `network` is a Switch; without one it has an eth0 that leads nowhere. One with
+    `power_cuts` has cut_power(), and a disk that is a little slower."""
 
-    def __init__(self, name="vm", kernel=KERNEL, cargo=(), network=None):
-        self.name, self.kernel, self.cargo = name, kernel, cargo
+    def __init__(self, name="vm", kernel=KERNEL, cargo=(), network=None, power_cuts=False):
+        self.name, self.kernel, self.cargo, self.power_cuts = name, kernel, cargo, power_cuts
         self.port = network and network.join(self)
+        self.cord = None
 
     def __enter__(self):
         self.disk, saved = snapshot(self.kernel)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix=f"gantry-{self.name}-"))
         make_cargo(self.folder / "cargo", self.cargo)
-        overlay(qemu(), self.folder / "disk.qcow2", saved / "disk.qcow2", "qcow2")
-        self.emulator = Emulator(self.folder, self.disk, self.folder / "disk.qcow2", saved / "memory",
-                                 self.port and self.port.path, incoming=True)
+        if self.power_cuts:
+            self.cord = Cord(self.folder, qemu().parent / "qemu-img", saved / "disk.qcow2")
+        else:
+            overlay(qemu(), self.folder / "disk.qcow2", saved / "disk.qcow2", "qcow2")
+        self.emulator = Emulator(self.folder, self.disk, self._drive(), saved / "memory", self.port and self.port.path,
+                                 incoming=True)
         qmp = self.emulator.qmp
         qmp.command("migrate-set-capabilities", capabilities=[{"capability": "x-ignore-shared", "state": True},
                                                               {"capability": "events", "state": True}])
@@ -177,6 +187,9 @@ class Machine:
         if self.port:
             self.port.configure(self)
         return self
+
+    def _drive(self):
+        return self.cord.drive() if self.cord else drive(self.folder / "disk.qcow2")
 
     def _connect(self):
         self.channel = self.emulator.channel()
@@ -193,8 +206,19 @@ class Machine:
         self.start("systemctl", "reboot")
         self.emulator.process.wait(BOOT_LIMIT)
         self.emulator.stop()
-        self.emulator = Emulator(self.folder, self.disk, self.folder / "disk.qcow2", self.folder / "memory",
-                                 self.port and self.port.path)
+        if self.cord:
+            self.cord.shut_down()
+        self._boot()
+
+    def cut_power(self):
+        """The power goes and comes back: what the disk had not been told to keep may be lost. Returns as reboot() does."""
+        self.cord.wait_for_unflushed()
+        self.emulator.stop()
+        self.cord.cut()
+        self._boot()
+
+    def _boot(self):
+        self.emulator = Emulator(self.folder, self.disk, self._drive(), self.folder / "memory", self.port and self.port.path)
         self._connect()
         self.run("systemctl", "is-system-running", "--wait", check=False, timeout=BOOT_LIMIT)
 
@@ -211,6 +235,20 @@ class Machine:
             yield
         finally:
             self.emulator.qmp.command("set_link", name="eth0", up=True)
+
+    @contextlib.contextmanager
+    def full_disk(self, folder):
+        """The file system of `folder` has not one block left, until the `with` block ends."""
+        self.shell(f"mkdir -p {folder}; cd {folder}; fallocate -l $(($(stat -fc '%f * %S' .))) filling-1 || true; "
+                   "cat /dev/zero > filling-2 || true; sync -f .; cat /dev/zero >> filling-2 || true")
+        try:
+            yield
+        finally:
+            self.shell(f"rm -f {folder}/filling-*; sync -f {folder}")  # what is removed is free when that is synced
+
+    def jump_clock(self, seconds):
+        """Its wall clock goes forward, or back."""
+        self.shell(f"date -s @$(($(date +%s) + {seconds})) > /dev/null")
 
     def start(self, *argv):
         """A command that goes on while the story does."""
@@ -231,6 +269,13 @@ class Machine:
 
     def shell(self, script, **options):
         return self.run("sh", "-ec", script, **options)
+
+    def run_bytes(self, *argv):
+        """The output of a command as it is."""
+        command = self.start(*argv)
+        if status := command.wait(300):
+            raise Failed(f"{self.name}: {' '.join(argv)}: exit status {status}\n{command.error.decode(errors='replace')}")
+        return bytes(command.output)
 
     def write(self, path, content, mode="644"):
         """Makes a file in the machine, with the folders above it."""
