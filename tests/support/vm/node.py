@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A node in a virtual machine: our package installed, gantryd a service of its systemd, driven by real crictl."""
+import contextlib
 import pathlib
 import shutil
 import subprocess
@@ -9,6 +10,7 @@ from checks import Failure, log
 from cri_client import APPLETS, IMAGE, CriClient
 
 from . import disk
+from .channel import Lost
 from .machine import KERNEL, Machine
 
 MAKE_TREE = """mkdir -p tree/bin tree/etc tree/tmp tree/out
@@ -54,9 +56,10 @@ class VmNode(CriClient):
             raise
 
     def __exit__(self, kind, error, trace):
-        failed = kind is not None or self.checks.failed
-        if failed:
-            log(self.machine.run("journalctl", "-u", "gantryd", "-n", "60", "--no-pager", check=False)[1])
+        if kind or self.checks.failed:
+            self.machine.keeps_logs = True
+            with contextlib.suppress(Lost, TimeoutError, RuntimeError):
+                log(self.machine.run("journalctl", "-u", "gantryd", "-n", "60", "--no-pager", check=False, timeout=60)[1])
         self.machine.__exit__(kind, error, trace)
         self._cargo.cleanup()
 
