@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Disks of virtual machines: Debian with systemd, its kernel, an initrd of our own and the tests' agent. Each is made once
 and kept in /var/cache/gantry/vm under a name that is a hash of all that went into it."""
+import contextlib
 import fcntl
 import hashlib
 import os
@@ -9,10 +10,13 @@ import re
 import shutil
 import subprocess
 import tempfile
+import time
 
 ROOT = pathlib.Path(__file__).resolve().parents[3]
 CACHE = pathlib.Path(os.environ.get("GANTRY_CACHE", "/var/cache/gantry")) / "vm"
 DISK_SIZE = "6G"  # sparse
+KEPT_DAYS = 5  # after the last use
+_used = {}  # by this process: name to lock
 
 # What a node's programs need, and what the stories look with.
 PACKAGES = """systemd systemd-sysv dbus udev kmod procps psmisc iproute2 iputils-ping nftables iptables ipvsadm apparmor
@@ -69,18 +73,57 @@ def digest(*parts):
     return total.hexdigest()[:16]
 
 
+def lock(name, how):
+    """The lock file of what is called `name`, locked; it is unlocked when it is closed. None when another has it (LOCK_NB)."""
+    path = CACHE / f"{name}.lock"
+    while True:
+        file = open(path, "w")
+        try:
+            fcntl.flock(file, how)
+        except BlockingIOError:
+            file.close()
+            return None
+        if path.exists() and path.stat().st_ino == os.fstat(file.fileno()).st_ino:
+            return file
+        file.close()  # prune() was quicker, and its lock is nobody's any more
+
+
+def prune():
+    """Removes what no run has used for some days: old disks and snapshots, and what a killed run left half made."""
+    for place in CACHE.iterdir():
+        # A name, or that of a temporary folder: NAME.RANDOM.
+        if place.suffix == ".lock" or time.time() - place.stat().st_mtime < KEPT_DAYS * 24 * 3600:
+            continue
+        if held := lock(place.name.split(".")[0], fcntl.LOCK_EX | fcntl.LOCK_NB):
+            with held:
+                shutil.rmtree(place)
+                if "." not in place.name:
+                    pathlib.Path(held.name).unlink()
+
+
 def made_once(name, make):
-    """The folder of that name; when there is none yet, make(folder) fills one, which is kept when it did."""
+    """The folder of that name; when there is none yet, make(folder) fills one, which is kept when it did. It stays while this
+    process lives."""
     CACHE.mkdir(parents=True, exist_ok=True)
     place = CACHE / name
-    with open(CACHE / f"{name}.lock", "w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    if name in _used:
+        return place
+    with contextlib.ExitStack() as locks:
+        held = locks.enter_context(lock(name, fcntl.LOCK_SH))
         if not place.exists():
-            with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=CACHE) as folder:
-                work = pathlib.Path(folder) / "made"
-                work.mkdir()
-                make(work)
-                work.rename(place)
+            held.close()
+            held = locks.enter_context(lock(name, fcntl.LOCK_EX))
+            if not place.exists():
+                prune()
+                with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=CACHE) as folder:
+                    work = pathlib.Path(folder) / "made"
+                    work.mkdir()
+                    make(work)
+                    work.rename(place)
+            fcntl.flock(held, fcntl.LOCK_SH)
+        os.utime(place)
+        locks.pop_all()
+        _used[name] = held
     return place
 
 
