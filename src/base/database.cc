@@ -23,7 +23,7 @@ constexpr int kStoreVersion = 1;               // of what is ours in the file: t
 constexpr std::size_t kMaxKept = 256;          // prepared statements
 constexpr off_t kMinSize = 4096;               // SQLite's page
 constexpr const char* kSettings =
-    "PRAGMA synchronous=NORMAL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"
+    "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"
     "PRAGMA cell_size_check=ON; PRAGMA journal_size_limit=16777216;";
 
 std::unexpected<Error> system_failed(const char* call, const std::string& path) {
@@ -373,6 +373,12 @@ Status Connection::commit() {
     return std::unexpected(std::move(committed.error()));
   }
   if (std::exchange(state_->reading, false)) (void)execute("PRAGMA query_only=0");
+  return {};
+}
+
+Status Connection::set_durable(bool durable) {
+  auto set = execute(durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL");
+  if (!set) return std::unexpected(std::move(set.error()));
   return {};
 }
 

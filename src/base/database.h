@@ -4,8 +4,10 @@
 // Connection, for a short program such as `gantry image`, is the same file opened and used by the calling thread. Both
 // may have it open at once: writers wait for each other, at most kBusyLimit.
 //
-// Durability: WAL with synchronous=NORMAL. After a crash of the process every committed transaction is there; after a
-// loss of power the file is whole and holds all transactions up to some point, perhaps not the last few.
+// Durability: WAL with synchronous=FULL. What write() and run() committed is there after a crash and after a loss of
+// power: rows are ahead of what they name, and what was answered for stays. write_lazily() and run_lazily() save the
+// sync (an fdatasync each) where a reboot makes the row void anyway: what they committed is there after a crash of the
+// process, and may be lost with the power, up to some point in the order of commits.
 //
 // Damage: a file that is empty, truncated, no database or another program's is an error that names it (kDataLoss, or
 // kFailedPrecondition when it is whole but not ours to use). It is never made anew in its place: a new file is prepared
@@ -129,6 +131,13 @@ class Connection {
   auto write(Call&& call) -> std::invoke_result_t<Call, Connection&> {
     return within("BEGIN IMMEDIATE", std::forward<Call>(call));
   }
+  template <typename Call>
+  auto write_lazily(Call&& call) -> std::invoke_result_t<Call, Connection&> {
+    if (auto set = set_durable(false); !set) return std::unexpected(std::move(set.error()));
+    auto result = write(std::forward<Call>(call));
+    (void)set_durable(true);  // as the first, which went well: it names a number of the connection
+    return result;
+  }
   // The same for reading alone: one consistent view, and no wait for writers. Writing in it fails.
   template <typename Call>
   auto read(Call&& call) -> std::invoke_result_t<Call, Connection&> {
@@ -144,6 +153,7 @@ class Connection {
   Status begin(const char* sql);
   Status commit();
   void roll_back();
+  Status set_durable(bool durable);
   template <typename Call>
   auto within(const char* how, Call&& call) -> std::invoke_result_t<Call, Connection&> {
     if (auto begun = begin(how); !begun) return std::unexpected(std::move(begun.error()));
@@ -176,6 +186,10 @@ class Database {
   template <typename Call>
   auto run(Call call) -> Task<std::invoke_result_t<Call, Connection&>> {
     return pool_.run([this, call = std::move(call)]() mutable { return connection_.write(call); });
+  }
+  template <typename Call>
+  auto run_lazily(Call call) -> Task<std::invoke_result_t<Call, Connection&>> {
+    return pool_.run([this, call = std::move(call)]() mutable { return connection_.write_lazily(call); });
   }
   // The same, for reading alone.
   template <typename Call>

@@ -8,6 +8,7 @@
 #include "cri/pod_cgroups.h"
 #include "cri/text.h"
 #include "sys/file.h"
+#include "sys/folders.h"
 #include "sys/mount.h"
 #include "sys/socket.h"
 
@@ -106,6 +107,7 @@ Task<Status> SandboxMaker::release(std::string id) {
 Task<Status> SandboxMaker::remove_folders(std::string id) {
   return node_.disk.run([run = node_.folders.run_sandboxes(), lib = node_.folders.lib_sandboxes(), id]() -> Status {
     if (auto gone = sys::remove_tree(lib, id.c_str()); !gone) return gone;
+    if (auto synced = sys::sync_folder(lib); !synced) return synced;  // before the row that names it goes
     return sys::remove_tree(run, id.c_str());
   });
 }

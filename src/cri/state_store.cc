@@ -94,28 +94,32 @@ Task<Status> StateStore::set_boot_id(std::string boot_id) {
 }
 
 Task<Status> StateStore::put(const Sandbox& sandbox) {
-  return database_.run(
-      [state = sandbox.state, cgroup = sandbox.cgroup, status = sandbox.status](db::Connection& connection) -> Status {
-        const auto& metadata = status.metadata();
-        std::string bytes = status.SerializeAsString();
-        return discard_count(connection.execute(
-            "INSERT OR REPLACE INTO cri_sandboxes(id, state, namespace, name, uid, attempt, cgroup, status) "
-            "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
-            {status.id(), static_cast<int>(state), metadata.namespace_(), metadata.name(), metadata.uid(),
-             metadata.attempt(), cgroup, db::Blob{bytes}}));
-      });
+  auto write = [state = sandbox.state, cgroup = sandbox.cgroup,
+                status = sandbox.status](db::Connection& connection) -> Status {
+    const auto& metadata = status.metadata();
+    std::string bytes = status.SerializeAsString();
+    return discard_count(connection.execute(
+        "INSERT OR REPLACE INTO cri_sandboxes(id, state, namespace, name, uid, attempt, cgroup, status) "
+        "VALUES(?, ?, ?, ?, ?, ?, ?, ?)",
+        {status.id(), static_cast<int>(state), metadata.namespace_(), metadata.name(), metadata.uid(),
+         metadata.attempt(), cgroup, db::Blob{bytes}}));
+  };
+  if (sandbox.state == SandboxState::kNotReady) return database_.run_lazily(std::move(write));
+  return database_.run(std::move(write));
 }
 
 Task<Status> StateStore::put(const Container& container) {
-  return database_.run([state = container.state, sandbox_id = container.sandbox_id, cgroup = container.cgroup,
-                        status = container.status](db::Connection& connection) -> Status {
+  auto write = [state = container.state, sandbox_id = container.sandbox_id, cgroup = container.cgroup,
+                status = container.status](db::Connection& connection) -> Status {
     std::string bytes = status.SerializeAsString();
     return discard_count(connection.execute(
         "INSERT OR REPLACE INTO cri_containers(id, sandbox_id, state, name, attempt, cgroup, status) "
         "VALUES(?, ?, ?, ?, ?, ?, ?)",
         {status.id(), sandbox_id, static_cast<int>(state), status.metadata().name(), status.metadata().attempt(),
          cgroup, db::Blob{bytes}}));
-  });
+  };
+  if (container.state == ContainerState::kRunning) return database_.run_lazily(std::move(write));
+  return database_.run(std::move(write));
 }
 
 Task<Status> StateStore::erase_sandbox(std::string id) {

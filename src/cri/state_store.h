@@ -4,7 +4,9 @@
 // (boot_records.h).
 //
 // A row in an intent state (starting, creating, removing) is written before the first thing outside the process is made
-// or removed. Loop thread; each call is one transaction on the store's own thread.
+// or removed. What has been written is there after a loss of power, but for the two states that a reboot ends anyway:
+// a container that runs, and a sandbox that is not ready any more. Loop thread; each call is one transaction on the
+// store's own thread.
 #pragma once
 
 #include <string>

@@ -220,8 +220,8 @@ Result<bool> ImageStore::Impl::has_garbage() {
 
 namespace {
 
-// One kind of thing: marks what is superfluous, so that nothing uses it anew, then removes each and then its row. What
-// can't be removed keeps its row for the next time; the first such error is returned.
+// One kind of thing: marks what is superfluous, so that nothing uses it anew, then removes it, and when that is on the
+// disk the rows. What can't be removed keeps its row for the next time; the first such error is returned.
 Status sweep_kind(ImageStore::Impl& impl, FdRef folder, std::string_view select, std::string_view mark,
                   std::initializer_list<std::string_view> erase) {
   auto names = impl.write([&](db::Connection& database) -> Result<std::vector<std::string>> {
@@ -234,19 +234,26 @@ Status sweep_kind(ImageStore::Impl& impl, FdRef folder, std::string_view select,
   });
   if (!names) return std::unexpected(std::move(names.error()));
   Status first;
-  for (const std::string& name : *names) {
+  std::vector<std::string> removed;
+  for (std::string& name : *names) {
     auto done = sys::remove_tree(folder, name.c_str());
     if (done) {
-      done = impl.write([&](db::Connection& database) -> Status {
-        for (std::string_view sql : erase) {
-          if (auto erased = database.execute(sql, {name}); !erased) return std::unexpected(std::move(erased.error()));
-        }
-        return {};
-      });
+      removed.push_back(std::move(name));
+    } else if (first) {
+      first = std::move(done);
     }
-    if (!done && first) first = std::move(done);
   }
-  return first;
+  if (removed.empty()) return first;
+  if (auto synced = sys::fsync(folder); !synced) return synced;
+  auto erased = impl.write([&](db::Connection& database) -> Status {
+    for (const std::string& name : removed) {
+      for (std::string_view sql : erase) {
+        if (auto done = database.execute(sql, {name}); !done) return std::unexpected(std::move(done.error()));
+      }
+    }
+    return {};
+  });
+  return erased ? first : erased;
 }
 
 }  // namespace

@@ -4,16 +4,17 @@
 //
 // Below DATA (/var/lib/gantry) it keeps
 //   store/              0700; store_dir(): what a container's launcher gets a mount clone of
-//     l/4k/             one unpacked layer; names have a few characters, because overlay's mount options are one short
-//     string c/4m/u, c/4m/w    a container's upper and work folder blobs/HEX         manifests, configurations and
-//     layers as they came, by sha256 i/4n/             what a load that has not ended writes writer.lock       flock:
-//     whoever brings content in or sweeps holds it
+//     l/4k/             one unpacked layer (names have a few characters: overlay's options are one short string)
+//     c/4m/u, c/4m/w    a container's upper and work folder
+//     blobs/HEX         manifests, configurations and layers as they came, by sha256
+//     i/4n/             what a load that has not ended writes
+//     writer.lock       flock: whoever brings content in or sweeps holds it
 //   and, in the node's SQLite file, tables named image_*.
 //
 // Order of things: a row that names a folder or blob is written before it is made and says `complete` only after syncfs
-// of the file system; a folder is removed before its row. So after a crash or power loss at any moment the rows that
-// are not complete name all that is left over; open() and every writer that gets the lock remove it first. Nothing that
-// no row names is ever removed.
+// of the file system; a folder is removed, and that synced, before its row. So after a crash or power loss at any
+// moment the rows that are not complete name all that is left over; open() and every writer that gets the lock remove
+// it first. Nothing that no row names is ever removed.
 //
 // Threads and processes: every function may be called on any thread (each waits for its own SQLite transaction), and
 // gantryd and `gantry image` work on one store at once. All of them block: a Pool's thread or a command line, never the

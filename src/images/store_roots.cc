@@ -96,6 +96,7 @@ Status ImageStore::release_root(std::string_view container) {
   // A sweep of another process may be at the same folder: then one of the two finds its parts gone, and that is fine.
   auto removed = sys::remove_tree(impl_->containers, (*name)->c_str());
   if (!removed && removed.error().is_not_found()) removed = sys::remove_tree(impl_->containers, (*name)->c_str());
+  if (removed) removed = sys::fsync(impl_->containers);
   if (!removed) return fail_with(std::move(removed.error()), cat("release root of container ", container));
   auto forgotten = impl_->write([&](db::Connection& database) -> Status {
     // By the name, which is never used twice: the container id may be in use again by now.

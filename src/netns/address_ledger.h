@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which sandbox has which address, kept across restarts and reboots. Written before an address is used and after it is
-// no longer in use, so that a crash in between can lose an address for a while but never give it to two pods.
+// no longer in use, so that a crash in between can lose an address for a while but never give it to two pods. A loss of
+// power ends all pods, so it may take the last records with it.
 #pragma once
 
 #include <optional>

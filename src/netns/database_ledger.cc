@@ -68,7 +68,7 @@ Result<std::optional<IpAddress>> DatabaseLedger::last() {
 Status DatabaseLedger::record(const IpAddress& address, std::string_view sandbox_id) {
   std::string text = address.to_string();
   std::string what = absl::StrCat("record address ", text);
-  return connection_.write([&](db::Connection& connection) -> Status {
+  return connection_.write_lazily([&](db::Connection& connection) -> Status {
     auto rows = connection.query("SELECT sandbox_id FROM pod_addresses WHERE address = ?", {text});
     if (!rows) return fail_with(std::move(rows.error()), what);
     auto there = rows->next();
@@ -87,7 +87,7 @@ Status DatabaseLedger::record(const IpAddress& address, std::string_view sandbox
 
 Status DatabaseLedger::forget(const IpAddress& address) {
   std::string text = address.to_string();
-  return connection_.write([&](db::Connection& connection) -> Status {
+  return connection_.write_lazily([&](db::Connection& connection) -> Status {
     auto removed = connection.execute("DELETE FROM pod_addresses WHERE address = ?", {text});
     if (!removed) return fail_with(std::move(removed.error()), absl::StrCat("forget address ", text));
     return {};

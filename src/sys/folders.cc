@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/folders.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include "sys/file.h"
@@ -21,6 +22,12 @@ Status make_folders(const std::string& path, mode_t mode) {
   if (!info) return std::unexpected(std::move(info.error()));
   if (!S_ISDIR(info->st_mode)) return fail(Code::kFailedPrecondition, path + " is not a folder");
   return {};
+}
+
+Status sync_folder(FdRef dir) {
+  auto open = openat(dir, ".", O_RDONLY | O_DIRECTORY);
+  if (!open) return std::unexpected(std::move(open.error()));
+  return fsync(*open);
 }
 
 }  // namespace gantry::sys

@@ -64,7 +64,11 @@ class Image:
         return {"mediaType": OCI + kind, "digest": self.claims.get(what, digest(data)), "size": self.sizes.get(what, len(data))}
 
     def archive(self, path, name="bad:1"):
-        """Writes it as an OCI archive whose blobs lie under the names that the descriptors claim."""
+        path.write_bytes(self.archive_bytes(name))
+        return path
+
+    def archive_bytes(self, name):
+        """It as an OCI archive whose blobs lie under the names that the descriptors claim."""
         config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": self.command},
                              "rootfs": {"type": "layers", "diff_ids": self.diff_ids}}).encode()
         kind = "layer.v1.tar+gzip" if self.compress else "layer.v1.tar"
@@ -80,5 +84,4 @@ class Image:
             blobs[self.claims.get("layer", digest(layer))] = layer
         entries = [entry("oci-layout", content=b'{"imageLayoutVersion":"1.0.0"}'), entry("index.json", content=index)]
         entries += [entry("blobs/sha256/" + name.split(":")[1], content=data) for name, data in blobs.items()]
-        path.write_bytes(tar(entries))
-        return path
+        return tar(entries)

@@ -1,0 +1,73 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What image layers are made of, and what lies in a machine's image store: to compare the two, file by file."""
+import contextlib
+import hashlib
+import io
+import pathlib
+import random
+import sqlite3
+import tarfile
+import tempfile
+
+from oci import entry
+
+STORE = "/var/lib/gantry/store"
+KINDS = {tarfile.REGTYPE: "f", tarfile.DIRTYPE: "d", tarfile.SYMTYPE: "l", tarfile.FIFOTYPE: "p"}
+# A line for each thing beneath a folder, with what it is; then one for each file's content.
+LIST = ("cd {folder} && find . -mindepth 1 -printf '%P\\t%y %m %U:%G %l\\n' && echo && "
+        "find . -type f -exec sha256sum {{}} +")
+
+
+def tree(number):
+    """Entries of a layer, each of another content for another number: small and large files, modes, owners, links."""
+    chance = random.Random(number)
+    entries = [entry("stamp", content=b"%d\n" % number), entry("empty"), entry("pipe", tarfile.FIFOTYPE, mode=0o640),
+               entry("sticky/", tarfile.DIRTYPE, mode=0o1777), entry("sticky/suid", content=b"x" * 5000, mode=0o4755),
+               entry("to", tarfile.SYMTYPE, linkname="/nowhere/at/all", mode=0o777)]
+    for folder in range(4):
+        entries.append(entry(f"d{folder}/", tarfile.DIRTYPE, mode=0o750, uid=1000 + folder, gid=50))
+        for file in range(6):
+            content = chance.randbytes(chance.choice((1, 300, 4096, 70_000)))
+            entries.append(entry(f"d{folder}/f{file}", content=content, uid=1000 + file, gid=file, mode=0o600 + file))
+    return entries
+
+
+def listing(entries):
+    """Of entries: {path: (what it is, digest of its content)}."""
+    return {info.name.rstrip("/"): (
+        f"{KINDS[info.type]} {info.mode:o} {info.uid}:{info.gid} {info.linkname}",
+        hashlib.sha256(content).hexdigest() if info.type == tarfile.REGTYPE else None) for info, content in entries}
+
+
+def listing_in(machine, folder):
+    """The same of a folder in a machine."""
+    things, _, sums = machine.shell(LIST.format(folder=folder)).partition("\n\n")
+    digests = {path.removeprefix("./"): digest for digest, path in (line.split("  ", 1) for line in sums.splitlines())}
+    return {path: (what, digests.get(path)) for path, what in (line.split("\t") for line in things.splitlines())}
+
+
+def listings_below(listed):
+    """A listing of folders as one for each of them."""
+    folders = {}
+    for path, what in listed.items():
+        name, _, inner = path.partition("/")
+        folders.setdefault(name, {})
+        if inner:
+            folders[name][inner] = what
+    return folders
+
+
+@contextlib.contextmanager
+def database(machine):
+    """gantryd's SQLite file, as it is now, to read from."""
+    files = machine.run_bytes("tar", "-C", "/var/lib/gantry", "-cf", "-", "gantry.db", "gantry.db-wal")
+    with tempfile.TemporaryDirectory() as folder:
+        tarfile.open(fileobj=io.BytesIO(files)).extractall(folder)
+        with contextlib.closing(sqlite3.connect(pathlib.Path(folder) / "gantry.db")) as connection:
+            yield connection
+
+
+def difference(expected, found):
+    """What two listings do not have in common, in a few words."""
+    paths = sorted(path for path in expected.keys() | found.keys() if expected.get(path) != found.get(path))
+    return {path: (expected.get(path), found.get(path)) for path in paths[:5]}
