@@ -7,6 +7,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <semaphore>
@@ -22,6 +23,9 @@ constexpr int kApplicationId = 0x47'4e'54'59;  // "GNTY", in the file's header
 constexpr int kStoreVersion = 1;               // of what is ours in the file: the table of schemas
 constexpr std::size_t kMaxKept = 256;          // prepared statements
 constexpr off_t kMinSize = 4096;               // SQLite's page
+// More than the log grows to before it is written back (1000 pages), and the steps in which the file itself grows.
+constexpr off_t kLogReserve = 6 << 20;
+constexpr int kFileStep = 1 << 20;
 constexpr const char* kSettings =
     "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"
     "PRAGMA cell_size_check=ON; PRAGMA journal_size_limit=16777216;";
@@ -415,6 +419,25 @@ std::string_view Rows::blob(int column) const {
 
 // ---- Database
 
+// Makes the log as long as it will be, with zeros, which SQLite takes for its end. So rows can change while the disk is
+// full, as the removal of what fills it needs; and a commit's fdatasync writes what it wrote, and not first what others
+// have in the file system's journal. Where that can't be had, all else works.
+static void reserve_room(const std::string& path, sqlite3* db) {
+  int step = kFileStep;
+  sqlite3_file_control(db, "main", SQLITE_FCNTL_CHUNK_SIZE, &step);
+  // SQLite holds no locks on its log, which the close would drop.
+  OwnFd log(::open((path + "-wal").c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info;
+  if (!log.is_open() || ::fstat(log.get(), &info) < 0) return;
+  const std::string zeros(64 << 10, '\0');
+  for (off_t at = info.st_size; at < kLogReserve;) {
+    auto size = std::min<off_t>(kLogReserve - at, static_cast<off_t>(zeros.size()));
+    ssize_t count = ::pwrite(log.get(), zeros.data(), static_cast<std::size_t>(size), at);
+    if (count <= 0) return;
+    at += count;
+  }
+}
+
 Result<std::unique_ptr<Database>> Database::open(Loop& loop, const std::string& path, std::span<const Schema> schemas) {
   auto connection = Connection::open(path, schemas);
   if (!connection) return std::unexpected(std::move(connection.error()));
@@ -424,6 +447,12 @@ Result<std::unique_ptr<Database>> Database::open(Loop& loop, const std::string& 
     return std::unexpected(std::move(whole.error()));
   }
   if (*whole != "ok") return damaged(path, *whole);
+  // In a transaction: nobody else writes to the log meanwhile.
+  auto reserved = connection->write([&](Connection& c) -> Status {
+    reserve_room(path, c.state_->db);
+    return {};
+  });
+  if (!reserved) return std::unexpected(std::move(reserved.error()));
   return std::unique_ptr<Database>(new Database(loop, std::move(*connection)));
 }
 

@@ -9,6 +9,9 @@
 // sync (an fdatasync each) where a reboot makes the row void anyway: what they committed is there after a crash of the
 // process, and may be lost with the power, up to some point in the order of commits.
 //
+// A full disk: the log is made 6 MiB long by Database::open(), so that rows can still change, as the removal of
+// something needs.
+//
 // Damage: a file that is empty, truncated, no database or another program's is an error that names it (kDataLoss, or
 // kFailedPrecondition when it is whole but not ours to use). It is never made anew in its place: a new file is prepared
 // under another name, synced and linked in when no file was there, so a crash while making it leaves none either.

@@ -271,5 +271,30 @@ TEST_F(DatabaseTest, TasksRunOnTheStoresThreadInOrder) {
   loop.run();
 }
 
+TEST_F(DatabaseTest, TheLogIsMadeAsLongAsItWillBe) {
+  const fs::path log = path_ + "-wal";
+  Loop loop;
+  auto other = open();
+  for (int i = 0; i < 3; ++i) {
+    ASSERT_TRUE(other.execute("INSERT INTO pods (id, attempt) VALUES (?, 0)", {i}).has_value());
+  }
+  auto database = Database::open(loop, path_, {{kPods}});
+  ASSERT_TRUE(database.has_value()) << database.error().message();
+  const auto size = fs::file_size(log);
+  EXPECT_GE(size, 1000U * 4096U) << "what it has before it is written back";
+  for (int i = 3; i < 100; ++i) {
+    auto done = (*database)->run_now(
+        [i](Connection& c) { return c.execute("INSERT INTO pods (id, attempt) VALUES (?, 0)", {i}); });
+    ASSERT_TRUE(done.has_value()) << done.error().message();
+  }
+  EXPECT_EQ(fs::file_size(log), size);
+  // As a crash leaves them: the zeros behind the log are its end.
+  fs::create_directory(folder_ / "copy");
+  for (const char* name : {"gantry.db", "gantry.db-wal"}) fs::copy(folder_ / name, folder_ / "copy" / name);
+  path_ = folder_ / "copy/gantry.db";
+  auto copy = open();
+  EXPECT_EQ(count(copy), 100);
+}
+
 }  // namespace
 }  // namespace gantry::db
