@@ -173,13 +173,10 @@ Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox,
   co_return Status();
 }
 
-// Nobody has seen the container yet. What can't be taken back now is taken back by the next start.
+// Nobody has seen the container yet.
 Task<> Runtime::undo_container(ContainerPtr container) {
   container->state = ContainerState::kCreating;
-  auto forgotten = co_await forget_container(container);
-  if (!forgotten) {
-    log::warning("taking back a container", {{"container", container->id()}, {"error", forgotten.error()}});
-  }
+  return insist("taking back a container", container->id(), [this, container] { return forget_container(container); });
 }
 
 // ---- remove

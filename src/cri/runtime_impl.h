@@ -6,6 +6,7 @@
 // turn.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <memory>
 #include <string>
@@ -75,6 +76,7 @@ class Runtime final : public NodeRuntime {
   Task<Status> need_scope(SandboxPtr sandbox);
   Task<Status> write_files(SandboxPtr sandbox);
   Task<> undo_sandbox(SandboxPtr sandbox);
+  Task<> insist(std::string what, std::string id, std::function<Task<Status>()> step);
   Task<Status> do_stop_sandbox(SandboxPtr sandbox);
   Task<Status> do_remove_sandbox(SandboxPtr sandbox);
   Task<Status> release_sandbox(SandboxPtr sandbox);

@@ -20,6 +20,9 @@ namespace {
 
 // As stop.cc's.
 constexpr std::chrono::seconds kScopeLimit{10};
+// Between tries of what must be done.
+constexpr std::chrono::seconds kFirstRetry{1};
+constexpr std::chrono::seconds kLastRetry{60};
 
 std::string key_of(const v1::PodSandboxMetadata& metadata) {
   // Names have no slash.
@@ -170,7 +173,7 @@ Task<Status> Runtime::prepare_sandbox(SandboxPtr sandbox) {
   auto configured = co_await sandbox->shim->configure(std::move(request), std::move(init), std::move(init_dir));
   if (!configured) co_return fail_from(configured, "configure the sandbox");
   auto written = co_await write_files(sandbox);
-  if (!written) co_return fail_from(written, "write the pod's files");
+  if (!written) co_return fail_from(written, cat("write ", node_.folders.layout().lib_sandbox(sandbox->id())));
   if (!sandbox->shim->is_alive()) co_return fail(Code::kUnavailable, "the pod's shim ended");
   sandbox->set_state(SandboxState::kReady);
   co_return co_await record(sandbox);
@@ -217,13 +220,30 @@ Task<Status> Runtime::write_files(SandboxPtr sandbox) {
       });
 }
 
-// Nobody has seen the sandbox yet. What can't be taken back now is taken back by the next start: its row stays an
-// intent.
+// Nobody has seen the sandbox yet.
 Task<> Runtime::undo_sandbox(SandboxPtr sandbox) {
   sandbox->state = SandboxState::kStarting;
-  auto released = co_await release_sandbox(sandbox);
-  auto forgotten = released ? co_await forget_sandbox(sandbox) : std::move(released);
-  if (!forgotten) log::warning("taking back a pod sandbox", {{"sandbox", sandbox->id()}, {"error", forgotten.error()}});
+  return insist("taking back a pod sandbox", sandbox->id(), [this, sandbox]() -> Task<Status> {
+    auto released = co_await release_sandbox(sandbox);
+    if (!released) co_return released;
+    co_return co_await forget_sandbox(sandbox);
+  });
+}
+
+// Returns after the first try. What can't be done now (a full disk takes no change of a row) is tried again, ever more
+// rarely, and by the next start: the row stays an intent.
+Task<> Runtime::insist(std::string what, std::string id, std::function<Task<Status>()> step) {
+  auto done = co_await step();
+  if (done) co_return;
+  log::warning(cat(what, "; it is tried again"), {{"id", id}, {"error", done.error()}});
+  auto again = [](Loop& loop, std::string what, std::string id, std::function<Task<Status>()> step) -> Task<> {
+    for (Duration delay = kFirstRetry;; delay = std::min<Duration>(delay * 2, kLastRetry)) {
+      co_await loop.sleep_for(delay);
+      if (co_await step()) break;
+    }
+    log::info(cat(what, ": done at last"), {{"id", id}});
+  };
+  node_.loop.spawn(again(node_.loop, std::move(what), std::move(id), std::move(step)));
 }
 
 // ---- stop, remove

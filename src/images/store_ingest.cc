@@ -422,6 +422,10 @@ auto as_writer(ImageStore::Impl& impl, Call&& call) -> std::invoke_result_t<Call
   (void)impl.sweep();
   lock->release();
   (void)impl.sweep_if_free();
+  // A full disk's error names what was to be written; which disk that is, too, is good to know.
+  if (!result && result.error().code() == Code::kResourceExhausted) {
+    return fail_with(std::move(result.error()), cat("image store ", impl.path));
+  }
   return result;
 }
 

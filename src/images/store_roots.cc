@@ -79,7 +79,8 @@ Result<ContainerRoot> ImageStore::prepare_root(std::string_view query, std::stri
     return std::move(**fresh);
   });
   if (!root) return root;
-  if (auto made = make_folders(impl_->store, *root); !made) return fail_with(std::move(made.error()), "prepare root");
+  if (auto made = make_folders(impl_->store, *root); !made)
+    return fail_with(std::move(made.error()), cat("prepare root in ", impl_->path));
   return root;
 }
 
