@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 600
-"""With the cgroup driver systemd each pod has a scope in the slice that it is given: systemd shows it, undoes none of its limits,
-and takes it away with the pod; it does not end before, whatever becomes of gantryd, of the bus and of what keeps it."""
+# long
+"""With the cgroup driver systemd each pod has a scope in the slice that it is given: systemd shows it, undoes none of its
+limits, and takes it away with the pod; it does not end before, whatever becomes of gantryd, of the bus and of its keeper."""
 import pathlib
+import random
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -13,6 +15,7 @@ from vm.node import VmNode
 
 MB = 1 << 20
 CGROUPS = pathlib.PurePosixPath("/sys/fs/cgroup")
+CRICTL = "/opt/cargo/crictl --config {}/crictl.yaml"
 SLEEP = "exec sleep 100000"
 START_SLICE = ("busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager "
                "StartTransientUnit 'ssa(sv)a(sa(sv))' kubepods-burstable-pod77.slice fail 1 MemoryMax t {bytes} 0")
@@ -21,10 +24,10 @@ START_SLICE = ("busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 o
 class Pod:
     """A pod of the driver that is in force."""
 
-    def __init__(self, node, name, parent=None, resources=None):
+    def __init__(self, node, name, parent="", resources=None):
         self.node, self.name = node, name
         self.config = node.pod_config(name)
-        self.config["linux"] = self.config["linux"] | {"resources": resources or {}} | ({"cgroup_parent": parent} if parent else {})
+        self.config["linux"] = self.config["linux"] | {"resources": resources or {}, "cgroup_parent": parent}
         self.id = node.run_pod(self.config)
         self.cgroup = CGROUPS / node.json("inspectp", self.id)["info"]["cgroup"].lstrip("/")
         self.scope = self.cgroup.parent
@@ -49,8 +52,8 @@ class Pod:
 
     def limits(self):
         """All files of limits of the pod, of what is in it and of the slices above."""
-        return self.node.machine.shell(f"cd {CGROUPS}; find kubepods.slice -name '*.max' -o -name '*.weight' -o -name cpuset.cpus "
-                                       "-o -name cgroup.subtree_control | sort | xargs grep -H ''")
+        return self.node.machine.shell(f"cd {CGROUPS}; find kubepods.slice -name '*.max' -o -name '*.weight' "
+                                       "-o -name cpuset.cpus -o -name cgroup.subtree_control | sort | xargs grep -H ''")
 
     def remove(self):
         self.node.crictl("rmp", "-f", self.id)
@@ -66,7 +69,8 @@ def units(node, *patterns):
 
 def nothing_left(checks, node, after):
     c.wait_until(f"no scope and no slice is left {after}", lambda: not units(node, "kubepods*", "gantry-*.scope"))
-    checks.equal(node.machine.run("pgrep", "-c", "gantry-keeper", check=False)[1].strip(), "0", f"{after} nothing is left of it")
+    keepers = node.machine.run("pgrep", "-c", "gantry-keeper", check=False)[1].strip()
+    checks.equal(keepers, "0", f"{after} nothing is left of it")
 
 
 def shown(checks, node):
@@ -83,8 +87,8 @@ def shown(checks, node):
                            "TasksMax=infinity"], "which systemctl shows")
     checks.contains(node.machine.run("systemd-cgls", "--no-pager", "-l", "/kubepods.slice"), [pod.scope.name, "sleep 100000"],
                     "and systemd-cgls, with its process")
-    slice_weight = node.machine.run("systemctl", "show", "--value", "-p", "CPUWeight", "kubepods-burstable-pod1_2.slice").strip()
-    checks.equal(slice_weight, "59", "the slice has the pod's weight among pods")
+    show = node.machine.run("systemctl", "show", "-p", "CPUWeight", "kubepods-burstable-pod1_2.slice")
+    checks.equal(show, "CPUWeight=59\n", "the slice has the pod's weight among pods")
     before = pod.limits()
     checks.contains(before, [f"{container}/memory.max:{32 * MB}", f"/pod/memory.max:{64 * MB}", f"{container}/pids.max:20",
                              f"{container}/hugetlb.2MB.max:{4 * MB}", f"{container}/cpuset.cpus:1"], "its limits are set")
@@ -113,11 +117,14 @@ def keeper_killed(checks, node, pod, container):
     first = pod.invocation()
     node.crictl("stop", "--timeout", "0", container, second)
     c.wait_until("the scope is gone", lambda: not pod.invocation())
-    third = pod.run("third", resources={"memory_limit_in_bytes": 32 * MB})
-    checks.ok(pod.invocation() not in ("", first) and pod.runs(third), "should the scope go with it, the next container has a new one")
+    limit = {"memory_limit_in_bytes": 32 * MB}
+    third = pod.run("third", resources=limit)
+    checks.ok(pod.invocation() not in ("", first) and pod.runs(third),
+              "should the scope go with it, the next container has a new one")
     checks.contains(pod.limits(), [f"/pod/memory.max:{64 * MB}", f"{third}/memory.max:{32 * MB}"], "with the limits of before")
-    greedy = pod.run("greedy", "exec dd if=/dev/zero of=/dev/null bs=64M count=1", {"memory_limit_in_bytes": 32 * MB})
-    status = c.wait_until("the container ends", lambda: (s := node.container_status(greedy))["state"] == "CONTAINER_EXITED" and s, 60)
+    greedy = pod.run("greedy", "exec dd if=/dev/zero of=/dev/null bs=64M count=1", limit)
+    status = c.wait_until("the container ends",
+                          lambda: (s := node.container_status(greedy))["state"] == "CONTAINER_EXITED" and s, 60)
     checks.equal(status["reason"], "OOMKilled", "and the end of a container is told")
 
 
@@ -126,8 +133,8 @@ def kubelets_slice(checks, node):
     node.machine.shell(START_SLICE.format(bytes=256 * MB))
     pod = Pod(node, "kubelets", "kubepods-burstable-pod77.slice", {"memory_limit_in_bytes": 64 * MB, "cpu_shares": 512})
     container = pod.run("one")
-    seen = [node.read(place / file).strip() for place, file in ((pod.scope.parent, "memory.max"), (pod.scope.parent, "cpu.weight"),
-                                                                (pod.cgroup, "memory.max"))]
+    of_slice = [node.read(pod.scope.parent / file).strip() for file in ("memory.max", "cpu.weight")]
+    seen = [*of_slice, node.read(pod.cgroup / "memory.max").strip()]
     checks.equal(seen, [str(256 * MB), "100", "max"], "a slice that was there is limited by whoever made it")
     checks.ok(pod.runs(container), "a container runs in it")
     pod.remove()
@@ -139,20 +146,39 @@ def kubelets_slice(checks, node):
 
 def one_after_another(checks, node):
     """The slices of a pod that goes are those of the next."""
-    configs = [node.write(node.pod_config(f"next-{i}", linux={"cgroup_parent": "kubepods-pod5.slice"})) for i in range(8)]
-    crictl = f"/opt/cargo/crictl --config {node.work}/crictl.yaml"
+    parent = {"cgroup_parent": "kubepods-pod5.slice"}
+    configs = [node.write(node.pod_config(f"next-{i}", linux=parent)) for i in range(4)]
+    crictl = CRICTL.format(node.work)
     node.machine.shell(f"for config in {' '.join(configs)}; do pod=$({crictl} runp $config); {crictl} rmp -f $pod; done")
     nothing_left(checks, node, "pod after pod in one slice,")
 
 
+def killed_midway(checks, node):
+    """A pod is known and has its scope, or neither, wherever gantryd was when it was killed."""
+    seed = random.randrange(1 << 32)
+    c.log(f"delays of seed {seed}")
+    delays = random.Random(seed)
+    for i in range(4):
+        config = node.write(node.pod_config(f"midway-{i}", linux={"cgroup_parent": "kubepods-pod6.slice"}))
+        node.machine.shell(f"{CRICTL.format(node.work)} runp {config} >&2 & sleep {delays.uniform(0.1, 0.7):.3f}; "
+                           "systemctl kill --signal=KILL --kill-whom=main gantryd; wait")
+        c.wait_until("gantryd is back", lambda: node.crictl("version", check=False).returncode == 0, 60)
+        c.wait_until("a scope for each pod", lambda: {f"gantry-{pod}.scope" for pod in node.pods()} ==
+                     {unit for unit in units(node, "gantry-*.scope") if unit.startswith("gantry-")})
+    for pod in node.pods():
+        node.crictl("rmp", "-f", pod)
+    nothing_left(checks, node, "gantryd killed on the way, and its pods removed,")
+
+
 def refused(checks, node):
     pod = node.pod_config("refused", linux={"cgroup_parent": "/kubepods/pod1"})
-    checks.contains(node.refusal("runp", node.write(pod)), ["linux.cgroup_parent", "/kubepods/pod1", "give a slice of systemd"],
-                    "a cgroup_parent that is no slice is refused")
+    words = ["linux.cgroup_parent", "/kubepods/pod1", "give a slice of systemd"]
+    checks.contains(node.refusal("runp", node.write(pod)), words, "a cgroup_parent that is no slice is refused")
     node.machine.run("systemctl", "stop", "dbus.socket", "dbus.service")
     try:
         pod = node.pod_config("unheard")
-        checks.contains(node.refusal("runp", node.write(pod)), "no systemd on the system bus", "without a bus a pod is refused")
+        said = node.refusal("runp", node.write(pod))
+        checks.contains(said, "no systemd on the system bus", "without a bus a pod is refused")
     finally:
         node.machine.run("systemctl", "start", "dbus.socket", "dbus.service")
     checks.equal(node.pods(), {}, "and nothing is left of either")
@@ -161,11 +187,21 @@ def refused(checks, node):
 def switched(checks, node):
     old = Pod(node, "old")
     node.use_cgroup_driver("cgroupfs")
-    checks.ok(str(node.cgroup_of(old.run("one"))).startswith(f"{old.scope}/pod/"), "with the driver changed a pod keeps its scope")
+    place = str(node.cgroup_of(old.run("one")))
+    checks.ok(place.startswith(f"{old.scope}/pod/"), "with the driver changed a pod keeps its scope", place)
     old.kill_keeper()
     new = Pod(node, "new")
     checks.ok(str(new.cgroup).startswith(f"{CGROUPS}/gantry-pods.scope/kubepods/"), "the next pod is where that driver has it")
     checks.ok(old.runs(old.run("two")) and old.keeper(), "and containers of both start")
+    return old
+
+
+def lost_and_purged(checks, node, pod):
+    node.machine.shell(f"systemctl stop gantryd; rm -r /var/lib/gantry/gantry.db* /run/gantry/sandboxes/{pod.id}; "
+                       "systemctl start gantryd")
+    checks.contains(node.crictl("info").stdout, f"{pod.scope.name}, which this node's store does not know: left alone",
+                    "a scope that the store has lost is reported")
+    checks.ok(pod.keeper(), "and left alone")
     node.machine.run("dpkg", "--purge", "gantry")
     c.wait_until("all ends", lambda: not units(node, "kubepods*", "gantry-*.scope"))
     left = node.machine.run("pgrep", "-a", "^(gantryd|gantry-(shim|keeper)|sleep)", check=False)[1]
@@ -183,7 +219,8 @@ def main(checks):
         nothing_left(checks, node, "with the pod removed")
         one_after_another(checks, node)
         refused(checks, node)
-        switched(checks, node)
+        killed_midway(checks, node)
+        lost_and_purged(checks, node, switched(checks, node))
 
 
 c.main(main)
