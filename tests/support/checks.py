@@ -9,6 +9,8 @@ import traceback
 
 # For what takes milliseconds on an idle machine: only a hang, or a machine that is very busy, comes near it.
 PATIENCE = 30.0
+# With scripts/test --all: a story may be longer.
+ALL = os.environ.get("GANTRY_TEST_ALL") == "1"
 
 
 class Failure(Exception):

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# long
 # limit: 600
 """A disk without a free block, and a clock that jumps: what runs goes on, what cannot be done is said, and afterwards all is
 as before, with the same gantryd."""

@@ -8,7 +8,6 @@ made.
 
 The seed of a cut is printed; GANTRY_SEED repeats its choice of what the disk lost, though not the moment."""
 import concurrent.futures
-import os
 import pathlib
 import random
 import sys
@@ -23,7 +22,7 @@ from vm.node import VmNode
 from vm.traffic import Traffic
 
 MACHINES = 2  # side by side, on a core each
-CUTS = 100 if os.environ.get("GANTRY_TEST_ALL") == "1" else 4
+CUTS = 100 if c.ALL else 4
 MANIFEST = f"""
 apiVersion: v1
 kind: Pod
