@@ -12,7 +12,7 @@ CRICTL = "/opt/cargo/crictl --config /root/test/crictl.yaml"
 
 # Each line is said when what it says has been answered. Input is on tmpfs, so that no cut spoils it.
 PODS = f"""
-mkdir -p /run/traffic; n=$1; old=
+mkdir -p /run/traffic; n=$1; old= inside=
 while :; do
   n=$((n+1))
   for kind in pod container; do sed s/NAME/p-$n/ {WORK}/$kind.json > /run/traffic/$kind-$n; done
@@ -20,9 +20,10 @@ while :; do
   container=$({CRICTL} create $pod /run/traffic/container-$n /run/traffic/pod-$n) && echo container $container
   {CRICTL} start $container >/dev/null
   if [ $((n%3)) = 0 ]; then
-    echo ending-pod $old; {CRICTL} rmp -f $old >/dev/null && echo ended-pod $old
+    echo ending-pod $old; echo ending-container $inside
+    {CRICTL} rmp -f $old >/dev/null && echo ended-pod $old && echo ended-container $inside
   fi
-  old=$pod
+  old=$pod inside=$container
 done
 """
 IMAGES = f"""
