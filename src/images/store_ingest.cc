@@ -3,6 +3,7 @@
 // lock.
 #include <set>
 
+#include "images/choose.h"
 #include "images/json_reader.h"
 #include "images/layer_view.h"
 #include "images/layout_writer.h"
@@ -13,15 +14,6 @@ namespace gantry::images {
 namespace {
 
 constexpr std::size_t kCopyBlock = 256 << 10;
-
-// A manifest that is for this machine, with what led to it.
-struct Chosen {
-  Descriptor top;       // the entry of index.json: it bears the names, and its digest is the image's repo digest
-  Descriptor manifest;  // the entry that names the manifest itself
-  Document document;
-  std::string config_text;
-  ImageConfig config;
-};
 
 class Ingestion {
  public:
@@ -40,7 +32,6 @@ class Ingestion {
 
   Result<OwnFd> open_blob(const Descriptor& descriptor);
   Result<std::string> read_document(const Descriptor& descriptor);
-  Result<std::optional<Chosen>> resolve(const Descriptor& top, const Descriptor& at, int depth);
 
   Status take_blob(const Descriptor& descriptor);
   Status copy_blob(const Descriptor& descriptor, FdRef from);
@@ -94,43 +85,12 @@ Result<OwnFd> Ingestion::open_blob(const Descriptor& descriptor) {
 }
 
 Result<std::string> Ingestion::read_document(const Descriptor& descriptor) {
-  if (descriptor.size > kMaxDocumentBytes) {
-    return wrong_content(descriptor,
-                         cat("a document of ", descriptor.size, " bytes, at most ", kMaxDocumentBytes, " are allowed"));
-  }
   auto file = open_blob(descriptor);
   if (!file) return std::unexpected(std::move(file.error()));
   auto text = sys::read_all(*file, kMaxDocumentBytes);
   if (!text) return text;
   if (digest_of(*text) != descriptor.digest) return wrong_content(descriptor, "its content has another digest");
   return text;
-}
-
-Result<std::optional<Chosen>> Ingestion::resolve(const Descriptor& top, const Descriptor& at, int depth) {
-  if (depth > kMaxIndexDepth) return invalid_argument(cat("indexes nested more than ", kMaxIndexDepth, " deep"));
-  auto text = read_document(at);
-  if (!text) return std::unexpected(std::move(text.error()));
-  auto document = parse_document(*text, at.media_type);
-  if (!document) return fail_with(std::move(document.error()), at.digest.to_string());
-  if (document->is_index) {
-    for (const Descriptor& entry : for_this_machine(document->manifests)) {
-      auto found = resolve(top, entry, depth + 1);
-      if (!found || *found) return found;
-    }
-    return std::nullopt;
-  }
-  auto config_text = read_document(*document->config);
-  if (!config_text) return std::unexpected(std::move(config_text.error()));
-  auto config = parse_image_config(*config_text);
-  if (!config) return fail_with(std::move(config.error()), document->config->digest.to_string());
-  if (config->os != "linux" || config->architecture != kHostArchitecture) return std::nullopt;
-  if (document->layers.empty())
-    return invalid_argument(cat("manifest ", at.digest.to_string(), ": an image without layers"));
-  if (document->layers.size() != config->diff_ids.size()) {
-    return invalid_argument(cat("manifest ", at.digest.to_string(), ": ", document->layers.size(),
-                                " layers, its configuration has ", config->diff_ids.size(), " diff_ids"));
-  }
-  return Chosen{top, at, std::move(*document), std::move(*config_text), std::move(*config)};
 }
 
 Result<std::vector<Chosen>> Ingestion::choose() {
@@ -149,7 +109,7 @@ Result<std::vector<Chosen>> Ingestion::choose() {
   if (!index->is_index) return invalid_argument("index.json: it is no index");
   std::vector<Chosen> out;
   for (const Descriptor& entry : for_this_machine(index->manifests)) {
-    auto chosen = resolve(entry, entry, 1);
+    auto chosen = choose_image(entry, [this](const Descriptor& at) { return read_document(at); });
     if (!chosen) return std::unexpected(std::move(chosen.error()));
     if (*chosen) out.push_back(std::move(**chosen));
   }
