@@ -207,9 +207,12 @@ Result<std::optional<WriterLock>> ImageStore::Impl::try_lock() {
 }
 
 Result<bool> ImageStore::Impl::has_garbage() {
+  auto dead = dead_ingests();
+  if (!dead) return std::unexpected(std::move(dead.error()));
+  if (!dead->empty()) return true;
   return read([](db::Connection& database) -> Result<bool> {
-    for (std::string_view sql : {kGarbageLayers, kGarbageBlobs, std::string_view("SELECT name FROM image_ingests"),
-                                 std::string_view("SELECT name FROM image_roots WHERE released = 1")}) {
+    for (std::string_view sql :
+         {kGarbageLayers, kGarbageBlobs, std::string_view("SELECT name FROM image_roots WHERE released = 1")}) {
       auto found = texts(database, sql);
       if (!found) return std::unexpected(std::move(found.error()));
       if (!found->empty()) return true;
@@ -260,7 +263,7 @@ Status sweep_kind(ImageStore::Impl& impl, FdRef folder, std::string_view select,
 
 Status ImageStore::Impl::sweep() {
   Status results[] = {
-      sweep_kind(*this, ingests, "SELECT name FROM image_ingests", "", {"DELETE FROM image_ingests WHERE name = ?"}),
+      sweep_ingests(),
       sweep_kind(*this, containers, "SELECT name FROM image_roots WHERE released = 1", "",
                  {"DELETE FROM image_root_layers WHERE container = (SELECT container FROM image_roots WHERE name = ?)",
                   "DELETE FROM image_roots WHERE name = ?"}),
@@ -289,19 +292,116 @@ Status ImageStore::Impl::sweep_if_free() {
   }
 }
 
-Result<ImageStore::Impl::Ingest> ImageStore::Impl::make_ingest() {
-  auto name = write([&](db::Connection& database) -> Result<std::string> {
-    auto made = next_name(database, ingests);
-    if (!made) return made;
-    auto inserted = database.execute("INSERT INTO image_ingests VALUES (?)", {*made});
-    if (!inserted) return std::unexpected(std::move(inserted.error()));
-    return made;
-  });
-  if (!name) return std::unexpected(std::move(name.error()));
-  if (auto made = sys::mkdirat(ingests, name->c_str(), 0700); !made) return std::unexpected(std::move(made.error()));
-  auto folder = sys::openat(ingests, name->c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+namespace {
+
+// Makes the folder of a row that is still there, and locks it. Nothing when somebody was faster, who takes row and
+// folder for a dead process's: he removes them.
+Result<std::optional<OwnFd>> make_locked(db::Connection& database, FdRef ingests, const std::string& name) {
+  auto row = one_text(database, "SELECT name FROM image_ingests WHERE name = ?", {name});
+  if (!row) return std::unexpected(std::move(row.error()));
+  if (!*row) return std::nullopt;
+  if (auto made = sys::mkdirat(ingests, name.c_str(), 0700); !made) return std::unexpected(std::move(made.error()));
+  auto folder = sys::openat(ingests, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!folder && folder.error().is_not_found()) return std::nullopt;
   if (!folder) return std::unexpected(std::move(folder.error()));
-  return Ingest{std::move(*name), DirFd(std::move(*folder))};
+  auto locked = sys::try_lock_exclusive(*folder);
+  if (!locked) return std::unexpected(std::move(locked.error()));
+  auto info = sys::fstat(*folder);
+  if (!info) return std::unexpected(std::move(info.error()));
+  if (!*locked || info->st_nlink == 0) return std::nullopt;
+  return std::move(*folder);
+}
+
+}  // namespace
+
+Result<ImageStore::Impl::Ingest> ImageStore::Impl::make_ingest() {
+  for (;;) {
+    auto name = write([&](db::Connection& database) -> Result<std::string> {
+      auto made = next_name(database, ingests);
+      if (!made) return made;
+      auto inserted = database.execute("INSERT INTO image_ingests VALUES (?)", {*made});
+      if (!inserted) return std::unexpected(std::move(inserted.error()));
+      return made;
+    });
+    if (!name) return std::unexpected(std::move(name.error()));
+    auto folder = write([&](db::Connection& database) { return make_locked(database, ingests, *name); });
+    if (!folder) return std::unexpected(std::move(folder.error()));
+    if (*folder) return Ingest(*this, std::move(*name), std::move(**folder));
+  }
+}
+
+// What can't be removed keeps its row, for the next to sweep.
+ImageStore::Impl::Ingest::~Ingest() {
+  if (!folder_.is_open() || !sys::remove_tree(impl_->ingests, name_.c_str())) return;
+  if (!sys::fsync(impl_->ingests)) return;
+  (void)impl_->write([&](db::Connection& database) -> Status {
+    auto erased = database.execute("DELETE FROM image_ingests WHERE name = ?", {name_});
+    if (!erased) return std::unexpected(std::move(erased.error()));
+    return {};
+  });
+}
+
+namespace {
+
+// True when nobody who lives has the folder, or there is none.
+Result<bool> is_dead(FdRef ingests, const std::string& name) {
+  auto folder = sys::openat(ingests, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!folder) {
+    if (folder.error().is_not_found()) return true;
+    return std::unexpected(std::move(folder.error()));
+  }
+  return sys::try_lock_exclusive(*folder);
+}
+
+}  // namespace
+
+Result<std::vector<std::string>> ImageStore::Impl::dead_ingests() {
+  auto names = read([](db::Connection& database) { return texts(database, "SELECT name FROM image_ingests"); });
+  if (!names) return names;
+  std::vector<std::string> dead;
+  for (std::string& name : *names) {
+    auto is = is_dead(ingests, name);
+    if (!is) return std::unexpected(std::move(is.error()));
+    if (*is) dead.push_back(std::move(name));
+  }
+  return dead;
+}
+
+namespace {
+
+// Nothing is done when its owner lives.
+Status remove_dead(ImageStore::Impl& impl, const std::string& name) {
+  auto folder = sys::openat(impl.ingests, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (folder) {
+    auto locked = sys::try_lock_exclusive(*folder);
+    if (!locked) return std::unexpected(std::move(locked.error()));
+    if (!*locked) return {};
+    if (auto removed = sys::remove_tree(impl.ingests, name.c_str()); !removed) return removed;
+    if (auto synced = sys::fsync(impl.ingests); !synced) return synced;
+    folder->close();
+  } else if (!folder.error().is_not_found()) {
+    return std::unexpected(std::move(folder.error()));
+  }
+  return impl.write([&](db::Connection& database) -> Status {
+    // An owner who had only written the row has made the folder since.
+    if (sys::fstatat(impl.ingests, name.c_str(), AT_SYMLINK_NOFOLLOW)) return {};
+    auto erased = database.execute("DELETE FROM image_ingests WHERE name = ?", {name});
+    if (!erased) return std::unexpected(std::move(erased.error()));
+    return {};
+  });
+}
+
+}  // namespace
+
+Status ImageStore::Impl::sweep_ingests() {
+  auto names = dead_ingests();
+  if (!names) return std::unexpected(std::move(names.error()));
+  Status first;
+  for (const std::string& name : *names) {
+    auto removed = remove_dead(*this, name);
+    if (!removed && first) first = std::move(removed);
+  }
+  return first;
 }
 
 Result<std::string> ImageStore::Impl::read_blob(const Digest& digest, std::size_t limit) {

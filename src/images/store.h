@@ -4,11 +4,12 @@
 //
 // Below DATA (/var/lib/gantry) it keeps
 //   store/              0700; store_dir(): what a container's launcher gets a mount clone of
-//     l/4k/             one unpacked layer (names have a few characters: overlay's options are one short string)
+//     l/4k/             one unpacked layer; names have a few characters, because overlay's mount options are one string
 //     c/4m/u, c/4m/w    a container's upper and work folder
-//     blobs/HEX         manifests, configurations and layers as they came, by sha256
-//     i/4n/             what a load that has not ended writes
-//     writer.lock       flock: whoever brings content in or sweeps holds it
+//     blobs/HEX         manifests, configurations and layers as they came, by sha256. A layer that a pull found
+//                       unpacked here already has none
+//     i/4n/             what a load or pull that has not ended writes; flock: while it lives, it holds it
+//     writer.lock       flock: whoever makes content complete or sweeps holds it
 //   and, in the node's SQLite file, tables named image_*.
 //
 // Order of things: a row that names a folder or blob is written before it is made and says `complete` only after syncfs
@@ -18,7 +19,7 @@
 //
 // Threads and processes: every function may be called on any thread (each waits for its own SQLite transaction), and
 // gantryd and `gantry image` work on one store at once. All of them block: a Pool's thread or a command line, never the
-// loop. load_*, build and remove may take long; load_* and build wait for each other.
+// loop. load_*, build and remove may take long; load_* and build wait for each other, and for the end of a download.
 #pragma once
 
 #include <chrono>
@@ -68,6 +69,8 @@ struct StoreOptions {
   UnpackOptions unpack;
 };
 
+class Download;
+
 class ImageStore {
  public:
   // Makes what is missing of `data_dir` (0700, ours; Layout::lib()) and removes what a crash left over, unless another
@@ -99,6 +102,9 @@ class ImageStore {
   // must hold one image.
   Result<std::vector<Image>> load_archive(FdRef archive, const std::optional<std::string>& name = std::nullopt);
   Result<std::vector<Image>> load_layout(FdRef folder, const std::optional<std::string>& name = std::nullopt);
+
+  // For an image that comes from a registry, piece by piece (registry/pull.h).
+  Result<std::unique_ptr<Download>> begin_download();
 
   // Makes an image of one layer out of a folder, the same bytes for the same folder and configuration: names sorted,
   // times 1970-01-01, numeric owners and modes as they are in the folder. Sockets are left out.

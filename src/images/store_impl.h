@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the parts of the image store share (store.cc, store_ingest.cc, store_build.cc, store_roots.cc). Internal to
+// What the parts of the image store share (store*.cc, download.cc). Internal to
 // src/images.
 #pragma once
 
 #include <fcntl.h>
 
+#include <map>
 #include <mutex>
 #include <optional>
 #include <string>
@@ -12,9 +13,11 @@
 #include <vector>
 
 #include "base/database.h"
+#include "images/choose.h"
 #include "images/documents.h"
 #include "images/reference.h"
 #include "images/store.h"
+#include "images/text.h"
 #include "sys/file.h"
 
 namespace gantry::images {
@@ -32,10 +35,13 @@ class WriterLock {
   OwnFd fd_;
 };
 
-// A folder with an OCI image layout in it.
+// A folder with blobs/sha256/HEX in it, of an OCI image layout or of what was downloaded.
 struct LayoutSource {
   FdRef folder;
   bool ours = false;  // in an ingest folder: blobs are moved, nobody else can change them
+  // Of a download: layers that were unpacked while they came, into l/POSITION of the folder. Its blobs were checked
+  // when they were written, and what the store had then is not among them.
+  const std::map<std::size_t, Unpacked>* unpacked = nullptr;
 };
 
 struct ImageStore::Impl {
@@ -68,15 +74,32 @@ struct ImageStore::Impl {
   Status sweep_if_free();
   Result<bool> has_garbage();
 
-  // A row and an empty folder i/NAME for a writer with the lock.
-  struct Ingest {
-    std::string name;
-    DirFd folder;
+  // A folder i/NAME with its row, both removed with this. It is locked (flock) meanwhile, so that no sweep takes it for
+  // what a dead process left: who brings something in need not hold the writer's lock while it comes.
+  class Ingest {
+   public:
+    Ingest(Impl& impl, std::string name, OwnFd&& folder)
+        : impl_(&impl), name_(std::move(name)), folder_(std::move(folder)) {}
+    Ingest(Ingest&&) = default;
+    Ingest& operator=(Ingest&&) = delete;
+    ~Ingest();
+    FdRef folder() const { return folder_; }
+
+   private:
+    Impl* impl_;
+    std::string name_;
+    OwnFd folder_;
   };
   Result<Ingest> make_ingest();
+  Result<std::vector<std::string>> dead_ingests();
+  Status sweep_ingests();
 
   // store_ingest.cc: all images for this machine out of a layout. With the lock held.
   Result<std::vector<Image>> take_layout(const LayoutSource& source, const std::optional<Reference>& name);
+  // One that was downloaded. kAborted when the store has lost since what it needs. With the lock held.
+  Result<Image> take_download(const LayoutSource& source, const Chosen& chosen, const Reference& name);
+  // Gives an image that is complete another name; nothing when there is none.
+  Result<std::optional<Image>> name_known(const Chosen& chosen, const Reference& name);
 
   Result<std::optional<Image>> load_image(const std::string& id);
   Result<std::string> read_blob(const Digest& digest, std::size_t limit);
@@ -85,6 +108,24 @@ struct ImageStore::Impl {
 // A name of a few characters that was never used before in this store, and that nothing has in `folder`: should the
 // database ever be lost, what it knew of is still there and not ours to touch.
 Result<std::string> next_name(db::Connection& database, FdRef folder);
+
+// Removes what is left over, runs `call()` as the writer, and removes what that left over, whatever came of it.
+template <typename Call>
+auto as_writer(ImageStore::Impl& impl, Call&& call) -> std::invoke_result_t<Call> {
+  auto lock = impl.lock();
+  if (!lock) return fail_with(std::move(lock.error()), "image store");
+  // What can't be removed keeps its row and harms nobody; a removal that somebody asked for says so.
+  (void)impl.sweep();
+  auto result = call();
+  (void)impl.sweep();
+  lock->release();
+  (void)impl.sweep_if_free();
+  // A full disk's error names what was to be written; which disk that is, too, is good to know.
+  if (!result && result.error().code() == Code::kResourceExhausted) {
+    return fail_with(std::move(result.error()), cat("image store ", impl.path));
+  }
+  return result;
+}
 
 // The id ("sha256:..." without the prefix) of the image that `query` finds; nothing when there is none.
 Result<std::optional<std::string>> find_id(db::Connection& database, std::string_view query);

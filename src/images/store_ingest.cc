@@ -33,11 +33,14 @@ class Ingestion {
   Result<OwnFd> open_blob(const Descriptor& descriptor);
   Result<std::string> read_document(const Descriptor& descriptor);
 
-  Status take_blob(const Descriptor& descriptor);
+  Result<bool> take_blob(const Descriptor& descriptor);
+  Result<bool> has_blob(const Digest& digest);
   Status copy_blob(const Descriptor& descriptor, FdRef from);
   Status move_blob(const Descriptor& descriptor, FdRef from);
-  Result<Layer> take_layer(const Digest& chain, const Digest& diff, const Descriptor& blob,
+  Status check_blob(const Descriptor& descriptor, FdRef from);
+  Result<Layer> take_layer(const Digest& chain, const Chosen& chosen, std::size_t position,
                            const std::vector<std::string>& below);
+  Result<Unpacked> fill_layer(const std::string& name, const Chosen& chosen, std::size_t position);
   Status inherit_folders(FdRef folder, const std::vector<std::string>& implied, const std::vector<std::string>& below);
   Status commit(const Chosen& chosen, const std::vector<Descriptor>& blobs, const std::vector<Layer>& layers,
                 const std::optional<Reference>& name);
@@ -145,6 +148,15 @@ Status Ingestion::copy_blob(const Descriptor& descriptor, FdRef from) {
 }
 
 Status Ingestion::move_blob(const Descriptor& descriptor, FdRef from) {
+  if (source_.unpacked == nullptr) {
+    if (auto checked = check_blob(descriptor, from); !checked) return checked;
+  }
+  // Our own folder, and the worker that filled it is gone: the name is still that file.
+  return sys::renameat2(source_.folder, blob_path(descriptor.digest).c_str(), impl_.blobs,
+                        descriptor.digest.hex().c_str(), 0);
+}
+
+Status Ingestion::check_blob(const Descriptor& descriptor, FdRef from) {
   Hasher hasher;
   std::string block(kCopyBlock, '\0');
   for (;;) {
@@ -154,13 +166,17 @@ Status Ingestion::move_blob(const Descriptor& descriptor, FdRef from) {
     hasher.update(std::string_view(block.data(), *count));
   }
   if (hasher.finish() != descriptor.digest) return wrong_content(descriptor, "its content has another digest");
-  // Our own folder, and the worker that filled it is gone: the name is still that file.
-  return sys::renameat2(source_.folder, blob_path(descriptor.digest).c_str(), impl_.blobs,
-                        descriptor.digest.hex().c_str(), 0);
+  return {};
 }
 
-Status Ingestion::take_blob(const Descriptor& descriptor) {
+// False when it is not here, because a download had no need of it.
+Result<bool> Ingestion::take_blob(const Descriptor& descriptor) {
   const std::string& hex = descriptor.digest.hex();
+  if (source_.unpacked != nullptr) {
+    auto brought = sys::fstatat(source_.folder, blob_path(descriptor.digest).c_str(), AT_SYMLINK_NOFOLLOW);
+    if (!brought && brought.error().is_not_found()) return has_blob(descriptor.digest);
+    if (!brought) return std::unexpected(std::move(brought.error()));
+  }
   auto needed = impl_.write([&](db::Connection& database) -> Result<bool> {
     auto there = one_text(database, "SELECT digest FROM image_blobs WHERE digest = ? AND complete = 1", {hex});
     if (!there) return std::unexpected(std::move(there.error()));
@@ -170,17 +186,27 @@ Status Ingestion::take_blob(const Descriptor& descriptor) {
     return true;
   });
   if (!needed) return std::unexpected(std::move(needed.error()));
-  if (!*needed) return {};
+  if (!*needed) return true;
   auto from = open_blob(descriptor);
   if (!from) {
     // A layer that is listed twice was moved the first time.
     auto moved = sys::fstatat(impl_.blobs, hex.c_str(), AT_SYMLINK_NOFOLLOW);
-    if (source_.ours && moved && S_ISREG(moved->st_mode)) return {};
+    if (source_.ours && moved && S_ISREG(moved->st_mode)) return true;
     return std::unexpected(std::move(from.error()));
   }
   auto cleared = sys::unlinkat(impl_.blobs, hex.c_str(), 0);
-  if (!cleared && !cleared.error().is_not_found()) return cleared;
-  return source_.ours ? move_blob(descriptor, *from) : copy_blob(descriptor, *from);
+  if (!cleared && !cleared.error().is_not_found()) return std::unexpected(std::move(cleared.error()));
+  auto taken = source_.ours ? move_blob(descriptor, *from) : copy_blob(descriptor, *from);
+  if (!taken) return std::unexpected(std::move(taken.error()));
+  return true;
+}
+
+Result<bool> Ingestion::has_blob(const Digest& digest) {
+  auto row = impl_.read([&](db::Connection& database) {
+    return one_text(database, "SELECT digest FROM image_blobs WHERE digest = ? AND complete = 1", {digest.hex()});
+  });
+  if (!row) return std::unexpected(std::move(row.error()));
+  return row->has_value();
 }
 
 // --- Layers
@@ -205,8 +231,32 @@ Status Ingestion::inherit_folders(FdRef folder, const std::vector<std::string>& 
   return {};
 }
 
-Result<Ingestion::Layer> Ingestion::take_layer(const Digest& chain, const Digest& diff, const Descriptor& blob,
+// Makes the folder l/NAME: what a download has unpacked already, or out of the blob.
+Result<Unpacked> Ingestion::fill_layer(const std::string& name, const Chosen& chosen, std::size_t position) {
+  if (source_.unpacked != nullptr) {
+    if (auto found = source_.unpacked->find(position); found != source_.unpacked->end()) {
+      auto moved = sys::renameat2(source_.folder, cat("l/", position).c_str(), impl_.layers, name.c_str(), 0);
+      if (!moved) return std::unexpected(std::move(moved.error()));
+      return found->second;
+    }
+  }
+  if (auto made = sys::mkdirat(impl_.layers, name.c_str(), 0755); !made)
+    return std::unexpected(std::move(made.error()));
+  auto folder = sys::openat(impl_.layers, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  if (auto set = sys::fchmod(*folder, 0755); !set) return std::unexpected(std::move(set.error()));
+  const Digest& blob = chosen.document.layers[position].digest;
+  auto source = sys::openat(impl_.blobs, blob.hex().c_str(), O_RDONLY | O_NOFOLLOW);
+  if (!source && source.error().is_not_found() && source_.unpacked != nullptr) {
+    return fail(Code::kAborted, "it was removed from the store while the image came");
+  }
+  if (!source) return std::unexpected(std::move(source.error()));
+  return unpack(*source, *folder, UnpackKind::kLayer, impl_.options.unpack);
+}
+
+Result<Ingestion::Layer> Ingestion::take_layer(const Digest& chain, const Chosen& chosen, std::size_t position,
                                                const std::vector<std::string>& below) {
+  const Digest& diff = chosen.config.diff_ids[position];
   Layer layer{{}, false, {diff, 0, 0, {}}};
   auto noted = impl_.write([&](db::Connection& database) -> Status {
     auto there = one_text(database, "SELECT name FROM image_layers WHERE chain = ? AND complete = 1", {chain.hex()});
@@ -227,19 +277,14 @@ Result<Ingestion::Layer> Ingestion::take_layer(const Digest& chain, const Digest
   if (!noted) return std::unexpected(std::move(noted.error()));
   if (!layer.is_new) return layer;
 
-  if (auto made = sys::mkdirat(impl_.layers, layer.name.c_str(), 0755); !made)
-    return std::unexpected(std::move(made.error()));
-  auto folder = sys::openat(impl_.layers, layer.name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!folder) return std::unexpected(std::move(folder.error()));
-  if (auto set = sys::fchmod(*folder, 0755); !set) return std::unexpected(std::move(set.error()));
-  auto source = sys::openat(impl_.blobs, blob.digest.hex().c_str(), O_RDONLY | O_NOFOLLOW);
-  if (!source) return std::unexpected(std::move(source.error()));
-  auto unpacked = unpack(*source, *folder, UnpackKind::kLayer, impl_.options.unpack);
+  auto unpacked = fill_layer(layer.name, chosen, position);
   if (!unpacked) return std::unexpected(std::move(unpacked.error()));
   if (unpacked->diff_id != diff) {
     return invalid_argument(
         cat("it unpacks to ", unpacked->diff_id.to_string(), ", the image's configuration says ", diff.to_string()));
   }
+  auto folder = sys::openat(impl_.layers, layer.name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!folder) return std::unexpected(std::move(folder.error()));
   if (auto set = inherit_folders(*folder, unpacked->implied_folders, below); !set) {
     return std::unexpected(std::move(set.error()));
   }
@@ -271,8 +316,10 @@ std::optional<Reference> annotated_name(const Descriptor& top) {
 }
 
 Status give_name(db::Connection& database, const std::string& id, const Reference& name, const Digest& target) {
-  auto tagged = database.execute("INSERT OR REPLACE INTO image_tags VALUES (?, ?)", {name.to_string(), id});
-  if (!tagged) return std::unexpected(std::move(tagged.error()));
+  if (!name.digest) {
+    auto tagged = database.execute("INSERT OR REPLACE INTO image_tags VALUES (?, ?)", {name.to_string(), id});
+    if (!tagged) return std::unexpected(std::move(tagged.error()));
+  }
   auto known = database.execute("INSERT OR REPLACE INTO image_digests VALUES (?, ?)",
                                 {cat(name.name(), "@", target.to_string()), id});
   if (!known) return std::unexpected(std::move(known.error()));
@@ -289,8 +336,8 @@ Status Ingestion::commit(const Chosen& chosen, const std::vector<Descriptor>& bl
       return {};
     };
     std::uint64_t size = 0;
+    for (const Descriptor& blob : unique_blobs(chosen)) size += blob.size;
     for (const Descriptor& blob : blobs) {
-      size += blob.size;
       if (auto s = run("UPDATE image_blobs SET complete = 1 WHERE digest = ?", {blob.digest.hex()}); !s) return s;
       if (auto s = run("INSERT INTO image_image_blobs VALUES (?, ?)", {id, blob.digest.hex()}); !s) return s;
     }
@@ -308,10 +355,10 @@ Status Ingestion::commit(const Chosen& chosen, const std::vector<Descriptor>& bl
   });
 }
 
-Result<std::string> Ingestion::take(const Chosen& chosen, const std::optional<Reference>& given) {
+// Names it and says true, when the store has it already.
+Result<bool> name_if_known(ImageStore::Impl& impl, const Chosen& chosen, const std::optional<Reference>& name) {
   const std::string& id = chosen.document.config->digest.hex();
-  const std::optional<Reference> name = given ? given : annotated_name(chosen.top);
-  auto known = impl_.write([&](db::Connection& database) -> Result<bool> {
+  return impl.write([&](db::Connection& database) -> Result<bool> {
     auto there = one_text(database, "SELECT image FROM image_images WHERE image = ?", {id});
     if (!there) return std::unexpected(std::move(there.error()));
     if (!*there) return false;
@@ -321,20 +368,27 @@ Result<std::string> Ingestion::take(const Chosen& chosen, const std::optional<Re
     }
     return true;
   });
+}
+
+Result<std::string> Ingestion::take(const Chosen& chosen, const std::optional<Reference>& given) {
+  const std::string& id = chosen.document.config->digest.hex();
+  const std::optional<Reference> name = given ? given : annotated_name(chosen.top);
+  auto known = name_if_known(impl_, chosen, name);
   if (!known) return std::unexpected(std::move(known.error()));
   if (*known) return id;
 
-  const std::vector<Descriptor> blobs = unique_blobs(chosen);
-  for (const Descriptor& blob : blobs) {
-    if (auto taken = take_blob(blob); !taken) return std::unexpected(std::move(taken.error()));
+  std::vector<Descriptor> blobs;
+  for (const Descriptor& blob : unique_blobs(chosen)) {
+    auto taken = take_blob(blob);
+    if (!taken) return std::unexpected(std::move(taken.error()));
+    if (*taken) blobs.push_back(blob);
   }
   std::vector<Layer> layers;
   std::vector<std::string> below;  // topmost first
   std::optional<Digest> chain;
   for (std::size_t i = 0; i < chosen.document.layers.size(); ++i) {
-    const Digest& diff = chosen.config.diff_ids[i];
-    chain = chain_id(chain, diff);
-    auto layer = take_layer(*chain, diff, chosen.document.layers[i], below);
+    chain = chain_id(chain, chosen.config.diff_ids[i]);
+    auto layer = take_layer(*chain, chosen, i, below);
     if (!layer) return fail_with(std::move(layer.error()), cat("layer ", chosen.document.layers[i].digest.to_string()));
     below.insert(below.begin(), cat("l/", layer->name));
     layers.push_back(std::move(*layer));
@@ -369,25 +423,23 @@ Result<std::vector<Image>> ImageStore::Impl::take_layout(const LayoutSource& sou
   return out;
 }
 
-namespace {
-
-// Runs `call(impl)` as the writer: before it, and after it whatever came of it, what is left over is removed.
-template <typename Call>
-auto as_writer(ImageStore::Impl& impl, Call&& call) -> std::invoke_result_t<Call> {
-  auto lock = impl.lock();
-  if (!lock) return fail_with(std::move(lock.error()), "image store");
-  // What can't be removed keeps its row and harms nobody; a removal that somebody asked for says so.
-  (void)impl.sweep();
-  auto result = call();
-  (void)impl.sweep();
-  lock->release();
-  (void)impl.sweep_if_free();
-  // A full disk's error names what was to be written; which disk that is, too, is good to know.
-  if (!result && result.error().code() == Code::kResourceExhausted) {
-    return fail_with(std::move(result.error()), cat("image store ", impl.path));
-  }
-  return result;
+Result<Image> ImageStore::Impl::take_download(const LayoutSource& source, const Chosen& chosen, const Reference& name) {
+  auto id = Ingestion(*this, source).take(chosen, name);
+  if (!id) return std::unexpected(std::move(id.error()));
+  auto image = load_image(*id);
+  if (!image) return std::unexpected(std::move(image.error()));
+  if (!*image) return fail(Code::kAborted, "it was removed as soon as it had come");
+  return std::move(**image);
 }
+
+Result<std::optional<Image>> ImageStore::Impl::name_known(const Chosen& chosen, const Reference& name) {
+  auto known = name_if_known(*this, chosen, name);
+  if (!known) return std::unexpected(std::move(known.error()));
+  if (!*known) return std::nullopt;
+  return load_image(chosen.document.config->digest.hex());
+}
+
+namespace {
 
 Result<std::optional<Reference>> parse_name(const std::optional<std::string>& name) {
   if (!name) return std::nullopt;
@@ -412,9 +464,9 @@ Result<std::vector<Image>> ImageStore::load_archive(FdRef archive, const std::op
   return as_writer(*impl_, [&]() -> Result<std::vector<Image>> {
     auto ingest = impl_->make_ingest();
     if (!ingest) return std::unexpected(std::move(ingest.error()));
-    auto unpacked = unpack(archive, ingest->folder, UnpackKind::kLayout, impl_->options.unpack);
+    auto unpacked = unpack(archive, ingest->folder(), UnpackKind::kLayout, impl_->options.unpack);
     if (!unpacked) return std::unexpected(std::move(unpacked.error()));
-    return impl_->take_layout(LayoutSource{ingest->folder, true}, *reference);
+    return impl_->take_layout(LayoutSource{ingest->folder(), true}, *reference);
   });
 }
 
@@ -424,9 +476,9 @@ Result<Image> ImageStore::build(FdRef folder, const ImageConfig& config, std::st
   return as_writer(*impl_, [&]() -> Result<Image> {
     auto ingest = impl_->make_ingest();
     if (!ingest) return std::unexpected(std::move(ingest.error()));
-    if (auto made = write_layout(folder, config, ingest->folder); !made)
+    if (auto made = write_layout(folder, config, ingest->folder()); !made)
       return std::unexpected(std::move(made.error()));
-    auto images = impl_->take_layout(LayoutSource{ingest->folder, true}, *reference);
+    auto images = impl_->take_layout(LayoutSource{ingest->folder(), true}, *reference);
     if (!images) return std::unexpected(std::move(images.error()));
     if (images->empty()) return fail(Code::kAborted, "the image was removed while it was built");
     return std::move(images->front());

@@ -104,13 +104,14 @@ class Worker {
 class Relay {
  public:
   Relay(FdRef source, FdRef sink, const UnpackLimits& limits, std::optional<std::uint64_t> packed_bytes,
-        SteadyTime deadline)
-      : source_(source), sink_(sink), limits_(limits), packed_bytes_(packed_bytes), deadline_(deadline) {}
+        std::chrono::milliseconds patience)
+      : source_(source), sink_(sink), limits_(limits), packed_bytes_(packed_bytes), patience_(patience) {}
 
   Status run() {
     std::string block(kRelayBlock, '\0');
     for (;;) {
-      if (auto ready = sys::wait_readable(source_, deadline_); !ready)
+      const SteadyTime deadline = std::chrono::steady_clock::now() + patience_;
+      if (auto ready = sys::wait_readable(source_, deadline); !ready)
         return fail_with(std::move(ready.error()), "unpack");
       auto count = sys::read(source_, block.data(), block.size());
       if (!count) return std::unexpected(std::move(count.error()));
@@ -119,8 +120,7 @@ class Relay {
       plain_bytes_ += bytes.size();
       if (auto fine = check(); !fine) return fine;
       hasher_.update(bytes);
-      if (auto sent = sys::send_all(sink_, bytes, deadline_); !sent)
-        return fail_with(std::move(sent.error()), "unpack");
+      if (auto sent = sys::send_all(sink_, bytes, deadline); !sent) return fail_with(std::move(sent.error()), "unpack");
     }
   }
 
@@ -142,7 +142,7 @@ class Relay {
   FdRef source_, sink_;
   const UnpackLimits& limits_;
   std::optional<std::uint64_t> packed_bytes_;
-  SteadyTime deadline_;
+  std::chrono::milliseconds patience_;
   std::uint64_t plain_bytes_ = 0;
   Hasher hasher_;
 };
@@ -188,11 +188,10 @@ Result<MountFd> folder_mount(FdRef folder) {
 
 }  // namespace
 
-Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const UnpackOptions& options) {
-  const SteadyTime deadline = std::chrono::steady_clock::now() + options.deadline;
+Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const UnpackOptions& options,
+                        std::optional<std::uint64_t> packed_bytes) {
   auto info = sys::fstat(source);
   if (!info) return std::unexpected(std::move(info.error()));
-  std::optional<std::uint64_t> packed_bytes;
   if (S_ISREG(info->st_mode)) packed_bytes = static_cast<std::uint64_t>(info->st_size);
 
   auto mount = folder_mount(folder);
@@ -214,11 +213,12 @@ Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const Unpac
     plain = std::move(pipe->read_end);
   }
 
-  Relay relay(inflater ? plain.ref() : source, stream->left, options.limits, packed_bytes, deadline);
+  Relay relay(inflater ? plain.ref() : source, stream->left, options.limits, packed_bytes, options.deadline);
   auto relayed = relay.run();
   // The unpacker closed early: it has said why. All else is ours to say.
   if (!relayed && !relayed.error().is_gone()) return std::unexpected(std::move(relayed.error()));
   stream->left.close();
+  const SteadyTime deadline = std::chrono::steady_clock::now() + options.deadline;
   if (relayed && inflater) {
     auto inflated = inflater->answer(deadline);
     if (!inflated) return std::unexpected(std::move(inflated.error()));

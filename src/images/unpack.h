@@ -10,6 +10,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -32,7 +33,7 @@ struct UnpackLimits {
 
 struct UnpackOptions {
   UnpackLimits limits;
-  // A worker that has not ended by then is killed.
+  // A worker that has taken and given nothing for so long is killed.
   std::chrono::milliseconds deadline = std::chrono::hours(1);
   // The program to run again, with unpack-worker as its first argument.
   std::string program = "/proc/self/exe";
@@ -52,9 +53,12 @@ struct Unpacked {
   std::vector<std::string> implied_folders;
 };
 
-// Reads `source` (plain, gzip or zstd, by its first bytes) to its end and unpacks it into `folder`, which is empty.
+// Reads `source` (plain, gzip or zstd, by its first bytes) to its end and unpacks it into `folder`, which is empty. The
+// bytes before inflating are those of the file, or `packed_bytes` when it comes through a pipe or socket; without
+// either the ratio has no limit.
 // Opaque folders are marked (trusted.overlay.opaque) when this returns. Not synced. On failure the folder may hold
 // anything.
-Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const UnpackOptions& options);
+Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const UnpackOptions& options,
+                        std::optional<std::uint64_t> packed_bytes = std::nullopt);
 
 }  // namespace gantry::images

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: Apache-2.0
+// One image on its way from a registry into the store: a folder of its own, which nobody sweeps while this lives and
+// which goes with it. Layers are unpacked there while they come; the writer's lock is held only for finish(), which
+// moves them to their places and makes the image complete, as a load does. A crash leaves the folder to the next sweep.
+//
+// Any thread; the new_ functions from several at once. All block.
+#pragma once
+
+#include <cstddef>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string_view>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "images/choose.h"
+#include "images/reference.h"
+#include "images/store.h"
+#include "images/unpack.h"
+
+namespace gantry::images {
+
+class Download {
+ public:
+  // ImageStore::begin_download() makes it. The store outlives it.
+  struct Impl;
+  explicit Download(std::unique_ptr<Impl> impl);
+  ~Download();
+  Download(const Download&) = delete;
+  Download& operator=(const Download&) = delete;
+
+  const UnpackOptions& unpack_options() const;
+
+  // When the store has the image already: gives it the name, and returns it.
+  Result<std::optional<Image>> known(const Chosen& chosen, const Reference& name);
+  // Positions of the layers that must come: those that are neither unpacked on what is below them here, nor kept
+  // packed. A layer that the image has twice is named once.
+  Result<std::vector<std::size_t>> missing(const Chosen& chosen);
+
+  // An empty file for a blob. Who fills it has checked digest and size when he calls finish().
+  Result<OwnFd> new_blob(const Digest& digest);
+  Status put_blob(const Digest& digest, std::string_view bytes);
+  // An empty folder for unpack() of the layer at this position. On failure of the layer it is let be.
+  Result<OwnFd> new_layer(std::size_t position);
+
+  // `layers`: what was unpacked into the folders of new_layer(). The documents are put here. kAborted when something
+  // that was not missing was removed since: then all begins anew.
+  Result<Image> finish(const Chosen& chosen, const Reference& name, const std::map<std::size_t, Unpacked>& layers);
+
+ private:
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::images

@@ -1,0 +1,200 @@
+// SPDX-License-Identifier: Apache-2.0
+// deps: gantry_images
+// An image that comes piece by piece: nobody waits for it, what is here does not come again, and a dead process's is
+// swept.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+
+#include "images/download.h"
+#include "sys/pipe.h"
+#include "tests/support/image_world.h"
+
+namespace gantry::images {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+std::string one_file(const std::string& name) { return Tar().folder("./").file(name, name).bytes(); }
+
+// An image as a registry would hand it out.
+struct Remote {
+  std::vector<std::string> layers;
+  Chosen chosen;
+
+  explicit Remote(std::vector<std::string> plain) : layers(std::move(plain)), chosen(empty()) {
+    chosen.config.architecture = kHostArchitecture;
+    chosen.config.os = "linux";
+    for (const std::string& layer : layers) {
+      chosen.config.diff_ids.push_back(digest_of(layer));
+      chosen.document.layers.push_back({kOciLayer, digest_of(layer), layer.size(), std::nullopt, {}});
+    }
+    describe();
+  }
+  // Configuration and manifest, after a change of what they say.
+  void describe() {
+    chosen.config_text = to_json(chosen.config);
+    chosen.document.config = {kOciConfig, digest_of(chosen.config_text), chosen.config_text.size(), std::nullopt, {}};
+    chosen.manifest_text = manifest_json(*chosen.document.config, chosen.document.layers);
+    chosen.top = chosen.manifest = {
+        kOciManifest, digest_of(chosen.manifest_text), chosen.manifest_text.size(), std::nullopt, {}};
+  }
+  static Chosen empty() {
+    Descriptor none{"", digest_of(""), 0, std::nullopt, {}};
+    return Chosen{none, none, {}, {}, {}, {}};
+  }
+};
+
+class DownloadTest : public ImagesTest {
+ protected:
+  // What a pull does with a layer.
+  static std::pair<std::size_t, Unpacked> bring(Download& download, const Remote& remote, std::size_t position) {
+    const std::string& bytes = remote.layers[position];
+    EXPECT_TRUE(download.put_blob(digest_of(bytes), bytes));
+    auto folder = download.new_layer(position);
+    OwnFd source = memory_file(bytes);
+    auto unpacked = unpack(source, *folder, UnpackKind::kLayer, download.unpack_options());
+    EXPECT_TRUE(unpacked) << unpacked.error().message();
+    return {position, std::move(*unpacked)};
+  }
+  Result<Image> pull(const Remote& remote, const std::string& name, std::vector<std::size_t>* came = nullptr) {
+    auto download = store().begin_download();
+    EXPECT_TRUE(download) << download.error().message();
+    auto missing = (*download)->missing(remote.chosen);
+    EXPECT_TRUE(missing) << missing.error().message();
+    if (came != nullptr) *came = *missing;
+    std::map<std::size_t, Unpacked> layers;
+    for (std::size_t position : *missing) layers.insert(bring(**download, remote, position));
+    return (*download)->finish(remote.chosen, *parse_reference(name), layers);
+  }
+};
+
+TEST_F(DownloadTest, WhatIsHereDoesNotComeAgain) {
+  Remote base({one_file("a"), one_file("a"), one_file("b")});
+  std::vector<std::size_t> came;
+  auto image = pull(base, "registry.example/base:1", &came);
+  ASSERT_TRUE(image) << image.error().message();
+  EXPECT_THAT(came, ElementsAre(0, 2)) << "a layer that is there twice comes once";
+  EXPECT_THAT(image->tags, ElementsAre("registry.example/base:1"));
+  EXPECT_THAT(image->digests, ElementsAre("registry.example/base@" + base.chosen.top.digest.to_string()));
+  EXPECT_EQ(count("l"), 3U);
+  EXPECT_EQ(count("blobs"), 4U);
+  auto root = store().prepare_root("registry.example/base:1", "c1");
+  ASSERT_TRUE(root);
+  EXPECT_EQ(slurp(root_ / "data/store" / root->lower[0] / "b"), "b");
+  EXPECT_EQ(slurp(root_ / "data/store" / root->lower[1] / "a"), "a");
+
+  Remote more({one_file("a"), one_file("a"), one_file("b"), one_file("c")});
+  image = pull(more, "registry.example/more:1", &came);
+  ASSERT_TRUE(image) << image.error().message();
+  EXPECT_THAT(came, ElementsAre(3));
+  EXPECT_EQ(count("l"), 4U);
+
+  auto download = store().begin_download();
+  auto named = (*download)->known(more.chosen, *parse_reference("registry.example/more:2"));
+  ASSERT_TRUE(named) << named.error().message();
+  ASSERT_TRUE(*named);
+  EXPECT_THAT((*named)->tags, ElementsAre("registry.example/more:1", "registry.example/more:2"));
+  named = (*download)->known(more.chosen, *parse_reference("other.example/x@" + more.chosen.top.digest.to_string()));
+  ASSERT_TRUE(named);
+  EXPECT_EQ((*named)->tags.size(), 2U) << "a digest is no tag";
+  EXPECT_EQ((*named)->digests.size(), 2U);
+}
+
+// The same layer in another packing is here unpacked, and in no blob.
+TEST_F(DownloadTest, ALayerIsKnownByWhatItUnpacksTo) {
+  Remote plain({one_file("a")});
+  ASSERT_TRUE(pull(plain, "registry.example/plain:1"));
+  Remote packed({one_file("a")});
+  std::string bytes = test::gzip(one_file("a"));
+  packed.chosen.document.layers = {
+      Descriptor{"application/vnd.oci.image.layer.v1.tar+gzip", digest_of(bytes), bytes.size(), std::nullopt, {}}};
+  packed.chosen.config.user = "1000";
+  packed.describe();
+  std::vector<std::size_t> came;
+  auto image = pull(packed, "registry.example/packed:1", &came);
+  ASSERT_TRUE(image) << image.error().message();
+  EXPECT_THAT(came, IsEmpty());
+  EXPECT_EQ(count("l"), 1U);
+  ASSERT_TRUE(store().remove("registry.example/plain:1"));
+  EXPECT_EQ(count("l"), 1U);
+  EXPECT_TRUE(store().prepare_root("registry.example/packed:1", "c1"));
+}
+
+TEST_F(DownloadTest, ALayerThatVanishedMeanwhileIsSaid) {
+  Remote base({one_file("a")});
+  ASSERT_TRUE(pull(base, "registry.example/base:1"));
+  Remote more({one_file("a"), one_file("b")});
+  {
+    auto download = store().begin_download();
+    auto missing = (*download)->missing(more.chosen);
+    EXPECT_THAT(*missing, ElementsAre(1));
+    std::map<std::size_t, Unpacked> layers{bring(**download, more, 1)};
+    ASSERT_TRUE(store().remove("registry.example/base:1"));
+    auto image = (*download)->finish(more.chosen, *parse_reference("registry.example/more:1"), layers);
+    ASSERT_FALSE(image);
+    EXPECT_EQ(image.error().code(), Code::kAborted) << image.error().message();
+  }
+  EXPECT_EQ(count("l"), 0U);
+  EXPECT_EQ(count("blobs"), 0U);
+  EXPECT_EQ(count("i"), 0U);
+}
+
+TEST_F(DownloadTest, ALayerIsCheckedAgainstTheConfiguration) {
+  Remote lying({one_file("a")});
+  lying.chosen.config.diff_ids = {digest_of("other")};
+  auto image = pull(lying, "registry.example/lying:1");
+  ASSERT_FALSE(image);
+  EXPECT_THAT(image.error().message(), HasSubstr("the image's configuration says"));
+  EXPECT_EQ(count("l"), 0U);
+  EXPECT_EQ(count("i"), 0U);
+}
+
+TEST_F(DownloadTest, NobodyWaitsForItOrSweepsIt) {
+  Remote remote({one_file("a")});
+  auto download = store().begin_download();
+  ASSERT_TRUE(download);
+  std::map<std::size_t, Unpacked> layers{bring(**download, remote, 0)};
+  Layout layout;
+  layout.index({Layout::named(layout.image({one_file("x")}), "loaded:1")});
+  EXPECT_TRUE(load(layout.archive()));
+  auto other = ImageStore::open((root_ / "data").string(), StoreOptions{test_options()});
+  EXPECT_TRUE((*other)->remove("loaded:1"));
+  EXPECT_EQ(count("i"), 1U);
+  auto image = (*download)->finish(remote.chosen, *parse_reference("registry.example/a:1"), layers);
+  EXPECT_TRUE(image) << image.error().message();
+  download->reset();
+  EXPECT_EQ(count("i"), 0U);
+  EXPECT_EQ(count("l"), 1U);
+}
+
+TEST_F(DownloadTest, WhatADeadProcessBroughtIsSwept) {
+  Remote remote({one_file("a")});
+  auto pipe = sys::pipe();
+  store();
+  store_.reset();
+  pid_t child = ::fork();
+  if (child == 0) {
+    auto opened = ImageStore::open((root_ / "data").string(), StoreOptions{test_options()});
+    auto download = (*opened)->begin_download();
+    bring(**download, remote, 0);
+    (void)sys::write_all(pipe->write_end, "x");
+    ::pause();
+    ::_exit(0);
+  }
+  char byte = 0;
+  ASSERT_TRUE(sys::read(pipe->read_end, &byte, 1));
+  reopen();
+  EXPECT_EQ(count("i"), 1U);
+  ::kill(child, SIGKILL);
+  ::waitpid(child, nullptr, 0);
+  reopen();
+  EXPECT_EQ(count("i"), 0U);
+  EXPECT_EQ(store().fs_usage()->used_bytes, 0U);
+}
+
+}  // namespace
+}  // namespace gantry::images
