@@ -5,13 +5,17 @@ set(GANTRY_SRC ${CMAKE_SOURCE_DIR}/src)
 # -iquote, not -I: src/sys must never answer for <sys/socket.h>.
 add_compile_options("SHELL:-iquote ${GANTRY_SRC}" "SHELL:-iquote ${CMAKE_SOURCE_DIR}")
 
-# gantry_library(NAME [FOLDER dir] [EXCLUDE file...] [DEPS target...] [PRIVATE target...] [TEST_DEPS target...])
+# PARTS are folders beneath it that belong to the same library.
+#
+# gantry_library(NAME [FOLDER dir] [PARTS folder...] [EXCLUDE file...] [DEPS target...] [PRIVATE target...] [TEST_DEPS target...])
 function(gantry_library name)
-  cmake_parse_arguments(arg "" "FOLDER" "EXCLUDE;DEPS;PRIVATE;TEST_DEPS" ${ARGN})
+  cmake_parse_arguments(arg "" "FOLDER" "PARTS;EXCLUDE;DEPS;PRIVATE;TEST_DEPS" ${ARGN})
   if(NOT arg_FOLDER)
     set(arg_FOLDER ${CMAKE_CURRENT_SOURCE_DIR})
   endif()
-  file(GLOB sources CONFIGURE_DEPENDS ${arg_FOLDER}/*.cc)
+  list(TRANSFORM arg_PARTS PREPEND ${arg_FOLDER}/)
+  list(TRANSFORM arg_PARTS APPEND /*.cc)
+  file(GLOB sources CONFIGURE_DEPENDS ${arg_FOLDER}/*.cc ${arg_PARTS})
   foreach(file ${arg_EXCLUDE})
     list(REMOVE_ITEM sources ${arg_FOLDER}/${file})
   endforeach()

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a registry wants to be shown, and getting it.
+#include <algorithm>
+
+#include "images/json_reader.h"
+#include "images/registry/challenge.h"
+#include "images/registry/client.h"
+#include "images/text.h"
+
+namespace gantry::images {
+namespace {
+
+constexpr std::size_t kMaxTokenAnswer = 256 << 10;
+constexpr std::size_t kMaxChallenges = 16;
+
+Result<std::string> token_in(const std::string& text) {
+  auto object = parse_json_object(text, "its answer", kMaxTokenAnswer);
+  if (!object) return std::unexpected(std::move(object.error()));
+  JsonReader reader("its answer");
+  std::string token = reader.text(*object, "token");
+  if (token.empty()) token = reader.text(*object, "access_token");
+  if (auto read = reader.status(); !read) return std::unexpected(std::move(read.error()));
+  if (!is_token_text(token)) return invalid_argument("its answer has no token that HTTP can send");
+  return token;
+}
+
+}  // namespace
+
+struct RegistryAccess::State {
+  // Held while a token is fetched: who else wants one waits for it.
+  std::mutex mutex;
+  Right right;
+};
+
+RegistryAccess::RegistryAccess(Origin origin, std::string path, RegistryOptions options)
+    : origin_(std::move(origin)),
+      path_(std::move(path)),
+      options_(std::move(options)),
+      state_(std::make_unique<State>()) {}
+RegistryAccess::RegistryAccess(RegistryAccess&&) noexcept = default;
+RegistryAccess::~RegistryAccess() = default;
+
+Result<RegistryAccess> RegistryAccess::open(const Reference& repository, RegistryOptions options) {
+  auto origin = registry_origin(options.settings, repository.domain);
+  if (!origin) return std::unexpected(std::move(origin.error()));
+  return RegistryAccess(std::move(*origin), repository.path, std::move(options));
+}
+
+RegistryAccess::Right RegistryAccess::right() const {
+  std::lock_guard guard(state_->mutex);
+  return state_->right;
+}
+
+Status RegistryAccess::obtain(HttpConnection& http, const std::vector<std::string>& challenges, int used) {
+  std::lock_guard guard(state_->mutex);
+  if (state_->right.number != used) return {};
+  auto authorization = answer_to(http, challenges);
+  if (!authorization) return std::unexpected(std::move(authorization.error()));
+  if (*authorization == state_->right.authorization) {
+    return fail(Code::kUnauthenticated, "it refuses the credentials that it was shown");
+  }
+  state_->right = {std::move(*authorization), used + 1};
+  return {};
+}
+
+// A bearer's token before a password, when the registry takes both.
+Result<std::string> RegistryAccess::answer_to(HttpConnection& http, const std::vector<std::string>& challenges) {
+  std::optional<Challenge> bearer;
+  bool takes_basic = false;
+  for (std::size_t i = 0; i < std::min(challenges.size(), kMaxChallenges); ++i) {
+    auto parsed = parse_challenges(challenges[i]);
+    if (!parsed) return std::unexpected(std::move(parsed.error()));
+    for (Challenge& challenge : *parsed) {
+      takes_basic |= challenge.scheme == "basic";
+      if (challenge.scheme == "bearer" && !bearer) bearer = std::move(challenge);
+    }
+  }
+  if (bearer && !options_.credentials.registry_token.empty())
+    return bearer_authorization(options_.credentials.registry_token);
+  if (bearer) {
+    std::string scope = bearer->parameter("scope");
+    if (scope.empty()) scope = cat("repository:", path_, ":pull");
+    auto token = fetch_token(http, bearer->parameter("realm"), bearer->parameter("service"), scope);
+    if (!token) return token;
+    return bearer_authorization(*token);
+  }
+  if (!takes_basic)
+    return fail(Code::kUnauthenticated, "it wants credentials, and of a kind other than \"Basic\" or \"Bearer\"");
+  if (!options_.credentials.has_password())
+    return fail(Code::kUnauthenticated, "it wants a name and password, and none were given for it");
+  return basic_authorization(options_.credentials);
+}
+
+Result<std::string> RegistryAccess::fetch_token(HttpConnection& http, const std::string& realm,
+                                                const std::string& service, const std::string& scope) {
+  auto origin = origin_of(realm);
+  if (!origin) return fail_with(std::move(origin.error()), "its token server");
+  const std::string who = cat("its token server ", origin->name());
+  if (origin->scheme != "https" && origin_.scheme == "https")
+    return invalid_argument(cat(who, ": ", in_quotes(realm), " is not https"));
+
+  const Credentials& credentials = options_.credentials;
+  const std::string query = cat("service=", url_encoded(service), "&scope=", url_encoded(scope));
+  HttpRequest request{
+      realm, {"Accept: application/json"}, "", trust_files(options_.settings, *origin), options_.patience};
+  if (!credentials.identity_token.empty()) {
+    request.form = cat("grant_type=refresh_token&client_id=gantry&", query,
+                       "&refresh_token=", url_encoded(credentials.identity_token));
+  } else {
+    request.url += cat(realm.find('?') == std::string::npos ? '?' : '&', query);
+    if (credentials.has_password()) request.headers.push_back(cat("Authorization: ", basic_authorization(credentials)));
+  }
+  std::string text;
+  auto answer = http.perform(request, [&](const HttpHead&, std::string_view bytes) -> Status {
+    if (text.size() + bytes.size() > kMaxTokenAnswer)
+      return invalid_argument(cat("more than the ", kMaxTokenAnswer, " bytes that are allowed"));
+    text += bytes;
+    return {};
+  });
+  if (!answer) return fail_with(std::move(answer.error()), who);
+  const int status = answer->head.status;
+  if (status == 401 || status == 403) {
+    return fail(Code::kUnauthenticated,
+                cat(who,
+                    credentials == Credentials() ? " gives no token without credentials (answer "
+                                                 : " refuses the credentials (answer ",
+                    status, ")"));
+  }
+  if (status != 200) {
+    bool may_pass = status == 408 || status == 429 || status >= 500;
+    return fail(may_pass ? Code::kUnavailable : Code::kInvalidArgument,
+                cat(who, " answered ", status, ", expected 200 and a token"));
+  }
+  auto token = token_in(text);
+  if (!token) return fail_with(std::move(token.error()), who);
+  return token;
+}
+
+}  // namespace gantry::images

@@ -1,0 +1,248 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/registry/client.h"
+
+#include <algorithm>
+#include <condition_variable>
+
+#include "images/json_reader.h"
+#include "images/text.h"
+
+namespace gantry::images {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr int kMaxRedirects = 5;
+constexpr int kMaxAuthorizations = 2;  // the second when a token has run out
+constexpr int kAttempts = 5;
+constexpr int kStalls = 2;
+constexpr milliseconds kFirstPause(250);
+constexpr std::chrono::seconds kLongestPause(60);
+// A blob that came on by so much before it broke off has all attempts anew.
+constexpr std::uint64_t kProgress = 1U << 20;
+// All of a document must come within so many times the patience.
+constexpr int kDocumentPatience = 3;
+
+constexpr char kAcceptManifests[] =
+    "Accept: application/vnd.oci.image.index.v1+json, application/vnd.oci.image.manifest.v1+json, "
+    "application/vnd.docker.distribution.manifest.list.v2+json, application/vnd.docker.distribution.manifest.v2+json, "
+    "*/*;q=0.1";
+
+bool is_redirect(int status) {
+  return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+}
+
+// "MANIFEST_UNKNOWN: manifest unknown", when the registry says so as the spec has it.
+std::string reason_in(const std::string& refusal) {
+  auto object = parse_json_object(refusal, "", refusal.size());
+  if (!object) return "";
+  JsonReader reader("");
+  const boost::json::array* errors = reader.array(*object, "errors", 100);
+  if (errors == nullptr || errors->empty()) return "";
+  const boost::json::object* first = reader.element(errors->front(), "errors");
+  if (first == nullptr) return "";
+  std::string code = reader.text(*first, "code");
+  std::string message = reader.text(*first, "message");
+  return cat(" (", as_utf8(code, 60), ": ", as_utf8(message, 200), ")");
+}
+
+std::unexpected<Error> refused(const HttpAnswer& answer) {
+  const int status = answer.head.status;
+  Code code = Code::kInvalidArgument;
+  if (status == 404) code = Code::kNotFound;
+  if (status == 401) code = Code::kUnauthenticated;
+  if (status == 403) code = Code::kPermissionDenied;
+  if (status == 408 || status == 429 || status >= 500) code = Code::kUnavailable;
+  return fail(code, cat("it answered ", status, reason_in(answer.refusal), ", expected 200"));
+}
+
+// What servers say of everything says nothing.
+std::string said_type(const HttpHead& head) {
+  for (std::string_view generic : {"application/json", "application/octet-stream", "text/plain"}) {
+    if (head.content_type == generic) return "";
+  }
+  return head.content_type;
+}
+
+}  // namespace
+
+RegistryClient::RegistryClient(RegistryAccess& access, std::stop_token stop)
+    : access_(access), http_(access.options().patience, std::move(stop)) {}
+
+Status RegistryClient::pause(milliseconds time) {
+  std::mutex mutex;
+  std::condition_variable_any never;
+  std::unique_lock lock(mutex);
+  never.wait_for(lock, http_.stop(), time, [] { return false; });
+  if (http_.stop().stop_requested()) return fail(Code::kCancelled, "cancelled");
+  return {};
+}
+
+// Calls until it is answered, or it makes no sense any more.
+template <typename Try>
+auto RegistryClient::again(const Try& call) -> std::invoke_result_t<Try> {
+  int failures = 0;
+  int stalls = 0;
+  milliseconds wait = kFirstPause;
+  std::uint64_t received = received_;
+  for (;;) {
+    retry_after_ = std::nullopt;
+    auto result = call();
+    if (result) return result;
+    bool stalled = result.error().is_deadline();
+    if (!stalled && result.error().code() != Code::kUnavailable) return result;
+    if (received_ - received >= kProgress) {
+      failures = stalls = 0;
+      wait = kFirstPause;
+    }
+    received = received_;
+    ++failures;
+    stalls += stalled ? 1 : 0;
+    if (failures == kAttempts || stalls == kStalls)
+      return fail_with(std::move(result.error()), cat("tried ", failures, " times"));
+    if (retry_after_ && *retry_after_ > kLongestPause) {
+      return fail_with(std::move(result.error()), cat("it is to be asked again in ", retry_after_->count(), " s"));
+    }
+    auto paused = pause(std::max<milliseconds>(wait, retry_after_.value_or(std::chrono::seconds(0))));
+    if (!paused) return std::unexpected(std::move(paused.error()));
+    wait *= 2;
+  }
+}
+
+// One request, with what it leads to.
+Result<HttpAnswer> RegistryClient::get(const std::string& path, const std::vector<std::string>& headers,
+                                       const BodySink& sink, milliseconds limit) {
+  std::string url = access_.repository_url() + path;
+  bool away = false;
+  int redirects = 0;
+  int authorizations = 0;
+  for (;;) {
+    auto origin = origin_of(url);
+    if (!origin) return std::unexpected(std::move(origin.error()));
+    away = away || *origin != access_.origin();
+    HttpRequest request{url, headers, "", trust_files(access_.options().settings, *origin), limit};
+    const RegistryAccess::Right right = access_.right();
+    if (!away && !right.authorization.empty()) request.headers.push_back(cat("Authorization: ", right.authorization));
+    auto answer = http_.perform(request, sink);
+    if (!answer && away) return fail_with(std::move(answer.error()), cat("redirected to ", origin->name()));
+    if (!answer) return answer;
+    const HttpHead& head = answer->head;
+    if (is_redirect(head.status)) {
+      if (++redirects > kMaxRedirects) return invalid_argument(cat("more than ", kMaxRedirects, " redirects"));
+      auto next = resolve_url(url, head.location);
+      if (!next) return fail_with(std::move(next.error()), "a redirect");
+      auto next_origin = origin_of(*next);
+      if (!next_origin) return fail_with(std::move(next_origin.error()), "a redirect");
+      if (origin->scheme == "https" && next_origin->scheme != "https")
+        return invalid_argument(cat("a redirect from https to ", next_origin->url(), ", which is not followed"));
+      url = std::move(*next);
+      continue;
+    }
+    if (head.status == 401 && !away && ++authorizations <= kMaxAuthorizations) {
+      if (auto obtained = access_.obtain(http_, head.challenges, right.number); !obtained)
+        return std::unexpected(std::move(obtained.error()));
+      continue;
+    }
+    if (head.status == 200 || head.status == 206) return answer;
+    retry_after_ = parse_retry_after(head.retry_after, std::chrono::system_clock::now());
+    if (away) answer->refusal.clear();  // not the registry's own words
+    auto error = refused(*answer);
+    return away ? fail_with(std::move(error.error()), cat("redirected to ", origin->name())) : error;
+  }
+}
+
+Result<HttpAnswer> RegistryClient::read_text(const std::string& path, const std::vector<std::string>& headers,
+                                             std::size_t limit, std::string& text) {
+  return again([&] {
+    text.clear();
+    return get(
+        path, headers,
+        [&](const HttpHead&, std::string_view bytes) -> Status {
+          if (text.size() + bytes.size() > limit)
+            return invalid_argument(cat("it sends more than the ", limit, " bytes that were expected"));
+          text += bytes;
+          return {};
+        },
+        access_.options().patience* kDocumentPatience);
+  });
+}
+
+Result<RegistryClient::Manifest> RegistryClient::manifest(const Reference& reference) {
+  const std::string name = reference.digest ? reference.digest->to_string() : reference.tag;
+  std::string text;
+  auto answer = read_text(cat("/manifests/", name), {kAcceptManifests}, kMaxDocumentBytes, text);
+  const std::string what = cat("registry ", access_.origin().name(), ": manifest ", in_quotes(name));
+  if (!answer) return fail_with(std::move(answer.error()), what);
+  Descriptor descriptor{said_type(answer->head), digest_of(text), text.size(), std::nullopt, {}};
+  if (reference.digest && descriptor.digest != *reference.digest)
+    return invalid_argument(cat(what, ": what came has the digest ", descriptor.digest.to_string()));
+  if (auto said = Digest::parse(answer->head.content_digest); said && *said != descriptor.digest) {
+    return invalid_argument(cat(what, ": what came has the digest ", descriptor.digest.to_string(), ", expected ",
+                                said->to_string(), " as its header says"));
+  }
+  return Manifest{std::move(descriptor), std::move(text)};
+}
+
+Result<std::string> RegistryClient::document(const Descriptor& descriptor) {
+  bool is_manifest = is_index_type(descriptor.media_type) || is_manifest_type(descriptor.media_type);
+  const std::string digest = descriptor.digest.to_string();
+  const std::string what =
+      cat("registry ", access_.origin().name(), ": ", is_manifest ? "manifest " : "configuration ", digest);
+  std::vector<std::string> headers;
+  if (is_manifest) headers.emplace_back(kAcceptManifests);
+  std::string text;
+  auto answer = read_text(cat(is_manifest ? "/manifests/" : "/blobs/", digest), headers, descriptor.size, text);
+  if (!answer) return fail_with(std::move(answer.error()), what);
+  if (text.size() != descriptor.size)
+    return invalid_argument(cat(what, ": ", text.size(), " bytes came, expected ", descriptor.size));
+  if (digest_of(text) != descriptor.digest)
+    return invalid_argument(cat(what, ": what came has the digest ", digest_of(text).to_string()));
+  return text;
+}
+
+Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink) {
+  std::uint64_t done = 0;
+  std::optional<Error> ended;  // by the sink: not to be tried again
+  auto result = again([&]() -> Status {
+    std::optional<std::uint64_t> skip;  // known from the first piece on
+    std::vector<std::string> headers;
+    if (done != 0) headers.push_back(cat("Range: bytes=", done, "-"));
+    auto take = [&](const HttpHead& head, std::string_view bytes) -> Status {
+      if (!skip) {
+        // A server that knows no ranges sends all of it again.
+        auto start = head.status == 206 ? parse_range_start(head.content_range) : 0;
+        if (!start || *start > done || (head.status == 206 && *start != done))
+          return invalid_argument(
+              cat("asked for the bytes from ", done, " on, it sends ", in_quotes(head.content_range)));
+        skip = done - *start;
+      }
+      const std::uint64_t passed = std::min<std::uint64_t>(*skip, bytes.size());
+      *skip -= passed;
+      bytes.remove_prefix(passed);
+      if (bytes.size() > descriptor.size - done)
+        return invalid_argument(cat("it sends more than the ", descriptor.size, " bytes that the manifest says"));
+      done += bytes.size();
+      received_ += bytes.size();
+      auto taken = sink(bytes);
+      if (!taken) {
+        ended = std::move(taken.error());
+        return fail(Code::kCancelled, "ended");
+      }
+      return {};
+    };
+    auto answer = get(cat("/blobs/", descriptor.digest.to_string()), headers, take, milliseconds(0));
+    // It broke off behind the last byte: there is nothing to ask for again.
+    if (!answer && answer.error().code() == Code::kUnavailable && done != 0 && done == descriptor.size) return {};
+    if (!answer && !answer.error().is_cancelled() && done != 0)
+      return fail_with(std::move(answer.error()), cat("after ", done, " of ", descriptor.size, " bytes"));
+    if (!answer) return std::unexpected(std::move(answer.error()));
+    if (done != descriptor.size)
+      return fail(Code::kUnavailable, cat("it ended after ", done, " of ", descriptor.size, " bytes"));
+    return {};
+  });
+  if (ended) return std::unexpected(std::move(*ended));
+  if (!result) return fail_with(std::move(result.error()), cat("registry ", access_.origin().name()));
+  return {};
+}
+
+}  // namespace gantry::images
