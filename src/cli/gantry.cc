@@ -23,7 +23,7 @@ int main(int argc, char** argv) {
   CLI::App app("Gantry: a Kubernetes node in one daemon", "gantry");
   app.require_subcommand(1);
   int result = 0;
-  app.add_subcommand("image", "images in this machine's store: build, load, list, remove, tag");
+  app.add_subcommand("image", "images in this machine's store: build, load, pull, list, remove, tag");
   gantry::cli::add_node_command(app, result);
   CLI11_PARSE(app, argc, argv);
   return result;

@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "images/reference.h"
+#include "images/registry/pull.h"
 #include "images/store.h"
 #include "images/text.h"
 #include "sys/file.h"
@@ -24,6 +25,10 @@ struct Request {
   std::string source;  // folder, archive or image
   std::vector<std::string> images;
   bool quiet = false;
+  std::string credentials;  // "user:password"
+  std::string registries = kRegistriesFolder;
+  bool plain_http = false;
+  unsigned patience = 60;  // seconds
 };
 
 std::string id_of(std::string_view id) { return std::string(id.substr(id.find(':') + 1, 13)); }
@@ -82,10 +87,10 @@ Status list(ImageStore& store, const Request& request) {
   return {};
 }
 
-void print_image(const Image& image) {
-  std::printf("%s  %s  %s\n", image.tags.empty() ? "<none>" : image.tags.front().c_str(), image.id.c_str(),
-              human_size(image.size).c_str());
+void print_image(const Image& image, const std::string& name) {
+  std::printf("%s  %s  %s\n", name.c_str(), image.id.c_str(), human_size(image.size).c_str());
 }
+void print_image(const Image& image) { print_image(image, image.tags.empty() ? "<none>" : image.tags.front()); }
 
 Status build(ImageStore& store, const Request& request) {
   ImageConfig config;
@@ -125,6 +130,33 @@ Status load(ImageStore& store, const Request& request) {
   auto images = is_folder ? store.load_layout(source, name) : store.load_archive(source, name);
   if (!images) return fail_with(std::move(images.error()), cat("load ", request.source));
   for (const Image& image : *images) print_image(image);
+  return {};
+}
+
+void print_progress(const PullProgress& progress) {
+  std::fprintf(stderr, "layer %zu of %zu: %s  %s  %s\n", progress.done, progress.layers,
+               progress.layer.hex().substr(0, 12).c_str(), human_size(progress.bytes).c_str(),
+               progress.was_here ? "is here already" : "pulled");
+}
+
+Status pull(ImageStore& store, const Request& request) {
+  auto reference = parse_reference(request.name);
+  if (!reference) return std::unexpected(std::move(reference.error()));
+  PullOptions options;
+  options.registry.settings.folder = request.registries;
+  if (request.plain_http) options.registry.settings.plain_http.insert(reference->domain);
+  options.registry.patience = std::chrono::seconds(request.patience);
+  CredentialWords words;
+  words.username = request.credentials.substr(0, request.credentials.find(':'));
+  if (words.username.size() < request.credentials.size())
+    words.password = request.credentials.substr(words.username.size() + 1);
+  auto credentials = credentials_for(words, reference->domain);
+  if (!credentials) return std::unexpected(std::move(credentials.error()));
+  options.registry.credentials = std::move(*credentials);
+  options.progress = print_progress;
+  auto image = images::pull(store, *reference, options);
+  if (!image) return std::unexpected(std::move(image.error()));
+  print_image(*image, reference->to_string());
   return {};
 }
 
@@ -171,6 +203,19 @@ void describe(CLI::App& app, Request& request, Action& action) {
   loads->add_option("--tag,-t", request.name, "A name in place of those in the archive");
   loads->add_option("ARCHIVE", request.source, "A tar file (gzip and zstd will do), a folder, or - for standard input")
       ->required();
+
+  CLI::App* pulls = verb("pull", "Bring an image from its registry", pull);
+  pulls->add_option("--creds", request.credentials, "USER:PASSWORD, for a registry that wants it");
+  pulls->add_flag("--plain-http", request.plain_http,
+                  "Ask the registry by plain HTTP (one on loopback is asked so anyway)");
+  pulls
+      ->add_option("--registries", request.registries,
+                   "Folder with HOST[:PORT]/ca.crt, client.cert and client.key of registries")
+      ->capture_default_str();
+  pulls->add_option("--patience", request.patience, "Seconds without progress after which a registry is given up")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3600));
+  pulls->add_option("IMAGE", request.name, "Its name: registry.example/my-app:1.0")->required();
 
   CLI::App* lists = verb("list", "Show the images", list);
   lists->add_flag("--quiet,-q", request.quiet, "Ids only");

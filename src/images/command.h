@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// `gantry image build|load|list|remove|tag`: images in this machine's store, by people and scripts. Works on the store
+// `gantry image build|load|pull|list|remove|tag`: images in this machine's store, by people and scripts. Works on the store
 // itself, whether gantryd runs or not, and needs root.
 #pragma once
 

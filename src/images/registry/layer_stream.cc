@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/registry/layer_stream.h"
+
+#include "images/text.h"
+#include "sys/file.h"
+#include "sys/pipe.h"
+
+namespace gantry::images {
+
+Result<std::unique_ptr<LayerStream>> LayerStream::open(const Descriptor& layer, OwnFd&& blob, OwnFd&& folder,
+                                                       const UnpackOptions& options) {
+  auto stream = sys::stream_pair();
+  if (!stream) return std::unexpected(std::move(stream.error()));
+  return std::unique_ptr<LayerStream>(new LayerStream(layer, std::move(blob), std::move(folder),
+                                                      std::move(stream->left), std::move(stream->right), options));
+}
+
+LayerStream::LayerStream(const Descriptor& layer, OwnFd&& blob, OwnFd&& folder, SocketFd&& feed, SocketFd&& source,
+                         const UnpackOptions& options)
+    : digest_(layer.digest),
+      blob_(std::move(blob)),
+      folder_(std::move(folder)),
+      feed_(std::move(feed)),
+      source_(std::move(source)),
+      options_(options) {
+  worker_ = std::thread([this, size = layer.size] {
+    unpacked_ = unpack(source_, folder_, UnpackKind::kLayer, options_, size);
+    source_.close();  // whoever feeds us sees that it is over
+  });
+}
+
+LayerStream::~LayerStream() { end_feed(); }
+
+void LayerStream::end_feed() {
+  feed_.close();
+  if (worker_.joinable()) worker_.join();
+}
+
+Status LayerStream::take(std::string_view bytes) {
+  hasher_.update(bytes);
+  if (auto written = sys::write_all(blob_, bytes); !written) return written;
+  if (!feed_.is_open()) return {};
+  auto fed = sys::send_all(feed_, bytes, std::chrono::steady_clock::now() + options_.deadline);
+  if (fed) return {};
+  if (!fed.error().is_gone()) return fail_with(std::move(fed.error()), "unpack");
+  // It wants no more: it has failed, or what still comes is behind the end of the archive.
+  end_feed();
+  if (*unpacked_) return {};
+  return std::unexpected(unpacked_->error());
+}
+
+Result<Unpacked> LayerStream::finish() {
+  const Digest came = hasher_.finish();
+  if (came != digest_) return invalid_argument(cat("what came has the digest ", came.to_string()));
+  end_feed();
+  return std::move(*unpacked_);
+}
+
+}  // namespace gantry::images

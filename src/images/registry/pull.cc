@@ -1,0 +1,151 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/registry/pull.h"
+
+#include <algorithm>
+#include <map>
+#include <mutex>
+#include <set>
+#include <thread>
+#include <vector>
+
+#include "images/choose.h"
+#include "images/download.h"
+#include "images/registry/layer_stream.h"
+#include "images/text.h"
+
+namespace gantry::images {
+namespace {
+
+// What the store had may be removed while the rest comes, time and again; nobody does so three times.
+constexpr int kStarts = 3;
+
+class Pull {
+ public:
+  Pull(ImageStore& store, const Reference& reference, const PullOptions& options, RegistryAccess& access)
+      : store_(store), reference_(reference), options_(options), access_(access) {}
+
+  Result<Image> run() {
+    for (int start = 1;; ++start) {
+      auto image = once();
+      if (image || image.error().code() != Code::kAborted || start == kStarts) return image;
+    }
+  }
+
+ private:
+  Result<Image> once() {
+    auto chosen = choose();
+    if (!chosen) return std::unexpected(std::move(chosen.error()));
+    auto download = store_.begin_download();
+    if (!download) return std::unexpected(std::move(download.error()));
+    auto known = (*download)->known(*chosen, reference_);
+    if (!known) return std::unexpected(std::move(known.error()));
+    if (*known) return std::move(**known);
+    auto missing = (*download)->missing(*chosen);
+    if (!missing) return std::unexpected(std::move(missing.error()));
+    done_ = 0;
+    tell_what_is_here(*chosen, *missing);
+    auto layers = fetch(**download, *chosen, *missing);
+    if (!layers) return std::unexpected(std::move(layers.error()));
+    return (*download)->finish(*chosen, reference_, *layers);
+  }
+
+  Result<Chosen> choose() {
+    RegistryClient client(access_, std::stop_token());
+    auto top = client.manifest(reference_);
+    if (!top) return std::unexpected(std::move(top.error()));
+    auto chosen = choose_image(top->descriptor, [&](const Descriptor& at) -> Result<std::string> {
+      return at.digest == top->descriptor.digest ? top->text : client.document(at);
+    });
+    if (!chosen) return std::unexpected(std::move(chosen.error()));
+    if (*chosen) return std::move(**chosen);
+    auto document = parse_document(top->text, top->descriptor.media_type);
+    const std::string offered = document && document->is_index ? platforms_of(document->manifests) : "another's alone";
+    return fail(Code::kNotFound, cat("no image for linux/", kHostArchitecture, "; there is: ", offered));
+  }
+
+  void tell(const Descriptor& layer, bool was_here, std::size_t layers) {
+    std::lock_guard guard(mutex_);
+    ++done_;
+    if (options_.progress) options_.progress({layer.digest, layer.size, was_here, done_, layers});
+  }
+
+  void tell_what_is_here(const Chosen& chosen, const std::vector<std::size_t>& missing) {
+    const std::vector<Descriptor>& layers = chosen.document.layers;
+    std::set<Digest> coming;
+    for (std::size_t position : missing) coming.insert(layers[position].digest);
+    for (std::size_t i = 0; i < layers.size(); ++i) {
+      if (std::ranges::find(missing, i) != missing.end()) continue;
+      // A second time of one that comes is told with it: here it is not yet.
+      tell(layers[i], !coming.contains(layers[i].digest), layers.size());
+    }
+  }
+
+  // A few threads take one layer after the other. The first failure stops them all, and is what is said.
+  Result<std::map<std::size_t, Unpacked>> fetch(Download& download, const Chosen& chosen,
+                                                const std::vector<std::size_t>& positions) {
+    std::map<std::size_t, Unpacked> unpacked;
+    std::optional<Error> error;
+    std::stop_source stop;
+    std::size_t next = 0;
+    auto work = [&] {
+      RegistryClient client(access_, stop.get_token());
+      for (;;) {
+        std::size_t position = 0;
+        {
+          std::lock_guard guard(mutex_);
+          if (next == positions.size() || error) return;
+          position = positions[next++];
+        }
+        const Descriptor& layer = chosen.document.layers[position];
+        auto came = fetch_layer(download, client, layer, position);
+        if (came) tell(layer, false, chosen.document.layers.size());
+        std::lock_guard guard(mutex_);
+        if (came) {
+          unpacked.emplace(position, std::move(*came));
+        } else if (!error) {
+          error = std::move(came.error()).with_context(cat("layer ", layer.digest.to_string()));
+          stop.request_stop();
+        }
+      }
+    };
+    std::vector<std::jthread> threads;
+    for (std::size_t i = 1; i < std::min(positions.size(), options_.parallel_layers); ++i) threads.emplace_back(work);
+    work();
+    threads.clear();
+    if (error) return std::unexpected(std::move(*error));
+    return unpacked;
+  }
+
+  static Result<Unpacked> fetch_layer(Download& download, RegistryClient& client, const Descriptor& layer,
+                                      std::size_t position) {
+    auto blob = download.new_blob(layer.digest);
+    if (!blob) return std::unexpected(std::move(blob.error()));
+    auto folder = download.new_layer(position);
+    if (!folder) return std::unexpected(std::move(folder.error()));
+    auto stream = LayerStream::open(layer, std::move(*blob), std::move(*folder), download.unpack_options());
+    if (!stream) return std::unexpected(std::move(stream.error()));
+    auto fetched = client.blob(layer, [&](std::string_view bytes) { return (*stream)->take(bytes); });
+    if (!fetched) return std::unexpected(std::move(fetched.error()));
+    return (*stream)->finish();
+  }
+
+  ImageStore& store_;
+  const Reference& reference_;
+  const PullOptions& options_;
+  RegistryAccess& access_;
+  std::mutex mutex_;
+  std::size_t done_ = 0;
+};
+
+}  // namespace
+
+Result<Image> pull(ImageStore& store, const Reference& reference, const PullOptions& options) {
+  const std::string what = cat("pull ", in_quotes(reference.to_string()));
+  auto access = RegistryAccess::open(reference, options.registry);
+  if (!access) return fail_with(std::move(access.error()), what);
+  auto image = Pull(store, reference, options, *access).run();
+  if (!image) return fail_with(std::move(image.error()), what);
+  return image;
+}
+
+}  // namespace gantry::images

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+// Brings an image from its registry into the store: manifest, configuration, and those layers that the store lacks, a
+// few at a time, each hashed and unpacked (in the confined worker) while it comes. Complete, or not there: on failure,
+// also of the whole process, the store is as it was.
+//
+// Blocks for as long as the registry goes on answering, with threads of its own for the layers: not for a pool that
+// others need. Memory does not grow with the layers' sizes.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+
+#include "base/result.h"
+#include "images/reference.h"
+#include "images/registry/client.h"
+#include "images/store.h"
+
+namespace gantry::images {
+
+// One layer has come, or is here already.
+struct PullProgress {
+  Digest layer;
+  std::uint64_t bytes = 0;  // packed, as the manifest says
+  bool was_here = false;
+  std::size_t done = 0;  // layers, with this one
+  std::size_t layers = 0;
+};
+
+struct PullOptions {
+  RegistryOptions registry;
+  std::size_t parallel_layers = 3;
+  // Called for each layer, by one thread at a time.
+  std::function<void(const PullProgress&)> progress;
+};
+
+// The image gets the reference as its name: by tag, with the digest that this means today, or by digest alone. Errors
+// name image and registry (client.h says their codes).
+Result<Image> pull(ImageStore& store, const Reference& reference, const PullOptions& options);
+
+}  // namespace gantry::images
