@@ -126,8 +126,8 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     Error missing(Code::kNotFound, never ? absl::StrCat("Container image ", api::quoted(spec.image()),
                                                         " is not present with pull policy of Never")
                                          : absl::StrCat("image ", api::quoted(spec.image()),
-                                                        " is not on this node, and pulling images is not "
-                                                        "supported yet; load it with \"gantry image load\""));
+                                                        " is not on this node, and the agent pulls none yet; "
+                                                        "bring it with \"gantry image pull\" or \"load\""));
     bool first = !troubles_.contains(name);
     trouble(name,
             never   ? "ErrImageNeverPull"

@@ -66,8 +66,8 @@ void check_container(const core::Container& container, bool host_network, const 
            "is not supported yet; use the pod's own address, or hostNetwork: true");
   }
   refuse(container.image_pull_policy() == "Always", check, "imagePullPolicy",
-         "is Always (the default for the tag latest), and pulling images is not supported yet; load the image with "
-         "\"gantry image load\" and set IfNotPresent");
+         "is Always (the default for the tag latest), and the agent pulls no images yet; bring it with \"gantry image "
+         "pull\" or \"gantry image load\" and set IfNotPresent");
   check_resources(container.resources(), check.at("resources"));
   check_env(container, check);
   check_mounts(container, check);

@@ -265,7 +265,11 @@ Status run(cli::GantrydOptions options) {
                  .pool_size = options.pool_size,
                  .version = kVersion};
   auto runtime = cri::make_runtime(node);
-  auto image_service = cri::make_image_service(**images, disk);
+  images::RegistryOptions registries;
+  registries.settings.folder = options.registries;
+  registries.settings.plain_http = {options.plain_http.begin(), options.plain_http.end()};
+  registries.patience = std::chrono::seconds(options.pull_patience);
+  auto image_service = cri::make_image_service(loop, **images, disk, std::move(registries));
 
   // With another node's store the runtime changes nothing; an agent would take the other's pods for its own old ones.
   bool run_agent = options.agent && instance->stranger.empty();

@@ -70,6 +70,15 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--streaming-port", options.streaming_port, "its port; 0: any free one")->capture_default_str();
   app.add_flag("--require-controllers", options.require_controllers,
                "refuse containers whose limits this host can't enforce");
+  app.add_option("--registries", options.registries,
+                 "folder with HOST[:PORT]/ca.crt, client.cert and client.key of registries")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--plain-http", options.plain_http, "HOST[:PORT] of registries to ask by plain HTTP");
+  app.add_option("--pull-patience", options.pull_patience,
+                 "seconds without progress after which a registry is given up")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3600));
   app.add_option("--log-level", log_level, "debug, info, warning or error")
       ->capture_default_str()
       ->check(checked(log::parse_level));

@@ -10,6 +10,7 @@
 
 #include "base/log.h"
 #include "cgroups/driver.h"
+#include "images/registry/origin.h"
 #include "netns/address.h"
 
 namespace gantry::cli {
@@ -27,6 +28,11 @@ struct GantrydOptions {
   std::size_t pool_size = 2;
   bool require_controllers = false;
   log::Level log_level = log::Level::kInfo;
+
+  // ---- registries
+  std::string registries = images::kRegistriesFolder;  // whom to trust
+  std::vector<std::string> plain_http;                 // "host:port"
+  unsigned pull_patience = 60;                         // seconds without progress
 
   // ---- modules; cri is always on
   bool agent = true;

@@ -4,7 +4,8 @@
 // them (started anew at once should it end), and takes all down again. Files:
 //
 //   /run/gantry-nodes/NAME          pid and start time of the supervisor; locked while it starts
-//   /var/lib/gantry-nodes/NAME/     what outlives the node: lib/ (image store, database), pods/, manifests/, log/
+//   /var/lib/gantry-nodes/NAME/     what outlives the node: lib/ (image store, database), pods/, manifests/, log/,
+//                                   and registries/, when somebody puts it there (gantryd --registries)
 //
 // In the node /run is its own tmpfs, so gantryd's socket is at its usual place, /run/gantry/gantryd.sock.
 // For single-threaded programs (the gantry command).

@@ -111,6 +111,7 @@ Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log
                                    "--kubelet-root=" + state + "/kubelet",
                                    "--manifest-dir=" + state + "/manifests",
                                    "--pod-logs=" + state + "/log/pods",
+                                   "--registries=" + state + "/registries",
                                    "--container-logs=" + state + "/log/containers",
                                    "--cgroup-root=/" + cgroup_name(node.name) + "/pods",
                                    "--pod-cidr=" + node.pod_cidr,

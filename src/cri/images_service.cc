@@ -1,16 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-// The CRI's image service over the image store. All of the store's calls block and are made on the pool.
+// The CRI's image service over the image store. All of the store's calls block and are made on the pool; a pull, which
+// takes as long as a registry likes, has a thread of its own.
 #include <charconv>
 
 #include "base/log.h"
 #include "cri/objects.h"
 #include "cri/runtime.h"
 #include "cri/runtime/v1/api.pb.h"
+#include "cri/sync.h"
 #include "cri/text.h"
 #include "cri/validate.h"
+#include "images/reference.h"
+#include "images/registry/pull.h"
 
 namespace gantry::cri {
 namespace {
+
+// Each holds a few threads and connections.
+constexpr std::size_t kMaxPulls = 32;
 
 // The image's author wrote the user: digits are a uid, anything else a name, and what follows a colon is the group.
 void set_user(std::string_view user, v1::Image& image) {
@@ -42,9 +49,29 @@ Status check_query(const v1::ImageSpec& spec) {
   return {};
 }
 
+images::CredentialWords words_of(const v1::AuthConfig& auth) {
+  return {.username = auth.username(),
+          .password = auth.password(),
+          .auth = auth.auth(),
+          .server_address = auth.server_address(),
+          .identity_token = auth.identity_token(),
+          .registry_token = auth.registry_token()};
+}
+
+// Who has other credentials must not get what these have opened.
+std::string pull_key(const images::Reference& reference, const images::Credentials& credentials) {
+  std::string key = reference.to_string();
+  for (const std::string* part :
+       {&credentials.username, &credentials.password, &credentials.identity_token, &credentials.registry_token}) {
+    key += cat("\n", part->size(), ":", *part);
+  }
+  return key;
+}
+
 class StoreImageService final : public ImageService {
  public:
-  StoreImageService(images::ImageStore& images, Pool& disk) : images_(images), disk_(disk) {}
+  StoreImageService(Loop& loop, images::ImageStore& images, Pool& disk, images::RegistryOptions registries)
+      : loop_(loop), images_(images), disk_(disk), registries_(std::move(registries)), pulls_(loop) {}
 
   Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest request) override {
     v1::ListImagesResponse response;
@@ -75,6 +102,23 @@ class StoreImageService final : public ImageService {
     co_return response;
   }
 
+  Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest request) override {
+    if (auto good = check_query(request.image()); !good) co_return std::unexpected(std::move(good.error()));
+    auto reference = images::parse_reference(request.image().image());
+    if (!reference) co_return std::unexpected(std::move(reference.error()));
+    auto credentials = images::credentials_for(words_of(request.auth()), reference->domain);
+    if (!credentials) co_return fail_from(credentials, cat("pull ", quoted(request.image().image())));
+    std::string key = pull_key(*reference, *credentials);
+    auto id = co_await pulls_.join(std::move(key),
+                                   [this, reference = std::move(*reference), credentials = std::move(*credentials)] {
+                                     return pull(reference, credentials);
+                                   });
+    if (!id) co_return std::unexpected(std::move(id.error()));
+    v1::PullImageResponse response;
+    response.set_image_ref(std::move(*id));
+    co_return response;
+  }
+
   Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest request) override {
     if (auto good = check_query(request.image()); !good) co_return std::unexpected(std::move(good.error()));
     auto removed =
@@ -99,19 +143,55 @@ class StoreImageService final : public ImageService {
   }
 
  private:
+  // The image's id.
+  Task<Result<std::string>> pull(images::Reference reference, images::Credentials credentials) {
+    const std::string name = reference.to_string();
+    if (pulls_under_way_ == kMaxPulls)
+      co_return fail(Code::kResourceExhausted, cat("pull ", quoted(name), ": ", kMaxPulls, " others are under way"));
+    ++pulls_under_way_;
+    images::PullOptions options;
+    options.registry = registries_;
+    options.registry.credentials = std::move(credentials);
+    options.progress = [name](const images::PullProgress& progress) {
+      log::debug(progress.was_here ? "a layer is here already" : "a layer was pulled",
+                 {{"image", name}, {"layer", progress.layer.to_string()}, {"bytes", progress.bytes}});
+    };
+    const auto start = std::chrono::steady_clock::now();
+    Pool own(loop_, 1);
+    auto image = co_await own.run([&images = images_, reference = std::move(reference), options = std::move(options)] {
+      return images::pull(images, reference, options);
+    });
+    --pulls_under_way_;
+    if (!image) {
+      log::warning("an image could not be pulled", {{"image", name}, {"error", image.error()}});
+      co_return std::unexpected(std::move(image.error()));
+    }
+    const auto time = std::chrono::steady_clock::now() - start;
+    log::info("pulled", {{"image", name},
+                         {"id", image->id},
+                         {"bytes", image->size},
+                         {"ms", std::chrono::duration_cast<std::chrono::milliseconds>(time).count()}});
+    co_return std::move(image->id);
+  }
+
   Task<Result<std::optional<images::Image>>> find(v1::ImageSpec spec) {
     if (auto good = check_query(spec); !good) co_return std::unexpected(std::move(good.error()));
     co_return co_await disk_.run([&images = images_, query = spec.image()] { return images.find(query); });
   }
 
+  Loop& loop_;
   images::ImageStore& images_;
   Pool& disk_;
+  const images::RegistryOptions registries_;
+  Flights<Result<std::string>> pulls_;
+  std::size_t pulls_under_way_ = 0;
 };
 
 }  // namespace
 
-std::unique_ptr<ImageService> make_image_service(images::ImageStore& images, Pool& disk) {
-  return std::make_unique<StoreImageService>(images, disk);
+std::unique_ptr<ImageService> make_image_service(Loop& loop, images::ImageStore& images, Pool& disk,
+                                                 images::RegistryOptions registries) {
+  return std::make_unique<StoreImageService>(loop, images, disk, std::move(registries));
 }
 
 }  // namespace gantry::cri

@@ -14,6 +14,7 @@
 #include "base/task.h"
 #include "cri/node.h"
 #include "cri/runtime_service.h"
+#include "images/registry/client.h"
 
 namespace gantry::cri {
 
@@ -31,7 +32,9 @@ std::vector<db::Schema> schemas();
 // `node` outlives it.
 std::unique_ptr<NodeRuntime> make_runtime(Node& node);
 
-// `disk` is where the store's calls block.
-std::unique_ptr<ImageService> make_image_service(images::ImageStore& images, Pool& disk);
+// `disk` is where the store's calls block; a pull has a thread of its own. `registries` is how they are reached; its
+// credentials are not used, each call brings its own.
+std::unique_ptr<ImageService> make_image_service(Loop& loop, images::ImageStore& images, Pool& disk,
+                                                 images::RegistryOptions registries);
 
 }  // namespace gantry::cri

@@ -56,6 +56,8 @@ class ListImagesRequest;
 class ListImagesResponse;
 class ImageStatusRequest;
 class ImageStatusResponse;
+class PullImageRequest;
+class PullImageResponse;
 class RemoveImageRequest;
 class RemoveImageResponse;
 class ImageFsInfoRequest;
@@ -113,6 +115,8 @@ class ImageService {
 
   virtual Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) = 0;
   virtual Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest) = 0;
+  // A pull that is under way with the same credentials is joined.
+  virtual Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest) = 0;
   virtual Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest) = 0;
   virtual Task<Result<v1::ImageFsInfoResponse>> image_fs_info(v1::ImageFsInfoRequest) = 0;
 };

@@ -127,6 +127,7 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
   add(runtime, "Exec", &RuntimeService::exec);
   add(images, "ListImages", &ImageService::list_images);
   add(images, "ImageStatus", &ImageService::image_status);
+  add(images, "PullImage", &ImageService::pull_image);
   add(images, "RemoveImage", &ImageService::remove_image);
   add(images, "ImageFsInfo", &ImageService::image_fs_info);
 }

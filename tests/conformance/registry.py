@@ -1,0 +1,219 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+"""Images of Debian's docker-registry, pulled by crictl and by `gantry image pull`: every format, what skopeo has put there, with
+a password, over TLS; what is here does not come again, and a gantryd that is killed meanwhile leaves nothing."""
+import base64
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import sys
+import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+import faulty_registry as f
+from node import APPLETS, Node, run
+from oci import Image, digest, entry, tar
+from registry import Registry, RemoteImage, busybox_layer, index_of, network_of
+
+FORMATS = (("oci", "plain"), ("oci", "gzip"), ("oci", "zstd"), ("docker", "plain"), ("docker", "gzip"))
+
+
+def small_layer(text):
+    return tar([entry("text", content=text.encode())])
+
+
+class World:
+    def __init__(self, checks, node):
+        self.checks, self.node, self.runs = checks, node, 0
+
+    def pull(self, name, *options, check=True):
+        return self.node.crictl("pull", *options, name, check=check)
+
+    def pulled(self, what, name, image_id, *options, tags=(), digests=()):
+        """crictl pulls it, is told its id, and finds it under its names."""
+        said = self.pull(name, *options).stdout
+        self.checks.contains(said, image_id, f"{what}: pulled, and its id told")
+        status = self.node.json("inspecti", "-o", "json", name)["status"]
+        self.checks.equal((status["id"], status["repoTags"], status["repoDigests"]), (image_id, list(tags), list(digests)),
+                          f"{what}: found by its name, with tags and digests")
+
+    def refused(self, what, name, parts, *options):
+        done = self.pull(name, *options, check=False)
+        self.checks.ok(done.returncode != 0, f"{what}: refused", done.stdout)
+        self.checks.contains(done.stderr, parts, f"{what}: it says why")
+
+    def output_of(self, name, script):
+        self.runs += 1
+        pod = self.node.pod_config(f"pulled-{self.runs}")
+        pod_id = self.node.run_pod(pod)
+        container = self.node.container_config("main", script, image={"image": name})
+        container_id = self.node.run_container(pod_id, container, pod)
+        c.wait_until("the container ends",
+                     lambda: self.node.container_status(container_id)["state"] == "CONTAINER_EXITED")
+        said = self.node.crictl("logs", container_id)
+        self.node.crictl("rmp", "--force", pod_id)
+        return said.stdout + said.stderr
+
+    def names(self, registry, repository, tag, document):
+        host = f"{registry.host}/{repository}"
+        return {"tags": [f"{host}:{tag}"], "digests": [f"{host}@{digest(document)}"]}
+
+
+def formats(world, registry):
+    for number, (kind, packing) in enumerate(FORMATS):
+        what = f"{kind}, {packing}"
+        top = small_layer(what)
+        image = RemoteImage(busybox_layer(APPLETS, entry(f"from-{number}", content=b"x")), top, kind=kind, packing=packing)
+        registry.push(f"formats/{kind}-{packing}:1", image)
+        name = f"{registry.host}/formats/{kind}-{packing}:1"
+        world.pulled(what, name, image.id, **world.names(registry, f"formats/{kind}-{packing}", "1", image.manifest))
+        world.checks.equal(world.output_of(name, "cat /text"), what, f"{what}: a container runs with its files")
+
+    ours, theirs = RemoteImage(small_layer("ours")), RemoteImage(small_layer("theirs"), architecture="s390x")
+    index = index_of(theirs.descriptor(architecture="s390x"), ours.descriptor(architecture="amd64"))
+    registry.push("test/multi:other", theirs)
+    registry.push("test/multi:1", ours, index)
+    world.pulled("of several platforms", f"{registry.host}/test/multi:1", ours.id,
+                 **world.names(registry, "test/multi", "1", index))
+    world.refused("of another platform", f"{registry.host}/test/multi:other", ["linux/amd64"])
+    world.refused("a tag that is not there", f"{registry.host}/test/multi:2", [registry.host, "MANIFEST_UNKNOWN"])
+
+    image = RemoteImage(small_layer("by digest"))
+    registry.push("test/digest:1", image)
+    name = f"{registry.host}/test/digest@{digest(image.manifest)}"
+    world.pulled("by digest", name, image.id, digests=[name])
+
+    newer = RemoteImage(small_layer("newer"))
+    registry.push("test/digest:1", newer)
+    names = world.names(registry, "test/digest", "1", newer.manifest)
+    world.pulled("a tag", f"{registry.host}/test/digest:1", newer.id, **names)
+    registry.push("test/digest:1", image)
+    world.pulled("a tag that has moved", f"{registry.host}/test/digest:1", image.id,
+                 **world.names(registry, "test/digest", "1", image.manifest))
+
+
+def strangers(world, registry):
+    """What skopeo makes of an archive."""
+    archive = Image(busybox_layer(APPLETS), small_layer("skopeo")).archive(world.node.work / "skopeo.tar", "from:skopeo")
+    for kind in ("oci", "v2s2"):
+        name = f"{registry.host}/skopeo/{kind}:1"
+        run(["skopeo", "--insecure-policy", "copy", "--dest-tls-verify=false", "--format", kind, f"oci-archive:{archive}",
+             f"docker://{name}"])
+        document = registry.request("GET", f"/v2/skopeo/{kind}/manifests/1", headers={
+            "Accept": "application/vnd.oci.image.manifest.v1+json, application/vnd.docker.distribution.manifest.v2+json"})
+        world.pull(name)
+        status = world.node.json("inspecti", "-o", "json", name)["status"]
+        world.checks.equal(status["repoDigests"], [f"{name[:-2]}@{document.headers['Docker-Content-Digest']}"],
+                           f"skopeo's {kind}: the registry's digest is ours")
+        world.checks.equal(world.output_of(name, "cat /text"), "skopeo", f"skopeo's {kind}: a container runs with its files")
+        world.node.crictl("rmi", name)  # both have one configuration, and so one id
+
+
+def once(world, registry):
+    """No layer comes twice."""
+    base = small_layer("shared" * 1000)
+    first, second = RemoteImage(base, small_layer("1")), RemoteImage(base, base, small_layer("2"))
+    shared = first.document["layers"][0]["digest"]
+    registry.push("test/first:1", first)
+    registry.push("test/second:1", second)
+    world.pull(f"{registry.host}/test/first:1")
+    world.pull(f"{registry.host}/test/second:1")
+    world.pull(f"{registry.host}/test/second:1")
+    asked = [path for path in registry.asked() if "/blobs/" in path]
+    world.checks.equal(len([path for path in asked if shared in path]), 1, "a layer of two images is asked for once")
+
+    image = RemoteImage(*[tar([entry(f"{number}", content=os.urandom(4 << 20))]) for number in range(4)])
+    registry.push("test/big:1", image)
+    pulls = [threading.Thread(target=world.pull, args=(f"{registry.host}/test/big:1",)) for _ in range(3)]
+    for pull in pulls:
+        pull.start()
+    for pull in pulls:
+        pull.join()
+    counts = {blob: sum(blob in path for path in registry.asked()) for blob in image.blobs}
+    world.checks.equal(counts | {image.id: 1}, dict.fromkeys(image.blobs, 1), "three pulls at once ask for each layer once")
+    world.checks.ok(world.node.json("inspecti", "-o", "json", f"{registry.host}/test/big:1"), "and all of them have it")
+
+
+def by_hand(world, registry):
+    image = RemoteImage(small_layer("by hand"), small_layer("another"))
+    registry.push("test/hand:1", image)
+    name = f"{registry.host}/test/hand:1"
+    done = world.node.image("pull", name)
+    world.checks.contains(done.stdout, [name, image.id], "gantry image pull says what it has brought")
+    world.checks.contains(done.stderr, ["layer 1 of 2", "layer 2 of 2"], "and each layer as it came")
+    world.checks.equal(world.node.json("inspecti", "-o", "json", name)["status"]["id"], image.id, "gantryd has it, too")
+
+
+def guarded(world):
+    """A registry with a certificate of its own authority, that wants a password."""
+    node = world.node
+    with Registry(node.work / "guarded", user=("me", "se:cret"), tls=True) as registry:
+        image = RemoteImage(small_layer("guarded"), packing="zstd")
+        registry.push("test/guarded:1", image)
+        name = f"{registry.host}/test/guarded:1"
+        world.refused("TLS where plain HTTP was expected", name, [registry.host, "400"])
+        folder = node.state / "registries" / registry.host
+        folder.mkdir(parents=True)
+        other = node.work / "other"
+        other.mkdir()
+        (folder / "ca.crt").write_bytes((Registry(other / "registry", tls=True).authority).read_bytes())
+        world.refused("another authority than the registry's", name, [registry.host, "certificate"], "--creds", "me:se:cret")
+        shutil.copy(registry.authority, folder / "ca.crt")
+        world.refused("without a password", name, "wants a name and password")
+        world.refused("with a wrong one", name, "refuses the credentials", "--creds", "me:wrong")
+        world.checks.contains(node.crictl("images").stdout, "busybox", "what was here is here")
+        world.pulled("with the right one, over TLS", name, image.id, "--creds", "me:se:cret",
+                     **world.names(registry, "test/guarded", "1", image.manifest))
+        words = base64.b64encode(b"me:se:cret").decode()
+        world.pulled("with the same as base64", name, image.id, "--auth", words,
+                     **world.names(registry, "test/guarded", "1", image.manifest))
+        log = node.log_file.read_text(errors="replace")
+        world.checks.ok("se:cret" not in log and words not in log, "no password is in gantryd's log")
+
+
+def killed(world):
+    """gantryd dies while layers come."""
+    node, store = world.node, world.node.lib / "store"
+    with f.FaultyRegistry() as registry:
+        image = RemoteImage(small_layer("whole"), tar([entry("big", content=os.urandom(2 << 20))]), packing="plain")
+        name = registry.put("test/killed:1", image)
+        big = image.document["layers"][1]["digest"]
+        route = f"/v2/test/killed/blobs/{big}"
+        good = registry.routes[route]
+        registry.routes[route] = f.hang(image.blobs[big][:1 << 20], len(image.blobs[big]))
+
+        def state():
+            return [sorted(os.listdir(store / part)) for part in ("l", "blobs", "c")]
+
+        before = state()
+        pull = threading.Thread(target=world.pull, args=(name,), kwargs={"check": False})
+        pull.start()
+        c.wait_until("half of the layer is here", lambda: any(
+            path.stat().st_size >= 1 << 20 for path in store.glob(f"i/*/blobs/sha256/{big.split(':')[1]}")))
+        node.kill_gantryd()
+        pull.join()
+        node.wait_for_gantryd()
+        c.wait_until("what had come is gone", lambda: not os.listdir(store / "i"))
+        world.checks.equal(state(), before, "a gantryd that is killed in the middle of a pull leaves nothing")
+        registry.routes[route] = good
+        world.checks.contains(world.pull(name).stdout, image.id, "and the next pull brings all of it")
+
+
+def story(checks):
+    with Node(checks) as node:
+        node.build_image()
+        world = World(checks, node)
+        with network_of(node.supervisor()):
+            with Registry(node.work / "registry") as registry:
+                for part in (formats, strangers, once, by_hand):
+                    part(world, registry)
+            guarded(world)
+            killed(world)
+        checks.equal(os.listdir(node.lib / "store/i"), [], "in the end nothing is on its way")
+
+
+c.main(story)
