@@ -4,18 +4,21 @@
 """Images of Debian's docker-registry, pulled by crictl and by `gantry image pull`: every format, what skopeo has put there, with
 a password, over TLS; what is here does not come again, and a gantryd that is killed meanwhile leaves nothing."""
 import base64
+import contextlib
 import json
 import os
 import pathlib
+import random
 import shutil
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import faulty_registry as f
-from node import APPLETS, Node, run
+from node import APPLETS, BIN, Node, run
 from oci import Image, digest, entry, tar
 from registry import Registry, RemoteImage, busybox_layer, index_of, network_of
 
@@ -203,13 +206,53 @@ def killed(world):
         world.checks.contains(world.pull(name).stdout, image.id, "and the next pull brings all of it")
 
 
+def killed_often(world, registry):
+    """`gantry image pull` dies at any moment of its work. What is complete is whole, and of the rest nothing is left."""
+    node, store = world.node, world.node.lib / "store"
+    files = {f"file-{number}": os.urandom(1 << 20) for number in range(4)}
+    image = RemoteImage(*[tar([entry(name, content=content)]) for name, content in files.items()])
+    registry.push("test/often:1", image)
+    name = f"{registry.host}/test/often:1"
+
+    def state():
+        return {part: sorted(os.listdir(store / part)) for part in ("l", "blobs", "c", "i")}
+
+    before = state()
+    begin = time.monotonic()
+    node.image("pull", name)
+    whole = time.monotonic() - begin
+    after = {part: len(names) for part, names in state().items()}
+    node.image("remove", name)
+    seed = random.randrange(1 << 32)
+    moments = random.Random(seed)
+    left, torn, complete = [], [], 0
+    for _ in range(60):
+        with subprocess.Popen([BIN / "gantry", "image", "--data-dir", node.lib, "pull", name], stdin=subprocess.DEVNULL,
+                              stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as pull:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                pull.wait(moments.uniform(0, whole * 1.2))
+            pull.kill()
+        node.image("list")  # whoever opens the store sweeps
+        if name in json.dumps(node.json("images", "-o", "json")):
+            complete += 1
+            for folder in store.glob("l/*"):
+                torn += [path for path in folder.glob("file-*") if path.read_bytes() != files[path.name]]
+            if {part: len(names) for part, names in state().items()} != after:
+                left.append(state())
+            node.image("remove", name)
+        # A worker that was just starting holds the folder until its exec, so that the first to sweep passes it over.
+        c.wait_until("what is left over is removed", lambda: node.image("list") and state() == before)
+    world.checks.ok(not left and not torn, f"60 pulls that were killed left nothing behind ({complete} were complete by then; "
+                    f"seed {seed}, {whole:.2f} s for a whole one)", f"{left} {torn}")
+
+
 def story(checks):
     with Node(checks) as node:
         node.build_image()
         world = World(checks, node)
         with network_of(node.supervisor()):
             with Registry(node.work / "registry") as registry:
-                for part in (formats, strangers, once, by_hand):
+                for part in (formats, strangers, once, by_hand, killed_often):
                     part(world, registry)
             guarded(world)
             killed(world)

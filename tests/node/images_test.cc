@@ -427,7 +427,7 @@ TEST_F(StoreTest, TwoProcessesUseOneStore) {
   EXPECT_TRUE(*store().find("other:1.0"));
 }
 
-#ifndef GANTRY_TEST_ASAN  // the command runs its workers with the real limits
+#ifndef GANTRY_TEST_SANITIZED  // the command runs its workers with the real limits
 TEST_F(StoreTest, TheCommandBuildsListsAndRemoves) {
   fs::create_directories(root_ / "rootfs/bin");
   std::ofstream(root_ / "rootfs/bin/app") << "program";

@@ -40,15 +40,15 @@ __attribute__((constructor)) void serve_as_worker(int argc, char** argv, char**)
 }
 
 #if defined(__has_feature)
-#if __has_feature(address_sanitizer)
-#define GANTRY_TEST_ASAN 1
+#if __has_feature(address_sanitizer) || __has_feature(thread_sanitizer)
+#define GANTRY_TEST_SANITIZED 1
 #endif
 #endif
 
 inline UnpackOptions test_options() {
   UnpackOptions options;
   options.deadline = std::chrono::seconds(60);
-#ifdef GANTRY_TEST_ASAN
+#ifdef GANTRY_TEST_SANITIZED
   options.limits.memory_bytes = 0;  // the sanitizer's shadow alone takes terabytes
 #endif
   return options;
