@@ -2,6 +2,9 @@
 // The CRI's image service over the image store. All of the store's calls block and are made on the pool; a pull, which
 // takes as long as a registry likes, has a thread of its own.
 #include <charconv>
+#include <chrono>
+#include <optional>
+#include <system_error>
 
 #include "base/log.h"
 #include "cri/objects.h"
@@ -157,8 +160,14 @@ class StoreImageService final : public ImageService {
                  {{"image", name}, {"layer", progress.layer.to_string()}, {"bytes", progress.bytes}});
     };
     const auto start = std::chrono::steady_clock::now();
-    Pool own(loop_, 1);
-    auto image = co_await own.run([&images = images_, reference = std::move(reference), options = std::move(options)] {
+    std::optional<Pool> own;
+    try {
+      own.emplace(loop_, 1);
+    } catch (const std::system_error&) {
+      --pulls_under_way_;
+      co_return fail(Code::kResourceExhausted, cat("pull ", quoted(name), ": no thread could be started for it"));
+    }
+    auto image = co_await own->run([&images = images_, reference = std::move(reference), options = std::move(options)] {
       return images::pull(images, reference, options);
     });
     --pulls_under_way_;

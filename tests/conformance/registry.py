@@ -1,8 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-"""Images of Debian's docker-registry, pulled by crictl and by `gantry image pull`: every format, what skopeo has put there, with
-a password, over TLS; what is here does not come again, and a gantryd that is killed meanwhile leaves nothing."""
+"""Images of Debian's docker-registry, pulled by crictl and by `gantry image pull`: every format, what skopeo has put there,
+with a password, over TLS; what is here does not come again, and who is killed in the middle of it leaves nothing."""
 import base64
 import contextlib
 import json

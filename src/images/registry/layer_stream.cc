@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "images/registry/layer_stream.h"
 
+#include <system_error>
+
 #include "images/text.h"
 #include "sys/file.h"
 #include "sys/pipe.h"
@@ -11,8 +13,14 @@ Result<std::unique_ptr<LayerStream>> LayerStream::open(const Descriptor& layer, 
                                                        const UnpackOptions& options) {
   auto stream = sys::stream_pair();
   if (!stream) return std::unexpected(std::move(stream.error()));
-  return std::unique_ptr<LayerStream>(new LayerStream(layer, std::move(blob), std::move(folder),
-                                                      std::move(stream->left), std::move(stream->right), options));
+  std::unique_ptr<LayerStream> out(new LayerStream(layer, std::move(blob), std::move(folder), std::move(stream->left),
+                                                   std::move(stream->right), options));
+  try {
+    out->worker_ = std::thread(&LayerStream::run, out.get(), layer.size);
+  } catch (const std::system_error&) {
+    return fail(Code::kResourceExhausted, "no thread could be started to unpack it");
+  }
+  return out;
 }
 
 LayerStream::LayerStream(const Descriptor& layer, OwnFd&& blob, OwnFd&& folder, SocketFd&& feed, SocketFd&& source,
@@ -22,11 +30,11 @@ LayerStream::LayerStream(const Descriptor& layer, OwnFd&& blob, OwnFd&& folder, 
       folder_(std::move(folder)),
       feed_(std::move(feed)),
       source_(std::move(source)),
-      options_(options) {
-  worker_ = std::thread([this, size = layer.size] {
-    unpacked_ = unpack(source_, folder_, UnpackKind::kLayer, options_, size);
-    source_.close();  // whoever feeds us sees that it is over
-  });
+      options_(options) {}
+
+void LayerStream::run(std::uint64_t size) {
+  unpacked_ = unpack(source_, folder_, UnpackKind::kLayer, options_, size);
+  source_.close();  // whoever feeds us sees that it is over
 }
 
 LayerStream::~LayerStream() { end_feed(); }

@@ -34,6 +34,7 @@ class LayerStream {
  private:
   LayerStream(const Descriptor& layer, OwnFd&& blob, OwnFd&& folder, SocketFd&& feed, SocketFd&& source,
               const UnpackOptions& options);
+  void run(std::uint64_t size);
   void end_feed();
 
   Digest digest_;

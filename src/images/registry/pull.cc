@@ -5,6 +5,7 @@
 #include <map>
 #include <mutex>
 #include <set>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -109,7 +110,11 @@ class Pull {
       }
     };
     std::vector<std::jthread> threads;
-    for (std::size_t i = 1; i < std::min(positions.size(), options_.parallel_layers); ++i) threads.emplace_back(work);
+    try {
+      for (std::size_t i = 1; i < std::min(positions.size(), options_.parallel_layers); ++i) threads.emplace_back(work);
+    } catch (const std::system_error&) {
+      // Those that could be started do it all.
+    }
     work();
     threads.clear();
     if (error) return std::unexpected(std::move(*error));
