@@ -2,31 +2,13 @@
 // gantry-shim: static, single-threaded, executed by gantryd from a sealed memfd. Descriptor 3 is the socket on which
 // gantryd asks it for the shims of pods (shim/template.h); argument 1 is room for a pod's id in the list of processes.
 #include <signal.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
-#include <cstdint>
 #include <cstdio>
 #include <cstring>
 
 #include "shim/template.h"
-
-namespace {
-
-// All of them, also the two that libc keeps for itself and that posix_spawn leaves ignored: what is ignored stays so
-// through execve, and containers would start with it. Only the system call itself takes those.
-void reset_signals() {
-  struct {
-    void* handler = nullptr;  // SIG_DFL
-    unsigned long flags = 0;
-    void* restorer = nullptr;
-    std::uint64_t mask = 0;
-  } action;
-  for (int signal = 1; signal <= 64; ++signal)
-    ::syscall(SYS_rt_sigaction, signal, &action, nullptr, sizeof(action.mask));
-}
-
-}  // namespace
+#include "sys/process.h"
 
 int main(int argc, char** argv) {
   if (argc != 2) {
@@ -38,7 +20,7 @@ int main(int argc, char** argv) {
   sigset_t all;
   sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
-  reset_signals();
+  gantry::sys::reset_signals();
   ::setsid();
   auto served = gantry::shim::serve_template(gantry::OwnFd(3), argv[1], std::strlen(argv[1]));
   if (served) return 0;

@@ -34,6 +34,7 @@ struct IsFlagSpace<MountAttr> : std::true_type {};
 // MS_PRIVATE and its kin, as mount_setattr takes them.
 enum class Propagation : std::uint64_t {
   kUnchanged = 0,
+  kUnbindable = 1UL << 17,
   kPrivate = 1UL << 18,
   kSlave = 1UL << 19,
   kShared = 1UL << 20

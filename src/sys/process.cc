@@ -65,6 +65,18 @@ Status unshare(CloneFlag kinds) {
   return {};
 }
 
+void reset_signals() {
+  // Only the system call itself takes libc's two.
+  struct {
+    void* handler = nullptr;  // SIG_DFL
+    unsigned long flags = 0;
+    void* restorer = nullptr;
+    std::uint64_t mask = 0;
+  } action;
+  for (int signal = 1; signal <= 64; ++signal)
+    ::syscall(SYS_rt_sigaction, signal, &action, nullptr, sizeof(action.mask));
+}
+
 Status close_range(unsigned first, bool cloexec) {
   constexpr unsigned kCloexec = 1U << 2;
   if (::syscall(SYS_close_range, first, ~0U, cloexec ? kCloexec : 0U) < 0) return failed("close_range");

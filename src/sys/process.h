@@ -53,6 +53,9 @@ Result<ExitStatus> wait_child_end(FdRef pidfd);
 
 Status setns(FdRef target, CloneFlag kinds);
 Status unshare(CloneFlag kinds);
+// Default dispositions for all signals, also the two that libc keeps for itself and that posix_spawn leaves ignored:
+// what is ignored stays so through execve, and containers would start with it.
+void reset_signals();
 // close_range(2) from `first` on; with `cloexec` only marks.
 Status close_range(unsigned first, bool cloexec);
 // PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, PR_SET_NAME.

@@ -4,9 +4,12 @@
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <linux/magic.h>
+#include <net/if.h>
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -96,6 +99,7 @@ Status Launch::enter_namespaces() {
   auto join_process = reader_.integer<FdIndex>();
   reader_.integer<FdIndex>();
   if (!known || !reader_.ok()) return invalid_argument("plan: unreadable");
+  if (auto s = join_namespaces(); !s) return s;
   namespaces_.join = join_process != kNoFd;
   namespaces_.second = namespaces_.join || request_.join_pid.is_open();
   // The second process shares no memory with the parent.
@@ -121,6 +125,40 @@ Status Launch::enter_namespaces() {
   }
   // Not by the clone: there the new namespace's root would be the parent's cgroup, not ours.
   if (namespaces_.new_cgroup) return sys::unshare(sys::CloneFlag::kNewCgroup);
+  return {};
+}
+
+Status Launch::join_namespaces() {
+  constexpr std::pair<const char*, sys::CloneFlag> kKinds[] = {{"network", sys::CloneFlag::kNewNet},
+                                                               {"ipc", sys::CloneFlag::kNewIpc},
+                                                               {"uts", sys::CloneFlag::kNewUts},
+                                                               {"cgroup", sys::CloneFlag::kNewCgroup}};
+  for (auto [name, kind] : kKinds) {
+    FdRef file = fd(reader_.integer<FdIndex>());
+    if (!file.is_open()) continue;
+    if (auto s = sys::setns(file, kind); !s) {
+      return fail_with(std::move(s.error()), std::string("join the ") + name + " namespace");
+    }
+  }
+  return flag() ? raise_loopback() : Status();
+}
+
+Status Launch::raise_loopback() {
+  OwnFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return std::unexpected(Error::from_errno(errno, "socket"));
+  ifreq request{};
+  std::memcpy(request.ifr_name, "lo", 3);
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0) return {};
+  return std::unexpected(Error::from_errno(errno, "set lo up"));
+}
+
+// Until whoever holds the other end says so. When that one is gone, so is this process's purpose.
+Status Launch::wait_for_byte(FdRef fd) {
+  char byte;
+  auto size = sys::read(fd, &byte, 1);
+  if (!size) return std::unexpected(std::move(size.error()));
+  if (*size == 0) ::_exit(127);
   return {};
 }
 
@@ -163,6 +201,7 @@ Status Launch::join_pid_namespace() {
 
 // A session keyring of its own: the one that this process inherited is gantryd's, and would be every container's.
 Status Launch::leave_keyring() {
+  if (flag()) return {};
   if (::syscall(SYS_keyctl, KEYCTL_JOIN_SESSION_KEYRING, nullptr) >= 0) return {};
   // A kernel without keys, or a world around us that hides them: then there is nothing to leave.
   if (errno == ENOSYS || errno == EPERM) return {};
@@ -170,12 +209,19 @@ Status Launch::leave_keyring() {
 }
 
 Status Launch::run() {
-  if (auto s = leave_keyring(); !s) return s;
   if (auto s = enter_namespaces(); !s) return s;
+  if (auto s = leave_keyring(); !s) return s;
+  if (FdRef hold = fd(reader_.integer<FdIndex>()); hold.is_open()) {
+    if (auto s = wait_for_byte(hold); !s) return s;
+  }
   if (auto s = read_root(); !s) return s;
   const char* hostname = reader_.c_string();
   if (*hostname != '\0' && ::sethostname(hostname, std::strlen(hostname)) < 0) {
     return std::unexpected(Error::from_errno(errno, "sethostname"));
+  }
+  const char* domainname = reader_.c_string();
+  if (*domainname != '\0' && ::setdomainname(domainname, std::strlen(domainname)) < 0) {
+    return std::unexpected(Error::from_errno(errno, "setdomainname"));
   }
   if (auto s = make_mounts(); !s) return s;
   if (auto s = make_devices(); !s) return s;

@@ -12,6 +12,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <sys/ioctl.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -208,6 +209,8 @@ Status Launch::set_capabilities(std::uint64_t effective, std::uint64_t permitted
 }
 
 Status Launch::become_user_and_execute() {
+  bool set_personality = flag();
+  auto domain = reader_.integer<std::uint32_t>();
   auto mask = reader_.integer<std::uint32_t>();
   auto uid = reader_.integer<std::uint32_t>();
   auto gid = reader_.integer<std::uint32_t>();
@@ -227,6 +230,7 @@ Status Launch::become_user_and_execute() {
   std::string_view program = reader_.string();
   if (!reader_.ok()) return invalid_argument("plan: unreadable process");
 
+  if (set_personality && ::personality(domain) < 0) return failed("personality");
   ::umask(mask);
   if (auto s = own_standard_streams(uid); !s) return s;
   if (no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return failed("prctl PR_SET_NO_NEW_PRIVS");
@@ -249,7 +253,12 @@ Status Launch::become_user_and_execute() {
   if (!dropped) {
     return filtered ? fail_with(std::move(dropped.error()), "under the container's seccomp profile") : dropped;
   }
-  if (!namespaces_.second) request_.notes->ready = 1;
+  if (auto s = read_arguments(); !s) return s;
+  if (start_.is_open()) {
+    if (auto s = wait_for_start(); !s) return s;
+  } else if (!namespaces_.second) {
+    request_.notes->ready = 1;
+  }
   if (no_new_privileges && !program.empty()) {
     if (auto s = load_filter(); !s) return s;
   }
@@ -259,13 +268,42 @@ Status Launch::become_user_and_execute() {
 // Marks all other descriptors to be closed by execve. Before a second process they are closed at once: execve is that
 // one's, and it must be born without them.
 Status Launch::keep_standard_streams() {
-  if (!namespaces_.second) return sys::close_range(3, true);
-  constexpr int kReport = 3;
-  if (request_.report.get() != kReport) {
-    if (::dup3(request_.report.get(), kReport, O_CLOEXEC) < 0) return failed("dup3");
-    request_.report = FdRef(kReport);
+  preserved_fds_ = reader_.integer<std::uint32_t>();
+  start_ = fd(reader_.integer<FdIndex>());
+  start_report_ = fd(reader_.integer<FdIndex>());
+  int first = 3 + static_cast<int>(preserved_fds_);
+  if (!namespaces_.second) return sys::close_range(static_cast<unsigned>(first), true);
+  // Up, out of each other's way, and then down side by side.
+  FdRef* kept[] = {&request_.report, &start_, &start_report_};
+  int end = first + static_cast<int>(std::size(kept));
+  for (FdRef* each : kept) {
+    if (!each->is_open()) continue;
+    int up = ::fcntl(each->get(), F_DUPFD_CLOEXEC, end);
+    if (up < 0) return failed("fcntl F_DUPFD_CLOEXEC");
+    *each = FdRef(up);
   }
-  return sys::close_range(kReport + 1, false);
+  int next = first;
+  for (FdRef* each : kept) {
+    if (!each->is_open()) continue;
+    if (::dup3(each->get(), next, O_CLOEXEC) < 0) return failed("dup3");
+    *each = FdRef(next++);
+  }
+  return sys::close_range(static_cast<unsigned>(next), false);
+}
+
+// What is wrong with the program is said to who creates the container, as far as it can be known without executing it.
+// From here on the report goes to who starts it.
+Status Launch::wait_for_start() {
+  auto found = at_program([](const char* path) {
+    if (::faccessat(AT_FDCWD, path, X_OK, AT_EACCESS) < 0) return errno == EPERM ? 0 : errno;
+    struct stat info{};
+    return ::stat(path, &info) == 0 && S_ISDIR(info.st_mode) ? EACCES : 0;
+  });
+  if (!found) return found;
+  if (!namespaces_.second) request_.notes->ready = 1;
+  ::close(request_.report.get());
+  request_.report = start_report_;
+  return wait_for_byte(start_);
 }
 
 // Goes on as a new process in the container's PID namespace, a sibling of this one, which ends.
@@ -288,9 +326,9 @@ Status Launch::hand_over() {
   return {};
 }
 
-Status Launch::execute() {
+// Two passes: the strings' places first, then the pointers into the space that the maker left at the end, aligned.
+Status Launch::read_arguments() {
   auto read_count = [this] { return reader_.integer<std::uint32_t>(); };
-  // Two passes: the strings' places first, then the pointers into the space that the maker left at the end, aligned.
   auto arg_count = read_count();
   if (arg_count == 0) return invalid_argument("plan: without arguments");
   PlanReader args = reader_;
@@ -301,24 +339,28 @@ Status Launch::execute() {
   std::size_t pointers = (static_cast<std::size_t>(arg_count) + 1 + env_count + 1) * sizeof(char*);
   if (!reader_.ok() || reader_.rest().size() < pointers || request_.plan.size() % sizeof(char*) != 0)
     return invalid_argument("plan: unreadable arguments");
-  auto** argv = reinterpret_cast<const char**>(request_.plan.data() + request_.plan.size() - pointers);
-  const char** envp = argv + arg_count + 1;
-  for (std::uint32_t i = 0; i < arg_count; ++i) argv[i] = args.c_string();
-  const char* search = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
-  for (std::uint32_t i = 0; i < env_count; ++i) {
-    envp[i] = env.c_string();
-    if (std::strncmp(envp[i], "PATH=", 5) == 0) search = envp[i] + 5;
-  }
+  argv_ = reinterpret_cast<const char**>(request_.plan.data() + request_.plan.size() - pointers);
+  envp_ = argv_ + arg_count + 1;
+  for (std::uint32_t i = 0; i < arg_count; ++i) argv_[i] = args.c_string();
+  for (std::uint32_t i = 0; i < env_count; ++i) envp_[i] = env.c_string();
+  return {};
+}
 
-  const char* program = argv[0];
+// Calls `use` with each path at which the program may be, until it gives 0, or an errno that ends the search.
+template <typename Use>
+Status Launch::at_program(Use use) {
+  const char* program = argv_[0];
   auto failed_with = [program](int error) {
     return std::unexpected(Error::from_errno(error, std::string("exec: \"") + program + "\""));
   };
-  auto run = [&](const char* path) {
-    ::execve(path, const_cast<char* const*>(argv), const_cast<char* const*>(envp));
-    return errno;
-  };
-  if (std::strchr(program, '/') != nullptr) return failed_with(run(program));
+  if (std::strchr(program, '/') != nullptr) {
+    int error = use(program);
+    return error == 0 ? Status() : failed_with(error);
+  }
+  const char* search = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+  for (const char** entry = envp_; *entry != nullptr; ++entry) {
+    if (std::strncmp(*entry, "PATH=", 5) == 0) search = *entry + 5;
+  }
   bool denied = false;
   for (const char* folder = search;;) {
     const char* end = ::strchrnul(folder, ':');
@@ -326,7 +368,8 @@ Status Launch::execute() {
     int size = std::snprintf(path, sizeof(path), "%.*s/%s", static_cast<int>(end - folder), folder, program);
     // An empty entry would mean the working directory, which the image or its user controls: it is left out.
     if (end != folder && size > 0 && static_cast<std::size_t>(size) < sizeof(path)) {
-      int error = run(path);
+      int error = use(path);
+      if (error == 0) return {};
       if (error == EACCES) denied = true;
       if (error != ENOENT && error != ENOTDIR && error != EACCES) return failed_with(error);
     }
@@ -335,6 +378,13 @@ Status Launch::execute() {
   }
   if (denied) return failed_with(EACCES);
   return not_found(std::string("exec: \"") + program + "\": executable file not found in $PATH");
+}
+
+Status Launch::execute() {
+  return at_program([this](const char* path) {
+    ::execve(path, const_cast<char* const*>(argv_), const_cast<char* const*>(envp_));
+    return errno;
+  });
 }
 
 }  // namespace gantry::runtime

@@ -30,6 +30,7 @@ Status Launch::read_root() {
   const char* overlay = reader_.c_string();
   FdRef rootfs = fd(reader_.integer<FdIndex>());
   read_only_ = flag();
+  propagation_ = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
   if (!reader_.ok()) return invalid_argument("plan: unreadable root");
   if (namespaces_.join) {
     auto root = sys::open_dir(sys::kCwd, "/");
@@ -50,9 +51,10 @@ Status Launch::read_root() {
     auto staging = sys::open_dir(sys::kCwd, kStagingRoot);
     if (!staging) return std::unexpected(std::move(staging.error()));
     // A copy of a mount that the host shares is in its peer group: without this the container's mounts would show
-    // there.
-    auto s = sys::set_attributes(rootfs, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
-                                 sys::Recursive::kYes);
+    // there. What is shared has no place in pivot_root: that comes after it.
+    auto meanwhile = propagation_ == sys::Propagation::kSlave ? sys::Propagation::kSlave : sys::Propagation::kPrivate;
+    auto s =
+        sys::set_attributes(rootfs, "", sys::MountAttr::kNone, sys::MountAttr::kNone, meanwhile, sys::Recursive::kYes);
     if (!s) return fail_with(std::move(s.error()), "the root folder");
     if (s = sys::attach(rootfs, *staging); !s) return fail_with(std::move(s.error()), "attach the root folder");
   }
@@ -96,6 +98,15 @@ Result<MountFd> make_filesystem(const char* type, PlanReader& reader, std::uint3
   return context->mount(attributes);
 }
 
+// A tmpfs of the spec's may lie behind links, as a volume may, but none of the kernel's own.
+bool may_follow(const char* type, const char* target) {
+  if (std::strcmp(type, "tmpfs") != 0) return false;
+  for (const char* folder : kKernelFolders) {
+    if (std::strcmp(target, folder) == 0) return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 Status Launch::make_mount() {
@@ -108,19 +119,20 @@ Status Launch::make_mount() {
   for (std::uint32_t i = 0; i < option_count && reader_.ok(); ++i) reader_.c_string();
   FdRef source = fd(reader_.integer<FdIndex>());
   bool is_file = flag();
-  auto set = static_cast<sys::MountAttr>(reader_.integer<std::uint64_t>());
-  auto clear = static_cast<sys::MountAttr>(reader_.integer<std::uint64_t>());
-  auto recursive = flag() ? sys::Recursive::kYes : sys::Recursive::kNo;
+  auto attribute = [this] { return static_cast<sys::MountAttr>(reader_.integer<std::uint64_t>()); };
+  auto tree_set = attribute(), tree_clear = attribute();
+  auto set = attribute(), clear = attribute();
+  auto tree_propagation = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
   auto propagation = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
   if (!reader_.ok()) return invalid_argument("plan: unreadable mount");
 
   // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them,
   // or what we write beneath them, elsewhere.
-  bool is_bind = kind == MountKind::kBind;
+  bool follows = kind == MountKind::kBind || (kind == MountKind::kFilesystem && may_follow(type, target));
   bool is_proc = kind == MountKind::kFilesystem && std::strcmp(type, "proc") == 0;
-  auto place = ensure_target(root_, target, is_file, is_bind ? sys::Resolve::kNone : sys::Resolve::kNoSymlinks);
+  auto place = ensure_target(root_, target, is_file, follows ? sys::Resolve::kNone : sys::Resolve::kNoSymlinks);
   if (!place) return failed(std::move(place.error()), "mount", target);
-  if (is_bind) {
+  if (follows) {
     if (auto s = check_place(*place, target); !s) return failed(std::move(s.error()), "mount", target);
   }
 
@@ -145,19 +157,19 @@ Status Launch::make_mount() {
   if (!made) return failed(std::move(made.error()), "mount", target);
   if (kind != MountKind::kBind) mount = *made;
   Status changed;
-  bool has_attributes = set != sys::MountAttr::kNone || clear != sys::MountAttr::kNone;
+  auto change = [&](sys::MountAttr on, sys::MountAttr off, sys::Propagation how, sys::Recursive recursive) {
+    bool is_any = on != sys::MountAttr::kNone || off != sys::MountAttr::kNone || how != sys::Propagation::kUnchanged;
+    if (changed && is_any) changed = sys::set_attributes(mount, "", on, off, how, recursive);
+  };
+  change(tree_set, tree_clear, sys::Propagation::kUnchanged, sys::Recursive::kYes);
   if (is_proc && namespaces_.second) {
-    changed = sys::set_attributes(
-        mount, "", set, has(set, sys::MountAttr::kReadOnly) ? sys::MountAttr::kNone : sys::MountAttr::kReadOnly,
-        sys::Propagation::kUnchanged, sys::Recursive::kNo);
-  } else if (kind != MountKind::kFilesystem && has_attributes) {
-    changed = sys::set_attributes(mount, "", set, clear, sys::Propagation::kUnchanged, recursive);
+    change(set, has(set, sys::MountAttr::kReadOnly) ? sys::MountAttr::kNone : sys::MountAttr::kReadOnly,
+           sys::Propagation::kUnchanged, sys::Recursive::kNo);
+  } else if (kind != MountKind::kFilesystem) {
+    change(set, clear, sys::Propagation::kUnchanged, sys::Recursive::kNo);
   }
-  // Propagation is a matter of the whole tree, however deep the attributes go.
-  if (changed && propagation != sys::Propagation::kUnchanged) {
-    changed =
-        sys::set_attributes(mount, "", sys::MountAttr::kNone, sys::MountAttr::kNone, propagation, sys::Recursive::kYes);
-  }
+  change(sys::MountAttr::kNone, sys::MountAttr::kNone, tree_propagation, sys::Recursive::kYes);
+  change(sys::MountAttr::kNone, sys::MountAttr::kNone, propagation, sys::Recursive::kNo);
   if (!changed) return failed(std::move(changed.error()), "mount", target);
   if (auto s = sys::attach(mount, *place); !s) return failed(std::move(s.error()), "mount", target);
   if (auto s = note_mount(mount, target); !s) return failed(std::move(s.error()), "mount", target);
@@ -220,7 +232,9 @@ Status Launch::make_devices() {
     auto parent = device_parent(path);
     if (!parent) return failed(std::move(parent.error()), "device", path);
     if (auto s = sys::mknodat(parent->folder, parent->name, mode, makedev(major, minor)); !s) {
-      return failed(std::move(s.error()), "device", path);
+      auto there = sys::fstatat(parent->folder, parent->name, AT_SYMLINK_NOFOLLOW);
+      bool is_same = there && (there->st_mode & S_IFMT) == (mode & S_IFMT) && there->st_rdev == makedev(major, minor);
+      if (s.error().sys() != EEXIST || !is_same) return failed(std::move(s.error()), "device", path);
     }
     if (uid == 0 && gid == 0) continue;
     if (auto s = sys::fchownat(parent->folder, parent->name, uid, gid, AT_SYMLINK_NOFOLLOW); !s) {
@@ -337,7 +351,9 @@ Status Launch::enter_root() {
   if (auto s = sys::pivot_root(".", "."); !s) return s;
   if (auto s = sys::umount2(".", MNT_DETACH); !s) return s;
   if (::chdir("/") < 0) return std::unexpected(Error::from_errno(errno, "chdir /"));
-  return {};
+  if (propagation_ == sys::Propagation::kUnchanged || propagation_ == sys::Propagation::kSlave) return {};
+  return sys::set_attributes(root_, "", sys::MountAttr::kNone, sys::MountAttr::kNone, propagation_,
+                             sys::Recursive::kNo);
 }
 
 }  // namespace gantry::runtime

@@ -12,6 +12,7 @@
 #include "runtime/launch/launch.h"
 #include "runtime/plan/plan_reader.h"
 #include "sys/file.h"
+#include "sys/mount.h"
 
 namespace gantry::runtime {
 
@@ -42,6 +43,9 @@ class Launch {
 
   // launch.cc
   Status leave_keyring();
+  Status join_namespaces();
+  Status raise_loopback();
+  Status wait_for_byte(FdRef fd);
   Status enter_namespaces();
   Status join_pid_namespace();
   Result<MountFd> processes_of_target();
@@ -75,6 +79,10 @@ class Launch {
                           std::uint64_t ambient);
   Status keep_standard_streams();
   Status hand_over();
+  Status wait_for_start();
+  Status read_arguments();
+  template <typename Use>
+  Status at_program(Use use);
   Status execute();
   Status own_standard_streams(std::uint32_t uid);
 
@@ -87,10 +95,15 @@ class Launch {
   // At the plan's rlimits, which are read once more when it is time to set them.
   PlanReader limits_{std::string_view()};
   bool terminal_ = false;
+  unsigned preserved_fds_ = 0;
+  FdRef start_, start_report_;
+  const char** argv_ = nullptr;
+  const char** envp_ = nullptr;
   Namespaces namespaces_;
   // The new root, O_PATH; of an exec, the joined process's.
   OwnFd root_;
   bool read_only_ = false;
+  sys::Propagation propagation_ = sys::Propagation::kUnchanged;
   // The procfs and /dev that were mounted in the root, for what is written and made there: used by descriptor and never
   // across a mount, so that neither a link of the image nor a volume comes between. The procfs is one apart when the
   // root has none, or one in which this process is not.

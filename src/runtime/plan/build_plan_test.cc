@@ -450,12 +450,12 @@ TEST_F(BuildPlan, SpecMounts) {
   EXPECT_EQ(data->kind, MountKind::kBind);
   EXPECT_EQ(data->source, 2);
   EXPECT_EQ(data->set_attributes, static_cast<std::uint64_t>(MOUNT_ATTR_RDONLY));
-  EXPECT_FALSE(data->recursive_attributes);
-  EXPECT_EQ(data->propagation, static_cast<std::uint64_t>(sys::Propagation::kPrivate));
-  EXPECT_EQ(mount_at(*plan, "/dev/shm")->propagation, static_cast<std::uint64_t>(sys::Propagation::kSlave));
-  EXPECT_EQ(mount_at(*plan, "/etc/hosts")->propagation, static_cast<std::uint64_t>(sys::Propagation::kUnchanged));
+  EXPECT_EQ(data->tree_set_attributes, 0U);
+  EXPECT_EQ(data->tree_propagation, static_cast<std::uint64_t>(sys::Propagation::kPrivate));
+  EXPECT_EQ(mount_at(*plan, "/dev/shm")->tree_propagation, static_cast<std::uint64_t>(sys::Propagation::kSlave));
+  EXPECT_EQ(mount_at(*plan, "/etc/hosts")->tree_propagation, static_cast<std::uint64_t>(sys::Propagation::kUnchanged));
   EXPECT_TRUE(mount_at(*plan, "/etc/hosts")->target_is_file);
-  EXPECT_TRUE(mount_at(*plan, "/rro")->recursive_attributes);
+  EXPECT_EQ(mount_at(*plan, "/rro")->tree_set_attributes, static_cast<std::uint64_t>(MOUNT_ATTR_RDONLY));
   EXPECT_TRUE(encode_plan(*plan, fds.size()));
 }
 

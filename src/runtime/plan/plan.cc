@@ -65,6 +65,11 @@ void encode_namespaces(Encoder& out, const NamespacePlan& namespaces) {
   out.flag(namespaces.new_uts);
   out.fd("namespaces.join_process", namespaces.join_process);
   out.fd("namespaces.join_pid", namespaces.join_pid);
+  out.fd("namespaces.join_net", namespaces.join_net);
+  out.fd("namespaces.join_ipc", namespaces.join_ipc);
+  out.fd("namespaces.join_uts", namespaces.join_uts);
+  out.fd("namespaces.join_cgroup", namespaces.join_cgroup);
+  out.flag(namespaces.raise_loopback);
 }
 
 void encode_root(Encoder& out, const RootPlan& root, bool joins) {
@@ -77,6 +82,7 @@ void encode_root(Encoder& out, const RootPlan& root, bool joins) {
   out.string("root.overlay", root.overlay);
   out.fd("root.rootfs", root.rootfs);
   out.flag(root.read_only);
+  out.integer(root.propagation);
 }
 
 void encode_mount(Encoder& out, const MountPlan& mount) {
@@ -89,9 +95,11 @@ void encode_mount(Encoder& out, const MountPlan& mount) {
   if ((mount.kind == MountKind::kBind) != (mount.source != kNoFd))
     out.refuse("mounts.source", "goes with a bind, and only with one");
   out.flag(mount.target_is_file);
+  out.integer(mount.tree_set_attributes);
+  out.integer(mount.tree_clear_attributes);
   out.integer(mount.set_attributes);
   out.integer(mount.clear_attributes);
-  out.flag(mount.recursive_attributes);
+  out.integer(mount.tree_propagation);
   out.integer(mount.propagation);
 }
 
@@ -117,6 +125,13 @@ void encode_process(Encoder& out, const ProcessPlan& process) {
     out.integer(limit.soft);
     out.integer(limit.hard);
   }
+  out.integer(process.preserved_fds);
+  out.fd("process.start", process.start);
+  out.fd("process.start_report", process.start_report);
+  if ((process.start == kNoFd) != (process.start_report == kNoFd))
+    out.refuse("process.start", "goes with process.start_report");
+  out.flag(process.set_personality);
+  out.integer(process.personality);
   out.integer(process.umask);
   out.integer(process.uid);
   out.integer(process.gid);
@@ -146,8 +161,11 @@ Result<std::string> encode_plan(const Plan& plan, std::size_t fd_count) {
   Encoder out(fd_count);
   out.integer(kPlanVersion);
   encode_namespaces(out, plan.namespaces);
+  out.flag(plan.process.keep_keyring);
+  out.fd("hold", plan.hold);
   encode_root(out, plan.root, plan.namespaces.join_process != kNoFd);
   out.string("hostname", plan.hostname);
+  out.string("domainname", plan.domainname);
   out.count("mounts", plan.mounts.size());
   for (const auto& mount : plan.mounts) encode_mount(out, mount);
   out.count("devices", plan.devices.size());

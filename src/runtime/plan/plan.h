@@ -16,7 +16,7 @@
 
 namespace gantry::runtime {
 
-inline constexpr std::uint32_t kPlanVersion = 2;
+inline constexpr std::uint32_t kPlanVersion = 3;
 // Over these a plan is refused, by maker and reader alike.
 inline constexpr std::size_t kMaxPlanBytes = 8U << 20;
 inline constexpr std::size_t kMaxPlanItems = 65536;
@@ -42,6 +42,9 @@ struct NamespacePlan {
   FdIndex join_process = kNoFd;
   // A process whose pid namespace alone is joined (a pod that shares one): a pidfd.
   FdIndex join_pid = kNoFd;
+  // Namespaces that are joined by their files, for gantry-oci.
+  FdIndex join_net = kNoFd, join_ipc = kNoFd, join_uts = kNoFd, join_cgroup = kNoFd;
+  bool raise_loopback = false;  // sets lo of a new network namespace up
 };
 
 // Where the root comes from. Exactly one of overlay (store is given) or folder (rootfs is given); neither for an exec.
@@ -50,6 +53,8 @@ struct RootPlan {
   PlanString overlay;      // overlay's option string: "lowerdir=l/b:l/a,upperdir=c/x/u,workdir=c/x/w"
   FdIndex rootfs = kNoFd;  // detached mount of a folder that is the root as it is
   bool read_only = false;
+  // Of the whole root, as others see it and as mounts of the host come in; none is private.
+  std::uint64_t propagation = 0;  // sys::Propagation
 };
 
 enum class MountKind : std::uint8_t {
@@ -60,15 +65,16 @@ enum class MountKind : std::uint8_t {
 
 struct MountPlan {
   MountKind kind = MountKind::kFilesystem;
-  PlanString target;                 // beneath the root; made if absent
-  PlanString type;                   // kFilesystem
-  std::vector<PlanString> options;   // kFilesystem: "key=value" or "flag", as fsconfig takes them
-  FdIndex source = kNoFd;            // kBind
-  bool target_is_file = false;       // kBind of something that is no folder
-  std::uint64_t set_attributes = 0;  // MOUNT_ATTR_*
-  std::uint64_t clear_attributes = 0;
-  bool recursive_attributes = false;
-  std::uint64_t propagation = 0;  // sys::Propagation
+  PlanString target;                // beneath the root; made if absent
+  PlanString type;                  // kFilesystem
+  std::vector<PlanString> options;  // kFilesystem: "key=value" or "flag", as fsconfig takes them
+  FdIndex source = kNoFd;           // kBind
+  bool target_is_file = false;      // kBind of something that is no folder
+  // MOUNT_ATTR_*: of the mount, and, before these, of it and all beneath it.
+  std::uint64_t set_attributes = 0, clear_attributes = 0;
+  std::uint64_t tree_set_attributes = 0, tree_clear_attributes = 0;
+  // sys::Propagation, one after the other: of the mount with all beneath it, and of the mount alone.
+  std::uint64_t tree_propagation = 0, propagation = 0;
 };
 
 struct DevicePlan {
@@ -118,7 +124,15 @@ struct ProcessPlan {
   bool set_oom_score_adj = false;
   std::vector<RlimitPlan> rlimits;
   SeccompPlan seccomp;
-  PlanString apparmor_profile;  // taken on with execve; empty: as the launcher is
+  PlanString apparmor_profile;    // taken on with execve; empty: as the launcher is
+  std::uint32_t personality = 0;  // personality(2), when set_personality
+  bool set_personality = false;
+  // Descriptors from 3 on that stay open; they are the launching process's own, under these numbers.
+  std::uint32_t preserved_fds = 0;
+  bool keep_keyring = false;  // the launching process's session keyring, in place of a new one
+  // A gate right before the filter and execve, of gantry-oci's create: what one byte is read from, and what a failure
+  // of the rest is written to (launch.h's Report), whose end says that the program began.
+  FdIndex start = kNoFd, start_report = kNoFd;
 };
 
 struct Plan {
@@ -130,7 +144,8 @@ struct Plan {
   std::vector<SysctlPlan> sysctls;
   std::vector<PlanString> masked_paths;
   std::vector<PlanString> read_only_paths;
-  PlanString hostname;  // with new_uts
+  PlanString hostname, domainname;  // of a UTS namespace that is new or joined by its file
+  FdIndex hold = kNoFd;             // one byte is read from it when the namespaces are there, before any mount
   ProcessPlan process;
 };
 

@@ -23,17 +23,9 @@ constexpr MountAttr kHarmless = MountAttr::kNoSuid | MountAttr::kNoDev | MountAt
 constexpr std::uint32_t kDeviceMode = S_IFCHR | 0666;
 constexpr std::uint32_t kTtyGroup = 5;
 
-// Files of a procfs that may be covered by a bind: what container-aware substitutes (lxcfs) do. Anything else beneath
-// /proc would let a mount stand in for what the kernel, or we, read there.
 constexpr std::string_view kProcFiles[] = {
     "/proc/cpuinfo",  "/proc/diskstats", "/proc/loadavg", "/proc/meminfo", "/proc/net/dev",
     "/proc/slabinfo", "/proc/stat",      "/proc/swaps",   "/proc/uptime",  "/proc/sys/crypto/fips_enabled"};
-
-// `path` is `folder` or lies in it. Both are clean.
-bool is_within(std::string_view path, std::string_view folder) {
-  if (!path.starts_with(folder)) return false;
-  return path.size() == folder.size() || folder == "/" || path[folder.size()] == '/';
-}
 
 MountPlan filesystem(std::string target, std::string type, MountAttr attributes, std::vector<std::string> options) {
   MountPlan mount;
@@ -67,7 +59,7 @@ std::optional<MountPlan> cgroup_mount(const ContainerSpec& spec, const Namespace
   mount.source = spec.host_cgroups;
   mount.set_attributes = raw(attributes);
   mount.clear_attributes = raw(MountAttr::kReadOnly) & ~mount.set_attributes;
-  mount.propagation = std::to_underlying(sys::Propagation::kPrivate);
+  mount.tree_propagation = std::to_underlying(sys::Propagation::kPrivate);
   return mount;
 }
 
@@ -105,9 +97,10 @@ MountPlan bind(const BindMountSpec& spec, std::string target) {
   mount.target = std::move(target);
   mount.source = spec.source;
   mount.target_is_file = spec.target_is_file;
-  if (spec.read_only) mount.set_attributes = raw(MountAttr::kReadOnly);
-  mount.recursive_attributes = !spec.read_only || spec.recursive_read_only;
-  mount.propagation = propagation_of(spec.propagation);
+  if (spec.read_only) {
+    (spec.recursive_read_only ? mount.tree_set_attributes : mount.set_attributes) = raw(MountAttr::kReadOnly);
+  }
+  mount.tree_propagation = propagation_of(spec.propagation);
   return mount;
 }
 
@@ -128,10 +121,9 @@ Status check_bind(const BindMountSpec& bind) {
     return invalid_argument(
         cat("mount ", quoted(bind.target), " is recursively read-only, which needs private propagation"));
   }
-  if (!is_within(*target, "/proc")) return {};
-  if (*target == "/proc" ? bind.source_is_procfs : std::ranges::find(kProcFiles, *target) != std::end(kProcFiles))
-    return {};
-  return invalid_argument(cat("mount ", quoted(bind.target), " is inside /proc, where only a procfs may be mounted"));
+  if (auto s = check_proc_target(*target, bind.source_is_procfs); !s)
+    return fail_with(std::move(s.error()), cat("mount ", quoted(bind.target)));
+  return {};
 }
 
 // The spec's mounts, those nearer to the root first, so that none hides another.
@@ -211,6 +203,17 @@ Result<std::vector<PlanString>> clean_paths(const std::vector<std::string>& path
 }
 
 }  // namespace
+
+bool is_within(std::string_view path, std::string_view folder) {
+  if (!path.starts_with(folder)) return false;
+  return path.size() == folder.size() || folder == "/" || path[folder.size()] == '/';
+}
+
+Status check_proc_target(std::string_view target, bool is_procfs) {
+  if (!is_within(target, "/proc")) return {};
+  if (target == "/proc" ? is_procfs : std::ranges::find(kProcFiles, target) != std::end(kProcFiles)) return {};
+  return invalid_argument(cat(quoted(target), " is inside /proc, where only a procfs may be mounted"));
+}
 
 std::vector<std::string> default_masked_paths(const HostFacts& host) {
   std::vector<std::string> paths = {"/proc/acpi",

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts that build_plan.cc puts together. Private to this folder.
+// The parts that build_plan.cc puts together, some of which runtime/oci takes too.
 #pragma once
 
 #include <span>
@@ -13,6 +13,12 @@ namespace gantry::runtime {
 // An absolute path folded as Go's filepath.Clean does: no "//", ".", trailing "/", and ".." only takes off what is
 // before it. kInvalidArgument names `what` when it is not absolute, holds NUL, or is longer than the kernel takes.
 Result<std::string> clean_path(std::string_view path, std::string_view what);
+
+// `path` is `folder` or lies in it. Both are clean.
+bool is_within(std::string_view path, std::string_view folder);
+// Beneath /proc only the few files may be covered that container-aware substitutes (lxcfs) cover, and /proc itself only
+// by a procfs: anything else would let a mount stand in for what the kernel, or we, read there.
+Status check_proc_target(std::string_view target, bool is_procfs);
 
 // Mounts, devices and links, masked and read-only paths.
 Status plan_root(const ContainerSpec& spec, const HostFacts& host, Plan& plan);
