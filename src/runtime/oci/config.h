@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: Apache-2.0
+// config.json of an OCI bundle (runtime spec 1.2, Linux) as plain structs: what gantry-oci uses of it, in the
+// specification's words. Strict: a field of the wrong type or with an unknown value is kInvalidArgument, and its
+// message names the field as a JSON path, the value and what was expected; one that is known and not supported yet is
+// kUnimplemented. Fields that the specification does not know are ignored, as it says. Nothing here touches a file or
+// the kernel.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "cgroups/device_filter.h"
+#include "cgroups/resources.h"
+#include "runtime/plan/plan.h"
+
+namespace gantry::runtime::oci {
+
+inline constexpr std::size_t kMaxConfigBytes = 8U << 20;
+
+struct User {
+  std::uint32_t uid = 0, gid = 0;
+  std::optional<std::uint32_t> umask;
+  std::vector<std::uint32_t> additional_gids;
+};
+
+// Names, as they stand there.
+struct Capabilities {
+  std::vector<std::string> bounding, effective, permitted, inheritable, ambient;
+};
+
+struct Rlimit {
+  std::string type;
+  std::uint64_t soft = 0, hard = 0;
+};
+
+struct Process {
+  bool terminal = false;
+  std::uint16_t rows = 0, columns = 0;
+  User user;
+  std::vector<std::string> args, env;
+  std::string cwd;
+  Capabilities capabilities;
+  std::vector<Rlimit> rlimits;
+  bool no_new_privileges = false;
+  std::string apparmor_profile;
+  std::optional<std::int32_t> oom_score_adj;
+};
+
+struct Mount {
+  std::string destination, type, source;
+  std::vector<std::string> options;
+};
+
+struct Hook {
+  std::string path;
+  std::vector<std::string> args, env;
+  std::optional<std::int32_t> timeout;  // seconds
+};
+
+struct Hooks {
+  std::vector<Hook> prestart, create_runtime, poststart, poststop;
+};
+
+enum class NamespaceKind : std::uint8_t { kPid, kNetwork, kMount, kIpc, kUts, kCgroup };
+inline constexpr std::size_t kNamespaceKinds = 6;
+// "pid", "network", ...: the specification's names.
+const char* to_string(NamespaceKind kind);
+
+struct Namespace {
+  bool is_listed = false;
+  std::string path;  // joined; empty: made anew
+  bool is_new() const { return is_listed && path.empty(); }
+};
+
+struct Device {
+  std::string type;  // "c", "u", "b", "p"
+  std::string path;
+  std::uint32_t major = 0, minor = 0;
+  std::optional<std::uint32_t> file_mode;
+  std::uint32_t uid = 0, gid = 0;
+};
+
+struct Linux {
+  std::array<Namespace, kNamespaceKinds> namespaces;
+  const Namespace& of(NamespaceKind kind) const { return namespaces[static_cast<std::size_t>(kind)]; }
+  std::vector<Device> devices;
+  std::string cgroups_path;
+  cgroups::Resources resources;
+  std::vector<cgroups::DeviceRule> device_rules;  // linux.resources.devices
+  std::map<std::string, std::string> sysctl;
+  std::string seccomp;  // its JSON text; empty: none
+  std::string rootfs_propagation;
+  std::vector<std::string> masked_paths, read_only_paths;
+  std::optional<std::uint32_t> personality;
+};
+
+struct Config {
+  std::string oci_version;
+  std::optional<Process> process;
+  std::string root_path;
+  bool root_read_only = false;
+  std::string hostname, domainname;
+  std::vector<Mount> mounts;
+  Hooks hooks;
+  std::map<std::string, std::string> annotations;
+  Linux linux_;
+};
+
+Result<Config> parse_config(std::string_view text);
+// The file of `exec --process`: one process object.
+Result<Process> parse_process(std::string_view text);
+
+}  // namespace gantry::runtime::oci

@@ -1,0 +1,100 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <sys/personality.h>
+
+#include <algorithm>
+
+#include "runtime/oci/config_parts.h"
+
+namespace gantry::runtime::oci {
+namespace {
+
+namespace json = boost::json;
+
+void read_namespaces(const Fields& fields, Linux& out) {
+  fields.objects("namespaces", [&](const Fields& entry) {
+    std::string type;
+    if (!entry.text("type", type)) return entry.missing("type", "a kind of namespace");
+    if (type == "user") return entry.refuse("type", "user namespaces are not supported yet", Code::kUnimplemented);
+    if (type == "time") return entry.refuse("type", "time namespaces are not supported yet", Code::kUnimplemented);
+    for (std::size_t kind = 0; kind < kNamespaceKinds; ++kind) {
+      if (type != to_string(static_cast<NamespaceKind>(kind))) continue;
+      Namespace& space = out.namespaces[kind];
+      if (space.is_listed) return entry.refuse("type", cat(quoted(type), " is given twice"));
+      space.is_listed = true;
+      entry.text("path", space.path);
+      if (!space.path.empty() && space.path[0] != '/')
+        entry.refuse("path", cat(quoted(space.path), " is wrong: an absolute path was expected"));
+      return;
+    }
+    entry.refuse("type",
+                 cat(quoted(type), " is unknown: pid, network, mount, ipc, uts, cgroup, user or time was expected"));
+  });
+  const Namespace& mount = out.of(NamespaceKind::kMount);
+  if (!mount.is_listed) fields.refuse("namespaces", "a mount namespace is needed", Code::kUnimplemented);
+  if (!mount.path.empty()) {
+    fields.refuse("namespaces", "to join a mount namespace by its path is not supported", Code::kUnimplemented);
+  }
+}
+
+void read_devices(const Fields& fields, std::vector<Device>& out) {
+  fields.objects("devices", [&](const Fields& entry) {
+    Device device;
+    if (!entry.text("path", device.path) || device.path.empty()) entry.missing("path", "a path in the container");
+    if (!entry.text("type", device.type)) entry.missing("type", "c, b, u or p");
+    if (device.type != "c" && device.type != "b" && device.type != "u" && device.type != "p")
+      entry.refuse("type", cat(quoted(device.type), " is unknown: c, b, u or p was expected"));
+    bool has_number =
+        entry.number("major", device.major, 0U, 0xfffU) && entry.number("minor", device.minor, 0U, 0xfffffU);
+    if (!has_number && device.type != "p") entry.missing("major", "a device's major and minor number");
+    entry.number("fileMode", device.file_mode, 0U, 0777777U);
+    entry.number("uid", device.uid);
+    entry.number("gid", device.gid);
+    out.push_back(std::move(device));
+  });
+}
+
+void read_personality(const Fields& fields, std::optional<std::uint32_t>& out) {
+  auto personality = fields.object("personality");
+  if (!personality) return;
+  std::string domain;
+  if (!personality->text("domain", domain)) return personality->missing("domain", "LINUX or LINUX32");
+  if (domain != "LINUX" && domain != "LINUX32")
+    return personality->refuse("domain", cat(quoted(domain), " is unknown: LINUX or LINUX32 was expected"));
+  personality->unsupported("flags", "flags are not supported");
+  out = domain == "LINUX" ? PER_LINUX : PER_LINUX32;
+}
+
+void read_seccomp(const Fields& fields, std::string& out) {
+  if (!fields.object("seccomp")) return;
+  out = json::serialize(*fields.find("seccomp"));
+}
+
+}  // namespace
+
+void read_linux(const Fields& fields, Linux& out) {
+  read_namespaces(fields, out);
+  fields.unsupported("uidMappings", "user namespaces are not supported yet");
+  fields.unsupported("gidMappings", "user namespaces are not supported yet");
+  fields.unsupported("timeOffsets", "time namespaces are not supported yet");
+  read_devices(fields, out.devices);
+  fields.unsupported("netDevices", "moving network devices is not supported yet");
+  fields.text("cgroupsPath", out.cgroups_path);
+  if (auto resources = fields.object("resources")) read_resources(*resources, out);
+  fields.unsupported("intelRdt", "Intel RDT is not supported");
+  fields.unsupported("memoryPolicy", "memory policies are not supported yet");
+  fields.entries("sysctl", [&](const std::string& name, const std::string& value) { out.sysctl[name] = value; });
+  read_seccomp(fields, out.seccomp);
+  if (fields.text("rootfsPropagation", out.rootfs_propagation)) {
+    constexpr std::string_view kKnown[] = {"",       "private", "rprivate",   "slave",      "rslave",
+                                           "shared", "rshared", "unbindable", "runbindable"};
+    if (std::ranges::find(kKnown, out.rootfs_propagation) == std::end(kKnown))
+      fields.refuse("rootfsPropagation", cat(quoted(out.rootfs_propagation),
+                                             " is unknown: private, slave, shared or unbindable was expected"));
+  }
+  fields.texts("maskedPaths", out.masked_paths);
+  fields.texts("readonlyPaths", out.read_only_paths);
+  fields.unsupported("mountLabel", "SELinux labels are not supported yet");
+  read_personality(fields, out.personality);
+}
+
+}  // namespace gantry::runtime::oci

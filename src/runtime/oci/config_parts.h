@@ -1,0 +1,15 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts that config.cc puts together. Private to this folder.
+#pragma once
+
+#include "runtime/oci/config.h"
+#include "runtime/oci/fields.h"
+
+namespace gantry::runtime::oci {
+
+void read_process(const Fields& fields, Process& process);
+void read_linux(const Fields& fields, Linux& out);
+// linux.resources
+void read_resources(const Fields& fields, Linux& out);
+
+}  // namespace gantry::runtime::oci

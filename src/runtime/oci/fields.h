@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+// Reading JSON strictly: each field by name, into a value of its type, or the first thing that is wrong with it is
+// remembered, with the field as a JSON path ("linux.devices[3].type"), the value and what was expected. null is taken
+// as absent, as Go's programs write it. For this folder's .cc files.
+#pragma once
+
+#include <boost/json.hpp>
+#include <concepts>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/text.h"
+
+namespace gantry::runtime::oci {
+
+// Entries of one list or map: many times what any real configuration has.
+inline constexpr std::size_t kMaxEntries = 65536;
+
+class Fields {
+ public:
+  // `problem` keeps the first one, and outlives this.
+  Fields(const boost::json::object& object, std::string path, Status& problem)
+      : object_(&object), path_(std::move(path)), problem_(&problem) {}
+
+  // True when the field is there. Whatever is wrong is kept as the problem, and `out` is left.
+  bool text(const char* name, std::string& out) const;
+  bool flag(const char* name, bool& out) const;
+  bool flag(const char* name, std::optional<bool>& out) const;
+  bool texts(const char* name, std::vector<std::string>& out) const;
+  template <std::integral T>
+  bool number(const char* name, T& out, T least = std::numeric_limits<T>::min(),
+              T most = std::numeric_limits<T>::max()) const {
+    const boost::json::value* value = find(name);
+    if (value == nullptr) return false;
+    auto number = whole(*value);
+    if (!number || *number < Wide{least} || *number > Wide{most}) {
+      refuse(name, *value, cat("a number from ", least, " to ", most));
+      return false;
+    }
+    out = static_cast<T>(*number);
+    return true;
+  }
+  template <std::integral T>
+  bool number(const char* name, std::optional<T>& out, T least = std::numeric_limits<T>::min(),
+              T most = std::numeric_limits<T>::max()) const {
+    T value{};
+    if (!number(name, value, least, most)) return false;
+    out = value;
+    return true;
+  }
+  template <std::integral T>
+  bool numbers(const char* name, std::vector<T>& out) const {
+    bool there = false;
+    values(name, [&](const boost::json::value& value, const std::string& path) {
+      there = true;
+      auto number = whole(value);
+      if (!number || *number < Wide{std::numeric_limits<T>::min()} || *number > Wide{std::numeric_limits<T>::max()}) {
+        return refuse_at(path, value,
+                         cat("a number from ", std::numeric_limits<T>::min(), " to ", std::numeric_limits<T>::max()));
+      }
+      out.push_back(static_cast<T>(*number));
+    });
+    return there;
+  }
+
+  // An object beneath; nothing when it is absent.
+  std::optional<Fields> object(const char* name) const;
+  // Each object of a list.
+  void objects(const char* name, const std::function<void(const Fields&)>& use) const;
+  // Each "name": "text" of an object.
+  void entries(const char* name, const std::function<void(const std::string&, const std::string&)>& use) const;
+
+  const boost::json::value* find(const char* name) const;
+  // The path of a field, for messages.
+  std::string path_of(std::string_view name) const;
+
+  void refuse(std::string_view name, const boost::json::value& value, std::string_view expected) const;
+  // In words of the caller's: "linux.namespaces[2].type: is given twice".
+  void refuse(std::string_view name, std::string_view why, Code code = Code::kInvalidArgument) const;
+  // REQUIRED by the specification, and not there.
+  void missing(std::string_view name, std::string_view expected) const;
+  // Something that this runtime does not do yet, unless it is absent, empty, zero or false.
+  void unsupported(const char* name, std::string_view why) const;
+
+ private:
+  using Wide = __int128;
+  static std::optional<Wide> whole(const boost::json::value& value);
+  void values(const char* name,
+              const std::function<void(const boost::json::value&, const std::string& path)>& use) const;
+  void refuse_at(const std::string& path, const boost::json::value& value, std::string_view expected) const;
+
+  const boost::json::object* object_;
+  std::string path_;
+  Status* problem_;
+};
+
+}  // namespace gantry::runtime::oci

@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/oci/mount_options.h"
+
+#include <algorithm>
+#include <array>
+#include <string_view>
+
+#include "base/text.h"
+
+namespace gantry::runtime::oci {
+namespace {
+
+using sys::MountAttr;
+using sys::Propagation;
+
+// The three ways to note access times are one field of the kernel's.
+constexpr auto kAnyAtime = static_cast<MountAttr>(MOUNT_ATTR__ATIME);
+
+struct Word {
+  std::string_view name;
+  MountAttr set, clear;
+};
+// Each also with an "r" before it, for all that is mounted beneath as well.
+constexpr auto kAttributes = std::to_array<Word>({
+    {"ro", MountAttr::kReadOnly, MountAttr::kNone},
+    {"rw", MountAttr::kNone, MountAttr::kReadOnly},
+    {"nosuid", MountAttr::kNoSuid, MountAttr::kNone},
+    {"suid", MountAttr::kNone, MountAttr::kNoSuid},
+    {"nodev", MountAttr::kNoDev, MountAttr::kNone},
+    {"dev", MountAttr::kNone, MountAttr::kNoDev},
+    {"noexec", MountAttr::kNoExec, MountAttr::kNone},
+    {"exec", MountAttr::kNone, MountAttr::kNoExec},
+    {"noatime", MountAttr::kNoAtime, kAnyAtime},
+    {"atime", MountAttr::kNone, kAnyAtime},
+    {"relatime", MountAttr::kNone, kAnyAtime},
+    {"norelatime", MountAttr::kStrictAtime, kAnyAtime},
+    {"strictatime", MountAttr::kStrictAtime, kAnyAtime},
+    {"nostrictatime", MountAttr::kNone, kAnyAtime},
+    {"nodiratime", MountAttr::kNoDirAtime, MountAttr::kNone},
+    {"diratime", MountAttr::kNone, MountAttr::kNoDirAtime},
+    {"nosymfollow", MountAttr::kNoSymFollow, MountAttr::kNone},
+    {"symfollow", MountAttr::kNone, MountAttr::kNoSymFollow},
+});
+
+constexpr auto kPropagations = std::to_array<std::pair<std::string_view, Propagation>>({
+    {"private", Propagation::kPrivate},
+    {"slave", Propagation::kSlave},
+    {"shared", Propagation::kShared},
+    {"unbindable", Propagation::kUnbindable},
+});
+
+// Of the whole file system; the kernel takes them by these names. For a bind they mean nothing.
+constexpr auto kSuperblock =
+    std::to_array<std::string_view>({"sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand"});
+
+// Words that say what is so anyway.
+constexpr auto kNothing = std::to_array<std::string_view>({"defaults", "silent", "loud", "iversion", "noiversion"});
+
+constexpr auto kUnsupported = std::to_array<std::string_view>({"tmpcopyup", "idmap", "ridmap", "remount"});
+
+constexpr MountAttr without(MountAttr attributes, MountAttr gone) {
+  return static_cast<MountAttr>(sys::raw(attributes) & ~sys::raw(gone));
+}
+
+// The last word about a thing counts.
+void apply(const Word& word, MountAttr& set, MountAttr& clear) {
+  set = without(set, word.clear) | word.set;
+  clear = without(clear, word.set) | word.clear;
+}
+
+bool take_attribute(std::string_view option, MountOptions& out) {
+  for (const Word& word : kAttributes) {
+    if (option == word.name) {
+      apply(word, out.set, out.clear);
+      return true;
+    }
+    if (option.starts_with('r') && option.substr(1) == word.name) {
+      apply(word, out.tree_set, out.tree_clear);
+      return true;
+    }
+  }
+  return false;
+}
+
+bool take_propagation(std::string_view option, MountOptions& out) {
+  for (auto [name, propagation] : kPropagations) {
+    if (option == name) {
+      out.propagation = propagation;
+      return true;
+    }
+    if (option.starts_with('r') && option.substr(1) == name) {
+      out.tree_propagation = propagation;
+      return true;
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+Result<MountOptions> parse_mount_options(const std::vector<std::string>& options) {
+  MountOptions out;
+  for (const std::string& option : options) {
+    if (option == "bind" || option == "rbind") {
+      out.is_bind = true;
+      out.is_recursive = option == "rbind";
+    } else if (std::ranges::find(kUnsupported, option) != kUnsupported.end()) {
+      return fail(Code::kUnimplemented, cat("option ", quoted(option), " is not supported yet"));
+    } else if (option.empty()) {
+      return invalid_argument("has an empty option");
+    } else if (std::ranges::find(kNothing, option) == kNothing.end() && !take_attribute(option, out) &&
+               !take_propagation(option, out)) {
+      out.data.push_back(option);
+    }
+  }
+  if (!out.is_bind) return out;
+  std::erase_if(out.data,
+                [](const std::string& word) { return std::ranges::find(kSuperblock, word) != kSuperblock.end(); });
+  if (!out.data.empty()) return invalid_argument(cat("option ", quoted(out.data[0]), " is unknown for a bind mount"));
+  return out;
+}
+
+std::vector<std::string> known_mount_options() {
+  std::vector<std::string> names = {"bind", "rbind"};
+  for (const Word& word : kAttributes) {
+    names.emplace_back(word.name);
+    names.push_back(cat("r", word.name));
+  }
+  for (auto [name, propagation] : kPropagations) {
+    names.emplace_back(name);
+    names.push_back(cat("r", name));
+  }
+  for (std::string_view name : kSuperblock) names.emplace_back(name);
+  for (std::string_view name : kNothing) names.emplace_back(name);
+  std::ranges::sort(names);
+  return names;
+}
+
+}  // namespace gantry::runtime::oci

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// The options of an OCI mount, in mount(8)'s words and the specification's own ("rro"), taken apart.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "sys/mount.h"
+
+namespace gantry::runtime::oci {
+
+struct MountOptions {
+  bool is_bind = false;
+  bool is_recursive = false;  // rbind
+  sys::MountAttr set = sys::MountAttr::kNone, clear = sys::MountAttr::kNone;
+  sys::MountAttr tree_set = sys::MountAttr::kNone, tree_clear = sys::MountAttr::kNone;
+  sys::Propagation propagation = sys::Propagation::kUnchanged;       // "private"
+  sys::Propagation tree_propagation = sys::Propagation::kUnchanged;  // "rprivate"
+  // What the file system takes itself: "size=64k", and words for all of it such as "sync".
+  std::vector<std::string> data;
+};
+
+// The error says which option is wrong, without the field's name.
+Result<MountOptions> parse_mount_options(const std::vector<std::string>& options);
+
+// Every word that parse_mount_options() knows, sorted: what `features` lists.
+std::vector<std::string> known_mount_options();
+
+}  // namespace gantry::runtime::oci

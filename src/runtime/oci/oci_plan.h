@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// A bundle's configuration to a plan. Nothing here touches a file or the kernel: what the plan needs opened is listed,
+// in the order of the descriptor indices, and opened by sources.h.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "runtime/oci/config.h"
+#include "runtime/plan/build_plan.h"
+#include "runtime/plan/plan.h"
+
+namespace gantry::runtime::oci {
+
+// Something of the host that goes along with a plan, as a descriptor.
+struct Source {
+  enum class Kind {
+    kRoot,          // a detached clone of the root folder, with what is mounted beneath
+    kBind,          // of a mount's source
+    kFilesystem,    // a file system of `type` that is made where the host's paths are known
+    kHostCgroups,   // the host's cgroup hierarchy
+    kNamespace,     // the file of a namespace
+    kPidNamespace,  // a pidfd of a process that is in the PID namespace whose file this is
+  };
+  Kind kind = Kind::kBind;
+  std::string path;  // absolute, or relative to the bundle
+  bool is_recursive = true;
+  std::string type;                  // kFilesystem
+  std::vector<std::string> options;  // kFilesystem
+  std::uint64_t attributes = 0;      // kFilesystem
+  std::size_t mount = 0;             // kBind, kFilesystem: the plan's mount that it goes to
+  std::string field;                 // for messages: "mounts[3].source"
+};
+
+struct PlannedContainer {
+  Plan plan;
+  std::vector<Source> sources;        // plan's descriptors 0, 1, ...
+  std::vector<std::string> warnings;  // what the specification wants said, and not refused
+};
+
+// `host` bounds what can be given. The plan has no gate yet.
+Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host);
+
+// The process part alone, for exec; the plan joins a process whose pidfd is descriptor 0.
+Result<PlannedContainer> plan_exec_process(const Config& config, const Process& process, const HostFacts& host);
+
+// The parts. Private to this folder.
+Status plan_root_of(const Config& config, PlannedContainer& out);
+Status plan_process_of(const Config& config, const Process& process, const HostFacts& host, PlannedContainer& out);
+
+}  // namespace gantry::runtime::oci

@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
+#include "base/text.h"
+#include "runtime/oci/oci_plan.h"
+#include "runtime/plan/capabilities.h"
+#include "runtime/plan/plan_parts.h"
+#include "runtime/plan/seccomp.h"
+
+namespace gantry::runtime::oci {
+namespace {
+
+// What can't be granted is said, and not refused: the specification wants it so.
+CapabilitySet capabilities_of(const std::vector<std::string>& names, CapabilitySet host, std::string_view field,
+                              std::vector<std::string>& warnings) {
+  CapabilitySet set = 0;
+  for (const std::string& name : names) {
+    auto number = capability_number(name);
+    bool is_known = number && name.starts_with("CAP_");
+    if (is_known && (host & capability_bit(*number)) != 0) {
+      set |= capability_bit(*number);
+      continue;
+    }
+    warnings.push_back(cat("process.capabilities.", field, ": ", quoted(name),
+                           is_known ? " can't be granted here: it is left out" : " is unknown: it is left out"));
+  }
+  return set;
+}
+
+Result<CapabilityPlan> plan_capabilities(const Capabilities& from, const HostFacts& host,
+                                         std::vector<std::string>& warnings) {
+  CapabilityPlan plan;
+  plan.bounding = capabilities_of(from.bounding, host.capabilities, "bounding", warnings);
+  plan.permitted = capabilities_of(from.permitted, host.capabilities, "permitted", warnings);
+  plan.effective = capabilities_of(from.effective, host.capabilities, "effective", warnings);
+  plan.inheritable = capabilities_of(from.inheritable, host.capabilities, "inheritable", warnings);
+  plan.ambient = capabilities_of(from.ambient, host.capabilities, "ambient", warnings);
+  auto refuse = [](CapabilitySet extra, std::string_view field, std::string_view lacks) {
+    return invalid_argument(cat("process.capabilities.", field, ": ", to_string_capabilities(extra),
+                                ": the kernel gives it only with ", lacks));
+  };
+  if (CapabilitySet extra = plan.effective & ~plan.permitted; extra != 0)
+    return refuse(extra, "effective", "the same in permitted");
+  if (CapabilitySet extra = plan.ambient & ~(plan.permitted & plan.inheritable); extra != 0) {
+    // Told and left out, as what the kernel can't grant.
+    warnings.push_back(cat("process.capabilities.ambient: ", to_string_capabilities(extra),
+                           " is not in permitted and inheritable: it is left out"));
+    plan.ambient &= ~extra;
+  }
+  return plan;
+}
+
+Result<std::vector<RlimitPlan>> plan_limits(const std::vector<Rlimit>& limits, HostFacts host) {
+  ContainerSpec spec;
+  for (const Rlimit& limit : limits) spec.rlimits.push_back({limit.type, limit.soft, limit.hard});
+  host.soft_open_files.reset();  // the container has the limits of who starts it, but for those that are given
+  auto plan = plan_rlimits(spec, host);
+  if (!plan) return fail_with(std::move(plan.error()), "process.rlimits");
+  return plan;
+}
+
+}  // namespace
+
+Status plan_process_of(const Config& config, const Process& process, const HostFacts& host, PlannedContainer& out) {
+  ProcessPlan& plan = out.plan.process;
+  for (const std::string& argument : process.args) {
+    if (auto s = check_exec_string(argument, "process.args:"); !s) return s;
+  }
+  for (const std::string& entry : process.env) {
+    if (auto s = check_exec_string(entry, "process.env:"); !s) return s;
+  }
+  plan.args = process.args;
+  plan.env = process.env;
+  auto cwd = clean_path(process.cwd, "process.cwd:");
+  if (!cwd) return std::unexpected(std::move(cwd.error()));
+  plan.cwd = std::move(*cwd);
+  plan.make_cwd = true;
+  plan.uid = process.user.uid;
+  plan.gid = process.user.gid;
+  plan.groups = process.user.additional_gids;
+  plan.umask = process.user.umask.value_or(022);
+  auto capabilities = plan_capabilities(process.capabilities, host, out.warnings);
+  if (!capabilities) return std::unexpected(std::move(capabilities.error()));
+  plan.capabilities = *capabilities;
+  auto limits = plan_limits(process.rlimits, host);
+  if (!limits) return std::unexpected(std::move(limits.error()));
+  plan.rlimits = std::move(*limits);
+  plan.no_new_privileges = process.no_new_privileges;
+  plan.apparmor_profile = process.apparmor_profile;
+  plan.terminal = process.terminal;
+  plan.rows = process.rows;
+  plan.columns = process.columns;
+  plan.set_oom_score_adj = process.oom_score_adj.has_value();
+  plan.oom_score_adj = process.oom_score_adj.value_or(0);
+  plan.set_personality = config.linux_.personality.has_value();
+  plan.personality = config.linux_.personality.value_or(0);
+  if (config.linux_.seccomp.empty()) return {};
+  SeccompCache compiler(1);
+  auto program = compiler.profile(config.linux_.seccomp, "linux.seccomp", plan.capabilities.bounding);
+  if (!program) return std::unexpected(std::move(program.error()));
+  plan.seccomp = std::move(*program);
+  return {};
+}
+
+}  // namespace gantry::runtime::oci

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: Apache-2.0
+// Mounts, devices, links and paths of an OCI container.
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <array>
+#include <utility>
+
+#include "base/text.h"
+#include "runtime/oci/mount_options.h"
+#include "runtime/oci/oci_plan.h"
+#include "runtime/plan/plan_parts.h"
+
+namespace gantry::runtime::oci {
+namespace {
+
+Result<std::string> target_of(const std::string& destination, std::string_view field) {
+  // The specification takes one that is not absolute as beneath the root.
+  auto clean = clean_path(destination.starts_with('/') ? destination : cat("/", destination), cat(field, ":"));
+  if (clean && *clean == "/") return invalid_argument(cat(field, ": ", quoted(destination), " is the root itself"));
+  return clean;
+}
+
+void add_filesystem(const Config& config, const Mount& mount, MountOptions options, MountPlan plan, std::string field,
+                    PlannedContainer& out) {
+  auto& sources = out.sources;
+  auto from_host = [&](Source source) {
+    source.mount = out.plan.mounts.size();
+    source.field = std::move(field);
+    plan.kind = MountKind::kBind;
+    plan.source = static_cast<FdIndex>(sources.size());
+    sources.push_back(std::move(source));
+  };
+  bool is_cgroup = mount.type == "cgroup" || mount.type == "cgroup2";
+  plan.set_attributes = sys::raw(options.set);
+  if (is_cgroup && !config.linux_.of(NamespaceKind::kCgroup).is_listed) {
+    // The host's hierarchy is cloned, never mounted anew (cgroups/hierarchy.h).
+    from_host({.kind = Source::Kind::kHostCgroups});
+    plan.clear_attributes = sys::raw(options.clear);
+  } else if (is_cgroup) {
+    plan.type = "cgroup2";
+  } else if (mount.type == "proc" || mount.type == "sysfs" || mount.type == "devpts" || mount.type == "mqueue" ||
+             mount.type == "tmpfs") {
+    plan.type = mount.type;
+    plan.options = std::move(options.data);
+  } else {
+    // Its source and options may name files of the host.
+    if (!mount.source.empty() && mount.source != "none")
+      options.data.insert(options.data.begin(), cat("source=", mount.source));
+    if (sys::has(options.set, sys::MountAttr::kReadOnly)) options.data.emplace_back("ro");
+    from_host({.kind = Source::Kind::kFilesystem,
+               .type = mount.type,
+               .options = std::move(options.data),
+               .attributes = sys::raw(options.set)});
+    plan.set_attributes = 0;
+  }
+  out.plan.mounts.push_back(std::move(plan));
+}
+
+Status add_mount(const Config& config, const Mount& mount, std::size_t index, PlannedContainer& out) {
+  std::string field = cat("mounts[", index, "]");
+  auto target = target_of(mount.destination, cat(field, ".destination"));
+  if (!target) return std::unexpected(std::move(target.error()));
+  auto options = parse_mount_options(mount.options);
+  if (!options) return fail_with(std::move(options.error()), cat(field, ".options"));
+  bool is_bind = options->is_bind || mount.type == "bind" || mount.type == "rbind";
+  if (auto s = check_proc_target(*target, !is_bind && mount.type == "proc"); !s)
+    return fail_with(std::move(s.error()), cat(field, ".destination"));
+  MountPlan plan;
+  plan.target = std::move(*target);
+  plan.tree_set_attributes = sys::raw(options->tree_set);
+  plan.tree_clear_attributes = sys::raw(options->tree_clear);
+  plan.propagation = std::to_underlying(options->propagation);
+  plan.tree_propagation = std::to_underlying(options->tree_propagation);
+  if (!is_bind) {
+    if (mount.type.empty() || mount.type == "none")
+      return invalid_argument(cat(field, ".type: is missing: a file system, or the option bind, was expected"));
+    add_filesystem(config, mount, std::move(*options), std::move(plan), std::move(field), out);
+    return {};
+  }
+  if (mount.source.empty()) return invalid_argument(cat(field, ".source: is missing: what to bind was expected"));
+  if (!options->data.empty()) {
+    return invalid_argument(cat(field, ".options: option ", quoted(options->data[0]), " is unknown for a bind mount"));
+  }
+  plan.kind = MountKind::kBind;
+  plan.set_attributes = sys::raw(options->set);
+  plan.clear_attributes = sys::raw(options->clear);
+  // A clone is in its source's peer group. Unless it is asked for, nothing of the container's shows on the host.
+  bool says =
+      options->propagation != sys::Propagation::kUnchanged || options->tree_propagation != sys::Propagation::kUnchanged;
+  if (!says)
+    plan.tree_propagation = out.plan.root.propagation == std::to_underlying(sys::Propagation::kPrivate)
+                                ? std::to_underlying(sys::Propagation::kPrivate)
+                                : std::to_underlying(sys::Propagation::kSlave);
+  plan.source = static_cast<FdIndex>(out.sources.size());
+  out.sources.push_back({.kind = Source::Kind::kBind,
+                         .path = mount.source,
+                         .is_recursive = options->is_recursive || mount.type == "rbind",
+                         .mount = out.plan.mounts.size(),
+                         .field = cat(field, ".source")});
+  out.plan.mounts.push_back(std::move(plan));
+  return {};
+}
+
+std::uint32_t type_bits(const std::string& type) {
+  if (type == "b") return S_IFBLK;
+  return type == "p" ? S_IFIFO : S_IFCHR;
+}
+
+Status add_devices(const Config& config, Plan& plan) {
+  constexpr auto kDefault = std::to_array<std::pair<const char*, std::pair<std::uint32_t, std::uint32_t>>>({
+      {"/dev/null", {1, 3}},
+      {"/dev/zero", {1, 5}},
+      {"/dev/full", {1, 7}},
+      {"/dev/random", {1, 8}},
+      {"/dev/urandom", {1, 9}},
+      {"/dev/tty", {5, 0}},
+  });
+  // What is mounted is taken as it is: nothing is made in it.
+  auto is_covered = [&](std::string_view path) {
+    return std::ranges::any_of(plan.mounts, [&](const MountPlan& mount) {
+      bool is_own_dev = mount.kind == MountKind::kFilesystem && mount.target == "/dev";
+      return !is_own_dev && is_within(path, mount.target);
+    });
+  };
+  for (std::size_t i = 0; i < config.linux_.devices.size(); ++i) {
+    const Device& device = config.linux_.devices[i];
+    auto path = clean_path(device.path, cat("linux.devices[", i, "].path:"));
+    if (!path) return std::unexpected(std::move(path.error()));
+    if (*path == "/") return invalid_argument(cat("linux.devices[", i, "].path: is the root itself"));
+    // ptmx is the container's own, a link into its devpts; a terminal's console is put there by the launcher.
+    if (*path == "/dev/ptmx" || (config.process->terminal && *path == "/dev/console") || is_covered(*path)) continue;
+    // S_IFMT bits come with the mode from some programs; the type is said apart.
+    std::uint32_t mode = device.file_mode.value_or(0666) & 07777;
+    plan.devices.push_back(
+        {std::move(*path), type_bits(device.type) | mode, device.major, device.minor, device.uid, device.gid});
+  }
+  for (auto [path, number] : kDefault) {
+    bool is_own = std::ranges::any_of(plan.devices, [&](const DevicePlan& device) { return device.path == path; });
+    if (!is_own && !is_covered(path)) plan.devices.push_back({path, S_IFCHR | 0666, number.first, number.second, 0, 0});
+  }
+  constexpr std::pair<const char*, const char*> kLinks[] = {{"/dev/fd", "/proc/self/fd"},
+                                                            {"/dev/stdin", "/proc/self/fd/0"},
+                                                            {"/dev/stdout", "/proc/self/fd/1"},
+                                                            {"/dev/stderr", "/proc/self/fd/2"},
+                                                            {"/dev/ptmx", "pts/ptmx"}};
+  for (auto [path, target] : kLinks) {
+    if (!is_covered(path)) plan.links.push_back({path, target});
+  }
+  return {};
+}
+
+Status add_paths(const std::vector<std::string>& paths, std::string_view field, std::vector<PlanString>& out) {
+  for (std::size_t i = 0; i < paths.size(); ++i) {
+    auto clean = clean_path(paths[i], cat(field, "[", i, "]:"));
+    if (!clean) return std::unexpected(std::move(clean.error()));
+    out.push_back(std::move(*clean));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status plan_root_of(const Config& config, PlannedContainer& out) {
+  for (std::size_t i = 0; i < config.mounts.size(); ++i) {
+    if (auto s = add_mount(config, config.mounts[i], i, out); !s) return s;
+  }
+  if (auto s = add_devices(config, out.plan); !s) return s;
+  if (auto s = add_paths(config.linux_.masked_paths, "linux.maskedPaths", out.plan.masked_paths); !s) return s;
+  return add_paths(config.linux_.read_only_paths, "linux.readonlyPaths", out.plan.read_only_paths);
+}
+
+}  // namespace gantry::runtime::oci

@@ -1,0 +1,161 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/oci/oci_plan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <sys/personality.h>
+#include <sys/stat.h>
+
+#include "runtime/oci/mount_options.h"
+
+namespace gantry::runtime::oci {
+namespace {
+
+using sys::MountAttr;
+using sys::Propagation;
+using ::testing::Contains;
+using ::testing::ElementsAre;
+using ::testing::HasSubstr;
+using ::testing::IsEmpty;
+
+class OciPlan : public ::testing::Test {
+ public:
+  OciPlan() {
+    config.root_path = "rootfs";
+    config.process.emplace();
+    config.process->args = {"sh"};
+    config.process->cwd = "/work/../home";
+    for (auto kind : {NamespaceKind::kMount, NamespaceKind::kPid, NamespaceKind::kNetwork, NamespaceKind::kIpc,
+                      NamespaceKind::kUts, NamespaceKind::kCgroup})
+      space(kind).is_listed = true;
+  }
+  Namespace& space(NamespaceKind kind) { return config.linux_.namespaces[static_cast<std::size_t>(kind)]; }
+  PlannedContainer make() {
+    auto planned = plan_config(config, host);
+    EXPECT_TRUE(planned) << planned.error().message();
+    if (!planned) return {};
+    EXPECT_TRUE(encode_plan(planned->plan, planned->sources.size()));
+    return std::move(*planned);
+  }
+  std::string refusal() {
+    auto planned = plan_config(config, host);
+    return planned ? "" : planned.error().message();
+  }
+
+  Config config;
+  HostFacts host;
+};
+
+TEST_F(OciPlan, NamespacesAreMadeOrJoined) {
+  space(NamespaceKind::kNetwork).path = "/run/netns/a";
+  space(NamespaceKind::kPid).path = "/proc/5/ns/pid";
+  space(NamespaceKind::kIpc) = {};
+  auto planned = make();
+  const NamespacePlan& plan = planned.plan.namespaces;
+  EXPECT_TRUE(plan.new_uts && plan.new_cgroup);
+  EXPECT_FALSE(plan.new_pid || plan.new_net || plan.new_ipc || plan.raise_loopback);
+  EXPECT_EQ(planned.sources[static_cast<std::size_t>(plan.join_net)].path, "/run/netns/a");
+  EXPECT_EQ(planned.sources[static_cast<std::size_t>(plan.join_net)].kind, Source::Kind::kNamespace);
+  EXPECT_EQ(planned.sources[static_cast<std::size_t>(plan.join_pid)].kind, Source::Kind::kPidNamespace);
+  EXPECT_EQ(planned.sources[static_cast<std::size_t>(planned.plan.root.rootfs)].kind, Source::Kind::kRoot);
+  EXPECT_EQ(planned.plan.process.cwd, "/home");
+}
+
+TEST_F(OciPlan, MountsKeepTheirOrderAndSayWhereTheyComeFrom) {
+  config.mounts = {
+      {"/proc", "proc", "proc", {}},
+      {"data", "bind", "../data", {"rbind", "ro", "rnosuid", "rshared"}},
+      {"/tmp", "tmpfs", "tmpfs", {"nosuid", "size=64k", "mode=1777"}},
+      {"/disk", "ext4", "/dev/sda1", {"ro", "noatime", "data=ordered"}},
+      {"/sys/fs/cgroup", "cgroup", "cgroup", {"ro", "nosuid"}},
+      {"/plain", "none", "/plain", {"bind"}},
+  };
+  auto planned = make();
+  const auto& mounts = planned.plan.mounts;
+  ASSERT_EQ(mounts.size(), 6U);
+  EXPECT_EQ(mounts[0].type, "proc");
+  EXPECT_EQ(mounts[1].target, "/data");
+  EXPECT_EQ(mounts[1].kind, MountKind::kBind);
+  EXPECT_EQ(mounts[1].set_attributes, sys::raw(MountAttr::kReadOnly));
+  EXPECT_EQ(mounts[1].tree_set_attributes, sys::raw(MountAttr::kNoSuid));
+  EXPECT_EQ(mounts[1].tree_propagation, static_cast<std::uint64_t>(Propagation::kShared));
+  const Source& data = planned.sources[static_cast<std::size_t>(mounts[1].source)];
+  EXPECT_EQ(data.path, "../data");
+  EXPECT_TRUE(data.is_recursive);
+  EXPECT_EQ(data.field, "mounts[1].source");
+  EXPECT_THAT(mounts[2].options, ElementsAre("size=64k", "mode=1777"));
+  const Source& disk = planned.sources[static_cast<std::size_t>(mounts[3].source)];
+  EXPECT_EQ(disk.kind, Source::Kind::kFilesystem);
+  EXPECT_THAT(disk.options, ElementsAre("source=/dev/sda1", "data=ordered", "ro"));
+  EXPECT_EQ(mounts[4].type, "cgroup2");
+  EXPECT_FALSE(planned.sources[static_cast<std::size_t>(mounts[5].source)].is_recursive);
+  // Nothing is said: mounts of the host come in, none goes out.
+  EXPECT_EQ(mounts[5].tree_propagation, static_cast<std::uint64_t>(Propagation::kSlave));
+}
+
+TEST_F(OciPlan, WithoutACgroupNamespaceTheHostsHierarchyIsCloned) {
+  space(NamespaceKind::kCgroup) = {};
+  config.mounts = {{"/sys/fs/cgroup", "cgroup", "cgroup", {"ro"}}};
+  auto planned = make();
+  EXPECT_EQ(planned.plan.mounts[0].kind, MountKind::kBind);
+  EXPECT_EQ(planned.sources[static_cast<std::size_t>(planned.plan.mounts[0].source)].kind, Source::Kind::kHostCgroups);
+}
+
+TEST_F(OciPlan, DevicesOfItsOwnStandBesideTheDefaultOnes) {
+  config.linux_.devices = {{"c", "/dev/zero", 1, 5, 0600, 3, 4}, {"p", "/dev/pipe", 0, 0, {}, 0, 0}};
+  auto planned = make();
+  ASSERT_EQ(planned.plan.devices.size(), 7U);
+  EXPECT_EQ(planned.plan.devices[0].path, "/dev/zero");
+  EXPECT_EQ(planned.plan.devices[0].mode, S_IFCHR | 0600U);
+  EXPECT_EQ(planned.plan.devices[0].uid, 3U);
+  EXPECT_EQ(planned.plan.devices[1].mode, S_IFIFO | 0666U);
+  EXPECT_EQ(planned.plan.links.size(), 5U);
+  // In a /dev that comes from elsewhere nothing is made.
+  config.mounts = {{"/dev", "bind", "/dev", {"rbind"}}};
+  planned = make();
+  EXPECT_THAT(planned.plan.devices, IsEmpty());
+  EXPECT_THAT(planned.plan.links, IsEmpty());
+}
+
+TEST_F(OciPlan, CapabilitiesThatCantBeGrantedAreToldAndLeftOut) {
+  host.capabilities = capability_bit(5);
+  config.process->capabilities.bounding = {"CAP_KILL", "CAP_SYS_ADMIN", "CAP_DANCE"};
+  config.process->capabilities.permitted = config.process->capabilities.effective = {"CAP_KILL"};
+  auto planned = make();
+  EXPECT_EQ(planned.plan.process.capabilities.bounding, capability_bit(5));
+  EXPECT_THAT(planned.warnings, ElementsAre(HasSubstr("CAP_SYS_ADMIN"), HasSubstr("\"CAP_DANCE\" is unknown")));
+  config.process->capabilities.permitted = {};
+  EXPECT_THAT(refusal(), HasSubstr("process.capabilities.effective: CAP_KILL"));
+}
+
+TEST_F(OciPlan, TheRest) {
+  config.linux_.rootfs_propagation = "rshared";
+  config.linux_.personality = PER_LINUX32;
+  config.linux_.sysctl = {{"net.ipv4.conf.eth0/100.forwarding", "1"}, {"net/ipv4/ip_forward", "1"}};
+  config.process->user.umask = 077;
+  config.process->rlimits = {{"RLIMIT_CORE", 1, 2}};
+  config.process->oom_score_adj = 100;
+  auto planned = make();
+  EXPECT_EQ(planned.plan.root.propagation, static_cast<std::uint64_t>(Propagation::kShared));
+  EXPECT_EQ(planned.plan.process.personality, static_cast<std::uint32_t>(PER_LINUX32));
+  EXPECT_EQ(planned.plan.sysctls.at(0).path, "net/ipv4/conf/eth0.100/forwarding");
+  EXPECT_EQ(planned.plan.sysctls.at(1).path, "net/ipv4/ip_forward");
+  EXPECT_EQ(planned.plan.process.umask, 077U);
+  EXPECT_EQ(planned.plan.process.rlimits.at(0).hard, 2U);
+  EXPECT_EQ(planned.plan.process.oom_score_adj, 100);
+  space(NamespaceKind::kNetwork) = {};
+  EXPECT_THAT(refusal(), HasSubstr("needs a network namespace"));
+}
+
+TEST(OciMountOptions, TheLastWordCounts) {
+  auto options = parse_mount_options({"ro", "noexec", "rw", "exec", "noatime", "strictatime", "sync"});
+  ASSERT_TRUE(options);
+  EXPECT_EQ(options->set, MountAttr::kStrictAtime);
+  EXPECT_TRUE(sys::has(options->clear, MountAttr::kReadOnly | MountAttr::kNoExec));
+  EXPECT_THAT(options->data, ElementsAre("sync"));
+  EXPECT_FALSE(parse_mount_options({""}));
+  EXPECT_THAT(known_mount_options(), Contains("rnosymfollow"));
+}
+
+}  // namespace
+}  // namespace gantry::runtime::oci

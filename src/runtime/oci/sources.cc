@@ -1,0 +1,149 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "runtime/oci/sources.h"
+
+#include <fcntl.h>
+#include <linux/magic.h>
+#include <sys/stat.h>
+
+#include <charconv>
+#include <cstring>
+
+#include "base/text.h"
+#include "cgroups/hierarchy.h"
+#include "sys/dir_reader.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/process.h"
+
+namespace gantry::runtime::oci {
+namespace {
+
+Result<OwnFd> open_namespace(const std::string& path) {
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY);
+  if (!file) return file;
+  auto filesystem = sys::fstatfs(*file);
+  if (!filesystem) return std::unexpected(std::move(filesystem.error()));
+  if (filesystem->f_type != NSFS_MAGIC) return invalid_argument(cat(quoted(path), " is no file of a namespace"));
+  return file;
+}
+
+bool is_same(FdRef a, FdRef b) {
+  auto one = sys::fstat(a), other = sys::fstat(b);
+  return one && other && one->st_ino == other->st_ino && one->st_dev == other->st_dev;
+}
+
+bool is_of(FdRef proc, const std::string& pid, const struct stat& space) {
+  auto info = sys::fstatat(proc, cat(pid, "/ns/pid").c_str(), 0);
+  return info && info->st_ino == space.st_ino && info->st_dev == space.st_dev;
+}
+
+Result<PidFd> open_process(FdRef proc, const std::string& pid, const struct stat& space) {
+  int number = 0;
+  std::from_chars(pid.data(), pid.data() + pid.size(), number);
+  auto pidfd = sys::pidfd_open(number);
+  // Asked again, now that the number can't come to mean another process.
+  if (!pidfd || is_of(proc, pid, space)) return pidfd;
+  return not_found(cat("process ", pid, " has ended"));
+}
+
+Result<OwnFd> open_filesystem(const Source& source) {
+  auto context = sys::FsContext::open(source.type.c_str());
+  if (!context) return std::unexpected(std::move(context.error()));
+  for (const std::string& option : source.options) {
+    std::size_t equals = option.find('=');
+    auto set = equals == std::string::npos
+                   ? context->set_flag(option.c_str())
+                   : context->set(option.substr(0, equals).c_str(), option.c_str() + equals + 1);
+    if (!set) return std::unexpected(std::move(set.error()));
+  }
+  if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
+  auto mount = context->mount(static_cast<sys::MountAttr>(source.attributes));
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  return OwnFd(std::move(*mount));
+}
+
+Result<OwnFd> clone(FdRef bundle, const Source& source) {
+  auto recursive = source.is_recursive ? sys::Recursive::kYes : sys::Recursive::kNo;
+  auto mount = sys::clone_mount(bundle, source.path.c_str(), recursive);
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  return OwnFd(std::move(*mount));
+}
+
+template <typename Fd>
+Result<OwnFd> as_own(Result<Fd> fd) {
+  if (!fd) return std::unexpected(std::move(fd.error()));
+  return OwnFd(std::move(*fd));
+}
+
+Result<OwnFd> open_source(FdRef bundle, const Source& source, Plan& plan) {
+  switch (source.kind) {
+    case Source::Kind::kNamespace:
+      return open_namespace(source.path);
+    case Source::Kind::kPidNamespace: {
+      // Our own is nothing to join: a process is born there anyway.
+      auto own = open_namespace("/proc/self/ns/pid"), wanted = open_namespace(source.path);
+      if (own && wanted && is_same(*own, *wanted)) plan.namespaces.join_pid = kNoFd;
+      return as_own(process_in(source.path));
+    }
+    case Source::Kind::kHostCgroups:
+      return as_own(cgroups::detached_hierarchy());
+    case Source::Kind::kFilesystem:
+      return open_filesystem(source);
+    case Source::Kind::kRoot:
+    case Source::Kind::kBind:
+      break;
+  }
+  auto mount = clone(bundle, source);
+  if (!mount) return mount;
+  auto info = sys::fstat(*mount);
+  if (!info) return std::unexpected(std::move(info.error()));
+  if (source.kind == Source::Kind::kBind) {
+    plan.mounts[source.mount].target_is_file = !S_ISDIR(info->st_mode);
+  } else if (!S_ISDIR(info->st_mode)) {
+    return invalid_argument(cat(quoted(source.path), " is no folder"));
+  }
+  return mount;
+}
+
+}  // namespace
+
+Result<PidFd> process_in(const std::string& path) {
+  auto space = open_namespace(path);
+  if (!space) return std::unexpected(std::move(space.error()));
+  auto info = sys::fstat(*space);
+  if (!info) return std::unexpected(std::move(info.error()));
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  // "/proc/PID/ns/pid"
+  std::size_t end = path.find('/', 6);
+  if (path.starts_with("/proc/") && end != std::string::npos) {
+    std::string pid = path.substr(6, end - 6);
+    if (pid.find_first_not_of("0123456789") == std::string::npos && is_of(*proc, pid, *info))
+      return open_process(*proc, pid, *info);
+  }
+  auto reader = sys::DirReader::open(*proc);
+  if (!reader) return std::unexpected(std::move(reader.error()));
+  for (;;) {
+    constexpr std::size_t kSome = 256;
+    auto entries = reader->next(kSome);
+    if (!entries) return std::unexpected(std::move(entries.error()));
+    if (entries->empty()) return fail(Code::kFailedPrecondition, cat("in ", quoted(path), " is no process any more"));
+    for (const auto& entry : *entries) {
+      if (entry.name.find_first_not_of("0123456789") != std::string::npos || !is_of(*proc, entry.name, *info)) continue;
+      if (auto found = open_process(*proc, entry.name, *info)) return found;
+    }
+  }
+}
+
+Result<std::vector<OwnFd>> open_sources(FdRef bundle, PlannedContainer& container) {
+  std::vector<OwnFd> fds;
+  fds.reserve(container.sources.size());
+  for (const Source& source : container.sources) {
+    auto fd = open_source(bundle, source, container.plan);
+    if (!fd) return fail_with(std::move(fd.error()), source.field);
+    fds.push_back(std::move(*fd));
+  }
+  return fds;
+}
+
+}  // namespace gantry::runtime::oci
