@@ -69,4 +69,27 @@ Result<bool> try_lock_exclusive(FdRef fd) {
   return failed("flock");
 }
 
+Status lock_for_process(FdRef fd) {
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  while (::fcntl(fd.get(), F_SETLKW, &lock) < 0) {
+    if (errno != EINTR) return failed("fcntl F_SETLKW");
+  }
+  return {};
+}
+
+Result<bool> is_locked_by_another(FdRef fd) {
+  struct flock lock{};
+  lock.l_type = F_WRLCK;
+  if (::fcntl(fd.get(), F_GETLK, &lock) < 0) return failed("fcntl F_GETLK");
+  return lock.l_type != F_UNLCK;
+}
+
+Status unlock_for_process(FdRef fd) {
+  struct flock lock{};
+  lock.l_type = F_UNLCK;
+  if (::fcntl(fd.get(), F_SETLK, &lock) < 0) return failed("fcntl F_SETLK");
+  return {};
+}
+
 }  // namespace gantry::sys

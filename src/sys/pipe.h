@@ -36,4 +36,11 @@ Status send_all(FdRef socket, std::string_view bytes, SteadyTime deadline);
 Status lock_exclusive(FdRef fd);
 Result<bool> try_lock_exclusive(FdRef fd);
 
+// A lock of the process (fcntl(2), F_SETLKW) on a file that is open for writing: it ends with the process, or when it
+// closes any descriptor of the file, and a clone does not have it.
+Status lock_for_process(FdRef fd);
+// Whether another process has it.
+Result<bool> is_locked_by_another(FdRef fd);
+Status unlock_for_process(FdRef fd);
+
 }  // namespace gantry::sys

@@ -1,0 +1,279 @@
+// SPDX-License-Identifier: Apache-2.0
+// gantry-oci: the runtime as an OCI command line, with runc's commands and flags. Static and single-threaded.
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <cstdio>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "cli/oci_commands.h"
+#include "cli/oci_create.h"
+#include "cli/oci_exec.h"
+#include "cli/oci_log.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace gantry::cli {
+namespace {
+
+constexpr int kFailed = 1;
+constexpr int kExecFailed = 255;  // as runc's exec has it
+
+struct Globals {
+  std::string root = "/run/gantry-oci";
+  std::string log_path, log_format = "text", rootless = "auto";
+  bool debug = false, systemd_cgroup = false;
+};
+
+// A container's process is this program until it executes its own, and what can be reached as /proc/PID/exe can be
+// written some day (CVE-2019-5736). So what makes processes runs from a sealed copy.
+Status run_from_sealed_copy(char** argv) {
+  auto self = sys::openat(sys::kCwd, "/proc/self/exe", O_RDONLY);
+  if (!self) return std::unexpected(std::move(self.error()));
+  constexpr int kSeals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
+  int seals = ::fcntl(self->get(), F_GET_SEALS);
+  if (seals >= 0 && (seals & kSeals) == kSeals) return {};
+  auto copy = sys::sealed_memfd("gantry-oci", *self);
+  if (!copy) return std::unexpected(std::move(copy.error()));
+  ::fexecve(copy->get(), argv, environ);
+  return fail(Code::kInternal, "execute the sealed copy");
+}
+
+// A command's work: its exit code.
+using Action = std::function<Result<int>(const Globals&, Log&)>;
+
+struct Commands {
+  CLI::App& app;
+  Action action;
+  std::uint32_t preserve_fds = 0;  // of the command line, and of systemd's environment
+
+  CLI::App* add(const char* name, const char* what) { return app.add_subcommand(name, what); }
+  void act(CLI::App* command, Action act) {
+    command->callback([this, act = std::move(act)] { action = act; });
+  }
+};
+
+Result<int> code_of(Status s) {
+  if (!s) return std::unexpected(std::move(s.error()));
+  return 0;
+}
+
+void add_id(CLI::App* command, std::string& id) { command->add_option("ID", id, "the container's id")->required(); }
+
+void add_create_options(Commands& commands, CLI::App* command, CreateOptions& options, bool& no_pivot) {
+  add_id(command, options.id);
+  command->add_option("-b,--bundle", options.bundle, "the bundle's folder")->capture_default_str();
+  command->add_option("--pid-file", options.pid_file, "where the process's number is written");
+  command->add_option("--console-socket", options.console_socket, "a unix socket that takes the terminal's master");
+  command->add_option("--preserve-fds", commands.preserve_fds, "descriptors from 3 on that the process has");
+  command->add_flag("--no-new-keyring", options.keeps_keyring, "leave the session keyring as it is");
+  command->add_flag("--no-pivot", no_pivot, "refused: pivot_root is what keeps the host's root away");
+}
+
+void add_making_commands(Commands& commands) {
+  static CreateOptions options;
+  static bool no_pivot = false;
+  auto refuse_no_pivot = [] {
+    return no_pivot ? Status(fail(Code::kUnimplemented, "--no-pivot is not supported: the root must be pivoted into"))
+                    : Status();
+  };
+  auto* create = commands.add("create", "make a container, whose process waits for start");
+  add_create_options(commands, create, options, no_pivot);
+  commands.act(create, [=, &commands](const Globals& globals, Log& log) -> Result<int> {
+    options.preserve_fds = commands.preserve_fds;
+    if (auto s = refuse_no_pivot(); !s) return std::unexpected(std::move(s.error()));
+    return code_of(create_container(globals.root, options, log));
+  });
+  auto* run = commands.add("run", "make a container, start it, and wait for its end");
+  add_create_options(commands, run, options, no_pivot);
+  static bool no_subreaper = false;
+  run->add_flag("-d,--detach", options.detaches, "do not wait");
+  run->add_flag("--keep", options.keeps, "do not delete it at its end");
+  run->add_flag("--no-subreaper", no_subreaper, "accepted: this program never is one");
+  commands.act(run, [=, &commands](const Globals& globals, Log& log) -> Result<int> {
+    options.preserve_fds = commands.preserve_fds;
+    if (auto s = refuse_no_pivot(); !s) return std::unexpected(std::move(s.error()));
+    return run_container(globals.root, options, log);
+  });
+  auto* start = commands.add("start", "let a created container's process begin");
+  add_id(start, options.id);
+  commands.act(
+      start, [](const Globals& globals, Log& log) { return code_of(start_container(globals.root, options.id, log)); });
+}
+
+// Flags end at the container's id: what follows is the command's.
+bool split_rest(CLI::App* command, std::string& id, std::vector<std::string>& rest) {
+  rest = command->remaining();
+  if (rest.empty() || rest[0].starts_with("-")) return false;
+  id = rest[0];
+  rest.erase(rest.begin());
+  return true;
+}
+
+Error no_id(CLI::App* command) {
+  auto rest = command->remaining();
+  return Error(Code::kInvalidArgument,
+               rest.empty() ? "a container's id was expected" : cat("unknown flag ", gantry::quoted(rest[0])));
+}
+
+void add_exec(Commands& commands) {
+  static ExecOptions options;
+  static std::string label, cgroup;
+  auto* exec = commands.add("exec", "execute a process in a running container: exec [FLAGS] ID COMMAND [ARG...]");
+  exec->prefix_command();
+  exec->add_option("-p,--process", options.process_file, "a file with a process object");
+  exec->add_option("--cwd", options.cwd, "its folder");
+  exec->add_option("-e,--env", options.env, "NAME=value, over the container's")->allow_extra_args(false);
+  exec->add_option("-u,--user", options.user, "UID or UID:GID");
+  exec->add_option("-g,--additional-gids", options.additional_gids, "further groups")->allow_extra_args(false);
+  exec->add_option("-c,--cap", options.capabilities, "further capabilities")->allow_extra_args(false);
+  exec->add_option("--apparmor", options.apparmor, "its AppArmor profile");
+  exec->add_option("--process-label", label, "refused: SELinux is not supported yet");
+  exec->add_option("--cgroup", cgroup, "refused: it joins the cgroup that the container is in");
+  exec->add_flag("-t,--tty", options.terminal, "with a terminal");
+  exec->add_flag("-d,--detach", options.detaches, "do not wait");
+  exec->add_flag("--no-new-privs", options.no_new_privileges, "it gains no privileges by what it executes");
+  exec->add_flag("--ignore-paused", options.ignores_paused, "also in a paused container");
+  exec->add_option("--pid-file", options.pid_file, "where its number is written");
+  exec->add_option("--console-socket", options.console_socket, "a unix socket that takes the terminal's master");
+  exec->add_option("--preserve-fds", commands.preserve_fds, "descriptors from 3 on that it has");
+  commands.act(exec, [exec, &commands](const Globals& globals, Log& log) -> Result<int> {
+    if (!label.empty()) return fail(Code::kUnimplemented, "--process-label: SELinux labels are not supported yet");
+    if (!cgroup.empty()) return fail(Code::kUnimplemented, "--cgroup is not supported yet");
+    if (!split_rest(exec, options.id, options.args)) return std::unexpected(no_id(exec));
+    options.preserve_fds = commands.preserve_fds;
+    return exec_in_container(globals.root, options, log);
+  });
+}
+
+void add_looking_commands(Commands& commands) {
+  static std::string id, format = "table";
+  static bool quiet = false;
+  auto* state = commands.add("state", "print a container's state");
+  add_id(state, id);
+  commands.act(state, [](const Globals& globals, Log&) { return code_of(print_state(globals.root, id)); });
+
+  auto* list = commands.add("list", "list containers");
+  list->add_option("-f,--format", format, "table or json")->check(CLI::IsMember({"table", "json"}));
+  list->add_flag("-q,--quiet", quiet, "ids alone");
+  commands.act(list, [](const Globals& globals, Log& log) {
+    auto as = quiet ? ListFormat::kIds : format == "json" ? ListFormat::kJson : ListFormat::kTable;
+    return code_of(list_containers(globals.root, as, log));
+  });
+
+  auto* ps = commands.add("ps", "list a container's processes: ps [FLAGS] ID [ARGS OF PS...]");
+  ps->prefix_command();
+  ps->add_option("-f,--format", format, "table or json")->check(CLI::IsMember({"table", "json"}));
+  commands.act(ps, [ps](const Globals& globals, Log&) -> Result<int> {
+    std::vector<std::string> rest;
+    if (!split_rest(ps, id, rest)) return std::unexpected(no_id(ps));
+    return code_of(print_processes(globals.root, id, format == "json", std::move(rest)));
+  });
+}
+
+void add_ending_commands(Commands& commands) {
+  static std::string id, signal = "SIGTERM";
+  static bool all = false, force = false;
+  auto* kill = commands.add("kill", "send a signal to a container");
+  add_id(kill, id);
+  kill->add_option("SIGNAL", signal, "a name or a number")->capture_default_str();
+  kill->add_flag("-a,--all", all, "to all of its processes");
+  commands.act(kill,
+               [](const Globals& globals, Log&) { return code_of(signal_container(globals.root, id, signal, all)); });
+
+  auto* remove = commands.add("delete", "delete a container that has ended");
+  add_id(remove, id);
+  remove->add_flag("-f,--force", force, "also one that runs, or is not there");
+  commands.act(
+      remove, [](const Globals& globals, Log& log) { return code_of(delete_container(globals.root, id, force, log)); });
+
+  auto* pause = commands.add("pause", "stop all of a container's processes for now");
+  add_id(pause, id);
+  commands.act(pause, [](const Globals& globals, Log&) { return code_of(freeze_container(globals.root, id, true)); });
+  auto* resume = commands.add("resume", "let a paused container go on");
+  add_id(resume, id);
+  commands.act(resume, [](const Globals& globals, Log&) { return code_of(freeze_container(globals.root, id, false)); });
+}
+
+void add_telling_commands(Commands& commands) {
+  static std::string bundle = ".";
+  static bool rootless = false;
+  auto* features = commands.add("features", "print what this runtime can do");
+  commands.act(features, [](const Globals&, Log&) -> Result<int> {
+    std::printf("%s\n", features_json().c_str());
+    return 0;
+  });
+  auto* spec = commands.add("spec", "write a config.json to begin with");
+  spec->add_option("-b,--bundle", bundle, "where")->capture_default_str();
+  spec->add_flag("--rootless", rootless, "refused: user namespaces are not supported yet");
+  commands.act(spec, [](const Globals&, Log&) -> Result<int> {
+    if (rootless) return fail(Code::kUnimplemented, "--rootless: user namespaces are not supported yet");
+    return code_of(write_default_config(bundle));
+  });
+}
+
+Status check_globals(const Globals& globals) {
+  if (globals.systemd_cgroup)
+    return fail(Code::kUnimplemented, "--systemd-cgroup is not supported yet: cgroups are made without systemd");
+  if (globals.rootless == "true" || ::geteuid() != 0)
+    return fail(Code::kUnimplemented, "to run without root is not supported yet");
+  return {};
+}
+
+int run(Commands& commands, const Globals& globals, const std::string& command, char** argv) {
+  bool is_exec = command == "exec";
+  // First of all: whatever is opened later must not be taken for one of these.
+  if (command == "create" || command == "run") commands.preserve_fds += activated_fds();
+  Status ready = check_preserved_fds(commands.preserve_fds);
+  auto log =
+      Log::open(globals.log_path, globals.log_format == "json" ? LogFormat::kJson : LogFormat::kText, globals.debug);
+  if (!log) {
+    std::fprintf(stderr, "gantry-oci: %s\n", log.error().message().c_str());
+    return kFailed;
+  }
+  if (ready) ready = check_globals(globals);
+  if (ready && (is_exec || command == "create" || command == "run")) {
+    sys::reset_signals();
+    ready = run_from_sealed_copy(argv);
+  }
+  Result<int> result = ready ? commands.action(globals, *log) : std::unexpected(std::move(ready.error()));
+  if (result) return *result;
+  std::string message = result.error().message();
+  log->error(message);
+  if (!globals.log_path.empty()) std::fprintf(stderr, "gantry-oci: %s\n", message.c_str());
+  return is_exec ? kExecFailed : kFailed;
+}
+
+}  // namespace
+}  // namespace gantry::cli
+
+int main(int argc, char** argv) {
+  using namespace gantry::cli;
+  CLI::App app("Gantry's OCI runtime", "gantry-oci");
+  app.require_subcommand(1);
+  app.set_version_flag("-v,--version", "gantry-oci version " GANTRY_VERSION "\nspec: 1.2.0");
+  Globals globals;
+  app.add_option("--root", globals.root, "where containers' states are kept")->capture_default_str();
+  app.add_option("--log", globals.log_path, "where messages go (default: standard error)");
+  app.add_option("--log-format", globals.log_format, "text or json")->check(CLI::IsMember({"text", "json"}));
+  app.add_flag("--debug", globals.debug, "say more");
+  app.add_flag("--systemd-cgroup", globals.systemd_cgroup, "refused: cgroups are made without systemd");
+  app.add_option("--rootless", globals.rootless, "auto, or false: to run without root is not supported yet");
+  Commands commands{app};
+  add_making_commands(commands);
+  add_exec(commands);
+  add_looking_commands(commands);
+  add_ending_commands(commands);
+  add_telling_commands(commands);
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    return app.exit(error) == 0 ? 0 : 1;
+  }
+  return run(commands, globals, app.get_subcommands().front()->get_name(), argv);
+}

@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: Apache-2.0
+// The commands of gantry-oci that look at containers and end them. Each prints what it has to say on standard output.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "cli/oci_log.h"
+
+namespace gantry::cli {
+
+Status print_state(const std::string& root, const std::string& id);
+
+enum class ListFormat { kTable, kJson, kIds };
+Status list_containers(const std::string& root, ListFormat format, Log& log);
+
+// To the first process, or to all of the container's. One that has ended is an error.
+Status signal_container(const std::string& root, const std::string& id, const std::string& signal, bool all);
+// A running container only by `force`, which also takes one that is not there for deleted.
+Status delete_container(const std::string& root, const std::string& id, bool force, Log& log);
+
+Status freeze_container(const std::string& root, const std::string& id, bool frozen);
+
+// As `ps` has them, called with `args`, or as a JSON list of numbers.
+Status print_processes(const std::string& root, const std::string& id, bool json, std::vector<std::string> args);
+
+// What this runtime can do, as the specification's features document has it.
+std::string features_json();
+// Writes a configuration to begin with, unless there is one.
+Status write_default_config(const std::string& bundle);
+
+}  // namespace gantry::cli

@@ -1,0 +1,294 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/oci_container.h"
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/json.hpp>
+
+#include "base/text.h"
+#include "cgroups/hierarchy.h"
+#include "sys/file.h"
+#include "sys/folders.h"
+#include "sys/pipe.h"
+#include "sys/process.h"
+
+namespace gantry::cli {
+namespace {
+
+namespace json = boost::json;
+
+constexpr std::size_t kMaxRecord = 16U << 20;
+constexpr std::size_t kMaxId = 1024;
+
+Status check_id(const std::string& id) {
+  auto is_good = [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '+' ||
+           c == '-' || c == '.';
+  };
+  bool is_name = !id.empty() && id.size() <= 255 && id != "." && id != ".." && std::ranges::all_of(id, is_good);
+  static_assert(kMaxId >= 255);
+  if (is_name) return {};
+  return invalid_argument(
+      cat("container id ", quoted(id), " is wrong: 1 to 255 of letters, digits, _ + - . were expected"));
+}
+
+std::unexpected<Error> unknown(const std::string& id) { return not_found(cat("container ", id, " does not exist")); }
+
+Result<ContainerRecord> parse_record(std::string_view text) {
+  json::error_code error;
+  auto document = json::parse(json::string_view(text.data(), text.size()), error);
+  auto broken = [] { return fail(Code::kDataLoss, "state.json is unreadable"); };
+  if (error || !document.is_object()) return broken();
+  const json::object& object = document.get_object();
+  ContainerRecord record;
+  auto text_of = [&](const char* name, std::string& out) {
+    const json::value* value = object.if_contains(name);
+    if (value == nullptr || !value->is_string()) return false;
+    out.assign(value->get_string().data(), value->get_string().size());
+    return true;
+  };
+  auto number_of = [&](const char* name, auto& out) {
+    const json::value* value = object.if_contains(name);
+    if (value == nullptr || !value->is_number()) return false;
+    json::error_code wrong;
+    out = value->to_number<std::decay_t<decltype(out)>>(wrong);
+    return !wrong;
+  };
+  auto flag_of = [&](const char* name, bool& out) {
+    const json::value* value = object.if_contains(name);
+    if (value == nullptr || !value->is_bool()) return false;
+    out = value->get_bool();
+    return true;
+  };
+  bool is_whole = text_of("id", record.id) && text_of("ociVersion", record.oci_version) &&
+                  text_of("bundle", record.bundle) && text_of("rootfs", record.rootfs) &&
+                  text_of("cgroup", record.cgroup) && flag_of("madeCgroup", record.made_cgroup) &&
+                  flag_of("creating", record.is_creating) && number_of("pid", record.pid) &&
+                  number_of("startTime", record.start_time) && text_of("created", record.created) &&
+                  number_of("owner", record.owner);
+  if (!is_whole) return broken();
+  const json::value* annotations = object.if_contains("annotations");
+  if (annotations == nullptr || !annotations->is_object()) return broken();
+  for (const auto& entry : annotations->get_object()) {
+    if (!entry.value().is_string()) return broken();
+    record.annotations[std::string(entry.key().data(), entry.key().size())] = entry.value().get_string().c_str();
+  }
+  return record;
+}
+
+json::object annotations_json(const ContainerRecord& record) {
+  json::object out;
+  for (const auto& [name, value] : record.annotations) out[name] = value;
+  return out;
+}
+
+// Whether the process has ended, by its pidfd.
+bool has_ended(FdRef pidfd) {
+  pollfd entry{pidfd.get(), POLLIN, 0};
+  return ::poll(&entry, 1, 0) != 0;
+}
+
+// The record's process, if it lives.
+Result<PidFd> find_process(const ContainerRecord& record) {
+  if (record.pid <= 0) return PidFd();
+  auto pidfd = sys::pidfd_open(record.pid);
+  if (!pidfd) {
+    if (pidfd.error().is_gone() || pidfd.error().is_not_found()) return PidFd();
+    return std::unexpected(std::move(pidfd.error()));
+  }
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  // Read while the pidfd holds: a number that came to another process has another start time.
+  auto started = sys::start_time_of(*proc, record.pid);
+  if (!started || *started != record.start_time || has_ended(*pidfd)) return PidFd();
+  return pidfd;
+}
+
+}  // namespace
+
+const char* to_string(ContainerState state) {
+  constexpr const char* kNames[] = {"creating", "created", "running", "paused", "stopped"};
+  return kNames[static_cast<std::size_t>(state)];
+}
+
+Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, mode_t mode) {
+  std::string temporary = cat(".", name, ".", ::getpid());
+  auto file = sys::openat(dir, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  if (!file && file.error().is_already_exists()) {
+    // A process of this number was killed on the way, and is not there any more.
+    if (auto s = sys::unlinkat(dir, temporary.c_str(), 0); !s) return s;
+    file = sys::openat(dir, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
+  }
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto s = sys::write_all(*file, bytes);
+  if (s) s = sys::renameat2(dir, temporary.c_str(), dir, name.c_str(), 0);
+  if (!s) (void)sys::unlinkat(dir, temporary.c_str(), 0);
+  return s;
+}
+
+Status replace_file(const std::string& path, std::string_view bytes, mode_t mode) {
+  std::size_t slash = path.rfind('/');
+  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir) return std::unexpected(std::move(dir.error()));
+  return replace_file(*dir, slash == std::string::npos ? path : path.substr(slash + 1), bytes, mode);
+}
+
+Result<ContainerFolder> ContainerFolder::make(const std::string& root, const std::string& id) {
+  if (auto s = check_id(id); !s) return std::unexpected(std::move(s.error()));
+  if (auto s = sys::make_folders(root, 0700); !s) return std::unexpected(std::move(s.error()));
+  auto above = sys::open_dir(sys::kCwd, root.c_str());
+  if (!above) return std::unexpected(std::move(above.error()));
+  if (auto s = sys::mkdirat(*above, id.c_str(), 0700); !s) {
+    if (s.error().is_already_exists())
+      return fail(Code::kAlreadyExists, cat("container with id ", id, " exists already"));
+    return std::unexpected(std::move(s.error()));
+  }
+  auto folder = open_in(std::move(*above), id);
+  if (!folder) return folder;
+  // A delete may have come between; then this name is not ours any more.
+  if (auto s = folder->lock(); !s) return std::unexpected(std::move(s.error()));
+  return folder;
+}
+
+Result<ContainerFolder> ContainerFolder::open_in(DirFd root, const std::string& id) {
+  auto dir = sys::openat2(root, id.c_str(), O_RDONLY | O_DIRECTORY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
+  if (dir) {
+    auto lock = sys::openat(*dir, "lock", O_RDWR | O_CREAT | O_NOFOLLOW, 0600);
+    if (lock) return ContainerFolder(std::move(root), std::move(*dir), std::move(*lock), id);
+    dir = std::unexpected(std::move(lock.error()));
+  }
+  if (dir.error().is_not_found()) return unknown(id);
+  return std::unexpected(std::move(dir.error()));
+}
+
+Result<ContainerFolder> ContainerFolder::open(const std::string& root, const std::string& id) {
+  if (auto s = check_id(id); !s) return std::unexpected(std::move(s.error()));
+  auto above = sys::open_dir(sys::kCwd, root.c_str());
+  if (!above) {
+    if (above.error().is_not_found()) return unknown(id);
+    return std::unexpected(std::move(above.error()));
+  }
+  return open_in(std::move(*above), id);
+}
+
+Status ContainerFolder::lock() {
+  if (auto s = sys::lock_for_process(lock_); !s) return s;
+  auto info = sys::fstat(dir_);
+  if (!info) return std::unexpected(std::move(info.error()));
+  if (info->st_nlink == 0) return unknown(id_);
+  return {};
+}
+
+Status ContainerFolder::unlock() { return sys::unlock_for_process(lock_); }
+
+Result<bool> ContainerFolder::is_busy() const { return sys::is_locked_by_another(lock_); }
+
+Status ContainerFolder::write(const ContainerRecord& record) {
+  json::object out;
+  out["id"] = record.id;
+  out["ociVersion"] = record.oci_version;
+  out["bundle"] = record.bundle;
+  out["rootfs"] = record.rootfs;
+  out["cgroup"] = record.cgroup;
+  out["madeCgroup"] = record.made_cgroup;
+  out["creating"] = record.is_creating;
+  out["pid"] = record.pid;
+  out["startTime"] = record.start_time;
+  out["created"] = record.created;
+  out["owner"] = record.owner;
+  out["annotations"] = annotations_json(record);
+  return replace_file(dir_, "state.json", json::serialize(out), 0600);
+}
+
+Result<ContainerRecord> ContainerFolder::read() const {
+  auto text = sys::read_file(dir_, "state.json", kMaxRecord);
+  if (!text) return std::unexpected(std::move(text.error()));
+  return parse_record(*text);
+}
+
+Status ContainerFolder::write_config(std::string_view text) { return replace_file(dir_, "config.json", text, 0600); }
+
+Result<runtime::oci::Config> ContainerFolder::read_config() const {
+  auto text = sys::read_file(dir_, "config.json", runtime::oci::kMaxConfigBytes);
+  if (!text) return std::unexpected(std::move(text.error()));
+  return runtime::oci::parse_config(*text);
+}
+
+Status ContainerFolder::make_fifos() {
+  for (const char* name : {kStartFifo, kReportFifo}) {
+    if (auto s = sys::mknodat(dir_, name, S_IFIFO | 0600, 0); !s) return s;
+  }
+  return {};
+}
+
+Status ContainerFolder::remove() { return sys::remove_tree(root_, id_.c_str()); }
+
+Result<LiveContainer> look_at(ContainerFolder& folder, bool holds_lock) {
+  LiveContainer live;
+  auto record = folder.read();
+  bool is_unwritten = !record && record.error().is_not_found();
+  if (!record && !is_unwritten) return fail_with(std::move(record.error()), cat("container ", folder.id()));
+  if (record) live.record = std::move(*record);
+  if (is_unwritten) live.record.id = folder.id();  // its creator has just begun, or was killed
+  if (live.record.is_creating) {
+    if (!holds_lock) {
+      auto busy = folder.is_busy();
+      if (!busy) return std::unexpected(std::move(busy.error()));
+      live.state = *busy ? ContainerState::kCreating : ContainerState::kStopped;
+    }
+    return live;
+  }
+  auto pidfd = find_process(live.record);
+  if (!pidfd) return std::unexpected(std::move(pidfd.error()));
+  live.pidfd = std::move(*pidfd);
+  if (!live.pidfd.is_open()) return live;
+  // Only a process that waits for its start reads from it.
+  auto waits = sys::openat(folder.dir(), kStartFifo, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
+  live.state = waits ? ContainerState::kCreated : ContainerState::kRunning;
+  if (auto hierarchy = cgroups::Hierarchy::find()) {
+    auto cgroup = hierarchy->open(live.record.cgroup);
+    auto events = cgroup ? cgroup->events() : Result<cgroups::Cgroup::Events>();
+    if (cgroup && events && events->frozen) live.state = ContainerState::kPaused;
+  }
+  return live;
+}
+
+Result<std::vector<std::string>> container_ids(const std::string& root) {
+  std::vector<std::string> ids;
+  auto above = sys::open_dir(sys::kCwd, root.c_str());
+  if (!above) {
+    if (above.error().is_not_found()) return ids;
+    return std::unexpected(std::move(above.error()));
+  }
+  auto names = sys::list_dir(*above);
+  if (!names) return names;
+  for (std::string& name : *names) {
+    auto info = sys::fstatat(*above, name.c_str(), AT_SYMLINK_NOFOLLOW);
+    if (info && S_ISDIR(info->st_mode) && check_id(name)) ids.push_back(std::move(name));
+  }
+  std::ranges::sort(ids);
+  return ids;
+}
+
+std::string state_json(const ContainerRecord& record, ContainerState state, bool for_people) {
+  json::object out;
+  out["ociVersion"] = record.oci_version.empty() ? "1.2.0" : record.oci_version;
+  out["id"] = record.id;
+  out["pid"] = state == ContainerState::kStopped ? 0 : record.pid;
+  out["status"] = to_string(state);
+  out["bundle"] = record.bundle;
+  if (!record.annotations.empty()) out["annotations"] = annotations_json(record);
+  if (for_people) {
+    out["rootfs"] = record.rootfs;
+    out["created"] = record.created;
+    out["owner"] = record.owner == 0 ? "root" : cat("#", record.owner);
+  }
+  return json::serialize(out);
+}
+
+}  // namespace gantry::cli

@@ -1,0 +1,75 @@
+// SPDX-License-Identifier: Apache-2.0
+// gantry-oci's create, start and run, and what they share with exec: a launch from a program that is no shim.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/owned_fd.h"
+#include "base/result.h"
+#include "cli/oci_container.h"
+#include "cli/oci_log.h"
+#include "runtime/oci/oci_plan.h"
+#include "shim/launcher.h"
+
+namespace gantry::cli {
+
+struct CreateOptions {
+  std::string id;
+  std::string bundle = ".";
+  std::string pid_file, console_socket;
+  std::uint32_t preserve_fds = 0;
+  bool keeps_keyring = false;  // --no-new-keyring
+  bool detaches = false;       // of run
+  bool keeps = false;          // of run: it is not deleted at its end
+};
+
+// What a launch leaves to its parent.
+struct LaunchedProcess {
+  pid_t pid = 0;
+  PidFd pidfd;
+  OwnFd terminal;  // master, unless a console socket took it
+};
+
+// A plan with its descriptors, as the launcher takes them.
+struct Launch {
+  runtime::Plan plan;
+  std::vector<OwnFd> fds;
+  OwnFd cgroup;
+  // A container's process is born where it sees nothing of the host's but its own root.
+  bool in_empty_world = false;
+};
+// Runs `while_held` when the process is there and waits (Plan::hold), if the plan has a hold: then `release` is the
+// other end, which is closed when it failed.
+struct Hold {
+  OwnFd release;
+  std::function<Status(pid_t)> run;
+};
+// From clone to the process at its gate, or executing. What failed is ended and reaped.
+Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket);
+
+// What this process can give to a container.
+Result<runtime::HostFacts> host_facts();
+
+// Gate's descriptors.
+Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds);
+
+// How many descriptors systemd hands to this process ($LISTEN_FDS). They go on to a container.
+std::uint32_t activated_fds();
+// Checks that 3 .. 3 + count - 1 are open. To be called while none of them can be our own.
+Status check_preserved_fds(std::uint32_t count);
+// A terminal needs somebody who takes it: a console socket, or this process while it stays.
+Status check_console(bool terminal, bool stays, const std::string& console_socket);
+
+Status create_container(const std::string& root, const CreateOptions& options, Log& log);
+Status start_container(const std::string& root, const std::string& id, Log& log);
+// The container's exit code, or 0 when it detaches.
+Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log);
+
+// Ends what is left of a container and forgets it; its poststop hooks run, and their failures are logged.
+Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log& log);
+
+}  // namespace gantry::cli

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// Hooks in the runtime's namespaces: programs of the host that a configuration names. Each gets the container's state
+// on standard input, the environment that its entry gives and no other, / as its folder, and no descriptor but the
+// three; what it writes to standard error stands in the message when it fails.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "runtime/oci/config.h"
+
+namespace gantry::cli {
+
+// One after the other; the first that fails, or is not done within its time, ends it. `kind` is for messages.
+Status run_hooks(const std::vector<runtime::oci::Hook>& hooks, std::string_view kind, const std::string& state);
+
+}  // namespace gantry::cli

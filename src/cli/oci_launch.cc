@@ -1,0 +1,209 @@
+// SPDX-License-Identifier: Apache-2.0
+// From a plan to a process, for a program that is no shim.
+#include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdlib>
+
+#include "base/text.h"
+#include "cli/oci_create.h"
+#include "runtime/plan/text.h"
+#include "shim/world.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "sys/process.h"
+#include "sys/socket.h"
+
+namespace gantry::cli {
+namespace {
+
+// Where this process sees the host from; it comes back to it after a clone elsewhere.
+class HostView {
+ public:
+  static Result<HostView> take() {
+    auto space = sys::openat(sys::kCwd, "/proc/self/ns/mnt", O_RDONLY);
+    if (!space) return std::unexpected(std::move(space.error()));
+    auto root = sys::open_dir(sys::kCwd, "/");
+    if (!root) return std::unexpected(std::move(root.error()));
+    auto folder = sys::open_dir(sys::kCwd, ".");
+    if (!folder) return std::unexpected(std::move(folder.error()));
+    return HostView(std::move(*space), std::move(*root), std::move(*folder));
+  }
+  // setns goes to the namespace's root, which need not be the one that this process had.
+  Status restore() const {
+    if (auto s = sys::setns(space_, sys::CloneFlag::kNewMount); !s) return s;
+    if (auto s = sys::fchdir(root_); !s) return s;
+    if (auto s = sys::chroot("."); !s) return s;
+    return sys::fchdir(folder_);
+  }
+
+ private:
+  HostView(OwnFd space, DirFd root, DirFd folder)
+      : space_(std::move(space)), root_(std::move(root)), folder_(std::move(folder)) {}
+  OwnFd space_;
+  DirFd root_, folder_;
+};
+
+Result<OwnFd> plan_memfd(const runtime::Plan& plan, std::size_t fd_count) {
+  auto bytes = runtime::encode_plan(plan, fd_count);
+  if (!bytes) return std::unexpected(std::move(bytes.error()));
+  OwnFd memfd(::memfd_create("plan", MFD_CLOEXEC));
+  if (!memfd.is_open()) return std::unexpected(Error::from_errno(errno, "memfd_create"));
+  if (auto s = sys::write_all(memfd, *bytes); !s) return std::unexpected(std::move(s.error()));
+  return memfd;
+}
+
+Result<OwnFd> standard_stream(int number) {
+  auto copy = duplicate(FdRef(number));
+  // One that was closed is left so: the launcher moves what is open.
+  if (!copy && copy.error().sys() == EBADF) return sys::openat(sys::kCwd, "/dev/null", O_RDWR);
+  return copy;
+}
+
+Result<shim::Launching> begin(Launch& launch) {
+  shim::LaunchFds fds;
+  auto plan = plan_memfd(launch.plan, launch.fds.size());
+  if (!plan) return std::unexpected(std::move(plan.error()));
+  fds.plan = std::move(*plan);
+  fds.cgroup = std::move(launch.cgroup);
+  fds.others = std::move(launch.fds);
+  for (auto [number, fd] : {std::pair(0, &fds.in), std::pair(1, &fds.out), std::pair(2, &fds.err)}) {
+    auto stream = standard_stream(number);
+    if (!stream) return std::unexpected(std::move(stream.error()));
+    *fd = std::move(*stream);
+  }
+  if (!launch.in_empty_world) return shim::begin_launch(std::move(fds), {});
+  auto host = HostView::take();
+  if (!host) return std::unexpected(std::move(host.error()));
+  auto launching = [&]() -> Result<shim::Launching> {
+    if (auto s = shim::enter_empty_world(); !s) return std::unexpected(std::move(s.error()));
+    return shim::begin_launch(std::move(fds), {});
+  }();
+  if (auto back = host->restore(); !back) {
+    if (launching) shim::abandon(*launching);
+    return fail_with(std::move(back.error()), "return from the container's world");
+  }
+  return launching;
+}
+
+// The descriptor goes with a word, as receivers expect one.
+Status send_terminal(const std::string& path, FdRef master) {
+  std::size_t slash = path.rfind('/');
+  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir) return std::unexpected(std::move(dir.error()));
+  auto socket =
+      sys::connect_unix(*dir, (slash == std::string::npos ? path : path.substr(slash + 1)).c_str(), SOCK_STREAM);
+  if (!socket) return std::unexpected(std::move(socket.error()));
+  FdRef fds[] = {master};
+  return sys::send_packet(*socket, "/dev/ptmx", fds);
+}
+
+// Until the process is at its gate, or executing, or has failed.
+Result<OwnFd> follow(const shim::Launching& launching, const std::string& console_socket) {
+  OwnFd terminal;
+  for (;;) {
+    pollfd entry{launching.report.get(), POLLIN, 0};
+    (void)::poll(&entry, 1, -1);
+    auto progress = shim::read_progress(launching.report);
+    if (!progress) return std::unexpected(std::move(progress.error()));
+    if (!*progress) continue;
+    if ((*progress)->failed) return std::unexpected(std::move(*(*progress)->failed));
+    if ((*progress)->executed) return terminal;
+    terminal = std::move((*progress)->terminal);
+    if (console_socket.empty()) continue;
+    if (auto s = send_terminal(console_socket, terminal); !s)
+      return fail_with(std::move(s.error()), cat("--console-socket ", console_socket));
+    terminal.close();
+  }
+}
+
+std::string why_ended(const ExitStatus& status) {
+  if (status.signal == 0) return "the launch was ended";
+  return cat("the launch was ended by signal ", status.signal,
+             status.signal == SIGKILL  ? ", as it is when the memory limit is too low"
+             : status.signal == SIGSYS ? ", which the seccomp profile sends"
+                                       : "");
+}
+
+}  // namespace
+
+Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket) {
+  auto launching = begin(launch);
+  if (!launching) return std::unexpected(std::move(launching.error()));
+  if (hold.run) {
+    auto s = hold.run(launching->pid);
+    if (s) s = sys::write_all(hold.release, "+");
+    if (!s) {
+      shim::abandon(*launching);
+      return std::unexpected(std::move(s.error()));
+    }
+  }
+  auto terminal = follow(*launching, console_socket);
+  if (!terminal) {
+    shim::abandon(*launching);
+    return std::unexpected(std::move(terminal.error()));
+  }
+  bool is_ready = launching->notes.get()->ready != 0;
+  auto concluded = shim::conclude(*launching);
+  if (!concluded) return std::unexpected(std::move(concluded.error()));
+  if (!is_ready) {
+    (void)sys::pidfd_send_signal(launching->pidfd, SIGKILL);
+    auto status = sys::wait_child_end(launching->pidfd);
+    return fail(Code::kAborted, why_ended(status.value_or(ExitStatus{})));
+  }
+  return LaunchedProcess{launching->pid, std::move(launching->pidfd), std::move(*terminal)};
+}
+
+Result<runtime::HostFacts> host_facts() {
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  auto sys_folder = sys::open_dir(sys::kCwd, "/sys");
+  if (!sys_folder) return std::unexpected(std::move(sys_folder.error()));
+  return runtime::read_host_facts(*proc, *sys_folder);
+}
+
+Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds) {
+  for (auto [name, index] :
+       {std::pair(kStartFifo, &plan.process.start), std::pair(kReportFifo, &plan.process.start_report)}) {
+    // For both ends: to open one alone would wait for the other.
+    auto fifo = sys::openat(folder, name, O_RDWR | O_NOFOLLOW);
+    if (!fifo) return std::unexpected(std::move(fifo.error()));
+    fds.push_back(std::move(*fifo));
+    *index = static_cast<runtime::FdIndex>(fds.size() - 1);
+  }
+  return {};
+}
+
+std::uint32_t activated_fds() {
+  const char* count = ::getenv("LISTEN_FDS");
+  return count == nullptr ? 0 : runtime::parse_number<std::uint32_t>(std::string_view(count)).value_or(0);
+}
+
+Status check_preserved_fds(std::uint32_t count) {
+  constexpr std::uint32_t kMost = 1024;
+  if (count > kMost) return invalid_argument(cat("--preserve-fds ", count, ": at most ", kMost, " are taken"));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    int number = static_cast<int>(3 + i);
+    // It may have been handed over with close-on-exec set, by a caller that forked.
+    if (::fcntl(number, F_SETFD, 0) < 0)
+      return invalid_argument(cat("--preserve-fds ", count, ": descriptor ", number, " is not open"));
+  }
+  return {};
+}
+
+Status check_console(bool terminal, bool stays, const std::string& console_socket) {
+  if (terminal && !stays && console_socket.empty())
+    return invalid_argument("process.terminal: without --console-socket nobody would have the terminal");
+  if (!console_socket.empty() && !terminal)
+    return invalid_argument("--console-socket: there is no terminal without process.terminal");
+  if (!console_socket.empty() && stays) return invalid_argument("--console-socket: goes with --detach");
+  return {};
+}
+
+}  // namespace gantry::cli

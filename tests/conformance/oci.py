@@ -1,0 +1,205 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+"""gantry-oci as containers' own tools drive it: the life of a container command by command, and what is said when something is
+wrong. oci_container.py has what a container's process finds, oci_kill.py a death in the middle."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+import oci_bundle
+from oci_bundle import Runtime, cgroup, cgroup_folder, read_until
+
+
+def life(checks, oci):
+    folder = oci.bundle("sh", "-c", "echo begun > /tmp/begun; exec sleep 1000")
+    oci("create", "--bundle", folder, "--pid-file", oci.work / "pid", "one")
+    state = oci.state("one")
+    pid = int((oci.work / "pid").read_text())
+    checks.equal((state["status"], state["pid"], state["bundle"], state["id"]), ("created", pid, str(folder), "one"),
+                 "create leaves a container whose state and pid file agree")
+    begun = oci.rootfs / "tmp/begun"
+    checks.ok(not begun.exists(), "its program has not begun")
+    again = oci("create", "--bundle", folder, "one", check=False)
+    checks.equal((again.returncode, "exists already" in again.stderr), (1, True), "another of the same id is refused")
+    checks.equal(pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1], "0::" + cgroup(f"c{oci.count}"),
+                 "it is in the cgroup that was asked for")
+    oci("start", "one")
+    checks.equal(oci.status("one"), "running", "start lets it run")
+    c.wait_until("the program begins", begun.exists)
+    twice = oci("start", "one", check=False)
+    checks.equal((twice.returncode, "it is running" in twice.stderr), (1, True), "a second start is refused")
+    refused = oci("delete", "one", check=False)
+    checks.equal((refused.returncode, "not stopped" in refused.stderr), (1, True), "a running container is not deleted")
+    listed = json.loads(oci("list", "--format", "json").stdout)
+    checks.equal([(entry["id"], entry["status"]) for entry in listed], [("one", "running")], "list shows it")
+    checks.equal(json.loads(oci("ps", "--format", "json", "one").stdout), [pid], "ps shows its process")
+    oci("pause", "one")
+    checks.equal(oci.status("one"), "paused", "pause stops it for now")
+    checks.equal(oci("exec", "one", "true", check=False).returncode, 255, "nothing is executed in a paused container")
+    oci("resume", "one")
+    checks.equal(oci.status("one"), "running", "resume lets it go on")
+    oci("kill", "one", "KILL")
+    oci.wait_stopped("one")
+    gone = oci("kill", "one", "TERM", check=False)
+    checks.equal((gone.returncode, "not running" in gone.stderr), (1, True), "a signal to one that has ended is refused")
+    oci("delete", "one")
+    checks.equal((oci.state("one"), oci.remnants()), (None, []), "delete leaves nothing")
+    checks.equal((oci("delete", "one", check=False).returncode, oci("delete", "--force", "one").returncode), (1, 0),
+                 "delete of one that is not there fails, with --force it does not")
+    name = oci.start("sleep", "1000")
+    oci("delete", "--force", name)
+    folder = oci.bundle("sleep", "1000")
+    oci("create", "--bundle", folder, "waiting")
+    oci("delete", "waiting")
+    checks.equal(oci.remnants(), [], "delete --force takes a running one, delete one that waits for its start")
+
+
+def lying_state(checks, oci):
+    name = oci.start("sleep", "1000")
+    path = oci.root / name / "state.json"
+    record = json.loads(path.read_text())
+    record["startTime"] += 1
+    path.write_text(json.dumps(record))
+    checks.equal((oci.status(name), oci("kill", name, check=False).returncode), ("stopped", 1),
+                 "a process that only has the number is never taken for the container's")
+    oci("delete", name)
+    checks.equal(oci.remnants(), [], "and what is in the cgroup goes with delete")
+
+
+def exit_codes(checks, oci):
+    for script, code in (("exit 0", 0), ("exit 3", 3)):
+        checks.equal(oci.run(script).returncode, code, f"run of '{script}' ends with {code}")
+    with open(oci.work / "input", "w+") as file:
+        file.write("from outside\n")
+        file.seek(0)
+        checks.equal(oci.run("cat", stdin=file).stdout, "from outside\n", "standard streams are the caller's")
+    folder = oci.bundle("sleep", "1000")
+    waiting = subprocess.Popen(oci.command("run", "--bundle", folder, "signalled"), stdin=subprocess.DEVNULL)
+    c.wait_until("it runs", lambda: oci.status("signalled") == "running")
+    oci("kill", "signalled", "KILL")
+    checks.equal(waiting.wait(oci_bundle.LIMIT), 137, "run gives 128 and the signal")
+    folder = oci.bundle("sh", "-c", "trap 'exit 9' TERM; echo ready > /tmp/trapped; while :; do sleep 0.05; done")
+    waiting = subprocess.Popen(oci.command("run", "--bundle", folder, "trapping"), stdin=subprocess.DEVNULL)
+    c.wait_until("it waits for a signal", (oci.rootfs / "tmp/trapped").exists)
+    waiting.terminate()
+    checks.equal(waiting.wait(oci_bundle.LIMIT), 9, "a signal to run reaches the process")
+    checks.equal(oci.remnants(), [], "run deletes what it made")
+
+
+def executing(checks, oci):
+    name = oci.start("sleep", "1000", change=lambda config: config["process"]["env"].append("OWN=1"))
+    done = oci("exec", "--env", "MORE=2", "--cwd", "/tmp", "--user", "5:6", "-g", "7", name, "sh", "-c",
+               "echo $OWN$MORE; pwd; id -u; id -G; exit 4", check=False)
+    checks.equal((done.returncode, done.stdout.split()), (4, ["12", "/tmp", "5", "6", "7"]),
+                 "exec gives code, env, folder, user, groups")
+    for user in ("", "x", "1:", ":1", "4294967295", "-1"):
+        done = oci("exec", f"--user={user}", name, "id", "-u", check=False)
+        checks.ok(done.returncode == 255 or (user == "" and done.stdout == "0\n"),
+                  f"--user '{user}' never means root by accident",
+                  f"{done.returncode} {done.stdout} {done.stderr}")
+    done = oci("exec", "--cap", "CAP_SYS_CHROOT", name, "sh", "-c", "grep -E 'Cap(Inh|Eff)' /proc/self/status")
+    checks.equal(done.stdout.split(), ["CapInh:", "0000000000000000", "CapEff:", "0000000020040420"],
+                 "exec --cap adds, never inheritable")
+    missing = oci("exec", name, "nosuch", check=False)
+    checks.equal((missing.returncode, "executable file not found in $PATH" in missing.stderr), (255, True),
+                 "a missing program is named")
+    process = {"args": ["sh", "-c", "echo $A; exit 6"], "env": ["PATH=/bin", "A=b"], "cwd": "/", "user": {"uid": 1, "gid": 1}}
+    (oci.work / "process.json").write_text(json.dumps(process))
+    done = oci("exec", "--process", oci.work / "process.json", name, check=False)
+    checks.equal((done.returncode, done.stdout), (6, "b\n"), "exec --process takes a file")
+    done = oci("exec", "--tty", name, "sh", "-c", "tty; exit 5", check=False)
+    checks.equal((done.returncode, done.stdout), (5, "/dev/pts/0\r\n"), "exec --tty has a terminal of the container's")
+    oci("exec", "--detach", "--pid-file", oci.work / "exec.pid", name, "sleep", "1000")
+    pid = int((oci.work / "exec.pid").read_text())
+    checks.equal(pathlib.Path(f"/proc/{pid}/cgroup").read_text().splitlines()[-1], "0::" + cgroup(name),
+                 "exec --detach goes on, in the container's cgroup")
+    sub = cgroup_folder(name) / "moved"
+    sub.mkdir()
+    (sub / "cgroup.procs").write_text(str(oci.state(name)["pid"]))
+    done = oci("exec", name, "cat", "/proc/self/cgroup")
+    checks.ok(done.stdout.strip().endswith("/moved"), "an exec follows the first process into its cgroup", done.stdout)
+    checks.equal(sorted(json.loads(oci("ps", "--format", "json", name).stdout)), sorted([pid, oci.state(name)["pid"]]),
+                 "ps shows all of the container's processes")
+    checks.contains(oci("ps", name, "-o", "pid,args").stdout, "sleep 1000", "ps takes ps's own arguments")
+    oci("delete", "--force", name)
+
+
+def terminal(checks, oci):
+    def wants(config):
+        config["process"] |= {"terminal": True, "consoleSize": {"height": 11, "width": 33}}
+
+    console = oci_bundle.ConsoleSocket(oci.work)
+    folder = oci.bundle("sh", "-c", "stty size; tty; ls -l /dev/console; read word; echo got $word", change=wants)
+    refused = oci("create", "--bundle", folder, "tty", check=False)
+    checks.equal((refused.returncode, "--console-socket" in refused.stderr), (1, True),
+                 "a terminal that nobody takes is refused")
+    oci("create", "--bundle", folder, "--console-socket", console.path, "tty")
+    master = console.take()
+    oci("start", "tty")
+    said = read_until(master, "/dev/console\r\n")
+    checks.contains(said, ["11 33\r\n", "/dev/pts/0\r\n"], "the terminal's master comes over the console socket")
+    os.write(master, b"word\n")
+    checks.contains(read_until(master, "got word"), "got word", "and is the process's terminal")
+    os.close(master)
+    oci.wait_stopped("tty")
+    oci("delete", "tty")
+
+
+def descriptors(checks, oci):
+    with open(oci.work / "kept", "w+") as file:
+        file.write("kept")
+        file.flush()
+
+        def hand_over():
+            os.dup2(file.fileno(), 100)
+            os.dup2(100, 3)
+            os.dup2(100, 4)
+            os.dup2(100, 5)
+
+        done = oci.run("ls /proc/self/fd", flags=("--preserve-fds", "2"), preexec_fn=hand_over, close_fds=False)
+        # ls has one of its own for the folder.
+        checks.equal(done.stdout.split()[:5], ["0", "1", "2", "3", "4"], "--preserve-fds keeps so many descriptors")
+        checks.equal(len(done.stdout.split()), 6, "and no other one reaches the program")
+    missing = oci.run("true", flags=("--preserve-fds", "2"))
+    checks.equal((missing.returncode, "descriptor 3 is not open" in missing.stderr), (1, True),
+                 "one that is not open is named")
+    listening = oci.run("echo $LISTEN_FDS $LISTEN_PID", env=os.environ | {"LISTEN_FDS": "1"},
+                        preexec_fn=lambda: os.dup2(os.open("/dev/null", os.O_RDONLY), 3), close_fds=False)
+    checks.equal(listening.stdout, "1 1\n", "sockets of systemd's are handed on")
+
+
+def telling(checks, oci):
+    features = json.loads(oci("features").stdout)
+    checks.equal((features["ociVersionMin"], features["linux"]["cgroup"]["v2"], features["linux"]["seccomp"]["enabled"]),
+                 ("1.0.0", True, True), "features tells what there is")
+    checks.contains(oci("--version").stdout, ["gantry-oci version", "spec: 1.2"], "--version tells which")
+    log = oci.work / "log.json"
+    oci("state", "nobody", check=False, flags=("--log", log, "--log-format", "json"))
+    entry = json.loads(log.read_text())
+    checks.equal((entry["level"], entry["msg"]), ("error", "container nobody does not exist"),
+                 "--log-format json tells errors")
+    for flags, what in ((["--systemd-cgroup", "list"], "--systemd-cgroup"), (["create", "--no-pivot", "x"], "--no-pivot"),
+                        (["--rootless", "true", "list"], "without root")):
+        done = oci(*flags, check=False)
+        checks.equal((done.returncode, what in done.stderr), (1, True), f"{flags} is refused by name")
+    for name in ("../x", "", "a/b", "a b", "x" * 300):
+        done = oci("create", "--bundle", oci.bundle("true"), name, check=False)
+        checks.equal((done.returncode, "container id" in done.stderr), (1, True), f"id '{name[:10]}' is refused")
+
+
+def story(checks):
+    oci_bundle.become_reaper()
+    oci = Runtime()
+    for part in (life, lying_state, exit_codes, executing, terminal, descriptors, telling):
+        part(checks, oci)
+        oci_bundle.reap()
+    checks.equal(oci.remnants(), [], "nothing is left in the end")
+
+
+if __name__ == "__main__":
+    oci_bundle.enter_world()
+    c.main(story)

@@ -1,0 +1,295 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+"""What a container's process finds when gantry-oci has made it: namespaces, mounts with every kind of option, devices, limits,
+credentials, hooks; and that a configuration with something wrong leaves nothing."""
+import contextlib
+import json
+import os
+import pathlib
+import re
+import socket
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+import oci_bundle
+from oci_bundle import Runtime, cgroup_folder
+
+ALL_NAMESPACES = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
+
+
+def says(checks, oci, script, expected, what, change=None, **more):
+    done = oci.run(script, change=change, **more)
+    return checks.equal(done.stdout.strip(), expected, what) or c.log(done.stderr)
+
+
+def process_of(**fields):
+    return lambda config: config["process"].update(fields)
+
+
+def linux_of(**fields):
+    return lambda config: config["linux"].update(fields)
+
+
+def mounted(*mounts):
+    return lambda config: config["mounts"].extend(mounts)
+
+
+def bind(source, destination, *options):
+    return {"destination": destination, "type": "bind", "source": str(source), "options": list(options)}
+
+
+def namespaces(checks, oci):
+    links = "; ".join(f"readlink /proc/self/ns/{kind}" for kind in ALL_NAMESPACES)
+    inside = oci.run(links).stdout.split()
+    own = [os.readlink(f"/proc/self/ns/{kind}") for kind in ALL_NAMESPACES]
+    checks.ok(len(inside) == 6 and not set(inside) & set(own), "all namespaces are the container's own", f"{inside} {own}")
+    says(checks, oci, "hostname; cat /proc/sys/kernel/domainname", "box\nexample", "hostname and domainname are set",
+         lambda config: config.update(hostname="box", domainname="example"))
+    says(checks, oci, "ip link show lo | grep -c UP", "1", "lo is up in a new network namespace")
+
+    def shares(config):
+        config["linux"]["namespaces"] = [{"type": kind} for kind in ("mount", "cgroup")]
+        del config["hostname"]
+
+    inside = oci.run(links, change=shares).stdout.split()
+    checks.equal([inside[i] == own[i] for i in range(6)], [True, True, True, True, False, False],
+                 "what is not listed is the caller's")
+    name = oci.start("sleep", "1000")
+    pid = oci.state(name)["pid"]
+
+    def joins(config):
+        kinds = {"pid": "pid", "network": "net", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup"}
+        config["linux"]["namespaces"] = [{"type": "mount"}] + [{"type": kind, "path": f"/proc/{pid}/ns/{file}"}
+                                                               for kind, file in kinds.items()]
+        del config["hostname"]
+
+    theirs = [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ALL_NAMESPACES]
+    done = oci.run(links + "; ps -o args", change=joins)
+    inside = done.stdout.split()[:6]
+    checks.equal([inside[i:i + 1] == [theirs[i]] for i in range(6)], [True, True, True, True, False, True],
+                 "namespaces are joined by path")
+    checks.contains(done.stdout, "sleep 1000", "and /proc is that of the joined PID namespace")
+    bound = oci.work / "pidns"
+    bound.touch()
+    oci_bundle.run("mount", "--bind", f"/proc/{pid}/ns/pid", str(bound))
+
+    def joins_file(config):
+        config["linux"]["namespaces"] = [{"type": "mount"}, {"type": "pid", "path": str(bound)}]
+        del config["hostname"]
+
+    checks.contains(oci.run("ps -o args", change=joins_file).stdout, "sleep 1000", "a PID namespace's file may lie anywhere")
+    done = oci.run("true",
+                   change=linux_of(namespaces=[{"type": "mount"}, {"type": "uts"},
+                                               {"type": "network", "path": "/etc/hostname"}]))
+    checks.contains(done.stderr, ["linux.namespaces", "network", "no file of a namespace"], "what is no namespace is named")
+    oci_bundle.run("umount", str(bound))
+    oci("delete", "--force", name)
+
+
+def mounts(checks, oci):
+    data = oci.work / "data"
+    (data / "deep").mkdir(parents=True)
+    (data / "file").write_text("content\n")
+    oci_bundle.run("mount", "-t", "tmpfs", "deep", str(data / "deep"))
+    says(checks, oci, "cat /data/file; touch /data/x && echo written; touch /data/deep/x && echo deep",
+         "content\nwritten\ndeep",
+         "rbind brings what is beneath along", mounted(bind(data, "/data", "rbind")))
+    says(checks, oci, "ls /data/deep | grep -c x; touch /data/new 2>/dev/null || echo refused", "0\nrefused", "bind and ro",
+         mounted(bind(data, "/data", "bind", "ro")))
+    says(checks, oci, "touch /data/new 2>/dev/null || echo refused; touch /data/deep/new && echo deep", "refused\ndeep",
+         "rbind and ro leave what is beneath", mounted(bind(data, "/data", "rbind", "ro")))
+    says(checks, oci,
+         "touch /data/new /data/deep/new 2>/dev/null || echo refused; grep -c ' /data.* ro,' /proc/self/mountinfo",
+         "refused\n2", "rro takes all of it", mounted(bind(data, "/data", "rbind", "rro")))
+    says(checks, oci, "cat /etc/one", "content", "a file is bound on a file", mounted(bind(data / "file", "/etc/one", "bind")))
+    folder = oci.bundle("cat", "/data/file", change=mounted(bind("near", "/data", "bind")))
+    (folder / "near").mkdir()
+    (folder / "near/file").write_text("near\n")
+    checks.equal(oci("run", "--bundle", folder, "near").stdout, "near\n", "a relative source is beneath the bundle")
+    says(checks, oci, "grep ' /scratch ' /proc/self/mountinfo | grep -o 'nosuid,nodev,noexec'; stat -c %a /scratch; "
+         "dd if=/dev/zero of=/scratch/x bs=1k count=100 2>/dev/null || echo full", "nosuid,nodev,noexec\n711\nfull",
+         "a tmpfs has its options", mounted({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs",
+                                             "options": ["nosuid", "nodev", "noexec", "size=64k", "mode=711"]}))
+    with contextlib.suppress(FileExistsError):
+        (oci.rootfs / "tmp/link").symlink_to("/etc")
+    says(checks, oci, "cat /etc/below/file", "content", "a destination behind a link stays in the root",
+         mounted(bind(data, "/tmp/link/below", "bind")))
+    for target in ("/run/canary", "../../../../run/canary"):
+        (oci.rootfs / "tmp/out").unlink(missing_ok=True)
+        (oci.rootfs / "tmp/out").symlink_to(target)
+        oci.run("true", change=mounted({"destination": "/tmp/out/made", "type": "tmpfs", "source": "tmpfs"}))
+        checks.ok(not pathlib.Path("/run/canary").exists(), f"a link to {target} makes nothing outside of the root")
+    says(checks, oci,
+         "grep ' /data ' /proc/self/mountinfo | grep -o 'master:[0-9]*\\|shared:[0-9]*' | head -1 | grep -o '[a-z]*'",
+         "", "of private host mounts nothing propagates", mounted(bind(data, "/data", "rbind", "rprivate")))
+    oci_bundle.run("mount", "--make-shared", str(data / "deep"))
+    for options, expected in ((["rbind"], "master"), (["rbind", "rprivate"], ""), (["rbind", "rslave"], "master"),
+                              (["rbind", "rshared"], "shared"), (["rbind", "runbindable"], "unbindable")):
+        says(checks, oci, "grep ' /data ' /proc/self/mountinfo | grep -o 'master\\|shared\\|unbindable' || true", expected,
+             f"{options} of a shared mount is '{expected}'", mounted(bind(data / "deep", "/data", *options)))
+    says(checks, oci, "touch /x 2>/dev/null || echo refused; touch /tmp/x && echo tmp", "refused\ntmp", "a read-only root",
+         lambda config: (config["root"].update(readonly=True),
+                         mounted({"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"})(config)))
+    for propagation, expected in (("", ""), ("rprivate", ""), ("rshared", "shared")):
+        done = oci.run("grep -E '^([^ ]+ ){4}/ ' /proc/self/mountinfo | grep -o shared || true",
+                       change=linux_of(rootfsPropagation=propagation) if propagation else None)
+        checks.equal(done.stdout.strip(), expected, f"rootfsPropagation '{propagation}'")
+    oci_bundle.run("umount", str(data / "deep"))
+
+
+def devices(checks, oci):
+    says(checks, oci, "ls -l /dev/null | cut -c1-10; readlink /dev/fd; readlink /dev/ptmx; echo x > /dev/null && echo fine",
+         "crw-rw-rw-\n/proc/self/fd\npts/ptmx\nfine", "default devices and links are there")
+    own = [{"path": "/dev/own", "type": "c", "major": 1, "minor": 3, "fileMode": 0o620, "uid": 5, "gid": 6},
+           {"path": "/dev/line", "type": "p"}]
+    says(checks, oci, "stat -c '%a %u %g %F' /dev/own /dev/line", "620 5 6 character special file\n666 0 0 fifo",
+         "devices of its own are made", linux_of(devices=own))
+    may_mknod = {name: ["CAP_MKNOD"] for name in ("bounding", "effective", "permitted")}
+    fuse = "rm -f /tmp/fuse; mknod /tmp/fuse c 10 229 && : < /tmp/fuse && echo opened"
+    done = oci.run(fuse, change=process_of(capabilities=may_mknod))
+    checks.contains(done.stderr, "operation not permitted", "a device that is not allowed can be made and not opened")
+
+    def allows(config):
+        config["process"]["capabilities"] = may_mknod
+        config["linux"]["resources"]["devices"] += [{"allow": True, "type": "c", "major": 10, "minor": 229, "access": "r"}]
+
+    says(checks, oci, fuse, "opened", "one that its rules allow can", allows)
+    (oci.rootfs / "tmp/fuse").unlink()
+
+
+def hidden(checks, oci):
+    says(checks, oci, "cat /proc/keys | head -c1; ls /sys/firmware; echo x > /proc/sys/kernel/domainname || true", "",
+         "masked paths are empty")
+    says(checks, oci, "echo 1 > /proc/sys/net/ipv4/ip_forward 2>/dev/null || echo refused", "refused",
+         "read-only paths are so")
+    says(checks, oci, "cat /tmp/secret/file /tmp/open; ls /tmp/secret; touch /tmp/open 2>/dev/null || echo refused",
+         "shown\nrefused",
+         "paths of its own are masked and protected",
+         lambda config: (linux_of(maskedPaths=["/tmp/secret", "/tmp/nothing"], readonlyPaths=["/tmp/open"])(config),
+                         (oci.rootfs / "tmp/secret").mkdir(exist_ok=True), (oci.rootfs / "tmp/secret/file").write_text("s"),
+                         (oci.rootfs / "tmp/open").write_text("shown\n")))
+
+
+def credentials(checks, oci):
+    says(checks, oci, "id -u; id -g; id -G; umask; grep -E 'CapInh|CapEff|NoNewPrivs' /proc/self/status | cut -f2",
+         "5\n6\n6 7 8\n0077\n0000000000000000\n0000000000000000\n1", "user, groups, umask and capabilities are as configured",
+         process_of(user={"uid": 5, "gid": 6, "additionalGids": [7, 8], "umask": 0o077}))
+    sets = {name: ["CAP_KILL"] for name in ("bounding", "effective", "permitted", "inheritable", "ambient")}
+    says(checks, oci, "grep -E 'Cap' /proc/self/status | cut -f2", "\n".join(["0000000000000020"] * 5),
+         "all five sets are set",
+         process_of(user={"uid": 5, "gid": 5}, capabilities=sets))
+    done = oci.run("true", change=process_of(capabilities={"bounding": ["CAP_DANCE"]}))
+    checks.equal((done.returncode, "CAP_DANCE" in done.stderr), (0, True), "an unknown capability is told, and left out")
+    says(checks, oci, "ulimit -n; ulimit -Hn; ulimit -c", "100\n200\n0", "rlimits are set",
+         process_of(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 100, "hard": 200},
+                             {"type": "RLIMIT_CORE", "soft": 0, "hard": 0}]))
+    says(checks, oci, "cat /proc/self/oom_score_adj; pwd; uname -m; echo $HOME", "900\n/deep/er\ni686\n/",
+         "oom score, a folder that is made, personality, HOME",
+         lambda config: (process_of(oomScoreAdj=900, cwd="/deep/er")(config),
+                         linux_of(personality={"domain": "LINUX32"})(config)))
+    says(checks, oci, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax", "1\n4096", "sysctls are set",
+         linux_of(sysctl={"net.ipv4.ip_forward": "1", "kernel.msgmax": "4096"}))
+    profile = {"defaultAction": "SCMP_ACT_ALLOW",
+               "syscalls": [{"names": ["mkdir"], "action": "SCMP_ACT_ERRNO", "errnoRet": 95}]}
+    for with_privileges in (True, False):
+        done = oci.run("mkdir /tmp/never", change=lambda config: (linux_of(seccomp=profile)(config),
+                                                                  process_of(noNewPrivileges=with_privileges)(config)))
+        checks.contains(done.stderr, "not supported", f"seccomp, with noNewPrivileges {with_privileges}")
+
+
+def hooks(checks, oci):
+    script = oci.work / "hook"
+    script.write_text("#!/bin/sh\nread state; echo \"$1 $state\" >> $LOG; env >> $LOG.env; exit ${CODE:-0}\n")
+    script.chmod(0o755)
+    log = oci.work / "hooks.log"
+
+    def entry(kind, **more):
+        return [{"path": str(script), "args": ["hook", kind], "env": [f"LOG={log}"], **more}]
+
+    kinds = ("prestart", "createRuntime", "poststart", "poststop")
+    folder = oci.bundle("sleep", "1000", change=lambda config: config.update(hooks={kind: entry(kind) for kind in kinds},
+                                                                              annotations={"a": "b"}))
+    oci("create", "--bundle", folder, "hooked", env=os.environ | {"LEAKED": "1"})
+    oci("start", "hooked")
+    pid = oci.state("hooked")["pid"]
+    oci("delete", "--force", "hooked")
+    seen = [line.split(" ", 1) for line in log.read_text().splitlines()]
+    states = [json.loads(state) for _, state in seen]
+    checks.equal([(kind, state["status"], state["id"], state["annotations"]) for (kind, _), state in zip(seen, states)],
+                 [(kind, status, "hooked", {"a": "b"}) for kind, status in
+                  zip(kinds,
+                      ("creating", "creating", "running", "stopped"))], "hooks run in their order, with the state on stdin")
+    checks.equal([state["pid"] for state in states], [pid, pid, pid, 0], "which names the process")
+    checks.ok("LEAKED" not in (oci.work / "hooks.log.env").read_text(), "their environment is theirs alone")
+    for kind, more, part in (("prestart", {"env": [f"LOG={log}", "CODE=7"]}, "it ended with 7"),
+                             ("createRuntime", {"path": "/nosuch"}, "No such file"),
+                             ("createRuntime", {"path": "/bin/sleep", "args": ["sleep", "100"], "timeout": 1}, "within 1 s")):
+        done = oci.run("true",
+                       change=lambda config: config.update(hooks={kind: entry(kind, **more), "poststop": entry("poststop")}))
+        checks.equal((done.returncode, f"hooks.{kind}[0]" in done.stderr, part in done.stderr), (1, True, True),
+                     f"a {kind} hook that fails ends it: {part}")
+    checks.equal(oci.remnants(), [], "and nothing is left")
+
+
+def limits(checks, oci):
+    name = oci.start("sleep", "1000", change=linux_of(resources={"unified": {"hugetlb.2MB.max": "2097152"}}))
+    checks.equal((cgroup_folder(name) / "hugetlb.2MB.max").read_text(), "2097152\n", "unified limits are in force")
+    oci("delete", "--force", name)
+    if "memory" in cgroup_folder().joinpath("cgroup.controllers").read_text():
+        return checks.skip("a limit without its controller is refused", "belongs in node: this host has all controllers")
+    done = oci.run("true", change=linux_of(resources={"memory": {"limit": 1 << 30}}))
+    checks.equal((done.returncode, "linux.resources: memory.max" in done.stderr), (1, True),
+                 "a limit without its controller is refused")
+    used = oci.bundle("true", change=lambda config: None)
+    own = pathlib.Path("/sys/fs/cgroup") / json.loads((used / "config.json").read_text())["linux"]["cgroupsPath"].lstrip("/")
+    own.mkdir()
+    sleeper = subprocess.Popen(["sleep", "1000"])
+    (own / "cgroup.procs").write_text(str(sleeper.pid))
+    done = oci("run", "--bundle", used, "used", check=False)
+    checks.equal((done.returncode, "in use" in done.stderr, sleeper.poll()), (1, True, None),
+                 "a cgroup that is in use is refused, and left alone")
+    sleeper.kill()
+    sleeper.wait()
+    own.rmdir()
+
+
+def bad_configs(checks, oci):
+    bad = {
+        "process.args[0]": process_of(args=[5]),
+        "process.cwd": process_of(cwd="tmp"),
+        "executable file not found": process_of(args=["nosuch"]),
+        "permission denied": process_of(args=["/etc"]),
+        "root.path": lambda config: config["root"].update(path="/nosuch"),
+        "mounts[7].source": mounted(bind("/nosuch", "/x", "bind")),
+        "mount /tmp/t": mounted({"destination": "/tmp/t", "type": "tmpfs", "source": "t", "options": ["size=rubbish"]}),
+        "mounts[7]": mounted({"destination": "/x", "type": "nosuchfs", "source": "t"}),
+        "linux.sysctl": linux_of(sysctl={"kernel.panic": "1"}),
+        "sysctl net/nosuch": linux_of(sysctl={"net.nosuch": "1"}),
+        "linux.cgroupsPath": linux_of(cgroupsPath="/../x"),
+        "linux.seccomp": linux_of(seccomp={"defaultAction": "SCMP_ACT_NOTIFY"}),
+        "linux.namespaces[1].type": linux_of(namespaces=[{"type": "mount"}, {"type": "user"}]),
+        "process.rlimits": process_of(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 2, "hard": 1}]),
+        "working directory": process_of(cwd="/bin/busybox"),
+    }
+    before = os.listdir("/proc/self/fd")
+    for part, change in bad.items():
+        done = oci.run("true", change=change)
+        checks.equal((done.returncode, part.lower() in done.stderr.lower(), oci.remnants()), (1, True, []),
+                     f"a configuration with '{part}' wrong ends with 1, by name, and leaves nothing") or c.log(done.stderr)
+    checks.equal(os.listdir("/proc/self/fd"), before, "nor descriptors")
+
+
+def story(checks):
+    oci_bundle.become_reaper()
+    oci = Runtime()
+    for part in (namespaces, mounts, devices, hidden, credentials, hooks, limits, bad_configs):
+        part(checks, oci)
+        oci_bundle.reap()
+    checks.equal(oci.remnants(), [], "nothing is left in the end")
+
+
+if __name__ == "__main__":
+    oci_bundle.enter_world()
+    c.main(story)

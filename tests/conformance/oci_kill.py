@@ -1,0 +1,97 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+"""kill -9 of gantry-oci in the middle of create, start and delete: whatever step it was at, no command says what is not so, delete
+removes what is left, the id and the cgroup can be used again, and what it did not make is left alone."""
+import os
+import pathlib
+import random
+import signal
+import subprocess
+import sys
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+import oci_bundle
+from oci_bundle import Runtime, cgroup_folder
+
+ROUNDS = 60
+
+
+def processes():
+    """All processes of this test's world but itself and its parents."""
+    return [int(name) for name in os.listdir("/proc") if name.isdigit() and int(name) not in (1, os.getpid(), os.getppid())]
+
+
+def killed_after(oci, delay, *arguments):
+    """Runs a command and kills it after `delay` seconds, if it is not done by then. Whether it was killed."""
+    command = subprocess.Popen(oci.command(*arguments), stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                               stderr=subprocess.DEVNULL)
+    try:
+        command.wait(delay)
+    except subprocess.TimeoutExpired:
+        command.kill()
+    return command.wait(oci_bundle.LIMIT) == -signal.SIGKILL
+
+
+def duration(oci, folder):
+    """How long a create takes here and now."""
+    start = time.monotonic()
+    oci("create", "--bundle", folder, "timed")
+    end = time.monotonic()
+    oci("delete", "timed")
+    return end - start
+
+
+def story(checks):
+    oci_bundle.become_reaper()
+    oci = Runtime()
+    folder = oci.bundle("sleep", "1000", change=lambda config: config.update(
+        hooks={"prestart": [{"path": "/bin/true"}], "poststop": [{"path": "/bin/true"}]}))
+    usual = sorted(duration(oci, folder) for _ in range(5))[2]
+    seed = random.randrange(1 << 32)
+    draw = random.Random(seed)
+    c.log(f"seed {seed}, a create takes {usual * 1000:.1f} ms")
+    seen, faults, kills = {}, [], 0
+    for number in range(ROUNDS):
+        name = f"k{number}"
+        kills += killed_after(oci, draw.uniform(0, usual * 1.2), "create", "--bundle", folder, name)
+        status = oci.status(name)
+        seen[status] = seen.get(status, 0) + 1
+        if status == "created" and number % 2:
+            killed_after(oci, draw.uniform(0, usual / 2), "start", name)
+            if oci.status(name) not in ("created", "running"):
+                faults.append(f"{name} is {oci.status(name)} after a start that was killed")
+        elif status not in (None, "created", "stopped"):
+            faults.append(f"{name} is {status} after a create that was killed")
+        if number % 3 == 0:
+            killed_after(oci, draw.uniform(0, usual / 2), "delete", "--force", name)
+        oci("delete", "--force", name)
+        oci_bundle.reap()
+        if oci.remnants():
+            faults.append(f"{name}: {oci.remnants()} is left after delete")
+        left = c.wait_until("no process is left", lambda: oci_bundle.reap() or not processes() or None, 10)
+        if not left:
+            faults.append(f"{name}: {processes()}")
+    c.log(f"{kills} of {ROUNDS} creates were killed; states found: {seen}")
+    checks.ok(kills > ROUNDS / 4, "creates were killed in the middle", f"{kills} of {ROUNDS}")
+    checks.equal(faults, [], "no state was wrong, and delete left neither state, cgroup nor process")
+    oci("create", "--bundle", folder, "after")
+    oci("start", "after")
+    checks.equal(oci.status("after"), "running", "the cgroup serves the next container")
+    own = cgroup_folder("c1")
+    refused = oci("create", "--bundle", folder, "other", check=False)
+    checks.equal((refused.returncode, oci.status("after"), own.exists()), (1, "running", True),
+                 "a create into its cgroup is refused, and does it no harm")
+    oci("delete", "--force", "after")
+    own.mkdir()
+    oci("create", "--bundle", folder, "guest")
+    oci("delete", "--force", "guest")
+    checks.ok(own.exists(), "a cgroup that was there before is there after")
+    own.rmdir()
+    checks.equal(oci.remnants(), [], "nothing is left in the end")
+
+
+if __name__ == "__main__":
+    oci_bundle.enter_world()
+    c.main(story)

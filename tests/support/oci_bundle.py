@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An OCI runtime's command line, driven as its callers do: a world of its own to do it in, bundles of busybox, the runtime."""
+import array
+import contextlib
+import copy
+import ctypes
+import json
+import os
+import pathlib
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+
+import checks as c
+
+APPLETS = ("sh", "ls", "cat", "id", "sleep", "mount", "hostname", "ps", "touch", "mkdir", "stat", "grep", "echo", "true",
+           "false",
+           "readlink", "dd", "tty", "stty", "env", "mknod", "uname", "kill", "ip", "test", "dmesg", "umount", "head", "rm")
+LIMIT = 60  # seconds for one command
+
+
+def enter_world():
+    """Runs the calling script in mount, PID, network, IPC and UTS namespaces of its own, with cgroup v2 alone and a fresh /run. It returns in there; outside it waits, removes the cgroup, and ends with the same code."""
+    if os.environ.get("GANTRY_OCI_WORLD"):
+        hierarchy = next((line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+                          if " - cgroup2 " in line), None)
+        run("mount", "-t", "tmpfs", "tmpfs", "/mnt")
+        os.mkdir("/mnt/cgroup")
+        # A clone: one mounted anew would change the options of the host's.
+        run("mount", "--bind", hierarchy, "/mnt/cgroup") if hierarchy else run("mount", "-t", "cgroup2", "none", "/mnt/cgroup")
+        run("umount", "-R", "/sys/fs/cgroup")
+        run("mount", "--move", "/mnt/cgroup", "/sys/fs/cgroup")
+        run("mount", "-t", "tmpfs", "tmpfs", "/run")
+        run("ip", "link", "set", "lo", "up")
+        return
+    name = f"gantry-oci-{os.getpid()}"
+    environment = os.environ | {"GANTRY_OCI_WORLD": name}
+    world = subprocess.Popen(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
+                              "--mount-proc",
+                              sys.executable, "-B", *sys.argv], env=environment)
+
+    def leave(number, _):
+        world.send_signal(signal.SIGKILL)
+        raise SystemExit(128 + number)
+
+    signal.signal(signal.SIGTERM, leave)
+    try:
+        sys.exit(world.wait())
+    finally:
+        world.kill()
+        world.wait()
+        remove_outer_cgroup(name)
+
+
+def remove_outer_cgroup(name):
+    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
+        if " - cgroup2 " in line:
+            top = pathlib.Path(line.split()[4]) / name
+            for folder in sorted(top.glob("**/"), key=lambda path: -len(path.parts)) if top.exists() else []:
+                with contextlib.suppress(OSError):
+                    folder.rmdir()
+
+
+def run(*arguments):
+    subprocess.run(arguments, check=True, timeout=LIMIT)
+
+
+def cgroup(name=""):
+    """The path of a cgroup of this test's, from the hierarchy's root."""
+    return "/" + os.environ["GANTRY_OCI_WORLD"] + ("/" + name if name else "")
+
+
+def cgroup_folder(name=""):
+    return pathlib.Path("/sys/fs/cgroup" + cgroup(name))
+
+
+class Runtime:
+    """gantry-oci with a state folder of its own."""
+
+    def __init__(self):
+        self.program = os.environ["GANTRY_BIN"] + "/gantry-oci"
+        self.work = pathlib.Path(tempfile.mkdtemp(dir="/run", prefix="oci-"))
+        self.root = self.work / "state"
+        default = self.work / "default"
+        default.mkdir()
+        self("spec", "--bundle", default)
+        self.default = json.loads((default / "config.json").read_text())
+        self.rootfs = self.work / "rootfs"
+        (self.rootfs / "bin").mkdir(parents=True)
+        for folder in ("etc", "tmp", "proc", "sys", "dev"):
+            (self.rootfs / folder).mkdir()
+        shutil.copy("/bin/busybox", self.rootfs / "bin/busybox")
+        for applet in APPLETS:
+            (self.rootfs / "bin" / applet).symlink_to("busybox")
+        self.count = 0
+
+    def command(self, *arguments, flags=()):
+        return [self.program, "--root", str(self.root), *flags, *map(str, arguments)]
+
+    def __call__(self, *arguments, check=True, flags=(), **more):
+        """Runs a command to its end. Its output is not a pipe that a container would keep open: it is in files."""
+        with tempfile.TemporaryFile() as out, tempfile.TemporaryFile() as err:
+            done = subprocess.run(self.command(*arguments, flags=flags), stdin=more.pop("stdin", subprocess.DEVNULL),
+                                  stdout=out,
+                                  stderr=err, timeout=LIMIT, **more)
+            out.seek(0)
+            err.seek(0)
+            done.stdout, done.stderr = (file.read().decode(errors="replace") for file in (out, err))
+        if check and done.returncode != 0:
+            raise c.Failure(f"{arguments}: exit {done.returncode}: {done.stderr}")
+        return done
+
+    def state(self, name):
+        done = self("state", name, check=False)
+        return json.loads(done.stdout) if done.returncode == 0 else None
+
+    def status(self, name):
+        state = self.state(name)
+        return state["status"] if state else None
+
+    def bundle(self, *args, change=None):
+        """A bundle that runs `args` in the shared root folder; `change(config)` changes the default configuration."""
+        self.count += 1
+        folder = self.work / f"bundle{self.count}"
+        folder.mkdir()
+        config = copy.deepcopy(self.default)
+        config["process"] |= {"args": list(args), "terminal": False, "env": ["PATH=/bin"]}
+        config["root"]["path"] = str(self.rootfs)
+        config["root"]["readonly"] = False
+        config["linux"]["cgroupsPath"] = cgroup(f"c{self.count}")
+        if change:
+            change(config)
+        (folder / "config.json").write_text(json.dumps(config))
+        return folder
+
+    def run(self, script, change=None, flags=(), **more):
+        """`run` of a shell script, to its end."""
+        folder = self.bundle("sh", "-c", script, change=change)
+        return self("run", "--bundle", folder, *flags, f"run{self.count}", check=False, **more)
+
+    def start(self, *args, change=None):
+        """A running container; its name."""
+        folder = self.bundle(*args, change=change)
+        name = f"c{self.count}"
+        self("create", "--bundle", folder, name)
+        self("start", name)
+        return name
+
+    def wait_stopped(self, name):
+        c.wait_until(f"{name} has stopped", lambda: self.status(name) == "stopped")
+
+    def remnants(self):
+        """What is left of containers: names of states and of cgroups."""
+        states = sorted(os.listdir(self.root)) if self.root.exists() else []
+        groups = sorted(path.name for path in cgroup_folder().glob("*/")) if cgroup_folder().exists() else []
+        return states + groups
+
+
+class ConsoleSocket:
+    """Takes one terminal's master, as a runtime's caller does."""
+
+    def __init__(self, folder):
+        self.path = str(folder / "console.sock")
+        self.listener = socket.socket(socket.AF_UNIX)
+        self.listener.bind(self.path)
+        self.listener.listen(1)
+        self.listener.settimeout(LIMIT)
+
+    def take(self):
+        connection, _ = self.listener.accept()
+        with connection:
+            fds = array.array("i")
+            _, ancillary, _, _ = connection.recvmsg(64, socket.CMSG_LEN(4))
+            fds.frombytes(ancillary[0][2])
+        return fds[0]
+
+
+def read_until(fd, text):
+    """Reads a descriptor until it has said `text`; all that it said."""
+    said = b""
+    while text.encode() not in said:
+        try:
+            part = os.read(fd, 4096)
+        except OSError:
+            break
+        if not part:
+            break
+        said += part
+    return said.decode(errors="replace")
+
+
+def become_reaper():
+    """Containers that a command leaves behind become this process's children, as they become conmon's or a shim's."""
+    PR_SET_CHILD_SUBREAPER = 36
+    ctypes.CDLL(None).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def reap():
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass
