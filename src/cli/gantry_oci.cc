@@ -102,8 +102,7 @@ void add_making_commands(Commands& commands) {
   });
   auto* start = commands.add("start", "let a created container's process begin");
   add_id(start, options.id);
-  commands.act(
-      start, [](const Globals& globals, Log& log) { return code_of(start_container(globals.root, options.id, log)); });
+  commands.act(start, [](const Globals& globals, Log&) { return code_of(start_container(globals.root, options.id)); });
 }
 
 // Flags end at the container's id: what follows is the command's.

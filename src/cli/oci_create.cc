@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -98,6 +99,8 @@ class Creation {
     return process;
   }
 
+  // Its hooks may run from here on.
+  void begin_start() { has_run_hooks_ = true; }
   // From here on it is delete's to end it.
   void keep() { is_kept_ = true; }
   ContainerFolder& folder() { return folder_; }
@@ -182,9 +185,7 @@ class Creation {
       if (auto s = end_cgroup(record_.cgroup, record_.made_cgroup); !s) log_.warning(s.error().message());
     }
     if (has_run_hooks_) {
-      auto s =
-          run_hooks(bundle_.config.hooks.poststop, "poststop", state_json(record_, ContainerState::kStopped, false));
-      if (!s) log_.warning(s.error().message());
+      run_poststop_hooks(bundle_.config.hooks.poststop, state_json(record_, ContainerState::kStopped, false), log_);
     }
     if (auto s = folder_.remove(); !s) log_.warning(s.error().message());
   }
@@ -233,16 +234,16 @@ Status pass_gate(FdRef folder, FdRef pidfd) {
   }
 }
 
-Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oci::Config& config, Log& log) {
+Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oci::Config& config) {
   if (live.state != ContainerState::kCreated) {
     return fail(Code::kFailedPrecondition,
                 cat("container ", live.record.id, " can't be started: it is ", to_string(live.state)));
   }
   if (auto s = pass_gate(folder.dir(), live.pidfd); !s) return s;
-  // Their failure is told, and the container goes on.
   auto s = run_hooks(config.hooks.poststart, "poststart", state_json(live.record, ContainerState::kRunning, false));
-  if (!s) log.warning(s.error().message());
-  return {};
+  // As the specification has it since 1.2.
+  if (!s) (void)sys::pidfd_send_signal(live.pidfd, SIGKILL);
+  return s;
 }
 
 }  // namespace
@@ -259,7 +260,7 @@ Status create_container(const std::string& root, const CreateOptions& options, L
   return {};
 }
 
-Status start_container(const std::string& root, const std::string& id, Log& log) {
+Status start_container(const std::string& root, const std::string& id) {
   auto folder = ContainerFolder::open(root, id);
   if (!folder) return std::unexpected(std::move(folder.error()));
   if (auto s = folder->lock(); !s) return s;
@@ -267,7 +268,7 @@ Status start_container(const std::string& root, const std::string& id, Log& log)
   if (!live) return std::unexpected(std::move(live.error()));
   auto config = folder->read_config();
   if (!config) return std::unexpected(std::move(config.error()));
-  return start_locked(*folder, *live, *config, log);
+  return start_locked(*folder, *live, *config);
 }
 
 Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log) {
@@ -287,7 +288,8 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   if (!process) return std::unexpected(std::move(process.error()));
   auto live = look_at(creation.folder(), true);
   if (!live) return std::unexpected(std::move(live.error()));
-  if (auto s = start_locked(creation.folder(), *live, creation.config(), log); !s)
+  creation.begin_start();
+  if (auto s = start_locked(creation.folder(), *live, creation.config()); !s)
     return std::unexpected(std::move(s.error()));
   creation.keep();
   if (options.detaches) return 0;
@@ -308,9 +310,9 @@ Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log&
   }
   auto config = folder.read_config();
   if (auto s = folder.remove(); !s) return s;
-  if (!config) return {};
-  auto s = run_hooks(config->hooks.poststop, "poststop", state_json(live.record, ContainerState::kStopped, false));
-  if (!s) log.warning(s.error().message());
+  if (config) {
+    run_poststop_hooks(config->hooks.poststop, state_json(live.record, ContainerState::kStopped, false), log);
+  }
   return {};
 }
 

@@ -65,7 +65,7 @@ Status check_preserved_fds(std::uint32_t count);
 Status check_console(bool terminal, bool stays, const std::string& console_socket);
 
 Status create_container(const std::string& root, const CreateOptions& options, Log& log);
-Status start_container(const std::string& root, const std::string& id, Log& log);
+Status start_container(const std::string& root, const std::string& id);
 // The container's exit code, or 0 when it detaches.
 Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log);
 

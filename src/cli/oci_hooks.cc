@@ -106,7 +106,7 @@ bool listen(const Running& running, std::optional<Clock::time_point> deadline, s
   }
 }
 
-Status run_hook(const Hook& hook, const std::string& state) {
+Status run_to_its_end(const Hook& hook, const std::string& state) {
   auto running = spawn_hook(hook, state);
   if (!running) return std::unexpected(std::move(running.error()));
   std::optional<Clock::time_point> deadline;
@@ -123,14 +123,24 @@ Status run_hook(const Hook& hook, const std::string& state) {
   return fail(Code::kAborted, cat("it ended with ", status->code, said));
 }
 
+Status run_hook(const std::vector<Hook>& hooks, std::size_t i, std::string_view kind, const std::string& state) {
+  auto s = run_to_its_end(hooks[i], state);
+  return s ? s : fail_with(std::move(s.error()), cat("hooks.", kind, "[", i, "] ", hooks[i].path));
+}
+
 }  // namespace
 
 Status run_hooks(const std::vector<Hook>& hooks, std::string_view kind, const std::string& state) {
   for (std::size_t i = 0; i < hooks.size(); ++i) {
-    if (auto s = run_hook(hooks[i], state); !s)
-      return fail_with(std::move(s.error()), cat("hooks.", kind, "[", i, "] ", hooks[i].path));
+    if (auto s = run_hook(hooks, i, kind, state); !s) return s;
   }
   return {};
+}
+
+void run_poststop_hooks(const std::vector<Hook>& hooks, const std::string& state, Log& log) {
+  for (std::size_t i = 0; i < hooks.size(); ++i) {
+    if (auto s = run_hook(hooks, i, "poststop", state); !s) log.warning(s.error().message());
+  }
 }
 
 }  // namespace gantry::cli

@@ -9,11 +9,14 @@
 #include <vector>
 
 #include "base/result.h"
+#include "cli/oci_log.h"
 #include "runtime/oci/config.h"
 
 namespace gantry::cli {
 
 // One after the other; the first that fails, or is not done within its time, ends it. `kind` is for messages.
 Status run_hooks(const std::vector<runtime::oci::Hook>& hooks, std::string_view kind, const std::string& state);
+// All of them; failures are logged.
+void run_poststop_hooks(const std::vector<runtime::oci::Hook>& hooks, const std::string& state, Log& log);
 
 }  // namespace gantry::cli

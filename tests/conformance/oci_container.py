@@ -231,6 +231,19 @@ def hooks(checks, oci):
         checks.equal((done.returncode, f"hooks.{kind}[0]" in done.stderr, part in done.stderr), (1, True, True),
                      f"a {kind} hook that fails ends it: {part}")
     checks.equal(oci.remnants(), [], "and nothing is left")
+    log.unlink()
+    folder = oci.bundle("sleep", "1000", change=lambda config: config.update(
+        hooks={"poststart": entry("poststart", env=[f"LOG={log}", "CODE=7"]),
+               "poststop": entry("one", path="/nosuch") + entry("two")}))
+    oci("create", "--bundle", folder, "late")
+    done = oci("start", "late", check=False)
+    oci.wait_stopped("late")
+    checks.equal((done.returncode, "hooks.poststart[0]" in done.stderr), (1, True),
+                 "a poststart hook that fails ends the container")
+    done = oci("delete", "late")
+    checks.equal(("hooks.poststop[0]" in done.stderr, log.read_text().split()[0]), (True, "poststart"),
+                 "a poststop hook that fails is told")
+    checks.contains(log.read_text(), "two ", "and the next one runs")
 
 
 def limits(checks, oci):

@@ -23,7 +23,8 @@ LIMIT = 60  # seconds for one command
 
 
 def enter_world():
-    """Runs the calling script in mount, PID, network, IPC and UTS namespaces of its own, with cgroup v2 alone and a fresh /run. It returns in there; outside it waits, removes the cgroup, and ends with the same code."""
+    """Runs the calling script in mount, PID, network, IPC and UTS namespaces of its own, with cgroup v2 alone and a
+    fresh /run. It returns in there; outside it waits, removes the cgroup, and ends with the same code."""
     if os.environ.get("GANTRY_OCI_WORLD"):
         hierarchy = next((line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
                           if " - cgroup2 " in line), None)
