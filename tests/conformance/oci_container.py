@@ -112,6 +112,17 @@ def mounts(checks, oci):
          "dd if=/dev/zero of=/scratch/x bs=1k count=100 2>/dev/null || echo full", "nosuid,nodev,noexec\n711\nfull",
          "a tmpfs has its options", mounted({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs",
                                              "options": ["nosuid", "nodev", "noexec", "size=64k", "mode=711"]}))
+    own = oci.rootfs / "own"
+    (own / "deep").mkdir(parents=True)
+    own.chmod(0o750)
+    (own / "deep/file").write_text("content\n")
+    os.chown(own / "deep/file", 5, 6)
+    (own / "link").symlink_to("/nowhere")
+    copied = {"destination": "/own", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro", "nodev"]}
+    says(checks, oci,
+         "cat /own/deep/file; stat -c '%a %u %g' /own/deep/file; readlink /own/link; stat -c %a /own; touch /own/x || "
+         "grep ' /own ' /proc/self/mountinfo | grep -o 'ro,nodev'", "content\n644 5 6\n/nowhere\n750\nro,nodev",
+         "tmpcopyup begins with what the root has there", mounted(copied))
     with contextlib.suppress(FileExistsError):
         (oci.rootfs / "tmp/link").symlink_to("/etc")
     says(checks, oci, "cat /etc/below/file", "content", "a destination behind a link stays in the root",

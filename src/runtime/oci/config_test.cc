@@ -137,7 +137,7 @@ TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
       {"/linux/resources", "{\"memory\": {\"swappiness\": 5}}"},
       {"/linux/resources", "{\"rdma\": {\"mlx5_1\": {\"hcaHandles\": 3}}}"},
       {"/windows", "{\"layerFolders\": [\"a\"]}"},
-      {"/mounts", "[{\"destination\": \"/a\", \"type\": \"tmpfs\", \"options\": [\"tmpcopyup\"]}]"},
+      {"/mounts", "[{\"destination\": \"/a\", \"type\": \"tmpfs\", \"options\": [\"idmap\"]}]"},
       {"/mounts", "[{\"destination\": \"/a\", \"source\": \"/a\", \"options\": [\"bind\", \"idmap\"]}]"},
   };
   for (auto [path, value] : kCases) {

@@ -56,7 +56,7 @@ constexpr auto kSuperblock =
 // Words that say what is so anyway.
 constexpr auto kNothing = std::to_array<std::string_view>({"defaults", "silent", "loud", "iversion", "noiversion"});
 
-constexpr auto kUnsupported = std::to_array<std::string_view>({"tmpcopyup", "idmap", "ridmap", "remount"});
+constexpr auto kUnsupported = std::to_array<std::string_view>({"idmap", "ridmap", "remount"});
 
 constexpr MountAttr without(MountAttr attributes, MountAttr gone) {
   return static_cast<MountAttr>(sys::raw(attributes) & ~sys::raw(gone));
@@ -106,6 +106,8 @@ Result<MountOptions> parse_mount_options(const std::vector<std::string>& options
       out.is_recursive = option == "rbind";
     } else if (std::ranges::find(kUnsupported, option) != kUnsupported.end()) {
       return fail(Code::kUnimplemented, cat("option ", quoted(option), " is not supported yet"));
+    } else if (option == "tmpcopyup") {
+      out.copies_up = true;
     } else if (option.empty()) {
       return invalid_argument("has an empty option");
     } else if (std::ranges::find(kNothing, option) == kNothing.end() && !take_attribute(option, out) &&
@@ -121,7 +123,7 @@ Result<MountOptions> parse_mount_options(const std::vector<std::string>& options
 }
 
 std::vector<std::string> known_mount_options() {
-  std::vector<std::string> names = {"bind", "rbind"};
+  std::vector<std::string> names = {"bind", "rbind", "tmpcopyup"};
   for (const Word& word : kAttributes) {
     names.emplace_back(word.name);
     names.push_back(cat("r", word.name));

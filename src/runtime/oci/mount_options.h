@@ -15,6 +15,7 @@ namespace gantry::runtime::oci {
 struct MountOptions {
   bool is_bind = false;
   bool is_recursive = false;  // rbind
+  bool copies_up = false;     // tmpcopyup
   sys::MountAttr set = sys::MountAttr::kNone, clear = sys::MountAttr::kNone;
   sys::MountAttr tree_set = sys::MountAttr::kNone, tree_clear = sys::MountAttr::kNone;
   sys::Propagation propagation = sys::Propagation::kUnchanged;       // "private"

@@ -29,6 +29,7 @@ struct Source {
   std::string type;                  // kFilesystem
   std::vector<std::string> options;  // kFilesystem
   std::uint64_t attributes = 0;      // kFilesystem
+  bool copies_up = false;            // kFilesystem: begins with what the root has at the mount's place
   std::size_t mount = 0;             // kBind, kFilesystem: the plan's mount that it goes to
   std::string field;                 // for messages: "mounts[3].source"
 };

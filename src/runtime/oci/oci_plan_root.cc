@@ -39,6 +39,9 @@ void add_filesystem(const Config& config, const Mount& mount, MountOptions optio
     plan.clear_attributes = sys::raw(options.clear);
   } else if (is_cgroup) {
     plan.type = "cgroup2";
+  } else if (mount.type == "tmpfs" && options.copies_up) {
+    from_host(
+        {.kind = Source::Kind::kFilesystem, .type = "tmpfs", .options = std::move(options.data), .copies_up = true});
   } else if (mount.type == "proc" || mount.type == "sysfs" || mount.type == "devpts" || mount.type == "mqueue" ||
              mount.type == "tmpfs") {
     plan.type = mount.type;
@@ -64,6 +67,8 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
   auto options = parse_mount_options(mount.options);
   if (!options) return fail_with(std::move(options.error()), cat(field, ".options"));
   bool is_bind = options->is_bind || mount.type == "bind" || mount.type == "rbind";
+  if (options->copies_up && (is_bind || mount.type != "tmpfs"))
+    return invalid_argument(cat(field, ".options: tmpcopyup is for a tmpfs alone"));
   if (auto s = check_proc_target(*target, !is_bind && mount.type == "proc"); !s)
     return fail_with(std::move(s.error()), cat(field, ".destination"));
   MountPlan plan;

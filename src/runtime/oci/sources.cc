@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "cgroups/hierarchy.h"
+#include "runtime/oci/copy_up.h"
 #include "sys/dir_reader.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -73,6 +74,13 @@ template <typename Fd>
 Result<OwnFd> as_own(Result<Fd> fd) {
   if (!fd) return std::unexpected(std::move(fd.error()));
   return OwnFd(std::move(*fd));
+}
+
+bool says_mode(const Source& source) {
+  for (const std::string& option : source.options) {
+    if (option.starts_with("mode=")) return true;
+  }
+  return false;
 }
 
 Result<OwnFd> open_source(FdRef bundle, const Source& source, Plan& plan) {
@@ -141,6 +149,12 @@ Result<std::vector<OwnFd>> open_sources(FdRef bundle, PlannedContainer& containe
   for (const Source& source : container.sources) {
     auto fd = open_source(bundle, source, container.plan);
     if (!fd) return fail_with(std::move(fd.error()), source.field);
+    if (source.copies_up) {
+      FdRef root = fds[static_cast<std::size_t>(container.plan.root.rootfs)];
+      const std::string& target = container.plan.mounts[source.mount].target;
+      if (auto s = copy_up(root, target, *fd, !says_mode(source)); !s)
+        return fail_with(std::move(s.error()), source.field);
+    }
     fds.push_back(std::move(*fd));
   }
   return fds;
