@@ -210,6 +210,24 @@ def credentials(checks, oci):
         checks.contains(done.stderr, "not supported", f"seccomp, with noNewPrivileges {with_privileges}")
 
 
+def waiting(checks, oci):
+    """What an attacker finds who is executed, with all that he needs, in a container that waits for its start."""
+    program = pathlib.Path(oci.program)
+    before = program.read_bytes()
+    oci("create", "--bundle", oci.bundle("sleep", "1000"), "waiting")
+    attack = ["exec", "--cap", "CAP_SYS_PTRACE", "--cap", "CAP_DAC_OVERRIDE", "waiting", "sh", "-c"]
+    done = oci(*attack, "for fd in /proc/1/fd/*; do [ ${fd##*/} -lt 3 ] || readlink $fd; done")
+    found = [line for line in done.stdout.split() if not line.endswith(("/start", "/report"))]
+    checks.equal((found, "/report" in done.stdout), ([], True),
+                 "the waiting process has no descriptor of the host's but its two fifos")
+    done = oci(*attack, "readlink /proc/1/exe; echo x >> /proc/1/exe", check=False)
+    checks.ok("memfd" in done.stdout and done.returncode != 0, "its program is a sealed copy, which can't be written",
+              done.stderr)
+    oci("start", "waiting")
+    oci("delete", "--force", "waiting")
+    checks.ok(program.read_bytes() == before, "and the one on the host is as it was")
+
+
 def hooks(checks, oci):
     script = oci.work / "hook"
     script.write_text("#!/bin/sh\nread state; echo \"$1 $state\" >> $LOG; env >> $LOG.env; exit ${CODE:-0}\n")
@@ -308,7 +326,7 @@ def bad_configs(checks, oci):
 def story(checks):
     oci_bundle.become_reaper()
     oci = Runtime()
-    for part in (namespaces, mounts, devices, hidden, credentials, hooks, limits, bad_configs):
+    for part in (namespaces, mounts, devices, hidden, credentials, waiting, hooks, limits, bad_configs):
         part(checks, oci)
         oci_bundle.reap()
     checks.equal(oci.remnants(), [], "nothing is left in the end")

@@ -266,13 +266,14 @@ Status Launch::become_user_and_execute() {
 }
 
 // Marks all other descriptors to be closed by execve. Before a second process they are closed at once: execve is that
-// one's, and it must be born without them.
+// one's, and it must be born without them. And so they are before a gate: who is executed in the container while it
+// waits there, with CAP_SYS_PTRACE, would find them in /proc.
 Status Launch::keep_standard_streams() {
   preserved_fds_ = reader_.integer<std::uint32_t>();
   start_ = fd(reader_.integer<FdIndex>());
   start_report_ = fd(reader_.integer<FdIndex>());
   int first = 3 + static_cast<int>(preserved_fds_);
-  if (!namespaces_.second) return sys::close_range(static_cast<unsigned>(first), true);
+  if (!namespaces_.second && !start_.is_open()) return sys::close_range(static_cast<unsigned>(first), true);
   // Up, out of each other's way, and then down side by side.
   FdRef* kept[] = {&request_.report, &start_, &start_report_};
   int end = first + static_cast<int>(std::size(kept));
