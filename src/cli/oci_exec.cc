@@ -2,6 +2,11 @@
 #include "cli/oci_exec.h"
 
 #include <fcntl.h>
+#include <signal.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
 
 #include "base/text.h"
 #include "cli/oci_cgroup.h"
@@ -77,6 +82,10 @@ Result<Launch> make_launch(ContainerFolder& folder, LiveContainer& live, const E
   auto planned = oci::plan_exec_process(*config, *process, *host);
   if (!planned) return std::unexpected(std::move(planned.error()));
   for (const std::string& warning : planned->warnings) log.warning(warning);
+  // Of this process, which has nothing else to do: the clone has it from birth.
+  const std::string& cpus = process->initial_cpus;
+  if (!cpus.empty() && ::syscall(SYS_sched_setaffinity, 0, cpus.size(), cpus.data()) < 0)
+    return std::unexpected(Error::from_errno(errno, "process.execCPUAffinity.initial: sched_setaffinity"));
   Launch launch;
   launch.plan = std::move(planned->plan);
   launch.plan.process.preserved_fds = options.preserve_fds;

@@ -200,6 +200,12 @@ def credentials(checks, oci):
          "oom score, a folder that is made, personality, HOME",
          lambda config: (process_of(oomScoreAdj=900, cwd="/deep/er")(config),
                          linux_of(personality={"domain": "LINUX32"})(config)))
+    says(checks, oci, "ionice; cut -d ' ' -f 19,41 /proc/self/stat", "idle\n5 3", "scheduler and io priority",
+         process_of(scheduler={"policy": "SCHED_BATCH", "nice": 5}, ioPriority={"class": "IOPRIO_CLASS_IDLE"}))
+    name = oci.start("sleep", "1000", change=process_of(execCPUAffinity={"initial": "0", "final": "0"}))
+    done = oci("exec", name, "grep", "Cpus_allowed_list", "/proc/self/status")
+    checks.equal(done.stdout.split()[-1], "0", "the CPUs of an exec")
+    oci("delete", "--force", name)
     says(checks, oci, "cat /proc/sys/net/ipv4/ip_forward /proc/sys/kernel/msgmax", "1\n4096", "sysctls are set",
          linux_of(sysctl={"net.ipv4.ip_forward": "1", "kernel.msgmax": "4096"}))
     profile = {"defaultAction": "SCMP_ACT_ALLOW",

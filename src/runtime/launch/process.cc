@@ -208,9 +208,39 @@ Status Launch::set_capabilities(std::uint64_t effective, std::uint64_t permitted
   return {};
 }
 
+Status Launch::set_schedule() {
+  // struct sched_attr, as its first version has it; libc's headers clash with the kernel's.
+  struct {
+    std::uint32_t size = 48, policy = 0;
+    std::uint64_t flags = 0;
+    std::int32_t nice = 0;
+    std::uint32_t priority = 0;
+    std::uint64_t runtime = 0, deadline = 0, period = 0;
+  } attributes;
+  static_assert(sizeof(attributes) == 48);
+  bool set_policy = flag();
+  attributes.policy = reader_.integer<std::uint32_t>();
+  attributes.flags = reader_.integer<std::uint64_t>();
+  attributes.nice = reader_.integer<std::int32_t>();
+  attributes.priority = reader_.integer<std::uint32_t>();
+  attributes.runtime = reader_.integer<std::uint64_t>();
+  attributes.deadline = reader_.integer<std::uint64_t>();
+  attributes.period = reader_.integer<std::uint64_t>();
+  bool set_io_priority = flag();
+  auto io_priority = reader_.integer<std::uint32_t>();
+  std::string_view cpus = reader_.string();
+  constexpr int kProcess = 1;  // IOPRIO_WHO_PROCESS
+  if (!cpus.empty() && ::syscall(SYS_sched_setaffinity, 0, cpus.size(), cpus.data()) < 0)
+    return failed("sched_setaffinity");
+  if (set_policy && ::syscall(SYS_sched_setattr, 0, &attributes, 0) < 0) return failed("sched_setattr");
+  if (set_io_priority && ::syscall(SYS_ioprio_set, kProcess, 0, io_priority) < 0) return failed("ioprio_set");
+  return {};
+}
+
 Status Launch::become_user_and_execute() {
   bool set_personality = flag();
   auto domain = reader_.integer<std::uint32_t>();
+  if (auto s = set_schedule(); !s) return s;
   auto mask = reader_.integer<std::uint32_t>();
   auto uid = reader_.integer<std::uint32_t>();
   auto gid = reader_.integer<std::uint32_t>();

@@ -72,6 +72,7 @@ class Launch {
   Status read_limits();
   Status set_limits();
   Status enter_folder(const char* cwd);
+  Status set_schedule();
   Status become_user_and_execute();
   Status drop_bounding(std::uint64_t keep);
   Status set_ids(std::uint32_t uid, std::uint32_t gid, std::span<const std::uint32_t> groups);

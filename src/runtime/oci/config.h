@@ -50,6 +50,9 @@ struct Process {
   bool no_new_privileges = false;
   std::string apparmor_profile;
   std::optional<std::int32_t> oom_score_adj;
+  SchedulePlan schedule;  // but for its cpus
+  // Of an exec, as masks: before and once it is in the container's cgroup. Empty: as it is.
+  std::string initial_cpus, final_cpus;
 };
 
 struct Mount {

@@ -7,6 +7,8 @@
 
 namespace gantry::runtime::oci {
 
+// scheduler, ioPriority and execCPUAffinity of a process.
+void read_schedule(const Fields& process, Process& out);
 void read_process(const Fields& fields, Process& process);
 void read_linux(const Fields& fields, Linux& out);
 // linux.resources

@@ -66,9 +66,7 @@ void read_process(const Fields& fields, Process& process) {
   fields.text("apparmorProfile", process.apparmor_profile);
   fields.number("oomScoreAdj", process.oom_score_adj, -1000, 1000);
   fields.unsupported("selinuxLabel", "SELinux labels are not supported yet");
-  fields.unsupported("scheduler", "scheduling attributes are not supported yet");
-  fields.unsupported("ioPriority", "io priorities are not supported yet");
-  fields.unsupported("execCPUAffinity", "the CPU affinity of an exec is not supported yet");
+  read_schedule(fields, process);
 }
 
 }  // namespace gantry::runtime::oci

@@ -129,9 +129,6 @@ TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
       {"/linux/intelRdt", "{\"closID\": \"a\"}"},
       {"/linux/mountLabel", "\"system_u\""},
       {"/process/selinuxLabel", "\"system_u\""},
-      {"/process/scheduler", "{\"policy\": \"SCHED_BATCH\"}"},
-      {"/process/ioPriority", "{\"class\": \"IOPRIO_CLASS_IDLE\"}"},
-      {"/process/execCPUAffinity", "{\"initial\": \"0\"}"},
       {"/hooks", "{\"createContainer\": [{\"path\": \"/a\"}]}"},
       {"/hooks", "{\"startContainer\": [{\"path\": \"/a\"}]}"},
       {"/linux/resources", "{\"memory\": {\"swappiness\": 5}}"},
@@ -149,6 +146,33 @@ TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
   for (auto [path, value] : {std::pair("/linux/uidMappings", "[]"), std::pair("/process/selinuxLabel", "\"\""),
                              std::pair("/linux/intelRdt", "null"), std::pair("/hooks", "{\"startContainer\": []}")})
     EXPECT_EQ(refusal(path, value), "") << path;
+}
+
+TEST(OciConfig, HowItIsScheduled) {
+  auto object = small();
+  auto& process = object["process"].as_object();
+  process["scheduler"] = {{"policy", "SCHED_BATCH"}, {"nice", 5}, {"flags", {"SCHED_FLAG_RESET_ON_FORK"}}};
+  process["ioPriority"] = {{"class", "IOPRIO_CLASS_IDLE"}};
+  process["execCPUAffinity"] = {{"initial", "0"}, {"final", "1,3-4,64"}};
+  auto config = parsed(object);
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->process->schedule.policy, 3U);
+  EXPECT_EQ(config->process->schedule.nice, 5);
+  EXPECT_EQ(config->process->schedule.flags, 1U);
+  EXPECT_EQ(config->process->schedule.io_priority, 3U << 13);
+  EXPECT_EQ(config->process->initial_cpus, std::string("\1\0\0\0\0\0\0\0", 8));
+  EXPECT_EQ(config->process->final_cpus, std::string("\x1a\0\0\0\0\0\0\0\1\0\0\0\0\0\0\0", 16));
+  for (auto [path, value, message] :
+       {std::tuple("/process/scheduler", "{\"policy\": \"SCHED_FAST\"}",
+                   "process.scheduler.policy: \"SCHED_FAST\" is unknown"),
+        std::tuple("/process/scheduler", "{\"policy\": \"SCHED_RR\", \"priority\": 100}",
+                   "process.scheduler.priority: 100 is wrong"),
+        std::tuple("/process/ioPriority", "{\"class\": \"IOPRIO_CLASS_BE\", \"priority\": 8}",
+                   "process.ioPriority.priority: 8 is wrong"),
+        std::tuple("/process/execCPUAffinity", "{\"final\": \"3-1\"}",
+                   "process.execCPUAffinity.final: \"3-1\" is wrong"),
+        std::tuple("/process/execCPUAffinity", "{\"final\": \"99999\"}", "process.execCPUAffinity.final")})
+    EXPECT_THAT(refusal(path, value), HasSubstr(message));
 }
 
 TEST(OciConfig, SizeAndDepthAreBounded) {

@@ -106,6 +106,7 @@ Result<PlannedContainer> plan_exec_process(const Config& config, const Process& 
   out.plan.namespaces.join_process = 0;
   if (auto s = plan_process_of(config, process, host, out); !s) return std::unexpected(std::move(s.error()));
   out.plan.process.make_cwd = false;
+  out.plan.process.schedule.cpus = process.final_cpus;
   return out;
 }
 

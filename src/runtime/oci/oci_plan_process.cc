@@ -92,6 +92,7 @@ Status plan_process_of(const Config& config, const Process& process, const HostF
   plan.columns = process.columns;
   plan.set_oom_score_adj = process.oom_score_adj.has_value();
   plan.oom_score_adj = process.oom_score_adj.value_or(0);
+  plan.schedule = process.schedule;
   plan.set_personality = config.linux_.personality.has_value();
   plan.personality = config.linux_.personality.value_or(0);
   if (config.linux_.seccomp.empty()) return {};

@@ -108,6 +108,20 @@ void encode_strings(Encoder& out, const char* field, const std::vector<PlanStrin
   for (const auto& value : values) out.string(field, value);
 }
 
+void encode_schedule(Encoder& out, const SchedulePlan& schedule) {
+  out.flag(schedule.set_policy);
+  out.integer(schedule.policy);
+  out.integer(schedule.flags);
+  out.integer(schedule.nice);
+  out.integer(schedule.priority);
+  out.integer(schedule.runtime);
+  out.integer(schedule.deadline);
+  out.integer(schedule.period);
+  out.flag(schedule.set_io_priority);
+  out.integer(schedule.io_priority);
+  out.bytes(schedule.cpus);
+}
+
 void encode_process(Encoder& out, const ProcessPlan& process) {
   if (process.args.empty() || process.args[0].empty())
     out.refuse("process.args", "is empty: a program to run was expected");
@@ -132,6 +146,7 @@ void encode_process(Encoder& out, const ProcessPlan& process) {
     out.refuse("process.start", "goes with process.start_report");
   out.flag(process.set_personality);
   out.integer(process.personality);
+  encode_schedule(out, process.schedule);
   out.integer(process.umask);
   out.integer(process.uid);
   out.integer(process.gid);

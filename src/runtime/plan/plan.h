@@ -103,6 +103,19 @@ struct CapabilityPlan {
   std::uint64_t bounding = 0, effective = 0, permitted = 0, inheritable = 0, ambient = 0;
 };
 
+// How the kernel schedules the process: sched_setattr(2), ioprio_set(2), sched_setaffinity(2).
+struct SchedulePlan {
+  bool set_policy = false;
+  std::uint32_t policy = 0;  // SCHED_*
+  std::uint64_t flags = 0;   // SCHED_FLAG_*
+  std::int32_t nice = 0;
+  std::uint32_t priority = 0;
+  std::uint64_t runtime = 0, deadline = 0, period = 0;  // nanoseconds
+  bool set_io_priority = false;
+  std::uint32_t io_priority = 0;  // IOPRIO_PRIO_VALUE
+  std::string cpus;               // a mask as sched_setaffinity takes it; empty: as the launcher's
+};
+
 struct SeccompPlan {
   std::string program;      // an array of struct sock_filter; empty: no filter
   std::uint32_t flags = 0;  // SECCOMP_FILTER_FLAG_*
@@ -127,6 +140,7 @@ struct ProcessPlan {
   PlanString apparmor_profile;    // taken on with execve; empty: as the launcher is
   std::uint32_t personality = 0;  // personality(2), when set_personality
   bool set_personality = false;
+  SchedulePlan schedule;
   // Descriptors from 3 on that stay open; they are the launching process's own, under these numbers.
   std::uint32_t preserved_fds = 0;
   bool keep_keyring = false;  // the launching process's session keyring, in place of a new one
