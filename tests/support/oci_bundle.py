@@ -17,8 +17,8 @@ import tempfile
 import checks as c
 
 APPLETS = ("sh", "ls", "cat", "id", "sleep", "mount", "hostname", "ps", "touch", "mkdir", "stat", "grep", "echo", "true",
-           "false",
-           "readlink", "dd", "tty", "stty", "env", "mknod", "uname", "kill", "ip", "test", "dmesg", "umount", "head", "rm", "[", "ionice", "cut")
+           "false", "readlink", "dd", "tty", "stty", "env", "mknod", "uname", "kill", "ip", "test", "dmesg", "umount",
+           "head", "rm", "[", "ionice", "cut")
 LIMIT = 60  # seconds for one command
 
 
