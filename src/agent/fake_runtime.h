@@ -268,7 +268,9 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) override {
     co_return none();
   }
-  Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event>) override { co_return none(); }
+  Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event>) override {
+    co_return none();
+  }
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override { co_return none(); }
   Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) override { co_return none(); }
   Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest) override { co_return none(); }

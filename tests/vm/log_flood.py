@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# long
 """A container floods its log on a disk that takes 1 MB a second: it is held up itself, and nobody else. No line is lost."""
 import pathlib
 import statistics
