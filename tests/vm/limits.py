@@ -188,7 +188,7 @@ PARTS = (memory, cpu, pids, io, hugepages, stats, pods_own, manifest)
 
 def main(checks):
     with VmNode(checks) as node:
-        for driver, parts in (("cgroupfs", PARTS), ("systemd", PARTS if c.ALL else (memory, manifest))):
+        for driver, parts in (("cgroupfs", PARTS), ("systemd", PARTS if c.ALL else (memory,))):
             node.use_cgroup_driver(driver)
             story = Story(checks, node, driver)
             for part in parts:

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# long
 """A container's first process moves itself into a cgroup beneath the container's, as systemd and Docker-in-Docker do: an exec
 follows it there, and what concerns the container concerns all of it."""
 import pathlib
