@@ -34,6 +34,9 @@ std::string quoted(std::string_view text, std::size_t most = 64);
 // `most` bytes; what is longer is cut between characters and ends in "...".
 std::string as_utf8(std::string_view bytes, std::size_t most = 4096);
 
+// ASCII letters in lower case, all else as it is.
+std::string lowered(std::string_view text);
+
 // Without spaces, tabs and line ends around it.
 std::string_view trimmed(std::string_view text);
 

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "cgroups/text.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -116,6 +117,17 @@ std::string Hierarchy::describe() const {
   auto missing = lacking();
   if (missing.empty()) return text + " with all controllers";
   return text + " without " + joined(missing) + " (not in this hierarchy): limits of these are not enforced";
+}
+
+Result<std::string> cgroup_path_of(const std::string& process) {
+  constexpr std::size_t kMaxText = 65536;
+  auto text = sys::read_file(sys::kCwd, cat("/proc/", process, "/cgroup").c_str(), kMaxText);
+  if (!text) return text;
+  std::size_t at = text->find("0::");
+  if (at == std::string::npos || (at != 0 && (*text)[at - 1] != '\n')) {
+    return fail(Code::kFailedPrecondition, "cgroup v2 is not mounted, which is needed");
+  }
+  return text->substr(at + 3, text->find('\n', at) - at - 3);
 }
 
 Result<std::vector<std::string>> split_cgroup_path(std::string_view path) {

@@ -65,6 +65,10 @@ class Hierarchy {
 // hierarchy's: a new one without them would take nsdelegate and memory_recursiveprot from the host.
 Result<MountFd> detached_hierarchy();
 
+// Where a process is, by its number or "self": the path of cgroup v2 in /proc/PID/cgroup, as this cgroup namespace
+// shows it. kFailedPrecondition when there is none.
+Result<std::string> cgroup_path_of(const std::string& process);
+
 // The parts of an absolute cgroup path, each checked; "a/b" is taken as "/a/b". Empty for "/".
 Result<std::vector<std::string>> split_cgroup_path(std::string_view path);
 

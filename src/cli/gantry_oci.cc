@@ -204,7 +204,9 @@ void add_telling_commands(Commands& commands) {
   static bool rootless = false;
   auto* features = commands.add("features", "print what this runtime can do");
   commands.act(features, [](const Globals&, Log&) -> Result<int> {
-    std::printf("%s\n", features_json().c_str());
+    auto json = features_json();
+    if (!json) return std::unexpected(std::move(json.error()));
+    std::printf("%s\n", json->c_str());
     return 0;
   });
   auto* spec = commands.add("spec", "write a config.json to begin with");
@@ -229,8 +231,7 @@ int run(Commands& commands, const Globals& globals, const std::string& command, 
   // First of all: whatever is opened later must not be taken for one of these.
   if (command == "create" || command == "run") commands.preserve_fds += activated_fds();
   Status ready = check_preserved_fds(commands.preserve_fds);
-  auto log =
-      Log::open(globals.log_path, globals.log_format == "json" ? LogFormat::kJson : LogFormat::kText, globals.debug);
+  auto log = Log::open(globals.log_path, globals.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
   if (!log) {
     std::fprintf(stderr, "gantry-oci: %s\n", log.error().message().c_str());
     return kFailed;
@@ -260,7 +261,7 @@ int main(int argc, char** argv) {
   app.add_option("--root", globals.root, "where containers' states are kept")->capture_default_str();
   app.add_option("--log", globals.log_path, "where messages go (default: standard error)");
   app.add_option("--log-format", globals.log_format, "text or json")->check(CLI::IsMember({"text", "json"}));
-  app.add_flag("--debug", globals.debug, "say more");
+  app.add_flag("--debug", globals.debug, "accepted: all that there is to say is said anyway");
   app.add_flag("--systemd-cgroup", globals.systemd_cgroup, "refused: cgroups are made without systemd");
   app.add_option("--rootless", globals.rootless, "auto, or false: to run without root is not supported yet");
   Commands commands{app};

@@ -75,14 +75,6 @@ Result<OwnFd> load_program(const char* name) {
   return sys::sealed_memfd(name, *file);
 }
 
-Result<runtime::HostFacts> host_facts() {
-  auto proc = sys::open_dir(sys::kCwd, "/proc");
-  if (!proc) return std::unexpected(std::move(proc.error()));
-  auto sys_dir = sys::open_dir(sys::kCwd, "/sys");
-  if (!sys_dir) return std::unexpected(std::move(sys_dir.error()));
-  return runtime::read_host_facts(*proc, *sys_dir);
-}
-
 agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::string& node_ip,
                                 const runtime::HostFacts& host) {
   agent::AgentConfig config;
@@ -186,7 +178,7 @@ Status run(cli::GantrydOptions options) {
   auto signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
   // First: its limits are those that containers have, the daemon's own are not.
-  auto host = host_facts();
+  auto host = runtime::read_host_facts();
   if (!host) return fail_with(std::move(host.error()), "facts of this host");
   raise_open_files();
 

@@ -2,9 +2,7 @@
 #include "cli/node_supervisor.h"
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <poll.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/signalfd.h>
@@ -25,6 +23,7 @@
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/process.h"
+#include "sys/socket.h"
 
 namespace gantry::cli {
 namespace {
@@ -38,15 +37,6 @@ std::string cgroup_name(const std::string& node) { return "gantry-node-" + node;
 std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::from_errno(errno, call)); }
 
 // ---- namespaces
-
-Status raise_loopback() {
-  OwnFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) return failed("set lo up");
-  return {};
-}
 
 Status furnish(const LocalNode& node) {
   if (auto s = sys::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr); !s) return s;
@@ -88,7 +78,7 @@ Status furnish(const LocalNode& node) {
   if (!place) return std::unexpected(std::move(place.error()));
   if (auto s = sys::attach(*cgroups, *place); !s) return s;
   if (::sethostname(node.name.data(), node.name.size()) < 0) return failed("sethostname");
-  return raise_loopback();
+  return sys::raise_loopback();
 }
 
 // ---- gantryd

@@ -18,17 +18,6 @@ using Clock = std::chrono::steady_clock;
 
 // For what the kernel does at once, unless the machine hangs.
 constexpr std::chrono::seconds kPatience{30};
-constexpr std::size_t kMaxCgroupText = 65536;
-
-// The line of cgroup v2 in /proc/PID/cgroup.
-Result<std::string> cgroup_path_of(const std::string& process) {
-  auto text = sys::read_file(sys::kCwd, cat("/proc/", process, "/cgroup").c_str(), kMaxCgroupText);
-  if (!text) return text;
-  std::size_t at = text->find("0::");
-  if (at == std::string::npos || (at != 0 && (*text)[at - 1] != '\n'))
-    return fail(Code::kFailedPrecondition, "cgroup v2 is not mounted, which is needed");
-  return text->substr(at + 3, text->find('\n', at) - at - 3);
-}
 
 // Waits for the kernel's event until cgroup.events says so.
 Status wait_for(const cgroups::Cgroup& cgroup, std::string_view what,
@@ -60,7 +49,7 @@ bool is_gone(const Error& error) { return error.is_not_found() || error.is_gone(
 Result<std::string> container_cgroup(const std::string& cgroups_path, const std::string& id) {
   std::string path = cgroups_path;
   if (!path.starts_with('/')) {
-    auto own = cgroup_path_of("self");
+    auto own = cgroups::cgroup_path_of("self");
     if (!own) return own;
     // A cgroup with processes in it has no children with limits: beside it.
     path = cat(own->substr(0, own->rfind('/')), "/", path.empty() ? id : path);
@@ -138,7 +127,7 @@ Status end_cgroup(const std::string& path, bool removes) {
 }
 
 Result<cgroups::Cgroup> cgroup_of(pid_t pid) {
-  auto path = cgroup_path_of(std::to_string(pid));
+  auto path = cgroups::cgroup_path_of(std::to_string(pid));
   if (!path) return std::unexpected(std::move(path.error()));
   return open_cgroup(*path);
 }

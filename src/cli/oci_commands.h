@@ -26,7 +26,7 @@ Status freeze_container(const std::string& root, const std::string& id, bool fro
 Status print_processes(const std::string& root, const std::string& id, bool json, std::vector<std::string> args);
 
 // What this runtime can do, as the specification's features document has it.
-std::string features_json();
+Result<std::string> features_json();
 // Writes a configuration to begin with, unless there is one.
 Status write_default_config(const std::string& bundle);
 

@@ -22,15 +22,14 @@ namespace {
 namespace json = boost::json;
 
 constexpr std::size_t kMaxRecord = 16U << 20;
-constexpr std::size_t kMaxId = 1024;
+constexpr std::size_t kMaxId = 255;  // of a folder's name
 
 Status check_id(const std::string& id) {
   auto is_good = [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '+' ||
            c == '-' || c == '.';
   };
-  bool is_name = !id.empty() && id.size() <= 255 && id != "." && id != ".." && std::ranges::all_of(id, is_good);
-  static_assert(kMaxId >= 255);
+  bool is_name = !id.empty() && id.size() <= kMaxId && id != "." && id != ".." && std::ranges::all_of(id, is_good);
   if (is_name) return {};
   return invalid_argument(
       cat("container id ", quoted(id), " is wrong: 1 to 255 of letters, digits, _ + - . were expected"));
@@ -130,12 +129,18 @@ Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, 
   return s;
 }
 
-Status replace_file(const std::string& path, std::string_view bytes, mode_t mode) {
+Result<Place> open_place(const std::string& path) {
   std::size_t slash = path.rfind('/');
   std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
   auto dir = sys::open_dir(sys::kCwd, folder.c_str());
   if (!dir) return std::unexpected(std::move(dir.error()));
-  return replace_file(*dir, slash == std::string::npos ? path : path.substr(slash + 1), bytes, mode);
+  return Place{std::move(*dir), path.substr(slash + 1)};  // npos + 1 is 0
+}
+
+Status replace_file(const std::string& path, std::string_view bytes, mode_t mode) {
+  auto place = open_place(path);
+  if (!place) return std::unexpected(std::move(place.error()));
+  return replace_file(place->folder, place->name, bytes, mode);
 }
 
 Result<ContainerFolder> ContainerFolder::make(const std::string& root, const std::string& id) {

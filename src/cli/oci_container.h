@@ -4,8 +4,8 @@
 //   ROOT/ID/          0700; one container
 //     lock            held (fcntl) while the container is created, started or deleted
 //     state.json      the record below, replaced as a whole
-//     config.json     the bundle's, as it was when the container was created: later changes of the bundle's mean
-//     nothing start           fifo: the container's process reads one byte from it before it executes the program
+//     config.json     the bundle's, as it was when the container was created: later changes of it mean nothing
+//     start           fifo: the container's process reads one byte from it before it executes the program
 //     report          fifo: why it could not; its end without a word says that the program runs
 //
 // The record is written before anything is made (is_creating), and again when the container waits for its start. All
@@ -96,6 +96,13 @@ Result<std::vector<std::string>> container_ids(const std::string& root);
 
 // The state as hooks and `state` have it.
 std::string state_json(const ContainerRecord& record, ContainerState state, bool for_people);
+
+// A path of the caller's, as the folder in which its last part is, and that part.
+struct Place {
+  DirFd folder;
+  std::string name;
+};
+Result<Place> open_place(const std::string& path);
 
 // Replaces `name` in `dir` as a whole.
 Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, mode_t mode);

@@ -202,7 +202,7 @@ class Creation {
 Result<Bundle> check_bundle(const CreateOptions& options, bool stays, Log& log) {
   auto bundle = read_bundle(options.bundle);
   if (!bundle) return bundle;
-  auto host = host_facts();
+  auto host = runtime::read_host_facts();
   if (!host) return std::unexpected(std::move(host.error()));
   auto planned = oci::plan_config(bundle->config, *host);
   if (!planned) return std::unexpected(std::move(planned.error()));

@@ -51,9 +51,6 @@ struct Hold {
 // From clone to the process at its gate, or executing. What failed is ended and reaped.
 Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket);
 
-// What this process can give to a container.
-Result<runtime::HostFacts> host_facts();
-
 // Gate's descriptors.
 Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds);
 

@@ -77,7 +77,7 @@ Result<Launch> make_launch(ContainerFolder& folder, LiveContainer& live, const E
   if (!process) return std::unexpected(std::move(process.error()));
   if (auto s = check_console(process->terminal, !options.detaches, options.console_socket); !s)
     return std::unexpected(std::move(s.error()));
-  auto host = host_facts();
+  auto host = runtime::read_host_facts();
   if (!host) return std::unexpected(std::move(host.error()));
   auto planned = oci::plan_exec_process(*config, *process, *host);
   if (!planned) return std::unexpected(std::move(planned.error()));

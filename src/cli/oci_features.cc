@@ -9,6 +9,7 @@
 #include "cli/oci_commands.h"
 #include "runtime/oci/mount_options.h"
 #include "runtime/plan/capabilities.h"
+#include "runtime/plan/host_facts.h"
 #include "sys/file.h"
 
 namespace gantry::cli {
@@ -39,11 +40,6 @@ json::object seccomp_features() {
 #endif
       {"knownFlags", {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"}},
       {"supportedFlags", {"SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW"}}};
-}
-
-bool has_apparmor() {
-  auto text = sys::read_file(sys::kCwd, "/sys/module/apparmor/parameters/enabled", 16);
-  return text && text->starts_with("Y");
 }
 
 // The mounts, names and paths that every runtime's `spec` offers.
@@ -92,7 +88,9 @@ constexpr std::string_view kDefaultConfig = R"({
 
 }  // namespace
 
-std::string features_json() {
+Result<std::string> features_json() {
+  auto host = runtime::read_host_facts();
+  if (!host) return std::unexpected(std::move(host.error()));
   json::array options;
   for (const std::string& name : runtime::oci::known_mount_options()) options.emplace_back(name);
   json::object features = {
@@ -105,12 +103,12 @@ std::string features_json() {
         {"capabilities", capability_names()},
         {"cgroup", {{"v1", false}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", false}}},
         {"seccomp", seccomp_features()},
-        {"apparmor", {{"enabled", has_apparmor()}}},
+        {"apparmor", {{"enabled", host->has_apparmor}}},
         {"selinux", {{"enabled", false}}},
         {"intelRdt", {{"enabled", false}}},
         {"mountExtensions", {{"idmap", {{"enabled", false}}}}}}},
   };
-  return json::serialize(features);
+  return std::string(json::serialize(features));
 }
 
 Status write_default_config(const std::string& bundle) {

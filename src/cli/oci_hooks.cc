@@ -5,7 +5,6 @@
 #include <poll.h>
 #include <signal.h>
 #include <spawn.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -37,16 +36,9 @@ std::vector<char*> pointers(const std::vector<std::string>& strings) {
   return out;
 }
 
-// The state in an unnamed file: a hook that does not read it keeps nobody waiting.
-Result<OwnFd> input_of(const std::string& state) {
-  OwnFd file(::memfd_create("state", MFD_CLOEXEC));
-  if (auto s = sys::write_all(file, state); !s) return std::unexpected(std::move(s.error()));
-  ::lseek(file.get(), 0, SEEK_SET);
-  return file;
-}
-
 Result<Running> spawn_hook(const Hook& hook, const std::string& state) {
-  auto input = input_of(state);
+  // In a file without a name: a hook that does not read it keeps nobody waiting.
+  auto input = sys::memfd_of("state", state);
   if (!input) return std::unexpected(std::move(input.error()));
   auto errors = sys::pipe();
   if (!errors) return std::unexpected(std::move(errors.error()));

@@ -52,10 +52,7 @@ class HostView {
 Result<OwnFd> plan_memfd(const runtime::Plan& plan, std::size_t fd_count) {
   auto bytes = runtime::encode_plan(plan, fd_count);
   if (!bytes) return std::unexpected(std::move(bytes.error()));
-  OwnFd memfd(::memfd_create("plan", MFD_CLOEXEC));
-  if (!memfd.is_open()) return std::unexpected(Error::from_errno(errno, "memfd_create"));
-  if (auto s = sys::write_all(memfd, *bytes); !s) return std::unexpected(std::move(s.error()));
-  return memfd;
+  return sys::memfd_of("plan", *bytes);
 }
 
 Result<OwnFd> standard_stream(int number) {
@@ -93,12 +90,9 @@ Result<shim::Launching> begin(Launch& launch) {
 
 // The descriptor goes with a word, as receivers expect one.
 Status send_terminal(const std::string& path, FdRef master) {
-  std::size_t slash = path.rfind('/');
-  std::string folder = slash == std::string::npos ? "." : slash == 0 ? "/" : path.substr(0, slash);
-  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
-  if (!dir) return std::unexpected(std::move(dir.error()));
-  auto socket =
-      sys::connect_unix(*dir, (slash == std::string::npos ? path : path.substr(slash + 1)).c_str(), SOCK_STREAM);
+  auto place = open_place(path);
+  if (!place) return std::unexpected(std::move(place.error()));
+  auto socket = sys::connect_unix(place->folder, place->name.c_str(), SOCK_STREAM);
   if (!socket) return std::unexpected(std::move(socket.error()));
   FdRef fds[] = {master};
   return sys::send_packet(*socket, "/dev/ptmx", fds);
@@ -158,14 +152,6 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
     return fail(Code::kAborted, why_ended(status.value_or(ExitStatus{})));
   }
   return LaunchedProcess{launching->pid, std::move(launching->pidfd), std::move(*terminal)};
-}
-
-Result<runtime::HostFacts> host_facts() {
-  auto proc = sys::open_dir(sys::kCwd, "/proc");
-  if (!proc) return std::unexpected(std::move(proc.error()));
-  auto sys_folder = sys::open_dir(sys::kCwd, "/sys");
-  if (!sys_folder) return std::unexpected(std::move(sys_folder.error()));
-  return runtime::read_host_facts(*proc, *sys_folder);
 }
 
 Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds) {

@@ -16,21 +16,17 @@ enum class LogFormat { kText, kJson };
 class Log {
  public:
   // Without a path: standard error.
-  static Result<Log> open(const std::string& path, LogFormat format, bool debug);
+  static Result<Log> open(const std::string& path, LogFormat format);
 
   void error(std::string_view message) { write("error", message); }
   void warning(std::string_view message) { write("warning", message); }
-  void debug(std::string_view message) {
-    if (debug_) write("debug", message);
-  }
 
  private:
-  Log(OwnFd file, LogFormat format, bool debug) : file_(std::move(file)), format_(format), debug_(debug) {}
+  Log(OwnFd file, LogFormat format) : file_(std::move(file)), format_(format) {}
   void write(const char* level, std::string_view message);
 
   OwnFd file_;  // not open: standard error
   LogFormat format_;
-  bool debug_;
 };
 
 // Now, as RFC 3339 has it, in UTC with nanoseconds.

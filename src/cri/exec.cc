@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 
 #include "base/log.h"
+#include "cgroups/hierarchy.h"
 #include "cri/boot_records.h"
 #include "cri/collect.h"
 #include "cri/make_spec.h"
@@ -28,12 +29,8 @@ Result<OwnFd> open_null(int flags) { return sys::openat(sys::kCwd, "/dev/null", 
 
 // The cgroup in which the container's first process is now: systemd, as one, moves itself into a child of its own.
 std::string current_cgroup(const Container& container) {
-  auto text = sys::read_file(sys::kCwd, cat("/proc/", container.pid, "/cgroup").c_str(), 65536);
-  if (!text) return container.cgroup;
-  std::size_t at = text->find("0::");
-  if (at == std::string::npos || (at != 0 && (*text)[at - 1] != '\n')) return container.cgroup;
-  std::string path = text->substr(at + 3, text->find('\n', at) - at - 3);
-  return path.starts_with(container.cgroup + "/") ? path : container.cgroup;
+  auto path = cgroups::cgroup_path_of(std::to_string(container.pid));
+  return path && path->starts_with(container.cgroup + "/") ? *path : container.cgroup;
 }
 
 }  // namespace

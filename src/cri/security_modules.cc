@@ -20,11 +20,6 @@ constexpr std::size_t kMaxLoadedProfiles = 4U << 20;
 constexpr std::size_t kMaxParserWords = 1000;
 constexpr std::chrono::seconds kParserLimit{30};
 
-bool apparmor_is_enabled() {
-  auto text = sys::read_file(sys::kCwd, "/sys/module/apparmor/parameters/enabled", 16);
-  return text && text->starts_with('Y');
-}
-
 bool selinux_is_enabled() { return sys::fstatat(sys::kCwd, "/sys/fs/selinux/enforce", 0).has_value(); }
 
 // What a container asks for. The new field wins over the deprecated one, whose forms are "runtime/default",
@@ -73,7 +68,7 @@ Status check_loaded(std::string_view profile) {
 }  // namespace
 
 Task<> AppArmor::load_default() {
-  if (apparmor_is_enabled()) {
+  if (enabled_) {
     default_ = co_await run_parser();
     if (!default_) {
       log::warning("containers without an AppArmor profile of their own are unconfined", {{"error", default_.error()}});
@@ -114,7 +109,7 @@ Task<Result<AppArmor::Choice>> AppArmor::choose(v1::LinuxContainerSecurityContex
   Wish wish = wish_of(security);
   if (wish.kind == Wish::Kind::kUnconfined) co_return Choice();
   if (wish.kind != Wish::Kind::kNamed && security.privileged()) co_return Choice();
-  if (!apparmor_is_enabled()) {
+  if (!enabled_) {
     if (wish.kind == Wish::Kind::kNothing) co_return Choice();
     co_return fail(Code::kFailedPrecondition,
                    cat("AppArmor profile ", quoted(wish.kind == Wish::Kind::kNamed ? wish.profile : "runtime/default"),

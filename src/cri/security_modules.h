@@ -21,7 +21,8 @@ extern const std::string_view kDefaultAppArmorText;
 // Loop thread; reads small files of sysfs and securityfs.
 class AppArmor {
  public:
-  explicit AppArmor(Loop& loop) : loaded_(loop), loop_(loop) {}
+  // `enabled`: HostFacts::has_apparmor.
+  AppArmor(Loop& loop, bool enabled) : enabled_(enabled), loaded_(loop), loop_(loop) {}
 
   // Loads gantry-default, in place of one that is there, into a kernel that runs with AppArmor. Once, at the start; who
   // asks for it meanwhile waits.
@@ -39,6 +40,7 @@ class AppArmor {
  private:
   Task<Status> run_parser();
 
+  const bool enabled_;
   Event loaded_;
   Status default_;  // once loaded_
   Loop& loop_;

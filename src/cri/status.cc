@@ -22,7 +22,7 @@ Runtime::Runtime(Node& node)
       store_(node.database),
       maker_(node),
       pool_(node, maker_),
-      apparmor_(node.loop),
+      apparmor_(node.loop, node.host.has_apparmor),
       run_flights_(node.loop),
       create_flights_(node.loop),
       flights_(node.loop) {}

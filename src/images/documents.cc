@@ -105,8 +105,7 @@ Result<Document> parse_document(std::string_view text, std::string_view media_ty
   bool has_manifests = false;
   bool has_layers = false;
   for (const auto& entry : *document) {
-    std::string key(entry.key());
-    std::transform(key.begin(), key.end(), key.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? char(c + 32) : c; });
+    const std::string key = lowered(std::string_view(entry.key()));
     has_manifests |= key == "manifests";
     has_layers |= key == "layers" || key == "config" || key == "fslayers";
   }

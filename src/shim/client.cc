@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/client.h"
 
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -302,12 +301,7 @@ void Client::Exec::kill() {
 
 // ---- helpers
 
-Result<OwnFd> make_plan_memfd(std::string_view plan) {
-  OwnFd fd(::memfd_create("plan", MFD_CLOEXEC));
-  if (!fd.is_open()) return std::unexpected(Error::from_errno(errno, "memfd_create plan"));
-  if (auto s = sys::write_all(fd, plan); !s) return std::unexpected(std::move(s.error()));
-  return fd;
-}
+Result<OwnFd> make_plan_memfd(std::string_view plan) { return sys::memfd_of("plan", plan); }
 
 Result<std::optional<ExitedEvent>> read_exit_record(FdRef records, std::string_view container_id) {
   auto bytes = sys::read_file(records, exit_record_name(container_id).c_str(), kMaxPacket);

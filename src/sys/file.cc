@@ -167,6 +167,14 @@ Status write_file(FdRef dir, const char* path, std::string_view bytes) {
   return {};
 }
 
+Result<OwnFd> memfd_of(const char* name, std::string_view bytes) {
+  OwnFd fd(::memfd_create(name, MFD_CLOEXEC));
+  if (!fd.is_open()) return failed("memfd_create", name);
+  if (auto s = write_all(fd, bytes); !s) return std::unexpected(std::move(s.error()));
+  if (::lseek(fd.get(), 0, SEEK_SET) < 0) return failed("lseek", name);
+  return fd;
+}
+
 Result<OwnFd> sealed_memfd(const char* name, FdRef source) {
   // MFD_EXEC (Linux 6.3) says what the default is before it; a kernel that does not know the flag answers EINVAL.
   constexpr unsigned kExec = 0x0010U;

@@ -76,6 +76,9 @@ Status write_file(FdRef dir, const char* path, std::string_view bytes);
 // folders whose size is ours or the kernel's to decide; dir_reader.h has others.
 Result<std::vector<std::string>> list_dir(FdRef dir);
 
+// memfd_create(2) with these bytes in it, to be read from their beginning.
+Result<OwnFd> memfd_of(const char* name, std::string_view bytes);
+
 // memfd_create(2) with what is read from `source` in it, executable and sealed against any change: how our own programs
 // are kept from being written through /proc/PID/exe of a copy.
 Result<OwnFd> sealed_memfd(const char* name, FdRef source);

@@ -2,6 +2,8 @@
 #include "sys/socket.h"
 
 #include <fcntl.h>
+#include <net/if.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -148,6 +150,16 @@ Result<PeerCredentials> peer_credentials(FdRef socket) {
   if (::getsockopt(socket.get(), SOL_SOCKET, SO_PEERCRED, &credentials, &size) < 0)
     return failed("getsockopt SO_PEERCRED");
   return PeerCredentials{credentials.pid, credentials.uid, credentials.gid};
+}
+
+Status raise_loopback() {
+  OwnFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return std::unexpected(Error::from_errno(errno, "socket"));
+  ifreq request{};
+  std::memcpy(request.ifr_name, "lo", 3);
+  request.ifr_flags = IFF_UP | IFF_RUNNING;
+  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0) return {};
+  return std::unexpected(Error::from_errno(errno, "set lo up"));
 }
 
 }  // namespace gantry::sys

@@ -53,6 +53,9 @@ struct Packet {
 // kInvalidArgument; none there on a non-blocking socket is is_would_block(). Only 0 bytes and is_gone() are the end.
 Result<Packet> receive_packet(FdRef socket, std::span<char> buffer);
 
+// Sets the loopback interface of this network namespace up.
+Status raise_loopback();
+
 struct PeerCredentials {
   pid_t pid;
   uid_t uid;

@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import oci_bundle
-from oci_bundle import Runtime, cgroup, cgroup_folder, read_until
+from oci_bundle import cgroup, cgroup_folder, read_until
 
 
 def life(checks, oci):
@@ -191,15 +191,5 @@ def telling(checks, oci):
         checks.equal((done.returncode, "container id" in done.stderr), (1, True), f"id '{name[:10]}' is refused")
 
 
-def story(checks):
-    oci_bundle.become_reaper()
-    oci = Runtime()
-    for part in (life, lying_state, exit_codes, executing, terminal, descriptors, telling):
-        part(checks, oci)
-        oci_bundle.reap()
-    checks.equal(oci.remnants(), [], "nothing is left in the end")
-
-
 if __name__ == "__main__":
-    oci_bundle.enter_world()
-    c.main(story)
+    oci_bundle.tell(life, lying_state, exit_codes, executing, terminal, descriptors, telling)

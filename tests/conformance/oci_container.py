@@ -14,7 +14,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import oci_bundle
-from oci_bundle import Runtime, cgroup_folder
+from oci_bundle import cgroup_folder
 
 ALL_NAMESPACES = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
 
@@ -329,15 +329,5 @@ def bad_configs(checks, oci):
     checks.equal(os.listdir("/proc/self/fd"), before, "nor descriptors")
 
 
-def story(checks):
-    oci_bundle.become_reaper()
-    oci = Runtime()
-    for part in (namespaces, mounts, devices, hidden, credentials, waiting, hooks, limits, bad_configs):
-        part(checks, oci)
-        oci_bundle.reap()
-    checks.equal(oci.remnants(), [], "nothing is left in the end")
-
-
 if __name__ == "__main__":
-    oci_bundle.enter_world()
-    c.main(story)
+    oci_bundle.tell(namespaces, mounts, devices, hidden, credentials, waiting, hooks, limits, bad_configs)

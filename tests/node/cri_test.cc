@@ -141,9 +141,9 @@ struct World {
   std::unique_ptr<netns::PodNetwork> network = must(
       netns::PodNetwork::open({.pod_cidr = must(netns::Cidr::parse("10.88.0.0/24")), .instance = instance.id}, ledger));
   std::unique_ptr<shim::Template> shims = must(shim::Template::launch(loop, shim_program));
-  std::unique_ptr<StreamingServer> streaming = must(StreamingServer::start(loop, must(http::listen_tcp("127.0.0.1", 0))));
-  runtime::HostFacts host =
-      must(runtime::read_host_facts(must(sys::open_dir(sys::kCwd, "/proc")), must(sys::open_dir(sys::kCwd, "/sys"))));
+  std::unique_ptr<StreamingServer> streaming =
+      must(StreamingServer::start(loop, must(http::listen_tcp("127.0.0.1", 0))));
+  runtime::HostFacts host = must(runtime::read_host_facts());
   Node node{.loop = loop,
             .folders = folders,
             .instance = instance,

@@ -44,9 +44,7 @@ class LaunchTest : public ShimTest {
   void SetUp() override {
     ShimTest::SetUp();
     ASSERT_EQ(shell("mkdir /run/t/canary && echo untouched > /run/t/canary/file && mkdir /run/t/canary/null"), 0);
-    auto proc = sys::open_dir(sys::kCwd, "/proc");
-    auto sys_folder = sys::open_dir(sys::kCwd, "/sys");
-    host_ = *runtime::read_host_facts(*proc, *sys_folder);
+    host_ = *runtime::read_host_facts();
   }
   void TearDown() override {
     EXPECT_EQ(shell("cd /run/t/canary && test \"$(cat file)\" = untouched && test \"$(echo *)\" = 'file null' && "

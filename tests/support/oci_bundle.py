@@ -203,3 +203,17 @@ def reap():
     with contextlib.suppress(ChildProcessError):
         while os.waitpid(-1, os.WNOHANG)[0]:
             pass
+
+
+def tell(*parts):
+    """A program's stories: each is called with checks and one runtime, in a world of their own."""
+    def story(checks):
+        become_reaper()
+        oci = Runtime()
+        for part in parts:
+            part(checks, oci)
+            reap()
+        checks.equal(oci.remnants(), [], "nothing is left in the end")
+
+    enter_world()
+    c.main(story)

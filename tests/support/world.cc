@@ -2,9 +2,7 @@
 #include "tests/support/world.h"
 
 #include <fcntl.h>
-#include <net/if.h>
 #include <sched.h>
-#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -22,6 +20,7 @@
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/process.h"
+#include "sys/socket.h"
 
 namespace gantry::test {
 namespace {
@@ -49,14 +48,6 @@ void remove_cgroup(const std::string& path) {
   ::rmdir(path.c_str());
 }
 
-void raise_loopback() {
-  OwnFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  ifreq request{};
-  std::strcpy(request.ifr_name, "lo");
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) < 0) give_up("set lo up");
-}
-
 void must_mount(const char* source, const char* target, const char* type, unsigned long flags) {
   if (::mount(source, target, type, flags, nullptr) < 0) give_up(target);
 }
@@ -76,7 +67,7 @@ void enter(pid_t outside_pid) {
   auto dir = sys::openat(sys::kCwd, full.c_str(), O_RDONLY | O_DIRECTORY);
   if (!dir) give_up(full.c_str());
   g_cgroup = std::move(*dir);
-  raise_loopback();
+  if (!sys::raise_loopback()) give_up("set lo up");
 }
 
 }  // namespace

@@ -15,12 +15,6 @@ bool is_token(char c) {
          std::string_view("!#$%&'*+-.^_`|~").contains(c);
 }
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
-}
-
 class Parser {
  public:
   explicit Parser(std::string_view header) : header_(header), rest_(header) {}
@@ -32,7 +26,7 @@ class Parser {
       if (rest_.empty()) return out;
       std::string_view word = token();
       if (word.empty()) return bad("expected the name of a scheme");
-      out.push_back(Challenge{lower(word), {}});
+      out.push_back(Challenge{lowered(word), {}});
       // Parameters, or the scheme's one opaque word, or nothing.
       if (rest_.empty() || rest_.front() == ',') continue;
       if (rest_.front() != ' ') return bad("expected a space behind the scheme");
@@ -64,7 +58,8 @@ class Parser {
       skip(" \t");
       auto value = this->value();
       if (!value) return std::unexpected(std::move(value.error()));
-      if (!challenge.parameters.emplace(lower(name), std::move(*value)).second) return bad("a parameter that is twice");
+      if (!challenge.parameters.emplace(lowered(name), std::move(*value)).second)
+        return bad("a parameter that is twice");
       skip(" \t");
       if (rest_.empty()) return {};
       if (rest_.front() != ',') return bad("expected a comma");

@@ -12,12 +12,6 @@
 namespace gantry::images {
 namespace {
 
-std::string lower(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
-  return out;
-}
-
 std::optional<std::uint64_t> number(std::string_view text) {
   std::uint64_t value = 0;
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -39,9 +33,9 @@ void HttpHead::take_line(std::string_view line) {
   }
   std::size_t colon = line.find(':');
   if (colon == std::string_view::npos) return;
-  const std::string name = lower(line.substr(0, colon));
+  const std::string name = lowered(line.substr(0, colon));
   const std::string value(trimmed(line.substr(colon + 1)));
-  if (name == "content-type") content_type = lower(trimmed(std::string_view(value).substr(0, value.find(';'))));
+  if (name == "content-type") content_type = lowered(trimmed(std::string_view(value).substr(0, value.find(';'))));
   if (name == "docker-content-digest") content_digest = value;
   if (name == "location") location = value;
   if (name == "retry-after") retry_after = value;

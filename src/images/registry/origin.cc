@@ -57,10 +57,8 @@ std::string Origin::url() const { return cat(scheme, "://", name()); }
 Result<Origin> origin_of(const std::string& text) {
   auto url = parse_url(text);
   if (!url) return std::unexpected(std::move(url.error()));
-  Origin origin{part(*url, CURLUPART_SCHEME), part(*url, CURLUPART_HOST),
+  Origin origin{part(*url, CURLUPART_SCHEME), lowered(part(*url, CURLUPART_HOST)),
                 part(*url, CURLUPART_PORT, CURLU_DEFAULT_PORT)};
-  std::ranges::transform(origin.host, origin.host.begin(),
-                         [](char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c + 32) : c; });
   if ((origin.scheme != "https" && origin.scheme != "http") || origin.host.empty()) {
     return invalid_argument(cat(in_quotes(text), ": expected a URL that begins with https:// or http://"));
   }

@@ -4,9 +4,7 @@
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <linux/magic.h>
-#include <net/if.h>
 #include <signal.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
@@ -140,17 +138,7 @@ Status Launch::join_namespaces() {
       return fail_with(std::move(s.error()), std::string("join the ") + name + " namespace");
     }
   }
-  return flag() ? raise_loopback() : Status();
-}
-
-Status Launch::raise_loopback() {
-  OwnFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0));
-  if (!socket.is_open()) return std::unexpected(Error::from_errno(errno, "socket"));
-  ifreq request{};
-  std::memcpy(request.ifr_name, "lo", 3);
-  request.ifr_flags = IFF_UP | IFF_RUNNING;
-  if (::ioctl(socket.get(), SIOCSIFFLAGS, &request) == 0) return {};
-  return std::unexpected(Error::from_errno(errno, "set lo up"));
+  return flag() ? sys::raise_loopback() : Status();
 }
 
 // Until whoever holds the other end says so. When that one is gone, so is this process's purpose.

@@ -44,7 +44,6 @@ class Launch {
   // launch.cc
   Status leave_keyring();
   Status join_namespaces();
-  Status raise_loopback();
   Status wait_for_byte(FdRef fd);
   Status enter_namespaces();
   Status join_pid_namespace();

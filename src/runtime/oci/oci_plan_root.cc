@@ -3,7 +3,6 @@
 #include <sys/stat.h>
 
 #include <algorithm>
-#include <array>
 #include <utility>
 
 #include "base/text.h"
@@ -113,14 +112,6 @@ std::uint32_t type_bits(const std::string& type) {
 }
 
 Status add_devices(const Config& config, Plan& plan) {
-  constexpr auto kDefault = std::to_array<std::pair<const char*, std::pair<std::uint32_t, std::uint32_t>>>({
-      {"/dev/null", {1, 3}},
-      {"/dev/zero", {1, 5}},
-      {"/dev/full", {1, 7}},
-      {"/dev/random", {1, 8}},
-      {"/dev/urandom", {1, 9}},
-      {"/dev/tty", {5, 0}},
-  });
   // What is mounted is taken as it is: nothing is made in it.
   auto is_covered = [&](std::string_view path) {
     return std::ranges::any_of(plan.mounts, [&](const MountPlan& mount) {
@@ -140,17 +131,12 @@ Status add_devices(const Config& config, Plan& plan) {
     plan.devices.push_back(
         {std::move(*path), type_bits(device.type) | mode, device.major, device.minor, device.uid, device.gid});
   }
-  for (auto [path, number] : kDefault) {
-    bool is_own = std::ranges::any_of(plan.devices, [&](const DevicePlan& device) { return device.path == path; });
-    if (!is_own && !is_covered(path)) plan.devices.push_back({path, S_IFCHR | 0666, number.first, number.second, 0, 0});
+  for (DevicePlan& standard : default_devices()) {
+    bool is_own = std::ranges::any_of(plan.devices, [&](const auto& device) { return device.path == standard.path; });
+    if (!is_own && !is_covered(standard.path)) plan.devices.push_back(std::move(standard));
   }
-  constexpr std::pair<const char*, const char*> kLinks[] = {{"/dev/fd", "/proc/self/fd"},
-                                                            {"/dev/stdin", "/proc/self/fd/0"},
-                                                            {"/dev/stdout", "/proc/self/fd/1"},
-                                                            {"/dev/stderr", "/proc/self/fd/2"},
-                                                            {"/dev/ptmx", "pts/ptmx"}};
-  for (auto [path, target] : kLinks) {
-    if (!is_covered(path)) plan.links.push_back({path, target});
+  for (LinkPlan& link : default_links()) {
+    if (!is_covered(link.path)) plan.links.push_back(std::move(link));
   }
   return {};
 }

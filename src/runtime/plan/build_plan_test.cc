@@ -615,10 +615,7 @@ TEST(CleanPath, FoldsAsGoDoes) {
 }
 
 TEST(HostFactsTest, OfThisMachine) {
-  auto proc = sys::open_dir(sys::kCwd, "/proc");
-  auto sysfs = sys::open_dir(sys::kCwd, "/sys");
-  ASSERT_TRUE(proc && sysfs);
-  auto facts = read_host_facts(*proc, *sysfs);
+  auto facts = read_host_facts();
   ASSERT_TRUE(facts) << facts.error().message();
   EXPECT_EQ(facts->capabilities & ~capabilities_up_to(63), 0U);
   EXPECT_GE(facts->oom_score_adj, -1000);

@@ -86,7 +86,17 @@ Result<HostFacts> read_host_facts(FdRef proc, FdRef sys) {
   auto cpus = find_thermal_cpus(sys);
   if (!cpus) return std::unexpected(std::move(cpus.error()));
   facts.thermal_cpus = std::move(*cpus);
+  auto apparmor = sys::read_file(sys, "module/apparmor/parameters/enabled", kMaxFactBytes);
+  facts.has_apparmor = apparmor && apparmor->starts_with('Y');
   return facts;
+}
+
+Result<HostFacts> read_host_facts() {
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  auto sysfs = sys::open_dir(sys::kCwd, "/sys");
+  if (!sysfs) return std::unexpected(std::move(sysfs.error()));
+  return read_host_facts(*proc, *sysfs);
 }
 
 }  // namespace gantry::runtime

@@ -36,11 +36,15 @@ struct HostFacts {
   std::uint64_t max_open_files = 1048576;
   // CPUs (by number) whose sysfs folder tells of thermal throttling, which is masked for each.
   std::vector<std::uint32_t> thermal_cpus;
+  // The kernel runs with AppArmor.
+  bool has_apparmor = false;
 
   HostFacts() { hard_limits.fill(kUnlimited); }
 };
 
 // Reads them from a procfs and a sysfs (folders: normally /proc and /sys) and, for the limits, of the calling process.
 Result<HostFacts> read_host_facts(FdRef proc, FdRef sys);
+// From /proc and /sys.
+Result<HostFacts> read_host_facts();
 
 }  // namespace gantry::runtime

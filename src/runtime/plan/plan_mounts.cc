@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "runtime/plan/plan_parts.h"
@@ -153,23 +154,14 @@ Result<std::vector<MountPlan>> spec_mounts(const ContainerSpec& spec) {
 
 // What the spec mounts is taken as it is: nothing is made where it lies, or in it.
 void add_devices(const ContainerSpec& spec, const std::vector<MountPlan>& own, Plan& plan) {
-  constexpr auto kDevices = std::to_array<std::pair<const char*, std::pair<std::uint32_t, std::uint32_t>>>({
-      {"/dev/null", {1, 3}},
-      {"/dev/zero", {1, 5}},
-      {"/dev/full", {1, 7}},
-      {"/dev/random", {1, 8}},
-      {"/dev/urandom", {1, 9}},
-      {"/dev/tty", {5, 0}},
-  });
   auto is_own = [&](std::string_view path) {
     return std::ranges::any_of(spec.devices, [&](const DeviceSpec& device) { return device.path == path; });
   };
   auto is_mounted = [&](std::string_view path) {
     return std::ranges::any_of(own, [&](const MountPlan& mount) { return is_within(path, mount.target); });
   };
-  for (auto [path, number] : kDevices) {
-    if (!is_own(path) && !is_mounted(path))
-      plan.devices.push_back({path, kDeviceMode, number.first, number.second, 0, 0});
+  for (DevicePlan& device : default_devices()) {
+    if (!is_own(device.path) && !is_mounted(device.path)) plan.devices.push_back(std::move(device));
   }
   for (const DeviceSpec& device : spec.devices) {
     // ptmx is the container's own, a link into its devpts; a terminal's console is put there by the launcher.
@@ -177,9 +169,8 @@ void add_devices(const ContainerSpec& spec, const std::vector<MountPlan>& own, P
     if (is_mounted(device.path)) continue;
     plan.devices.push_back(device);
   }
-  plan.links = {{"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"},
-                {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
-                {"/dev/ptmx", "pts/ptmx"},          {"/dev/core", "/proc/kcore"}};
+  plan.links = default_links();
+  plan.links.push_back({"/dev/core", "/proc/kcore"});
 }
 
 Status check_device(const DeviceSpec& device) {
@@ -203,6 +194,28 @@ Result<std::vector<PlanString>> clean_paths(const std::vector<std::string>& path
 }
 
 }  // namespace
+
+std::vector<DevicePlan> default_devices() {
+  constexpr auto kDevices = std::to_array<std::tuple<const char*, std::uint32_t, std::uint32_t>>({
+      {"/dev/null", 1, 3},
+      {"/dev/zero", 1, 5},
+      {"/dev/full", 1, 7},
+      {"/dev/random", 1, 8},
+      {"/dev/urandom", 1, 9},
+      {"/dev/tty", 5, 0},
+  });
+  std::vector<DevicePlan> devices;
+  for (auto [path, major, minor] : kDevices) devices.push_back({path, kDeviceMode, major, minor, 0, 0});
+  return devices;
+}
+
+std::vector<LinkPlan> default_links() {
+  return {{"/dev/fd", "/proc/self/fd"},
+          {"/dev/stdin", "/proc/self/fd/0"},
+          {"/dev/stdout", "/proc/self/fd/1"},
+          {"/dev/stderr", "/proc/self/fd/2"},
+          {"/dev/ptmx", "pts/ptmx"}};
+}
 
 bool is_within(std::string_view path, std::string_view folder) {
   if (!path.starts_with(folder)) return false;

@@ -20,6 +20,10 @@ bool is_within(std::string_view path, std::string_view folder);
 // by a procfs: anything else would let a mount stand in for what the kernel, or we, read there.
 Status check_proc_target(std::string_view target, bool is_procfs);
 
+// What every container has in its /dev: devices that anybody may use, and links. More: ContainerSpec, config.json.
+std::vector<DevicePlan> default_devices();
+std::vector<LinkPlan> default_links();
+
 // Mounts, devices and links, masked and read-only paths.
 Status plan_root(const ContainerSpec& spec, const HostFacts& host, Plan& plan);
 Status check_mounts(const ContainerSpec& spec);
