@@ -4,21 +4,16 @@
 //
 //   start [--runs N] [--crun PATH] [--runc PATH]
 #include <fcntl.h>
-#include <spawn.h>
 #include <sys/stat.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <fstream>
 #include <string>
 #include <vector>
 
+#include "bench/measure.h"
 #include "bench/start_floor.h"
 #include "runtime/plan/plan.h"
 #include "shim/client.h"
@@ -37,33 +32,6 @@ struct Options {
   std::string crun, runc;
 };
 Options g_options;
-
-std::int64_t now() {
-  timespec time;
-  ::clock_gettime(CLOCK_MONOTONIC, &time);
-  return time.tv_sec * 1'000'000'000LL + time.tv_nsec;
-}
-
-[[noreturn]] void give_up(const std::string& what) {
-  std::fprintf(stderr, "bench/start: %s\n", what.c_str());
-  std::exit(1);
-}
-template <typename T>
-T must(Result<T> result) {
-  if (!result) give_up(result.error().message());
-  return std::move(*result);
-}
-
-double median(std::vector<std::int64_t> times) {
-  if (times.empty()) return 0;
-  std::sort(times.begin(), times.end());
-  return static_cast<double>(times[times.size() / 2]) / 1e6;
-}
-double percentile99(std::vector<std::int64_t> times) {
-  if (times.empty()) return 0;
-  std::sort(times.begin(), times.end());
-  return static_cast<double>(times[times.size() * 99 / 100]) / 1e6;
-}
 
 // The spec that all sides run: the mounts, devices and paths of `crun spec`, /bin/true, no seccomp.
 runtime::Plan plan() {
@@ -172,7 +140,7 @@ class Gantry {
   Task<> end() { return client_->shutdown(); }
   pid_t shim_pid() const { return client_->pid(); }
 
-  std::vector<std::int64_t> started, whole;
+  Times started, whole;
 
  private:
   Loop loop_;
@@ -182,18 +150,6 @@ class Gantry {
   Event ended_{loop_};
   std::string plan_;
 };
-
-void run_program(const std::vector<std::string>& args) {
-  std::vector<char*> argv;
-  for (const auto& arg : args) argv.push_back(const_cast<char*>(arg.c_str()));
-  argv.push_back(nullptr);
-  pid_t pid;
-  int status = 0;
-  if (::posix_spawn(&pid, argv[0], nullptr, nullptr, argv.data(), environ) != 0)
-    give_up(args[0] + " can't be executed");
-  ::waitpid(pid, &status, 0);
-  if (status != 0) give_up(args[0] + " run: status " + std::to_string(status));
-}
 
 std::int64_t run_peer(const std::string& program, const std::string& root, int number) {
   std::string id = "bench-" + std::to_string(number);
@@ -231,10 +187,10 @@ void write_config(pid_t sandbox) {
       << R"("readonlyPaths":["/proc/bus","/proc/fs","/proc/irq","/proc/sys","/proc/sysrq-trigger"]}})";
 }
 
-void report(const char* name, const std::vector<std::int64_t>& times, double floor, double crun) {
+void report(const char* name, const Times& times, double floor, double crun) {
   if (times.empty()) return;
   double middle = median(times);
-  std::printf("%-38s %8.3f %8.3f", name, middle, percentile99(times));
+  std::printf("%-38s %8.3f %8.3f", name, middle, quantile(times, 0.99));
   if (floor > 0) std::printf(" %9.2f", middle / floor);
   if (crun > 0) std::printf(" %9.2f", middle / crun);
   std::printf("\n");
@@ -249,13 +205,13 @@ int body() {
   OwnFd floor_cgroup = Gantry::make_cgroup("floor");
   gantry.run(gantry.make_sandbox());
   write_config(gantry.shim_pid());
-  std::vector<std::int64_t> floor, crun, runc;
+  Times floor, crun, runc;
   int turns = std::max(1, g_options.runs / 10);
   for (int turn = 0; turn < turns; ++turn) {
     gantry.run([](Gantry& g, int from) -> Task<> {
       for (int i = 0; i < 10; ++i) co_await g.start_one(from + i);
     }(gantry, turn * 10));
-    auto some = measure_floor(kRootfs, floor_cgroup.get(), 10);
+    auto some = measure_floor(kRootfs, floor_cgroup.get(), kJoining, 10);
     if (some.empty()) give_up("the floor can't be measured: a mount or the program failed");
     floor.insert(floor.end(), some.begin(), some.end());
     for (int i = 0; i < 5; ++i) {

@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: Apache-2.0
+// The bundle that OCI runtimes are measured with: /bin/true in an overlay root, with all that engines give a container
+// by default: every namespace but user and time, mounts, masked and read-only paths, capabilities, the device filter,
+// seccomp.
+#pragma once
+
+#include <string>
+
+namespace gantry::bench {
+
+// Makes it in this folder, which is there, with the root folder mounted at `rootfs`. `cgroup` is the container's.
+void make_oci_bundle(const std::string& folder, const std::string& cgroup);
+
+}  // namespace gantry::bench
