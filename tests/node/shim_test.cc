@@ -39,48 +39,39 @@ TEST_F(ShimTest, AContainerRunsLogsAndEnds) {
 }
 
 TEST_F(ShimTest, ACommandThatIsNotThereIsAnErrorAndLeavesNothing) {
-  run([](ShimTest& t) -> Task<> {
-    auto client = co_await t.spawn("pod1");
+  with_pod([](ShimTest& t, Client& client, Ends&) -> Task<> {
     auto plan = t.shell_plan("");
     plan.process.args = {"no-such-program"};
-    auto started = co_await t.start(*client, "c1", plan);
+    auto started = co_await t.start(client, "c1", plan);
     EXPECT_FALSE(started.has_value());
     if (!started) EXPECT_EQ(started.error().message(), "exec: \"no-such-program\": executable file not found in $PATH");
-    auto state = co_await client->state();
+    auto state = co_await client.state();
     EXPECT_TRUE(state->containers.empty());
     plan = t.shell_plan("");
     plan.process.args = {"/bin"};
-    auto folder = co_await t.start(*client, "c2", plan);
+    auto folder = co_await t.start(client, "c2", plan);
     EXPECT_FALSE(folder.has_value());
     if (!folder) EXPECT_EQ(folder.error().message(), "exec: \"/bin\": Permission denied");
-    co_await client->shutdown();
-  }(*this));
-  remove_cgroups();
+  });
 }
 
 TEST_F(ShimTest, KilledContainersAndTheirOrphansEndTogether) {
-  run([](ShimTest& t) -> Task<> {
-    auto client = co_await t.spawn("pod1");
-    Ends ends(t.loop_);
-    t.observe(*client, ends);
+  with_pod([](ShimTest& t, Client& client, Ends& ends) -> Task<> {
     auto plan = t.shell_plan("busybox sleep 1000 & busybox sleep 1000 & echo ready; wait");
     plan.namespaces.new_pid = false;  // the host's: nothing but the cgroup holds them together
-    (void)co_await t.start(*client, "c1", plan);
-    EXPECT_TRUE((co_await client->signal("c1", SIGKILL)).has_value());
+    (void)co_await t.start(client, "c1", plan);
+    EXPECT_TRUE((co_await client.signal("c1", SIGKILL)).has_value());
     co_await ends.any.wait();
     EXPECT_EQ(ends.events.at(0).code, 137);
     EXPECT_EQ(ends.events[0].signal, SIGKILL);
     EXPECT_NE(slurp("/sys/fs/cgroup" + test::cgroup_path() + "/c1/cgroup.events").find("populated 0"),
               std::string::npos);
-    co_await client->shutdown();
-  }(*this));
-  remove_cgroups();
+  });
 }
 
 TEST_F(ShimTest, ExecRunsInTheContainersNamespaces) {
-  run([](ShimTest& t) -> Task<> {
-    auto client = co_await t.spawn("pod1");
-    (void)co_await t.start(*client, "c1", t.shell_plan("echo hello > /dev/shm/x; busybox sleep 1000"));
+  with_pod([](ShimTest& t, Client& client, Ends&) -> Task<> {
+    (void)co_await t.start(client, "c1", t.shell_plan("echo hello > /dev/shm/x; busybox sleep 1000"));
     runtime::Plan plan;
     plan.namespaces.join_process = 0;
     plan.process.args = {"sh", "-c",
@@ -95,22 +86,17 @@ TEST_F(ShimTest, ExecRunsInTheContainersNamespaces) {
     fds.in = std::move(*sys::openat(sys::kCwd, "/dev/null", O_RDONLY));
     fds.out = OwnFd(out[1]);
     fds.err = std::move(*fds.out.duplicate());
-    auto exec = co_await client->exec("c1", false, std::move(fds));
+    auto exec = co_await client.exec("c1", false, std::move(fds));
     EXPECT_TRUE(exec.has_value()) << exec.error().message();
     auto status = co_await (*exec)->wait();
     EXPECT_TRUE(status.has_value());
     EXPECT_EQ(status->code, 3);
     EXPECT_EQ(*sys::read_all(reader, 1000), "hello\n1\n");
-    co_await client->shutdown();
-  }(*this));
-  remove_cgroups();
+  });
 }
 
 TEST_F(ShimTest, TerminalsWorkForContainersAndExecs) {
-  run([](ShimTest& t) -> Task<> {
-    auto client = co_await t.spawn("pod1");
-    Ends ends(t.loop_);
-    t.observe(*client, ends);
+  with_pod([](ShimTest& t, Client& client, Ends& ends) -> Task<> {
     auto plan = t.shell_plan("test -t 0 && test -t 1 && stty size && tty; echo done");
     plan.process.args = {"sh", "-c", "test -t 0 && test -t 1 && busybox stty size && busybox tty"};
     plan.process.terminal = true;
@@ -118,14 +104,12 @@ TEST_F(ShimTest, TerminalsWorkForContainersAndExecs) {
     plan.process.columns = 80;
     StartRequest request;
     request.terminal = true;
-    auto started = co_await t.start(*client, "c1", plan, request);
+    auto started = co_await t.start(client, "c1", plan, request);
     EXPECT_TRUE(started.has_value()) << started.error().message();
     co_await ends.any.wait();
     EXPECT_EQ(ends.events.at(0).code, 0);
     EXPECT_EQ(log_content("/run/t/c1.log", "stdout"), "24 80\r\n/dev/pts/0\r\n");
-    co_await client->shutdown();
-  }(*this));
-  remove_cgroups();
+  });
 }
 
 TEST_F(ShimTest, WhoConnectsAnewFindsTheContainersAsTheyAre) {
@@ -200,6 +184,104 @@ TEST_F(ShimTest, NoLogByteIsLostAcrossRotationAndALongLine) {
     co_await client->shutdown();
   }(*this));
   remove_cgroups();
+}
+
+TEST_F(ShimTest, APodsOwnInitReapsAndHoldsNothing) {
+  with_pod([](ShimTest& t, Client& client, Ends& ends) -> Task<> {
+    co_await t.make_pod_pid(client);
+    StartRequest request;
+    request.join_pod_pid = true;
+    auto plan = t.shell_plan("busybox sleep 1000");
+    plan.namespaces.new_pid = false;
+    (void)co_await t.start(client, "a", plan, request);
+    // Orphans of two generations, and what is seen of pid 1. It can't be killed from within either.
+    plan = t.shell_plan(
+        "busybox hostname; for i in 1 2 3 4 5 6 7 8 9 10; do (busybox true & busybox true &) ; done; "
+        "while busybox grep -q '^State:.Z' /proc/[0-9]*/status 2>/dev/null; do :; done; echo none; "
+        "busybox cat /proc/1/comm; busybox grep -E '^(Cap|NoNew)' /proc/1/status; "
+        "busybox readlink /proc/1/fd/0 /proc/1/fd/1 /proc/1/fd/2 /proc/1/root /proc/1/exe /proc/1/cwd; "
+        "kill -9 1; busybox cat /proc/1/comm");
+    plan.namespaces.new_pid = false;
+    auto ran = co_await t.run_container(client, ends, "b", plan, request);
+    EXPECT_EQ(ran.out,
+              "the-pod\nnone\ngantry-init\nCapInh:\t0000000000000000\nCapPrm:\t0000000000000000\n"
+              "CapEff:\t0000000000000000\nCapBnd:\t0000000000000000\nCapAmb:\t0000000000000000\nNoNewPrivs:\t1\n"
+              "gantry-init\n")
+        << ran.error << ran.err;
+    auto on_a_terminal = t.shell_plan("busybox tty; echo x > /dev/tty; echo $(busybox ls /proc/self/fd)");
+    on_a_terminal.namespaces.new_pid = false;
+    on_a_terminal.process.terminal = true;
+    on_a_terminal.devices.push_back({"/dev/tty", S_IFCHR | 0666, 5, 0, 0, 0});
+    request.terminal = true;
+    ran = co_await t.run_container(client, ends, "t", on_a_terminal, request);
+    EXPECT_EQ(ran.out, "/dev/pts/0\r\nx\r\n0 1 2 3\r\n") << ran.error << ran.err;
+    request.terminal = false;
+    // By our own eyes: nothing but the null device.
+    pid_t init = children(client.pid()).at(1);
+    EXPECT_EQ(slurp("/proc/" + std::to_string(init) + "/comm"), "gantry-init\n");
+    for (const auto& fd :
+         *sys::list_dir(*sys::open_dir(sys::kCwd, ("/proc/" + std::to_string(init) + "/fd").c_str()))) {
+      EXPECT_TRUE(
+          sys::readlinkat(sys::kCwd, ("/proc/" + std::to_string(init) + "/fd/" + fd).c_str())->ends_with("/null"));
+    }
+    // Its end ends the namespace; who would join it then is told.
+    EXPECT_EQ(::kill(init, SIGKILL), 0);
+    (void)co_await ends.of("a");
+    auto late = co_await t.start(client, "late", plan, request);
+    EXPECT_FALSE(late.has_value());
+    if (!late) EXPECT_EQ(late.error().message(), "the process whose PID namespace was to be joined has ended");
+  });
+}
+
+TEST_F(ShimTest, AContainerJoinsThePidNamespaceOfItsTarget) {
+  with_pod([](ShimTest& t, Client& client, Ends& ends) -> Task<> {
+    (void)co_await t.start(client, "target", t.shell_plan("busybox sleep 1000; true"));
+    StartRequest request;
+    request.target_container = "target";
+    auto plan = t.shell_plan("busybox tr '\\0' ' ' < /proc/1/cmdline; [ $$ -gt 1 ] && echo not the first");
+    plan.namespaces.new_pid = false;
+    auto ran = co_await t.run_container(client, ends, "debug", plan, request);
+    EXPECT_EQ(ran.out, "sh -c busybox sleep 1000; true not the first\n") << ran.error << ran.err;
+    (void)co_await client.kill("target");
+    (void)co_await ends.of("target");
+    ran = co_await t.run_container(client, ends, "debug2", plan, request);
+    EXPECT_EQ(ran.error, "target container target is not running");
+  });
+}
+
+TEST_F(ShimTest, AnIdlePodIsSmallAndSleeps) {
+  with_pod([](ShimTest& t, Client& client, Ends& ends) -> Task<> {
+    (void)co_await t.start(client, "c1", t.shell_plan("busybox sleep 1000"));
+    (void)co_await t.run_container(client, ends, "c2", t.shell_plan("busybox yes '' | busybox head -c 3000000"));
+    (void)co_await t.execute(client, "c1", exec_plan({"busybox", "true"}));
+    (void)co_await client.state();
+    std::vector<pid_t> pids = {client.pid(), log_writer_of(client)};
+    std::vector<std::string> before;
+    for (pid_t pid : pids) {
+      std::string text = slurp("/proc/" + std::to_string(pid) + "/smaps_rollup");
+      long kilobytes = 0;
+      for (const char* field : {"Private_Clean:", "Private_Dirty:"}) {
+        kilobytes += std::atol(text.c_str() + text.find(field) + std::strlen(field));
+      }
+      std::printf("%s: %ld KiB private\n", pid == client.pid() ? "shim" : "log writer", kilobytes);
+      if (kilobytes > 200) std::printf("%s\n", slurp("/proc/" + std::to_string(pid) + "/smaps").c_str());
+#if !__has_feature(address_sanitizer)
+      EXPECT_LT(kilobytes, 256);
+#endif
+    }
+    // Once they sleep, they sleep.
+    for (pid_t pid : pids) {
+      auto is_asleep = [&] {
+        return slurp("/proc/" + std::to_string(pid) + "/stat").find(") S ") != std::string::npos;
+      };
+      while (!is_asleep()) co_await t.loop_.sleep_for(1ms);
+      before.push_back(slurp("/proc/" + std::to_string(pid) + "/schedstat"));
+    }
+    co_await t.loop_.sleep_for(1s);  // a measure, not a wait: they must not run meanwhile
+    for (std::size_t i = 0; i < pids.size(); ++i) {
+      EXPECT_EQ(slurp("/proc/" + std::to_string(pids[i]) + "/schedstat"), before[i]);
+    }
+  });
 }
 
 }  // namespace

@@ -3,8 +3,9 @@
 // busybox for containers, and short ways to start one, to execute something in it, and to wait for its end. Everything
 // lies in /run/t of the test's world. Header only: its users name gantry_shim_client and gantry_runtime_plan as deps.
 //
-// A test's body is a coroutine, given to run():
+// A test's body is a coroutine, given to run() or, when it wants a pod, to with_pod():
 //   run([](ShimTest& t) -> Task<> { auto client = co_await t.spawn("pod1"); ... }(*this));
+//   with_pod([](ShimTest& t, Client& client, Ends& ends) -> Task<> { ... });
 // In a coroutine EXPECT_ works and ASSERT_ does not.
 #pragma once
 
@@ -14,6 +15,7 @@
 #include <sys/inotify.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <chrono>
@@ -75,6 +77,13 @@ inline bool wait_for_file(const std::string& path, const std::function<bool(cons
 }
 inline bool wait_for_text(const std::string& path, const std::string& text) {
   return wait_for_file(path, [&](const std::string& content) { return content.find(text) != std::string::npos; });
+}
+
+// The exit code of a child of the test, 128 + its signal.
+inline int finish(pid_t pid) {
+  int status = 0;
+  ::waitpid(pid, &status, 0);
+  return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
 class ShimTest : public ::testing::Test {
@@ -213,6 +222,29 @@ class ShimTest : public ::testing::Test {
                       ends.any.set();
                     },
                     [] {}});
+  }
+
+  // A test's body with a pod to do it in.
+  using Body = Task<> (*)(ShimTest&, Client&, Ends&);
+  void with_pod(Body body) {
+    run([](ShimTest& t, Body inner) -> Task<> {
+      auto client = co_await t.spawn("pod1");
+      Ends ends(t.loop_);
+      t.observe(*client, ends);
+      co_await inner(t, *client, ends);
+      co_await client->shutdown();
+    }(*this, body));
+    remove_cgroups();
+  }
+  // A PID namespace of the pod's own, with gantry-init in it.
+  Task<> make_pod_pid(Client& client) {
+    auto file = sys::openat(sys::kCwd, GANTRY_BIN "/gantry-init", O_RDONLY);
+    ConfigureRequest configure;
+    configure.hostname = "the-pod";
+    configure.pod_pid = true;
+    auto configured =
+        co_await client.configure(configure, std::move(*sys::sealed_memfd("gantry-init", *file)), make_cgroup("init"));
+    EXPECT_TRUE(configured.has_value()) << configured.error().message();
   }
 
   // A container from its start to its end.
