@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // gantry-oci: the runtime as an OCI command line, with runc's commands and flags. Static and single-threaded.
-#include <fcntl.h>
-#include <sys/mman.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,7 +13,7 @@
 #include "cli/oci_create.h"
 #include "cli/oci_exec.h"
 #include "cli/oci_log.h"
-#include "sys/file.h"
+#include "cli/oci_self.h"
 #include "sys/process.h"
 
 namespace gantry::cli {
@@ -29,20 +27,6 @@ struct Globals {
   std::string log_path, log_format = "text", rootless = "auto";
   bool debug = false, systemd_cgroup = false;
 };
-
-// A container's process is this program until it executes its own, and what can be reached as /proc/PID/exe can be
-// written some day (CVE-2019-5736). So what makes processes runs from a sealed copy.
-Status run_from_sealed_copy(char** argv) {
-  auto self = sys::openat(sys::kCwd, "/proc/self/exe", O_RDONLY);
-  if (!self) return std::unexpected(std::move(self.error()));
-  constexpr int kSeals = F_SEAL_WRITE | F_SEAL_SHRINK | F_SEAL_GROW;
-  int seals = ::fcntl(self->get(), F_GET_SEALS);
-  if (seals >= 0 && (seals & kSeals) == kSeals) return {};
-  auto copy = sys::sealed_memfd("gantry-oci", *self);
-  if (!copy) return std::unexpected(std::move(copy.error()));
-  ::fexecve(copy->get(), argv, environ);
-  return fail(Code::kInternal, "execute the sealed copy");
-}
 
 // A command's work: its exit code.
 using Action = std::function<Result<int>(const Globals&, Log&)>;
@@ -239,7 +223,7 @@ int run(Commands& commands, const Globals& globals, const std::string& command, 
   if (ready) ready = check_globals(globals);
   if (ready && (is_exec || command == "create" || command == "run")) {
     sys::reset_signals();
-    ready = run_from_sealed_copy(argv);
+    ready = run_unwritable(argv);
   }
   Result<int> result = ready ? commands.action(globals, *log) : std::unexpected(std::move(ready.error()));
   if (result) return *result;

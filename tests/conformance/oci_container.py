@@ -3,10 +3,12 @@
 """What a container's process finds when gantry-oci has made it: namespaces, mounts with every kind of option, devices, limits,
 credentials, hooks; and that a configuration with something wrong leaves nothing."""
 import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import re
+import shutil
 import socket
 import subprocess
 import sys
@@ -227,11 +229,27 @@ def waiting(checks, oci):
     checks.equal((found, "/report" in done.stdout), ([], True),
                  "the waiting process has no descriptor of the host's but its two fifos")
     done = oci(*attack, "readlink /proc/1/exe; echo x >> /proc/1/exe", check=False)
-    checks.ok("memfd" in done.stdout and done.returncode != 0, "its program is a sealed copy, which can't be written",
+    checks.ok("Read-only file system" in done.stderr and done.returncode != 0, "its program is one that can't be written",
               done.stderr)
     oci("start", "waiting")
     oci("delete", "--force", "waiting")
     checks.ok(program.read_bytes() == before, "and the one on the host is as it was")
+    in_no_folder(checks, oci)
+
+
+def in_no_folder(checks, oci):
+    """The runtime's program was replaced while it began: there is no overlay of its folder with it any more."""
+    copy = oci.work / "replaced"
+    shutil.copy(oci.program, copy)
+    with copy.open("rb") as file:
+        copy.unlink()
+        bundle = oci.bundle("sleep", "1000")
+        subprocess.run([f"/proc/self/fd/{file.fileno()}", "--root", oci.root, "create", "--bundle", bundle, "copied"],
+                       check=True, timeout=oci_bundle.LIMIT, pass_fds=(file.fileno(),), stdin=subprocess.DEVNULL)
+    F_GET_SEALS, F_SEAL_WRITE = 1034, 8
+    with open(f"/proc/{oci.state('copied')['pid']}/exe", "rb") as file:
+        checks.ok(fcntl.fcntl(file, F_GET_SEALS) & F_SEAL_WRITE, "then it is a copy in memory that is sealed")
+    oci("delete", "--force", "copied")
 
 
 def hooks(checks, oci):
