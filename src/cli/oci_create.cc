@@ -16,6 +16,7 @@
 #include "runtime/oci/sources.h"
 #include "runtime/plan/users.h"
 #include "sys/file.h"
+#include "sys/mount.h"
 #include "sys/pipe.h"
 #include "sys/process.h"
 
@@ -94,6 +95,7 @@ class Creation {
     auto hold = make_hold(*launch);
     if (!hold) return std::unexpected(std::move(hold.error()));
     auto process = carry_out(std::move(*launch), std::move(*hold), options_.console_socket);
+    host_.close();
     if (!process) return process;
     if (auto s = record_process(process->pid); !s) return std::unexpected(std::move(s.error()));
     return process;
@@ -149,7 +151,8 @@ class Creation {
 
   Result<Hold> make_hold(Launch& launch) {
     const oci::Hooks& hooks = bundle_.config.hooks;
-    if (hooks.prestart.empty() && hooks.create_runtime.empty()) return Hold();
+    if (auto s = set_launch_hooks(launch.hooks); !s) return std::unexpected(std::move(s.error()));
+    if (hooks.prestart.empty() && hooks.create_runtime.empty() && hooks.create_container.empty()) return Hold();
     auto pipe = sys::pipe();
     if (!pipe) return std::unexpected(std::move(pipe.error()));
     launch.fds.push_back(std::move(pipe->read_end));
@@ -162,6 +165,28 @@ class Creation {
                   if (auto s = run_hooks(all.prestart, "prestart", state); !s) return s;
                   return run_hooks(all.create_runtime, "createRuntime", state);
                 }};
+  }
+
+  // Hooks in the container's namespaces, where its process has another number.
+  Status set_launch_hooks(runtime::LaunchHooks& out) {
+    const oci::Hooks& hooks = bundle_.config.hooks;
+    auto run = [this](const std::vector<oci::Hook>& which, std::string_view kind, ContainerState state) {
+      record_.pid = ::getpid();
+      return run_hooks(which, kind, state_json(record_, state, false));
+    };
+    if (!hooks.start_container.empty())
+      out.before_program = [=] { return run(hooks.start_container, "startContainer", ContainerState::kCreated); };
+    if (hooks.create_container.empty()) return {};
+    auto host = sys::clone_mount(sys::kCwd, "/", sys::Recursive::kYes);
+    if (!host) return fail_with(std::move(host.error()), "hooks.createContainer");
+    auto s = sys::set_attributes(*host, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
+                                 sys::Recursive::kYes);
+    if (!s) return s;
+    host_ = std::move(*host);
+    out.host = host_;
+    out.root = record_.rootfs;
+    out.before_root = [=] { return run(hooks.create_container, "createContainer", ContainerState::kCreating); };
+    return {};
   }
 
   Status record_process(pid_t pid) {
@@ -195,6 +220,7 @@ class Creation {
   const CreateOptions& options_;
   Log& log_;
   ContainerRecord record_;
+  MountFd host_;  // what createContainer hooks see
   bool has_cgroup_ = false, has_run_hooks_ = false, is_kept_ = false;
 };
 

@@ -41,6 +41,7 @@ struct Launch {
   OwnFd cgroup;
   // A container's process is born where it sees nothing of the host's but its own root.
   bool in_empty_world = false;
+  runtime::LaunchHooks hooks;
 };
 // Runs `while_held` when the process is there and waits (Plan::hold), if the plan has a hold: then `release` is the
 // other end, which is closed when it failed.

@@ -96,7 +96,7 @@ Result<std::string> features_json() {
   json::object features = {
       {"ociVersionMin", "1.0.0"},
       {"ociVersionMax", "1.2.1"},
-      {"hooks", {"prestart", "createRuntime", "poststart", "poststop"}},
+      {"hooks", {"prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"}},
       {"mountOptions", std::move(options)},
       {"linux",
        {{"namespaces", {"cgroup", "ipc", "mount", "network", "pid", "uts"}},

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Hooks in the runtime's namespaces: programs of the host that a configuration names. Each gets the container's state
+// Hooks: programs that a configuration names, executed from where this process is. Each gets the container's state
 // on standard input, the environment that its entry gives and no other, / as its folder, and no descriptor but the
 // three; what it writes to standard error stands in the message when it fails.
 #pragma once

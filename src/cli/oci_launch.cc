@@ -79,7 +79,7 @@ Result<shim::Launching> begin(Launch& launch) {
   if (!host) return std::unexpected(std::move(host.error()));
   auto launching = [&]() -> Result<shim::Launching> {
     if (auto s = shim::enter_empty_world(); !s) return std::unexpected(std::move(s.error()));
-    return shim::begin_launch(std::move(fds), {});
+    return shim::begin_launch(std::move(fds), {}, &launch.hooks);
   }();
   if (auto back = host->restore(); !back) {
     if (launching) shim::abandon(*launching);
@@ -99,7 +99,7 @@ Status send_terminal(const std::string& path, FdRef master) {
 }
 
 // Until the process is at its gate, or executing, or has failed.
-Result<OwnFd> follow(const shim::Launching& launching, const std::string& console_socket) {
+Result<OwnFd> follow(const shim::Launching& launching, const Hold& hold, const std::string& console_socket) {
   OwnFd terminal;
   for (;;) {
     pollfd entry{launching.report.get(), POLLIN, 0};
@@ -109,6 +109,12 @@ Result<OwnFd> follow(const shim::Launching& launching, const std::string& consol
     if (!*progress) continue;
     if ((*progress)->failed) return std::unexpected(std::move(*(*progress)->failed));
     if ((*progress)->executed) return terminal;
+    if ((*progress)->held) {
+      auto s = hold.run(launching.pid);
+      if (s) s = sys::write_all(hold.release, "+");
+      if (!s) return std::unexpected(std::move(s.error()));
+      continue;
+    }
     terminal = std::move((*progress)->terminal);
     if (console_socket.empty()) continue;
     if (auto s = send_terminal(console_socket, terminal); !s)
@@ -130,15 +136,7 @@ std::string why_ended(const ExitStatus& status) {
 Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket) {
   auto launching = begin(launch);
   if (!launching) return std::unexpected(std::move(launching.error()));
-  if (hold.run) {
-    auto s = hold.run(launching->pid);
-    if (s) s = sys::write_all(hold.release, "+");
-    if (!s) {
-      shim::abandon(*launching);
-      return std::unexpected(std::move(s.error()));
-    }
-  }
-  auto terminal = follow(*launching, console_socket);
+  auto terminal = follow(*launching, hold, console_socket);
   if (!terminal) {
     shim::abandon(*launching);
     return std::unexpected(std::move(terminal.error()));

@@ -55,7 +55,7 @@ Notes::~Notes() {
   if (at_ != nullptr) ::munmap(at_, sizeof(runtime::LaunchNotes));
 }
 
-Result<Launching> begin_launch(LaunchFds fds, PidJoin join) {
+Result<Launching> begin_launch(LaunchFds fds, PidJoin join, const runtime::LaunchHooks* hooks) {
   auto plan = Mapping::of(fds.plan);
   if (!plan) return std::unexpected(std::move(plan.error()));
   auto needs = runtime::clone_needs(plan->bytes());
@@ -79,6 +79,7 @@ Result<Launching> begin_launch(LaunchFds fds, PidJoin join) {
     request.report = report->right;
     request.join_pid = join.process;
     request.join_pod = join.is_pods;
+    request.hooks = hooks;
     request.notes = notes->get();
     runtime::launch(request);
   }
@@ -133,6 +134,8 @@ Result<std::optional<LaunchProgress>> read_progress(FdRef report) {
   if (!decoded) return std::unexpected(std::move(decoded.error()));
   if (decoded->kind == runtime::Report::Kind::kTerminal && !received->fds.empty()) {
     progress.terminal = std::move(received->fds[0]);
+  } else if (decoded->kind == runtime::Report::Kind::kHeld) {
+    progress.held = true;
   } else {
     progress.failed = Error(static_cast<Code>(decoded->code), std::move(decoded->message));
   }

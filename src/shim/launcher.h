@@ -54,11 +54,13 @@ struct PidJoin {
   FdRef process;  // one that is in it, a pidfd; not open: none
   bool is_pods = false;
 };
-Result<Launching> begin_launch(LaunchFds fds, PidJoin join);
+// `hooks` outlives the call.
+Result<Launching> begin_launch(LaunchFds fds, PidJoin join, const runtime::LaunchHooks* hooks = nullptr);
 
 // What the report socket says now. Nothing: not ready yet.
 struct LaunchProgress {
   bool executed = false;  // the program runs
+  bool held = false;      // it waits at its hold
   OwnFd terminal;         // a pty master came
   std::optional<Error> failed;
 };

@@ -299,6 +299,80 @@ def hooks(checks, oci):
     checks.contains(log.read_text(), "two ", "and the next one runs")
 
 
+def hooks_inside(checks, oci):
+    """createContainer and startContainer: both in the container's namespaces, the first one of the host's programs."""
+    script = oci.work / "inside"
+    tells = 'read state; { echo "$state"; readlink /proc/self/ns/%s; echo ${LEAKED-none}; id -u; ls /; } > $LOG; exit ${CODE:-0}\n'
+    script.write_text("#!/bin/sh\nmkdir -p $ROOT/tmp/made && mount -t tmpfs made $ROOT/tmp/made && touch $ROOT/tmp/made/here\n" +
+                      "hostname > $LOG.name; test -c $ROOT/dev/null && " + tells % "mnt")
+    within = oci.rootfs / "bin/inside"
+    within.write_text("#!/bin/sh\ntest -f /tmp/made/here && echo seen >> $LOG.seen\n" + tells % "pid")
+    for path in (script, within):
+        path.chmod(0o755)
+    host, own = oci.work / "inside.log", oci.rootfs / "tmp/inside.log"
+
+    def hooked(**more):
+        def change(config):
+            config["hostname"] = "box"
+            config["process"]["user"] = {"uid": 5, "gid": 6}
+            config["hooks"] = {
+                "createContainer": [{"path": str(script), "env": [f"LOG={host}", f"ROOT={oci.rootfs}", "PATH=/bin:/usr/bin"]}],
+                "startContainer": [{"path": "/bin/inside", "env": ["LOG=/tmp/inside.log", "PATH=/bin"], **more}]}
+        return change
+
+    os.chmod(oci.rootfs / "tmp", 0o1777)
+    folder = oci.bundle("sh", "-c", "test -f /tmp/made/here && sleep 1000", change=hooked())
+    oci("create", "--bundle", folder, "inside", env=os.environ | {"LEAKED": "1"})
+    pid = oci.state("inside")["pid"]
+    state, namespace, leaked, _, *listing = host.read_text().split("\n")
+    state = json.loads(state)
+    checks.equal((state["status"], state["pid"], state["bundle"], leaked), ("creating", 1, str(folder), "none"),
+                 "a createContainer hook has the state as the container sees it, and no environment but its own")
+    checks.equal((namespace, (oci.work / "inside.log.name").read_text(), "usr" in listing),
+                 (os.readlink(f"/proc/{pid}/ns/mnt"), "box\n", True),
+                 "it is a program of the host's in the container's namespaces")
+    checks.ok(not own.exists() and not (oci.rootfs / "tmp/made/here").exists(), "the host sees nothing of what it mounts")
+    oci("start", "inside")
+    c.wait_until("the hook has run", lambda: own.exists() and own.read_text().count("\n") > 4)
+    state, namespace, leaked, uid, *listing = own.read_text().split("\n")
+    state = json.loads(state)
+    checks.equal((state["status"], state["pid"], leaked, uid, "usr" in listing, namespace),
+                 ("created", 1, "none", "5", False, os.readlink(f"/proc/{pid}/ns/pid")),
+                 "a startContainer hook is a program of the container's, as its user, with its state on stdin")
+    checks.ok((oci.rootfs / "tmp/inside.log.seen").exists() and oci.status("inside") == "running",
+              "what a createContainer hook mounts is the container's")
+    oci("delete", "--force", "inside")
+    os.remove(own)
+    stopped = oci.work / "stopped"
+    for kind, change, part in (
+            ("startContainer", hooked(env=["LOG=/tmp/inside.log", "PATH=/bin", "CODE=7"]), "it ended with 7"),
+            ("startContainer", hooked(path="/bin/sleep", args=["sleep", "100"], timeout=1), "within 1 s"),
+            ("startContainer", hooked(path=str(script)), "No such file"),
+            ("createContainer", lambda config: config.update(hooks={"createContainer": [{"path": "/bin/inside"}]}),
+             "No such file")):
+        def with_poststop(config):
+            change(config)
+            config["hooks"]["poststop"] = [{"path": "/usr/bin/touch", "args": ["touch", str(stopped)]}]
+
+        done = oci.run("true", change=with_poststop)
+        checks.equal((done.returncode, f"hooks.{kind}[0]" in done.stderr, part in done.stderr, stopped.exists()),
+                     (1, True, True, True), f"a {kind} hook that fails ends it, and poststop runs: {part}") or c.log(done.stderr)
+        stopped.unlink(missing_ok=True)
+    sleeper = oci.start("sleep", "1000")
+    shared = f"/proc/{oci.state(sleeper)['pid']}/ns/pid"
+
+    def joins(config):
+        hooked()(config)
+        config["linux"]["namespaces"] = [{"type": kind} for kind in ("mount", "uts")] + [{"type": "pid", "path": shared}]
+
+    (oci.rootfs / "tmp/inside.log.seen").unlink()
+    done = oci.run("true", change=joins)
+    checks.equal((done.returncode, (oci.rootfs / "tmp/inside.log.seen").exists()), (0, True),
+                 "hooks of a container in another's PID namespace") or c.log(done.stderr)
+    oci("delete", "--force", sleeper)
+    os.remove(own)
+
+
 def limits(checks, oci):
     name = oci.start("sleep", "1000", change=linux_of(resources={"unified": {"hugetlb.2MB.max": "2097152"}}))
     checks.equal((cgroup_folder(name) / "hugetlb.2MB.max").read_text(), "2097152\n", "unified limits are in force")
@@ -348,4 +422,4 @@ def bad_configs(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(namespaces, mounts, devices, hidden, credentials, waiting, hooks, limits, bad_configs)
+    oci_bundle.tell(namespaces, mounts, devices, hidden, credentials, waiting, hooks, hooks_inside, limits, bad_configs)

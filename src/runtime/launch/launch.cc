@@ -150,6 +150,13 @@ Status Launch::wait_for_byte(FdRef fd) {
   return {};
 }
 
+Status Launch::wait_at_hold(FdRef hold) {
+  if (!hold.is_open()) return {};
+  char packet[5] = {static_cast<char>(Report::Kind::kHeld)};
+  if (auto s = sys::send_packet(request_.report, std::string_view(packet, sizeof(packet)), {}); !s) return s;
+  return wait_for_byte(hold);
+}
+
 // The procfs of another container's PID namespace: the one that it has itself, without what lies over it. Who made one
 // anew would have to be in that namespace, for all in it to see.
 Result<MountFd> Launch::processes_of_target() {
@@ -199,9 +206,7 @@ Status Launch::leave_keyring() {
 Status Launch::run() {
   if (auto s = enter_namespaces(); !s) return s;
   if (auto s = leave_keyring(); !s) return s;
-  if (FdRef hold = fd(reader_.integer<FdIndex>()); hold.is_open()) {
-    if (auto s = wait_for_byte(hold); !s) return s;
-  }
+  FdRef hold = fd(reader_.integer<FdIndex>());
   if (auto s = read_root(); !s) return s;
   const char* hostname = reader_.c_string();
   if (*hostname != '\0' && ::sethostname(hostname, std::strlen(hostname)) < 0) {
@@ -214,6 +219,8 @@ Status Launch::run() {
   if (auto s = make_mounts(); !s) return s;
   if (auto s = make_devices(); !s) return s;
   if (auto s = make_links(); !s) return s;
+  if (auto s = wait_at_hold(hold); !s) return s;
+  if (auto s = run_hooks_before_root(); !s) return s;
   if (auto s = write_sysctls(); !s) return s;
   if (auto s = mask_paths(); !s) return s;
   if (auto s = protect_paths(); !s) return s;

@@ -3,9 +3,9 @@
 // the plan out step by step and ends in execve. It decides nothing, parses no text, and allocates only to say why it
 // failed.
 //
-// The report socket (SOCK_SEQPACKET, close-on-exec) tells the parent how it went: a Report with a terminal's master as
-// soon as there is one; a Report with the reason when a step fails; its end without one when the program has been
-// executed, or the process was killed on the way: LaunchNotes tell which.
+// The report socket (SOCK_SEQPACKET, close-on-exec) tells the parent how it went: a Report when the process waits at
+// its hold (Plan::hold); one with a terminal's master as soon as there is one; one with the reason when a step fails;
+// its end without one when the program has been executed, or the process was killed on the way: LaunchNotes tell which.
 //
 // An exec, and a container in a PID namespace that others are in, take two processes. The first stays in the parent's
 // PID namespace, where nobody in the container sees it, and gives up all that the container does not have; then it
@@ -15,6 +15,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 
@@ -33,6 +34,7 @@ inline constexpr const char* kStagingShm = "/shm";      // the pod's /dev/shm
 inline constexpr const char* kStagingEmpty = "/empty";  // a read-only folder: masks folders
 inline constexpr const char* kStagingNull = "/null";    // the null device: masks files
 inline constexpr const char* kStagingProc = "/proc";    // a procfs of the PID namespace that the pod shares, if it does
+inline constexpr const char* kStagingHost = kStagingStore;  // for LaunchHooks, of a container without an image store
 
 // Memory that the launching process shares with its parent, and with nobody that lives in a container.
 struct LaunchNotes {
@@ -41,6 +43,19 @@ struct LaunchNotes {
   volatile std::uint32_t ready = 0;
   // The second process, as the parent's PID namespace has it. 0: there is none.
   volatile std::int32_t pid = 0;
+};
+
+// Hooks in the container's namespaces, for gantry-oci: called in the launching process, which is a copy of who has made
+// this; where they fail, so does the launch.
+struct LaunchHooks {
+  // The root with its mounts and devices is made. "/" is a private copy of all that the host has mounted, in which that
+  // root lies where it lies on the host. Into a PID namespace that others are in they are not born: these would reach
+  // the host by them.
+  std::function<Status()> before_root;
+  FdRef host;        // that copy, detached, when there is a before_root
+  std::string root;  // the place in it
+  // After the gate, right before execve, and before the filter if it comes last: all is the container's already.
+  std::function<Status()> before_program;
 };
 
 struct LaunchRequest {
@@ -54,6 +69,8 @@ struct LaunchRequest {
   // Of a container: a process (a pidfd) whose PID namespace it joins, the pod's or another container's.
   FdRef join_pid;
   bool join_pod = false;
+  // None for most.
+  const LaunchHooks* hooks = nullptr;
   // A page of its own, mapped shared.
   LaunchNotes* notes = nullptr;
 };
@@ -71,7 +88,7 @@ Result<CloneNeeds> clone_needs(std::span<const char> plan);
 
 // What comes over the report socket, as the parent reads it.
 struct Report {
-  enum class Kind : std::uint8_t { kTerminal = 1, kFailed = 2 };
+  enum class Kind : std::uint8_t { kTerminal = 1, kFailed = 2, kHeld = 3 };
   Kind kind = Kind::kFailed;
   std::int32_t code = 0;  // gantry::Code
   std::string message;    // UTF-8

@@ -289,6 +289,9 @@ Status Launch::become_user_and_execute() {
   } else if (!namespaces_.second) {
     request_.notes->ready = 1;
   }
+  if (request_.hooks != nullptr && request_.hooks->before_program) {
+    if (auto s = request_.hooks->before_program(); !s) return s;
+  }
   if (no_new_privileges && !program.empty()) {
     if (auto s = load_filter(); !s) return s;
   }

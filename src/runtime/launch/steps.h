@@ -45,6 +45,7 @@ class Launch {
   Status leave_keyring();
   Status join_namespaces();
   Status wait_for_byte(FdRef fd);
+  Status wait_at_hold(FdRef fd);
   Status enter_namespaces();
   Status join_pid_namespace();
   Result<MountFd> processes_of_target();
@@ -64,6 +65,11 @@ class Launch {
   Status mask_paths();
   Status protect_paths();
   Status enter_root();
+
+  // hooks.cc
+  Status run_hooks_before_root();
+  Status run_hooks_in_host();
+  Status move_root_to(FdRef host);
 
   // process.cc
   Status open_terminal();

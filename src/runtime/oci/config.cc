@@ -44,10 +44,10 @@ void read_all_hooks(const Fields& config, Hooks& out) {
   if (!hooks) return;
   out.prestart = read_hooks(*hooks, "prestart");
   out.create_runtime = read_hooks(*hooks, "createRuntime");
+  out.create_container = read_hooks(*hooks, "createContainer");
+  out.start_container = read_hooks(*hooks, "startContainer");
   out.poststart = read_hooks(*hooks, "poststart");
   out.poststop = read_hooks(*hooks, "poststop");
-  hooks->unsupported("createContainer", "hooks in the container's namespaces are not supported yet");
-  hooks->unsupported("startContainer", "hooks in the container's namespaces are not supported yet");
 }
 
 void read_mounts(const Fields& config, std::vector<Mount>& out) {

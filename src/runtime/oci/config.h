@@ -67,7 +67,7 @@ struct Hook {
 };
 
 struct Hooks {
-  std::vector<Hook> prestart, create_runtime, poststart, poststop;
+  std::vector<Hook> prestart, create_runtime, create_container, start_container, poststart, poststop;
 };
 
 enum class NamespaceKind : std::uint8_t { kPid, kNetwork, kMount, kIpc, kUts, kCgroup };

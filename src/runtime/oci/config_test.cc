@@ -111,6 +111,9 @@ TEST(OciConfig, AWrongFieldIsNamedWithItsValueAndWhatWasExpected) {
       {"/linux/resources", "{\"unified\": {\"cgroup.procs\": \"1\"}}", "linux.resources: unified"},
       {"/hooks", "{\"poststop\": [{\"path\": \"a\"}]}",
        "hooks.poststop[0].path: \"a\" is wrong: an absolute path was expected"},
+      {"/hooks", "{\"startContainer\": [{}]}", "hooks.startContainer[0].path: is missing"},
+      {"/hooks", "{\"createContainer\": [{\"path\": \"/a\", \"env\": [1]}]}",
+       "hooks.createContainer[0].env[0]: 1 is wrong"},
       {"/hooks", "{\"prestart\": [{\"path\": \"/a\", \"timeout\": 0}]}", "hooks.prestart[0].timeout: 0 is wrong"},
   };
   for (const Case& each : kCases) {
@@ -129,8 +132,6 @@ TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
       {"/linux/intelRdt", "{\"closID\": \"a\"}"},
       {"/linux/mountLabel", "\"system_u\""},
       {"/process/selinuxLabel", "\"system_u\""},
-      {"/hooks", "{\"createContainer\": [{\"path\": \"/a\"}]}"},
-      {"/hooks", "{\"startContainer\": [{\"path\": \"/a\"}]}"},
       {"/linux/resources", "{\"memory\": {\"swappiness\": 5}}"},
       {"/linux/resources", "{\"rdma\": {\"mlx5_1\": {\"hcaHandles\": 3}}}"},
       {"/windows", "{\"layerFolders\": [\"a\"]}"},

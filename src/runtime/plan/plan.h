@@ -159,7 +159,7 @@ struct Plan {
   std::vector<PlanString> masked_paths;
   std::vector<PlanString> read_only_paths;
   PlanString hostname, domainname;  // of a UTS namespace that is new or joined by its file
-  FdIndex hold = kNoFd;             // one byte is read from it when the namespaces are there, before any mount
+  FdIndex hold = kNoFd;             // one byte is read from it when mounts and devices are made
   ProcessPlan process;
 };
 
