@@ -23,25 +23,35 @@ LIMIT = 60  # seconds for one command
 
 
 def enter_world():
-    """Runs the calling script in mount, PID, network, IPC and UTS namespaces of its own, with cgroup v2 alone and a
-    fresh /run. It returns in there; outside it waits, removes the cgroup, and ends with the same code."""
-    if os.environ.get("GANTRY_OCI_WORLD"):
-        hierarchy = next((line.split()[4] for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
-                          if " - cgroup2 " in line), None)
+    """Runs the calling script in mount, PID, network, IPC, UTS and cgroup namespaces of its own, with cgroup v2 alone, whose
+    root is a cgroup of this world's, and a fresh /run. It returns in there; outside it waits, removes the cgroup, and ends
+    with the same code."""
+    if name := os.environ.get("GANTRY_OCI_WORLD"):
         run("mount", "-t", "tmpfs", "tmpfs", "/mnt")
         os.mkdir("/mnt/cgroup")
         # A clone: one mounted anew would change the options of the host's.
-        run("mount", "--bind", hierarchy, "/mnt/cgroup") if hierarchy else run("mount", "-t", "cgroup2", "none", "/mnt/cgroup")
+        run("mount", "--bind", hierarchy() / name, "/mnt/cgroup")
         run("umount", "-R", "/sys/fs/cgroup")
         run("mount", "--move", "/mnt/cgroup", "/sys/fs/cgroup")
         run("mount", "-t", "tmpfs", "tmpfs", "/run")
         run("ip", "link", "set", "lo", "up")
         return
     name = f"gantry-oci-{os.getpid()}"
+    top = hierarchy() / name
+    (top / "world").mkdir(parents=True)
+    CLONE_NEWCGROUP = 0x02000000
+
+    def enter_cgroup():
+        # Once the root is this cgroup, the processes go below it: a cgroup with processes has no controllers to give.
+        (top / "cgroup.procs").write_text("0")
+        if ctypes.CDLL(None).unshare(CLONE_NEWCGROUP) != 0:
+            raise OSError("no cgroup namespace")
+        (top / "world/cgroup.procs").write_text("0")
+
     environment = os.environ | {"GANTRY_OCI_WORLD": name}
     world = subprocess.Popen(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
                               "--mount-proc",
-                              sys.executable, "-B", *sys.argv], env=environment)
+                              sys.executable, "-B", *sys.argv], env=environment, preexec_fn=enter_cgroup)
 
     def leave(number, _):
         world.send_signal(signal.SIGKILL)
@@ -53,16 +63,24 @@ def enter_world():
     finally:
         world.kill()
         world.wait()
-        remove_outer_cgroup(name)
+        remove_cgroup(top)
 
 
-def remove_outer_cgroup(name):
-    for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines():
-        if " - cgroup2 " in line:
-            top = pathlib.Path(line.split()[4]) / name
-            for folder in sorted(top.glob("**/"), key=lambda path: -len(path.parts)) if top.exists() else []:
-                with contextlib.suppress(OSError):
-                    folder.rmdir()
+def hierarchy():
+    """Where the unified hierarchy is mounted."""
+    return next(pathlib.Path(line.split()[4]) for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()
+                if " - cgroup2 " in line)
+
+
+def remove_cgroup(top):
+    """Removes a cgroup and all beneath it, whose last processes may be on their way out."""
+    def gone():
+        for folder in sorted(top.glob("**/"), key=lambda path: -len(path.parts)):
+            with contextlib.suppress(OSError):
+                folder.rmdir()
+        return not top.exists()
+
+    c.wait_until(f"{top} is empty", gone)
 
 
 def run(*arguments):
