@@ -160,7 +160,8 @@ class Creation {
     return Hold{std::move(pipe->write_end), [this](pid_t pid) {
                   has_run_hooks_ = true;
                   record_.pid = pid;
-                  std::string state = state_json(record_, ContainerState::kCreating, false);
+                  // All is made by now: the specification's step 2 is over.
+                  std::string state = state_json(record_, ContainerState::kCreated, false);
                   const oci::Hooks& all = bundle_.config.hooks;
                   if (auto s = run_hooks(all.prestart, "prestart", state); !s) return s;
                   return run_hooks(all.create_runtime, "createRuntime", state);

@@ -273,7 +273,7 @@ def hooks(checks, oci):
     checks.equal([(kind, state["status"], state["id"], state["annotations"]) for (kind, _), state in zip(seen, states)],
                  [(kind, status, "hooked", {"a": "b"}) for kind, status in
                   zip(kinds,
-                      ("creating", "creating", "running", "stopped"))], "hooks run in their order, with the state on stdin")
+                      ("created", "created", "running", "stopped"))], "hooks run in their order, with the state on stdin")
     checks.equal([state["pid"] for state in states], [pid, pid, pid, 0], "which names the process")
     checks.ok("LEAKED" not in (oci.work / "hooks.log.env").read_text(), "their environment is theirs alone")
     for kind, more, part in (("prestart", {"env": [f"LOG={log}", "CODE=7"]}, "it ended with 7"),
