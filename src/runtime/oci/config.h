@@ -99,6 +99,7 @@ struct Linux {
   std::map<std::string, std::string> sysctl;
   std::string seccomp;  // its JSON text; empty: none
   std::string rootfs_propagation;
+  std::string mount_label;
   std::vector<std::string> masked_paths, read_only_paths;
   std::optional<std::uint32_t> personality;
 };

@@ -93,7 +93,7 @@ void read_linux(const Fields& fields, Linux& out) {
   }
   fields.texts("maskedPaths", out.masked_paths);
   fields.texts("readonlyPaths", out.read_only_paths);
-  fields.unsupported("mountLabel", "SELinux labels are not supported yet");
+  fields.text("mountLabel", out.mount_label);
   read_personality(fields, out.personality);
 }
 

@@ -130,7 +130,6 @@ TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
       {"/linux/uidMappings", "[{\"containerID\": 0}]"},
       {"/linux/timeOffsets", "{\"monotonic\": {\"secs\": 1}}"},
       {"/linux/intelRdt", "{\"closID\": \"a\"}"},
-      {"/linux/mountLabel", "\"system_u\""},
       {"/process/selinuxLabel", "\"system_u\""},
       {"/linux/resources", "{\"memory\": {\"swappiness\": 5}}"},
       {"/linux/resources", "{\"rdma\": {\"mlx5_1\": {\"hcaHandles\": 3}}}"},

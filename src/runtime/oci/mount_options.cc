@@ -53,6 +53,10 @@ constexpr auto kPropagations = std::to_array<std::pair<std::string_view, Propaga
 constexpr auto kSuperblock =
     std::to_array<std::string_view>({"sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand"});
 
+// Of a file system that is made, as tmpfs is. A bind makes none, and mount(2), as which other runtimes bind, looks at none
+// of them: configurations have them.
+constexpr auto kSettings = std::to_array<std::string_view>({"mode", "size", "uid", "gid", "nr_inodes", "nr_blocks"});
+
 // Words that say what is so anyway.
 constexpr auto kNothing = std::to_array<std::string_view>({"defaults", "silent", "loud", "iversion", "noiversion"});
 
@@ -116,8 +120,11 @@ Result<MountOptions> parse_mount_options(const std::vector<std::string>& options
     }
   }
   if (!out.is_bind) return out;
-  std::erase_if(out.data,
-                [](const std::string& word) { return std::ranges::find(kSuperblock, word) != kSuperblock.end(); });
+  std::erase_if(out.data, [](std::string_view word) {
+    std::size_t equals = word.find('=');
+    if (equals == std::string_view::npos) return std::ranges::find(kSuperblock, word) != kSuperblock.end();
+    return std::ranges::find(kSettings, word.substr(0, equals)) != kSettings.end();
+  });
   if (!out.data.empty()) return invalid_argument(cat("option ", quoted(out.data[0]), " is unknown for a bind mount"));
   return out;
 }

@@ -89,6 +89,10 @@ sys::Propagation propagation_of(std::string_view name) {
 Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host) {
   if (!config.process) return invalid_argument("process: is missing: the program to run was expected");
   PlannedContainer out;
+  if (!config.linux_.mount_label.empty()) {
+    if (host.has_selinux) return invalid_argument("linux.mountLabel: SELinux labels are not supported yet");
+    out.warnings.emplace_back("linux.mountLabel is left out: this host has no SELinux");
+  }
   plan_namespaces(config, out);
   out.plan.root.rootfs = add_source(out, {.kind = Source::Kind::kRoot, .path = config.root_path, .field = "root.path"});
   out.plan.root.read_only = config.root_read_only;

@@ -32,12 +32,17 @@ void add_filesystem(const Config& config, const Mount& mount, MountOptions optio
   };
   bool is_cgroup = mount.type == "cgroup" || mount.type == "cgroup2";
   plan.set_attributes = sys::raw(options.set);
+  if (is_cgroup) options.data.clear();
+  // For most a mere name, which /proc/mounts shows.
+  if (!mount.source.empty() && mount.source != "none")
+    options.data.insert(options.data.begin(), cat("source=", mount.source));
   if (is_cgroup && !config.linux_.of(NamespaceKind::kCgroup).is_listed) {
     // The host's hierarchy is cloned, never mounted anew (cgroups/hierarchy.h).
     from_host({.kind = Source::Kind::kHostCgroups});
     plan.clear_attributes = sys::raw(options.clear);
   } else if (is_cgroup) {
     plan.type = "cgroup2";
+    plan.options = std::move(options.data);
   } else if (mount.type == "tmpfs" && options.copies_up) {
     from_host(
         {.kind = Source::Kind::kFilesystem, .type = "tmpfs", .options = std::move(options.data), .copies_up = true});
@@ -47,8 +52,6 @@ void add_filesystem(const Config& config, const Mount& mount, MountOptions optio
     plan.options = std::move(options.data);
   } else {
     // Its source and options may name files of the host.
-    if (!mount.source.empty() && mount.source != "none")
-      options.data.insert(options.data.begin(), cat("source=", mount.source));
     if (sys::has(options.set, sys::MountAttr::kReadOnly)) options.data.emplace_back("ro");
     from_host({.kind = Source::Kind::kFilesystem,
                .type = mount.type,

@@ -83,10 +83,11 @@ TEST_F(OciPlan, MountsKeepTheirOrderAndSayWhereTheyComeFrom) {
   EXPECT_EQ(data.path, "../data");
   EXPECT_TRUE(data.is_recursive);
   EXPECT_EQ(data.field, "mounts[1].source");
-  EXPECT_THAT(mounts[2].options, ElementsAre("size=64k", "mode=1777"));
+  EXPECT_THAT(mounts[2].options, ElementsAre("source=tmpfs", "size=64k", "mode=1777"));
   const Source& disk = planned.sources[static_cast<std::size_t>(mounts[3].source)];
   EXPECT_EQ(disk.kind, Source::Kind::kFilesystem);
   EXPECT_THAT(disk.options, ElementsAre("source=/dev/sda1", "data=ordered", "ro"));
+  EXPECT_THAT(mounts[0].options, ElementsAre("source=proc"));
   EXPECT_EQ(mounts[4].type, "cgroup2");
   EXPECT_FALSE(planned.sources[static_cast<std::size_t>(mounts[5].source)].is_recursive);
   // Nothing is said: mounts of the host come in, none goes out.
@@ -128,6 +129,13 @@ TEST_F(OciPlan, CapabilitiesThatCantBeGrantedAreToldAndLeftOut) {
   EXPECT_THAT(refusal(), HasSubstr("process.capabilities.effective: CAP_KILL"));
 }
 
+TEST_F(OciPlan, AMountLabelIsNothingWhereNothingReadsLabels) {
+  config.linux_.mount_label = "system_u:object_r:svirt_sandbox_file_t:s0";
+  EXPECT_THAT(make().warnings, ElementsAre(HasSubstr("linux.mountLabel")));
+  host.has_selinux = true;
+  EXPECT_THAT(refusal(), HasSubstr("linux.mountLabel: SELinux labels are not supported yet"));
+}
+
 TEST_F(OciPlan, TheRest) {
   config.linux_.rootfs_propagation = "rshared";
   config.linux_.personality = PER_LINUX32;
@@ -154,6 +162,10 @@ TEST(OciMountOptions, TheLastWordCounts) {
   EXPECT_TRUE(sys::has(options->clear, MountAttr::kReadOnly | MountAttr::kNoExec));
   EXPECT_THAT(options->data, ElementsAre("sync"));
   EXPECT_FALSE(parse_mount_options({""}));
+  options = parse_mount_options({"rbind", "mode=755", "size=1k", "ro"});
+  ASSERT_TRUE(options);
+  EXPECT_THAT(options->data, IsEmpty());
+  EXPECT_FALSE(parse_mount_options({"bind", "sise=1k"}));
   EXPECT_THAT(known_mount_options(), Contains("rnosymfollow"));
 }
 

@@ -88,6 +88,9 @@ Result<HostFacts> read_host_facts(FdRef proc, FdRef sys) {
   facts.thermal_cpus = std::move(*cpus);
   auto apparmor = sys::read_file(sys, "module/apparmor/parameters/enabled", kMaxFactBytes);
   facts.has_apparmor = apparmor && apparmor->starts_with('Y');
+  // Its file system exists only where it has been initialized.
+  auto file_systems = sys::read_file(proc, "filesystems", kMaxFactBytes);
+  facts.has_selinux = file_systems && file_systems->contains("selinuxfs");
   return facts;
 }
 

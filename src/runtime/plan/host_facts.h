@@ -38,6 +38,8 @@ struct HostFacts {
   std::vector<std::uint32_t> thermal_cpus;
   // The kernel runs with AppArmor.
   bool has_apparmor = false;
+  // The kernel runs with SELinux.
+  bool has_selinux = false;
 
   HostFacts() { hard_limits.fill(kUnlimited); }
 };
