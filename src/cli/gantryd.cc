@@ -258,8 +258,7 @@ Status run(cli::GantrydOptions options) {
                  .version = kVersion};
   auto runtime = cri::make_runtime(node);
   images::RegistryOptions registries;
-  registries.settings.folder = options.registries;
-  registries.settings.plain_http = {options.plain_http.begin(), options.plain_http.end()};
+  registries.folder = options.registries;
   registries.patience = std::chrono::seconds(options.pull_patience);
   auto image_service = cri::make_image_service(loop, **images, disk, std::move(registries));
 

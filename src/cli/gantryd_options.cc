@@ -71,10 +71,9 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_flag("--require-controllers", options.require_controllers,
                "refuse containers whose limits this host can't enforce");
   app.add_option("--registries", options.registries,
-                 "folder with HOST[:PORT]/ca.crt, client.cert and client.key of registries")
+                 "folder with HOST[:PORT]/hosts.toml of registries, as containerd has it")
       ->capture_default_str()
       ->check(checked(absolute));
-  app.add_option("--plain-http", options.plain_http, "HOST[:PORT] of registries to ask by plain HTTP");
   app.add_option("--pull-patience", options.pull_patience,
                  "seconds without progress after which a registry is given up")
       ->capture_default_str()

@@ -10,7 +10,7 @@
 
 #include "base/log.h"
 #include "cgroups/driver.h"
-#include "images/registry/origin.h"
+#include "images/registry/hosts.h"
 #include "netns/address.h"
 
 namespace gantry::cli {
@@ -30,8 +30,7 @@ struct GantrydOptions {
   log::Level log_level = log::Level::kInfo;
 
   // ---- registries
-  std::string registries = images::kRegistriesFolder;  // whom to trust
-  std::vector<std::string> plain_http;                 // "host:port"
+  std::string registries = images::kRegistriesFolder;  // who is asked, and how
   unsigned pull_patience = 60;                         // seconds without progress
 
   // ---- modules; cri is always on

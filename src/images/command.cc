@@ -27,7 +27,6 @@ struct Request {
   bool quiet = false;
   std::string credentials;  // "user:password"
   std::string registries = kRegistriesFolder;
-  bool plain_http = false;
   unsigned patience = 60;  // seconds
 };
 
@@ -143,8 +142,7 @@ Status pull(ImageStore& store, const Request& request) {
   auto reference = parse_reference(request.name);
   if (!reference) return std::unexpected(std::move(reference.error()));
   PullOptions options;
-  options.registry.settings.folder = request.registries;
-  if (request.plain_http) options.registry.settings.plain_http.insert(reference->domain);
+  options.registry.folder = request.registries;
   options.registry.patience = std::chrono::seconds(request.patience);
   CredentialWords words;
   words.username = request.credentials.substr(0, request.credentials.find(':'));
@@ -206,11 +204,9 @@ void describe(CLI::App& app, Request& request, Action& action) {
 
   CLI::App* pulls = verb("pull", "Bring an image from its registry", pull);
   pulls->add_option("--creds", request.credentials, "USER:PASSWORD, for a registry that wants it");
-  pulls->add_flag("--plain-http", request.plain_http,
-                  "Ask the registry by plain HTTP (one on loopback is asked so anyway)");
   pulls
       ->add_option("--registries", request.registries,
-                   "Folder with HOST[:PORT]/ca.crt, client.cert and client.key of registries")
+                   "Folder with HOST[:PORT]/hosts.toml of registries, as containerd has it")
       ->capture_default_str();
   pulls->add_option("--patience", request.patience, "Seconds without progress after which a registry is given up")
       ->capture_default_str()

@@ -3,77 +3,16 @@
 """Registries that lie, hang up, hang, or lead away: each pull ends within its time, with one sentence that says what is
 wrong, and leaves the store as it was. What may pass is tried again, and goes on where it broke off."""
 import json
-import os
 import pathlib
-import shutil
-import subprocess
 import sys
-import tempfile
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import faulty_registry as f
-from node import BIN
-from oci import digest, entry, tar
+from oci import digest
+from pulls import MIB, layer, world_of
 from registry import OCI_INDEX, RemoteImage, index_of
-
-MIB = 1 << 20
-PATIENCE = 2  # seconds, for `gantry image pull`
-# All attempts, with their pauses, on a busy machine.
-BOUND = 30
-
-
-def layer(name, size=1000):
-    return tar([entry(name, content=os.urandom(size))])
-
-
-class World:
-    """A store, a registry, and a second one that the first may lead to."""
-
-    def __init__(self, checks, folder, registry, other):
-        self.checks, self.data, self.registry, self.other = checks, folder / "data", registry, other
-        self.images = 0
-
-    def gantry(self, *arguments):
-        return subprocess.run([BIN / "gantry", "image", "--data-dir", self.data, *arguments], stdin=subprocess.DEVNULL,
-                              capture_output=True, text=True, errors="replace", timeout=120)
-
-    def pull(self, name, *options):
-        return self.gantry("pull", "--patience", str(PATIENCE), *options, name)
-
-    def state(self):
-        """All files of the store and its images."""
-        found = [(path, sorted(folders), sorted(files)) for path, folders, files in os.walk(self.data / "store")]
-        return sorted(found), self.gantry("list", "--quiet").stdout
-
-    def image(self, *layers, **more):
-        """A good image, served; its name and itself."""
-        self.images += 1
-        image = RemoteImage(*(layers or [layer("a"), layer("b")]), **more)
-        return self.registry.put(f"test/{self.images}:1", image), image
-
-    def path(self, name, part, what):
-        return f"/v2/{name.split('/', 1)[1].split(':')[0]}/{part}/{what}"
-
-    def route(self, name, part, what, respond):
-        self.registry.routes[self.path(name, part, what)] = respond
-
-    def refused(self, what, name, parts, *options, bound=BOUND):
-        before, start = self.state(), time.monotonic()
-        done = self.pull(name, *options)
-        seconds = time.monotonic() - start
-        said = [line for line in done.stderr.splitlines() if not line.startswith("layer ")]
-        self.checks.ok(done.returncode == 1 and len(said) == 1, f"{what}: refused in one sentence",
-                       f"exit status {done.returncode}: {done.stdout}{done.stderr}")
-        self.checks.contains(done.stderr, [name, *([parts] if isinstance(parts, str) else parts)],
-                             f"{what}: it names the image and what is wrong: {''.join(said)[-160:]}")
-        self.checks.ok(seconds < bound, f"{what}: within {bound} s", f"{seconds:.1f} s")
-        self.checks.equal(self.state(), before, f"{what}: the store is as it was")
-
-    def taken(self, what, name, *options):
-        done = self.pull(name, *options)
-        self.checks.ok(done.returncode == 0, f"{what}: pulled", f"exit status {done.returncode}: {done.stderr}")
 
 
 def digests(world):
@@ -296,16 +235,11 @@ def tokens(world):
 
 
 def story(checks):
-    folder = pathlib.Path(tempfile.mkdtemp(prefix="gantry-faults-", dir="/var/tmp"))
-    try:
-        with f.FaultyRegistry() as registry, f.FaultyRegistry() as other:
-            world = World(checks, folder, registry, other)
-            name, _ = world.image()
-            world.taken("a good image", name)
-            for part in (digests, documents, bodies, moods, redirects, tokens):
-                part(world)
-    finally:
-        shutil.rmtree(folder)
+    with world_of(checks) as world:
+        name, _ = world.image()
+        world.taken("a good image", name)
+        for part in (digests, documents, bodies, moods, redirects, tokens):
+            part(world)
 
 
 c.main(story)

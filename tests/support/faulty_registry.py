@@ -6,6 +6,7 @@ make such ones. Paths without a route are 404.
 """
 import http.server
 import socket
+import ssl
 import struct
 import threading
 
@@ -44,10 +45,16 @@ class Server(http.server.ThreadingHTTPServer):
 
 
 class FaultyRegistry:
-    def __init__(self):
+    """`tls` is a folder that make_certificate() has filled."""
+
+    def __init__(self, tls=None):
         self.routes, self.requests, self.lock, self.closing = {}, [], threading.Lock(), threading.Event()
         self.server = Server(("127.0.0.1", 0), Handler)
         self.server.registry = self
+        if tls:
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            context.load_cert_chain(tls / "server.crt", tls / "server.key")
+            self.server.socket = context.wrap_socket(self.server.socket, server_side=True, do_handshake_on_connect=False)
         self.host = f"127.0.0.1:{self.server.server_port}"
         self.thread = threading.Thread(target=self.server.serve_forever, args=(0.05,))
 

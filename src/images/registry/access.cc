@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a registry wants to be shown, and getting it.
+#include "images/registry/access.h"
+
 #include <algorithm>
+#include <mutex>
+#include <optional>
 
 #include "images/json_reader.h"
 #include "images/registry/challenge.h"
-#include "images/registry/client.h"
 #include "images/text.h"
 
 namespace gantry::images {
@@ -26,32 +28,58 @@ Result<std::string> token_in(const std::string& text) {
 
 }  // namespace
 
-struct RegistryAccess::State {
+struct HostAccess::State {
   // Held while a token is fetched: who else wants one waits for it.
   std::mutex mutex;
   Right right;
 };
 
-RegistryAccess::RegistryAccess(Origin origin, std::string path, RegistryOptions options)
-    : origin_(std::move(origin)),
-      path_(std::move(path)),
-      options_(std::move(options)),
+HostAccess::HostAccess(RegistryHost host, const Reference& repository, const RegistryOptions& options)
+    : host_(std::move(host)),
+      path_(repository.path),
+      url_(cat(host_.origin.url(), host_.path, "/", repository.path)),
+      query_(host_.is_mirror ? cat("?ns=", url_encoded(repository.domain)) : ""),
+      folder_(options.folder),
+      credentials_(host_.is_mirror ? Credentials() : options.credentials),
       state_(std::make_unique<State>()) {}
-RegistryAccess::RegistryAccess(RegistryAccess&&) noexcept = default;
-RegistryAccess::~RegistryAccess() = default;
+HostAccess::~HostAccess() = default;
 
 Result<RegistryAccess> RegistryAccess::open(const Reference& repository, RegistryOptions options) {
-  auto origin = registry_origin(options.settings, repository.domain);
-  if (!origin) return std::unexpected(std::move(origin.error()));
-  return RegistryAccess(std::move(*origin), repository.path, std::move(options));
+  auto hosts = registry_hosts(options.folder, repository.domain);
+  if (!hosts) return std::unexpected(std::move(hosts.error()));
+  RegistryAccess out;
+  for (RegistryHost& host : *hosts)
+    out.hosts_.push_back(std::make_unique<HostAccess>(std::move(host), repository, options));
+  out.options_ = std::move(options);
+  return out;
 }
 
-RegistryAccess::Right RegistryAccess::right() const {
+Result<HttpRequest> HostAccess::request_for(const std::string& url) const {
+  auto origin = origin_of(url);
+  if (!origin) return std::unexpected(std::move(origin.error()));
+  HttpRequest request;
+  request.url = url;
+  request.connect_limit = host_.dial_timeout;
+  if (*origin == host_.origin) {
+    request.tls = host_.tls;
+    request.headers = host_.headers;
+    request.proxy = host_.proxy;
+    return request;
+  }
+  auto tls = tls_settings_of(folder_, *origin);
+  if (!tls) return std::unexpected(std::move(tls.error()));
+  // Where nothing is said of it, who vouches for the host may vouch for what belongs to it; our certificate is not
+  // shown.
+  request.tls = *tls ? std::move(**tls) : TlsSettings{host_.tls.authorities, "", "", host_.tls.verify};
+  return request;
+}
+
+HostAccess::Right HostAccess::right() const {
   std::lock_guard guard(state_->mutex);
   return state_->right;
 }
 
-Status RegistryAccess::obtain(HttpConnection& http, const std::vector<std::string>& challenges, int used) {
+Status HostAccess::obtain(HttpConnection& http, const std::vector<std::string>& challenges, int used) {
   std::lock_guard guard(state_->mutex);
   if (state_->right.number != used) return {};
   auto authorization = answer_to(http, challenges);
@@ -64,7 +92,7 @@ Status RegistryAccess::obtain(HttpConnection& http, const std::vector<std::strin
 }
 
 // A bearer's token before a password, when the registry takes both.
-Result<std::string> RegistryAccess::answer_to(HttpConnection& http, const std::vector<std::string>& challenges) {
+Result<std::string> HostAccess::answer_to(HttpConnection& http, const std::vector<std::string>& challenges) {
   std::optional<Challenge> bearer;
   bool takes_basic = false;
   for (std::size_t i = 0; i < std::min(challenges.size(), kMaxChallenges); ++i) {
@@ -75,8 +103,7 @@ Result<std::string> RegistryAccess::answer_to(HttpConnection& http, const std::v
       if (challenge.scheme == "bearer" && !bearer) bearer = std::move(challenge);
     }
   }
-  if (bearer && !options_.credentials.registry_token.empty())
-    return bearer_authorization(options_.credentials.registry_token);
+  if (bearer && !credentials_.registry_token.empty()) return bearer_authorization(credentials_.registry_token);
   if (bearer) {
     std::string scope = bearer->parameter("scope");
     if (scope.empty()) scope = cat("repository:", path_, ":pull");
@@ -86,32 +113,33 @@ Result<std::string> RegistryAccess::answer_to(HttpConnection& http, const std::v
   }
   if (!takes_basic)
     return fail(Code::kUnauthenticated, "it wants credentials, and of a kind other than \"Basic\" or \"Bearer\"");
-  if (!options_.credentials.has_password())
+  if (!credentials_.has_password())
     return fail(Code::kUnauthenticated, "it wants a name and password, and none were given for it");
-  return basic_authorization(options_.credentials);
+  return basic_authorization(credentials_);
 }
 
-Result<std::string> RegistryAccess::fetch_token(HttpConnection& http, const std::string& realm,
-                                                const std::string& service, const std::string& scope) {
+Result<std::string> HostAccess::fetch_token(HttpConnection& http, const std::string& realm, const std::string& service,
+                                            const std::string& scope) {
   auto origin = origin_of(realm);
   if (!origin) return fail_with(std::move(origin.error()), "its token server");
   const std::string who = cat("its token server ", origin->name());
-  if (origin->scheme != "https" && origin_.scheme == "https")
+  if (origin->scheme != "https" && host_.origin.scheme == "https")
     return invalid_argument(cat(who, ": ", in_quotes(realm), " is not https"));
 
-  const Credentials& credentials = options_.credentials;
   const std::string query = cat("service=", url_encoded(service), "&scope=", url_encoded(scope));
-  HttpRequest request{
-      realm, {"Accept: application/json"}, "", trust_files(options_.settings, *origin), options_.patience};
-  if (!credentials.identity_token.empty()) {
-    request.form = cat("grant_type=refresh_token&client_id=gantry&", query,
-                       "&refresh_token=", url_encoded(credentials.identity_token));
+  auto request = request_for(realm);
+  if (!request) return fail_with(std::move(request.error()), who);
+  request->headers.emplace_back("Accept: application/json");
+  if (!credentials_.identity_token.empty()) {
+    request->form = cat("grant_type=refresh_token&client_id=gantry&", query,
+                        "&refresh_token=", url_encoded(credentials_.identity_token));
   } else {
-    request.url += cat(realm.find('?') == std::string::npos ? '?' : '&', query);
-    if (credentials.has_password()) request.headers.push_back(cat("Authorization: ", basic_authorization(credentials)));
+    request->url += cat(realm.find('?') == std::string::npos ? '?' : '&', query);
+    if (credentials_.has_password())
+      request->headers.push_back(cat("Authorization: ", basic_authorization(credentials_)));
   }
   std::string text;
-  auto answer = http.perform(request, [&](const HttpHead&, std::string_view bytes) -> Status {
+  auto answer = http.perform(*request, [&](const HttpHead&, std::string_view bytes) -> Status {
     if (text.size() + bytes.size() > kMaxTokenAnswer)
       return invalid_argument(cat("more than the ", kMaxTokenAnswer, " bytes that are allowed"));
     text += bytes;
@@ -122,8 +150,8 @@ Result<std::string> RegistryAccess::fetch_token(HttpConnection& http, const std:
   if (status == 401 || status == 403) {
     return fail(Code::kUnauthenticated,
                 cat(who,
-                    credentials == Credentials() ? " gives no token without credentials (answer "
-                                                 : " refuses the credentials (answer ",
+                    credentials_ == Credentials() ? " gives no token without credentials (answer "
+                                                  : " refuses the credentials (answer ",
                     status, ")"));
   }
   if (status != 200) {

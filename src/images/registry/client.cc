@@ -15,6 +15,8 @@ using std::chrono::milliseconds;
 constexpr int kMaxRedirects = 5;
 constexpr int kMaxAuthorizations = 2;  // the second when a token has run out
 constexpr int kAttempts = 5;
+constexpr std::size_t kMaxBefore = 2000;  // bytes of what mirrors said
+constexpr int kMirrorAttempts = 2;
 constexpr int kStalls = 2;
 constexpr milliseconds kFirstPause(250);
 constexpr std::chrono::seconds kLongestPause(60);
@@ -78,9 +80,34 @@ Status RegistryClient::pause(milliseconds time) {
   return {};
 }
 
+// Asks one host after the other: the last as often as it makes sense, the others briefly.
+template <typename Ask>
+auto RegistryClient::at_some_host(Need need, const Ask& ask) -> std::invoke_result_t<Ask, HostAccess&> {
+  std::vector<HostAccess*> able;
+  for (const auto& host : access_.hosts()) {
+    if (need == Need::kResolve ? host->host().resolves : host->host().pulls) able.push_back(host.get());
+  }
+  std::string before;
+  for (std::size_t i = 0; i < able.size(); ++i) {
+    HostAccess& host = *able[i];
+    const bool is_last = i + 1 == able.size();
+    if (!is_last && host.is_given_up()) continue;
+    auto result = again(is_last ? kAttempts : kMirrorAttempts, [&] { return ask(host); });
+    if (result || result.error().is_cancelled()) return result;
+    Error error = std::move(result.error()).with_context(host.host().name());
+    const bool is_absent = error.code() == Code::kUnavailable || error.is_deadline();
+    if (is_last && before.empty()) return std::unexpected(std::move(error));
+    if (is_last) return std::unexpected(Error(error.code(), cat(error.message(), " (before: ", before, ")")));
+    if (is_absent) host.give_up();
+    if (before.size() < kMaxBefore) before += cat(before.empty() ? "" : "; ", as_utf8(error.message(), 300));
+  }
+  return fail(Code::kFailedPrecondition,
+              cat("none of its hosts is configured to ", need == Need::kResolve ? "resolve a tag" : "be pulled from"));
+}
+
 // Calls until it is answered, or it makes no sense any more.
 template <typename Try>
-auto RegistryClient::again(const Try& call) -> std::invoke_result_t<Try> {
+auto RegistryClient::again(int attempts, const Try& call) -> std::invoke_result_t<Try> {
   int failures = 0;
   int stalls = 0;
   milliseconds wait = kFirstPause;
@@ -98,7 +125,7 @@ auto RegistryClient::again(const Try& call) -> std::invoke_result_t<Try> {
     received = received_;
     ++failures;
     stalls += stalled ? 1 : 0;
-    if (failures == kAttempts || stalls == kStalls)
+    if (failures == attempts || stalls == kStalls)
       return fail_with(std::move(result.error()), cat("tried ", failures, " times"));
     if (retry_after_ && *retry_after_ > kLongestPause) {
       return fail_with(std::move(result.error()), cat("it is to be asked again in ", retry_after_->count(), " s"));
@@ -110,20 +137,25 @@ auto RegistryClient::again(const Try& call) -> std::invoke_result_t<Try> {
 }
 
 // One request, with what it leads to.
-Result<HttpAnswer> RegistryClient::get(const std::string& path, const std::vector<std::string>& headers,
-                                       const BodySink& sink, milliseconds limit) {
-  std::string url = access_.repository_url() + path;
+Result<HttpAnswer> RegistryClient::get(HostAccess& host, const std::string& path,
+                                       const std::vector<std::string>& headers, const BodySink& sink,
+                                       milliseconds limit) {
+  std::string url = cat(host.repository_url(), path, host.query());
   bool away = false;
   int redirects = 0;
   int authorizations = 0;
   for (;;) {
     auto origin = origin_of(url);
     if (!origin) return std::unexpected(std::move(origin.error()));
-    away = away || *origin != access_.origin();
-    HttpRequest request{url, headers, "", trust_files(access_.options().settings, *origin), limit};
-    const RegistryAccess::Right right = access_.right();
-    if (!away && !right.authorization.empty()) request.headers.push_back(cat("Authorization: ", right.authorization));
-    auto answer = http_.perform(request, sink);
+    away = away || *origin != host.host().origin;
+    auto request = host.request_for(url);
+    if (!request) return std::unexpected(std::move(request.error()));
+    if (away) request->headers.clear();
+    request->headers.insert(request->headers.end(), headers.begin(), headers.end());
+    request->limit = limit;
+    const HostAccess::Right right = host.right();
+    if (!away && !right.authorization.empty()) request->headers.push_back(cat("Authorization: ", right.authorization));
+    auto answer = http_.perform(*request, sink);
     if (!answer && away) return fail_with(std::move(answer.error()), cat("redirected to ", origin->name()));
     if (!answer) return answer;
     const HttpHead& head = answer->head;
@@ -139,7 +171,7 @@ Result<HttpAnswer> RegistryClient::get(const std::string& path, const std::vecto
       continue;
     }
     if (head.status == 401 && !away && ++authorizations <= kMaxAuthorizations) {
-      if (auto obtained = access_.obtain(http_, head.challenges, right.number); !obtained)
+      if (auto obtained = host.obtain(http_, head.challenges, right.number); !obtained)
         return std::unexpected(std::move(obtained.error()));
       continue;
     }
@@ -151,59 +183,76 @@ Result<HttpAnswer> RegistryClient::get(const std::string& path, const std::vecto
   }
 }
 
-Result<HttpAnswer> RegistryClient::read_text(const std::string& path, const std::vector<std::string>& headers,
-                                             std::size_t limit, std::string& text) {
-  return again([&] {
-    text.clear();
-    return get(
-        path, headers,
-        [&](const HttpHead&, std::string_view bytes) -> Status {
-          if (text.size() + bytes.size() > limit)
-            return invalid_argument(cat("it sends more than the ", limit, " bytes that were expected"));
-          text += bytes;
-          return {};
-        },
-        access_.options().patience* kDocumentPatience);
-  });
+Result<HttpAnswer> RegistryClient::read_text(HostAccess& host, const std::string& path,
+                                             const std::vector<std::string>& headers, std::size_t limit,
+                                             std::string& text) {
+  text.clear();
+  return get(
+      host, path, headers,
+      [&](const HttpHead&, std::string_view bytes) -> Status {
+        if (text.size() + bytes.size() > limit)
+          return invalid_argument(cat("it sends more than the ", limit, " bytes that were expected"));
+        text += bytes;
+        return {};
+      },
+      access_.options().patience* kDocumentPatience);
 }
 
 Result<RegistryClient::Manifest> RegistryClient::manifest(const Reference& reference) {
   const std::string name = reference.digest ? reference.digest->to_string() : reference.tag;
+  return at_some_host(reference.digest ? Need::kPull : Need::kResolve, [&](HostAccess& host) {
+    auto manifest = manifest_of(host, reference);
+    if (!manifest) manifest = fail_with(std::move(manifest.error()), cat("manifest ", in_quotes(name)));
+    return manifest;
+  });
+}
+
+Result<RegistryClient::Manifest> RegistryClient::manifest_of(HostAccess& host, const Reference& reference) {
+  const std::string name = reference.digest ? reference.digest->to_string() : reference.tag;
   std::string text;
-  auto answer = read_text(cat("/manifests/", name), {kAcceptManifests}, kMaxDocumentBytes, text);
-  const std::string what = cat("registry ", access_.origin().name(), ": manifest ", in_quotes(name));
-  if (!answer) return fail_with(std::move(answer.error()), what);
+  auto answer = read_text(host, cat("/manifests/", name), {kAcceptManifests}, kMaxDocumentBytes, text);
+  if (!answer) return std::unexpected(std::move(answer.error()));
   Descriptor descriptor{said_type(answer->head), digest_of(text), text.size(), std::nullopt, {}};
   if (reference.digest && descriptor.digest != *reference.digest)
-    return invalid_argument(cat(what, ": what came has the digest ", descriptor.digest.to_string()));
+    return invalid_argument(cat("what came has the digest ", descriptor.digest.to_string()));
   if (auto said = Digest::parse(answer->head.content_digest); said && *said != descriptor.digest) {
-    return invalid_argument(cat(what, ": what came has the digest ", descriptor.digest.to_string(), ", expected ",
+    return invalid_argument(cat("what came has the digest ", descriptor.digest.to_string(), ", expected ",
                                 said->to_string(), " as its header says"));
   }
   return Manifest{std::move(descriptor), std::move(text)};
 }
 
 Result<std::string> RegistryClient::document(const Descriptor& descriptor) {
-  bool is_manifest = is_index_type(descriptor.media_type) || is_manifest_type(descriptor.media_type);
-  const std::string digest = descriptor.digest.to_string();
-  const std::string what =
-      cat("registry ", access_.origin().name(), ": ", is_manifest ? "manifest " : "configuration ", digest);
+  const bool is_manifest = is_index_type(descriptor.media_type) || is_manifest_type(descriptor.media_type);
+  return at_some_host(Need::kPull, [&](HostAccess& host) {
+    auto text = document_of(host, descriptor);
+    if (!text) {
+      text = fail_with(std::move(text.error()),
+                       cat(is_manifest ? "manifest " : "configuration ", descriptor.digest.to_string()));
+    }
+    return text;
+  });
+}
+
+Result<std::string> RegistryClient::document_of(HostAccess& host, const Descriptor& descriptor) {
+  const bool is_manifest = is_index_type(descriptor.media_type) || is_manifest_type(descriptor.media_type);
   std::vector<std::string> headers;
   if (is_manifest) headers.emplace_back(kAcceptManifests);
   std::string text;
-  auto answer = read_text(cat(is_manifest ? "/manifests/" : "/blobs/", digest), headers, descriptor.size, text);
-  if (!answer) return fail_with(std::move(answer.error()), what);
+  const std::string path = cat(is_manifest ? "/manifests/" : "/blobs/", descriptor.digest.to_string());
+  auto answer = read_text(host, path, headers, descriptor.size, text);
+  if (!answer) return std::unexpected(std::move(answer.error()));
   if (text.size() != descriptor.size)
-    return invalid_argument(cat(what, ": ", text.size(), " bytes came, expected ", descriptor.size));
+    return invalid_argument(cat(text.size(), " bytes came, expected ", descriptor.size));
   if (digest_of(text) != descriptor.digest)
-    return invalid_argument(cat(what, ": what came has the digest ", digest_of(text).to_string()));
+    return invalid_argument(cat("what came has the digest ", digest_of(text).to_string()));
   return text;
 }
 
 Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink) {
   std::uint64_t done = 0;
   std::optional<Error> ended;  // by the sink: not to be tried again
-  auto result = again([&]() -> Status {
+  auto result = at_some_host(Need::kPull, [&](HostAccess& host) -> Status {
     std::optional<std::uint64_t> skip;  // known from the first piece on
     std::vector<std::string> headers;
     if (done != 0) headers.push_back(cat("Range: bytes=", done, "-"));
@@ -230,7 +279,7 @@ Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink) 
       }
       return {};
     };
-    auto answer = get(cat("/blobs/", descriptor.digest.to_string()), headers, take, milliseconds(0));
+    auto answer = get(host, cat("/blobs/", descriptor.digest.to_string()), headers, take, milliseconds(0));
     // It broke off behind the last byte: there is nothing to ask for again.
     if (!answer && answer.error().code() == Code::kUnavailable && done != 0 && done == descriptor.size) return {};
     if (!answer && !answer.error().is_cancelled() && done != 0)
@@ -241,8 +290,7 @@ Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink) 
     return {};
   });
   if (ended) return std::unexpected(std::move(*ended));
-  if (!result) return fail_with(std::move(result.error()), cat("registry ", access_.origin().name()));
-  return {};
+  return result;
 }
 
 }  // namespace gantry::images

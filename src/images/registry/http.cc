@@ -20,7 +20,7 @@ constexpr std::size_t kMaxRefusalBytes = 1024;
 constexpr std::size_t kMaxRefusalRead = 64 << 10;
 constexpr std::uint64_t kLeastBytesPerSecond = 1024;
 constexpr long kReceiveBuffer = 256 << 10;
-constexpr std::chrono::seconds kConnectLimit(30);
+constexpr std::chrono::milliseconds kConnectLimit(30'000);
 
 struct ListDeleter {
   void operator()(curl_slist* list) const { ::curl_slist_free_all(list); }
@@ -173,13 +173,26 @@ struct HttpConnection::Handle {
       set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.form.size()));
       set(CURLOPT_POSTFIELDS, request.form.c_str());
     }
-    if (!request.trust.authorities.empty()) {
-      set(CURLOPT_CAINFO, request.trust.authorities.c_str());
-      set<const char*>(CURLOPT_CAPATH, nullptr);
+    if (const std::string& text = request.tls.authorities; !text.empty()) {
+      // In the place of the system's one file; the system's folder of single ones is still looked into.
+      curl_blob authorities{const_cast<char*>(text.data()), text.size(), CURL_BLOB_NOCOPY};
+      set(CURLOPT_CAINFO_BLOB, &authorities);
     }
-    if (!request.trust.certificate.empty()) set(CURLOPT_SSLCERT, request.trust.certificate.c_str());
-    if (!request.trust.key.empty()) set(CURLOPT_SSLKEY, request.trust.key.c_str());
-    if (auto origin = origin_of(request.url); origin && origin->is_loopback()) set(CURLOPT_PROXY, "");
+    if (!request.tls.certificate.empty()) {
+      const TlsSettings& tls = request.tls;
+      set(CURLOPT_SSLCERT, tls.certificate.c_str());
+      set(CURLOPT_SSLKEY, (tls.key.empty() ? tls.certificate : tls.key).c_str());
+    }
+    if (!request.tls.verify) {
+      set(CURLOPT_SSL_VERIFYPEER, 0L);
+      set(CURLOPT_SSL_VERIFYHOST, 0L);
+    }
+    if (!request.proxy.empty()) {
+      set(CURLOPT_PROXY, request.proxy.c_str());
+      set(CURLOPT_NOPROXY, "");
+    } else if (auto origin = origin_of(request.url); origin && origin->is_loopback()) {
+      set(CURLOPT_PROXY, "");
+    }
   }
 };
 
@@ -200,7 +213,8 @@ Result<HttpAnswer> HttpConnection::perform(const HttpRequest& request, const Bod
   }
   Transfer transfer(sink, patience_, stop_);
   handle_->prepare(request, headers.get(), transfer);
-  const auto connect_limit = std::min<std::chrono::milliseconds>(patience_, kConnectLimit);
+  const auto connect_limit =
+      std::min(patience_, request.connect_limit.count() != 0 ? request.connect_limit : kConnectLimit);
   handle_->set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect_limit.count()));
   handle_->set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.limit.count()));
   const CURLcode result = ::curl_easy_perform(handle_->curl);

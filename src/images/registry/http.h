@@ -22,11 +22,22 @@
 
 namespace gantry::images {
 
+struct TlsSettings {
+  std::string authorities;  // PEM, beside the system's; "" for those alone
+  std::string certificate;  // file with what is shown to the server, "" for none
+  std::string key;          // file; "" when the certificate's has it, too
+  bool verify = true;
+
+  bool operator==(const TlsSettings&) const = default;
+};
+
 struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
   std::string form;                  // not empty: a POST of it
-  TrustFiles trust;
+  TlsSettings tls;
+  std::string proxy;                           // in place of the environment's
+  std::chrono::milliseconds connect_limit{0};  // 0 for 30 s, or the patience when that is less
   // All of it must have come by then; 0 for as long as it comes on.
   std::chrono::milliseconds limit{0};
 };

@@ -2,7 +2,6 @@
 #include "images/registry/origin.h"
 
 #include <curl/curl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <memory>
@@ -32,11 +31,6 @@ Result<Url> parse_url(const std::string& text) {
     return invalid_argument(cat(in_quotes(text), ": expected a URL that begins with https:// or http://"));
   }
   return url;
-}
-
-std::string file_below(const std::string& folder, const char* name) {
-  std::string path = cat(folder, "/", name);
-  return ::access(path.c_str(), R_OK) == 0 ? path : "";
 }
 
 }  // namespace
@@ -76,26 +70,6 @@ Result<std::string> resolve_url(const std::string& base, const std::string& loca
   }
   (void)::curl_url_set(url->get(), CURLUPART_FRAGMENT, nullptr, 0);
   return part(*url, CURLUPART_URL);
-}
-
-TrustFiles trust_files(const RegistrySettings& settings, const Origin& origin) {
-  // Hosts come from URLs of strangers, too: they name a folder only if they look like hosts.
-  const std::string name = origin.name();
-  bool is_plain = name.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789.-:[]") == std::string::npos;
-  if (settings.folder.empty() || !is_plain || name.starts_with('.')) return {};
-  const std::string folder = cat(settings.folder, "/", name);
-  return {file_below(folder, "ca.crt"), file_below(folder, "client.cert"), file_below(folder, "client.key")};
-}
-
-Result<Origin> registry_origin(const RegistrySettings& settings, std::string_view domain) {
-  // The one registry whose references name another host than its own.
-  const std::string_view host = domain == "docker.io" ? std::string_view("index.docker.io") : domain;
-  auto origin = origin_of(cat("https://", host));
-  if (!origin) return origin;
-  bool is_plain =
-      settings.plain_http.contains(std::string(domain)) ||
-      (origin->is_loopback() && origin->port != "443" && trust_files(settings, *origin).authorities.empty());
-  return is_plain ? origin_of(cat("http://", host)) : origin;
 }
 
 }  // namespace gantry::images
