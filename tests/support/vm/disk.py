@@ -99,6 +99,7 @@ def prune():
                 shutil.rmtree(place)
                 if "." not in place.name:
                     pathlib.Path(held.name).unlink()
+                    (CACHE / f"{place.name}.making.lock").unlink(missing_ok=True)
 
 
 def made_once(name, make):
@@ -111,16 +112,15 @@ def made_once(name, make):
     with contextlib.ExitStack() as locks:
         held = locks.enter_context(lock(name, fcntl.LOCK_SH))
         if not place.exists():
-            held.close()
-            held = locks.enter_context(lock(name, fcntl.LOCK_EX))
-            if not place.exists():
-                prune()
-                with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=CACHE) as folder:
-                    work = pathlib.Path(folder) / "made"
-                    work.mkdir()
-                    make(work)
-                    work.rename(place)
-            fcntl.flock(held, fcntl.LOCK_SH)
+            # A lock of its own: who has made it keeps the other one, and two threads of one process may want it.
+            with lock(f"{name}.making", fcntl.LOCK_EX):
+                if not place.exists():
+                    prune()
+                    with tempfile.TemporaryDirectory(prefix=f"{name}.", dir=CACHE) as folder:
+                        work = pathlib.Path(folder) / "made"
+                        work.mkdir()
+                        make(work)
+                        work.rename(place)
         os.utime(place)
         locks.pop_all()
         _used[name] = held
