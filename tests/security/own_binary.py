@@ -8,7 +8,6 @@ namespace of the attacker's."""
 import contextlib
 import hashlib
 import pathlib
-import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -26,7 +25,7 @@ def digest(path):
 
 def attack(runtime, program):
     """What the attacker said, and whether the program on the host is another one afterwards."""
-    shutil.copy(attacks.ATTACK, runtime.rootfs / "bin/attack")
+    attacks.give_attack(runtime)
     itself = runtime.rootfs / "bin/itself"
     itself.write_text("#!/proc/self/exe\n")
     itself.chmod(0o755)

@@ -136,15 +136,31 @@ class Naive(Runtime):
 
     def start(self, *args, change=None):
         folder = self.bundle(*args, change=change)
-        name = f"c{self.count}"
+        self.begin(folder, f"c{self.count}")
+        return f"c{self.count}"
+
+    def begin(self, folder, name):
+        """Returns when the container's program runs, or it has ended."""
+        ready, writer = os.pipe()
         plan = self.plan(self.load(folder), p=self.work / f"{name}.pid", D="")
-        subprocess.run([self.naive, "run", plan], stdin=subprocess.DEVNULL, timeout=oci_bundle.LIMIT, check=True)
-        return name
+        with open(self.work / "said", "ab") as said:
+            subprocess.run([self.naive, "run", plan], stdin=subprocess.DEVNULL, stdout=said, stderr=said,
+                           timeout=oci_bundle.LIMIT, check=True, pass_fds=[writer], env={"NAIVE_READY": str(writer)})
+        os.close(writer)
+        os.read(ready, 1)  # its end: the program has been executed, or there is none
+        os.close(ready)
 
     def stop(self, name):
         with c.Process(self.state(name)["pid"]) as process:
             process.kill()
         oci_bundle.reap()
+
+
+def give_attack(runtime):
+    """The attack program, as /bin/attack of the runtime's root folder."""
+    program = runtime.rootfs / "bin/attack"
+    if not program.exists():
+        shutil.copy(ATTACK, program)
 
 
 def stop(runtime, name):
@@ -154,7 +170,7 @@ def stop(runtime, name):
 @contextlib.contextmanager
 def attacker(oci, *args, change=None):
     """A container of gantry-oci's in which the attack program runs; the file that its lines go to."""
-    shutil.copy(ATTACK, oci.rootfs / "bin/attack")
+    give_attack(oci)
     said = oci.work / f"said{oci.count}"
     said.touch()
     script = "exec /bin/attack " + " ".join(args) + " > /said"

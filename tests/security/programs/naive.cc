@@ -258,6 +258,8 @@ int main(int argc, char** argv) {
   if (argc < 3) return 2;
   Plan plan(argv[argc - 1]);
   if (plan.records.contains('P')) run_from_read_only_mount(argv);
+  // Whoever started it knows by this one's end that the container's program runs.
+  if (const char* ready = ::getenv("NAIVE_READY")) ::fcntl(std::atoi(ready), F_SETFD, FD_CLOEXEC);
   // For later use, and still there when the container's program runs.
   for (const Fields& each : plan.all('L')) (void)::open(each[0].c_str(), O_RDONLY | O_DIRECTORY);
   return std::string(argv[1]) == "run" ? run(plan) : exec(argv[2], plan);
