@@ -194,7 +194,7 @@ Status Launch::check_place(FdRef place, const char* target) const {
   auto mount = sys::mount_id(place);
   if (!mount) return std::unexpected(std::move(mount.error()));
   for (std::size_t i = 0; i < std::size(kKernelFolders); ++i) {
-    if (kernel_mounts_[i] != *mount || is_within(target, kKernelFolders[i])) continue;
+    if (kernel_mounts_[i].id != *mount || is_within(target, kKernelFolders[i])) continue;
     return fail(Code::kFailedPrecondition,
                 std::string("a link in the image leads into ") + kKernelFolders[i] + ", which no volume may cover");
   }
@@ -206,7 +206,9 @@ Status Launch::note_mount(FdRef mount, const char* target) {
     if (std::strcmp(target, kKernelFolders[i]) != 0) continue;
     auto id = sys::mount_id(mount);
     if (!id) return std::unexpected(std::move(id.error()));
-    kernel_mounts_[i] = *id;
+    auto copy = duplicate(mount);
+    if (!copy) return std::unexpected(std::move(copy.error()));
+    kernel_mounts_[i] = {*id, std::move(*copy)};
   }
   return {};
 }
@@ -298,12 +300,25 @@ Status Launch::write_sysctls() {
   return {};
 }
 
+// What lies in one of the kernel's file systems is looked up from its mount: in a root that another container shares,
+// the folder that it is mounted on may have another name by now.
+Result<OwnFd> Launch::covered_place(const char* path) const {
+  FdRef base = root_;
+  const char* rest = path;
+  for (std::size_t i = 0; i < std::size(kKernelFolders); ++i) {
+    if (!kernel_mounts_[i].fd.is_open() || !is_within(path, kKernelFolders[i])) continue;
+    base = kernel_mounts_[i].fd;
+    rest = path + std::strlen(kKernelFolders[i]);
+  }
+  while (*rest == '/') ++rest;
+  return sys::openat2(base, *rest == '\0' ? "." : rest, O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
+}
+
 Status Launch::mask_paths() {
   auto count = reader_.integer<std::uint32_t>();
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
     const char* path = reader_.c_string();
-    auto place =
-        sys::openat2(root_, path + (*path == '/' ? 1 : 0), O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
+    auto place = covered_place(path);
     if (!place) {
       if (place.error().is_not_found()) continue;
       return failed(std::move(place.error()), "mask", path);
@@ -323,8 +338,7 @@ Status Launch::protect_paths() {
   auto count = reader_.integer<std::uint32_t>();
   for (std::uint32_t i = 0; i < count && reader_.ok(); ++i) {
     const char* path = reader_.c_string();
-    auto place =
-        sys::openat2(root_, path + (*path == '/' ? 1 : 0), O_PATH, sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
+    auto place = covered_place(path);
     if (!place) {
       if (place.error().is_not_found()) continue;
       return failed(std::move(place.error()), "read-only path", path);

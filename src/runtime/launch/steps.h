@@ -62,6 +62,7 @@ class Launch {
   Status make_proc();
   Result<OwnFd> open_proc(const char* folder, const char* path);
   Status write_sysctls();
+  Result<OwnFd> covered_place(const char* path) const;
   Status mask_paths();
   Status protect_paths();
   Status enter_root();
@@ -117,7 +118,11 @@ class Launch {
   // With a joined PID namespace: its procfs, for the root.
   MountFd processes_;
   // The mounts that lie at kKernelFolders.
-  std::optional<std::uint64_t> kernel_mounts_[std::size(kKernelFolders)];
+  struct KernelMount {
+    std::optional<std::uint64_t> id;
+    OwnFd fd;
+  };
+  KernelMount kernel_mounts_[std::size(kKernelFolders)];
 };
 
 std::unexpected<Error> pid_namespace_ended();
