@@ -186,7 +186,7 @@ class Creation {
     host_ = std::move(*host);
     out.host = host_;
     out.root = record_.rootfs;
-    out.before_root = [=] { return run(hooks.create_container, "createContainer", ContainerState::kCreating); };
+    out.before_root = [=] { return run(hooks.create_container, "createContainer", ContainerState::kCreated); };
     return {};
   }
 

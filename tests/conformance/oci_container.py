@@ -326,7 +326,7 @@ def hooks_inside(checks, oci):
     pid = oci.state("inside")["pid"]
     state, namespace, leaked, _, *listing = host.read_text().split("\n")
     state = json.loads(state)
-    checks.equal((state["status"], state["pid"], state["bundle"], leaked), ("creating", 1, str(folder), "none"),
+    checks.equal((state["status"], state["pid"], state["bundle"], leaked), ("created", 1, str(folder), "none"),
                  "a createContainer hook has the state as the container sees it, and no environment but its own")
     checks.equal((namespace, (oci.work / "inside.log.name").read_text(), "usr" in listing),
                  (os.readlink(f"/proc/{pid}/ns/mnt"), "box\n", True),
