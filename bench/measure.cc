@@ -29,6 +29,17 @@ void give_up(const std::string& what) {
   std::exit(1);
 }
 
+Options read_options(int argc, char** argv) {
+  Options options;
+  for (int i = 1; i + 1 < argc; i += 2) {
+    std::string name = argv[i];
+    if (name == "--runs") options.runs = std::atoi(argv[i + 1]);
+    if (name == "--crun") options.crun = argv[i + 1];
+    if (name == "--runc") options.runc = argv[i + 1];
+  }
+  return options;
+}
+
 void run_program(const std::vector<std::string>& args) {
   std::vector<char*> argv;
   for (const auto& arg : args) argv.push_back(const_cast<char*>(arg.c_str()));

@@ -30,6 +30,14 @@ T must(Result<T> result) {
   return std::move(*result);
 }
 
+// What bench/run passes on: how many turns, and the peers' programs, "" for none.
+struct Options {
+  int runs = 200;
+  std::string crun, runc;
+};
+// Of "--runs N --crun PATH --runc PATH".
+Options read_options(int argc, char** argv);
+
 // Runs a program to its end; gives up when that is not 0.
 void run_program(const std::vector<std::string>& args);
 

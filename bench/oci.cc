@@ -82,10 +82,6 @@ class Runtime {
   }
 };
 
-struct Options {
-  int runs = 200;
-  std::string crun, runc;
-};
 Options g_options;
 
 std::string load_average() {
@@ -165,12 +161,6 @@ int body() {
 }  // namespace gantry::bench
 
 int main(int argc, char** argv) {
-  using gantry::bench::g_options;
-  for (int i = 1; i + 1 < argc; i += 2) {
-    std::string name = argv[i];
-    if (name == "--runs") g_options.runs = std::atoi(argv[i + 1]);
-    if (name == "--crun") g_options.crun = argv[i + 1];
-    if (name == "--runc") g_options.runc = argv[i + 1];
-  }
+  gantry::bench::g_options = gantry::bench::read_options(argc, argv);
   return gantry::test::run_in_own_world(gantry::bench::body);
 }
