@@ -3,31 +3,15 @@
 // that he got or was refused; tests/security say which must be which.
 //
 //   attack exchange A B         exchanges two names, again and again, until it is killed
-//   attack own-binary           tries to write into the program of each runtime process that appears, until it is
-//   killed attack watch                tells what each process that appears lets be seen of itself, until it is killed
+//   attack own-binary           tries to write into the program of each runtime process that appears, until killed
 //   attack writable FOLDER...   files that are for writing and open so, and folders in which one can be made
-//   attack calls                system calls that lead to the kernel's less guarded parts
-//   attack tell-as SOURCE DESTINATION PORT   a UDP packet with a source address of its own
-//   attack claim INTERFACE ADDRESS           ARP and neighbour messages that claim an address
-//   attack hear PORT            packets that come to a UDP port, until it is killed
-#include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
-#include <linux/bpf.h>
-#include <linux/keyctl.h>
+#include <limits.h>
 #include <linux/mount.h>
-#include <linux/perf_event.h>
-#include <linux/sched.h>
-#include <net/if.h>
-#include <net/if_arp.h>
-#include <netinet/if_ether.h>
-#include <netinet/ip.h>
-#include <netinet/udp.h>
-#include <netpacket/packet.h>
 #include <sched.h>
 #include <sys/mount.h>
-#include <sys/ptrace.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -35,14 +19,13 @@
 
 #include <cctype>
 #include <cerrno>
+#include <csignal>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
-#include <fstream>
 #include <set>
 #include <string>
+#include <string_view>
 #include <utility>
-#include <vector>
 
 namespace {
 
@@ -72,7 +55,6 @@ void at_processes(Use use) {
 }
 
 // ---- the runtime's own program (CVE-2019-5736)
-// ---------------------------------------------------------------------------
 
 enum class Outcome : int { kWrote, kRefused, kBusy, kNoNamespace };
 
@@ -145,63 +127,7 @@ Outcome unwrap(int program, pid_t runtime) {
   }
 }
 
-// ---- what a process that enters the container carries (CVE-2016-9962)
-// ----------------------------------------------------
-
-std::string status_field(const std::string& folder, const std::string& name) {
-  std::ifstream status(folder + "/status");
-  for (std::string line; std::getline(status, line);) {
-    if (line.starts_with(name)) return line.substr(line.find('\t') + 1);
-  }
-  return "";
-}
-
-std::string kind_of(const std::string& path) {
-  struct stat info{};
-  if (::stat(path.c_str(), &info) < 0) return "";
-  return S_ISDIR(info.st_mode)    ? "folder"
-         : S_ISREG(info.st_mode)  ? "file"
-         : S_ISFIFO(info.st_mode) ? "pipe"
-         : S_ISSOCK(info.st_mode) ? "socket"
-                                  : "device";
-}
-
-void tell_descriptors(const std::string& folder) {
-  DIR* fds = ::opendir((folder + "/fd").c_str());
-  while (dirent* entry = fds == nullptr ? nullptr : ::readdir(fds)) {
-    std::string path = folder + "/fd/" + entry->d_name, kind = kind_of(path);
-    if (kind != "" && std::isdigit(entry->d_name[0]) != 0) tell(kind + " " + link_of(path));
-  }
-  if (fds != nullptr) ::closedir(fds);
-}
-
-[[noreturn]] void watch() {
-  auto own = std::strtoull(status_field("/proc/self", "CapBnd").c_str(), nullptr, 16);
-  struct stat root{};
-  ::stat("/", &root);
-  tell("ready");
-  for (;;) {
-    at_processes([&](int pid, const std::string& folder) {
-      tell_descriptors(folder);
-      struct stat other{};
-      if (::stat((folder + "/root").c_str(), &other) == 0 &&
-          (other.st_dev != root.st_dev || other.st_ino != root.st_ino))
-        tell("root of the host's");
-      auto has = std::strtoull(status_field(folder, "CapPrm").c_str(), nullptr, 16);
-      if ((has & ~own) != 0) tell("capabilities of the host's");
-      if (::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) < 0) return;
-      tell("attached");
-      // Stopped it shows what it has at leisure.
-      ::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr);
-      int status = 0;
-      if (::waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) tell_descriptors(folder);
-      ::ptrace(PTRACE_DETACH, pid, nullptr, nullptr);
-    });
-  }
-}
-
 // ---- what is open to writing
-// ---------------------------------------------------------------------------------------------
 
 int tell_writable(const char* path, const struct stat* info, int kind, struct FTW*) {
   if (std::string_view(path).starts_with("/proc/") && (std::isdigit(path[6]) != 0)) return FTW_SKIP_SUBTREE;
@@ -219,136 +145,12 @@ int tell_writable(const char* path, const struct stat* info, int kind, struct FT
   return FTW_CONTINUE;
 }
 
-// ---- system calls
-// --------------------------------------------------------------------------------------------------------
-
-void tell_call(const char* name, long result) {
-  tell(std::string(name) + " " + (result < 0 ? std::strerror(errno) : "done"));
-}
-
-void try_calls() {
-  auto in_child = [](auto call) {
-    pid_t pid = ::fork();
-    if (pid == 0) {
-      call();
-      ::_exit(0);
-    }
-    ::waitpid(pid, nullptr, 0);
-  };
-  in_child([] { tell_call("unshare-user", ::unshare(CLONE_NEWUSER)); });
-  in_child([] { tell_call("unshare-mount", ::unshare(CLONE_NEWNS)); });
-  in_child([] {
-    clone_args arguments{};
-    arguments.flags = CLONE_NEWUSER;
-    arguments.exit_signal = SIGCHLD;
-    long pid = ::syscall(SYS_clone3, &arguments, sizeof(arguments));
-    if (pid == 0) ::_exit(0);
-    tell_call("clone3-user", pid);
-  });
-  in_child([] {
-    long pid = ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
-    if (pid == 0) ::_exit(0);
-    tell_call("clone-user", pid);
-  });
-  tell_call("fsopen", ::syscall(SYS_fsopen, "tmpfs", 0));
-  tell_call("open_tree", ::open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE));
-  tell_call("mount", ::mount("tmpfs", "/tmp", "tmpfs", 0, nullptr));
-  tell_call("setns", ::setns(::open("/proc/self/ns/uts", O_RDONLY), 0));
-  tell_call("keyctl", ::syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0));
-  tell_call("add_key", ::syscall(SYS_add_key, "user", "a", "b", 1, KEY_SPEC_PROCESS_KEYRING));
-  bpf_attr bpf{};
-  bpf.map_type = BPF_MAP_TYPE_ARRAY;
-  bpf.key_size = bpf.value_size = 4;
-  bpf.max_entries = 1;
-  tell_call("bpf", ::syscall(SYS_bpf, BPF_MAP_CREATE, &bpf, sizeof(bpf)));
-  perf_event_attr perf{};
-  perf.type = PERF_TYPE_SOFTWARE;
-  perf.size = sizeof(perf);
-  tell_call("perf_event_open", ::syscall(SYS_perf_event_open, &perf, 0, -1, -1, 0));
-  tell_call("userfaultfd", ::syscall(SYS_userfaultfd, 0));
-  tell_call("io_uring_setup", ::syscall(SYS_io_uring_setup, 1, nullptr));
-  tell_call("raw-socket", ::socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
-  tell_call("packet-socket", ::socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
-}
-
-// ---- the network
-// ---------------------------------------------------------------------------------------------------------
-
-int tell_as(const char* source, const char* destination, int port) {
-  int socket = ::socket(AF_INET, SOCK_RAW, IPPROTO_RAW);
-  struct {
-    iphdr ip;
-    udphdr udp;
-    char text[32];
-  } packet{};
-  std::snprintf(packet.text, sizeof(packet.text), "from %s", source);
-  packet.ip.version = 4;
-  packet.ip.ihl = 5;
-  packet.ip.ttl = 64;
-  packet.ip.protocol = IPPROTO_UDP;
-  packet.ip.tot_len = htons(sizeof(packet));
-  ::inet_pton(AF_INET, source, &packet.ip.saddr);
-  ::inet_pton(AF_INET, destination, &packet.ip.daddr);
-  packet.udp.dest = htons(static_cast<std::uint16_t>(port));
-  packet.udp.source = htons(4242);
-  packet.udp.len = htons(sizeof(packet.udp) + sizeof(packet.text));
-  sockaddr_in to{.sin_family = AF_INET};
-  to.sin_addr.s_addr = packet.ip.daddr;
-  long sent = ::sendto(socket, &packet, sizeof(packet), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to));
-  tell_call("sent", sent);
-  return sent < 0 ? 1 : 0;
-}
-
-int claim(const char* interface, const char* address) {
-  int socket = ::socket(AF_PACKET, SOCK_DGRAM, htons(ETH_P_ARP));
-  ether_arp message{};
-  message.ea_hdr = {htons(ARPHRD_ETHER), htons(ETH_P_IP), 6, 4, htons(ARPOP_REPLY)};
-  std::ifstream file("/sys/class/net/" + std::string(interface) + "/address");
-  for (unsigned char& byte : message.arp_sha) {
-    unsigned value = 0;
-    char colon = 0;
-    file >> std::hex >> value >> colon;
-    byte = static_cast<unsigned char>(value);
-  }
-  ::inet_pton(AF_INET, address, message.arp_spa);
-  ::inet_pton(AF_INET, address, message.arp_tpa);
-  sockaddr_ll to{.sll_family = AF_PACKET, .sll_protocol = htons(ETH_P_ARP), .sll_halen = 6};
-  to.sll_ifindex = static_cast<int>(::if_nametoindex(interface));
-  std::memset(to.sll_addr, 0xff, 6);
-  std::memset(message.arp_tha, 0xff, 6);
-  long sent = 0;
-  for (int i = 0; i < 50 && sent >= 0; ++i)
-    sent = ::sendto(socket, &message, sizeof(message), 0, reinterpret_cast<sockaddr*>(&to), sizeof(to));
-  tell_call("sent", sent);
-  return sent < 0 ? 1 : 0;
-}
-
-int hear(int port) {
-  int socket = ::socket(AF_INET, SOCK_DGRAM, 0);
-  sockaddr_in own{.sin_family = AF_INET, .sin_port = htons(static_cast<std::uint16_t>(port))};
-  if (::bind(socket, reinterpret_cast<sockaddr*>(&own), sizeof(own)) < 0) return 1;
-  tell("ready");
-  for (char text[64] = {};;) {
-    sockaddr_in from{};
-    socklen_t size = sizeof(from);
-    long got = ::recvfrom(socket, text, sizeof(text) - 1, 0, reinterpret_cast<sockaddr*>(&from), &size);
-    char address[INET_ADDRSTRLEN] = {};
-    ::inet_ntop(AF_INET, &from.sin_addr, address, sizeof(address));
-    if (got > 0) tell("heard " + std::string(address) + " " + std::string(text, ::strnlen(text, std::size_t(got))));
-  }
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
   std::string verb = argc > 1 ? argv[1] : "";
   if (verb == "exchange" && argc == 4) exchange(argv[2], argv[3]);
   if (verb == "own-binary") take_own_binary();
-  if (verb == "watch") watch();
-  if (verb == "calls") return try_calls(), 0;
-  if (verb == "tell-as" && argc == 5) return tell_as(argv[2], argv[3], std::atoi(argv[4]));
-  if (verb == "claim" && argc == 4) return claim(argv[2], argv[3]);
-  if (verb == "hear" && argc == 3) return hear(std::atoi(argv[2]));
   if (verb != "writable") return 2;
   for (int i = 2; i < argc; ++i) ::nftw(argv[i], tell_writable, 64, FTW_PHYS | FTW_ACTIONRETVAL);
   return 0;
