@@ -100,17 +100,9 @@ class LaunchTest : public ShimTest {
     return client.start(std::move(request), std::move(fds));
   }
 
-  using Body = Task<> (*)(LaunchTest&, Client&, Ends&);
-  // Runs `body` with a pod, which is gone afterwards.
-  void with_pod(Body body) {
-    run([](LaunchTest& t, Body inner) -> Task<> {
-      auto client = co_await t.spawn("pod1");
-      Ends ends(t.loop_);
-      t.observe(*client, ends);
-      co_await inner(t, *client, ends);
-      co_await client->shutdown();
-    }(*this, body));
-    remove_cgroups();
+  void with_pod(Task<> (*body)(LaunchTest&, Client&, Ends&)) {
+    ShimTest::with_pod(
+        [body](ShimTest& t, Client& client, Ends& ends) { return body(static_cast<LaunchTest&>(t), client, ends); });
   }
 
   runtime::HostFacts host_;

@@ -110,6 +110,34 @@ int look_into_all(int channel) {
   return 0;
 }
 
+// look_into_all() in a container, with CAP_SYS_PTRACE, from when it looks until end(), which expects that it saw
+// nothing.
+class Attack {
+ public:
+  explicit Attack(pid_t container) {
+    int channel[2];
+    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel), 0);
+    attacker_ = enter_container(container, bit(kSysPtrace), look_into_all, channel[1]);
+    ::close(channel[1]);
+    channel_ = OwnFd(channel[0]);
+    char byte;
+    EXPECT_EQ(::read(channel_.get(), &byte, 1), 1);
+  }
+  Loot end() {
+    Loot loot;
+    EXPECT_EQ(::write(channel_.get(), "e", 1), 1);
+    EXPECT_EQ(::read(channel_.get(), &loot, sizeof(loot)), static_cast<ssize_t>(sizeof(loot)));
+    channel_.close();
+    EXPECT_EQ(finish(attacker_), 0);
+    EXPECT_STREQ(loot.worst, "");
+    return loot;
+  }
+
+ private:
+  OwnFd channel_;
+  pid_t attacker_ = -1;
+};
+
 TEST_F(ShimTest, AContainerThatMayTraceSeesNothingOfAnExecOnItsWay) {
   with_pod([](ShimTest& t, Client& client, Ends&) -> Task<> {
     auto plan = t.shell_plan("busybox sleep 1000");
@@ -117,12 +145,7 @@ TEST_F(ShimTest, AContainerThatMayTraceSeesNothingOfAnExecOnItsWay) {
     capabilities.bounding = capabilities.effective = capabilities.permitted = bit(kSysPtrace);
     auto started = co_await t.start(client, "c1", plan);
     EXPECT_TRUE(started.has_value()) << started.error().message();
-    int channel[2];
-    EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel), 0);
-    pid_t attacker = enter_container(started->pid, bit(kSysPtrace), look_into_all, channel[1]);
-    ::close(channel[1]);
-    char byte;
-    EXPECT_EQ(::read(channel[0], &byte, 1), 1);
+    Attack attack(started->pid);
     auto exec = exec_plan({"busybox", "true"});
     exec.process.capabilities = capabilities;
     auto as_user = exec;
@@ -132,12 +155,7 @@ TEST_F(ShimTest, AContainerThatMayTraceSeesNothingOfAnExecOnItsWay) {
       auto executed = co_await t.execute(client, "c1", i % 2 == 0 ? exec : as_user);
       if (executed.code == 0) ++worked;
     }
-    EXPECT_EQ(::write(channel[0], "e", 1), 1);
-    Loot loot;
-    EXPECT_EQ(::read(channel[0], &loot, sizeof(loot)), static_cast<ssize_t>(sizeof(loot)));
-    ::close(channel[0]);
-    EXPECT_EQ(finish(attacker), 0);
-    EXPECT_STREQ(loot.worst, "");
+    Loot loot = attack.end();
     EXPECT_GT(loot.processes, 5) << "the attack did not come near";
     EXPECT_GT(worked, 250);
     RecordProperty("attached", loot.attached);
@@ -185,12 +203,7 @@ Task<> start_under_a_tracer(ShimTest& t, Client& client, ShimTest::Ends& ends, S
   plan.namespaces.new_pid = !request.join_pod_pid;
   auto started = co_await t.start(client, "c1", plan, request.join_pod_pid ? request : StartRequest());
   EXPECT_TRUE(started.has_value()) << started.error().message();
-  int channel[2];
-  EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel), 0);
-  pid_t attacker = enter_container(started->pid, bit(kSysPtrace), look_into_all, channel[1]);
-  ::close(channel[1]);
-  char byte;
-  EXPECT_EQ(::read(channel[0], &byte, 1), 1);
+  Attack attack(started->pid);
   plan.namespaces.new_pid = false;
   plan.process.args = {"busybox", "true"};
   int worked = 0;
@@ -199,12 +212,7 @@ Task<> start_under_a_tracer(ShimTest& t, Client& client, ShimTest::Ends& ends, S
     auto ran = co_await t.run_container(client, ends, "s" + std::to_string(i), plan, request);
     if (ran.code == 0) ++worked;
   }
-  EXPECT_EQ(::write(channel[0], "e", 1), 1);
-  Loot loot;
-  EXPECT_EQ(::read(channel[0], &loot, sizeof(loot)), static_cast<ssize_t>(sizeof(loot)));
-  ::close(channel[0]);
-  EXPECT_EQ(finish(attacker), 0);
-  EXPECT_STREQ(loot.worst, "");
+  Loot loot = attack.end();
   EXPECT_GT(loot.processes, 3) << "the attack did not come near";
   EXPECT_GT(worked, 80);
 }

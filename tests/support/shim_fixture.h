@@ -225,7 +225,7 @@ class ShimTest : public ::testing::Test {
   }
 
   // A test's body with a pod to do it in.
-  using Body = Task<> (*)(ShimTest&, Client&, Ends&);
+  using Body = std::function<Task<>(ShimTest&, Client&, Ends&)>;
   void with_pod(Body body) {
     run([](ShimTest& t, Body inner) -> Task<> {
       auto client = co_await t.spawn("pod1");
@@ -233,7 +233,7 @@ class ShimTest : public ::testing::Test {
       t.observe(*client, ends);
       co_await inner(t, *client, ends);
       co_await client->shutdown();
-    }(*this, body));
+    }(*this, std::move(body)));
     remove_cgroups();
   }
   // A PID namespace of the pod's own, with gantry-init in it.
