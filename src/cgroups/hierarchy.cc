@@ -119,15 +119,20 @@ std::string Hierarchy::describe() const {
   return text + " without " + joined(missing) + " (not in this hierarchy): limits of these are not enforced";
 }
 
+Result<std::string> cgroup_path_in(std::string_view text) {
+  // 4:memory:/a
+  // 0::/b
+  for (std::string_view line : split_lines(text)) {
+    if (line.starts_with("0::")) return std::string(line.substr(3));
+  }
+  return fail(Code::kFailedPrecondition, "cgroup v2 is not mounted, which is needed");
+}
+
 Result<std::string> cgroup_path_of(const std::string& process) {
   constexpr std::size_t kMaxText = 65536;
   auto text = sys::read_file(sys::kCwd, cat("/proc/", process, "/cgroup").c_str(), kMaxText);
   if (!text) return text;
-  std::size_t at = text->find("0::");
-  if (at == std::string::npos || (at != 0 && (*text)[at - 1] != '\n')) {
-    return fail(Code::kFailedPrecondition, "cgroup v2 is not mounted, which is needed");
-  }
-  return text->substr(at + 3, text->find('\n', at) - at - 3);
+  return cgroup_path_in(*text);
 }
 
 Result<std::vector<std::string>> split_cgroup_path(std::string_view path) {

@@ -68,6 +68,8 @@ Result<MountFd> detached_hierarchy();
 // Where a process is, by its number or "self": the path of cgroup v2 in /proc/PID/cgroup, as this cgroup namespace
 // shows it. kFailedPrecondition when there is none.
 Result<std::string> cgroup_path_of(const std::string& process);
+// The same in the text of such a file.
+Result<std::string> cgroup_path_in(std::string_view text);
 
 // The parts of an absolute cgroup path, each checked; "a/b" is taken as "/a/b". Empty for "/".
 Result<std::vector<std::string>> split_cgroup_path(std::string_view path);

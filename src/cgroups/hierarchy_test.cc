@@ -105,6 +105,14 @@ TEST(CgroupTest, ControllersAreSwitchedOnOneByOne) {
   EXPECT_EQ(tree.at("cgroup.subtree_control"), "+pids");
 }
 
+TEST(CgroupPathTest, IsOfTheLineOfVersion2) {
+  EXPECT_EQ(*cgroup_path_in("4:memory:/a\n0::/b/c\n"), "/b/c");
+  // Whoever may make cgroups of version 1 chooses their names.
+  EXPECT_EQ(*cgroup_path_in("7:pids:/x0::y\n4:memory:/0::/z\n0::/b"), "/b");
+  EXPECT_EQ(cgroup_path_in("7:pids:/x0::y\n").error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(cgroup_path_in("").error().code(), Code::kFailedPrecondition);
+}
+
 TEST(CgroupTest, EventsAndOrders) {
   Tree tree{{"cgroup.events", "populated 1\nfrozen 0\n"},
             {"cgroup.kill", ""},
