@@ -23,8 +23,6 @@ struct Writer {
 
 struct Reader {
   ByteReader in;
-  // What a later version added and an earlier one did not send is left as it is.
-  bool more() const { return !in.rest().empty(); }
   void field(std::string& value) { value = std::string(in.string()); }
   void field(bool& value) { value = in.integer<std::uint8_t>() != 0; }
   template <typename T>
@@ -35,8 +33,8 @@ struct Reader {
   template <typename T>
   void list(std::vector<T>& values, auto each) {
     auto count = in.integer<std::uint32_t>();
-    // A packet bounds what can follow; a count alone allocates nothing.
-    for (std::uint32_t i = 0; i < count && in.ok() && more(); ++i) {
+    // A packet bounds what can follow: the first value that is not there ends it, and a count alone makes just one.
+    for (std::uint32_t i = 0; i < count && in.ok(); ++i) {
       values.emplace_back();
       each(values.back());
     }

@@ -42,6 +42,17 @@ TEST(ProtocolTest, ShortBodiesAreRefusedAndLongerOnesUnderstood) {
   }
   packet[0] ^= 1;
   EXPECT_FALSE(decode_packet(packet).has_value());
+  // A list that is shorter than its count, between two values or within one.
+  body = encode(ConfigureRequest{"host", {{"a", "1"}, {"b", "2"}}, true});
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_FALSE(decode<ConfigureRequest>(std::string_view(body).substr(0, size)).has_value()) << size;
+  }
+  StateAnswer state;
+  state.containers.resize(2);
+  body = encode(state);
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_FALSE(decode<StateAnswer>(std::string_view(body).substr(0, size)).has_value()) << size;
+  }
   // A count that lies allocates nothing.
   EXPECT_FALSE(decode<StateAnswer>(std::string("\0\0\0\0\0\xff\xff\xff\xff\1", 10)).has_value());
 }
