@@ -37,6 +37,36 @@ Status check_id(const std::string& id) {
 
 std::unexpected<Error> unknown(const std::string& id) { return not_found(cat("container ", id, " does not exist")); }
 
+json::object annotations_json(const ContainerRecord& record) {
+  json::object out;
+  for (const auto& [name, value] : record.annotations) out[name] = value;
+  return out;
+}
+
+// Whether the process has ended, by its pidfd.
+bool has_ended(FdRef pidfd) {
+  pollfd entry{pidfd.get(), POLLIN, 0};
+  return ::poll(&entry, 1, 0) != 0;
+}
+
+// The record's process, if it lives.
+Result<PidFd> find_process(const ContainerRecord& record) {
+  if (record.pid <= 0) return PidFd();
+  auto pidfd = sys::pidfd_open(record.pid);
+  if (!pidfd) {
+    if (pidfd.error().is_gone() || pidfd.error().is_not_found()) return PidFd();
+    return std::unexpected(std::move(pidfd.error()));
+  }
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  // Read while the pidfd holds: a number that came to another process has another start time.
+  auto started = sys::start_time_of(*proc, record.pid);
+  if (!started || *started != record.start_time || has_ended(*pidfd)) return PidFd();
+  return pidfd;
+}
+
+}  // namespace
+
 Result<ContainerRecord> parse_record(std::string_view text) {
   json::error_code error;
   auto document = json::parse(json::string_view(text.data(), text.size()), error);
@@ -74,40 +104,27 @@ Result<ContainerRecord> parse_record(std::string_view text) {
   if (annotations == nullptr || !annotations->is_object()) return broken();
   for (const auto& entry : annotations->get_object()) {
     if (!entry.value().is_string()) return broken();
-    record.annotations[std::string(entry.key().data(), entry.key().size())] = entry.value().get_string().c_str();
+    record.annotations[std::string(entry.key().data(), entry.key().size())] = std::string(entry.value().get_string());
   }
   return record;
 }
 
-json::object annotations_json(const ContainerRecord& record) {
+std::string record_text(const ContainerRecord& record) {
   json::object out;
-  for (const auto& [name, value] : record.annotations) out[name] = value;
-  return out;
+  out["id"] = record.id;
+  out["ociVersion"] = record.oci_version;
+  out["bundle"] = record.bundle;
+  out["rootfs"] = record.rootfs;
+  out["cgroup"] = record.cgroup;
+  out["madeCgroup"] = record.made_cgroup;
+  out["creating"] = record.is_creating;
+  out["pid"] = record.pid;
+  out["startTime"] = record.start_time;
+  out["created"] = record.created;
+  out["owner"] = record.owner;
+  out["annotations"] = annotations_json(record);
+  return json::serialize(out);
 }
-
-// Whether the process has ended, by its pidfd.
-bool has_ended(FdRef pidfd) {
-  pollfd entry{pidfd.get(), POLLIN, 0};
-  return ::poll(&entry, 1, 0) != 0;
-}
-
-// The record's process, if it lives.
-Result<PidFd> find_process(const ContainerRecord& record) {
-  if (record.pid <= 0) return PidFd();
-  auto pidfd = sys::pidfd_open(record.pid);
-  if (!pidfd) {
-    if (pidfd.error().is_gone() || pidfd.error().is_not_found()) return PidFd();
-    return std::unexpected(std::move(pidfd.error()));
-  }
-  auto proc = sys::open_dir(sys::kCwd, "/proc");
-  if (!proc) return std::unexpected(std::move(proc.error()));
-  // Read while the pidfd holds: a number that came to another process has another start time.
-  auto started = sys::start_time_of(*proc, record.pid);
-  if (!started || *started != record.start_time || has_ended(*pidfd)) return PidFd();
-  return pidfd;
-}
-
-}  // namespace
 
 const char* to_string(ContainerState state) {
   constexpr const char* kNames[] = {"creating", "created", "running", "paused", "stopped"};
@@ -194,20 +211,7 @@ Status ContainerFolder::unlock() { return sys::unlock_for_process(lock_); }
 Result<bool> ContainerFolder::is_busy() const { return sys::is_locked_by_another(lock_); }
 
 Status ContainerFolder::write(const ContainerRecord& record) {
-  json::object out;
-  out["id"] = record.id;
-  out["ociVersion"] = record.oci_version;
-  out["bundle"] = record.bundle;
-  out["rootfs"] = record.rootfs;
-  out["cgroup"] = record.cgroup;
-  out["madeCgroup"] = record.made_cgroup;
-  out["creating"] = record.is_creating;
-  out["pid"] = record.pid;
-  out["startTime"] = record.start_time;
-  out["created"] = record.created;
-  out["owner"] = record.owner;
-  out["annotations"] = annotations_json(record);
-  return replace_file(dir_, "state.json", json::serialize(out), 0600);
+  return replace_file(dir_, "state.json", record_text(record), 0600);
 }
 
 Result<ContainerRecord> ContainerFolder::read() const {

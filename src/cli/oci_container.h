@@ -46,6 +46,10 @@ struct ContainerRecord {
   std::map<std::string, std::string> annotations;
 };
 
+// As state.json has it, and back: kDataLoss when it is not whole.
+std::string record_text(const ContainerRecord& record);
+Result<ContainerRecord> parse_record(std::string_view text);
+
 inline constexpr const char* kStartFifo = "start";
 inline constexpr const char* kReportFifo = "report";
 
