@@ -12,6 +12,7 @@
 #include "cli/oci_cgroup.h"
 #include "cli/oci_foreground.h"
 #include "cli/oci_hooks.h"
+#include "cli/oci_seccomp.h"
 #include "runtime/launch/launch.h"
 #include "runtime/oci/sources.h"
 #include "runtime/plan/users.h"
@@ -226,12 +227,14 @@ class Creation {
 };
 
 // All that can be said against the bundle and the flags, before anything is made.
-Result<Bundle> check_bundle(const CreateOptions& options, bool stays, Log& log) {
+Result<Bundle> check_bundle(const std::string& root, const CreateOptions& options, bool stays, Log& log) {
   auto bundle = read_bundle(options.bundle);
   if (!bundle) return bundle;
   auto host = runtime::read_host_facts();
   if (!host) return std::unexpected(std::move(host.error()));
-  auto planned = oci::plan_config(bundle->config, *host);
+  SeccompFolder kept(root);
+  runtime::SeccompCache seccomp(1, &kept);
+  auto planned = oci::plan_config(bundle->config, *host, seccomp);
   if (!planned) return std::unexpected(std::move(planned.error()));
   bundle->planned = std::move(*planned);
   for (const std::string& warning : bundle->planned.warnings) log.warning(warning);
@@ -276,7 +279,7 @@ Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oc
 }  // namespace
 
 Status create_container(const std::string& root, const CreateOptions& options, Log& log) {
-  auto bundle = check_bundle(options, false, log);
+  auto bundle = check_bundle(root, options, false, log);
   if (!bundle) return std::unexpected(std::move(bundle.error()));
   auto folder = ContainerFolder::make(root, options.id);
   if (!folder) return std::unexpected(std::move(folder.error()));
@@ -299,7 +302,7 @@ Status start_container(const std::string& root, const std::string& id) {
 }
 
 Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log) {
-  auto bundle = check_bundle(options, !options.detaches, log);
+  auto bundle = check_bundle(root, options, !options.detaches, log);
   if (!bundle) return std::unexpected(std::move(bundle.error()));
   auto folder = ContainerFolder::make(root, options.id);
   if (!folder) return std::unexpected(std::move(folder.error()));

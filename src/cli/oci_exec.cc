@@ -13,6 +13,7 @@
 #include "cli/oci_container.h"
 #include "cli/oci_create.h"
 #include "cli/oci_foreground.h"
+#include "cli/oci_seccomp.h"
 #include "runtime/oci/oci_plan.h"
 #include "runtime/plan/text.h"
 #include "runtime/plan/users.h"
@@ -70,7 +71,8 @@ Result<oci::Process> wanted_process(const oci::Config& config, const ExecOptions
   return process;
 }
 
-Result<Launch> make_launch(ContainerFolder& folder, LiveContainer& live, const ExecOptions& options, Log& log) {
+Result<Launch> make_launch(const std::string& root, ContainerFolder& folder, LiveContainer& live,
+                           const ExecOptions& options, Log& log) {
   auto config = folder.read_config();
   if (!config) return std::unexpected(std::move(config.error()));
   auto process = wanted_process(*config, options);
@@ -79,7 +81,9 @@ Result<Launch> make_launch(ContainerFolder& folder, LiveContainer& live, const E
     return std::unexpected(std::move(s.error()));
   auto host = runtime::read_host_facts();
   if (!host) return std::unexpected(std::move(host.error()));
-  auto planned = oci::plan_exec_process(*config, *process, *host);
+  SeccompFolder kept(root);
+  runtime::SeccompCache seccomp(1, &kept);
+  auto planned = oci::plan_exec_process(*config, *process, *host, seccomp);
   if (!planned) return std::unexpected(std::move(planned.error()));
   for (const std::string& warning : planned->warnings) log.warning(warning);
   // Of this process, which has nothing else to do: the clone has it from birth.
@@ -110,7 +114,7 @@ Result<int> exec_in_container(const std::string& root, const ExecOptions& option
     return fail(Code::kFailedPrecondition,
                 cat("container ", options.id, " is ", to_string(live->state), ": nothing can be executed in it"));
   }
-  auto launch = make_launch(*folder, *live, options, log);
+  auto launch = make_launch(root, *folder, *live, options, log);
   if (!launch) return std::unexpected(std::move(launch.error()));
   Foreground foreground;
   if (!options.detaches) {

@@ -216,6 +216,33 @@ def credentials(checks, oci):
         done = oci.run("mkdir /tmp/never", change=lambda config: (linux_of(seccomp=profile)(config),
                                                                   process_of(noNewPrivileges=with_privileges)(config)))
         checks.contains(done.stderr, "not supported", f"seccomp, with noNewPrivileges {with_privileges}")
+    kept_programs(checks, oci, profile)
+
+
+def kept_programs(checks, oci, profile):
+    """A compiled profile is kept, and is taken only for exactly that profile and from where nobody else can write."""
+    folder = oci.root / oci_bundle.PROGRAMS
+
+    def run():
+        return oci.run("mkdir /tmp/never", change=linux_of(seccomp=profile)).stderr
+
+    kept = {path: path.read_bytes() for path in folder.iterdir()}
+    times = {path: path.stat().st_mtime_ns for path in kept}
+    run()
+    checks.equal({path: path.stat().st_mtime_ns for path in folder.iterdir()}, times, "a profile is compiled once")
+    # What a wrong one would do: the program of another profile under this one's name.
+    profile["syscalls"][0]["errnoRet"] = 5
+    checks.contains(run(), "Input/output", "another profile is another program")
+    other = next(path for path in folder.iterdir() if path not in kept)
+    for path in kept:
+        path.write_bytes(other.read_bytes())
+    profile["syscalls"][0]["errnoRet"] = 95
+    checks.contains(run(), "not supported", "a program that is not of the profile is not taken")
+    for path, text in kept.items():
+        path.write_bytes(text[:-8] + b"\x06\0\0\0\0\0\xff\x7f")
+    folder.chmod(0o755)
+    checks.contains(run(), "not supported", "nor one from a folder that is open to others")
+    shutil.rmtree(folder)
 
 
 def waiting(checks, oci):

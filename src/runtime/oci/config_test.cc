@@ -38,7 +38,8 @@ std::string refusal(std::string_view path, std::string_view value) {
   (*object)[json::string_view(path.data(), path.size())] = json::parse(json::string_view(value.data(), value.size()));
   auto config = parsed(document);
   if (!config) return config.error().message();
-  auto plan = plan_config(*config, HostFacts());
+  SeccompCache seccomp;
+  auto plan = plan_config(*config, HostFacts(), seccomp);
   return plan ? "" : plan.error().message();
 }
 

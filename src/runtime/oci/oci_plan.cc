@@ -86,7 +86,7 @@ sys::Propagation propagation_of(std::string_view name) {
 
 }  // namespace
 
-Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host) {
+Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host, SeccompCache& seccomp) {
   if (!config.process) return invalid_argument("process: is missing: the program to run was expected");
   PlannedContainer out;
   if (!config.linux_.mount_label.empty()) {
@@ -101,14 +101,16 @@ Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host
   out.plan.domainname = config.domainname;
   if (auto s = plan_sysctls(config.linux_, out.plan); !s) return std::unexpected(std::move(s.error()));
   if (auto s = plan_root_of(config, out); !s) return std::unexpected(std::move(s.error()));
-  if (auto s = plan_process_of(config, *config.process, host, out); !s) return std::unexpected(std::move(s.error()));
+  if (auto s = plan_process_of(config, *config.process, host, seccomp, out); !s)
+    return std::unexpected(std::move(s.error()));
   return out;
 }
 
-Result<PlannedContainer> plan_exec_process(const Config& config, const Process& process, const HostFacts& host) {
+Result<PlannedContainer> plan_exec_process(const Config& config, const Process& process, const HostFacts& host,
+                                           SeccompCache& seccomp) {
   PlannedContainer out;
   out.plan.namespaces.join_process = 0;
-  if (auto s = plan_process_of(config, process, host, out); !s) return std::unexpected(std::move(s.error()));
+  if (auto s = plan_process_of(config, process, host, seccomp, out); !s) return std::unexpected(std::move(s.error()));
   out.plan.process.make_cwd = false;
   out.plan.process.schedule.cpus = process.final_cpus;
   return out;

@@ -10,6 +10,7 @@
 #include "runtime/oci/config.h"
 #include "runtime/plan/build_plan.h"
 #include "runtime/plan/plan.h"
+#include "runtime/plan/seccomp.h"
 
 namespace gantry::runtime::oci {
 
@@ -41,13 +42,15 @@ struct PlannedContainer {
 };
 
 // `host` bounds what can be given. The plan has no gate yet.
-Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host);
+Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host, SeccompCache& seccomp);
 
 // The process part alone, for exec; the plan joins a process whose pidfd is descriptor 0.
-Result<PlannedContainer> plan_exec_process(const Config& config, const Process& process, const HostFacts& host);
+Result<PlannedContainer> plan_exec_process(const Config& config, const Process& process, const HostFacts& host,
+                                           SeccompCache& seccomp);
 
 // The parts. Private to this folder.
 Status plan_root_of(const Config& config, PlannedContainer& out);
-Status plan_process_of(const Config& config, const Process& process, const HostFacts& host, PlannedContainer& out);
+Status plan_process_of(const Config& config, const Process& process, const HostFacts& host, SeccompCache& seccomp,
+                       PlannedContainer& out);
 
 }  // namespace gantry::runtime::oci

@@ -61,7 +61,8 @@ Result<std::vector<RlimitPlan>> plan_limits(const std::vector<Rlimit>& limits, H
 
 }  // namespace
 
-Status plan_process_of(const Config& config, const Process& process, const HostFacts& host, PlannedContainer& out) {
+Status plan_process_of(const Config& config, const Process& process, const HostFacts& host, SeccompCache& seccomp,
+                       PlannedContainer& out) {
   ProcessPlan& plan = out.plan.process;
   for (const std::string& argument : process.args) {
     if (auto s = check_exec_string(argument, "process.args:"); !s) return s;
@@ -96,8 +97,7 @@ Status plan_process_of(const Config& config, const Process& process, const HostF
   plan.set_personality = config.linux_.personality.has_value();
   plan.personality = config.linux_.personality.value_or(0);
   if (config.linux_.seccomp.empty()) return {};
-  SeccompCache compiler(1);
-  auto program = compiler.profile(config.linux_.seccomp, "linux.seccomp", plan.capabilities.bounding);
+  auto program = seccomp.profile(config.linux_.seccomp, "linux.seccomp", plan.capabilities.bounding);
   if (!program) return std::unexpected(std::move(program.error()));
   plan.seccomp = std::move(*program);
   return {};

@@ -31,14 +31,16 @@ class OciPlan : public ::testing::Test {
   }
   Namespace& space(NamespaceKind kind) { return config.linux_.namespaces[static_cast<std::size_t>(kind)]; }
   PlannedContainer make() {
-    auto planned = plan_config(config, host);
+    SeccompCache seccomp;
+    auto planned = plan_config(config, host, seccomp);
     EXPECT_TRUE(planned) << planned.error().message();
     if (!planned) return {};
     EXPECT_TRUE(encode_plan(planned->plan, planned->sources.size()));
     return std::move(*planned);
   }
   std::string refusal() {
-    auto planned = plan_config(config, host);
+    SeccompCache seccomp;
+    auto planned = plan_config(config, host, seccomp);
     return planned ? "" : planned.error().message();
   }
 

@@ -38,10 +38,12 @@ Result<SeccompPlan> SeccompCache::profile(std::string_view json, std::string_vie
   }
   std::string key = cat("profile ", bounding, " ", json);
   if (const SeccompPlan* kept = find(key)) return *kept;
+  if (auto stored = store_ != nullptr ? store_->find(key) : std::nullopt) return std::move(*stored);
   auto parsed = parse_seccomp_profile(json, bounding);
   if (!parsed) return fail_with(std::move(parsed.error()), cat("seccomp profile ", quoted(where)));
   auto plan = compile_seccomp(*parsed);
   if (!plan) return fail_with(std::move(plan.error()), cat("seccomp profile ", quoted(where)));
+  if (store_ != nullptr) store_->keep(key, *plan);
   keep(std::move(key), *plan);
   return plan;
 }

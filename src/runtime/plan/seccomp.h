@@ -8,6 +8,7 @@
 
 #include <cstdint>
 #include <list>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -20,11 +21,21 @@ namespace gantry::runtime {
 
 inline constexpr std::size_t kMaxSeccompProfileBytes = 1U << 20;
 
+// Where programs of profiles are kept for longer than a SeccompCache lives. `key` is all that a program was made from.
+class SeccompStore {
+ public:
+  virtual ~SeccompStore() = default;
+  virtual std::optional<SeccompPlan> find(std::string_view key) = 0;
+  virtual void keep(std::string_view key, const SeccompPlan& plan) = 0;
+};
+
 // One thread at a time.
 class SeccompCache {
  public:
-  // `capacity` programs are kept (each some KiB), the least recently used is dropped first.
-  explicit SeccompCache(std::size_t capacity = 64) : capacity_(capacity) {}
+  // `capacity` programs are kept (each some KiB), the least recently used is dropped first. `store`, if there is one,
+  // has those of profiles, too.
+  explicit SeccompCache(std::size_t capacity = 64, SeccompStore* store = nullptr)
+      : capacity_(capacity), store_(store) {}
 
   // The default profile for a container with this bounding set.
   Result<SeccompPlan> runtime_default(CapabilitySet bounding);
@@ -44,6 +55,7 @@ class SeccompCache {
   void keep(std::string key, const SeccompPlan& plan);
 
   std::size_t capacity_;
+  SeccompStore* store_;
   std::list<Entry> programs_;  // most recently used first
   std::unordered_map<std::string_view, std::list<Entry>::iterator> by_key_;
 };
