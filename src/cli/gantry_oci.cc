@@ -183,6 +183,27 @@ void add_ending_commands(Commands& commands) {
   commands.act(resume, [](const Globals& globals, Log&) { return code_of(freeze_container(globals.root, id, false)); });
 }
 
+void add_running_commands(Commands& commands) {
+  static UpdateOptions options;
+  auto* update = commands.add("update", "change limits of a running container");
+  add_id(update, options.id);
+  update->add_option("-r,--resources", options.resources_file,
+                     "a file with a linux.resources object, or - for standard input, in place of the flags");
+  for (const UpdateFlag& flag : update_flags())
+    update->add_option(cat("--", flag.name), options.values[flag.name], flag.help);
+  commands.act(update,
+               [](const Globals& globals, Log& log) { return code_of(update_container(globals.root, options, log)); });
+
+  static std::string id, interval = "5s";
+  static bool once = false;
+  auto* events = commands.add("events", "print statistics of a container from time to time, and that it lacked memory");
+  add_id(events, id);
+  events->add_option("--interval", interval, "how often")->capture_default_str();
+  events->add_flag("--stats", once, "once, and now");
+  commands.act(events,
+               [](const Globals& globals, Log&) { return code_of(print_events(globals.root, id, interval, once)); });
+}
+
 void add_telling_commands(Commands& commands) {
   static std::string bundle = ".";
   static bool rootless = false;
@@ -253,6 +274,7 @@ int main(int argc, char** argv) {
   add_exec(commands);
   add_looking_commands(commands);
   add_ending_commands(commands);
+  add_running_commands(commands);
   add_telling_commands(commands);
   try {
     app.parse(argc, argv);

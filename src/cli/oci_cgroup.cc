@@ -82,14 +82,17 @@ Result<cgroups::Cgroup> make_cgroup(const std::string& path) {
   return std::move(made->cgroup);
 }
 
-Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config) {
-  auto lacking = cgroups::apply(cgroup, config.resources);
+Status apply_resources(const cgroups::Cgroup& cgroup, const cgroups::Resources& resources) {
+  auto lacking = cgroups::apply(cgroup, resources);
   if (!lacking) return fail_with(std::move(lacking.error()), "linux.resources");
-  if (!lacking->empty()) {
-    const auto& first = lacking->front();
-    return fail(Code::kFailedPrecondition,
-                cat("linux.resources: ", first.file, " can't be set to ", quoted(first.value), ": ", first.reason));
-  }
+  if (lacking->empty()) return {};
+  const auto& first = lacking->front();
+  return fail(Code::kFailedPrecondition,
+              cat("linux.resources: ", first.file, " can't be set to ", quoted(first.value), ": ", first.reason));
+}
+
+Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config) {
+  if (auto s = apply_resources(cgroup, config.resources); !s) return s;
   // Nothing, but for the container's own rules, and then what every container may: the last one that fits decides.
   auto defaults = cgroups::default_device_rules();
   std::vector<cgroups::DeviceRule> rules = config.device_rules;

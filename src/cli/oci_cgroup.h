@@ -21,6 +21,8 @@ Result<std::string> container_cgroup(const std::string& cgroups_path, const std:
 Result<bool> is_cgroup_there(const std::string& path);
 // Makes it, unless it is there, empty.
 Result<cgroups::Cgroup> make_cgroup(const std::string& path);
+// Puts limits in force; one that this host can't enforce is an error.
+Status apply_resources(const cgroups::Cgroup& cgroup, const cgroups::Resources& resources);
 // Puts the limits and the device filter in force; a limit that this host can't enforce is an error.
 Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config);
 

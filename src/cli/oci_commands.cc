@@ -25,21 +25,6 @@ namespace {
 
 constexpr std::size_t kMaxProcessList = 16U << 20;
 
-struct Found {
-  ContainerFolder folder;
-  LiveContainer live;
-};
-Result<Found> find(const std::string& root, const std::string& id, bool locked) {
-  auto folder = ContainerFolder::open(root, id);
-  if (!folder) return std::unexpected(std::move(folder.error()));
-  if (locked) {
-    if (auto s = folder->lock(); !s) return std::unexpected(std::move(s.error()));
-  }
-  auto live = look_at(*folder, locked);
-  if (!live) return std::unexpected(std::move(live.error()));
-  return Found{std::move(*folder), std::move(*live)};
-}
-
 void print(std::string_view text) { (void)sys::write_all(FdRef(1), text); }
 
 std::string padded(std::string text, std::size_t width) {
@@ -89,7 +74,7 @@ Status run_ps(const std::vector<std::string>& args, const std::set<pid_t>& wante
 }  // namespace
 
 Status print_state(const std::string& root, const std::string& id) {
-  auto found = find(root, id, false);
+  auto found = find_container(root, id, false);
   if (!found) return std::unexpected(std::move(found.error()));
   print(state_json(found->live.record, found->live.state, true) + "\n");
   return {};
@@ -102,7 +87,7 @@ Status list_containers(const std::string& root, ListFormat format, Log& log) {
                       padded("CREATED", 32) + "OWNER\n";
   std::string list, names;
   for (const std::string& id : *ids) {
-    auto found = find(root, id, false);
+    auto found = find_container(root, id, false);
     if (!found) {
       // Removed meanwhile; what else is wrong with one keeps the others from nobody.
       if (!found.error().is_not_found()) log.warning(found.error().message());
@@ -124,7 +109,7 @@ Status list_containers(const std::string& root, ListFormat format, Log& log) {
 Status signal_container(const std::string& root, const std::string& id, const std::string& name, bool all) {
   auto signal = runtime::parse_signal(name);
   if (!signal) return std::unexpected(std::move(signal.error()));
-  auto found = find(root, id, false);
+  auto found = find_container(root, id, false);
   if (!found) return std::unexpected(std::move(found.error()));
   if (all) {
     auto cgroup = open_cgroup(found->live.record.cgroup);
@@ -150,7 +135,7 @@ Status signal_container(const std::string& root, const std::string& id, const st
 }
 
 Status delete_container(const std::string& root, const std::string& id, bool force, Log& log) {
-  auto found = find(root, id, true);
+  auto found = find_container(root, id, true);
   if (!found) {
     if (force && found.error().is_not_found()) return {};
     return std::unexpected(std::move(found.error()));
@@ -167,7 +152,7 @@ Status delete_container(const std::string& root, const std::string& id, bool for
 }
 
 Status freeze_container(const std::string& root, const std::string& id, bool frozen) {
-  auto found = find(root, id, false);
+  auto found = find_container(root, id, false);
   if (!found) return std::unexpected(std::move(found.error()));
   ContainerState state = found->live.state;
   bool fits = frozen ? state == ContainerState::kRunning || state == ContainerState::kCreated
@@ -182,11 +167,8 @@ Status freeze_container(const std::string& root, const std::string& id, bool fro
 }
 
 Status print_processes(const std::string& root, const std::string& id, bool json, std::vector<std::string> args) {
-  auto found = find(root, id, false);
+  auto found = find_running(root, id);
   if (!found) return std::unexpected(std::move(found.error()));
-  if (!found->live.pidfd.is_open())
-    return fail(Code::kFailedPrecondition,
-                cat("container ", id, " is not running: it is ", to_string(found->live.state)));
   auto cgroup = open_cgroup(found->live.record.cgroup);
   if (!cgroup) return std::unexpected(std::move(cgroup.error()));
   auto pids = processes_in(*cgroup);

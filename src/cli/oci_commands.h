@@ -2,6 +2,8 @@
 // The commands of gantry-oci that look at containers and end them. Each prints what it has to say on standard output.
 #pragma once
 
+#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -21,6 +23,23 @@ Status signal_container(const std::string& root, const std::string& id, const st
 Status delete_container(const std::string& root, const std::string& id, bool force, Log& log);
 
 Status freeze_container(const std::string& root, const std::string& id, bool frozen);
+
+// The flags of `update`, with what each is: what is not given does not change.
+struct UpdateFlag {
+  const char* name;
+  const char* help;
+};
+std::span<const UpdateFlag> update_flags();
+struct UpdateOptions {
+  std::string id;
+  std::string resources_file;                 // "-" is standard input; then the flags mean nothing
+  std::map<std::string, std::string> values;  // by flag
+};
+Status update_container(const std::string& root, const UpdateOptions& options, Log& log);
+
+// Statistics, once or after each `interval` ("5s", "1m30s", "100ms") until the container ends, and between them an
+// event for each time that the OOM killer came. A line of JSON each.
+Status print_events(const std::string& root, const std::string& id, const std::string& interval, bool once);
 
 // As `ps` has them, called with `args`, or as a JSON list of numbers.
 Status print_processes(const std::string& root, const std::string& id, bool json, std::vector<std::string> args);

@@ -267,6 +267,24 @@ Result<LiveContainer> look_at(ContainerFolder& folder, bool holds_lock) {
   return live;
 }
 
+Result<FoundContainer> find_container(const std::string& root, const std::string& id, bool locked) {
+  auto folder = ContainerFolder::open(root, id);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  if (locked) {
+    if (auto s = folder->lock(); !s) return std::unexpected(std::move(s.error()));
+  }
+  auto live = look_at(*folder, locked);
+  if (!live) return std::unexpected(std::move(live.error()));
+  return FoundContainer{std::move(*folder), std::move(*live)};
+}
+
+Result<FoundContainer> find_running(const std::string& root, const std::string& id) {
+  auto found = find_container(root, id, false);
+  if (!found || found->live.pidfd.is_open()) return found;
+  return fail(Code::kFailedPrecondition,
+              cat("container ", id, " is not running: it is ", to_string(found->live.state)));
+}
+
 Result<std::vector<std::string>> container_ids(const std::string& root) {
   std::vector<std::string> ids;
   auto above = sys::open_dir(sys::kCwd, root.c_str());

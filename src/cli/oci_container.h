@@ -95,6 +95,15 @@ struct LiveContainer {
 // `holds_lock`: then nobody else is creating it.
 Result<LiveContainer> look_at(ContainerFolder& folder, bool holds_lock);
 
+struct FoundContainer {
+  ContainerFolder folder;
+  LiveContainer live;
+};
+// The one of this id; with `locked`, once no other command works on it. is_not_found() when there is none.
+Result<FoundContainer> find_container(const std::string& root, const std::string& id, bool locked);
+// The same, where it must have a living process.
+Result<FoundContainer> find_running(const std::string& root, const std::string& id);
+
 // Ids of all containers, sorted.
 Result<std::vector<std::string>> container_ids(const std::string& root);
 

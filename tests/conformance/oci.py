@@ -128,6 +128,43 @@ def executing(checks, oci):
     oci("delete", "--force", name)
 
 
+def changing(checks, oci):
+    """update and events, as far as they need no controllers."""
+    name = oci.start("sleep", "1000", change=lambda config: config["linux"].update(
+        resources={"unified": {"hugetlb.2MB.max": "2097152"}}))
+    resources = json.dumps({"unified": {"hugetlb.2MB.max": "4194304"}, "devices": [{"allow": True, "access": "rwm"}]})
+    (oci.work / "resources").write_text(resources)
+    oci("update", "--resources", oci.work / "resources", name)
+    checks.equal((cgroup_folder(name) / "hugetlb.2MB.max").read_text(), "4194304\n", "update takes limits from a file")
+    with open(oci.work / "resources") as file:
+        oci("update", "-r", "-", name, stdin=file)
+    oci("update", name)
+    checks.equal((cgroup_folder(name) / "hugetlb.2MB.max").read_text(), "4194304\n", "and from standard input")
+    for flags, part in ((["--memory", "12x"], "--memory: "), (["--cpu-quota", "1e3"], "--cpu-quota"),
+                        (["--cpu-rt-period", "5"], "realtimePeriod"), (["--mem-bw-schema", "MB:0=1"], "--mem-bw-schema"),
+                        (["--blkio-weight", "5"], "io weight 5"), (["--cpu-period", "1"], "cpu period 1"),
+                        (["-r", "/nosuch"], "--resources /nosuch"), (["-r", "/proc/version"], "not JSON"),
+                        (["--nosuch", "1"], "nosuch")):
+        done = oci("update", *flags, name, check=False)
+        checks.ok(done.returncode == 1 and part in done.stderr, f"update {flags} is refused by name", done.stderr)
+    event = json.loads(oci("events", "--stats", name).stdout)
+    checks.equal((event["type"], event["id"], sorted(event["data"])),
+                 ("stats", name, ["blkio", "cpu", "cpuset", "hugetlb", "intel_rdt", "memory", "network_interfaces", "pids"]),
+                 "events --stats has runc's shape")
+    checks.ok(event["data"]["cpu"]["usage"]["total"] > 0 and event["data"]["hugetlb"]["2MB"] == {"failcnt": 0},
+              "and this container's numbers", str(event))
+    stream = subprocess.Popen(oci.command("events", "--interval", "30ms", name), stdout=subprocess.PIPE, text=True)
+    lines = [json.loads(stream.stdout.readline()) for _ in range(2)]
+    checks.equal([line["type"] for line in lines], ["stats", "stats"], "events go on at their interval")
+    oci("kill", name, "KILL")
+    stream.stdout.read()
+    checks.equal(stream.wait(oci_bundle.LIMIT), 0, "and end with the container")
+    for flags in (["events", "--interval", "0s", name], ["events", "--interval", "5", name], ["events", name],
+                  ["update", "--pids-limit", "5", name], ["events", "nobody"]):
+        checks.equal(oci(*flags, check=False).returncode, 1, f"{flags} is refused")
+    oci("delete", name)
+
+
 def terminal(checks, oci):
     def wants(config):
         config["process"] |= {"terminal": True, "consoleSize": {"height": 11, "width": 33}}
@@ -192,4 +229,4 @@ def telling(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(life, lying_state, exit_codes, executing, terminal, descriptors, telling)
+    oci_bundle.tell(life, lying_state, exit_codes, executing, changing, terminal, descriptors, telling)

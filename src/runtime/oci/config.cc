@@ -131,6 +131,13 @@ Result<Config> parse_config(std::string_view text) {
   return config;
 }
 
+Result<Linux> parse_resources(std::string_view text) {
+  Linux out;
+  auto s = parse(text, "the resources", [&](const Fields& fields) { read_resources(fields, out); });
+  if (!s) return std::unexpected(std::move(s.error()));
+  return out;
+}
+
 Result<Process> parse_process(std::string_view text) {
   Process process;
   auto s = parse(text, "the process", [&](const Fields& fields) { read_process(fields, process); });

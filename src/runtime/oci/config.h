@@ -96,6 +96,7 @@ struct Linux {
   std::string cgroups_path;
   cgroups::Resources resources;
   std::vector<cgroups::DeviceRule> device_rules;  // linux.resources.devices
+  bool check_memory_before_update = false;        // linux.resources.memory.checkBeforeUpdate
   std::map<std::string, std::string> sysctl;
   std::string seccomp;  // its JSON text; empty: none
   std::string rootfs_propagation;
@@ -117,6 +118,9 @@ struct Config {
 };
 
 Result<Config> parse_config(std::string_view text);
+// The text of `update --resources`: a linux.resources object, and what it gives of a Linux; limits that go with others
+// which are in force already have not been validated together.
+Result<Linux> parse_resources(std::string_view text);
 // The file of `exec --process`: one process object.
 Result<Process> parse_process(std::string_view text);
 

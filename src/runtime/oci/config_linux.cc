@@ -80,6 +80,7 @@ void read_linux(const Fields& fields, Linux& out) {
   fields.unsupported("netDevices", "moving network devices is not supported yet");
   fields.text("cgroupsPath", out.cgroups_path);
   if (auto resources = fields.object("resources")) read_resources(*resources, out);
+  if (auto s = cgroups::validate(out.resources); !s) fields.refuse("resources", s.error().message());
   fields.unsupported("intelRdt", "Intel RDT is not supported");
   fields.unsupported("memoryPolicy", "memory policies are not supported yet");
   fields.entries("sysctl", [&](const std::string& name, const std::string& value) { out.sysctl[name] = value; });

@@ -8,14 +8,15 @@ namespace {
 
 constexpr std::string_view kNotInV2 = "cgroup v2 has nothing that does this";
 
-void read_memory(const Fields& resources, cgroups::MemoryLimits& out) {
+void read_memory(const Fields& resources, cgroups::MemoryLimits& out, bool& check_before_update) {
   auto fields = resources.object("memory");
   if (!fields) return;
   fields->number("limit", out.limit);
   fields->number("reservation", out.low);
   fields->number("swap", out.swap_total);
   for (const char* name : {"kernelTCP", "swappiness", "disableOOMKiller"}) fields->unsupported(name, kNotInV2);
-  // kernel, useHierarchy and checkBeforeUpdate: deprecated, or true of v2 anyway.
+  fields->flag("checkBeforeUpdate", check_before_update);
+  // kernel and useHierarchy: deprecated, or true of v2 anyway.
 }
 
 void read_cpu(const Fields& resources, cgroups::Resources& out) {
@@ -109,7 +110,7 @@ void read_device_rules(const Fields& resources, std::vector<cgroups::DeviceRule>
 
 void read_resources(const Fields& fields, Linux& out) {
   read_device_rules(fields, out.device_rules);
-  read_memory(fields, out.resources.memory);
+  read_memory(fields, out.resources.memory, out.check_memory_before_update);
   read_cpu(fields, out.resources);
   if (auto pids = fields.object("pids")) pids->number("limit", out.resources.pids);
   read_io(fields, out.resources.io);
@@ -123,7 +124,6 @@ void read_resources(const Fields& fields, Linux& out) {
   fields.unsupported("rdma", "limits of the rdma controller are not supported yet");
   fields.entries("unified",
                  [&](const std::string& name, const std::string& value) { out.resources.unified[name] = value; });
-  if (auto checked = cgroups::validate(out.resources); !checked) fields.refuse("", checked.error().message());
 }
 
 }  // namespace gantry::runtime::oci

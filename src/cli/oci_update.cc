@@ -1,0 +1,163 @@
+// SPDX-License-Identifier: Apache-2.0
+// gantry-oci update: limits of a container that runs.
+#include <fcntl.h>
+
+#include <boost/json.hpp>
+#include <optional>
+
+#include "base/text.h"
+#include "cgroups/stats.h"
+#include "cli/oci_cgroup.h"
+#include "cli/oci_commands.h"
+#include "cli/oci_container.h"
+#include "cli/oci_units.h"
+#include "runtime/plan/text.h"
+#include "sys/file.h"
+
+namespace gantry::cli {
+namespace {
+
+namespace json = boost::json;
+
+enum class Kind { kNumber, kBytes, kText, kIgnored, kRefused };
+
+// Where a flag's value goes in the specification's resources.
+struct Target {
+  Kind kind;
+  const char* section;
+  const char* field;
+};
+
+constexpr UpdateFlag kFlags[] = {
+    {"blkio-weight", "weight of its I/O, 10 to 1000"},
+    {"cpu-period", "microseconds of a period of the CPU quota"},
+    {"cpu-quota", "microseconds of CPU time in each period; -1 for no limit"},
+    {"cpu-burst", "microseconds of CPU time over the quota that may be saved up"},
+    {"cpu-share", "weight among others, 1024 is one CPU's"},
+    {"cpu-rt-period", "refused: cgroup v2 has none"},
+    {"cpu-rt-runtime", "refused: cgroup v2 has none"},
+    {"cpuset-cpus", "CPUs to use, as 0-2,7"},
+    {"cpuset-mems", "memory nodes to use"},
+    {"cpu-idle", "1: runs only when nothing else wants to"},
+    {"memory", "bytes, or as 512m; -1 for no limit"},
+    {"memory-reservation", "bytes that are not taken away from it where others have some left"},
+    {"memory-swap", "bytes of memory and swap together; -1 for no limit"},
+    {"pids-limit", "processes; -1 for no limit"},
+    {"kernel-memory", "ignored: it is a part of memory"},
+    {"kernel-memory-tcp", "ignored: it is a part of memory"},
+    {"l3-cache-schema", "refused: Intel RDT is not supported"},
+    {"mem-bw-schema", "refused: Intel RDT is not supported"},
+};
+constexpr Target kTargets[] = {
+    {Kind::kNumber, "blockIO", "weight"},
+    {Kind::kNumber, "cpu", "period"},
+    {Kind::kNumber, "cpu", "quota"},
+    {Kind::kNumber, "cpu", "burst"},
+    {Kind::kNumber, "cpu", "shares"},
+    {Kind::kNumber, "cpu", "realtimePeriod"},
+    {Kind::kNumber, "cpu", "realtimeRuntime"},
+    {Kind::kText, "cpu", "cpus"},
+    {Kind::kText, "cpu", "mems"},
+    {Kind::kNumber, "cpu", "idle"},
+    {Kind::kBytes, "memory", "limit"},
+    {Kind::kBytes, "memory", "reservation"},
+    {Kind::kBytes, "memory", "swap"},
+    {Kind::kNumber, "pids", "limit"},
+    {Kind::kIgnored, "", ""},
+    {Kind::kIgnored, "", ""},
+    {Kind::kRefused, "", ""},
+    {Kind::kRefused, "", ""},
+};
+static_assert(std::size(kFlags) == std::size(kTargets));
+
+// The flags as the document that a file would hold.
+Result<std::string> resources_of(const UpdateOptions& options, Log& log) {
+  json::object resources;
+  for (std::size_t i = 0; i < std::size(kFlags); ++i) {
+    auto given = options.values.find(kFlags[i].name);
+    if (given == options.values.end() || given->second.empty()) continue;
+    const std::string& text = given->second;
+    auto refuse = [&](std::string_view expected) {
+      return invalid_argument(cat("--", kFlags[i].name, ": ", quoted(text), " is wrong: ", expected, " was expected"));
+    };
+    json::value value;
+    switch (kTargets[i].kind) {
+      case Kind::kIgnored:
+        log.warning(cat("--", kFlags[i].name, " is ignored: it is a part of --memory"));
+        continue;
+      case Kind::kRefused:
+        return fail(Code::kUnimplemented, cat("--", kFlags[i].name, ": Intel RDT is not supported"));
+      case Kind::kText:
+        value = text;
+        break;
+      case Kind::kBytes: {
+        auto bytes = parse_bytes(text);
+        if (!bytes) return refuse("a number of bytes such as 512m, or -1");
+        value = *bytes;
+        break;
+      }
+      case Kind::kNumber: {
+        auto number = runtime::parse_number<std::int64_t>(std::string_view(text));
+        if (!number) return refuse("a whole number");
+        value = *number;
+        break;
+      }
+    }
+    auto& section = resources[kTargets[i].section];
+    if (!section.is_object()) section.emplace_object();
+    section.get_object()[kTargets[i].field] = std::move(value);
+  }
+  return std::string(json::serialize(resources));
+}
+
+Result<std::string> read_resources(const std::string& path) {
+  constexpr std::size_t kMost = 1U << 20;
+  if (path == "-") return sys::read_all(FdRef(0), kMost);
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY);
+  if (!file) return std::unexpected(std::move(file.error()));
+  return sys::read_all(*file, kMost);
+}
+
+// The sum of memory and swap has no file of its own: what is not given of the two comes from what is in force.
+Status complete_memory(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& wanted,
+                       cgroups::MemoryLimits& limits) {
+  bool has_limit = limits.limit.value_or(0) != 0, has_swap = limits.swap_total.value_or(0) != 0;
+  if (!has_limit && !has_swap) return {};
+  auto now = cgroups::read_stats(cgroup);
+  if (!now) return std::unexpected(std::move(now.error()));
+  if (!now->memory) return {};  // said when it is written
+  const cgroups::MemoryStats& memory = *now->memory;
+  if (wanted.check_memory_before_update && has_limit && *limits.limit > 0 && memory.current &&
+      *memory.current > static_cast<std::uint64_t>(*limits.limit)) {
+    return fail(Code::kFailedPrecondition, cat("memory.checkBeforeUpdate: ", *memory.current,
+                                               " bytes are in use, more than the limit of ", *limits.limit));
+  }
+  if (!has_limit && *limits.swap_total > 0) {
+    if (!memory.max) return invalid_argument("memory.swap: the sum needs a memory limit, which there is not");
+    limits.limit = static_cast<std::int64_t>(*memory.max);
+  } else if (!has_swap && *limits.limit > 0 && memory.max && memory.swap_max) {
+    limits.swap_total = static_cast<std::int64_t>(*memory.max + *memory.swap_max);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::span<const UpdateFlag> update_flags() { return kFlags; }
+
+Status update_container(const std::string& root, const UpdateOptions& options, Log& log) {
+  bool is_file = !options.resources_file.empty();
+  auto text = is_file ? read_resources(options.resources_file) : resources_of(options, log);
+  if (!text && is_file) return fail_with(std::move(text.error()), cat("--resources ", options.resources_file));
+  if (!text) return std::unexpected(std::move(text.error()));
+  auto wanted = runtime::oci::parse_resources(*text);
+  if (!wanted) return std::unexpected(std::move(wanted.error()));
+  auto found = find_running(root, options.id);
+  if (!found) return std::unexpected(std::move(found.error()));
+  auto cgroup = open_cgroup(found->live.record.cgroup);
+  if (!cgroup) return std::unexpected(std::move(cgroup.error()));
+  if (auto s = complete_memory(*cgroup, *wanted, wanted->resources.memory); !s) return s;
+  return apply_resources(*cgroup, wanted->resources);
+}
+
+}  // namespace gantry::cli
