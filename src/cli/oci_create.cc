@@ -145,6 +145,10 @@ class Creation {
       process.env.push_back("LISTEN_PID=1");
     }
     process.keep_keyring = options_.keeps_keyring;
+    launch.state = [this](pid_t pid) {
+      record_.pid = pid;
+      return state_json(record_, ContainerState::kCreating, false);
+    };
     add_home(launch.fds[static_cast<std::size_t>(launch.plan.root.rootfs)], process);
     if (auto s = add_gate(folder_.dir(), launch.plan, launch.fds); !s) return std::unexpected(std::move(s.error()));
     return launch;

@@ -42,6 +42,8 @@ struct Launch {
   // A container's process is born where it sees nothing of the host's but its own root.
   bool in_empty_world = false;
   runtime::LaunchHooks hooks;
+  // The container's state, as the agent of its seccomp profile is told it.
+  std::function<std::string(pid_t)> state;
 };
 // Runs `while_held` when the process is there and waits (Plan::hold), if the plan has a hold: then `release` is the
 // other end, which is closed when it failed.

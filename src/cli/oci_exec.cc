@@ -99,6 +99,8 @@ Result<Launch> make_launch(const std::string& root, ContainerFolder& folder, Liv
   if (!dir) return std::unexpected(std::move(dir.error()));
   launch.cgroup = std::move(*dir);
   launch.fds.push_back(std::move(live.pidfd));
+  std::string state = state_json(live.record, live.state, false);
+  launch.state = [state = std::move(state)](pid_t) { return state; };
   return launch;
 }
 

@@ -8,10 +8,12 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <chrono>
 #include <cstdlib>
 
 #include "base/text.h"
 #include "cli/oci_create.h"
+#include "cli/oci_agent.h"
 #include "runtime/plan/text.h"
 #include "shim/world.h"
 #include "sys/file.h"
@@ -98,17 +100,36 @@ Status send_terminal(const std::string& path, FdRef master) {
   return sys::send_packet(*socket, "/dev/ptmx", fds);
 }
 
+Status hand_listener(const shim::Launching& launching, int number, const Launch& launch) {
+  auto listener = shim::take_listener(launching, number);
+  if (!listener) return fail_with(std::move(listener.error()), "take the seccomp filter's listener");
+  auto told = tell_agent(launch.plan.process.seccomp.agent, listener->pid, launch.state(listener->pid), listener->fd);
+  return told ? shim::let_go_on(launching) : told;
+}
+
 // Until the process is at its gate, or executing, or has failed.
-Result<OwnFd> follow(const shim::Launching& launching, const Hold& hold, const std::string& console_socket) {
+Result<OwnFd> follow(const shim::Launching& launching, const Launch& launch, const Hold& hold,
+                     const std::string& console_socket) {
   OwnFd terminal;
+  int patience = -1;  // milliseconds
   for (;;) {
     pollfd entry{launching.report.get(), POLLIN, 0};
-    (void)::poll(&entry, 1, -1);
+    if (::poll(&entry, 1, patience) == 0) {
+      return fail(Code::kDeadlineExceeded,
+                  cat("linux.seccomp.listenerPath ", launch.plan.process.seccomp.agent.path,
+                      ": the agent has not answered what the launch itself calls in ", kAgentLimit.count(), " s"));
+    }
     auto progress = shim::read_progress(launching.report);
     if (!progress) return std::unexpected(std::move(progress.error()));
     if (!*progress) continue;
     if ((*progress)->failed) return std::unexpected(std::move(*(*progress)->failed));
     if ((*progress)->executed) return terminal;
+    if ((*progress)->listener) {
+      if (auto s = hand_listener(launching, *(*progress)->listener, launch); !s)
+        return std::unexpected(std::move(s.error()));
+      patience = static_cast<int>(std::chrono::milliseconds(kAgentLimit).count());
+      continue;
+    }
     if ((*progress)->held) {
       auto s = hold.run(launching.pid);
       if (s) s = sys::write_all(hold.release, "+");
@@ -136,7 +157,7 @@ std::string why_ended(const ExitStatus& status) {
 Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket) {
   auto launching = begin(launch);
   if (!launching) return std::unexpected(std::move(launching.error()));
-  auto terminal = follow(*launching, hold, console_socket);
+  auto terminal = follow(*launching, launch, hold, console_socket);
   if (!terminal) {
     shim::abandon(*launching);
     return std::unexpected(std::move(terminal.error()));

@@ -20,7 +20,7 @@ namespace gantry::cli {
 namespace {
 
 constexpr std::size_t kMostPrograms = 64;
-constexpr std::size_t kMaxFile = 2 * runtime::kMaxSeccompProfileBytes;
+constexpr std::size_t kMaxFile = 3 * runtime::kMaxSeccompProfileBytes;
 
 // The linker's name for exactly this program; empty when it gave none.
 std::string build_id() {
@@ -80,9 +80,11 @@ std::optional<runtime::SeccompPlan> SeccompFolder::find(std::string_view key) {
   ByteReader reader(*text);
   std::string_view of = reader.string();
   runtime::SeccompPlan plan;
-  auto& [program, flags] = plan;
+  auto& [program, flags, agent] = plan;
   flags = reader.integer<std::uint32_t>();
   program = reader.string();
+  agent.path = reader.string();
+  agent.metadata = reader.string();
   if (!reader.ok() || of != whole) return std::nullopt;
   return plan;
 }
@@ -96,12 +98,14 @@ void SeccompFolder::keep(std::string_view key, const runtime::SeccompPlan& plan)
   if (names->size() >= kMostPrograms) {
     for (const std::string& name : *names) (void)sys::unlinkat(*dir, name.c_str(), 0);
   }
-  const auto& [program, flags] = plan;
+  const auto& [program, flags, agent] = plan;
   std::string whole = cat(origin_, key);
   ByteWriter writer;
   writer.string(whole);
   writer.integer(flags);
   writer.string(program);
+  writer.string(agent.path);
+  writer.string(agent.metadata);
   // One that could not be kept is made again.
   (void)replace_file(*dir, file_name(whole), writer.bytes(), 0600);
 }

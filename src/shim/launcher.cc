@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "sys/file.h"
+#include "sys/pidfd.h"
 #include "sys/socket.h"
 
 namespace gantry::shim {
@@ -104,6 +105,26 @@ Status conclude(Launching& launching) {
   return {};
 }
 
+Result<Listener> take_listener(const Launching& launching, int number) {
+  pid_t pid = launching.notes.get()->pid;
+  FdRef process = launching.pidfd;
+  PidFd second;
+  if (pid == 0) {
+    pid = launching.pid;
+  } else {
+    // Our own child that nobody has waited for: the number is still its.
+    auto opened = sys::pidfd_open(pid);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    second = std::move(*opened);
+    process = second;
+  }
+  auto fd = sys::pidfd_getfd(process, number);
+  if (!fd) return std::unexpected(std::move(fd.error()));
+  return Listener{pid, std::move(*fd)};
+}
+
+Status let_go_on(const Launching& launching) { return sys::send_packet(launching.report, "+", {}); }
+
 void abandon(Launching& launching) {
   (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
   (void)sys::wait_child_end(launching.pidfd);
@@ -136,6 +157,8 @@ Result<std::optional<LaunchProgress>> read_progress(FdRef report) {
     progress.terminal = std::move(received->fds[0]);
   } else if (decoded->kind == runtime::Report::Kind::kHeld) {
     progress.held = true;
+  } else if (decoded->kind == runtime::Report::Kind::kListener) {
+    progress.listener = decoded->code;
   } else {
     progress.failed = Error(static_cast<Code>(decoded->code), std::move(decoded->message));
   }

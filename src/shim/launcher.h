@@ -62,6 +62,8 @@ struct LaunchProgress {
   bool executed = false;  // the program runs
   bool held = false;      // it waits at its hold
   OwnFd terminal;         // a pty master came
+  // It waits until its parent has this one of its descriptors (take_listener()). A pod's never does.
+  std::optional<int> listener;
   std::optional<Error> failed;
 };
 Result<std::optional<LaunchProgress>> read_progress(FdRef report);
@@ -69,6 +71,14 @@ Result<std::optional<LaunchProgress>> read_progress(FdRef report);
 // After the launch was executed or failed: `launching` is from here on the process that goes on, which of an exec and
 // in a joined PID namespace is the second (runtime/launch/launch.h); the first is reaped.
 Status conclude(Launching& launching);
+
+// A copy of the listener that a launch reported, and the process that has it. The launch goes on after let_go_on().
+struct Listener {
+  pid_t pid = 0;
+  OwnFd fd;
+};
+Result<Listener> take_listener(const Launching& launching, int number);
+Status let_go_on(const Launching& launching);
 
 // Ends and reaps a launch that was not concluded.
 void abandon(Launching& launching);

@@ -4,8 +4,10 @@
 // failed.
 //
 // The report socket (SOCK_SEQPACKET, close-on-exec) tells the parent how it went: a Report when the process waits at
-// its hold (Plan::hold); one with a terminal's master as soon as there is one; one with the reason when a step fails;
-// its end without one when the program has been executed, or the process was killed on the way: LaunchNotes tell which.
+// its hold (Plan::hold); one with a terminal's master as soon as there is one; one with the number of a seccomp
+// filter's listener, which the parent copies (pidfd_getfd) and answers with one byte; one with the reason when a step
+// fails; its end without one when the program has been executed, or the process was killed on the way: LaunchNotes tell
+// which.
 //
 // An exec, and a container in a PID namespace that others are in, take two processes. The first stays in the parent's
 // PID namespace, where nobody in the container sees it, and gives up all that the container does not have; then it
@@ -88,9 +90,9 @@ Result<CloneNeeds> clone_needs(std::span<const char> plan);
 
 // What comes over the report socket, as the parent reads it.
 struct Report {
-  enum class Kind : std::uint8_t { kTerminal = 1, kFailed = 2, kHeld = 3 };
+  enum class Kind : std::uint8_t { kTerminal = 1, kFailed = 2, kHeld = 3, kListener = 4 };
   Kind kind = Kind::kFailed;
-  std::int32_t code = 0;  // gantry::Code
+  std::int32_t code = 0;  // gantry::Code; of kListener a descriptor in the process that reports
   std::string message;    // UTF-8
 };
 // Bytes of the longest report.

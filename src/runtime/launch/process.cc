@@ -237,6 +237,29 @@ Status Launch::set_schedule() {
   return {};
 }
 
+Status Launch::load_filter(std::string_view program, std::uint32_t flags) {
+  bool listens = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
+  if (listens) {
+    if (auto s = sys::set_blocking(request_.report); !s) return s;
+  }
+  sock_fprog filter{static_cast<unsigned short>(program.size() / sizeof(sock_filter)),
+                    reinterpret_cast<sock_filter*>(const_cast<char*>(program.data()))};
+  long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
+  if (listener < 0) return failed("seccomp");
+  return listens ? hand_over_listener(static_cast<int>(listener)) : Status();
+}
+
+// The parent takes a copy. By write alone, for which the filter asks nobody; whatever comes behind it may wait for the
+// agent, who has the listener by then. When this process had it still, nobody would be told that the agent has gone.
+Status Launch::hand_over_listener(int listener) {
+  char packet[5] = {static_cast<char>(Report::Kind::kListener)};
+  std::memcpy(packet + 1, &listener, sizeof(listener));
+  if (auto s = sys::write(request_.report, packet, sizeof(packet)); !s) return std::unexpected(std::move(s.error()));
+  auto s = wait_for_byte(request_.report);
+  ::close(listener);
+  return s;
+}
+
 Status Launch::become_user_and_execute() {
   bool set_personality = flag();
   auto domain = reader_.integer<std::uint32_t>();
@@ -265,17 +288,11 @@ Status Launch::become_user_and_execute() {
   if (auto s = own_standard_streams(uid); !s) return s;
   if (no_new_privileges && ::prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0) return failed("prctl PR_SET_NO_NEW_PRIVS");
   if (auto s = drop_bounding(bounding); !s) return s;
-  sock_fprog filter{static_cast<unsigned short>(program.size() / sizeof(sock_filter)),
-                    reinterpret_cast<sock_filter*>(const_cast<char*>(program.data()))};
-  auto load_filter = [&]() -> Status {
-    if (::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, seccomp_flags, &filter) < 0) return failed("seccomp");
-    return {};
-  };
   // Without no_new_privs the kernel takes a filter only from CAP_SYS_ADMIN: before the ids change. A profile that
   // denies the calls behind it makes them fail here, by name.
   bool filtered = !no_new_privileges && !program.empty();
   if (filtered) {
-    if (auto s = load_filter(); !s) return s;
+    if (auto s = load_filter(program, seccomp_flags); !s) return s;
   }
   auto dropped = set_ids(uid, gid, std::span(groups, group_count));
   if (dropped) dropped = set_capabilities(effective, permitted, inheritable, ambient);
@@ -284,6 +301,12 @@ Status Launch::become_user_and_execute() {
     return filtered ? fail_with(std::move(dropped.error()), "under the container's seccomp profile") : dropped;
   }
   if (auto s = read_arguments(); !s) return s;
+  bool loads_last = no_new_privileges && !program.empty();
+  if (loads_last && (seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0) {
+    // The parent, who takes the listener to its agent, is gone behind the gate.
+    if (auto s = load_filter(program, seccomp_flags); !s) return s;
+    loads_last = false;
+  }
   if (start_.is_open()) {
     if (auto s = wait_for_start(); !s) return s;
   } else if (!namespaces_.second) {
@@ -292,8 +315,8 @@ Status Launch::become_user_and_execute() {
   if (request_.hooks != nullptr && request_.hooks->before_program) {
     if (auto s = request_.hooks->before_program(); !s) return s;
   }
-  if (no_new_privileges && !program.empty()) {
-    if (auto s = load_filter(); !s) return s;
+  if (loads_last) {
+    if (auto s = load_filter(program, seccomp_flags); !s) return s;
   }
   return execute();
 }

@@ -79,6 +79,8 @@ class Launch {
   Status set_limits();
   Status enter_folder(const char* cwd);
   Status set_schedule();
+  Status load_filter(std::string_view program, std::uint32_t flags);
+  Status hand_over_listener(int listener);
   Status become_user_and_execute();
   Status drop_bounding(std::uint64_t keep);
   Status set_ids(std::uint32_t uid, std::uint32_t gid, std::span<const std::uint32_t> groups);

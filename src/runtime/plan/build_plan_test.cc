@@ -307,6 +307,9 @@ TEST_F(BuildPlan, Seccomp) {
   EXPECT_THAT(process().seccomp.program, Not(IsEmpty()));
   spec.seccomp = {SeccompKind::kLocalhost, R"({"defaultAction":"SCMP_ACT_ALLOW"})", "/p.json"};
   EXPECT_THAT(process().seccomp.program, Not(IsEmpty()));
+  spec.seccomp.profile = R"({"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x",
+                             "syscalls":[{"names":["mkdir"],"action":"SCMP_ACT_NOTIFY"}]})";
+  EXPECT_THAT(refusal(Code::kUnimplemented), HasSubstr("needs an agent"));
   spec.seccomp.profile = "";
   EXPECT_THAT(refusal(), HasSubstr("/p.json"));
   spec.seccomp = {SeccompKind::kLocalhost, R"({"defaultAction":"SCMP_ACT_ALLOW"})", ""};  // CVE-2023-2431

@@ -116,9 +116,15 @@ struct SchedulePlan {
   std::string cpus;               // a mask as sched_setaffinity takes it; empty: as the launcher's
 };
 
+// Who answers for the calls that a filter leaves to somebody else; linux.seccomp's listenerPath and listenerMetadata.
+struct SeccompAgent {
+  std::string path, metadata;
+};
+
 struct SeccompPlan {
   std::string program;      // an array of struct sock_filter; empty: no filter
-  std::uint32_t flags = 0;  // SECCOMP_FILTER_FLAG_*
+  std::uint32_t flags = 0;  // SECCOMP_FILTER_FLAG_*; with _NEW_LISTENER the parent is given that (launch.h)
+  SeccompAgent agent;       // whom the parent hands the listener to; not in the flat form
 };
 
 struct ProcessPlan {

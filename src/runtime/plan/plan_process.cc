@@ -5,6 +5,7 @@
 //  - the environment is PATH, TERM and HOSTNAME, then the image's, then the spec's, then HOME from passwd if nobody set
 //  it.
 #include <absl/container/flat_hash_map.h>
+#include <linux/seccomp.h>
 
 #include <algorithm>
 #include <utility>
@@ -101,9 +102,12 @@ Result<SeccompPlan> plan_seccomp(const ContainerSpec& spec, CapabilitySet boundi
     case SeccompKind::kRuntimeDefault:
       return cache.runtime_default(bounding);
     case SeccompKind::kLocalhost:
-      return cache.profile(spec.seccomp.profile, spec.seccomp.path, bounding);
+      break;
   }
-  return invalid_argument("seccomp: unknown kind of profile");
+  auto plan = cache.profile(spec.seccomp.profile, spec.seccomp.path, bounding);
+  if (!plan || (plan->flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) return plan;
+  return fail(Code::kUnimplemented, cat("seccomp profile ", quoted(spec.seccomp.path),
+                                        ": action SCMP_ACT_NOTIFY needs an agent, which is not supported here"));
 }
 
 }  // namespace

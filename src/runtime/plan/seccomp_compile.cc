@@ -211,7 +211,7 @@ Result<SeccompPlan> compile_seccomp(const SeccompProfile& profile) {
   }
   auto program = seccomp_code(architectures);
   if (!program) return std::unexpected(std::move(program.error()));
-  return SeccompPlan{std::move(*program), profile.flags};
+  return SeccompPlan{std::move(*program), profile.flags, profile.agent};
 }
 
 }  // namespace gantry::runtime

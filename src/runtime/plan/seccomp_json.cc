@@ -71,8 +71,7 @@ Result<std::uint32_t> parse_action(std::string_view name, std::optional<std::uin
   if (name == "SCMP_ACT_TRAP") return SCMP_ACT_TRAP;
   if (name == "SCMP_ACT_TRACE") return SCMP_ACT_TRACE(data);
   if (name == "SCMP_ACT_LOG") return SCMP_ACT_LOG;
-  if (name == "SCMP_ACT_NOTIFY")
-    return fail(Code::kUnimplemented, "action SCMP_ACT_NOTIFY needs an agent, which is not supported");
+  if (name == "SCMP_ACT_NOTIFY") return SCMP_ACT_NOTIFY;
   return invalid_argument(cat("action ", quoted(name), " is unknown"));
 }
 
@@ -146,6 +145,8 @@ Status read_flags(const json::object& object, SeccompProfile& profile) {
       profile.flags |= SECCOMP_FILTER_FLAG_LOG;
     } else if (name == "SECCOMP_FILTER_FLAG_SPEC_ALLOW") {
       profile.flags |= SECCOMP_FILTER_FLAG_SPEC_ALLOW;
+    } else if (name == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV") {
+      profile.flags |= SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV;
     } else {
       return fail(Code::kUnimplemented, cat("flag ", quoted(name), " is not supported"));
     }
@@ -271,9 +272,37 @@ Status read_default(const json::object& object, SeccompProfile& profile) {
   auto action = parse_action(name->value_or(""), *number);
   if (!action) return fail_with(std::move(action.error()), "defaultAction");
   profile.default_action = *action;
-  auto listener = string_field(object, "listenerPath");
-  if (!listener) return std::unexpected(std::move(listener.error()));
-  if (*listener && !(*listener)->empty()) return fail(Code::kUnimplemented, "listenerPath is not supported");
+  return {};
+}
+
+// Whom calls are left to, and whether any are. The launch itself tells by write(2) that there is a listener: an agent
+// that does not have it yet can't answer for that call.
+Status read_agent(const json::object& object, SeccompProfile& profile) {
+  auto path = string_field(object, "listenerPath");
+  if (!path) return std::unexpected(std::move(path.error()));
+  auto metadata = string_field(object, "listenerMetadata");
+  if (!metadata) return std::unexpected(std::move(metadata.error()));
+  profile.agent.path = path->value_or("");
+  profile.agent.metadata = metadata->value_or("");
+  if (profile.agent.path.empty() && !profile.agent.metadata.empty())
+    return invalid_argument("listenerMetadata goes with a listenerPath, which is missing");
+  auto notifies = [](const SeccompRule& rule) { return rule.action == SCMP_ACT_NOTIFY; };
+  constexpr std::string_view kWhy = ", by which the agent is told of the process: nobody could answer";
+  if (profile.default_action == SCMP_ACT_NOTIFY)
+    return invalid_argument(cat("defaultAction SCMP_ACT_NOTIFY would hold up write", kWhy));
+  auto first = std::ranges::find_if(profile.rules, notifies);
+  if (first == profile.rules.end()) {
+    profile.flags &= ~static_cast<std::uint32_t>(SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+    profile.agent = {};
+    return {};
+  }
+  if (profile.agent.path.empty())
+    return invalid_argument(cat("action SCMP_ACT_NOTIFY for ", quoted(first->name), " needs an agent: a listenerPath"));
+  for (const SeccompRule& rule : profile.rules) {
+    if (notifies(rule) && rule.name == "write")
+      return invalid_argument(cat("action SCMP_ACT_NOTIFY would hold up write", kWhy));
+  }
+  profile.flags |= SECCOMP_FILTER_FLAG_NEW_LISTENER;
   return {};
 }
 
@@ -293,11 +322,12 @@ Result<SeccompProfile> parse_seccomp_profile(std::string_view text, CapabilitySe
   if (auto s = read_flags(object, profile); !s) return std::unexpected(std::move(s.error()));
   auto entries = array_field(object, "syscalls");
   if (!entries) return std::unexpected(std::move(entries.error()));
-  if (*entries == nullptr) return profile;
-  for (const json::value& entry : **entries) {
+  static const json::array kNone;
+  for (const json::value& entry : *entries == nullptr ? kNone : **entries) {
     if (!entry.is_object()) return invalid_argument("syscalls has an entry that is not an object");
     if (auto s = read_entry(entry.get_object(), bounding, profile); !s) return std::unexpected(std::move(s.error()));
   }
+  if (auto s = read_agent(object, profile); !s) return std::unexpected(std::move(s.error()));
   return profile;
 }
 

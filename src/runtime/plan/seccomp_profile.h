@@ -29,6 +29,7 @@ struct SeccompProfile {
   std::vector<std::uint32_t> architectures;  // SCMP_ARCH_*, beside the native one
   std::uint32_t flags = 0;                   // SECCOMP_FILTER_FLAG_*
   std::vector<SeccompRule> rules;            // names that nobody knows are left out by the compiler
+  SeccompAgent agent;                        // with SECCOMP_FILTER_FLAG_NEW_LISTENER
 };
 
 // Many times what any real profile has.

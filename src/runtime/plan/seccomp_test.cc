@@ -256,6 +256,26 @@ TEST(SeccompProfile, Actions) {
   EXPECT_EQ(plan->flags, SECCOMP_FILTER_FLAG_LOG);
 }
 
+TEST(SeccompProfile, CallsLeftToAnAgent) {
+  constexpr std::string_view kProfile =
+      R"({"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/agent","listenerMetadata":"m",
+      "flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"],"syscalls":[{"names":["getpid"],"action":"%"}]})";
+  auto with = [&](std::string_view action) {
+    std::string text(kProfile);
+    return from_json(text.replace(text.find('%'), 1, action));
+  };
+  auto plan = with("SCMP_ACT_NOTIFY");
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_EQ(call(*plan, SYS_getpid, 0, 0, seccomp_arch_native()), SECCOMP_RET_USER_NOTIF);
+  EXPECT_EQ(plan->flags, SECCOMP_FILTER_FLAG_NEW_LISTENER | SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV);
+  EXPECT_EQ(plan->agent.path, "/agent");
+  EXPECT_EQ(plan->agent.metadata, "m");
+  plan = with("SCMP_ACT_LOG");
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_EQ(plan->flags, 0U) << "the kernel takes neither without a listener";
+  EXPECT_EQ(plan->agent.path, "");
+}
+
 TEST(SeccompProfile, RefusedWithAReason) {
   struct Row {
     const char* json;
@@ -269,10 +289,15 @@ TEST(SeccompProfile, RefusedWithAReason) {
           Row{"{}", "defaultAction"},
           Row{R"({"defaultAction":1})", "defaultAction is not a string"},
           Row{R"({"defaultAction":"ALLOW"})", "\"ALLOW\" is unknown"},
-          Row{R"({"defaultAction":"SCMP_ACT_NOTIFY"})", "agent"},
-          Row{R"({"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x"})", "listenerPath"},
-          Row{R"({"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]})",
-              "WAIT_KILLABLE"},
+          Row{R"({"defaultAction":"SCMP_ACT_NOTIFY","listenerPath":"/x"})",
+              "defaultAction SCMP_ACT_NOTIFY would hold up"},
+          Row{R"({"defaultAction":"SCMP_ACT_ALLOW","listenerPath":1})", "listenerPath is not a string"},
+          Row{R"({"defaultAction":"SCMP_ACT_ALLOW","listenerMetadata":"x"})", "goes with a listenerPath"},
+          Row{R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"names":["read"],"action":"SCMP_ACT_NOTIFY"}]})",
+              "\"read\" needs an agent"},
+          Row{R"({"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/x","syscalls":[{"names":["read","write"],"action":"SCMP_ACT_NOTIFY"}]})",
+              "would hold up write"},
+          Row{R"({"defaultAction":"SCMP_ACT_ALLOW","flags":["SECCOMP_FILTER_FLAG_NEW"]})", "FLAG_NEW"},
           Row{R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":{}})", "syscalls is not a list"},
           Row{R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":[1]})", "not an object"},
           Row{R"({"defaultAction":"SCMP_ACT_ALLOW","syscalls":[{"action":"SCMP_ACT_ALLOW"}]})", "no names"},
