@@ -12,6 +12,7 @@
 #include "cli/oci_cgroup.h"
 #include "cli/oci_foreground.h"
 #include "cli/oci_hooks.h"
+#include "cli/oci_notify.h"
 #include "cli/oci_seccomp.h"
 #include "runtime/launch/launch.h"
 #include "runtime/oci/sources.h"
@@ -49,6 +50,12 @@ Result<Bundle> read_bundle(const std::string& path) {
   if (!config) return std::unexpected(std::move(config.error()));
   bundle.config = std::move(*config);
   return bundle;
+}
+
+std::string absolute(std::string path) {
+  char here[PATH_MAX];
+  bool is_relative = !path.starts_with('/') && ::getcwd(here, sizeof(here)) != nullptr;
+  return is_relative ? cat(here, "/", path) : path;
 }
 
 // HOME, as programs expect it, from the root folder's passwd, when nobody has set it.
@@ -128,6 +135,9 @@ class Creation {
     record_.annotations = bundle_.config.annotations;
     if (auto s = folder_.write(record_); !s) return s;
     if (auto s = folder_.write_config(bundle_.text); !s) return s;
+    if (!callers_notify_socket().empty()) {
+      if (auto s = make_notify_folder(folder_.dir()); !s) return s;
+    }
     return folder_.make_fifos();
   }
 
@@ -143,6 +153,7 @@ class Creation {
     if (std::uint32_t count = activated_fds(); count != 0) {
       process.env.push_back(cat("LISTEN_FDS=", count));
       process.env.push_back("LISTEN_PID=1");
+      if (const char* names = ::getenv("LISTEN_FDNAMES")) process.env.push_back(cat("LISTEN_FDNAMES=", names));
     }
     process.keep_keyring = options_.keeps_keyring;
     launch.state = [this](pid_t pid) {
@@ -234,6 +245,7 @@ class Creation {
 Result<Bundle> check_bundle(const std::string& root, const CreateOptions& options, bool stays, Log& log) {
   auto bundle = read_bundle(options.bundle);
   if (!bundle) return bundle;
+  if (!callers_notify_socket().empty()) add_notify_socket(absolute(cat(root, "/", options.id)), bundle->config);
   auto host = runtime::read_host_facts();
   if (!host) return std::unexpected(std::move(host.error()));
   SeccompFolder kept(root);
@@ -302,7 +314,13 @@ Status start_container(const std::string& root, const std::string& id) {
   if (!live) return std::unexpected(std::move(live.error()));
   auto config = folder->read_config();
   if (!config) return std::unexpected(std::move(config.error()));
-  return start_locked(*folder, *live, *config);
+  auto notify = NotifyProxy::open(folder->dir());
+  if (!notify) return std::unexpected(std::move(notify.error()));
+  auto started = start_locked(*folder, *live, *config);
+  if (!started || !*notify) return started;
+  // Others may end it meanwhile.
+  if (auto s = folder->unlock(); !s) return s;
+  return (*notify)->wait(live->pidfd, live->record.pid);
 }
 
 Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log) {
@@ -322,13 +340,18 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   if (!process) return std::unexpected(std::move(process.error()));
   auto live = look_at(creation.folder(), true);
   if (!live) return std::unexpected(std::move(live.error()));
+  auto notify = NotifyProxy::open(creation.folder().dir());
+  if (!notify) return std::unexpected(std::move(notify.error()));
   creation.begin_start();
   if (auto s = start_locked(creation.folder(), *live, creation.config()); !s)
     return std::unexpected(std::move(s.error()));
   creation.keep();
-  if (options.detaches) return 0;
   if (auto s = creation.folder().unlock(); !s) log.warning(s.error().message());
-  auto status = foreground.stay(std::move(*process));
+  if (options.detaches) {
+    auto s = *notify ? (*notify)->wait(live->pidfd, live->record.pid) : Status();
+    return s ? Result<int>(0) : std::unexpected(std::move(s.error()));
+  }
+  auto status = foreground.stay(std::move(*process), std::move(*notify), &log);
   if (options.keeps) return status ? Result<int>(status->code) : std::unexpected(status.error());
   if (auto s = creation.folder().lock(); s) {
     if (auto now = look_at(creation.folder(), true)) s = forget_container(creation.folder(), *now, log);

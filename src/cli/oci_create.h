@@ -57,7 +57,8 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
 // Gate's descriptors.
 Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds);
 
-// How many descriptors systemd hands to this process ($LISTEN_FDS). They go on to a container.
+// How many descriptors systemd hands to this process ($LISTEN_FDS, and $LISTEN_PID if it is there). They go on to a
+// container.
 std::uint32_t activated_fds();
 // Checks that 3 .. 3 + count - 1 are open. To be called while none of them can be our own.
 Status check_preserved_fds(std::uint32_t count);

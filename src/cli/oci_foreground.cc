@@ -76,7 +76,7 @@ void Foreground::pass_signal(const LaunchedProcess& process) {
   (void)sys::pidfd_send_signal(process.pidfd, signal);
 }
 
-Result<ExitStatus> Foreground::stay(LaunchedProcess process) {
+Result<ExitStatus> Foreground::stay(LaunchedProcess process, std::optional<NotifyProxy> notify, Log* log) {
   std::optional<RawTerminal> raw;
   bool shows = process.terminal.is_open(), hears = shows;
   if (shows) {
@@ -87,11 +87,17 @@ Result<ExitStatus> Foreground::stay(LaunchedProcess process) {
     pollfd entries[] = {{signals_.get(), POLLIN, 0},
                         {process.pidfd.get(), POLLIN, 0},
                         {shows ? process.terminal.get() : -1, POLLIN, 0},
-                        {hears ? 0 : -1, POLLIN, 0}};
-    (void)::poll(entries, 4, -1);
+                        {hears ? 0 : -1, POLLIN, 0},
+                        {notify ? notify->fd().get() : -1, POLLIN, 0}};
+    (void)::poll(entries, std::size(entries), -1);
     if (entries[0].revents != 0) pass_signal(process);
     if (entries[2].revents != 0) shows = copy_some(process.terminal, FdRef(1));
     if (entries[3].revents != 0) hears = copy_some(FdRef(0), process.terminal);
+    if (entries[4].revents != 0) {
+      auto done = notify->pass(::getpid());
+      if (!done && log != nullptr) log->warning(done.error().message());
+      if (!done || *done) notify.reset();
+    }
     if (entries[1].revents == 0) continue;
     while (shows && has_more(process.terminal)) shows = copy_some(process.terminal, FdRef(1));
     return sys::wait_child_end(process.pidfd);

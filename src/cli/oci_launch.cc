@@ -12,8 +12,8 @@
 #include <cstdlib>
 
 #include "base/text.h"
-#include "cli/oci_create.h"
 #include "cli/oci_agent.h"
+#include "cli/oci_create.h"
 #include "runtime/plan/text.h"
 #include "shim/world.h"
 #include "sys/file.h"
@@ -186,7 +186,9 @@ Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds) {
 }
 
 std::uint32_t activated_fds() {
-  const char* count = ::getenv("LISTEN_FDS");
+  const char *count = ::getenv("LISTEN_FDS"), *pid = ::getenv("LISTEN_PID");
+  // Somebody else's, whose variables our caller has left to us.
+  if (pid != nullptr && runtime::parse_number<pid_t>(std::string_view(pid)) != ::getpid()) return 0;
   return count == nullptr ? 0 : runtime::parse_number<std::uint32_t>(std::string_view(count)).value_or(0);
 }
 

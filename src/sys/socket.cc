@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstddef>
 #include <cstring>
 
 #include "sys/file.h"
@@ -37,6 +38,17 @@ Result<sockaddr_un> address_of(FdRef dir, const char* name) {
   return address;
 }
 
+Status bind_name(FdRef socket, FdRef dir, const char* name, mode_t mode) {
+  auto address = address_of(dir, name);
+  if (!address) return std::unexpected(std::move(address.error()));
+  if (::unlinkat(dir.get(), name, 0) < 0 && errno != ENOENT) return failed("unlinkat", name);
+  // fchmod before bind gives the inode its mode from birth: there is no moment in which the umask's mode holds.
+  if (::fchmod(socket.get(), mode) < 0) return failed("fchmod", name);
+  if (::bind(socket.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) < 0)
+    return failed("bind", name);
+  return {};
+}
+
 }  // namespace
 
 Result<SocketPair> seqpacket_pair(bool nonblocking) {
@@ -56,12 +68,7 @@ Status set_blocking(FdRef fd) {
 Result<SocketFd> listen_unix(FdRef dir, const char* name, int type, int backlog) {
   SocketFd fd(::socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
   if (!fd.is_open()) return failed("socket");
-  auto address = address_of(dir, name);
-  if (!address) return std::unexpected(std::move(address.error()));
-  if (::unlinkat(dir.get(), name, 0) < 0 && errno != ENOENT) return failed("unlinkat", name);
-  // fchmod before bind gives the inode its mode from birth: there is no moment in which the umask's mode holds.
-  if (::fchmod(fd.get(), 0600) < 0) return failed("fchmod", name);
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) < 0) return failed("bind", name);
+  if (auto s = bind_name(fd, dir, name, 0600); !s) return std::unexpected(std::move(s.error()));
   if (::listen(fd.get(), backlog) < 0) return failed("listen", name);
   return fd;
 }
@@ -73,6 +80,25 @@ Result<SocketFd> connect_unix(FdRef dir, const char* name, int type) {
   if (!address) return std::unexpected(std::move(address.error()));
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), sizeof(*address)) < 0)
     return failed("connect", name);
+  return fd;
+}
+
+Result<SocketFd> bind_datagrams(FdRef dir, const char* name, mode_t mode) {
+  SocketFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.is_open()) return failed("socket");
+  if (auto s = bind_name(fd, dir, name, mode); !s) return std::unexpected(std::move(s.error()));
+  return fd;
+}
+
+Result<SocketFd> connect_datagrams(const std::string& name) {
+  SocketFd fd(::socket(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd.is_open()) return failed("socket");
+  auto address = address_of(FdRef(AT_FDCWD), name.c_str());
+  if (!address) return std::unexpected(std::move(address.error()));
+  if (name.starts_with('@')) address->sun_path[0] = '\0';
+  auto size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + name.size());
+  if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), size) < 0)
+    return failed("connect", name.c_str());
   return fd;
 }
 

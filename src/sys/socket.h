@@ -32,6 +32,11 @@ Result<SocketFd> listen_unix(FdRef dir, const char* name, int type, int backlog)
 // Connects to the socket at `name` beneath `dir`. Non-blocking afterwards. is_not_found() when there is no such name,
 // is_gone() when nobody listens there any more, is_would_block() when the listener's backlog is full.
 Result<SocketFd> connect_unix(FdRef dir, const char* name, int type);
+// Datagrams: a socket at `name` beneath `dir` that takes them, of this mode less the umask, in place of one that lies
+// there; and one that sends them to `address`, a path or, as "@name", an abstract name that is somebody else's.
+// Non-blocking.
+Result<SocketFd> bind_datagrams(FdRef dir, const char* name, mode_t mode);
+Result<SocketFd> connect_datagrams(const std::string& address);
 // accept4(2), non-blocking and close-on-exec.
 Result<SocketFd> accept(FdRef listener);
 

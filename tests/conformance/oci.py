@@ -5,8 +5,10 @@ wrong. oci_container.py has what a container's process finds, oci_kill.py a deat
 import json
 import os
 import pathlib
+import socket
 import subprocess
 import sys
+import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
@@ -209,6 +211,111 @@ def descriptors(checks, oci):
     checks.equal(listening.stdout, "1 1\n", "sockets of systemd's are handed on")
 
 
+def listening(checks, oci):
+    """Sockets of systemd's, as it hands them to a service."""
+    names = ("LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES")
+
+    def run(pid):
+        def hand_over():
+            os.environ["LISTEN_PID"] = pid or str(os.getpid())
+            os.dup2(os.open("/dev/null", os.O_RDONLY), 3)
+            os.execvpe(command[0], command, os.environ)
+
+        folder = oci.bundle("sh", "-c", "echo $LISTEN_FDS $LISTEN_PID $LISTEN_FDNAMES; ls /proc/self/fd | wc -l")
+        command = oci.command("run", "--bundle", folder, f"c{oci.count}")
+        with tempfile.TemporaryFile("w+") as out:
+            child = os.fork()
+            if child == 0:
+                os.environ |= {"LISTEN_FDS": "1", "LISTEN_FDNAMES": "web"}
+                os.dup2(out.fileno(), 1)
+                hand_over()
+            checks.equal(os.waitpid(child, 0)[1], 0, "a container with sockets runs")
+            out.seek(0)
+            return out.read().split("\n")[:2]
+
+    checks.equal(run(None), ["1 1 web", "5"], f"a container is handed what its caller has, with {names}")
+    checks.equal(run("1"), ["", "4"], "but not what its caller's variables only tell of another process")
+
+
+class Waiting:
+    """Who waits for a service to be ready: $NOTIFY_SOCKET's other end."""
+
+    def __init__(self, folder):
+        self.path = str(folder / "waiting.sock")
+        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self.socket.bind(self.path)
+        self.socket.settimeout(oci_bundle.LIMIT)
+        self.environment = os.environ | {"NOTIFY_SOCKET": self.path}
+
+    def take(self):
+        """The words of one start, once its barrier has come."""
+        words = []
+        while True:
+            text, ancillary, _, _ = self.socket.recvmsg(4096, socket.CMSG_LEN(4))
+            words += text.decode().split()
+            for level, kind, data in ancillary:
+                os.close(int.from_bytes(data, sys.byteorder))
+            if "BARRIER=1" in words:
+                return words
+
+    def said(self):
+        self.socket.setblocking(False)
+        try:
+            return self.socket.recv(4096)
+        except BlockingIOError:
+            return b""
+        finally:
+            self.socket.settimeout(oci_bundle.LIMIT)
+
+
+def notifying(checks, oci):
+    """NOTIFY_SOCKET: a container's word that it is ready goes to who waits outside."""
+    waiting = Waiting(oci.work)
+    script = "touch /run/notify/x 2>/dev/null && echo writable > /tmp/writable; exec sleep 1000"
+
+    def say(pid, *words):
+        """As a program in there does, through its own root."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as speaker:
+            for word in words:
+                speaker.sendto(word.encode(), f"/proc/{pid}/root/run/notify/notify.sock")
+
+    def begin(command, name, *flags):
+        folder = oci.bundle("sh", "-c", script)
+        if command == "start":
+            oci("create", "--bundle", folder, name, env=waiting.environment)
+            flags = []
+        else:
+            flags = ["--bundle", folder, *flags]
+        starting = subprocess.Popen(oci.command(command, *flags, name), stdin=subprocess.DEVNULL, env=waiting.environment)
+        c.wait_until("it runs", lambda: oci.status(name) == "running")
+        return starting, oci.state(name)["pid"]
+
+    for command, flags in (("start", ()), ("run", ("--detach",)), ("run", ())):
+        what, name = " ".join((command, *flags)), f"notify{oci.count}"
+        starting, pid = begin(command, name, *flags)
+        environment = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
+        checks.ok("NOTIFY_SOCKET=/run/notify/notify.sock" in environment, f"{what}: the container has a socket of its own")
+        checks.ok(not (oci.rootfs / "tmp/writable").exists(), f"{what}: in a folder that it can't write to")
+        say(pid, "STATUS=begins", "MAINPID=1", "x" * 5000)
+        checks.equal((starting.poll(), waiting.said()), (None, b""), f"{what}: waits, and hands on no other word")
+        say(pid, "STATUS=runs\nREADY=1\n")
+        main = starting.pid if (command, flags) == ("run", ()) else pid
+        checks.equal(waiting.take(), ["READY=1", f"MAINPID={main}", "BARRIER=1"], f"{what}: tells that it is ready")
+        if main == pid:
+            checks.equal(starting.wait(oci_bundle.LIMIT), 0, f"{what}: ends when that was read")
+        oci("kill", name, "KILL")
+        if main != pid:
+            checks.equal(starting.wait(oci_bundle.LIMIT), 137, f"{what}: stays until the container ends")
+        else:
+            oci.wait_stopped(name)
+            oci("delete", name)
+    starting, pid = begin("start", "mute")
+    oci("delete", "--force", "mute")
+    checks.equal((starting.wait(oci_bundle.LIMIT), waiting.said()), (0, b""),
+                 "one that ends without a word keeps nobody waiting, and can be deleted meanwhile")
+    checks.equal(oci.run("echo +$NOTIFY_SOCKET").stdout, "+\n", "where nobody waits the container has no socket")
+
+
 def telling(checks, oci):
     features = json.loads(oci("features").stdout)
     checks.equal((features["ociVersionMin"], features["linux"]["cgroup"]["v2"], features["linux"]["seccomp"]["enabled"]),
@@ -229,4 +336,4 @@ def telling(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(life, lying_state, exit_codes, executing, changing, terminal, descriptors, telling)
+    oci_bundle.tell(life, lying_state, exit_codes, executing, changing, terminal, descriptors, listening, notifying, telling)
