@@ -4,6 +4,7 @@
 
 #include <CLI/CLI.hpp>
 #include <cstdio>
+#include <cstdlib>
 #include <functional>
 #include <string>
 #include <vector>
@@ -14,6 +15,7 @@
 #include "cli/oci_exec.h"
 #include "cli/oci_log.h"
 #include "cli/oci_self.h"
+#include "runtime/plan/text.h"
 #include "sys/process.h"
 
 namespace gantry::cli {
@@ -204,6 +206,30 @@ void add_running_commands(Commands& commands) {
                [](const Globals& globals, Log&) { return code_of(print_events(globals.root, id, interval, once)); });
 }
 
+bool has_program(std::string_view name) {
+  const char* path = ::getenv("PATH");
+  for (std::string_view rest = path == nullptr ? "" : path; !rest.empty();) {
+    std::string_view folder = runtime::take_until(rest, ':');
+    if (::access(cat(folder, "/", name).c_str(), X_OK) == 0) return true;
+  }
+  return false;
+}
+
+// With runc's flags, whichever they are, so that the refusal is the same for all.
+void add_checkpoint_commands(Commands& commands) {
+  for (std::string name : {"checkpoint", "restore"}) {
+    auto* command = commands.add(name.c_str(), "refused: checkpoints by CRIU are not supported yet");
+    command->prefix_command();
+    commands.act(command, [name](const Globals&, Log&) -> Result<int> {
+      if (has_program("criu"))
+        return fail(Code::kUnimplemented, cat(name, ": checkpoints by criu are not supported yet"));
+      return fail(Code::kUnimplemented, cat(name,
+                                            ": criu is not installed: no program of that name is in $PATH, and "
+                                            "checkpoints by it are not supported yet"));
+    });
+  }
+}
+
 void add_telling_commands(Commands& commands) {
   static std::string bundle = ".";
   static bool rootless = false;
@@ -275,6 +301,7 @@ int main(int argc, char** argv) {
   add_looking_commands(commands);
   add_ending_commands(commands);
   add_running_commands(commands);
+  add_checkpoint_commands(commands);
   add_telling_commands(commands);
   try {
     app.parse(argc, argv);

@@ -327,7 +327,8 @@ def telling(checks, oci):
     checks.equal((entry["level"], entry["msg"]), ("error", "container nobody does not exist"),
                  "--log-format json tells errors")
     for flags, what in ((["--systemd-cgroup", "list"], "--systemd-cgroup"), (["create", "--no-pivot", "x"], "--no-pivot"),
-                        (["--rootless", "true", "list"], "without root")):
+                        (["--rootless", "true", "list"], "without root"), (["checkpoint", "--image-path", "/x", "one"], "criu"),
+                        (["restore", "one"], "criu")):
         done = oci(*flags, check=False)
         checks.equal((done.returncode, what in done.stderr), (1, True), f"{flags} is refused by name")
     for name in ("../x", "", "a/b", "a b", "x" * 300):
