@@ -118,7 +118,8 @@ Result<std::string> read_resources(const std::string& path) {
   return sys::read_all(*file, kMost);
 }
 
-// The sum of memory and swap has no file of its own: what is not given of the two comes from what is in force.
+// The sum of memory and swap has no file of its own: given alone, it goes with the memory limit that is in force. A
+// memory limit given alone leaves the swap limit as it is, which is cgroup v2's, and what runc does.
 Status complete_memory(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& wanted,
                        cgroups::MemoryLimits& limits) {
   bool has_limit = limits.limit.value_or(0) != 0, has_swap = limits.swap_total.value_or(0) != 0;
@@ -135,8 +136,6 @@ Status complete_memory(const cgroups::Cgroup& cgroup, const runtime::oci::Linux&
   if (!has_limit && *limits.swap_total > 0) {
     if (!memory.max) return invalid_argument("memory.swap: the sum needs a memory limit, which there is not");
     limits.limit = static_cast<std::int64_t>(*memory.max);
-  } else if (!has_swap && *limits.limit > 0 && memory.max && memory.swap_max) {
-    limits.swap_total = static_cast<std::int64_t>(*memory.max + *memory.swap_max);
   }
   return {};
 }
