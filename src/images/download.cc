@@ -52,8 +52,10 @@ Result<std::vector<std::size_t>> Download::missing(const Chosen& chosen) {
 }
 
 Result<OwnFd> Download::new_blob(const Digest& digest) {
-  return sys::openat(impl_->ingest.folder(), cat("blobs/sha256/", digest.hex()).c_str(),
-                     O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  const std::string path = cat("blobs/sha256/", digest.hex());
+  if (auto cleared = sys::remove_tree(impl_->ingest.folder(), path.c_str()); !cleared)
+    return std::unexpected(std::move(cleared.error()));
+  return sys::openat(impl_->ingest.folder(), path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 }
 
 Status Download::put_blob(const Digest& digest, std::string_view bytes) {
@@ -64,6 +66,8 @@ Status Download::put_blob(const Digest& digest, std::string_view bytes) {
 
 Result<OwnFd> Download::new_layer(std::size_t position) {
   const std::string path = cat("l/", position);
+  if (auto cleared = sys::remove_tree(impl_->ingest.folder(), path.c_str()); !cleared)
+    return std::unexpected(std::move(cleared.error()));
   if (auto made = sys::mkdirat(impl_->ingest.folder(), path.c_str(), 0755); !made)
     return std::unexpected(std::move(made.error()));
   auto folder = sys::openat(impl_->ingest.folder(), path.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);

@@ -39,10 +39,11 @@ class Download {
   // packed. A layer that the image has twice is named once.
   Result<std::vector<std::size_t>> missing(const Chosen& chosen);
 
-  // An empty file for a blob. Who fills it has checked digest and size when he calls finish().
+  // An empty file for a blob, in the place of what came of it before. Who fills it has checked digest and size when he
+  // calls finish().
   Result<OwnFd> new_blob(const Digest& digest);
   Status put_blob(const Digest& digest, std::string_view bytes);
-  // An empty folder for unpack() of the layer at this position. On failure of the layer it is let be.
+  // An empty folder for unpack() of the layer at this position, in the same way. On failure of the layer it is let be.
   Result<OwnFd> new_layer(std::size_t position);
 
   // `layers`: what was unpacked into the folders of new_layer(). The documents are put here. kAborted when something

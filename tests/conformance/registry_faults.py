@@ -167,22 +167,13 @@ def redirects(world):
     # A layer that lies elsewhere, as with storage in a cloud. The other place asks for credentials, too, and gets none.
     name, image = world.image(layer("moved"))
     moved = image.document["layers"][0]["digest"]
-    basic = {"WWW-Authenticate": 'Basic realm="registry"', "Content-Length": "0"}
-
-    def guarded(respond):
-        def check(handler):
-            if handler.headers.get("Authorization"):
-                return respond(handler)
-            return f.answer(401, b"", basic)(handler)
-        return check
-
     for path in (world.path(name, "manifests", "1"), world.path(name, "blobs", image.id)):
-        world.registry.routes[path] = guarded(world.registry.routes[path])
-    world.route(name, "blobs", moved, guarded(f.redirect(f"http://{world.other.host}/bucket/moved?signature=1")))
-    world.other.routes["/bucket/moved"] = f.answer(401, b"", basic)
+        world.registry.routes[path] = f.guarded(world.registry.routes[path])
+    world.route(name, "blobs", moved, f.guarded(f.redirect(f"http://{world.other.host}/bucket/moved?signature=1")))
+    world.other.routes["/bucket/moved"] = f.answer(401, b"", f.BASIC)
     world.refused("a redirect to a place that wants credentials", name, [world.other.host, "401"], "--creds", "me:secret")
     world.other.routes["/bucket/moved"] = f.redirect(f"http://{world.registry.host}/back")
-    world.registry.routes["/back"] = guarded(f.blob(image.blobs[moved]))
+    world.registry.routes["/back"] = f.guarded(f.blob(image.blobs[moved]))
     world.refused("a redirect and back again", name, "401", "--creds", "me:secret")
     world.other.routes["/bucket/moved"] = f.blob(image.blobs[moved])
     world.taken("a layer that lies elsewhere", name, "--creds", "me:secret")
@@ -200,16 +191,9 @@ def tokens(world):
     bearer = {"WWW-Authenticate": f'Bearer realm="http://{world.other.host}/token?a=1",service="the registry"',
               "Content-Length": "0"}
 
-    def guarded(respond):
-        def check(handler):
-            if handler.headers.get("Authorization") == "Bearer good-token":
-                return respond(handler)
-            return f.answer(401, b"", bearer)(handler)
-        return check
-
     for path, respond in list(world.registry.routes.items()):
         if path.startswith(f"/v2/{repository}/"):
-            world.registry.routes[path] = guarded(respond)
+            world.registry.routes[path] = f.guarded(respond, bearer, "Bearer good-token")
 
     def token_is(status, document):
         world.other.routes["/token"] = f.answer(status, json.dumps(document).encode())

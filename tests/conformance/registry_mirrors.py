@@ -13,15 +13,12 @@ from oci import digest
 from pulls import MIB, layer, world_of
 from registry import RemoteImage, make_certificate
 
-BASIC = {"WWW-Authenticate": 'Basic realm="registry"', "Content-Length": "0"}
-
-
 class Mirrored:
     """An image that a mirror (world.other) and the registry have, under a name that leads to the mirror first."""
 
-    def __init__(self, world, *layers, more="", at=""):
+    def __init__(self, world, *layers, more="", at="", packing="gzip"):
         self.world, self.mirror, self.origin = world, world.other, world.registry
-        self.name, self.image = world.image(*layers)
+        self.name, self.image = world.image(*layers, packing=packing)
         self.repository = self.name.split("/", 1)[1].split(":")[0]
         self.mirror.routes.clear()
         self.mirror.put(f"{self.repository}:1", self.image)
@@ -83,7 +80,7 @@ def order(world):
 
 def failures(world):
     for what, answer, asks in (("that has it not", f.answer(404), 1), ("that is broken", f.answer(503), 2),
-                               ("that resets", f.reset, 2), ("that wants a password", f.answer(401, b"", BASIC), 1),
+                               ("that resets", f.reset, 2), ("that wants a password", f.answer(401, b"", f.BASIC), 1),
                                ("that sends a page", f.answer(200, b"<html>"), 1)):
         shown = Mirrored(world)
         # As a manifest by digest, so that a wrong answer can be told.
@@ -107,22 +104,57 @@ def failures(world):
     ranges = [headers.get("range") for headers in shown.origin.asked("/blobs/")]
     world.checks.equal(ranges, [f"bytes={len(data) // 2}-"], "goes on at the registry where it was")
 
-    shown = Mirrored(world, layer("other"))
-    shown.route(shown.mirror, 0, f.answer(200, b"x" * shown.image.document["layers"][0]["size"]))
-    world.refused("another layer than its digest says", shown.name, shown.image.document["layers"][0]["digest"])
+
+def lies(world):
+    """What a mirror gives is not what was asked for: the next host is asked."""
+    shown = Mirrored(world)
+    shown.route(shown.mirror, "manifest", f.answer(200, b"<html>", {"Content-Type": "text/html"}))
+    world.taken("a mirror that sends a page for a tag", shown.name)
+
+    def spoilt(what, number, respond, asked):
+        """The layer is spoilt at the mirror; `asked` are the ranges that the registry is asked for, if they matter."""
+        shown = Mirrored(world, layer("plain", MIB), layer("another"), packing="plain")
+        described = shown.image.document["layers"][number]
+        shown.route(shown.mirror, number, respond(shown.image.blobs[described["digest"]]))
+        world.taken(what, shown.name)
+        at_mirror, at_origin = (registry.asked(described["digest"]) for registry in (shown.mirror, shown.origin))
+        ranges = [headers.get("range") for headers in at_origin]
+        world.checks.ok(ranges == asked or (asked is None and len(ranges) == 1), f"{what}: it comes from the registry", str(ranges))
+        world.checks.ok(len(at_mirror) <= 2, f"{what}: the mirror is not asked again", str(len(at_mirror)))
+        return shown
+
+    spoilt("a layer that is no archive", 0, lambda data: f.answer(200, b"x" * len(data)), [None])
+    spoilt("another layer of the same size", 1, lambda data: f.answer(200, layer("others!")[:len(data)]), [None])
+    spoilt("a layer with one wrong byte at its end", 0, lambda data: f.answer(200, data[:-1] + b"x"), [None])
+    size = len(layer("plain", MIB))
+    spoilt("half a layer that is another's", 0, lambda data: f.truncated(b"x" * size, size // 2), [f"bytes={size // 2}-", None])
+    # What came before it was too much is right: the rest comes, if any is missing.
+    spoilt("a layer that is longer", 0, lambda data: f.answer(200, data + b"x"), None)
+    shown = Mirrored(world)
+    shown.route(shown.mirror, "config", f.answer(200, b"x" * shown.image.config["size"]))
+    world.taken("another configuration", shown.name)
+
+    shown = Mirrored(world, packing="plain")
+    described = shown.image.document["layers"][0]
+    shown.route(shown.mirror, 0, f.answer(200, b"x" * described["size"]))
+    shown.route(shown.origin, 0, f.answer(404))
+    world.refused("a layer that nobody has as it should be", shown.name,
+                  [described["digest"], f"mirror {shown.mirror.host}: what came has the digest", "404"])
+    shown.route(shown.origin, 0, f.answer(200, b"y" * described["size"]))
+    world.refused("a layer about which all lie", shown.name,
+                  [f"registry {shown.origin.host}: what came has", f"mirror {shown.mirror.host}: what came has"])
+
+    shown = Mirrored(world, b"this is no archive" * 100, packing="plain")
+    world.refused("a layer that is broken as it should be", shown.name, "not a whole tar archive")
+    world.checks.equal(shown.asked(shown.origin), [], "which is not the mirror's fault: the registry is not asked")
 
 
 def secrets(world):
     """The registry wants a password, and so do a mirror and a place that the mirror leads to."""
-    def guarded(respond):
-        def check(handler):
-            return respond(handler) if handler.headers.get("Authorization") else f.answer(401, b"", BASIC)(handler)
-        return check
-
     shown = Mirrored(world, more='[host."http://%s".header]\nx-key = ["for the mirror", "again"]' % world.other.host)
     for part in ("manifest", "config", 0, 1):
-        shown.route(shown.mirror, part, guarded(f.answer(500)))
-        shown.origin.routes.update({path: guarded(respond) for path, respond in shown.origin.routes.items()
+        shown.route(shown.mirror, part, f.guarded(f.answer(500)))
+        shown.origin.routes.update({path: f.guarded(respond) for path, respond in shown.origin.routes.items()
                                     if shown.repository in path})
     world.taken("with a mirror that wants a password, too", shown.name, "--creds", "me:secret")
     world.checks.ok(shown.mirror.requests and not any("authorization" in headers for _, headers in shown.mirror.requests),
@@ -180,7 +212,7 @@ def wrong(world):
 
 def story(checks):
     with world_of(checks) as world:
-        for part in (order, failures, secrets, tls, wrong):
+        for part in (order, failures, lies, secrets, tls, wrong):
             part(world)
 
 

@@ -111,6 +111,19 @@ def redirect(url, status=307):
     return answer(status, b"", {"Location": url})
 
 
+BASIC = {"WWW-Authenticate": 'Basic realm="registry"', "Content-Length": "0"}
+
+
+def guarded(respond, challenge=None, right=None):
+    """Answers whoever shows `right` (or anything, when none is given), and the others with 401."""
+    def check(handler):
+        shown = handler.headers.get("Authorization")
+        if shown and right in (None, shown):
+            return respond(handler)
+        return answer(401, b"", challenge or BASIC)(handler)
+    return check
+
+
 def truncated(data, at, last=None):
     """Promises all, sends what comes before `at` and hangs up. The requests after the first get `last`, when it is given."""
     calls = iter([1])

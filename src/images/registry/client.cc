@@ -82,7 +82,7 @@ Status RegistryClient::pause(milliseconds time) {
 
 // Asks one host after the other: the last as often as it makes sense, the others briefly.
 template <typename Ask>
-auto RegistryClient::at_some_host(Need need, const Ask& ask) -> std::invoke_result_t<Ask, HostAccess&> {
+auto RegistryClient::at_some_host(Need need, const Ask& ask) -> std::invoke_result_t<Ask, HostAccess&, bool> {
   std::vector<HostAccess*> able;
   for (const auto& host : access_.hosts()) {
     if (need == Need::kResolve ? host->host().resolves : host->host().pulls) able.push_back(host.get());
@@ -92,7 +92,7 @@ auto RegistryClient::at_some_host(Need need, const Ask& ask) -> std::invoke_resu
     HostAccess& host = *able[i];
     const bool is_last = i + 1 == able.size();
     if (!is_last && host.is_given_up()) continue;
-    auto result = again(is_last ? kAttempts : kMirrorAttempts, [&] { return ask(host); });
+    auto result = again(is_last ? kAttempts : kMirrorAttempts, [&] { return ask(host, is_last); });
     if (result || result.error().is_cancelled()) return result;
     Error error = std::move(result.error()).with_context(host.host().name());
     const bool is_absent = error.code() == Code::kUnavailable || error.is_deadline();
@@ -200,7 +200,7 @@ Result<HttpAnswer> RegistryClient::read_text(HostAccess& host, const std::string
 
 Result<RegistryClient::Manifest> RegistryClient::manifest(const Reference& reference) {
   const std::string name = reference.digest ? reference.digest->to_string() : reference.tag;
-  return at_some_host(reference.digest ? Need::kPull : Need::kResolve, [&](HostAccess& host) {
+  return at_some_host(reference.digest ? Need::kPull : Need::kResolve, [&](HostAccess& host, bool) {
     auto manifest = manifest_of(host, reference);
     if (!manifest) manifest = fail_with(std::move(manifest.error()), cat("manifest ", in_quotes(name)));
     return manifest;
@@ -219,12 +219,15 @@ Result<RegistryClient::Manifest> RegistryClient::manifest_of(HostAccess& host, c
     return invalid_argument(cat("what came has the digest ", descriptor.digest.to_string(), ", expected ",
                                 said->to_string(), " as its header says"));
   }
+  // Read here for the sake of the next host, which may say something better.
+  if (auto document = parse_document(text, descriptor.media_type); !document)
+    return std::unexpected(std::move(document.error()));
   return Manifest{std::move(descriptor), std::move(text)};
 }
 
 Result<std::string> RegistryClient::document(const Descriptor& descriptor) {
   const bool is_manifest = is_index_type(descriptor.media_type) || is_manifest_type(descriptor.media_type);
-  return at_some_host(Need::kPull, [&](HostAccess& host) {
+  return at_some_host(Need::kPull, [&](HostAccess& host, bool) {
     auto text = document_of(host, descriptor);
     if (!text) {
       text = fail_with(std::move(text.error()),
@@ -249,48 +252,112 @@ Result<std::string> RegistryClient::document_of(HostAccess& host, const Descript
   return text;
 }
 
-Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink) {
-  std::uint64_t done = 0;
-  std::optional<Error> ended;  // by the sink: not to be tried again
-  auto result = at_some_host(Need::kPull, [&](HostAccess& host) -> Status {
-    std::optional<std::uint64_t> skip;  // known from the first piece on
-    std::vector<std::string> headers;
-    if (done != 0) headers.push_back(cat("Range: bytes=", done, "-"));
-    auto take = [&](const HttpHead& head, std::string_view bytes) -> Status {
-      if (!skip) {
-        // A server that knows no ranges sends all of it again.
-        auto start = head.status == 206 ? parse_range_start(head.content_range) : 0;
-        if (!start || *start > done || (head.status == 206 && *start != done))
-          return invalid_argument(
-              cat("asked for the bytes from ", done, " on, it sends ", in_quotes(head.content_range)));
-        skip = done - *start;
-      }
-      const std::uint64_t passed = std::min<std::uint64_t>(*skip, bytes.size());
-      *skip -= passed;
-      bytes.remove_prefix(passed);
-      if (bytes.size() > descriptor.size - done)
-        return invalid_argument(cat("it sends more than the ", descriptor.size, " bytes that the manifest says"));
-      done += bytes.size();
-      received_ += bytes.size();
-      auto taken = sink(bytes);
-      if (!taken) {
-        ended = std::move(taken.error());
-        return fail(Code::kCancelled, "ended");
-      }
-      return {};
-    };
-    auto answer = get(host, cat("/blobs/", descriptor.digest.to_string()), headers, take, milliseconds(0));
-    // It broke off behind the last byte: there is nothing to ask for again.
-    if (!answer && answer.error().code() == Code::kUnavailable && done != 0 && done == descriptor.size) return {};
-    if (!answer && !answer.error().is_cancelled() && done != 0)
-      return fail_with(std::move(answer.error()), cat("after ", done, " of ", descriptor.size, " bytes"));
-    if (!answer) return std::unexpected(std::move(answer.error()));
-    if (done != descriptor.size)
-      return fail(Code::kUnavailable, cat("it ended after ", done, " of ", descriptor.size, " bytes"));
+// A blob on its way: what has come of it, and from how many hosts.
+class RegistryClient::Incoming {
+ public:
+  Incoming(const Descriptor& descriptor, const BlobSink& sink) : descriptor_(descriptor), sink_(sink) {}
+
+  std::uint64_t done() const { return done_; }
+  std::uint64_t missing() const { return descriptor_.size - done_; }
+  const Descriptor& descriptor() const { return descriptor_; }
+
+  // What the sink finds wrong ends it, unless that may be a mirror's doing: whether it is, the digest tells.
+  Status take(const HostAccess& host, std::string_view bytes, bool is_last) {
+    if (last_giver_ != &host) ++givers_;
+    last_giver_ = &host;
+    if (auto begun = begin(); !begun) return begun;
+    done_ += bytes.size();
+    hasher_->update(bytes);
+    if (!fault_) {
+      if (auto taken = sink_.take(bytes); !taken) fault_ = std::move(taken.error());
+    }
+    if (fault_ && is_last && givers_ == 1) return fail(Code::kCancelled, "ended");
     return {};
+  }
+
+  // All has come. When it is wrong, all of it must come again.
+  Status check() {
+    if (auto begun = begin(); !begun) return begun;
+    const Digest came = hasher_->finish();
+    if (came == descriptor_.digest) return {};
+    last_giver_ = nullptr;
+    givers_ = 0;
+    done_ = 0;
+    hasher_.reset();
+    fault_.reset();
+    return invalid_argument(cat("what came has the digest ", came.to_string()));
+  }
+  bool is_of_several() const { return givers_ > 1; }
+  std::optional<Error>& fault() { return fault_; }
+
+ private:
+  Status begin() {
+    if (hasher_) return {};
+    hasher_.emplace();
+    auto begun = sink_.begin();
+    if (begun) return {};
+    fault_ = std::move(begun.error());
+    return fail(Code::kCancelled, "ended");
+  }
+
+  const Descriptor& descriptor_;
+  const BlobSink& sink_;
+  const HostAccess* last_giver_ = nullptr;
+  int givers_ = 0;  // hosts that part of it is from
+  std::uint64_t done_ = 0;
+  std::optional<Hasher> hasher_;
+  std::optional<Error> fault_;  // the sink's: not to be tried again
+};
+
+Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink) {
+  Incoming coming(descriptor, sink);
+  auto result = at_some_host(Need::kPull, [&](HostAccess& host, bool is_last) -> Status {
+    for (;;) {
+      if (auto came = blob_of(host, coming, is_last); !came) return came;
+      const bool is_of_several = coming.is_of_several();
+      auto right = coming.check();
+      // Whose part was wrong is not known: all of it from this one.
+      if (right || right.error().is_cancelled() || !is_of_several) return right;
+    }
   });
-  if (ended) return std::unexpected(std::move(*ended));
+  if (coming.fault() && (result || result.error().is_cancelled())) return std::unexpected(std::move(*coming.fault()));
   return result;
+}
+
+// What is missing of a blob, from this host.
+Status RegistryClient::blob_of(HostAccess& host, Incoming& coming, bool is_last) {
+  const Descriptor& descriptor = coming.descriptor();
+  const std::uint64_t begin = coming.done();
+  std::optional<std::uint64_t> skip;  // known from the first piece on
+  std::vector<std::string> headers;
+  if (begin != 0) headers.push_back(cat("Range: bytes=", begin, "-"));
+  auto take = [&](const HttpHead& head, std::string_view bytes) -> Status {
+    if (!skip) {
+      // A server that knows no ranges sends all of it again.
+      auto start = head.status == 206 ? parse_range_start(head.content_range) : 0;
+      if (!start || *start > begin || (head.status == 206 && *start != begin))
+        return invalid_argument(
+            cat("asked for the bytes from ", begin, " on, it sends ", in_quotes(head.content_range)));
+      skip = begin - *start;
+    }
+    const std::uint64_t passed = std::min<std::uint64_t>(*skip, bytes.size());
+    *skip -= passed;
+    bytes.remove_prefix(passed);
+    if (bytes.size() > coming.missing())
+      return invalid_argument(cat("it sends more than the ", descriptor.size, " bytes that the manifest says"));
+    received_ += bytes.size();
+    return coming.take(host, bytes, is_last);
+  };
+  auto answer = get(host, cat("/blobs/", descriptor.digest.to_string()), headers, take, milliseconds(0));
+  const std::uint64_t done = coming.done();
+  // It broke off behind the last byte: there is nothing to ask for again.
+  if (!answer && answer.error().code() == Code::kUnavailable && done != 0 && done == descriptor.size) return {};
+  if (!answer && !answer.error().is_cancelled() && done != 0)
+    return fail_with(std::move(answer.error()), cat("after ", done, " of ", descriptor.size, " bytes"));
+  if (!answer) return std::unexpected(std::move(answer.error()));
+  if (done != descriptor.size)
+    return fail(Code::kUnavailable, cat("it ended after ", done, " of ", descriptor.size, " bytes"));
+  return {};
 }
 
 }  // namespace gantry::images

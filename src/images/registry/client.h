@@ -6,7 +6,8 @@
 // 5 redirects, none from https to http. What may be better the next time (no connection, an answer that broke off, 408,
 // 429, 5xx) is tried again after a pause, or after Retry-After when that is at most a minute; no progress, once more.
 // Mirrors are asked first, in their order, with one more try at most; whatever one answers but the thing itself leads
-// to the next, and one that did not answer is not asked again. A blob goes on at the next host where it broke off.
+// to the next, and one that did not answer is not asked again. A blob goes on at the next host where it broke off; one
+// of the wrong digest comes from the next host as a whole.
 //
 // Errors name the host, what was asked for and what was expected, and before that what mirrors said. Codes: kNotFound,
 // it has no such thing; kUnauthenticated and kPermissionDenied; kUnavailable and kDeadlineExceeded, it does not answer
@@ -44,15 +45,19 @@ class RegistryClient {
   // A manifest, index or configuration that a document names: checked against its digest and size.
   Result<std::string> document(const Descriptor& descriptor);
 
-  // A blob as it comes, in order, each byte once whatever breaks off meanwhile; `sink` has had descriptor.size bytes
-  // when this is done. Its digest is the caller's to check.
-  using BlobSink = std::function<Status(std::string_view bytes)>;
+  // A blob as it comes, in order, each byte once whatever breaks off meanwhile; when this is done, `sink` has had
+  // descriptor.size bytes of the right digest. It begins again when what mirrors gave has another digest, which may be
+  // after an error of take(), too: that is final only when it can't be a mirror's fault.
+  struct BlobSink {
+    std::function<Status()> begin;
+    std::function<Status(std::string_view bytes)> take;
+  };
   Status blob(const Descriptor& descriptor, const BlobSink& sink);
 
  private:
   enum class Need { kResolve, kPull };
   template <typename Ask>
-  auto at_some_host(Need need, const Ask& ask) -> std::invoke_result_t<Ask, HostAccess&>;
+  auto at_some_host(Need need, const Ask& ask) -> std::invoke_result_t<Ask, HostAccess&, bool>;
   template <typename Try>
   auto again(int attempts, const Try& call) -> std::invoke_result_t<Try>;
   Status pause(std::chrono::milliseconds time);
@@ -63,6 +68,8 @@ class RegistryClient {
                                std::size_t limit, std::string& text);
   Result<Manifest> manifest_of(HostAccess& host, const Reference& reference);
   Result<std::string> document_of(HostAccess& host, const Descriptor& descriptor);
+  class Incoming;
+  Status blob_of(HostAccess& host, Incoming& coming, bool is_last);
 
   RegistryAccess& access_;
   HttpConnection http_;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// One layer on its way: what comes is hashed, kept as a blob, and unpacked at the same time by the confined worker, on
-// a thread of its own. Internal to src/images.
+// One layer on its way: what comes is kept as a blob and unpacked at the same time by the confined worker, on a thread
+// of its own. Internal to src/images.
 #pragma once
 
 #include <cstdint>
@@ -11,16 +11,14 @@
 
 #include "base/owned_fd.h"
 #include "base/result.h"
-#include "images/digest.h"
-#include "images/documents.h"
 #include "images/unpack.h"
 
 namespace gantry::images {
 
 class LayerStream {
  public:
-  // `blob` is an empty file, `folder` an empty folder; `options` outlives this.
-  static Result<std::unique_ptr<LayerStream>> open(const Descriptor& layer, OwnFd&& blob, OwnFd&& folder,
+  // `size` is the packed layer's, `blob` is an empty file, `folder` an empty folder; `options` outlives this.
+  static Result<std::unique_ptr<LayerStream>> open(std::uint64_t size, OwnFd&& blob, OwnFd&& folder,
                                                    const UnpackOptions& options);
   ~LayerStream();
   LayerStream(const LayerStream&) = delete;
@@ -28,22 +26,19 @@ class LayerStream {
 
   // The next bytes. An error is the disk's, or the worker's, who has found fault with the layer.
   Status take(std::string_view bytes);
-  // All has come: checks the digest and waits for the worker's end.
+  // All has come: waits for the worker's end.
   Result<Unpacked> finish();
 
  private:
-  LayerStream(const Descriptor& layer, OwnFd&& blob, OwnFd&& folder, SocketFd&& feed, SocketFd&& source,
-              const UnpackOptions& options);
+  LayerStream(OwnFd&& blob, OwnFd&& folder, SocketFd&& feed, SocketFd&& source, const UnpackOptions& options);
   void run(std::uint64_t size);
   void end_feed();
 
-  Digest digest_;
   OwnFd blob_;
   OwnFd folder_;
   SocketFd feed_;    // our end; closed when the worker wants no more
   SocketFd source_;  // the worker's
   const UnpackOptions& options_;
-  Hasher hasher_;
   std::optional<Result<Unpacked>> unpacked_;  // by the thread; read after it is joined
   std::thread worker_;
 };

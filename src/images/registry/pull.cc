@@ -123,15 +123,21 @@ class Pull {
 
   static Result<Unpacked> fetch_layer(Download& download, RegistryClient& client, const Descriptor& layer,
                                       std::size_t position) {
-    auto blob = download.new_blob(layer.digest);
-    if (!blob) return std::unexpected(std::move(blob.error()));
-    auto folder = download.new_layer(position);
-    if (!folder) return std::unexpected(std::move(folder.error()));
-    auto stream = LayerStream::open(layer, std::move(*blob), std::move(*folder), download.unpack_options());
-    if (!stream) return std::unexpected(std::move(stream.error()));
-    auto fetched = client.blob(layer, [&](std::string_view bytes) { return (*stream)->take(bytes); });
+    std::unique_ptr<LayerStream> stream;
+    auto begin = [&]() -> Status {
+      stream.reset();
+      auto blob = download.new_blob(layer.digest);
+      if (!blob) return std::unexpected(std::move(blob.error()));
+      auto folder = download.new_layer(position);
+      if (!folder) return std::unexpected(std::move(folder.error()));
+      auto opened = LayerStream::open(layer.size, std::move(*blob), std::move(*folder), download.unpack_options());
+      if (!opened) return std::unexpected(std::move(opened.error()));
+      stream = std::move(*opened);
+      return {};
+    };
+    auto fetched = client.blob(layer, {begin, [&](std::string_view bytes) { return stream->take(bytes); }});
     if (!fetched) return std::unexpected(std::move(fetched.error()));
-    return (*stream)->finish();
+    return stream->finish();
   }
 
   ImageStore& store_;
