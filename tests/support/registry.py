@@ -167,8 +167,8 @@ class Registry:
         return re.findall(r'"GET (\S+) HTTP', (self.folder / "log").read_text())
 
 
-def make_certificate(folder):
-    """ca.crt, and server.crt with server.key for 127.0.0.1."""
+def make_certificate(folder, names="IP:127.0.0.1"):
+    """ca.crt, and server.crt with server.key for these names."""
     def openssl(*arguments):
         done = subprocess.run(["openssl", *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
         if done.returncode != 0:
@@ -179,4 +179,4 @@ def make_certificate(folder):
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
     openssl("req", "-x509", *new_key, "-keyout", "server.key", "-out", "server.crt", "-subj", "/CN=registry",
             "-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE",
-            "-addext", "subjectAltName=IP:127.0.0.1")
+            "-addext", f"subjectAltName={names}")

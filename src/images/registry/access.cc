@@ -40,6 +40,7 @@ HostAccess::HostAccess(RegistryHost host, const Reference& repository, const Reg
       url_(cat(host_.origin.url(), host_.path, "/", repository.path)),
       query_(host_.is_mirror ? cat("?ns=", url_encoded(repository.domain)) : ""),
       folder_(options.folder),
+      proxies_(ProxyRules::from_environment()),
       credentials_(host_.is_mirror ? Credentials() : options.credentials),
       state_(std::make_unique<State>()) {}
 HostAccess::~HostAccess() = default;
@@ -59,11 +60,12 @@ Result<HttpRequest> HostAccess::request_for(const std::string& url) const {
   if (!origin) return std::unexpected(std::move(origin.error()));
   HttpRequest request;
   request.url = url;
+  request.proxy = proxies_.proxy_for(*origin);
   request.connect_limit = host_.dial_timeout;
   if (*origin == host_.origin) {
     request.tls = host_.tls;
     request.headers = host_.headers;
-    request.proxy = host_.proxy;
+    if (!host_.proxy.empty()) request.proxy = host_.proxy;
     return request;
   }
   auto tls = tls_settings_of(folder_, *origin);

@@ -18,6 +18,7 @@
 #include "images/registry/credentials.h"
 #include "images/registry/hosts.h"
 #include "images/registry/http.h"
+#include "images/registry/proxy.h"
 
 namespace gantry::images {
 
@@ -65,6 +66,7 @@ class HostAccess {
   std::string url_;
   std::string query_;
   std::string folder_;
+  ProxyRules proxies_;
   Credentials credentials_;
   std::atomic<bool> given_up_ = false;
   struct State;

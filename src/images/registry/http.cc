@@ -187,12 +187,8 @@ struct HttpConnection::Handle {
       set(CURLOPT_SSL_VERIFYPEER, 0L);
       set(CURLOPT_SSL_VERIFYHOST, 0L);
     }
-    if (!request.proxy.empty()) {
-      set(CURLOPT_PROXY, request.proxy.c_str());
-      set(CURLOPT_NOPROXY, "");
-    } else if (auto origin = origin_of(request.url); origin && origin->is_loopback()) {
-      set(CURLOPT_PROXY, "");
-    }
+    set(CURLOPT_PROXY, request.proxy.c_str());
+    set(CURLOPT_NOPROXY, "");
   }
 };
 

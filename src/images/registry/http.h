@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// One HTTP request after the other, on a connection that stays (libcurl underneath). Knows nothing of registries: no
-// redirect is followed and no header added; a proxy is the environment's, but never for loopback. One thread at a time;
-// blocks.
+// One HTTP request after the other, on a connection that stays (libcurl underneath). Knows nothing of registries or the
+// environment: no redirect is followed, no header added, no proxy asked that the request does not name. One thread at a
+// time; blocks.
 //
 // Errors: kUnavailable, nobody answered, or the answer broke off: it may be better the next time. kDeadlineExceeded:
 // there was an answer, or a connection, and no progress. kCancelled: `stop` was asked for. kPermissionDenied: the
@@ -36,7 +36,7 @@ struct HttpRequest {
   std::vector<std::string> headers;  // "Name: value"
   std::string form;                  // not empty: a POST of it
   TlsSettings tls;
-  std::string proxy;                           // in place of the environment's
+  std::string proxy;                           // "" for none
   std::chrono::milliseconds connect_limit{0};  // 0 for 30 s, or the patience when that is less
   // All of it must have come by then; 0 for as long as it comes on.
   std::chrono::milliseconds limit{0};
