@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdlib>
+#include <utility>
 
 #include "base/text.h"
 #include "cli/oci_agent.h"
@@ -111,6 +112,9 @@ Status hand_listener(const shim::Launching& launching, int number, const Launch&
 Result<OwnFd> follow(const shim::Launching& launching, const Launch& launch, const Hold& hold,
                      const std::string& console_socket) {
   OwnFd terminal;
+  // A tracer in the container may tell these, too: once each, and what was asked for.
+  bool may_hold = hold.run != nullptr, may_have_terminal = launch.plan.process.terminal;
+  bool may_listen = !launch.plan.process.seccomp.agent.path.empty();
   int patience = -1;  // milliseconds
   for (;;) {
     pollfd entry{launching.report.get(), POLLIN, 0};
@@ -124,6 +128,8 @@ Result<OwnFd> follow(const shim::Launching& launching, const Launch& launch, con
     if (!*progress) continue;
     if ((*progress)->failed) return std::unexpected(std::move(*(*progress)->failed));
     if ((*progress)->executed) return terminal;
+    bool& is_due = (*progress)->listener ? may_listen : (*progress)->held ? may_hold : may_have_terminal;
+    if (!std::exchange(is_due, false)) return fail(Code::kAborted, "the launch told of what it was not to do");
     if ((*progress)->listener) {
       if (auto s = hand_listener(launching, *(*progress)->listener, launch); !s)
         return std::unexpected(std::move(s.error()));

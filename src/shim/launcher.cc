@@ -2,6 +2,7 @@
 #include "shim/launcher.h"
 
 #include <signal.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -155,6 +156,11 @@ Result<std::optional<LaunchProgress>> read_progress(FdRef report) {
   if (!decoded) return std::unexpected(std::move(decoded.error()));
   if (decoded->kind == runtime::Report::Kind::kTerminal && !received->fds.empty()) {
     progress.terminal = std::move(received->fds[0]);
+    unsigned number = 0;
+    if (::ioctl(progress.terminal.get(), TIOCGPTN, &number) < 0) {
+      progress.terminal.close();
+      progress.failed = Error(Code::kFailedPrecondition, "terminal: what the launch opened is no pty master");
+    }
   } else if (decoded->kind == runtime::Report::Kind::kHeld) {
     progress.held = true;
   } else if (decoded->kind == runtime::Report::Kind::kListener) {

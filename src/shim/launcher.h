@@ -57,7 +57,8 @@ struct PidJoin {
 // `hooks` outlives the call.
 Result<Launching> begin_launch(LaunchFds fds, PidJoin join, const runtime::LaunchHooks* hooks = nullptr);
 
-// What the report socket says now. Nothing: not ready yet.
+// What the report socket says now. Nothing: not ready yet. Whoever is in the container and may trace can have got hold
+// of its other end, and tell anything, as often as he likes; but a terminal is a pty master.
 struct LaunchProgress {
   bool executed = false;  // the program runs
   bool held = false;      // it waits at its hold

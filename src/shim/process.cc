@@ -41,11 +41,7 @@ Status Process::kill() {
   return sent;
 }
 
-// Whoever got hold of the report socket may have sent it: it's used only if it is what it should be.
 Status Process::take_terminal(OwnFd master) {
-  unsigned number = 0;
-  if (::ioctl(master.get(), TIOCGPTN, &number) < 0)
-    return fail(Code::kFailedPrecondition, "terminal: what the launch opened is no pty master");
   if (!is_exec()) {
     terminal_peer = OwnFd(::ioctl(master.get(), TIOCGPTPEER, O_RDWR | O_NOCTTY | O_CLOEXEC));
     if (!terminal_peer.is_open()) return std::unexpected(Error::from_errno(errno, "ioctl TIOCGPTPEER"));

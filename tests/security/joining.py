@@ -1,0 +1,91 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# limit: 3000
+"""Processes on their way into a container in which somebody with CAP_SYS_PTRACE waits for them.
+
+CVE-2016-9962 (runc), CVE-2020-14300 (its rebuild): what enters can be traced, and has descriptors and capabilities of the
+host's."""
+import contextlib
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import attacks
+import checks as c
+import oci_bundle
+from attacks import Naive, all_of, capable, mounted, bind
+
+ROUNDS = 1000 if c.ALL else 100
+TRACER = ("CAP_SYS_PTRACE",)
+
+
+def watched(runtime, verb, join):
+    """What the attack program says in a container of this runtime's, while join(name, turn) is called many times."""
+    attacks.give_attack(runtime)
+    said = runtime.work / f"said{runtime.count}"
+    said.touch()
+    name = runtime.start("sh", "-c", f"exec /bin/attack {verb} > /said",
+                         change=all_of(capable(*TRACER), mounted(bind(said, "/said"))))
+    c.wait_until("the attacker waits", lambda: "ready" in said.read_text())
+    for turn in range(ROUNDS):
+        join(name, turn)
+    attacks.stop(runtime, name)
+    return set(said.read_text().splitlines()) - {"ready"}
+
+
+def execs(runtime):
+    # Without more: who waits has the same capabilities.
+    flags = ([], ["--user", "1000"], ["--cwd", "/bin"])
+    return lambda name, turn: runtime("exec", *flags[turn % 3], name, "true", check=False)
+
+
+def starts(runtime):
+    """Containers that are started into the PID namespace."""
+    def join(name, _):
+        shared = f"/proc/{runtime.state(name)['pid']}/ns/pid"
+
+        def change(config):
+            config["linux"]["namespaces"] = [space for space in config["linux"]["namespaces"] if space["type"] != "pid"]
+            config["linux"]["namespaces"].append({"type": "pid", "path": shared})
+
+        runtime.run("true", change=all_of(capable(*TRACER), change))
+    return join
+
+
+def watching(checks, oci):
+    for what, join in (("exec", execs(oci)), ("start", starts(oci))):
+        said = watched(oci, "watch", join)
+        # By the socket or the fifo at which it waits a launch tells how it went.
+        bad = {line for line in said - {"seen", "attached"} if not line.startswith(("socket", "fifo"))}
+        checks.equal(bad, set(), f"CVE-2016-9962, 2020-14300: {ROUNDS} times {what}: a tracer inside meets no folder, file, "
+                     "root or capability of the host's")
+        checks.ok("attached" in said, "and it came near: it did attach to programs", said)
+    naive = Naive()
+    said = watched(naive, "watch", execs(naive))
+    checks.ok({"attached", "capabilities of the host's"} <= said and any(line.startswith("folder") for line in said),
+              "CVE-2016-9962 bites: with the careless runtime it gets all of them", said)
+
+
+def forging(checks, oci):
+    """The socket by which a launch tells how it went, stolen, and used to tell something else."""
+    ended = {}
+
+    def join(name, turn):
+        null = subprocess.DEVNULL
+        with subprocess.Popen(oci.command("exec", name, "true"), stdin=null, stdout=null, stderr=null) as process:
+            try:
+                code = process.wait(10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                code = "hangs"
+        ended[code] = ended.get(code, 0) + 1
+
+    said = watched(oci, "forge", join)
+    checks.ok("forged" in said, "reports are stolen and forged", said)
+    # 255 is what exec says of a launch that failed.
+    checks.ok(set(ended) <= {0, 255}, "CVE-2016-9962: and whatever they say, exec ends, and not by a signal", ended)
+
+
+if __name__ == "__main__":
+    oci_bundle.tell(watching, forging)
