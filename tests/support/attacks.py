@@ -88,10 +88,15 @@ class Naive(Runtime):
             data = ",".join(option for option in options if option not in FLAGS)
             kind = {"cgroup": "cgroup2", "bind": ""}.get(mount["type"], mount["type"])
             parts.append(record("m", kind, mount["source"], mount["destination"], data, bits))
+        hooks = config.get("hooks", {}).get("createRuntime", [])
         for kind, values in (("M", linux.get("maskedPaths", [])), ("R", linux.get("readonlyPaths", [])),
-                             ("a", process["args"]), ("e", process["env"])):
+                             ("a", process["args"]), ("e", process["env"]), ("H", [hook["path"] for hook in hooks])):
             parts += [record(kind, value) for value in values]
+        parts += [record("s", name.replace(".", "/"), value) for name, value in linux.get("sysctl", {}).items()]
+        if "oomScoreAdj" in process:
+            parts.append(record("o", process["oomScoreAdj"]))
         parts.append(record("u", process["user"].get("uid", 0)))
+        parts += [record("t", "")] if process.get("terminal") else []
         parts += [record(kind, value) for kind, value in more.items()]
         parts += [record("C", "")] if self.checked else []
         parts += [record("P", "")] if self.protected else []

@@ -6,6 +6,8 @@
 //   attack own-binary           tries to write into the program of each runtime process that appears, until killed
 //   attack watch                tells what each process that appears lets be seen of itself, until it is killed
 //   attack forge                takes the sockets of each process that appears, and reports by them, until it is killed
+//   attack type                 types into the terminal that is its input
+//   attack read FILE            what is in it
 //   attack writable FOLDER...   files that are for writing and open so, and folders in which one can be made
 #include <dirent.h>
 #include <fcntl.h>
@@ -13,6 +15,7 @@
 #include <limits.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/ptrace.h>
 #include <sys/socket.h>
@@ -28,6 +31,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
+#include <iostream>
 #include <set>
 #include <string>
 #include <string_view>
@@ -248,6 +252,14 @@ int tell_writable(const char* path, const struct stat* info, int kind, struct FT
   return FTW_CONTINUE;
 }
 
+// ---- the caller's terminal
+
+void type() {
+  for (const char* next = "owned\n"; *next != '\0'; ++next) {
+    if (::ioctl(0, TIOCSTI, next) == 0) tell("typed");
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -256,6 +268,8 @@ int main(int argc, char** argv) {
   if (verb == "own-binary") take_own_binary();
   if (verb == "watch") watch();
   if (verb == "forge") forge();
+  if (verb == "type") return type(), 0;
+  if (verb == "read" && argc == 3) return std::cout << std::ifstream(argv[2]).rdbuf(), 0;
   if (verb != "writable") return 2;
   for (int i = 2; i < argc; ++i) ::nftw(argv[i], tell_writable, 64, FTW_PHYS | FTW_ACTIONRETVAL);
   return 0;

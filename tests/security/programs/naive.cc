@@ -16,6 +16,7 @@
 #include <linux/capability.h>
 #include <linux/mount.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
@@ -78,6 +79,12 @@ struct Plan {
   }
 };
 
+void write_file(const std::string& path, const std::string& text) {
+  int fd = ::open(path.c_str(), O_WRONLY);
+  if (fd < 0 || ::write(fd, text.data(), text.size()) < 0) std::perror(path.c_str());
+  if (fd >= 0) ::close(fd);
+}
+
 // mkdir -p, and a file at its end.
 void make_target(const std::string& path, bool is_file) {
   for (std::size_t slash = path.find('/', 1); slash != std::string::npos; slash = path.find('/', slash + 1))
@@ -123,6 +130,16 @@ void make_devices(const std::string& root) {
 }
 
 // All by path, in the container's root.
+// All by path, in the container's root.
+void open_terminal() {
+  int master = ::open("/dev/pts/ptmx", O_RDWR | O_NOCTTY);
+  int number = 0, unlock = 0;
+  if (master < 0 || ::ioctl(master, TIOCGPTN, &number) < 0 || ::ioctl(master, TIOCSPTLCK, &unlock) < 0) die("ptmx");
+  std::string slave = "/dev/pts/" + std::to_string(number);
+  make_target("/dev/console", true);
+  if (::mount(slave.c_str(), "/dev/console", nullptr, MS_BIND, nullptr) < 0) die("/dev/console");
+}
+
 void hide(Plan& plan) {
   for (const Fields& each : plan.all('M')) {
     struct stat info{};
@@ -139,6 +156,25 @@ void hide(Plan& plan) {
   }
 }
 
+// Names come first, also those that are made of digits; and what is no name is a number.
+unsigned id_of(const std::string& user) {
+  std::ifstream passwd("/etc/passwd");
+  for (std::string line; std::getline(passwd, line);) {
+    if (!user.empty() && line.starts_with(user + ":x:"))
+      return static_cast<unsigned>(std::atol(line.c_str() + user.size() + 3));
+  }
+  return static_cast<unsigned>(std::atol(user.c_str()));
+}
+
+// So that programs find a name and a home for whoever the image does not know.
+void add_to_passwd(unsigned id, const char* home) {
+  std::ifstream passwd("/etc/passwd");
+  for (std::string line; std::getline(passwd, line);) {
+    if (line.find(":x:" + std::to_string(id) + ":") != std::string::npos) return;
+  }
+  std::ofstream("/etc/passwd", std::ios::app) << "user:x:" << id << ':' << id << "::" << home << ":/bin/sh\n";
+}
+
 void set_capabilities(Plan& plan) {
   auto keep = std::strtoull(plan.one('c').c_str(), nullptr, 16);
   for (int number = 0; number < 41; ++number) {
@@ -146,7 +182,10 @@ void set_capabilities(Plan& plan) {
   }
   ::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0);
   ::setgroups(0, nullptr);
-  auto id = static_cast<unsigned>(std::atoi(plan.one('u').c_str()));
+  unsigned id = id_of(plan.one('u'));
+  for (const Fields& each : plan.all('e')) {
+    if (each[0].starts_with("HOME=")) add_to_passwd(id, each[0].c_str() + 5);
+  }
   if (::setgid(id) < 0 || ::setuid(id) < 0) die("setuid");
   __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
   __user_cap_data_struct data[2];
@@ -175,8 +214,25 @@ void set_capabilities(Plan& plan) {
   if (::chdir(root.c_str()) < 0 || ::syscall(SYS_pivot_root, ".", ".") < 0 || ::umount2(".", MNT_DETACH) < 0 ||
       ::chdir("/") < 0)
     die("pivot_root");
+  if (plan.records.contains('t')) open_terminal();
+  for (const Fields& each : plan.all('s')) write_file("/proc/sys/" + each[0], each[1]);
+  if (plan.records.contains('o')) write_file("/proc/self/oom_score_adj", plan.one('o'));
   hide(plan);
   become(plan);
+}
+
+void run_hooks(Plan& plan) {
+  for (const Fields& each : plan.all('H')) {
+    pid_t pid = ::fork();
+    if (pid == 0) {
+      auto env = plan.strings('e');
+      char* args[] = {const_cast<char*>(each[0].c_str()), nullptr};
+      if (::chdir(plan.one('r').c_str()) < 0) std::_Exit(1);
+      ::execve(args[0], args, env.data());
+      std::_Exit(1);
+    }
+    ::waitpid(pid, nullptr, 0);
+  }
 }
 
 int wait_for(pid_t pid) {
@@ -186,6 +242,7 @@ int wait_for(pid_t pid) {
 }
 
 int run(Plan& plan) {
+  run_hooks(plan);
   auto flags = std::strtoul(plan.one('n').c_str(), nullptr, 0);
   auto pid = static_cast<pid_t>(::syscall(SYS_clone, flags | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
   if (pid == 0) container(plan);
