@@ -52,11 +52,12 @@ def sparse_layer(name, size):
 class Image:
     """An image of some layers; its parts may be spoilt before archive() is called."""
 
-    def __init__(self, *layers, command=("/bin/sh",), compress=False):
+    def __init__(self, *layers, command=("/bin/sh",), compress=False, **config):
+        """`config` is more of the image's configuration: User, Env, ..."""
         self.diff_ids = [digest(layer) for layer in layers]
         self.layers = [gzip.compress(layer, 1) for layer in layers] if compress else list(layers)
         self.compress = compress
-        self.command = list(command)
+        self.config = {"Cmd": list(command)} | config
         self.claims = {}  # what descriptors say instead of the digest that a part has: {"layer": ..., "config": ...}
         self.sizes = {}   # and instead of its size
 
@@ -69,7 +70,7 @@ class Image:
 
     def archive_bytes(self, name):
         """It as an OCI archive whose blobs lie under the names that the descriptors claim."""
-        config = json.dumps({"architecture": "amd64", "os": "linux", "config": {"Cmd": self.command},
+        config = json.dumps({"architecture": "amd64", "os": "linux", "config": self.config,
                              "rootfs": {"type": "layers", "diff_ids": self.diff_ids}}).encode()
         kind = "layer.v1.tar+gzip" if self.compress else "layer.v1.tar"
         manifest = {"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json",
