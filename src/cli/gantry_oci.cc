@@ -88,7 +88,8 @@ void add_making_commands(Commands& commands) {
   });
   auto* start = commands.add("start", "let a created container's process begin");
   add_id(start, options.id);
-  commands.act(start, [](const Globals& globals, Log&) { return code_of(start_container(globals.root, options.id)); });
+  commands.act(
+      start, [](const Globals& globals, Log& log) { return code_of(start_container(globals.root, options.id, log)); });
 }
 
 // Flags end at the container's id: what follows is the command's.
@@ -262,7 +263,8 @@ int run(Commands& commands, const Globals& globals, const std::string& command, 
   // First of all: whatever is opened later must not be taken for one of these.
   if (command == "create" || command == "run") commands.preserve_fds += activated_fds();
   Status ready = check_preserved_fds(commands.preserve_fds);
-  auto log = Log::open(globals.log_path, globals.log_format == "json" ? LogFormat::kJson : LogFormat::kText);
+  auto log =
+      Log::open(globals.log_path, globals.log_format == "json" ? LogFormat::kJson : LogFormat::kText, globals.debug);
   if (!log) {
     std::fprintf(stderr, "gantry-oci: %s\n", log.error().message().c_str());
     return kFailed;
@@ -292,7 +294,7 @@ int main(int argc, char** argv) {
   app.add_option("--root", globals.root, "where containers' states are kept")->capture_default_str();
   app.add_option("--log", globals.log_path, "where messages go (default: standard error)");
   app.add_option("--log-format", globals.log_format, "text or json")->check(CLI::IsMember({"text", "json"}));
-  app.add_flag("--debug", globals.debug, "accepted: all that there is to say is said anyway");
+  app.add_flag("--debug", globals.debug, "also say where the time of a start went");
   app.add_flag("--systemd-cgroup", globals.systemd_cgroup, "refused: cgroups are made without systemd");
   app.add_option("--rootless", globals.rootless, "auto, or false: to run without root is not supported yet");
   Commands commands{app};

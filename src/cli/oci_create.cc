@@ -14,6 +14,7 @@
 #include "cli/oci_hooks.h"
 #include "cli/oci_notify.h"
 #include "cli/oci_seccomp.h"
+#include "cli/oci_times.h"
 #include "runtime/launch/launch.h"
 #include "runtime/oci/sources.h"
 #include "runtime/plan/users.h"
@@ -80,8 +81,8 @@ void add_home(FdRef root, runtime::ProcessPlan& process) {
 // One container on its way from nothing to its gate. What it has made is taken back unless keep() is called.
 class Creation {
  public:
-  Creation(ContainerFolder folder, Bundle bundle, const CreateOptions& options, Log& log)
-      : folder_(std::move(folder)), bundle_(std::move(bundle)), options_(options), log_(log) {}
+  Creation(ContainerFolder folder, Bundle bundle, const CreateOptions& options, Log& log, Times& times)
+      : folder_(std::move(folder)), bundle_(std::move(bundle)), options_(options), log_(log), times_(times) {}
   ~Creation() {
     if (!is_kept_) take_back();
   }
@@ -91,10 +92,12 @@ class Creation {
   Result<LaunchedProcess> run() {
     // The record first: whatever is made after it is found by delete.
     if (auto s = record_intent(); !s) return std::unexpected(std::move(s.error()));
+    times_.lap("state");
     auto made = make_cgroup(record_.cgroup);
     if (!made) return std::unexpected(std::move(made.error()));
     has_cgroup_ = true;
     if (auto s = limit_cgroup(*made, bundle_.config.linux_); !s) return std::unexpected(std::move(s.error()));
+    times_.lap("cgroup");
     auto launch = make_launch();
     if (!launch) return std::unexpected(std::move(launch.error()));
     auto cgroup = duplicate(made->dir());
@@ -105,7 +108,10 @@ class Creation {
     auto process = carry_out(std::move(*launch), std::move(*hold), options_.console_socket);
     host_.close();
     if (!process) return process;
+    times_.lap("launch");
+    times_.split("launch", *process->notes.get());
     if (auto s = record_process(process->pid); !s) return std::unexpected(std::move(s.error()));
+    times_.lap("state");
     return process;
   }
 
@@ -167,6 +173,7 @@ class Creation {
 
   Result<Hold> make_hold(Launch& launch) {
     const oci::Hooks& hooks = bundle_.config.hooks;
+    launch.hooks.tells_times = log_.debugs();
     if (auto s = set_launch_hooks(launch.hooks); !s) return std::unexpected(std::move(s.error()));
     if (hooks.prestart.empty() && hooks.create_runtime.empty() && hooks.create_container.empty()) return Hold();
     auto pipe = sys::pipe();
@@ -236,6 +243,7 @@ class Creation {
   Bundle bundle_;
   const CreateOptions& options_;
   Log& log_;
+  Times& times_;
   ContainerRecord record_;
   MountFd host_;  // what createContainer hooks see
   bool has_cgroup_ = false, has_run_hooks_ = false, is_kept_ = false;
@@ -280,12 +288,13 @@ Status pass_gate(FdRef folder, FdRef pidfd) {
   }
 }
 
-Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oci::Config& config) {
+Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oci::Config& config, Times& times) {
   if (live.state != ContainerState::kCreated) {
     return fail(Code::kFailedPrecondition,
                 cat("container ", live.record.id, " can't be started: it is ", to_string(live.state)));
   }
   if (auto s = pass_gate(folder.dir(), live.pidfd); !s) return s;
+  times.lap("exec");
   auto s = run_hooks(config.hooks.poststart, "poststart", state_json(live.record, ContainerState::kRunning, false));
   // As the specification has it since 1.2.
   if (!s) (void)sys::pidfd_send_signal(live.pidfd, SIGKILL);
@@ -295,18 +304,22 @@ Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oc
 }  // namespace
 
 Status create_container(const std::string& root, const CreateOptions& options, Log& log) {
+  Times times;
   auto bundle = check_bundle(root, options, false, log);
   if (!bundle) return std::unexpected(std::move(bundle.error()));
   auto folder = ContainerFolder::make(root, options.id);
   if (!folder) return std::unexpected(std::move(folder.error()));
-  Creation creation(std::move(*folder), std::move(*bundle), options, log);
+  times.lap("bundle");
+  Creation creation(std::move(*folder), std::move(*bundle), options, log, times);
   auto process = creation.run();
   if (!process) return std::unexpected(std::move(process.error()));
   creation.keep();
+  log.debug(cat("create took ", times.text()));
   return {};
 }
 
-Status start_container(const std::string& root, const std::string& id) {
+Status start_container(const std::string& root, const std::string& id, Log& log) {
+  Times times;
   auto folder = ContainerFolder::open(root, id);
   if (!folder) return std::unexpected(std::move(folder.error()));
   if (auto s = folder->lock(); !s) return s;
@@ -314,9 +327,11 @@ Status start_container(const std::string& root, const std::string& id) {
   if (!live) return std::unexpected(std::move(live.error()));
   auto config = folder->read_config();
   if (!config) return std::unexpected(std::move(config.error()));
+  times.lap("state");
   auto notify = NotifyProxy::open(folder->dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
-  auto started = start_locked(*folder, *live, *config);
+  auto started = start_locked(*folder, *live, *config, times);
+  log.debug(cat("start took ", times.text()));
   if (!started || !*notify) return started;
   // Others may end it meanwhile.
   if (auto s = folder->unlock(); !s) return s;
@@ -324,11 +339,13 @@ Status start_container(const std::string& root, const std::string& id) {
 }
 
 Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log) {
+  Times times;
   auto bundle = check_bundle(root, options, !options.detaches, log);
   if (!bundle) return std::unexpected(std::move(bundle.error()));
   auto folder = ContainerFolder::make(root, options.id);
   if (!folder) return std::unexpected(std::move(folder.error()));
-  Creation creation(std::move(*folder), std::move(*bundle), options, log);
+  times.lap("bundle");
+  Creation creation(std::move(*folder), std::move(*bundle), options, log, times);
   // Before the process is there: none of its signals is missed.
   Foreground foreground;
   if (!options.detaches) {
@@ -343,8 +360,10 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   auto notify = NotifyProxy::open(creation.folder().dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
   creation.begin_start();
-  if (auto s = start_locked(creation.folder(), *live, creation.config()); !s)
+  if (auto s = start_locked(creation.folder(), *live, creation.config(), times); !s)
     return std::unexpected(std::move(s.error()));
+  times.split("exec", *process->notes.get());
+  log.debug(cat("run took ", times.text()));
   creation.keep();
   if (auto s = creation.folder().unlock(); !s) log.warning(s.error().message());
   if (options.detaches) {

@@ -32,6 +32,7 @@ struct LaunchedProcess {
   pid_t pid = 0;
   PidFd pidfd;
   OwnFd terminal;  // master, unless a console socket took it
+  shim::Notes notes;
 };
 
 // A plan with its descriptors, as the launcher takes them.
@@ -66,7 +67,7 @@ Status check_preserved_fds(std::uint32_t count);
 Status check_console(bool terminal, bool stays, const std::string& console_socket);
 
 Status create_container(const std::string& root, const CreateOptions& options, Log& log);
-Status start_container(const std::string& root, const std::string& id);
+Status start_container(const std::string& root, const std::string& id, Log& log);
 // The container's exit code, or 0 when it detaches.
 Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log);
 

@@ -176,7 +176,8 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
     auto status = sys::wait_child_end(launching->pidfd);
     return fail(Code::kAborted, why_ended(status.value_or(ExitStatus{})));
   }
-  return LaunchedProcess{launching->pid, std::move(launching->pidfd), std::move(*terminal)};
+  return LaunchedProcess{launching->pid, std::move(launching->pidfd), std::move(*terminal),
+                         std::move(launching->notes)};
 }
 
 Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds) {

@@ -23,11 +23,11 @@ std::string time_text() {
   return text;
 }
 
-Result<Log> Log::open(const std::string& path, LogFormat format) {
-  if (path.empty()) return Log(OwnFd(), format);
+Result<Log> Log::open(const std::string& path, LogFormat format, bool debugs) {
+  if (path.empty()) return Log(OwnFd(), format, debugs);
   auto file = sys::openat(sys::kCwd, path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0644);
   if (!file) return fail_with(std::move(file.error()), "--log");
-  return Log(std::move(*file), format);
+  return Log(std::move(*file), format, debugs);
 }
 
 void Log::write(const char* level, std::string_view message) {

@@ -15,18 +15,23 @@ enum class LogFormat { kText, kJson };
 
 class Log {
  public:
-  // Without a path: standard error.
-  static Result<Log> open(const std::string& path, LogFormat format);
+  // Without a path: standard error. Without `debugs`, debug() says nothing.
+  static Result<Log> open(const std::string& path, LogFormat format, bool debugs);
 
   void error(std::string_view message) { write("error", message); }
   void warning(std::string_view message) { write("warning", message); }
+  bool debugs() const { return debugs_; }
+  void debug(std::string_view message) {
+    if (debugs_) write("debug", message);
+  }
 
  private:
-  Log(OwnFd file, LogFormat format) : file_(std::move(file)), format_(format) {}
+  Log(OwnFd file, LogFormat format, bool debugs) : file_(std::move(file)), format_(format), debugs_(debugs) {}
   void write(const char* level, std::string_view message);
 
   OwnFd file_;  // not open: standard error
   LogFormat format_;
+  bool debugs_;
 };
 
 // Now, as RFC 3339 has it, in UTC with nanoseconds.

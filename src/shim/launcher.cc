@@ -70,6 +70,7 @@ Result<Launching> begin_launch(LaunchFds fds, PidJoin join, const runtime::Launc
   auto notes = Notes::make();
   if (!notes) return std::unexpected(std::move(notes.error()));
 
+  if (hooks != nullptr && hooks->tells_times) notes->get()->begin();
   auto cloned = sys::clone3(needs->flags, fds.cgroup);
   if (cloned && cloned->pid == 0) {
     runtime::LaunchRequest request;

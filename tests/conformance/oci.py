@@ -5,6 +5,7 @@ wrong. oci_container.py has what a container's process finds, oci_kill.py a deat
 import json
 import os
 import pathlib
+import re
 import socket
 import subprocess
 import sys
@@ -314,6 +315,21 @@ def notifying(checks, oci):
     checks.equal((starting.wait(oci_bundle.LIMIT), waiting.said()), (0, b""),
                  "one that ends without a word keeps nobody waiting, and can be deleted meanwhile")
     checks.equal(oci.run("echo +$NOTIFY_SOCKET").stdout, "+\n", "where nobody waits the container has no socket")
+def times_of_a_start(checks, oci):
+    def filtered(config):
+        syscalls = [{"names": ["acct"], "action": "SCMP_ACT_ERRNO"}]
+        config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": syscalls}
+
+    log = oci.work / "debug.json"
+    oci("run", "--bundle", oci.bundle("true", change=filtered), "timed",
+        flags=("--debug", "--log", log, "--log-format", "json"))
+    entry = json.loads(log.read_text())
+    total, parts = re.fullmatch(r"run took ([0-9.]+) ms: (.*)", entry["msg"]).groups()
+    parts = {name: float(time) for name, time in (part.split(" ") for part in parts.split(", "))}
+    named = "bundle state cgroup launch spawn namespaces mounts process seccomp exec"
+    checks.equal((entry["level"], set(parts)), ("debug", set(named.split())), "--debug tells what a start did")
+    checks.ok(min(parts.values()) >= 0 and abs(sum(parts.values()) - float(total)) < 0.01 * len(parts),
+              "and the times of its parts are that of all", entry["msg"])
 
 
 def telling(checks, oci):
@@ -326,6 +342,7 @@ def telling(checks, oci):
     entry = json.loads(log.read_text())
     checks.equal((entry["level"], entry["msg"]), ("error", "container nobody does not exist"),
                  "--log-format json tells errors")
+    times_of_a_start(checks, oci)
     for flags, what in ((["--systemd-cgroup", "list"], "--systemd-cgroup"), (["create", "--no-pivot", "x"], "--no-pivot"),
                         (["--rootless", "true", "list"], "without root"), (["checkpoint", "--image-path", "/x", "one"], "criu"),
                         (["restore", "one"], "criu")):

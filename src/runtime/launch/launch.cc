@@ -10,6 +10,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <time.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -41,6 +42,25 @@ void report_failure(FdRef socket, const Error& error) {
 void read_version(PlanReader& reader, bool& known) { known = reader.integer<std::uint32_t>() == kPlanVersion; }
 
 }  // namespace
+
+void LaunchNotes::begin() {
+  timespec now{};
+  ::clock_gettime(CLOCK_MONOTONIC, &now);
+  begun = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+void Launch::began() {
+  if (request_.notes != nullptr && request_.notes->begun != 0) request_.notes->begin();
+}
+
+void Launch::ended(LaunchStep step) {
+  if (request_.notes == nullptr || request_.notes->begun == 0) return;
+  LaunchNotes& notes = *request_.notes;
+  std::uint64_t before = notes.begun;
+  notes.begin();
+  volatile std::uint64_t& sum = notes.took[static_cast<std::size_t>(step)];
+  sum = sum + (notes.begun - before);
+}
 
 Result<CloneNeeds> clone_needs(std::span<const char> plan) {
   PlanReader reader(std::string_view(plan.data(), plan.size()));
@@ -204,8 +224,10 @@ Status Launch::leave_keyring() {
 }
 
 Status Launch::run() {
+  ended(LaunchStep::kSpawn);
   if (auto s = enter_namespaces(); !s) return s;
   if (auto s = leave_keyring(); !s) return s;
+  ended(LaunchStep::kNamespaces);
   FdRef hold = fd(reader_.integer<FdIndex>());
   if (auto s = read_root(); !s) return s;
   const char* hostname = reader_.c_string();
@@ -219,8 +241,10 @@ Status Launch::run() {
   if (auto s = make_mounts(); !s) return s;
   if (auto s = make_devices(); !s) return s;
   if (auto s = make_links(); !s) return s;
+  ended(LaunchStep::kMounts);
   if (auto s = wait_at_hold(hold); !s) return s;
   if (auto s = run_hooks_before_root(); !s) return s;
+  began();
   if (auto s = write_sysctls(); !s) return s;
   if (auto s = mask_paths(); !s) return s;
   if (auto s = protect_paths(); !s) return s;
@@ -235,6 +259,7 @@ Status Launch::run() {
   }
   if (auto s = enter_root(); !s) return s;
   if (auto s = enter_folder(cwd); !s) return s;
+  ended(LaunchStep::kMounts);
   // Before the filter: profiles that are older than close_range deny it. And before the limits: with a low one nothing
   // could be opened or moved any more.
   if (auto s = keep_standard_streams(); !s) return s;

@@ -18,6 +18,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <iterator>
 #include <span>
 #include <string>
 
@@ -38,6 +39,11 @@ inline constexpr const char* kStagingNull = "/null";    // the null device: mask
 inline constexpr const char* kStagingProc = "/proc";    // a procfs of the PID namespace that the pod shares, if it does
 inline constexpr const char* kStagingHost = kStagingStore;  // for LaunchHooks, of a container without an image store
 
+// What a launch spends its time on, in this order.
+enum class LaunchStep : std::uint8_t { kSpawn, kNamespaces, kMounts, kProcess, kSeccomp };
+inline constexpr const char* kLaunchStepNames[] = {"spawn", "namespaces", "mounts", "process", "seccomp"};
+inline constexpr std::size_t kLaunchSteps = std::size(kLaunchStepNames);
+
 // Memory that the launching process shares with its parent, and with nobody that lives in a container.
 struct LaunchNotes {
   // All steps of ours are done but the last filter and execve: an end of the report socket from here on is the
@@ -45,6 +51,13 @@ struct LaunchNotes {
   volatile std::uint32_t ready = 0;
   // The second process, as the parent's PID namespace has it. 0: there is none.
   volatile std::int32_t pid = 0;
+  // When the step that is on its way began, by the monotonic clock. 0: nobody asks for times, and no clock is looked at
+  // (behind a filter that might kill for it).
+  volatile std::uint64_t begun = 0;
+  // Nanoseconds that each step took so far, what was waited for left out. The second process tells none.
+  volatile std::uint64_t took[kLaunchSteps] = {};
+
+  void begin();
 };
 
 // Hooks in the container's namespaces, for gantry-oci: called in the launching process, which is a copy of who has made
@@ -58,6 +71,8 @@ struct LaunchHooks {
   std::string root;  // the place in it
   // After the gate, right before execve, and before the filter if it comes last: all is the container's already.
   std::function<Status()> before_program;
+  // Asks for the times in the notes.
+  bool tells_times = false;
 };
 
 struct LaunchRequest {

@@ -246,7 +246,9 @@ Status Launch::load_filter(std::string_view program, std::uint32_t flags) {
                     reinterpret_cast<sock_filter*>(const_cast<char*>(program.data()))};
   long listener = ::syscall(SYS_seccomp, SECCOMP_SET_MODE_FILTER, flags, &filter);
   if (listener < 0) return failed("seccomp");
-  return listens ? hand_over_listener(static_cast<int>(listener)) : Status();
+  if (listens) return hand_over_listener(static_cast<int>(listener));
+  ended(LaunchStep::kSeccomp);
+  return {};
 }
 
 // The parent takes a copy. By write alone, for which the filter asks nobody; whatever comes behind it may wait for the
@@ -292,6 +294,7 @@ Status Launch::become_user_and_execute() {
   // denies the calls behind it makes them fail here, by name.
   bool filtered = !no_new_privileges && !program.empty();
   if (filtered) {
+    ended(LaunchStep::kProcess);
     if (auto s = load_filter(program, seccomp_flags); !s) return s;
   }
   auto dropped = set_ids(uid, gid, std::span(groups, group_count));
@@ -302,6 +305,7 @@ Status Launch::become_user_and_execute() {
   }
   if (auto s = read_arguments(); !s) return s;
   bool loads_last = no_new_privileges && !program.empty();
+  if (!filtered) ended(LaunchStep::kProcess);
   if (loads_last && (seccomp_flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0) {
     // The parent, who takes the listener to its agent, is gone behind the gate.
     if (auto s = load_filter(program, seccomp_flags); !s) return s;
@@ -316,6 +320,7 @@ Status Launch::become_user_and_execute() {
     if (auto s = request_.hooks->before_program(); !s) return s;
   }
   if (loads_last) {
+    began();
     if (auto s = load_filter(program, seccomp_flags); !s) return s;
   }
   return execute();

@@ -95,6 +95,10 @@ class Launch {
   Status execute();
   Status own_standard_streams(std::uint32_t uid);
 
+  // For the notes' times.
+  void began();
+  void ended(LaunchStep step);
+
   bool flag() { return reader_.integer<std::uint8_t>() != 0; }
   // The descriptor that an index names; not open for kNoFd or one that is out of range.
   FdRef fd(FdIndex index) const;
