@@ -42,6 +42,13 @@ Status wait_for(const cgroups::Cgroup& cgroup, std::string_view what,
   }
 }
 
+// Found once: to look for it is to read all mounts.
+Result<const cgroups::Hierarchy*> hierarchy() {
+  static Result<cgroups::Hierarchy> found = cgroups::Hierarchy::find();
+  if (!found) return std::unexpected(found.error());
+  return &*found;
+}
+
 bool is_gone(const Error& error) { return error.is_not_found() || error.is_gone(); }
 
 }  // namespace
@@ -75,9 +82,9 @@ Result<bool> is_cgroup_there(const std::string& path) {
 }
 
 Result<cgroups::Cgroup> make_cgroup(const std::string& path) {
-  auto hierarchy = cgroups::Hierarchy::find();
-  if (!hierarchy) return std::unexpected(std::move(hierarchy.error()));
-  auto made = cgroups::CgroupfsDriver(*hierarchy, "").make(path);
+  auto found = hierarchy();
+  if (!found) return std::unexpected(std::move(found.error()));
+  auto made = cgroups::CgroupfsDriver(**found, "").make(path);
   if (!made) return fail_with(std::move(made.error()), "linux.cgroupsPath");
   return std::move(made->cgroup);
 }
@@ -105,9 +112,9 @@ Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& co
 }
 
 Result<cgroups::Cgroup> open_cgroup(const std::string& path) {
-  auto hierarchy = cgroups::Hierarchy::find();
-  if (!hierarchy) return std::unexpected(std::move(hierarchy.error()));
-  return hierarchy->open(path);
+  auto found = hierarchy();
+  if (!found) return std::unexpected(std::move(found.error()));
+  return (*found)->open(path);
 }
 
 Status end_cgroup(const std::string& path, bool removes) {
