@@ -5,6 +5,7 @@
 #include <charconv>
 #include <limits>
 
+#include "base/text.h"
 #include "cgroups/text.h"
 #include "sys/dir_reader.h"
 #include "sys/file.h"
@@ -89,9 +90,7 @@ Status check_cgroup_name(std::string_view name) {
     problem = "the kernel keeps names of this form for its own files";
   }
   if (problem.empty()) return {};
-  std::string shown;
-  for (char c : name.substr(0, 64)) shown += static_cast<unsigned char>(c) < ' ' || c == 0x7f ? '?' : c;
-  return invalid_argument("cgroup name \"" + shown + "\": " + std::string(problem));
+  return invalid_argument(cat("cgroup name ", quoted(name), ": ", problem));
 }
 
 Error Cgroup::named(Error&& error) const { return std::move(error).with_context("cgroup " + path_); }

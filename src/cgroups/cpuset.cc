@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The cpuset controller: which CPUs and memory nodes.
+#include "base/text.h"
 #include "cgroups/controllers.h"
 
 namespace gantry::cgroups {
@@ -8,8 +9,7 @@ namespace {
 Status validate_list(const char* what, const std::string& list) {
   constexpr std::size_t kMaxList = 4096;
   if (list.size() <= kMaxList && list.find_first_not_of("0123456789,-") == list.npos) return {};
-  return invalid_argument(std::string("cpuset ") + what + " \"" + list.substr(0, 64) +
-                          "\": expected numbers and ranges, as in \"0-2,7\"");
+  return invalid_argument(cat("cpuset ", what, " ", quoted(list), ": expected numbers and ranges, as in \"0-2,7\""));
 }
 
 std::string line(std::optional<std::string> text) {

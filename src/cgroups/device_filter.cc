@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/text.h"
+
 namespace gantry::cgroups {
 namespace {
 
@@ -125,8 +127,7 @@ Result<std::uint8_t> parse_device_access(std::string_view text) {
     access |= bit;
   }
   if (access != 0) return access;
-  return invalid_argument("device access \"" + std::string(text.substr(0, 16)) +
-                          "\": expected letters of \"rwm\", each once");
+  return invalid_argument(cat("device access ", quoted(text, 16), ": expected letters of \"rwm\", each once"));
 }
 
 std::vector<DeviceRule> default_device_rules() {

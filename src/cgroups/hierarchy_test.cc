@@ -3,6 +3,7 @@
 
 #include <gtest/gtest.h>
 
+#include "base/text.h"
 #include "cgroups/driver.h"
 #include "tests/support/tree.h"
 
@@ -111,6 +112,12 @@ TEST(CgroupPathTest, IsOfTheLineOfVersion2) {
   EXPECT_EQ(*cgroup_path_in("7:pids:/x0::y\n4:memory:/0::/z\n0::/b"), "/b");
   EXPECT_EQ(cgroup_path_in("7:pids:/x0::y\n").error().code(), Code::kFailedPrecondition);
   EXPECT_EQ(cgroup_path_in("").error().code(), Code::kFailedPrecondition);
+}
+
+TEST(CgroupPathTest, WhatIsWrongIsShownInPlainText) {
+  auto parts = split_cgroup_path("/a/\xc3\x28\x1b[2J.scope/\n");
+  ASSERT_FALSE(parts);
+  EXPECT_EQ(parts.error().message(), R"(cgroup name "\xc3(\x1b[2J.scope": no '/' and no control bytes in a name)");
 }
 
 TEST(CgroupTest, EventsAndOrders) {

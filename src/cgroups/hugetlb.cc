@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The hugetlb controller: a file for each size of huge pages that this machine's processor has.
+#include "base/text.h"
 #include "cgroups/controllers.h"
 #include "cgroups/text.h"
 
@@ -23,8 +24,8 @@ Status validate(const std::vector<HugepageLimit>& limits) {
   }
   for (const HugepageLimit& each : limits) {
     if (is_page_size(each.page_size)) continue;
-    return invalid_argument("huge page size \"" + each.page_size.substr(0, 32) +
-                            "\": expected a form as \"2MB\" or \"1GB\"");
+    return invalid_argument(
+        cat("huge page size ", quoted(each.page_size, 32), ": expected a form as \"2MB\" or \"1GB\""));
   }
   return {};
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgroups/resources.h"
 
+#include "base/text.h"
 #include "cgroups/controllers.h"
 #include "cgroups/text.h"
 #include "sys/file.h"
@@ -18,7 +19,7 @@ Result<bool> LimitWriter::write_if_there(const std::string& file, const std::str
   auto written = sys::write(*fd, value.data(), value.size());
   if (written) return true;
   return fail_with(std::move(written.error()),
-                   "cgroup " + cgroup_->path() + ": set " + file + " to \"" + value.substr(0, 128) + "\"");
+                   cat("cgroup ", cgroup_->path(), ": set ", file, " to ", quoted(value, 128)));
 }
 
 Status LimitWriter::write(const std::string& file, const std::string& value) {

@@ -3,6 +3,7 @@
 // alone.
 #include <algorithm>
 
+#include "base/text.h"
 #include "cgroups/controllers.h"
 #include "cgroups/text.h"
 
@@ -31,8 +32,7 @@ Status validate_unified(const std::map<std::string, std::string>& files) {
   }
   for (const auto& [name, value] : files) {
     if (!is_file_name(name)) {
-      return invalid_argument("unified: \"" + name.substr(0, 64) +
-                              "\": expected a file of cgroup v2, as \"memory.high\"");
+      return invalid_argument(cat("unified: ", quoted(name), ": expected a file of cgroup v2, as \"memory.high\""));
     }
     if (name.starts_with("cgroup.")) {
       return invalid_argument("unified: \"" + name +
