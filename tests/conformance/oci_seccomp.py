@@ -117,8 +117,8 @@ def refused(checks, oci):
     silent = socket.socket(socket.AF_UNIX)
     silent.bind(str(oci.work / "left"))  # nobody listens
     rules = {"write": profile(nobody, "write"), "defaultAction": profile(nobody, "mkdir", seccomp={"defaultAction": "SCMP_ACT_NOTIFY"}),
-             "needs an agent": profile(nobody, "mkdir", seccomp={"listenerPath": "", "listenerMetadata": ""}),
-             "listenerMetadata goes with": profile("", "mkdir"),
+             "linux.seccomp: listenerPath: is missing": profile(nobody, "mkdir", seccomp={"listenerPath": "", "listenerMetadata": ""}),
+             "linux.seccomp: listenerMetadata: goes with": profile("", "mkdir"),
              f"linux.seccomp.listenerPath {nobody}": profile(nobody, "mkdir"),
              f"linux.seccomp.listenerPath {oci.work}/left": profile(oci.work / "left", "mkdir")}
     for words, change in rules.items():

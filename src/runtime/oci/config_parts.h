@@ -3,7 +3,7 @@
 #pragma once
 
 #include "runtime/oci/config.h"
-#include "runtime/oci/fields.h"
+#include "runtime/plan/fields.h"
 
 namespace gantry::runtime::oci {
 

@@ -2,7 +2,6 @@
 #include <linux/ioprio.h>
 #include <sched.h>
 
-#include <algorithm>
 #include <array>
 #include <charconv>
 #include <utility>
@@ -13,20 +12,6 @@ namespace gantry::runtime::oci {
 namespace {
 
 constexpr std::uint32_t kMaxCpu = 8191;  // the most that a kernel is built for
-
-template <typename T, std::size_t N>
-void read_name(const Fields& fields, const char* name, const std::array<std::pair<std::string_view, T>, N>& known,
-               T& out) {
-  std::string text;
-  if (!fields.text(name, text)) return fields.missing(name, cat("a name such as ", known[0].first));
-  for (auto [each, value] : known) {
-    if (each == text) {
-      out = value;
-      return;
-    }
-  }
-  fields.refuse(name, cat(quoted(text), " is unknown: a name such as ", known[0].first, " was expected"));
-}
 
 void read_scheduler(const Fields& process, SchedulePlan& out) {
   auto fields = process.object("scheduler");
@@ -47,21 +32,15 @@ void read_scheduler(const Fields& process, SchedulePlan& out) {
                                                                  {"SCHED_FLAG_UTIL_CLAMP_MIN", 0x20},
                                                                  {"SCHED_FLAG_UTIL_CLAMP_MAX", 0x40}});
   out.set_policy = true;
-  read_name(*fields, "policy", kPolicies, out.policy);
+  fields->choice("policy", kPolicies, out.policy);
   fields->number("nice", out.nice, -20, 19);
   fields->number("priority", out.priority, 0U, 99U);
   fields->number("runtime", out.runtime);
   fields->number("deadline", out.deadline);
   fields->number("period", out.period);
-  std::vector<std::string> flags;
-  fields->texts("flags", flags);
-  for (const std::string& flag : flags) {
-    auto known = std::ranges::find(kFlags, flag, [](const auto& entry) { return entry.first; });
-    if (known == kFlags.end())
-      return fields->refuse("flags",
-                            cat(quoted(flag), " is unknown: a name such as ", kFlags[0].first, " was expected"));
-    out.flags |= known->second;
-  }
+  std::vector<std::uint64_t> flags;
+  fields->choices("flags", kFlags, flags);
+  for (std::uint64_t flag : flags) out.flags |= flag;
 }
 
 void read_io_priority(const Fields& process, SchedulePlan& out) {
@@ -72,7 +51,7 @@ void read_io_priority(const Fields& process, SchedulePlan& out) {
                                                                  {"IOPRIO_CLASS_BE", IOPRIO_CLASS_BE},
                                                                  {"IOPRIO_CLASS_IDLE", IOPRIO_CLASS_IDLE}});
   std::uint32_t kind = 0, priority = 0;
-  read_name(*fields, "class", kClasses, kind);
+  fields->choice("class", kClasses, kind);
   fields->number("priority", priority, 0U, 7U);
   out.set_io_priority = true;
   out.io_priority = IOPRIO_PRIO_VALUE(kind, priority);

@@ -104,10 +104,10 @@ Result<SeccompPlan> plan_seccomp(const ContainerSpec& spec, CapabilitySet boundi
     case SeccompKind::kLocalhost:
       break;
   }
-  auto plan = cache.profile(spec.seccomp.profile, spec.seccomp.path, bounding);
+  std::string where = cat("seccomp profile ", quoted(spec.seccomp.path));
+  auto plan = cache.profile(spec.seccomp.profile, where, bounding);
   if (!plan || (plan->flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) == 0) return plan;
-  return fail(Code::kUnimplemented, cat("seccomp profile ", quoted(spec.seccomp.path),
-                                        ": action SCMP_ACT_NOTIFY needs an agent, which is not supported here"));
+  return fail(Code::kUnimplemented, cat(where, ": action SCMP_ACT_NOTIFY needs an agent, which is not supported here"));
 }
 
 }  // namespace

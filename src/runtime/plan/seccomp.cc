@@ -33,16 +33,16 @@ Result<SeccompPlan> SeccompCache::runtime_default(CapabilitySet bounding) {
 
 Result<SeccompPlan> SeccompCache::profile(std::string_view json, std::string_view where, CapabilitySet bounding) {
   if (json.size() > kMaxSeccompProfileBytes) {
-    return fail(Code::kResourceExhausted, cat("seccomp profile ", quoted(where), " has ", json.size(),
-                                              " bytes: at most ", kMaxSeccompProfileBytes, " are taken"));
+    return fail(Code::kResourceExhausted,
+                cat(where, " has ", json.size(), " bytes: at most ", kMaxSeccompProfileBytes, " are taken"));
   }
   std::string key = cat("profile ", bounding, " ", json);
   if (const SeccompPlan* kept = find(key)) return *kept;
   if (auto stored = store_ != nullptr ? store_->find(key) : std::nullopt) return std::move(*stored);
   auto parsed = parse_seccomp_profile(json, bounding);
-  if (!parsed) return fail_with(std::move(parsed.error()), cat("seccomp profile ", quoted(where)));
+  if (!parsed) return fail_with(std::move(parsed.error()), where);
   auto plan = compile_seccomp(*parsed);
-  if (!plan) return fail_with(std::move(plan.error()), cat("seccomp profile ", quoted(where)));
+  if (!plan) return fail_with(std::move(plan.error()), where);
   if (store_ != nullptr) store_->keep(key, *plan);
   keep(std::move(key), *plan);
   return plan;

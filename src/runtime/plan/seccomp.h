@@ -39,7 +39,7 @@ class SeccompCache {
 
   // The default profile for a container with this bounding set.
   Result<SeccompPlan> runtime_default(CapabilitySet bounding);
-  // A profile in docker's or OCI's JSON form. `where` is for messages: the file it came from. A name that nobody knows
+  // A profile in docker's or OCI's JSON form. `where` is for messages: what it is. A name that nobody knows
   // is left out, as runc does: the default action stands for it. One that leaves calls to an agent (SCMP_ACT_NOTIFY)
   // has SECCOMP_FILTER_FLAG_NEW_LISTENER among its flags.
   Result<SeccompPlan> profile(std::string_view json, std::string_view where, CapabilitySet bounding);

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "runtime/oci/fields.h"
+#include "runtime/plan/fields.h"
 
-namespace gantry::runtime::oci {
+namespace gantry::runtime {
 namespace {
 
 namespace json = boost::json;
@@ -160,4 +160,4 @@ void Fields::entries(const char* name, const std::function<void(const std::strin
   }
 }
 
-}  // namespace gantry::runtime::oci
+}  // namespace gantry::runtime

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading JSON strictly: each field by name, into a value of its type, or the first thing that is wrong with it is
 // remembered, with the field as a JSON path ("linux.devices[3].type"), the value and what was expected. null is taken
-// as absent, as Go's programs write it. For this folder's .cc files.
+// as absent, as Go's programs write it. For .cc files of runtime.
 #pragma once
 
+#include <array>
 #include <boost/json.hpp>
 #include <concepts>
 #include <functional>
@@ -11,18 +12,22 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
 #include "base/text.h"
 
-namespace gantry::runtime::oci {
+namespace gantry::runtime {
 
 // Entries of one list or map: many times what any real configuration has.
 inline constexpr std::size_t kMaxEntries = 65536;
 
 class Fields {
  public:
+  template <typename T, std::size_t N>
+  using Names = std::array<std::pair<std::string_view, T>, N>;
+
   // `problem` keeps the first one, and outlives this.
   Fields(const boost::json::object& object, std::string path, Status& problem)
       : object_(&object), path_(std::move(path)), problem_(&problem) {}
@@ -54,17 +59,48 @@ class Fields {
     return true;
   }
   template <std::integral T>
-  bool numbers(const char* name, std::vector<T>& out) const {
+  bool numbers(const char* name, std::vector<T>& out, T least = std::numeric_limits<T>::min(),
+               T most = std::numeric_limits<T>::max()) const {
     bool there = false;
     values(name, [&](const boost::json::value& value, const std::string& path) {
       there = true;
       auto number = whole(value);
-      if (!number || *number < Wide{std::numeric_limits<T>::min()} || *number > Wide{std::numeric_limits<T>::max()}) {
-        return refuse_at(path, value,
-                         cat("a number from ", std::numeric_limits<T>::min(), " to ", std::numeric_limits<T>::max()));
-      }
+      if (!number || *number < Wide{least} || *number > Wide{most})
+        return refuse_at(path, value, cat("a number from ", least, " to ", most));
       out.push_back(static_cast<T>(*number));
     });
+    return there;
+  }
+
+  // One of these names, which has to be there.
+  template <typename T, std::size_t N>
+  bool choice(const char* name, const Names<T, N>& known, T& out) const {
+    std::string text;
+    if (!this->text(name, text)) {
+      missing(name, cat("one of ", all_of(known)));
+      return false;
+    }
+    auto value = value_of(known, text);
+    if (value) {
+      out = *value;
+    } else {
+      refuse(name, cat(quoted(text), " is unknown: one of ", all_of(known), " was expected"));
+    }
+    return value.has_value();
+  }
+  // Some of these names, in a list. False when there is no list.
+  template <typename T, std::size_t N>
+  bool choices(const char* name, const Names<T, N>& known, std::vector<T>& out) const {
+    std::vector<std::string> all;
+    bool there = texts(name, all);
+    for (std::size_t i = 0; i < all.size(); ++i) {
+      auto value = value_of(known, all[i]);
+      if (!value) {
+        refuse(cat(name, "[", i, "]"), cat(quoted(all[i]), " is unknown: one of ", all_of(known), " was expected"));
+        break;
+      }
+      out.push_back(*value);
+    }
     return there;
   }
 
@@ -88,6 +124,19 @@ class Fields {
   void unsupported(const char* name, std::string_view why) const;
 
  private:
+  template <typename T, std::size_t N>
+  static std::optional<T> value_of(const Names<T, N>& known, std::string_view text) {
+    for (const auto& [name, value] : known) {
+      if (name == text) return value;
+    }
+    return std::nullopt;
+  }
+  template <typename T, std::size_t N>
+  static std::string all_of(const Names<T, N>& known) {
+    std::string out;
+    for (const auto& [name, value] : known) out += cat(out.empty() ? "" : ", ", name);
+    return out;
+  }
   using Wide = __int128;
   static std::optional<Wide> whole(const boost::json::value& value);
   void values(const char* name,
@@ -99,4 +148,4 @@ class Fields {
   Status* problem_;
 };
 
-}  // namespace gantry::runtime::oci
+}  // namespace gantry::runtime
