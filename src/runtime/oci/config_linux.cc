@@ -43,12 +43,12 @@ void read_devices(const Fields& fields, std::vector<Device>& out) {
     if (!entry.text("type", device.type)) entry.missing("type", "c, b, u or p");
     if (device.type != "c" && device.type != "b" && device.type != "u" && device.type != "p")
       entry.refuse("type", cat(quoted(device.type), " is unknown: c, b, u or p was expected"));
-    bool has_number =
-        entry.number("major", device.major, 0U, 0xfffU) && entry.number("minor", device.minor, 0U, 0xfffffU);
-    if (!has_number && device.type != "p") entry.missing("major", "a device's major and minor number");
+    bool needs_number = device.type != "p";
+    if (!entry.number("major", device.major, 0U, 0xfffU) && needs_number) entry.missing("major", "a number");
+    if (!entry.number("minor", device.minor, 0U, 0xfffffU) && needs_number) entry.missing("minor", "a number");
     entry.number("fileMode", device.file_mode, 0U, 0777777U);
-    entry.number("uid", device.uid);
-    entry.number("gid", device.gid);
+    entry.number("uid", device.uid, 0U, kMaxId);
+    entry.number("gid", device.gid, 0U, kMaxId);
     out.push_back(std::move(device));
   });
 }
@@ -62,6 +62,27 @@ void read_personality(const Fields& fields, std::optional<std::uint32_t>& out) {
     return personality->refuse("domain", cat(quoted(domain), " is unknown: LINUX or LINUX32 was expected"));
   personality->unsupported("flags", "flags are not supported");
   out = domain == "LINUX" ? PER_LINUX : PER_LINUX32;
+}
+
+// Their parts one after the other: what is wrong is in the one that came last.
+void check_resources(const Fields& fields, const cgroups::Resources& all) {
+  cgroups::Resources part;
+  auto check = [&](std::string_view name) {
+    if (auto s = cgroups::validate(part); !s) fields.refuse(cat("resources.", name), s.error().message());
+  };
+  part.memory = all.memory;
+  check("memory");
+  part.cpu = all.cpu;
+  part.cpuset = all.cpuset;
+  check("cpu");
+  part.pids = all.pids;
+  check("pids");
+  part.io = all.io;
+  check("blockIO");
+  part.hugepages = all.hugepages;
+  check("hugepageLimits");
+  part.unified = all.unified;
+  check("unified");
 }
 
 void read_seccomp(const Fields& fields, std::string& out) {
@@ -80,7 +101,7 @@ void read_linux(const Fields& fields, Linux& out) {
   fields.unsupported("netDevices", "moving network devices is not supported yet");
   fields.text("cgroupsPath", out.cgroups_path);
   if (auto resources = fields.object("resources")) read_resources(*resources, out);
-  if (auto s = cgroups::validate(out.resources); !s) fields.refuse("resources", s.error().message());
+  check_resources(fields, out.resources);
   fields.unsupported("intelRdt", "Intel RDT is not supported");
   fields.unsupported("memoryPolicy", "memory policies are not supported yet");
   fields.entries("sysctl", [&](const std::string& name, const std::string& value) { out.sysctl[name] = value; });

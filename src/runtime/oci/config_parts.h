@@ -7,6 +7,8 @@
 
 namespace gantry::runtime::oci {
 
+inline constexpr std::uint32_t kMaxId = 0xfffffffe;  // the one above it means "no change" to the kernel
+
 // scheduler, ioPriority and execCPUAffinity of a process.
 void read_schedule(const Fields& process, Process& out);
 void read_process(const Fields& fields, Process& process);

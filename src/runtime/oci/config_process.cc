@@ -4,19 +4,13 @@
 namespace gantry::runtime::oci {
 namespace {
 
-constexpr std::uint32_t kMaxId = 0xfffffffe;  // the one above it means "no change" to the kernel
-
 void read_user(const Fields& process, User& user) {
   auto fields = process.object("user");
   if (!fields) return;
   fields->number("uid", user.uid, 0U, kMaxId);
   fields->number("gid", user.gid, 0U, kMaxId);
   fields->number("umask", user.umask, 0U, 0777U);
-  fields->numbers("additionalGids", user.additional_gids);
-  for (std::uint32_t gid : user.additional_gids) {
-    if (gid > kMaxId)
-      fields->refuse("additionalGids", cat(gid, " is wrong: a number from 0 to ", kMaxId, " was expected"));
-  }
+  fields->numbers("additionalGids", user.additional_gids, 0U, kMaxId);
   if (user.additional_gids.size() > kMaxGroups - 1) {
     fields->refuse("additionalGids",
                    cat("has ", user.additional_gids.size(), " groups: at most ", kMaxGroups - 1, " are taken"));
@@ -58,7 +52,7 @@ void read_process(const Fields& fields, Process& process) {
   if (process.args.empty() || process.args[0].empty()) fields.missing("args", "a program to run");
   fields.texts("env", process.env);
   if (!fields.text("cwd", process.cwd)) fields.missing("cwd", "an absolute path");
-  if (!process.cwd.empty() && process.cwd[0] != '/')
+  if (!process.cwd.starts_with('/'))
     fields.refuse("cwd", cat(quoted(process.cwd), " is wrong: an absolute path was expected"));
   read_capabilities(fields, process.capabilities);
   read_rlimits(fields, process.rlimits);

@@ -87,6 +87,10 @@ Status plan_process_of(const Config& config, const Process& process, const HostF
   if (!limits) return std::unexpected(std::move(limits.error()));
   plan.rlimits = std::move(*limits);
   plan.no_new_privileges = process.no_new_privileges;
+  if (!process.apparmor_profile.empty() && !host.has_apparmor) {
+    return invalid_argument(cat("process.apparmorProfile: ", quoted(process.apparmor_profile),
+                                " can't be taken on: this host has no AppArmor"));
+  }
   plan.apparmor_profile = process.apparmor_profile;
   plan.terminal = process.terminal;
   plan.rows = process.rows;
