@@ -21,6 +21,7 @@
 #include "cgroups/driver.h"
 #include "cgroups/hierarchy.h"
 #include "cgroups/scopes.h"
+#include "cli/credentials.h"
 #include "cli/gantryd_options.h"
 #include "cli/service.h"
 #include "cri/runtime.h"
@@ -260,6 +261,10 @@ Status run(cli::GantrydOptions options) {
   images::RegistryOptions registries;
   registries.folder = options.registries;
   registries.patience = std::chrono::seconds(options.pull_patience);
+  auto keys = cli::keyring_options(options);
+  if (!keys) return fail_with(std::move(keys.error()), "credentials");
+  images::Keyring keyring(std::move(*keys));
+  registries.keyring = &keyring;
   auto image_service = cri::make_image_service(loop, **images, disk, std::move(registries));
 
   // With another node's store the runtime changes nothing; an agent would take the other's pods for its own old ones.

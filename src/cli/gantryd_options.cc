@@ -78,6 +78,13 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
                  "seconds without progress after which a registry is given up")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
+  app.add_option("--image-credential-provider-config", options.provider_config,
+                 "kubelet's CredentialProviderConfig: programs that know registries' passwords (default: "
+                 "credential-providers.yaml of --registries, when it is there)")
+      ->check(checked(absolute));
+  app.add_option("--image-credential-provider-bin-dir", options.provider_folder,
+                 "folder of those programs (default: credential-providers of --registries)")
+      ->check(checked(absolute));
   app.add_option("--log-level", log_level, "debug, info, warning or error")
       ->capture_default_str()
       ->check(checked(log::parse_level));

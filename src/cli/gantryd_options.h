@@ -32,6 +32,8 @@ struct GantrydOptions {
   // ---- registries
   std::string registries = images::kRegistriesFolder;  // who is asked, and how
   unsigned pull_patience = 60;                         // seconds without progress
+  std::string provider_config;                         // kubelet's CredentialProviderConfig; "" for the folder's
+  std::string provider_folder;                         // of the programs that it names; "" for the folder's
 
   // ---- modules; cri is always on
   bool agent = true;

@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "images/reference.h"
+#include "images/registry/keyring.h"
 #include "images/registry/pull.h"
 #include "images/store.h"
 #include "images/text.h"
@@ -151,6 +152,8 @@ Status pull(ImageStore& store, const Request& request) {
   auto credentials = credentials_for(words, reference->domain);
   if (!credentials) return std::unexpected(std::move(credentials.error()));
   options.registry.credentials = std::move(*credentials);
+  Keyring keyring({.docker_configs = docker_configs(request.registries, "/var/lib/kubelet")});
+  options.registry.keyring = &keyring;
   options.progress = print_progress;
   auto image = images::pull(store, *reference, options);
   if (!image) return std::unexpected(std::move(image.error()));
@@ -203,7 +206,7 @@ void describe(CLI::App& app, Request& request, Action& action) {
       ->required();
 
   CLI::App* pulls = verb("pull", "Bring an image from its registry", pull);
-  pulls->add_option("--creds", request.credentials, "USER:PASSWORD, for a registry that wants it");
+  pulls->add_option("--creds", request.credentials, "USER:PASSWORD, in place of what Docker's config.json files say");
   pulls
       ->add_option("--registries", request.registries,
                    "Folder with HOST[:PORT]/hosts.toml of registries, as containerd has it")

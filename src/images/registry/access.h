@@ -22,9 +22,12 @@
 
 namespace gantry::images {
 
+class Keyring;
+
 struct RegistryOptions {
   std::string folder;  // of registries (hosts.h); "" for none
   Credentials credentials;
+  Keyring* keyring = nullptr;  // asked when there are none; outlives this
   std::chrono::milliseconds patience = std::chrono::seconds(60);
 };
 

@@ -7,9 +7,9 @@
 #include <toml++/toml.h>
 
 #include <algorithm>
-#include <charconv>
 #include <optional>
 
+#include "images/registry/duration.h"
 #include "images/text.h"
 
 namespace gantry::images {
@@ -21,7 +21,8 @@ constexpr std::size_t kMaxFile = 256 << 10;
 constexpr std::size_t kMaxHosts = 32;
 constexpr std::size_t kMaxList = 32;
 constexpr std::size_t kMaxText = 4096;
-constexpr milliseconds kLongestDuration = std::chrono::hours(24);
+constexpr milliseconds kShortestDial(1);
+constexpr milliseconds kLongestDial = std::chrono::hours(24);
 
 // The fields of one table. The first error is kept; after it all is empty.
 class TableReader {
@@ -168,6 +169,8 @@ Result<HostEntry> read_entry(const toml::table& table, std::string url, bool is_
   if (const std::string text = reader.text("dial_timeout"); !text.empty()) {
     auto time = parse_duration(text);
     if (!time) reader.complain("dial_timeout", time.error().message());
+    if (time && (*time < kShortestDial || *time > kLongestDial))
+      reader.complain("dial_timeout", cat(in_quotes(text), ", expected from 1ms to 24h"));
     entry.dial_timeout = time.value_or(milliseconds(0));
   }
   entry.proxy = reader.text("proxy");
@@ -221,30 +224,6 @@ Result<std::vector<HostEntry>> parse_hosts_file(std::string_view text) {
   if (!entry) return std::unexpected(std::move(entry.error()));
   out.push_back(std::move(*entry));
   return out;
-}
-
-Result<milliseconds> parse_duration(std::string_view text) {
-  const auto bad = [&] { return invalid_argument(cat(in_quotes(text), ", expected a duration such as \"1m30s\"")); };
-  milliseconds total(0);
-  std::string_view rest = text;
-  if (rest.empty() || rest.size() > 64) return bad();
-  while (!rest.empty()) {
-    double number = 0;
-    auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number, std::chars_format::fixed);
-    if (error != std::errc() || !(number >= 0 && number <= 1e9)) return bad();
-    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
-    const std::string_view unit = rest.substr(0, std::min(rest.find_first_of("0123456789."), rest.size()));
-    rest.remove_prefix(unit.size());
-    double factor = 0;
-    for (const auto& [name, milliseconds_each] :
-         {std::pair("h", 3600e3), std::pair("m", 60e3), std::pair("s", 1e3), std::pair("ms", 1.0)}) {
-      if (unit == name) factor = milliseconds_each;
-    }
-    if (factor == 0) return bad();
-    total += milliseconds(static_cast<std::int64_t>(std::min(number * factor, 1e12)));
-  }
-  if (total < milliseconds(1) || total > kLongestDuration) return bad();
-  return total;
 }
 
 }  // namespace gantry::images

@@ -43,7 +43,4 @@ struct HostEntry {
 // a slip of the pen is no mirror that is silently not asked. At most 256 KiB and 32 hosts.
 Result<std::vector<HostEntry>> parse_hosts_file(std::string_view text);
 
-// "1m30s", "250ms": Go's durations in h, m, s and ms, from 1 ms to a day.
-Result<std::chrono::milliseconds> parse_duration(std::string_view text);
-
 }  // namespace gantry::images

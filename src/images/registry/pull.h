@@ -34,8 +34,9 @@ struct PullOptions {
   std::function<void(const PullProgress&)> progress;
 };
 
-// The image gets the reference as its name: by tag, with the digest that this means today, or by digest alone. Errors
-// name image and registry (client.h says their codes).
+// The image gets the reference as its name: by tag, with the digest that this means today, or by digest alone. Of the
+// keyring's credentials one after the other is tried while the registry refuses; none, when there are none. Errors name
+// image and registry (client.h says their codes), and after a refusal what was wrong with the keyring, too.
 Result<Image> pull(ImageStore& store, const Reference& reference, const PullOptions& options);
 
 }  // namespace gantry::images

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/registry/duration.h"
+
+#include <algorithm>
+#include <charconv>
+#include <cstdint>
+#include <utility>
+
+#include "images/text.h"
+
+namespace gantry::images {
+
+using std::chrono::milliseconds;
+
+namespace {
+constexpr double kLongest = 1e12;  // thirty years
+}
+
+Result<milliseconds> parse_duration(std::string_view text) {
+  const auto bad = [&] { return invalid_argument(cat(in_quotes(text), ", expected a duration such as \"1m30s\"")); };
+  milliseconds total(0);
+  std::string_view rest = text;
+  if (rest.empty() || rest.size() > 64) return bad();
+  if (rest == "0") return total;
+  while (!rest.empty()) {
+    double number = 0;
+    auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number, std::chars_format::fixed);
+    if (error != std::errc() || !(number >= 0 && number <= 1e9)) return bad();
+    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
+    const std::string_view unit = rest.substr(0, std::min(rest.find_first_of("0123456789."), rest.size()));
+    rest.remove_prefix(unit.size());
+    double factor = 0;
+    for (const auto& [name, milliseconds_each] :
+         {std::pair("h", 3600e3), std::pair("m", 60e3), std::pair("s", 1e3), std::pair("ms", 1.0)}) {
+      if (unit == name) factor = milliseconds_each;
+    }
+    if (factor == 0) return bad();
+    total += milliseconds(static_cast<std::int64_t>(std::min(number * factor, kLongest)));
+  }
+  return total;
+}
+
+}  // namespace gantry::images

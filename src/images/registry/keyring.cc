@@ -1,0 +1,144 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/registry/keyring.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <optional>
+
+#include "images/registry/image_glob.h"
+#include "images/registry/program.h"
+#include "images/text.h"
+#include "sys/file.h"
+
+namespace gantry::images {
+namespace {
+
+constexpr std::size_t kMaxDockerConfig = 1 << 20;
+constexpr std::size_t kMaxAnswers = 1000;  // of a provider, kept
+
+std::string registry_of(const std::string& image) { return image.substr(0, image.find('/')); }
+
+// "": of this answer's key, all images' is one.
+std::string key_of(ProviderAnswer::Key key, const std::string& image) {
+  if (key == ProviderAnswer::Key::kImage) return image;
+  return key == ProviderAnswer::Key::kRegistry ? registry_of(image) : "";
+}
+
+bool is_for(const CredentialProvider& provider, std::string_view image) {
+  return std::ranges::any_of(provider.match_images,
+                             [&](const std::string& pattern) { return matches_image(pattern, image); });
+}
+
+std::vector<std::string> environment_with(const std::vector<std::string>& more) {
+  std::vector<std::string> out = more;
+  for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('=') + 1);
+    if (std::ranges::none_of(more, [&](const std::string& own) { return own.starts_with(name); }))
+      out.emplace_back(text);
+  }
+  return out;
+}
+
+Result<std::vector<Credentials>> read_docker_config(const std::string& path, std::string_view image) {
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY);
+  if (!file && file.error().is_not_found()) return std::vector<Credentials>();
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto text = sys::read_all(*file, kMaxDockerConfig);
+  if (!text) return fail_with(std::move(text.error()), path);
+  auto entries = parse_docker_config(*text);
+  if (!entries) return fail_with(std::move(entries.error()), path);
+  auto credentials = credentials_in(*entries, image);
+  if (!credentials) return fail_with(std::move(credentials.error()), path);
+  return credentials;
+}
+
+void add(std::vector<Credentials>&& more, std::vector<Credentials>& to) {
+  for (Credentials& one : more) {
+    if (std::ranges::find(to, one) == to.end()) to.push_back(std::move(one));
+  }
+}
+
+}  // namespace
+
+std::vector<std::string> docker_configs(const std::string& registries, const std::string& kubelet_root) {
+  return {cat(registries, "/", kDockerConfigName), cat(kubelet_root, "/config.json"), "/root/.docker/config.json"};
+}
+
+Keyring::Keyring(KeyringOptions options) : options_(std::move(options)) {
+  for (const CredentialProvider& settings : options_.providers) providers_.push_back({settings, {}, {}});
+}
+
+Keyring::Found Keyring::find(std::string_view image) {
+  Found out;
+  std::vector<CredentialEntry> answered;
+  for (Provider& provider : providers_) {
+    if (!is_for(provider.settings, image)) continue;
+    auto entries = ask(provider, std::string(image));
+    if (entries) {
+      answered.insert(answered.end(), std::make_move_iterator(entries->begin()),
+                      std::make_move_iterator(entries->end()));
+    } else {
+      out.problems.push_back(
+          std::move(entries.error()).with_context(cat("credential provider ", in_quotes(provider.settings.name))));
+    }
+  }
+  auto given = credentials_in(answered, image);
+  if (given) add(std::move(*given), out.credentials);
+  if (!given) out.problems.push_back(std::move(given.error()).with_context("a credential provider's answer"));
+  for (const std::string& path : options_.docker_configs) {
+    auto said = read_docker_config(path, image);
+    if (said) add(std::move(*said), out.credentials);
+    if (!said) out.problems.push_back(std::move(said.error()));
+  }
+  return out;
+}
+
+// Who wants the same image's waits for the answer.
+Result<std::vector<CredentialEntry>> Keyring::ask(Provider& provider, const std::string& image) {
+  std::unique_lock lock(mutex_);
+  answered_.wait(lock, [&] { return !provider.asked_now.contains(image); });
+  if (const Answer* answer = known(provider, image)) return answer->entries;
+  provider.asked_now.insert(image);
+  lock.unlock();
+  auto answer = run(provider.settings, image);
+  lock.lock();
+  provider.asked_now.erase(image);
+  answered_.notify_all();
+  if (!answer) return std::unexpected(std::move(answer.error()));
+  const auto duration = answer->cache_duration.value_or(provider.settings.cache_duration);
+  if (duration.count() == 0) return std::move(answer->entries);
+  const Time now = options_.now();
+  std::erase_if(provider.answers, [&](const auto& entry) { return entry.second.until <= now; });
+  if (provider.answers.size() == kMaxAnswers) provider.answers.clear();
+  provider.answers.insert_or_assign(key_of(answer->cache_key, image), Answer{answer->entries, now + duration});
+  return std::move(answer->entries);
+}
+
+const Keyring::Answer* Keyring::known(Provider& provider, const std::string& image) {
+  for (auto key : {ProviderAnswer::Key::kImage, ProviderAnswer::Key::kRegistry, ProviderAnswer::Key::kGlobal}) {
+    auto found = provider.answers.find(key_of(key, image));
+    if (found != provider.answers.end() && found->second.until > options_.now()) return &found->second;
+  }
+  return nullptr;
+}
+
+Result<ProviderAnswer> Keyring::run(const CredentialProvider& settings, const std::string& image) const {
+  Command command;
+  command.path = cat(options_.provider_folder, "/", settings.name);
+  command.argv = {settings.name};
+  command.argv.insert(command.argv.end(), settings.arguments.begin(), settings.arguments.end());
+  command.envp = environment_with(settings.environment);
+  auto end = run_program(std::move(command), provider_request(image), kMaxProviderAnswer,
+                         std::chrono::steady_clock::now() + options_.provider_limit);
+  if (!end) return std::unexpected(std::move(end.error()));
+  if (end->status.signal != 0) return fail(Code::kUnavailable, cat("it was ended by signal ", end->status.signal));
+  if (end->status.code != 0)
+    return fail(Code::kUnavailable,
+                cat("it ended with code ", end->status.code, ": ", quoted(trimmed(end->errors), 300)));
+  return parse_provider_answer(end->output);
+}
+
+}  // namespace gantry::images

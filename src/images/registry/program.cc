@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "images/registry/program.h"
+
+#include <signal.h>
+
+#include "images/text.h"
+#include "sys/file.h"
+#include "sys/poll.h"
+#include "sys/process.h"
+
+namespace gantry::images {
+namespace {
+
+constexpr std::size_t kMaxErrors = 1024;
+constexpr std::size_t kBlock = 16 << 10;
+
+// Reads what the program says until it has ended and no more is there.
+Status listen(FdRef pidfd, OwnFd output, OwnFd errors, std::size_t limit, sys::SteadyTime deadline, ProgramEnd& end) {
+  std::string block(kBlock, '\0');
+  for (;;) {
+    const FdRef sources[] = {output, errors, pidfd};
+    auto ready = sys::wait_any_readable(sources, deadline);
+    if (!ready) return std::unexpected(std::move(ready.error()));
+    if (*ready == 2) return {};
+    OwnFd& source = *ready == 0 ? output : errors;
+    auto count = sys::read(source, block.data(), block.size());
+    if (!count) return std::unexpected(std::move(count.error()));
+    if (*count == 0) source.close();
+    if (*ready == 0 && end.output.size() + *count > limit)
+      return fail(Code::kResourceExhausted, cat("it says more than the ", limit, " bytes that are allowed"));
+    if (*ready == 0) end.output.append(block, 0, *count);
+    if (*ready == 1) end.errors.append(block, 0, std::min(*count, kMaxErrors - end.errors.size()));
+  }
+}
+
+}  // namespace
+
+Result<ProgramEnd> run_program(Command command, std::string_view input, std::size_t limit, sys::SteadyTime deadline) {
+  auto feed = sys::memfd_of("input", input);
+  if (!feed) return std::unexpected(std::move(feed.error()));
+  auto output = sys::pipe();
+  if (!output) return std::unexpected(std::move(output.error()));
+  auto errors = sys::pipe();
+  if (!errors) return std::unexpected(std::move(errors.error()));
+  command.input = *feed;
+  command.output = output->write_end;
+  command.error = errors->write_end;
+  auto process = spawn(command);
+  if (!process) return std::unexpected(std::move(process.error()));
+  output->write_end.close();
+  errors->write_end.close();
+  ProgramEnd end;
+  auto heard = listen(process->pidfd(), std::move(output->read_end), std::move(errors->read_end), limit, deadline, end);
+  if (!heard) (void)process->kill(SIGKILL);
+  auto status = sys::wait_child_end(process->pidfd());
+  if (!heard) return std::unexpected(std::move(heard.error()));
+  if (!status) return std::unexpected(std::move(status.error()));
+  end.status = *status;
+  return end;
+}
+
+}  // namespace gantry::images
