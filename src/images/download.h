@@ -7,9 +7,11 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string_view>
 #include <vector>
 
@@ -38,6 +40,21 @@ class Download {
   // Positions of the layers that must come: those that are neither unpacked on what is below them here, nor kept
   // packed. A layer that the image has twice is named once.
   Result<std::vector<std::size_t>> missing(const Chosen& chosen);
+
+  // Several downloads of this process may want one layer. Of those that are missing each is claimed before it is
+  // fetched, and then said to be brought or given up; with this download's end its claims end, too.
+  enum class Turn {
+    kFetch,  // it is the caller's to fetch
+    kHere,   // another download has brought it
+    kBusy,   // another is fetching it: wait_for_change()
+  };
+  Result<Turn> claim(const Chosen& chosen, std::size_t position);
+  Status brought(const Digest& digest);
+  void give_up(const Digest& digest);
+  std::uint64_t changes();
+  void wait_for_change(std::uint64_t seen, const std::stop_token& stop);
+  // Unpacks a layer that another has brought; nothing when it is unpacked here already, on what is below it.
+  Result<std::optional<Unpacked>> unpack_brought(const Chosen& chosen, std::size_t position);
 
   // An empty file for a blob, in the place of what came of it before. Who fills it has checked digest and size when he
   // calls finish().

@@ -16,6 +16,7 @@
 #include "images/choose.h"
 #include "images/documents.h"
 #include "images/reference.h"
+#include "images/shared_blobs.h"
 #include "images/store.h"
 #include "images/text.h"
 #include "sys/file.h"
@@ -50,6 +51,7 @@ struct ImageStore::Impl {
   std::string path;
   StoreOptions options;
   DirFd store, layers, containers, blobs, ingests;
+  SharedBlobs shared_blobs;
 
   // One connection, one thread at a time; transactions are short, and nothing slow happens in them.
   std::mutex mutex;

@@ -141,6 +141,86 @@ def once(world, registry):
     world.checks.ok(world.node.json("inspecti", "-o", "json", f"{registry.host}/test/big:1"), "and all of them have it")
 
 
+def shared(world):
+    """Two images with a layer in common, pulled at the same time."""
+    with f.FaultyRegistry() as registry:
+        def routes_of(blob):
+            return [path for path in registry.routes if path.endswith(blob)]
+
+        def asked(blob):
+            return len(registry.asked(blob))
+
+        def pulling(name):
+            pull = Pulling(world, name)
+            pull.start()
+            return pull
+
+        def pair(below=False):
+            """Two images, and the layer that they share: on the same layers below it, or on others."""
+            common = tar([entry("common", content=os.urandom(1 << 20))])
+            bases = [small_layer(f"base {os.urandom(4)}") for _ in range(2)] if below else []
+            layers = [[bases[number], common] if below else [common, small_layer(f"own {os.urandom(4)}")] for number in (0, 1)]
+            made = [RemoteImage(*of_one) for of_one in layers]
+            names = [registry.put(f"shared/{os.urandom(4).hex()}:1", image) for image in made]
+            return names, made, made[0].document["layers"][1 if below else 0]["digest"]
+
+        for below in (False, True):
+            what = "on other layers" if below else "below all"
+            names, made, blob = pair(below)
+            gate = threading.Event()
+            for path in routes_of(blob):
+                registry.routes[path] = f.behind(gate, registry.routes[path])
+            first = pulling(names[0])
+            c.wait_until("the first asks for the layer", lambda: asked(blob) == 1)
+            second = pulling(names[1])
+            own = made[1].document["layers"][0 if below else 1]["digest"]
+            c.wait_until("the second asks for its own", lambda: asked(own) == 1)
+            gate.set()
+            world.checks.equal([first.end(), second.end(), asked(blob)], [0, 0, 1],
+                               f"a layer of two pulls, {what}: fetched once, and both succeed")
+            status = [world.node.json("inspecti", "-o", "json", name)["status"]["id"] for name in names]
+            world.checks.equal(status, [image.id for image in made], f"a layer of two pulls, {what}: both images are here")
+
+        names, made, blob = pair()
+        gate = threading.Event()
+        own = made[0].document["layers"][1]["digest"]
+        for path in routes_of(own):
+            registry.routes[path] = f.behind(gate, registry.routes[path])
+        first = pulling(names[0])
+        c.wait_until("the first waits for its own", lambda: asked(own) == 1 and asked(blob) == 1)
+        world.checks.equal((pulling(names[1]).end(), asked(blob)), (0, 1), "who has all of his waits for no other pull")
+        gate.set()
+        world.checks.equal((first.end(), asked(blob)), (0, 1), "which ends well, too")
+
+        names, made, blob = pair()
+        gate = threading.Event()
+        first_route, second_route = routes_of(blob)
+        registry.routes[first_route] = f.behind(gate, f.answer(403))
+        first = pulling(names[0])
+        c.wait_until("the first asks for the layer", lambda: asked(blob) == 1)
+        second = pulling(names[1])
+        own = made[1].document["layers"][1]["digest"]
+        c.wait_until("the second asks for its own", lambda: asked(own) == 1)
+        gate.set()
+        world.checks.ok(first.end() != 0 and second.end() == 0, "when the one who fetches it fails, the other does it",
+                        str(registry.asked(blob)))
+
+
+class Pulling(threading.Thread):
+    """A pull by crictl, under way."""
+
+    def __init__(self, world, name):
+        super().__init__()
+        self.world, self.name_, self.done = world, name, None
+
+    def run(self):
+        self.done = self.world.pull(self.name_, check=False)
+
+    def end(self):
+        self.join()
+        return self.done.returncode
+
+
 def by_hand(world, registry):
     image = RemoteImage(small_layer("by hand"), small_layer("another"))
     registry.push("test/hand:1", image)
@@ -254,6 +334,7 @@ def story(checks):
             with Registry(node.work / "registry") as registry:
                 for part in (formats, strangers, once, by_hand, killed_often):
                     part(world, registry)
+            shared(world)
             guarded(world)
             killed(world)
         checks.equal(os.listdir(node.lib / "store/i"), [], "in the end nothing is on its way")

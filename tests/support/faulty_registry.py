@@ -161,6 +161,16 @@ def hang(data=b"", length=None):
     return respond
 
 
+def behind(gate, respond):
+    """Answers when the event is set."""
+    def wait(handler):
+        while not gate.is_set():
+            if wait_for_end(handler, 0.1):
+                return None
+        return respond(handler)
+    return wait
+
+
 def drip(data):
     """A byte each tenth of a second."""
     def respond(handler):

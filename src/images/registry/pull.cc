@@ -85,41 +85,81 @@ class Pull {
   // A few threads take one layer after the other. The first failure stops them all, and is what is said.
   Result<std::map<std::size_t, Unpacked>> fetch(Download& download, const Chosen& chosen,
                                                 const std::vector<std::size_t>& positions) {
-    std::map<std::size_t, Unpacked> unpacked;
-    std::optional<Error> error;
-    std::stop_source stop;
-    std::size_t next = 0;
-    auto work = [&] {
-      RegistryClient client(access_, stop.get_token());
-      for (;;) {
-        std::size_t position = 0;
-        {
-          std::lock_guard guard(mutex_);
-          if (next == positions.size() || error) return;
-          position = positions[next++];
-        }
-        const Descriptor& layer = chosen.document.layers[position];
-        auto came = fetch_layer(download, client, layer, position);
-        if (came) tell(layer, false, chosen.document.layers.size());
-        std::lock_guard guard(mutex_);
-        if (came) {
-          unpacked.emplace(position, std::move(*came));
-        } else if (!error) {
-          error = std::move(came.error()).with_context(cat("layer ", layer.digest.to_string()));
-          stop.request_stop();
-        }
-      }
-    };
+    Fetch fetch{.download = download, .chosen = chosen, .left = positions};
     std::vector<std::jthread> threads;
     try {
-      for (std::size_t i = 1; i < std::min(positions.size(), options_.parallel_layers); ++i) threads.emplace_back(work);
+      for (std::size_t i = 1; i < std::min(positions.size(), options_.parallel_layers); ++i)
+        threads.emplace_back([&] { work(fetch); });
     } catch (const std::system_error&) {
       // Those that could be started do it all.
     }
-    work();
+    work(fetch);
     threads.clear();
-    if (error) return std::unexpected(std::move(*error));
-    return unpacked;
+    for (std::size_t position : fetch.brought_by_others) {
+      if (fetch.error) break;
+      auto unpacked = download.unpack_brought(chosen, position);
+      if (!unpacked) fetch.fail(std::move(unpacked.error()), position);
+      if (unpacked && *unpacked) fetch.unpacked.emplace(position, std::move(**unpacked));
+    }
+    if (fetch.error) return std::unexpected(std::move(*fetch.error));
+    return std::move(fetch.unpacked);
+  }
+
+  struct Fetch {
+    Download& download;
+    const Chosen& chosen;
+    std::vector<std::size_t> left;
+    std::mutex mutex{};
+    std::stop_source stop{};
+    std::vector<std::size_t> brought_by_others{};
+    std::map<std::size_t, Unpacked> unpacked{};
+    std::optional<Error> error{};
+
+    void fail(Error&& what, std::size_t position) {
+      if (error) return;
+      error = std::move(what).with_context(cat("layer ", chosen.document.layers[position].digest.to_string()));
+      stop.request_stop();
+    }
+  };
+
+  void work(Fetch& fetch) {
+    RegistryClient client(access_, fetch.stop.get_token());
+    while (auto position = take_turn(fetch)) {
+      const Descriptor& layer = fetch.chosen.document.layers[*position];
+      auto came = fetch_layer(fetch.download, client, layer, *position);
+      Status brought = came ? fetch.download.brought(layer.digest) : std::unexpected(std::move(came.error()));
+      if (brought) tell(layer, false, fetch.chosen.document.layers.size());
+      if (!brought) fetch.download.give_up(layer.digest);
+      std::lock_guard guard(fetch.mutex);
+      if (brought) fetch.unpacked.emplace(*position, std::move(*came));
+      if (!brought) fetch.fail(std::move(brought.error()), *position);
+    }
+  }
+
+  // The next layer to fetch; nothing when there is none, or another has failed. Waits while all that are left are being
+  // fetched by other pulls.
+  std::optional<std::size_t> take_turn(Fetch& fetch) {
+    for (;;) {
+      const std::uint64_t seen = fetch.download.changes();
+      {
+        std::lock_guard guard(fetch.mutex);
+        for (auto at = fetch.left.begin(); at != fetch.left.end() && !fetch.error;) {
+          const std::size_t position = *at;
+          auto turn = fetch.download.claim(fetch.chosen, position);
+          if (!turn) fetch.fail(std::move(turn.error()), position);
+          if (!turn || *turn == Download::Turn::kBusy) {
+            ++at;
+            continue;
+          }
+          at = fetch.left.erase(at);
+          if (*turn == Download::Turn::kFetch) return position;
+          fetch.brought_by_others.push_back(position);
+          tell(fetch.chosen.document.layers[position], true, fetch.chosen.document.layers.size());
+        }
+        if (fetch.left.empty() || fetch.error) return std::nullopt;
+      }
+      fetch.download.wait_for_change(seen, fetch.stop.get_token());
+    }
   }
 
   static Result<Unpacked> fetch_layer(Download& download, RegistryClient& client, const Descriptor& layer,
