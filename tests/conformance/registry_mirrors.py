@@ -119,7 +119,8 @@ def lies(world):
         world.taken(what, shown.name)
         at_mirror, at_origin = (registry.asked(described["digest"]) for registry in (shown.mirror, shown.origin))
         ranges = [headers.get("range") for headers in at_origin]
-        world.checks.ok(ranges == asked or (asked is None and len(ranges) == 1), f"{what}: it comes from the registry", str(ranges))
+        world.checks.ok(ranges == asked or (asked is None and len(ranges) == 1), f"{what}: it comes from the registry",
+                        str(ranges))
         world.checks.ok(len(at_mirror) <= 2, f"{what}: the mirror is not asked again", str(len(at_mirror)))
         return shown
 
@@ -127,7 +128,8 @@ def lies(world):
     spoilt("another layer of the same size", 1, lambda data: f.answer(200, layer("others!")[:len(data)]), [None])
     spoilt("a layer with one wrong byte at its end", 0, lambda data: f.answer(200, data[:-1] + b"x"), [None])
     size = len(layer("plain", MIB))
-    spoilt("half a layer that is another's", 0, lambda data: f.truncated(b"x" * size, size // 2), [f"bytes={size // 2}-", None])
+    spoilt("half a layer that is another's", 0, lambda data: f.truncated(b"x" * size, size // 2),
+           [f"bytes={size // 2}-", None])
     # What came before it was too much is right: the rest comes, if any is missing.
     spoilt("a layer that is longer", 0, lambda data: f.answer(200, data + b"x"), None)
     shown = Mirrored(world)

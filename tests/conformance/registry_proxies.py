@@ -66,7 +66,8 @@ def plain(world, proxy, registry):
     world.checks.equal(proxy.asked(), [("GET", registry.host)], "with a proxy of its own: that, and not the environment's")
 
     place = Place(world, registry)
-    world.refused("behind a proxy that is not there", place.name, registry.host, environment={"HTTP_PROXY": "http://127.0.0.1:1"})
+    world.refused("behind a proxy that is not there", place.name, registry.host,
+                  environment={"HTTP_PROXY": "http://127.0.0.1:1"})
     del proxy.places[registry.host]
     world.refused("behind a proxy that can't reach it", place.name, "502", environment=everything)
     proxy.asked()
