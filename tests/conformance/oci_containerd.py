@@ -1,0 +1,186 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+"""containerd of Debian 13, whose runc shim executes gantry-oci: containers are run, entered, paused, measured, stopped and
+removed by ctr and by crictl."""
+import json
+import os
+import pathlib
+import subprocess
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+import oci
+import oci_bundle
+from cri_client import CRICTL, CriClient
+
+PEERS = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts/peers"
+IMAGE = "localhost/busybox:test"
+RUNC_SHIM = "io.containerd.runc.v2"
+# No network of containerd's: pods are in this test's own. And no limits of its own: this host need not have controllers.
+CONFIG = """
+version = 2
+root = "{base}/root"
+state = "{base}/state"
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
+                    "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile",
+                    "io.containerd.nri.v1.nri"]
+[grpc]
+  address = "{base}/containerd.sock"
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{image}"
+  disable_cgroup = true
+  restrict_oom_score_adj = true
+  stream_server_address = "127.0.0.1"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{base}/cni"
+    conf_dir = "{base}/cni"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    default_runtime_name = "gantry"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.gantry]
+      runtime_type = "{shim}"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.gantry.options]
+        BinaryName = "{program}"
+"""
+ON_HOST_NETWORK = {"security_context": {"namespace_options": {"network": 2, "pid": 1}}}
+
+
+class Containerd(CriClient):
+    """containerd with all of its state in this world's /run."""
+
+    def __init__(self, runtime):
+        super().__init__()
+        self.name, self.work, self.program = "containerd", runtime.work / "containerd", runtime.program
+        self.work.mkdir()
+        self.socket = f"{self.work}/containerd.sock"
+        folder = pathlib.Path(os.environ["CONTAINERD"]).parent
+        os.environ["PATH"] = f"{folder}:/usr/sbin:/sbin:" + os.environ["PATH"]
+        config = CONFIG.format(base=self.work, image=IMAGE, shim=RUNC_SHIM, program=self.program)
+        (self.work / "config.toml").write_text(config)
+        self.put(self.work / "crictl.yaml", CRICTL.format(socket=f"unix://{self.socket}"))
+        self.log = open(self.work / "log", "w+")
+        self.daemon = subprocess.Popen(["containerd", "--config", self.work / "config.toml"], stdin=subprocess.DEVNULL,
+                                       stdout=self.log, stderr=self.log)
+        c.wait_until("containerd answers", lambda: self.ctr("version", check=False).returncode == 0)
+        self.ctr("--namespace", "k8s.io", "images", "import", "--snapshotter", "overlayfs", self.image())
+        self.ctr("images", "import", self.work / "image.tar")
+
+    def image(self):
+        layer = [oci.entry(name, oci.tarfile.DIRTYPE) for name in ("bin", "dev", "etc", "proc", "sys", "tmp")]
+        layer.append(oci.entry("bin/busybox", content=pathlib.Path("/bin/busybox").read_bytes(), mode=0o755))
+        layer += [oci.entry(f"bin/{name}", oci.tarfile.SYMTYPE, linkname="busybox") for name in oci_bundle.APPLETS]
+        return oci.Image(oci.tar(layer), command=("/bin/sleep", "100000")).archive(self.work / "image.tar", IMAGE)
+
+    def put(self, path, text):
+        path.write_text(text)
+
+    def make_folder(self, path):
+        path.mkdir(parents=True)
+
+    def exec(self, *command, check=True, limit=oci_bundle.LIMIT, stdin=None):
+        done = subprocess.run(command, input=stdin, stdin=subprocess.DEVNULL if stdin is None else None, capture_output=True,
+                              text=True, timeout=limit)
+        if check and done.returncode != 0:
+            raise c.Failure(f"{' '.join(map(str, command))}: {done.returncode}: {done.stderr}")
+        return done
+
+    def ctr(self, *arguments, **more):
+        return self.exec("ctr", "--address", self.socket, *map(str, arguments), **more)
+
+    def run(self, name, *arguments, flags=(), **more):
+        # Without --cpu-shares ctr sets some.
+        return self.ctr("run", "--cpu-shares", "0", "--runtime", RUNC_SHIM, "--runc-binary", self.program, *flags, IMAGE, name,
+                        *arguments, **more)
+
+    def end(self):
+        self.daemon.terminate()
+        self.daemon.wait(oci_bundle.LIMIT)
+
+
+def by_ctr(checks, containerd):
+    done = containerd.run("hello", "echo", "hello", flags=["--rm"])
+    checks.equal(done.stdout, "hello\n", "ctr: run shows what the container says")
+    checks.equal(containerd.run("seven", "sh", "-c", "exit 7", flags=["--rm"], check=False).returncode, 7,
+                 "ctr: and gives its exit code")
+    done = containerd.run("missing", "nosuch", flags=["--rm"], check=False)
+    checks.contains(done.stderr, "executable file not found in $PATH", "ctr: a program that is not there is named")
+    data = containerd.work / "data"
+    data.mkdir()
+    (data / "file").write_text("content\n")
+    done = containerd.run("mounted", "sh", "-c", "cat /data/file; id -u; pwd; echo $A; touch /x 2>/dev/null || echo refused",
+                          flags=["--rm", "--mount", f"type=bind,src={data},dst=/data,options=rbind:ro", "--user", "5:6",
+                                 "--cwd", "/tmp", "--env", "A=b", "--read-only"])
+    checks.equal(done.stdout.split(), ["content", "5", "/tmp", "b", "refused"],
+                 "ctr: mounts, user, folder, environment and a read-only root")
+    done = containerd.exec("script", "-qec", f"ctr --address {containerd.socket} run --cpu-shares 0 --rm --tty "
+                           f"--runtime {RUNC_SHIM} --runc-binary {containerd.program} {IMAGE} terminal tty", "/dev/null")
+    checks.contains(done.stdout, "/dev/pts/0", "ctr: run --tty has a terminal")
+    containerd.run("long", "sleep", "100000", flags=["--detach"])
+    checks.contains(containerd.ctr("tasks", "ls").stdout, "RUNNING", "ctr: a detached one runs")
+    done = containerd.ctr("tasks", "exec", "--exec-id", "one", "long", "sh", "-c", "echo here; exit 4", check=False)
+    checks.equal((done.returncode, done.stdout), (4, "here\n"), "ctr: exec gives output and exit code")
+    checks.contains(containerd.ctr("tasks", "ps", "long").stdout, "PID", "ctr: ps lists processes")
+    containerd.ctr("tasks", "pause", "long")
+    checks.contains(containerd.ctr("tasks", "ls").stdout, "PAUSED", "ctr: pause stops it for now")
+    containerd.ctr("tasks", "resume", "long")
+    checks.contains(containerd.ctr("tasks", "ls").stdout, "RUNNING", "ctr: resume lets it go on")
+    usage = json.loads(containerd.ctr("tasks", "metrics", "--format", "json", "long").stdout)
+    # Of the controllers that this host has for it: there need not be others.
+    controllers = oci_bundle.cgroup_folder("").parent.joinpath("cgroup.controllers").read_text().split()
+    checks.equal(bool(usage["hugetlb"]), "hugetlb" in controllers, "ctr: metrics are its cgroup's")
+    containerd.ctr("tasks", "kill", "--signal", "SIGKILL", "long")
+    c.wait_until("it has ended", lambda: "STOPPED" in containerd.ctr("tasks", "ls").stdout)
+    containerd.ctr("tasks", "delete", "long", check=False)  # gives its exit code
+    containerd.ctr("containers", "delete", "long")
+    checks.equal(containerd.ctr("tasks", "ls", "--quiet").stdout, "", "ctr: kill and delete remove it")
+
+
+def by_crictl(checks, containerd):
+    pod = containerd.pod_config("pod", linux=ON_HOST_NETWORK)
+    pod_id = containerd.run_pod(pod)
+    checks.equal(containerd.pod_status(pod_id)["state"], "SANDBOX_READY", "crictl: a pod is ready")
+    config = containerd.container_config("web", "echo started; trap 'exit 3' TERM; while :; do sleep 0.05; done")
+    config |= {"image": {"image": IMAGE}, "linux": ON_HOST_NETWORK}
+    web = containerd.run_container(pod_id, config, pod)
+    checks.equal(containerd.container_status(web)["state"], "CONTAINER_RUNNING", "crictl: a container runs in it")
+    done = containerd.crictl("exec", "--sync", web, "sh", "-c", "echo here; echo there >&2; exit 0")
+    checks.equal((done.stdout + done.stderr).split(), ["here", "there"], "crictl: exec --sync has both streams")
+    checks.contains(containerd.refusal("exec", "--sync", web, "sh", "-c", "exit 9"), "9", "crictl: and the exit code")
+    done = containerd.exec("script", "-qec", f"crictl --config {containerd.work}/crictl.yaml exec -it {web} tty", "/dev/null")
+    checks.contains(done.stdout, "/dev/pts/", "crictl: exec -it has a terminal")
+    stats = containerd.json("stats", "-o", "json", "--id", web)["stats"][0]
+    checks.ok(stats["attributes"]["id"] == web and int(stats["cpu"]["timestamp"]) > 0, "crictl: stats are taken", stats)
+    checks.equal(containerd.crictl("logs", web).stdout, "started\n", "crictl: logs show what it said")
+    containerd.crictl("stop", "--timeout", "30", web)
+    status = containerd.container_status(web)
+    checks.equal((status["state"], status["exitCode"]), ("CONTAINER_EXITED", 3), "crictl: stop sends its signal and waits")
+    containerd.crictl("rm", web)
+    containerd.crictl("stopp", pod_id)
+    containerd.crictl("rmp", pod_id)
+    checks.equal((containerd.pods(), containerd.containers()), ({}, {}), "crictl: nothing is listed any more")
+
+
+def story(checks):
+    oci_bundle.become_reaper()
+    runtime = oci_bundle.Runtime()
+    containerd = Containerd(runtime)
+    c.log(containerd.exec("containerd", "--version").stdout.strip())
+    try:
+        by_ctr(checks, containerd)
+        by_crictl(checks, containerd)
+        left = [str(path) for path in pathlib.Path("/run/containerd").glob("runc/*/*")]
+        checks.equal(left, [], "nothing of a container is left")
+    finally:
+        containerd.end()
+        if checks.failed:
+            containerd.log.seek(0)
+            c.log("\n".join(containerd.log.read().splitlines()[-60:]))
+
+
+if __name__ == "__main__":
+    if "CONTAINERD" not in os.environ:
+        told = subprocess.run([PEERS, "containerd"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        os.environ["CONTAINERD"] = told[2]
+    oci_bundle.enter_world()
+    c.main(story)
