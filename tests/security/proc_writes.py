@@ -104,17 +104,18 @@ def links(checks, oci):
                  "CVE-2023-27561, 28642 bite: the careless runtime writes where it leads")
 
 
+def shared_root(runtime):
+    """A root that containers share, with a fake at `fake` and a link to it at `link`; and one start in it."""
+    root = new_root(runtime, "proc", "sys", "dev", "tmp")
+    fake = FakeProc(root / "fake")
+    (root / "link").symlink_to("fake")
+    return root, lambda: attacked_start(runtime, rooted(root), fake)
+
+
 def races(checks, oci):
-    """A root that containers share: its /proc is exchanged for a folder, or a link to one, with files of these names."""
     for name, what in (("link", "a link"), ("fake", "a folder like it")):
         for runtime in (oci, Naive(checked=True)):
-            root = new_root(runtime, "proc", "sys", "dev", "tmp")
-            fake = FakeProc(root / "fake")
-            (root / "link").symlink_to("fake")
-
-            def once():
-                return attacked_start(runtime, rooted(root), fake)
-
+            root, once = shared_root(runtime)
             checks.equal(once(), "right", "unattacked, what is written is the process's own")
             with exchanging(oci, root, "proc", name):
                 if runtime is oci:
