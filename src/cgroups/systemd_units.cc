@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+// By libdbus, because the static programs need this, too, and Debian has no other library of the bus to link into one.
 #include "cgroups/systemd_units.h"
 
-#include <systemd/sd-bus.h>
+#include <dbus/dbus.h>
 
 #include <memory>
 
@@ -15,133 +16,156 @@ constexpr char kSystemdPath[] = "/org/freedesktop/systemd1";
 constexpr char kManager[] = "org.freedesktop.systemd1.Manager";
 constexpr char kUnitExists[] = "org.freedesktop.systemd1.UnitExists";
 constexpr char kNoSuchUnit[] = "org.freedesktop.systemd1.NoSuchUnit";
-constexpr char kProperties[] = "(sv)";
+constexpr char kJobRemoved[] = "JobRemoved";
+constexpr char kOurJobs[] =
+    "type='signal',sender='org.freedesktop.systemd1',path='/org/freedesktop/systemd1',"
+    "interface='org.freedesktop.systemd1.Manager',member='JobRemoved'";
 // Shims end with their last container and not by SIGTERM; a machine that shuts down does not wait long for the rest.
 constexpr std::uint64_t kStopLimitMicroseconds = 10'000'000;
 
 struct BusCloser {
-  void operator()(sd_bus* bus) const { sd_bus_flush_close_unref(bus); }
+  void operator()(DBusConnection* bus) const {
+    dbus_connection_close(bus);
+    dbus_connection_unref(bus);
+  }
 };
-using Bus = std::unique_ptr<sd_bus, BusCloser>;
+using Bus = std::unique_ptr<DBusConnection, BusCloser>;
 
 struct MessageUnref {
-  void operator()(sd_bus_message* message) const { sd_bus_message_unref(message); }
+  void operator()(DBusMessage* message) const { dbus_message_unref(message); }
 };
-using Message = std::unique_ptr<sd_bus_message, MessageUnref>;
-
-struct SlotUnref {
-  void operator()(sd_bus_slot* slot) const { sd_bus_slot_unref(slot); }
-};
-using Slot = std::unique_ptr<sd_bus_slot, SlotUnref>;
+using Message = std::unique_ptr<DBusMessage, MessageUnref>;
 
 struct BusError {
-  sd_bus_error error = SD_BUS_ERROR_NULL;
-  ~BusError() { sd_bus_error_free(&error); }
-  // sd-bus answers with a negative errno; the peer's own sentence is better where there is one.
-  std::unexpected<Error> failed(int result, const std::string& attempt) const {
-    Error told = Error::from_errno(-result, attempt);
-    return std::unexpected(error.message ? Error(told.code(), attempt + ": " + error.message) : told);
-  }
+  DBusError error = DBUS_ERROR_INIT;
+  ~BusError() { dbus_error_free(&error); }
+  bool is(const char* name) const { return dbus_error_has_name(&error, name) != 0; }
+  std::string text() const { return error.message != nullptr ? error.message : "no answer"; }
 };
 
-// Fills a message; the first failure is kept.
+// One level of a message under construction. The library's only failure here is a lack of memory, which ends this
+// program anyway.
 class Writer {
  public:
-  explicit Writer(sd_bus_message* message) : message_(message) {}
-  template <typename... T>
-  void add(const char* types, T... values) {
-    if (result_ >= 0) result_ = sd_bus_message_append(message_, types, values...);
+  explicit Writer(DBusMessage* message) { dbus_message_iter_init_append(message, &at_); }
+  Writer(Writer& above, int type, const char* contents) : above_(&above) {
+    dbus_message_iter_open_container(&above.at_, type, contents, &at_);
   }
-  void open(char type, const char* contents) {
-    if (result_ >= 0) result_ = sd_bus_message_open_container(message_, type, contents);
+  ~Writer() {
+    if (above_ != nullptr) dbus_message_iter_close_container(&above_->at_, &at_);
   }
-  void close() {
-    if (result_ >= 0) result_ = sd_bus_message_close_container(message_);
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  void text(const std::string& value) {
+    const char* pointer = value.c_str();
+    dbus_message_iter_append_basic(&at_, DBUS_TYPE_STRING, &pointer);
   }
-  int result() const { return result_; }
+  void truth(bool value) {
+    dbus_bool_t number = value ? 1 : 0;
+    dbus_message_iter_append_basic(&at_, DBUS_TYPE_BOOLEAN, &number);
+  }
+  void number(std::uint64_t value) { dbus_message_iter_append_basic(&at_, DBUS_TYPE_UINT64, &value); }
+  void number(std::uint32_t value) { dbus_message_iter_append_basic(&at_, DBUS_TYPE_UINT32, &value); }
 
  private:
-  sd_bus_message* message_;
-  int result_ = 0;
+  DBusMessageIter at_;
+  Writer* above_ = nullptr;
 };
 
+// "(sv)"
+template <typename Put>
+void add_property(Writer& list, const char* name, const char* type, Put put) {
+  Writer pair(list, DBUS_TYPE_STRUCT, nullptr);
+  pair.text(name);
+  Writer value(pair, DBUS_TYPE_VARIANT, type);
+  put(value);
+}
+void add_text(Writer& list, const char* name, const std::string& value) {
+  add_property(list, name, "s", [&](Writer& out) { out.text(value); });
+}
+void add_number(Writer& list, const char* name, std::uint64_t value) {
+  add_property(list, name, "t", [&](Writer& out) { out.number(value); });
+}
+void add_true(Writer& list, const char* name) {
+  add_property(list, name, "b", [](Writer& out) { out.truth(true); });
+}
+
 void add_properties(Writer& out, const SliceUnit& slice) {
-  out.open('a', kProperties);
-  out.add(kProperties, "Description", "s", slice.description.c_str());
-  out.add(kProperties, "StopWhenUnneeded", "b", 1);
-  if (slice.cpu_weight) out.add(kProperties, "CPUWeight", "t", *slice.cpu_weight);
-  out.close();
+  Writer list(out, DBUS_TYPE_ARRAY, "(sv)");
+  add_text(list, "Description", slice.description);
+  add_true(list, "StopWhenUnneeded");
+  if (slice.cpu_weight) add_number(list, "CPUWeight", *slice.cpu_weight);
 }
 
 void add_properties(Writer& out, const ScopeUnit& scope) {
-  out.open('a', kProperties);
-  out.add(kProperties, "Description", "s", scope.description.c_str());
-  out.add(kProperties, "Slice", "s", scope.slice.c_str());
-  out.add(kProperties, "Delegate", "b", 1);
-  out.add(kProperties, "TasksMax", "t", UINT64_MAX);
-  out.add(kProperties, "TimeoutStopUSec", "t", kStopLimitMicroseconds);
-  out.add(kProperties, "CollectMode", "s", "inactive-or-failed");
-  out.add(kProperties, "PIDs", "au", 1, static_cast<std::uint32_t>(scope.first));
-  out.close();
+  Writer list(out, DBUS_TYPE_ARRAY, "(sv)");
+  add_text(list, "Description", scope.description);
+  add_text(list, "Slice", scope.slice);
+  add_true(list, "Delegate");
+  add_number(list, "TasksMax", UINT64_MAX);
+  add_number(list, "TimeoutStopUSec", kStopLimitMicroseconds);
+  add_text(list, "CollectMode", "inactive-or-failed");
+  add_property(list, "PIDs", "au", [&](Writer& value) {
+    Writer pids(value, DBUS_TYPE_ARRAY, "u");
+    pids.number(static_cast<std::uint32_t>(scope.first));
+  });
 }
 
-// What systemd says of the job that makes the unit.
-struct Job {
-  std::string path;
-  std::string result;
-};
-
-int on_job_removed(sd_bus_message* message, void* data, sd_bus_error*) {
-  auto& job = *static_cast<Job*>(data);
-  std::uint32_t id = 0;
-  const char *path = nullptr, *unit = nullptr, *result = nullptr;
-  if (sd_bus_message_read(message, "uoss", &id, &path, &unit, &result) < 0) return 0;
-  if (job.path == path) job.result = result;
-  return 0;
+int milliseconds_until(Clock::time_point deadline) {
+  auto left = std::chrono::ceil<std::chrono::milliseconds>(deadline - Clock::now()).count();
+  return left > 0 ? static_cast<int>(left) : 0;
 }
 
-Status wait_for(sd_bus* bus, const Job& job, Clock::time_point deadline) {
-  while (job.result.empty()) {
-    int r = sd_bus_process(bus, nullptr);
-    if (r > 0) continue;
-    auto left = std::chrono::duration_cast<std::chrono::microseconds>(deadline - Clock::now()).count();
-    if (left <= 0) return fail(Code::kDeadlineExceeded, "systemd has not done it in time");
-    if (r >= 0) r = sd_bus_wait(bus, static_cast<std::uint64_t>(left));
-    if (r < 0) return std::unexpected(Error::from_errno(-r, "wait for systemd"));
+// What systemd says at the end of the job that makes the unit.
+Status wait_for(DBusConnection* bus, const std::string& job, Clock::time_point deadline) {
+  for (;;) {
+    while (Message message{dbus_connection_pop_message(bus)}) {
+      if (dbus_message_is_signal(message.get(), kManager, kJobRemoved) == 0) continue;
+      std::uint32_t id = 0;
+      const char *path = nullptr, *unit = nullptr, *result = nullptr;
+      BusError error;
+      if (dbus_message_get_args(message.get(), &error.error, DBUS_TYPE_UINT32, &id, DBUS_TYPE_OBJECT_PATH, &path,
+                                DBUS_TYPE_STRING, &unit, DBUS_TYPE_STRING, &result, DBUS_TYPE_INVALID) == 0 ||
+          path != job)
+        continue;
+      if (result == std::string_view("done")) return {};
+      return fail(Code::kFailedPrecondition, std::string("systemd's job ended as \"") + result + "\"");
+    }
+    int left = milliseconds_until(deadline);
+    if (left == 0) return fail(Code::kDeadlineExceeded, "systemd has not done it in time");
+    if (dbus_connection_read_write(bus, left) == 0) return fail(Code::kUnavailable, "the system bus has gone");
   }
-  if (job.result == "done") return {};
-  return fail(Code::kFailedPrecondition, "systemd's job ended as \"" + job.result + "\"");
 }
 
 Result<Bus> connect() {
-  sd_bus* raw = nullptr;
-  int r = sd_bus_open_system(&raw);
-  Bus bus(raw);
-  // Of two calls, each; the rest of the limit is for systemd to do it.
-  if (r >= 0) r = sd_bus_set_method_call_timeout(bus.get(), std::chrono::microseconds(kUnitLimit).count() / 3);
-  if (r < 0) return fail(Code::kUnavailable, Error::from_errno(-r, "no systemd on the system bus").message());
+  BusError error;
+  // Else the library has SIGPIPE ignored, which it has no need of, and what we execute would start so.
+  dbus_connection_set_change_sigpipe(0);
+  Bus bus(dbus_bus_get_private(DBUS_BUS_SYSTEM, &error.error));
+  if (!bus) return fail(Code::kUnavailable, "no systemd on the system bus: " + error.text());
+  dbus_connection_set_exit_on_disconnect(bus.get(), 0);
+  // Before the call, so that the signal can't be missed.
+  dbus_bus_add_match(bus.get(), kOurJobs, &error.error);
+  if (dbus_error_is_set(&error.error) != 0)
+    return fail(Code::kUnavailable, "listen to systemd's jobs: " + error.text());
   return bus;
 }
 
 template <typename Unit>
-Result<Message> start_call(sd_bus* bus, const Unit& unit, const std::vector<SliceUnit>& with) {
-  sd_bus_message* raw = nullptr;
-  int r = sd_bus_message_new_method_call(bus, &raw, kSystemd, kSystemdPath, kManager, "StartTransientUnit");
-  Message call(raw);
-  if (r < 0) return std::unexpected(Error::from_errno(-r, "write StartTransientUnit"));
-  Writer out(raw);
+Message start_call(const Unit& unit, const std::vector<SliceUnit>& with) {
+  Message call(dbus_message_new_method_call(kSystemd, kSystemdPath, kManager, "StartTransientUnit"));
+  Writer out(call.get());
+  out.text(unit.name);
   // In place of a job that ends a slice above it, now that it is needed again.
-  out.add("ss", unit.name.c_str(), "replace");
+  out.text("replace");
   add_properties(out, unit);
-  out.open('a', "(sa(sv))");
+  Writer others(out, DBUS_TYPE_ARRAY, "(sa(sv))");
   for (const SliceUnit& slice : with) {
-    out.open('r', "sa(sv)");
-    out.add("s", slice.name.c_str());
-    add_properties(out, slice);
-    out.close();
+    Writer other(others, DBUS_TYPE_STRUCT, nullptr);
+    other.text(slice.name);
+    add_properties(other, slice);
   }
-  out.close();
-  if (out.result() < 0) return std::unexpected(Error::from_errno(-out.result(), "write StartTransientUnit"));
   return call;
 }
 
@@ -150,27 +174,14 @@ Result<bool> start(const Unit& unit, const std::vector<SliceUnit>& with) {
   auto deadline = Clock::now() + kUnitLimit;
   auto bus = connect();
   if (!bus) return std::unexpected(std::move(bus.error()));
-  // Listened to before the call, so that the signal can't be missed; it is looked at in sd_bus_process().
-  Job job;
-  sd_bus_slot* raw_slot = nullptr;
-  int r =
-      sd_bus_match_signal(bus->get(), &raw_slot, kSystemd, kSystemdPath, kManager, "JobRemoved", on_job_removed, &job);
-  Slot slot(raw_slot);
-  if (r < 0) return std::unexpected(Error::from_errno(-r, "listen to systemd's jobs"));
-  auto call = start_call(bus->get(), unit, with);
-  if (!call) return std::unexpected(std::move(call.error()));
   BusError error;
-  sd_bus_message* raw_answer = nullptr;
-  r = sd_bus_call(bus->get(), call->get(), 0, &error.error, &raw_answer);
-  Message answer(raw_answer);
-  if (sd_bus_error_has_name(&error.error, kUnitExists) || sd_bus_error_has_name(&error.error, kNoSuchUnit))
-    return false;
-  if (r < 0) return error.failed(r, "StartTransientUnit");
-  const char* path = nullptr;
-  if (r = sd_bus_message_read(raw_answer, "o", &path); r < 0) {
-    return std::unexpected(Error::from_errno(-r, "read the answer of StartTransientUnit"));
-  }
-  job.path = path;
+  Message answer(dbus_connection_send_with_reply_and_block(bus->get(), start_call(unit, with).get(),
+                                                           milliseconds_until(deadline), &error.error));
+  if (error.is(kUnitExists) || error.is(kNoSuchUnit)) return false;
+  if (!answer) return fail(Code::kUnavailable, "StartTransientUnit: " + error.text());
+  const char* job = nullptr;
+  if (dbus_message_get_args(answer.get(), &error.error, DBUS_TYPE_OBJECT_PATH, &job, DBUS_TYPE_INVALID) == 0)
+    return fail(Code::kUnavailable, "read the answer of StartTransientUnit: " + error.text());
   auto made = wait_for(bus->get(), job, deadline);
   if (!made) return std::unexpected(std::move(made.error()));
   return true;

@@ -72,6 +72,7 @@ void add_making_commands(Commands& commands) {
   add_create_options(commands, create, options, no_pivot);
   commands.act(create, [=, &commands](const Globals& globals, Log& log) -> Result<int> {
     options.preserve_fds = commands.preserve_fds;
+    options.in_scope = globals.systemd_cgroup;
     if (auto s = refuse_no_pivot(); !s) return std::unexpected(std::move(s.error()));
     return code_of(create_container(globals.root, options, log));
   });
@@ -83,6 +84,7 @@ void add_making_commands(Commands& commands) {
   run->add_flag("--no-subreaper", no_subreaper, "accepted: this program never is one");
   commands.act(run, [=, &commands](const Globals& globals, Log& log) -> Result<int> {
     options.preserve_fds = commands.preserve_fds;
+    options.in_scope = globals.systemd_cgroup;
     if (auto s = refuse_no_pivot(); !s) return std::unexpected(std::move(s.error()));
     return run_container(globals.root, options, log);
   });
@@ -251,8 +253,6 @@ void add_telling_commands(Commands& commands) {
 }
 
 Status check_globals(const Globals& globals) {
-  if (globals.systemd_cgroup)
-    return fail(Code::kUnimplemented, "--systemd-cgroup is not supported yet: cgroups are made without systemd");
   if (globals.rootless == "true" || ::geteuid() != 0)
     return fail(Code::kUnimplemented, "to run without root is not supported yet");
   return {};
@@ -295,7 +295,7 @@ int main(int argc, char** argv) {
   app.add_option("--log", globals.log_path, "where messages go (default: standard error)");
   app.add_option("--log-format", globals.log_format, "text or json")->check(CLI::IsMember({"text", "json"}));
   app.add_flag("--debug", globals.debug, "also say where the time of a start went");
-  app.add_flag("--systemd-cgroup", globals.systemd_cgroup, "refused: cgroups are made without systemd");
+  app.add_flag("--systemd-cgroup", globals.systemd_cgroup, "a container's cgroup is in a scope of systemd's");
   app.add_option("--rootless", globals.rootless, "auto, or false: to run without root is not supported yet");
   Commands commands{app};
   add_making_commands(commands);

@@ -100,6 +100,7 @@ Result<ContainerRecord> parse_record(std::string_view text) {
                   number_of("startTime", record.start_time) && text_of("created", record.created) &&
                   number_of("owner", record.owner);
   if (!is_whole) return broken();
+  (void)flag_of("inScope", record.in_scope);  // not there in records of before
   const json::value* annotations = object.if_contains("annotations");
   if (annotations == nullptr || !annotations->is_object()) return broken();
   for (const auto& entry : annotations->get_object()) {
@@ -117,6 +118,7 @@ std::string record_text(const ContainerRecord& record) {
   out["rootfs"] = record.rootfs;
   out["cgroup"] = record.cgroup;
   out["madeCgroup"] = record.made_cgroup;
+  out["inScope"] = record.in_scope;
   out["creating"] = record.is_creating;
   out["pid"] = record.pid;
   out["startTime"] = record.start_time;

@@ -38,6 +38,7 @@ struct ContainerRecord {
   std::string rootfs;  // absolute
   std::string cgroup;  // from the hierarchy's root
   bool made_cgroup = false;
+  bool in_scope = false;  // one that systemd made: oci_scope.h
   bool is_creating = true;
   pid_t pid = 0;
   std::uint64_t start_time = 0;  // sys::start_time_of

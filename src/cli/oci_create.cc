@@ -13,6 +13,7 @@
 #include "cli/oci_foreground.h"
 #include "cli/oci_hooks.h"
 #include "cli/oci_notify.h"
+#include "cli/oci_scope.h"
 #include "cli/oci_seccomp.h"
 #include "cli/oci_times.h"
 #include "runtime/launch/launch.h"
@@ -93,6 +94,8 @@ class Creation {
     // The record first: whatever is made after it is found by delete.
     if (auto s = record_intent(); !s) return std::unexpected(std::move(s.error()));
     times_.lap("state");
+    auto kept = make_scope();
+    if (!kept) return std::unexpected(std::move(kept.error()));
     auto made = make_cgroup(record_.cgroup);
     if (!made) return std::unexpected(std::move(made.error()));
     has_cgroup_ = true;
@@ -124,12 +127,30 @@ class Creation {
   const oci::Config& config() const { return bundle_.config; }
 
  private:
+  // With its keeper, until the container has a process.
+  Result<std::optional<KeptScope>> make_scope() const {
+    if (!scope_) return std::nullopt;
+    auto made = KeptScope::make(*scope_, options_.id);
+    if (!made) return std::unexpected(std::move(made.error()));
+    return std::move(*made);
+  }
+
+  Result<std::string> choose_cgroup() {
+    const std::string& path = bundle_.config.linux_.cgroups_path;
+    if (!options_.in_scope) return container_cgroup(path, options_.id);
+    auto scope = container_scope(path, options_.id);
+    if (!scope) return std::unexpected(std::move(scope.error()));
+    scope_ = std::move(*scope);
+    return scope_->container();
+  }
+
   Status record_intent() {
-    auto cgroup = container_cgroup(bundle_.config.linux_.cgroups_path, options_.id);
+    auto cgroup = choose_cgroup();
     if (!cgroup) return std::unexpected(std::move(cgroup.error()));
     auto is_there = is_cgroup_there(*cgroup);
     if (!is_there) return std::unexpected(std::move(is_there.error()));
     record_.made_cgroup = !*is_there;
+    record_.in_scope = scope_.has_value();
     record_.id = options_.id;
     record_.oci_version = bundle_.config.oci_version;
     record_.bundle = bundle_.path;
@@ -246,6 +267,7 @@ class Creation {
   Times& times_;
   ContainerRecord record_;
   MountFd host_;  // what createContainer hooks see
+  std::optional<Scope> scope_;
   bool has_cgroup_ = false, has_run_hooks_ = false, is_kept_ = false;
 };
 
@@ -383,6 +405,9 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
 Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log& log) {
   if (!live.record.cgroup.empty()) {
     if (auto s = end_cgroup(live.record.cgroup, live.record.made_cgroup); !s) return s;
+  }
+  if (live.record.in_scope) {
+    if (auto s = wait_for_scope_end(live.record.cgroup); !s) log.warning(s.error().message());
   }
   auto config = folder.read_config();
   if (auto s = folder.remove(); !s) return s;

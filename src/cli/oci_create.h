@@ -23,6 +23,7 @@ struct CreateOptions {
   std::string pid_file, console_socket;
   std::uint32_t preserve_fds = 0;
   bool keeps_keyring = false;  // --no-new-keyring
+  bool in_scope = false;       // --systemd-cgroup
   bool detaches = false;       // of run
   bool keeps = false;          // of run: it is not deleted at its end
 };

@@ -102,7 +102,7 @@ Result<std::string> features_json() {
       {"linux",
        {{"namespaces", {"cgroup", "ipc", "mount", "network", "pid", "uts"}},
         {"capabilities", capability_names()},
-        {"cgroup", {{"v1", false}, {"v2", true}, {"systemd", false}, {"systemdUser", false}, {"rdma", false}}},
+        {"cgroup", {{"v1", false}, {"v2", true}, {"systemd", true}, {"systemdUser", false}, {"rdma", false}}},
         {"seccomp", seccomp_features()},
         {"apparmor", {{"enabled", host->has_apparmor}}},
         {"selinux", {{"enabled", false}}},

@@ -343,11 +343,18 @@ def telling(checks, oci):
     checks.equal((entry["level"], entry["msg"]), ("error", "container nobody does not exist"),
                  "--log-format json tells errors")
     times_of_a_start(checks, oci)
-    for flags, what in ((["--systemd-cgroup", "list"], "--systemd-cgroup"), (["create", "--no-pivot", "x"], "--no-pivot"),
-                        (["--rootless", "true", "list"], "without root"), (["checkpoint", "--image-path", "/x", "one"], "criu"),
-                        (["restore", "one"], "criu")):
+    for flags, what in ((["create", "--no-pivot", "x"], "--no-pivot"),
+                        (["--rootless", "true", "list"], "without root"),
+                        (["checkpoint", "--image-path", "/x", "one"], "criu"), (["restore", "one"], "criu")):
         done = oci(*flags, check=False)
         checks.equal((done.returncode, what in done.stderr), (1, True), f"{flags} is refused by name")
+    for path, what in ((cgroup("x"), "SLICE:PREFIX:NAME"), ("a.slice:b:c/d", "SLICE:PREFIX:NAME"),
+                       ("a:b:c", "slice of systemd"), ("a.slice:b:c.slice", "not a slice"),
+                       ("", "no systemd on the system bus")):
+        folder = oci.bundle("true", change=lambda config: config["linux"].update(cgroupsPath=path))
+        done = oci("run", "--bundle", folder, "scoped", check=False, flags=("--systemd-cgroup",))
+        checks.ok(done.returncode == 1 and what in done.stderr and not oci.remnants(),
+                  f"--systemd-cgroup: '{path}' is refused where it can't be, and leaves nothing", done.stderr)
     for name in ("../x", "", "a/b", "a b", "x" * 300):
         done = oci("create", "--bundle", oci.bundle("true"), name, check=False)
         checks.equal((done.returncode, "container id" in done.stderr), (1, True), f"id '{name[:10]}' is refused")

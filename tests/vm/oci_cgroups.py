@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
-"""gantry-oci's update and events where all controllers are, beside runc: the same command line makes the same of a cgroup, and
-what is told of it has the same shape."""
+"""gantry-oci where all controllers are, and systemd: update and events make and tell the same of a cgroup as runc's, and with
+--systemd-cgroup a container has a scope, which systemd shows, undoes nothing in, and takes away with it."""
 import json
 import os
 import pathlib
@@ -34,19 +34,22 @@ def runc():
 class Runtime:
     """A runtime with one container in the machine."""
 
-    def __init__(self, machine, program, name):
+    def __init__(self, machine, program, name, flags=(), path=None):
         self.machine, self.name = machine, name
-        self.command = (program, "--root", f"/run/{name}-state")
+        self.command = (program, "--root", f"/run/{name}-state", *flags)
         self.cgroup = f"/sys/fs/cgroup/{name}/one"
         config = json.loads(machine.shell(f"mkdir /root/{name}; cd /root/{name}; /opt/cargo/gantry-oci spec; cat config.json"))
         config["process"] |= {"args": ["sleep", "100000"], "terminal": False, "env": ["PATH=/bin"]}
         config["root"] = {"path": "/root/rootfs"}
-        config["linux"]["cgroupsPath"] = f"/{name}/one"
+        config["linux"]["cgroupsPath"] = f"/{name}/one" if path is None else path
         config["linux"]["resources"] |= {"memory": {"limit": 256 << 20, "swap": 256 << 20}}
         machine.write(f"/root/{name}/config.json", json.dumps(config))
-        log = f"/root/{name}.log"
-        machine.shell(f"{' '.join(self.command)} run --detach --bundle /root/{name} one </dev/null >/dev/null 2>{log} || "
-                      f"{{ cat {log} >&2; exit 1; }}")
+
+    def run(self, container="one", check=True):
+        """A container that goes on. What is said of it, when it can't be and `check` is not set."""
+        log = f"/root/{self.name}.log"
+        return self.machine.shell(f"{' '.join(self.command)} run --detach --bundle /root/{self.name} {container} </dev/null "
+                                  f">/dev/null 2>{log} || {{ cat {log} >&2; exit 1; }}", check=check)
 
     def __call__(self, *arguments, **more):
         return self.machine.run(*self.command, *arguments, **more)
@@ -123,6 +126,78 @@ def lacked_memory(checks, own):
     checks.equal(stream.wait(60), 0, "events ends with the container")
 
 
+class Scoped(Runtime):
+    """gantry-oci with systemd's cgroups."""
+
+    def __init__(self, machine, name, slice, unit):
+        super().__init__(machine, "/opt/cargo/gantry-oci", name, ["--systemd-cgroup"], f"{slice}:gantry:{name}")
+        self.slice, self.unit = slice, unit
+        self.scope = pathlib.PurePosixPath("/sys/fs/cgroup", slice, unit)
+        self.cgroup = self.scope / "container"
+
+    def show(self, *properties):
+        return self.machine.run("systemctl", "show", "-p", ",".join(properties), self.unit)
+
+    def is_there(self):
+        return self.machine.shell(f"test -d {self.scope} && echo there || true") != ""
+
+    def load_state(self):
+        return self.machine.run("systemctl", "show", "--value", "-p", "LoadState", self.unit).strip()
+
+
+def scoped(checks, machine):
+    own = Scoped(machine, "scoped", "machine.slice", "gantry-scoped.scope")
+    own.run()
+    state = json.loads(own("state", "one"))
+    place = machine.run("cat", f"/proc/{state['pid']}/cgroup").strip()
+    checks.equal(place, "0::/machine.slice/gantry-scoped.scope/container", "with --systemd-cgroup a container is in its scope")
+    checks.contains(own.show("Slice", "Delegate", "Description"), ["Slice=machine.slice", "Delegate=yes",
+                                                                   "Description=Container one"], "which systemctl shows")
+    checks.equal(machine.shell(f"cd {own.scope}; echo */"), "container/\n", "and nothing of ours is left beside it")
+    checks.equal(own("exec", "one", "sh", "-c", "echo here"), "here\n", "an exec works")
+    own("update", "--memory", "64m", "--cpu-quota", "30000", "--pids-limit", "55", "one")
+    before = own.limits()
+    checks.contains(before, [f"memory.max:{64 << 20}", "cpu.max:30000 100000", "pids.max:55"], "its limits are set")
+    machine.run("systemctl", "daemon-reload")
+    checks.equal(own.limits(), before, "systemctl daemon-reload undoes none of them")
+    status, _, error = own.run("two", check=False)
+    checks.ok(status == 1 and "in use" in error, "another one has no place in it", error)
+    own("pause", "one")
+    checks.equal(json.loads(own("state", "one"))["status"], "paused", "pause works")
+    own("resume", "one")
+    own("delete", "--force", "one")
+    checks.equal((own.is_there(), own.load_state()), (False, "not-found"), "when delete returns, the scope is gone")
+    for _ in range(5):
+        own.run()
+        own("delete", "--force", "one")
+    checks.ok(not own.is_there(), "and one container after another has the same one")
+    own.run()
+    machine.run("systemctl", "stop", own.unit)
+    checks.equal(json.loads(own("state", "one"))["status"], "stopped", "systemctl stop of the scope ends the container")
+    own("delete", "one")
+    own.run()
+    own("kill", "one", "KILL")
+    c.wait_until("the scope ends with its container", lambda: not own.is_there())
+    own("delete", "one")
+
+
+def refused(checks, machine):
+    own = Scoped(machine, "refused", "machine.slice", "gantry-refused.scope")
+    machine.shell("systemd-run --scope --slice=machine.slice --unit=gantry-refused sleep 100000 >/dev/null 2>&1 </dev/null &")
+    c.wait_until("somebody's scope of that name is there", own.is_there)
+    status, _, error = own.run(check=False)
+    checks.ok(status == 1 and "gantry-refused.scope" in error, "a unit of the name that is there is left alone", error)
+    checks.ok(own.is_there(), "and goes on")
+    machine.run("systemctl", "stop", own.unit)
+    machine.run("systemctl", "stop", "dbus.socket", "dbus.service")
+    status, _, error = own.run(check=False)
+    checks.ok(status == 1 and "no systemd on the system bus" in error, "without a bus it is refused", error)
+    machine.run("systemctl", "start", "dbus.socket", "dbus.service")
+    checks.equal((machine.shell("ls /run/refused-state"), own.is_there()), ("", False), "and nothing is left of it")
+    left = machine.run("pgrep", "-c", "gantry-oci", check=False)[1].strip()
+    checks.equal(left, "0", "no keeper, either")
+
+
 def main(checks):
     program, libraries = runc()
     own_program = pathlib.Path(os.environ["GANTRY_BIN"]) / "gantry-oci"
@@ -130,11 +205,15 @@ def main(checks):
         place = libraries[0].parent
         machine.shell(f"{BUNDLE}; mkdir -p {place}; cp {' '.join('/opt/cargo/' + file.name for file in libraries)} {place}/")
         own, theirs = Runtime(machine, "/opt/cargo/gantry-oci", "own"), Runtime(machine, "/opt/cargo/runc", "runc")
+        own.run()
+        theirs.run()
         updated(checks, own, theirs)
         told(checks, own, theirs)
         lacked_memory(checks, own)
         own("delete", "one")
         theirs("delete", "--force", "one")
+        scoped(checks, machine)
+        refused(checks, machine)
 
 
 c.main(main)
