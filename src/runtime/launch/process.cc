@@ -405,6 +405,7 @@ Status Launch::read_arguments() {
   envp_ = argv_ + arg_count + 1;
   for (std::uint32_t i = 0; i < arg_count; ++i) argv_[i] = args.c_string();
   for (std::uint32_t i = 0; i < env_count; ++i) envp_[i] = env.c_string();
+  argv_[arg_count] = envp_[env_count] = nullptr;
   return {};
 }
 
