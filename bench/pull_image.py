@@ -7,6 +7,7 @@ import io
 import json
 import os
 import pathlib
+import platform
 import shutil
 import subprocess
 import sys
@@ -33,10 +34,12 @@ OCI = "application/vnd.oci.image"
 
 
 def download(packages, folder):
-    """The packages' files, sorted by name."""
+    """The packages' files, sorted by name: Debian's own, whatever stands on this machine."""
+    release = platform.freedesktop_os_release()["VERSION_CODENAME"]
     folder.mkdir()
-    subprocess.run(["apt-get", "-q", "-q", "-o", "APT::Sandbox::User=root", "download", *packages], cwd=folder, check=True,
-                   stdin=subprocess.DEVNULL, stdout=sys.stderr)
+    subprocess.run(["apt-get", "-q", "-q", "-o", "APT::Sandbox::User=root", "download",
+                    *(f"{package}/{release}" for package in packages)],
+                   cwd=folder, check=True, stdin=subprocess.DEVNULL, stdout=sys.stderr)
     return sorted(folder.glob("*.deb"))
 
 
@@ -81,10 +84,11 @@ def make(folder, layers):
         blobs = work / "layout/blobs/sha256"
         blobs.mkdir(parents=True)
         described, diff_ids, unpacked = [], [], 0
+        debs = [download(packages.split(), work / f"debs-{number}") for number, packages in enumerate(layers)]
         for number, packages in enumerate(layers):
             print(f"bench image: layer {number + 1} of {len(layers)}: {packages}", file=sys.stderr)
             tree = work / f"tree-{number}"
-            for package in download(packages.split(), work / f"debs-{number}"):
+            for package in debs[number]:
                 subprocess.run(["dpkg-deb", "-x", package, tree], check=True)
             descriptor, diff_id, size = pack(tree, blobs)
             described.append(descriptor)
