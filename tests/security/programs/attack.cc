@@ -8,12 +8,19 @@
 //   attack forge                takes the sockets of each process that appears, and reports by them, until it is killed
 //   attack type                 types into the terminal that is its input
 //   attack read FILE            what is in it
+//   attack calls                system calls that lead to the kernel's less guarded parts
 //   attack writable FOLDER...   files that are for writing and open so, and folders in which one can be made
 #include <dirent.h>
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <linux/bpf.h>
+#include <linux/keyctl.h>
 #include <linux/mount.h>
+#include <linux/perf_event.h>
+#include <linux/sched.h>
+#include <netinet/if_ether.h>
+#include <netinet/in.h>
 #include <sched.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -252,6 +259,57 @@ int tell_writable(const char* path, const struct stat* info, int kind, struct FT
   return FTW_CONTINUE;
 }
 
+// ---- system calls
+
+void tell_call(const char* name, long result) {
+  tell(std::string(name) + " " + (result < 0 ? std::strerror(errno) : "done"));
+}
+
+void try_calls() {
+  auto in_child = [](auto call) {
+    pid_t pid = ::fork();
+    if (pid == 0) {
+      call();
+      ::_exit(0);
+    }
+    ::waitpid(pid, nullptr, 0);
+  };
+  in_child([] { tell_call("unshare-user", ::unshare(CLONE_NEWUSER)); });
+  in_child([] { tell_call("unshare-mount", ::unshare(CLONE_NEWNS)); });
+  in_child([] {
+    clone_args arguments{};
+    arguments.flags = CLONE_NEWUSER;
+    arguments.exit_signal = SIGCHLD;
+    long pid = ::syscall(SYS_clone3, &arguments, sizeof(arguments));
+    if (pid == 0) ::_exit(0);
+    tell_call("clone3-user", pid);
+  });
+  in_child([] {
+    long pid = ::syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, nullptr, nullptr, nullptr, nullptr);
+    if (pid == 0) ::_exit(0);
+    tell_call("clone-user", pid);
+  });
+  tell_call("fsopen", ::syscall(SYS_fsopen, "tmpfs", 0));
+  tell_call("open_tree", ::open_tree(AT_FDCWD, "/", OPEN_TREE_CLONE));
+  tell_call("mount", ::mount("tmpfs", "/tmp", "tmpfs", 0, nullptr));
+  tell_call("setns", ::setns(::open("/proc/self/ns/uts", O_RDONLY), 0));
+  tell_call("keyctl", ::syscall(SYS_keyctl, KEYCTL_GET_KEYRING_ID, KEY_SPEC_SESSION_KEYRING, 0));
+  tell_call("add_key", ::syscall(SYS_add_key, "user", "a", "b", 1, KEY_SPEC_PROCESS_KEYRING));
+  bpf_attr bpf{};
+  bpf.map_type = BPF_MAP_TYPE_ARRAY;
+  bpf.key_size = bpf.value_size = 4;
+  bpf.max_entries = 1;
+  tell_call("bpf", ::syscall(SYS_bpf, BPF_MAP_CREATE, &bpf, sizeof(bpf)));
+  perf_event_attr perf{};
+  perf.type = PERF_TYPE_SOFTWARE;
+  perf.size = sizeof(perf);
+  tell_call("perf_event_open", ::syscall(SYS_perf_event_open, &perf, 0, -1, -1, 0));
+  tell_call("userfaultfd", ::syscall(SYS_userfaultfd, 0));
+  tell_call("io_uring_setup", ::syscall(SYS_io_uring_setup, 1, nullptr));
+  tell_call("raw-socket", ::socket(AF_INET, SOCK_RAW, IPPROTO_ICMP));
+  tell_call("packet-socket", ::socket(AF_PACKET, SOCK_RAW, htons(ETH_P_ALL)));
+}
+
 // ---- the caller's terminal
 
 void type() {
@@ -268,6 +326,7 @@ int main(int argc, char** argv) {
   if (verb == "own-binary") take_own_binary();
   if (verb == "watch") watch();
   if (verb == "forge") forge();
+  if (verb == "calls") return try_calls(), 0;
   if (verb == "type") return type(), 0;
   if (verb == "read" && argc == 3) return std::cout << std::ifstream(argv[2]).rdbuf(), 0;
   if (verb != "writable") return 2;
