@@ -284,7 +284,7 @@ Result<Bundle> check_bundle(const std::string& root, const CreateOptions& option
   if (!planned) return std::unexpected(std::move(planned.error()));
   bundle->planned = std::move(*planned);
   for (const std::string& warning : bundle->planned.warnings) log.warning(warning);
-  auto s = check_console(bundle->config.process->terminal, stays, options.console_socket);
+  auto s = check_console(bundle->planned.plan.process.terminal, stays, options.console_socket);
   if (!s) return std::unexpected(std::move(s.error()));
   return bundle;
 }
@@ -310,10 +310,17 @@ Status pass_gate(FdRef folder, FdRef pidfd) {
   }
 }
 
-Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oci::Config& config, Times& times) {
+Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oci::Config& config, Times& times,
+                    Log& log) {
   if (live.state != ContainerState::kCreated) {
     return fail(Code::kFailedPrecondition,
                 cat("container ", live.record.id, " can't be started: it is ", to_string(live.state)));
+  }
+  if (!config.process) {
+    // The specification wants an error, and leaves open how it is told: others say it and end the container, and the
+    // validation program for it takes no other answer.
+    log.error(cat("container ", live.record.id, " has no program to run: config.json has no process"));
+    return sys::pidfd_send_signal(live.pidfd, SIGKILL);
   }
   if (auto s = pass_gate(folder.dir(), live.pidfd); !s) return s;
   times.lap("exec");
@@ -352,7 +359,7 @@ Status start_container(const std::string& root, const std::string& id, Log& log)
   times.lap("state");
   auto notify = NotifyProxy::open(folder->dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
-  auto started = start_locked(*folder, *live, *config, times);
+  auto started = start_locked(*folder, *live, *config, times, log);
   log.debug(cat("start took ", times.text()));
   if (!started || !*notify) return started;
   // Others may end it meanwhile.
@@ -364,6 +371,7 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   Times times;
   auto bundle = check_bundle(root, options, !options.detaches, log);
   if (!bundle) return std::unexpected(std::move(bundle.error()));
+  if (!bundle->config.process) return invalid_argument("process: is missing: the program to run was expected");
   auto folder = ContainerFolder::make(root, options.id);
   if (!folder) return std::unexpected(std::move(folder.error()));
   times.lap("bundle");
@@ -382,7 +390,7 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   auto notify = NotifyProxy::open(creation.folder().dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
   creation.begin_start();
-  if (auto s = start_locked(creation.folder(), *live, creation.config(), times); !s)
+  if (auto s = start_locked(creation.folder(), *live, creation.config(), times, log); !s)
     return std::unexpected(std::move(s.error()));
   times.split("exec", *process->notes.get());
   log.debug(cat("run took ", times.text()));

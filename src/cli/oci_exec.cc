@@ -53,7 +53,7 @@ Result<oci::Process> read_process_file(const std::string& path) {
 
 Result<oci::Process> wanted_process(const oci::Config& config, const ExecOptions& options) {
   if (!options.process_file.empty()) return read_process_file(options.process_file);
-  oci::Process process = *config.process;
+  oci::Process process = config.process ? *config.process : oci::idle_process();
   if (options.args.empty()) return invalid_argument("exec: a command, or --process, was expected");
   process.args = options.args;
   process.env.insert(process.env.end(), options.env.begin(), options.env.end());

@@ -73,6 +73,20 @@ def lying_state(checks, oci):
     checks.equal(oci.remnants(), [], "and what is in the cgroup goes with delete")
 
 
+def without_program(checks, oci):
+    folder = oci.bundle("true", change=lambda config: config.pop("process"))
+    refused = oci("run", "--bundle", folder, "idle", check=False)
+    checks.equal((refused.returncode, "process: is missing" in refused.stderr), (1, True), "run needs a process")
+    oci("create", "--bundle", folder, "idle")
+    checks.equal((oci.status("idle"), oci("exec", "idle", "echo", "hello").stdout), ("created", "hello\n"),
+                 "a container without one is created, and can be entered")
+    done = oci("start", "idle")
+    checks.equal((done.returncode, "no program to run" in done.stderr), (0, True), "start says that there is nothing to start")
+    oci.wait_stopped("idle")
+    oci("delete", "idle")
+    checks.equal(oci.remnants(), [], "and ends it")
+
+
 def exit_codes(checks, oci):
     for script, code in (("exit 0", 0), ("exit 3", 3)):
         checks.equal(oci.run(script).returncode, code, f"run of '{script}' ends with {code}")
@@ -361,4 +375,5 @@ def telling(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(life, lying_state, exit_codes, executing, changing, terminal, descriptors, listening, notifying, telling)
+    oci_bundle.tell(life, lying_state, without_program, exit_codes, executing, changing, terminal, descriptors, listening, notifying,
+                    telling)

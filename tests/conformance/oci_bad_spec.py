@@ -189,7 +189,7 @@ FIELDS = {
 # ---- what has to be there
 
 REQUIRED = [
-    "ociVersion", "root", "root.path", "process", "process.args", "process.cwd", "linux", "mounts[0].destination",
+    "ociVersion", "root", "root.path", "process.args", "process.cwd", "linux", "mounts[0].destination",
     "mounts[0].type", "process.rlimits[0].type", "process.rlimits[0].soft", "process.rlimits[0].hard",
     "process.scheduler.policy", "process.ioPriority.class", "linux.namespaces[0].type", "linux.devices[0].path",
     "linux.devices[0].type", "linux.devices[0].major", "linux.devices[0].minor", "linux.personality.domain",

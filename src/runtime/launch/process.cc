@@ -361,7 +361,7 @@ Status Launch::wait_for_start() {
     struct stat info{};
     return ::stat(path, &info) == 0 && S_ISDIR(info.st_mode) ? EACCES : 0;
   });
-  if (!found) return found;
+  if (!found && argv_[0] != nullptr) return found;
   if (!namespaces_.second) request_.notes->ready = 1;
   ::close(request_.report.get());
   request_.report = start_report_;
@@ -392,7 +392,6 @@ Status Launch::hand_over() {
 Status Launch::read_arguments() {
   auto read_count = [this] { return reader_.integer<std::uint32_t>(); };
   auto arg_count = read_count();
-  if (arg_count == 0) return invalid_argument("plan: without arguments");
   PlanReader args = reader_;
   for (std::uint32_t i = 0; i < arg_count && reader_.ok(); ++i) reader_.c_string();
   auto env_count = read_count();
@@ -413,6 +412,7 @@ Status Launch::read_arguments() {
 template <typename Use>
 Status Launch::at_program(Use use) {
   const char* program = argv_[0];
+  if (program == nullptr) return invalid_argument("process: is missing: there is no program to run");
   auto failed_with = [program](int error) {
     return std::unexpected(Error::from_errno(error, std::string("exec: \"") + program + "\""));
   };

@@ -138,6 +138,12 @@ Result<Linux> parse_resources(std::string_view text) {
   return out;
 }
 
+Process idle_process() {
+  Process process;
+  process.cwd = "/";
+  return process;
+}
+
 Result<Process> parse_process(std::string_view text) {
   Process process;
   auto s = parse(text, "the process", [&](const Fields& fields) { read_process(fields, process); });

@@ -107,7 +107,7 @@ struct Linux {
 
 struct Config {
   std::string oci_version;
-  std::optional<Process> process;
+  std::optional<Process> process;  // needed when the container is started
   std::string root_path;
   bool root_read_only = false;
   std::string hostname, domainname;
@@ -123,5 +123,7 @@ Result<Config> parse_config(std::string_view text);
 Result<Linux> parse_resources(std::string_view text);
 // The file of `exec --process`: one process object.
 Result<Process> parse_process(std::string_view text);
+// What stands for a process where there is none: it has no program and no privileges.
+Process idle_process();
 
 }  // namespace gantry::runtime::oci

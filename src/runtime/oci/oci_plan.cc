@@ -87,7 +87,6 @@ sys::Propagation propagation_of(std::string_view name) {
 }  // namespace
 
 Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host, SeccompCache& seccomp) {
-  if (!config.process) return invalid_argument("process: is missing: the program to run was expected");
   PlannedContainer out;
   if (!config.linux_.mount_label.empty()) {
     if (host.has_selinux) return invalid_argument("linux.mountLabel: SELinux labels are not supported yet");
@@ -101,8 +100,9 @@ Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host
   out.plan.domainname = config.domainname;
   if (auto s = plan_sysctls(config.linux_, out.plan); !s) return std::unexpected(std::move(s.error()));
   if (auto s = plan_root_of(config, out); !s) return std::unexpected(std::move(s.error()));
-  if (auto s = plan_process_of(config, *config.process, host, seccomp, out); !s)
-    return std::unexpected(std::move(s.error()));
+  // Without one there is a process all the same, which waits.
+  Process process = config.process ? *config.process : idle_process();
+  if (auto s = plan_process_of(config, process, host, seccomp, out); !s) return std::unexpected(std::move(s.error()));
   return out;
 }
 

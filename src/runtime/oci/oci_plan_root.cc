@@ -122,13 +122,14 @@ Status add_devices(const Config& config, Plan& plan) {
       return !is_own_dev && is_within(path, mount.target);
     });
   };
+  bool has_terminal = config.process && config.process->terminal;
   for (std::size_t i = 0; i < config.linux_.devices.size(); ++i) {
     const Device& device = config.linux_.devices[i];
     auto path = clean_path(device.path, cat("linux.devices[", i, "].path:"));
     if (!path) return std::unexpected(std::move(path.error()));
     if (*path == "/") return invalid_argument(cat("linux.devices[", i, "].path: is the root itself"));
     // ptmx is the container's own, a link into its devpts; a terminal's console is put there by the launcher.
-    if (*path == "/dev/ptmx" || (config.process->terminal && *path == "/dev/console") || is_covered(*path)) continue;
+    if (*path == "/dev/ptmx" || (has_terminal && *path == "/dev/console") || is_covered(*path)) continue;
     // S_IFMT bits come with the mode from some programs; the type is said apart.
     std::uint32_t mode = device.file_mode.value_or(0666) & 07777;
     plan.devices.push_back(

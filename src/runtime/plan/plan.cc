@@ -123,8 +123,8 @@ void encode_schedule(Encoder& out, const SchedulePlan& schedule) {
 }
 
 void encode_process(Encoder& out, const ProcessPlan& process) {
-  if (process.args.empty() || process.args[0].empty())
-    out.refuse("process.args", "is empty: a program to run was expected");
+  bool is_missing = process.args.empty() ? process.start == kNoFd : process.args[0].empty();
+  if (is_missing) out.refuse("process.args", "is empty: a program to run was expected");
   out.string("process.cwd", process.cwd);
   out.flag(process.make_cwd);
   out.flag(process.terminal);

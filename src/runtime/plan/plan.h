@@ -128,7 +128,8 @@ struct SeccompPlan {
 };
 
 struct ProcessPlan {
-  std::vector<PlanString> args;  // at least one; args[0] is searched in PATH of `env` when it has no slash
+  // args[0] is searched in PATH of `env` when it has no slash. None: behind its gate (`start`) there is nothing.
+  std::vector<PlanString> args;
   std::vector<PlanString> env;
   PlanString cwd = "/";
   bool make_cwd = false;  // create it when the image lacks it, as image configs expect
