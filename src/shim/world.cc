@@ -34,6 +34,7 @@ Status furnish(FdRef root) {
     if (auto s = sys::mkdirat(root, folder + 1, 0755); !s) return s;
   }
   if (auto s = sys::mknodat(root, runtime::kStagingNull + 1, S_IFCHR | 0666, makedev(1, 3)); !s) return s;
+  if (auto s = sys::mknodat(root, runtime::kStagingFile + 1, S_IFREG, 0); !s) return s;
   // Masked folders are clones of this one; a container must not be able to fill it.
   auto empty = small_tmpfs(
       "4k", sys::MountAttr::kReadOnly | sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);

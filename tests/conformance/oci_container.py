@@ -105,6 +105,12 @@ def mounts(checks, oci):
     says(checks, oci,
          "touch /data/new /data/deep/new 2>/dev/null || echo refused; grep -c ' /data.* ro,' /proc/self/mountinfo",
          "refused\n2", "rro takes all of it", mounted(bind(data, "/data", "rbind", "rro")))
+    listed = [bind(data, "/first", "bind"), {"destination": "/second", "type": "tmpfs", "source": "tmpfs"},
+              bind(data / "file", "/etc/third", "bind"), {"destination": "/fourth", "type": "tmpfs", "source": "tmpfs"},
+              bind(data, "/fifth", "rbind", "rslave")]
+    says(checks, oci, "cut -d ' ' -f 5 /proc/self/mountinfo | grep -E '/(first|second|third|fourth|fifth)$'",
+         "/first\n/second\n/etc/third\n/fourth\n/fifth", "mounts are listed in the order that the configuration has",
+         mounted(*listed))
     says(checks, oci, "cat /etc/one", "content", "a file is bound on a file", mounted(bind(data / "file", "/etc/one", "bind")))
     folder = oci.bundle("cat", "/data/file", change=mounted(bind("near", "/data", "bind")))
     (folder / "near").mkdir()

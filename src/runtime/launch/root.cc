@@ -109,6 +109,21 @@ bool may_follow(const char* type, const char* target) {
 
 }  // namespace
 
+// What is in no namespace can't be cloned (before Linux 6.15, and later if another namespace opened it), so it is
+// mounted in the world around the root, which ends when that is entered.
+Result<MountFd> Launch::clone_in_turn(FdRef source, bool is_file) {
+  auto place = sys::openat(sys::kCwd, is_file ? kStagingFile : kStagingFolder, O_PATH);
+  if (!place) return std::unexpected(std::move(place.error()));
+  if (auto s = sys::attach(source, *place); !s) return std::unexpected(std::move(s.error()));
+  auto clone = sys::clone_mount(source, "", sys::Recursive::kYes);
+  if (!clone) return clone;
+  // In its source's peer group its end would be that of mounts beneath the source as well.
+  auto s = sys::set_attributes(source, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
+                               sys::Recursive::kYes);
+  if (!s) return std::unexpected(std::move(s.error()));
+  return clone;
+}
+
 Status Launch::make_mount() {
   auto kind = reader_.integer<MountKind>();
   const char* target = reader_.c_string();
@@ -128,7 +143,8 @@ Status Launch::make_mount() {
 
   // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them,
   // or what we write beneath them, elsewhere.
-  bool follows = kind == MountKind::kBind || (kind == MountKind::kFilesystem && may_follow(type, target));
+  bool is_bind = kind == MountKind::kBind || kind == MountKind::kBindInTurn;
+  bool follows = is_bind || (kind == MountKind::kFilesystem && may_follow(type, target));
   bool is_proc = kind == MountKind::kFilesystem && std::strcmp(type, "proc") == 0;
   auto place = ensure_target(root_, target, is_file, follows ? sys::Resolve::kNone : sys::Resolve::kNoSymlinks);
   if (!place) return failed(std::move(place.error()), "mount", target);
@@ -150,6 +166,9 @@ Status Launch::make_mount() {
       break;
     case MountKind::kPodShm:
       made = sys::clone_mount(sys::kCwd, kStagingShm, sys::Recursive::kNo);
+      break;
+    case MountKind::kBindInTurn:
+      made = clone_in_turn(source, is_file);
       break;
     case MountKind::kBind:
       break;

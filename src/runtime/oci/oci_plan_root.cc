@@ -26,7 +26,7 @@ void add_filesystem(const Config& config, const Mount& mount, MountOptions optio
   auto from_host = [&](Source source) {
     source.mount = out.plan.mounts.size();
     source.field = std::move(field);
-    plan.kind = MountKind::kBind;
+    plan.kind = MountKind::kBindInTurn;
     plan.source = static_cast<FdIndex>(sources.size());
     sources.push_back(std::move(source));
   };
@@ -89,7 +89,7 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
   if (!options->data.empty()) {
     return invalid_argument(cat(field, ".options: option ", quoted(options->data[0]), " is unknown for a bind mount"));
   }
-  plan.kind = MountKind::kBind;
+  plan.kind = MountKind::kBindInTurn;
   plan.set_attributes = sys::raw(options->set);
   plan.clear_attributes = sys::raw(options->clear);
   // A clone is in its source's peer group. Unless it is asked for, nothing of the container's shows on the host.

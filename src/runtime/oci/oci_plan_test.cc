@@ -77,7 +77,7 @@ TEST_F(OciPlan, MountsKeepTheirOrderAndSayWhereTheyComeFrom) {
   ASSERT_EQ(mounts.size(), 6U);
   EXPECT_EQ(mounts[0].type, "proc");
   EXPECT_EQ(mounts[1].target, "/data");
-  EXPECT_EQ(mounts[1].kind, MountKind::kBind);
+  EXPECT_EQ(mounts[1].kind, MountKind::kBindInTurn);
   EXPECT_EQ(mounts[1].set_attributes, sys::raw(MountAttr::kReadOnly));
   EXPECT_EQ(mounts[1].tree_set_attributes, sys::raw(MountAttr::kNoSuid));
   EXPECT_EQ(mounts[1].tree_propagation, static_cast<std::uint64_t>(Propagation::kShared));
@@ -100,7 +100,7 @@ TEST_F(OciPlan, WithoutACgroupNamespaceTheHostsHierarchyIsCloned) {
   space(NamespaceKind::kCgroup) = {};
   config.mounts = {{"/sys/fs/cgroup", "cgroup", "cgroup", {"ro"}}};
   auto planned = make();
-  EXPECT_EQ(planned.plan.mounts[0].kind, MountKind::kBind);
+  EXPECT_EQ(planned.plan.mounts[0].kind, MountKind::kBindInTurn);
   EXPECT_EQ(planned.sources[static_cast<std::size_t>(planned.plan.mounts[0].source)].kind, Source::Kind::kHostCgroups);
 }
 

@@ -92,8 +92,8 @@ void encode_mount(Encoder& out, const MountPlan& mount) {
   out.count("mounts.options", mount.options.size());
   for (const auto& option : mount.options) out.string("mounts.options", option);
   out.fd("mounts.source", mount.source);
-  if ((mount.kind == MountKind::kBind) != (mount.source != kNoFd))
-    out.refuse("mounts.source", "goes with a bind, and only with one");
+  bool is_bind = mount.kind == MountKind::kBind || mount.kind == MountKind::kBindInTurn;
+  if (is_bind != (mount.source != kNoFd)) out.refuse("mounts.source", "goes with a bind, and only with one");
   out.flag(mount.target_is_file);
   out.integer(mount.tree_set_attributes);
   out.integer(mount.tree_clear_attributes);

@@ -61,6 +61,9 @@ enum class MountKind : std::uint8_t {
   kFilesystem = 0,  // a new file system of `type` with `options`
   kBind = 1,        // the detached mount `source`, made by the caller
   kPodShm = 2,      // the pod's /dev/shm, from the shim's own namespace
+  // As kBind, by a clone of `source` that is made in its turn: mountinfo has mounts in the order in which they were
+  // made (Linux 6.8), and callers have sources opened before the first file system is.
+  kBindInTurn = 3,
 };
 
 struct MountPlan {
@@ -68,8 +71,8 @@ struct MountPlan {
   PlanString target;                // beneath the root; made if absent
   PlanString type;                  // kFilesystem
   std::vector<PlanString> options;  // kFilesystem: "key=value" or "flag", as fsconfig takes them
-  FdIndex source = kNoFd;           // kBind
-  bool target_is_file = false;      // kBind of something that is no folder
+  FdIndex source = kNoFd;           // of a bind
+  bool target_is_file = false;      // a bind of something that is no folder
   // MOUNT_ATTR_*: of the mount, and, before these, of it and all beneath it.
   std::uint64_t set_attributes = 0, clear_attributes = 0;
   std::uint64_t tree_set_attributes = 0, tree_clear_attributes = 0;
