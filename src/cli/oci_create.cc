@@ -195,6 +195,12 @@ class Creation {
   Result<Hold> make_hold(Launch& launch) {
     const oci::Hooks& hooks = bundle_.config.hooks;
     launch.hooks.tells_times = log_.debugs();
+    auto space = oci::other_mount_namespace(bundle_.config.linux_);
+    if (!space) return std::unexpected(std::move(space.error()));
+    if (space->is_open()) {
+      launch.hooks.mount_namespace = *space;
+      launch.fds.push_back(std::move(*space));
+    }
     if (auto s = set_launch_hooks(launch.hooks); !s) return std::unexpected(std::move(s.error()));
     if (hooks.prestart.empty() && hooks.create_runtime.empty() && hooks.create_container.empty()) return Hold();
     auto pipe = sys::pipe();

@@ -71,6 +71,18 @@ Result<oci::Process> wanted_process(const oci::Config& config, const ExecOptions
   return process;
 }
 
+// Of a container without a mount namespace of its own, the root is its process's alone.
+Status add_root(const oci::Config& config, const LiveContainer& live, Launch& launch) {
+  if (config.linux_.of(oci::NamespaceKind::kMount).is_new()) return {};
+  auto root = sys::open_dir(sys::kCwd, cat("/proc/", live.record.pid, "/root").c_str());
+  // The number is the process's for as long as that lives.
+  if (!root || !sys::pidfd_send_signal(live.pidfd, 0))
+    return fail(Code::kFailedPrecondition, "the container has ended");
+  launch.hooks.joined_root = *root;
+  launch.fds.push_back(std::move(*root));
+  return {};
+}
+
 Result<Launch> make_launch(const std::string& root, ContainerFolder& folder, LiveContainer& live,
                            const ExecOptions& options, Log& log) {
   auto config = folder.read_config();
@@ -98,7 +110,10 @@ Result<Launch> make_launch(const std::string& root, ContainerFolder& folder, Liv
   auto dir = duplicate(cgroup->dir());
   if (!dir) return std::unexpected(std::move(dir.error()));
   launch.cgroup = std::move(*dir);
-  launch.fds.push_back(std::move(live.pidfd));
+  auto s = add_root(*config, live, launch);
+  if (!s) return std::unexpected(std::move(s.error()));
+  // The plan's descriptor 0.
+  launch.fds.insert(launch.fds.begin(), std::move(live.pidfd));
   std::string state = state_json(live.record, live.state, false);
   launch.state = [state = std::move(state)](pid_t) { return state; };
   return launch;

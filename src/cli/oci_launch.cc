@@ -77,7 +77,7 @@ Result<shim::Launching> begin(Launch& launch) {
     if (!stream) return std::unexpected(std::move(stream.error()));
     *fd = std::move(*stream);
   }
-  if (!launch.in_empty_world) return shim::begin_launch(std::move(fds), {});
+  if (!launch.in_empty_world) return shim::begin_launch(std::move(fds), {}, &launch.hooks);
   auto host = HostView::take();
   if (!host) return std::unexpected(std::move(host.error()));
   auto launching = [&]() -> Result<shim::Launching> {

@@ -247,7 +247,6 @@ WRONG = [
     ("mounts[0].uidMappings", [{"containerID": 0, "hostID": 1, "size": 1}], "not supported"),
     *((f"hooks.{kind}[0].path", "true", "an absolute path was expected") for kind in HOOKS),
     ("linux.namespaces[0].type", "moon", "pid, network, mount, ipc, uts, cgroup, user or time was expected"),
-    ("linux.namespaces", [], "a mount namespace is needed"),
     ("linux.namespaces", [{"type": "mount"}] * 2, "is given twice"),
     ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}, {"type": "ipc", "path": "x"}], "an absolute path was expected"),
     ("linux.namespaces", [{"type": "mount"}, {"type": "uts"}, {"type": "ipc", "path": "/nosuch"}], "No such file"),

@@ -90,6 +90,36 @@ def namespaces(checks, oci):
     oci("delete", "--force", name)
 
 
+def other_mount_namespaces(checks, oci):
+    data = oci.work / "shown"
+    data.mkdir()
+    (data / "file").write_text("content\n")
+    script = "readlink /proc/self/ns/mnt; cat /data/file; touch /data/x || echo refused; cat /proc/keys; cd /; ls ../../bin/sh"
+    waiting = subprocess.Popen(["unshare", "--mount", "sleep", "1000"])
+    own = os.readlink("/proc/self/ns/mnt")
+    link = pathlib.Path(f"/proc/{waiting.pid}/ns/mnt")
+    c.wait_until("it has a mount namespace", lambda: os.readlink(link) != own)
+    for path, what in ((None, "the caller's mount namespace"), (link, "one that is joined by its path")):
+        def shares(config):
+            config["linux"]["namespaces"] = [space for space in config["linux"]["namespaces"] if space["type"] != "mount"]
+            if path:
+                config["linux"]["namespaces"].append({"type": "mount", "path": str(path)})
+            config["mounts"].append(bind(data, "/data", "bind", "ro", "unbindable"))
+
+        space = path or pathlib.Path("/proc/self/ns/mnt")
+        expected = f"{os.readlink(space)}\ncontent\nrefused\n../../bin/sh\n"
+        before = (space.parent.parent / "mountinfo").read_text()
+        done = oci.run(script, change=shares)
+        checks.equal(done.stdout, expected, f"{what}: the container has its own root and mounts in it") or c.log(done.stderr)
+        name = oci.start("sleep", "1000", change=shares)
+        done = oci("exec", name, "sh", "-c", script)
+        checks.equal(done.stdout, expected, f"{what}: and so has what is executed in it") or c.log(done.stderr)
+        checks.equal((space.parent.parent / "mountinfo").read_text(), before, f"{what}: nothing of it is mounted there")
+        oci("delete", "--force", name)
+    waiting.kill()
+    waiting.wait()
+
+
 def mounts(checks, oci):
     data = oci.work / "data"
     (data / "deep").mkdir(parents=True)
@@ -455,4 +485,5 @@ def bad_configs(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(namespaces, mounts, devices, hidden, credentials, waiting, hooks, hooks_inside, limits, bad_configs)
+    oci_bundle.tell(namespaces, other_mount_namespaces, mounts, devices, hidden, credentials, waiting, hooks, hooks_inside,
+                    limits, bad_configs)

@@ -63,9 +63,14 @@ struct LaunchNotes {
   void begin();
 };
 
-// Hooks in the container's namespaces, for gantry-oci: called in the launching process, which is a copy of who has made
-// this; where they fail, so does the launch.
+// What gantry-oci alone has. Hooks in the container's namespaces are called in the launching process, which is a copy
+// of who has made this; where they fail, so does the launch.
 struct LaunchHooks {
+  // Of a container without a mount namespace of its own: the one that its process goes to once the root is made. That
+  // root is mounted in none, and ends with the last process that has it; set-user-id files gain nothing in it.
+  FdRef mount_namespace;
+  // Of an exec in such a container: its root.
+  FdRef joined_root;
   // The root with its mounts and devices is made. "/" is a private copy of all that the host has mounted, in which that
   // root lies where it lies on the host. Into a PID namespace that others are in they are not born: these would reach
   // the host by them.

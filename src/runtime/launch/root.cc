@@ -33,6 +33,7 @@ Status Launch::read_root() {
   propagation_ = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
   if (!reader_.ok()) return invalid_argument("plan: unreadable root");
   if (namespaces_.join) {
+    if (auto s = enter_joined_root(); !s) return s;
     auto root = sys::open_dir(sys::kCwd, "/");
     if (!root) return std::unexpected(std::move(root.error()));
     root_ = std::move(*root);
@@ -372,6 +373,26 @@ Status Launch::protect_paths() {
   return {};
 }
 
+Status Launch::pivot_into_root() {
+  if (auto s = sys::fchdir(root_); !s) return s;
+  // The old root ends up on top of the new one; detached, it takes store, staging and all with it.
+  if (auto s = sys::pivot_root(".", "."); !s) return s;
+  if (auto s = sys::umount2(".", MNT_DETACH); !s) return s;
+  return ::chdir("/") < 0 ? std::unexpected(Error::from_errno(errno, "chdir /")) : Status();
+}
+
+// Not mounted there: all in the namespace, and on the host if it is the host's, would see these mounts and keep them. A
+// detached tree stays whole when its descriptor is closed, for as long as it is somebody's root, and from its root no
+// ".." leads anywhere.
+Status Launch::enter_root_in(FdRef mount_namespace) {
+  auto tree = sys::clone_mount(root_, "", sys::Recursive::kYes);
+  if (!tree) return std::unexpected(std::move(tree.error()));
+  if (auto s = sys::setns(mount_namespace, sys::CloneFlag::kNewMount); !s) return s;
+  root_ = std::move(*tree);
+  if (auto s = sys::fchdir(root_); !s) return s;
+  return sys::chroot(".");
+}
+
 Status Launch::enter_root() {
   if (namespaces_.join) return {};
   if (read_only_) {
@@ -379,14 +400,21 @@ Status Launch::enter_root() {
                                  sys::Propagation::kUnchanged, sys::Recursive::kNo);
     if (!s) return fail_with(std::move(s.error()), "read-only root");
   }
-  if (auto s = sys::fchdir(root_); !s) return s;
-  // The old root ends up on top of the new one; detached, it takes store, staging and all with it.
-  if (auto s = sys::pivot_root(".", "."); !s) return s;
-  if (auto s = sys::umount2(".", MNT_DETACH); !s) return s;
-  if (::chdir("/") < 0) return std::unexpected(Error::from_errno(errno, "chdir /"));
+  if (request_.hooks != nullptr && request_.hooks->mount_namespace.is_open()) {
+    if (auto s = enter_root_in(request_.hooks->mount_namespace); !s)
+      return fail_with(std::move(s.error()), "join the mount namespace");
+  } else if (auto s = pivot_into_root(); !s) {
+    return s;
+  }
   if (propagation_ == sys::Propagation::kUnchanged || propagation_ == sys::Propagation::kSlave) return {};
   return sys::set_attributes(root_, "", sys::MountAttr::kNone, sys::MountAttr::kNone, propagation_,
                              sys::Recursive::kNo);
+}
+
+Status Launch::enter_joined_root() const {
+  if (request_.hooks == nullptr || !request_.hooks->joined_root.is_open()) return {};
+  if (auto s = sys::fchdir(request_.hooks->joined_root); !s) return s;
+  return sys::chroot(".");
 }
 
 }  // namespace gantry::runtime

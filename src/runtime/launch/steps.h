@@ -67,6 +67,9 @@ class Launch {
   Status mask_paths();
   Status protect_paths();
   Status enter_root();
+  Status enter_joined_root() const;
+  Status pivot_into_root();
+  Status enter_root_in(FdRef mount_namespace);
 
   // hooks.cc
   Status run_hooks_before_root();

@@ -29,11 +29,6 @@ void read_namespaces(const Fields& fields, Linux& out) {
     entry.refuse("type",
                  cat(quoted(type), " is unknown: pid, network, mount, ipc, uts, cgroup, user or time was expected"));
   });
-  const Namespace& mount = out.of(NamespaceKind::kMount);
-  if (!mount.is_listed) fields.refuse("namespaces", "a mount namespace is needed", Code::kUnimplemented);
-  if (!mount.path.empty()) {
-    fields.refuse("namespaces", "to join a mount namespace by its path is not supported", Code::kUnimplemented);
-  }
 }
 
 void read_devices(const Fields& fields, std::vector<Device>& out) {

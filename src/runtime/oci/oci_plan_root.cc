@@ -77,6 +77,11 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
   plan.target = std::move(*target);
   plan.tree_set_attributes = sys::raw(options->tree_set);
   plan.tree_clear_attributes = sys::raw(options->tree_clear);
+  // The root of a container in another mount namespace is a clone of all that was mounted, but for what is unbindable.
+  bool is_cloned = !config.linux_.of(NamespaceKind::kMount).is_new();
+  for (auto* how : {&options->propagation, &options->tree_propagation}) {
+    if (is_cloned && *how == sys::Propagation::kUnbindable) *how = sys::Propagation::kPrivate;
+  }
   plan.propagation = std::to_underlying(options->propagation);
   plan.tree_propagation = std::to_underlying(options->tree_propagation);
   if (!is_bind) {

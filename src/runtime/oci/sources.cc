@@ -115,6 +115,13 @@ Result<OwnFd> open_source(FdRef bundle, const Source& source, Plan& plan) {
 
 }  // namespace
 
+Result<OwnFd> other_mount_namespace(const Linux& config) {
+  const Namespace& space = config.of(NamespaceKind::kMount);
+  if (space.is_new()) return OwnFd();
+  auto file = open_namespace(space.path.empty() ? "/proc/self/ns/mnt" : space.path);
+  return file ? std::move(file) : fail_with(std::move(file.error()), "linux.namespaces, the mount namespace");
+}
+
 Result<PidFd> process_in(const std::string& path) {
   auto space = open_namespace(path);
   if (!space) return std::unexpected(std::move(space.error()));

@@ -14,6 +14,10 @@ namespace gantry::runtime::oci {
 // mounts are of files. Relative paths are beneath `bundle`.
 Result<std::vector<OwnFd>> open_sources(FdRef bundle, PlannedContainer& container);
 
+// The mount namespace that a container goes to which has none of its own: this process's, or one by its file. Not open
+// for one that has its own.
+Result<OwnFd> other_mount_namespace(const Linux& config);
+
 // A process that is in the PID namespace whose file is `path`: of /proc/PID/ns/pid that one, else one that is looked
 // for. A PID namespace in which there is nobody any more can't be joined.
 Result<PidFd> process_in(const std::string& path);
