@@ -150,6 +150,11 @@ def mounts(checks, oci):
          "dd if=/dev/zero of=/scratch/x bs=1k count=100 2>/dev/null || echo full", "nosuid,nodev,noexec\n711\nfull",
          "a tmpfs has its options", mounted({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs",
                                              "options": ["nosuid", "nodev", "noexec", "size=64k", "mode=711"]}))
+    sealed = {"destination": "/sealed", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}
+    says(checks, oci, "cat /sealed/deep/file; touch /sealed/x /dev/x 2>/dev/null || echo refused; echo x > /dev/null; ls /dev/pts",
+         "content\nrefused\nptmx", "a read-only tmpfs has in it what is mounted and made there, also when it is /dev",
+         lambda config: (mounted(sealed, bind(data, "/sealed/deep", "bind"))(config),
+                         next(entry for entry in config["mounts"] if entry["destination"] == "/dev")["options"].append("ro")))
     own = oci.rootfs / "own"
     (own / "deep").mkdir(parents=True)
     own.chmod(0o750)

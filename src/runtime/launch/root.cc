@@ -147,6 +147,10 @@ Status Launch::make_mount() {
   bool is_bind = kind == MountKind::kBind || kind == MountKind::kBindInTurn;
   bool follows = is_bind || (kind == MountKind::kFilesystem && may_follow(type, target));
   bool is_proc = kind == MountKind::kFilesystem && std::strcmp(type, "proc") == 0;
+  // What is made and mounted in it comes first.
+  bool is_late =
+      kind == MountKind::kFilesystem && std::strcmp(type, "tmpfs") == 0 && has(set, sys::MountAttr::kReadOnly);
+  if (is_late) set = static_cast<sys::MountAttr>(sys::raw(set) & ~sys::raw(sys::MountAttr::kReadOnly));
   auto place = ensure_target(root_, target, is_file, follows ? sys::Resolve::kNone : sys::Resolve::kNoSymlinks);
   if (!place) return failed(std::move(place.error()), "mount", target);
   if (follows) {
@@ -194,6 +198,11 @@ Status Launch::make_mount() {
   if (auto s = sys::attach(mount, *place); !s) return failed(std::move(s.error()), "mount", target);
   if (auto s = note_mount(mount, target); !s) return failed(std::move(s.error()), "mount", target);
   if (kind != MountKind::kFilesystem) return {};
+  if (is_late) {
+    auto copy = duplicate(mount);
+    if (!copy) return std::unexpected(std::move(copy.error()));
+    late_read_only_.push_back(std::move(*copy));
+  }
   if (is_proc && !namespaces_.second) proc_ = std::move(*made);
   if (std::strcmp(target, "/dev") == 0) dev_ = std::move(*made);
   return {};
@@ -395,6 +404,11 @@ Status Launch::enter_root_in(FdRef mount_namespace) {
 
 Status Launch::enter_root() {
   if (namespaces_.join) return {};
+  for (const OwnFd& mount : late_read_only_) {
+    auto s = sys::set_attributes(mount, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone,
+                                 sys::Propagation::kUnchanged, sys::Recursive::kNo);
+    if (!s) return fail_with(std::move(s.error()), "read-only tmpfs");
+  }
   if (read_only_) {
     auto s = sys::set_attributes(root_, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone,
                                  sys::Propagation::kUnchanged, sys::Recursive::kNo);

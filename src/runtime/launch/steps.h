@@ -6,6 +6,7 @@
 #include <iterator>
 #include <optional>
 #include <span>
+#include <vector>
 
 #include "base/owned_fd.h"
 #include "base/result.h"
@@ -125,6 +126,8 @@ class Launch {
   // across a mount, so that neither a link of the image nor a volume comes between. The procfs is one apart when the
   // root has none, or one in which this process is not.
   MountFd proc_, dev_;
+  // Each tmpfs that is made read-only when all that lies in it is there.
+  std::vector<OwnFd> late_read_only_;
   // With a joined PID namespace: its procfs, for the root.
   MountFd processes_;
   // The mounts that lie at kKernelFolders.
