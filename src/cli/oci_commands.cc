@@ -107,7 +107,8 @@ Status list_containers(const std::string& root, ListFormat format, Log& log) {
 }
 
 Status signal_container(const std::string& root, const std::string& id, const std::string& name, bool all) {
-  auto signal = runtime::parse_signal(name);
+  // 0 asks whether it could be sent one.
+  auto signal = name == "0" ? Result<int>(0) : runtime::parse_signal(name);
   if (!signal) return std::unexpected(std::move(signal.error()));
   auto found = find_container(root, id, false);
   if (!found) return std::unexpected(std::move(found.error()));

@@ -98,10 +98,10 @@ def cgroup_folder(name=""):
 
 
 class Runtime:
-    """gantry-oci with a state folder of its own."""
+    """gantry-oci, or another runtime, with a state folder of its own."""
 
-    def __init__(self):
-        self.program = os.environ["GANTRY_BIN"] + "/gantry-oci"
+    def __init__(self, program=None):
+        self.program = program or os.environ["GANTRY_BIN"] + "/gantry-oci"
         self.work = pathlib.Path(tempfile.mkdtemp(dir="/run", prefix="oci-"))
         self.root = self.work / "state"
         default = self.work / "default"
