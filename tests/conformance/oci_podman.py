@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 """podman of Debian 13 with gantry-oci in its runtime's place: containers are run, entered, looked at, paused, stopped and
-removed, with volumes, users, terminals and health checks."""
+removed, with volumes, users, terminals and health checks; in pods; and as a Kubernetes manifest says."""
 import json
 import os
 import pathlib
@@ -12,6 +12,28 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 import oci_bundle
 
+MANIFEST = """
+apiVersion: v1
+kind: Pod
+metadata: {name: kube, labels: {app: web}}
+spec:
+  hostname: desk
+  containers:
+  - name: writer
+    image: localhost/busy
+    command: [sh, -c]
+    args: ["echo $GREETING > /shared/word; exec sleep 100000"]
+    env: [{name: GREETING, value: hello}]
+    volumeMounts: [{name: shared, mountPath: /shared}]
+  - name: reader
+    image: localhost/busy
+    command: [sleep, "100000"]
+    workingDir: /tmp
+    securityContext: {runAsUser: 5, runAsGroup: 6, readOnlyRootFilesystem: true, capabilities: {drop: [ALL]}}
+    livenessProbe: {exec: {command: [test, -e, /bin/sh]}}
+    volumeMounts: [{name: shared, mountPath: /shared, readOnly: true}]
+  volumes: [{name: shared, emptyDir: {}}]
+"""
 PEERS = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts/peers"
 
 
@@ -26,7 +48,9 @@ class Podman:
         # It is asked for, and with --network none never executed.
         (helpers / "netavark").write_text("#!/bin/sh\nexit 1\n")
         (helpers / "netavark").chmod(0o755)
-        (base / "containers.conf").write_text(f'[engine]\nhelper_binaries_dir = ["{helpers}"]\n')
+        # Limits are not what this is about: this host need not have the controllers.
+        (base / "containers.conf").write_text(f'[engine]\nhelper_binaries_dir = ["{helpers}"]\n'
+                                              'infra_image = "localhost/busy"\n[containers]\npids_limit = 0\nnetns = "none"\n')
         (base / "policy.json").write_text('{"default": [{"type": "insecureAcceptAnything"}]}')
         os.environ.update(HOME=str(base), CONTAINERS_CONF=str(base / "containers.conf"),
                           PATH="/usr/sbin:/sbin:" + os.environ["PATH"])
@@ -35,7 +59,8 @@ class Podman:
                         "--events-backend", "file", "--storage-driver", "overlay"]
         archive = base / "image.tar"
         oci_bundle.run("tar", "-C", str(oci.rootfs), "-cf", str(archive), ".")
-        self.check("import", "--signature-policy", base / "policy.json", archive, "busy")
+        self.check("import", "--signature-policy", base / "policy.json", "--change", 'CMD ["/bin/sleep","100000"]', archive,
+                   "busy")
 
     def __call__(self, *arguments):
         return subprocess.run([*map(str, self.command), *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True,
@@ -48,15 +73,13 @@ class Podman:
         return done.stdout.strip()
 
     def run(self, *arguments):
-        # Limits are not what this is about: this host need not have the controllers.
-        return self("run", "--network", "none", "--pids-limit", "0", *arguments)
+        return self("run", *arguments)
+
+    def namespace(self, name, kind):
+        return self.check("exec", name, "readlink", f"/proc/self/ns/{kind}")
 
 
-def story(checks):
-    oci_bundle.become_reaper()
-    oci = oci_bundle.Runtime()
-    podman = Podman(oci)
-    c.log(podman.check("--version"))
+def containers(checks, oci, podman):
     runtime = json.loads(podman.check("info", "--format", "json"))["host"]["ociRuntime"]
     checks.contains(runtime["version"], ["gantry-oci version", "spec: 1.2"], "podman takes gantry-oci for its runtime")
     done = podman.run("--rm", "busy", "echo", "hello")
@@ -74,8 +97,7 @@ def story(checks):
                       "grep CapEff /proc/self/status | cut -f2; touch /x 2>/dev/null || echo refused")
     checks.equal(done.stdout.split(), ["content", "refused", "5", "6", "box", "/tmp", "b", "0000000000000000", "refused"],
                  "volumes, user, host name, folder, environment, capabilities and a read-only root") or c.log(done.stderr)
-    name = podman.check("run", "--network", "none", "--pids-limit", "0", "-d", "--name", "long", "--health-cmd",
-                        "test -e /bin/sh",
+    name = podman.check("run", "-d", "--name", "long", "--health-cmd", "test -e /bin/sh",
                         "--health-interval", "disable", "busy", "sleep", "1000")
     checks.contains(podman.check("ps", "--format", "{{.Names}} {{.Status}}"), "long Up", "a detached container runs")
     done = podman("exec", "--env", "B=c", "long", "sh", "-c", "echo $B; exit 4")
@@ -96,6 +118,76 @@ def story(checks):
     checks.contains(podman.check("ps", "--format", "{{.Names}} {{.Status}}"), "long Up", "it can be started again")
     podman.check("rm", "-f", "-t", "0", name)
     checks.equal(podman.check("ps", "-a", "-q"), "", "rm removes it")
+
+
+def volumes(checks, oci, podman):
+    podman.check("volume", "create", "data")
+    podman.check("run", "--rm", "-v", "data:/data", "busy", "sh", "-c", "echo kept > /data/file")
+    done = podman.run("--rm", "--mount", "type=volume,src=data,dst=/data,ro", "busy", "sh", "-c",
+                      "cat /data/file; touch /data/x 2>/dev/null || echo refused")
+    checks.equal(done.stdout.split(), ["kept", "refused"], "a volume of podman's outlives containers") or c.log(done.stderr)
+    podman.check("volume", "rm", "data")
+    podman.check("run", "-d", "--name", "copied", "-v", "/own", "busy", "sleep", "1000")
+    (oci.work / "word").write_text("copied\n")
+    podman.check("cp", oci.work / "word", "copied:/own/word")
+    checks.equal(podman.check("exec", "copied", "cat", "/own/word"), "copied", "cp copies into a running container's volume")
+    checks.contains(podman.check("diff", "copied"), "/own", "diff tells what is new in it")
+    podman.check("rm", "-f", "-t", "0", "-v", "copied")
+    checks.equal(podman.check("volume", "ls", "-q"), "", "rm -v removes a container's own volume")
+
+
+def health(checks, oci, podman):
+    podman.check("run", "-d", "--name", "sick", "--health-cmd", "test -e /tmp/well", "--health-retries", "1",
+                 "--health-interval", "disable", "busy", "sleep", "1000")
+    status = ("inspect", "--format", "{{.State.Health.Status}}", "sick")
+    checks.equal((podman("healthcheck", "run", "sick").returncode, podman.check(*status)), (1, "unhealthy"),
+                 "a health check that fails makes a container unhealthy")
+    podman.check("exec", "sick", "touch", "/tmp/well")
+    checks.equal((podman("healthcheck", "run", "sick").returncode, podman.check(*status)), (0, "healthy"),
+                 "and one that passes makes it healthy")
+    podman.check("rm", "-f", "-t", "0", "sick")
+
+
+def pods(checks, oci, podman):
+    podman.check("pod", "create", "--name", "pod", "--hostname", "shared")
+    podman.check("run", "-d", "--pod", "pod", "--name", "one", "busy", "sleep", "1000")
+    podman.check("run", "-d", "--pod", "pod", "--name", "two", "busy", "sh", "-c",
+                 "trap 'exit 3' TERM; while :; do sleep 0.05; done")
+    shared = [podman.namespace("one", kind) == podman.namespace("two", kind) for kind in ("net", "ipc", "uts", "pid", "mnt")]
+    checks.equal(shared, [True, True, True, False, False], "a pod's containers share network, ipc and uts namespaces")
+    checks.equal(podman.check("exec", "two", "hostname"), "shared", "and the pod's name")
+    checks.contains(podman.check("pod", "ps"), "Running", "the pod runs")
+    podman.check("pod", "pause", "pod")
+    checks.equal(podman.check("inspect", "--format", "{{.State.Status}}", "one"), "paused", "pod pause pauses all of it")
+    podman.check("pod", "unpause", "pod")
+    podman.check("pod", "stop", "pod", "-t", "5")
+    checks.equal(podman.check("inspect", "--format", "{{.State.ExitCode}}", "two"), "3", "pod stop sends its signal")
+    podman.check("pod", "start", "pod")
+    checks.equal(podman.check("exec", "one", "hostname"), "shared", "a pod can be started again")
+    podman.check("pod", "rm", "-f", "-t", "0", "pod")
+    checks.equal(podman.check("ps", "-a", "-q"), "", "pod rm removes all of it")
+
+
+def kube(checks, oci, podman):
+    (oci.work / "kube.yaml").write_text(MANIFEST)
+    podman.check("kube", "play", "--network", "none", oci.work / "kube.yaml")
+    c.wait_until("the word is written", lambda: podman("exec", "kube-reader", "cat", "/shared/word").stdout == "hello\n")
+    done = podman("exec", "kube-reader", "sh", "-c", "id -u; id -g; pwd; hostname; "
+                  "touch /shared/x /x 2>/dev/null || echo refused; grep CapEff /proc/self/status | cut -f2")
+    checks.equal(done.stdout.split(), ["5", "6", "/tmp", "desk", "refused", "0000000000000000"],
+                 "kube play: containers are as the manifest says, and share its volume") or c.log(done.stderr)
+    checks.equal(podman("healthcheck", "run", "kube-reader").returncode, 0, "kube play: its probe is a health check")
+    podman.check("kube", "down", "--force", oci.work / "kube.yaml")
+    checks.equal((podman.check("pod", "ps", "-q"), podman.check("ps", "-a", "-q")), ("", ""), "kube down removes all of it")
+
+
+def story(checks):
+    oci_bundle.become_reaper()
+    oci = oci_bundle.Runtime()
+    podman = Podman(oci)
+    c.log(podman.check("--version"))
+    for part in (containers, volumes, health, pods, kube):
+        part(checks, oci, podman)
     left = [str(path) for path in pathlib.Path("/run").glob("**/gantry-oci/*") if path.name != oci_bundle.PROGRAMS]
     checks.equal(left, [], "nothing of a container is left")
 
