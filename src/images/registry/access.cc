@@ -5,26 +5,14 @@
 #include <mutex>
 #include <optional>
 
-#include "images/json_reader.h"
 #include "images/registry/challenge.h"
+#include "images/registry/token.h"
 #include "images/text.h"
 
 namespace gantry::images {
 namespace {
 
-constexpr std::size_t kMaxTokenAnswer = 256 << 10;
 constexpr std::size_t kMaxChallenges = 16;
-
-Result<std::string> token_in(const std::string& text) {
-  auto object = parse_json_object(text, "its answer", kMaxTokenAnswer);
-  if (!object) return std::unexpected(std::move(object.error()));
-  JsonReader reader("its answer");
-  std::string token = reader.text(*object, "token");
-  if (token.empty()) token = reader.text(*object, "access_token");
-  if (auto read = reader.status(); !read) return std::unexpected(std::move(read.error()));
-  if (!is_token_text(token)) return invalid_argument("its answer has no token that HTTP can send");
-  return token;
-}
 
 }  // namespace
 
