@@ -50,8 +50,9 @@ std::optional<std::chrono::seconds> parse_retry_after(std::string_view text,
   if (text.size() > 64) return std::nullopt;
   std::time_t date = ::curl_getdate(std::string(text).c_str(), nullptr);
   if (date < 0) return std::nullopt;
-  auto left = std::chrono::ceil<std::chrono::seconds>(std::chrono::system_clock::from_time_t(date) - now);
-  return std::clamp(left, std::chrono::seconds(0), std::chrono::seconds(kYear));
+  // In whole seconds: the clock's nanoseconds end in the year 2262.
+  std::time_t left = date - std::chrono::system_clock::to_time_t(now);
+  return std::chrono::seconds(std::clamp<std::time_t>(left, 0, kYear));
 }
 
 std::optional<std::uint64_t> parse_range_start(std::string_view text) {

@@ -39,6 +39,7 @@ TEST(HeadersTest, RetryAfterIsSecondsOrADate) {
   EXPECT_EQ(parse_retry_after("Sunday, 06-Nov-94 08:50:37 GMT", now), seconds(60));
   EXPECT_EQ(parse_retry_after("Sun Nov  6 08:50:37 1994", now), seconds(60));
   EXPECT_EQ(parse_retry_after("Sun, 06 Nov 1994 08:00:00 GMT", now), seconds(0));
+  EXPECT_EQ(parse_retry_after("Fri, 31 Dec 11999 23:59:59 GMT", now), seconds(365 * 24 * 3600));
   for (const char* text : {"", "-1", "soon", "1.5", "12 s"}) EXPECT_FALSE(parse_retry_after(text, now)) << text;
 }
 
