@@ -175,6 +175,8 @@ class Creation {
     if (!fds) return std::unexpected(std::move(fds.error()));
     launch.fds = std::move(*fds);
     launch.plan = std::move(bundle_.planned.plan);
+    launch.ids = std::move(bundle_.planned.ids);
+    launch.hooks.map_ids = !launch.ids.is_empty();
     runtime::ProcessPlan& process = launch.plan.process;
     process.preserved_fds = options_.preserve_fds;
     if (std::uint32_t count = activated_fds(); count != 0) {

@@ -41,6 +41,8 @@ struct Launch {
   runtime::Plan plan;
   std::vector<OwnFd> fds;
   OwnFd cgroup;
+  // Of its new user namespace, if it makes one.
+  runtime::oci::IdMappings ids;
   // A container's process is born where it sees nothing of the host's but its own root.
   bool in_empty_world = false;
   runtime::LaunchHooks hooks;

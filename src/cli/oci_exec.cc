@@ -14,6 +14,7 @@
 #include "cli/oci_create.h"
 #include "cli/oci_foreground.h"
 #include "cli/oci_seccomp.h"
+#include "cli/oci_user.h"
 #include "runtime/oci/oci_plan.h"
 #include "runtime/plan/text.h"
 #include "runtime/plan/users.h"
@@ -105,6 +106,9 @@ Result<Launch> make_launch(const std::string& root, ContainerFolder& folder, Liv
   Launch launch;
   launch.plan = std::move(planned->plan);
   launch.plan.process.preserved_fds = options.preserve_fds;
+  auto is_own = is_in_own_user_namespace(live.record.pid);
+  if (!is_own) return std::unexpected(std::move(is_own.error()));
+  launch.plan.namespaces.join_process_user = !*is_own;
   auto cgroup = cgroup_of(live.record.pid);
   if (!cgroup) return std::unexpected(std::move(cgroup.error()));
   auto dir = duplicate(cgroup->dir());

@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "cli/oci_agent.h"
 #include "cli/oci_create.h"
+#include "cli/oci_user.h"
 #include "runtime/plan/text.h"
 #include "shim/world.h"
 #include "sys/file.h"
@@ -23,6 +24,9 @@
 #include "sys/socket.h"
 
 namespace gantry::cli {
+
+namespace oci = runtime::oci;
+
 namespace {
 
 // Where this process sees the host from; it comes back to it after a clone elsewhere.
@@ -67,6 +71,10 @@ Result<OwnFd> standard_stream(int number) {
 
 Result<shim::Launching> begin(Launch& launch) {
   shim::LaunchFds fds;
+  Inherited inherited;
+  if (launch.plan.namespaces.in_user) {
+    if (auto s = inherited.set(launch.plan.process); !s) return std::unexpected(std::move(s.error()));
+  }
   auto plan = plan_memfd(launch.plan, launch.fds.size());
   if (!plan) return std::unexpected(std::move(plan.error()));
   fds.plan = std::move(*plan);
@@ -81,7 +89,8 @@ Result<shim::Launching> begin(Launch& launch) {
   auto host = HostView::take();
   if (!host) return std::unexpected(std::move(host.error()));
   auto launching = [&]() -> Result<shim::Launching> {
-    if (auto s = shim::enter_empty_world(); !s) return std::unexpected(std::move(s.error()));
+    if (auto s = shim::enter_empty_world(launch.plan.namespaces.in_user); !s)
+      return std::unexpected(std::move(s.error()));
     return shim::begin_launch(std::move(fds), {}, &launch.hooks);
   }();
   if (auto back = host->restore(); !back) {
@@ -89,6 +98,13 @@ Result<shim::Launching> begin(Launch& launch) {
     return fail_with(std::move(back.error()), "return from the container's world");
   }
   return launching;
+}
+
+// What the process waits for before anything else.
+Status map_ids(const shim::Launching& launching, const oci::IdMappings& ids) {
+  if (ids.is_empty()) return {};
+  if (auto s = write_id_maps(launching.pid, ids); !s) return s;
+  return sys::write_all(launching.report, "+");
 }
 
 // The descriptor goes with a word, as receivers expect one.
@@ -163,6 +179,10 @@ std::string why_ended(const ExitStatus& status) {
 Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket) {
   auto launching = begin(launch);
   if (!launching) return std::unexpected(std::move(launching.error()));
+  if (auto s = map_ids(*launching, launch.ids); !s) {
+    shim::abandon(*launching);
+    return std::unexpected(std::move(s.error()));
+  }
   auto terminal = follow(*launching, launch, hold, console_socket);
   if (!terminal) {
     shim::abandon(*launching);

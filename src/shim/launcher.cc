@@ -57,11 +57,44 @@ Notes::~Notes() {
   if (at_ != nullptr) ::munmap(at_, sizeof(runtime::LaunchNotes));
 }
 
+namespace {
+
+// As clone3 does it, and it returns in the new process, too; but by a midwife.
+Result<sys::Cloned> clone_by_midwife(sys::CloneFlag flags, const runtime::LaunchRequest& request, FdRef cgroup,
+                                     FdRef report) {
+  auto midwife = sys::clone3(sys::CloneFlag::kClearSighand, cgroup);
+  if (!midwife) return midwife;
+  if (midwife->pid == 0) {
+    if (auto s = runtime::attend_birth(request); !s) runtime::end_launch(request.report, s.error());
+    // Our parent's child; it is born in the midwife's cgroup.
+    auto born = sys::clone3(flags | sys::CloneFlag::kParent, {});
+    if (!born) runtime::end_launch(request.report, born.error());
+    if (born->pid == 0) return born;
+    request.notes->born = born->pid;
+    ::_exit(0);
+  }
+  if (auto ended = sys::wait_child_end(midwife->pidfd); !ended) return std::unexpected(std::move(ended.error()));
+  pid_t born = request.notes->born;
+  if (born == 0) {
+    auto progress = read_progress(report);
+    if (progress && *progress && (*progress)->failed) return std::unexpected(std::move(*(*progress)->failed));
+    return fail(Code::kAborted, "the launch was ended");
+  }
+  // Our own child that nobody has waited for: the number is still its.
+  auto pidfd = sys::pidfd_open(born);
+  if (!pidfd) return std::unexpected(std::move(pidfd.error()));
+  return sys::Cloned{born, std::move(*pidfd)};
+}
+
+}  // namespace
+
 Result<Launching> begin_launch(LaunchFds fds, PidJoin join, const runtime::LaunchHooks* hooks) {
   auto plan = Mapping::of(fds.plan);
   if (!plan) return std::unexpected(std::move(plan.error()));
   auto needs = runtime::clone_needs(plan->bytes());
   if (!needs) return std::unexpected(std::move(needs.error()));
+  if (sys::has(needs->flags, sys::CloneFlag::kNewUser) && (hooks == nullptr || !hooks->map_ids))
+    return invalid_argument("plan: a user namespace whose ids nobody maps");
   if (needs->join_pid != runtime::kNoFd && static_cast<std::size_t>(needs->join_pid) < fds.others.size()) {
     join = {fds.others[static_cast<std::size_t>(needs->join_pid)], false};
   }
@@ -70,20 +103,23 @@ Result<Launching> begin_launch(LaunchFds fds, PidJoin join, const runtime::Launc
   auto notes = Notes::make();
   if (!notes) return std::unexpected(std::move(notes.error()));
 
+  runtime::LaunchRequest request;
+  request.plan = plan->bytes();
+  request.fds = fds.others;
+  request.in = fds.in;
+  request.out = fds.out;
+  request.err = fds.err;
+  request.report = report->right;
+  request.join_pid = join.process;
+  request.join_pod = join.is_pods;
+  request.hooks = hooks;
+  request.notes = notes->get();
   if (hooks != nullptr && hooks->tells_times) notes->get()->begin();
-  auto cloned = sys::clone3(needs->flags, fds.cgroup);
+  auto cloned = needs->midwife ? clone_by_midwife(needs->flags, request, fds.cgroup, report->left)
+                               : sys::clone3(needs->flags, fds.cgroup);
   if (cloned && cloned->pid == 0) {
-    runtime::LaunchRequest request;
-    request.plan = plan->bytes();
-    request.fds = fds.others;
-    request.in = fds.in;
-    request.out = fds.out;
-    request.err = fds.err;
-    request.report = report->right;
-    request.join_pid = join.process;
-    request.join_pod = join.is_pods;
-    request.hooks = hooks;
-    request.notes = notes->get();
+    // So that the parent's end is the end of this one too, while it waits for a word.
+    report->left.close();
     runtime::launch(request);
   }
   if (!cloned) return std::unexpected(std::move(cloned.error()));

@@ -7,6 +7,7 @@
 #include <sys/sysmacros.h>
 #include <unistd.h>
 
+#include <array>
 #include <cerrno>
 #include <string>
 
@@ -27,21 +28,64 @@ Result<MountFd> small_tmpfs(const char* size, sys::MountAttr attributes) {
   return context->mount(attributes);
 }
 
-Status furnish(FdRef root) {
+// Clones of what lies at a path of the host's, and the place of each in the world.
+struct HostMount {
+  const char* path;
+  const char* place;
+  bool is_file = false;
+  MountFd mount = {};
+};
+constexpr std::size_t kHostMounts = 3;
+using HostMounts = std::array<HostMount, kHostMounts>;
+
+Result<HostMounts> take_host_mounts() {
+  HostMounts mounts = {{{"/proc", runtime::kStagingHostProc},
+                        {"/sys", runtime::kStagingHostSys},
+                        {"/dev/null", runtime::kStagingNull, true}}};
+  for (HostMount& each : mounts) {
+    // With all beneath: the kernel does not let anybody in a user namespace take away what covers something.
+    auto mount = sys::clone_mount(sys::kCwd, each.path, each.is_file ? sys::Recursive::kNo : sys::Recursive::kYes);
+    if (!mount) return fail_with(std::move(mount.error()), "clone the host's");
+    each.mount = std::move(*mount);
+  }
+  return mounts;
+}
+
+Status place_host_mounts(FdRef root, const HostMounts& mounts) {
+  for (const HostMount& each : mounts) {
+    Status made;
+    if (each.is_file) {
+      auto file = sys::openat(root, each.place + 1, O_CREAT | O_EXCL | O_WRONLY, 0666);
+      if (!file) made = std::unexpected(std::move(file.error()));
+    } else {
+      made = sys::mkdirat(root, each.place + 1, 0755);
+    }
+    if (!made) return made;
+    auto place = sys::openat(root, each.place + 1, O_PATH);
+    if (!place) return std::unexpected(std::move(place.error()));
+    if (auto s = sys::attach(each.mount, *place); !s) return fail_with(std::move(s.error()), each.place);
+  }
+  return {};
+}
+
+// `host`: mounts of the host's that go there too.
+Status furnish(FdRef root, const HostMounts* host) {
   ::umask(0);  // of whoever started gantryd; the null device is for every user of a container
   for (const char* folder : {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm,
                              runtime::kStagingEmpty, runtime::kStagingProc}) {
     if (auto s = sys::mkdirat(root, folder + 1, 0755); !s) return s;
   }
-  if (auto s = sys::mknodat(root, runtime::kStagingNull + 1, S_IFCHR | 0666, makedev(1, 3)); !s) return s;
-  if (auto s = sys::mknodat(root, runtime::kStagingFile + 1, S_IFREG, 0); !s) return s;
+  auto s = host != nullptr ? place_host_mounts(root, *host)
+                           : sys::mknodat(root, runtime::kStagingNull + 1, S_IFCHR | 0666, makedev(1, 3));
+  if (!s) return s;
+  if (s = sys::mknodat(root, runtime::kStagingFile + 1, S_IFREG, 0); !s) return s;
   // Masked folders are clones of this one; a container must not be able to fill it.
   auto empty = small_tmpfs(
       "4k", sys::MountAttr::kReadOnly | sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
   if (!empty) return std::unexpected(std::move(empty.error()));
   auto place = sys::open_dir(root, runtime::kStagingEmpty + 1);
   if (!place) return std::unexpected(std::move(place.error()));
-  if (auto s = sys::attach(*empty, *place); !s) return s;
+  if (s = sys::attach(*empty, *place); !s) return s;
   // Masked files are clones of the null device's mount: none of it may be changed through them, it is every pod's.
   return sys::set_attributes(root, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone, sys::Propagation::kUnchanged,
                              sys::Recursive::kNo);
@@ -49,10 +93,16 @@ Status furnish(FdRef root) {
 
 }  // namespace
 
-Status enter_empty_world() {
+Status enter_empty_world(bool for_user_namespace) {
   if (auto s = sys::unshare(sys::CloneFlag::kNewMount); !s) return s;
   // Private first: otherwise what is unmounted here would be unmounted in the host too.
   if (auto s = sys::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr); !s) return s;
+  HostMounts host;
+  if (for_user_namespace) {
+    auto taken = take_host_mounts();
+    if (!taken) return std::unexpected(std::move(taken.error()));
+    host = std::move(*taken);
+  }
   auto root = small_tmpfs("64k", sys::MountAttr::kNoSuid | sys::MountAttr::kNoExec);
   if (!root) return std::unexpected(std::move(root.error()));
   // Any folder will do as the place: the whole tree with it goes below.
@@ -66,7 +116,7 @@ Status enter_empty_world() {
   if (::chdir("/") < 0) return std::unexpected(Error::from_errno(errno, "chdir /"));
   auto inside = sys::open_dir(sys::kCwd, "/");
   if (!inside) return std::unexpected(std::move(inside.error()));
-  return furnish(*inside);
+  return furnish(*inside, for_user_namespace ? &host : nullptr);
 }
 
 Status mount_pod_shm(std::uint64_t bytes) {

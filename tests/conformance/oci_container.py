@@ -477,7 +477,8 @@ def bad_configs(checks, oci):
         "sysctl net/nosuch": linux_of(sysctl={"net.nosuch": "1"}),
         "linux.cgroupsPath": linux_of(cgroupsPath="/../x"),
         "linux.seccomp": linux_of(seccomp={"defaultAction": "SCMP_ACT_NOTIFY"}),
-        "linux.namespaces[1].type": linux_of(namespaces=[{"type": "mount"}, {"type": "user"}]),
+        "linux.namespaces[1].type": linux_of(namespaces=[{"type": "mount"}, {"type": "nosuch"}]),
+        "linux.uidMappings": linux_of(namespaces=[{"type": "mount"}, {"type": "user"}]),
         "process.rlimits": process_of(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 2, "hard": 1}]),
         "working directory": process_of(cwd="/bin/busybox"),
     }

@@ -18,7 +18,7 @@ import checks as c
 
 APPLETS = ("sh", "ls", "cat", "id", "sleep", "mount", "hostname", "ps", "touch", "mkdir", "stat", "grep", "echo", "true",
            "false", "readlink", "dd", "tty", "stty", "env", "mknod", "uname", "kill", "ip", "test", "dmesg", "umount",
-           "head", "rm", "[", "ionice", "cut")
+           "head", "rm", "[", "ionice", "cut", "tr", "wc", "tail")
 PROGRAMS = "seccomp:1"  # compiled ones stay, beside the states
 LIMIT = 60  # seconds for one command
 

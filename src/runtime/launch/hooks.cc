@@ -5,22 +5,11 @@
 #include "runtime/launch/steps.h"
 #include "sys/file.h"
 #include "sys/mount.h"
-#include "sys/process.h"
 
 namespace gantry::runtime {
 
 Status Launch::run_hooks_before_root() {
   if (request_.hooks == nullptr || !request_.hooks->before_root) return {};
-  if (!namespaces_.second) return run_hooks_in_host();
-  if (auto s = make_proc(); !s) return s;
-  auto own = sys::openat(proc_, "self/ns/pid", O_RDONLY);
-  if (!own) return std::unexpected(std::move(own.error()));
-  if (auto s = sys::setns(*own, sys::CloneFlag::kNewPid); !s) return s;
-  if (auto s = run_hooks_in_host(); !s) return s;
-  return sys::setns(request_.join_pid, sys::CloneFlag::kNewPid);
-}
-
-Status Launch::run_hooks_in_host() {
   auto world = sys::open_dir(sys::kCwd, "/");
   if (!world) return std::unexpected(std::move(world.error()));
   auto staging = sys::open_dir(sys::kCwd, kStagingHost);

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/keyctl.h>
 #include <linux/magic.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
@@ -39,8 +40,6 @@ void report_failure(FdRef socket, const Error& error) {
   (void)sys::write(socket, packet, 5 + size);
 }
 
-void read_version(PlanReader& reader, bool& known) { known = reader.integer<std::uint32_t>() == kPlanVersion; }
-
 }  // namespace
 
 void LaunchNotes::begin() {
@@ -62,28 +61,9 @@ void Launch::ended(LaunchStep step) {
   sum = sum + (notes.begun - before);
 }
 
-Result<CloneNeeds> clone_needs(std::span<const char> plan) {
-  PlanReader reader(std::string_view(plan.data(), plan.size()));
-  bool known = false;
-  read_version(reader, known);
-  if (!known) return invalid_argument("plan: of another version than " + std::to_string(kPlanVersion));
-  bool new_pid = reader.integer<std::uint8_t>() != 0;
-  reader.integer<std::uint8_t>();  // the cgroup namespace is the child's, once it is in its cgroup
-  bool new_net = reader.integer<std::uint8_t>() != 0;
-  bool new_ipc = reader.integer<std::uint8_t>() != 0;
-  bool new_uts = reader.integer<std::uint8_t>() != 0;
-  auto join_process = reader.integer<FdIndex>();
-  auto join_pid = reader.integer<FdIndex>();
-  if (!reader.ok()) return invalid_argument("plan: too short");
-  CloneNeeds needs;
-  needs.flags = sys::CloneFlag::kClearSighand;
-  if (join_process == kNoFd) needs.flags |= sys::CloneFlag::kNewMount;
-  if (new_pid) needs.flags |= sys::CloneFlag::kNewPid;
-  if (new_net) needs.flags |= sys::CloneFlag::kNewNet;
-  if (new_ipc) needs.flags |= sys::CloneFlag::kNewIpc;
-  if (new_uts) needs.flags |= sys::CloneFlag::kNewUts;
-  if (join_process == kNoFd) needs.join_pid = join_pid;
-  return needs;
+void end_launch(FdRef socket, const Error& error) {
+  report_failure(socket, error);
+  ::_exit(127);
 }
 
 Result<Report> decode_report(std::string_view packet) {
@@ -107,62 +87,47 @@ FdRef Launch::fd(FdIndex index) const {
 }
 
 Status Launch::enter_namespaces() {
-  bool known = false;
-  read_version(reader_, known);
-  flag();  // new_pid, new_net, new_ipc, new_uts: made by the clone
-  namespaces_.new_cgroup = flag();
-  flag();
-  flag();
-  flag();
-  auto join_process = reader_.integer<FdIndex>();
-  reader_.integer<FdIndex>();
-  if (!known || !reader_.ok()) return invalid_argument("plan: unreadable");
+  auto spaces = read_namespaces(reader_);
+  if (!spaces) return std::unexpected(std::move(spaces.error()));
+  spaces_ = *spaces;
+  if (auto s = enter_user_namespace(); !s) return s;
   if (auto s = join_namespaces(); !s) return s;
-  namespaces_.join = join_process != kNoFd;
+  namespaces_.join = spaces_.join_process != kNoFd;
   namespaces_.second = namespaces_.join || request_.join_pid.is_open();
   // The second process shares no memory with the parent.
   if (namespaces_.second && ::madvise(request_.notes, sizeof(LaunchNotes), MADV_DONTFORK) < 0) {
     return std::unexpected(Error::from_errno(errno, "madvise"));
   }
+  if (spaces_.in_user && namespaces_.second) {
+    // None can be made: this process stays in a PID namespace that is not the user namespace's.
+    auto host = sys::open_dir(sys::kCwd, namespaces_.join ? "/proc" : kStagingHostProc);
+    if (!host) return std::unexpected(std::move(host.error()));
+    proc_ = std::move(*host);
+  }
   if (namespaces_.join) {
     // Of the PID namespace only children are; this process is not seen there.
-    auto joined =
-        sys::setns(fd(join_process), sys::CloneFlag::kNewMount | sys::CloneFlag::kNewPid | sys::CloneFlag::kNewCgroup |
-                                         sys::CloneFlag::kNewNet | sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts);
+    auto kinds = sys::CloneFlag::kNewMount | sys::CloneFlag::kNewPid | sys::CloneFlag::kNewCgroup |
+                 sys::CloneFlag::kNewNet | sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts;
+    if (spaces_.join_process_user) kinds |= sys::CloneFlag::kNewUser;
+    auto joined = sys::setns(fd(spaces_.join_process), kinds);
     if (!joined) {
       if (joined.error().sys() == ESRCH) return fail(Code::kFailedPrecondition, "the container has ended");
       return fail_with(std::move(joined.error()), "join the container");
     }
-    return {};
+    return spaces_.join_process_user ? become_root() : Status();
   }
   if (namespaces_.second) {
-    if (auto joined = join_pid_namespace(); !joined) {
-      if (joined.error().sys() == ESRCH) return pid_namespace_ended();
-      return fail_with(std::move(joined.error()), "join the PID namespace");
-    }
+    if (auto s = take_processes(); !s) return s;
   }
   // Not by the clone: there the new namespace's root would be the parent's cgroup, not ours.
-  if (namespaces_.new_cgroup) return sys::unshare(sys::CloneFlag::kNewCgroup);
+  if (spaces_.new_cgroup) return sys::unshare(sys::CloneFlag::kNewCgroup);
   return {};
-}
-
-Status Launch::join_namespaces() {
-  constexpr std::pair<const char*, sys::CloneFlag> kKinds[] = {{"network", sys::CloneFlag::kNewNet},
-                                                               {"ipc", sys::CloneFlag::kNewIpc},
-                                                               {"uts", sys::CloneFlag::kNewUts},
-                                                               {"cgroup", sys::CloneFlag::kNewCgroup}};
-  for (auto [name, kind] : kKinds) {
-    FdRef file = fd(reader_.integer<FdIndex>());
-    if (!file.is_open()) continue;
-    if (auto s = sys::setns(file, kind); !s) {
-      return fail_with(std::move(s.error()), std::string("join the ") + name + " namespace");
-    }
-  }
-  return flag() ? sys::raise_loopback() : Status();
 }
 
 // Until whoever holds the other end says so. When that one is gone, so is this process's purpose.
 Status Launch::wait_for_byte(FdRef fd) {
+  pollfd entry{fd.get(), POLLIN, 0};
+  (void)::poll(&entry, 1, -1);
   char byte;
   auto size = sys::read(fd, &byte, 1);
   if (!size) return std::unexpected(std::move(size.error()));
@@ -201,17 +166,32 @@ Result<MountFd> Launch::processes_of_target() {
   return processes;
 }
 
-// Only children of this process are born there; it stays where it is.
-Status Launch::join_pid_namespace() {
+namespace {
+
+std::unexpected<Error> not_joined(Error&& error) {
+  if (error.sys() == ESRCH) return pid_namespace_ended();
+  return fail_with(std::move(error), "join the PID namespace");
+}
+
+}  // namespace
+
+Status Launch::take_processes() {
   auto processes =
       request_.join_pod ? sys::clone_mount(sys::kCwd, kStagingProc, sys::Recursive::kNo) : processes_of_target();
-  if (!processes) return std::unexpected(std::move(processes.error()));
+  if (!processes) return not_joined(std::move(processes.error()));
   // A container that may mount can have made its own a shared one.
   auto s = sys::set_attributes(*processes, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
                                sys::Recursive::kNo);
   if (!s) return s;
   processes_ = std::move(*processes);
-  return sys::setns(request_.join_pid, sys::CloneFlag::kNewPid);
+  return {};
+}
+
+// Only children of this process are born there; it stays where it is. After hooks, which are children of it, too.
+Status Launch::join_pid_namespace() {
+  if (namespaces_.join || !namespaces_.second) return {};
+  auto s = sys::setns(request_.join_pid, sys::CloneFlag::kNewPid);
+  return s ? s : not_joined(std::move(s.error()));
 }
 
 // A session keyring of its own: the one that this process inherited is gantryd's, and would be every container's.
@@ -244,6 +224,7 @@ Status Launch::run() {
   ended(LaunchStep::kMounts);
   if (auto s = wait_at_hold(hold); !s) return s;
   if (auto s = run_hooks_before_root(); !s) return s;
+  if (auto s = join_pid_namespace(); !s) return s;
   began();
   if (auto s = write_sysctls(); !s) return s;
   if (auto s = mask_paths(); !s) return s;
@@ -268,8 +249,6 @@ Status Launch::run() {
 }
 
 void launch(LaunchRequest request) {
-  // Before anything of a container can see this process: it shares memory contents with the shim.
-  (void)sys::prctl(PR_SET_DUMPABLE, 0);
   sigset_t none;
   sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
@@ -277,8 +256,7 @@ void launch(LaunchRequest request) {
   ::umask(0);
   Launch steps(request);
   auto status = steps.run();
-  report_failure(request.report, status.error());
-  ::_exit(127);
+  end_launch(request.report, status.error());
 }
 
 }  // namespace gantry::runtime

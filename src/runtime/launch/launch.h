@@ -41,6 +41,9 @@ inline constexpr const char* kStagingProc = "/proc";    // a procfs of the PID n
 inline constexpr const char* kStagingHost = kStagingStore;  // for LaunchHooks
 inline constexpr const char* kStagingFolder = kStagingShm;  // a folder and a file, for what only has to be mounted
 inline constexpr const char* kStagingFile = "/file";
+// For a user namespace, in which the kernel mounts these only where they are seen whole already: the host's.
+inline constexpr const char* kStagingHostProc = "/host-proc";
+inline constexpr const char* kStagingHostSys = "/host-sys";
 
 // What a launch spends its time on, in this order.
 enum class LaunchStep : std::uint8_t { kSpawn, kNamespaces, kMounts, kProcess, kSeccomp };
@@ -54,6 +57,8 @@ struct LaunchNotes {
   volatile std::uint32_t ready = 0;
   // The second process, as the parent's PID namespace has it. 0: there is none.
   volatile std::int32_t pid = 0;
+  // Whom a midwife (CloneNeeds) has made, as the parent's PID namespace has it.
+  volatile std::int32_t born = 0;
   // When the step that is on its way began, by the monotonic clock. 0: nobody asks for times, and no clock is looked at
   // (behind a filter that might kill for it).
   volatile std::uint64_t begun = 0;
@@ -66,6 +71,9 @@ struct LaunchNotes {
 // What gantry-oci alone has. Hooks in the container's namespaces are called in the launching process, which is a copy
 // of who has made this; where they fail, so does the launch.
 struct LaunchHooks {
+  // Who has made this maps the ids of the plan's new user namespace, and says so by a byte on the report socket. Nobody
+  // else's plan may make one: its process would wait for ever.
+  bool map_ids = false;
   // Of a container without a mount namespace of its own: the one that its process goes to once the root is made. That
   // root is mounted in none, and ends with the last process that has it; set-user-id files gain nothing in it.
   FdRef mount_namespace;
@@ -105,11 +113,19 @@ struct LaunchRequest {
 struct CloneNeeds {
   sys::CloneFlag flags = sys::CloneFlag::kNone;
   FdIndex join_pid = kNoFd;
+  // By another process, which is made for this alone: it enters what the plan's process is to be born in, with
+  // privileges that the latter does not have any more.
+  bool midwife = false;
 };
 Result<CloneNeeds> clone_needs(std::span<const char> plan);
 
+// In that other process, right after its clone.
+Status attend_birth(LaunchRequest request);
+
 // In the child. Does not return.
 [[noreturn]] void launch(LaunchRequest request);
+// Reports why, and ends the process.
+[[noreturn]] void end_launch(FdRef report, const Error& error);
 
 // What comes over the report socket, as the parent reads it.
 struct Report {

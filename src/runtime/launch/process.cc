@@ -159,7 +159,9 @@ Status Launch::own_standard_streams(std::uint32_t uid) {
     if (!info) continue;
     if (S_ISCHR(info->st_mode) && major(info->st_rdev) == 1) continue;
     if (S_ISCHR(info->st_mode)) {
-      (void)sys::fchown(FdRef(standard), uid, kTtyGroup);
+      // In a user namespace that has no such group it stays that of the container's devpts.
+      if (!sys::fchown(FdRef(standard), uid, kTtyGroup))
+        (void)sys::fchown(FdRef(standard), uid, static_cast<gid_t>(-1));
     } else if (S_ISFIFO(info->st_mode)) {
       (void)sys::fchown(FdRef(standard), uid, static_cast<gid_t>(-1));
     }
@@ -181,7 +183,12 @@ Status Launch::drop_bounding(std::uint64_t keep) {
 
 Status Launch::set_ids(std::uint32_t uid, std::uint32_t gid, std::span<const std::uint32_t> groups) {
   static_assert(sizeof(gid_t) == sizeof(std::uint32_t));
-  if (::setgroups(groups.size(), groups.data()) < 0) return failed("setgroups");
+  if (keeps_groups_) {
+    if (!groups.empty())
+      return fail(Code::kFailedPrecondition, "process.user.additionalGids: setgroups is denied in the user namespace");
+  } else if (::setgroups(groups.size(), groups.data()) < 0) {
+    return failed("setgroups");
+  }
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return failed("prctl PR_SET_KEEPCAPS");
   if (::setresgid(gid, gid, gid) < 0) return failed("setresgid");
   if (::setresuid(uid, uid, uid) < 0) return failed("setresuid");

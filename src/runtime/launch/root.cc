@@ -260,8 +260,13 @@ Status Launch::make_devices() {
     auto minor = reader_.integer<std::uint32_t>();
     auto uid = reader_.integer<std::uint32_t>();
     auto gid = reader_.integer<std::uint32_t>();
+    FdRef source = fd(reader_.integer<FdIndex>());
     auto parent = device_parent(path);
     if (!parent) return failed(std::move(parent.error()), "device", path);
+    if (source.is_open()) {
+      if (auto s = bind_device(source, *parent); !s) return failed(std::move(s.error()), "device", path);
+      continue;
+    }
     if (auto s = sys::mknodat(parent->folder, parent->name, mode, makedev(major, minor)); !s) {
       auto there = sys::fstatat(parent->folder, parent->name, AT_SYMLINK_NOFOLLOW);
       bool is_same = there && (there->st_mode & S_IFMT) == (mode & S_IFMT) && there->st_rdev == makedev(major, minor);
@@ -273,6 +278,18 @@ Status Launch::make_devices() {
     }
   }
   return {};
+}
+
+Status Launch::bind_device(FdRef node, const Parent& parent) {
+  auto made = sys::openat(parent.folder, parent.name, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, 0644);
+  if (!made && made.error().sys() != EEXIST) return std::unexpected(std::move(made.error()));
+  auto place = sys::openat(parent.folder, parent.name, O_PATH | O_NOFOLLOW);
+  if (!place) return std::unexpected(std::move(place.error()));
+  auto info = sys::fstat(*place);
+  if (!info) return std::unexpected(std::move(info.error()));
+  if (S_ISLNK(info->st_mode) || S_ISDIR(info->st_mode))
+    return fail(Code::kAlreadyExists, "a link or a folder is there already");
+  return sys::attach(node, *place);
 }
 
 Status Launch::make_links() {

@@ -21,6 +21,19 @@ namespace gantry::runtime {
 inline constexpr const char* kKernelFolders[] = {"/proc",    "/sys",     "/sys/fs/cgroup", "/dev",
                                                  "/dev/pts", "/dev/shm", "/dev/mqueue"};
 
+// The plan's first part.
+struct Namespaces {
+  bool new_pid = false, new_cgroup = false, new_net = false, new_ipc = false, new_uts = false;
+  bool new_user = false, in_user = false;
+  FdIndex join_process = kNoFd, join_pid = kNoFd;
+  bool join_process_user = false;
+  FdIndex join_net = kNoFd, join_ipc = kNoFd, join_uts = kNoFd, join_cgroup = kNoFd, join_user = kNoFd;
+  bool raise_loopback = false;
+  bool enter_user() const;
+  bool need_midwife() const;
+};
+Result<Namespaces> read_namespaces(PlanReader& reader);
+
 // The folder in which the last component of a path lies, and that component.
 struct Parent {
   OwnFd folder;
@@ -34,22 +47,30 @@ class Launch {
 
   // Up to execve; returns only with an error.
   Status run();
+  // launch.h's attend_birth().
+  Status attend_birth();
 
  private:
-  struct Namespaces {
-    bool new_cgroup = false;
+  struct Ways {
     bool join = false;    // an exec
     bool second = false;  // another process goes on, in the PID namespace that is joined
   };
 
   // launch.cc
   Status leave_keyring();
-  Status join_namespaces();
   Status wait_for_byte(FdRef fd);
   Status wait_at_hold(FdRef fd);
   Status enter_namespaces();
+  Status take_processes();
   Status join_pid_namespace();
   Result<MountFd> processes_of_target();
+
+  // namespaces.cc
+  Status join(FdIndex index, sys::CloneFlag kind, const char* name);
+  Status join_by_file();
+  Status join_namespaces();
+  Status enter_user_namespace();
+  Status become_root();
 
   // root.cc
   Status read_root();
@@ -60,6 +81,7 @@ class Launch {
   Status note_mount(FdRef mount, const char* target);
   Result<Parent> device_parent(const char* path) const;
   Status make_devices();
+  static Status bind_device(FdRef node, const Parent& parent);
   Status make_links();
   Status make_proc();
   Result<OwnFd> open_proc(const char* folder, const char* path);
@@ -74,7 +96,6 @@ class Launch {
 
   // hooks.cc
   Status run_hooks_before_root();
-  Status run_hooks_in_host();
   Status move_root_to(FdRef host);
 
   // process.cc
@@ -117,15 +138,17 @@ class Launch {
   FdRef start_, start_report_;
   const char** argv_ = nullptr;
   const char** envp_ = nullptr;
-  Namespaces namespaces_;
+  Namespaces spaces_;
+  Ways namespaces_;
+  bool keeps_groups_ = false;  // setgroups(2) is denied in the user namespace
   // The new root, O_PATH; of an exec, the joined process's.
   OwnFd root_;
   bool read_only_ = false;
   sys::Propagation propagation_ = sys::Propagation::kUnchanged;
   // The procfs and /dev that were mounted in the root, for what is written and made there: used by descriptor and never
   // across a mount, so that neither a link of the image nor a volume comes between. The procfs is one apart when the
-  // root has none, or one in which this process is not.
-  MountFd proc_, dev_;
+  // root has none, or one in which this process is not; in a user namespace it is the host's then.
+  OwnFd proc_, dev_;
   // Each tmpfs that is made read-only when all that lies in it is there.
   std::vector<OwnFd> late_read_only_;
   // With a joined PID namespace: its procfs, for the root.

@@ -120,7 +120,7 @@ Status parse(std::string_view text, std::string_view what, Read read) {
 }  // namespace
 
 const char* to_string(NamespaceKind kind) {
-  constexpr const char* kNames[kNamespaceKinds] = {"pid", "network", "mount", "ipc", "uts", "cgroup"};
+  constexpr const char* kNames[kNamespaceKinds] = {"pid", "network", "mount", "ipc", "uts", "cgroup", "user"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "cgroups/device_filter.h"
 #include "cgroups/resources.h"
+#include "runtime/oci/id_mappings.h"
 #include "runtime/plan/plan.h"
 
 namespace gantry::runtime::oci {
@@ -70,8 +71,8 @@ struct Hooks {
   std::vector<Hook> prestart, create_runtime, create_container, start_container, poststart, poststop;
 };
 
-enum class NamespaceKind : std::uint8_t { kPid, kNetwork, kMount, kIpc, kUts, kCgroup };
-inline constexpr std::size_t kNamespaceKinds = 6;
+enum class NamespaceKind : std::uint8_t { kPid, kNetwork, kMount, kIpc, kUts, kCgroup, kUser };
+inline constexpr std::size_t kNamespaceKinds = 7;
 // "pid", "network", ...: the specification's names.
 const char* to_string(NamespaceKind kind);
 
@@ -92,6 +93,7 @@ struct Device {
 struct Linux {
   std::array<Namespace, kNamespaceKinds> namespaces;
   const Namespace& of(NamespaceKind kind) const { return namespaces[static_cast<std::size_t>(kind)]; }
+  IdMappings ids;  // of a new user namespace; of one that is joined they mean nothing
   std::vector<Device> devices;
   std::string cgroups_path;
   cgroups::Resources resources;

@@ -14,7 +14,6 @@ void read_namespaces(const Fields& fields, Linux& out) {
   fields.objects("namespaces", [&](const Fields& entry) {
     std::string type;
     if (!entry.text("type", type)) return entry.missing("type", "a kind of namespace");
-    if (type == "user") return entry.refuse("type", "user namespaces are not supported yet", Code::kUnimplemented);
     if (type == "time") return entry.refuse("type", "time namespaces are not supported yet", Code::kUnimplemented);
     for (std::size_t kind = 0; kind < kNamespaceKinds; ++kind) {
       if (type != to_string(static_cast<NamespaceKind>(kind))) continue;
@@ -29,6 +28,18 @@ void read_namespaces(const Fields& fields, Linux& out) {
     entry.refuse("type",
                  cat(quoted(type), " is unknown: pid, network, mount, ipc, uts, cgroup, user or time was expected"));
   });
+}
+
+void read_user(const Fields& fields, Linux& out) {
+  read_id_mappings(fields, out.ids);
+  const Namespace& user = out.of(NamespaceKind::kUser);
+  if (!user.is_listed && !out.ids.is_empty())
+    return fields.refuse("uidMappings", "needs a user namespace in linux.namespaces");
+  if (!user.is_new()) return;
+  if (out.ids.is_empty()) return fields.missing("uidMappings", "a mapping for the new user namespace");
+  for (auto [name, mappings] : {std::pair("uidMappings", &out.ids.uids), std::pair("gidMappings", &out.ids.gids)}) {
+    if (!host_id(*mappings, 0)) fields.refuse(name, "does not map 0: the container is made as its root");
+  }
 }
 
 void read_devices(const Fields& fields, std::vector<Device>& out) {
@@ -89,8 +100,7 @@ void read_seccomp(const Fields& fields, std::string& out) {
 
 void read_linux(const Fields& fields, Linux& out) {
   read_namespaces(fields, out);
-  fields.unsupported("uidMappings", "user namespaces are not supported yet");
-  fields.unsupported("gidMappings", "user namespaces are not supported yet");
+  read_user(fields, out);
   fields.unsupported("timeOffsets", "time namespaces are not supported yet");
   read_devices(fields, out.devices);
   fields.unsupported("netDevices", "moving network devices is not supported yet");

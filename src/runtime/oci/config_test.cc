@@ -136,9 +136,7 @@ TEST(OciConfig, AWrongFieldIsNamedWithItsValueAndWhatWasExpected) {
 
 TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
   constexpr std::pair<const char*, const char*> kCases[] = {
-      {"/linux/namespaces", "[{\"type\": \"mount\"}, {\"type\": \"user\"}]"},
       {"/linux/namespaces", "[{\"type\": \"mount\"}, {\"type\": \"time\"}]"},
-      {"/linux/uidMappings", "[{\"containerID\": 0}]"},
       {"/linux/timeOffsets", "{\"monotonic\": {\"secs\": 1}}"},
       {"/linux/intelRdt", "{\"closID\": \"a\"}"},
       {"/process/selinuxLabel", "\"system_u\""},

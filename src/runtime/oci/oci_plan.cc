@@ -11,12 +11,7 @@
 namespace gantry::runtime::oci {
 namespace {
 
-FdIndex add_source(PlannedContainer& out, Source source) {
-  out.sources.push_back(std::move(source));
-  return static_cast<FdIndex>(out.sources.size() - 1);
-}
-
-void plan_namespaces(const Config& config, PlannedContainer& out) {
+void plan_namespaces(const Config& config, const HostFacts& host, PlannedContainer& out) {
   const Linux& from = config.linux_;
   NamespacePlan& to = out.plan.namespaces;
   to.new_pid = from.of(NamespaceKind::kPid).is_new();
@@ -24,6 +19,9 @@ void plan_namespaces(const Config& config, PlannedContainer& out) {
   to.new_ipc = from.of(NamespaceKind::kIpc).is_new();
   to.new_uts = from.of(NamespaceKind::kUts).is_new();
   to.new_cgroup = from.of(NamespaceKind::kCgroup).is_new();
+  to.new_user = from.of(NamespaceKind::kUser).is_new();
+  to.in_user = host.in_user_namespace || from.of(NamespaceKind::kUser).is_listed;
+  if (to.new_user) out.ids = from.ids;
   auto join = [&](NamespaceKind kind, FdIndex& index) {
     const Namespace& space = from.of(kind);
     if (space.path.empty()) return;
@@ -37,6 +35,7 @@ void plan_namespaces(const Config& config, PlannedContainer& out) {
   join(NamespaceKind::kIpc, to.join_ipc);
   join(NamespaceKind::kUts, to.join_uts);
   join(NamespaceKind::kCgroup, to.join_cgroup);
+  join(NamespaceKind::kUser, to.join_user);
 }
 
 // The namespace that a sysctl belongs to: only there it is the container's own and not the host's.
@@ -86,13 +85,18 @@ sys::Propagation propagation_of(std::string_view name) {
 
 }  // namespace
 
+FdIndex add_source(PlannedContainer& out, Source source) {
+  out.sources.push_back(std::move(source));
+  return static_cast<FdIndex>(out.sources.size() - 1);
+}
+
 Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host, SeccompCache& seccomp) {
   PlannedContainer out;
   if (!config.linux_.mount_label.empty()) {
     if (host.has_selinux) return invalid_argument("linux.mountLabel: SELinux labels are not supported yet");
     out.warnings.emplace_back("linux.mountLabel is left out: this host has no SELinux");
   }
-  plan_namespaces(config, out);
+  plan_namespaces(config, host, out);
   out.plan.root.rootfs = add_source(out, {.kind = Source::Kind::kRoot, .path = config.root_path, .field = "root.path"});
   out.plan.root.read_only = config.root_read_only;
   out.plan.root.propagation = std::to_underlying(propagation_of(config.linux_.rootfs_propagation));
@@ -110,6 +114,7 @@ Result<PlannedContainer> plan_exec_process(const Config& config, const Process& 
                                            SeccompCache& seccomp) {
   PlannedContainer out;
   out.plan.namespaces.join_process = 0;
+  out.plan.namespaces.in_user = host.in_user_namespace || config.linux_.of(NamespaceKind::kUser).is_listed;
   if (auto s = plan_process_of(config, process, host, seccomp, out); !s) return std::unexpected(std::move(s.error()));
   out.plan.process.make_cwd = false;
   out.plan.process.schedule.cpus = process.final_cpus;

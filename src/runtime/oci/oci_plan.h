@@ -23,6 +23,7 @@ struct Source {
     kHostCgroups,   // the host's cgroup hierarchy
     kNamespace,     // the file of a namespace
     kPidNamespace,  // a pidfd of a process that is in the PID namespace whose file this is
+    kDevice,        // of the host's node at the same path, where a user namespace makes none
   };
   Kind kind = Kind::kBind;
   std::string path;  // absolute, or relative to the bundle
@@ -31,13 +32,14 @@ struct Source {
   std::vector<std::string> options;  // kFilesystem
   std::uint64_t attributes = 0;      // kFilesystem
   bool copies_up = false;            // kFilesystem: begins with what the root has at the mount's place
-  std::size_t mount = 0;             // kBind, kFilesystem: the plan's mount that it goes to
+  std::size_t mount = 0;             // kBind, kFilesystem: the plan's mount that it goes to; kDevice: its device
   std::string field;                 // for messages: "mounts[3].source"
 };
 
 struct PlannedContainer {
   Plan plan;
   std::vector<Source> sources;        // plan's descriptors 0, 1, ...
+  IdMappings ids;                     // of the new user namespace
   std::vector<std::string> warnings;  // what the specification wants said, and not refused
 };
 
@@ -49,6 +51,7 @@ Result<PlannedContainer> plan_exec_process(const Config& config, const Process& 
                                            SeccompCache& seccomp);
 
 // The parts. Private to this folder.
+FdIndex add_source(PlannedContainer& out, Source source);
 Status plan_root_of(const Config& config, PlannedContainer& out);
 Status plan_process_of(const Config& config, const Process& process, const HostFacts& host, SeccompCache& seccomp,
                        PlannedContainer& out);

@@ -27,14 +27,14 @@ CapabilitySet capabilities_of(const std::vector<std::string>& names, CapabilityS
   return set;
 }
 
-Result<CapabilityPlan> plan_capabilities(const Capabilities& from, const HostFacts& host,
+Result<CapabilityPlan> plan_capabilities(const Capabilities& from, CapabilitySet available,
                                          std::vector<std::string>& warnings) {
   CapabilityPlan plan;
-  plan.bounding = capabilities_of(from.bounding, host.capabilities, "bounding", warnings);
-  plan.permitted = capabilities_of(from.permitted, host.capabilities, "permitted", warnings);
-  plan.effective = capabilities_of(from.effective, host.capabilities, "effective", warnings);
-  plan.inheritable = capabilities_of(from.inheritable, host.capabilities, "inheritable", warnings);
-  plan.ambient = capabilities_of(from.ambient, host.capabilities, "ambient", warnings);
+  plan.bounding = capabilities_of(from.bounding, available, "bounding", warnings);
+  plan.permitted = capabilities_of(from.permitted, available, "permitted", warnings);
+  plan.effective = capabilities_of(from.effective, available, "effective", warnings);
+  plan.inheritable = capabilities_of(from.inheritable, available, "inheritable", warnings);
+  plan.ambient = capabilities_of(from.ambient, available, "ambient", warnings);
   auto refuse = [](CapabilitySet extra, std::string_view field, std::string_view lacks) {
     return invalid_argument(cat("process.capabilities.", field, ": ", to_string_capabilities(extra),
                                 ": the kernel gives it only with ", lacks));
@@ -59,6 +59,21 @@ Result<std::vector<RlimitPlan>> plan_limits(const std::vector<Rlimit>& limits, H
   return plan;
 }
 
+// In a new user namespace ids that are not mapped are nobody's, and the kernel says no more than "invalid".
+Status check_ids(const IdMappings& ids, const User& user) {
+  auto check = [](const std::vector<IdMapping>& mappings, std::uint32_t id, std::string_view field,
+                  std::string_view by) -> Status {
+    if (host_id(mappings, id)) return {};
+    return invalid_argument(cat("process.user.", field, ": ", id, " is not mapped by linux.", by));
+  };
+  if (auto s = check(ids.uids, user.uid, "uid", "uidMappings"); !s) return s;
+  if (auto s = check(ids.gids, user.gid, "gid", "gidMappings"); !s) return s;
+  for (std::uint32_t group : user.additional_gids) {
+    if (auto s = check(ids.gids, group, "additionalGids", "gidMappings"); !s) return s;
+  }
+  return {};
+}
+
 }  // namespace
 
 Status plan_process_of(const Config& config, const Process& process, const HostFacts& host, SeccompCache& seccomp,
@@ -80,7 +95,13 @@ Status plan_process_of(const Config& config, const Process& process, const HostF
   plan.gid = process.user.gid;
   plan.groups = process.user.additional_gids;
   plan.umask = process.user.umask.value_or(022);
-  auto capabilities = plan_capabilities(process.capabilities, host, out.warnings);
+  const Namespace& user = config.linux_.of(NamespaceKind::kUser);
+  if (user.is_new()) {
+    if (auto s = check_ids(config.linux_.ids, process.user); !s) return s;
+  }
+  // Who comes into a user namespace has all of them there.
+  CapabilitySet available = user.is_listed ? capabilities_up_to(kLastNamedCapability) : host.capabilities;
+  auto capabilities = plan_capabilities(process.capabilities, available, out.warnings);
   if (!capabilities) return std::unexpected(std::move(capabilities.error()));
   plan.capabilities = *capabilities;
   auto limits = plan_limits(process.rlimits, host);

@@ -119,6 +119,19 @@ std::uint32_t type_bits(const std::string& type) {
   return type == "p" ? S_IFIFO : S_IFCHR;
 }
 
+// A user namespace makes no devices: the host's are bound. What holds no state but its readers' is made there too.
+void bind_devices(PlannedContainer& out) {
+  auto& devices = out.plan.devices;
+  for (std::size_t i = 0; i < devices.size(); ++i) {
+    if (S_ISFIFO(devices[i].mode)) continue;
+    devices[i].source = add_source(out, {.kind = Source::Kind::kDevice,
+                                         .path = devices[i].path,
+                                         .is_recursive = false,
+                                         .mount = i,
+                                         .field = cat("linux.devices, ", devices[i].path)});
+  }
+}
+
 Status add_devices(const Config& config, Plan& plan) {
   // What is mounted is taken as it is: nothing is made in it.
   auto is_covered = [&](std::string_view path) {
@@ -166,6 +179,7 @@ Status plan_root_of(const Config& config, PlannedContainer& out) {
     if (auto s = add_mount(config, config.mounts[i], i, out); !s) return s;
   }
   if (auto s = add_devices(config, out.plan); !s) return s;
+  if (out.plan.namespaces.in_user) bind_devices(out);
   if (auto s = add_paths(config.linux_.masked_paths, "linux.maskedPaths", out.plan.masked_paths); !s) return s;
   return add_paths(config.linux_.read_only_paths, "linux.readonlyPaths", out.plan.read_only_paths);
 }

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <linux/magic.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 
 #include <charconv>
 #include <cstring>
@@ -76,6 +77,18 @@ Result<OwnFd> as_own(Result<Fd> fd) {
   return OwnFd(std::move(*fd));
 }
 
+Result<OwnFd> clone_device(const Source& source, const DevicePlan& device) {
+  auto mount = sys::clone_mount(sys::kCwd, source.path.c_str(), sys::Recursive::kNo);
+  if (!mount) return fail_with(std::move(mount.error()), "the host's, which a user namespace takes");
+  auto info = sys::fstat(*mount);
+  if (!info) return std::unexpected(std::move(info.error()));
+  bool is_same =
+      (info->st_mode & S_IFMT) == (device.mode & S_IFMT) && info->st_rdev == makedev(device.major, device.minor);
+  if (is_same) return OwnFd(std::move(*mount));
+  return invalid_argument(
+      cat("a user namespace takes the host's, which is not device ", device.major, ":", device.minor, " of this type"));
+}
+
 bool says_mode(const Source& source) {
   for (const std::string& option : source.options) {
     if (option.starts_with("mode=")) return true;
@@ -97,6 +110,8 @@ Result<OwnFd> open_source(FdRef bundle, const Source& source, Plan& plan) {
       return as_own(cgroups::detached_hierarchy());
     case Source::Kind::kFilesystem:
       return open_filesystem(source);
+    case Source::Kind::kDevice:
+      return clone_device(source, plan.devices[source.mount]);
     case Source::Kind::kRoot:
     case Source::Kind::kBind:
       break;

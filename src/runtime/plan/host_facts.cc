@@ -15,6 +15,7 @@ namespace {
 
 static_assert(RLIM_NLIMITS == kRlimitCount && RLIM_INFINITY == kUnlimited);
 constexpr std::size_t kMaxFactBytes = 65536;
+constexpr ino_t kFirstUserNamespace = 0xEFFFFFFD;  // PROC_USER_INIT_INO of every kernel
 
 template <typename T>
 Result<T> read_number(FdRef proc, const char* path) {
@@ -91,6 +92,8 @@ Result<HostFacts> read_host_facts(FdRef proc, FdRef sys) {
   // Its file system exists only where it has been initialized.
   auto file_systems = sys::read_file(proc, "filesystems", kMaxFactBytes);
   facts.has_selinux = file_systems && file_systems->contains("selinuxfs");
+  auto user = sys::fstatat(proc, "self/ns/user", 0);
+  facts.in_user_namespace = user && user->st_ino != kFirstUserNamespace;
   return facts;
 }
 

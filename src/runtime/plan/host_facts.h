@@ -40,6 +40,8 @@ struct HostFacts {
   bool has_apparmor = false;
   // The kernel runs with SELinux.
   bool has_selinux = false;
+  // This process is in a user namespace that is not the host's first one.
+  bool in_user_namespace = false;
 
   HostFacts() { hard_limits.fill(kUnlimited); }
 };

@@ -63,12 +63,16 @@ void encode_namespaces(Encoder& out, const NamespacePlan& namespaces) {
   out.flag(namespaces.new_net);
   out.flag(namespaces.new_ipc);
   out.flag(namespaces.new_uts);
+  out.flag(namespaces.new_user);
+  out.flag(namespaces.in_user);
   out.fd("namespaces.join_process", namespaces.join_process);
+  out.flag(namespaces.join_process_user);
   out.fd("namespaces.join_pid", namespaces.join_pid);
   out.fd("namespaces.join_net", namespaces.join_net);
   out.fd("namespaces.join_ipc", namespaces.join_ipc);
   out.fd("namespaces.join_uts", namespaces.join_uts);
   out.fd("namespaces.join_cgroup", namespaces.join_cgroup);
+  out.fd("namespaces.join_user", namespaces.join_user);
   out.flag(namespaces.raise_loopback);
 }
 
@@ -191,6 +195,7 @@ Result<std::string> encode_plan(const Plan& plan, std::size_t fd_count) {
     out.integer(device.minor);
     out.integer(device.uid);
     out.integer(device.gid);
+    out.fd("devices.source", device.source);
   }
   out.count("links", plan.links.size());
   for (const auto& link : plan.links) {

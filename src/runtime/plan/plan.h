@@ -16,7 +16,7 @@
 
 namespace gantry::runtime {
 
-inline constexpr std::uint32_t kPlanVersion = 3;
+inline constexpr std::uint32_t kPlanVersion = 4;
 // Over these a plan is refused, by maker and reader alike.
 inline constexpr std::size_t kMaxPlanBytes = 8U << 20;
 inline constexpr std::size_t kMaxPlanItems = 65536;
@@ -38,12 +38,19 @@ struct NamespacePlan {
   bool new_net = false;     // gantry-oci and the benchmark; pods have theirs from the shim
   bool new_ipc = false;
   bool new_uts = false;
-  // A process whose namespaces are joined (exec): a pidfd. Its mount, pid, cgroup, net, ipc and uts namespaces.
+  // Made by the clone, and all others in it. The launcher waits for one byte on its report socket, which says that ids
+  // are mapped, and from then on acts as the namespace's root.
+  bool new_user = false;
+  // The launcher is, or comes to be, in a user namespace that is not the host's.
+  bool in_user = false;
+  // A process whose namespaces are joined (exec): a pidfd. Its mount, pid, cgroup, net, ipc and uts namespaces, and,
+  // if it is another than the launcher's, the user namespace.
   FdIndex join_process = kNoFd;
+  bool join_process_user = false;
   // A process whose pid namespace alone is joined (a pod that shares one): a pidfd.
   FdIndex join_pid = kNoFd;
   // Namespaces that are joined by their files, for gantry-oci.
-  FdIndex join_net = kNoFd, join_ipc = kNoFd, join_uts = kNoFd, join_cgroup = kNoFd;
+  FdIndex join_net = kNoFd, join_ipc = kNoFd, join_uts = kNoFd, join_cgroup = kNoFd, join_user = kNoFd;
   bool raise_loopback = false;  // sets lo of a new network namespace up
 };
 
@@ -85,6 +92,8 @@ struct DevicePlan {
   std::uint32_t mode = 0;  // with S_IFCHR or S_IFBLK
   std::uint32_t major = 0, minor = 0;
   std::uint32_t uid = 0, gid = 0;
+  // A detached mount of the host's node, which is bound where a user namespace makes none; mode and ids are the node's.
+  FdIndex source = kNoFd;
 };
 
 struct LinkPlan {

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+// User namespaces, seen from outside: the mappings of one that was made, and what only its maker may give a process.
+#pragma once
+
+#include <sys/resource.h>
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "runtime/oci/id_mappings.h"
+#include "runtime/plan/plan.h"
+
+namespace gantry::cli {
+
+// Writes the mappings of the user namespace that a child of this process has just made.
+Status write_id_maps(pid_t pid, const runtime::oci::IdMappings& ids);
+
+// Whether a process is in this one's user namespace.
+Result<bool> is_in_own_user_namespace(pid_t pid);
+
+// Takes the OOM score and the limits of a plan to this process, for a child to inherit that has no privileges for them
+// in its user namespace any more, and puts this process's own back at its end.
+class Inherited {
+ public:
+  Inherited() = default;
+  ~Inherited();
+  Inherited(const Inherited&) = delete;
+  Inherited& operator=(const Inherited&) = delete;
+
+  // The plan sets no score any more, and none of its limits is above what the process has.
+  Status set(runtime::ProcessPlan& process);
+
+ private:
+  struct Limit {
+    int resource;
+    rlimit own;
+  };
+  std::vector<Limit> limits_;
+  std::string score_;
+};
+
+}  // namespace gantry::cli
