@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 """podman of Debian 13 with gantry-oci in its runtime's place: containers are run, entered, looked at, paused, stopped and
-removed, with volumes, users, terminals and health checks; in pods; and as a Kubernetes manifest says."""
+removed, with volumes, users, user namespaces, terminals and health checks; in pods; and as a Kubernetes manifest says."""
 import json
 import os
 import pathlib
@@ -79,6 +79,32 @@ class Podman:
         return self.check("exec", name, "readlink", f"/proc/self/ns/{kind}")
 
 
+def user_namespaces(checks, oci, podman):
+    """Mapped as podman decides or as it is told; its images' layers are mapped by podman."""
+    for name in ("subuid", "subgid"):
+        ids = oci.work / name
+        ids.write_text("containers:200000:100000\n")
+        oci_bundle.run("mount", "--bind", ids, f"/etc/{name}")
+    look = ("id -u; id -g; tr -s ' ' < /proc/self/uid_map; stat -c %u /bin/busybox; touch /tmp/made && stat -c %u /tmp/made; "
+            "stat -c %u /dev/shm /proc/1")
+    done = podman.run("--rm", "--userns", "auto:size=5000", "busy", "sh", "-c", look)
+    checks.equal(done.stdout.split(), ["0", "0", "0", "200000", "5000", *4 * "0"], "--userns=auto maps ids, and all is root's") \
+        or c.log(done.stderr)
+    mappings = ("--uidmap", "0:300000:1000", "--gidmap", "0:300000:1000")
+    done = podman.run("--rm", *mappings, "--user", "5:6", "busy", "sh", "-c", "id -u; id -g; tr -s ' ' < /proc/self/uid_map")
+    checks.equal(done.stdout.split(), ["5", "6", "0", "300000", "1000"], "--uidmap and --gidmap, with a user") \
+        or c.log(done.stderr)
+    podman.check("run", "--network", "none", "--pids-limit", "0", "-d", "--name", "mapped", *mappings, "busy", "sleep", "1000")
+    done = podman("exec", "mapped", "sh", "-c", "id -u; touch /tmp/x && stat -c %u /tmp/x; readlink /proc/self/ns/user")
+    space = done.stdout.split()[-1:]
+    checks.equal(done.stdout.split()[:2], ["0", "0"], "exec in it") or c.log(done.stderr)
+    done = podman.run("--rm", *(f"--{kind}=container:mapped" for kind in ("userns", "pid", "ipc")), "busy", "sh", "-c",
+                      "readlink /proc/self/ns/user; ps -o args")
+    checks.equal(done.stdout.split()[:1], space, "a container joins another's user namespace") or c.log(done.stderr)
+    checks.contains(done.stdout, "sleep 1000", "with its processes")
+    podman.check("rm", "-f", "-t", "0", "mapped")
+
+
 def containers(checks, oci, podman):
     runtime = json.loads(podman.check("info", "--format", "json"))["host"]["ociRuntime"]
     checks.contains(runtime["version"], ["gantry-oci version", "spec: 1.2"], "podman takes gantry-oci for its runtime")
@@ -117,6 +143,7 @@ def containers(checks, oci, podman):
     podman.check("start", "long")
     checks.contains(podman.check("ps", "--format", "{{.Names}} {{.Status}}"), "long Up", "it can be started again")
     podman.check("rm", "-f", "-t", "0", name)
+    user_namespaces(checks, oci, podman)
     checks.equal(podman.check("ps", "-a", "-q"), "", "rm removes it")
 
 
