@@ -69,7 +69,11 @@ Result<sys::Cloned> clone_by_midwife(sys::CloneFlag flags, const runtime::Launch
     // Our parent's child; it is born in the midwife's cgroup.
     auto born = sys::clone3(flags | sys::CloneFlag::kParent, {});
     if (!born) runtime::end_launch(request.report, born.error());
-    if (born->pid == 0) return born;
+    if (born->pid == 0) {
+      // By its own clock, which need not be its parent's.
+      if (request.notes->begun != 0) request.notes->begin();
+      return born;
+    }
     request.notes->born = born->pid;
     ::_exit(0);
   }

@@ -99,16 +99,14 @@ Status Launch::enter_namespaces() {
     return std::unexpected(Error::from_errno(errno, "madvise"));
   }
   if (spaces_.in_user && namespaces_.second) {
-    // None can be made: this process stays in a PID namespace that is not the user namespace's.
-    auto host = sys::open_dir(sys::kCwd, namespaces_.join ? "/proc" : kStagingHostProc);
-    if (!host) return std::unexpected(std::move(host.error()));
-    proc_ = std::move(*host);
+    if (auto s = take_host_proc(namespaces_.join ? "/proc" : kStagingHostProc); !s) return s;
   }
   if (namespaces_.join) {
     // Of the PID namespace only children are; this process is not seen there.
     auto kinds = sys::CloneFlag::kNewMount | sys::CloneFlag::kNewPid | sys::CloneFlag::kNewCgroup |
                  sys::CloneFlag::kNewNet | sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts;
     if (spaces_.join_process_user) kinds |= sys::CloneFlag::kNewUser;
+    if (spaces_.join_process_time) kinds |= sys::CloneFlag::kNewTime;
     auto joined = sys::setns(fd(spaces_.join_process), kinds);
     if (!joined) {
       if (joined.error().sys() == ESRCH) return fail(Code::kFailedPrecondition, "the container has ended");

@@ -114,7 +114,7 @@ struct CloneNeeds {
   sys::CloneFlag flags = sys::CloneFlag::kNone;
   FdIndex join_pid = kNoFd;
   // By another process, which is made for this alone: it enters what the plan's process is to be born in, with
-  // privileges that the latter does not have any more.
+  // privileges that the latter does not have any more, or because one can only be born there (a new time namespace).
   bool midwife = false;
 };
 Result<CloneNeeds> clone_needs(std::span<const char> plan);

@@ -22,11 +22,15 @@ Result<Namespaces> read_namespaces(PlanReader& reader) {
   Namespaces out;
   auto flag = [&reader] { return reader.integer<std::uint8_t>() != 0; };
   for (bool* each :
-       {&out.new_pid, &out.new_cgroup, &out.new_net, &out.new_ipc, &out.new_uts, &out.new_user, &out.in_user})
+       {&out.new_pid, &out.new_cgroup, &out.new_net, &out.new_ipc, &out.new_uts, &out.new_user, &out.new_time})
     *each = flag();
+  out.time_offsets = reader.c_string();
+  out.in_user = flag();
   out.join_process = reader.integer<FdIndex>();
   out.join_process_user = flag();
-  for (FdIndex* each : {&out.join_pid, &out.join_net, &out.join_ipc, &out.join_uts, &out.join_cgroup, &out.join_user})
+  out.join_process_time = flag();
+  for (FdIndex* each :
+       {&out.join_pid, &out.join_net, &out.join_ipc, &out.join_uts, &out.join_cgroup, &out.join_user, &out.join_time})
     *each = reader.integer<FdIndex>();
   out.raise_loopback = flag();
   if (!reader.ok()) return invalid_argument("plan: too short");
@@ -36,8 +40,8 @@ Result<Namespaces> read_namespaces(PlanReader& reader) {
 bool Namespaces::enter_user() const { return new_user || join_user != kNoFd; }
 
 bool Namespaces::need_midwife() const {
-  if (join_user != kNoFd) return true;
-  return new_user && (join_net != kNoFd || join_ipc != kNoFd || join_uts != kNoFd);
+  if (join_user != kNoFd || new_time) return true;
+  return new_user && (join_net != kNoFd || join_ipc != kNoFd || join_uts != kNoFd || join_time != kNoFd);
 }
 
 Result<CloneNeeds> clone_needs(std::span<const char> plan) {
@@ -62,12 +66,14 @@ Status Launch::join(FdIndex index, sys::CloneFlag kind, const char* name) {
   FdRef file = fd(index);
   if (!file.is_open()) return {};
   auto s = sys::setns(file, kind);
+  if (kind == sys::CloneFlag::kNewTime) began();
   return s ? s : fail_with(std::move(s.error()), std::string("join the ") + name + " namespace");
 }
 
 Status Launch::join_by_file() {
   if (auto s = join(spaces_.join_net, sys::CloneFlag::kNewNet, "network"); !s) return s;
   if (auto s = join(spaces_.join_ipc, sys::CloneFlag::kNewIpc, "ipc"); !s) return s;
+  if (auto s = join(spaces_.join_time, sys::CloneFlag::kNewTime, "time"); !s) return s;
   return join(spaces_.join_uts, sys::CloneFlag::kNewUts, "uts");
 }
 
@@ -83,11 +89,28 @@ Status Launch::join_namespaces() {
   return spaces_.raise_loopback ? sys::raise_loopback() : Status();
 }
 
+// Children of this process are in it; its clocks can be set until the first one is.
+Status Launch::make_time_namespace() {
+  if (!spaces_.new_time) return {};
+  if (auto s = sys::unshare(sys::CloneFlag::kNewTime); !s) return s;
+  if (*spaces_.time_offsets == '\0') return {};
+  if (spaces_.in_user) {
+    if (auto s = take_host_proc(kStagingHostProc); !s) return s;
+  }
+  auto file = open_proc(".", "self/timens_offsets");
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto s = sys::write_all(*file, spaces_.time_offsets);
+  return s ? s : fail_with(std::move(s.error()), "linux.timeOffsets");
+}
+
 Status Launch::attend_birth() {
-  (void)sys::prctl(PR_SET_DUMPABLE, 0);
   auto spaces = read_namespaces(reader_);
   if (!spaces) return std::unexpected(std::move(spaces.error()));
   spaces_ = *spaces;
+  if (auto s = make_time_namespace(); !s) return s;
+  // Before it is where others may be. Not earlier: of a process that is not dumpable, files in /proc are the host
+  // root's.
+  (void)sys::prctl(PR_SET_DUMPABLE, 0);
   if (auto s = join_by_file(); !s) return s;
   return join(spaces_.join_user, sys::CloneFlag::kNewUser, "user");
 }

@@ -317,6 +317,14 @@ Status Launch::make_proc() {
   return {};
 }
 
+// In place of one that can't be made: in a user namespace whose this process's PID namespace is not.
+Status Launch::take_host_proc(const char* path) {
+  auto host = sys::open_dir(sys::kCwd, path);
+  if (!host) return std::unexpected(std::move(host.error()));
+  proc_ = std::move(*host);
+  return {};
+}
+
 // For writing: a file of the procfs itself, neither what is mounted in it nor what a process's links lead to, and
 // nothing that is not beneath `folder`, which is in it.
 Result<OwnFd> Launch::open_proc(const char* folder, const char* path) {

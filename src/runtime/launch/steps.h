@@ -24,10 +24,13 @@ inline constexpr const char* kKernelFolders[] = {"/proc",    "/sys",     "/sys/f
 // The plan's first part.
 struct Namespaces {
   bool new_pid = false, new_cgroup = false, new_net = false, new_ipc = false, new_uts = false;
-  bool new_user = false, in_user = false;
+  bool new_user = false, new_time = false;
+  const char* time_offsets = "";
+  bool in_user = false;
   FdIndex join_process = kNoFd, join_pid = kNoFd;
-  bool join_process_user = false;
+  bool join_process_user = false, join_process_time = false;
   FdIndex join_net = kNoFd, join_ipc = kNoFd, join_uts = kNoFd, join_cgroup = kNoFd, join_user = kNoFd;
+  FdIndex join_time = kNoFd;
   bool raise_loopback = false;
   bool enter_user() const;
   bool need_midwife() const;
@@ -69,6 +72,7 @@ class Launch {
   Status join(FdIndex index, sys::CloneFlag kind, const char* name);
   Status join_by_file();
   Status join_namespaces();
+  Status make_time_namespace();
   Status enter_user_namespace();
   Status become_root();
 
@@ -84,6 +88,7 @@ class Launch {
   static Status bind_device(FdRef node, const Parent& parent);
   Status make_links();
   Status make_proc();
+  Status take_host_proc(const char* path);
   Result<OwnFd> open_proc(const char* folder, const char* path);
   Status write_sysctls();
   Result<OwnFd> covered_place(const char* path) const;

@@ -120,7 +120,8 @@ Status parse(std::string_view text, std::string_view what, Read read) {
 }  // namespace
 
 const char* to_string(NamespaceKind kind) {
-  constexpr const char* kNames[kNamespaceKinds] = {"pid", "network", "mount", "ipc", "uts", "cgroup", "user"};
+  constexpr const char* kNames[kNamespaceKinds] = {"pid",    "network", "mount", "ipc",  "uts",
+                                                  "cgroup", "user", "time"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

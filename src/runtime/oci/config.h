@@ -71,8 +71,8 @@ struct Hooks {
   std::vector<Hook> prestart, create_runtime, create_container, start_container, poststart, poststop;
 };
 
-enum class NamespaceKind : std::uint8_t { kPid, kNetwork, kMount, kIpc, kUts, kCgroup, kUser };
-inline constexpr std::size_t kNamespaceKinds = 7;
+enum class NamespaceKind : std::uint8_t { kPid, kNetwork, kMount, kIpc, kUts, kCgroup, kUser, kTime };
+inline constexpr std::size_t kNamespaceKinds = 8;
 // "pid", "network", ...: the specification's names.
 const char* to_string(NamespaceKind kind);
 
@@ -80,6 +80,13 @@ struct Namespace {
   bool is_listed = false;
   std::string path;  // joined; empty: made anew
   bool is_new() const { return is_listed && path.empty(); }
+};
+
+// Of a new time namespace: what is added to the host's clock.
+struct TimeOffset {
+  std::string clock;  // "monotonic", "boottime"
+  std::int64_t seconds = 0;
+  std::uint32_t nanoseconds = 0;
 };
 
 struct Device {
@@ -94,6 +101,7 @@ struct Linux {
   std::array<Namespace, kNamespaceKinds> namespaces;
   const Namespace& of(NamespaceKind kind) const { return namespaces[static_cast<std::size_t>(kind)]; }
   IdMappings ids;  // of a new user namespace; of one that is joined they mean nothing
+  std::vector<TimeOffset> time_offsets;
   std::vector<Device> devices;
   std::string cgroups_path;
   cgroups::Resources resources;

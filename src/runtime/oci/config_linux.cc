@@ -14,7 +14,6 @@ void read_namespaces(const Fields& fields, Linux& out) {
   fields.objects("namespaces", [&](const Fields& entry) {
     std::string type;
     if (!entry.text("type", type)) return entry.missing("type", "a kind of namespace");
-    if (type == "time") return entry.refuse("type", "time namespaces are not supported yet", Code::kUnimplemented);
     for (std::size_t kind = 0; kind < kNamespaceKinds; ++kind) {
       if (type != to_string(static_cast<NamespaceKind>(kind))) continue;
       Namespace& space = out.namespaces[kind];
@@ -40,6 +39,26 @@ void read_user(const Fields& fields, Linux& out) {
   for (auto [name, mappings] : {std::pair("uidMappings", &out.ids.uids), std::pair("gidMappings", &out.ids.gids)}) {
     if (!host_id(*mappings, 0)) fields.refuse(name, "does not map 0: the container is made as its root");
   }
+}
+
+void read_time_offsets(const Fields& fields, Linux& out) {
+  auto offsets = fields.object("timeOffsets");
+  if (!offsets) return;
+  for (const auto& entry : fields.find("timeOffsets")->get_object()) {
+    TimeOffset offset;
+    offset.clock.assign(entry.key().data(), entry.key().size());
+    if (offset.clock != "monotonic" && offset.clock != "boottime")
+      return offsets->refuse(quoted(offset.clock), "is unknown: monotonic or boottime was expected");
+    auto times = offsets->object(offset.clock.c_str());
+    if (!times) continue;
+    // More the kernel does not take: with it, a clock could run over.
+    constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max() / 1'000'000'000 / 2;
+    times->number("secs", offset.seconds, -kMost, kMost);
+    times->number("nanosecs", offset.nanoseconds, 0U, 999'999'999U);
+    out.time_offsets.push_back(std::move(offset));
+  }
+  if (!out.time_offsets.empty() && !out.of(NamespaceKind::kTime).is_new())
+    fields.refuse("timeOffsets", "needs a new time namespace in linux.namespaces");
 }
 
 void read_devices(const Fields& fields, std::vector<Device>& out) {
@@ -101,7 +120,7 @@ void read_seccomp(const Fields& fields, std::string& out) {
 void read_linux(const Fields& fields, Linux& out) {
   read_namespaces(fields, out);
   read_user(fields, out);
-  fields.unsupported("timeOffsets", "time namespaces are not supported yet");
+  read_time_offsets(fields, out);
   read_devices(fields, out.devices);
   fields.unsupported("netDevices", "moving network devices is not supported yet");
   fields.text("cgroupsPath", out.cgroups_path);

@@ -136,8 +136,6 @@ TEST(OciConfig, AWrongFieldIsNamedWithItsValueAndWhatWasExpected) {
 
 TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
   constexpr std::pair<const char*, const char*> kCases[] = {
-      {"/linux/namespaces", "[{\"type\": \"mount\"}, {\"type\": \"time\"}]"},
-      {"/linux/timeOffsets", "{\"monotonic\": {\"secs\": 1}}"},
       {"/linux/intelRdt", "{\"closID\": \"a\"}"},
       {"/process/selinuxLabel", "\"system_u\""},
       {"/linux/resources", "{\"memory\": {\"swappiness\": 5}}"},
@@ -155,6 +153,30 @@ TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
   for (auto [path, value] : {std::pair("/linux/uidMappings", "[]"), std::pair("/process/selinuxLabel", "\"\""),
                              std::pair("/linux/intelRdt", "null"), std::pair("/hooks", "{\"startContainer\": []}")})
     EXPECT_EQ(refusal(path, value), "") << path;
+}
+
+TEST(OciConfig, TimeOffsetsAreOfANewTimeNamespace) {
+  auto object = small();
+  auto& linux_object = object["linux"].as_object();
+  linux_object["timeOffsets"] = json::parse(R"({"monotonic": {"secs": -5, "nanosecs": 7}, "boottime": {"secs": 86400}})");
+  EXPECT_THAT(parsed(object).error().message(), HasSubstr("linux.timeOffsets: needs a new time namespace"));
+  auto& spaces = linux_object["namespaces"].as_array();
+  spaces.push_back({{"type", "time"}});
+  auto config = parsed(object);
+  ASSERT_TRUE(config) << config.error().message();
+  SeccompCache seccomp(1);
+  auto plan = plan_config(*config, HostFacts(), seccomp);
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_TRUE(plan->plan.namespaces.new_time);
+  EXPECT_EQ(plan->plan.namespaces.time_offsets, "monotonic -5 7\nboottime 86400 0\n");
+  spaces.back().as_object()["path"] = "/proc/1/ns/time";
+  EXPECT_THAT(parsed(object).error().message(), HasSubstr("linux.timeOffsets: needs a new time namespace"));
+  for (auto [value, message] :
+       {std::pair("{\"realtime\": {\"secs\": 1}}", "linux.timeOffsets.\"realtime\": is unknown"),
+        std::pair("{\"monotonic\": {\"secs\": 1.5}}", "linux.timeOffsets.monotonic.secs: 1.5E0 is wrong"),
+        std::pair("{\"monotonic\": {\"secs\": 9223372036854775807}}", "linux.timeOffsets.monotonic.secs"),
+        std::pair("{\"boottime\": {\"nanosecs\": 1000000000}}", "linux.timeOffsets.boottime.nanosecs: 1000000000")})
+    EXPECT_THAT(refusal("/linux/timeOffsets", value), HasSubstr(message));
 }
 
 TEST(OciConfig, HowItIsScheduled) {

@@ -11,6 +11,12 @@
 namespace gantry::runtime::oci {
 namespace {
 
+std::string offsets_text(const std::vector<TimeOffset>& offsets) {
+  std::string text;
+  for (const TimeOffset& each : offsets) text += cat(each.clock, " ", each.seconds, " ", each.nanoseconds, "\n");
+  return text;
+}
+
 void plan_namespaces(const Config& config, const HostFacts& host, PlannedContainer& out) {
   const Linux& from = config.linux_;
   NamespacePlan& to = out.plan.namespaces;
@@ -20,6 +26,8 @@ void plan_namespaces(const Config& config, const HostFacts& host, PlannedContain
   to.new_uts = from.of(NamespaceKind::kUts).is_new();
   to.new_cgroup = from.of(NamespaceKind::kCgroup).is_new();
   to.new_user = from.of(NamespaceKind::kUser).is_new();
+  to.new_time = from.of(NamespaceKind::kTime).is_new();
+  to.time_offsets = offsets_text(from.time_offsets);
   to.in_user = host.in_user_namespace || from.of(NamespaceKind::kUser).is_listed;
   if (to.new_user) out.ids = from.ids;
   auto join = [&](NamespaceKind kind, FdIndex& index) {
@@ -36,6 +44,7 @@ void plan_namespaces(const Config& config, const HostFacts& host, PlannedContain
   join(NamespaceKind::kUts, to.join_uts);
   join(NamespaceKind::kCgroup, to.join_cgroup);
   join(NamespaceKind::kUser, to.join_user);
+  join(NamespaceKind::kTime, to.join_time);
 }
 
 // The namespace that a sysctl belongs to: only there it is the container's own and not the host's.
@@ -115,6 +124,7 @@ Result<PlannedContainer> plan_exec_process(const Config& config, const Process& 
   PlannedContainer out;
   out.plan.namespaces.join_process = 0;
   out.plan.namespaces.in_user = host.in_user_namespace || config.linux_.of(NamespaceKind::kUser).is_listed;
+  out.plan.namespaces.join_process_time = config.linux_.of(NamespaceKind::kTime).is_listed;
   if (auto s = plan_process_of(config, process, host, seccomp, out); !s) return std::unexpected(std::move(s.error()));
   out.plan.process.make_cwd = false;
   out.plan.process.schedule.cpus = process.final_cpus;

@@ -64,15 +64,19 @@ void encode_namespaces(Encoder& out, const NamespacePlan& namespaces) {
   out.flag(namespaces.new_ipc);
   out.flag(namespaces.new_uts);
   out.flag(namespaces.new_user);
+  out.flag(namespaces.new_time);
+  out.string("namespaces.time_offsets", namespaces.time_offsets);
   out.flag(namespaces.in_user);
   out.fd("namespaces.join_process", namespaces.join_process);
   out.flag(namespaces.join_process_user);
+  out.flag(namespaces.join_process_time);
   out.fd("namespaces.join_pid", namespaces.join_pid);
   out.fd("namespaces.join_net", namespaces.join_net);
   out.fd("namespaces.join_ipc", namespaces.join_ipc);
   out.fd("namespaces.join_uts", namespaces.join_uts);
   out.fd("namespaces.join_cgroup", namespaces.join_cgroup);
   out.fd("namespaces.join_user", namespaces.join_user);
+  out.fd("namespaces.join_time", namespaces.join_time);
   out.flag(namespaces.raise_loopback);
 }
 

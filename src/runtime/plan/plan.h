@@ -16,7 +16,7 @@
 
 namespace gantry::runtime {
 
-inline constexpr std::uint32_t kPlanVersion = 4;
+inline constexpr std::uint32_t kPlanVersion = 5;
 // Over these a plan is refused, by maker and reader alike.
 inline constexpr std::size_t kMaxPlanBytes = 8U << 20;
 inline constexpr std::size_t kMaxPlanItems = 65536;
@@ -41,16 +41,20 @@ struct NamespacePlan {
   // Made by the clone, and all others in it. The launcher waits for one byte on its report socket, which says that ids
   // are mapped, and from then on acts as the namespace's root.
   bool new_user = false;
+  // Made before the launcher is, whose clocks differ from the host's by this: lines as in /proc/PID/timens_offsets.
+  bool new_time = false;
+  PlanString time_offsets;
   // The launcher is, or comes to be, in a user namespace that is not the host's.
   bool in_user = false;
   // A process whose namespaces are joined (exec): a pidfd. Its mount, pid, cgroup, net, ipc and uts namespaces, and,
-  // if it is another than the launcher's, the user namespace.
+  // if they are others than the launcher's, the user and the time namespace.
   FdIndex join_process = kNoFd;
-  bool join_process_user = false;
+  bool join_process_user = false, join_process_time = false;
   // A process whose pid namespace alone is joined (a pod that shares one): a pidfd.
   FdIndex join_pid = kNoFd;
   // Namespaces that are joined by their files, for gantry-oci.
-  FdIndex join_net = kNoFd, join_ipc = kNoFd, join_uts = kNoFd, join_cgroup = kNoFd, join_user = kNoFd;
+  FdIndex join_net = kNoFd, join_ipc = kNoFd, join_uts = kNoFd, join_cgroup = kNoFd, join_user = kNoFd,
+          join_time = kNoFd;
   bool raise_loopback = false;  // sets lo of a new network namespace up
 };
 
