@@ -107,7 +107,7 @@ Result<std::string> features_json() {
         {"apparmor", {{"enabled", host->has_apparmor}}},
         {"selinux", {{"enabled", false}}},
         {"intelRdt", {{"enabled", false}}},
-        {"mountExtensions", {{"idmap", {{"enabled", false}}}}}}},
+        {"mountExtensions", {{"idmap", {{"enabled", true}}}}}}},
   };
   return std::string(json::serialize(features));
 }

@@ -16,6 +16,7 @@
 #include "cli/oci_agent.h"
 #include "cli/oci_create.h"
 #include "cli/oci_user.h"
+#include "runtime/oci/id_namespace.h"
 #include "runtime/plan/text.h"
 #include "shim/world.h"
 #include "sys/file.h"
@@ -103,7 +104,7 @@ Result<shim::Launching> begin(Launch& launch) {
 // What the process waits for before anything else.
 Status map_ids(const shim::Launching& launching, const oci::IdMappings& ids) {
   if (ids.is_empty()) return {};
-  if (auto s = write_id_maps(launching.pid, ids); !s) return s;
+  if (auto s = oci::write_id_maps(launching.pid, ids); !s) return fail_with(std::move(s.error()), "linux");
   return sys::write_all(launching.report, "+");
 }
 

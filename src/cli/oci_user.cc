@@ -2,15 +2,12 @@
 #include "cli/oci_user.h"
 
 #include <cerrno>
-#include <tuple>
 
 #include "base/text.h"
 #include "sys/file.h"
 
 namespace gantry::cli {
 namespace {
-
-namespace oci = runtime::oci;
 
 constexpr const char* kScore = "self/oom_score_adj";
 constexpr std::size_t kMaxScore = 16;
@@ -28,20 +25,6 @@ Status set_score(std::string_view score) {
 }
 
 }  // namespace
-
-Status write_id_maps(pid_t pid, const oci::IdMappings& ids) {
-  auto folder = sys::open_dir(sys::kCwd, cat("/proc/", pid).c_str());
-  if (!folder) return std::unexpected(std::move(folder.error()));
-  for (auto [file, field, mappings] :
-       {std::tuple("uid_map", "linux.uidMappings", &ids.uids), std::tuple("gid_map", "linux.gidMappings", &ids.gids)}) {
-    auto s = sys::write_file(*folder, file, oci::id_map_text(*mappings));
-    if (s) continue;
-    if (s.error().sys() == EPERM)
-      return fail(Code::kPermissionDenied, cat(field, ": a host id in it is none that the caller may map"));
-    return fail_with(std::move(s.error()), field);
-  }
-  return {};
-}
 
 Result<bool> is_in_own_user_namespace(pid_t pid) {
   auto folder = proc();

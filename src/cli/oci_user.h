@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// User namespaces, seen from outside: the mappings of one that was made, and what only its maker may give a process.
+// User namespaces, seen from outside: who is in one, and what only its maker may give a process.
 #pragma once
 
 #include <sys/resource.h>
@@ -9,13 +9,9 @@
 #include <vector>
 
 #include "base/result.h"
-#include "runtime/oci/id_mappings.h"
 #include "runtime/plan/plan.h"
 
 namespace gantry::cli {
-
-// Writes the mappings of the user namespace that a child of this process has just made.
-Status write_id_maps(pid_t pid, const runtime::oci::IdMappings& ids);
 
 // Whether a process is in this one's user namespace.
 Result<bool> is_in_own_user_namespace(pid_t pid);

@@ -93,6 +93,14 @@ Status set_attributes(FdRef mount, const char* path, MountAttr set, MountAttr cl
   return checked(::syscall(SYS_mount_setattr, mount.get(), path, flags, &attr, sizeof(attr)), "mount_setattr", path);
 }
 
+Status map_ids(FdRef mount, FdRef user_namespace, Recursive recursive) {
+  mount_attr attr{};
+  attr.attr_set = MOUNT_ATTR_IDMAP;
+  attr.userns_fd = static_cast<std::uint64_t>(user_namespace.get());
+  unsigned flags = AT_EMPTY_PATH | (recursive == Recursive::kYes ? AT_RECURSIVE : 0);
+  return checked(::syscall(SYS_mount_setattr, mount.get(), "", flags, &attr, sizeof(attr)), "mount_setattr", "idmap");
+}
+
 Status attach(FdRef mount, FdRef target) {
   return checked(
       ::syscall(SYS_move_mount, mount.get(), "", target.get(), "", MOVE_MOUNT_F_EMPTY_PATH | MOVE_MOUNT_T_EMPTY_PATH),

@@ -66,6 +66,9 @@ Result<MountFd> clone_mount(FdRef dir, const char* path, Recursive recursive);
 // mount_setattr(2). `clear` takes attributes away that the copy inherited.
 Status set_attributes(FdRef mount, const char* path, MountAttr set, MountAttr clear, Propagation propagation,
                       Recursive recursive);
+// MOUNT_ATTR_IDMAP (Linux 5.12), of a detached mount that has no mapping yet: ids of its files are mapped as the user
+// namespace maps its own. EINVAL from a file system that can't.
+Status map_ids(FdRef mount, FdRef user_namespace, Recursive recursive);
 // move_mount(2): attaches a detached mount on the place that `target` is (a descriptor of a folder or file).
 Status attach(FdRef mount, FdRef target);
 

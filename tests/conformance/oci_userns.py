@@ -118,6 +118,45 @@ def mounts(checks, oci):
     checks.equal(list(oci.rootfs.glob("own/*")), [own / "file"], "and the root folder is as it was")
 
 
+def idmapped(checks, oci):
+    data = oci.work / "ids"
+    (data / "below").mkdir(parents=True)
+    oci_bundle.run("mount", "-t", "tmpfs", "-o", "mode=755", "below", data / "below")
+    for file in (data / "file", data / "below/file"):
+        file.touch()
+        os.chown(file, 5, 6)
+    look = "stat -c '%u %g' /ids/file /ids/below/file; touch /ids/made; stat -c '%u %g' /ids/made"
+
+    def mounted(*options, source=data, **more):
+        return lambda config: config["mounts"].append(bind(source, "/ids", *options) | more)
+
+    own = {"uidMappings": mapped((0, 1000, 1), (5, 1005, 1)), "gidMappings": mapped((0, 1000, 1), (6, 1006, 1))}
+    for what, change, expected, owner in (
+            ("idmap with the user namespace's", in_user(change=mounted("idmap")), "5 6\n65534 65534\n0 0", (0, 0)),
+            ("ridmap with the user namespace's", in_user(change=mounted("ridmap")), "5 6\n5 6\n0 0", (0, 0)),
+            ("mappings of its own", mounted(**own), "1005 1006\n5 6\n", None),
+            ("and with ridmap", mounted("ridmap", **own), "1005 1006\n1005 1006", None)):
+        done = oci.run(look, change=change)
+        checks.ok(done.stdout.startswith(expected), f"ids of a bind mount: {what}",
+                  done.stdout + done.stderr)
+        if owner:
+            info = (data / "made").stat()
+            checks.equal((info.st_uid, info.st_gid), owner, "and what is made there has the host's id for it")
+            (data / "made").unlink()
+        checks.equal((data / "file").stat().st_uid, 5, "on the host all is as it was")
+    for change, message in (
+            (mounted("idmap"), "mounts[7].options: idmap needs uidMappings and gidMappings"),
+            (mounted(uidMappings=mapped((0, 1, 1))), "mounts[7].gidMappings: is missing"),
+            (mounted(uidMappings=mapped((0, 1, 0)), gidMappings=mapped((0, 1, 1))), "mounts[7].uidMappings[0].size: 0 is wrong"),
+            (lambda config: config["mounts"].append({"destination": "/x", "type": "tmpfs", "source": "x", "options": ["idmap"]}),
+             "mounts[7]: ids are mapped of a bind mount alone"),
+            (mounted("idmap", source="/proc", **own), "mounts[7].source: the kernel maps no ids of its file system")):
+        done = oci.run("true", change=change)
+        checks.equal((done.returncode, message in done.stderr, oci.remnants()), (1, True, []), f"refused: {message}") \
+            or c.log(done.stderr)
+    oci_bundle.run("umount", data / "below")
+
+
 def life(checks, oci):
     name = oci.start("sleep", "1000", change=in_user())
     pid = oci.state(name)["pid"]
@@ -291,4 +330,4 @@ def dumpable(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(inside, mounts, life, hooks, joined, many_lines, wrong, dumpable)
+    oci_bundle.tell(inside, mounts, idmapped, life, hooks, joined, many_lines, wrong, dumpable)

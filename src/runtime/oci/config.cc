@@ -59,8 +59,7 @@ void read_mounts(const Fields& config, std::vector<Mount>& out) {
     entry.text("type", mount.type);
     entry.text("source", mount.source);
     entry.texts("options", mount.options);
-    entry.unsupported("uidMappings", "idmapped mounts are not supported yet");
-    entry.unsupported("gidMappings", "idmapped mounts are not supported yet");
+    read_id_mappings(entry, mount.ids);
     out.push_back(std::move(mount));
   });
 }
@@ -120,8 +119,7 @@ Status parse(std::string_view text, std::string_view what, Read read) {
 }  // namespace
 
 const char* to_string(NamespaceKind kind) {
-  constexpr const char* kNames[kNamespaceKinds] = {"pid",    "network", "mount", "ipc",  "uts",
-                                                  "cgroup", "user", "time"};
+  constexpr const char* kNames[kNamespaceKinds] = {"pid", "network", "mount", "ipc", "uts", "cgroup", "user", "time"};
   return kNames[static_cast<std::size_t>(kind)];
 }
 

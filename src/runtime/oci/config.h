@@ -59,6 +59,7 @@ struct Process {
 struct Mount {
   std::string destination, type, source;
   std::vector<std::string> options;
+  IdMappings ids;
 };
 
 struct Hook {

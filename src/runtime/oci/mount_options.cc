@@ -53,14 +53,14 @@ constexpr auto kPropagations = std::to_array<std::pair<std::string_view, Propaga
 constexpr auto kSuperblock =
     std::to_array<std::string_view>({"sync", "async", "dirsync", "lazytime", "nolazytime", "mand", "nomand"});
 
-// Of a file system that is made, as tmpfs is. A bind makes none, and mount(2), as which other runtimes bind, looks at none
-// of them: configurations have them.
+// Of a file system that is made, as tmpfs is. A bind makes none, and mount(2), as which other runtimes bind, looks at
+// none of them: configurations have them.
 constexpr auto kSettings = std::to_array<std::string_view>({"mode", "size", "uid", "gid", "nr_inodes", "nr_blocks"});
 
 // Words that say what is so anyway.
 constexpr auto kNothing = std::to_array<std::string_view>({"defaults", "silent", "loud", "iversion", "noiversion"});
 
-constexpr auto kUnsupported = std::to_array<std::string_view>({"idmap", "ridmap", "remount"});
+constexpr auto kUnsupported = std::to_array<std::string_view>({"remount"});
 
 constexpr MountAttr without(MountAttr attributes, MountAttr gone) {
   return static_cast<MountAttr>(sys::raw(attributes) & ~sys::raw(gone));
@@ -112,6 +112,9 @@ Result<MountOptions> parse_mount_options(const std::vector<std::string>& options
       return fail(Code::kUnimplemented, cat("option ", quoted(option), " is not supported yet"));
     } else if (option == "tmpcopyup") {
       out.copies_up = true;
+    } else if (option == "idmap" || option == "ridmap") {
+      out.maps_ids = true;
+      out.maps_ids_of_tree = option == "ridmap";
     } else if (option.empty()) {
       return invalid_argument("has an empty option");
     } else if (std::ranges::find(kNothing, option) == kNothing.end() && !take_attribute(option, out) &&
@@ -130,7 +133,7 @@ Result<MountOptions> parse_mount_options(const std::vector<std::string>& options
 }
 
 std::vector<std::string> known_mount_options() {
-  std::vector<std::string> names = {"bind", "rbind", "tmpcopyup"};
+  std::vector<std::string> names = {"bind", "rbind", "tmpcopyup", "idmap", "ridmap"};
   for (const Word& word : kAttributes) {
     names.emplace_back(word.name);
     names.push_back(cat("r", word.name));

@@ -14,8 +14,9 @@ namespace gantry::runtime::oci {
 
 struct MountOptions {
   bool is_bind = false;
-  bool is_recursive = false;  // rbind
-  bool copies_up = false;     // tmpcopyup
+  bool is_recursive = false;                        // rbind
+  bool copies_up = false;                           // tmpcopyup
+  bool maps_ids = false, maps_ids_of_tree = false;  // idmap, ridmap
   sys::MountAttr set = sys::MountAttr::kNone, clear = sys::MountAttr::kNone;
   sys::MountAttr tree_set = sys::MountAttr::kNone, tree_clear = sys::MountAttr::kNone;
   sys::Propagation propagation = sys::Propagation::kUnchanged;       // "private"

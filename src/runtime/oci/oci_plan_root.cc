@@ -62,6 +62,19 @@ void add_filesystem(const Config& config, const Mount& mount, MountOptions optio
   out.plan.mounts.push_back(std::move(plan));
 }
 
+// The ids of an idmapped mount: its own mappings, or the container's.
+Result<IdMappings> ids_of(const Config& config, const Mount& mount, const MountOptions& options, bool is_bind,
+                          const std::string& field) {
+  if (!options.maps_ids && mount.ids.is_empty()) return IdMappings();
+  if (!is_bind) {
+    return fail(Code::kUnimplemented,
+                cat(field, ": ids are mapped of a bind mount alone: a new file system has those of its options"));
+  }
+  if (!mount.ids.is_empty()) return mount.ids;
+  if (config.linux_.of(NamespaceKind::kUser).is_new()) return config.linux_.ids;
+  return invalid_argument(cat(field, ".options: idmap needs uidMappings and gidMappings, or a new user namespace's"));
+}
+
 Status add_mount(const Config& config, const Mount& mount, std::size_t index, PlannedContainer& out) {
   std::string field = cat("mounts[", index, "]");
   auto target = target_of(mount.destination, cat(field, ".destination"));
@@ -73,6 +86,8 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
     return invalid_argument(cat(field, ".options: tmpcopyup is for a tmpfs alone"));
   if (auto s = check_proc_target(*target, !is_bind && mount.type == "proc"); !s)
     return fail_with(std::move(s.error()), cat(field, ".destination"));
+  auto ids = ids_of(config, mount, *options, is_bind, field);
+  if (!ids) return std::unexpected(std::move(ids.error()));
   MountPlan plan;
   plan.target = std::move(*target);
   plan.tree_set_attributes = sys::raw(options->tree_set);
@@ -108,6 +123,8 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
   out.sources.push_back({.kind = Source::Kind::kBind,
                          .path = mount.source,
                          .is_recursive = options->is_recursive || mount.type == "rbind",
+                         .ids = std::move(*ids),
+                         .maps_ids_of_tree = options->maps_ids_of_tree,
                          .mount = out.plan.mounts.size(),
                          .field = cat(field, ".source")});
   out.plan.mounts.push_back(std::move(plan));

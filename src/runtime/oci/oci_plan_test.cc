@@ -157,6 +157,26 @@ TEST_F(OciPlan, TheRest) {
   EXPECT_THAT(refusal(), HasSubstr("needs a network namespace"));
 }
 
+TEST_F(OciPlan, IdsOfABindMountAreMappedByItsOwnMappingsOrTheContainers) {
+  IdMappings own{{{0, 5, 1}}, {{0, 5, 1}}};
+  config.mounts = {
+      {"/a", "bind", "/x", {"idmap"}, own}, {"/b", "", "/x", {"rbind", "ridmap"}, own}, {"/c", "bind", "/x", {}, own}};
+  auto planned = make();
+  auto& sources = planned.sources;
+  auto first = static_cast<std::size_t>(planned.plan.mounts.at(0).source);
+  for (std::size_t i : {first, first + 1, first + 2}) EXPECT_EQ(host_id(sources.at(i).ids.uids, 0), 5U);
+  EXPECT_FALSE(sources.at(first).maps_ids_of_tree);
+  EXPECT_TRUE(sources.at(first + 1).maps_ids_of_tree);
+  config.mounts = {{"/a", "bind", "/x", {"idmap"}, {}}};
+  EXPECT_THAT(refusal(), HasSubstr("mounts[0].options: idmap needs uidMappings"));
+  space(NamespaceKind::kUser).is_listed = true;
+  config.linux_.ids = {{{0, 100000, 1000}}, {{0, 100000, 1000}}};
+  auto mapped = make();
+  EXPECT_EQ(host_id(mapped.sources.at(static_cast<std::size_t>(mapped.plan.mounts.at(0).source)).ids.uids, 1), 100001U);
+  config.mounts = {{"/a", "tmpfs", "t", {"idmap"}, own}};
+  EXPECT_THAT(refusal(), HasSubstr("mounts[0]: ids are mapped of a bind mount alone"));
+}
+
 TEST(OciMountOptions, TheLastWordCounts) {
   auto options = parse_mount_options({"ro", "noexec", "rw", "exec", "noatime", "strictatime", "sync"});
   ASSERT_TRUE(options);

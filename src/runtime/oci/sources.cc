@@ -6,12 +6,14 @@
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
+#include <cerrno>
 #include <charconv>
 #include <cstring>
 
 #include "base/text.h"
 #include "cgroups/hierarchy.h"
 #include "runtime/oci/copy_up.h"
+#include "runtime/oci/id_namespace.h"
 #include "sys/dir_reader.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -64,10 +66,22 @@ Result<OwnFd> open_filesystem(const Source& source) {
   return OwnFd(std::move(*mount));
 }
 
+Status map_ids(FdRef mount, const Source& source) {
+  auto space = user_namespace_of(source.ids);
+  if (!space) return std::unexpected(std::move(space.error()));
+  auto s = sys::map_ids(mount, *space, source.maps_ids_of_tree ? sys::Recursive::kYes : sys::Recursive::kNo);
+  if (!s && s.error().sys() == EINVAL)
+    return fail(Code::kFailedPrecondition, "the kernel maps no ids of its file system, or of one beneath it");
+  return s;
+}
+
 Result<OwnFd> clone(FdRef bundle, const Source& source) {
   auto recursive = source.is_recursive ? sys::Recursive::kYes : sys::Recursive::kNo;
   auto mount = sys::clone_mount(bundle, source.path.c_str(), recursive);
   if (!mount) return std::unexpected(std::move(mount.error()));
+  if (!source.ids.is_empty()) {
+    if (auto s = map_ids(*mount, source); !s) return std::unexpected(std::move(s.error()));
+  }
   return OwnFd(std::move(*mount));
 }
 
