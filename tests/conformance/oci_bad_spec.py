@@ -32,6 +32,7 @@ def number(least, most):
 
 HOOKS = ("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop")
 THROTTLES = [f"linux.resources.blockIO.throttle{kind}Device" for kind in ("ReadBps", "WriteBps", "ReadIOPS", "WriteIOPS")]
+MAPPINGS = [f"{owner}.{ids}Mappings" for owner in ("mounts[0]", "linux") for ids in ("uid", "gid")]
 SYSCALL, ARGUMENT = "linux.seccomp.syscalls[0]", "linux.seccomp.syscalls[0].args[0]"
 
 # One good entry of each list, into which fields are put.
@@ -39,6 +40,7 @@ ENTRIES = {
     "process.rlimits": {"type": "RLIMIT_CORE", "soft": 0, "hard": 0},
     "mounts": {"destination": "/tmp", "type": "tmpfs", "source": "tmpfs"},
     "linux.namespaces": {"type": "mount"},
+    **{name: {"containerID": 0, "hostID": 1, "size": 1} for name in MAPPINGS},
     "linux.devices": {"path": "/dev/own", "type": "c", "major": 1, "minor": 3},
     "linux.resources.devices": {"allow": True, "type": "c", "major": 1, "minor": 3, "access": "r"},
     "linux.resources.hugepageLimits": {"pageSize": "2MB", "limit": 2097152},
@@ -115,6 +117,14 @@ FIELDS = {
     "linux.namespaces[0]": OBJECT,
     "linux.namespaces[0].type": TEXT,
     "linux.namespaces[0].path": TEXT,
+    **{name: LIST for name in MAPPINGS},
+    **{f"{name}[0]": OBJECT for name in MAPPINGS},
+    **{f"{name}[0].{part}": number(0, 2**32 - 1) for name in MAPPINGS for part in ("containerID", "hostID", "size")},
+    "linux.timeOffsets": OBJECT,
+    "linux.timeOffsets.monotonic": OBJECT,
+    "linux.timeOffsets.boottime": OBJECT,
+    "linux.timeOffsets.monotonic.secs": number(-4611686018, 4611686018),
+    "linux.timeOffsets.boottime.nanosecs": number(0, 999999999),
     "linux.devices": LIST,
     "linux.devices[0]": OBJECT,
     "linux.devices[0].path": TEXT,
@@ -197,6 +207,7 @@ REQUIRED = [
     "linux.resources.hugepageLimits[0].limit", "linux.resources.blockIO.weightDevice[0].major",
     "linux.resources.blockIO.weightDevice[0].minor", "linux.seccomp.defaultAction", f"{SYSCALL}.names", f"{SYSCALL}.action",
     f"{ARGUMENT}.index", f"{ARGUMENT}.op",
+    *(f"{name}[0].{part}" for name in MAPPINGS for part in ("containerID", "hostID", "size")),
     *(f"{name}[0].{part}" for name in THROTTLES for part in ("major", "minor", "rate")),
     *(f"hooks.{kind}[0].path" for kind in HOOKS),
 ]
@@ -244,7 +255,9 @@ WRONG = [
     ("mounts[0]", {"destination": "/x", "type": "bind", "source": "/nosuch"}, "mounts[0].source"),
     ("mounts[0]", {"destination": "/x", "type": "bind", "source": LONG_PATH}, "mounts[0].source"),
     ("mounts[0]", {"destination": "/x", "type": "proc", "options": ["tmpcopyup"]}, "mounts[0].options"),
-    ("mounts[0].uidMappings", [{"containerID": 0, "hostID": 1, "size": 1}], "not supported"),
+    *((name, [{"containerID": 0, "hostID": 1, "size": 0}], "at least 1 was expected") for name in MAPPINGS),
+    *((name, [ENTRIES["linux.uidMappings"]] * 2, "every id may be mapped once") for name in MAPPINGS),
+    *((name, [ENTRIES["linux.uidMappings"]], f"what goes with {name.rpartition('.')[2]} was expected") for name in MAPPINGS),
     *((f"hooks.{kind}[0].path", "true", "an absolute path was expected") for kind in HOOKS),
     ("linux.namespaces[0].type", "moon", "pid, network, mount, ipc, uts, cgroup, user or time was expected"),
     ("linux.namespaces", [{"type": "mount"}] * 2, "is given twice"),
@@ -289,9 +302,8 @@ WRONG = [
     ("linux.resources.unified", {"cgroup.procs": "1"}, "cgroup.procs"),
     ("linux.resources.unified", {"../x.y": "1"}, "../x.y"),
     ("linux.resources.unified", {"memory.high": "1" * 70000}, "at most"),
-    ("linux.uidMappings", [{"containerID": 0, "hostID": 1, "size": 1}], "not supported"),
-    ("linux.gidMappings", [{"containerID": 0, "hostID": 1, "size": 1}], "not supported"),
-    ("linux.timeOffsets", {"monotonic": {"secs": 1}}, "not supported"),
+    ("linux.timeOffsets", {"monotonic": {"secs": 1}}, "needs a new time namespace"),
+    ("linux.timeOffsets", {"realtime": {"secs": 1}}, "monotonic or boottime was expected"),
     ("linux.netDevices", {"eth0": {}}, "not supported"),
     ("linux.intelRdt", {"closID": "a"}, "not supported"),
     ("linux.memoryPolicy", {"mode": "MPOL_BIND"}, "not supported"),
@@ -424,7 +436,7 @@ def good_is_taken(checks, oci):
     refusals = Refusals(oci)
     config = copy.deepcopy(refusals.good)
     for path, entry in ENTRIES.items():
-        if not path.startswith("linux.resources.blockIO") and path not in ("mounts", "linux.namespaces"):
+        if not path.startswith("linux.resources.blockIO") and path not in ("mounts", "linux.namespaces", *MAPPINGS):
             put(config, f"{path}[0]", copy.deepcopy(entry))
     for path, value in NEEDS.items():
         put(config, f"{path}.{next(iter(value))}", next(iter(value.values())))
