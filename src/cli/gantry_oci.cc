@@ -245,9 +245,9 @@ void add_telling_commands(Commands& commands) {
   });
   auto* spec = commands.add("spec", "write a config.json to begin with");
   spec->add_option("-b,--bundle", bundle, "where")->capture_default_str();
-  spec->add_flag("--rootless", rootless, "refused: user namespaces are not supported yet");
+  spec->add_flag("--rootless", rootless, "refused: to run without root is not supported yet");
   commands.act(spec, [](const Globals&, Log&) -> Result<int> {
-    if (rootless) return fail(Code::kUnimplemented, "--rootless: user namespaces are not supported yet");
+    if (rootless) return fail(Code::kUnimplemented, "--rootless: to run without root is not supported yet");
     return code_of(write_default_config(bundle));
   });
 }
