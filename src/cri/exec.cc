@@ -111,7 +111,7 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
   fds.in = std::move(ends.in);
   fds.out = std::move(ends.out);
   fds.err = std::move(ends.err);
-  co_return co_await sandbox->second->shim->exec((*container)->id(), terminal, std::move(fds));
+  co_return co_await sandbox->second->shim->exec((*container)->id(), terminal, std::move(fds), ends.launch_limit);
 }
 
 // ---- ExecSync
@@ -153,10 +153,15 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
   for (auto* error : {in ? nullptr : &in.error(), out ? nullptr : &out.error(), err ? nullptr : &err.error()}) {
     if (error != nullptr) co_return std::unexpected(std::move(*error));
   }
+  constexpr std::int64_t kLongest = 3600 * 24 * 365;
+  std::int64_t limit = request.timeout() > 0 ? std::min(request.timeout(), kLongest) : kLongest;
   auto sync = std::make_shared<SyncExec>(node_.loop);
   auto started =
       co_await start_exec((*container)->id(), std::move(command), false,
-                          {.in = std::move(*in), .out = std::move(out->write), .err = std::move(err->write)});
+                          {.in = std::move(*in),
+                           .out = std::move(out->write),
+                           .err = std::move(err->write),
+                           .launch_limit = std::min<Duration>(std::chrono::seconds(limit), shim::kLaunchLimit)});
   if (!started) co_return fail_from(started, cat("exec in container ", (*container)->id()));
   sync->exec = std::move(*started);
   auto budget = std::make_shared<CollectBudget>(kMaxOutput);
@@ -164,8 +169,6 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
   Collector err_collector(node_.loop, std::move(err->read), budget);
   node_.loop.spawn(await_exec(sync));
   if (over) node_.loop.spawn(await_caller(sync, over));
-  constexpr std::int64_t kLongest = 3600 * 24 * 365;
-  std::int64_t limit = request.timeout() > 0 ? std::min(request.timeout(), kLongest) : kLongest;
   bool in_time = co_await sync->enough.wait_for(std::chrono::seconds(limit));
   if (!sync->done.is_set()) {
     sync->exec->kill();

@@ -62,6 +62,7 @@ class Runtime final : public NodeRuntime {
   // ---- for the sessions of exec.cc
   struct ExecEnds {
     OwnFd in, out, err;  // the process's
+    Duration launch_limit = shim::kLaunchLimit;
   };
   Task<Result<std::unique_ptr<shim::Client::Exec>>> start_exec(std::string container_id,
                                                                std::vector<std::string> command, bool terminal,
@@ -106,6 +107,7 @@ class Runtime final : public NodeRuntime {
 
   // ---- stop.cc
   Task<Status> stop(ContainerPtr container, Duration grace);
+  Task<> end_launch(const Container& container);
   Task<> container_exited(ContainerPtr container, shim::ExitedEvent event);
   // With the container's turn held.
   Task<> finish(ContainerPtr container, shim::ExitedEvent event);

@@ -39,7 +39,8 @@ Task<Result<v1::StopContainerResponse>> Runtime::stop_container(v1::StopContaine
 // Returns when it has ended and that is recorded. One that does not run is left as it is.
 Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
   {
-    // One that is being started is waited for.
+    // One that is being started is waited for, and what may hold it up ended when there is no grace.
+    if (container->state == ContainerState::kStarting && grace == Duration::zero()) co_await end_launch(*container);
     auto turn = co_await container->turn.acquire();
     if (container->state == ContainerState::kExited) co_return Status();
     if (auto reachable = need_reachable(*container); !reachable) co_return reachable;
@@ -62,6 +63,13 @@ Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
   co_return fail(Code::kDeadlineExceeded,
                  cat("it has not ended ", kKillLimit.count(), " s after SIGKILL; a process of it (pid ", container->pid,
                      ") probably waits in the kernel for a device or a network file system"));
+}
+
+Task<> Runtime::end_launch(const Container& container) {
+  auto sandbox = sandboxes_.find(container.sandbox_id);
+  if (sandbox == sandboxes_.end() || !sandbox->second->shim) co_return;
+  // A shim that does not know it yet says so; then the start is only about to begin, and has its own limit.
+  (void)co_await sandbox->second->shim->kill(container.id());
 }
 
 Task<Status> Runtime::remove_cgroup(std::string path) {

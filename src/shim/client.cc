@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/client.h"
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -192,8 +193,43 @@ Task<Status> Client::configure(ConfigureRequest request, OwnFd init_memfd, OwnFd
   return plain_request(impl_->channel, Kind::kConfigure, encode(request), std::move(fds));
 }
 
-Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds) {
-  auto channel = impl_->channel;
+namespace {
+
+struct Words {
+  Kind kind;
+  std::string body;
+};
+
+struct Answered {
+  explicit Answered(Loop& loop) : event(loop) {}
+  Event event;
+  bool is_late = false;
+};
+
+Task<> kill_when_late(std::shared_ptr<Answered> answered, Duration limit, std::shared_ptr<Channel> channel,
+                      Words kill) {
+  if (co_await answered->event.wait_for(limit)) co_return;
+  answered->is_late = true;
+  (void)co_await channel->request(kill.kind, std::move(kill.body), {}, Kind::kDone);
+}
+
+Task<Result<Channel::Answer>> launch(Loop& loop, std::shared_ptr<Channel> channel, Words request,
+                                     std::vector<OwnFd> fds, Words kill, Duration limit) {
+  auto answered = std::make_shared<Answered>(loop);
+  loop.spawn(kill_when_late(answered, limit, channel, std::move(kill)));
+  auto answer = co_await channel->request(request.kind, std::move(request.body), std::move(fds), Kind::kStarted);
+  answered->event.set();
+  if (!answer && answered->is_late) {
+    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit).count();
+    co_return fail(Code::kDeadlineExceeded,
+                   "the launch was not over within " + std::to_string(seconds) + " s and was ended");
+  }
+  co_return answer;
+}
+
+}  // namespace
+
+Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Duration limit) {
   std::vector<OwnFd> all;
   all.push_back(std::move(fds.plan));
   all.push_back(std::move(fds.cgroup));
@@ -204,12 +240,15 @@ Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds) {
   }
   all.push_back(std::move(fds.log));
   for (auto& fd : fds.others) all.push_back(std::move(fd));
-  auto answer = co_await channel->request(Kind::kStart, encode(request), std::move(all), Kind::kStarted);
+  SignalRequest kill{request.container_id, SIGKILL, true};
+  auto answer = co_await launch(impl_->loop, impl_->channel, {Kind::kStart, encode(request)}, std::move(all),
+                                {Kind::kSignal, encode(kill)}, limit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return decode<StartedAnswer>(answer->body);
 }
 
-Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_id, bool terminal, ExecFds fds) {
+Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_id, bool terminal, ExecFds fds,
+                                                         Duration limit) {
   auto impl = impl_;
   auto state = std::make_shared<Exec::State>(impl->loop);
   state->channel = impl->channel;
@@ -228,7 +267,8 @@ Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_i
   // From here on whoever drops this task, or what it returns, ends the exec.
   std::unique_ptr<Exec> exec(new Exec(state));
   ExecRequest request{state->id, std::move(container_id), terminal};
-  auto answer = co_await impl->channel->request(Kind::kExec, encode(request), std::move(all), Kind::kStarted);
+  auto answer = co_await launch(impl->loop, impl->channel, {Kind::kExec, encode(request)}, std::move(all),
+                                {Kind::kKillExec, encode(ExecReference{state->id})}, limit);
   if (!answer) {
     // It may run all the same, when its terminal found no room here.
     if (answer.error().is_resource()) exec->kill();
@@ -246,7 +286,8 @@ Task<Status> Client::signal(std::string container_id, int signal) {
                        {});
 }
 Task<Status> Client::kill(std::string container_id) {
-  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), 9, true}), {});
+  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), SIGKILL, true}),
+                       {});
 }
 Task<Status> Client::reopen_log(std::string container_id, OwnFd log) {
   std::vector<OwnFd> fds;

@@ -22,6 +22,10 @@
 
 namespace gantry::shim {
 
+// Launches take milliseconds; on a machine that is very busy, seconds. Somebody with CAP_SYS_PTRACE in the container,
+// or in the PID namespace that it joins, can hold one up for ever.
+inline constexpr std::chrono::minutes kLaunchLimit{2};
+
 class Client {
  public:
   struct Observer {
@@ -61,8 +65,9 @@ class Client {
     OwnFd log;                  // O_APPEND; not open: output goes to /dev/null
     std::vector<OwnFd> others;  // what the plan's indices name
   };
-  // Returns when the process has executed its program, or with the reason why not; then nothing of it is left.
-  Task<Result<StartedAnswer>> start(StartRequest request, StartFds fds);
+  // Returns when the process has executed its program, or with the reason why not; then nothing of it is left. A launch
+  // that is not over within `limit` is ended: kDeadlineExceeded.
+  Task<Result<StartedAnswer>> start(StartRequest request, StartFds fds, Duration limit = kLaunchLimit);
 
   struct ExecFds {
     OwnFd plan;
@@ -87,10 +92,12 @@ class Client {
     explicit Exec(std::shared_ptr<State> state);
     std::shared_ptr<State> state_;
   };
-  Task<Result<std::unique_ptr<Exec>>> exec(std::string container_id, bool terminal, ExecFds fds);
+  // `limit` as of start().
+  Task<Result<std::unique_ptr<Exec>>> exec(std::string container_id, bool terminal, ExecFds fds,
+                                           Duration limit = kLaunchLimit);
 
   Task<Status> signal(std::string container_id, int signal);
-  // SIGKILL to everything in the container's cgroup.
+  // SIGKILL to everything in the container's cgroup; a launch that is under way fails.
   Task<Status> kill(std::string container_id);
   Task<Status> reopen_log(std::string container_id, OwnFd log);
   Task<Status> forget(std::string container_id);

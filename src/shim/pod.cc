@@ -476,6 +476,7 @@ Status Pod::signal(const SignalRequest& request) {
   if (container == nullptr) return not_found("container " + request.container_id + " is not known to its shim");
   // The end of a process is no error for who wants it to end.
   if (request.all && container->cgroup.is_open()) {
+    if (container->state == Process::State::kLaunching) (void)container->kill();
     auto killed = sys::write_file(container->cgroup, "cgroup.kill", "1");
     return killed || !killed.error().is_not_found() ? killed : Status();
   }

@@ -35,6 +35,8 @@ Process::~Process() {
 Status Process::watch_launch() { return pod.poller().add(launching.report, EPOLLIN, report_); }
 
 Status Process::kill() {
+  // A tracer in the container may have the report's other end, and keep it.
+  if (launching.report.is_open() && !kill_) (void)pod.poller().add(launching.pidfd, EPOLLIN, end_);
   kill_ = true;
   auto sent = sys::pidfd_send_signal(launching.pidfd, SIGKILL);
   if (!sent && sent.error().is_gone()) return {};
@@ -66,6 +68,20 @@ std::optional<Error> Process::conclude_launch(const Result<std::optional<LaunchP
 void Process::on_report() {
   auto progress = read_progress(launching.report);
   if (progress && !*progress) return;
+  follow(std::move(progress));
+}
+
+// Of a launch that was killed: the process that goes on, if there is one, is known by now. Whoever may tell anything by
+// the report may go on to do so, too.
+void Process::on_launcher_end() {
+  auto progress = read_progress(launching.report);
+  if (progress && (!*progress || (*progress)->terminal.is_open())) {
+    progress = fail(Code::kAborted, "the launch was ended");
+  }
+  follow(std::move(progress));
+}
+
+void Process::follow(Result<std::optional<LaunchProgress>> progress) {
   if (progress && (*progress)->terminal.is_open()) {
     auto taken = take_terminal(std::move((*progress)->terminal));
     if (taken) return;
@@ -73,6 +89,7 @@ void Process::on_report() {
   }
   pod.poller().remove(launching.report);
   launching.report.close();
+  if (kill_) pod.poller().remove(launching.pidfd);
   launch_error_ = conclude_launch(progress);
   if (kill_) (void)kill();
   // Level-triggered: a process that is already gone is seen at once.
@@ -101,7 +118,7 @@ void Process::reap() {
 
 void Process::on_end() {
   reap();
-  if (killed_on_the_way_ && exit.signal != 0) {
+  if (killed_on_the_way_ && !kill_ && exit.signal != 0) {
     launch_error_ = Error(Code::kAborted, "the launch was ended by signal " + std::to_string(exit.signal) +
                                               (exit.signal == SIGKILL  ? ", as it is when the memory limit is too low"
                                                : exit.signal == SIGSYS ? ", which the seccomp profile sends"

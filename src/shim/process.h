@@ -27,7 +27,7 @@ class Process {
   ~Process();
 
   Status watch_launch();
-  // SIGKILL, also when the launch is about to go on as another process.
+  // SIGKILL, also when the launch is about to go on as another process, or has and its report never ends.
   Status kill();
   // Kills everything in the cgroup and waits, by the kernel's event, until it is empty; then pod.exited() is called.
   void begin_ending();
@@ -60,7 +60,9 @@ class Process {
   class End final : public Source {
    public:
     explicit End(Process& p) : process(p) {}
-    void on_ready(std::uint32_t) override { process.on_end(); }
+    void on_ready(std::uint32_t) override {
+      process.launching.report.is_open() ? process.on_launcher_end() : process.on_end();
+    }
     Process& process;
   };
   class Empty final : public Source {
@@ -72,6 +74,8 @@ class Process {
   };
 
   void on_report();
+  void on_launcher_end();
+  void follow(Result<std::optional<LaunchProgress>> progress);
   Status take_terminal(OwnFd master);
   std::optional<Error> conclude_launch(const Result<std::optional<LaunchProgress>>& progress);
   void on_end();

@@ -15,6 +15,8 @@
 namespace gantry::shim {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr unsigned kSysPtrace = 19;
 constexpr std::uint64_t bit(unsigned capability) { return std::uint64_t{1} << capability; }
 
@@ -110,32 +112,48 @@ int look_into_all(int channel) {
   return 0;
 }
 
-// look_into_all() in a container, with CAP_SYS_PTRACE, from when it looks until end(), which expects that it saw
-// nothing.
-class Attack {
+// `body` in a container, with CAP_SYS_PTRACE, from when it says that it is ready until end().
+class Attacker {
  public:
-  explicit Attack(pid_t container) {
+  Attacker(pid_t container, int (*body)(int)) {
     int channel[2];
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, channel), 0);
-    attacker_ = enter_container(container, bit(kSysPtrace), look_into_all, channel[1]);
+    attacker_ = enter_container(container, bit(kSysPtrace), body, channel[1]);
     ::close(channel[1]);
     channel_ = OwnFd(channel[0]);
     char byte;
     EXPECT_EQ(::read(channel_.get(), &byte, 1), 1);
   }
-  Loot end() {
-    Loot loot;
+  // What it says last.
+  std::string end() {
     EXPECT_EQ(::write(channel_.get(), "e", 1), 1);
-    EXPECT_EQ(::read(channel_.get(), &loot, sizeof(loot)), static_cast<ssize_t>(sizeof(loot)));
+    char last[1024];
+    auto size = ::read(channel_.get(), last, sizeof(last));
     channel_.close();
     EXPECT_EQ(finish(attacker_), 0);
-    EXPECT_STREQ(loot.worst, "");
-    return loot;
+    return std::string(last, size > 0 ? static_cast<std::size_t>(size) : 0);
   }
 
  private:
   OwnFd channel_;
   pid_t attacker_ = -1;
+};
+
+// look_into_all() in a container; end() expects that it saw nothing.
+class Attack {
+ public:
+  explicit Attack(pid_t container) : attacker_(container, look_into_all) {}
+  Loot end() {
+    Loot loot;
+    std::string last = attacker_.end();
+    EXPECT_EQ(last.size(), sizeof(loot));
+    if (last.size() == sizeof(loot)) std::memcpy(&loot, last.data(), sizeof(loot));
+    EXPECT_STREQ(loot.worst, "");
+    return loot;
+  }
+
+ private:
+  Attacker attacker_;
 };
 
 TEST_F(ShimTest, AContainerThatMayTraceSeesNothingOfAnExecOnItsWay) {
@@ -159,6 +177,71 @@ TEST_F(ShimTest, AContainerThatMayTraceSeesNothingOfAnExecOnItsWay) {
     EXPECT_GT(loot.processes, 5) << "the attack did not come near";
     EXPECT_GT(worked, 250);
     RecordProperty("attached", loot.attached);
+  });
+}
+
+// Takes a copy of each socket that a process in the container has, and keeps it, until the pipe is closed: what a
+// launch reports by never ends then.
+int hold_all_sockets(int channel) {
+  ::fcntl(channel, F_SETFL, O_NONBLOCK);
+  (void)!::write(channel, "r", 1);
+  char byte;
+  while (::read(channel, &byte, 1) != 1) {
+    DIR* proc = ::opendir("/proc");
+    while (const dirent* entry = ::readdir(proc)) {
+      int pid = std::atoi(entry->d_name);
+      if (pid <= 1 || pid == ::getpid()) continue;
+      OwnFd process(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
+      if (process.is_open()) (void)::syscall(SYS_pidfd_getfd, process.get(), 3, 0);
+    }
+    ::closedir(proc);
+  }
+  return 0;
+}
+
+// Not one launch waits for whoever holds it up.
+TEST_F(ShimTest, AContainerThatMayTraceHoldsNoLaunchUpForEver) {
+  with_pod([](ShimTest& t, Client& client, Ends& ends) -> Task<> {
+    co_await t.make_pod_pid(client);
+    StartRequest request;
+    request.join_pod_pid = true;
+    auto plan = t.shell_plan("busybox sleep 1000");
+    plan.namespaces.new_pid = false;
+    auto& capabilities = plan.process.capabilities;
+    capabilities.bounding = capabilities.effective = capabilities.permitted = bit(kSysPtrace);
+    auto thief = co_await t.start(client, "c1", plan, request);
+    EXPECT_TRUE(thief.has_value()) << thief.error().message();
+    Attacker attacker(thief->pid, hold_all_sockets);
+    capabilities.bounding = capabilities.effective = capabilities.permitted = 0;
+    int held = 0;
+    auto note = [&](const auto& result, Code code) {
+      if (result) return;
+      EXPECT_EQ(result.error().code(), code) << result.error().message();
+      ++held;
+    };
+    for (int i = 0; i < 10 && held < 2; ++i) {
+      note(co_await t.start(client, "late" + std::to_string(i), plan, request, 300ms), Code::kDeadlineExceeded);
+    }
+    EXPECT_EQ(held, 2) << "the attack did not come near";
+    for (int i = 0; i < 10 && held < 4; ++i) {
+      auto executed = co_await t.begin_exec(client, "c1", exec_plan({"busybox", "sleep", "1000"}), 300ms);
+      EXPECT_EQ(executed.error, executed.exec ? "" : "the launch was not over within 0 s and was ended");
+      if (!executed.exec) ++held;
+    }
+    EXPECT_EQ(held, 4) << "the attack did not come near";
+    for (int i = 0; i < 10 && held < 6; ++i) {
+      // Whoever stops a container does not wait for its start, either.
+      std::string id = "stopped" + std::to_string(i);
+      t.loop_.spawn([](ShimTest& test, Client& c, std::string name) -> Task<> {
+        co_await test.loop_.sleep_for(300ms);
+        EXPECT_TRUE((co_await c.kill(name)).has_value());
+      }(t, client, id));
+      note(co_await t.start(client, id, plan, request), Code::kAborted);
+    }
+    EXPECT_EQ(held, 6) << "the attack did not come near";
+    attacker.end();
+    auto after = co_await t.run_container(client, ends, "after", t.shell_plan("exit 5"));
+    EXPECT_EQ(after.code, 5);
   });
 }
 

@@ -8,13 +8,15 @@ CVE-2022-27649, 27651, 27652 (podman, buildah, CRI-O): inheritable capabilities.
 that pods of the host's network reach. CVE-2021-41103, 2024-25621 (containerd): state that every user of the host reaches.
 CVE-2021-21334 (containerd): variables of another container's. CVE-2022-31030 (containerd), 2022-1708 (CRI-O): an exec's output
 without an end. CVE-2022-0811 (CRI-O): more than one sysctl in a value. CVE-2022-0185 and its like: calls that lead to the
-kernel's less guarded parts."""
+kernel's less guarded parts. CVE-2016-9962 (runc): the descriptors of what comes in,
+stolen."""
 import concurrent.futures
 import contextlib
 import os
 import pathlib
 import subprocess
 import sys
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import attacks
@@ -224,10 +226,49 @@ def checkpoints(checks, pods):
     pods.node.crictl("rmp", "--force", pod_id)
 
 
+def thief(checks, pods):
+    """Containers that take the descriptors of what comes into their PID namespace, and keep them."""
+    node, tracer = pods.node, {"capabilities": {"add_capabilities": ["SYS_PTRACE"]}}
+
+    def waits(container):
+        c.wait_until("the attacker waits", lambda: "ready" in node.crictl("logs", container).stdout)
+
+    def removed_in_time(pod_id):
+        begun = time.monotonic()
+        node.crictl("rmp", "--force", pod_id)
+        return time.monotonic() - begun < 15
+
+    pod_id, container = pods.make("exec /bin/attack hold", **tracer)
+    waits(container)
+    slow = 0.0
+    for turn in range(200 if c.ALL else 20):
+        begun = time.monotonic()
+        command = ("true",) if turn % 2 else ("sleep", "1")
+        node.crictl("exec", "--sync", "--timeout", "2", container, *command, check=False, limit=60)
+        slow = max(slow, time.monotonic() - begun)
+    checks.ok("held" in node.crictl("logs", container).stdout, "CVE-2016-9962: what an exec reports by is stolen")
+    checks.ok(slow < 15, "and yet an ExecSync of 2 s ends in time", f"{slow:.1f} s")
+    checks.ok(removed_in_time(pod_id), "and the pod goes when it is told to")
+
+    shared = {"security_context": {"namespace_options": {"pid": 0}}}
+    pod_id, container = pods.make("exec /bin/attack hold", linux=shared, **tracer)
+    waits(container)
+    pod = node.pod_config(f"p{pods.count}", linux=shared)
+    with concurrent.futures.ThreadPoolExecutor() as threads:
+        def is_held(turn):
+            late = node.create(pod_id, node.container_config(f"late{turn}", "exec sleep 1000", linux=shared), pod)
+            start = threads.submit(node.crictl, "--timeout", "300s", "start", late, check=False, limit=300)
+            return not concurrent.futures.wait([start], timeout=3).done
+
+        held = any(is_held(turn) for turn in range(10))
+        checks.ok(held, "CVE-2016-9962: what a start into the pod's PID namespace reports by is stolen")
+        checks.ok(removed_in_time(pod_id), "and yet the pod goes when it is told to")
+
+
 def story(checks):
     with Node(checks) as node:
         pods = Pods(node)
-        for part in (capabilities, sockets, environments, output, sysctls, calls, checkpoints, folders):
+        for part in (capabilities, sockets, environments, output, sysctls, calls, checkpoints, thief, folders):
             part(checks, pods)
 
 

@@ -183,20 +183,21 @@ class ShimTest : public ::testing::Test {
     return plan;
   }
 
-  Task<Result<StartedAnswer>> start(Client& client, std::string id, runtime::Plan plan, StartRequest request = {}) {
+  Task<Result<StartedAnswer>> start(Client& client, std::string id, runtime::Plan plan, StartRequest request = {},
+                                    Duration limit = kLaunchLimit) {
     auto bytes = runtime::encode_plan(plan, 1);
     EXPECT_TRUE(bytes.has_value()) << bytes.error().message();
-    return start_bytes(client, std::move(id), *bytes, std::move(request));
+    return start_bytes(client, std::move(id), *bytes, std::move(request), limit);
   }
   Task<Result<StartedAnswer>> start_bytes(Client& client, std::string id, const std::string& plan,
-                                          StartRequest request = {}) {
+                                          StartRequest request = {}, Duration limit = kLaunchLimit) {
     Client::StartFds fds;
     fds.plan = std::move(*make_plan_memfd(plan));
     fds.cgroup = make_cgroup(id);
     fds.log = std::move(*sys::openat(run_, (id + ".log").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0640));
     fds.others.push_back(std::move(*sys::clone_mount(run_, "root", sys::Recursive::kNo)));
     request.container_id = id;
-    return client.start(std::move(request), std::move(fds));
+    return client.start(std::move(request), std::move(fds), limit);
   }
 
   // The ends of containers, as they come.
@@ -280,7 +281,7 @@ class ShimTest : public ::testing::Test {
     std::unique_ptr<Client::Exec> exec;
     OwnFd output;
   };
-  Task<Executing> begin_exec(Client& client, std::string id, runtime::Plan plan) {
+  Task<Executing> begin_exec(Client& client, std::string id, runtime::Plan plan, Duration limit = kLaunchLimit) {
     Executing executing;
     auto bytes = runtime::encode_plan(plan, 1);
     EXPECT_TRUE(bytes.has_value()) << bytes.error().message();
@@ -295,7 +296,7 @@ class ShimTest : public ::testing::Test {
       fds.out = OwnFd(out[1]);
       fds.err = std::move(*fds.out.duplicate());
     }
-    auto exec = co_await client.exec(id, plan.process.terminal, std::move(fds));
+    auto exec = co_await client.exec(id, plan.process.terminal, std::move(fds), limit);
     if (exec) {
       executing.exec = std::move(*exec);
       if (plan.process.terminal) executing.output = executing.exec->take_terminal();

@@ -8,6 +8,7 @@
 //   attack forge                takes the sockets of each process that appears, and reports by them, until it is killed
 //   attack type                 types into the terminal that is its input
 //   attack read FILE            what is in it
+//   attack hold                 takes the sockets of each process that appears, and keeps them, until it is killed
 //   attack calls                system calls that lead to the kernel's less guarded parts
 //   attack writable FOLDER...   files that are for writing and open so, and folders in which one can be made
 #include <dirent.h>
@@ -224,7 +225,7 @@ void report(int socket, char kind, bool with_descriptor) {
   }
 }
 
-[[noreturn]] void forge() {
+[[noreturn]] void take_sockets(bool keeps) {
   tell("ready");
   for (unsigned turn = 0;;) {
     at_processes([&](int pid, const std::string&) {
@@ -233,7 +234,11 @@ void report(int socket, char kind, bool with_descriptor) {
         int socket = static_cast<int>(::syscall(SYS_pidfd_getfd, process, number, 0));
         if (socket < 0) continue;
         ++turn;
-        report(socket, static_cast<char>(turn % 4 + 1), turn % 2 == 0);
+        if (keeps && turn < 1000 && kind_of("/proc/self/fd/" + std::to_string(socket)) == "socket") {
+          tell("held");
+          continue;
+        }
+        if (!keeps) report(socket, static_cast<char>(turn % 4 + 1), turn % 2 == 0);
         ::close(socket);
       }
       if (process >= 0) ::close(process);
@@ -325,7 +330,7 @@ int main(int argc, char** argv) {
   if (verb == "exchange" && argc == 4) exchange(argv[2], argv[3]);
   if (verb == "own-binary") take_own_binary();
   if (verb == "watch") watch();
-  if (verb == "forge") forge();
+  if (verb == "forge" || verb == "hold") take_sockets(verb == "hold");
   if (verb == "calls") return try_calls(), 0;
   if (verb == "type") return type(), 0;
   if (verb == "read" && argc == 3) return std::cout << std::ifstream(argv[2]).rdbuf(), 0;
