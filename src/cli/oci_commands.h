@@ -3,7 +3,6 @@
 #pragma once
 
 #include <map>
-#include <span>
 #include <string>
 #include <vector>
 
@@ -29,7 +28,7 @@ struct UpdateFlag {
   const char* name;
   const char* help;
 };
-std::span<const UpdateFlag> update_flags();
+std::vector<UpdateFlag> update_flags();
 struct UpdateOptions {
   std::string id;
   std::string resources_file;                 // "-" is standard input; then the flags mean nothing

@@ -21,72 +21,56 @@ namespace json = boost::json;
 
 enum class Kind { kNumber, kBytes, kText, kIgnored, kRefused };
 
-// Where a flag's value goes in the specification's resources.
-struct Target {
+// A flag, and where its value goes in the specification's resources.
+struct Row {
+  UpdateFlag flag;
   Kind kind;
-  const char* section;
-  const char* field;
+  const char* section = nullptr;
+  const char* field = nullptr;
 };
 
-constexpr UpdateFlag kFlags[] = {
-    {"blkio-weight", "weight of its I/O, 10 to 1000"},
-    {"cpu-period", "microseconds of a period of the CPU quota"},
-    {"cpu-quota", "microseconds of CPU time in each period; -1 for no limit"},
-    {"cpu-burst", "microseconds of CPU time over the quota that may be saved up"},
-    {"cpu-share", "weight among others, 1024 is one CPU's"},
-    {"cpu-rt-period", "refused: cgroup v2 has none"},
-    {"cpu-rt-runtime", "refused: cgroup v2 has none"},
-    {"cpuset-cpus", "CPUs to use, as 0-2,7"},
-    {"cpuset-mems", "memory nodes to use"},
-    {"cpu-idle", "1: runs only when nothing else wants to"},
-    {"memory", "bytes, or as 512m; -1 for no limit"},
-    {"memory-reservation", "bytes that are not taken away from it where others have some left"},
-    {"memory-swap", "bytes of memory and swap together; -1 for no limit"},
-    {"pids-limit", "processes; -1 for no limit"},
-    {"kernel-memory", "ignored: it is a part of memory"},
-    {"kernel-memory-tcp", "ignored: it is a part of memory"},
-    {"l3-cache-schema", "refused: Intel RDT is not supported"},
-    {"mem-bw-schema", "refused: Intel RDT is not supported"},
+constexpr Row kRows[] = {
+    {{"blkio-weight", "weight of its I/O, 10 to 1000"}, Kind::kNumber, "blockIO", "weight"},
+    {{"cpu-period", "microseconds of a period of the CPU quota"}, Kind::kNumber, "cpu", "period"},
+    {{"cpu-quota", "microseconds of CPU time in each period; -1 for no limit"}, Kind::kNumber, "cpu", "quota"},
+    {{"cpu-burst", "microseconds of CPU time over the quota that may be saved up"}, Kind::kNumber, "cpu", "burst"},
+    {{"cpu-share", "weight among others, 1024 is one CPU's"}, Kind::kNumber, "cpu", "shares"},
+    {{"cpu-rt-period", "refused: cgroup v2 has none"}, Kind::kNumber, "cpu", "realtimePeriod"},
+    {{"cpu-rt-runtime", "refused: cgroup v2 has none"}, Kind::kNumber, "cpu", "realtimeRuntime"},
+    {{"cpuset-cpus", "CPUs to use, as 0-2,7"}, Kind::kText, "cpu", "cpus"},
+    {{"cpuset-mems", "memory nodes to use"}, Kind::kText, "cpu", "mems"},
+    {{"cpu-idle", "1: runs only when nothing else wants to"}, Kind::kNumber, "cpu", "idle"},
+    {{"memory", "bytes, or as 512m; -1 for no limit"}, Kind::kBytes, "memory", "limit"},
+    {{"memory-reservation", "bytes that are not taken away from it where others have some left"},
+     Kind::kBytes,
+     "memory",
+     "reservation"},
+    {{"memory-swap", "bytes of memory and swap together; -1 for no limit"}, Kind::kBytes, "memory", "swap"},
+    {{"pids-limit", "processes; -1 for no limit"}, Kind::kNumber, "pids", "limit"},
+    {{"kernel-memory", "ignored: it is a part of memory"}, Kind::kIgnored},
+    {{"kernel-memory-tcp", "ignored: it is a part of memory"}, Kind::kIgnored},
+    {{"l3-cache-schema", "refused: Intel RDT is not supported"}, Kind::kRefused},
+    {{"mem-bw-schema", "refused: Intel RDT is not supported"}, Kind::kRefused},
 };
-constexpr Target kTargets[] = {
-    {Kind::kNumber, "blockIO", "weight"},
-    {Kind::kNumber, "cpu", "period"},
-    {Kind::kNumber, "cpu", "quota"},
-    {Kind::kNumber, "cpu", "burst"},
-    {Kind::kNumber, "cpu", "shares"},
-    {Kind::kNumber, "cpu", "realtimePeriod"},
-    {Kind::kNumber, "cpu", "realtimeRuntime"},
-    {Kind::kText, "cpu", "cpus"},
-    {Kind::kText, "cpu", "mems"},
-    {Kind::kNumber, "cpu", "idle"},
-    {Kind::kBytes, "memory", "limit"},
-    {Kind::kBytes, "memory", "reservation"},
-    {Kind::kBytes, "memory", "swap"},
-    {Kind::kNumber, "pids", "limit"},
-    {Kind::kIgnored, "", ""},
-    {Kind::kIgnored, "", ""},
-    {Kind::kRefused, "", ""},
-    {Kind::kRefused, "", ""},
-};
-static_assert(std::size(kFlags) == std::size(kTargets));
 
 // The flags as the document that a file would hold.
 Result<std::string> resources_of(const UpdateOptions& options, Log& log) {
   json::object resources;
-  for (std::size_t i = 0; i < std::size(kFlags); ++i) {
-    auto given = options.values.find(kFlags[i].name);
+  for (const Row& row : kRows) {
+    const char* name = row.flag.name;
+    auto given = options.values.find(name);
     if (given == options.values.end() || given->second.empty()) continue;
     const std::string& text = given->second;
     auto refuse = [&](std::string_view expected) {
-      return invalid_argument(cat("--", kFlags[i].name, ": ", quoted(text), " is wrong: ", expected, " was expected"));
+      return invalid_argument(cat("--", name, ": ", quoted(text), " is wrong: ", expected, " was expected"));
     };
     json::value value;
-    switch (kTargets[i].kind) {
+    switch (row.kind) {
       case Kind::kIgnored:
-        log.warning(cat("--", kFlags[i].name, " is ignored: it is a part of --memory"));
+        log.warning(cat("--", name, " is ignored: it is a part of --memory"));
         continue;
       case Kind::kRefused:
-        return fail(Code::kUnimplemented, cat("--", kFlags[i].name, ": Intel RDT is not supported"));
+        return fail(Code::kUnimplemented, cat("--", name, ": Intel RDT is not supported"));
       case Kind::kText:
         value = text;
         break;
@@ -103,9 +87,9 @@ Result<std::string> resources_of(const UpdateOptions& options, Log& log) {
         break;
       }
     }
-    auto& section = resources[kTargets[i].section];
+    auto& section = resources[row.section];
     if (!section.is_object()) section.emplace_object();
-    section.get_object()[kTargets[i].field] = std::move(value);
+    section.get_object()[row.field] = std::move(value);
   }
   return std::string(json::serialize(resources));
 }
@@ -142,7 +126,11 @@ Status complete_memory(const cgroups::Cgroup& cgroup, const runtime::oci::Linux&
 
 }  // namespace
 
-std::span<const UpdateFlag> update_flags() { return kFlags; }
+std::vector<UpdateFlag> update_flags() {
+  std::vector<UpdateFlag> flags;
+  for (const Row& row : kRows) flags.push_back(row.flag);
+  return flags;
+}
 
 Status update_container(const std::string& root, const UpdateOptions& options, Log& log) {
   bool is_file = !options.resources_file.empty();

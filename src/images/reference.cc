@@ -130,15 +130,4 @@ Result<Reference> parse_reference(std::string_view text) {
   return out;
 }
 
-std::string short_form(std::string_view full) {
-  constexpr std::string_view kDomain = "docker.io/";
-  if (!full.starts_with(kDomain)) return std::string(full);
-  std::string_view rest = full.substr(kDomain.size());
-  if (rest.starts_with(kDefaultPrefix) && rest.find('/', kDefaultPrefix.size()) == rest.npos)
-    rest.remove_prefix(kDefaultPrefix.size());
-  // What is left must not be read as another registry's: "docker.io/a.example/b".
-  auto again = parse_reference(rest);
-  return std::string(again && again->to_string() == full ? rest : full);
-}
-
 }  // namespace gantry::images

@@ -32,7 +32,4 @@ struct Reference {
 // id. kInvalidArgument names the text and what is wrong with it.
 Result<Reference> parse_reference(std::string_view text);
 
-// The form that people type: without docker.io/ and library/. For tables only.
-std::string short_form(std::string_view full);
-
 }  // namespace gantry::images

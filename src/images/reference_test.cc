@@ -65,14 +65,5 @@ TEST(ReferenceTest, RefusesWhatIsNoReference) {
   }
 }
 
-TEST(ReferenceTest, ShortFormIsForTables) {
-  EXPECT_EQ(short_form("docker.io/library/my-app:1.0"), "my-app:1.0");
-  EXPECT_EQ(short_form("docker.io/me/x:1"), "me/x:1");
-  EXPECT_EQ(short_form("quay.example/me/x:1"), "quay.example/me/x:1");
-  // They would mean another registry's.
-  for (const char* full : {"docker.io/a.example/x:1", "docker.io/localhost/x:1", "docker.io/library/a.example/x:1"})
-    EXPECT_EQ(parse_reference(short_form(full))->to_string(), full);
-}
-
 }  // namespace
 }  // namespace gantry::images
