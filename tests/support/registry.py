@@ -63,11 +63,12 @@ def pack(layer, packing):
 class RemoteImage:
     """Documents and blobs of an image as a registry serves it; they may be spoilt before they are pushed."""
 
-    def __init__(self, *layers, kind="oci", packing="gzip", command=("/bin/sh",), architecture="amd64"):
+    def __init__(self, *layers, kind="oci", packing="gzip", command=("/bin/sh",), architecture="amd64", **more):
+        """`more` is of the image's configuration: User, Env, ..."""
         self.types = TYPES[kind]
         self.blobs = {}
         described = [self.blob(self.types[packing], pack(layer, packing)) for layer in layers]
-        config = {"architecture": architecture, "os": "linux", "config": {"Cmd": list(command)},
+        config = {"architecture": architecture, "os": "linux", "config": {"Cmd": list(command)} | more,
                   "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]}}
         self.config = self.blob(self.types["config"], json.dumps(config).encode())
         self.document = {"schemaVersion": 2, "mediaType": self.types["manifest"], "config": self.config, "layers": described}
