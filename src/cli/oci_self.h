@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // A container's process is this program until it executes its own, and a container can have this program executed
 // (`#!/proc/self/exe`). What is reached as /proc/PID/exe can be opened for writing when nobody executes it any more
-// (CVE-2019-5736). So what makes processes runs where its file can't be written.
+// (CVE-2019-5736). So what makes processes runs where its file can't be written. Mostly oci_entry.cc has seen to that
+// before main().
 #pragma once
 
 #include "base/result.h"
