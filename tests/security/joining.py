@@ -4,7 +4,7 @@
 """Processes on their way into a container in which somebody with CAP_SYS_PTRACE waits for them.
 
 CVE-2016-9962 (runc), CVE-2020-14300 (its rebuild): what enters can be traced, and has descriptors and capabilities of the
-host's."""
+host's. Our own: PID namespaces whose processes have another one's procfs, the host's, say, at their /proc."""
 import contextlib
 import pathlib
 import subprocess
@@ -40,16 +40,18 @@ def execs(runtime):
     return lambda name, turn: runtime("exec", *flags[turn % 3], name, "true", check=False)
 
 
+def in_pid_namespace(path):
+    def change(config):
+        config["linux"]["namespaces"] = [space for space in config["linux"]["namespaces"] if space["type"] != "pid"]
+        config["linux"]["namespaces"].append({"type": "pid", "path": str(path)})
+    return change
+
+
 def starts(runtime):
     """Containers that are started into the PID namespace."""
     def join(name, _):
         shared = f"/proc/{runtime.state(name)['pid']}/ns/pid"
-
-        def change(config):
-            config["linux"]["namespaces"] = [space for space in config["linux"]["namespaces"] if space["type"] != "pid"]
-            config["linux"]["namespaces"].append({"type": "pid", "path": shared})
-
-        runtime.run("true", change=all_of(capable(*TRACER), change))
+        runtime.run("true", change=all_of(capable(*TRACER), in_pid_namespace(shared)))
     return join
 
 
@@ -87,5 +89,30 @@ def forging(checks, oci):
     checks.ok(set(ended) <= {0, 255}, "CVE-2016-9962: and whatever they say, exec ends, and not by a signal", ended)
 
 
+def foreign_processes(checks, oci):
+    """A container in the PID namespace of a process that has at its /proc: its own procfs, the host's, a container's."""
+    other = oci.start("sleep", "1000")
+    inside = f"exec nsenter --mount=/proc/{oci.state(other)['pid']}/ns/mnt "
+    shown = "for p in /proc/[0-9]*; do readlink $p/ns/pid; done"
+    for what, options, script in (("its own", ["--mount-proc"], ""), ("the host's", [], ""), ("another container's", [], inside)):
+        command = ["unshare", "--pid", "--fork", "--kill-child", *options, "sh", "-c",
+                   f"{script} sh -c 'echo ready && exec sleep 1000'"]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE) as process:
+            try:
+                checks.equal(process.stdout.readline(), b"ready\n", f"a process with {what} procfs waits")
+                (first,) = pathlib.Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+                space = pathlib.Path(f"/proc/{first}/ns/pid")
+                done = oci.run(shown, change=all_of(capable(*TRACER), in_pid_namespace(space)))
+                seen = set(done.stdout.split())
+                if what == "its own":
+                    checks.equal(seen, {str(space.readlink())}, "in a joined PID namespace its processes are seen") or c.log(done)
+                else:
+                    checks.equal((done.returncode, seen), (1, set()), f"of a process with {what} procfs it is not joined")
+                    checks.contains(done.stderr, "the procfs of another one", "and the error says so")
+            finally:
+                process.kill()
+    oci("delete", "--force", other)
+
+
 if __name__ == "__main__":
-    oci_bundle.tell(watching, forging)
+    oci_bundle.tell(watching, forging, foreign_processes)

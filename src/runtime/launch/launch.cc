@@ -178,6 +178,12 @@ Status Launch::take_processes() {
       request_.join_pod ? sys::clone_mount(sys::kCwd, kStagingProc, sys::Recursive::kNo) : processes_of_target();
   if (!processes) return not_joined(std::move(processes.error()));
   // A container that may mount can have made its own a shared one.
+  if (!request_.join_pod) {
+    // A namespace's first process is in no other.
+    auto space = sys::openat(*processes, "1/ns/pid", O_RDONLY);
+    if (!space) return fail_with(std::move(space.error()), "join the PID namespace: the procfs of the process in it");
+    shown_space_ = std::move(*space);
+  }
   auto s = sys::set_attributes(*processes, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
                                sys::Recursive::kNo);
   if (!s) return s;
@@ -188,8 +194,18 @@ Status Launch::take_processes() {
 // Only children of this process are born there; it stays where it is. After hooks, which are children of it, too.
 Status Launch::join_pid_namespace() {
   if (namespaces_.join || !namespaces_.second) return {};
-  auto s = sys::setns(request_.join_pid, sys::CloneFlag::kNewPid);
-  return s ? s : not_joined(std::move(s.error()));
+  if (auto s = sys::setns(request_.join_pid, sys::CloneFlag::kNewPid); !s) return not_joined(std::move(s.error()));
+  return request_.join_pod ? Status() : check_processes();
+}
+
+// That what was taken for its procfs is not another one: the host's, where who was in it has the host's mounts.
+Status Launch::check_processes() {
+  auto joined = sys::fstatat(proc_, "self/ns/pid_for_children", 0);
+  if (!joined) return joined.error().is_not_found() ? pid_namespace_ended() : not_joined(std::move(joined.error()));
+  auto shown = sys::fstat(shown_space_);
+  if (shown && shown->st_ino == joined->st_ino && shown->st_dev == joined->st_dev) return {};
+  return fail(Code::kFailedPrecondition,
+              "join the PID namespace: at the /proc of the process in it is the procfs of another one");
 }
 
 // A session keyring of its own: the one that this process inherited is gantryd's, and would be every container's.

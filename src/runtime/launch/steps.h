@@ -66,6 +66,7 @@ class Launch {
   Status enter_namespaces();
   Status take_processes();
   Status join_pid_namespace();
+  Status check_processes();
   Result<MountFd> processes_of_target();
 
   // namespaces.cc
@@ -156,8 +157,9 @@ class Launch {
   OwnFd proc_, dev_;
   // Each tmpfs that is made read-only when all that lies in it is there.
   std::vector<OwnFd> late_read_only_;
-  // With a joined PID namespace: its procfs, for the root.
+  // With a joined PID namespace: its procfs, for the root; of one that is not the pod's, whose that is.
   MountFd processes_;
+  OwnFd shown_space_;
   // The mounts that lie at kKernelFolders.
   struct KernelMount {
     std::optional<std::uint64_t> id;
