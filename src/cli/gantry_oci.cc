@@ -287,6 +287,10 @@ int run(Commands& commands, const Globals& globals, const std::string& command, 
 
 int main(int argc, char** argv) {
   using namespace gantry::cli;
+  if (auto s = gantry::sys::fill_standard_streams(); !s) {
+    std::fprintf(stderr, "gantry-oci: %s\n", s.error().message().c_str());
+    return kFailed;
+  }
   CLI::App app("Gantry's OCI runtime", "gantry-oci");
   app.require_subcommand(1);
   app.set_version_flag("-v,--version", "gantry-oci version " GANTRY_VERSION "\nspec: 1.2.0");

@@ -63,13 +63,6 @@ Result<OwnFd> plan_memfd(const runtime::Plan& plan, std::size_t fd_count) {
   return sys::memfd_of("plan", *bytes);
 }
 
-Result<OwnFd> standard_stream(int number) {
-  auto copy = duplicate(FdRef(number));
-  // One that was closed is left so: the launcher moves what is open.
-  if (!copy && copy.error().sys() == EBADF) return sys::openat(sys::kCwd, "/dev/null", O_RDWR);
-  return copy;
-}
-
 Result<shim::Launching> begin(Launch& launch) {
   shim::LaunchFds fds;
   Inherited inherited;
@@ -82,7 +75,7 @@ Result<shim::Launching> begin(Launch& launch) {
   fds.cgroup = std::move(launch.cgroup);
   fds.others = std::move(launch.fds);
   for (auto [number, fd] : {std::pair(0, &fds.in), std::pair(1, &fds.out), std::pair(2, &fds.err)}) {
-    auto stream = standard_stream(number);
+    auto stream = duplicate(FdRef(number));
     if (!stream) return std::unexpected(std::move(stream.error()));
     *fd = std::move(*stream);
   }

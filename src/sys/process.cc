@@ -77,6 +77,14 @@ void reset_signals() {
     ::syscall(SYS_rt_sigaction, signal, &action, nullptr, sizeof(action.mask));
 }
 
+Status fill_standard_streams() {
+  for (int number = 0; number <= 2; ++number) {
+    // The lowest free number is the one that was asked for.
+    if (::fcntl(number, F_GETFD) < 0 && ::open("/dev/null", O_RDWR) < 0) return failed("open /dev/null");
+  }
+  return {};
+}
+
 Status close_range(unsigned first, bool cloexec) {
   constexpr unsigned kCloexec = 1U << 2;
   if (::syscall(SYS_close_range, first, ~0U, cloexec ? kCloexec : 0U) < 0) return failed("close_range");

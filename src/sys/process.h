@@ -56,6 +56,9 @@ Status unshare(CloneFlag kinds);
 // Default dispositions for all signals, also the two that libc keeps for itself and that posix_spawn leaves ignored:
 // what is ignored stays so through execve, and containers would start with it.
 void reset_signals();
+// Opens /dev/null as each of 0, 1 and 2 that is closed, for a program to call before it opens anything: what it opens
+// would get that number, be taken for a stream of its caller's, written to, and handed on to a container.
+Status fill_standard_streams();
 // close_range(2) from `first` on; with `cloexec` only marks.
 Status close_range(unsigned first, bool cloexec);
 // PR_SET_DUMPABLE, PR_SET_NO_NEW_PRIVS, PR_SET_CHILD_SUBREAPER, PR_SET_PDEATHSIG, PR_SET_NAME.

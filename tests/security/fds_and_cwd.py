@@ -3,6 +3,7 @@
 """Descriptors that a runtime leaves open, and a working folder that leads through one to the host.
 
 CVE-2024-21626 (runc): `WORKDIR /proc/self/fd/N`, where N is a folder of the host's that runc had open."""
+import os
 import pathlib
 import sys
 
@@ -69,5 +70,29 @@ def descriptors(checks, oci):
     checks.ok(naive.run(DESCRIPTORS, change=capable()).stdout != "", "CVE-2024-21626 bites: the careless runtime's have more")
 
 
+def launched(oci, how, stream):
+    """The number of a program that the runtime launches while its own descriptor `stream` is closed."""
+    pid_file = oci.work / "pid"
+    closed = {"preexec_fn": lambda: os.close(stream)}
+    if how == "exec":
+        oci("exec", "-d", "--pid-file", pid_file, oci.start("sleep", "1000"), "sleep", "1000", **closed)
+    else:
+        folder = oci.bundle("sleep", "1000")
+        oci(how, *(["-d"] if how == "run" else []), "--pid-file", pid_file, "--bundle", folder, f"c{oci.count}", **closed)
+        if how == "create":
+            oci("start", f"c{oci.count}")
+    return int(pid_file.read_text())
+
+
+def closed_streams(checks, oci):
+    """What the runtime opens then gets that number, and a program must not have it: the bundle's folder, --root, --log."""
+    for how in ("create", "run", "exec"):
+        for stream in (0, 1, 2):
+            pid = launched(oci, how, stream)
+            checks.equal(os.readlink(f"/proc/{pid}/fd/{stream}"), "/dev/null",
+                         f"CVE-2024-21626: what {how} is not given as {stream} leads nowhere in the container")
+            attacks.stop(oci, f"c{oci.count}")
+
+
 if __name__ == "__main__":
-    oci_bundle.tell(working_folders, descriptors)
+    oci_bundle.tell(working_folders, descriptors, closed_streams)
