@@ -273,6 +273,9 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override { co_return none(); }
   Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) override { co_return none(); }
+  Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest) override {
+    co_return none();
+  }
   Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest) override { co_return none(); }
   Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest) override { co_return none(); }
   Task<Result<v1::ImageFsInfoResponse>> image_fs_info(v1::ImageFsInfoRequest) override { co_return none(); }

@@ -1,12 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // The CRI's image service over the image store. All of the store's calls block and are made on the pool; a pull, which
 // takes as long as a registry likes, has a thread of its own.
+#include <algorithm>
 #include <charconv>
 #include <chrono>
 #include <optional>
 #include <system_error>
 
 #include "base/log.h"
+#include "cri/disk_usage.h"
 #include "cri/objects.h"
 #include "cri/runtime.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -21,6 +23,9 @@ namespace {
 
 // Each holds a few threads and connections.
 constexpr std::size_t kMaxPulls = 32;
+constexpr std::size_t kMaxPartBytes = 1U << 20;
+constexpr std::chrono::nanoseconds kDiskSampleLife = std::chrono::seconds(10);
+constexpr std::uint64_t kMaxEntries = 200'000;  // a walk costs about a microsecond for each
 
 // The image's author wrote the user: digits are a uid, anything else a name, and what follows a colon is the group.
 void set_user(std::string_view user, v1::Image& image) {
@@ -41,6 +46,9 @@ v1::Image to_message(const images::Image& from) {
   for (const auto& digest : from.digests) image.add_repo_digests(digest);
   image.set_size(from.size);
   set_user(from.config.user, image);
+  image.set_pinned(from.pinned);
+  image.mutable_spec()->set_image(from.id);
+  for (const auto& [key, value] : from.annotations) (*image.mutable_spec()->mutable_annotations())[key] = value;
   return image;
 }
 
@@ -77,19 +85,29 @@ class StoreImageService final : public ImageService {
       : loop_(loop), images_(images), disk_(disk), registries_(std::move(registries)), pulls_(loop) {}
 
   Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest request) override {
-    v1::ListImagesResponse response;
-    const auto& wanted = request.filter().image();
-    if (!wanted.image().empty()) {
-      auto image = co_await find(wanted);
-      if (!image) co_return std::unexpected(std::move(image.error()));
-      if (*image) *response.add_images() = to_message(**image);
-      co_return response;
-    }
-    auto all = co_await disk_.run([&images = images_] { return images.list(); });
+    auto all = co_await matching(request.filter().image());
     if (!all) co_return std::unexpected(std::move(all.error()));
-    for (const auto& error : all->damaged) log::error("an image can't be read; leaving it out", {{"error", error}});
-    for (const auto& image : all->images) *response.add_images() = to_message(image);
+    v1::ListImagesResponse response;
+    for (const auto& image : *all) *response.add_images() = to_message(image);
     co_return response;
+  }
+
+  Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest request) override {
+    auto all = co_await matching(request.filter().image());
+    if (!all) co_return std::unexpected(std::move(all.error()));
+    std::vector<v1::StreamImagesResponse> parts;
+    std::size_t bytes = kMaxPartBytes;
+    for (const auto& image : *all) {
+      v1::Image message = to_message(image);
+      const std::size_t size = message.ByteSizeLong();
+      if (bytes + size > kMaxPartBytes) {
+        parts.emplace_back();
+        bytes = 0;
+      }
+      bytes += size;
+      *parts.back().add_images() = std::move(message);
+    }
+    co_return parts;
   }
 
   Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest request) override {
@@ -99,9 +117,13 @@ class StoreImageService final : public ImageService {
     v1::ImageStatusResponse response;
     if (!*image) co_return response;
     *response.mutable_image() = to_message(**image);
-    if (request.verbose()) {
-      (*response.mutable_info())["info"] = cat("{\"imageSpec\":", images::to_json((*image)->config), "}");
-    }
+    if (!request.verbose()) co_return response;
+    auto documents = co_await disk_.run([&images = images_, id = (*image)->id] { return images.documents(id); });
+    if (!documents) co_return std::unexpected(std::move(documents.error()));
+    if (!*documents) co_return v1::ImageStatusResponse();  // removed meanwhile
+    // As containerd says it; the configuration was parsed when it came, so that it is one JSON object.
+    (*response.mutable_info())["info"] = cat("{\"chainID\":\"", images::chain_of((*image)->config).to_string(),
+                                             "\",\"imageSpec\":", (*documents)->config, "}");
     co_return response;
   }
 
@@ -133,15 +155,22 @@ class StoreImageService final : public ImageService {
   Task<Result<v1::ImageFsInfoResponse>> image_fs_info(v1::ImageFsInfoRequest) override {
     auto usage = co_await disk_.run([&images = images_] { return images.fs_usage(); });
     if (!usage) co_return std::unexpected(std::move(usage.error()));
+    if (auto measured = co_await measure_containers(); !measured)
+      co_return std::unexpected(std::move(measured.error()));
     v1::ImageFsInfoResponse response;
-    // Images and writable layers are in one store on one file system. What the layers use is not counted for this.
-    for (auto* entry : {response.add_image_filesystems(), response.add_container_filesystems()}) {
-      entry->set_timestamp(now());
-      entry->mutable_fs_id()->set_mountpoint(usage->path);
-    }
-    auto* images = response.mutable_image_filesystems(0);
+    // Images and writable layers are in one store on one file system.
+    auto* images = response.add_image_filesystems();
+    images->set_timestamp(now());
+    images->mutable_fs_id()->set_mountpoint(usage->path);
     images->mutable_used_bytes()->set_value(usage->used_bytes);
     images->mutable_inodes_used()->set_value(usage->inodes_used);
+    auto* containers = response.add_container_filesystems();
+    containers->set_timestamp(containers_at_);
+    containers->mutable_fs_id()->set_mountpoint(usage->path);
+    if (containers_) {
+      containers->mutable_used_bytes()->set_value(containers_->bytes);
+      containers->mutable_inodes_used()->set_value(containers_->inodes);
+    }
     co_return response;
   }
 
@@ -183,6 +212,43 @@ class StoreImageService final : public ImageService {
     co_return std::move(image->id);
   }
 
+  // The one that is asked for, if it is here, or all.
+  Task<Result<std::vector<images::Image>>> matching(v1::ImageSpec wanted) {
+    if (!wanted.image().empty()) {
+      auto image = co_await find(std::move(wanted));
+      if (!image) co_return std::unexpected(std::move(image.error()));
+      std::vector<images::Image> out;
+      if (*image) out.push_back(std::move(**image));
+      co_return out;
+    }
+    auto all = co_await disk_.run([&images = images_] { return images.list(); });
+    if (!all) co_return std::unexpected(std::move(all.error()));
+    for (const auto& error : all->damaged) log::error("an image can't be read; leaving it out", {{"error", error}});
+    co_return std::move(all->images);
+  }
+
+  // What containers have written, measured by a walk: one serves everyone who asks soon after.
+  Task<Status> measure_containers() {
+    if (now() - containers_at_ < kDiskSampleLife.count()) co_return Status();
+    auto measured = co_await disk_.run([&images = images_]() -> Result<std::optional<DiskUsage>> {
+      auto folders = images.upper_folders();
+      if (!folders) return std::unexpected(std::move(folders.error()));
+      DiskUsage sum;
+      for (const std::string& folder : *folders) {
+        auto usage = disk_usage(images.store_dir(), folder.c_str(), kMaxEntries - std::min(sum.inodes, kMaxEntries));
+        if (!usage && usage.error().is_not_found()) continue;  // removed meanwhile
+        if (!usage || !*usage) return usage;
+        sum.bytes += (*usage)->bytes;
+        sum.inodes += (*usage)->inodes;
+      }
+      return sum;
+    });
+    if (!measured) co_return std::unexpected(std::move(measured.error()));
+    containers_ = *measured;
+    containers_at_ = now();
+    co_return Status();
+  }
+
   Task<Result<std::optional<images::Image>>> find(v1::ImageSpec spec) {
     if (auto good = check_query(spec); !good) co_return std::unexpected(std::move(good.error()));
     co_return co_await disk_.run([&images = images_, query = spec.image()] { return images.find(query); });
@@ -194,6 +260,8 @@ class StoreImageService final : public ImageService {
   const images::RegistryOptions registries_;
   Flights<Result<std::string>> pulls_;
   std::size_t pulls_under_way_ = 0;
+  std::optional<DiskUsage> containers_;  // nothing: too many files to measure
+  std::int64_t containers_at_ = 0;
 };
 
 }  // namespace

@@ -76,7 +76,7 @@ struct Call {
   std::string body;
   bool dispatched = false;
   bool answered = false;
-  std::string answer;  // prefix and message
+  std::string answer;  // prefix and message, of each
   std::size_t sent = 0;
   std::shared_ptr<Event> over;
 };
@@ -305,18 +305,22 @@ Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, s
   auto result = co_await self->handler(call->path, std::move(request), call->over);
   // The stream's number is not given twice, but the call may be over: reset, or answered by stop().
   if (self->is_closed || call->answered || !self->calls.contains(id)) co_return;
-  if (result && result->size() > kMaxMessageBytes) {
-    result = fail(Code::kResourceExhausted,
-                  cat("the answer has ", result->size(), " bytes; at most ", kMaxMessageBytes, ": ask with a filter"));
-  }
   if (!result) {
     self->answer(id, *call, &result.error());
     co_return;
   }
-  call->answer.reserve(kPrefixBytes + result->size());
-  call->answer.push_back(0);
-  for (int shift = 24; shift >= 0; shift -= 8) call->answer.push_back(static_cast<char>(result->size() >> shift));
-  call->answer += *result;
+  for (std::string& message : *result) {
+    if (message.size() > kMaxMessageBytes) {
+      Error error(Code::kResourceExhausted,
+                  cat("the answer has ", message.size(), " bytes; at most ", kMaxMessageBytes, ": ask with a filter"));
+      self->answer(id, *call, &error);
+      co_return;
+    }
+    call->answer.push_back(0);
+    for (int shift = 24; shift >= 0; shift -= 8) call->answer.push_back(static_cast<char>(message.size() >> shift));
+    call->answer += message;
+    message = {};
+  }
   self->answer(id, *call, nullptr);
 }
 

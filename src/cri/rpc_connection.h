@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
-// One client's connection: gRPC over HTTP/2 (nghttp2), unary calls, without TLS and without compression. gRPC's own
-// server is not used because its timer threads wake several times a second for as long as it lives, and the daemon is
-// to cost nothing when nothing is asked of it.
+// One client's connection: gRPC over HTTP/2 (nghttp2), calls of one request, without TLS and without compression.
+// gRPC's own server is not used because its timer threads wake several times a second for as long as it lives, and the
+// daemon is to cost nothing when nothing is asked of it.
 //
-// A request is taken in whole, up to kMaxMessageBytes, before the handler is called; the answer goes out as the
-// client's flow control lets it. A call is told when nobody waits for its answer any more; most don't listen, and what
-// they began comes to its end. Loop thread. Source: grpc's PROTOCOL-HTTP2.md; RFC 9113.
+// A request is taken in whole, up to kMaxMessageBytes, before the handler is called; the answer, of one message or of
+// several (a stream that is known when it begins), goes out as the client's flow control lets it. A call is told when
+// nobody waits for its answer any more; most don't listen, and what they began comes to its end. Loop thread. Source:
+// grpc's PROTOCOL-HTTP2.md; RFC 9113.
 #pragma once
 
 #include <cstddef>
@@ -13,6 +14,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/loop.h"
 #include "base/owned_fd.h"
@@ -29,11 +31,12 @@ inline constexpr std::size_t kMaxHeaderBytes = 16U << 10;
 
 class RpcConnection {
  public:
+  using Messages = std::vector<std::string>;
   // `path` is "/runtime.v1.RuntimeService/Version", `request` a serialized message; returns the serialized answer.
   // `over` is set when the call is over for its client: answered, cancelled, out of time (grpc-timeout), or with its
   // connection gone.
   using Handler =
-      std::function<Task<Result<std::string>>(std::string path, std::string request, std::shared_ptr<Event> over)>;
+      std::function<Task<Result<Messages>>(std::string path, std::string request, std::shared_ptr<Event> over)>;
 
   // Serves until either side ends it; then calls `closed`, by post.
   static Result<std::shared_ptr<RpcConnection>> open(Loop& loop, SocketFd socket, Handler handler,

@@ -145,19 +145,22 @@ std::string message(const std::string& text) {
 }
 
 // The service: what the path says.
-Task<Result<std::string>> serve(Loop& loop, Event& never, std::string path, std::string request,
-                                std::shared_ptr<Event> over) {
-  if (path == "/echo") co_return request;
+Task<Result<RpcConnection::Messages>> serve(Loop& loop, Event& never, std::string path, std::string request,
+                                            std::shared_ptr<Event> over) {
+  using Messages = RpcConnection::Messages;
+  if (path == "/echo") co_return Messages{request};
+  if (path == "/stream") co_return Messages{request, "", request};
+  if (path == "/empty-stream") co_return Messages{};
   if (path == "/slow") {
     co_await never.wait();
-    co_return "late";
+    co_return Messages{"late"};
   }
   if (path == "/until-over") {
     co_await over->wait();
     never.set();
     co_return fail(Code::kCancelled, "over");
   }
-  if (path == "/large") co_return std::string(kMaxMessageBytes + 1, 'x');
+  if (path == "/large") co_return Messages{"first", std::string(kMaxMessageBytes + 1, 'x')};
   (void)loop;
   co_return fail(Code::kNotFound, "no \"ü\"\n" + path);
 }
@@ -205,6 +208,13 @@ TEST(RpcConnection, AnswersMessagesOfAllSizesSideBySide) {
       EXPECT_EQ(answer.headers["content-type"], "application/grpc");
       EXPECT_EQ(answer.headers["grpc-status"], "0");
       EXPECT_TRUE(answer.body == message(text)) << text.size() << " bytes sent, " << answer.body.size() << " came";
+    }
+    for (auto [path, body] : {std::pair<std::string, std::string>("/stream", message("x") + message("") + message("x")),
+                              {"/empty-stream", ""}}) {
+      auto id = client.send(path, message("x"));
+      co_await client.wait_for(id);
+      EXPECT_EQ(client.answers[id].headers["grpc-status"], "0");
+      EXPECT_EQ(client.answers[id].body, body) << path;
     }
     co_await client.close();
     co_await w.closed.wait();

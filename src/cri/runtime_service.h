@@ -9,6 +9,7 @@
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "base/result.h"
 #include "base/task.h"
@@ -54,6 +55,8 @@ class ReopenContainerLogRequest;
 class ReopenContainerLogResponse;
 class ListImagesRequest;
 class ListImagesResponse;
+class StreamImagesRequest;
+class StreamImagesResponse;
 class ImageStatusRequest;
 class ImageStatusResponse;
 class PullImageRequest;
@@ -114,6 +117,8 @@ class ImageService {
   virtual ~ImageService() = default;
 
   virtual Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) = 0;
+  // The same, in parts of at most 1 MiB or so.
+  virtual Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest) = 0;
   virtual Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest) = 0;
   // A pull that is under way with the same credentials is joined.
   virtual Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest) = 0;

@@ -18,18 +18,30 @@ namespace gantry::cri {
 struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   Impl(Loop& l, SocketFd socket) : loop(l), listener(std::move(socket)), listener_watch(l, listener), all_closed(l) {}
 
-  using Method = std::function<Task<Result<std::string>>(std::string, std::shared_ptr<Event>)>;
+  using Messages = RpcConnection::Messages;
+  using Method = std::function<Task<Result<Messages>>(std::string, std::shared_ptr<Event>)>;
+
+  template <typename Message>
+  static Messages serialized(const Message& message) {
+    return {message.SerializeAsString()};
+  }
+  template <typename Message>
+  static Messages serialized(const std::vector<Message>& stream) {
+    Messages out;
+    for (const Message& message : stream) out.push_back(message.SerializeAsString());
+    return out;
+  }
 
   template <typename Service, typename Request, typename Response, typename... More>
-  static Task<Result<std::string>> call(Service* service, Task<Result<Response>> (Service::*method)(Request, More...),
-                                        std::string bytes, More... more) {
+  static Task<Result<Messages>> call(Service* service, Task<Result<Response>> (Service::*method)(Request, More...),
+                                     std::string bytes, More... more) {
     Request request;
     if (!request.ParseFromString(bytes)) {
       co_return invalid_argument(cat("the request is no ", request.GetTypeName()));
     }
     auto response = co_await (service->*method)(std::move(request), std::move(more)...);
     if (!response) co_return std::unexpected(std::move(response.error()));
-    co_return response->SerializeAsString();
+    co_return serialized(*response);
   }
   template <typename Service, typename Request, typename Response>
   void add(Service& to, std::string_view name, Task<Result<Response>> (Service::*method)(Request)) {
@@ -41,8 +53,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   }
   void add_methods(RuntimeService& runtime, ImageService& images);
 
-  static Task<Result<std::string>> dispatch(std::shared_ptr<Impl> self, std::string path, std::string request,
-                                            std::shared_ptr<Event> over) {
+  static Task<Result<Messages>> dispatch(std::shared_ptr<Impl> self, std::string path, std::string request,
+                                         std::shared_ptr<Event> over) {
     auto found = self->methods.find(path);
     if (found == self->methods.end()) {
       co_return fail(Code::kUnimplemented, cat(quoted(path), ": not supported by this version"));
@@ -126,6 +138,7 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
   });
   add(runtime, "Exec", &RuntimeService::exec);
   add(images, "ListImages", &ImageService::list_images);
+  add(images, "StreamImages", &ImageService::stream_images);
   add(images, "ImageStatus", &ImageService::image_status);
   add(images, "PullImage", &ImageService::pull_image);
   add(images, "RemoveImage", &ImageService::remove_image);

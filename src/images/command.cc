@@ -9,6 +9,7 @@
 #include <array>
 #include <cstdio>
 
+#include "images/inspect.h"
 #include "images/reference.h"
 #include "images/registry/keyring.h"
 #include "images/registry/pull.h"
@@ -181,6 +182,36 @@ Status remove(ImageStore& store, const Request& request) {
 
 Status tag(ImageStore& store, const Request& request) { return store.tag(request.source, request.name); }
 
+Status pin(ImageStore& store, const Request& request) {
+  for (const std::string& name : request.images) {
+    if (auto done = store.pin(name); !done) return done;
+  }
+  return {};
+}
+
+Status unpin(ImageStore& store, const Request& request) {
+  for (const std::string& name : request.images) {
+    if (auto done = store.unpin(name); !done) return done;
+  }
+  return {};
+}
+
+Status inspect(ImageStore& store, const Request& request) {
+  std::vector<std::pair<Image, ImageDocuments>> images;
+  for (const std::string& query : request.images) {
+    auto image = store.find(query);
+    if (!image) return std::unexpected(std::move(image.error()));
+    auto documents = *image ? store.documents((*image)->id) : std::optional<ImageDocuments>();
+    if (!documents) return std::unexpected(std::move(documents.error()));
+    if (!*documents) return not_found(cat("no image ", in_quotes(query)));
+    images.emplace_back(std::move(**image), std::move(**documents));
+  }
+  auto text = inspection(images);
+  if (!text) return std::unexpected(std::move(text.error()));
+  std::puts(text->c_str());
+  return {};
+}
+
 using Action = Status (*)(ImageStore&, const Request&);
 
 // Adds the verbs to `app`; the one that is given is noted in `action`.
@@ -222,6 +253,14 @@ void describe(CLI::App& app, Request& request, Action& action) {
   CLI::App* removes =
       verb("remove", "Take a name away, and the image with its last; by id: the image with all names", remove);
   removes->add_option("IMAGE", request.images, "Names or ids")->required();
+
+  CLI::App* inspects = verb("inspect", "Show what is known of images, as JSON", inspect);
+  inspects->add_option("IMAGE", request.images, "Names or ids")->required();
+
+  CLI::App* pins = verb("pin", "Keep images by these names from garbage collection and prune", pin);
+  pins->add_option("NAME", request.images, "Names")->required();
+  CLI::App* unpins = verb("unpin", "Let them be removed again", unpin);
+  unpins->add_option("NAME", request.images, "Names")->required();
 
   CLI::App* tags = verb("tag", "Give an image another name", tag);
   tags->add_option("IMAGE", request.source, "Name or id")->required();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// `gantry image build|load|pull|list|remove|tag`: images in this machine's store, by people and scripts. Works on the
-// store itself, whether gantryd runs or not, and needs root.
+// `gantry image VERB`: images in this machine's store, by people and scripts. Works on the store itself, whether
+// gantryd runs or not, and needs root.
 #pragma once
 
 #include <string>

@@ -76,6 +76,7 @@ Result<Document> parse_manifest(JsonReader& reader, const json::object& from) {
   } else {
     reader.complain("config", "is missing");
   }
+  reader.text_map(from, "annotations");  // who shows them later can't refuse them any more
   auto layers = parse_descriptors(reader, from, "layers", kMaxLayers);
   if (!layers) return std::unexpected(std::move(layers.error()));
   out.layers = std::move(*layers);
@@ -137,6 +138,18 @@ Result<Document> parse_document(std::string_view text, std::string_view media_ty
   }
   if (has_manifests) return invalid_argument("manifest: an image manifest that has \"manifests\"");
   return parse_manifest(reader, *document);
+}
+
+Result<std::map<std::string, std::string>> manifest_annotations(std::string_view text) {
+  auto document = parse_json_object(text, "manifest", kMaxDocumentBytes);
+  if (!document) return std::unexpected(std::move(document.error()));
+  JsonReader reader("manifest");
+  auto annotations = reader.text_map(*document, "annotations");
+  if (auto read = reader.status(); !read) return std::unexpected(std::move(read.error()));
+  std::size_t bytes = 0;
+  for (const auto& [key, value] : annotations) bytes += key.size() + value.size();
+  if (bytes > kMaxAnnotationBytes) annotations.clear();
+  return annotations;
 }
 
 std::vector<Descriptor> for_this_machine(const std::vector<Descriptor>& entries) {

@@ -63,6 +63,10 @@ struct Document {
 // `media_type` is what the descriptor that led here calls it ("" for an archive's index.json).
 Result<Document> parse_document(std::string_view json, std::string_view media_type);
 
+// Of a manifest. Nothing when they have more than kMaxAnnotationBytes: they are shown with every list of images.
+inline constexpr std::size_t kMaxAnnotationBytes = 64U << 10;
+Result<std::map<std::string, std::string>> manifest_annotations(std::string_view json);
+
 // Of an index's entries those that may be for this machine: with this platform, or with none said. Attestations and
 // other platforms' images are not among them. The best variant first.
 std::vector<Descriptor> for_this_machine(const std::vector<Descriptor>& entries);

@@ -2,6 +2,7 @@
 #include "images/image_config.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "images/documents.h"
 #include "images/json_reader.h"
@@ -128,6 +129,12 @@ std::string to_json(const ImageConfig& config) {
   document["config"] = std::move(run);
   document["rootfs"] = json::object{{"type", "layers"}, {"diff_ids", std::move(diff_ids)}};
   return json::serialize(document);
+}
+
+Digest chain_of(const ImageConfig& config) {
+  std::optional<Digest> chain;
+  for (const Digest& diff : config.diff_ids) chain = chain_id(chain, diff);
+  return *chain;
 }
 
 }  // namespace gantry::images

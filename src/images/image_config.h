@@ -50,4 +50,7 @@ Result<ImageConfig> parse_build_config(std::string_view json);
 // The configuration document for `config`, always the same bytes for the same value.
 std::string to_json(const ImageConfig& config);
 
+// The name of its whole stack of layers (OCI image spec, "Layer ChainID"). It has layers.
+Digest chain_of(const ImageConfig& config);
+
 }  // namespace gantry::images

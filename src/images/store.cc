@@ -94,6 +94,9 @@ const db::Schema kImageSchema{
         "  released INTEGER NOT NULL) WITHOUT ROWID;"
         "CREATE TABLE image_root_layers (container TEXT NOT NULL, position INTEGER NOT NULL, layer TEXT NOT NULL,"
         "  PRIMARY KEY (container, position)) WITHOUT ROWID;",
+        // Version 2: an image's manifest; "" for one that an older Gantry brought. Names whose images stay.
+        "ALTER TABLE image_images ADD COLUMN manifest TEXT NOT NULL DEFAULT '';"
+        "CREATE TABLE image_pins (name TEXT PRIMARY KEY) WITHOUT ROWID;",
     }};
 
 Result<std::vector<std::string>> texts(db::Connection& database, std::string_view sql,
@@ -417,12 +420,19 @@ Result<std::string> ImageStore::Impl::read_blob(const Digest& digest, std::size_
 
 Result<std::optional<Image>> ImageStore::Impl::load_image(const std::string& id) {
   Image image;
+  std::string manifest;
   auto found = read([&](db::Connection& database) -> Result<bool> {
-    auto rows = database.query("SELECT size FROM image_images WHERE image = ?", {id});
+    auto rows = database.query(
+        "SELECT size, manifest, EXISTS (SELECT name FROM image_pins WHERE name IN"
+        "  (SELECT name FROM image_tags WHERE image = ?1 UNION SELECT name FROM image_digests WHERE image = ?1))"
+        " FROM image_images WHERE image = ?1",
+        {id});
     if (!rows) return std::unexpected(std::move(rows.error()));
     auto more = rows->next();
     if (!more || !*more) return more;
     image.size = static_cast<std::uint64_t>(rows->integer(0));
+    manifest = rows->string(1);
+    image.pinned = rows->integer(2) != 0;
     auto tags = texts(database, "SELECT name FROM image_tags WHERE image = ? ORDER BY name", {id});
     if (!tags) return std::unexpected(std::move(tags.error()));
     auto digests = texts(database, "SELECT name FROM image_digests WHERE image = ? ORDER BY name", {id});
@@ -436,19 +446,35 @@ Result<std::optional<Image>> ImageStore::Impl::load_image(const std::string& id)
   auto digest = Digest::from_hex(id);
   if (!digest) return std::unexpected(std::move(digest.error()));
   image.id = digest->to_string();
-  auto text = read_blob(*digest, kMaxConfigBytes);
-  if (!text) {
-    // Removed since it was found, by somebody else: then it is not there, and nothing is wrong.
-    auto still = read([&](db::Connection& database) {
-      return one_text(database, "SELECT image FROM image_images WHERE image = ?", {id});
-    });
-    if (still && !*still) return std::nullopt;
-    return fail_with(std::move(text.error()), cat("image ", image.id));
-  }
-  auto config = parse_image_config(*text);
+  auto documents = read_documents(id, manifest);
+  if (!documents) return fail_with(std::move(documents.error()), cat("image ", image.id));
+  if (!*documents) return std::nullopt;
+  auto config = parse_image_config((*documents)->config);
   if (!config) return fail_with(std::move(config.error()), cat("image ", image.id));
   image.config = std::move(*config);
+  if (manifest.empty()) return image;
+  auto annotations = manifest_annotations((*documents)->manifest);
+  if (!annotations) return fail_with(std::move(annotations.error()), cat("image ", image.id));
+  image.annotations = std::move(*annotations);
   return image;
+}
+
+Result<std::optional<ImageDocuments>> ImageStore::Impl::read_documents(const std::string& id,
+                                                                       const std::string& manifest) {
+  auto read_one = [&](const std::string& hex, std::size_t limit) -> Result<std::string> {
+    auto digest = Digest::from_hex(hex);
+    if (!digest) return std::unexpected(std::move(digest.error()));
+    return read_blob(*digest, limit);
+  };
+  auto config = read_one(id, kMaxConfigBytes);
+  auto text = manifest.empty() ? Result<std::string>("") : read_one(manifest, kMaxDocumentBytes);
+  if (config && text) return ImageDocuments{std::move(*text), std::move(*config)};
+  // Removed since it was found, by somebody else: then it is not there, and nothing is wrong.
+  auto still = read([&](db::Connection& database) {
+    return one_text(database, "SELECT image FROM image_images WHERE image = ?", {id});
+  });
+  if (still && !*still) return std::nullopt;
+  return std::unexpected(std::move(config ? text.error() : config.error()));
 }
 
 Result<ImageStore::Listing> ImageStore::list() const {
@@ -473,6 +499,21 @@ Result<std::optional<Image>> ImageStore::find(std::string_view query) const {
   return impl_->load_image(**id);
 }
 
+Result<std::optional<ImageDocuments>> ImageStore::documents(std::string_view query) const {
+  std::string manifest;
+  auto id = impl_->read([&](db::Connection& database) -> Result<std::optional<std::string>> {
+    auto found = find_id(database, query);
+    if (!found || !*found) return found;
+    auto row = one_text(database, "SELECT manifest FROM image_images WHERE image = ?", {**found});
+    if (!row) return row;
+    manifest = row->value_or("");
+    return found;
+  });
+  if (!id) return std::unexpected(std::move(id.error()));
+  if (!*id) return std::nullopt;
+  return impl_->read_documents(**id, manifest);
+}
+
 Result<FsUsage> ImageStore::fs_usage() const {
   FsUsage usage{impl_->path};
   auto read = impl_->read([&](db::Connection& database) -> Status {
@@ -487,69 +528,6 @@ Result<FsUsage> ImageStore::fs_usage() const {
   });
   if (!read) return std::unexpected(std::move(read.error()));
   return usage;
-}
-
-Status ImageStore::tag(std::string_view query, std::string_view name) {
-  auto reference = parse_reference(name);
-  if (!reference) return std::unexpected(std::move(reference.error()));
-  if (reference->digest)
-    return invalid_argument(cat("image name ", in_quotes(name), ": a digest is not given by hand"));
-  return impl_->write([&](db::Connection& database) -> Status {
-    auto id = find_id(database, query);
-    if (!id) return std::unexpected(std::move(id.error()));
-    if (!*id) return not_found(cat("no image ", in_quotes(query)));
-    auto done = database.execute("INSERT OR REPLACE INTO image_tags VALUES (?, ?)", {reference->to_string(), **id});
-    if (!done) return std::unexpected(std::move(done.error()));
-    return {};
-  });
-}
-
-namespace {
-
-Status forget_image(db::Connection& database, const std::string& id) {
-  for (std::string_view sql :
-       {"DELETE FROM image_tags WHERE image = ?", "DELETE FROM image_digests WHERE image = ?",
-        "DELETE FROM image_image_layers WHERE image = ?", "DELETE FROM image_image_blobs WHERE image = ?",
-        "DELETE FROM image_images WHERE image = ?"}) {
-    if (auto done = database.execute(sql, {id}); !done) return std::unexpected(std::move(done.error()));
-  }
-  return {};
-}
-
-}  // namespace
-
-Status ImageStore::untag(std::string_view name) {
-  auto reference = parse_reference(name);
-  if (!reference) return std::unexpected(std::move(reference.error()));
-  auto done = impl_->write([&](db::Connection& database) -> Status {
-    const std::string full = reference->to_string();
-    auto id = one_text(database,
-                       reference->digest ? std::string_view("DELETE FROM image_digests WHERE name = ? RETURNING image")
-                                         : std::string_view("DELETE FROM image_tags WHERE name = ? RETURNING image"),
-                       {full});
-    if (!id) return std::unexpected(std::move(id.error()));
-    if (!*id) return not_found(cat("no image ", in_quotes(name)));
-    auto tags = texts(database, "SELECT name FROM image_tags WHERE image = ?", {**id});
-    if (!tags) return std::unexpected(std::move(tags.error()));
-    if (!tags->empty()) return {};
-    if (reference->digest) return {};  // an image may be known by its id alone
-    return forget_image(database, **id);
-  });
-  if (!done) return done;
-  return impl_->sweep_if_free();
-}
-
-Result<bool> ImageStore::remove(std::string_view query) {
-  auto removed = impl_->write([&](db::Connection& database) -> Result<bool> {
-    auto id = find_id(database, query);
-    if (!id) return std::unexpected(std::move(id.error()));
-    if (!*id) return false;
-    if (auto done = forget_image(database, **id); !done) return std::unexpected(std::move(done.error()));
-    return true;
-  });
-  if (!removed || !*removed) return removed;
-  if (auto swept = impl_->sweep_if_free(); !swept) return std::unexpected(std::move(swept.error()));
-  return true;
 }
 
 }  // namespace gantry::images

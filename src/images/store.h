@@ -25,6 +25,7 @@
 #include <chrono>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <set>
@@ -45,7 +46,15 @@ struct Image {
   std::vector<std::string> tags;     // full references with a tag, sorted
   std::vector<std::string> digests;  // "docker.io/library/my-app@sha256:...", sorted
   std::uint64_t size = 0;            // bytes of its content as it came: manifest, configuration and layers
+  bool pinned = false;               // one of its names is
   ImageConfig config;
+  std::map<std::string, std::string> annotations;  // of its manifest
+};
+
+// What an image's author wrote, as it came.
+struct ImageDocuments {
+  std::string manifest;  // "" when an older Gantry brought the image
+  std::string config;
 };
 
 // What an overlay mount of a container's root is made of; names are relative to store_dir().
@@ -91,6 +100,7 @@ class ImageStore {
   };
   Result<Listing> list() const;
   Result<std::optional<Image>> find(std::string_view query) const;
+  Result<std::optional<ImageDocuments>> documents(std::string_view query) const;
   Result<FsUsage> fs_usage() const;
 
   // --- Bringing in. All content is checked against its digest and size before it counts. An image that is here already
@@ -113,6 +123,12 @@ class ImageStore {
   // Gives the image that `query` finds another name.
   Status tag(std::string_view query, std::string_view name);
 
+  // What removes images that nobody asked to remove (garbage collection, prune) leaves those alone that have a pinned
+  // name. The pin is the name's: it goes to another image with it, and ends when it is taken away. kNotFound when
+  // nothing has this name.
+  Status pin(std::string_view name);
+  Status unpin(std::string_view name);
+
   // --- Taking away. Layers that a container uses stay until it is released.
   //
   // Takes the name away; with its last name the image goes. kNotFound when nothing has this name.
@@ -127,6 +143,8 @@ class ImageStore {
   Result<ContainerRoot> prepare_root(std::string_view query, std::string_view container_id);
   // The root that prepare_root gave, also after a restart; nothing when it was never made or is released.
   Result<std::optional<ContainerRoot>> find_root(std::string_view container_id) const;
+  // Of all containers: "c/4m/u", relative to store_dir().
+  Result<std::vector<std::string>> upper_folders() const;
   // Removes the container's folders and lets go of its layers. Refused with kFailedPrecondition while something is
   // mounted below them in this mount namespace. A container that is not known is fine.
   Status release_root(std::string_view container_id);

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the parts of the image store share (store*.cc, download.cc). Internal to
-// src/images.
+// What the parts of the image store share (store*.cc, download.cc). Internal to src/images.
 #pragma once
 
 #include <fcntl.h>
@@ -104,6 +103,8 @@ struct ImageStore::Impl {
   Result<std::optional<Image>> name_known(const Chosen& chosen, const Reference& name);
 
   Result<std::optional<Image>> load_image(const std::string& id);
+  // Nothing when the image has gone. `manifest` is its row's, maybe "".
+  Result<std::optional<ImageDocuments>> read_documents(const std::string& id, const std::string& manifest);
   Result<std::string> read_blob(const Digest& digest, std::size_t limit);
 };
 

@@ -350,7 +350,8 @@ Status Ingestion::commit(const Chosen& chosen, const std::vector<Descriptor>& bl
       }
       if (auto s = run("INSERT INTO image_image_layers VALUES (?, ?, ?)", {id, position++, layer.name}); !s) return s;
     }
-    if (auto s = run("INSERT INTO image_images VALUES (?, ?)", {id, size}); !s) return s;
+    if (auto s = run("INSERT INTO image_images VALUES (?, ?, ?)", {id, size, chosen.manifest.digest.hex()}); !s)
+      return s;
     return name ? give_name(database, id, *name, chosen.top.digest) : Status();
   });
 }

@@ -88,6 +88,12 @@ Result<std::optional<ContainerRoot>> ImageStore::find_root(std::string_view cont
   return impl_->read([&](db::Connection& database) { return read_root(database, container); });
 }
 
+Result<std::vector<std::string>> ImageStore::upper_folders() const {
+  return impl_->read([](db::Connection& database) {
+    return texts(database, "SELECT 'c/' || name || '/u' FROM image_roots WHERE released = 0");
+  });
+}
+
 Status ImageStore::release_root(std::string_view container) {
   auto name = impl_->write([&](db::Connection& database) {
     return one_text(database, "UPDATE image_roots SET released = 1 WHERE container = ? RETURNING name", {container});

@@ -63,8 +63,9 @@ def pack(layer, packing):
 class RemoteImage:
     """Documents and blobs of an image as a registry serves it; they may be spoilt before they are pushed."""
 
-    def __init__(self, *layers, kind="oci", packing="gzip", command=("/bin/sh",), architecture="amd64", **more):
-        """`more` is of the image's configuration: User, Env, ..."""
+    def __init__(self, *layers, kind="oci", packing="gzip", command=("/bin/sh",), architecture="amd64", annotations=None,
+                 **more):
+        """`annotations` are the manifest's; `more` is of the image's configuration: User, Env, ..."""
         self.types = TYPES[kind]
         self.blobs = {}
         described = [self.blob(self.types[packing], pack(layer, packing)) for layer in layers]
@@ -72,6 +73,8 @@ class RemoteImage:
                   "rootfs": {"type": "layers", "diff_ids": [digest(layer) for layer in layers]}}
         self.config = self.blob(self.types["config"], json.dumps(config).encode())
         self.document = {"schemaVersion": 2, "mediaType": self.types["manifest"], "config": self.config, "layers": described}
+        if annotations:
+            self.document["annotations"] = annotations
         self.id = self.config["digest"]
 
     def blob(self, media_type, data):
