@@ -145,7 +145,7 @@ Result<OwnFd> Download::new_blob(const Digest& digest) {
   const std::string path = blob_path(digest);
   if (auto cleared = sys::remove_tree(impl_->ingest.folder(), path.c_str()); !cleared)
     return std::unexpected(std::move(cleared.error()));
-  return sys::openat(impl_->ingest.folder(), path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  return sys::openat(impl_->ingest.folder(), path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
 }
 
 Status Download::put_blob(const Digest& digest, std::string_view bytes) {

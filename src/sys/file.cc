@@ -131,6 +131,25 @@ Status write_all(FdRef fd, std::string_view bytes) {
   return {};
 }
 
+Result<std::size_t> pread(FdRef fd, void* buffer, std::size_t size, std::uint64_t offset) {
+  ssize_t count = 0;
+  do count = ::pread(fd.get(), buffer, size, static_cast<off_t>(offset));
+  while (count < 0 && errno == EINTR);
+  if (count < 0) return failed("pread", nullptr);
+  return static_cast<std::size_t>(count);
+}
+
+Status pwrite_all(FdRef fd, std::string_view bytes, std::uint64_t offset) {
+  while (!bytes.empty()) {
+    ssize_t count = ::pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return failed("pwrite", nullptr);
+    bytes.remove_prefix(static_cast<std::size_t>(count));
+    offset += static_cast<std::uint64_t>(count);
+  }
+  return {};
+}
+
 Result<std::string> read_all(FdRef fd, std::size_t limit) {
   std::string bytes;
   for (;;) {

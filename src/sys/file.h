@@ -65,6 +65,9 @@ Result<std::size_t> read(FdRef fd, void* buffer, std::size_t size);
 Result<std::size_t> write(FdRef fd, const void* buffer, std::size_t size);
 // Writes all of it, or fails.
 Status write_all(FdRef fd, std::string_view bytes);
+// One pread(2), and as many pwrite(2) as all of it takes: at an offset, whoever else moves the file's own.
+Result<std::size_t> pread(FdRef fd, void* buffer, std::size_t size, std::uint64_t offset);
+Status pwrite_all(FdRef fd, std::string_view bytes, std::uint64_t offset);
 // Reads to the end. More than `limit` bytes is kResourceExhausted and names the limit; nothing is truncated silently.
 Result<std::string> read_all(FdRef fd, std::size_t limit);
 // Opens a file below a folder (O_RDONLY, not following a last symlink) and reads it whole.

@@ -6,11 +6,13 @@
 
 #include "images/json_reader.h"
 #include "images/text.h"
+#include "sys/file.h"
 
 namespace gantry::images {
 namespace {
 
 using std::chrono::milliseconds;
+using Clock = std::chrono::steady_clock;
 
 constexpr int kMaxRedirects = 5;
 constexpr int kMaxAuthorizations = 2;  // the second when a token has run out
@@ -22,6 +24,10 @@ constexpr milliseconds kFirstPause(250);
 constexpr std::chrono::seconds kLongestPause(60);
 // A blob that came on by so much before it broke off has all attempts anew.
 constexpr std::uint64_t kProgress = 1U << 20;
+// An owner's connection is watched for so many bytes before others are asked to help, and they are only where the rest
+// takes so long at its pace.
+constexpr std::uint64_t kProbeBytes = 4U << 20;
+constexpr std::chrono::seconds kWorthIt(1);
 // All of a document must come within so many times the patience.
 constexpr int kDocumentPatience = 3;
 
@@ -252,34 +258,87 @@ Result<std::string> RegistryClient::document_of(HostAccess& host, const Descript
   return text;
 }
 
-// A blob on its way: what has come of it, and from how many hosts.
+namespace {
+
+std::string blob_path(const Digest& digest) { return cat("/blobs/", digest.to_string()); }
+
+// What an owner waits for: the network, or whoever takes what came. Says whether help would gain anything.
+class Pace {
+ public:
+  void took(std::uint64_t bytes, Clock::duration time) {
+    bytes_ += bytes;
+    taking_ += time;
+  }
+  bool wants_help(std::uint64_t missing) const {
+    if (bytes_ < kProbeBytes || missing < 2 * PartBoard::kPartBytes) return false;
+    const std::chrono::duration<double> all = Clock::now() - start_;
+    return taking_ * 2 < all && all * (static_cast<double>(missing) / static_cast<double>(bytes_)) > kWorthIt;
+  }
+
+ private:
+  const Clock::time_point start_ = Clock::now();
+  Clock::duration taking_{0};
+  std::uint64_t bytes_ = 0;
+};
+
+}  // namespace
+
+// A blob on its way: what has come of it, and from how many.
 class RegistryClient::Incoming {
  public:
-  Incoming(const Descriptor& descriptor, const BlobSink& sink) : descriptor_(descriptor), sink_(sink) {}
+  Incoming(const Descriptor& descriptor, const BlobSink& sink, PartBoard::Blob& parts)
+      : descriptor_(descriptor), sink_(sink), parts_(parts) {}
 
   std::uint64_t done() const { return done_; }
   std::uint64_t missing() const { return descriptor_.size - done_; }
   const Descriptor& descriptor() const { return descriptor_; }
+  PartBoard::Blob& parts() { return parts_; }
 
-  // What the sink finds wrong ends it, unless that may be a mirror's doing: whether it is, the digest tells.
+  // What a host has sent. What the sink finds wrong ends it, unless that may be another's doing: whether it is, the
+  // digest tells.
   Status take(const HostAccess& host, std::string_view bytes, bool is_last) {
-    if (last_giver_ != &host) ++givers_;
-    last_giver_ = &host;
-    if (auto begun = begin(); !begun) return begun;
-    done_ += bytes.size();
-    hasher_->update(bytes);
-    if (!fault_) {
-      if (auto taken = sink_.take(bytes); !taken) fault_ = std::move(taken.error());
-    }
-    if (fault_ && is_last && givers_ == 1) return fail(Code::kCancelled, "ended");
-    return {};
+    return take_from(&host, bytes, false, is_last);
   }
 
-  // All has come. When it is wrong, all of it must come again.
+  // What helpers have brought of what is next. They count as one more giver.
+  Status take_parts(const std::stop_token& stop) {
+    for (;;) {
+      auto ready = parts_.ready(done_, stop);
+      if (!ready) return std::unexpected(std::move(ready.error()));
+      if (*ready == 0) return {};
+      ranges_work();
+      block_.resize(std::min<std::uint64_t>(*ready, kReadBlock));
+      auto count = sys::pread(file_, block_.data(), block_.size(), done_);
+      if (!count) return std::unexpected(std::move(count.error()));
+      if (*count == 0) return fail(Code::kDataLoss, "what came is not in its file");
+      if (auto taken = take_from(&parts_, std::string_view(block_).substr(0, *count), true, false); !taken)
+        return taken;
+    }
+  }
+
+  // What is missing comes from this host, whose answer to us has this head: may others help?
+  void consider_help(HostAccess& host, const HttpHead& head, const Pace& pace) {
+    if (was_offered_ || !pace.wants_help(missing())) return;
+    was_offered_ = true;
+    auto ours = sink_.share_file();
+    auto theirs = sink_.share_file();
+    if (!ours || !theirs) return;  // no descriptor to spare
+    file_ = std::move(*ours);
+    parts_.offer({&host, descriptor_.digest, head.etag, std::move(*theirs)});
+  }
+
+  // Some servers hang or refuse when they are asked for a range. Who would not have asked, had nobody helped, does
+  // without.
+  void ranges_work() { ranges_work_ = true; }
+  bool may_ask_for_ranges() const { return ranges_work_ || !was_offered_; }
+
+  // All has come. When it is wrong, all of it must come again, and nobody helps.
   Status check() {
     if (auto begun = begin(); !begun) return begun;
     const Digest came = hasher_->finish();
     if (came == descriptor_.digest) return {};
+    parts_.withdraw();
+    was_offered_ = true;
     last_giver_ = nullptr;
     givers_ = 0;
     done_ = 0;
@@ -291,6 +350,8 @@ class RegistryClient::Incoming {
   std::optional<Error>& fault() { return fault_; }
 
  private:
+  static constexpr std::size_t kReadBlock = 256 << 10;
+
   Status begin() {
     if (hasher_) return {};
     hasher_.emplace();
@@ -300,17 +361,35 @@ class RegistryClient::Incoming {
     return fail(Code::kCancelled, "ended");
   }
 
+  Status take_from(const void* giver, std::string_view bytes, bool is_kept, bool is_last) {
+    if (last_giver_ != giver) ++givers_;
+    last_giver_ = giver;
+    if (auto begun = begin(); !begun) return begun;
+    done_ += bytes.size();
+    hasher_->update(bytes);
+    if (!fault_) {
+      if (auto taken = sink_.take(bytes, is_kept); !taken) fault_ = std::move(taken.error());
+    }
+    if (fault_ && is_last && givers_ == 1) return fail(Code::kCancelled, "ended");
+    return {};
+  }
+
   const Descriptor& descriptor_;
   const BlobSink& sink_;
-  const HostAccess* last_giver_ = nullptr;
-  int givers_ = 0;  // hosts that part of it is from
+  PartBoard::Blob& parts_;
+  const void* last_giver_ = nullptr;
+  int givers_ = 0;  // hosts that part of it is from, and helpers
   std::uint64_t done_ = 0;
+  bool was_offered_ = false;
+  bool ranges_work_ = false;
+  OwnFd file_;
+  std::string block_;
   std::optional<Hasher> hasher_;
   std::optional<Error> fault_;  // the sink's: not to be tried again
 };
 
-Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink) {
-  Incoming coming(descriptor, sink);
+Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink, PartBoard::Blob& parts) {
+  Incoming coming(descriptor, sink, parts);
   auto result = at_some_host(Need::kPull, [&](HostAccess& host, bool is_last) -> Status {
     for (;;) {
       if (auto came = blob_of(host, coming, is_last); !came) return came;
@@ -324,13 +403,34 @@ Status RegistryClient::blob(const Descriptor& descriptor, const BlobSink& sink) 
   return result;
 }
 
-// What is missing of a blob, from this host.
+// What is missing of a blob: what helpers bring, and the gaps between from this host.
 Status RegistryClient::blob_of(HostAccess& host, Incoming& coming, bool is_last) {
+  while (coming.missing() != 0) {
+    const std::uint64_t begin = coming.done();
+    auto taken = coming.take_parts(http_.stop());
+    received_ += coming.done() - begin;
+    if (!taken) return taken;
+    if (coming.missing() == 0) return {};
+    if (auto connected = coming.parts().connect(http_.stop()); !connected) return connected;
+    if (auto came = gap_of(host, coming, is_last); !came) return came;
+  }
+  return {};
+}
+
+Status RegistryClient::gap_of(HostAccess& host, Incoming& coming, bool is_last) {
   const Descriptor& descriptor = coming.descriptor();
   const std::uint64_t begin = coming.done();
+  std::uint64_t end = coming.parts().gap_end(begin);  // may come nearer
+  bool is_filled = false;
   std::optional<std::uint64_t> skip;  // known from the first piece on
+  Pace pace;
   std::vector<std::string> headers;
-  if (begin != 0) headers.push_back(cat("Range: bytes=", begin, "-"));
+  if (!coming.may_ask_for_ranges())
+    headers.clear();
+  else if (end != descriptor.size)
+    headers.push_back(cat("Range: bytes=", begin, "-", end - 1));
+  else if (begin != 0)
+    headers.push_back(cat("Range: bytes=", begin, "-"));
   auto take = [&](const HttpHead& head, std::string_view bytes) -> Status {
     if (!skip) {
       // A server that knows no ranges sends all of it again.
@@ -339,25 +439,53 @@ Status RegistryClient::blob_of(HostAccess& host, Incoming& coming, bool is_last)
         return invalid_argument(
             cat("asked for the bytes from ", begin, " on, it sends ", in_quotes(head.content_range)));
       skip = begin - *start;
+      if (head.status == 206) coming.ranges_work();
     }
     const std::uint64_t passed = std::min<std::uint64_t>(*skip, bytes.size());
     *skip -= passed;
     bytes.remove_prefix(passed);
     if (bytes.size() > coming.missing())
       return invalid_argument(cat("it sends more than the ", descriptor.size, " bytes that the manifest says"));
+    end = coming.parts().gap_end(coming.done());
+    is_filled = end != descriptor.size && bytes.size() >= end - coming.done();
+    if (is_filled) bytes = bytes.substr(0, end - coming.done());
     received_ += bytes.size();
-    return coming.take(host, bytes, is_last);
+    const auto start = Clock::now();
+    if (auto taken = coming.take(host, bytes, is_last); !taken) return taken;
+    pace.took(bytes.size(), Clock::now() - start);
+    coming.consider_help(host, head, pace);
+    return is_filled ? fail(Code::kCancelled, "others have what follows") : Status();
   };
-  auto answer = get(host, cat("/blobs/", descriptor.digest.to_string()), headers, take, milliseconds(0));
+  auto answer = get(host, blob_path(descriptor.digest), headers, take, milliseconds(0));
   const std::uint64_t done = coming.done();
+  if (is_filled && !coming.fault()) return {};
   // It broke off behind the last byte: there is nothing to ask for again.
   if (!answer && answer.error().code() == Code::kUnavailable && done != 0 && done == descriptor.size) return {};
   if (!answer && !answer.error().is_cancelled() && done != 0)
     return fail_with(std::move(answer.error()), cat("after ", done, " of ", descriptor.size, " bytes"));
   if (!answer) return std::unexpected(std::move(answer.error()));
-  if (done != descriptor.size)
-    return fail(Code::kUnavailable, cat("it ended after ", done, " of ", descriptor.size, " bytes"));
+  if (done != end) return fail(Code::kUnavailable, cat("it ended after ", done, " of ", descriptor.size, " bytes"));
   return {};
+}
+
+void RegistryClient::help(PartBoard& board, const PartBoard::Part& part) {
+  const PartBoard::Offer& offer = *part.offer;
+  std::uint64_t done = 0;
+  bool is_useless = false;
+  auto take = [&](const HttpHead& head, std::string_view bytes) -> Status {
+    is_useless =
+        head.status != 206 || parse_range_start(head.content_range) != part.offset || bytes.size() > part.length - done;
+    if (is_useless) return invalid_argument("it sends something else than the range that it was asked for");
+    if (auto written = sys::pwrite_all(offer.file, bytes, part.offset + done); !written) return written;
+    done += bytes.size();
+    return board.came(part, bytes.size()) ? Status() : fail(Code::kCancelled, "nobody wants it any more");
+  };
+  std::vector<std::string> headers{cat("Range: bytes=", part.offset, "-", part.offset + part.length - 1)};
+  // A weak one is not for ranges. What has changed meanwhile comes as a whole then.
+  if (offer.etag.starts_with('"')) headers.push_back(cat("If-Range: ", offer.etag));
+  // The owner meets whatever is wrong when he comes there.
+  (void)get(*offer.host, blob_path(offer.digest), headers, take, milliseconds(0));
+  board.ended(part, is_useless);
 }
 
 }  // namespace gantry::images

@@ -7,7 +7,7 @@
 // 429, 5xx) is tried again after a pause, or after Retry-After when that is at most a minute; no progress, once more.
 // Mirrors are asked first, in their order, with one more try at most; whatever one answers but the thing itself leads
 // to the next, and one that did not answer is not asked again. A blob goes on at the next host where it broke off; one
-// of the wrong digest comes from the next host as a whole.
+// of the wrong digest comes as a whole from the next host, or the same, when several hosts or helpers had part in it.
 //
 // Errors name the host, what was asked for and what was expected, and before that what mirrors said. Codes: kNotFound,
 // it has no such thing; kUnauthenticated and kPermissionDenied; kUnavailable and kDeadlineExceeded, it does not answer
@@ -28,6 +28,7 @@
 #include "images/reference.h"
 #include "images/registry/access.h"
 #include "images/registry/http.h"
+#include "images/registry/parts.h"
 
 namespace gantry::images {
 
@@ -46,13 +47,19 @@ class RegistryClient {
   Result<std::string> document(const Descriptor& descriptor);
 
   // A blob as it comes, in order, each byte once whatever breaks off meanwhile; when this is done, `sink` has had
-  // descriptor.size bytes of the right digest. It begins again when what mirrors gave has another digest, which may be
-  // after an error of take(), too: that is final only when it can't be a mirror's fault.
+  // descriptor.size bytes of the right digest. It begins again when what several gave has another digest, which may be
+  // after an error of take(), too: that is final only when it can't be another's fault.
   struct BlobSink {
     std::function<Status()> begin;
-    std::function<Status(std::string_view bytes)> take;
+    // `is_kept`: a helper has written them to the file.
+    std::function<Status(std::string_view bytes, bool is_kept)> take;
+    // The file, for helpers; begin() makes another.
+    std::function<Result<OwnFd>()> share_file;
   };
-  Status blob(const Descriptor& descriptor, const BlobSink& sink);
+  // `parts` is this blob's place on the pull's board.
+  Status blob(const Descriptor& descriptor, const BlobSink& sink, PartBoard::Blob& parts);
+  // Fetches one part of a blob that another takes in order. No try again.
+  void help(PartBoard& board, const PartBoard::Part& part);
 
  private:
   enum class Need { kResolve, kPull };
@@ -70,6 +77,7 @@ class RegistryClient {
   Result<std::string> document_of(HostAccess& host, const Descriptor& descriptor);
   class Incoming;
   Status blob_of(HostAccess& host, Incoming& coming, bool is_last);
+  Status gap_of(HostAccess& host, Incoming& coming, bool is_last);
 
   RegistryAccess& access_;
   HttpConnection http_;

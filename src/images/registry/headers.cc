@@ -40,6 +40,7 @@ void HttpHead::take_line(std::string_view line) {
   if (name == "location") location = value;
   if (name == "retry-after") retry_after = value;
   if (name == "content-range") content_range = value;
+  if (name == "etag") etag = value;
   if (name == "www-authenticate") challenges.push_back(value);
 }
 

@@ -18,6 +18,7 @@ struct HttpHead {
   std::string location;
   std::string retry_after;
   std::string content_range;
+  std::string etag;
   std::vector<std::string> challenges;  // each WWW-Authenticate
 
   // Takes a line "Name: value"; others are passed over. A status line begins anew: what came before was an interim

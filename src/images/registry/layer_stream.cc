@@ -42,8 +42,11 @@ void LayerStream::end_feed() {
   if (worker_.joinable()) worker_.join();
 }
 
-Status LayerStream::take(std::string_view bytes) {
-  if (auto written = sys::write_all(blob_, bytes); !written) return written;
+Status LayerStream::take(std::string_view bytes, bool is_kept) {
+  if (!is_kept) {
+    if (auto written = sys::pwrite_all(blob_, bytes, taken_); !written) return written;
+  }
+  taken_ += bytes.size();
   if (!feed_.is_open()) return {};
   auto fed = sys::send_all(feed_, bytes, std::chrono::steady_clock::now() + options_.deadline);
   if (fed) return {};

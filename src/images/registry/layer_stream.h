@@ -17,15 +17,19 @@ namespace gantry::images {
 
 class LayerStream {
  public:
-  // `size` is the packed layer's, `blob` is an empty file, `folder` an empty folder; `options` outlives this.
+  // `size` is the packed layer's, `blob` is an empty file to read and write, `folder` an empty folder; `options`
+  // outlives this.
   static Result<std::unique_ptr<LayerStream>> open(std::uint64_t size, OwnFd&& blob, OwnFd&& folder,
                                                    const UnpackOptions& options);
   ~LayerStream();
   LayerStream(const LayerStream&) = delete;
   LayerStream& operator=(const LayerStream&) = delete;
 
-  // The next bytes. An error is the disk's, or the worker's, who has found fault with the layer.
-  Status take(std::string_view bytes);
+  // The next bytes; `is_kept` when they are in the file already. An error is the disk's, or the worker's, who has found
+  // fault with the layer.
+  Status take(std::string_view bytes, bool is_kept);
+  // For who keeps bytes there that are further on.
+  Result<OwnFd> share_file() const { return blob_.duplicate(); }
   // All has come: waits for the worker's end.
   Result<Unpacked> finish();
 
@@ -35,6 +39,7 @@ class LayerStream {
   void end_feed();
 
   OwnFd blob_;
+  std::uint64_t taken_ = 0;
   OwnFd folder_;
   SocketFd feed_;    // our end; closed when the worker wants no more
   SocketFd source_;  // the worker's

@@ -13,6 +13,7 @@
 #include "images/download.h"
 #include "images/registry/keyring.h"
 #include "images/registry/layer_stream.h"
+#include "images/registry/parts.h"
 #include "images/text.h"
 
 namespace gantry::images {
@@ -85,16 +86,22 @@ class Pull {
   // A few threads take one layer after the other. The first failure stops them all, and is what is said.
   Result<std::map<std::size_t, Unpacked>> fetch(Download& download, const Chosen& chosen,
                                                 const std::vector<std::size_t>& positions) {
-    Fetch fetch{.download = download, .chosen = chosen, .left = positions};
-    std::vector<std::jthread> threads;
+    Fetch fetch{.download = download, .chosen = chosen, .left = positions, .board = PartBoard(options_.connections)};
+    std::vector<std::jthread> owners;
+    std::vector<std::jthread> helpers;
     try {
-      for (std::size_t i = 1; i < std::min(positions.size(), options_.parallel_layers); ++i)
-        threads.emplace_back([&] { work(fetch); });
+      for (std::size_t i = 1; i < std::min(positions.size(), options_.connections); ++i)
+        owners.emplace_back([&] { work(fetch); });
+      for (std::size_t i = 0; i < options_.connections && has_big_one(chosen, positions); ++i)
+        helpers.emplace_back([&] { help(fetch); });
     } catch (const std::system_error&) {
       // Those that could be started do it all.
     }
     work(fetch);
-    threads.clear();
+    owners.clear();
+    fetch.board.end();
+    fetch.stop.request_stop();  // nobody waits for what helpers are still at
+    helpers.clear();
     for (std::size_t position : fetch.brought_by_others) {
       if (fetch.error) break;
       auto unpacked = download.unpack_brought(chosen, position);
@@ -109,6 +116,7 @@ class Pull {
     Download& download;
     const Chosen& chosen;
     std::vector<std::size_t> left;
+    PartBoard board;
     std::mutex mutex{};
     std::stop_source stop{};
     std::vector<std::size_t> brought_by_others{};
@@ -122,11 +130,22 @@ class Pull {
     }
   };
 
+  static bool has_big_one(const Chosen& chosen, const std::vector<std::size_t>& positions) {
+    return std::ranges::any_of(positions, [&](std::size_t position) {
+      return chosen.document.layers[position].size > 2 * PartBoard::kPartBytes;
+    });
+  }
+
+  void help(Fetch& fetch) {
+    RegistryClient client(access_, fetch.stop.get_token());
+    while (auto part = fetch.board.take_part()) client.help(fetch.board, *part);
+  }
+
   void work(Fetch& fetch) {
     RegistryClient client(access_, fetch.stop.get_token());
     while (auto position = take_turn(fetch)) {
       const Descriptor& layer = fetch.chosen.document.layers[*position];
-      auto came = fetch_layer(fetch.download, client, layer, *position);
+      auto came = fetch_layer(fetch, client, layer, *position);
       Status brought = came ? fetch.download.brought(layer.digest) : std::unexpected(std::move(came.error()));
       if (brought) tell(layer, false, fetch.chosen.document.layers.size());
       if (!brought) fetch.download.give_up(layer.digest);
@@ -162,8 +181,10 @@ class Pull {
     }
   }
 
-  static Result<Unpacked> fetch_layer(Download& download, RegistryClient& client, const Descriptor& layer,
+  static Result<Unpacked> fetch_layer(Fetch& fetch, RegistryClient& client, const Descriptor& layer,
                                       std::size_t position) {
+    Download& download = fetch.download;
+    PartBoard::Blob parts(fetch.board, layer.size);
     std::unique_ptr<LayerStream> stream;
     auto begin = [&]() -> Status {
       stream.reset();
@@ -176,7 +197,10 @@ class Pull {
       stream = std::move(*opened);
       return {};
     };
-    auto fetched = client.blob(layer, {begin, [&](std::string_view bytes) { return stream->take(bytes); }});
+    const RegistryClient::BlobSink sink{
+        begin, [&](std::string_view bytes, bool is_kept) { return stream->take(bytes, is_kept); },
+        [&] { return stream->share_file(); }};
+    auto fetched = client.blob(layer, sink, parts);
     if (!fetched) return std::unexpected(std::move(fetched.error()));
     return stream->finish();
   }

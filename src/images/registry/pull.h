@@ -29,7 +29,8 @@ struct PullProgress {
 
 struct PullOptions {
   RegistryOptions registry;
-  std::size_t parallel_layers = 3;
+  // To the registry, at most, for layers: one each, and those that are left help with big ones (registry/parts.h).
+  std::size_t connections = 3;
   // Called for each layer, by one thread at a time.
   std::function<void(const PullProgress&)> progress;
 };

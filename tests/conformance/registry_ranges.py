@@ -1,0 +1,171 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+"""A big layer from a registry that gives each connection its share: it comes over several, by ranges, and whatever is wrong
+with those the image is right in the end, or refused as without them."""
+import contextlib
+import os
+import pathlib
+import re
+import subprocess
+import sys
+import threading
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+import faulty_registry as f
+from node import BIN
+from pulls import MIB, layer, world_of
+
+PART = 8 * MIB
+RATE = 12 * MIB  # bytes a second, of one connection
+BLOCK = 64 << 10
+
+
+class Slow:
+    """A blob at RATE for each connection. `ranges` answers requests for one: a function of the handler, first and last byte."""
+
+    def __init__(self, data, ranges=None):
+        self.data, self.ranges, self.lock, self.now, self.most = data, ranges or self.send, threading.Lock(), 0, 0
+
+    def __call__(self, handler):
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", handler.headers.get("Range") or "")
+        with self.lock:
+            self.now += 1
+            self.most = max(self.most, self.now)
+        try:
+            if asked:
+                return self.ranges(handler, int(asked[1]), int(asked[2] or len(self.data) - 1))
+            return self.whole(handler)
+        finally:
+            with self.lock:
+                self.now -= 1
+
+    def whole(self, handler, *_):
+        f.answer(200, b"", {"Content-Length": str(len(self.data)), "ETag": '"one"'})(handler)
+        self.trickle(handler, self.data)
+
+    def send(self, handler, first, last, data=None):
+        data = (data or self.data)[first:last + 1]
+        f.answer(206, b"", {"Content-Length": str(len(data)),
+                            "Content-Range": f"bytes {first}-{last}/{len(self.data)}"})(handler)
+        self.trickle(handler, data)
+
+    def trickle(self, handler, data):
+        start = time.monotonic()
+        for at in range(0, len(data), BLOCK):
+            handler.wfile.write(data[at:at + BLOCK])
+            time.sleep(max(0.0, start + (at + BLOCK) / RATE - time.monotonic()))
+
+
+def ranges_of(world, what):
+    return [headers["range"] for headers in world.registry.asked(what) if "range" in headers]
+
+
+def big(world, size=32 * MIB, **more):
+    """An image with one big layer, its name, the layer's digest and data."""
+    name, image = world.image(layer("big", size), packing="plain", **more)
+    what = image.document["layers"][0]["digest"]
+    return name, what, image.blobs[what]
+
+
+def gains(world):
+    name, what, data = big(world, 48 * MIB)
+    slow = Slow(data)
+    world.route(name, "blobs", what, slow)
+    world.registry.requests.clear()
+    world.taken("a big layer at so much for each connection", name)
+    asked = ranges_of(world, what)
+    starts = sorted(int(re.match(r"bytes=(\d+)", text)[1]) for text in asked)
+    world.checks.ok(len(starts) >= 2 and len(set(starts)) == len(starts), "it came by ranges, each once", str(asked))
+    world.checks.ok(2 <= slow.most <= 3, "over up to three connections", str(slow.most))
+    world.checks.ok(all(headers.get("if-range") == '"one"' for headers in world.registry.asked(what) if "range" in headers),
+                    "each if it is still what it was", str(world.registry.asked(what)))
+    world.gantry("remove", name)
+
+    # One of the machine's own, that is as fast as what is done with it: nothing to gain.
+    world.route(name, "blobs", what, f.blob(data))
+    world.registry.requests.clear()
+    world.taken("a big layer as fast as it goes", name)
+    world.checks.equal(len(world.registry.asked(what)), 1, "it came by one request")
+    world.gantry("remove", name)
+
+    name, image = world.image(*[layer(f"part-{i}", 6 * MIB) for i in range(6)], packing="plain")
+    slows = []
+    for described in image.document["layers"]:
+        slows.append(Slow(image.blobs[described["digest"]]))
+        world.route(name, "blobs", described["digest"], slows[-1])
+    world.registry.requests.clear()
+    world.taken("six layers that are not big", name)
+    world.checks.equal(ranges_of(world, "/blobs/"), [], "they came as wholes")
+
+
+def memory(world):
+    """gantry's own peak, without the workers."""
+    name, what, data = big(world, 64 * MIB)
+    world.route(name, "blobs", what, Slow(data))
+    command = [BIN / "gantry", "image", "--data-dir", world.data, "pull", "--registries", world.registries, name]
+    process, kib = subprocess.Popen(command, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL), 0
+    while process.poll() is None:
+        with contextlib.suppress(TypeError, OSError):
+            kib = int(re.search(r"VmHWM:\s+(\d+)", pathlib.Path(f"/proc/{process.pid}/status").read_text())[1])
+        time.sleep(0.02)
+    world.checks.equal(process.returncode, 0, "a layer of 64 MiB: pulled")
+    world.checks.ok(0 < kib < 40 << 10, f"its parts were not in memory: {kib >> 10} MiB at most", f"{kib} KiB")
+    world.gantry("remove", name)
+
+
+def faults(world):
+    name, what, data = big(world)
+    spoilt = os.urandom(len(data))
+
+    def case(text, ranges):
+        slow = Slow(data, ranges and (lambda *arguments: ranges(slow, *arguments)))
+        world.route(name, "blobs", what, slow)
+        world.registry.requests.clear()
+        world.taken(text, name)
+        world.checks.ok(ranges_of(world, what), f"{text}: it was asked for ranges")
+        world.gantry("remove", name)
+
+    case("a server that knows no ranges", lambda slow, handler, *_: slow.whole(handler))
+    case("a server that sends another range",
+         lambda slow, handler, first, last: slow.send(handler, first + 5, last))
+    case("a server that sends more than the range",
+         lambda slow, handler, first, last: slow.send(handler, first, min(last + PART, len(data) - 1)))
+    case("a server that refuses ranges", lambda slow, handler, *_: f.answer(416)(handler))
+    case("a server that sends ranges of something else",
+         lambda slow, handler, first, last: slow.send(handler, first, last, spoilt))
+    calls = iter(range(1000))
+
+    def breaks(slow, handler, first, last):
+        if next(calls) % 2:
+            return slow.send(handler, first, last)
+        handler.close_connection = True
+        f.answer(206, b"", {"Content-Length": str(last + 1 - first),
+                            "Content-Range": f"bytes {first}-{last}/{len(data)}"})(handler)
+        return slow.trickle(handler, data[first:min(first + MIB + 77, last)])
+
+    case("ranges that break off, each second one", breaks)
+    case("a server that is in the mood for few requests", lambda slow, handler, *_: f.answer(429)(handler))
+    case("ranges that hang", lambda slow, handler, *_: f.hang()(handler))
+
+
+def changes(world):
+    """Wrong as a whole, too: the refusal is that of any layer with another content."""
+    name, what, data = big(world)
+    world.route(name, "blobs", what, Slow(layer("big", 32 * MIB)))
+    world.refused("another layer than its digest says, in ranges", name, [what, "has the digest"])
+    slow = Slow(data, lambda handler, *_: f.reset(handler))
+    slow.whole = lambda handler: (f.answer(200, b"", {"Content-Length": str(len(data))})(handler),
+                                  slow.trickle(handler, data[:20 * MIB]), f.reset(handler))
+    world.route(name, "blobs", what, slow)
+    world.refused("a layer that always breaks off, in ranges", name, [what, f"of {len(data)} bytes"])
+
+
+def story(checks):
+    with world_of(checks) as world:
+        for part in (gains, memory, faults, changes):
+            part(world)
+
+
+c.main(story)
