@@ -3,10 +3,14 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
+#include <ranges>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/text.h"
@@ -61,37 +65,43 @@ void add_create_options(Commands& commands, CLI::App* command, CreateOptions& op
   command->add_flag("--no-pivot", no_pivot, "refused: pivot_root is what keeps the host's root away");
 }
 
-void add_making_commands(Commands& commands) {
-  static CreateOptions options;
+CreateOptions g_create;
+
+Status prepare_to_create(Commands& commands, const Globals& globals, bool no_pivot) {
+  g_create.preserve_fds = commands.preserve_fds;
+  g_create.in_scope = globals.systemd_cgroup;
+  if (!no_pivot) return {};
+  return fail(Code::kUnimplemented, "--no-pivot is not supported: the root must be pivoted into");
+}
+
+void add_create(Commands& commands) {
   static bool no_pivot = false;
-  auto refuse_no_pivot = [] {
-    return no_pivot ? Status(fail(Code::kUnimplemented, "--no-pivot is not supported: the root must be pivoted into"))
-                    : Status();
-  };
   auto* create = commands.add("create", "make a container, whose process waits for start");
-  add_create_options(commands, create, options, no_pivot);
-  commands.act(create, [=, &commands](const Globals& globals, Log& log) -> Result<int> {
-    options.preserve_fds = commands.preserve_fds;
-    options.in_scope = globals.systemd_cgroup;
-    if (auto s = refuse_no_pivot(); !s) return std::unexpected(std::move(s.error()));
-    return code_of(create_container(globals.root, options, log));
+  add_create_options(commands, create, g_create, no_pivot);
+  commands.act(create, [&commands](const Globals& globals, Log& log) -> Result<int> {
+    if (auto s = prepare_to_create(commands, globals, no_pivot); !s) return std::unexpected(std::move(s.error()));
+    return code_of(create_container(globals.root, g_create, log));
   });
+}
+
+void add_run(Commands& commands) {
+  static bool no_pivot = false, no_subreaper = false;
   auto* run = commands.add("run", "make a container, start it, and wait for its end");
-  add_create_options(commands, run, options, no_pivot);
-  static bool no_subreaper = false;
-  run->add_flag("-d,--detach", options.detaches, "do not wait");
-  run->add_flag("--keep", options.keeps, "do not delete it at its end");
+  add_create_options(commands, run, g_create, no_pivot);
+  run->add_flag("-d,--detach", g_create.detaches, "do not wait");
+  run->add_flag("--keep", g_create.keeps, "do not delete it at its end");
   run->add_flag("--no-subreaper", no_subreaper, "accepted: this program never is one");
-  commands.act(run, [=, &commands](const Globals& globals, Log& log) -> Result<int> {
-    options.preserve_fds = commands.preserve_fds;
-    options.in_scope = globals.systemd_cgroup;
-    if (auto s = refuse_no_pivot(); !s) return std::unexpected(std::move(s.error()));
-    return run_container(globals.root, options, log);
+  commands.act(run, [&commands](const Globals& globals, Log& log) -> Result<int> {
+    if (auto s = prepare_to_create(commands, globals, no_pivot); !s) return std::unexpected(std::move(s.error()));
+    return run_container(globals.root, g_create, log);
   });
+}
+
+void add_start(Commands& commands) {
+  static std::string id;
   auto* start = commands.add("start", "let a created container's process begin");
-  add_id(start, options.id);
-  commands.act(
-      start, [](const Globals& globals, Log& log) { return code_of(start_container(globals.root, options.id, log)); });
+  add_id(start, id);
+  commands.act(start, [](const Globals& globals, Log& log) { return code_of(start_container(globals.root, id, log)); });
 }
 
 // Flags end at the container's id: what follows is the command's.
@@ -139,24 +149,34 @@ void add_exec(Commands& commands) {
   });
 }
 
-void add_looking_commands(Commands& commands) {
-  static std::string id, format = "table";
-  static bool quiet = false;
+void add_state(Commands& commands) {
+  static std::string id;
   auto* state = commands.add("state", "print a container's state");
   add_id(state, id);
   commands.act(state, [](const Globals& globals, Log&) { return code_of(print_state(globals.root, id)); });
+}
 
+void add_format(CLI::App* command, std::string& format) {
+  command->add_option("-f,--format", format, "table or json")->check(CLI::IsMember({"table", "json"}));
+}
+
+void add_list(Commands& commands) {
+  static std::string format = "table";
+  static bool quiet = false;
   auto* list = commands.add("list", "list containers");
-  list->add_option("-f,--format", format, "table or json")->check(CLI::IsMember({"table", "json"}));
+  add_format(list, format);
   list->add_flag("-q,--quiet", quiet, "ids alone");
   commands.act(list, [](const Globals& globals, Log& log) {
     auto as = quiet ? ListFormat::kIds : format == "json" ? ListFormat::kJson : ListFormat::kTable;
     return code_of(list_containers(globals.root, as, log));
   });
+}
 
+void add_ps(Commands& commands) {
+  static std::string id, format = "table";
   auto* ps = commands.add("ps", "list a container's processes: ps [FLAGS] ID [ARGS OF PS...]");
   ps->prefix_command();
-  ps->add_option("-f,--format", format, "table or json")->check(CLI::IsMember({"table", "json"}));
+  add_format(ps, format);
   commands.act(ps, [ps](const Globals& globals, Log&) -> Result<int> {
     std::vector<std::string> rest;
     if (!split_rest(ps, id, rest)) return std::unexpected(no_id(ps));
@@ -164,31 +184,38 @@ void add_looking_commands(Commands& commands) {
   });
 }
 
-void add_ending_commands(Commands& commands) {
+void add_kill(Commands& commands) {
   static std::string id, signal = "SIGTERM";
-  static bool all = false, force = false;
+  static bool all = false;
   auto* kill = commands.add("kill", "send a signal to a container");
   add_id(kill, id);
   kill->add_option("SIGNAL", signal, "a name or a number")->capture_default_str();
   kill->add_flag("-a,--all", all, "to all of its processes");
   commands.act(kill,
                [](const Globals& globals, Log&) { return code_of(signal_container(globals.root, id, signal, all)); });
+}
 
+void add_delete(Commands& commands) {
+  static std::string id;
+  static bool force = false;
   auto* remove = commands.add("delete", "delete a container that has ended");
   add_id(remove, id);
   remove->add_flag("-f,--force", force, "also one that runs, or is not there");
   commands.act(
       remove, [](const Globals& globals, Log& log) { return code_of(delete_container(globals.root, id, force, log)); });
-
-  auto* pause = commands.add("pause", "stop all of a container's processes for now");
-  add_id(pause, id);
-  commands.act(pause, [](const Globals& globals, Log&) { return code_of(freeze_container(globals.root, id, true)); });
-  auto* resume = commands.add("resume", "let a paused container go on");
-  add_id(resume, id);
-  commands.act(resume, [](const Globals& globals, Log&) { return code_of(freeze_container(globals.root, id, false)); });
 }
 
-void add_running_commands(Commands& commands) {
+template <bool freezes>
+void add_freezing(Commands& commands) {
+  static std::string id;
+  auto* command = freezes ? commands.add("pause", "stop all of a container's processes for now")
+                          : commands.add("resume", "let a paused container go on");
+  add_id(command, id);
+  commands.act(command,
+               [](const Globals& globals, Log&) { return code_of(freeze_container(globals.root, id, freezes)); });
+}
+
+void add_update(Commands& commands) {
   static UpdateOptions options;
   auto* update = commands.add("update", "change limits of a running container");
   add_id(update, options.id);
@@ -198,7 +225,9 @@ void add_running_commands(Commands& commands) {
     update->add_option(cat("--", flag.name), options.values[flag.name], flag.help);
   commands.act(update,
                [](const Globals& globals, Log& log) { return code_of(update_container(globals.root, options, log)); });
+}
 
+void add_events(Commands& commands) {
   static std::string id, interval = "5s";
   static bool once = false;
   auto* events = commands.add("events", "print statistics of a container from time to time, and that it lacked memory");
@@ -219,23 +248,19 @@ bool has_program(std::string_view name) {
 }
 
 // With runc's flags, whichever they are, so that the refusal is the same for all.
-void add_checkpoint_commands(Commands& commands) {
-  for (std::string name : {"checkpoint", "restore"}) {
-    auto* command = commands.add(name.c_str(), "refused: checkpoints by CRIU are not supported yet");
-    command->prefix_command();
-    commands.act(command, [name](const Globals&, Log&) -> Result<int> {
-      if (has_program("criu"))
-        return fail(Code::kUnimplemented, cat(name, ": checkpoints by criu are not supported yet"));
-      return fail(Code::kUnimplemented, cat(name,
-                                            ": criu is not installed: no program of that name is in $PATH, and "
-                                            "checkpoints by it are not supported yet"));
-    });
-  }
+void add_refused(Commands& commands, const std::string& name) {
+  auto* command = commands.add(name.c_str(), "refused: checkpoints by CRIU are not supported yet");
+  command->prefix_command();
+  commands.act(command, [name](const Globals&, Log&) -> Result<int> {
+    if (has_program("criu"))
+      return fail(Code::kUnimplemented, cat(name, ": checkpoints by criu are not supported yet"));
+    return fail(Code::kUnimplemented, cat(name,
+                                          ": criu is not installed: no program of that name is in $PATH, and "
+                                          "checkpoints by it are not supported yet"));
+  });
 }
 
-void add_telling_commands(Commands& commands) {
-  static std::string bundle = ".";
-  static bool rootless = false;
+void add_features(Commands& commands) {
   auto* features = commands.add("features", "print what this runtime can do");
   commands.act(features, [](const Globals&, Log&) -> Result<int> {
     auto json = features_json();
@@ -243,6 +268,11 @@ void add_telling_commands(Commands& commands) {
     std::printf("%s\n", json->c_str());
     return 0;
   });
+}
+
+void add_spec(Commands& commands) {
+  static std::string bundle = ".";
+  static bool rootless = false;
   auto* spec = commands.add("spec", "write a config.json to begin with");
   spec->add_option("-b,--bundle", bundle, "where")->capture_default_str();
   spec->add_flag("--rootless", rootless, "refused: to run without root is not supported yet");
@@ -250,6 +280,41 @@ void add_telling_commands(Commands& commands) {
     if (rootless) return fail(Code::kUnimplemented, "--rootless: to run without root is not supported yet");
     return code_of(write_default_config(bundle));
   });
+}
+
+struct Command {
+  const char* name;
+  void (*add)(Commands& commands);
+};
+constexpr Command kCommands[] = {
+    {"create", add_create},
+    {"run", add_run},
+    {"start", add_start},
+    {"exec", add_exec},
+    {"state", add_state},
+    {"list", add_list},
+    {"ps", add_ps},
+    {"kill", add_kill},
+    {"delete", add_delete},
+    {"pause", add_freezing<true>},
+    {"resume", add_freezing<false>},
+    {"update", add_update},
+    {"events", add_events},
+    {"checkpoint", [](Commands& commands) { add_refused(commands, "checkpoint"); }},
+    {"restore", [](Commands& commands) { add_refused(commands, "restore"); }},
+    {"features", add_features},
+    {"spec", add_spec},
+};
+
+// To make the flags of all commands takes as long as to mount a root. So only those that the command line has are
+// there, or all: for help, and when it has none.
+void add_commands(Commands& commands, std::span<char*> words) {
+  auto has = [&](std::string_view word) { return std::ranges::find(words, word) != words.end(); };
+  bool for_help = has("--help") || has("-h");
+  bool names_one = std::ranges::any_of(kCommands, [&](const Command& each) { return has(each.name); });
+  for (const Command& each : kCommands) {
+    if (for_help || !names_one || has(each.name)) each.add(commands);
+  }
 }
 
 Status check_globals(const Globals& globals) {
@@ -302,13 +367,7 @@ int main(int argc, char** argv) {
   app.add_flag("--systemd-cgroup", globals.systemd_cgroup, "a container's cgroup is in a scope of systemd's");
   app.add_option("--rootless", globals.rootless, "auto, or false: to run without root is not supported yet");
   Commands commands{app};
-  add_making_commands(commands);
-  add_exec(commands);
-  add_looking_commands(commands);
-  add_ending_commands(commands);
-  add_running_commands(commands);
-  add_checkpoint_commands(commands);
-  add_telling_commands(commands);
+  add_commands(commands, std::span(argv + 1, argv + argc));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
