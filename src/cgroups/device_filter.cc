@@ -14,7 +14,10 @@ constexpr std::size_t kMaxKept = 16;
 
 // Registers of the program.
 constexpr std::uint8_t kResult = BPF_REG_0, kContext = BPF_REG_1, kType = BPF_REG_2, kWanted = BPF_REG_3,
-                       kMajor = BPF_REG_4, kMinor = BPF_REG_5;
+                       kMajor = BPF_REG_4, kMinor = BPF_REG_5, kDevice = BPF_REG_6;
+
+// How many bits the numbers of the kernel's devices have.
+constexpr unsigned kMajorBits = 12, kMinorBits = 20;
 
 bpf_insn instruction(int code, std::uint8_t destination, std::uint8_t source, std::int16_t offset,
                      std::int32_t immediate) {
@@ -39,31 +42,48 @@ bpf_insn jump(int condition, std::uint8_t reg, std::int32_t immediate, std::int1
 bpf_insn answer(int value) { return instruction(BPF_ALU64 | BPF_MOV | BPF_K, kResult, 0, 0, value); }
 bpf_insn leave() { return instruction(BPF_JMP | BPF_EXIT, 0, 0, 0, 0); }
 
-// One rule: falls through to the next one when the device is another or the rule does not decide.
-void add_rule(std::vector<bpf_insn>& program, const DeviceRule& rule) {
-  struct Condition {
-    std::uint8_t reg;
-    std::uint32_t value;
-  };
-  std::vector<Condition> conditions;
-  if (rule.type != DeviceType::kAll) {
-    conditions.push_back({kType, rule.type == DeviceType::kBlock ? BPF_DEVCG_DEV_BLOCK : BPF_DEVCG_DEV_CHAR});
-  }
-  if (rule.major) conditions.push_back({kMajor, *rule.major});
-  if (rule.minor) conditions.push_back({kMinor, *rule.minor});
+// Whether it speaks of a device that there can be.
+bool is_possible(const DeviceRule& rule) {
+  return rule.major.value_or(0) >> kMajorBits == 0 && rule.minor.value_or(0) >> kMinorBits == 0;
+}
 
-  const std::vector<bpf_insn> body =
-      rule.allow
-          // Its accesses are settled; with nothing left to settle the answer is yes.
-          ? std::vector{compute(BPF_AND, kWanted, ~static_cast<std::int32_t>(rule.access)),
-                        jump(BPF_JNE, kWanted, 0, 2), answer(1), leave()}  // One access that is denied is enough.
-          : std::vector{jump(BPF_JSET, kWanted, rule.access, 1), instruction(BPF_JMP | BPF_JA, 0, 0, 2, 0), answer(0),
-                        leave()};
-  for (std::size_t i = 0; i < conditions.size(); ++i) {
-    auto skip = static_cast<std::int16_t>(conditions.size() - i - 1 + body.size());
-    program.push_back(jump(BPF_JNE, conditions[i].reg, static_cast<std::int32_t>(conditions[i].value), skip));
+// One rule: falls through to the next one when the device is another or the rule does not decide. A device is looked at
+// by one comparison, and where all accesses are named that is all there is to ask: the verifier goes every way that a
+// program can take, and each further question about what has been compared already would be ways of its own.
+void add_rule(std::vector<bpf_insn>& program, const DeviceRule& rule) {
+  std::vector<bpf_insn> body = {answer(rule.allow ? 1 : 0), leave()};
+  if (rule.access != kDeviceAll) {
+    const std::vector<bpf_insn> condition =
+        rule.allow
+            // Its accesses are settled; with nothing left to settle the answer is yes.
+            ? std::vector{compute(BPF_AND, kWanted, ~static_cast<std::int32_t>(rule.access)),
+                          jump(BPF_JNE, kWanted, 0, 2)}  // One access that is denied is enough.
+            : std::vector{jump(BPF_JSET, kWanted, rule.access, 1), instruction(BPF_JMP | BPF_JA, 0, 0, 2, 0)};
+    body.insert(body.begin(), condition.begin(), condition.end());
+  }
+  if (rule.major || rule.minor) {
+    std::uint8_t reg = !rule.minor ? kMajor : !rule.major ? kMinor : kDevice;
+    std::uint32_t value = !rule.minor   ? *rule.major
+                          : !rule.major ? *rule.minor
+                                        : *rule.major << kMinorBits | *rule.minor;
+    program.push_back(jump(BPF_JNE, reg, static_cast<std::int32_t>(value), static_cast<std::int16_t>(body.size())));
   }
   program.insert(program.end(), body.begin(), body.end());
+}
+
+// What is asked of one kind of device.
+std::vector<bpf_insn> questions_for(DeviceType type, std::span<const DeviceRule> rules) {
+  std::vector<bpf_insn> program;
+  // The last rule that speaks of an access decides it, so the last one is asked first.
+  for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule) {
+    if ((rule->type != DeviceType::kAll && rule->type != type) || !is_possible(*rule)) continue;
+    add_rule(program, *rule);
+    bool is_last_word = !rule->major && !rule->minor && rule->access == kDeviceAll;
+    if (is_last_word) return program;
+  }
+  program.push_back(answer(0));
+  program.push_back(leave());
+  return program;
 }
 
 Result<sys::BpfProgFd> load_program(std::span<const bpf_insn> instructions) {
@@ -155,6 +175,12 @@ Result<std::vector<bpf_insn>> compile_device_rules(std::span<const DeviceRule> r
   if (rules.size() > kMaxDeviceRules) {
     return invalid_argument(std::to_string(rules.size()) + " device rules, at most " + std::to_string(kMaxDeviceRules));
   }
+  for (const DeviceRule& rule : rules) {
+    if (rule.access == 0 || (rule.access & ~kDeviceAll) != 0) {
+      return invalid_argument("device rule with access " + std::to_string(rule.access) +
+                              ": expected some of r, w and m");
+    }
+  }
   // access_type has the kind of device in its lower half and the accesses wanted in its upper half.
   std::vector<bpf_insn> program = {
       load(kType, offsetof(bpf_cgroup_dev_ctx, access_type)),
@@ -163,17 +189,14 @@ Result<std::vector<bpf_insn>> compile_device_rules(std::span<const DeviceRule> r
       compute(BPF_AND, kType, 0xffff),
       load(kMajor, offsetof(bpf_cgroup_dev_ctx, major)),
       load(kMinor, offsetof(bpf_cgroup_dev_ctx, minor)),
+      instruction(BPF_ALU | BPF_MOV | BPF_X, kDevice, kMajor, 0, 0),
+      compute(BPF_LSH, kDevice, kMinorBits),
+      instruction(BPF_ALU | BPF_OR | BPF_X, kDevice, kMinor, 0, 0),
   };
-  // The last rule that speaks of an access decides it, so the last one is asked first.
-  for (auto rule = rules.rbegin(); rule != rules.rend(); ++rule) {
-    if (rule->access == 0 || (rule->access & ~kDeviceAll) != 0) {
-      return invalid_argument("device rule with access " + std::to_string(rule->access) +
-                              ": expected some of r, w and m");
-    }
-    add_rule(program, *rule);
-  }
-  program.push_back(answer(0));
-  program.push_back(leave());
+  auto block = questions_for(DeviceType::kBlock, rules), character = questions_for(DeviceType::kCharacter, rules);
+  program.push_back(jump(BPF_JNE, kType, BPF_DEVCG_DEV_BLOCK, static_cast<std::int16_t>(block.size())));
+  program.insert(program.end(), block.begin(), block.end());
+  program.insert(program.end(), character.begin(), character.end());
   return program;
 }
 

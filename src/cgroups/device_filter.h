@@ -48,7 +48,7 @@ std::vector<DeviceRule> default_device_rules();
 // The program for the rules. Its size is bounded by kMaxDeviceRules.
 Result<std::vector<bpf_insn>> compile_device_rules(std::span<const DeviceRule> rules);
 
-// Puts filters in force. The last few programs are kept: loading one costs about 0.4 ms, attaching it 2 us, and most
+// Puts filters in force. The last few programs are kept: loading one costs about 0.1 ms, attaching it 2 us, and most
 // containers have the same rules. One thread at a time.
 class DeviceFilters {
  public:

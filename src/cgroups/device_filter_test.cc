@@ -29,6 +29,12 @@ bool allows(const std::vector<bpf_insn>& program, std::uint32_t type, std::uint3
       case BPF_ALU | BPF_AND | BPF_K:
         target = low & immediate;
         break;
+      case BPF_ALU | BPF_LSH | BPF_K:
+        target = low << immediate;
+        break;
+      case BPF_ALU | BPF_OR | BPF_X:
+        target = low | static_cast<std::uint32_t>(regs[i.src_reg]);
+        break;
       case BPF_ALU64 | BPF_MOV | BPF_K:
         target = immediate;
         break;
@@ -94,10 +100,19 @@ TEST(DeviceFilterTest, TheLastRuleForEachAccessDecides) {
   EXPECT_FALSE(allows(pieces, kChar, 5, 2, kDeviceRead | kDeviceWrite));
 }
 
-TEST(DeviceFilterTest, LargeNumbersAreNotSigned) {
-  auto program = compiled({{true, DeviceType::kCharacter, 0xffffffff, 0x80000000, kDeviceRead}});
-  EXPECT_TRUE(allows(program, kChar, 0xffffffff, 0x80000000, kDeviceRead));
-  EXPECT_FALSE(allows(program, kChar, 0x7fffffff, 0x80000000, kDeviceRead));
+TEST(DeviceFilterTest, LargestNumbersAreNotSigned) {
+  auto program = compiled({{true, DeviceType::kCharacter, 0xfff, 0xfffff, kDeviceRead}});
+  EXPECT_TRUE(allows(program, kChar, 0xfff, 0xfffff, kDeviceRead));
+  EXPECT_FALSE(allows(program, kChar, 0x7ff, 0xfffff, kDeviceRead));
+}
+
+TEST(DeviceFilterTest, NumbersThatNoDeviceHasAreNobodys) {
+  // Were their lowest bits taken, these would be null.
+  auto program = compiled({{true, DeviceType::kCharacter, 0x1001, 3, kDeviceAll},
+                           {true, DeviceType::kCharacter, 0, 0x100003, kDeviceAll},
+                           {true, DeviceType::kCharacter, 0x1001, {}, kDeviceAll},
+                           {true, DeviceType::kCharacter, {}, 0x100003, kDeviceAll}});
+  EXPECT_FALSE(allows(program, kChar, 1, 3, kDeviceRead));
 }
 
 TEST(DeviceFilterTest, AgreesWithTheRulesOnEveryCombination) {
