@@ -18,6 +18,7 @@
 #include "cli/oci_create.h"
 #include "cli/oci_exec.h"
 #include "cli/oci_log.h"
+#include "cli/oci_rootless.h"
 #include "cli/oci_self.h"
 #include "runtime/plan/text.h"
 #include "sys/process.h"
@@ -29,7 +30,7 @@ constexpr int kFailed = 1;
 constexpr int kExecFailed = 255;  // as runc's exec has it
 
 struct Globals {
-  std::string root = "/run/gantry-oci";
+  std::string root;
   std::string log_path, log_format = "text", rootless = "auto";
   bool debug = false, systemd_cgroup = false;
 };
@@ -70,6 +71,7 @@ CreateOptions g_create;
 Status prepare_to_create(Commands& commands, const Globals& globals, bool no_pivot) {
   g_create.preserve_fds = commands.preserve_fds;
   g_create.in_scope = globals.systemd_cgroup;
+  g_create.is_rootless = globals.rootless == "true" || (globals.rootless == "auto" && is_rootless());
   if (!no_pivot) return {};
   return fail(Code::kUnimplemented, "--no-pivot is not supported: the root must be pivoted into");
 }
@@ -275,11 +277,8 @@ void add_spec(Commands& commands) {
   static bool rootless = false;
   auto* spec = commands.add("spec", "write a config.json to begin with");
   spec->add_option("-b,--bundle", bundle, "where")->capture_default_str();
-  spec->add_flag("--rootless", rootless, "refused: to run without root is not supported yet");
-  commands.act(spec, [](const Globals&, Log&) -> Result<int> {
-    if (rootless) return fail(Code::kUnimplemented, "--rootless: to run without root is not supported yet");
-    return code_of(write_default_config(bundle));
-  });
+  spec->add_flag("--rootless", rootless, "one that the calling user can make, without being root");
+  commands.act(spec, [](const Globals&, Log&) { return code_of(write_default_config(bundle, rootless)); });
 }
 
 struct Command {
@@ -317,12 +316,6 @@ void add_commands(Commands& commands, std::span<char*> words) {
   }
 }
 
-Status check_globals(const Globals& globals) {
-  if (globals.rootless == "true" || ::geteuid() != 0)
-    return fail(Code::kUnimplemented, "to run without root is not supported yet");
-  return {};
-}
-
 int run(Commands& commands, const Globals& globals, const std::string& command, char** argv) {
   bool is_exec = command == "exec";
   // First of all: whatever is opened later must not be taken for one of these.
@@ -334,7 +327,6 @@ int run(Commands& commands, const Globals& globals, const std::string& command, 
     std::fprintf(stderr, "gantry-oci: %s\n", log.error().message().c_str());
     return kFailed;
   }
-  if (ready) ready = check_globals(globals);
   if (ready && (is_exec || command == "create" || command == "run")) {
     sys::reset_signals();
     ready = run_unwritable(argv);
@@ -360,12 +352,15 @@ int main(int argc, char** argv) {
   app.require_subcommand(1);
   app.set_version_flag("-v,--version", "gantry-oci version " GANTRY_VERSION "\nspec: 1.2.0");
   Globals globals;
-  app.add_option("--root", globals.root, "where containers' states are kept")->capture_default_str();
+  app.add_option("--root", globals.root,
+                 "where containers' states are kept (default: /run/gantry-oci; of who is not "
+                 "root, $XDG_RUNTIME_DIR/gantry-oci)");
   app.add_option("--log", globals.log_path, "where messages go (default: standard error)");
   app.add_option("--log-format", globals.log_format, "text or json")->check(CLI::IsMember({"text", "json"}));
   app.add_flag("--debug", globals.debug, "also say where the time of a start went");
   app.add_flag("--systemd-cgroup", globals.systemd_cgroup, "a container's cgroup is in a scope of systemd's");
-  app.add_option("--rootless", globals.rootless, "auto, or false: to run without root is not supported yet");
+  app.add_option("--rootless", globals.rootless, "do without cgroups that can't be made: auto, true or false")
+      ->check(CLI::IsMember({"auto", "true", "false"}));
   Commands commands{app};
   add_commands(commands, std::span(argv + 1, argv + argc));
   try {
@@ -373,5 +368,6 @@ int main(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     return app.exit(error) == 0 ? 0 : 1;
   }
+  if (globals.root.empty()) globals.root = default_state_folder();
   return run(commands, globals, app.get_subcommands().front()->get_name(), argv);
 }

@@ -98,8 +98,9 @@ Status apply_resources(const cgroups::Cgroup& cgroup, const cgroups::Resources& 
               cat("linux.resources: ", first.file, " can't be set to ", quoted(first.value), ": ", first.reason));
 }
 
-Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config) {
+Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config, bool filters_devices) {
   if (auto s = apply_resources(cgroup, config.resources); !s) return s;
+  if (!filters_devices) return {};
   // Nothing, but for the container's own rules, and then what every container may: the last one that fits decides.
   auto defaults = cgroups::default_device_rules();
   std::vector<cgroups::DeviceRule> rules = config.device_rules;
@@ -112,6 +113,7 @@ Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& co
 }
 
 Result<cgroups::Cgroup> open_cgroup(const std::string& path) {
+  if (path.empty()) return fail(Code::kFailedPrecondition, "the container has no cgroup, which this needs");
   auto found = hierarchy();
   if (!found) return std::unexpected(std::move(found.error()));
   return (*found)->open(path);

@@ -23,14 +23,15 @@ Result<bool> is_cgroup_there(const std::string& path);
 Result<cgroups::Cgroup> make_cgroup(const std::string& path);
 // Puts limits in force; one that this host can't enforce is an error.
 Status apply_resources(const cgroups::Cgroup& cgroup, const cgroups::Resources& resources);
-// Puts the limits and the device filter in force; a limit that this host can't enforce is an error.
-Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config);
+// Puts the limits and the device filter in force; a limit that this host can't enforce is an error. Only root of the
+// host may filter devices; in the user namespaces of others none can be made.
+Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config, bool filters_devices);
 
 // Kills all that is in it, waits until it is empty, and removes it with its children if `removes`. One that is not
 // there is fine.
 Status end_cgroup(const std::string& path, bool removes);
 
-// Opens it. is_not_found() when it is gone.
+// Opens it. is_not_found() when it is gone; a container that was made without one has the path "".
 Result<cgroups::Cgroup> open_cgroup(const std::string& path);
 // The one that a process is in now.
 Result<cgroups::Cgroup> cgroup_of(pid_t pid);

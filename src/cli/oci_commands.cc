@@ -112,7 +112,17 @@ Status signal_container(const std::string& root, const std::string& id, const st
   if (!signal) return std::unexpected(std::move(signal.error()));
   auto found = find_container(root, id, false);
   if (!found) return std::unexpected(std::move(found.error()));
-  if (all) {
+  if (all && found->live.record.cgroup.empty()) {
+    auto config = found->folder.read_config();
+    if (!config) return std::unexpected(std::move(config.error()));
+    bool ends_all = *signal == SIGKILL && config->linux_.of(runtime::oci::NamespaceKind::kPid).is_new();
+    if (!ends_all)
+      return fail(Code::kFailedPrecondition,
+                  cat("--all: container ", id,
+                      " has no cgroup, which knows its processes: only with KILL, and in a PID namespace of its own, "
+                      "all end with the first"));
+    if (!found->live.pidfd.is_open()) return {};
+  } else if (all) {
     auto cgroup = open_cgroup(found->live.record.cgroup);
     if (!cgroup) {
       if (cgroup.error().is_not_found()) return {};

@@ -45,7 +45,8 @@ Status print_processes(const std::string& root, const std::string& id, bool json
 
 // What this runtime can do, as the specification's features document has it.
 Result<std::string> features_json();
-// Writes a configuration to begin with, unless there is one.
-Status write_default_config(const std::string& bundle);
+// Writes a configuration to begin with, unless there is one: for root, or for this process's user alone, in a user
+// namespace.
+Status write_default_config(const std::string& bundle, bool is_rootless);
 
 }  // namespace gantry::cli

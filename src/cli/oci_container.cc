@@ -261,6 +261,7 @@ Result<LiveContainer> look_at(ContainerFolder& folder, bool holds_lock) {
   // Only a process that waits for its start reads from it.
   auto waits = sys::openat(folder.dir(), kStartFifo, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
   live.state = waits ? ContainerState::kCreated : ContainerState::kRunning;
+  if (live.record.cgroup.empty()) return live;
   if (auto hierarchy = cgroups::Hierarchy::find()) {
     auto cgroup = hierarchy->open(live.record.cgroup);
     auto events = cgroup ? cgroup->events() : Result<cgroups::Cgroup::Events>();

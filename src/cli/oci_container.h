@@ -36,7 +36,7 @@ struct ContainerRecord {
   std::string oci_version;
   std::string bundle;  // absolute
   std::string rootfs;  // absolute
-  std::string cgroup;  // from the hierarchy's root
+  std::string cgroup;  // from the hierarchy's root; empty: it has none, as nobody let its maker have one
   bool made_cgroup = false;
   bool in_scope = false;  // one that systemd made: oci_scope.h
   bool is_creating = true;

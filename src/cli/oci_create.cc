@@ -3,18 +3,22 @@
 
 #include <fcntl.h>
 #include <limits.h>
-#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include <cerrno>
+
 #include "base/text.h"
+#include "cgroups/hierarchy.h"
 #include "cli/oci_cgroup.h"
 #include "cli/oci_foreground.h"
-#include "cli/oci_hooks.h"
 #include "cli/oci_notify.h"
+#include "cli/oci_outside.h"
+#include "cli/oci_rootless.h"
 #include "cli/oci_scope.h"
 #include "cli/oci_seccomp.h"
+#include "cli/oci_start.h"
 #include "cli/oci_times.h"
 #include "runtime/launch/launch.h"
 #include "runtime/oci/sources.h"
@@ -35,6 +39,7 @@ struct Bundle {
   std::string text;  // config.json
   oci::Config config;
   oci::PlannedContainer planned;
+  runtime::HostFacts host;
 };
 
 Result<Bundle> read_bundle(const std::string& path) {
@@ -83,7 +88,12 @@ void add_home(FdRef root, runtime::ProcessPlan& process) {
 class Creation {
  public:
   Creation(ContainerFolder folder, Bundle bundle, const CreateOptions& options, Log& log, Times& times)
-      : folder_(std::move(folder)), bundle_(std::move(bundle)), options_(options), log_(log), times_(times) {}
+      : folder_(std::move(folder)),
+        bundle_(std::move(bundle)),
+        options_(options),
+        log_(log),
+        times_(times),
+        run_hooks_(hook_runner(bundle_.config.hooks, log)) {}
   ~Creation() {
     if (!is_kept_) take_back();
   }
@@ -96,15 +106,12 @@ class Creation {
     times_.lap("state");
     auto kept = make_scope();
     if (!kept) return std::unexpected(std::move(kept.error()));
-    auto made = make_cgroup(record_.cgroup);
-    if (!made) return std::unexpected(std::move(made.error()));
-    has_cgroup_ = true;
-    if (auto s = limit_cgroup(*made, bundle_.config.linux_); !s) return std::unexpected(std::move(s.error()));
+    auto cgroup = prepare_cgroup();
+    if (!cgroup) return std::unexpected(std::move(cgroup.error()));
     times_.lap("cgroup");
+    if (auto s = enter(); !s) return std::unexpected(std::move(s.error()));
     auto launch = make_launch();
     if (!launch) return std::unexpected(std::move(launch.error()));
-    auto cgroup = duplicate(made->dir());
-    if (!cgroup) return std::unexpected(std::move(cgroup.error()));
     launch->cgroup = std::move(*cgroup);
     auto hold = make_hold(*launch);
     if (!hold) return std::unexpected(std::move(hold.error()));
@@ -113,6 +120,9 @@ class Creation {
     if (!process) return process;
     times_.lap("launch");
     times_.split("launch", *process->notes.get());
+    auto pidfd = duplicate(process->pidfd);
+    if (!pidfd) return std::unexpected(std::move(pidfd.error()));
+    process_ = std::move(*pidfd);
     if (auto s = record_process(process->pid); !s) return std::unexpected(std::move(s.error()));
     times_.lap("state");
     return process;
@@ -125,6 +135,7 @@ class Creation {
   ContainerFolder& folder() { return folder_; }
   const ContainerRecord& record() const { return record_; }
   const oci::Config& config() const { return bundle_.config; }
+  const HookRunner& hooks() const { return run_hooks_; }
 
  private:
   // With its keeper, until the container has a process.
@@ -140,6 +151,11 @@ class Creation {
     if (!options_.in_scope) return container_cgroup(path, options_.id);
     auto scope = container_scope(path, options_.id);
     if (!scope) return std::unexpected(std::move(scope.error()));
+    if (is_rootless()) {
+      return fail(Code::kUnimplemented,
+                  "--systemd-cgroup: of who is not root, whose scopes are an own systemd's, this is "
+                  "not supported yet");
+    }
     scope_ = std::move(*scope);
     return scope_->container();
   }
@@ -148,8 +164,8 @@ class Creation {
     auto cgroup = choose_cgroup();
     if (!cgroup) return std::unexpected(std::move(cgroup.error()));
     auto is_there = is_cgroup_there(*cgroup);
-    if (!is_there) return std::unexpected(std::move(is_there.error()));
-    record_.made_cgroup = !*is_there;
+    if (!is_there && !can_do_without(is_there.error())) return std::unexpected(std::move(is_there.error()));
+    record_.made_cgroup = is_there && !*is_there;
     record_.in_scope = scope_.has_value();
     record_.id = options_.id;
     record_.oci_version = bundle_.config.oci_version;
@@ -166,6 +182,61 @@ class Creation {
       if (auto s = make_notify_folder(folder_.dir()); !s) return s;
     }
     return folder_.make_fifos();
+  }
+
+  // Whom nobody lets make cgroups gets none, unless limits are wanted.
+  bool can_do_without(const Error& why) const {
+    if (!options_.is_rootless || bundle_.config.linux_.has_limits) return false;
+    return why.is_privilege() || why.sys() == EROFS || !cgroups::Hierarchy::find();
+  }
+
+  // Not open for a container without a cgroup.
+  Result<OwnFd> prepare_cgroup() {
+    auto made = make_cgroup(record_.cgroup);
+    if (!made && can_do_without(made.error())) {
+      record_.cgroup.clear();
+      record_.made_cgroup = false;
+      if (!bundle_.config.linux_.cgroups_path.empty())
+        log_.warning(cat("the container is made without a cgroup: ", made.error().message()));
+      if (auto s = folder_.write(record_); !s) return std::unexpected(std::move(s.error()));
+      return OwnFd();
+    }
+    if (!made && options_.is_rootless && bundle_.config.linux_.has_limits)
+      return fail_with(std::move(made.error()), "linux.resources: limits need a cgroup");
+    if (!made) return std::unexpected(std::move(made.error()));
+    has_cgroup_ = true;
+    auto s = limit_cgroup(*made, bundle_.config.linux_, !is_rootless());
+    if (!s) return std::unexpected(std::move(s.error()));
+    return duplicate(made->dir());
+  }
+
+  Status stay_outside() {
+    const oci::Hooks& hooks = bundle_.config.hooks;
+    bool has_hooks =
+        !hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.poststart.empty() || !hooks.poststop.empty();
+    if (!needs_outside(bundle_.planned, bundle_.host, has_hooks)) return {};
+    auto made = Outside::make([this, pid = ::getpid()](std::string_view request) {
+      if (request[0] == kMapIds) return map_ids_of(pid, bundle_.planned.ids);
+      return run_hooks_(static_cast<HookKind>(request[0]), std::string(request.substr(1)));
+    });
+    if (!made) return std::unexpected(std::move(made.error()));
+    outside_ = std::move(*made);
+    run_hooks_ = [this](HookKind kind, const std::string& state) {
+      return outside_->ask(std::string(1, static_cast<char>(kind)) + state);
+    };
+    return {};
+  }
+
+  Status enter() {
+    if (auto s = stay_outside(); !s) return s;
+    auto moved = enter_for(bundle_.planned, bundle_.host, outside_ ? &*outside_ : nullptr);
+    if (!moved) return std::unexpected(std::move(moved.error()));
+    if (!*moved) return {};
+    // What is mounted is cloned as this mount namespace has it.
+    auto dir = sys::openat(sys::kCwd, bundle_.path.c_str(), O_RDONLY | O_DIRECTORY);
+    if (!dir) return std::unexpected(std::move(dir.error()));
+    bundle_.dir = std::move(*dir);
+    return {};
   }
 
   Result<Launch> make_launch() {
@@ -214,9 +285,8 @@ class Creation {
                   record_.pid = pid;
                   // All is made by now: the specification's step 2 is over.
                   std::string state = state_json(record_, ContainerState::kCreated, false);
-                  const oci::Hooks& all = bundle_.config.hooks;
-                  if (auto s = run_hooks(all.prestart, "prestart", state); !s) return s;
-                  return run_hooks(all.create_runtime, "createRuntime", state);
+                  if (auto s = run_hooks_(HookKind::kPrestart, state); !s) return s;
+                  return run_hooks_(HookKind::kCreateRuntime, state);
                 }};
   }
 
@@ -259,11 +329,13 @@ class Creation {
   }
 
   void take_back() {
+    if (process_.is_open()) (void)sys::pidfd_send_signal(process_, SIGKILL);
     if (has_cgroup_) {
       if (auto s = end_cgroup(record_.cgroup, record_.made_cgroup); !s) log_.warning(s.error().message());
     }
     if (has_run_hooks_) {
-      run_poststop_hooks(bundle_.config.hooks.poststop, state_json(record_, ContainerState::kStopped, false), log_);
+      auto s = run_hooks_(HookKind::kPoststop, state_json(record_, ContainerState::kStopped, false));
+      if (!s) log_.warning(s.error().message());
     }
     if (auto s = folder_.remove(); !s) log_.warning(s.error().message());
   }
@@ -274,6 +346,9 @@ class Creation {
   Log& log_;
   Times& times_;
   ContainerRecord record_;
+  HookRunner run_hooks_;
+  std::optional<Outside> outside_;
+  OwnFd process_;
   MountFd host_;  // what createContainer hooks see
   std::optional<Scope> scope_;
   bool has_cgroup_ = false, has_run_hooks_ = false, is_kept_ = false;
@@ -291,51 +366,11 @@ Result<Bundle> check_bundle(const std::string& root, const CreateOptions& option
   auto planned = oci::plan_config(bundle->config, *host, seccomp);
   if (!planned) return std::unexpected(std::move(planned.error()));
   bundle->planned = std::move(*planned);
+  bundle->host = std::move(*host);
   for (const std::string& warning : bundle->planned.warnings) log.warning(warning);
   auto s = check_console(bundle->planned.plan.process.terminal, stays, options.console_socket);
   if (!s) return std::unexpected(std::move(s.error()));
   return bundle;
-}
-
-// Opens the gate and reads how it went on.
-Status pass_gate(FdRef folder, FdRef pidfd) {
-  auto report = sys::openat(folder, kReportFifo, O_RDONLY | O_NONBLOCK | O_NOFOLLOW);
-  if (!report) return std::unexpected(std::move(report.error()));
-  auto start = sys::openat(folder, kStartFifo, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
-  if (!start) return fail(Code::kFailedPrecondition, "the container's process has ended");
-  if (auto s = sys::write_all(*start, "+"); !s) return s;
-  start->close();
-  for (;;) {
-    pollfd entries[] = {{report->get(), POLLIN, 0}, {pidfd.get(), POLLIN, 0}};
-    (void)::poll(entries, 2, -1);
-    char packet[runtime::kMaxReport];
-    auto size = sys::read(*report, packet, sizeof(packet));
-    if (!size && size.error().is_would_block() && entries[1].revents == 0) continue;
-    if (!size || *size == 0) return {};
-    auto decoded = runtime::decode_report(std::string_view(packet, *size));
-    if (!decoded) return std::unexpected(std::move(decoded.error()));
-    return std::unexpected(Error(static_cast<Code>(decoded->code), std::move(decoded->message)));
-  }
-}
-
-Status start_locked(ContainerFolder& folder, const LiveContainer& live, const oci::Config& config, Times& times,
-                    Log& log) {
-  if (live.state != ContainerState::kCreated) {
-    return fail(Code::kFailedPrecondition,
-                cat("container ", live.record.id, " can't be started: it is ", to_string(live.state)));
-  }
-  if (!config.process) {
-    // The specification wants an error, and leaves open how it is told: others say it and end the container, and the
-    // validation program for it takes no other answer.
-    log.error(cat("container ", live.record.id, " has no program to run: config.json has no process"));
-    return sys::pidfd_send_signal(live.pidfd, SIGKILL);
-  }
-  if (auto s = pass_gate(folder.dir(), live.pidfd); !s) return s;
-  times.lap("exec");
-  auto s = run_hooks(config.hooks.poststart, "poststart", state_json(live.record, ContainerState::kRunning, false));
-  // As the specification has it since 1.2.
-  if (!s) (void)sys::pidfd_send_signal(live.pidfd, SIGKILL);
-  return s;
 }
 
 }  // namespace
@@ -353,26 +388,6 @@ Status create_container(const std::string& root, const CreateOptions& options, L
   creation.keep();
   log.debug(cat("create took ", times.text()));
   return {};
-}
-
-Status start_container(const std::string& root, const std::string& id, Log& log) {
-  Times times;
-  auto folder = ContainerFolder::open(root, id);
-  if (!folder) return std::unexpected(std::move(folder.error()));
-  if (auto s = folder->lock(); !s) return s;
-  auto live = look_at(*folder, true);
-  if (!live) return std::unexpected(std::move(live.error()));
-  auto config = folder->read_config();
-  if (!config) return std::unexpected(std::move(config.error()));
-  times.lap("state");
-  auto notify = NotifyProxy::open(folder->dir());
-  if (!notify) return std::unexpected(std::move(notify.error()));
-  auto started = start_locked(*folder, *live, *config, times, log);
-  log.debug(cat("start took ", times.text()));
-  if (!started || !*notify) return started;
-  // Others may end it meanwhile.
-  if (auto s = folder->unlock(); !s) return s;
-  return (*notify)->wait(live->pidfd, live->record.pid);
 }
 
 Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log) {
@@ -398,8 +413,8 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   auto notify = NotifyProxy::open(creation.folder().dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
   creation.begin_start();
-  if (auto s = start_locked(creation.folder(), *live, creation.config(), times, log); !s)
-    return std::unexpected(std::move(s.error()));
+  auto started = start_locked(creation.folder(), *live, creation.config(), creation.hooks(), times, log);
+  if (!started) return std::unexpected(std::move(started.error()));
   times.split("exec", *process->notes.get());
   log.debug(cat("run took ", times.text()));
   creation.keep();
@@ -411,26 +426,12 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   auto status = foreground.stay(std::move(*process), std::move(*notify), &log);
   if (options.keeps) return status ? Result<int>(status->code) : std::unexpected(status.error());
   if (auto s = creation.folder().lock(); s) {
-    if (auto now = look_at(creation.folder(), true)) s = forget_container(creation.folder(), *now, log);
+    if (auto now = look_at(creation.folder(), true))
+      s = forget_container(creation.folder(), *now, log, creation.hooks());
     if (!s) log.warning(s.error().message());
   }
   if (!status) return std::unexpected(std::move(status.error()));
   return status->code;
-}
-
-Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log& log) {
-  if (!live.record.cgroup.empty()) {
-    if (auto s = end_cgroup(live.record.cgroup, live.record.made_cgroup); !s) return s;
-  }
-  if (live.record.in_scope) {
-    if (auto s = wait_for_scope_end(live.record.cgroup); !s) log.warning(s.error().message());
-  }
-  auto config = folder.read_config();
-  if (auto s = folder.remove(); !s) return s;
-  if (config) {
-    run_poststop_hooks(config->hooks.poststop, state_json(live.record, ContainerState::kStopped, false), log);
-  }
-  return {};
 }
 
 }  // namespace gantry::cli

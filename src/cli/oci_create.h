@@ -11,6 +11,7 @@
 #include "base/owned_fd.h"
 #include "base/result.h"
 #include "cli/oci_container.h"
+#include "cli/oci_hooks.h"
 #include "cli/oci_log.h"
 #include "runtime/oci/oci_plan.h"
 #include "shim/launcher.h"
@@ -24,6 +25,7 @@ struct CreateOptions {
   std::uint32_t preserve_fds = 0;
   bool keeps_keyring = false;  // --no-new-keyring
   bool in_scope = false;       // --systemd-cgroup
+  bool is_rootless = false;    // as --rootless says, or oci_rootless.h
   bool detaches = false;       // of run
   bool keeps = false;          // of run: it is not deleted at its end
 };
@@ -74,7 +76,8 @@ Status start_container(const std::string& root, const std::string& id, Log& log)
 // The container's exit code, or 0 when it detaches.
 Result<int> run_container(const std::string& root, const CreateOptions& options, Log& log);
 
-// Ends what is left of a container and forgets it; its poststop hooks run, and their failures are logged.
-Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log& log);
+// Ends what is left of a container and forgets it; its poststop hooks run (by this process, unless `run_hooks` is
+// given), and their failures are logged.
+Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log& log, HookRunner run_hooks = {});
 
 }  // namespace gantry::cli

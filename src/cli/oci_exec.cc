@@ -106,14 +106,22 @@ Result<Launch> make_launch(const std::string& root, ContainerFolder& folder, Liv
   Launch launch;
   launch.plan = std::move(planned->plan);
   launch.plan.process.preserved_fds = options.preserve_fds;
-  auto is_own = is_in_own_user_namespace(live.record.pid);
-  if (!is_own) return std::unexpected(std::move(is_own.error()));
-  launch.plan.namespaces.join_process_user = !*is_own;
-  auto cgroup = cgroup_of(live.record.pid);
-  if (!cgroup) return std::unexpected(std::move(cgroup.error()));
-  auto dir = duplicate(cgroup->dir());
-  if (!dir) return std::unexpected(std::move(dir.error()));
-  launch.cgroup = std::move(*dir);
+  auto shared = shared_namespaces(live.record.pid);
+  if (!shared && shared.error().is_privilege() && live.state == ContainerState::kCreated) {
+    // Until then it is a copy of this program, which shows itself to root of the host alone.
+    return fail(Code::kPermissionDenied,
+                cat("container ", options.id, " is created: who is not root can execute in it once it is started"));
+  }
+  if (!shared) return std::unexpected(std::move(shared.error()));
+  launch.hooks.shared = *shared;
+  launch.plan.namespaces.join_process_user = !sys::has(*shared, sys::CloneFlag::kNewUser);
+  if (!live.record.cgroup.empty()) {
+    auto cgroup = cgroup_of(live.record.pid);
+    if (!cgroup) return std::unexpected(std::move(cgroup.error()));
+    auto dir = duplicate(cgroup->dir());
+    if (!dir) return std::unexpected(std::move(dir.error()));
+    launch.cgroup = std::move(*dir);
+  }
   auto s = add_root(*config, live, launch);
   if (!s) return std::unexpected(std::move(s.error()));
   // The plan's descriptor 0.

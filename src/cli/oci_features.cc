@@ -2,6 +2,7 @@
 // What gantry-oci says of itself, and the configuration that it offers to begin with.
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <unistd.h>
 
 #include <boost/json.hpp>
 
@@ -87,6 +88,25 @@ constexpr std::string_view kDefaultConfig = R"({
 }
 )";
 
+// What only root can have is left out; the network, with which a new namespace has no connection, stays the host's.
+std::string rootless_config() {
+  std::string text(kDefaultConfig);
+  auto replace = [&text](std::string_view part, std::string_view by) {
+    text.replace(text.find(part), part.size(), by);
+  };
+  replace(", \"gid=5\"", "");
+  replace("\"type\": \"sysfs\", \"source\": \"sysfs\", \"options\": [",
+          "\"type\": \"none\", \"source\": \"/sys\", \"options\": [\"rbind\", \"rro\", ");
+  replace("{\"type\": \"network\"}, ", "");
+  replace("{\"type\": \"cgroup\"}],", cat("{\"type\": \"cgroup\"}, {\"type\": \"user\"}],\n"
+                                          "    \"uidMappings\": [{\"containerID\": 0, \"hostID\": ",
+                                          ::geteuid(),
+                                          ", \"size\": 1}],\n"
+                                          "    \"gidMappings\": [{\"containerID\": 0, \"hostID\": ",
+                                          ::getegid(), ", \"size\": 1}],"));
+  return text;
+}
+
 }  // namespace
 
 Result<std::string> features_json() {
@@ -112,14 +132,14 @@ Result<std::string> features_json() {
   return std::string(json::serialize(features));
 }
 
-Status write_default_config(const std::string& bundle) {
+Status write_default_config(const std::string& bundle, bool is_rootless) {
   auto dir = sys::open_dir(sys::kCwd, bundle.c_str());
   if (!dir) return fail_with(std::move(dir.error()), "--bundle");
   auto file = sys::openat(*dir, "config.json", O_WRONLY | O_CREAT | O_EXCL, 0644);
   if (!file && file.error().is_already_exists())
     return fail(Code::kAlreadyExists, "config.json is there already: it is not replaced");
   if (!file) return std::unexpected(std::move(file.error()));
-  return sys::write_all(*file, kDefaultConfig);
+  return sys::write_all(*file, is_rootless ? rootless_config() : std::string(kDefaultConfig));
 }
 
 }  // namespace gantry::cli

@@ -135,4 +135,20 @@ void run_poststop_hooks(const std::vector<Hook>& hooks, const std::string& state
   }
 }
 
+HookRunner hook_runner(const runtime::oci::Hooks& hooks, Log& log) {
+  return [&hooks, &log](HookKind kind, const std::string& state) -> Status {
+    switch (kind) {
+      case HookKind::kPrestart:
+        return run_hooks(hooks.prestart, "prestart", state);
+      case HookKind::kCreateRuntime:
+        return run_hooks(hooks.create_runtime, "createRuntime", state);
+      case HookKind::kPoststart:
+        return run_hooks(hooks.poststart, "poststart", state);
+      case HookKind::kPoststop:
+        run_poststop_hooks(hooks.poststop, state, log);
+    }
+    return {};
+  };
+}
+
 }  // namespace gantry::cli

@@ -4,6 +4,7 @@
 // three; what it writes to standard error stands in the message when it fails.
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -18,5 +19,11 @@ namespace gantry::cli {
 Status run_hooks(const std::vector<runtime::oci::Hook>& hooks, std::string_view kind, const std::string& state);
 // All of them; failures are logged.
 void run_poststop_hooks(const std::vector<runtime::oci::Hook>& hooks, const std::string& state, Log& log);
+
+// Those that run where the runtime was called, which need not be where this process is any more.
+enum class HookKind : char { kPrestart = '0', kCreateRuntime, kPoststart, kPoststop };
+using HookRunner = std::function<Status(HookKind kind, const std::string& state)>;
+// By this process. `hooks` and `log` outlive it.
+HookRunner hook_runner(const runtime::oci::Hooks& hooks, Log& log);
 
 }  // namespace gantry::cli

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -177,6 +178,9 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
     shim::abandon(*launching);
     return std::unexpected(std::move(s.error()));
   }
+  // Without privileges on the host this process is in the user namespace that the container is in: who is in there, may
+  // trace and sees it, would come to the host by it.
+  (void)sys::prctl(PR_SET_DUMPABLE, 0);
   auto terminal = follow(*launching, launch, hold, console_socket);
   if (!terminal) {
     shim::abandon(*launching);

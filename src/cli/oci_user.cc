@@ -2,6 +2,7 @@
 #include "cli/oci_user.h"
 
 #include <cerrno>
+#include <utility>
 
 #include "base/text.h"
 #include "sys/file.h"
@@ -26,14 +27,22 @@ Status set_score(std::string_view score) {
 
 }  // namespace
 
-Result<bool> is_in_own_user_namespace(pid_t pid) {
+Result<sys::CloneFlag> shared_namespaces(pid_t pid) {
   auto folder = proc();
   if (!folder) return std::unexpected(std::move(folder.error()));
-  auto own = sys::fstatat(*folder, "self/ns/user", 0);
-  if (!own) return std::unexpected(std::move(own.error()));
-  auto its = sys::fstatat(*folder, cat(pid, "/ns/user").c_str(), 0);
-  if (!its) return std::unexpected(std::move(its.error()));
-  return own->st_ino == its->st_ino && own->st_dev == its->st_dev;
+  constexpr std::pair<const char*, sys::CloneFlag> kKinds[] = {
+      {"pid", sys::CloneFlag::kNewPid},  {"cgroup", sys::CloneFlag::kNewCgroup}, {"net", sys::CloneFlag::kNewNet},
+      {"ipc", sys::CloneFlag::kNewIpc},  {"uts", sys::CloneFlag::kNewUts},       {"user", sys::CloneFlag::kNewUser},
+      {"time", sys::CloneFlag::kNewTime}};
+  auto shared = sys::CloneFlag::kNone;
+  for (auto [name, kind] : kKinds) {
+    auto own = sys::fstatat(*folder, cat("self/ns/", name).c_str(), 0);
+    if (!own) return std::unexpected(std::move(own.error()));
+    auto its = sys::fstatat(*folder, cat(pid, "/ns/", name).c_str(), 0);
+    if (!its) return std::unexpected(std::move(its.error()));
+    if (own->st_ino == its->st_ino && own->st_dev == its->st_dev) shared |= kind;
+  }
+  return shared;
 }
 
 Status Inherited::set(runtime::ProcessPlan& process) {

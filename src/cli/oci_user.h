@@ -10,11 +10,12 @@
 
 #include "base/result.h"
 #include "runtime/plan/plan.h"
+#include "sys/process.h"
 
 namespace gantry::cli {
 
-// Whether a process is in this one's user namespace.
-Result<bool> is_in_own_user_namespace(pid_t pid);
+// The kinds of namespaces that a process shares with this one, but for the mount namespace, which is not looked at.
+Result<sys::CloneFlag> shared_namespaces(pid_t pid);
 
 // Takes the OOM score and the limits of a plan to this process, for a child to inherit that has no privileges for them
 // in its user namespace any more, and puts this process's own back at its end.

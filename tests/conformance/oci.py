@@ -14,7 +14,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import oci_bundle
-from oci_bundle import cgroup, cgroup_folder, read_until
+from oci_bundle import ROOT, USER, caller, cgroup, cgroup_folder, read_until
 
 
 def life(checks, oci):
@@ -78,8 +78,13 @@ def without_program(checks, oci):
     refused = oci("run", "--bundle", folder, "idle", check=False)
     checks.equal((refused.returncode, "process: is missing" in refused.stderr), (1, True), "run needs a process")
     oci("create", "--bundle", folder, "idle")
-    checks.equal((oci.status("idle"), oci("exec", "idle", "echo", "hello").stdout), ("created", "hello\n"),
-                 "a container without one is created, and can be entered")
+    entered = oci("exec", "idle", "echo", "hello", check=False)
+    if caller() == USER:
+        checks.equal((oci.status("idle"), "once it is started" in entered.stderr), ("created", True),
+                     "a container without one is created; to enter it is refused, by the reason")
+    else:
+        checks.equal((oci.status("idle"), entered.stdout), ("created", "hello\n"),
+                     "a container without one is created, and can be entered")
     done = oci("start", "idle")
     checks.equal((done.returncode, "no program to run" in done.stderr), (0, True), "start says that there is nothing to start")
     oci.wait_stopped("idle")
@@ -358,13 +363,12 @@ def telling(checks, oci):
                  "--log-format json tells errors")
     times_of_a_start(checks, oci)
     for flags, what in ((["create", "--no-pivot", "x"], "--no-pivot"),
-                        (["--rootless", "true", "list"], "without root"),
                         (["checkpoint", "--image-path", "/x", "one"], "criu"), (["restore", "one"], "criu")):
         done = oci(*flags, check=False)
         checks.equal((done.returncode, what in done.stderr), (1, True), f"{flags} is refused by name")
     for path, what in ((cgroup("x"), "SLICE:PREFIX:NAME"), ("a.slice:b:c/d", "SLICE:PREFIX:NAME"),
                        ("a:b:c", "slice of systemd"), ("a.slice:b:c.slice", "not a slice"),
-                       ("", "no systemd on the system bus")):
+                       ("", "no systemd on the system bus" if caller() == ROOT else "not supported yet")):
         folder = oci.bundle("true", change=lambda config: config["linux"].update(cgroupsPath=path))
         done = oci("run", "--bundle", folder, "scoped", check=False, flags=("--systemd-cgroup",))
         checks.ok(done.returncode == 1 and what in done.stderr and not oci.remnants(),
@@ -375,5 +379,5 @@ def telling(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(life, lying_state, without_program, exit_codes, executing, changing, terminal, descriptors, listening, notifying,
-                    telling)
+    oci_bundle.tell(life, lying_state, without_program, exit_codes, executing, changing, terminal, descriptors, listening,
+                    notifying, telling, callers=oci_bundle.CALLERS)

@@ -18,16 +18,16 @@ class Failure(Exception):
 
 
 class Checks:
-    """Counts and prints the checks of one program."""
+    """Counts and prints the checks of one program. With `label`, each is said to be of that."""
 
-    def __init__(self):
-        self.count, self.failed = 0, 0
+    def __init__(self, label=""):
+        self.count, self.failed, self.label = 0, 0, label and f"{label}: "
 
     def ok(self, holds, what, detail=""):
         """One check. `detail` is what was seen; it is printed when the check does not hold."""
         self.count += 1
         self.failed += not holds
-        print(f"{'ok' if holds else 'not ok'} {self.count} - {what}", flush=True)
+        print(f"{'ok' if holds else 'not ok'} {self.count} - {self.label}{what}", flush=True)
         if not holds:
             log(detail)
         return bool(holds)
@@ -41,7 +41,7 @@ class Checks:
 
     def skip(self, what, reason):
         self.count += 1
-        print(f"ok {self.count} - {what} # SKIP {reason}", flush=True)
+        print(f"ok {self.count} - {self.label}{what} # SKIP {reason}", flush=True)
 
 
 def log(text):
@@ -86,7 +86,7 @@ class Process:
             raise Failure(f"process {self.pid} has not ended within {PATIENCE:g} s of SIGKILL")
 
 
-def main(story):
+def main(story, label=""):
     """Runs `story(checks)` and ends the program. Leaving it by SIGTERM or SIGINT, too, passes all `with` blocks on the way."""
     def leave(number, _):
         signal.signal(number, signal.SIG_IGN)
@@ -94,7 +94,7 @@ def main(story):
 
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, leave)
-    checks = Checks()
+    checks = Checks(label)
     try:
         story(checks)
     except Failure as failure:

@@ -23,20 +23,64 @@ PROGRAMS = "seccomp:1"  # compiled ones stay, beside the states
 LIMIT = 60  # seconds for one command
 
 
-def enter_world():
+# Who calls the runtime, and the whole test with it, so that what it makes is its own: root; an ordinary user, whom the
+# machine does not know, with further ids by /etc/subuid; the same user's root in a user namespace of those ids.
+ROOT, USER, NESTED = "root", "an ordinary user", "the root of a user namespace"
+CALLERS = (ROOT, USER, NESTED)
+NOT_DELEGATED = "roots"  # a cgroup in which other callers may make none
+USER_ID, FIRST_ID, IDS = 4242, 200000, 65536
+
+
+def caller():
+    return os.environ.get("GANTRY_OCI_CALLER", ROOT)
+
+
+def enter_world(callers=(ROOT,)):
     """Runs the calling script in mount, PID, network, IPC, UTS and cgroup namespaces of its own, with cgroup v2 alone, whose
-    root is a cgroup of this world's, and a fresh /run. It returns in there; outside it waits, removes the cgroup, and ends
-    with the same code."""
-    if name := os.environ.get("GANTRY_OCI_WORLD"):
-        run("mount", "-t", "tmpfs", "tmpfs", "/mnt")
-        os.mkdir("/mnt/cgroup")
-        # A clone: one mounted anew would change the options of the host's.
-        run("mount", "--bind", hierarchy() / name, "/mnt/cgroup")
-        run("umount", "-R", "/sys/fs/cgroup")
-        run("mount", "--move", "/mnt/cgroup", "/sys/fs/cgroup")
-        run("mount", "-t", "tmpfs", "tmpfs", "/run")
-        run("ip", "link", "set", "lo", "up")
+    root is a cgroup of this world's, and a fresh /run; once for each of `callers`, as that one. It returns in there; outside
+    it waits, removes the cgroup, and ends with what went wrong, if anything did."""
+    if "GANTRY_OCI_WORLD" not in os.environ:
+        sys.exit(max(visit_world(who) for who in callers))
+    if "GANTRY_OCI_MADE" not in os.environ:
+        make_world(os.environ["GANTRY_OCI_WORLD"])
+
+
+def make_world(name):
+    run("mount", "-t", "tmpfs", "tmpfs", "/mnt")
+    os.mkdir("/mnt/cgroup")
+    # A clone: one mounted anew would change the options of the host's.
+    run("mount", "--bind", hierarchy() / name, "/mnt/cgroup")
+    run("umount", "-R", "/sys/fs/cgroup")
+    run("mount", "--move", "/mnt/cgroup", "/sys/fs/cgroup")
+    run("mount", "-t", "tmpfs", "tmpfs", "/run")
+    run("ip", "link", "set", "lo", "up")
+    if caller() == ROOT:
         return
+    ids = f"{USER_ID}:{FIRST_ID}:{IDS}\n"
+    for file, text in (("subuid", ids), ("subgid", ids),
+                       ("passwd", pathlib.Path("/etc/passwd").read_text() + f"stranger:x:{USER_ID}:{USER_ID}::/:/bin/sh\n")):
+        own = pathlib.Path("/run") / file
+        own.write_text(text)
+        run("mount", "--bind", own, f"/etc/{file}")
+    folder = pathlib.Path(f"/run/user/{USER_ID}")
+    folder.mkdir(parents=True)
+    folder.chmod(0o700)
+    # As systemd delegates a cgroup; and one that is root's.
+    top = pathlib.Path("/sys/fs/cgroup")
+    (top / NOT_DELEGATED).mkdir()
+    for path in (folder, top, top / "cgroup.procs", top / "cgroup.subtree_control", top / "cgroup.threads"):
+        os.chown(path, USER_ID, USER_ID)
+    become = ["setpriv", f"--reuid={USER_ID}", f"--regid={USER_ID}", "--clear-groups"]
+    if caller() == NESTED:
+        become += ["unshare", "--map-root-user", "--map-auto", "--mount"]
+    environment = {"GANTRY_OCI_MADE": "1", "XDG_RUNTIME_DIR": str(folder), "HOME": str(folder)}
+    # Not what runs now: that may be one of root's own folders.
+    python = shutil.which("python3", path="/usr/bin:/usr/local/bin")
+    os.execvpe(become[0], [*become, python or sys.executable, "-B", *sys.argv], os.environ | environment)
+
+
+def visit_world(who):
+    """One caller's world, from outside: its exit code."""
     name = f"gantry-oci-{os.getpid()}"
     top = hierarchy() / name
     (top / "world").mkdir(parents=True)
@@ -49,7 +93,7 @@ def enter_world():
             raise OSError("no cgroup namespace")
         (top / "world/cgroup.procs").write_text("0")
 
-    environment = os.environ | {"GANTRY_OCI_WORLD": name}
+    environment = os.environ | {"GANTRY_OCI_WORLD": name, "GANTRY_OCI_CALLER": who}
     world = subprocess.Popen(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
                               "--mount-proc",
                               sys.executable, "-B", *sys.argv], env=environment, preexec_fn=enter_cgroup)
@@ -60,7 +104,7 @@ def enter_world():
 
     signal.signal(signal.SIGTERM, leave)
     try:
-        sys.exit(world.wait())
+        return world.wait()
     finally:
         world.kill()
         world.wait()
@@ -102,12 +146,18 @@ class Runtime:
 
     def __init__(self, program=None):
         self.program = program or os.environ["GANTRY_BIN"] + "/gantry-oci"
-        self.work = pathlib.Path(tempfile.mkdtemp(dir="/run", prefix="oci-"))
+        self.work = pathlib.Path(tempfile.mkdtemp(dir="/run" if caller() == ROOT else f"/run/user/{USER_ID}", prefix="oci-"))
+        self.work.chmod(0o755)
         self.root = self.work / "state"
         default = self.work / "default"
         default.mkdir()
-        self("spec", "--bundle", default)
+        self("spec", "--bundle", default, *(["--rootless"] if caller() == USER else []))
         self.default = json.loads((default / "config.json").read_text())
+        if caller() == USER:
+            more = {"containerID": 1, "hostID": FIRST_ID, "size": IDS}
+            for field in ("uidMappings", "gidMappings"):
+                self.default["linux"][field].append(more)
+            self.default["linux"]["namespaces"].append({"type": "network"})
         self.rootfs = self.work / "rootfs"
         (self.rootfs / "bin").mkdir(parents=True)
         for folder in ("etc", "tmp", "proc", "sys", "dev"):
@@ -224,8 +274,8 @@ def reap():
             pass
 
 
-def tell(*parts):
-    """A program's stories: each is called with checks and one runtime, in a world of their own."""
+def tell(*parts, callers=(ROOT,)):
+    """A program's stories: each is called with checks and one runtime, in a world of their own, for each of `callers`."""
     def story(checks):
         become_reaper()
         oci = Runtime()
@@ -234,5 +284,5 @@ def tell(*parts):
             reap()
         checks.equal(oci.remnants(), [], "nothing is left in the end")
 
-    enter_world()
-    c.main(story)
+    enter_world(callers)
+    c.main(story, "" if callers == (ROOT,) else caller())

@@ -107,6 +107,8 @@ Status Launch::enter_namespaces() {
                  sys::CloneFlag::kNewNet | sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts;
     if (spaces_.join_process_user) kinds |= sys::CloneFlag::kNewUser;
     if (spaces_.join_process_time) kinds |= sys::CloneFlag::kNewTime;
+    if (request_.hooks != nullptr)
+      kinds = static_cast<sys::CloneFlag>(sys::raw(kinds) & ~sys::raw(request_.hooks->shared));
     auto joined = sys::setns(fd(spaces_.join_process), kinds);
     if (!joined) {
       if (joined.error().sys() == ESRCH) return fail(Code::kFailedPrecondition, "the container has ended");

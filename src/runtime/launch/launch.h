@@ -79,6 +79,9 @@ struct LaunchHooks {
   FdRef mount_namespace;
   // Of an exec in such a container: its root.
   FdRef joined_root;
+  // Of an exec: the kinds of namespaces that its process shares with the launcher already. To join one's own may take
+  // privileges that only its owner has.
+  sys::CloneFlag shared = sys::CloneFlag::kNone;
   // The root with its mounts and devices is made. "/" is a private copy of all that the host has mounted, in which that
   // root lies where it lies on the host. Into a PID namespace that others are in they are not born: these would reach
   // the host by them.

@@ -106,6 +106,7 @@ struct Linux {
   std::vector<Device> devices;
   std::string cgroups_path;
   cgroups::Resources resources;
+  bool has_limits = false;                        // some of these were given
   std::vector<cgroups::DeviceRule> device_rules;  // linux.resources.devices
   bool check_memory_before_update = false;        // linux.resources.memory.checkBeforeUpdate
   std::map<std::string, std::string> sysctl;

@@ -124,6 +124,8 @@ void read_resources(const Fields& fields, Linux& out) {
   fields.unsupported("rdma", "limits of the rdma controller are not supported yet");
   fields.entries("unified",
                  [&](const std::string& name, const std::string& value) { out.resources.unified[name] = value; });
+  for (const char* name : {"memory", "cpu", "pids", "blockIO", "hugepageLimits", "unified"})
+    out.has_limits = out.has_limits || fields.says(name);
 }
 
 }  // namespace gantry::runtime::oci

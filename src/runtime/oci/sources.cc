@@ -20,7 +20,6 @@
 #include "sys/process.h"
 
 namespace gantry::runtime::oci {
-namespace {
 
 Result<OwnFd> open_namespace(const std::string& path) {
   auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY);
@@ -30,6 +29,8 @@ Result<OwnFd> open_namespace(const std::string& path) {
   if (filesystem->f_type != NSFS_MAGIC) return invalid_argument(cat(quoted(path), " is no file of a namespace"));
   return file;
 }
+
+namespace {
 
 bool is_same(FdRef a, FdRef b) {
   auto one = sys::fstat(a), other = sys::fstat(b);

@@ -17,6 +17,8 @@ Result<std::vector<OwnFd>> open_sources(FdRef bundle, PlannedContainer& containe
 // The mount namespace that a container goes to which has none of its own: this process's, or one by its file. Not open
 // for one that has its own.
 Result<OwnFd> other_mount_namespace(const Linux& config);
+// The file of a namespace, and of nothing else.
+Result<OwnFd> open_namespace(const std::string& path);
 
 // A process that is in the PID namespace whose file is `path`: of /proc/PID/ns/pid that one, else one that is looked
 // for. A PID namespace in which there is nobody any more can't be joined.

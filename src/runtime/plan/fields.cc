@@ -75,9 +75,13 @@ void Fields::missing(std::string_view name, std::string_view expected) const {
   if (*problem_) *problem_ = invalid_argument(cat(path_of(name), ": is missing: ", expected, " was expected"));
 }
 
-void Fields::unsupported(const char* name, std::string_view why) const {
+bool Fields::says(const char* name) const {
   const json::value* value = find(name);
-  if (value != nullptr && !is_nothing(*value)) refuse(name, why, Code::kUnimplemented);
+  return value != nullptr && !is_nothing(*value);
+}
+
+void Fields::unsupported(const char* name, std::string_view why) const {
+  if (says(name)) refuse(name, why, Code::kUnimplemented);
 }
 
 bool Fields::text(const char* name, std::string& out) const {

@@ -112,6 +112,8 @@ class Fields {
   void entries(const char* name, const std::function<void(const std::string&, const std::string&)>& use) const;
 
   const boost::json::value* find(const char* name) const;
+  // It is there, and not empty, zero or false.
+  bool says(const char* name) const;
   // The path of a field, for messages.
   std::string path_of(std::string_view name) const;
 
@@ -120,7 +122,7 @@ class Fields {
   void refuse(std::string_view name, std::string_view why, Code code = Code::kInvalidArgument) const;
   // REQUIRED by the specification, and not there.
   void missing(std::string_view name, std::string_view expected) const;
-  // Something that this runtime does not do yet, unless it is absent, empty, zero or false.
+  // Something that this runtime does not do yet, if says().
   void unsupported(const char* name, std::string_view why) const;
 
  private:

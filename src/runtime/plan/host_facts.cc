@@ -92,9 +92,13 @@ Result<HostFacts> read_host_facts(FdRef proc, FdRef sys) {
   // Its file system exists only where it has been initialized.
   auto file_systems = sys::read_file(proc, "filesystems", kMaxFactBytes);
   facts.has_selinux = file_systems && file_systems->contains("selinuxfs");
-  auto user = sys::fstatat(proc, "self/ns/user", 0);
-  facts.in_user_namespace = user && user->st_ino != kFirstUserNamespace;
+  facts.in_user_namespace = is_in_user_namespace(proc);
   return facts;
+}
+
+bool is_in_user_namespace(FdRef proc) {
+  auto user = sys::fstatat(proc, "self/ns/user", 0);
+  return user && user->st_ino != kFirstUserNamespace;
 }
 
 Result<HostFacts> read_host_facts() {

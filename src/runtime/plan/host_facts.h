@@ -46,6 +46,8 @@ struct HostFacts {
   HostFacts() { hard_limits.fill(kUnlimited); }
 };
 
+bool is_in_user_namespace(FdRef proc);
+
 // Reads them from a procfs and a sysfs (folders: normally /proc and /sys) and, for the limits, of the calling process.
 Result<HostFacts> read_host_facts(FdRef proc, FdRef sys);
 // From /proc and /sys.
