@@ -192,7 +192,10 @@ def nested(checks, oci):
     done = oci.run(look, change=mapped((0, 0, 1)))
     checks.equal(done.stdout.split(), ["0", "0", "0", "1", "0"], "unshare -r: or in one of its own beneath") or c.log(done.stderr)
     for change, message in ((mapped((0, 0, 1), (1, 1, 1)), "uidMappings"),
-                            (all_of(without_user, lambda config: config["process"].update(user={"uid": 5, "gid": 0})), "5"),
+                            (all_of(without_user, lambda config: config["process"].update(user={"uid": 5, "gid": 0})),
+                             "process.user.uid: 5 is not mapped"),
+                            (all_of(without_user, lambda config: config["process"].update(user={"uid": 0, "gid": 5})),
+                             "process.user.gid: 5 is not mapped"),
                             (all_of(without_user, without_cgroup,
                                     lambda config: config["linux"].update(resources={"pids": {"limit": 10}})),
                              "linux.resources: limits need a cgroup")):

@@ -181,17 +181,30 @@ Status Launch::drop_bounding(std::uint64_t keep) {
   return {};
 }
 
+namespace {
+
+// The kernel says no more than "invalid" of ids that mean nobody in the user namespace.
+std::unexpected<Error> failed_ids(const char* field, std::uint32_t id, const char* call) {
+  if (errno != EINVAL) return failed(call);
+  return fail(Code::kInvalidArgument, std::string("process.user.") + field + ": " + std::to_string(id) +
+                                          " is not mapped in the user namespace");
+}
+
+}  // namespace
+
 Status Launch::set_ids(std::uint32_t uid, std::uint32_t gid, std::span<const std::uint32_t> groups) {
   static_assert(sizeof(gid_t) == sizeof(std::uint32_t));
   if (keeps_groups_) {
     if (!groups.empty())
       return fail(Code::kFailedPrecondition, "process.user.additionalGids: setgroups is denied in the user namespace");
   } else if (::setgroups(groups.size(), groups.data()) < 0) {
-    return failed("setgroups");
+    return errno == EINVAL
+               ? fail(Code::kInvalidArgument, "process.user.additionalGids: not all are mapped in the user namespace")
+               : failed("setgroups");
   }
   if (::prctl(PR_SET_KEEPCAPS, 1, 0, 0, 0) < 0) return failed("prctl PR_SET_KEEPCAPS");
-  if (::setresgid(gid, gid, gid) < 0) return failed("setresgid");
-  if (::setresuid(uid, uid, uid) < 0) return failed("setresuid");
+  if (::setresgid(gid, gid, gid) < 0) return failed_ids("gid", gid, "setresgid");
+  if (::setresuid(uid, uid, uid) < 0) return failed_ids("uid", uid, "setresuid");
   if (::prctl(PR_SET_KEEPCAPS, 0, 0, 0, 0) < 0) return failed("prctl PR_SET_KEEPCAPS");
   return {};
 }
