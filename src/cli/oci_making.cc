@@ -1,0 +1,208 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/oci_making.h"
+
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cerrno>
+
+#include "base/text.h"
+#include "cgroups/hierarchy.h"
+#include "cli/oci_cgroup.h"
+#include "cli/oci_rootless.h"
+#include "cli/oci_seccomp.h"
+#include "sys/file.h"
+#include "sys/process.h"
+
+namespace gantry::cli {
+
+namespace oci = runtime::oci;
+
+namespace {
+
+Result<Bundle> read_bundle(const std::string& path) {
+  Bundle bundle;
+  char real[PATH_MAX];
+  if (::realpath(path.c_str(), real) == nullptr) return not_found(cat("bundle ", quoted(path), " does not exist"));
+  bundle.path = real;
+  auto dir = sys::openat(sys::kCwd, real, O_RDONLY | O_DIRECTORY);
+  if (!dir) return std::unexpected(std::move(dir.error()));
+  bundle.dir = std::move(*dir);
+  auto text = sys::read_file(bundle.dir, "config.json", oci::kMaxConfigBytes);
+  if (!text) return fail_with(std::move(text.error()), cat("bundle ", bundle.path));
+  bundle.text = std::move(*text);
+  auto config = oci::parse_config(bundle.text);
+  if (!config) return std::unexpected(std::move(config.error()));
+  bundle.config = std::move(*config);
+  return bundle;
+}
+
+std::string absolute(std::string path) {
+  char here[PATH_MAX];
+  bool is_relative = !path.starts_with('/') && ::getcwd(here, sizeof(here)) != nullptr;
+  return is_relative ? cat(here, "/", path) : path;
+}
+
+}  // namespace
+
+Result<Bundle> check_bundle(const std::string& root, const CreateOptions& options, bool stays, Log& log) {
+  auto bundle = read_bundle(options.bundle);
+  if (!bundle) return bundle;
+  if (!callers_notify_socket().empty()) add_notify_socket(absolute(cat(root, "/", options.id)), bundle->config);
+  auto host = runtime::read_host_facts();
+  if (!host) return std::unexpected(std::move(host.error()));
+  SeccompFolder kept(root);
+  runtime::SeccompCache seccomp(1, &kept);
+  auto planned = oci::plan_config(bundle->config, *host, seccomp);
+  if (!planned) return std::unexpected(std::move(planned.error()));
+  bundle->planned = std::move(*planned);
+  bundle->host = std::move(*host);
+  for (const std::string& warning : bundle->planned.warnings) log.warning(warning);
+  auto s = check_console(bundle->planned.plan.process.terminal, stays, options.console_socket);
+  if (!s) return std::unexpected(std::move(s.error()));
+  return bundle;
+}
+
+Making::~Making() {
+  kept_.reset();
+  if (!is_kept_) take_back();
+}
+
+Result<OwnFd> Making::begin(Times& times) {
+  if (auto s = record_intent(); !s) return std::unexpected(std::move(s.error()));
+  times.lap("state");
+  if (scope_) {
+    auto kept = KeptScope::make(*scope_, options_.id);
+    if (!kept) return std::unexpected(std::move(kept.error()));
+    kept_.emplace(std::move(*kept));
+  }
+  auto cgroup = prepare_cgroup();
+  if (cgroup) times.lap("cgroup");
+  return cgroup;
+}
+
+Result<std::string> Making::choose_cgroup() {
+  const std::string& path = bundle_.config.linux_.cgroups_path;
+  if (!options_.in_scope) return container_cgroup(path, options_.id);
+  auto scope = container_scope(path, options_.id);
+  if (!scope) return std::unexpected(std::move(scope.error()));
+  if (is_rootless()) {
+    return fail(Code::kUnimplemented,
+                "--systemd-cgroup: of who is not root, whose scopes are an own systemd's, this is "
+                "not supported yet");
+  }
+  scope_ = std::move(*scope);
+  return scope_->container();
+}
+
+Status Making::record_intent() {
+  auto cgroup = choose_cgroup();
+  if (!cgroup) return std::unexpected(std::move(cgroup.error()));
+  auto is_there = is_cgroup_there(*cgroup);
+  if (!is_there && !can_do_without(is_there.error())) return std::unexpected(std::move(is_there.error()));
+  record_.made_cgroup = is_there && !*is_there;
+  record_.in_scope = scope_.has_value();
+  record_.id = options_.id;
+  record_.oci_version = bundle_.config.oci_version;
+  record_.bundle = bundle_.path;
+  const std::string& root = bundle_.config.root_path;
+  record_.rootfs = root.starts_with('/') ? root : cat(bundle_.path, "/", root);
+  record_.cgroup = std::move(*cgroup);
+  record_.created = time_text();
+  record_.owner = ::geteuid();
+  record_.annotations = bundle_.config.annotations;
+  if (auto s = folder_.write(record_); !s) return s;
+  if (auto s = folder_.write_config(bundle_.text); !s) return s;
+  if (!callers_notify_socket().empty()) {
+    if (auto s = make_notify_folder(folder_.dir()); !s) return s;
+  }
+  return folder_.make_fifos();
+}
+
+// Whom nobody lets make cgroups gets none, unless limits are wanted.
+bool Making::can_do_without(const Error& why) const {
+  if (!options_.is_rootless || bundle_.config.linux_.has_limits) return false;
+  return why.is_privilege() || why.sys() == EROFS || !cgroups::Hierarchy::find();
+}
+
+Result<OwnFd> Making::prepare_cgroup() {
+  auto made = make_cgroup(record_.cgroup);
+  if (!made && can_do_without(made.error())) {
+    record_.cgroup.clear();
+    record_.made_cgroup = false;
+    if (!bundle_.config.linux_.cgroups_path.empty())
+      log_.warning(cat("the container is made without a cgroup: ", made.error().message()));
+    if (auto s = folder_.write(record_); !s) return std::unexpected(std::move(s.error()));
+    return OwnFd();
+  }
+  if (!made && options_.is_rootless && bundle_.config.linux_.has_limits)
+    return fail_with(std::move(made.error()), "linux.resources: limits need a cgroup");
+  if (!made) return std::unexpected(std::move(made.error()));
+  has_cgroup_ = true;
+  auto s = limit_cgroup(*made, bundle_.config.linux_, !is_rootless());
+  if (!s) return std::unexpected(std::move(s.error()));
+  return duplicate(made->dir());
+}
+
+std::string Making::state(pid_t pid, ContainerState state) {
+  record_.pid = pid;
+  return state_json(record_, state, false);
+}
+
+Status Making::run_runtime_hooks(pid_t pid) {
+  has_run_hooks_ = true;
+  // All is made by now: the specification's step 2 is over.
+  std::string said = state(pid, ContainerState::kCreated);
+  if (auto s = run_hooks_(HookKind::kPrestart, said); !s) return s;
+  return run_hooks_(HookKind::kCreateRuntime, said);
+}
+
+Status Making::record_process(pid_t pid, FdRef pidfd) {
+  auto process = duplicate(pidfd);
+  if (!process) return std::unexpected(std::move(process.error()));
+  process_ = std::move(*process);
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  auto started = sys::start_time_of(*proc, pid);
+  if (!started) return std::unexpected(std::move(started.error()));
+  record_.pid = pid;
+  record_.start_time = *started;
+  record_.is_creating = false;
+  if (!options_.pid_file.empty()) {
+    if (auto s = replace_file(options_.pid_file, std::to_string(pid), 0644); !s)
+      return fail_with(std::move(s.error()), "--pid-file");
+  }
+  if (auto s = folder_.write(record_); !s) return s;
+  kept_.reset();
+  return {};
+}
+
+void Making::take_back() {
+  if (process_.is_open()) (void)sys::pidfd_send_signal(process_, SIGKILL);
+  if (has_cgroup_) {
+    if (auto s = end_cgroup(record_.cgroup, record_.made_cgroup); !s) log_.warning(s.error().message());
+  }
+  if (has_run_hooks_) {
+    auto s = run_hooks_(HookKind::kPoststop, state_json(record_, ContainerState::kStopped, false));
+    if (!s) log_.warning(s.error().message());
+  }
+  if (auto s = folder_.remove(); !s) log_.warning(s.error().message());
+}
+
+Result<int> stay_to_its_end(Making& making, Foreground& foreground, LaunchedProcess process,
+                            std::optional<NotifyProxy> notify, bool keeps, Log& log) {
+  auto status = foreground.stay(std::move(process), std::move(notify), &log);
+  if (keeps) return status ? Result<int>(status->code) : std::unexpected(status.error());
+  ContainerFolder& folder = making.folder();
+  if (auto s = folder.lock(); s) {
+    if (auto now = look_at(folder, true)) s = forget_container(folder, *now, log, making.hooks());
+    if (!s) log.warning(s.error().message());
+  }
+  if (!status) return std::unexpected(std::move(status.error()));
+  return status->code;
+}
+
+}  // namespace gantry::cli
