@@ -3,6 +3,7 @@
 
 #include <set>
 
+#include "images/layer_view.h"
 #include "images/store_impl.h"
 #include "images/text.h"
 
@@ -17,21 +18,11 @@ struct Download::Impl {
 
 namespace {
 
-std::string blob_path(const Digest& digest) { return cat("blobs/sha256/", digest.hex()); }
-
-// The layer at this position, unpacked on what is below it.
-Result<bool> has_layer(db::Connection& database, const Digest& chain) {
-  auto row = one_text(database, "SELECT name FROM image_layers WHERE chain = ? AND complete = 1", {chain.hex()});
-  if (!row) return std::unexpected(std::move(row.error()));
-  return row->has_value();
-}
-
 Result<bool> has_layer_or_blob(db::Connection& database, const Digest& chain, const Digest& blob) {
-  auto layer = has_layer(database, chain);
-  if (!layer || *layer) return layer;
-  auto row = one_text(database, "SELECT digest FROM image_blobs WHERE digest = ? AND complete = 1", {blob.hex()});
-  if (!row) return std::unexpected(std::move(row.error()));
-  return row->has_value();
+  auto layer = layer_of(database, chain);
+  if (!layer) return std::unexpected(std::move(layer.error()));
+  if (*layer) return true;
+  return has_blob(database, blob);
 }
 
 Digest chain_of(const Chosen& chosen, std::size_t position) {
@@ -59,7 +50,7 @@ Result<std::unique_ptr<Download>> ImageStore::begin_download() {
 
 const UnpackOptions& Download::unpack_options() const { return impl_->store.options.unpack; }
 
-Result<std::optional<Image>> Download::known(const Chosen& chosen, const Reference& name) {
+Result<std::optional<Image>> Download::known(const Chosen& chosen, const std::optional<Reference>& name) {
   return impl_->store.name_known(chosen, name);
 }
 
@@ -95,9 +86,7 @@ Result<Download::Turn> Download::claim(const Chosen& chosen, std::size_t positio
   if (*here && is_ours) give_up(blob);
   if (*here) return Turn::kHere;
   if (is_ours) return Turn::kFetch;
-  const std::string source = cat("/proc/self/fd/", claim.file->get());
-  auto linked =
-      sys::linkat(sys::kCwd, source.c_str(), impl_->ingest.folder(), blob_path(blob).c_str(), AT_SYMLINK_FOLLOW);
+  auto linked = link_blob(blob, *claim.file);
   if (linked) return Turn::kHere;
   // That download has failed and removed it, and is about to say so.
   if (linked.error().is_not_found()) return Turn::kBusy;
@@ -124,23 +113,6 @@ void Download::wait_for_change(std::uint64_t seen, const std::stop_token& stop) 
   impl_->store.shared_blobs.wait_for_change(seen, stop);
 }
 
-Result<std::optional<Unpacked>> Download::unpack_brought(const Chosen& chosen, std::size_t position) {
-  auto done =
-      impl_->store.read([&](db::Connection& database) { return has_layer(database, chain_of(chosen, position)); });
-  if (!done) return std::unexpected(std::move(done.error()));
-  if (*done) return std::nullopt;
-  const std::string path = blob_path(chosen.document.layers[position].digest);
-  auto blob = sys::openat(impl_->ingest.folder(), path.c_str(), O_RDONLY | O_NOFOLLOW);
-  // It is in the store, and unpacked when the image is made complete.
-  if (!blob && blob.error().is_not_found()) return std::nullopt;
-  if (!blob) return std::unexpected(std::move(blob.error()));
-  auto folder = new_layer(position);
-  if (!folder) return std::unexpected(std::move(folder.error()));
-  auto unpacked = unpack(*blob, *folder, UnpackKind::kLayer, unpack_options());
-  if (!unpacked) return std::unexpected(std::move(unpacked.error()));
-  return std::move(*unpacked);
-}
-
 Result<OwnFd> Download::new_blob(const Digest& digest) {
   const std::string path = blob_path(digest);
   if (auto cleared = sys::remove_tree(impl_->ingest.folder(), path.c_str()); !cleared)
@@ -154,8 +126,15 @@ Status Download::put_blob(const Digest& digest, std::string_view bytes) {
   return sys::write_all(*file, bytes);
 }
 
-Result<OwnFd> Download::new_layer(std::size_t position) {
-  const std::string path = cat("l/", position);
+Status Download::link_blob(const Digest& digest, FdRef file) {
+  const std::string source = cat("/proc/self/fd/", file.get());
+  return sys::linkat(sys::kCwd, source.c_str(), impl_->ingest.folder(), blob_path(digest).c_str(), AT_SYMLINK_FOLLOW);
+}
+
+Result<OwnFd> Download::new_layout() { return new_folder("layout"); }
+Result<OwnFd> Download::new_layer(std::size_t position) { return new_folder(cat("l/", position)); }
+
+Result<OwnFd> Download::new_folder(const std::string& path) {
   if (auto cleared = sys::remove_tree(impl_->ingest.folder(), path.c_str()); !cleared)
     return std::unexpected(std::move(cleared.error()));
   if (auto made = sys::mkdirat(impl_->ingest.folder(), path.c_str(), 0755); !made)
@@ -167,16 +146,90 @@ Result<OwnFd> Download::new_layer(std::size_t position) {
   return folder;
 }
 
-Result<Image> Download::finish(const Chosen& chosen, const Reference& name,
-                               const std::map<std::size_t, Unpacked>& layers) {
+namespace {
+
+// Folders that a layer only passes through show, in overlayfs, their topmost incarnation: so they get what is below
+// them.
+Status inherit_folders(FdRef store, const std::string& layer, const std::vector<std::string>& implied,
+                       const std::vector<std::string>& below) {
+  if (implied.empty() || below.empty()) return {};
+  auto folder = sys::openat(store, layer.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  auto view = LayerView::open(store, below);
+  if (!view && view.error().is_not_found()) return removed_meanwhile();
+  if (!view) return std::unexpected(std::move(view.error()));
+  for (const std::string& path : implied) {
+    auto inherited = view->folder(path);
+    if (!inherited) return std::unexpected(std::move(inherited.error()));
+    if (!*inherited) continue;
+    auto opened = sys::openat2(*folder, path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY,
+                               sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks | sys::Resolve::kNoXdev);
+    if (!opened) continue;  // replaced by a later entry of the layer
+    if (auto set = sys::fchown(*opened, (*inherited)->uid, (*inherited)->gid); !set) return set;
+    if (auto set = sys::fchmod(*opened, (*inherited)->mode); !set) return set;
+  }
+  return {};
+}
+
+}  // namespace
+
+// Out of a blob that came, or that the store keeps.
+Result<Unpacked> Download::unpack_blob(const Digest& digest, std::size_t position) {
+  auto blob = sys::openat(impl_->ingest.folder(), blob_path(digest).c_str(), O_RDONLY | O_NOFOLLOW);
+  if (!blob && blob.error().is_not_found())
+    blob = sys::openat(impl_->store.blobs, digest.hex().c_str(), O_RDONLY | O_NOFOLLOW);
+  if (!blob && blob.error().is_not_found()) return removed_meanwhile();
+  if (!blob) return std::unexpected(std::move(blob.error()));
+  auto folder = new_layer(position);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  return unpack(*blob, *folder, UnpackKind::kLayer, unpack_options());
+}
+
+// Adds the layer at this position, whose chain id is `chain`, to what is ready. `below` are the folders of those
+// beneath it, topmost first; its own is added.
+Status Download::make_ready(const Chosen& chosen, std::size_t position, const Digest& chain, ReadyLayers& ready,
+                            std::vector<std::string>& below) {
+  auto here = impl_->store.read([&](db::Connection& database) { return layer_of(database, chain); });
+  if (!here) return std::unexpected(std::move(here.error()));
+  if (*here) {
+    below.insert(below.begin(), cat("l/", **here));
+    ready.unpacked.erase(position);
+    ready.were_here.emplace(position, std::move(**here));
+    return {};
+  }
+  auto found = ready.unpacked.find(position);
+  if (found == ready.unpacked.end()) {
+    auto unpacked = unpack_blob(chosen.document.layers[position].digest, position);
+    if (!unpacked) return std::unexpected(std::move(unpacked.error()));
+    found = ready.unpacked.emplace(position, std::move(*unpacked)).first;
+  }
+  const Digest& diff = chosen.config.diff_ids[position];
+  if (found->second.diff_id != diff) {
+    return invalid_argument(cat("it unpacks to ", found->second.diff_id.to_string(),
+                                ", the image's configuration says ", diff.to_string()));
+  }
+  const std::string layer = cat("i/", impl_->ingest.name(), "/l/", position);
+  auto set = inherit_folders(impl_->store.store, layer, found->second.implied_folders, below);
+  below.insert(below.begin(), layer);
+  return set;
+}
+
+Result<Image> Download::finish(const Chosen& chosen, const std::optional<Reference>& name,
+                               std::map<std::size_t, Unpacked> layers) {
   const std::pair<const Digest*, const std::string*> documents[] = {
       {&chosen.manifest.digest, &chosen.manifest_text}, {&chosen.document.config->digest, &chosen.config_text}};
   for (const auto& [digest, text] : documents) {
     if (auto put = put_blob(*digest, *text); !put) return std::unexpected(std::move(put.error()));
   }
-  return as_writer(impl_->store, [&] {
-    return impl_->store.take_download(LayoutSource{impl_->ingest.folder(), true, &layers}, chosen, name);
-  });
+  ReadyLayers ready{std::move(layers), {}};
+  std::vector<std::string> below;
+  std::optional<Digest> chain;
+  for (std::size_t i = 0; i < chosen.document.layers.size(); ++i) {
+    chain = chain_id(chain, chosen.config.diff_ids[i]);
+    auto made = make_ready(chosen, i, *chain, ready, below);
+    if (!made) return fail_with(std::move(made.error()), cat("layer ", chosen.document.layers[i].digest.to_string()));
+  }
+  return as_writer(impl_->store, [&] { return impl_->store.take(impl_->ingest.folder(), ready, chosen, name); });
 }
 
 }  // namespace gantry::images

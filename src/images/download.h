@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
-// One image on its way from a registry into the store: a folder of its own, which nobody sweeps while this lives and
-// which goes with it. Layers are unpacked there while they come; the writer's lock is held only for finish(), which
-// moves them to their places and makes the image complete, as a load does. A crash leaves the folder to the next sweep.
+// Images on their way into the store, from a registry or a layout, one after the other: a folder of its own, which
+// nobody sweeps while this lives and which goes with it. Layers are unpacked there; the writer's lock is held only for
+// the end of finish(), which moves them to their places and makes the image complete. A crash leaves the folder to the
+// next sweep.
 //
 // Any thread; the new_ functions from several at once. All block.
 #pragma once
@@ -24,6 +25,8 @@
 
 namespace gantry::images {
 
+struct ReadyLayers;
+
 class Download {
  public:
   // ImageStore::begin_download() makes it. The store outlives it.
@@ -35,8 +38,8 @@ class Download {
 
   const UnpackOptions& unpack_options() const;
 
-  // When the store has the image already: gives it the name, and returns it.
-  Result<std::optional<Image>> known(const Chosen& chosen, const Reference& name);
+  // When the store has the image already: gives it the name, if any, and returns it.
+  Result<std::optional<Image>> known(const Chosen& chosen, const std::optional<Reference>& name);
   // Positions of the layers that must come: those that are neither unpacked on what is below them here, nor kept
   // packed. A layer that the image has twice is named once.
   Result<std::vector<std::size_t>> missing(const Chosen& chosen);
@@ -53,22 +56,41 @@ class Download {
   void give_up(const Digest& digest);
   std::uint64_t changes();
   void wait_for_change(std::uint64_t seen, const std::stop_token& stop);
-  // Unpacks a layer that another has brought; nothing when it is unpacked here already, on what is below it.
-  Result<std::optional<Unpacked>> unpack_brought(const Chosen& chosen, std::size_t position);
 
   // An empty file for a blob, in the place of what came of it before. Who fills it has checked digest and size when he
   // calls finish().
   Result<OwnFd> new_blob(const Digest& digest);
   Status put_blob(const Digest& digest, std::string_view bytes);
+  // One that lies in a folder of the store's already, where nobody writes to it any more.
+  Status link_blob(const Digest& digest, FdRef file);
+  // An empty folder for a whole layout.
+  Result<OwnFd> new_layout();
   // An empty folder for unpack() of the layer at this position, in the same way. On failure of the layer it is let be.
   Result<OwnFd> new_layer(std::size_t position);
 
-  // `layers`: what was unpacked into the folders of new_layer(). The documents are put here. kAborted when something
-  // that was not missing was removed since: then all begins anew.
-  Result<Image> finish(const Chosen& chosen, const Reference& name, const std::map<std::size_t, Unpacked>& layers);
+  // `layers`: what was unpacked into the folders of new_layer(). The documents are put here, and what is not unpacked
+  // yet (of a blob that another download brought, that the store keeps, or that the image has twice) is. kAborted when
+  // something that was not missing was removed since: then all begins anew.
+  Result<Image> finish(const Chosen& chosen, const std::optional<Reference>& name,
+                       std::map<std::size_t, Unpacked> layers);
 
  private:
+  Result<OwnFd> new_folder(const std::string& path);
+  Result<Unpacked> unpack_blob(const Digest& digest, std::size_t position);
+  Status make_ready(const Chosen& chosen, std::size_t position, const Digest& chain, ReadyLayers& ready,
+                    std::vector<std::string>& below);
+
   std::unique_ptr<Impl> impl_;
 };
+
+// Begins anew after kAborted. What the store had may be removed while the rest comes, time and again; nobody does so
+// three times.
+template <typename Call>
+auto unless_removed(Call&& call) -> std::invoke_result_t<Call> {
+  for (int start = 1;; ++start) {
+    auto image = call();
+    if (image || image.error().code() != Code::kAborted || start == 3) return image;
+  }
+}
 
 }  // namespace gantry::images

@@ -120,6 +120,16 @@ Result<std::optional<std::string>> one_text(db::Connection& database, std::strin
   return std::move(all->front());
 }
 
+Result<std::optional<std::string>> layer_of(db::Connection& database, const Digest& chain) {
+  return one_text(database, "SELECT name FROM image_layers WHERE chain = ? AND complete = 1", {chain.hex()});
+}
+
+Result<bool> has_blob(db::Connection& database, const Digest& digest) {
+  auto row = one_text(database, "SELECT digest FROM image_blobs WHERE digest = ? AND complete = 1", {digest.hex()});
+  if (!row) return std::unexpected(std::move(row.error()));
+  return row->has_value();
+}
+
 Result<std::string> next_name(db::Connection& database, FdRef folder) {
   for (;;) {
     auto rows = database.query("UPDATE image_names SET next = next + 1 RETURNING next");

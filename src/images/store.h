@@ -19,7 +19,7 @@
 //
 // Threads and processes: every function may be called on any thread (each waits for its own SQLite transaction), and
 // gantryd and `gantry image` work on one store at once. All of them block: a Pool's thread or a command line, never the
-// loop. load_*, build and remove may take long; load_* and build wait for each other, and for the end of a download.
+// loop. load_*, build and remove may take long; others wait for none of them but while it moves things to their places.
 #pragma once
 
 #include <chrono>

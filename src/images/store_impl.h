@@ -35,13 +35,10 @@ class WriterLock {
   OwnFd fd_;
 };
 
-// A folder with blobs/sha256/HEX in it, of an OCI image layout or of what was downloaded.
-struct LayoutSource {
-  FdRef folder;
-  bool ours = false;  // in an ingest folder: blobs are moved, nobody else can change them
-  // Of a download: layers that were unpacked while they came, into l/POSITION of the folder. Its blobs were checked
-  // when they were written, and what the store had then is not among them.
-  const std::map<std::size_t, Unpacked>* unpacked = nullptr;
+// An image's layers, ready to be made complete: nothing of this takes long any more. By position.
+struct ReadyLayers {
+  std::map<std::size_t, Unpacked> unpacked;      // in l/POSITION of the folder that they came into
+  std::map<std::size_t, std::string> were_here;  // the others: names of the store's
 };
 
 struct ImageStore::Impl {
@@ -85,6 +82,7 @@ struct ImageStore::Impl {
     Ingest& operator=(Ingest&&) = delete;
     ~Ingest();
     FdRef folder() const { return folder_; }
+    const std::string& name() const { return name_; }
 
    private:
     Impl* impl_;
@@ -95,12 +93,20 @@ struct ImageStore::Impl {
   Result<std::vector<std::string>> dead_ingests();
   Status sweep_ingests();
 
-  // store_ingest.cc: all images for this machine out of a layout. With the lock held.
-  Result<std::vector<Image>> take_layout(const LayoutSource& source, const std::optional<Reference>& name);
-  // One that was downloaded. kAborted when the store has lost since what it needs. With the lock held.
-  Result<Image> take_download(const LayoutSource& source, const Chosen& chosen, const Reference& name);
-  // Gives an image that is complete another name; nothing when there is none.
-  Result<std::optional<Image>> name_known(const Chosen& chosen, const Reference& name);
+  // store_ingest.cc: makes an image complete. Its blobs, as far as the store lacks them, are in blobs/sha256/HEX of the
+  // folder, which is ours, and were checked when they were written. kAborted when the store has lost since what it
+  // needs. With the lock held.
+  Result<Image> take(FdRef folder, const ReadyLayers& ready, const Chosen& chosen,
+                     const std::optional<Reference>& name);
+  // Gives an image that is complete another name, if any; nothing when there is none.
+  Result<std::optional<Image>> name_known(const Chosen& chosen, const std::optional<Reference>& name);
+
+  // A full disk's error names what was to be written; which disk that is, too, is good to know.
+  template <typename T>
+  Result<T> named_when_full(Result<T>&& result) const {
+    if (result || result.error().code() != Code::kResourceExhausted) return std::move(result);
+    return fail_with(std::move(result.error()), cat("image store ", path));
+  }
 
   Result<std::optional<Image>> load_image(const std::string& id);
   // Nothing when the image has gone. `manifest` is its row's, maybe "".
@@ -123,15 +129,22 @@ auto as_writer(ImageStore::Impl& impl, Call&& call) -> std::invoke_result_t<Call
   (void)impl.sweep();
   lock->release();
   (void)impl.sweep_if_free();
-  // A full disk's error names what was to be written; which disk that is, too, is good to know.
-  if (!result && result.error().code() == Code::kResourceExhausted) {
-    return fail_with(std::move(result.error()), cat("image store ", impl.path));
-  }
   return result;
 }
 
+std::unexpected<Error> removed_meanwhile();
+
+// Where a layout and a download have it.
+inline std::string blob_path(const Digest& digest) { return cat("blobs/sha256/", digest.hex()); }
+// The manifest, the configuration and the layers, each once.
+std::vector<Descriptor> unique_blobs(const Chosen& chosen);
+
 // The id ("sha256:..." without the prefix) of the image that `query` finds; nothing when there is none.
 Result<std::optional<std::string>> find_id(db::Connection& database, std::string_view query);
+
+// The name of the layer that has this chain id, unpacked and complete; nothing when there is none.
+Result<std::optional<std::string>> layer_of(db::Connection& database, const Digest& chain);
+Result<bool> has_blob(db::Connection& database, const Digest& digest);
 
 // All rows of a query whose columns are texts.
 Result<std::vector<std::string>> texts(db::Connection& database, std::string_view sql,

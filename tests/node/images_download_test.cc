@@ -7,6 +7,8 @@
 #include <signal.h>
 #include <sys/wait.h>
 
+#include <future>
+
 #include "images/download.h"
 #include "sys/pipe.h"
 #include "tests/support/image_world.h"
@@ -169,6 +171,45 @@ TEST_F(DownloadTest, NobodyWaitsForItOrSweepsIt) {
   download->reset();
   EXPECT_EQ(count("i"), 0U);
   EXPECT_EQ(count("l"), 1U);
+}
+
+// One image has a layer many times, and its worker stands still: what is unpacked late holds up nobody either.
+TEST_F(DownloadTest, UnpackingHoldsUpNobody) {
+  const std::string gate = root_ / "gate", started = root_ / "started", script = root_ / "worker";
+  std::ofstream(script) << "#!/bin/sh\n[ -e " << gate << " ] && { echo >" << started << "; read x <" << gate
+                        << "; }\nexec " << fs::read_symlink("/proc/self/exe").string() << " \"$@\"\n";
+  ::chmod(script.c_str(), 0755);
+  UnpackOptions options = test_options();
+  options.program = script;
+  auto slow = ImageStore::open((root_ / "data").string(), StoreOptions{options});
+  ASSERT_TRUE(slow) << slow.error().message();
+  Remote many(std::vector<std::string>(20, one_file("a")));
+  auto download = (*slow)->begin_download();
+  EXPECT_THAT(*(*download)->missing(many.chosen), ElementsAre(0));
+  std::map<std::size_t, Unpacked> layers{bring(**download, many, 0)};
+
+  ASSERT_EQ(::mkfifo(gate.c_str(), 0600), 0);
+  ASSERT_EQ(::mkfifo(started.c_str(), 0600), 0);
+  OwnFd hold = *sys::openat(sys::kCwd, gate.c_str(), O_RDWR);
+  OwnFd sign = *sys::openat(sys::kCwd, started.c_str(), O_RDWR);
+  auto finished = std::async(std::launch::async, [&] {
+    return (*download)->finish(many.chosen, *parse_reference("registry.example/many:1"), std::move(layers));
+  });
+  char byte = 0;
+  ASSERT_TRUE(sys::read(sign, &byte, 1));
+  store();
+  auto other = std::async(std::launch::async, [&] { return pull(Remote({one_file("b")}), "registry.example/b:1"); });
+  EXPECT_EQ(other.wait_for(std::chrono::seconds(20)), std::future_status::ready) << "it waits for another's worker";
+  fs::remove(gate);
+  EXPECT_TRUE(sys::write_all(hold, "\n"));
+  EXPECT_TRUE(other.get());
+  auto image = finished.get();
+  ASSERT_TRUE(image) << image.error().message();
+  auto root = store().prepare_root("registry.example/many:1", "c1");
+  ASSERT_TRUE(root) << root.error().message();
+  EXPECT_EQ(root->lower.size(), 20U);
+  EXPECT_EQ(slurp(root_ / "data/store" / root->lower[19] / "a"), "a");
+  EXPECT_EQ(count("blobs"), 6U);
 }
 
 TEST_F(DownloadTest, WhatADeadProcessBroughtIsSwept) {

@@ -19,19 +19,13 @@
 namespace gantry::images {
 namespace {
 
-// What the store had may be removed while the rest comes, time and again; nobody does so three times.
-constexpr int kStarts = 3;
-
 class Pull {
  public:
   Pull(ImageStore& store, const Reference& reference, const PullOptions& options, RegistryAccess& access)
       : store_(store), reference_(reference), options_(options), access_(access) {}
 
   Result<Image> run() {
-    for (int start = 1;; ++start) {
-      auto image = once();
-      if (image || image.error().code() != Code::kAborted || start == kStarts) return image;
-    }
+    return unless_removed([&] { return once(); });
   }
 
  private:
@@ -49,7 +43,7 @@ class Pull {
     tell_what_is_here(*chosen, *missing);
     auto layers = fetch(**download, *chosen, *missing);
     if (!layers) return std::unexpected(std::move(layers.error()));
-    return (*download)->finish(*chosen, reference_, *layers);
+    return (*download)->finish(*chosen, reference_, std::move(*layers));
   }
 
   Result<Chosen> choose() {
@@ -102,12 +96,6 @@ class Pull {
     fetch.board.end();
     fetch.stop.request_stop();  // nobody waits for what helpers are still at
     helpers.clear();
-    for (std::size_t position : fetch.brought_by_others) {
-      if (fetch.error) break;
-      auto unpacked = download.unpack_brought(chosen, position);
-      if (!unpacked) fetch.fail(std::move(unpacked.error()), position);
-      if (unpacked && *unpacked) fetch.unpacked.emplace(position, std::move(**unpacked));
-    }
     if (fetch.error) return std::unexpected(std::move(*fetch.error));
     return std::move(fetch.unpacked);
   }
@@ -119,7 +107,6 @@ class Pull {
     PartBoard board;
     std::mutex mutex{};
     std::stop_source stop{};
-    std::vector<std::size_t> brought_by_others{};
     std::map<std::size_t, Unpacked> unpacked{};
     std::optional<Error> error{};
 
@@ -172,7 +159,6 @@ class Pull {
           }
           at = fetch.left.erase(at);
           if (*turn == Download::Turn::kFetch) return position;
-          fetch.brought_by_others.push_back(position);
           tell(fetch.chosen.document.layers[position], true, fetch.chosen.document.layers.size());
         }
         if (fetch.left.empty() || fetch.error) return std::nullopt;
