@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "cli/oci_agent.h"
 #include "cli/oci_create.h"
+#include "cli/oci_rootless.h"
 #include "cli/oci_user.h"
 #include "runtime/oci/id_namespace.h"
 #include "runtime/plan/text.h"
@@ -172,6 +173,7 @@ std::string why_ended(const ExitStatus& status) {
 }  // namespace
 
 Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket) {
+  launch.hooks.shows_listener = !launch.plan.process.seccomp.agent.path.empty() && is_rootless();
   auto launching = begin(launch);
   if (!launching) return std::unexpected(std::move(launching.error()));
   if (auto s = map_ids(*launching, launch.ids); !s) {

@@ -492,4 +492,4 @@ def bad_configs(checks, oci):
 
 if __name__ == "__main__":
     oci_bundle.tell(namespaces, other_mount_namespaces, mounts, devices, hidden, credentials, waiting, hooks, hooks_inside,
-                    limits, bad_configs)
+                    limits, bad_configs, callers=oci_bundle.CALLERS)

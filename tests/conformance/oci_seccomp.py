@@ -130,4 +130,4 @@ def refused(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(answered, refused)
+    oci_bundle.tell(answered, refused, callers=oci_bundle.CALLERS)

@@ -274,6 +274,13 @@ def reap():
             pass
 
 
+def join_user(config, path):
+    """In place of a user namespace of its own."""
+    linux = config["linux"]
+    linux["namespaces"] = [space for space in linux["namespaces"] if space["type"] != "user"] + [{"type": "user", "path": path}]
+    linux.pop("uidMappings", None), linux.pop("gidMappings", None)
+
+
 def tell(*parts, callers=(ROOT,)):
     """A program's stories: each is called with checks and one runtime, in a world of their own, for each of `callers`."""
     def story(checks):

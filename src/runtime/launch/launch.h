@@ -92,6 +92,9 @@ struct LaunchHooks {
   std::function<Status()> before_program;
   // Asks for the times in the notes.
   bool tells_times = false;
+  // Who has made this is not root of the host, and may take a filter's listener only of a process that does not hide
+  // (PR_SET_DUMPABLE). By then it has nothing more to hide than its program will have.
+  bool shows_listener = false;
 };
 
 struct LaunchRequest {

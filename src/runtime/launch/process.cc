@@ -261,6 +261,7 @@ Status Launch::load_filter(std::string_view program, std::uint32_t flags) {
   bool listens = (flags & SECCOMP_FILTER_FLAG_NEW_LISTENER) != 0;
   if (listens) {
     if (auto s = sys::set_blocking(request_.report); !s) return s;
+    if (request_.hooks != nullptr && request_.hooks->shows_listener) (void)sys::prctl(PR_SET_DUMPABLE, 1);
   }
   sock_fprog filter{static_cast<unsigned short>(program.size() / sizeof(sock_filter)),
                     reinterpret_cast<sock_filter*>(const_cast<char*>(program.data()))};
