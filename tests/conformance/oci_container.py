@@ -16,7 +16,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import oci_bundle
-from oci_bundle import cgroup_folder
+from oci_bundle import NESTED, ROOT, USER, caller, cgroup_folder
 
 ALL_NAMESPACES = ("pid", "net", "ipc", "uts", "mnt", "cgroup")
 
@@ -51,13 +51,19 @@ def namespaces(checks, oci):
          lambda config: config.update(hostname="box", domainname="example"))
     says(checks, oci, "ip link show lo | grep -c UP", "1", "lo is up in a new network namespace")
 
+    is_root = caller() == ROOT
+
     def shares(config):
-        config["linux"]["namespaces"] = [{"type": kind} for kind in ("mount", "cgroup")]
+        # In a user namespace /proc is of the same one's PID namespaces.
+        kinds = ("mount", "cgroup") if is_root else ("mount", "cgroup", "pid", "user" if caller() == USER else "pid")
+        config["linux"]["namespaces"] = [{"type": kind} for kind in dict.fromkeys(kinds)]
+        config["mounts"] = [mount for mount in config["mounts"] if is_root or mount["type"] not in ("sysfs", "mqueue")]
         del config["hostname"]
 
-    inside = oci.run(links, change=shares).stdout.split()
-    checks.equal([inside[i] == own[i] for i in range(6)], [True, True, True, True, False, False],
-                 "what is not listed is the caller's")
+    done = oci.run(links, change=shares)
+    inside = done.stdout.split()
+    checks.equal([inside[i:i + 1] == [own[i]] for i in range(6)], [is_root, True, True, True, False, False],
+                 "what is not listed is the caller's") or c.log(done.stderr)
     name = oci.start("sleep", "1000")
     pid = oci.state(name)["pid"]
 
@@ -65,6 +71,8 @@ def namespaces(checks, oci):
         kinds = {"pid": "pid", "network": "net", "ipc": "ipc", "uts": "uts", "cgroup": "cgroup"}
         config["linux"]["namespaces"] = [{"type": "mount"}] + [{"type": kind, "path": f"/proc/{pid}/ns/{file}"}
                                                                for kind, file in kinds.items()]
+        if caller() == USER:
+            oci_bundle.join_user(config, f"/proc/{pid}/ns/user")
         del config["hostname"]
 
     theirs = [os.readlink(f"/proc/{pid}/ns/{kind}") for kind in ALL_NAMESPACES]
@@ -73,6 +81,16 @@ def namespaces(checks, oci):
     checks.equal([inside[i:i + 1] == [theirs[i]] for i in range(6)], [True, True, True, True, False, True],
                  "namespaces are joined by path")
     checks.contains(done.stdout, "sleep 1000", "and /proc is that of the joined PID namespace")
+    if is_root:
+        joined_by_file(checks, oci, pid)
+    done = oci.run("true", change=lambda config: config["linux"]["namespaces"].__setitem__(
+        slice(None), [space for space in config["linux"]["namespaces"] if space["type"] in ("mount", "user")] +
+        [{"type": "uts"}, {"type": "network", "path": "/etc/hostname"}]))
+    checks.contains(done.stderr, ["linux.namespaces", "network", "no file of a namespace"], "what is no namespace is named")
+    oci("delete", "--force", name)
+
+
+def joined_by_file(checks, oci, pid):
     bound = oci.work / "pidns"
     bound.touch()
     oci_bundle.run("mount", "--bind", f"/proc/{pid}/ns/pid", str(bound))
@@ -82,12 +100,7 @@ def namespaces(checks, oci):
         del config["hostname"]
 
     checks.contains(oci.run("ps -o args", change=joins_file).stdout, "sleep 1000", "a PID namespace's file may lie anywhere")
-    done = oci.run("true",
-                   change=linux_of(namespaces=[{"type": "mount"}, {"type": "uts"},
-                                               {"type": "network", "path": "/etc/hostname"}]))
-    checks.contains(done.stderr, ["linux.namespaces", "network", "no file of a namespace"], "what is no namespace is named")
     oci_bundle.run("umount", str(bound))
-    oci("delete", "--force", name)
 
 
 def other_mount_namespaces(checks, oci):
@@ -95,6 +108,8 @@ def other_mount_namespaces(checks, oci):
     data.mkdir()
     (data / "file").write_text("content\n")
     script = "readlink /proc/self/ns/mnt; cat /data/file; touch /data/x || echo refused; cat /proc/keys; cd /; ls ../../bin/sh"
+    if caller() == USER:
+        return  # has no other but that of his user namespace
     waiting = subprocess.Popen(["unshare", "--mount", "sleep", "1000"])
     own = os.readlink("/proc/self/ns/mnt")
     link = pathlib.Path(f"/proc/{waiting.pid}/ns/mnt")
@@ -124,6 +139,13 @@ def mounts(checks, oci):
     data = oci.work / "data"
     (data / "deep").mkdir(parents=True)
     (data / "file").write_text("content\n")
+    single_mounts(checks, oci, data)
+    # Who may not mount has no more.
+    if caller() != USER:
+        trees_of_mounts(checks, oci, data)
+
+
+def trees_of_mounts(checks, oci, data):
     oci_bundle.run("mount", "-t", "tmpfs", "deep", str(data / "deep"))
     says(checks, oci, "cat /data/file; touch /data/x && echo written; touch /data/deep/x && echo deep",
          "content\nwritten\ndeep",
@@ -141,40 +163,6 @@ def mounts(checks, oci):
     says(checks, oci, "cut -d ' ' -f 5 /proc/self/mountinfo | grep -E '/(first|second|third|fourth|fifth)$'",
          "/first\n/second\n/etc/third\n/fourth\n/fifth", "mounts are listed in the order that the configuration has",
          mounted(*listed))
-    says(checks, oci, "cat /etc/one", "content", "a file is bound on a file", mounted(bind(data / "file", "/etc/one", "bind")))
-    folder = oci.bundle("cat", "/data/file", change=mounted(bind("near", "/data", "bind")))
-    (folder / "near").mkdir()
-    (folder / "near/file").write_text("near\n")
-    checks.equal(oci("run", "--bundle", folder, "near").stdout, "near\n", "a relative source is beneath the bundle")
-    says(checks, oci, "grep ' /scratch ' /proc/self/mountinfo | grep -o 'nosuid,nodev,noexec'; stat -c %a /scratch; "
-         "dd if=/dev/zero of=/scratch/x bs=1k count=100 2>/dev/null || echo full", "nosuid,nodev,noexec\n711\nfull",
-         "a tmpfs has its options", mounted({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs",
-                                             "options": ["nosuid", "nodev", "noexec", "size=64k", "mode=711"]}))
-    sealed = {"destination": "/sealed", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}
-    says(checks, oci, "cat /sealed/deep/file; touch /sealed/x /dev/x 2>/dev/null || echo refused; echo x > /dev/null; ls /dev/pts",
-         "content\nrefused\nptmx", "a read-only tmpfs has in it what is mounted and made there, also when it is /dev",
-         lambda config: (mounted(sealed, bind(data, "/sealed/deep", "bind"))(config),
-                         next(entry for entry in config["mounts"] if entry["destination"] == "/dev")["options"].append("ro")))
-    own = oci.rootfs / "own"
-    (own / "deep").mkdir(parents=True)
-    own.chmod(0o750)
-    (own / "deep/file").write_text("content\n")
-    os.chown(own / "deep/file", 5, 6)
-    (own / "link").symlink_to("/nowhere")
-    copied = {"destination": "/own", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro", "nodev"]}
-    says(checks, oci,
-         "cat /own/deep/file; stat -c '%a %u %g' /own/deep/file; readlink /own/link; stat -c %a /own; touch /own/x || "
-         "grep ' /own ' /proc/self/mountinfo | grep -o 'ro,nodev'", "content\n644 5 6\n/nowhere\n750\nro,nodev",
-         "tmpcopyup begins with what the root has there", mounted(copied))
-    with contextlib.suppress(FileExistsError):
-        (oci.rootfs / "tmp/link").symlink_to("/etc")
-    says(checks, oci, "cat /etc/below/file", "content", "a destination behind a link stays in the root",
-         mounted(bind(data, "/tmp/link/below", "bind")))
-    for target in ("/run/canary", "../../../../run/canary"):
-        (oci.rootfs / "tmp/out").unlink(missing_ok=True)
-        (oci.rootfs / "tmp/out").symlink_to(target)
-        oci.run("true", change=mounted({"destination": "/tmp/out/made", "type": "tmpfs", "source": "tmpfs"}))
-        checks.ok(not pathlib.Path("/run/canary").exists(), f"a link to {target} makes nothing outside of the root")
     says(checks, oci,
          "grep ' /data ' /proc/self/mountinfo | grep -o 'master:[0-9]*\\|shared:[0-9]*' | head -1 | grep -o '[a-z]*'",
          "", "of private host mounts nothing propagates", mounted(bind(data, "/data", "rbind", "rprivate")))
@@ -193,9 +181,50 @@ def mounts(checks, oci):
     oci_bundle.run("umount", str(data / "deep"))
 
 
+def single_mounts(checks, oci, data):
+    says(checks, oci, "cat /etc/one", "content", "a file is bound on a file", mounted(bind(data / "file", "/etc/one", "bind")))
+    folder = oci.bundle("cat", "/data/file", change=mounted(bind("near", "/data", "bind")))
+    (folder / "near").mkdir()
+    (folder / "near/file").write_text("near\n")
+    checks.equal(oci("run", "--bundle", folder, "near").stdout, "near\n", "a relative source is beneath the bundle")
+    says(checks, oci, "grep ' /scratch ' /proc/self/mountinfo | grep -o 'nosuid,nodev,noexec'; stat -c %a /scratch; "
+         "dd if=/dev/zero of=/scratch/x bs=1k count=100 2>/dev/null || echo full", "nosuid,nodev,noexec\n711\nfull",
+         "a tmpfs has its options", mounted({"destination": "/scratch", "type": "tmpfs", "source": "tmpfs",
+                                             "options": ["nosuid", "nodev", "noexec", "size=64k", "mode=711"]}))
+    sealed = {"destination": "/sealed", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]}
+    says(checks, oci, "cat /sealed/deep/file; touch /sealed/x /dev/x 2>/dev/null || echo refused; echo x > /dev/null; ls /dev/pts",
+         "content\nrefused\nptmx", "a read-only tmpfs has in it what is mounted and made there, also when it is /dev",
+         lambda config: (mounted(sealed, bind(data, "/sealed/deep", "bind"))(config),
+                         next(entry for entry in config["mounts"] if entry["destination"] == "/dev")["options"].append("ro")))
+    own = oci.rootfs / "own"
+    (own / "deep").mkdir(parents=True)
+    own.chmod(0o750)
+    (own / "deep/file").write_text("content\n")
+    ids = "0 0" if caller() == USER else "5 6"
+    if caller() != USER:
+        os.chown(own / "deep/file", 5, 6)
+    (own / "link").symlink_to("/nowhere")
+    copied = {"destination": "/own", "type": "tmpfs", "source": "tmpfs", "options": ["tmpcopyup", "ro", "nodev"]}
+    says(checks, oci,
+         "cat /own/deep/file; stat -c '%a %u %g' /own/deep/file; readlink /own/link; stat -c %a /own; touch /own/x || "
+         "grep ' /own ' /proc/self/mountinfo | grep -o 'ro,nodev'", f"content\n644 {ids}\n/nowhere\n750\nro,nodev",
+         "tmpcopyup begins with what the root has there", mounted(copied))
+    with contextlib.suppress(FileExistsError):
+        (oci.rootfs / "tmp/link").symlink_to("/etc")
+    says(checks, oci, "cat /etc/below/file", "content", "a destination behind a link stays in the root",
+         mounted(bind(data, "/tmp/link/below", "bind")))
+    for target in ("/run/canary", "../../../../run/canary"):
+        (oci.rootfs / "tmp/out").unlink(missing_ok=True)
+        (oci.rootfs / "tmp/out").symlink_to(target)
+        oci.run("true", change=mounted({"destination": "/tmp/out/made", "type": "tmpfs", "source": "tmpfs"}))
+        checks.ok(not pathlib.Path("/run/canary").exists(), f"a link to {target} makes nothing outside of the root")
+
+
 def devices(checks, oci):
     says(checks, oci, "ls -l /dev/null | cut -c1-10; readlink /dev/fd; readlink /dev/ptmx; echo x > /dev/null && echo fine",
          "crw-rw-rw-\n/proc/self/fd\npts/ptmx\nfine", "default devices and links are there")
+    if caller() != ROOT:
+        return bound_devices(checks, oci)
     own = [{"path": "/dev/own", "type": "c", "major": 1, "minor": 3, "fileMode": 0o620, "uid": 5, "gid": 6},
            {"path": "/dev/line", "type": "p"}]
     says(checks, oci, "stat -c '%a %u %g %F' /dev/own /dev/line", "620 5 6 character special file\n666 0 0 fifo",
@@ -211,6 +240,16 @@ def devices(checks, oci):
 
     says(checks, oci, fuse, "opened", "one that its rules allow can", allows)
     (oci.rootfs / "tmp/fuse").unlink()
+
+
+def bound_devices(checks, oci):
+    says(checks, oci, "stat -c '%t:%T %F' /dev/fuse; mknod /tmp/null c 1 3 2>&1 | grep -o 'not permitted'",
+         "a:e5 character special file\nnot permitted", "devices of its own are the host's, and none are made",
+         linux_of(devices=[{"path": "/dev/fuse", "type": "c", "major": 10, "minor": 229}]))
+    for path, minor, part in (("/dev/nosuch", 229, "No such file"), ("/dev/fuse", 228, "which is not device 10:228")):
+        done = oci.run("true", change=linux_of(devices=[{"path": path, "type": "c", "major": 10, "minor": minor}]))
+        checks.equal((done.returncode, f"linux.devices, {path}" in done.stderr, part in done.stderr), (1, True, True),
+                     f"one that is not there is named: {path}, {minor}") or c.log(done.stderr)
 
 
 def hidden(checks, oci):
@@ -288,6 +327,8 @@ def kept_programs(checks, oci, profile):
 
 def waiting(checks, oci):
     """What an attacker finds who is executed, with all that he needs, in a container that waits for its start."""
+    if caller() == USER:
+        return in_no_folder(checks, oci)
     program = pathlib.Path(oci.program)
     before = program.read_bytes()
     oci("create", "--bundle", oci.bundle("sleep", "1000"), "waiting")
@@ -297,8 +338,10 @@ def waiting(checks, oci):
     checks.equal((found, "/report" in done.stdout), ([], True),
                  "the waiting process has no descriptor of the host's but its two fifos")
     done = oci(*attack, "readlink /proc/1/exe; echo x >> /proc/1/exe", check=False)
-    checks.ok("Read-only file system" in done.stderr and done.returncode != 0, "its program is one that can't be written",
-              done.stderr)
+    # What is sealed is executed right now, which comes first.
+    is_sealed = "memfd:gantry-oci" in done.stdout and "Text file busy" in done.stderr
+    checks.ok((is_sealed or "Read-only file system" in done.stderr) and done.returncode != 0,
+              "its program is one that can't be written", done.stdout + done.stderr)
     oci("start", "waiting")
     oci("delete", "--force", "waiting")
     checks.ok(program.read_bytes() == before, "and the one on the host is as it was")
@@ -314,10 +357,13 @@ def in_no_folder(checks, oci):
         bundle = oci.bundle("sleep", "1000")
         subprocess.run([f"/proc/self/fd/{file.fileno()}", "--root", oci.root, "create", "--bundle", bundle, "copied"],
                        check=True, timeout=oci_bundle.LIMIT, pass_fds=(file.fileno(),), stdin=subprocess.DEVNULL)
+    if caller() == USER:
+        # Its process hides from all but root.
+        return oci("delete", "--force", "copied")
     F_GET_SEALS, F_SEAL_WRITE = 1034, 8
     with open(f"/proc/{oci.state('copied')['pid']}/exe", "rb") as file:
         checks.ok(fcntl.fcntl(file, F_GET_SEALS) & F_SEAL_WRITE, "then it is a copy in memory that is sealed")
-    oci("delete", "--force", "copied")
+    return oci("delete", "--force", "copied")
 
 
 def hooks(checks, oci):
@@ -397,7 +443,7 @@ def hooks_inside(checks, oci):
     checks.equal((state["status"], state["pid"], state["bundle"], leaked), ("created", 1, str(folder), "none"),
                  "a createContainer hook has the state as the container sees it, and no environment but its own")
     checks.equal((namespace, (oci.work / "inside.log.name").read_text(), "usr" in listing),
-                 (os.readlink(f"/proc/{pid}/ns/mnt"), "box\n", True),
+                 (namespace if caller() == USER else os.readlink(f"/proc/{pid}/ns/mnt"), "box\n", True),
                  "it is a program of the host's in the container's namespaces")
     checks.ok(not own.exists() and not (oci.rootfs / "tmp/made/here").exists(), "the host sees nothing of what it mounts")
     oci("start", "inside")
@@ -431,7 +477,11 @@ def hooks_inside(checks, oci):
 
     def joins(config):
         hooked()(config)
-        config["linux"]["namespaces"] = [{"type": kind} for kind in ("mount", "uts")] + [{"type": "pid", "path": shared}]
+        if caller() == USER:
+            oci_bundle.join_user(config, f"/proc/{oci.state(sleeper)['pid']}/ns/user")
+        kept = ("mount", "uts") if caller() == ROOT else ("mount", "uts", "ipc", "network", "user")
+        config["linux"]["namespaces"] = [space for space in config["linux"]["namespaces"] if space["type"] in kept]
+        config["linux"]["namespaces"].append({"type": "pid", "path": shared})
 
     (oci.rootfs / "tmp/inside.log.seen").unlink()
     done = oci.run("true", change=joins)
@@ -478,7 +528,8 @@ def bad_configs(checks, oci):
         "linux.cgroupsPath": linux_of(cgroupsPath="/../x"),
         "linux.seccomp": linux_of(seccomp={"defaultAction": "SCMP_ACT_NOTIFY"}),
         "linux.namespaces[1].type": linux_of(namespaces=[{"type": "mount"}, {"type": "nosuch"}]),
-        "linux.uidMappings": linux_of(namespaces=[{"type": "mount"}, {"type": "user"}]),
+        "linux.uidMappings": lambda config: (config["linux"].pop("uidMappings", None), config["linux"].pop("gidMappings", None),
+                                             config["linux"].update(namespaces=[{"type": "mount"}, {"type": "user"}])),
         "process.rlimits": process_of(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 2, "hard": 1}]),
         "working directory": process_of(cwd="/bin/busybox"),
     }
