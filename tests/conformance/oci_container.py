@@ -528,8 +528,8 @@ def bad_configs(checks, oci):
         "linux.cgroupsPath": linux_of(cgroupsPath="/../x"),
         "linux.seccomp": linux_of(seccomp={"defaultAction": "SCMP_ACT_NOTIFY"}),
         "linux.namespaces[1].type": linux_of(namespaces=[{"type": "mount"}, {"type": "nosuch"}]),
-        "linux.uidMappings": lambda config: (config["linux"].pop("uidMappings", None), config["linux"].pop("gidMappings", None),
-                                             config["linux"].update(namespaces=[{"type": "mount"}, {"type": "user"}])),
+        "linux.uidMappings": lambda config: [config["linux"].pop(field, None) for field in ("uidMappings", "gidMappings")] +
+        [config["linux"].update(namespaces=[{"type": "mount"}, {"type": "user"}])],
         "process.rlimits": process_of(rlimits=[{"type": "RLIMIT_NOFILE", "soft": 2, "hard": 1}]),
         "working directory": process_of(cwd="/bin/busybox"),
     }

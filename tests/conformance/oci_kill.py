@@ -93,5 +93,5 @@ def story(checks):
 
 
 if __name__ == "__main__":
-    oci_bundle.enter_world()
-    c.main(story)
+    oci_bundle.enter_world(oci_bundle.CALLERS)
+    c.main(story, oci_bundle.caller())

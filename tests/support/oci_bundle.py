@@ -277,8 +277,10 @@ def reap():
 def join_user(config, path):
     """In place of a user namespace of its own."""
     linux = config["linux"]
-    linux["namespaces"] = [space for space in linux["namespaces"] if space["type"] != "user"] + [{"type": "user", "path": path}]
-    linux.pop("uidMappings", None), linux.pop("gidMappings", None)
+    linux["namespaces"] = [space for space in linux["namespaces"] if space["type"] != "user"]
+    linux["namespaces"].append({"type": "user", "path": path})
+    for field in ("uidMappings", "gidMappings"):
+        linux.pop(field, None)
 
 
 def tell(*parts, callers=(ROOT,)):
