@@ -14,13 +14,13 @@
 #include <vector>
 
 #include "base/text.h"
+#include "cli/oci_checkpoint.h"
 #include "cli/oci_commands.h"
 #include "cli/oci_create.h"
 #include "cli/oci_exec.h"
 #include "cli/oci_log.h"
 #include "cli/oci_rootless.h"
 #include "cli/oci_self.h"
-#include "runtime/plan/text.h"
 #include "sys/process.h"
 
 namespace gantry::cli {
@@ -68,12 +68,16 @@ void add_create_options(Commands& commands, CLI::App* command, CreateOptions& op
 
 CreateOptions g_create;
 
+Status refuse_no_pivot(bool is_set) {
+  if (!is_set) return {};
+  return fail(Code::kUnimplemented, "--no-pivot is not supported: the root must be pivoted into");
+}
+
 Status prepare_to_create(Commands& commands, const Globals& globals, bool no_pivot) {
   g_create.preserve_fds = commands.preserve_fds;
   g_create.in_scope = globals.systemd_cgroup;
   g_create.is_rootless = globals.rootless == "true" || (globals.rootless == "auto" && is_rootless());
-  if (!no_pivot) return {};
-  return fail(Code::kUnimplemented, "--no-pivot is not supported: the root must be pivoted into");
+  return refuse_no_pivot(no_pivot);
 }
 
 void add_create(Commands& commands) {
@@ -240,25 +244,53 @@ void add_events(Commands& commands) {
                [](const Globals& globals, Log&) { return code_of(print_events(globals.root, id, interval, once)); });
 }
 
-bool has_program(std::string_view name) {
-  const char* path = ::getenv("PATH");
-  for (std::string_view rest = path == nullptr ? "" : path; !rest.empty();) {
-    std::string_view folder = runtime::take_until(rest, ':');
-    if (::access(cat(folder, "/", name).c_str(), X_OK) == 0) return true;
-  }
-  return false;
+void add_criu_options(CLI::App* command, CriuOptions& options) {
+  command->add_option("--image-path", options.image_path, "the folder of the image")->capture_default_str();
+  command->add_option("--work-path", options.work_path, "where criu works and writes its log (default: --image-path)");
+  command->add_option("--manage-cgroups-mode", options.cgroups_mode, "soft (default), full, strict or ignore");
+  command->add_option("--empty-ns", options.empty_namespaces, "network, which is so anyway")->allow_extra_args(false);
+  command->add_flag("--tcp-established", options.tcp_established, "with open TCP connections");
+  command->add_flag("--ext-unix-sk", options.external_sockets, "with unix sockets whose peers are outside");
+  command->add_flag("--shell-job", options.shell_job, "with a terminal or session from outside");
+  command->add_flag("--file-locks", options.file_locks, "with file locks");
+  command->add_flag("--auto-dedup", options.auto_dedup, "leave out pages that a later image has");
+  command->add_flag("--lazy-pages", options.lazy_pages, "refused");
+  command->add_option("--lsm-profile", options.lsm_profile, "refused");
+  command->add_option("--lsm-mount-context", options.lsm_mount_context, "refused");
 }
 
-// With runc's flags, whichever they are, so that the refusal is the same for all.
-void add_refused(Commands& commands, const std::string& name) {
-  auto* command = commands.add(name.c_str(), "refused: checkpoints by CRIU are not supported yet");
-  command->prefix_command();
-  commands.act(command, [name](const Globals&, Log&) -> Result<int> {
-    if (has_program("criu"))
-      return fail(Code::kUnimplemented, cat(name, ": checkpoints by criu are not supported yet"));
-    return fail(Code::kUnimplemented, cat(name,
-                                          ": criu is not installed: no program of that name is in $PATH, and "
-                                          "checkpoints by it are not supported yet"));
+void add_checkpoint(Commands& commands) {
+  static CheckpointOptions options;
+  auto* checkpoint = commands.add("checkpoint", "write a running container to a folder, by criu");
+  add_id(checkpoint, options.id);
+  add_criu_options(checkpoint, options.criu);
+  checkpoint->add_option("--parent-path", options.criu.parent_path, "the image before, from --image-path");
+  checkpoint->add_flag("--leave-running", options.leaves_running, "the container goes on");
+  checkpoint->add_flag("--pre-dump", options.pre_dump, "its memory alone; the container goes on");
+  checkpoint->add_option("--page-server", options.criu.page_server, "refused");
+  checkpoint->add_option("--status-fd", options.criu.status_fd, "refused");
+  commands.act(checkpoint, [](const Globals& globals, Log& log) {
+    return code_of(checkpoint_container(globals.root, options, log));
+  });
+}
+
+void add_restore(Commands& commands) {
+  static RestoreOptions options;
+  static bool no_pivot = false, no_subreaper = false;
+  auto* restore = commands.add("restore", "make a container from such a folder and its bundle");
+  add_id(restore, options.create.id);
+  add_criu_options(restore, options.criu);
+  restore->add_option("-b,--bundle", options.create.bundle, "the bundle's folder")->capture_default_str();
+  restore->add_option("--pid-file", options.create.pid_file, "where the process's number is written");
+  restore->add_option("--console-socket", options.create.console_socket,
+                      "a unix socket that takes the terminal's master");
+  restore->add_flag("-d,--detach", options.create.detaches, "do not wait");
+  restore->add_flag("--no-subreaper", no_subreaper, "accepted: this program never is one");
+  restore->add_flag("--no-pivot", no_pivot, "refused: pivot_root is what keeps the host's root away");
+  commands.act(restore, [](const Globals& globals, Log& log) -> Result<int> {
+    if (auto s = refuse_no_pivot(no_pivot); !s) return std::unexpected(std::move(s.error()));
+    options.create.in_scope = globals.systemd_cgroup;
+    return restore_container(globals.root, options, log);
   });
 }
 
@@ -299,8 +331,8 @@ constexpr Command kCommands[] = {
     {"resume", add_freezing<false>},
     {"update", add_update},
     {"events", add_events},
-    {"checkpoint", [](Commands& commands) { add_refused(commands, "checkpoint"); }},
-    {"restore", [](Commands& commands) { add_refused(commands, "restore"); }},
+    {"checkpoint", add_checkpoint},
+    {"restore", add_restore},
     {"features", add_features},
     {"spec", add_spec},
 };

@@ -2,6 +2,7 @@
 #include "cli/oci_container.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -101,6 +102,10 @@ Result<ContainerRecord> parse_record(std::string_view text) {
                   number_of("owner", record.owner);
   if (!is_whole) return broken();
   (void)flag_of("inScope", record.in_scope);  // not there in records of before
+  if (const json::value* streams = object.if_contains("streams"); streams != nullptr && streams->is_array()) {
+    for (const json::value& each : streams->get_array())
+      record.streams.emplace_back(each.is_string() ? std::string_view(each.get_string()) : std::string_view());
+  }
   const json::value* annotations = object.if_contains("annotations");
   if (annotations == nullptr || !annotations->is_object()) return broken();
   for (const auto& entry : annotations->get_object()) {
@@ -125,6 +130,9 @@ std::string record_text(const ContainerRecord& record) {
   out["created"] = record.created;
   out["owner"] = record.owner;
   out["annotations"] = annotations_json(record);
+  json::array streams;
+  for (const std::string& each : record.streams) streams.emplace_back(each);
+  out["streams"] = std::move(streams);
   return json::serialize(out);
 }
 
@@ -146,6 +154,12 @@ Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, 
   if (s) s = sys::renameat2(dir, temporary.c_str(), dir, name.c_str(), 0);
   if (!s) (void)sys::unlinkat(dir, temporary.c_str(), 0);
   return s;
+}
+
+std::string absolute(const std::string& path) {
+  char here[PATH_MAX];
+  bool is_relative = !path.starts_with('/') && ::getcwd(here, sizeof(here)) != nullptr;
+  return is_relative ? cat(here, "/", path) : path;
 }
 
 Result<Place> open_place(const std::string& path) {

@@ -45,6 +45,7 @@ struct ContainerRecord {
   std::string created;           // RFC 3339
   std::uint32_t owner = 0;
   std::map<std::string, std::string> annotations;
+  std::vector<std::string> streams;  // the standard ones, by CRIU's names: "pipe:[INODE]"
 };
 
 // As state.json has it, and back: kDataLoss when it is not whole.
@@ -117,6 +118,9 @@ struct Place {
   std::string name;
 };
 Result<Place> open_place(const std::string& path);
+
+// From here, if it is relative.
+std::string absolute(const std::string& path);
 
 // Replaces `name` in `dir` as a whole.
 Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, mode_t mode);

@@ -60,6 +60,9 @@ struct Hold {
 // From clone to the process at its gate, or executing. What failed is ended and reaped.
 Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket);
 
+// Hands a terminal's master to who listens there.
+Status send_terminal(const std::string& console_socket, FdRef master);
+
 // Gate's descriptors.
 Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds);
 

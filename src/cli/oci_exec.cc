@@ -115,6 +115,8 @@ Result<Launch> make_launch(const std::string& root, ContainerFolder& folder, Liv
   if (!shared) return std::unexpected(std::move(shared.error()));
   launch.hooks.shared = *shared;
   launch.plan.namespaces.join_process_user = !sys::has(*shared, sys::CloneFlag::kNewUser);
+  // Asked, not read: a restored container has a time namespace that its configuration need not have.
+  launch.plan.namespaces.join_process_time = !sys::has(*shared, sys::CloneFlag::kNewTime);
   if (!live.record.cgroup.empty()) {
     auto cgroup = cgroup_of(live.record.pid);
     if (!cgroup) return std::unexpected(std::move(cgroup.error()));

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "cli/oci_agent.h"
 #include "cli/oci_create.h"
+#include "cli/oci_host_view.h"
 #include "cli/oci_rootless.h"
 #include "cli/oci_user.h"
 #include "runtime/oci/id_namespace.h"
@@ -31,33 +32,6 @@ namespace gantry::cli {
 namespace oci = runtime::oci;
 
 namespace {
-
-// Where this process sees the host from; it comes back to it after a clone elsewhere.
-class HostView {
- public:
-  static Result<HostView> take() {
-    auto space = sys::openat(sys::kCwd, "/proc/self/ns/mnt", O_RDONLY);
-    if (!space) return std::unexpected(std::move(space.error()));
-    auto root = sys::open_dir(sys::kCwd, "/");
-    if (!root) return std::unexpected(std::move(root.error()));
-    auto folder = sys::open_dir(sys::kCwd, ".");
-    if (!folder) return std::unexpected(std::move(folder.error()));
-    return HostView(std::move(*space), std::move(*root), std::move(*folder));
-  }
-  // setns goes to the namespace's root, which need not be the one that this process had.
-  Status restore() const {
-    if (auto s = sys::setns(space_, sys::CloneFlag::kNewMount); !s) return s;
-    if (auto s = sys::fchdir(root_); !s) return s;
-    if (auto s = sys::chroot("."); !s) return s;
-    return sys::fchdir(folder_);
-  }
-
- private:
-  HostView(OwnFd space, DirFd root, DirFd folder)
-      : space_(std::move(space)), root_(std::move(root)), folder_(std::move(folder)) {}
-  OwnFd space_;
-  DirFd root_, folder_;
-};
 
 Result<OwnFd> plan_memfd(const runtime::Plan& plan, std::size_t fd_count) {
   auto bytes = runtime::encode_plan(plan, fd_count);
@@ -101,16 +75,6 @@ Status map_ids(const shim::Launching& launching, const oci::IdMappings& ids) {
   if (ids.is_empty()) return {};
   if (auto s = oci::write_id_maps(launching.pid, ids); !s) return fail_with(std::move(s.error()), "linux");
   return sys::write_all(launching.report, "+");
-}
-
-// The descriptor goes with a word, as receivers expect one.
-Status send_terminal(const std::string& path, FdRef master) {
-  auto place = open_place(path);
-  if (!place) return std::unexpected(std::move(place.error()));
-  auto socket = sys::connect_unix(place->folder, place->name.c_str(), SOCK_STREAM);
-  if (!socket) return std::unexpected(std::move(socket.error()));
-  FdRef fds[] = {master};
-  return sys::send_packet(*socket, "/dev/ptmx", fds);
 }
 
 Status hand_listener(const shim::Launching& launching, int number, const Launch& launch) {
@@ -198,6 +162,16 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
   }
   return LaunchedProcess{launching->pid, std::move(launching->pidfd), std::move(*terminal),
                          std::move(launching->notes)};
+}
+
+// The descriptor goes with a word, as receivers expect one.
+Status send_terminal(const std::string& console_socket, FdRef master) {
+  auto place = open_place(console_socket);
+  if (!place) return std::unexpected(std::move(place.error()));
+  auto socket = sys::connect_unix(place->folder, place->name.c_str(), SOCK_STREAM);
+  if (!socket) return std::unexpected(std::move(socket.error()));
+  FdRef fds[] = {master};
+  return sys::send_packet(*socket, "/dev/ptmx", fds);
 }
 
 Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds) {

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 
 #include "base/text.h"
 #include "cgroups/hierarchy.h"
@@ -15,6 +16,7 @@
 #include "cli/oci_rootless.h"
 #include "cli/oci_seccomp.h"
 #include "sys/file.h"
+#include "sys/mount.h"
 #include "sys/process.h"
 
 namespace gantry::cli {
@@ -40,10 +42,16 @@ Result<Bundle> read_bundle(const std::string& path) {
   return bundle;
 }
 
-std::string absolute(std::string path) {
-  char here[PATH_MAX];
-  bool is_relative = !path.starts_with('/') && ::getcwd(here, sizeof(here)) != nullptr;
-  return is_relative ? cat(here, "/", path) : path;
+// A standard stream of this process's that is the host's, as CRIU names it; "" for others.
+std::string name_of_stream(FdRef stream) {
+  auto info = sys::fstat(stream);
+  if (info && S_ISFIFO(info->st_mode)) return cat("pipe:[", info->st_ino, "]");
+  auto mount = info && S_ISREG(info->st_mode) ? sys::mount_id(stream) : Result<std::uint64_t>(0);
+  if (!mount || *mount == 0) return "";
+  char name[64];
+  std::snprintf(name, sizeof(name), "file[%lx:%lx]", static_cast<unsigned long>(*mount),
+                static_cast<unsigned long>(info->st_ino));
+  return name;
 }
 
 }  // namespace
@@ -114,6 +122,8 @@ Status Making::record_intent() {
   record_.created = time_text();
   record_.owner = ::geteuid();
   record_.annotations = bundle_.config.annotations;
+  // Now: the container may close its own.
+  for (int stream : {0, 1, 2}) record_.streams.push_back(name_of_stream(FdRef(stream)));
   if (auto s = folder_.write(record_); !s) return s;
   if (auto s = folder_.write_config(bundle_.text); !s) return s;
   if (!callers_notify_socket().empty()) {

@@ -18,7 +18,6 @@ namespace {
 
 using Clock = std::chrono::steady_clock;
 
-constexpr const char* kFolder = "notify";
 constexpr const char* kSocket = "notify.sock";
 constexpr const char* kFolderInside = "/run/notify";
 constexpr std::size_t kMaxMessage = 4096;
@@ -55,21 +54,21 @@ std::string callers_notify_socket() {
 void add_notify_socket(const std::string& folder, runtime::oci::Config& config) {
   config.mounts.push_back({.destination = kFolderInside,
                            .type = "bind",
-                           .source = cat(folder, "/", kFolder),
+                           .source = cat(folder, "/", kNotifyFolder),
                            .options = {"bind", "nosuid", "noexec", "nodev", "ro"}});
   if (config.process) config.process->env.push_back(cat("NOTIFY_SOCKET=", kFolderInside, "/", kSocket));
 }
 
 Status make_notify_folder(FdRef folder) {
-  if (auto s = sys::mkdirat(folder, kFolder, 0755); !s) return s;
-  auto made = sys::openat(folder, kFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (auto s = sys::mkdirat(folder, kNotifyFolder, 0755); !s) return s;
+  auto made = sys::openat(folder, kNotifyFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   return made ? sys::fchmod(*made, 0755) : std::unexpected(std::move(made.error()));
 }
 
 Result<std::optional<NotifyProxy>> NotifyProxy::open(FdRef folder) {
   std::string outside = callers_notify_socket();
   if (outside.empty()) return std::nullopt;
-  auto dir = sys::openat(folder, kFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  auto dir = sys::openat(folder, kNotifyFolder, O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!dir && dir.error().is_not_found()) return std::nullopt;
   if (!dir) return std::unexpected(std::move(dir.error()));
   // For every user of the container.

@@ -20,6 +20,8 @@
 
 namespace gantry::cli {
 
+inline constexpr const char* kNotifyFolder = "notify";
+
 // $NOTIFY_SOCKET. Empty: nobody waits.
 std::string callers_notify_socket();
 

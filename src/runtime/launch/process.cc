@@ -35,6 +35,7 @@ namespace {
 constexpr std::uint32_t kTtyGroup = 5;
 constexpr int kPtmxMinor = 2;
 constexpr int kPtmxMajor = 5;
+constexpr int kMemoryMajor = 1, kNullMinor = 3;
 
 std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::from_errno(errno, call)); }
 
@@ -54,7 +55,8 @@ Status Launch::open_terminal() {
       if (auto s = move_to(request_.in, 0); !s) return s;
     }
     if (auto s = move_to(request_.out, 1); !s) return s;
-    return move_to(request_.err, 2);
+    if (auto s = move_to(request_.err, 2); !s) return s;
+    return take_own_null();
   }
   // The container's own devpts; what lies at that path must be it, not something that a container put there.
   auto master =
@@ -89,6 +91,27 @@ Status Launch::open_terminal() {
   }
   // When there is a second process, it is that one's: the terminal would hang up with the first.
   if (!namespaces_.second && ::ioctl(0, TIOCSCTTY, 0) < 0) return failed("ioctl TIOCSCTTY");
+  return {};
+}
+
+// A null device among the standard streams comes from a mount of the host's, which the container would hold, and which
+// no checkpoint can name. Its own one, where it has one, does the same.
+Status Launch::take_own_null() {
+  if (namespaces_.join) return {};
+  auto is_null = [](FdRef fd) {
+    auto info = sys::fstat(fd);
+    return info && S_ISCHR(info->st_mode) && info->st_rdev == makedev(kMemoryMajor, kNullMinor);
+  };
+  OwnFd own;
+  for (int standard : {0, 1, 2}) {
+    if (!is_null(FdRef(standard))) continue;
+    if (!own.is_open()) {
+      auto place = sys::openat2(root_, "dev/null", O_RDWR, sys::Resolve::kInRoot | sys::Resolve::kNoSymlinks);
+      if (!place || !is_null(*place)) return {};
+      own = std::move(*place);
+    }
+    if (auto s = move_to(own, standard); !s) return s;
+  }
   return {};
 }
 
@@ -157,7 +180,7 @@ Status Launch::own_standard_streams(std::uint32_t uid) {
   for (int standard : {0, 1, 2}) {
     auto info = sys::fstat(FdRef(standard));
     if (!info) continue;
-    if (S_ISCHR(info->st_mode) && major(info->st_rdev) == 1) continue;
+    if (S_ISCHR(info->st_mode) && major(info->st_rdev) == kMemoryMajor) continue;
     if (S_ISCHR(info->st_mode)) {
       // In a user namespace that has no such group it stays that of the container's devpts.
       if (!sys::fchown(FdRef(standard), uid, kTtyGroup))

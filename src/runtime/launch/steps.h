@@ -11,6 +11,7 @@
 #include "base/owned_fd.h"
 #include "base/result.h"
 #include "runtime/launch/launch.h"
+#include "runtime/launch/target.h"
 #include "runtime/plan/plan_reader.h"
 #include "sys/file.h"
 #include "sys/mount.h"
@@ -106,6 +107,7 @@ class Launch {
 
   // process.cc
   Status open_terminal();
+  Status take_own_null();
   Status set_attributes();
   Status read_limits();
   Status set_limits();
@@ -170,9 +172,6 @@ class Launch {
 
 std::unexpected<Error> pid_namespace_ended();
 
-// Opens the place that `path` names beneath `root`, resolved within it; makes what is missing: folders, and at its end
-// a folder or an empty file. `also`: with kNoSymlinks a symbolic link anywhere in it is an error, with kNoXdev a mount.
-Result<OwnFd> ensure_target(FdRef root, const char* path, bool is_file, sys::Resolve also);
 // The parent of `path`, made if missing.
 Result<Parent> ensure_parent(FdRef root, const char* path, sys::Resolve also);
 
