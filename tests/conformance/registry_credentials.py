@@ -1,8 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-"""Credentials that a node has of its own: Docker's config.json, and kubelet's credential provider programs; in which order
-they are tried, and that they go to the registry they are for and nowhere else."""
+"""Credentials that a node has of its own: Docker's config.json and credential helpers, and kubelet's credential provider
+programs; in which order they are tried, and that they go to the registry they are for and nowhere else."""
 import base64
 import contextlib
 import json
@@ -118,6 +118,79 @@ def nowhere_else(world, files):
                     str(shown))
 
 
+HELPER = """#!/bin/sh
+read server
+echo "$* $server" >> {asked}
+{words}
+"""
+
+
+def by_helper(world, files):
+    """Docker's own kind of program, which keeps what is not in the file."""
+    programs, asked = world.folder / "programs", world.folder / "helper.asked"
+    programs.mkdir()
+    path = {"PATH": f"{programs}:/usr/bin:/bin"}
+
+    def helper_is(words):
+        (programs / "docker-credential-ours").write_text(HELPER.format(asked=asked, words=words))
+        (programs / "docker-credential-ours").chmod(0o700)
+
+    def config_is(document):
+        (files.folder / "config.json").write_text(json.dumps(document))
+
+    with Registry(world.folder / "kept", user=("me", "se:cret")) as registry:
+        registry.push("team/app:1", RemoteImage(layer("kept")))
+        name = f"{registry.host}/team/app:1"
+        answer = json.dumps({"ServerURL": registry.host, "Username": "me", "Secret": "se:cret"})
+        for what, document in (("of the registry", {"credHelpers": {registry.host: "ours"}}),
+                               ("of all registries", {"credsStore": "ours", "auths": {registry.host: {}}})):
+            helper_is(f"echo '{answer}'")
+            config_is(document)
+            world.taken(f"a helper {what}", name, environment=path)
+            world.checks.equal(asked.read_text(), f"get {registry.host}\n", f"a helper {what}: asked once, for the registry")
+            asked.unlink()
+            world.gantry("remove", name)
+        config_is({"credHelpers": {"127.0.0.1:1": "ours"}})
+        world.refused("a helper of another registry", name, "wants a name and password", environment=path)
+        world.checks.ok(not asked.exists(), "a helper of another registry: not asked")
+        config_is({"credsStore": "ours", "auths": {registry.host: {"auth": basic("me:se:cret")}}})
+        for what, words in (("has nothing", "echo credentials not found in native keychain; exit 1"),
+                            ("fails", "echo locked; exit 1")):
+            helper_is(words)
+            world.taken(f"a helper that {what}, and the file has it", name, environment=path)
+            world.gantry("remove", name)
+        config_is({"credsStore": "ours"})
+        for what, words, said in (("fails", "echo locked; exit 1", "locked"), ("is killed", "kill -9 $$", "signal 9"),
+                                  ("says too much", "exec cat /dev/zero", "131072 bytes"),
+                                  ("says another's", "echo '{\"Username\":\"me\",\"Secret\":\"no\"}'",
+                                   "refuses the credentials")):
+            helper_is(words)
+            world.refused(f"a helper that {what}", name, said, environment=path)
+        (programs / "docker-credential-ours").unlink()
+        world.refused("a helper that is not there", name, ["ours", "no such program"], environment=path)
+        config_is({"credsStore": "../ours"})
+        world.refused("a helper that is a path", name, ["credsStore", "../ours"], environment=path)
+
+    # An identity token goes to the token server that the registry names.
+    name, _ = world.image(layer("token"))
+    repository = name.split("/", 1)[1].split(":")[0]
+    bearer = {"WWW-Authenticate": f'Bearer realm="http://{world.other.host}/token",service="s"', "Content-Length": "0"}
+    for route, respond in list(world.registry.routes.items()):
+        if route.startswith(f"/v2/{repository}/"):
+            world.registry.routes[route] = f.guarded(respond, bearer, "Bearer good-token")
+    forms = []
+
+    def give(handler):
+        forms.append(getattr(handler, "form", ""))
+        f.answer(200, b'{"access_token": "good-token"}')(handler)
+
+    world.other.routes["/token"] = give
+    helper_is("echo '{\"Username\":\"<token>\",\"Secret\":\"identity\"}'")
+    config_is({"credsStore": "ours"})
+    world.taken("a helper that keeps an identity token", name, environment=path)
+    world.checks.contains(forms[0], ["grant_type=refresh_token", "refresh_token=identity"], "the token server is shown it")
+
+
 def by_provider(checks):
     with Node(checks) as node, network_of(node.supervisor()), f.FaultyRegistry() as registry:
         files = Files(node.state / "registries")
@@ -180,6 +253,7 @@ def story(checks):
         world.taken("a public image", public)
         by_file(world, files)
         nowhere_else(world, files)
+        by_helper(world, files)
     by_provider(checks)
 
 

@@ -23,7 +23,7 @@ BLOCK = 64 << 10
 
 
 class Slow:
-    """A blob at RATE for each connection. `ranges` answers requests for one: a function of the handler, first and last byte."""
+    """A blob at RATE for each connection. `ranges` answers requests for one: takes the handler, first and last byte."""
 
     def __init__(self, data, ranges=None):
         self.data, self.ranges, self.lock, self.now, self.most = data, ranges or self.send, threading.Lock(), 0, 0

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// Docker's config.json, the settings of kubelet's credential providers, and what such a provider answers.
+// Docker's config.json, the settings of kubelet's credential providers, and what such a provider or a helper of Docker
+// answers.
 #include <string>
 
 #include "images/registry/credential_files.h"
+#include "images/registry/credential_helper.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace images = gantry::images;
@@ -10,6 +12,11 @@ using gantry::fuzz::expect;
 using gantry::fuzz::expect_sentence;
 
 namespace {
+
+void check_sent(const images::Credentials& one) {
+  if (!one.has_password()) return;
+  for (char c : images::basic_authorization(one)) expect(c >= ' ' && c < 0x7f, "what is sent is one line");
+}
 
 void check(const std::vector<images::CredentialEntry>& entries) {
   for (std::string_view image : {"a.example/team/app", "docker.io/library/app", "a.example:5000/app"}) {
@@ -19,10 +26,7 @@ void check(const std::vector<images::CredentialEntry>& entries) {
       continue;
     }
     expect(found->size() <= entries.size(), "none comes from nowhere");
-    for (const images::Credentials& one : *found) {
-      if (!one.has_password()) continue;
-      for (char c : images::basic_authorization(one)) expect(c >= ' ' && c < 0x7f, "what is sent is one line");
-    }
+    for (const images::Credentials& one : *found) check_sent(one);
   }
 }
 
@@ -30,10 +34,20 @@ void check(const std::vector<images::CredentialEntry>& entries) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
   std::string_view text = gantry::fuzz::text_of(bytes, size);
-  if (auto entries = images::parse_docker_config(text); entries) {
-    check(*entries);
+  if (auto config = images::parse_docker_config(text); config) {
+    check(config->entries);
+    for (const char* registry : {"a.example", "docker.io"}) {
+      const std::string helper = config->helper_for(registry);
+      expect(helper.empty() || images::is_helper_name(helper), "a program of $PATH's folders");
+    }
   } else {
-    expect_sentence(entries.error());
+    expect_sentence(config.error());
+  }
+  if (auto kept = images::parse_helper_answer(text); kept) {
+    expect(*kept != images::Credentials(), "a helper's answer says something");
+    check_sent(*kept);
+  } else {
+    expect_sentence(kept.error());
   }
   if (auto providers = images::parse_provider_config(text); providers) {
     expect(providers->size() <= 64, "providers are bounded");

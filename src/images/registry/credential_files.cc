@@ -6,6 +6,7 @@
 #include <set>
 
 #include "images/json_reader.h"
+#include "images/registry/credential_helper.h"
 #include "images/registry/duration.h"
 #include "images/registry/image_glob.h"
 #include "images/text.h"
@@ -57,6 +58,11 @@ std::optional<milliseconds> duration_in(JsonReader& reader, const json::object& 
   if (time) return *time;
   reader.complain(key, cat("is ", time.error().message()));
   return std::nullopt;
+}
+
+void complain_of_helper(JsonReader& reader, std::string_view key, const std::string& helper) {
+  reader.complain(key,
+                  cat("names the helper ", in_quotes(helper), ", expected letters, digits, \"-\", \"_\" and \".\""));
 }
 
 CredentialProvider provider_in(JsonReader& reader, const json::object& from) {
@@ -116,17 +122,30 @@ Result<std::vector<Credentials>> credentials_in(const std::vector<CredentialEntr
   return out;
 }
 
-Result<std::vector<CredentialEntry>> parse_docker_config(std::string_view text) {
+Result<DockerConfig> parse_docker_config(std::string_view text) {
   auto object = parse_json_object(text, "the file", kMaxFile);
   if (!object) return std::unexpected(std::move(object.error()));
   JsonReader reader("the file");
-  auto entries = entries_in(reader, *object, "auths");
+  DockerConfig out;
+  out.entries = entries_in(reader, *object, "auths");
+  out.store = reader.text(*object, "credsStore");
+  if (!out.store.empty() && !is_helper_name(out.store)) complain_of_helper(reader, "credsStore", out.store);
+  for (const auto& [name, helper] : reader.text_map(*object, "credHelpers")) {
+    const std::string registry = normal_pattern(name);
+    out.helpers[registry == "index.docker.io" ? "docker.io" : registry] = helper;
+    if (!helper.empty() && !is_helper_name(helper)) complain_of_helper(reader, "credHelpers", helper);
+  }
   if (auto read = reader.status(); !read) return std::unexpected(std::move(read.error()));
-  std::erase_if(entries, [](const CredentialEntry& entry) {
+  std::erase_if(out.entries, [](const CredentialEntry& entry) {
     auto credentials = credentials_for(entry.words, "");
     return credentials && *credentials == Credentials();
   });
-  return entries;
+  return out;
+}
+
+std::string DockerConfig::helper_for(const std::string& registry) const {
+  const auto own = helpers.find(registry);
+  return own == helpers.end() ? store : own->second;
 }
 
 Result<std::vector<CredentialProvider>> parse_provider_config(std::string_view text) {

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <chrono>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -24,9 +25,18 @@ struct CredentialEntry {
 // can't be sent, by their pattern.
 Result<std::vector<Credentials>> credentials_in(const std::vector<CredentialEntry>& entries, std::string_view image);
 
-// "auths" of a Docker config.json. Entries that say nothing, because a helper of Docker keeps their secret, are left
-// out: no helper is asked.
-Result<std::vector<CredentialEntry>> parse_docker_config(std::string_view json);
+// A Docker config.json.
+struct DockerConfig {
+  // "auths"; entries that say nothing, because a helper keeps their secret, are left out.
+  std::vector<CredentialEntry> entries;
+  std::map<std::string, std::string> helpers;  // "credHelpers": by registry, as helper_for() calls it; "" for none
+  std::string store;                           // "credsStore": of all others; "" for none
+
+  // The helper that is asked for this registry ("docker.io", "registry.example:5000"); "" for none.
+  std::string helper_for(const std::string& registry) const;
+};
+// kInvalidArgument also for a helper whose name can't be a program's (credential_helper.h).
+Result<DockerConfig> parse_docker_config(std::string_view json);
 
 // One of "providers" in a CredentialProviderConfig (kubelet.config.k8s.io/v1).
 struct CredentialProvider {

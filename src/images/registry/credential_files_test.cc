@@ -13,9 +13,9 @@ using testing::HasSubstr;
 using testing::Not;
 
 std::vector<std::string> users_for(const char* config, const char* image) {
-  auto entries = parse_docker_config(config);
-  EXPECT_TRUE(entries) << entries.error().message();
-  auto found = credentials_in(*entries, image);
+  auto parsed = parse_docker_config(config);
+  EXPECT_TRUE(parsed) << parsed.error().message();
+  auto found = credentials_in(parsed->entries, image);
   EXPECT_TRUE(found) << found.error().message();
   std::vector<std::string> out;
   for (const Credentials& one : *found) out.push_back(one.username + ":" + one.password);
@@ -43,22 +43,40 @@ TEST(DockerConfig, DockersOwnRegistry) {
 }
 
 TEST(DockerConfig, TokensAndWhatSaysNothing) {
-  auto entries = parse_docker_config(R"({"credsStore": "desktop", "auths": {
+  auto config = parse_docker_config(R"({"credsStore": "desktop", "auths": {
     "a.example": {}, "b.example": {"identitytoken": "token", "email": "me@b.example"}}})");
-  ASSERT_TRUE(entries);
-  ASSERT_EQ(entries->size(), 1U);
-  EXPECT_EQ((*credentials_in(*entries, "b.example/app"))[0].identity_token, "token");
-  EXPECT_TRUE(parse_docker_config("{}")->empty());
+  ASSERT_TRUE(config);
+  ASSERT_EQ(config->entries.size(), 1U);
+  EXPECT_EQ((*credentials_in(config->entries, "b.example/app"))[0].identity_token, "token");
+  EXPECT_TRUE(parse_docker_config("{}")->entries.empty());
+}
+
+TEST(DockerConfig, HelpersByRegistry) {
+  auto config = parse_docker_config(R"({"credsStore": "desktop", "credHelpers": {
+    "a.example": "pass", "https://index.docker.io/v1/": "hub", "b.example:5000": ""}})");
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->helper_for("a.example"), "pass");
+  EXPECT_EQ(config->helper_for("a.example:5000"), "desktop");
+  EXPECT_EQ(config->helper_for("docker.io"), "hub");
+  EXPECT_EQ(config->helper_for("b.example:5000"), "") << "none, and not the store's";
+  EXPECT_EQ(parse_docker_config("{}")->helper_for("a.example"), "");
+  for (const char* text : {R"({"credsStore": "../evil"})", R"({"credHelpers": {"a.example": "a b"}})",
+                           R"({"credHelpers": {"a.example": 5}})", R"({"credHelpers": ["pass"]})"}) {
+    auto bad = parse_docker_config(text);
+    ASSERT_FALSE(bad) << text;
+    EXPECT_THAT(bad.error().message(), HasSubstr("cred"));
+  }
 }
 
 TEST(DockerConfig, ErrorsNameNoSecret) {
   for (const char* text : {"", "[]", "{", R"({"auths": []})", R"({"auths": {"a.example": "secret"}})",
                            R"({"auths": {"a.example": {"password": 5}}})"}) {
-    auto entries = parse_docker_config(text);
-    ASSERT_FALSE(entries) << text;
-    EXPECT_THAT(entries.error().message(), Not(HasSubstr("secret")));
+    auto config = parse_docker_config(text);
+    ASSERT_FALSE(config) << text;
+    EXPECT_THAT(config.error().message(), Not(HasSubstr("secret")));
   }
-  auto bad = credentials_in(*parse_docker_config(R"({"auths": {"a.example": {"auth": "c2VjcmV0"}}})"), "a.example/app");
+  auto config = parse_docker_config(R"({"auths": {"a.example": {"auth": "c2VjcmV0"}}})");
+  auto bad = credentials_in(config->entries, "a.example/app");
   ASSERT_FALSE(bad);
   EXPECT_THAT(bad.error().message(), HasSubstr("a.example"));
   EXPECT_THAT(bad.error().message(), Not(HasSubstr("c2VjcmV0")));

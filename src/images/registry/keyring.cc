@@ -2,11 +2,12 @@
 #include "images/registry/keyring.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <optional>
 
+#include "images/registry/credential_helper.h"
 #include "images/registry/image_glob.h"
 #include "images/registry/program.h"
 #include "images/text.h"
@@ -31,30 +32,6 @@ bool is_for(const CredentialProvider& provider, std::string_view image) {
                              [&](const std::string& pattern) { return matches_image(pattern, image); });
 }
 
-std::vector<std::string> environment_with(const std::vector<std::string>& more) {
-  std::vector<std::string> out = more;
-  for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) {
-    const std::string_view text = *entry;
-    const std::string_view name = text.substr(0, text.find('=') + 1);
-    if (std::ranges::none_of(more, [&](const std::string& own) { return own.starts_with(name); }))
-      out.emplace_back(text);
-  }
-  return out;
-}
-
-Result<std::vector<Credentials>> read_docker_config(const std::string& path, std::string_view image) {
-  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY);
-  if (!file && file.error().is_not_found()) return std::vector<Credentials>();
-  if (!file) return std::unexpected(std::move(file.error()));
-  auto text = sys::read_all(*file, kMaxDockerConfig);
-  if (!text) return fail_with(std::move(text.error()), path);
-  auto entries = parse_docker_config(*text);
-  if (!entries) return fail_with(std::move(entries.error()), path);
-  auto credentials = credentials_in(*entries, image);
-  if (!credentials) return fail_with(std::move(credentials.error()), path);
-  return credentials;
-}
-
 void add(std::vector<Credentials>&& more, std::vector<Credentials>& to) {
   for (Credentials& one : more) {
     if (std::ranges::find(to, one) == to.end()) to.push_back(std::move(one));
@@ -65,6 +42,11 @@ void add(std::vector<Credentials>&& more, std::vector<Credentials>& to) {
 
 std::vector<std::string> docker_configs(const std::string& registries, const std::string& kubelet_root) {
   return {cat(registries, "/", kDockerConfigName), cat(kubelet_root, "/config.json"), "/root/.docker/config.json"};
+}
+
+std::string program_path() {
+  const char* path = ::getenv("PATH");
+  return path != nullptr ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
 Keyring::Keyring(KeyringOptions options) : options_(std::move(options)) {
@@ -89,11 +71,34 @@ Keyring::Found Keyring::find(std::string_view image) {
   if (given) add(std::move(*given), out.credentials);
   if (!given) out.problems.push_back(std::move(given.error()).with_context("a credential provider's answer"));
   for (const std::string& path : options_.docker_configs) {
-    auto said = read_docker_config(path, image);
-    if (said) add(std::move(*said), out.credentials);
-    if (!said) out.problems.push_back(std::move(said.error()));
+    if (auto read = read_docker_config(path, image, out); !read)
+      out.problems.push_back(std::move(read.error()).with_context(path));
   }
   return out;
+}
+
+// First what its helper keeps for the registry, then what stands in it.
+Status Keyring::read_docker_config(const std::string& path, std::string_view image, Found& out) const {
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY);
+  if (!file && file.error().is_not_found()) return {};
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto text = sys::read_all(*file, kMaxDockerConfig);
+  if (!text) return std::unexpected(std::move(text.error()));
+  auto config = parse_docker_config(*text);
+  if (!config) return std::unexpected(std::move(config.error()));
+  const std::string registry = registry_of(std::string(image));
+  if (const std::string helper = config->helper_for(registry); !helper.empty()) {
+    auto kept = ask_credential_helper(helper, registry, options_.helper_path, options_.provider_limit);
+    if (kept && *kept) add({std::move(**kept)}, out.credentials);
+    if (!kept) {
+      kept.error() = std::move(kept.error()).with_context(cat("credential helper ", in_quotes(helper)));
+      out.problems.push_back(std::move(kept.error()).with_context(path));
+    }
+  }
+  auto credentials = credentials_in(config->entries, image);
+  if (!credentials) return std::unexpected(std::move(credentials.error()));
+  add(std::move(*credentials), out.credentials);
+  return {};
 }
 
 // Who wants the same image's waits for the answer.
@@ -134,10 +139,8 @@ Result<ProviderAnswer> Keyring::run(const CredentialProvider& settings, const st
   auto end = run_program(std::move(command), provider_request(image), kMaxProviderAnswer,
                          std::chrono::steady_clock::now() + options_.provider_limit);
   if (!end) return std::unexpected(std::move(end.error()));
-  if (end->status.signal != 0) return fail(Code::kUnavailable, cat("it was ended by signal ", end->status.signal));
-  if (end->status.code != 0)
-    return fail(Code::kUnavailable,
-                cat("it ended with code ", end->status.code, ": ", quoted(trimmed(end->errors), 300)));
+  if (auto well = ended_well(*end, quoted(trimmed(end->errors), 300)); !well)
+    return std::unexpected(std::move(well.error()));
   return parse_provider_answer(end->output);
 }
 

@@ -148,6 +148,67 @@ TEST_F(KeyringTest, WhatDoesNotEndIsEnded) {
   for (const Error& problem : found.problems) EXPECT_THAT(problem.message(), HasSubstr("time limit"));
 }
 
+TEST_F(KeyringTest, AHelperComesBeforeItsFile) {
+  options_.helper_path = "relative:" + folder_.string() + "/none:" + folder_.string();
+  write("docker-credential-keeps", R"(#!/bin/sh
+read server
+echo "$* $server" >> ')" + (folder_ / "asked").string() +
+                                       R"('
+case $server in
+a.example) echo '{"ServerURL": "a.example", "Username": "me", "Secret": "kept"}';;
+b.example) echo '{"ServerURL": "b.example", "Username": "<token>", "Secret": "kept-token"}';;
+*) echo credentials not found in native keychain; exit 1;;
+esac
+)");
+  options_.docker_configs = {write("config.json", R"({"credsStore": "keeps", "credHelpers": {"d.example": ""},
+      "auths": {"*.example": {"username": "me", "password": "file"}, "a.example": {}}})")};
+  Keyring keyring(options_);
+  EXPECT_THAT(passwords(keyring.find("a.example/app")), ElementsAre("kept", "file"));
+  auto token = keyring.find("b.example/app").credentials;
+  ASSERT_EQ(token.size(), 2U);
+  EXPECT_EQ(token[0].identity_token, "kept-token");
+  EXPECT_FALSE(token[0].has_password());
+  auto none = keyring.find("c.example/app");
+  EXPECT_THAT(passwords(none), ElementsAre("file"));
+  EXPECT_THAT(none.problems, IsEmpty());
+  EXPECT_THAT(passwords(keyring.find("d.example/app")), ElementsAre("file"));
+  EXPECT_THAT(passwords(keyring.find("docker.io/library/app")), IsEmpty());
+  EXPECT_EQ(asked(), "get a.example get b.example get c.example get https://index.docker.io/v1/ ");
+}
+
+TEST_F(KeyringTest, WhatIsWrongWithAHelperIsToldWithoutItsSecret) {
+  options_.helper_path = folder_;
+  options_.provider_limit = std::chrono::seconds(2);
+  const std::pair<const char*, const char*> helpers[] = {
+      {"exit 3", "code 3"},
+      {"echo the keychain is locked; exit 1", R"(code 1: "the keychain is locked")"},
+      {R"(echo '{"Username": "me", "Secret": "secret"}'; exit 1)",
+       "code 1: an answer"},
+      {"kill -9 $$", "signal 9"},
+      {"exec cat /dev/zero", "131072 bytes"},
+      {"exec sleep 100", "time limit"},
+      {"echo secret", "not JSON"},
+      {"true", "not JSON"},
+      {"echo '{}'", "neither a name nor a token"},
+      {R"(echo '{"Username": ["secret"]}')", "Username"},
+      {R"(echo '{"Username": "<token>", "Secret": "secret X-Evil: 1"}')", "a token has characters"},
+      {R"(echo '{"Username": "a:b", "Secret": "secret"}')", "colon"}};
+  for (const auto& [script, part] : helpers) {
+    write("docker-credential-bad", std::string("#!/bin/sh\n") + script + "\n");
+    options_.docker_configs = {write("config.json", R"({"credHelpers": {"a.example": "bad"}})")};
+    auto found = Keyring(options_).find("a.example/app");
+    EXPECT_THAT(found.credentials, IsEmpty()) << script;
+    ASSERT_EQ(found.problems.size(), 1U) << script;
+    EXPECT_THAT(found.problems[0].message(),
+                testing::AllOf(HasSubstr(part), HasSubstr("credential helper \"bad\""), HasSubstr("config.json"),
+                               testing::Not(HasSubstr("secret"))));
+  }
+  options_.docker_configs = {write("config.json", R"({"credsStore": "absent"})")};
+  auto found = Keyring(options_).find("a.example/app");
+  ASSERT_EQ(found.problems.size(), 1U);
+  EXPECT_THAT(found.problems[0].message(), HasSubstr("no such program"));
+}
+
 TEST_F(KeyringTest, WhoAsksMeanwhileWaitsForTheAnswer) {
   provider("slow", "sleep 0.2\n" + answer("x", R"("cacheKeyType": "Image")"));
   Keyring keyring(options_);

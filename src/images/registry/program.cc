@@ -2,6 +2,9 @@
 #include "images/registry/program.h"
 
 #include <signal.h>
+#include <unistd.h>
+
+#include <algorithm>
 
 #include "images/text.h"
 #include "sys/file.h"
@@ -57,6 +60,23 @@ Result<ProgramEnd> run_program(Command command, std::string_view input, std::siz
   if (!status) return std::unexpected(std::move(status.error()));
   end.status = *status;
   return end;
+}
+
+Status ended_well(const ProgramEnd& end, std::string_view words) {
+  if (end.status.signal != 0) return fail(Code::kUnavailable, cat("it was ended by signal ", end.status.signal));
+  if (end.status.code != 0) return fail(Code::kUnavailable, cat("it ended with code ", end.status.code, ": ", words));
+  return {};
+}
+
+std::vector<std::string> environment_with(const std::vector<std::string>& more) {
+  std::vector<std::string> out = more;
+  for (char** entry = ::environ; entry != nullptr && *entry != nullptr; ++entry) {
+    const std::string_view text = *entry;
+    const std::string_view name = text.substr(0, text.find('=') + 1);
+    if (std::ranges::none_of(more, [&](const std::string& own) { return own.starts_with(name); }))
+      out.emplace_back(text);
+  }
+  return out;
 }
 
 }  // namespace gantry::images

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/exit_status.h"
 #include "base/result.h"
@@ -22,5 +23,11 @@ struct ProgramEnd {
 // Runs it to its end, with `input` on its standard input. After `deadline`, or when it says more than `limit` bytes
 // (kResourceExhausted), it is killed. What it has started itself is not waited for.
 Result<ProgramEnd> run_program(Command command, std::string_view input, std::size_t limit, sys::SteadyTime deadline);
+
+// Ended with code 0, or else an error that has `words`.
+Status ended_well(const ProgramEnd& end, std::string_view words);
+
+// This process' own with these added ("NAME=value"), or put in the place of what has the same name.
+std::vector<std::string> environment_with(const std::vector<std::string>& more);
 
 }  // namespace gantry::images
