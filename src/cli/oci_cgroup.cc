@@ -5,11 +5,15 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include <array>
+
 #include "base/text.h"
 #include "cgroups/device_filter.h"
 #include "cgroups/driver.h"
 #include "cgroups/hierarchy.h"
 #include "sys/file.h"
+#include "sys/pipe.h"
+#include "sys/xattr.h"
 
 namespace gantry::cli {
 namespace {
@@ -51,6 +55,49 @@ Result<const cgroups::Hierarchy*> hierarchy() {
 
 bool is_gone(const Error& error) { return error.is_not_found() || error.is_gone(); }
 
+// Of the cgroup's folder. The second name where the first takes privileges that this process lacks; a container of one
+// that has them can't write the first.
+using Attribute = std::array<const char*, 2>;
+constexpr Attribute kClaim = {"trusted.gantry.container", "user.gantry.container"};
+// On what a create of ours has made, and another's delete may have to remove.
+constexpr Attribute kMade = {"trusted.gantry.made", "user.gantry.made"};
+
+Result<std::optional<std::string>> attribute_of(const cgroups::Cgroup& cgroup, const Attribute& names) {
+  for (const char* name : names) {
+    auto value = sys::fgetxattr(cgroup.dir(), name);
+    if (!value || *value) return value;
+  }
+  return std::nullopt;
+}
+
+Status set_attribute(const cgroups::Cgroup& cgroup, const Attribute& names, std::string_view value) {
+  auto s = sys::fsetxattr(cgroup.dir(), names[0], value);
+  if (!s && s.error().is_privilege()) s = sys::fsetxattr(cgroup.dir(), names[1], value);
+  return s ? s : fail_with(std::move(s.error()), cat("cgroup ", cgroup.path()));
+}
+
+Error in_use(const cgroups::Cgroup& cgroup, std::string_view how) {
+  return Error(Code::kFailedPrecondition, cat("linux.cgroupsPath: cgroup ", cgroup.path(), " is in use: ", how));
+}
+
+Status check_empty(const cgroups::Cgroup& cgroup) {
+  auto events = cgroup.events();
+  if (!events) return std::unexpected(std::move(events.error()));
+  return events->populated ? std::unexpected(in_use(cgroup, "processes are in it")) : Status();
+}
+
+// A lock on a file that nobody but the cgroup's owner can open. Nothing when another has it: then the cgroup is empty,
+// and about to be that one's.
+Result<std::optional<OwnFd>> lock_cgroup(const cgroups::Cgroup& cgroup) {
+  auto file = sys::openat(cgroup.dir(), "cgroup.kill", O_WRONLY);
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto taken = sys::is_locked_by_another(*file);
+  if (!taken) return std::unexpected(std::move(taken.error()));
+  if (*taken) return std::nullopt;
+  if (auto s = sys::lock_for_process(*file); !s) return std::unexpected(std::move(s.error()));
+  return std::move(*file);
+}
+
 }  // namespace
 
 Result<std::string> container_cgroup(const std::string& cgroups_path, const std::string& id) {
@@ -75,10 +122,8 @@ Result<bool> is_cgroup_there(const std::string& path) {
     if (is_gone(cgroup.error())) return false;
     return std::unexpected(std::move(cgroup.error()));
   }
-  auto events = cgroup->events();
-  if (!events) return std::unexpected(std::move(events.error()));
-  if (!events->populated) return true;
-  return fail(Code::kFailedPrecondition, cat("linux.cgroupsPath: cgroup ", path, " is in use: processes are in it"));
+  if (auto s = check_empty(*cgroup); !s) return std::unexpected(std::move(s.error()));
+  return true;
 }
 
 Result<cgroups::Cgroup> make_cgroup(const std::string& path) {
@@ -86,7 +131,19 @@ Result<cgroups::Cgroup> make_cgroup(const std::string& path) {
   if (!found) return std::unexpected(std::move(found.error()));
   auto made = cgroups::CgroupfsDriver(**found, "").make(path);
   if (!made) return fail_with(std::move(made.error()), "linux.cgroupsPath");
+  if (!made->existed) {
+    if (auto s = set_attribute(made->cgroup, kMade, "1"); !s) return std::unexpected(std::move(s.error()));
+  }
   return std::move(made->cgroup);
+}
+
+Result<OwnFd> claim_cgroup(const cgroups::Cgroup& cgroup, const std::string& claim) {
+  auto lock = lock_cgroup(cgroup);
+  if (!lock) return std::unexpected(std::move(lock.error()));
+  if (!*lock) return std::unexpected(in_use(cgroup, "another container is being made in it"));
+  if (auto s = check_empty(cgroup); !s) return std::unexpected(std::move(s.error()));
+  if (auto s = set_attribute(cgroup, kClaim, claim); !s) return std::unexpected(std::move(s.error()));
+  return std::move(**lock);
 }
 
 Status apply_resources(const cgroups::Cgroup& cgroup, const cgroups::Resources& resources) {
@@ -119,23 +176,40 @@ Result<cgroups::Cgroup> open_cgroup(const std::string& path) {
   return (*found)->open(path);
 }
 
-Status end_cgroup(const std::string& path, bool removes) {
+Result<std::optional<HeldCgroup>> hold_cgroup(const std::string& path, const std::string& claim) {
   auto cgroup = open_cgroup(path);
-  if (!cgroup) {
-    if (is_gone(cgroup.error())) return {};
-    return std::unexpected(std::move(cgroup.error()));
+  auto lock = cgroup ? lock_cgroup(*cgroup) : std::unexpected(std::move(cgroup.error()));
+  auto claimed = lock ? attribute_of(*cgroup, kClaim) : std::unexpected(std::move(lock.error()));
+  if (!claimed) {
+    if (is_gone(claimed.error())) return std::nullopt;
+    return std::unexpected(std::move(claimed.error()));
   }
-  auto s = cgroup->kill();
-  if (s) s = wait_for(*cgroup, "empty", [](const auto& events) { return !events.populated; });
+  // A record of before there were claims has none.
+  bool is_claimed = claim.empty() || *claimed == claim;
+  if (!*lock || (!is_claimed && *claimed)) return std::nullopt;
+  return HeldCgroup{std::move(*cgroup), std::move(**lock), is_claimed};
+}
+
+Status end_cgroup(const std::string& path, bool removes, const std::string& claim) {
+  auto held = hold_cgroup(path, claim);
+  if (!held) return std::unexpected(std::move(held.error()));
+  if (!*held) return {};
+  const cgroups::Cgroup& cgroup = (*held)->cgroup;
+  auto s = (*held)->is_claimed ? cgroup.kill() : Status();
+  if (s && (*held)->is_claimed) s = wait_for(cgroup, "empty", [](const auto& events) { return !events.populated; });
   if (!s && !is_gone(s.error())) return s;
-  if (!removes) return {};
+  auto made = attribute_of(cgroup, kMade);
+  if (!removes && (!made || !*made)) return {};
   std::size_t slash = path.rfind('/');
   auto parent = open_cgroup(slash == 0 ? "/" : path.substr(0, slash));
   if (!parent) {
     if (is_gone(parent.error())) return {};
     return std::unexpected(std::move(parent.error()));
   }
-  return parent->remove_child(path.substr(slash + 1));
+  s = parent->remove_child(path.substr(slash + 1));
+  // Who is in it did not come by us.
+  bool is_left = !s && !(*held)->is_claimed && s.error().code() == Code::kFailedPrecondition;
+  return is_left ? Status() : s;
 }
 
 Result<cgroups::Cgroup> cgroup_of(pid_t pid) {

@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -17,19 +18,34 @@ namespace gantry::cli {
 // this process is in. Empty: a cgroup of the container's id there.
 Result<std::string> container_cgroup(const std::string& cgroups_path, const std::string& id);
 
+// Whose it is: several containers may name one cgroup, of which each takes it when it finds it empty, while one that
+// has ended but is not deleted still has it in its record. So its folder bears a claim (an extended attribute), and who
+// did not make the last one leaves all that is in it alone.
+//
 // Whether it is there already; then it must be empty.
 Result<bool> is_cgroup_there(const std::string& path);
 // Makes it, unless it is there, empty.
 Result<cgroups::Cgroup> make_cgroup(const std::string& path);
+// Claims it by what nobody else has, if it is empty and nobody is about to be in it. What this gives is kept until a
+// process is in it.
+Result<OwnFd> claim_cgroup(const cgroups::Cgroup& cgroup, const std::string& claim);
+// The cgroup of a container with this claim, of which nobody takes possession meanwhile. Nothing when it is gone, or
+// another's.
+struct HeldCgroup {
+  cgroups::Cgroup cgroup;
+  OwnFd hold;
+  bool is_claimed = true;  // false: its maker was killed before it could
+};
+Result<std::optional<HeldCgroup>> hold_cgroup(const std::string& path, const std::string& claim);
 // Puts limits in force; one that this host can't enforce is an error.
 Status apply_resources(const cgroups::Cgroup& cgroup, const cgroups::Resources& resources);
 // Puts the limits and the device filter in force; a limit that this host can't enforce is an error. Only root of the
 // host may filter devices; in the user namespaces of others none can be made.
 Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config, bool filters_devices);
 
-// Kills all that is in it, waits until it is empty, and removes it with its children if `removes`. One that is not
-// there is fine.
-Status end_cgroup(const std::string& path, bool removes);
+// Kills all that is in it, waits until it is empty, and removes it with its children if `removes` or if another create
+// has made it. One that is not there, or is another's by now, is fine.
+Status end_cgroup(const std::string& path, bool removes, const std::string& claim);
 
 // Opens it. is_not_found() when it is gone; a container that was made without one has the path "".
 Result<cgroups::Cgroup> open_cgroup(const std::string& path);

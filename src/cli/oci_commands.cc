@@ -123,13 +123,12 @@ Status signal_container(const std::string& root, const std::string& id, const st
                       "all end with the first"));
     if (!found->live.pidfd.is_open()) return {};
   } else if (all) {
-    auto cgroup = open_cgroup(found->live.record.cgroup);
-    if (!cgroup) {
-      if (cgroup.error().is_not_found()) return {};
-      return std::unexpected(std::move(cgroup.error()));
-    }
-    if (*signal == SIGKILL) return cgroup->kill();
-    auto pids = processes_in(*cgroup);
+    auto held = hold_cgroup(found->live.record.cgroup, found->live.record.claim);
+    if (!held) return std::unexpected(std::move(held.error()));
+    if (!*held || !(*held)->is_claimed) return {};
+    const cgroups::Cgroup& cgroup = (*held)->cgroup;
+    if (*signal == SIGKILL) return cgroup.kill();
+    auto pids = processes_in(cgroup);
     if (!pids) return std::unexpected(std::move(pids.error()));
     for (pid_t pid : *pids) {
       auto pidfd = sys::pidfd_open(pid);

@@ -101,7 +101,9 @@ Result<ContainerRecord> parse_record(std::string_view text) {
                   number_of("startTime", record.start_time) && text_of("created", record.created) &&
                   number_of("owner", record.owner);
   if (!is_whole) return broken();
-  (void)flag_of("inScope", record.in_scope);  // not there in records of before
+  // Not there in records of before.
+  (void)flag_of("inScope", record.in_scope);
+  (void)text_of("claim", record.claim);
   if (const json::value* streams = object.if_contains("streams"); streams != nullptr && streams->is_array()) {
     for (const json::value& each : streams->get_array())
       record.streams.emplace_back(each.is_string() ? std::string_view(each.get_string()) : std::string_view());
@@ -123,6 +125,7 @@ std::string record_text(const ContainerRecord& record) {
   out["rootfs"] = record.rootfs;
   out["cgroup"] = record.cgroup;
   out["madeCgroup"] = record.made_cgroup;
+  out["claim"] = record.claim;
   out["inScope"] = record.in_scope;
   out["creating"] = record.is_creating;
   out["pid"] = record.pid;

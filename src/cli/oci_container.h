@@ -38,6 +38,7 @@ struct ContainerRecord {
   std::string rootfs;  // absolute
   std::string cgroup;  // from the hierarchy's root; empty: it has none, as nobody let its maker have one
   bool made_cgroup = false;
+  std::string claim;      // that the cgroup bears while it is this container's: oci_cgroup.h
   bool in_scope = false;  // one that systemd made: oci_scope.h
   bool is_creating = true;
   pid_t pid = 0;

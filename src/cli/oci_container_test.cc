@@ -14,6 +14,7 @@ TEST(ContainerRecordTest, IsReadAsItWasWritten) {
   record.rootfs = "/b/rootfs";
   record.cgroup = "/c";
   record.made_cgroup = true;
+  record.claim = "d";
   record.pid = 7;
   record.start_time = UINT64_MAX;
   record.owner = UINT32_MAX;

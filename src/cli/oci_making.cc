@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <cstdio>
 
+#include "base/random.h"
 #include "base/text.h"
 #include "cgroups/hierarchy.h"
 #include "cli/oci_cgroup.h"
@@ -112,6 +113,9 @@ Status Making::record_intent() {
   auto is_there = is_cgroup_there(*cgroup);
   if (!is_there && !can_do_without(is_there.error())) return std::unexpected(std::move(is_there.error()));
   record_.made_cgroup = is_there && !*is_there;
+  auto claim = random_hex(8);
+  if (!claim) return std::unexpected(std::move(claim.error()));
+  record_.claim = std::move(*claim);
   record_.in_scope = scope_.has_value();
   record_.id = options_.id;
   record_.oci_version = bundle_.config.oci_version;
@@ -140,18 +144,21 @@ bool Making::can_do_without(const Error& why) const {
 
 Result<OwnFd> Making::prepare_cgroup() {
   auto made = make_cgroup(record_.cgroup);
-  if (!made && can_do_without(made.error())) {
+  has_cgroup_ = made.has_value();
+  auto claimed = made ? claim_cgroup(*made, record_.claim) : std::unexpected(std::move(made.error()));
+  if (!claimed && can_do_without(claimed.error())) {
+    has_cgroup_ = false;
     record_.cgroup.clear();
     record_.made_cgroup = false;
     if (!bundle_.config.linux_.cgroups_path.empty())
-      log_.warning(cat("the container is made without a cgroup: ", made.error().message()));
+      log_.warning(cat("the container is made without a cgroup: ", claimed.error().message()));
     if (auto s = folder_.write(record_); !s) return std::unexpected(std::move(s.error()));
     return OwnFd();
   }
-  if (!made && options_.is_rootless && bundle_.config.linux_.has_limits)
-    return fail_with(std::move(made.error()), "linux.resources: limits need a cgroup");
-  if (!made) return std::unexpected(std::move(made.error()));
-  has_cgroup_ = true;
+  if (!claimed && options_.is_rootless && bundle_.config.linux_.has_limits)
+    return fail_with(std::move(claimed.error()), "linux.resources: limits need a cgroup");
+  if (!claimed) return std::unexpected(std::move(claimed.error()));
+  claimed_ = std::move(*claimed);
   auto s = limit_cgroup(*made, bundle_.config.linux_, !is_rootless());
   if (!s) return std::unexpected(std::move(s.error()));
   return duplicate(made->dir());
@@ -187,13 +194,15 @@ Status Making::record_process(pid_t pid, FdRef pidfd) {
   }
   if (auto s = folder_.write(record_); !s) return s;
   kept_.reset();
+  claimed_.close();
   return {};
 }
 
 void Making::take_back() {
   if (process_.is_open()) (void)sys::pidfd_send_signal(process_, SIGKILL);
   if (has_cgroup_) {
-    if (auto s = end_cgroup(record_.cgroup, record_.made_cgroup); !s) log_.warning(s.error().message());
+    auto s = end_cgroup(record_.cgroup, record_.made_cgroup, record_.claim);
+    if (!s) log_.warning(s.error().message());
   }
   if (has_run_hooks_) {
     auto s = run_hooks_(HookKind::kPoststop, state_json(record_, ContainerState::kStopped, false));

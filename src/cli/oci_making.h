@@ -85,6 +85,7 @@ class Making {
   OwnFd process_;
   std::optional<Scope> scope_;
   std::optional<KeptScope> kept_;  // until the container has a process
+  OwnFd claimed_;                  // its cgroup, for as long
   bool has_cgroup_ = false, has_run_hooks_ = false, is_kept_ = false;
 };
 

@@ -85,7 +85,7 @@ Status start_container(const std::string& root, const std::string& id, Log& log)
 
 Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log& log, HookRunner run_hooks) {
   if (!live.record.cgroup.empty()) {
-    if (auto s = end_cgroup(live.record.cgroup, live.record.made_cgroup); !s) return s;
+    if (auto s = end_cgroup(live.record.cgroup, live.record.made_cgroup, live.record.claim); !s) return s;
   } else if (live.pidfd.is_open()) {
     // It has been killed; with it all that is in its PID namespace.
     constexpr std::chrono::seconds kPatience{30};

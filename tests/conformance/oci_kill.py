@@ -89,7 +89,41 @@ def story(checks):
     oci("delete", "--force", "guest")
     checks.ok(own.exists(), "a cgroup that was there before is there after")
     own.rmdir()
+    shared_cgroup(checks, oci)
     checks.equal(oci.remnants(), [], "nothing is left in the end")
+
+
+def shared_cgroup(checks, oci):
+    """Containers that name one cgroup: who comes when it is empty has it, and what another does at its end is nothing to it."""
+    others = Runtime()
+    folder = oci.bundle("sleep", "1000")
+    own = cgroup_folder(f"c{oci.count}")
+    for kind in ("made by the first", "there before"):
+        if kind == "there before":
+            own.mkdir()
+        oci("create", "--bundle", folder, "same")
+        oci("kill", "same", "KILL")
+        oci.wait_stopped("same")
+        others("create", "--bundle", folder, "same")
+        others("start", "same")
+        oci("kill", "--all", "same", "KILL", check=False)
+        checks.equal(others.status("same"), "running", f"in a cgroup {kind}: kill --all of a container that has ended reaches "
+                     "nobody else's process")
+        oci("delete", "same")
+        checks.equal((oci.status("same"), others.status("same")), (None, "running"), "nor does its delete")
+        others("delete", "--force", "same")
+        checks.equal(own.exists(), kind == "there before", f"the second's delete leaves what was {kind} as it must")
+    own.rmdir()
+    seen = set()
+    for _ in range(20):
+        racers = [subprocess.Popen(oci.command("create", "--bundle", folder, f"r{i}"), stdin=subprocess.DEVNULL,
+                                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) for i in range(4)]
+        done = [racer.wait(oci_bundle.LIMIT) for racer in racers]
+        created = [oci.status(f"r{i}") for i in range(4)].count("created")
+        seen.add((done.count(0), created))
+        for i in range(4):
+            oci("delete", "--force", f"r{i}")
+    checks.equal(seen, {(1, 1)}, "of creates into it at the same time one has it, and the others are refused")
 
 
 if __name__ == "__main__":
