@@ -469,6 +469,25 @@ def wrong_values(checks, oci):
         judge(checks, f"{field}: {shown(value)} is refused", [(value, refusals.problem(field, value, *expected))])
 
 
+def joined_of_the_callers(checks, oci):
+    """A namespace that is named by its file and is the runtime's own is no other than the host's: this world's, here."""
+    refusals = Refusals(oci)
+    for kind, file, changes in (("network", "net", {"linux.sysctl": {"net.ipv4.ip_forward": "1"}}),
+                                ("ipc", "ipc", {"linux.sysctl": {"kernel.msgmax": "4096"}}),
+                                ("uts", "uts", {"linux.sysctl": {"kernel.domainname": "x"}}),
+                                ("uts", "uts", {"hostname": "x"}), ("uts", "uts", {"domainname": "x"})):
+        config = copy.deepcopy(refusals.good)
+        config["hostname"] = ""
+        spaces = config["linux"]["namespaces"]
+        spaces[:] = [*(space for space in spaces if space["type"] != kind), {"type": kind, "path": f"/proc/1/ns/{file}"}]
+        for field, value in changes.items():
+            put(config, field, value)
+        field, value = next(iter(changes.items()))
+        name = next(iter(value)) if isinstance(value, dict) else field
+        problem = refusals.problem_of(config, f"the {kind} namespace", name, "would change the host")
+        judge(checks, f"{field}: {shown(value)} is refused in the host's {kind} namespace", [(value, problem)])
+
+
 def wrong_documents(checks, oci):
     refusals = Refusals(oci)
     for what, text, expected in (("nothing", "", "not JSON"), ("half of one", "{\"ociVersion\":", "not JSON"),
@@ -480,4 +499,4 @@ def wrong_documents(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(good_is_taken, wrong_types, missing, wrong_values, wrong_documents)
+    oci_bundle.tell(good_is_taken, wrong_types, missing, wrong_values, joined_of_the_callers, wrong_documents)

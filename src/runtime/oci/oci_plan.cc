@@ -47,8 +47,13 @@ void plan_namespaces(const Config& config, const HostFacts& host, PlannedContain
   join(NamespaceKind::kTime, to.join_time);
 }
 
+// A namespace that is joined may be the host's: that is seen when its file is opened.
+void note_change(std::string what, FdIndex joined, PlannedContainer& out) {
+  if (joined != kNoFd) out.sources[static_cast<std::size_t>(joined)].sets = std::move(what);
+}
+
 // The namespace that a sysctl belongs to: only there it is the container's own and not the host's.
-Status check_sysctl(const std::string& name, const std::string& path, const Linux& from) {
+Result<NamespaceKind> kind_of_sysctl(const std::string& name, const std::string& path, const Linux& from) {
   constexpr auto kOfIpc =
       std::to_array<std::string_view>({"kernel/msgmax", "kernel/msgmnb", "kernel/msgmni", "kernel/sem", "kernel/shmall",
                                        "kernel/shmmax", "kernel/shmmni", "kernel/shm_rmid_forced", "kernel/auto_msgmni",
@@ -66,11 +71,12 @@ Status check_sysctl(const std::string& name, const std::string& path, const Linu
   } else if (path != "kernel/domainname") {
     return refuse("is in no namespace: it would change the host");
   }
-  if (from.of(kind).is_listed) return {};
+  if (from.of(kind).is_listed) return kind;
   return refuse(cat("needs a ", to_string(kind), " namespace in linux.namespaces: it would change the host"));
 }
 
-Status plan_sysctls(const Linux& from, Plan& plan) {
+Status plan_sysctls(const Linux& from, PlannedContainer& out) {
+  const NamespacePlan& joined = out.plan.namespaces;
   for (const auto& [name, value] : from.sysctl) {
     std::string path = name;
     // Names with slashes are paths already: net/ipv4/conf/eth0.100/forwarding.
@@ -78,8 +84,14 @@ Status plan_sysctls(const Linux& from, Plan& plan) {
     if (separator != std::string::npos && path[separator] == '.') {
       for (char& c : path) c = c == '.' ? '/' : c == '/' ? '.' : c;
     }
-    if (auto s = check_sysctl(name, path, from); !s) return s;
-    plan.sysctls.push_back({std::move(path), value});
+    auto kind = kind_of_sysctl(name, path, from);
+    if (!kind) return std::unexpected(std::move(kind.error()));
+    note_change(cat("linux.sysctl ", quoted(name)),
+                *kind == NamespaceKind::kNetwork ? joined.join_net
+                : *kind == NamespaceKind::kIpc   ? joined.join_ipc
+                                                 : joined.join_uts,
+                out);
+    out.plan.sysctls.push_back({std::move(path), value});
   }
   return {};
 }
@@ -111,7 +123,10 @@ Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host
   out.plan.root.propagation = std::to_underlying(propagation_of(config.linux_.rootfs_propagation));
   out.plan.hostname = config.hostname;
   out.plan.domainname = config.domainname;
-  if (auto s = plan_sysctls(config.linux_, out.plan); !s) return std::unexpected(std::move(s.error()));
+  FdIndex uts = out.plan.namespaces.join_uts;
+  if (!config.hostname.empty()) note_change("hostname", uts, out);
+  if (!config.domainname.empty()) note_change("domainname", uts, out);
+  if (auto s = plan_sysctls(config.linux_, out); !s) return std::unexpected(std::move(s.error()));
   if (auto s = plan_root_of(config, out); !s) return std::unexpected(std::move(s.error()));
   // Without one there is a process all the same, which waits.
   Process process = config.process ? *config.process : idle_process();

@@ -35,6 +35,7 @@ struct Source {
   IdMappings ids;                    // kBind: of its files; empty: they are as they are
   bool maps_ids_of_tree = false;     // and of what is mounted beneath
   std::size_t mount = 0;             // kBind, kFilesystem: the plan's mount that it goes to; kDevice: its device
+  std::string sets;                  // kNamespace: what of the configuration changes it: "hostname"; may be empty
   std::string field;                 // for messages: "mounts[3].source"
 };
 

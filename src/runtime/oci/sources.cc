@@ -37,6 +37,18 @@ bool is_same(FdRef a, FdRef b) {
   return one && other && one->st_ino == other->st_ino && one->st_dev == other->st_dev;
 }
 
+// To change one of these is to change the host.
+Status check_not_own(FdRef space, const Source& source) {
+  for (const char* own : {"/proc/self/ns/net", "/proc/self/ns/ipc", "/proc/self/ns/uts"}) {
+    auto file = sys::openat(sys::kCwd, own, O_RDONLY);
+    if (!file) return std::unexpected(std::move(file.error()));
+    if (is_same(*file, space))
+      return invalid_argument(
+          cat(quoted(source.path), " is the runtime's own: ", source.sets, " would change the host"));
+  }
+  return {};
+}
+
 bool is_of(FdRef proc, const std::string& pid, const struct stat& space) {
   auto info = sys::fstatat(proc, cat(pid, "/ns/pid").c_str(), 0);
   return info && info->st_ino == space.st_ino && info->st_dev == space.st_dev;
@@ -113,8 +125,12 @@ bool says_mode(const Source& source) {
 
 Result<OwnFd> open_source(FdRef bundle, const Source& source, Plan& plan) {
   switch (source.kind) {
-    case Source::Kind::kNamespace:
-      return open_namespace(source.path);
+    case Source::Kind::kNamespace: {
+      auto space = open_namespace(source.path);
+      if (!space || source.sets.empty()) return space;
+      if (auto s = check_not_own(*space, source); !s) return std::unexpected(std::move(s.error()));
+      return space;
+    }
     case Source::Kind::kPidNamespace: {
       // Our own is nothing to join: a process is born there anyway.
       auto own = open_namespace("/proc/self/ns/pid"), wanted = open_namespace(source.path);
