@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <boost/json.hpp>
 #include <cstdio>
+#include <map>
 #include <set>
 #include <sstream>
 
@@ -71,6 +72,26 @@ Status run_ps(const std::vector<std::string>& args, const std::set<pid_t>& wante
   return {};
 }
 
+// A number may come to a stranger before it is opened. One that the cgroup still has then is its process's.
+Status signal_all(const cgroups::Cgroup& cgroup, int signal) {
+  constexpr std::ptrdiff_t kAtOnce = 256;
+  auto pids = processes_in(cgroup);
+  if (!pids) return std::unexpected(std::move(pids.error()));
+  for (auto next = pids->begin(); next != pids->end();) {
+    std::map<pid_t, PidFd> some;
+    for (auto end = next + std::min(pids->end() - next, kAtOnce); next != end; ++next) {
+      if (auto pidfd = sys::pidfd_open(*next)) some.emplace(*next, std::move(*pidfd));
+    }
+    auto now = processes_in(cgroup);
+    if (!now) return std::unexpected(std::move(now.error()));
+    for (pid_t pid : *now) {
+      auto found = some.find(pid);
+      if (found != some.end()) (void)sys::pidfd_send_signal(found->second, signal);
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Status print_state(const std::string& root, const std::string& id) {
@@ -128,13 +149,7 @@ Status signal_container(const std::string& root, const std::string& id, const st
     if (!*held || !(*held)->is_claimed) return {};
     const cgroups::Cgroup& cgroup = (*held)->cgroup;
     if (*signal == SIGKILL) return cgroup.kill();
-    auto pids = processes_in(cgroup);
-    if (!pids) return std::unexpected(std::move(pids.error()));
-    for (pid_t pid : *pids) {
-      auto pidfd = sys::pidfd_open(pid);
-      if (pidfd) (void)sys::pidfd_send_signal(*pidfd, *signal);
-    }
-    return {};
+    return signal_all(cgroup, *signal);
   }
   if (!found->live.pidfd.is_open())
     return fail(Code::kFailedPrecondition,

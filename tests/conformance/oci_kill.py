@@ -5,6 +5,7 @@ delete removes what is left, the id and the cgroup can be used again, and what i
 import os
 import pathlib
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -13,6 +14,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import oci_bundle
+import tracer
 from oci_bundle import Runtime, cgroup_folder
 
 ROUNDS = 60
@@ -90,6 +92,8 @@ def story(checks):
     checks.ok(own.exists(), "a cgroup that was there before is there after")
     own.rmdir()
     shared_cgroup(checks, oci)
+    if oci_bundle.caller() == oci_bundle.ROOT:  # who may choose the next process's number
+        number_of_another(checks, oci)
     checks.equal(oci.remnants(), [], "nothing is left in the end")
 
 
@@ -124,6 +128,35 @@ def shared_cgroup(checks, oci):
         for i in range(4):
             oci("delete", "--force", f"r{i}")
     checks.equal(seen, {(1, 1)}, "of creates into it at the same time one has it, and the others are refused")
+
+
+def number_of_another(checks, oci):
+    """Between two steps of kill --all a container's process ends, and its number comes to a stranger."""
+    name = oci.start("sleep", "1000")
+    pid = oci.state(name)["pid"]
+    calls, strangers = [], []
+
+    def meanwhile(number, *arguments):
+        if number != tracer.PIDFD_OPEN or arguments[0] != pid:
+            return
+        calls.append(pid)
+        # The first is to see whether the container lives; then come the numbers that its cgroup has.
+        if len(calls) != 2:
+            return
+        os.kill(pid, signal.SIGKILL)
+        os.waitpid(pid, 0)
+        pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(pid - 1))
+        strangers.append(subprocess.Popen(["sleep", "1000"], preexec_fn=lambda: signal.pthread_sigmask(
+            signal.SIG_BLOCK, {signal.SIGTERM})))
+
+    code = tracer.run_holding(oci.command("kill", "--all", name, "TERM"), meanwhile)
+    stranger, = strangers
+    pending, = re.findall(r"ShdPnd:\s+0*(\w+)", pathlib.Path(f"/proc/{pid}/status").read_text())
+    checks.equal((code, stranger.pid, pending), (0, pid, "0"), "kill --all: a number that came to a stranger meanwhile is not "
+                 "signalled")
+    stranger.kill()
+    stranger.wait()
+    oci("delete", "--force", name)
 
 
 if __name__ == "__main__":
