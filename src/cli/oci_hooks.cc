@@ -84,17 +84,17 @@ bool listen(const Running& running, std::optional<Clock::time_point> deadline, s
     }
     pollfd entries[] = {{running.pidfd.get(), POLLIN, 0}, {hears ? running.errors.get() : -1, POLLIN, 0}};
     (void)::poll(entries, 2, left);
-    if (entries[1].revents != 0) {
-      char text[512];
-      auto size = sys::read(running.errors, text, sizeof(text));
-      if (!size || *size == 0) {
-        hears = false;
-      } else if (words.size() < kMaxWords) {
-        words.append(text, *size);
-      }
-      continue;
+    // What it said is heard to the end; what others say, to whom it has left the pipe, is not.
+    bool is_over = entries[1].revents == 0 || words.size() >= kMaxWords;
+    if (entries[0].revents != 0 && is_over) return true;
+    if (entries[1].revents == 0) continue;
+    char text[512];
+    auto size = sys::read(running.errors, text, sizeof(text));
+    if (!size || *size == 0) {
+      hears = false;
+    } else if (words.size() < kMaxWords) {
+      words.append(text, *size);
     }
-    if (entries[0].revents != 0) return true;
   }
 }
 
@@ -105,7 +105,10 @@ Status run_to_its_end(const Hook& hook, const std::string& state) {
   if (hook.timeout) deadline = Clock::now() + std::chrono::seconds(*hook.timeout);
   std::string words;
   bool is_done = listen(*running, deadline, words);
-  if (!is_done) ::kill(-running->pid, SIGKILL);  // our child's group: nobody has waited for it
+  if (!is_done) {
+    ::kill(-running->pid, SIGKILL);                         // our child's group: nobody has waited for it
+    (void)sys::pidfd_send_signal(running->pidfd, SIGKILL);  // it may have left that
+  }
   auto status = sys::wait_child_end(running->pidfd);
   if (!is_done) return fail(Code::kDeadlineExceeded, cat("it was not done within ", *hook.timeout, " s"));
   if (!status) return std::unexpected(std::move(status.error()));

@@ -59,5 +59,34 @@ def paths(checks, oci):
                   f"and one at {bad!r}, which depends on a folder, is refused", said.stderr)
 
 
+def endings(checks, oci):
+    """A hook's time is up when it is up, and it is over when it has ended, whatever it and its children do."""
+    def hooked(**hook):
+        return oci.run("exit 0", change=lambda config: config.update(hooks={"createRuntime": [hook]}))
+
+    stray = """import os, time
+ready, word = os.pipe()
+wait, go = os.pipe()
+group = os.fork()
+if group == 0:
+    os.close(go)
+    os.setpgid(0, 0)
+    os.write(word, b"+")
+    os.read(wait, 1)
+    os._exit(0)
+os.read(ready, 1)
+os.setpgid(0, group)
+os.close(go)
+time.sleep(1000)"""
+    said = hooked(path=sys.executable, args=[sys.executable, "-c", stray], timeout=1)
+    checks.ok(said.returncode == 1 and "within 1 s" in said.stderr, "a hook that has left its process group has no more time",
+              said.stderr)
+    talk = "/usr/bin/yes >&2 & " * 16
+    said = hooked(path="/bin/sh", args=["sh", "-c", talk + "exit 0"])
+    checks.equal((said.returncode, said.stderr), (0, ""), "one that has ended is over, though children of its go on talking")
+    said = hooked(path="/bin/sh", args=["sh", "-c", talk + "exit 3"])
+    checks.ok(said.returncode == 1 and "it ended with 3" in said.stderr, "and its failure is told", said.stderr)
+
+
 if __name__ == "__main__":
-    oci_bundle.tell(environments, paths)
+    oci_bundle.tell(environments, paths, endings)
