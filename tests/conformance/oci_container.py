@@ -220,6 +220,24 @@ def single_mounts(checks, oci, data):
         checks.ok(not pathlib.Path("/run/canary").exists(), f"a link to {target} makes nothing outside of the root")
 
 
+def bound_proc(checks, oci):
+    """The caller's own, as for a container in the caller's PID namespace."""
+    def change(config, source="/proc"):
+        config["linux"]["namespaces"] = [space for space in config["linux"]["namespaces"] if space["type"] != "pid"]
+        config["mounts"] = [mount for mount in config["mounts"] if mount["destination"] != "/proc"]
+        config["mounts"].insert(0, bind(source, "/proc", "rbind", "nosuid"))
+        config["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
+        config["linux"]["resources"] = {}
+
+    says(checks, oci, f"cat /proc/sys/net/ipv4/ip_forward /proc/keys; test -d /proc/{os.getpid()} && echo seen; "
+         "echo 0 2>/dev/null > /proc/sys/net/ipv4/ip_forward || echo refused", "1\nseen\nrefused",
+         "a procfs may be bound on /proc, with sysctls, masks and all", change)
+    for source in ("/proc/self", "/sys", str(oci.work)):
+        done = oci.run("true", change=lambda config, source=source: change(config, source))
+        checks.equal((done.returncode, "is no procfs" in done.stderr), (1, True), f"and nothing else: {source}") \
+            or c.log(done.stderr)
+
+
 def devices(checks, oci):
     says(checks, oci, "ls -l /dev/null | cut -c1-10; readlink /dev/fd; readlink /dev/ptmx; echo x > /dev/null && echo fine",
          "crw-rw-rw-\n/proc/self/fd\npts/ptmx\nfine", "default devices and links are there")
@@ -542,5 +560,5 @@ def bad_configs(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(namespaces, other_mount_namespaces, mounts, devices, hidden, credentials, waiting, hooks, hooks_inside,
-                    limits, bad_configs, callers=oci_bundle.CALLERS)
+    oci_bundle.tell(namespaces, other_mount_namespaces, mounts, bound_proc, devices, hidden, credentials, waiting, hooks,
+                    hooks_inside, limits, bad_configs, callers=oci_bundle.CALLERS)

@@ -308,6 +308,7 @@ Status Launch::make_links() {
 
 Status Launch::make_proc() {
   if (proc_.is_open()) return {};
+  if (spaces_.in_user && !spaces_.new_pid) return take_host_proc(kStagingHostProc);
   auto context = sys::FsContext::open("proc");
   if (!context) return std::unexpected(std::move(context.error()));
   if (auto s = context->create(); !s) return s;

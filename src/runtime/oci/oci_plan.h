@@ -34,6 +34,7 @@ struct Source {
   bool copies_up = false;            // kFilesystem: begins with what the root has at the mount's place
   IdMappings ids;                    // kBind: of its files; empty: they are as they are
   bool maps_ids_of_tree = false;     // and of what is mounted beneath
+  bool must_be_procfs = false;       // kBind: the root of one
   std::size_t mount = 0;             // kBind, kFilesystem: the plan's mount that it goes to; kDevice: its device
   std::string sets;                  // kNamespace: what of the configuration changes it: "hostname"; may be empty
   std::string field;                 // for messages: "mounts[3].source"

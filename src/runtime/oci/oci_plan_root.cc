@@ -84,7 +84,9 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
   bool is_bind = options->is_bind || mount.type == "bind" || mount.type == "rbind";
   if (options->copies_up && (is_bind || mount.type != "tmpfs"))
     return invalid_argument(cat(field, ".options: tmpcopyup is for a tmpfs alone"));
-  if (auto s = check_proc_target(*target, !is_bind && mount.type == "proc"); !s)
+  // What is bound there is looked at when it is opened.
+  bool is_bound_proc = is_bind && *target == "/proc";
+  if (auto s = check_proc_target(*target, is_bound_proc || (!is_bind && mount.type == "proc")); !s)
     return fail_with(std::move(s.error()), cat(field, ".destination"));
   auto ids = ids_of(config, mount, *options, is_bind, field);
   if (!ids) return std::unexpected(std::move(ids.error()));
@@ -125,6 +127,7 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
                          .is_recursive = options->is_recursive || mount.type == "rbind",
                          .ids = std::move(*ids),
                          .maps_ids_of_tree = options->maps_ids_of_tree,
+                         .must_be_procfs = is_bound_proc,
                          .mount = out.plan.mounts.size(),
                          .field = cat(field, ".source")});
   out.plan.mounts.push_back(std::move(plan));

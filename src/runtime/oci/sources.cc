@@ -151,6 +151,12 @@ Result<OwnFd> open_source(FdRef bundle, const Source& source, Plan& plan) {
   if (!mount) return mount;
   auto info = sys::fstat(*mount);
   if (!info) return std::unexpected(std::move(info.error()));
+  if (source.must_be_procfs) {
+    auto filesystem = sys::fstatfs(*mount);
+    constexpr ino_t kRootOfProcfs = 1;
+    if (!filesystem || filesystem->f_type != PROC_SUPER_MAGIC || info->st_ino != kRootOfProcfs)
+      return invalid_argument(cat(quoted(source.path), " is no procfs, and nothing else may be bound on /proc"));
+  }
   if (source.kind == Source::Kind::kBind) {
     plan.mounts[source.mount].target_is_file = !S_ISDIR(info->st_mode);
   } else if (!S_ISDIR(info->st_mode)) {
