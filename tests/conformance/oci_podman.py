@@ -1,7 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 """podman of Debian 13 with gantry-oci in its runtime's place: containers are run, entered, looked at, paused, stopped and
-removed, with volumes, users, user namespaces, terminals and health checks; in pods; and as a Kubernetes manifest says."""
+removed, with volumes, users, user namespaces, terminals and health checks; in pods; and as a Kubernetes manifest says. By root,
+and by an ordinary user."""
 import json
 import os
 import pathlib
@@ -58,7 +59,7 @@ class Podman:
                         "--cgroup-manager", "cgroupfs", "--conmon", os.environ["CONMON"], "--runtime", oci.program,
                         "--events-backend", "file", "--storage-driver", "overlay"]
         archive = base / "image.tar"
-        oci_bundle.run("tar", "-C", str(oci.rootfs), "-cf", str(archive), ".")
+        oci_bundle.run("tar", "--owner=0", "--group=0", "-C", str(oci.rootfs), "-cf", str(archive), ".")
         self.check("import", "--signature-policy", base / "policy.json", "--change", 'CMD ["/bin/sleep","100000"]', archive,
                    "busy")
 
@@ -81,6 +82,8 @@ class Podman:
 
 def user_namespaces(checks, oci, podman):
     """Mapped as podman decides or as it is told; its images' layers are mapped by podman."""
+    if oci_bundle.caller() == oci_bundle.USER:
+        return within_the_users(checks, podman)
     for name in ("subuid", "subgid"):
         ids = oci.work / name
         ids.write_text("containers:200000:100000\n")
@@ -103,6 +106,24 @@ def user_namespaces(checks, oci, podman):
     checks.equal(done.stdout.split()[:1], space, "a container joins another's user namespace") or c.log(done.stderr)
     checks.contains(done.stdout, "sleep 1000", "with its processes")
     podman.check("rm", "-f", "-t", "0", "mapped")
+
+
+def within_the_users(checks, podman):
+    """An ordinary user's containers are in a user namespace of podman's already; these have one more."""
+    look = "id -u; id -g; wc -l < /proc/self/uid_map; touch /dev/shm/x && stat -c %u /dev/shm/x; stat -c %u /bin/busybox"
+    own = str(oci_bundle.USER_ID)
+    done = podman.run("--rm", "--userns", "keep-id", "busy", "sh", "-c", look)
+    checks.equal(done.stdout.split(), [own, own, "3", own, "0"], "--userns=keep-id: the user is the same within") \
+        or c.log(done.stderr)
+    done = podman.run("--rm", "--userns", "auto:size=5000", "busy", "sh", "-c", look)
+    checks.equal(done.stdout.split(), ["0", "0", "1", "0", "0"], "--userns=auto maps a part of the user's ids") \
+        or c.log(done.stderr)
+    done = podman.run("--rm", "--userns", "nomap", "busy", "sh", "-c", look)
+    checks.equal(done.stdout.split()[:2], ["0", "0"], "--userns=nomap leaves the user's own id out") or c.log(done.stderr)
+    done = podman.run("--rm", "--pid", "host", "--uts", "host", "--cgroupns", "host", "busy", "sh", "-c",
+                      "id -u; ps -o args | grep -c podman")
+    checks.ok(done.stdout.split()[:1] == ["0"] and int(done.stdout.split()[-1]) > 1, "a container in podman's own namespaces",
+              done.stdout + done.stderr)
 
 
 def containers(checks, oci, podman):
@@ -223,5 +244,5 @@ if __name__ == "__main__":
     if "PODMAN" not in os.environ:
         peers = subprocess.run([PEERS, "conmon", "podman"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
         os.environ["CONMON"], os.environ["PODMAN"] = peers[2], peers[5]
-    oci_bundle.enter_world()
-    c.main(story)
+    oci_bundle.enter_world((oci_bundle.ROOT, oci_bundle.USER))
+    c.main(story, oci_bundle.caller())

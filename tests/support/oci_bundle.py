@@ -57,10 +57,10 @@ def make_world(name):
     if caller() == ROOT:
         return
     ids = f"{USER_ID}:{FIRST_ID}:{IDS}\n"
-    for file, text in (("subuid", ids), ("subgid", ids),
-                       ("passwd", pathlib.Path("/etc/passwd").read_text() + f"stranger:x:{USER_ID}:{USER_ID}::/:/bin/sh\n")):
-        own = pathlib.Path("/run") / file
-        own.write_text(text)
+    for file, text in (("subuid", ids), ("subgid", ids), ("passwd", f"stranger:x:{USER_ID}:{USER_ID}::/:/bin/sh\n"),
+                       ("group", f"stranger:x:{USER_ID}:\n")):
+        own, known = pathlib.Path("/run") / file, pathlib.Path("/etc") / file
+        own.write_text((known.read_text() if file in ("passwd", "group") else "") + text)
         run("mount", "--bind", own, f"/etc/{file}")
     folder = pathlib.Path(f"/run/user/{USER_ID}")
     folder.mkdir(parents=True)
