@@ -24,7 +24,9 @@
 #include "shim/world.h"
 #include "sys/file.h"
 #include "sys/mount.h"
+#include "sys/poll.h"
 #include "sys/process.h"
+#include "sys/seccomp.h"
 #include "sys/socket.h"
 
 namespace gantry::cli {
@@ -77,11 +79,41 @@ Status map_ids(const shim::Launching& launching, const oci::IdMappings& ids) {
   return sys::write_all(launching.report, "+");
 }
 
+// Of an exec, and in a PID namespace that others are in, a second process goes on; that one is the agent's. What the
+// first calls until it is born is nobody's business.
+Status wait_for_birth(const shim::Launching& launching, FdRef listener, const std::string& agent) {
+  auto born = [&launching] { return launching.notes.get()->pid != 0; };
+  auto deadline = std::chrono::steady_clock::now() + kAgentLimit;
+  const FdRef fds[] = {launching.report, launching.pidfd, listener};
+  while (!born()) {
+    auto ready = sys::wait_any_readable(fds, deadline);
+    if (!ready) return fail_with(std::move(ready.error()), agent);
+    if (*ready != 2) return {};  // it has ended, or failed and says why
+    // The number is there before the second one runs: this call is still the first one's.
+    if (born()) return {};
+    if (auto s = sys::let_call_go_on(listener); !s && !s.error().is_not_found()) return s;
+  }
+  return {};
+}
+
 Status hand_listener(const shim::Launching& launching, int number, const Launch& launch) {
+  const auto& agent = launch.plan.process.seccomp.agent;
   auto listener = shim::take_listener(launching, number);
   if (!listener) return fail_with(std::move(listener.error()), "take the seccomp filter's listener");
-  auto told = tell_agent(launch.plan.process.seccomp.agent, listener->pid, launch.state(listener->pid), listener->fd);
-  return told ? shim::let_go_on(launching) : told;
+  // A tracer in the container may have told another number.
+  if (!sys::is_seccomp_listener(listener->fd))
+    return fail(Code::kAborted, "the launch told of a descriptor that is no seccomp filter's listener");
+  const auto& spaces = launch.plan.namespaces;
+  pid_t second = launching.notes.get()->pid;
+  bool waits = second == 0 && (spaces.join_process != runtime::kNoFd || spaces.join_pid != runtime::kNoFd);
+  if (!waits) {
+    auto told = tell_agent(agent, listener->pid, launch.state(listener->pid), listener->fd);
+    return told ? shim::let_go_on(launching) : told;
+  }
+  if (auto s = shim::let_go_on(launching); !s) return s;
+  if (auto s = wait_for_birth(launching, listener->fd, agent.path); !s) return s;
+  second = launching.notes.get()->pid;
+  return second == 0 ? Status() : tell_agent(agent, second, launch.state(second), listener->fd);
 }
 
 // Until the process is at its gate, or executing, or has failed.

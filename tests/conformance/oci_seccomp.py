@@ -13,6 +13,7 @@ import struct
 import subprocess
 import sys
 import threading
+import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
@@ -104,7 +105,33 @@ def answered(checks, oci):
         checks.equal((done.returncode, "No medium found" in done.stderr), (1, True), f"{name}: and so is one of an exec")
         checks.equal([(told["state"]["status"], told["state"]["pid"]) for told in agent.told], [("running", pid)],
                      f"{name}: of which it is told")
+        agent.told.clear()
+        oci("exec", "--detach", "--pid-file", oci.work / "pid", container, "sleep", "1000")
+        checks.equal([str(told["pid"]) for told in agent.told], [(oci.work / "pid").read_text()],
+                     f"{name}: and of the process that it is")
         oci("delete", "--force", container)
+
+
+def hanging(checks, oci):
+    """Agents that take listeners and answer no call; one that takes none, and one whose queue is full."""
+    if oci_bundle.caller() != oci_bundle.ROOT:
+        return  # half a minute that would tell the same
+    takes, full = socket.socket(socket.AF_UNIX), socket.socket(socket.AF_UNIX)
+    for each, name in ((takes, "takes"), (full, "full")):
+        each.bind(str(oci.work / name))
+        each.listen(0)
+    waiting = socket.socket(socket.AF_UNIX)
+    waiting.connect(str(oci.work / "full"))
+    begun = time.monotonic()
+    done = oci.run("true", change=profile(oci.work / "full", "mkdir"))
+    checks.equal((done.returncode, "listenerPath" in done.stderr, time.monotonic() - begun < 10), (1, True, True),
+                 "an agent that takes no connection is an error at once") or c.log(done.stderr)
+    begun = time.monotonic()
+    done = oci.run("true", change=profile(oci.work / "takes", "setresuid", noNewPrivileges=False))
+    took = time.monotonic() - begun
+    checks.equal((done.returncode, "the agent has not answered what the launch itself calls in 30 s" in done.stderr, 29 < took < 50),
+                 (1, True, True), "one that answers nothing is an error after 30 s") or c.log(took, done.stderr)
+    checks.equal(oci.remnants(), [], "and nothing is left of the container")
 
 
 def read(file):
@@ -130,4 +157,4 @@ def refused(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(answered, refused, callers=oci_bundle.CALLERS)
+    oci_bundle.tell(answered, refused, hanging, callers=oci_bundle.CALLERS)

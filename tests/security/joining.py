@@ -5,10 +5,12 @@
 
 CVE-2016-9962 (runc), CVE-2020-14300 (its rebuild): what enters can be traced, and has descriptors and capabilities of the
 host's. Our own: PID namespaces whose processes have another one's procfs, the host's, say, at their /proc."""
-import contextlib
+import os
 import pathlib
+import socket
 import subprocess
 import sys
+import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import attacks
@@ -20,13 +22,13 @@ ROUNDS = 1000 if c.ALL else 100
 TRACER = ("CAP_SYS_PTRACE",)
 
 
-def watched(runtime, verb, join):
+def watched(runtime, verb, join, change=None):
     """What the attack program says in a container of this runtime's, while join(name, turn) is called many times."""
     attacks.give_attack(runtime)
     said = runtime.work / f"said{runtime.count}"
     said.touch()
     name = runtime.start("sh", "-c", f"exec /bin/attack {verb} > /said",
-                         change=all_of(capable(*TRACER), mounted(bind(said, "/said"))))
+                         change=all_of(capable(*TRACER), mounted(bind(said, "/said")), change))
     c.wait_until("the attacker waits", lambda: "ready" in said.read_text())
     for turn in range(ROUNDS):
         join(name, turn)
@@ -89,6 +91,37 @@ def forging(checks, oci):
     checks.ok(set(ended) <= {0, 255}, "CVE-2016-9962: and whatever they say, exec ends, and not by a signal", ended)
 
 
+def agents(checks, oci):
+    """A seccomp agent takes descriptors from launches that report forged ones: none but listeners come."""
+    got = []
+    place = socket.socket(socket.AF_UNIX)
+    place.bind(str(oci.work / "agent"))
+    place.listen(8)
+
+    def serve():
+        while True:
+            connection, _ = place.accept()
+            with connection:
+                _, (fd,), _, _ = socket.recv_fds(connection, 1 << 16, 1)
+                got.append(os.readlink(f"/proc/self/fd/{fd}"))
+                os.close(fd)
+
+    def left_to_agent(config):
+        config["process"]["noNewPrivileges"] = True
+        config["linux"]["seccomp"] = {"defaultAction": "SCMP_ACT_ALLOW", "listenerPath": str(oci.work / "agent"),
+                                      "syscalls": [{"names": ["acct"], "action": "SCMP_ACT_NOTIFY"}]}
+
+    threading.Thread(target=serve, daemon=True).start()
+    aborted = []
+
+    def join(name, _):
+        aborted.append("no seccomp filter's listener" in oci("exec", name, "true", check=False).stderr)
+
+    said = watched(oci, "forge", join, left_to_agent)
+    checks.ok("forged" in said and any(aborted), "reports of a filter's listener are forged", (said, sum(aborted)))
+    checks.equal(set(got), {"anon_inode:seccomp notify"}, "and yet an agent gets nothing else")
+
+
 def foreign_processes(checks, oci):
     """A container in the PID namespace of a process that has at its /proc: its own procfs, the host's, a container's."""
     other = oci.start("sleep", "1000")
@@ -115,4 +148,4 @@ def foreign_processes(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(watching, forging, foreign_processes)
+    oci_bundle.tell(watching, forging, agents, foreign_processes)
