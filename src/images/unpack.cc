@@ -25,6 +25,7 @@ namespace {
 using sys::SteadyTime;
 
 constexpr std::size_t kRelayBlock = 256 << 10;
+constexpr std::chrono::milliseconds kInstant(1);
 constexpr std::uint64_t kFreePlainBytes = 256ULL << 20;  // that the ratio does not count
 
 // The worker's sentence, as far as it may stand in ours.
@@ -103,16 +104,14 @@ class Worker {
 // Reads the stream, counts and hashes it, and hands it on.
 class Relay {
  public:
-  Relay(FdRef source, FdRef sink, const UnpackLimits& limits, std::optional<std::uint64_t> packed_bytes,
-        std::chrono::milliseconds patience)
-      : source_(source), sink_(sink), limits_(limits), packed_bytes_(packed_bytes), patience_(patience) {}
+  // `input` is what `source` is made of by the inflater; the same without one.
+  Relay(FdRef input, FdRef source, FdRef sink, const UnpackOptions& options, std::optional<std::uint64_t> packed_bytes)
+      : input_(input), source_(source), sink_(sink), options_(options), packed_bytes_(packed_bytes) {}
 
   Status run() {
     std::string block(kRelayBlock, '\0');
     for (;;) {
-      const SteadyTime deadline = std::chrono::steady_clock::now() + patience_;
-      if (auto ready = sys::wait_readable(source_, deadline); !ready)
-        return fail_with(std::move(ready.error()), "unpack");
+      if (auto ready = wait(); !ready) return fail_with(std::move(ready.error()), "unpack");
       auto count = sys::read(source_, block.data(), block.size());
       if (!count) return std::unexpected(std::move(count.error()));
       if (*count == 0) return {};
@@ -120,29 +119,49 @@ class Relay {
       plain_bytes_ += bytes.size();
       if (auto fine = check(); !fine) return fine;
       hasher_.update(bytes);
-      if (auto sent = sys::send_all(sink_, bytes, deadline); !sent) return fail_with(std::move(sent.error()), "unpack");
+      auto sent = sys::send_all(sink_, bytes, std::chrono::steady_clock::now() + options_.patience);
+      if (!sent && sent.error().is_deadline()) return hangs("unpacked");
+      if (!sent) return fail_with(std::move(sent.error()), "unpack");
     }
   }
 
   Digest digest() { return hasher_.finish(); }
 
  private:
-  Status check() const {
-    if (plain_bytes_ > limits_.total_bytes) {
-      return fail(Code::kResourceExhausted,
-                  cat("it unpacks to more than the ", limits_.total_bytes, " bytes that are allowed"));
+  std::unexpected<Error> hangs(std::string_view what) const {
+    return fail(Code::kDeadlineExceeded,
+                cat("the unpack worker has ", what, " nothing for ", options_.patience.count(), " ms"));
+  }
+
+  // For what the inflater gives. While he has nothing to read himself, it is not he who must be waited for.
+  Status wait() const {
+    const SteadyTime deadline = std::chrono::steady_clock::now() + options_.deadline;
+    bool had_input = false;
+    for (;;) {
+      const SteadyTime now = std::chrono::steady_clock::now();
+      auto ready = sys::wait_readable(source_, std::min(deadline, now + options_.patience / 2));
+      if (ready || !ready.error().is_deadline() || now >= deadline) return ready;
+      const bool has_input = sys::wait_readable(input_, std::chrono::steady_clock::now() + kInstant).has_value();
+      if (has_input && had_input) return hangs("inflated");
+      had_input = has_input;
     }
-    if (packed_bytes_ && plain_bytes_ > kFreePlainBytes && plain_bytes_ / limits_.ratio > *packed_bytes_) {
+  }
+
+  Status check() const {
+    if (plain_bytes_ > options_.limits.total_bytes) {
       return fail(Code::kResourceExhausted,
-                  cat(*packed_bytes_, " bytes inflate to more than ", limits_.ratio, " times that"));
+                  cat("it unpacks to more than the ", options_.limits.total_bytes, " bytes that are allowed"));
+    }
+    if (packed_bytes_ && plain_bytes_ > kFreePlainBytes && plain_bytes_ / options_.limits.ratio > *packed_bytes_) {
+      return fail(Code::kResourceExhausted,
+                  cat(*packed_bytes_, " bytes inflate to more than ", options_.limits.ratio, " times that"));
     }
     return {};
   }
 
-  FdRef source_, sink_;
-  const UnpackLimits& limits_;
+  FdRef input_, source_, sink_;
+  const UnpackOptions& options_;
   std::optional<std::uint64_t> packed_bytes_;
-  std::chrono::milliseconds patience_;
   std::uint64_t plain_bytes_ = 0;
   Hasher hasher_;
 };
@@ -213,12 +232,12 @@ Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const Unpac
     plain = std::move(pipe->read_end);
   }
 
-  Relay relay(inflater ? plain.ref() : source, stream->left, options.limits, packed_bytes, options.deadline);
+  Relay relay(source, inflater ? plain.ref() : source, stream->left, options, packed_bytes);
   auto relayed = relay.run();
   // The unpacker closed early: it has said why. All else is ours to say.
   if (!relayed && !relayed.error().is_gone()) return std::unexpected(std::move(relayed.error()));
   stream->left.close();
-  const SteadyTime deadline = std::chrono::steady_clock::now() + options.deadline;
+  const SteadyTime deadline = std::chrono::steady_clock::now() + options.patience;
   if (relayed && inflater) {
     auto inflated = inflater->answer(deadline);
     if (!inflated) return std::unexpected(std::move(inflated.error()));

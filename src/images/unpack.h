@@ -33,7 +33,9 @@ struct UnpackLimits {
 
 struct UnpackOptions {
   UnpackLimits limits;
-  // A worker that has taken and given nothing for so long is killed.
+  // A worker that has something to read, or has read all, and does nothing for so long is killed.
+  std::chrono::milliseconds patience = std::chrono::minutes(2);
+  // And whoever gives nothing to read is not waited for longer. Of what comes from a registry its client says more.
   std::chrono::milliseconds deadline = std::chrono::hours(1);
   // The program to run again, with unpack-worker as its first argument.
   std::string program = "/proc/self/exe";

@@ -20,6 +20,7 @@
 namespace gantry::images {
 namespace {
 
+using ::testing::AllOf;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using ::testing::SizeIs;
@@ -176,6 +177,35 @@ TEST_F(PullTest, TheFirstFailureEndsTheOthers) {
   EXPECT_EQ(count("i"), 0U);
   EXPECT_EQ(count("l"), 0U);
   EXPECT_EQ(count("blobs"), 0U);
+}
+
+// A worker that reads a little and then does what it should not.
+TEST_F(PullTest, AWorkerThatDiesOrHangsIsAnError) {
+  SmallRegistry registry;
+  auto reference = registry.put("a/b", many_layers(4, 8 << 20));
+  const std::pair<const char*, const char*> moods[] = {
+      {"head -c 100 > /dev/null; kill -SEGV $$", "signal 11"},
+      {"head -c 100 > /dev/null; exec sleep 1000", "nothing for 1000 ms"},
+      {"exit 7", "code 7"}};
+  for (const auto& [mood, part] : moods) {
+    const std::string program = root_ / "worker";
+    std::ofstream(program) << "#!/bin/sh\n" << mood << "\n";
+    fs::permissions(program, fs::perms::owner_all);
+    UnpackOptions options = test_options();
+    options.program = program;
+    options.patience = std::chrono::seconds(1);
+    store_.reset();
+    store_ = std::move(*ImageStore::open((root_ / "data").string(), StoreOptions{options}));
+    const auto start = std::chrono::steady_clock::now();
+    auto image = pull(reference);
+    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(15)) << mood;
+    ASSERT_FALSE(image) << mood;
+    EXPECT_THAT(image.error().message(),
+                AllOf(HasSubstr("layer sha256:"), HasSubstr("the unpack worker"), HasSubstr(part)));
+    for (const char* folder : {"i", "l", "blobs"}) EXPECT_EQ(count(folder), 0U) << folder;
+  }
+  reopen();
+  EXPECT_TRUE(pull(reference));
 }
 
 TEST_F(PullTest, TwoThatShareLayersAreStoredOnce) {

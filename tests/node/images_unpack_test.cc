@@ -396,15 +396,28 @@ TEST_F(UnpackTest, AKilledWorkerIsAnError) {
   }
 }
 
-TEST_F(UnpackTest, AHangingWorkerIsKilledAtTheDeadline) {
+TEST_F(UnpackTest, AHangingWorkerIsKilled) {
+  for (std::size_t victim : {0U, 1U}) {
+    auto folder = sys::openat(sys::kCwd, layer().c_str(), O_RDONLY | O_DIRECTORY);
+    UnpackOptions options = test_options();
+    options.patience = std::chrono::seconds(1);
+    auto unpacked = unpack_meddled(*folder, unfinished_archive(), options,
+                                   [&](const std::vector<pid_t>& workers) { ::kill(workers[victim], SIGSTOP); });
+    ASSERT_FALSE(unpacked);
+    EXPECT_TRUE(unpacked.error().is_deadline()) << unpacked.error().message();
+    EXPECT_THAT(unpacked.error().message(), HasSubstr("the unpack worker"));
+    fs::remove_all(layer("first"));
+  }
+}
+
+TEST_F(UnpackTest, AWorkerThatIsGivenNothingIsNotTheOneWhoHangs) {
   auto folder = sys::openat(sys::kCwd, layer().c_str(), O_RDONLY | O_DIRECTORY);
   UnpackOptions options = test_options();
-  options.deadline = std::chrono::seconds(3);
-  auto unpacked = unpack_meddled(*folder, unfinished_archive(), options, [](const std::vector<pid_t>& workers) {
-    for (pid_t worker : workers) ::kill(worker, SIGSTOP);
-  });
+  options.patience = std::chrono::milliseconds(100);
+  auto unpacked =
+      unpack_meddled(*folder, unfinished_archive(), options, [](const std::vector<pid_t>&) { ::usleep(500'000); });
   ASSERT_FALSE(unpacked);
-  EXPECT_TRUE(unpacked.error().is_deadline()) << unpacked.error().message();
+  EXPECT_THAT(unpacked.error().message(), HasSubstr("not a whole tar archive"));
 }
 
 TEST_F(UnpackTest, TheWorkersAreConfined) {

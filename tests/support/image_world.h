@@ -47,7 +47,7 @@ __attribute__((constructor)) void serve_as_worker(int argc, char** argv, char**)
 
 inline UnpackOptions test_options() {
   UnpackOptions options;
-  options.deadline = std::chrono::seconds(60);
+  options.patience = options.deadline = std::chrono::seconds(60);
 #ifdef GANTRY_TEST_SANITIZED
   options.limits.memory_bytes = 0;  // the sanitizer's shadow alone takes terabytes
 #endif

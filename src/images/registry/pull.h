@@ -3,6 +3,11 @@
 // few at a time, each hashed and unpacked (in the confined worker) while it comes. Complete, or not there: on failure,
 // also of the whole process, the store is as it was.
 //
+// A layer that the store has unpacked already is not asked for again, whoever brought it and by whatever credentials:
+// who knows the digests of a layer and of all below it, which stand in images' configurations, gets it by an image of
+// his own that names them. That is as containerd's and CRI-O's stores are shared among all who pull on a node. Manifest
+// and configuration always come from the registry, so no image is had without the right to it.
+//
 // Blocks for as long as the registry goes on answering, with threads of its own for the layers: not for a pool that
 // others need. Memory does not grow with the layers' sizes.
 #pragma once
