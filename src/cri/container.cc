@@ -24,6 +24,13 @@ bool is_image_id(std::string_view query, std::string_view id) {
   return query == id || (query.size() >= kShortest && hex.starts_with(query));
 }
 
+std::vector<v1::Mount> image_mounts(const v1::ContainerStatus& status) {
+  std::vector<v1::Mount> out;
+  std::ranges::copy_if(status.mounts(), std::back_inserter(out),
+                       [](const v1::Mount& mount) { return mount.has_image(); });
+  return out;
+}
+
 }  // namespace
 
 // ---- create
@@ -97,6 +104,7 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
     co_return not_found(
         cat("image ", quoted(container->config.image().image()), ": is not on this node; load it first"));
   }
+  if (auto found = co_await find_volumes(container); !found) co_return found;
   container->image = image_process((*image)->config);
   auto& status = container->status;
   status.set_image_id((*image)->id);
@@ -126,12 +134,30 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
   co_return done;
 }
 
+// What the container's mounts call images becomes their ids, which its status shows.
+Task<Status> Runtime::find_volumes(ContainerPtr container) {
+  auto& mounts = *container->status.mutable_mounts();
+  mounts = container->config.mounts();
+  for (auto& mount : mounts) {
+    if (!mount.has_image()) continue;
+    auto image =
+        co_await node_.disk.run([&images = node_.images, query = mount.image().image()] { return images.find(query); });
+    const std::string field = cat("mounts[", quoted(mount.container_path()), "].image");
+    if (!image) co_return fail_from(image, field);
+    if (!*image)
+      co_return not_found(cat(field, " ", quoted(mount.image().image()), ": is not on this node; pull it first"));
+    mount.mutable_image()->set_image_ref((*image)->id);
+  }
+  co_return Status();
+}
+
 // Root, users, and the process that exec will copy: all that makes a wrong configuration fail here and not at the
 // start.
 Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox, std::string apparmor_profile) {
   auto spec = make_spec(container->config, sandbox->config);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
   spec->apparmor_profile = std::move(apparmor_profile);
+  for (const auto& mount : image_mounts(container->status)) spec->images.push_back({.target = mount.container_path()});
   if (auto good = runtime::check_spec(*spec); !good) co_return good;
   auto signal = stop_signal(container->config, container->image);
   if (!signal) co_return std::unexpected(std::move(signal.error()));
@@ -140,9 +166,16 @@ Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox,
     runtime::UserDatabase users;
   };
   auto opened = co_await node_.disk.run([&images = node_.images, image = container->status.image_id(),
-                                         id = container->id(), spec = std::move(*spec)]() mutable -> Result<Opened> {
-    auto root = images.prepare_root(image, id);
+                                         id = container->id(), spec = std::move(*spec),
+                                         mounts = image_mounts(container->status)]() mutable -> Result<Opened> {
+    std::vector<std::string> volumes;
+    for (const auto& mount : mounts) volumes.push_back(mount.image().image_ref());
+    auto root = images.prepare_root(image, id, volumes);
     if (!root) return fail_from(root, "make the root");
+    for (std::size_t i = 0; i < root->volumes.size(); ++i) {
+      auto kind = image_mount_kind(images.store_dir(), root->volumes[i], mounts[i]);
+      if (!kind) return std::unexpected(std::move(kind.error()));
+    }
     auto users = read_users(images.store_dir(), root->lower);
     if (!users) return std::unexpected(std::move(users.error()));
     if (auto read = read_seccomp_profile(spec); !read) return std::unexpected(std::move(read.error()));
@@ -160,7 +193,6 @@ Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox,
   status.set_created_at(now());
   *status.mutable_labels() = config.labels();
   *status.mutable_annotations() = config.annotations();
-  *status.mutable_mounts() = config.mounts();
   if (!sandbox->config.log_directory().empty() && !config.log_path().empty()) {
     status.set_log_path(cat(sandbox->config.log_directory(), "/", config.log_path()));
   }

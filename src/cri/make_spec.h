@@ -11,6 +11,7 @@
 #include "cgroups/device_filter.h"
 #include "cgroups/resources.h"
 #include "cri/runtime/v1/api.pb.h"
+#include "images/layer_view.h"
 #include "images/store.h"
 #include "runtime/plan/build_plan.h"
 #include "runtime/plan/container_spec.h"
@@ -34,6 +35,10 @@ std::string signal_text(v1::Signal signal);
 
 // The users and groups of an image, read through its layers. Blocking.
 Result<runtime::UserDatabase> read_users(FdRef store, const std::vector<std::string>& layers);
+// What lies at the mount's image_sub_path; one that is not there, or is neither folder nor file, is kInvalidArgument.
+// Blocking.
+Result<images::LayerView::Kind> image_mount_kind(FdRef store, const images::ImageVolume& volume,
+                                                 const v1::Mount& mount);
 // Reads the seccomp profile of a Localhost container into the spec. Blocking.
 Status read_seccomp_profile(runtime::ContainerSpec& spec);
 

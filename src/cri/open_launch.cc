@@ -11,7 +11,7 @@
 #include "cri/make_spec.h"
 #include "cri/text.h"
 #include "cri/validate.h"
-#include "images/layer_view.h"
+#include "runtime/launch/launch.h"
 #include "sys/file.h"
 #include "sys/folders.h"
 #include "sys/mount.h"
@@ -92,6 +92,16 @@ Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::M
       break;
   }
   return add_bind(fds, spec, *source, std::move(bind), mount.host_path());
+}
+
+Status add_image(runtime::ContainerSpec& spec, const v1::Mount& mount, FdRef store, const images::ImageVolume& volume) {
+  auto kind = image_mount_kind(store, volume, mount);
+  if (!kind) return std::unexpected(std::move(kind.error()));
+  spec.images.push_back({.overlay = volume.overlay_options(runtime::kStagingEmpty),
+                         .sub_path = mount.image_sub_path(),
+                         .target = mount.container_path(),
+                         .target_is_file = *kind == images::LayerView::Kind::kFile});
+  return {};
 }
 
 bool mounts_over(const v1::ContainerConfig& config, std::string_view target) {
@@ -213,6 +223,20 @@ Result<runtime::UserDatabase> read_users(FdRef store, const std::vector<std::str
   return runtime::UserDatabase::parse(passwd->value_or(""), group->value_or(""));
 }
 
+Result<images::LayerView::Kind> image_mount_kind(FdRef store, const images::ImageVolume& volume,
+                                                 const v1::Mount& mount) {
+  const std::string what = cat("mounts[", quoted(mount.container_path()), "]");
+  auto view = images::LayerView::open(store, volume.lower);
+  if (!view) return fail_with(std::move(view.error()), what);
+  auto kind = view->kind(mount.image_sub_path());
+  if (!kind) return fail_with(std::move(kind.error()), what);
+  const std::string field = cat(what, ".image_sub_path ", quoted(mount.image_sub_path()));
+  if (!*kind) return invalid_argument(cat(field, ": the image ", quoted(mount.image().image()), " has no such path"));
+  if (**kind == images::LayerView::Kind::kOther)
+    return invalid_argument(cat(field, ": is neither a folder nor a file"));
+  return **kind;
+}
+
 Status read_seccomp_profile(runtime::ContainerSpec& spec) {
   if (spec.seccomp.kind != runtime::SeccompKind::kLocalhost) return {};
   const std::string& path = spec.seccomp.path;
@@ -274,8 +298,17 @@ Result<Launch> open_launch(const LaunchRequest& request) {
     return std::unexpected(std::move(done.error()));
   if (auto done = add_host_shm(launch.fds, launch.spec, request); !done)
     return std::unexpected(std::move(done.error()));
+  std::size_t volume = 0;
   for (const auto& mount : request.config.mounts()) {
-    if (auto done = add_mount(launch.fds, launch.spec, mount); !done) return std::unexpected(std::move(done.error()));
+    Status done;
+    if (!mount.has_image()) {
+      done = add_mount(launch.fds, launch.spec, mount);
+    } else if (volume < request.root.volumes.size()) {
+      done = add_image(launch.spec, mount, request.store, request.root.volumes[volume++]);
+    } else {
+      done = fail(Code::kInternal, "the image store does not hold the container's volumes");
+    }
+    if (!done) return std::unexpected(std::move(done.error()));
   }
   if (auto done = add_devices(request, launch); !done) return std::unexpected(std::move(done.error()));
   if (auto done = read_seccomp_profile(launch.spec); !done) return std::unexpected(std::move(done.error()));

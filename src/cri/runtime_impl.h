@@ -90,6 +90,7 @@ class Runtime final : public NodeRuntime {
   // ---- container.cc
   Task<Result<v1::CreateContainerResponse>> do_create(v1::CreateContainerRequest request, SandboxPtr sandbox);
   Task<Status> fill_container(ContainerPtr container, SandboxPtr sandbox, std::string apparmor_profile);
+  Task<Status> find_volumes(ContainerPtr container);
   Task<Status> prepare_container(ContainerPtr container, SandboxPtr sandbox);
   Task<> undo_container(ContainerPtr container);
   Task<Status> do_remove_container(ContainerPtr container);

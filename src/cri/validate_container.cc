@@ -57,13 +57,37 @@ Status check_process(const v1::ContainerConfig& config) {
   return {};
 }
 
+// Nothing of the host's, and nothing that a container can change.
+Status check_image_mount(const v1::Mount& mount, std::string_view field) {
+  if (mount.image().image().empty()) return invalid_argument(cat(field, ".image.image: not given"));
+  if (auto good = check_text(mount.image().image(), cat(field, ".image.image"), kMaxImageNameBytes); !good) return good;
+  if (auto good = check_text(mount.image_sub_path(), cat(field, ".image_sub_path"), kMaxPathBytes); !good) return good;
+  const std::string& sub_path = mount.image_sub_path();
+  const auto names = split(sub_path, '/');
+  if (sub_path.starts_with('/') || std::ranges::find(names, "..") != names.end()) {
+    return invalid_argument(
+        cat(field, ".image_sub_path ", quoted(sub_path), ": give a path relative to the image's root, without \"..\""));
+  }
+  if (!mount.host_path().empty()) return invalid_argument(cat(field, ".host_path: is given beside an image; give one"));
+  if (!mount.readonly()) return invalid_argument(cat(field, ".readonly: an image is mounted read-only; set it"));
+  if (mount.propagation() != v1::PROPAGATION_PRIVATE) {
+    return invalid_argument(cat(field, ".propagation: an image has no mounts to propagate; leave it out"));
+  }
+  if (mount.mount_options_size() > 0) {
+    return fail(Code::kUnimplemented, cat(field, ".mount_options: not supported by this version; leave them out"));
+  }
+  if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
+    return fail(Code::kUnimplemented, cat(field, ".uidMappings: id-mapped mounts are not supported by this version"));
+  }
+  return {};
+}
+
 Status check_mount(const v1::Mount& mount) {
   std::string field = cat("mounts[", quoted(mount.container_path()), "]");
   if (auto good = check_text(mount.container_path(), "mounts.container_path", kMaxPathBytes); !good) return good;
   if (mount.container_path().empty()) return invalid_argument("mounts.container_path: not given");
-  if (mount.has_image()) {
-    return fail(Code::kUnimplemented, cat(field, ".image: image volumes are not supported by this version"));
-  }
+  if (mount.has_image()) return check_image_mount(mount, field);
+  if (!mount.image_sub_path().empty()) return invalid_argument(cat(field, ".image_sub_path: needs image as well"));
   if (mount.mount_options_size() > 0) {
     return fail(Code::kUnimplemented, cat(field, ".mount_options: not supported by this version; leave them out"));
   }

@@ -246,7 +246,22 @@ TEST(ValidateContainer, Mounts) {
     m->set_recursive_read_only(true);
     m->set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
   });
-  container_refused(kUnimplemented, "image", [&](auto& c) { mount(c)->mutable_image()->set_image("x"); });
+  auto image = [&](auto& c) {
+    auto* made = mount(c);
+    made->clear_host_path();
+    made->mutable_image()->set_image("x");
+    made->set_readonly(true);
+    return made;
+  };
+  container_refused(kInvalid, ".readonly", [&](auto& c) { image(c)->set_readonly(false); });
+  container_refused(kInvalid, ".host_path", [&](auto& c) { image(c)->set_host_path("/x"); });
+  container_refused(kInvalid, ".image.image", [&](auto& c) { image(c)->mutable_image()->clear_image(); });
+  container_refused(kInvalid, ".propagation",
+                    [&](auto& c) { image(c)->set_propagation(v1::PROPAGATION_BIDIRECTIONAL); });
+  container_refused(kInvalid, ".image_sub_path", [&](auto& c) { mount(c)->set_image_sub_path("etc"); });
+  for (const char* path : {"/etc", "..", "../x", "a/../../x", "a/.."}) {
+    container_refused(kInvalid, ".image_sub_path", [&](auto& c) { image(c)->set_image_sub_path(path); });
+  }
   container_refused(kUnimplemented, "id-mapped", [&](auto& c) { mount(c)->add_uidmappings(); });
   container_refused(kUnimplemented, "mount_options", [&](auto& c) { mount(c)->add_mount_options("noexec"); });
 }

@@ -197,6 +197,15 @@ Result<std::optional<std::string>> LayerView::read_file(std::string_view path, s
   return std::move(*bytes);
 }
 
+Result<std::optional<LayerView::Kind>> LayerView::kind(std::string_view path) const {
+  if (path.size() > kMaxPath) return invalid_argument(cat("a path of ", path.size(), " bytes"));
+  auto found = Walk(layers_).to(path);
+  if (!found) return fail_with(std::move(found.error()), cat("find the image's ", in_quotes(path)));
+  if (!*found) return std::nullopt;
+  const mode_t mode = (*found)->info.st_mode;
+  return S_ISDIR(mode) ? Kind::kFolder : S_ISREG(mode) ? Kind::kFile : Kind::kOther;
+}
+
 Result<std::optional<LayerView::Folder>> LayerView::folder(std::string_view path) const {
   const Folders* at = &layers_;
   Found found;

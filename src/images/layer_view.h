@@ -27,6 +27,10 @@ class LayerView {
   // than `limit` bytes kResourceExhausted; neither is read.
   Result<std::optional<std::string>> read_file(std::string_view path, std::size_t limit = kFileLimit) const;
 
+  // What is at `path` in the end, as read_file() finds it; nothing when no such path exists.
+  enum class Kind { kFolder, kFile, kOther };
+  Result<std::optional<Kind>> kind(std::string_view path) const;
+
   // Mode, owner and times of the folder at `path` ("" is the root), without following symlinks; nothing when there is
   // none.
   struct Folder {

@@ -4,6 +4,8 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <span>
+
 #include "base/layout.h"
 #include "images/store_impl.h"
 #include "images/text.h"
@@ -20,7 +22,7 @@ constexpr std::string_view kDigits = "0123456789abcdefghijklmnopqrstuvwxyz";
 constexpr std::string_view kGarbageLayers =
     "SELECT name FROM image_layers WHERE complete = 0 OR (name NOT IN (SELECT layer FROM image_image_layers) AND name "
     "NOT IN "
-    "(SELECT layer FROM image_root_layers))";
+    "(SELECT layer FROM image_root_layers) AND name NOT IN (SELECT layer FROM image_volume_layers))";
 constexpr std::string_view kGarbageBlobs =
     "SELECT digest FROM image_blobs WHERE complete = 0 OR digest NOT IN (SELECT digest FROM image_image_blobs)";
 
@@ -97,6 +99,9 @@ const db::Schema kImageSchema{
         // Version 2: an image's manifest; "" for one that an older Gantry brought. Names whose images stay.
         "ALTER TABLE image_images ADD COLUMN manifest TEXT NOT NULL DEFAULT '';"
         "CREATE TABLE image_pins (name TEXT PRIMARY KEY) WITHOUT ROWID;",
+        // Version 3: what containers hold as volumes.
+        "CREATE TABLE image_volume_layers (container TEXT NOT NULL, volume INTEGER NOT NULL, position INTEGER NOT NULL,"
+        "  image TEXT NOT NULL, layer TEXT NOT NULL, PRIMARY KEY (container, volume, position)) WITHOUT ROWID;",
     }};
 
 Result<std::vector<std::string>> texts(db::Connection& database, std::string_view sql,
@@ -175,14 +180,24 @@ Result<std::optional<std::string>> find_id(db::Connection& database, std::string
   return std::move(found->front());
 }
 
-std::string ContainerRoot::overlay_options() const {
+namespace {
+
+std::string lower_option(const std::vector<std::string>& lower) {
   std::string out = "lowerdir=";
   for (const std::string& layer : lower) {
     if (&layer != &lower.front()) out += ':';
     out += layer;
   }
-  return cat(out, ",upperdir=", upper, ",workdir=", work);
+  return out;
 }
+
+}  // namespace
+
+std::string ContainerRoot::overlay_options() const {
+  return cat(lower_option(lower), ",upperdir=", upper, ",workdir=", work);
+}
+
+std::string ImageVolume::overlay_options(std::string_view empty) const { return cat(lower_option(lower), ":", empty); }
 
 ImageStore::ImageStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 ImageStore::~ImageStore() = default;
@@ -239,7 +254,7 @@ namespace {
 // One kind of thing: marks what is superfluous, so that nothing uses it anew, then removes it, and when that is on the
 // disk the rows. What can't be removed keeps its row for the next time; the first such error is returned.
 Status sweep_kind(ImageStore::Impl& impl, FdRef folder, std::string_view select, std::string_view mark,
-                  std::initializer_list<std::string_view> erase) {
+                  std::span<const std::string_view> erase) {
   auto names = impl.write([&](db::Connection& database) -> Result<std::vector<std::string>> {
     auto found = texts(database, select);
     if (!found || mark.empty()) return found;
@@ -275,15 +290,13 @@ Status sweep_kind(ImageStore::Impl& impl, FdRef folder, std::string_view select,
 }  // namespace
 
 Status ImageStore::Impl::sweep() {
+  constexpr std::string_view kForgetLayer[] = {"DELETE FROM image_layers WHERE name = ?"};
+  constexpr std::string_view kForgetBlob[] = {"DELETE FROM image_blobs WHERE digest = ?"};
   Status results[] = {
       sweep_ingests(),
-      sweep_kind(*this, containers, "SELECT name FROM image_roots WHERE released = 1", "",
-                 {"DELETE FROM image_root_layers WHERE container = (SELECT container FROM image_roots WHERE name = ?)",
-                  "DELETE FROM image_roots WHERE name = ?"}),
-      sweep_kind(*this, layers, kGarbageLayers, "UPDATE image_layers SET complete = 0 WHERE name = ?",
-                 {"DELETE FROM image_layers WHERE name = ?"}),
-      sweep_kind(*this, blobs, kGarbageBlobs, "UPDATE image_blobs SET complete = 0 WHERE digest = ?",
-                 {"DELETE FROM image_blobs WHERE digest = ?"}),
+      sweep_kind(*this, containers, "SELECT name FROM image_roots WHERE released = 1", "", kForgetRoot),
+      sweep_kind(*this, layers, kGarbageLayers, "UPDATE image_layers SET complete = 0 WHERE name = ?", kForgetLayer),
+      sweep_kind(*this, blobs, kGarbageBlobs, "UPDATE image_blobs SET complete = 0 WHERE digest = ?", kForgetBlob),
   };
   for (Status& result : results) {
     if (!result) return fail_with(std::move(result.error()), "image store: remove what is left over");

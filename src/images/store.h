@@ -57,12 +57,22 @@ struct ImageDocuments {
   std::string config;
 };
 
+// An image that a container sees as a volume: the layers of a read-only overlay.
+struct ImageVolume {
+  std::string image_id;
+  std::vector<std::string> lower;  // "l/4k", topmost first
+
+  // "lowerdir=l/4k:l/3z:EMPTY". `empty` is any empty folder: without an upper folder overlayfs wants two at least.
+  std::string overlay_options(std::string_view empty) const;
+};
+
 // What an overlay mount of a container's root is made of; names are relative to store_dir().
 struct ContainerRoot {
   std::string image_id;
   std::vector<std::string> lower;  // "l/4k", topmost first
   std::string upper;               // "c/4m/u", with the mode and owner of the image's root folder
   std::string work;                // "c/4m/w"
+  std::vector<ImageVolume> volumes;
 
   // "lowerdir=l/4k:l/3z,upperdir=c/4m/u,workdir=c/4m/w", for mount(2) with the store as current folder.
   std::string overlay_options() const;
@@ -138,9 +148,11 @@ class ImageStore {
 
   // --- Containers.
   //
-  // Records the container as user of the image's layers, then makes its upper and work folder. The same call again (a
-  // retry) gives the same root; with another image it is kAlreadyExists. kNotFound when there is no such image.
-  Result<ContainerRoot> prepare_root(std::string_view query, std::string_view container_id);
+  // Records the container as user of the layers of its image, and of those whose ids are `volumes`, then makes its
+  // upper and work folder. The same call again (a retry) gives the same root; with other images it is kAlreadyExists.
+  // kNotFound when one of them is not here.
+  Result<ContainerRoot> prepare_root(std::string_view query, std::string_view container_id,
+                                     const std::vector<std::string>& volumes = {});
   // The root that prepare_root gave, also after a restart; nothing when it was never made or is released.
   Result<std::optional<ContainerRoot>> find_root(std::string_view container_id) const;
   // Of all containers: "c/4m/u", relative to store_dir().

@@ -25,6 +25,12 @@ namespace gantry::images {
 // The tables. `complete` is 0 while a thing is being made or removed: those rows name all that a crash can leave over.
 extern const db::Schema kImageSchema;
 
+// A container's rows, by the name of its folder, which is never used twice as its id may be.
+inline constexpr std::string_view kForgetRoot[] = {
+    "DELETE FROM image_root_layers WHERE container = (SELECT container FROM image_roots WHERE name = ?)",
+    "DELETE FROM image_volume_layers WHERE container = (SELECT container FROM image_roots WHERE name = ?)",
+    "DELETE FROM image_roots WHERE name = ?"};
+
 // Held by who brings content in or sweeps, in this process or another.
 class WriterLock {
  public:

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What containers hold of the store: layers, and folders of their own.
+#include <algorithm>
+
 #include "base/records.h"
 #include "images/store_impl.h"
 #include "images/text.h"
@@ -22,10 +24,41 @@ Result<std::optional<ContainerRoot>> read_root(db::Connection& database, std::st
       texts(database, "SELECT layer FROM image_root_layers WHERE container = ? ORDER BY position DESC", {container});
   if (!layers) return std::unexpected(std::move(layers.error()));
   for (const std::string& layer : *layers) root.lower.push_back(cat("l/", layer));
-  return root;
+  auto volumes = database.query(
+      "SELECT volume, image, layer FROM image_volume_layers WHERE container = ? ORDER BY volume, position DESC",
+      {container});
+  if (!volumes) return std::unexpected(std::move(volumes.error()));
+  for (;;) {
+    more = volumes->next();
+    if (!more) return std::unexpected(std::move(more.error()));
+    if (!*more) return root;
+    root.volumes.resize(static_cast<std::size_t>(volumes->integer(0)) + 1);
+    root.volumes.back().image_id = cat("sha256:", volumes->text(1));
+    root.volumes.back().lower.push_back(cat("l/", volumes->text(2)));
+  }
 }
 
-Status insert_root(db::Connection& database, FdRef containers, std::string_view container, const std::string& image) {
+// Each of them is here.
+Result<std::vector<std::string>> find_ids(db::Connection& database, const std::vector<std::string>& queries) {
+  std::vector<std::string> out;
+  for (const std::string& query : queries) {
+    auto id = find_id(database, query);
+    if (!id) return std::unexpected(std::move(id.error()));
+    if (!*id) return not_found(cat("no image ", in_quotes(query)));
+    out.push_back(std::move(**id));
+  }
+  return out;
+}
+
+bool are_same(const ContainerRoot& root, const std::string& image, const std::vector<std::string>& volumes) {
+  return root.image_id == cat("sha256:", image) &&
+         std::ranges::equal(root.volumes, volumes, [](const ImageVolume& volume, const std::string& id) {
+           return volume.image_id == cat("sha256:", id);
+         });
+}
+
+Status insert_root(db::Connection& database, FdRef containers, std::string_view container, const std::string& image,
+                   const std::vector<std::string>& volumes) {
   auto name = next_name(database, containers);
   if (!name) return std::unexpected(std::move(name.error()));
   auto inserted = database.execute("INSERT INTO image_roots VALUES (?, ?, ?, 0)", {container, *name, image});
@@ -34,6 +67,12 @@ Status insert_root(db::Connection& database, FdRef containers, std::string_view 
       "INSERT INTO image_root_layers SELECT ?, position, layer FROM image_image_layers WHERE image = ?",
       {container, image});
   if (!held) return std::unexpected(std::move(held.error()));
+  for (std::size_t i = 0; i < volumes.size(); ++i) {
+    held = database.execute(
+        "INSERT INTO image_volume_layers SELECT ?, ?, position, image, layer FROM image_image_layers WHERE image = ?",
+        {container, i, volumes[i]});
+    if (!held) return std::unexpected(std::move(held.error()));
+  }
   return {};
 }
 
@@ -57,20 +96,24 @@ Status make_folders(FdRef store, const ContainerRoot& root) {
 
 }  // namespace
 
-Result<ContainerRoot> ImageStore::prepare_root(std::string_view query, std::string_view container) {
+Result<ContainerRoot> ImageStore::prepare_root(std::string_view query, std::string_view container,
+                                               const std::vector<std::string>& volumes) {
   if (auto named = check_name(container, "container id"); !named) return std::unexpected(std::move(named.error()));
   auto root = impl_->write([&](db::Connection& database) -> Result<ContainerRoot> {
-    auto id = find_id(database, query);
-    if (!id) return std::unexpected(std::move(id.error()));
+    std::vector<std::string> queries{std::string(query)};
+    queries.insert(queries.end(), volumes.begin(), volumes.end());
+    auto ids = find_ids(database, queries);
     auto known = read_root(database, container);
     if (!known) return std::unexpected(std::move(known.error()));
+    const std::vector<std::string> others =
+        ids ? std::vector(ids->begin() + 1, ids->end()) : std::vector<std::string>();
     if (*known) {
-      if (*id && (*known)->image_id == cat("sha256:", **id)) return std::move(**known);
+      if (ids && are_same(**known, ids->front(), others)) return std::move(**known);
       return fail(Code::kAlreadyExists,
                   cat("container ", container, " has a root already, of image ", (*known)->image_id));
     }
-    if (!*id) return not_found(cat("no image ", in_quotes(query)));
-    if (auto made = insert_root(database, impl_->containers, container, **id); !made)
+    if (!ids) return std::unexpected(std::move(ids.error()));
+    if (auto made = insert_root(database, impl_->containers, container, ids->front(), others); !made)
       return fail_with(std::move(made.error()), "prepare root");
     auto fresh = read_root(database, container);
     if (!fresh) return std::unexpected(std::move(fresh.error()));
@@ -106,10 +149,7 @@ Status ImageStore::release_root(std::string_view container) {
   if (removed) removed = sys::fsync(impl_->containers);
   if (!removed) return fail_with(std::move(removed.error()), cat("release root of container ", container));
   auto forgotten = impl_->write([&](db::Connection& database) -> Status {
-    // By the name, which is never used twice: the container id may be in use again by now.
-    for (std::string_view sql :
-         {"DELETE FROM image_root_layers WHERE container = (SELECT container FROM image_roots WHERE name = ?)",
-          "DELETE FROM image_roots WHERE name = ?"}) {
+    for (std::string_view sql : kForgetRoot) {
       if (auto done = database.execute(sql, {**name}); !done) return std::unexpected(std::move(done.error()));
     }
     return {};

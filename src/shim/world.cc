@@ -72,7 +72,7 @@ Status place_host_mounts(FdRef root, const HostMounts& mounts) {
 Status furnish(FdRef root, const HostMounts* host) {
   ::umask(0);  // of whoever started gantryd; the null device is for every user of a container
   for (const char* folder : {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm,
-                             runtime::kStagingEmpty, runtime::kStagingProc}) {
+                             runtime::kStagingEmpty, runtime::kStagingProc, runtime::kStagingImage}) {
     if (auto s = sys::mkdirat(root, folder + 1, 0755); !s) return s;
   }
   auto s = host != nullptr ? place_host_mounts(root, *host)

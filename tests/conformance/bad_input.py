@@ -83,8 +83,8 @@ BAD_CONTAINERS = [
     ("a target without an id", {"linux": {"security_context": {"namespace_options": {"pid": 3}}}}, INVALID, ["target_id"]),
     ("a negative weight of the CPU", {"linux": security() | {"resources": {"cpu_shares": -5}}}, INVALID, ["cpu_shares", "-5"]),
     ("a CDI device", {"CDI_devices": [{"name": "a.com/b=c"}]}, UNIMPLEMENTED, ["CDI"]),
-    ("an image as a mount", {"mounts": [{"container_path": "/x", "host_path": "/etc", "image": {"image": "x"}}]},
-     UNIMPLEMENTED, ["image"]),
+    ("an image as a mount, to be written", {"mounts": [{"container_path": "/x", "image": {"image": "x"}}]},
+     INVALID, ["readonly"]),
 ]
 
 

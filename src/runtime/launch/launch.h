@@ -37,6 +37,7 @@ inline constexpr const char* kStagingShm = "/shm";      // the pod's /dev/shm
 inline constexpr const char* kStagingEmpty = "/empty";  // a read-only folder: masks folders
 inline constexpr const char* kStagingNull = "/null";    // the null device: masks files
 inline constexpr const char* kStagingProc = "/proc";    // a procfs of the PID namespace that the pod shares, if it does
+inline constexpr const char* kStagingImage = "/image";  // an image that is mounted in part
 // Of a container without a pod and an image store:
 inline constexpr const char* kStagingHost = kStagingStore;  // for LaunchHooks
 inline constexpr const char* kStagingFolder = kStagingShm;  // a folder and a file, for what only has to be mounted

@@ -125,6 +125,21 @@ Result<MountFd> Launch::clone_in_turn(FdRef source, bool is_file) {
   return clone;
 }
 
+// The image is put together in the world around the root. Where its links lead is for the kernel to find, beneath its
+// own root.
+Result<MountFd> Launch::mount_image(const char* overlay, const char* sub_path) {
+  // As for the root: layer names are relative to the store, which is the current folder since then.
+  auto s = sys::mount("overlay", kStagingImage, "overlay", MS_RDONLY | MS_NOSUID | MS_NODEV, overlay);
+  if (!s) return fail_with(std::move(s.error()), "overlay");
+  auto image = sys::open_dir(sys::kCwd, kStagingImage);
+  if (!image) return std::unexpected(std::move(image.error()));
+  if (*sub_path == '\0') return sys::clone_mount(*image, "", sys::Recursive::kNo);
+  auto part = sys::openat2(*image, sub_path, O_PATH,
+                           sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks | sys::Resolve::kNoXdev);
+  if (!part) return fail_with(std::move(part.error()), std::string("the image's ") + sub_path);
+  return sys::clone_mount(*part, "", sys::Recursive::kNo);
+}
+
 Status Launch::make_mount() {
   auto kind = reader_.integer<MountKind>();
   const char* target = reader_.c_string();
@@ -144,7 +159,7 @@ Status Launch::make_mount() {
 
   // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them,
   // or what we write beneath them, elsewhere.
-  bool is_bind = kind == MountKind::kBind || kind == MountKind::kBindInTurn;
+  bool is_bind = kind == MountKind::kBind || kind == MountKind::kBindInTurn || kind == MountKind::kImage;
   bool follows = is_bind || (kind == MountKind::kFilesystem && may_follow(type, target));
   bool is_proc = kind == MountKind::kFilesystem && std::strcmp(type, "proc") == 0;
   // What is made and mounted in it comes first.
@@ -172,6 +187,12 @@ Status Launch::make_mount() {
     case MountKind::kPodShm:
       made = sys::clone_mount(sys::kCwd, kStagingShm, sys::Recursive::kNo);
       break;
+    case MountKind::kImage: {
+      if (option_count != 2) return invalid_argument("plan: unreadable image");
+      const char* overlay = options.c_string();
+      made = mount_image(overlay, options.c_string());
+      break;
+    }
     case MountKind::kBindInTurn:
       made = clone_in_turn(source, is_file);
       break;

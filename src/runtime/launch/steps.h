@@ -82,6 +82,7 @@ class Launch {
   Status read_root();
   Status make_mounts();
   Status make_mount();
+  static Result<MountFd> mount_image(const char* overlay, const char* sub_path);
   static Result<MountFd> clone_in_turn(FdRef source, bool is_file);
   Status check_place(FdRef place, const char* target) const;
   Status note_mount(FdRef mount, const char* target);

@@ -65,6 +65,13 @@ struct BindMountSpec {
   bool recursive_read_only = false;  // also what is mounted beneath; needs read_only and PropagationSpec::kPrivate
   PropagationSpec propagation = PropagationSpec::kPrivate;
 };
+// A read-only image of the store that root.store is. Not set-uid, no devices.
+struct ImageMountSpec {
+  std::string overlay;   // "lowerdir=l/4k:/empty"
+  std::string sub_path;  // beneath the image's root, "" for all of it; links in it stay in the image
+  std::string target;
+  bool target_is_file = false;  // what is at sub_path
+};
 struct TmpfsMountSpec {
   std::string target;
   std::vector<std::string> options;  // tmpfs's: "size=64k", "mode=1777"
@@ -112,6 +119,7 @@ struct ContainerSpec {
   std::vector<DeviceSpec> devices;
   std::vector<BindMountSpec> binds;
   std::vector<TmpfsMountSpec> tmpfs;
+  std::vector<ImageMountSpec> images;
   bool cgroup_writable = false;  // /sys/fs/cgroup of an unprivileged container, in its own cgroup namespace
   // Of a container without a cgroup namespace of its own: a detached clone of the host's hierarchy, for /sys/fs/cgroup.
   // kNoFd: nothing is mounted there.

@@ -102,6 +102,8 @@ void encode_mount(Encoder& out, const MountPlan& mount) {
   out.fd("mounts.source", mount.source);
   bool is_bind = mount.kind == MountKind::kBind || mount.kind == MountKind::kBindInTurn;
   if (is_bind != (mount.source != kNoFd)) out.refuse("mounts.source", "goes with a bind, and only with one");
+  if (mount.kind == MountKind::kImage && mount.options.size() != 2)
+    out.refuse("mounts.options", "of an image are overlay's and a path");
   out.flag(mount.target_is_file);
   out.integer(mount.tree_set_attributes);
   out.integer(mount.tree_clear_attributes);
@@ -190,7 +192,11 @@ Result<std::string> encode_plan(const Plan& plan, std::size_t fd_count) {
   out.string("hostname", plan.hostname);
   out.string("domainname", plan.domainname);
   out.count("mounts", plan.mounts.size());
-  for (const auto& mount : plan.mounts) encode_mount(out, mount);
+  for (const auto& mount : plan.mounts) {
+    if (mount.kind == MountKind::kImage && plan.root.store == kNoFd)
+      out.refuse("mounts", "has an image, which only the root's store gives");
+    encode_mount(out, mount);
+  }
   out.count("devices", plan.devices.size());
   for (const auto& device : plan.devices) {
     out.string("devices.path", device.path);

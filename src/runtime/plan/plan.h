@@ -75,13 +75,16 @@ enum class MountKind : std::uint8_t {
   // As kBind, by a clone of `source` that is made in its turn: mountinfo has mounts in the order in which they were
   // made (Linux 6.8), and callers have sources opened before the first file system is.
   kBindInTurn = 3,
+  // A read-only overlay of image layers: options are overlay's option string, with names relative to the root's store,
+  // and a path in it that is mounted in its place, or "".
+  kImage = 4,
 };
 
 struct MountPlan {
   MountKind kind = MountKind::kFilesystem;
   PlanString target;                // beneath the root; made if absent
   PlanString type;                  // kFilesystem
-  std::vector<PlanString> options;  // kFilesystem: "key=value" or "flag", as fsconfig takes them
+  std::vector<PlanString> options;  // kFilesystem: "key=value" or "flag", as fsconfig takes them; kImage
   FdIndex source = kNoFd;           // of a bind
   bool target_is_file = false;      // a bind of something that is no folder
   // MOUNT_ATTR_*: of the mount, and, before these, of it and all beneath it.

@@ -149,6 +149,17 @@ Result<std::vector<MountPlan>> spec_mounts(const ContainerSpec& spec) {
     if (entry.read_only) attributes |= MountAttr::kReadOnly;
     place(filesystem(std::move(*target), "tmpfs", attributes, entry.options));
   }
+  for (const ImageMountSpec& entry : spec.images) {
+    auto target = mount_target(entry.target);
+    if (!target) return std::unexpected(std::move(target.error()));
+    MountPlan mount;
+    mount.kind = MountKind::kImage;
+    mount.target = std::move(*target);
+    mount.target_is_file = entry.target_is_file;
+    mount.options = {entry.overlay, entry.sub_path};
+    mount.set_attributes = raw(MountAttr::kReadOnly | MountAttr::kNoSuid | MountAttr::kNoDev);
+    place(std::move(mount));
+  }
   return mounts;
 }
 
@@ -258,6 +269,11 @@ Status check_mounts(const ContainerSpec& spec) {
     auto target = mount_target(tmpfs.target);
     if (!target) return std::unexpected(std::move(target.error()));
     if (is_within(*target, "/proc")) return invalid_argument(cat("mount ", quoted(tmpfs.target), " is inside /proc"));
+  }
+  for (const ImageMountSpec& image : spec.images) {
+    auto target = mount_target(image.target);
+    if (!target) return std::unexpected(std::move(target.error()));
+    if (is_within(*target, "/proc")) return invalid_argument(cat("mount ", quoted(image.target), " is inside /proc"));
   }
   for (const DeviceSpec& device : spec.devices) {
     if (auto s = check_device(device); !s) return s;
