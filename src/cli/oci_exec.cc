@@ -92,7 +92,7 @@ Result<Launch> make_launch(const std::string& root, ContainerFolder& folder, Liv
   if (!process) return std::unexpected(std::move(process.error()));
   if (auto s = check_console(process->terminal, !options.detaches, options.console_socket); !s)
     return std::unexpected(std::move(s.error()));
-  auto host = runtime::read_host_facts();
+  auto host = runtime::read_launch_facts();
   if (!host) return std::unexpected(std::move(host.error()));
   SeccompFolder kept(root);
   runtime::SeccompCache seccomp(1, &kept);

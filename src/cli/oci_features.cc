@@ -110,7 +110,7 @@ std::string rootless_config() {
 }  // namespace
 
 Result<std::string> features_json() {
-  auto host = runtime::read_host_facts();
+  auto host = runtime::read_launch_facts();
   if (!host) return std::unexpected(std::move(host.error()));
   json::array options;
   for (const std::string& name : runtime::oci::known_mount_options()) options.emplace_back(name);

@@ -61,7 +61,7 @@ Result<Bundle> check_bundle(const std::string& root, const CreateOptions& option
   auto bundle = read_bundle(options.bundle);
   if (!bundle) return bundle;
   if (!callers_notify_socket().empty()) add_notify_socket(absolute(cat(root, "/", options.id)), bundle->config);
-  auto host = runtime::read_host_facts();
+  auto host = runtime::read_launch_facts();
   if (!host) return std::unexpected(std::move(host.error()));
   SeccompFolder kept(root);
   runtime::SeccompCache seccomp(1, &kept);

@@ -12,6 +12,7 @@
 #include <set>
 
 #include "runtime/plan/plan_parts.h"
+#include "runtime/plan/text.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 
@@ -620,7 +621,12 @@ TEST(CleanPath, FoldsAsGoDoes) {
 TEST(HostFactsTest, OfThisMachine) {
   auto facts = read_host_facts();
   ASSERT_TRUE(facts) << facts.error().message();
-  EXPECT_EQ(facts->capabilities & ~capabilities_up_to(63), 0U);
+  auto status = sys::read_file(sys::kCwd, "/proc/self/status", 65536);
+  ASSERT_TRUE(status);
+  auto line = [&](std::string_view name) {
+    return *parse_number<CapabilitySet>(std::string_view(*status).substr(status->find(name) + name.size(), 16), 16);
+  };
+  EXPECT_EQ(facts->capabilities, line("\nCapBnd:\t") & line("\nCapPrm:\t"));
   EXPECT_GE(facts->oom_score_adj, -1000);
   EXPECT_LE(facts->oom_score_adj, 1000);
   EXPECT_GE(facts->max_open_files, 1024U);
@@ -628,6 +634,7 @@ TEST(HostFactsTest, OfThisMachine) {
   ASSERT_EQ(::getrlimit(RLIMIT_NOFILE, &limit), 0);
   EXPECT_EQ(facts->hard_limits[RLIMIT_NOFILE], limit.rlim_max);
   EXPECT_EQ(facts->soft_open_files, limit.rlim_cur);
+  EXPECT_EQ(read_launch_facts()->capabilities, facts->capabilities);
 }
 
 }  // namespace

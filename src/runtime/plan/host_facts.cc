@@ -2,7 +2,10 @@
 #include "runtime/plan/host_facts.h"
 
 #include <linux/capability.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -26,14 +29,23 @@ Result<T> read_number(FdRef proc, const char* path) {
   return *value;
 }
 
-// "CapBnd:\t000001ffffffffff"
-Result<CapabilitySet> capability_line(std::string_view status, std::string_view name) {
-  std::size_t at = status.find(cat("\n", name, ":"));
-  if (at != std::string_view::npos) {
-    std::string_view line = status.substr(at + name.size() + 2);
-    if (auto set = parse_number<CapabilitySet>(trimmed(line.substr(0, line.find('\n'))), 16)) return *set;
+// Not from /proc/self/status: to make that text takes longer than all of this.
+Status read_capabilities(HostFacts& facts) {
+  __user_cap_header_struct header{_LINUX_CAPABILITY_VERSION_3, 0};
+  __user_cap_data_struct data[2] = {};
+  if (::syscall(SYS_capget, &header, data) < 0) return std::unexpected(Error::from_errno(errno, "capget"));
+  auto set = [&](std::uint32_t __user_cap_data_struct::* which) {
+    return CapabilitySet{data[1].*which} << 32 | data[0].*which;
+  };
+  CapabilitySet bounding = 0;
+  for (unsigned capability = 0; capability < 64; ++capability) {
+    int is_set = ::prctl(PR_CAPBSET_READ, capability, 0, 0, 0);
+    if (is_set < 0) break;  // past the kernel's last one
+    if (is_set > 0) bounding |= capability_bit(capability);
   }
-  return fail(Code::kInternal, cat("self/status has no ", name));
+  facts.capabilities = bounding & set(&__user_cap_data_struct::permitted);
+  facts.has_sys_resource = (set(&__user_cap_data_struct::effective) & capability_bit(CAP_SYS_RESOURCE)) != 0;
+  return {};
 }
 
 Result<std::vector<std::uint32_t>> find_thermal_cpus(FdRef sys) {
@@ -54,21 +66,9 @@ Result<std::vector<std::uint32_t>> find_thermal_cpus(FdRef sys) {
   return cpus;
 }
 
-}  // namespace
-
-Result<HostFacts> read_host_facts(FdRef proc, FdRef sys) {
+Result<HostFacts> read_facts(FdRef proc, FdRef sys, bool for_pods) {
   HostFacts facts;
-  auto status = sys::read_file(proc, "self/status", kMaxFactBytes);
-  if (!status) return std::unexpected(std::move(status.error()));
-  auto bounding = capability_line(*status, "CapBnd");
-  if (!bounding) return std::unexpected(std::move(bounding.error()));
-  auto effective = capability_line(*status, "CapEff");
-  if (!effective) return std::unexpected(std::move(effective.error()));
-  auto permitted = capability_line(*status, "CapPrm");
-  if (!permitted) return std::unexpected(std::move(permitted.error()));
-  facts.capabilities = *bounding & *permitted;
-  facts.has_sys_resource = (*effective & capability_bit(CAP_SYS_RESOURCE)) != 0;
-
+  if (auto s = read_capabilities(facts); !s) return std::unexpected(std::move(s.error()));
   auto score = read_number<std::int32_t>(proc, "self/oom_score_adj");
   if (!score) return std::unexpected(std::move(score.error()));
   facts.oom_score_adj = *score;
@@ -84,29 +84,36 @@ Result<HostFacts> read_host_facts(FdRef proc, FdRef sys) {
     facts.hard_limits[resource] = limit.rlim_max;
     if (resource == RLIMIT_NOFILE) facts.soft_open_files = limit.rlim_cur;
   }
-  auto cpus = find_thermal_cpus(sys);
-  if (!cpus) return std::unexpected(std::move(cpus.error()));
-  facts.thermal_cpus = std::move(*cpus);
+  if (for_pods) {
+    auto cpus = find_thermal_cpus(sys);
+    if (!cpus) return std::unexpected(std::move(cpus.error()));
+    facts.thermal_cpus = std::move(*cpus);
+  }
   auto apparmor = sys::read_file(sys, "module/apparmor/parameters/enabled", kMaxFactBytes);
   facts.has_apparmor = apparmor && apparmor->starts_with('Y');
-  // Its file system exists only where it has been initialized.
-  auto file_systems = sys::read_file(proc, "filesystems", kMaxFactBytes);
-  facts.has_selinux = file_systems && file_systems->contains("selinuxfs");
+  // Made where it has been initialized, for its file system.
+  facts.has_selinux = sys::fstatat(sys, "fs/selinux", 0).has_value();
   facts.in_user_namespace = is_in_user_namespace(proc);
   return facts;
 }
+
+Result<HostFacts> read_facts(bool for_pods) {
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  auto sysfs = sys::open_dir(sys::kCwd, "/sys");
+  if (!sysfs) return std::unexpected(std::move(sysfs.error()));
+  return read_facts(*proc, *sysfs, for_pods);
+}
+
+}  // namespace
 
 bool is_in_user_namespace(FdRef proc) {
   auto user = sys::fstatat(proc, "self/ns/user", 0);
   return user && user->st_ino != kFirstUserNamespace;
 }
 
-Result<HostFacts> read_host_facts() {
-  auto proc = sys::open_dir(sys::kCwd, "/proc");
-  if (!proc) return std::unexpected(std::move(proc.error()));
-  auto sysfs = sys::open_dir(sys::kCwd, "/sys");
-  if (!sysfs) return std::unexpected(std::move(sysfs.error()));
-  return read_host_facts(*proc, *sysfs);
-}
+Result<HostFacts> read_host_facts() { return read_facts(true); }
+
+Result<HostFacts> read_launch_facts() { return read_facts(false); }
 
 }  // namespace gantry::runtime

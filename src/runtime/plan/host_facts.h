@@ -48,9 +48,9 @@ struct HostFacts {
 
 bool is_in_user_namespace(FdRef proc);
 
-// Reads them from a procfs and a sysfs (folders: normally /proc and /sys) and, for the limits, of the calling process.
-Result<HostFacts> read_host_facts(FdRef proc, FdRef sys);
-// From /proc and /sys.
+// Reads them from /proc, /sys and what the calling process has.
 Result<HostFacts> read_host_facts();
+// All but thermal_cpus, which are of no interest to who is told what to mask.
+Result<HostFacts> read_launch_facts();
 
 }  // namespace gantry::runtime
