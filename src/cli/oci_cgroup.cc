@@ -155,9 +155,7 @@ Status apply_resources(const cgroups::Cgroup& cgroup, const cgroups::Resources& 
               cat("linux.resources: ", first.file, " can't be set to ", quoted(first.value), ": ", first.reason));
 }
 
-Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config, bool filters_devices) {
-  if (auto s = apply_resources(cgroup, config.resources); !s) return s;
-  if (!filters_devices) return {};
+Status filter_devices(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config) {
   // Nothing, but for the container's own rules, and then what every container may: the last one that fits decides.
   auto defaults = cgroups::default_device_rules();
   std::vector<cgroups::DeviceRule> rules = config.device_rules;
@@ -190,23 +188,33 @@ Result<std::optional<HeldCgroup>> hold_cgroup(const std::string& path, const std
   return HeldCgroup{std::move(*cgroup), std::move(**lock), is_claimed};
 }
 
+namespace {
+
+Status remove_cgroup(const std::string& path) {
+  std::size_t slash = path.rfind('/');
+  auto parent = open_cgroup(slash == 0 ? "/" : path.substr(0, slash));
+  if (parent) return parent->remove_child(path.substr(slash + 1));
+  return is_gone(parent.error()) ? Status() : std::unexpected(std::move(parent.error()));
+}
+
+}  // namespace
+
 Status end_cgroup(const std::string& path, bool removes, const std::string& claim) {
   auto held = hold_cgroup(path, claim);
   if (!held) return std::unexpected(std::move(held.error()));
   if (!*held) return {};
   const cgroups::Cgroup& cgroup = (*held)->cgroup;
+  if (!removes) {
+    auto made = attribute_of(cgroup, kMade);
+    removes = made && *made;
+  }
+  // Mostly all in it has ended, and the kernel knows.
+  if (removes && (*held)->is_claimed && remove_cgroup(path)) return {};
   auto s = (*held)->is_claimed ? cgroup.kill() : Status();
   if (s && (*held)->is_claimed) s = wait_for(cgroup, "empty", [](const auto& events) { return !events.populated; });
   if (!s && !is_gone(s.error())) return s;
-  auto made = attribute_of(cgroup, kMade);
-  if (!removes && (!made || !*made)) return {};
-  std::size_t slash = path.rfind('/');
-  auto parent = open_cgroup(slash == 0 ? "/" : path.substr(0, slash));
-  if (!parent) {
-    if (is_gone(parent.error())) return {};
-    return std::unexpected(std::move(parent.error()));
-  }
-  s = parent->remove_child(path.substr(slash + 1));
+  if (!removes) return {};
+  s = remove_cgroup(path);
   // Who is in it did not come by us.
   bool is_left = !s && !(*held)->is_claimed && s.error().code() == Code::kFailedPrecondition;
   return is_left ? Status() : s;

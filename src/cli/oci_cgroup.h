@@ -39,9 +39,8 @@ struct HeldCgroup {
 Result<std::optional<HeldCgroup>> hold_cgroup(const std::string& path, const std::string& claim);
 // Puts limits in force; one that this host can't enforce is an error.
 Status apply_resources(const cgroups::Cgroup& cgroup, const cgroups::Resources& resources);
-// Puts the limits and the device filter in force; a limit that this host can't enforce is an error. Only root of the
-// host may filter devices; in the user namespaces of others none can be made.
-Status limit_cgroup(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config, bool filters_devices);
+// Puts the device filter in force. Only root of the host may; in the user namespaces of others no device can be made.
+Status filter_devices(const cgroups::Cgroup& cgroup, const runtime::oci::Linux& config);
 
 // Kills all that is in it, waits until it is empty, and removes it with its children if `removes` or if another create
 // has made it. One that is not there, or is another's by now, is fine.

@@ -22,6 +22,7 @@ namespace {
 
 namespace json = boost::json;
 
+constexpr const char* kRecord = "state.json";
 constexpr std::size_t kMaxRecord = 16U << 20;
 constexpr std::size_t kMaxId = 255;  // of a folder's name
 
@@ -43,6 +44,8 @@ json::object annotations_json(const ContainerRecord& record) {
   for (const auto& [name, value] : record.annotations) out[name] = value;
   return out;
 }
+
+std::string temporary_name(const std::string& name) { return cat(".", name, ".", ::getpid()); }
 
 // Whether the process has ended, by its pidfd.
 bool has_ended(FdRef pidfd) {
@@ -144,8 +147,8 @@ const char* to_string(ContainerState state) {
   return kNames[static_cast<std::size_t>(state)];
 }
 
-Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, mode_t mode) {
-  std::string temporary = cat(".", name, ".", ::getpid());
+Status prepare_file(FdRef dir, const std::string& name, std::string_view bytes, mode_t mode) {
+  std::string temporary = temporary_name(name);
   auto file = sys::openat(dir, temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, mode);
   if (!file && file.error().is_already_exists()) {
     // A process of this number was killed on the way, and is not there any more.
@@ -154,9 +157,20 @@ Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, 
   }
   if (!file) return std::unexpected(std::move(file.error()));
   auto s = sys::write_all(*file, bytes);
-  if (s) s = sys::renameat2(dir, temporary.c_str(), dir, name.c_str(), 0);
   if (!s) (void)sys::unlinkat(dir, temporary.c_str(), 0);
   return s;
+}
+
+Status put_in_place(FdRef dir, const std::string& name) {
+  std::string temporary = temporary_name(name);
+  auto s = sys::renameat2(dir, temporary.c_str(), dir, name.c_str(), 0);
+  if (!s) (void)sys::unlinkat(dir, temporary.c_str(), 0);
+  return s;
+}
+
+Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, mode_t mode) {
+  auto s = prepare_file(dir, name, bytes, mode);
+  return s ? put_in_place(dir, name) : s;
 }
 
 std::string absolute(const std::string& path) {
@@ -229,12 +243,19 @@ Status ContainerFolder::unlock() { return sys::unlock_for_process(lock_); }
 
 Result<bool> ContainerFolder::is_busy() const { return sys::is_locked_by_another(lock_); }
 
+Status ContainerFolder::prepare(const ContainerRecord& record) {
+  return prepare_file(dir_, kRecord, record_text(record), 0600);
+}
+
+Status ContainerFolder::put_in_place() { return cli::put_in_place(dir_, kRecord); }
+
 Status ContainerFolder::write(const ContainerRecord& record) {
-  return replace_file(dir_, "state.json", record_text(record), 0600);
+  auto s = prepare(record);
+  return s ? put_in_place() : s;
 }
 
 Result<ContainerRecord> ContainerFolder::read() const {
-  auto text = sys::read_file(dir_, "state.json", kMaxRecord);
+  auto text = sys::read_file(dir_, kRecord, kMaxRecord);
   if (!text) return std::unexpected(std::move(text.error()));
   return parse_record(*text);
 }

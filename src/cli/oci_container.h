@@ -70,6 +70,9 @@ class ContainerFolder {
   Result<bool> is_busy() const;
 
   Status write(const ContainerRecord& record);
+  // The same in two steps: until the second one the container's record is the one from before.
+  Status prepare(const ContainerRecord& record);
+  Status put_in_place();
   Result<ContainerRecord> read() const;
   Status write_config(std::string_view text);
   Result<runtime::oci::Config> read_config() const;
@@ -123,7 +126,9 @@ Result<Place> open_place(const std::string& path);
 // From here, if it is relative.
 std::string absolute(const std::string& path);
 
-// Replaces `name` in `dir` as a whole.
+// Replaces `name` in `dir` as a whole; or the two steps that this is made of, which one process takes.
+Status prepare_file(FdRef dir, const std::string& name, std::string_view bytes, mode_t mode);
+Status put_in_place(FdRef dir, const std::string& name);
 Status replace_file(FdRef dir, const std::string& name, std::string_view bytes, mode_t mode);
 // The same for a path; the pid file.
 Status replace_file(const std::string& path, std::string_view bytes, mode_t mode);

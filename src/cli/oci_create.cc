@@ -62,6 +62,10 @@ class Creation {
     auto launch = make_launch();
     if (!launch) return std::unexpected(std::move(launch.error()));
     launch->cgroup = std::move(*cgroup);
+    launch->meanwhile = [this](pid_t pid) {
+      auto s = making_.complete();
+      return s ? making_.prepare_record(pid) : s;
+    };
     auto hold = make_hold(*launch);
     if (!hold) return std::unexpected(std::move(hold.error()));
     auto process = carry_out(std::move(*launch), std::move(*hold), options_.console_socket);
@@ -215,12 +219,13 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   auto process = creation.run();
   if (!process) return std::unexpected(std::move(process.error()));
   Making& making = creation.making();
-  auto live = look_at(making.folder(), true);
-  if (!live) return std::unexpected(std::move(live.error()));
+  auto pidfd = duplicate(process->pidfd);
+  if (!pidfd) return std::unexpected(std::move(pidfd.error()));
+  LiveContainer live{making.record(), ContainerState::kCreated, PidFd(std::move(*pidfd))};
   auto notify = NotifyProxy::open(making.folder().dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
   making.begin_hooks();
-  auto started = start_locked(making.folder(), *live, making.config(), making.hooks(), times, log);
+  auto started = start_locked(making.folder(), live, making.config(), making.hooks(), times, log);
   if (!started) return std::unexpected(std::move(started.error()));
   times.split("exec", *process->notes.get());
   log.debug(cat("run took ", times.text()));
@@ -228,7 +233,7 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   if (auto s = making.folder().unlock(); !s) log.warning(s.error().message());
   if (!options.detaches)
     return stay_to_its_end(making, foreground, std::move(*process), std::move(*notify), options.keeps, log);
-  auto s = *notify ? (*notify)->wait(live->pidfd, live->record.pid) : Status();
+  auto s = *notify ? (*notify)->wait(live.pidfd, live.record.pid) : Status();
   return s ? Result<int>(0) : std::unexpected(std::move(s.error()));
 }
 

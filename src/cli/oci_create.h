@@ -48,6 +48,8 @@ struct Launch {
   // A container's process is born where it sees nothing of the host's but its own root.
   bool in_empty_world = false;
   runtime::LaunchHooks hooks;
+  // What is done here while the new process makes its mounts. It passes neither hold nor gate before that is done.
+  std::function<Status(pid_t)> meanwhile;
   // The container's state, as the agent of its seccomp profile is told it.
   std::function<std::string(pid_t)> state;
 };

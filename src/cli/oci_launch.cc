@@ -172,9 +172,11 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
   launch.hooks.shows_listener = !launch.plan.process.seccomp.agent.path.empty() && is_rootless();
   auto launching = begin(launch);
   if (!launching) return std::unexpected(std::move(launching.error()));
-  if (auto s = map_ids(*launching, launch.ids); !s) {
+  auto prepared = map_ids(*launching, launch.ids);
+  if (prepared && launch.meanwhile) prepared = launch.meanwhile(launching->pid);
+  if (!prepared) {
     shim::abandon(*launching);
-    return std::unexpected(std::move(s.error()));
+    return std::unexpected(std::move(prepared.error()));
   }
   // Without privileges on the host this process is in the user namespace that the container is in: who is in there, may
   // trace and sees it, would come to the host by it.

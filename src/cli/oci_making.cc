@@ -129,7 +129,6 @@ Status Making::record_intent() {
   // Now: the container may close its own.
   for (int stream : {0, 1, 2}) record_.streams.push_back(name_of_stream(FdRef(stream)));
   if (auto s = folder_.write(record_); !s) return s;
-  if (auto s = folder_.write_config(bundle_.text); !s) return s;
   if (!callers_notify_socket().empty()) {
     if (auto s = make_notify_folder(folder_.dir()); !s) return s;
   }
@@ -159,9 +158,32 @@ Result<OwnFd> Making::prepare_cgroup() {
     return fail_with(std::move(claimed.error()), "linux.resources: limits need a cgroup");
   if (!claimed) return std::unexpected(std::move(claimed.error()));
   claimed_ = std::move(*claimed);
-  auto s = limit_cgroup(*made, bundle_.config.linux_, !is_rootless());
+  auto s = apply_resources(*made, bundle_.config.linux_.resources);
   if (!s) return std::unexpected(std::move(s.error()));
-  return duplicate(made->dir());
+  auto dir = duplicate(made->dir());
+  if (!is_rootless()) unfiltered_.emplace(std::move(*made));
+  return dir;
+}
+
+Status Making::complete() {
+  if (unfiltered_) {
+    if (auto s = filter_devices(*unfiltered_, bundle_.config.linux_); !s) return s;
+    unfiltered_.reset();
+  }
+  if (auto s = folder_.write_config(bundle_.text); !s) return s;
+  is_complete_ = true;
+  return {};
+}
+
+Status Making::prepare_record(pid_t pid) {
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  auto started = sys::start_time_of(*proc, pid);
+  if (!started) return std::unexpected(std::move(started.error()));
+  record_.pid = prepared_pid_ = pid;
+  record_.start_time = *started;
+  record_.is_creating = false;
+  return folder_.prepare(record_);
 }
 
 std::string Making::state(pid_t pid, ContainerState state) {
@@ -181,18 +203,17 @@ Status Making::record_process(pid_t pid, FdRef pidfd) {
   auto process = duplicate(pidfd);
   if (!process) return std::unexpected(std::move(process.error()));
   process_ = std::move(*process);
-  auto proc = sys::open_dir(sys::kCwd, "/proc");
-  if (!proc) return std::unexpected(std::move(proc.error()));
-  auto started = sys::start_time_of(*proc, pid);
-  if (!started) return std::unexpected(std::move(started.error()));
+  if (!is_complete_) return fail(Code::kInternal, "the container is not complete");
+  // Where the launch took two processes, the second one is the container's.
+  if (pid != prepared_pid_) {
+    if (auto s = prepare_record(pid); !s) return s;
+  }
   record_.pid = pid;
-  record_.start_time = *started;
-  record_.is_creating = false;
   if (!options_.pid_file.empty()) {
     if (auto s = replace_file(options_.pid_file, std::to_string(pid), 0644); !s)
       return fail_with(std::move(s.error()), "--pid-file");
   }
-  if (auto s = folder_.write(record_); !s) return s;
+  if (auto s = folder_.put_in_place(); !s) return s;
   kept_.reset();
   claimed_.close();
   return {};
@@ -217,7 +238,7 @@ Result<int> stay_to_its_end(Making& making, Foreground& foreground, LaunchedProc
   if (keeps) return status ? Result<int>(status->code) : std::unexpected(status.error());
   ContainerFolder& folder = making.folder();
   if (auto s = folder.lock(); s) {
-    if (auto now = look_at(folder, true)) s = forget_container(folder, *now, log, making.hooks());
+    s = forget_container(folder, {making.record(), ContainerState::kStopped, {}}, log, making.hooks());
     if (!s) log.warning(s.error().message());
   }
   if (!status) return std::unexpected(std::move(status.error()));

@@ -50,9 +50,14 @@ class Making {
   // The record first: whatever is made after it is found by delete. Then its cgroup with its limits, which is returned;
   // not open for a container without one.
   Result<OwnFd> begin(Times& times);
+  // What there must be before anything of the container's own runs, but not yet when it is cloned: the device filter
+  // and config.json.
+  Status complete();
+  // The record of this process, for record_process(), which takes less time then.
+  Status prepare_record(pid_t pid);
   // prestart and createRuntime, for a process of which all is made.
   Status run_runtime_hooks(pid_t pid);
-  // The process, our child, which nobody has waited for: it is the container's from here on.
+  // The process, our child, which nobody has waited for: it is the container's from here on. After complete().
   Status record_process(pid_t pid, FdRef pidfd);
 
   // Its hooks may run from here on: poststop ones run when it is taken back.
@@ -83,10 +88,12 @@ class Making {
   ContainerRecord record_;
   HookRunner run_hooks_;
   OwnFd process_;
+  pid_t prepared_pid_ = 0;
+  std::optional<cgroups::Cgroup> unfiltered_;  // until it has its device filter
   std::optional<Scope> scope_;
   std::optional<KeptScope> kept_;  // until the container has a process
   OwnFd claimed_;                  // its cgroup, for as long
-  bool has_cgroup_ = false, has_run_hooks_ = false, is_kept_ = false;
+  bool is_complete_ = false, has_cgroup_ = false, has_run_hooks_ = false, is_kept_ = false;
 };
 
 // Stays until the process has ended, and deletes its container unless `keeps`: the exit code.

@@ -223,6 +223,7 @@ class Restoration {
     if (auto s = join_namespaces(*request); !s) return std::unexpected(std::move(s.error()));
     auto cgroup = making_.begin(times);
     if (!cgroup) return std::unexpected(std::move(cgroup.error()));
+    if (auto s = making_.complete(); !s) return std::unexpected(std::move(s.error()));
     request->cgroup_root = making_.record().cgroup;
     auto criu = start(program, *cgroup, *request);
     if (!criu) return std::unexpected(std::move(criu.error()));

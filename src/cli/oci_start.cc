@@ -94,12 +94,13 @@ Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log&
   if (live.record.in_scope) {
     if (auto s = wait_for_scope_end(live.record.cgroup); !s) log.warning(s.error().message());
   }
-  auto config = folder.read_config();
-  auto s = folder.remove();
-  if (!s) return s;
-  if (!config) return {};
-  if (!run_hooks) run_hooks = hook_runner(config->hooks, log);
-  s = run_hooks(HookKind::kPoststop, state_json(live.record, ContainerState::kStopped, false));
+  Result<runtime::oci::Config> config;
+  if (!run_hooks) {
+    config = folder.read_config();
+    if (config) run_hooks = hook_runner(config->hooks, log);
+  }
+  if (auto s = folder.remove(); !s || !run_hooks) return s;
+  auto s = run_hooks(HookKind::kPoststop, state_json(live.record, ContainerState::kStopped, false));
   if (!s) log.warning(s.error().message());
   return {};
 }
