@@ -151,15 +151,16 @@ namespace {
 // Folders that a layer only passes through show, in overlayfs, their topmost incarnation: so they get what is below
 // them.
 Status inherit_folders(FdRef store, const std::string& layer, const std::vector<std::string>& implied,
-                       const std::vector<std::string>& below) {
+                       const std::vector<std::string>& below, std::uint64_t& lookups) {
   if (implied.empty() || below.empty()) return {};
   auto folder = sys::openat(store, layer.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!folder) return std::unexpected(std::move(folder.error()));
   auto view = LayerView::open(store, below);
   if (!view && view.error().is_not_found()) return removed_meanwhile();
   if (!view) return std::unexpected(std::move(view.error()));
+  LayerView::Trail trail(*view, lookups);
   for (const std::string& path : implied) {
-    auto inherited = view->folder(path);
+    auto inherited = trail.to(path);
     if (!inherited) return std::unexpected(std::move(inherited.error()));
     if (!*inherited) continue;
     auto opened = sys::openat2(*folder, path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY,
@@ -185,23 +186,30 @@ Result<Unpacked> Download::unpack_blob(const Digest& digest, std::size_t positio
   return unpack(*blob, *folder, UnpackKind::kLayer, unpack_options());
 }
 
-// Adds the layer at this position, whose chain id is `chain`, to what is ready. `below` are the folders of those
-// beneath it, topmost first; its own is added.
-Status Download::make_ready(const Chosen& chosen, std::size_t position, const Digest& chain, ReadyLayers& ready,
-                            std::vector<std::string>& below) {
+struct Download::Preparation {
+  // In layers for what others imply, of one image: a folder that no entry names costs one for each layer that has it.
+  static constexpr std::uint64_t kMaxLookups = 1'000'000;
+
+  ReadyLayers ready;
+  std::vector<std::string> below;  // folders of those that were added, topmost first
+  std::uint64_t lookups = kMaxLookups;
+};
+
+// Adds the layer at this position, whose chain id is `chain`.
+Status Download::make_ready(const Chosen& chosen, std::size_t position, const Digest& chain, Preparation& to) {
   auto here = impl_->store.read([&](db::Connection& database) { return layer_of(database, chain); });
   if (!here) return std::unexpected(std::move(here.error()));
   if (*here) {
-    below.insert(below.begin(), cat("l/", **here));
-    ready.unpacked.erase(position);
-    ready.were_here.emplace(position, std::move(**here));
+    to.below.insert(to.below.begin(), cat("l/", **here));
+    to.ready.unpacked.erase(position);
+    to.ready.were_here.emplace(position, std::move(**here));
     return {};
   }
-  auto found = ready.unpacked.find(position);
-  if (found == ready.unpacked.end()) {
+  auto found = to.ready.unpacked.find(position);
+  if (found == to.ready.unpacked.end()) {
     auto unpacked = unpack_blob(chosen.document.layers[position].digest, position);
     if (!unpacked) return std::unexpected(std::move(unpacked.error()));
-    found = ready.unpacked.emplace(position, std::move(*unpacked)).first;
+    found = to.ready.unpacked.emplace(position, std::move(*unpacked)).first;
   }
   const Digest& diff = chosen.config.diff_ids[position];
   if (found->second.diff_id != diff) {
@@ -209,8 +217,8 @@ Status Download::make_ready(const Chosen& chosen, std::size_t position, const Di
                                 ", the image's configuration says ", diff.to_string()));
   }
   const std::string layer = cat("i/", impl_->ingest.name(), "/l/", position);
-  auto set = inherit_folders(impl_->store.store, layer, found->second.implied_folders, below);
-  below.insert(below.begin(), layer);
+  auto set = inherit_folders(impl_->store.store, layer, found->second.implied_folders, to.below, to.lookups);
+  to.below.insert(to.below.begin(), layer);
   return set;
 }
 
@@ -221,15 +229,14 @@ Result<Image> Download::finish(const Chosen& chosen, const std::optional<Referen
   for (const auto& [digest, text] : documents) {
     if (auto put = put_blob(*digest, *text); !put) return std::unexpected(std::move(put.error()));
   }
-  ReadyLayers ready{std::move(layers), {}};
-  std::vector<std::string> below;
+  Preparation made{.ready = {std::move(layers), {}}, .below = {}};
   std::optional<Digest> chain;
   for (std::size_t i = 0; i < chosen.document.layers.size(); ++i) {
     chain = chain_id(chain, chosen.config.diff_ids[i]);
-    auto made = make_ready(chosen, i, *chain, ready, below);
-    if (!made) return fail_with(std::move(made.error()), cat("layer ", chosen.document.layers[i].digest.to_string()));
+    auto added = make_ready(chosen, i, *chain, made);
+    if (!added) return fail_with(std::move(added.error()), cat("layer ", chosen.document.layers[i].digest.to_string()));
   }
-  return as_writer(impl_->store, [&] { return impl_->store.take(impl_->ingest.folder(), ready, chosen, name); });
+  return as_writer(impl_->store, [&] { return impl_->store.take(impl_->ingest.folder(), made.ready, chosen, name); });
 }
 
 }  // namespace gantry::images

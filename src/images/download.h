@@ -25,8 +25,6 @@
 
 namespace gantry::images {
 
-struct ReadyLayers;
-
 class Download {
  public:
   // ImageStore::begin_download() makes it. The store outlives it.
@@ -77,8 +75,8 @@ class Download {
  private:
   Result<OwnFd> new_folder(const std::string& path);
   Result<Unpacked> unpack_blob(const Digest& digest, std::size_t position);
-  Status make_ready(const Chosen& chosen, std::size_t position, const Digest& chain, ReadyLayers& ready,
-                    std::vector<std::string>& below);
+  struct Preparation;
+  Status make_ready(const Chosen& chosen, std::size_t position, const Digest& chain, Preparation& to);
 
   std::unique_ptr<Impl> impl_;
 };

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 
+#include <algorithm>
 #include <span>
 
 #include "images/text.h"
@@ -23,7 +24,8 @@ using Folders = std::vector<DirFd>;
 // What a name in a merged folder stands for. At most one of the parts counts.
 struct Found {
   Folders folders;
-  OwnFd other;  // O_PATH, of what is not a folder
+  std::vector<std::size_t> layers;  // that the folders are in, by their place among those that were looked into
+  OwnFd other;                      // O_PATH, of what is not a folder
   struct stat info{};
 };
 
@@ -35,10 +37,12 @@ Result<bool> is_opaque(FdRef folder) {
   return *value == "y";
 }
 
-Result<std::optional<Found>> look_up(std::span<const DirFd> layers, const std::string& name) {
+// `Dirs` is a range of DirFd or FdRef.
+template <typename Dirs>
+Result<std::optional<Found>> look_up(const Dirs& layers, const std::string& name) {
   Found found;
-  for (const DirFd& layer : layers) {
-    auto entry = sys::openat(layer, name.c_str(), O_PATH | O_NOFOLLOW);
+  for (std::size_t i = 0; i < layers.size(); ++i) {
+    auto entry = sys::openat(layers[i], name.c_str(), O_PATH | O_NOFOLLOW);
     if (!entry) {
       if (entry.error().is_not_found()) continue;
       return std::unexpected(std::move(entry.error()));
@@ -48,12 +52,13 @@ Result<std::optional<Found>> look_up(std::span<const DirFd> layers, const std::s
     if (S_ISCHR(info->st_mode) && info->st_rdev == 0) break;  // a whiteout: nothing from here down
     if (!S_ISDIR(info->st_mode)) {
       if (!found.folders.empty()) break;
-      return Found{{}, std::move(*entry), *info};
+      return Found{{}, {}, std::move(*entry), *info};
     }
     if (found.folders.empty()) found.info = *info;
     auto opaque = is_opaque(*entry);
     if (!opaque) return std::unexpected(std::move(opaque.error()));
     found.folders.emplace_back(std::move(*entry));
+    found.layers.push_back(i);
     if (*opaque) break;
   }
   if (found.folders.empty()) return std::nullopt;
@@ -206,19 +211,51 @@ Result<std::optional<LayerView::Kind>> LayerView::kind(std::string_view path) co
   return S_ISDIR(mode) ? Kind::kFolder : S_ISREG(mode) ? Kind::kFile : Kind::kOther;
 }
 
-Result<std::optional<LayerView::Folder>> LayerView::folder(std::string_view path) const {
-  const Folders* at = &layers_;
-  Found found;
-  for (std::string_view name : components(path)) {
-    auto next = look_up(*at, std::string(name));
-    if (!next) return std::unexpected(std::move(next.error()));
-    if (!*next || (*next)->folders.empty()) return std::nullopt;
-    found = std::move(**next);
-    at = &found.folders;
+// No descriptor is held for a step, of which there may be many: in the layers that have a folder nothing on the way to
+// it is a link.
+Status LayerView::Trail::step(std::string_view name) {
+  const std::string path = path_.empty() ? std::string(name) : cat(path_, "/", name);
+  std::vector<std::size_t> numbers;
+  if (!steps_.empty()) {
+    numbers = steps_.back().layers;
+  } else {
+    for (std::size_t i = 0; i < layers_.size(); ++i) numbers.push_back(i);
   }
-  auto info = sys::fstat(at->front());
-  if (!info) return std::unexpected(std::move(info.error()));
-  return Folder{info->st_mode & 07777, info->st_uid, info->st_gid};
+  if (numbers.size() > left_) {
+    return fail(Code::kResourceExhausted,
+                "too many of its folders have no entry of their own, on top of too many layers that have them");
+  }
+  left_ -= numbers.size();
+  std::vector<FdRef> dirs;
+  for (std::size_t number : numbers) dirs.emplace_back(layers_[number]);
+  auto found = look_up(dirs, path);
+  if (!found) return std::unexpected(std::move(found.error()));
+  Step step{std::string(name), {}, {}};
+  if (*found) {
+    for (std::size_t at : (*found)->layers) step.layers.push_back(numbers[at]);
+    step.folder = {(*found)->info.st_mode & 07777, (*found)->info.st_uid, (*found)->info.st_gid};
+  }
+  steps_.push_back(std::move(step));
+  path_ = path;
+  return {};
+}
+
+Result<std::optional<LayerView::Folder>> LayerView::Trail::to(std::string_view path) {
+  const std::vector<std::string_view> names = components(path);
+  std::size_t common = 0;
+  while (common < std::min(names.size(), steps_.size()) && steps_[common].name == names[common]) ++common;
+  for (; steps_.size() > common; steps_.pop_back())
+    path_.resize(path_.size() - std::min(path_.size(), steps_.back().name.size() + 1));
+  while (steps_.size() < names.size() && (steps_.empty() || !steps_.back().layers.empty())) {
+    if (auto done = step(names[steps_.size()]); !done) return std::unexpected(std::move(done.error()));
+  }
+  if (steps_.empty()) {
+    auto root = sys::fstat(layers_.front());
+    if (!root) return std::unexpected(std::move(root.error()));
+    return Folder{root->st_mode & 07777, root->st_uid, root->st_gid};
+  }
+  if (steps_.back().layers.empty()) return std::nullopt;
+  return steps_.back().folder;
 }
 
 }  // namespace gantry::images

@@ -5,6 +5,7 @@
 // marks (trusted xattrs). Blocking: a pool's thread.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -31,18 +32,41 @@ class LayerView {
   enum class Kind { kFolder, kFile, kOther };
   Result<std::optional<Kind>> kind(std::string_view path) const;
 
-  // Mode, owner and times of the folder at `path` ("" is the root), without following symlinks; nothing when there is
-  // none.
   struct Folder {
     unsigned mode = 0755;
     unsigned uid = 0;
     unsigned gid = 0;
   };
-  Result<std::optional<Folder>> folder(std::string_view path) const;
+  class Trail;
 
  private:
   explicit LayerView(std::vector<DirFd> layers) : layers_(std::move(layers)) {}
   std::vector<DirFd> layers_;
+};
+
+// Goes from one folder of the stack to the next, without following symlinks: what two that follow each other have in
+// common is looked up once, so sorted paths are cheap.
+class LayerView::Trail {
+ public:
+  // `lookups` is what may be spent, and is spent: one for each layer that is looked into. Both outlive this.
+  Trail(const LayerView& view, std::uint64_t& lookups) : layers_(view.layers_), left_(lookups) {}
+
+  // Mode and owner of the folder at `path` ("" is the root); nothing when there is none. kResourceExhausted when all
+  // is spent.
+  Result<std::optional<Folder>> to(std::string_view path);
+
+ private:
+  struct Step {
+    std::string name;
+    std::vector<std::size_t> layers;  // that have it, topmost first; none: it is not there, or no folder
+    Folder folder;
+  };
+  Status step(std::string_view name);
+
+  const std::vector<DirFd>& layers_;
+  std::uint64_t& left_;
+  std::vector<Step> steps_;
+  std::string path_;  // of the last step
 };
 
 }  // namespace gantry::images

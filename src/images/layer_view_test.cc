@@ -115,16 +115,46 @@ TEST_F(LayerViewTest, OnlyRegularFilesOfBoundedSizeAreRead) {
 }
 
 TEST_F(LayerViewTest, FoldersTellOwnerAndMode) {
+  auto info = [&](const char* path) {
+    struct stat info{};
+    EXPECT_EQ(::stat((root_ / path).c_str(), &info), 0);
+    return info.st_mode & 07777;
+  };
   fs::create_directories(root_ / "b/var/tmp");
   ::chmod((root_ / "b/var/tmp").c_str(), 01777);
   file("a/var/x", "");
   auto store = sys::open_dir(sys::kCwd, root_.c_str());
   auto view = LayerView::open(*store, {"a", "b"});
   ASSERT_TRUE(view);
-  EXPECT_EQ((*view->folder("var/tmp"))->mode, 01777U);
-  EXPECT_FALSE(*view->folder("var/x"));
-  EXPECT_FALSE(*view->folder("nothing"));
-  EXPECT_TRUE(*view->folder(""));
+  fs::create_directories(root_ / "a/opt");
+  fs::create_directories(root_ / "b/opt/deep/er");
+  ::chmod((root_ / "b/opt/deep/er").c_str(), 0711);
+  fs::create_directories(root_ / "b/var/lib/x");
+  ::chmod((root_ / "b/var/lib").c_str(), 0750);
+  std::uint64_t lookups = 1000;
+  LayerView::Trail trail(*view, lookups);
+  auto mode = [&](std::string_view path) -> std::optional<unsigned> {
+    auto folder = trail.to(path);
+    EXPECT_TRUE(folder) << folder.error().message();
+    if (!folder || !*folder) return std::nullopt;
+    return (*folder)->mode;
+  };
+  EXPECT_EQ(mode("var/tmp"), 01777U);
+  EXPECT_EQ(mode("var/x"), std::nullopt) << "a file";
+  EXPECT_EQ(mode("var/x/y"), std::nullopt);
+  EXPECT_EQ(mode("nothing/at/all"), std::nullopt);
+  EXPECT_EQ(mode(""), info("a"));
+  EXPECT_EQ(mode("opt/deep/er"), 0711U) << "in the lower layer alone";
+  EXPECT_EQ(mode("opt"), info("a/opt"));
+  EXPECT_EQ(mode("opt/deep/er"), 0711U);
+  EXPECT_EQ(mode("var/lib"), 0750U);
+  const std::uint64_t before = lookups;
+  EXPECT_EQ(mode("var/lib/x"), info("b/var/lib/x"));
+  EXPECT_EQ(before - lookups, 1U) << "what is above it is known, and one layer has it";
+  lookups = 3;
+  auto spent = trail.to("opt/deep/er");
+  ASSERT_FALSE(spent);
+  EXPECT_TRUE(spent.error().is_resource());
 }
 
 }  // namespace

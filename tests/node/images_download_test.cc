@@ -9,6 +9,7 @@
 
 #include <future>
 
+#include "base/text.h"
 #include "images/download.h"
 #include "sys/pipe.h"
 #include "tests/support/image_world.h"
@@ -210,6 +211,39 @@ TEST_F(DownloadTest, UnpackingHoldsUpNobody) {
   EXPECT_EQ(root->lower.size(), 20U);
   EXPECT_EQ(slurp(root_ / "data/store" / root->lower[19] / "a"), "a");
   EXPECT_EQ(count("blobs"), 6U);
+}
+
+// Folders that no entry names, deep down: what they look like is asked of all layers below.
+std::string deep_files(int count) {
+  std::string deep;
+  for (int i = 0; i < 20; ++i) deep += "a/";
+  Tar tar;
+  tar.folder("./");
+  for (int i = 0; i < count; ++i) tar.file(cat(deep, i, "/f"), "");
+  return tar.bytes();
+}
+
+TEST_F(DownloadTest, ImpliedFoldersLookLikeWhatIsBelow) {
+  const std::string base = Tar().folder("./").folder("a/", {.mode = 0711}).folder("a/a/", {.mode = 0700}).bytes();
+  auto image = pull(Remote({base, deep_files(50), deep_files(50)}), "registry.example/deep:1");
+  ASSERT_TRUE(image) << image.error().message();
+  auto root = store().prepare_root("registry.example/deep:1", "c1");
+  const fs::path top = root_ / "data/store" / root->lower.front();
+  EXPECT_EQ(info_of(top / "a").st_mode & 07777, 0711U);
+  EXPECT_EQ(info_of(top / "a/a").st_mode & 07777, 0700U);
+  EXPECT_EQ(info_of(top / "a/a/a").st_mode & 07777, 0755U);
+}
+
+// A hundred thousand files and folders.
+TEST_F(DownloadTest, TooManyImpliedFoldersAreRefusedInTimeLong) {
+  const auto start = std::chrono::steady_clock::now();
+  auto image = pull(Remote(std::vector<std::string>(60, deep_files(1000))), "registry.example/deep:1");
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::minutes(3));
+  ASSERT_FALSE(image);
+  EXPECT_TRUE(image.error().is_resource()) << image.error().message();
+  EXPECT_THAT(image.error().message(), HasSubstr("no entry of their own"));
+  EXPECT_EQ(count("l"), 0U);
+  EXPECT_EQ(count("blobs"), 0U);
 }
 
 TEST_F(DownloadTest, WhatADeadProcessBroughtIsSwept) {
