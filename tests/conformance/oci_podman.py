@@ -229,12 +229,46 @@ def kube(checks, oci, podman):
     checks.equal((podman.check("pod", "ps", "-q"), podman.check("ps", "-a", "-q")), ("", ""), "kube down removes all of it")
 
 
+def checkpoints(checks, oci, podman):
+    """By CRIU, which takes root."""
+    def counts(name):
+        return [int(line) for line in podman.check("logs", name).split()]
+
+    def counts_on(name, before):
+        c.wait_until(f"{name} counts on", lambda: len(counts(name)) > len(before) + 3)
+
+    podman.check("run", "-d", "--name", "counter", "busy", "sh", "-c",
+                 "i=0; while :; do i=$((i+1)); echo $i; sleep 0.05; done")
+    counts_on("counter", [])
+    podman.check("container", "checkpoint", "counter")
+    before = counts("counter")
+    checks.equal(podman.check("inspect", "--format", "{{.State.Status}} {{.State.Checkpointed}}", "counter"), "exited true",
+                 "container checkpoint ends it")
+    podman.check("container", "restore", "counter")
+    counts_on("counter", before)
+    seen = counts("counter")
+    checks.equal(seen, list(range(1, len(seen) + 1)), "container restore lets it go on, and its log with it")
+    checks.equal(podman.check("exec", "counter", "hostname"), podman.check("inspect", "--format", "{{.Config.Hostname}}",
+                                                                            "counter"), "exec in it works")
+    podman.check("container", "checkpoint", "--leave-running", "--export", oci.work / "counter.tar", "counter")
+    checks.equal(podman.check("inspect", "--format", "{{.State.Status}}", "counter"), "running", "--leave-running leaves it so")
+    podman.check("rm", "-f", "-t", "0", "counter")
+    podman.check("container", "restore", "--import", oci.work / "counter.tar", "--name", "again")
+    counts_on("again", seen)
+    checks.equal(podman.check("inspect", "--format", "{{.State.Status}}", "again"), "running",
+                 "an exported one is restored as another container")
+    podman.check("stop", "-t", "0", "again")
+    podman.check("rm", "again")
+    checks.equal(podman.check("ps", "-a", "-q"), "", "which is stopped and removed as any")
+
+
 def story(checks):
     oci_bundle.become_reaper()
     oci = oci_bundle.Runtime()
     podman = Podman(oci)
     c.log(podman.check("--version"))
-    for part in (containers, volumes, health, pods, kube):
+    parts = [containers, volumes, health, pods, kube] + [checkpoints] * (oci_bundle.caller() != oci_bundle.USER)
+    for part in parts:
         part(checks, oci, podman)
     left = [str(path) for path in pathlib.Path("/run").glob("**/gantry-oci/*") if path.name != oci_bundle.PROGRAMS]
     checks.equal(left, [], "nothing of a container is left")
@@ -242,7 +276,8 @@ def story(checks):
 
 if __name__ == "__main__":
     if "PODMAN" not in os.environ:
-        peers = subprocess.run([PEERS, "conmon", "podman"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        peers = subprocess.run([PEERS, "conmon", "podman", "criu"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
         os.environ["CONMON"], os.environ["PODMAN"] = peers[2], peers[5]
+        os.environ["PATH"] += f":{pathlib.Path(peers[8]).parent}"
     oci_bundle.enter_world((oci_bundle.ROOT, oci_bundle.USER))
     c.main(story, oci_bundle.caller())
