@@ -42,10 +42,10 @@ def checked(call, *arguments):
 
 
 class Tree:
-    """A process and all that it starts: CPU time until now, and the most memory that all together had at any time."""
+    """Processes and all that they start: CPU time until now, and the most memory that all together had at any time."""
 
-    def __init__(self, pid):
-        self.pid, self.peak, self.stop = pid, 0, threading.Event()
+    def __init__(self, *pids):
+        self.pids, self.peak, self.stop = pids, 0, threading.Event()
         self.watcher = threading.Thread(target=self.watch)
 
     def __enter__(self):
@@ -58,20 +58,20 @@ class Tree:
 
     def watch(self):
         while not self.stop.wait(0.03):
-            self.peak = max(self.peak, sum(proportional_size(pid) for pid in descendants(self.pid)))
+            self.peak = max(self.peak, sum(proportional_size(pid) for pid in descendants(self.pids)))
 
     def cpu(self):
         """Of those that are still there, and of those that these have waited for."""
         total = 0
-        for pid in descendants(self.pid):
+        for pid in descendants(self.pids):
             with contextlib.suppress(OSError):
                 fields = pathlib.Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
                 total += sum(map(int, fields[11:15]))
         return total / os.sysconf("SC_CLK_TCK")
 
 
-def descendants(pid):
-    out = [pid]
+def descendants(pids):
+    out = list(pids)
     for one in out:
         with contextlib.suppress(OSError):
             for thread in os.listdir(f"/proc/{one}/task"):
@@ -88,15 +88,16 @@ def proportional_size(pid):
 
 
 class Measured:
-    """Runs programs one after the other as one measurement."""
+    """Runs programs one after the other as one measurement, with the memory of a daemon that works for them."""
 
-    def __init__(self):
+    def __init__(self, daemon=None):
         self.seconds = self.cpu = self.peak = 0
+        self.daemons = [daemon] if daemon else []
 
     def run(self, *command):
         before, start = os.times(), time.monotonic()
         with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) as process:
-            with Tree(process.pid) as tree:
+            with Tree(process.pid, *self.daemons) as tree:
                 _, errors = process.communicate()
         self.seconds += time.monotonic() - start
         after = os.times()
@@ -151,11 +152,10 @@ disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapsho
                           "--timeout", "600s")
                 wait_until("containerd answers", lambda: subprocess.run([*crictl, "images"], stdin=subprocess.DEVNULL,
                                                                         capture_output=True, check=False).returncode == 0)
-                with Tree(daemon.pid) as tree:
-                    before = tree.cpu()
-                    measured = Measured().run(*crictl, "pull", f"{host}/{image}")
-                    measured.cpu += tree.cpu() - before
-                measured.peak += tree.peak
+                tree = Tree(daemon.pid)
+                before = tree.cpu()
+                measured = Measured(daemon.pid).run(*crictl, "pull", f"{host}/{image}")
+                measured.cpu += tree.cpu() - before
                 self.mount_times = self.time_mounts(socket, folder)
                 return measured
             finally:
