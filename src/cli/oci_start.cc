@@ -45,10 +45,6 @@ Status pass_gate(FdRef folder, FdRef pidfd) {
 
 Status start_locked(ContainerFolder& folder, const LiveContainer& live, const runtime::oci::Config& config,
                     const HookRunner& run_hooks, Times& times, Log& log) {
-  if (live.state != ContainerState::kCreated) {
-    return fail(Code::kFailedPrecondition,
-                cat("container ", live.record.id, " can't be started: it is ", to_string(live.state)));
-  }
   if (!config.process) {
     // The specification wants an error, and leaves open how it is told: others say it and end the container, and the
     // validation program for it takes no other answer.
@@ -70,6 +66,11 @@ Status start_container(const std::string& root, const std::string& id, Log& log)
   if (auto s = folder->lock(); !s) return s;
   auto live = look_at(*folder, true);
   if (!live) return std::unexpected(std::move(live.error()));
+  // Before its socket is made anew: somebody may wait at the one that it has.
+  if (live->state != ContainerState::kCreated) {
+    return fail(Code::kFailedPrecondition,
+                cat("container ", id, " can't be started: it is ", to_string(live->state)));
+  }
   auto config = folder->read_config();
   if (!config) return std::unexpected(std::move(config.error()));
   times.lap("state");

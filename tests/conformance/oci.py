@@ -318,6 +318,8 @@ def notifying(checks, oci):
         checks.ok(not (oci.rootfs / "tmp/writable").exists(), f"{what}: in a folder that it can't write to")
         say(pid, "STATUS=begins", "MAINPID=1", "x" * 5000)
         checks.equal((starting.poll(), waiting.said()), (None, b""), f"{what}: waits, and hands on no other word")
+        again = oci("start", name, check=False, env=waiting.environment)
+        checks.ok(again.returncode == 1 and "it is running" in again.stderr, f"{what}: another start is refused", again.stderr)
         say(pid, "STATUS=runs\nREADY=1\n")
         main = starting.pid if (command, flags) == ("run", ()) else pid
         checks.equal(waiting.take(), ["READY=1", f"MAINPID={main}", "BARRIER=1"], f"{what}: tells that it is ready")
