@@ -18,13 +18,13 @@ class Foreground {
   Foreground() = default;
   // Takes all signals from here on.
   static Result<Foreground> make();
-  // Returns when the process, our child, has ended, and what it wrote to its terminal has been shown. With `notify`
-  // this process is the service that is ready; what goes wrong with that is logged.
+  // Returns when the process, our child, has ended, and what it wrote to its terminal has been shown; or after its end
+  // with the next signal. With `notify` this process is the service that is ready; what goes wrong with that is logged.
   Result<ExitStatus> stay(LaunchedProcess process, std::optional<NotifyProxy> notify = {}, Log* log = nullptr);
 
  private:
   explicit Foreground(OwnFd signals) : signals_(std::move(signals)) {}
-  void pass_signal(const LaunchedProcess& process);
+  bool pass_signal(const LaunchedProcess& process);
   OwnFd signals_;
 };
 

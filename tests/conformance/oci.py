@@ -2,14 +2,19 @@
 # SPDX-License-Identifier: Apache-2.0
 """gantry-oci as containers' own tools drive it: the life of a container command by command, and what is said when something is
 wrong. oci_container.py has what a container's process finds, oci_kill.py a death in the middle."""
+import array
+import contextlib
+import fcntl
 import json
 import os
 import pathlib
 import re
+import signal
 import socket
 import subprocess
 import sys
 import tempfile
+import termios
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
@@ -206,6 +211,35 @@ def terminal(checks, oci):
     os.close(master)
     oci.wait_stopped("tty")
     oci("delete", "tty")
+    deaf(checks, oci)
+
+
+def deaf(checks, oci):
+    """A program that never reads what comes to its terminal, and more than that takes."""
+    folder = oci.bundle("sh", "-c", "trap 'exit 7' TERM; sleep 1000 & wait",
+                        change=lambda config: config["process"].update(terminal=True))
+    FULL = 65536  # bytes of a pipe
+    with subprocess.Popen("yes", stdout=subprocess.PIPE) as talker:
+        running = subprocess.Popen(oci.command("run", "--bundle", folder, "deaf"), stdin=talker.stdout,
+                                   stdout=subprocess.DEVNULL)
+        waiting = []
+
+        def is_full():
+            count = array.array("i", [0])
+            fcntl.ioctl(talker.stdout, termios.FIONREAD, count)
+            waiting[:] = [*waiting, count[0]] if count[0] == FULL else []
+            return len(waiting) == 20
+
+        c.wait_until("it runs", lambda: oci.status("deaf") == "running")
+        c.wait_until("nobody takes what is said to it", is_full)
+        running.send_signal(signal.SIGTERM)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            running.wait(10)
+        checks.equal(running.poll(), 7, "signals go to a program that does not read what is said to it")
+        running.kill()
+        running.wait()
+        talker.kill()
+    oci("delete", "--force", "deaf")
 
 
 def descriptors(checks, oci):
