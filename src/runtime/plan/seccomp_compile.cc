@@ -144,10 +144,13 @@ class Table {
       is_closed_[number] = true;
     } else {
       place->second.alternatives.push_back({conditions, action});
-      if (!has_32_bits()) return;
       for (scmp_arg_cmp& condition : place->second.alternatives.back().conditions) {
-        condition.datum_a = narrowed(condition.datum_a);
-        condition.datum_b = narrowed(condition.datum_b);
+        if (has_32_bits()) {
+          condition.datum_a = narrowed(condition.datum_a);
+          condition.datum_b = narrowed(condition.datum_b);
+        }
+        // As libseccomp takes it: what is outside of the mask means nothing.
+        if (condition.op == SCMP_CMP_MASKED_EQ) condition.datum_b &= condition.datum_a;
       }
     }
   }

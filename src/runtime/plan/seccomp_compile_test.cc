@@ -98,8 +98,6 @@ TEST(SeccompCompile, EveryComparisonMeansWhatItMeansToLibseccomp) {
     for (std::uint64_t value : {0UL, 9UL, 0xffffffffUL, 0x100000000UL, 0x10000000aUL, ~0UL}) {
       for (std::uint64_t second : {0UL, 8UL, 0x100000000UL}) {
         if (op != SCMP_CMP_MASKED_EQ && second != 0) continue;
-        if (op == SCMP_CMP_MASKED_EQ && (value & second) != second)
-          continue;  // libseccomp masks the value, which can't hold
         SeccompProfile profile;
         profile.rules = {{"kill", SCMP_ACT_ALLOW, {SCMP_A0(op, value, second)}},
                          {"tkill", SCMP_ACT_ALLOW, {SCMP_A0(op, value, second), SCMP_A1(SCMP_CMP_EQ, 9)}},
