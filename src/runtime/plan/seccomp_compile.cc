@@ -164,7 +164,10 @@ class Table {
   std::map<std::uint32_t, bool> is_closed_;
 };
 
-bool is_permissive(std::uint32_t action) { return action == SCMP_ACT_ALLOW || action == SCMP_ACT_LOG; }
+// A tracer decides about calls that are newer than the profile as well.
+bool is_permissive(std::uint32_t action) {
+  return action == SCMP_ACT_ALLOW || action == SCMP_ACT_LOG || (action & SECCOMP_RET_ACTION_FULL) == SCMP_ACT_TRACE(0);
+}
 
 }  // namespace
 

@@ -256,6 +256,16 @@ TEST(SeccompProfile, Actions) {
   EXPECT_EQ(plan->flags, SECCOMP_FILTER_FLAG_LOG);
 }
 
+TEST(SeccompProfile, CallsThatNobodyKnowsYetAreTheTracersToo) {
+  for (std::string action : {"ALLOW", "LOG", "TRACE"}) {
+    auto plan = from_json(R"({"defaultAction":"SCMP_ACT_)" + action +
+                          R"(","syscalls":[{"names":["getpid"],"action":"SCMP_ACT_ERRNO"}]})");
+    ASSERT_TRUE(plan) << plan.error().message();
+    std::uint32_t native = seccomp_arch_native();
+    EXPECT_EQ(call(*plan, 9999, 0, 0, native), call(*plan, SYS_read, 0, 0, native)) << action;
+  }
+}
+
 TEST(SeccompProfile, CallsLeftToAnAgent) {
   constexpr std::string_view kProfile =
       R"({"defaultAction":"SCMP_ACT_ALLOW","listenerPath":"/agent","listenerMetadata":"m",
