@@ -102,8 +102,8 @@ bool take_propagation(std::string_view option, MountOptions& out) {
 
 }  // namespace
 
-Result<MountOptions> parse_mount_options(const std::vector<std::string>& options) {
-  MountOptions out;
+Result<MountOptions> parse_mount_options(const std::vector<std::string>& options, bool is_bind) {
+  MountOptions out{.is_bind = is_bind};
   for (const std::string& option : options) {
     if (option == "bind" || option == "rbind") {
       out.is_bind = true;

@@ -25,8 +25,9 @@ struct MountOptions {
   std::vector<std::string> data;
 };
 
-// The error says which option is wrong, without the field's name.
-Result<MountOptions> parse_mount_options(const std::vector<std::string>& options);
+// Of a mount that is a bind by its type, if `is_bind`, or becomes one by an option. The error says which option is
+// wrong, without the field's name.
+Result<MountOptions> parse_mount_options(const std::vector<std::string>& options, bool is_bind);
 
 // Every word that parse_mount_options() knows, sorted: what `features` lists.
 std::vector<std::string> known_mount_options();

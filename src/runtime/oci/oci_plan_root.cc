@@ -79,9 +79,9 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
   std::string field = cat("mounts[", index, "]");
   auto target = target_of(mount.destination, cat(field, ".destination"));
   if (!target) return std::unexpected(std::move(target.error()));
-  auto options = parse_mount_options(mount.options);
+  auto options = parse_mount_options(mount.options, mount.type == "bind" || mount.type == "rbind");
   if (!options) return fail_with(std::move(options.error()), cat(field, ".options"));
-  bool is_bind = options->is_bind || mount.type == "bind" || mount.type == "rbind";
+  bool is_bind = options->is_bind;
   if (options->copies_up && (is_bind || mount.type != "tmpfs"))
     return invalid_argument(cat(field, ".options: tmpcopyup is for a tmpfs alone"));
   // What is bound there is looked at when it is opened.
@@ -108,9 +108,6 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
     return {};
   }
   if (mount.source.empty()) return invalid_argument(cat(field, ".source: is missing: what to bind was expected"));
-  if (!options->data.empty()) {
-    return invalid_argument(cat(field, ".options: option ", quoted(options->data[0]), " is unknown for a bind mount"));
-  }
   plan.kind = MountKind::kBindInTurn;
   plan.set_attributes = sys::raw(options->set);
   plan.clear_attributes = sys::raw(options->clear);

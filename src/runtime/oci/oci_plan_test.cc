@@ -177,17 +177,30 @@ TEST_F(OciPlan, IdsOfABindMountAreMappedByItsOwnMappingsOrTheContainers) {
   EXPECT_THAT(refusal(), HasSubstr("mounts[0]: ids are mapped of a bind mount alone"));
 }
 
+TEST_F(OciPlan, ABindIsOneByItsTypeOrByAnOption) {
+  for (const std::string type : {"bind", "rbind", "none"}) {
+    std::vector<std::string> options;
+    if (type == "none") options.push_back("bind");
+    options.push_back("size=64k");
+    config.mounts = {{"/a", type, "/x", options, {}}};
+    EXPECT_EQ(make().plan.mounts.size(), 1U) << type;
+    options.back() = "sise=64k";
+    config.mounts = {{"/a", type, "/x", options, {}}};
+    EXPECT_THAT(refusal(), HasSubstr("mounts[0].options: option \"sise=64k\" is unknown for a bind mount")) << type;
+  }
+}
+
 TEST(OciMountOptions, TheLastWordCounts) {
-  auto options = parse_mount_options({"ro", "noexec", "rw", "exec", "noatime", "strictatime", "sync"});
+  auto options = parse_mount_options({"ro", "noexec", "rw", "exec", "noatime", "strictatime", "sync"}, false);
   ASSERT_TRUE(options);
   EXPECT_EQ(options->set, MountAttr::kStrictAtime);
   EXPECT_TRUE(sys::has(options->clear, MountAttr::kReadOnly | MountAttr::kNoExec));
   EXPECT_THAT(options->data, ElementsAre("sync"));
-  EXPECT_FALSE(parse_mount_options({""}));
-  options = parse_mount_options({"rbind", "mode=755", "size=1k", "ro"});
+  EXPECT_FALSE(parse_mount_options({""}, false));
+  options = parse_mount_options({"rbind", "mode=755", "size=1k", "ro"}, false);
   ASSERT_TRUE(options);
   EXPECT_THAT(options->data, IsEmpty());
-  EXPECT_FALSE(parse_mount_options({"bind", "sise=1k"}));
+  EXPECT_FALSE(parse_mount_options({"bind", "sise=1k"}, false));
   EXPECT_THAT(known_mount_options(), Contains("rnosymfollow"));
 }
 
