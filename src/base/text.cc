@@ -26,6 +26,13 @@ std::size_t character_size(std::string_view text) {
   return size;
 }
 
+// Of a character: what a terminal would do something at. U+0080 to U+009F are the escapes of before UTF-8.
+bool is_control(std::string_view character) {
+  auto first = static_cast<unsigned char>(character[0]);
+  if (character.size() == 1) return (first < 0x20 && first != '\t' && first != '\n') || first == 0x7f;
+  return first == 0xc2 && static_cast<unsigned char>(character[1]) < 0xa0;
+}
+
 }  // namespace
 
 std::string quoted(std::string_view text, std::size_t most) {
@@ -48,7 +55,7 @@ std::string as_utf8(std::string_view bytes, std::size_t most) {
   std::size_t fits = 0;  // bytes of `out` that leave room for kCut
   while (!bytes.empty()) {
     std::size_t size = character_size(bytes);
-    if (size != 0) {
+    if (size != 0 && !is_control(bytes.substr(0, size))) {
       out += bytes.substr(0, size);
     } else {
       append_escaped(out, static_cast<unsigned char>(bytes.front()));

@@ -30,8 +30,8 @@ std::string cat(const Pieces&... pieces) {
 // For a message: in double quotes, cut after `most` bytes with "...", and what is no printable ASCII as \xNN.
 std::string quoted(std::string_view text, std::size_t most = 64);
 
-// For a message field or a record, which must be UTF-8: valid characters as they are, other bytes as \xNN. At most
-// `most` bytes; what is longer is cut between characters and ends in "...".
+// For a message, which must be UTF-8 and may come to a terminal: characters as they are, but controls other than \t and
+// \n, and bytes of no character, as \xNN. At most `most` bytes; longer is cut between characters and ends in "...".
 std::string as_utf8(std::string_view bytes, std::size_t most = 4096);
 
 // ASCII letters in lower case, all else as it is.

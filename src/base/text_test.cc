@@ -13,10 +13,15 @@ TEST(Text, Quoted) {
 
 TEST(Text, WhatIsUtf8StaysAsItIs) {
   for (const char* text : {"", "plain\n\ttext", "\u00e9\u20ac\U0001F600",
-                           "\u0080\u07ff\u0800\uffff\U00010000\U0010ffff", "\xed\x9f\xbf\xee\x80\x80"}) {
+                           "\u00a0\u07ff\u0800\uffff\U00010000\U0010ffff", "\xed\x9f\xbf\xee\x80\x80"}) {
     EXPECT_EQ(as_utf8(text), text);
   }
-  EXPECT_EQ(as_utf8(std::string("a\0b", 3)), std::string("a\0b", 3));
+}
+
+TEST(Text, WhatATerminalObeysIsEscaped) {
+  EXPECT_EQ(as_utf8(std::string("a\0b", 3)), "a\\x00b");
+  EXPECT_EQ(as_utf8("\x1b]0;title\x07\b\r\x7f"), "\\x1b]0;title\\x07\\x08\\x0d\\x7f");
+  EXPECT_EQ(as_utf8("\u0080\u009b2J\u009f\u00a0"), "\\xc2\\x80\\xc2\\x9b2J\\xc2\\x9f\u00a0");
 }
 
 TEST(Text, WhatIsNotUtf8IsEscaped) {

@@ -27,6 +27,7 @@ namespace gantry::cli {
 namespace {
 
 constexpr int kFailed = 1;
+constexpr std::size_t kMostShown = 65536;
 constexpr int kExecFailed = 255;  // as runc's exec has it
 
 struct Globals {
@@ -367,7 +368,7 @@ int run(Commands& commands, const Globals& globals, const std::string& command, 
   if (result) return *result;
   std::string message = result.error().message();
   log->error(message);
-  if (!globals.log_path.empty()) std::fprintf(stderr, "gantry-oci: %s\n", message.c_str());
+  if (!globals.log_path.empty()) std::fprintf(stderr, "gantry-oci: %s\n", as_utf8(message, kMostShown).c_str());
   return is_exec ? kExecFailed : kFailed;
 }
 

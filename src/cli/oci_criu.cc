@@ -133,7 +133,7 @@ Result<CriuReply> Criu::ask(const CriuRequest& request, const std::string& log, 
   pidfd_.close();
   if (reply->success) return reply;
   std::string why = last_errors(log);
-  if (why.empty()) why = trimmed(as_utf8(reply->message, kMaxWords));
+  if (why.empty()) why = as_utf8(trimmed(reply->message), kMaxWords);
   if (why.empty()) why = reply->error != 0 ? std::strerror(reply->error) : "it does not say why";
   return fail(Code::kAborted, cat("criu failed: ", why, " (all that it said is in ", log, ")"));
 }

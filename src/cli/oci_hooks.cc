@@ -113,7 +113,7 @@ Status run_to_its_end(const Hook& hook, const std::string& state) {
   if (!is_done) return fail(Code::kDeadlineExceeded, cat("it was not done within ", *hook.timeout, " s"));
   if (!status) return std::unexpected(std::move(status.error()));
   if (status->code == 0) return {};
-  std::string said = words.empty() ? "" : cat(": ", trimmed(as_utf8(words, kMaxWords)));
+  std::string said = words.empty() ? "" : cat(": ", as_utf8(trimmed(words), kMaxWords));
   if (status->signal != 0) return fail(Code::kAborted, cat("it was ended by signal ", status->signal, said));
   return fail(Code::kAborted, cat("it ended with ", status->code, said));
 }

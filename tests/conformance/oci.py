@@ -397,6 +397,13 @@ def telling(checks, oci):
     entry = json.loads(log.read_text())
     checks.equal((entry["level"], entry["msg"]), ("error", "container nobody does not exist"),
                  "--log-format json tells errors")
+    title = "\x1b]0;owned\x07\x9b2J"
+    shout = {"path": "/bin/sh", "args": ["sh", "-c", r"printf '\033]0;owned\007\302\2332J' >&2; exit 1"]}
+    for what, change in (("a hook", lambda config: config.update(hooks={"createRuntime": [shout]})),
+                         ("a launch", lambda config: config["process"].update(args=["/" + title]))):
+        done = oci("run", "--bundle", oci.bundle("true", change=change), "loud", check=False, flags=("--log", log))
+        checks.ok(done.returncode != 0 and "owned" in done.stderr and not set("\x1b\x07\x9b") & set(done.stderr),
+                  f"what {what} says moves no terminal", repr(done.stderr))
     times_of_a_start(checks, oci)
     for flags, what in ((["create", "--no-pivot", "x"], "--no-pivot"),
                         (["checkpoint", "--image-path", "/x", "one"], "criu"), (["restore", "one"], "criu")):
