@@ -45,7 +45,7 @@ struct Launch {
   OwnFd cgroup;
   // Of its new user namespace, if it makes one.
   runtime::oci::IdMappings ids;
-  // A container's process is born where it sees nothing of the host's but its own root.
+  // A container's process sees nothing of the host's but its own root, from its first steps on.
   bool in_empty_world = false;
   runtime::LaunchHooks hooks;
   // What is done here while the new process makes its mounts. It passes neither hold nor gate before that is done.

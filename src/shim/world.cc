@@ -94,7 +94,11 @@ Status furnish(FdRef root, const HostMounts* host) {
 }  // namespace
 
 Status enter_empty_world(bool for_user_namespace) {
-  if (auto s = sys::unshare(sys::CloneFlag::kNewMount); !s) return s;
+  auto s = sys::unshare(sys::CloneFlag::kNewMount);
+  return s ? empty_world(for_user_namespace) : s;
+}
+
+Status empty_world(bool for_user_namespace) {
   // Private first: otherwise what is unmounted here would be unmounted in the host too.
   if (auto s = sys::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr); !s) return s;
   HostMounts host;

@@ -14,6 +14,8 @@ namespace gantry::shim {
 // `for_user_namespace`: with the host's /proc and /sys, which the kernel wants to see where such a namespace mounts its
 // own, and its null device, as one can't be made there.
 Status enter_empty_world(bool for_user_namespace = false);
+// The same in a mount namespace that is this process's own already.
+Status empty_world(bool for_user_namespace = false);
 
 // Gives a pod its own /dev/shm of at most `bytes`, in a mount namespace that is already the shim's own.
 Status mount_pod_shm(std::uint64_t bytes);

@@ -221,6 +221,9 @@ Status Launch::leave_keyring() {
 
 Status Launch::run() {
   ended(LaunchStep::kSpawn);
+  if (request_.hooks != nullptr && request_.hooks->enter_world) {
+    if (auto s = request_.hooks->enter_world(); !s) return s;
+  }
   if (auto s = enter_namespaces(); !s) return s;
   if (auto s = leave_keyring(); !s) return s;
   ended(LaunchStep::kNamespaces);

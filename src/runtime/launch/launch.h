@@ -75,6 +75,8 @@ struct LaunchHooks {
   // Who has made this maps the ids of the plan's new user namespace, and says so by a byte on the report socket. Nobody
   // else's plan may make one: its process would wait for ever.
   bool map_ids = false;
+  // First of all: empties the new process's mount namespace (shim/world.h), when the launcher's is the host's.
+  std::function<Status()> enter_world;
   // Of a container without a mount namespace of its own: the one that its process goes to once the root is made. That
   // root is mounted in none, and ends with the last process that has it; set-user-id files gain nothing in it.
   FdRef mount_namespace;
