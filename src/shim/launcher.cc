@@ -70,8 +70,8 @@ Result<sys::Cloned> clone_by_midwife(sys::CloneFlag flags, const runtime::Launch
     auto born = sys::clone3(flags | sys::CloneFlag::kParent, {});
     if (!born) runtime::end_launch(request.report, born.error());
     if (born->pid == 0) {
-      // By its own clock, which need not be its parent's.
-      if (request.notes->begun != 0) request.notes->begin();
+      // Its clock need not be its parent's.
+      if (request.notes->begun != 0) request.notes->go_on();
       return born;
     }
     request.notes->born = born->pid;

@@ -1,8 +1,10 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 """gantry-oci with time namespaces: made with offsets, joined by exec and by path, with a user namespace and without."""
+import json
 import os
 import pathlib
+import re
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -75,6 +77,20 @@ def joined(checks, oci):
     checks.equal(os.readlink("/proc/self/ns/time"), os.readlink("/proc/self/ns/time_for_children"), "the host's is as it was")
 
 
+def times(checks, oci):
+    """--debug tells the whole of a start that is partly in another time."""
+    log = oci.work / "debug.json"
+    for change, what in ((in_time(offsets(-1, DAY)), "made"), (in_time(), "made without offsets")):
+        oci("run", "--bundle", oci.bundle("true", change=change), "timed",
+            flags=("--debug", "--log", log, "--log-format", "json"))
+        total, parts = re.fullmatch(r"run took ([0-9.]+) ms: (.*)", json.loads(log.read_text())["msg"]).groups()
+        parts = {name: float(time) for name, time in (part.split(" ") for part in parts.split(", "))}
+        is_whole = {"spawn", "namespaces", "mounts"} <= set(parts) and 0 <= min(parts.values())
+        checks.ok(is_whole and max(parts.values()) <= float(total), f"{what}: --debug has the times of all steps",
+                  f"{total}: {parts}")
+        log.unlink()
+
+
 def wrong(checks, oci):
     for change, message in (
             (in_time(offsets(boottime=-int(uptime()) - DAY)), "linux.timeOffsets"),
@@ -88,4 +104,4 @@ def wrong(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(made, joined, wrong, callers=oci_bundle.CALLERS)
+    oci_bundle.tell(made, joined, times, wrong, callers=oci_bundle.CALLERS)

@@ -42,10 +42,26 @@ void report_failure(FdRef socket, const Error& error) {
 
 }  // namespace
 
-void LaunchNotes::begin() {
+namespace {
+
+std::uint64_t nanoseconds(clockid_t clock) {
   timespec now{};
-  ::clock_gettime(CLOCK_MONOTONIC, &now);
-  begun = static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+  ::clock_gettime(clock, &now);
+  return static_cast<std::uint64_t>(now.tv_sec) * 1'000'000'000 + static_cast<std::uint64_t>(now.tv_nsec);
+}
+
+}  // namespace
+
+void LaunchNotes::begin() {
+  begun = nanoseconds(CLOCK_MONOTONIC);
+  begun_outside = nanoseconds(CLOCK_TAI);
+}
+
+void LaunchNotes::go_on() {
+  std::uint64_t now = nanoseconds(CLOCK_TAI);
+  // It may have been set meanwhile.
+  std::uint64_t passed = now > begun_outside ? now - begun_outside : 0;
+  begun = nanoseconds(CLOCK_MONOTONIC) - passed;
 }
 
 void Launch::began() {

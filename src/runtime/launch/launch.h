@@ -60,13 +60,16 @@ struct LaunchNotes {
   volatile std::int32_t pid = 0;
   // Whom a midwife (CloneNeeds) has made, as the parent's PID namespace has it.
   volatile std::int32_t born = 0;
-  // When the step that is on its way began, by the monotonic clock. 0: nobody asks for times, and no clock is looked at
+  // When the step that is on its way began, by the monotonic clock, and by the one that is the same in all time
+  // namespaces. 0: nobody asks for times, and no clock is looked at
   // (behind a filter that might kill for it).
-  volatile std::uint64_t begun = 0;
+  volatile std::uint64_t begun = 0, begun_outside = 0;
   // Nanoseconds that each step took so far, what was waited for left out. The second process tells none.
   volatile std::uint64_t took[kLaunchSteps] = {};
 
   void begin();
+  // In another time namespace than begin() was called in: the step goes on.
+  void go_on();
 };
 
 // What gantry-oci alone has. Hooks in the container's namespaces are called in the launching process, which is a copy

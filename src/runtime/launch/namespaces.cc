@@ -66,7 +66,7 @@ Status Launch::join(FdIndex index, sys::CloneFlag kind, const char* name) {
   FdRef file = fd(index);
   if (!file.is_open()) return {};
   auto s = sys::setns(file, kind);
-  if (kind == sys::CloneFlag::kNewTime) began();
+  if (kind == sys::CloneFlag::kNewTime && request_.notes->begun != 0) request_.notes->go_on();
   return s ? s : fail_with(std::move(s.error()), std::string("join the ") + name + " namespace");
 }
 
