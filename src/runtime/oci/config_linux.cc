@@ -34,6 +34,11 @@ void read_user(const Fields& fields, Linux& out) {
   const Namespace& user = out.of(NamespaceKind::kUser);
   if (!user.is_listed && !out.ids.is_empty())
     return fields.refuse("uidMappings", "needs a user namespace in linux.namespaces");
+  const Namespace& mount = out.of(NamespaceKind::kMount);
+  if (user.is_new() ? !mount.is_new() : user.is_listed && !mount.is_listed)
+    return fields.refuse("namespaces",
+                         "a user namespace needs a mount namespace of its own beside it: another's it can't enter, and "
+                         "its root would be mounted for all there to see");
   if (!user.is_new()) return;
   if (out.ids.is_empty()) return fields.missing("uidMappings", "a mapping for the new user namespace");
   for (auto [name, mappings] : {std::pair("uidMappings", &out.ids.uids), std::pair("gidMappings", &out.ids.gids)}) {
