@@ -155,6 +155,50 @@ def executing(checks, oci):
     oci("delete", "--force", name)
 
 
+def executing_in_a_paused_one(checks, oci):
+    name = oci.start("sleep", "1000")
+    oci("pause", name)
+    waiting = subprocess.Popen(oci.command("exec", "--ignore-paused", name, "echo", "went on"), stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, text=True)
+    c.wait_until("it is in there", lambda: len(json.loads(oci("ps", "--format", "json", name).stdout)) > 1)
+    checks.equal((oci.status(name), waiting.poll()), ("paused", None), "exec --ignore-paused comes into a paused container")
+    oci("resume", name)
+    checks.equal((waiting.communicate(timeout=oci_bundle.LIMIT)[0], waiting.returncode), ("went on\n", 0),
+                 "and goes on with it")
+    if pathlib.Path("/sys/module/apparmor/parameters/enabled").exists():
+        checks.skip("exec --apparmor is refused where there is no AppArmor", "belongs in vm: this kernel has it")
+    else:
+        done = oci("exec", "--apparmor", "strict", name, "true", check=False)
+        words = done.stderr.replace("\\", "")
+        checks.equal((done.returncode, 'apparmorProfile: "strict"' in words, "no AppArmor" in words), (255, True, True),
+                     "exec --apparmor is refused where there is no AppArmor") or c.log(done.stderr)
+    oci("delete", "--force", name)
+
+
+def beginning(checks, oci):
+    """spec: a configuration to begin with."""
+    for flags, folder in ((["--bundle"], oci.work / "begun"), (["-b"], oci.work / "begun too"), ([], oci.work / "here")):
+        folder.mkdir()
+        (folder / "rootfs").symlink_to(oci.rootfs)
+        more = ["--rootless"] if caller() == USER else []
+        oci("spec", *more, *flags, *([folder] if flags else []), cwd=folder if not flags else None)
+        config = json.loads((folder / "config.json").read_text())
+        config["process"] |= {"terminal": False, "args": ["hostname"]}
+        config["linux"]["cgroupsPath"] = cgroup("begun")
+        checks.equal((config["ociVersion"], config["root"]["path"]), ("1.2.0", "rootfs"), f"spec {flags} writes one")
+        before = (folder / "config.json").read_text()
+        again = oci("spec", "--bundle", folder, check=False)
+        checks.equal((again.returncode, "there already" in again.stderr, (folder / "config.json").read_text()),
+                     (1, True, before), "and replaces none")
+        (folder / "config.json").write_text(json.dumps(config))
+        done = oci("run", "--bundle", folder, "begun", check=False)
+        checks.equal((done.returncode, done.stdout), (0, config["hostname"] + "\n"), "with which a container runs") \
+            or c.log(done.stderr)
+    missing = oci("spec", "--bundle", "/nosuch", check=False)
+    checks.equal((missing.returncode, "--bundle" in missing.stderr, "/nosuch" in missing.stderr), (1, True, True),
+                 "spec --bundle of a folder that is not there is named") or c.log(missing.stderr)
+
+
 def changing(checks, oci):
     """update and events, as far as they need no controllers."""
     name = oci.start("sleep", "1000", change=lambda config: config["linux"].update(
@@ -422,5 +466,5 @@ def telling(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(life, lying_state, without_program, exit_codes, executing, changing, terminal, descriptors, listening,
-                    notifying, telling, callers=oci_bundle.CALLERS)
+    oci_bundle.tell(life, lying_state, without_program, exit_codes, executing, executing_in_a_paused_one, beginning, changing,
+                    terminal, descriptors, listening, notifying, telling, callers=oci_bundle.CALLERS)
