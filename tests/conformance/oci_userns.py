@@ -144,12 +144,28 @@ def idmapped(checks, oci):
             checks.equal((info.st_uid, info.st_gid), owner, "and what is made there has the host's id for it")
             (data / "made").unlink()
         checks.equal((data / "file").stat().st_uid, 5, "on the host all is as it was")
+    def filesystem(kind, *options, **more):
+        return lambda config: config["mounts"].append({"destination": "/x", "type": kind, "source": "x",
+                                                       "options": list(options)} | more)
+
+    (oci.rootfs / "x").mkdir()
+    (oci.rootfs / "x/file").touch()
+    os.chown(oci.rootfs / "x/file", 5, 6)
+    own_ids = "stat -c '%u %g' /x; touch /x/made; stat -c '%u %g' /x/made; test -e /x/file && stat -c '%u %g' /x/file; true"
+    for what, change, expected in (
+            ("idmap with the user namespace's", in_user(change=filesystem("tmpfs", "idmap")), "0 0\n0 0\n"),
+            ("and with what the image has there", in_user(change=filesystem("tmpfs", "idmap", "tmpcopyup")),
+             "0 0\n0 0\n5 6\n"),
+            ("mappings of its own", filesystem("tmpfs", "uid=5", "gid=6", **own), "1005 1006\n")):
+        done = oci.run(own_ids, change=change)
+        checks.equal(done.stdout, expected, f"ids of a tmpfs: {what}") or c.log(done.stderr)
     for change, message in (
             (mounted("idmap"), "mounts[7].options: idmap needs uidMappings and gidMappings"),
             (mounted(uidMappings=mapped((0, 1, 1))), "mounts[7].gidMappings: is missing"),
             (mounted(uidMappings=mapped((0, 1, 0)), gidMappings=mapped((0, 1, 1))), "mounts[7].uidMappings[0].size: 0 is wrong"),
-            (lambda config: config["mounts"].append({"destination": "/x", "type": "tmpfs", "source": "x", "options": ["idmap"]}),
-             "mounts[7]: ids are mapped of a bind mount alone"),
+            (filesystem("tmpfs", "idmap"), "mounts[7].options: idmap needs uidMappings and gidMappings"),
+            (filesystem("mqueue", **own), "mounts[7]: the kernel maps no ids of file system"),
+            (filesystem("ramfs", **own), "mounts[7]: the kernel maps no ids of its file system"),
             (mounted("idmap", source="/proc", **own), "mounts[7].source: the kernel maps no ids of its file system")):
         done = oci.run("true", change=change)
         checks.equal((done.returncode, message in done.stderr, oci.remnants()), (1, True, []), f"refused: {message}") \

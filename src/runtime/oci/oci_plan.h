@@ -32,7 +32,7 @@ struct Source {
   std::vector<std::string> options;  // kFilesystem
   std::uint64_t attributes = 0;      // kFilesystem
   bool copies_up = false;            // kFilesystem: begins with what the root has at the mount's place
-  IdMappings ids;                    // kBind: of its files; empty: they are as they are
+  IdMappings ids;                    // kBind, kFilesystem: of its files; empty: they are as they are
   bool maps_ids_of_tree = false;     // and of what is mounted beneath
   bool must_be_procfs = false;       // kBind: the root of one
   std::size_t mount = 0;             // kBind, kFilesystem: the plan's mount that it goes to; kDevice: its device

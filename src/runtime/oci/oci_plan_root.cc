@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <utility>
 
 #include "base/text.h"
@@ -20,12 +21,13 @@ Result<std::string> target_of(const std::string& destination, std::string_view f
   return clean;
 }
 
-void add_filesystem(const Config& config, const Mount& mount, MountOptions options, MountPlan plan, std::string field,
-                    PlannedContainer& out) {
+void add_filesystem(const Config& config, const Mount& mount, MountOptions options, IdMappings ids, MountPlan plan,
+                    std::string field, PlannedContainer& out) {
   auto& sources = out.sources;
   auto from_host = [&](Source source) {
     source.mount = out.plan.mounts.size();
     source.field = std::move(field);
+    source.ids = std::move(ids);
     plan.kind = MountKind::kBindInTurn;
     plan.source = static_cast<FdIndex>(sources.size());
     sources.push_back(std::move(source));
@@ -43,9 +45,11 @@ void add_filesystem(const Config& config, const Mount& mount, MountOptions optio
   } else if (is_cgroup) {
     plan.type = "cgroup2";
     plan.options = std::move(options.data);
-  } else if (mount.type == "tmpfs" && options.copies_up) {
-    from_host(
-        {.kind = Source::Kind::kFilesystem, .type = "tmpfs", .options = std::move(options.data), .copies_up = true});
+  } else if (mount.type == "tmpfs" && (options.copies_up || !ids.is_empty())) {
+    from_host({.kind = Source::Kind::kFilesystem,
+               .type = "tmpfs",
+               .options = std::move(options.data),
+               .copies_up = options.copies_up});
   } else if (mount.type == "proc" || mount.type == "sysfs" || mount.type == "devpts" || mount.type == "mqueue" ||
              mount.type == "tmpfs") {
     plan.type = mount.type;
@@ -66,10 +70,10 @@ void add_filesystem(const Config& config, const Mount& mount, MountOptions optio
 Result<IdMappings> ids_of(const Config& config, const Mount& mount, const MountOptions& options, bool is_bind,
                           const std::string& field) {
   if (!options.maps_ids && mount.ids.is_empty()) return IdMappings();
-  if (!is_bind) {
-    return fail(Code::kUnimplemented,
-                cat(field, ": ids are mapped of a bind mount alone: a new file system has those of its options"));
-  }
+  // Those that are made anew for each container belong to its user namespace.
+  constexpr auto kNever = std::to_array<std::string_view>({"proc", "sysfs", "devpts", "mqueue", "cgroup", "cgroup2"});
+  if (!is_bind && std::ranges::find(kNever, mount.type) != kNever.end())
+    return invalid_argument(cat(field, ": the kernel maps no ids of file system ", quoted(mount.type)));
   if (!mount.ids.is_empty()) return mount.ids;
   if (config.linux_.of(NamespaceKind::kUser).is_new()) return config.linux_.ids;
   return invalid_argument(cat(field, ".options: idmap needs uidMappings and gidMappings, or a new user namespace's"));
@@ -104,7 +108,7 @@ Status add_mount(const Config& config, const Mount& mount, std::size_t index, Pl
   if (!is_bind) {
     if (mount.type.empty() || mount.type == "none")
       return invalid_argument(cat(field, ".type: is missing: a file system, or the option bind, was expected"));
-    add_filesystem(config, mount, std::move(*options), std::move(plan), std::move(field), out);
+    add_filesystem(config, mount, std::move(*options), std::move(*ids), std::move(plan), std::move(field), out);
     return {};
   }
   if (mount.source.empty()) return invalid_argument(cat(field, ".source: is missing: what to bind was expected"));

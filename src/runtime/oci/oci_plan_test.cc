@@ -157,7 +157,7 @@ TEST_F(OciPlan, TheRest) {
   EXPECT_THAT(refusal(), HasSubstr("needs a network namespace"));
 }
 
-TEST_F(OciPlan, IdsOfABindMountAreMappedByItsOwnMappingsOrTheContainers) {
+TEST_F(OciPlan, IdsOfAMountAreMappedByItsOwnMappingsOrTheContainers) {
   IdMappings own{{{0, 5, 1}}, {{0, 5, 1}}};
   config.mounts = {
       {"/a", "bind", "/x", {"idmap"}, own}, {"/b", "", "/x", {"rbind", "ridmap"}, own}, {"/c", "bind", "/x", {}, own}};
@@ -174,7 +174,12 @@ TEST_F(OciPlan, IdsOfABindMountAreMappedByItsOwnMappingsOrTheContainers) {
   auto mapped = make();
   EXPECT_EQ(host_id(mapped.sources.at(static_cast<std::size_t>(mapped.plan.mounts.at(0).source)).ids.uids, 1), 100001U);
   config.mounts = {{"/a", "tmpfs", "t", {"idmap"}, own}};
-  EXPECT_THAT(refusal(), HasSubstr("mounts[0]: ids are mapped of a bind mount alone"));
+  auto tmpfs = make();
+  auto& made = tmpfs.sources.at(static_cast<std::size_t>(tmpfs.plan.mounts.at(0).source));
+  EXPECT_EQ(made.kind, Source::Kind::kFilesystem);
+  EXPECT_EQ(host_id(made.ids.uids, 0), 5U);
+  config.mounts = {{"/a", "sysfs", "s", {}, own}};
+  EXPECT_THAT(refusal(), HasSubstr("mounts[0]: the kernel maps no ids of file system \"sysfs\""));
 }
 
 TEST_F(OciPlan, ABindIsOneByItsTypeOrByAnOption) {

@@ -214,6 +214,10 @@ Result<std::vector<OwnFd>> open_sources(FdRef bundle, PlannedContainer& containe
       if (auto s = copy_up(root, target, *fd, !says_mode(source)); !s)
         return fail_with(std::move(s.error()), source.field);
     }
+    // Of what was copied, too, whose ids are the image's.
+    if (source.kind == Source::Kind::kFilesystem && !source.ids.is_empty()) {
+      if (auto s = map_ids(*fd, source); !s) return fail_with(std::move(s.error()), source.field);
+    }
     fds.push_back(std::move(*fd));
   }
   return fds;
