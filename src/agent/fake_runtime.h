@@ -272,6 +272,8 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return none();
   }
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override { co_return none(); }
+  Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) override { co_return none(); }
+  Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override { co_return none(); }
   Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) override { co_return none(); }
   Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest) override {
     co_return none();

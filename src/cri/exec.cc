@@ -44,6 +44,15 @@ Result<ContainerPtr> Runtime::running_container(std::string_view id) const {
   return container;
 }
 
+Result<SandboxPtr> Runtime::sandbox_of_running(const ContainerPtr& container) const {
+  if (auto reachable = need_reachable(*container); !reachable) return std::unexpected(std::move(reachable.error()));
+  auto sandbox = sandboxes_.find(container->sandbox_id);
+  if (sandbox == sandboxes_.end() || !sandbox->second->shim || !sandbox->second->shim->is_alive()) {
+    return fail(Code::kFailedPrecondition, cat("container ", container->id(), " has ended"));
+  }
+  return sandbox->second;
+}
+
 // The process part of the container's plan; after a restart it is made anew from the record and the image's users.
 Task<Status> Runtime::need_process(ContainerPtr container) {
   if (container->process) co_return Status();
@@ -87,10 +96,8 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
   }
   auto ready = co_await need_process(*container);
   if (!ready) co_return std::unexpected(std::move(ready.error()));
-  auto sandbox = sandboxes_.find((*container)->sandbox_id);
-  if (sandbox == sandboxes_.end() || !sandbox->second->shim || !sandbox->second->shim->is_alive()) {
-    co_return fail(Code::kFailedPrecondition, cat("container ", container_id, " has ended"));
-  }
+  auto sandbox = sandbox_of_running(*container);
+  if (!sandbox) co_return std::unexpected(std::move(sandbox.error()));
   runtime::ExecSpec spec;
   spec.args = std::move(command);
   spec.terminal = terminal;
@@ -111,7 +118,7 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
   fds.in = std::move(ends.in);
   fds.out = std::move(ends.out);
   fds.err = std::move(ends.err);
-  co_return co_await sandbox->second->shim->exec((*container)->id(), terminal, std::move(fds), ends.launch_limit);
+  co_return co_await (*sandbox)->shim->exec((*container)->id(), terminal, std::move(fds), ends.launch_limit);
 }
 
 // ---- ExecSync

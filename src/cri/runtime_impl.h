@@ -56,10 +56,12 @@ class Runtime final : public NodeRuntime {
 
   Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event> over) override;
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override;
+  Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) override;
+  Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override;
 
   void observe(Observer observer) override { observers_.push_back(std::move(observer)); }
 
-  // ---- for the sessions of exec.cc
+  // ---- for the sessions of exec.cc, attach.cc and port_forward.cc
   struct ExecEnds {
     OwnFd in, out, err;  // the process's
     Duration launch_limit = shim::kLaunchLimit;
@@ -67,6 +69,10 @@ class Runtime final : public NodeRuntime {
   Task<Result<std::unique_ptr<shim::Client::Exec>>> start_exec(std::string container_id,
                                                                std::vector<std::string> command, bool terminal,
                                                                ExecEnds ends);
+  // Sandboxes whose shim lives and can be asked: that of a running container, and a ready one.
+  Result<SandboxPtr> sandbox_of_running(const ContainerPtr& container) const;
+  Result<SandboxPtr> ready_sandbox(std::string_view id) const;
+  Result<ContainerPtr> running_container(std::string_view id) const;
   Loop& loop() { return node_.loop; }
 
  private:
@@ -119,7 +125,6 @@ class Runtime final : public NodeRuntime {
 
   // ---- exec.cc
   Task<Status> need_process(ContainerPtr container);
-  Result<ContainerPtr> running_container(std::string_view id) const;
 
   // ---- stats.cc
   Task<Result<v1::ContainerStats>> stats_of(ContainerPtr container);

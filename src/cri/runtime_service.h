@@ -51,6 +51,10 @@ class ExecSyncRequest;
 class ExecSyncResponse;
 class ExecRequest;
 class ExecResponse;
+class AttachRequest;
+class AttachResponse;
+class PortForwardRequest;
+class PortForwardResponse;
 class ReopenContainerLogRequest;
 class ReopenContainerLogResponse;
 class ListImagesRequest;
@@ -105,6 +109,8 @@ class RuntimeService {
   // nothing is killed: an exec has no cgroup of its own.
   virtual Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event> over) = 0;
   virtual Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) = 0;
+  virtual Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) = 0;
+  virtual Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) = 0;
 
   // Calls `observer` on the loop thread for every state change of a sandbox or container (created, started, stopped,
   // deleted), after it is recorded. The event names pod sandbox id, container id, type and time; who wants more asks.

@@ -26,8 +26,8 @@ class SandboxMaker {
   explicit SandboxMaker(Node& node) : node_(node) {}
 
   // For a sandbox of the pool (`pooled`) the pool's record is written first; for any other one the caller has written
-  // its row, and keeps it until release() and remove_folders() succeed: on failure what was made is taken back as far as
-  // that works.
+  // its row, and keeps it until release() and remove_folders() succeed: on failure what was made is taken back as far
+  // as that works.
   Task<Result<MadeSandbox>> make(std::string id, SandboxKind kind, bool pooled);
 
   // Kills the shim, whoever is connected to it or not and whatever state it is in, then gives network and cgroup back.

@@ -137,6 +137,8 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
     return call(&runtime, &RuntimeService::exec_sync, std::move(bytes), std::move(over));
   });
   add(runtime, "Exec", &RuntimeService::exec);
+  add(runtime, "Attach", &RuntimeService::attach);
+  add(runtime, "PortForward", &RuntimeService::port_forward);
   add(images, "ListImages", &ImageService::list_images);
   add(images, "StreamImages", &ImageService::stream_images);
   add(images, "ImageStatus", &ImageService::image_status);

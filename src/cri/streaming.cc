@@ -2,25 +2,29 @@
 #include "cri/streaming.h"
 
 #include <algorithm>
+#include <array>
 #include <iterator>
 #include <list>
 #include <map>
 #include <optional>
+#include <span>
 #include <string_view>
 
 #include "base/random.h"
 #include "cri/streaming_channels.h"
 #include "cri/streaming_exec.h"
+#include "cri/streaming_port_forward.h"
 #include "http/listen.h"
 #include "http/server.h"
 #include "http/text.h"
 #include "http/timer.h"
 #include "http/websocket.h"
+#include "http/websocket_stream.h"
 
 namespace gantry::cri {
 namespace {
 
-constexpr std::string_view kExecPath = "/exec/";
+constexpr std::string_view kExecPath = "/exec/", kAttachPath = "/attach/", kPortForwardPath = "/portforward/";
 constexpr std::string_view kSpdy = "SPDY/3.1";
 
 // A version of the remotecommand protocol. Of those that the client offers the first that we know is taken.
@@ -46,9 +50,12 @@ const Protocol* choose(const std::vector<std::string_view>& offered) {
   return nullptr;
 }
 
+// Either a session with its streams, or ports.
 struct Waiting {
+  std::string_view path;
   ExecStreamSet streams;
   std::shared_ptr<ExecSession> session;
+  std::shared_ptr<PortForwardSession> ports;
 };
 
 // The URLs that wait for their clients. All have the same time to live, so the oldest is the first to go.
@@ -59,7 +66,7 @@ class Tokens {
   Result<std::string> add(Waiting waiting) {
     if (oldest_first_.size() >= limit_) {
       return fail(Code::kResourceExhausted,
-                  cat("exec: ", limit_, " URLs already wait for their clients; try again later"));
+                  cat("streaming: ", limit_, " URLs already wait for their clients; try again later"));
     }
     auto token = random_hex(16);
     if (!token) return token;
@@ -136,23 +143,41 @@ Task<> serve_spdy(std::shared_ptr<Shared> shared, std::unique_ptr<http::ByteStre
 
 http::Reply refuse(int status, std::string_view text) { return {http::text_response(status, text), {}}; }
 
-http::Reply upgrade_to_spdy(const std::shared_ptr<Shared>& shared, const http::Request& request, Waiting waiting) {
-  constexpr std::string_view kVersionHeader = "X-Stream-Protocol-Version";
-  auto offered = request.values(kVersionHeader);
-  if (offered.empty()) return refuse(400, cat("unable to upgrade: the request has no ", kVersionHeader, " header"));
-  const Protocol* protocol = choose(offered);
-  if (protocol == nullptr) {
-    auto reply = refuse(403, "unable to upgrade: none of the client's protocol versions is supported");
-    for (const auto& known : kProtocols) {
-      reply.response.headers.emplace_back("X-Accepted-Stream-Protocol-Versions", known.name);
-    }
-    return reply;
-  }
+// Of the versions that the client offers in a header of its own one must be chosen, and named in the answer.
+constexpr std::string_view kVersionHeader = "X-Stream-Protocol-Version";
+
+http::Reply refuse_versions(std::span<const std::string_view> known) {
+  auto reply = refuse(403, "unable to upgrade: none of the client's protocol versions is supported");
+  for (std::string_view name : known) reply.response.headers.emplace_back("X-Accepted-Stream-Protocol-Versions", name);
+  return reply;
+}
+
+http::Reply switch_to_spdy(std::string_view version) {
   http::Reply reply;
   reply.response.status = 101;
-  reply.response.headers = {{"Connection", "Upgrade"},
-                            {"Upgrade", std::string(kSpdy)},
-                            {std::string(kVersionHeader), std::string(protocol->name)}};
+  reply.response.headers = {
+      {"Connection", "Upgrade"}, {"Upgrade", std::string(kSpdy)}, {std::string(kVersionHeader), std::string(version)}};
+  return reply;
+}
+
+http::Reply upgrade_to_spdy(const std::shared_ptr<Shared>& shared, const http::Request& request, Waiting waiting) {
+  auto offered = request.values(kVersionHeader);
+  if (offered.empty()) return refuse(400, cat("unable to upgrade: the request has no ", kVersionHeader, " header"));
+  if (waiting.ports) {
+    if (std::ranges::find(offered, kPortForward) == offered.end()) return refuse_versions(std::array{kPortForward});
+    auto reply = switch_to_spdy(kPortForward);
+    reply.upgrade = [shared, ports = std::move(waiting.ports)](std::unique_ptr<http::ByteStream> stream) {
+      return serve_port_forward(shared->loop, std::move(stream), ports, shared->options);
+    };
+    return reply;
+  }
+  const Protocol* protocol = choose(offered);
+  if (protocol == nullptr) {
+    std::array<std::string_view, std::size(kProtocols)> names;
+    std::ranges::transform(kProtocols, names.begin(), &Protocol::name);
+    return refuse_versions(names);
+  }
+  auto reply = switch_to_spdy(protocol->name);
   reply.upgrade = [shared, protocol, waiting = std::move(waiting)](std::unique_ptr<http::ByteStream> stream) mutable {
     return serve_spdy(shared, std::move(stream), protocol, std::move(waiting));
   };
@@ -166,7 +191,22 @@ Task<> serve_websocket(std::shared_ptr<Shared> shared, std::unique_ptr<http::Byt
   co_await run_exec(shared->loop, std::move(channels), protocol->form, waiting.streams, std::move(waiting.session));
 }
 
+http::Reply upgrade_to_tunnel(const std::shared_ptr<Shared>& shared, const http::Request& request, Waiting waiting) {
+  auto offered = request.values("Sec-WebSocket-Protocol");
+  if (std::ranges::find(offered, kPortForwardTunnel) == offered.end())
+    return refuse(400, cat("unable to upgrade: the WebSocket protocol must be ", kPortForwardTunnel));
+  http::Reply reply;
+  reply.response = http::accept_websocket(request, kPortForwardTunnel);
+  if (reply.response.status != 101) return reply;
+  reply.upgrade = [shared, ports = std::move(waiting.ports)](std::unique_ptr<http::ByteStream> stream) {
+    return serve_port_forward(shared->loop, http::make_websocket_stream(shared->loop, std::move(stream)), ports,
+                              shared->options);
+  };
+  return reply;
+}
+
 http::Reply upgrade_to_websocket(const std::shared_ptr<Shared>& shared, const http::Request& request, Waiting waiting) {
+  if (waiting.ports) return upgrade_to_tunnel(shared, request, std::move(waiting));
   auto offered = request.values("Sec-WebSocket-Protocol");
   const Protocol* protocol = offered.empty() ? &kUnnamed : choose(offered);
   if (protocol == nullptr)
@@ -182,11 +222,13 @@ http::Reply upgrade_to_websocket(const std::shared_ptr<Shared>& shared, const ht
 
 http::Reply answer(const std::shared_ptr<Shared>& shared, const http::Request& request) {
   std::string_view path = request.path();
-  if (!path.starts_with(kExecPath)) return refuse(404, "not found");
+  auto slash = path.rfind('/');
+  if (slash == std::string_view::npos) return refuse(404, "not found");
   if (request.method != "POST" && request.method != "GET") return refuse(405, "use POST or GET");
   // Used up by whoever brings it, also when his request is no good.
-  auto waiting = shared->tokens.take(path.substr(kExecPath.size()));
-  if (!waiting) return refuse(404, "not found: a streaming URL works once and for a short time");
+  auto waiting = shared->tokens.take(path.substr(slash + 1));
+  if (!waiting || waiting->path != path.substr(0, slash + 1))
+    return refuse(404, "not found: a streaming URL works once and for a short time");
   if (http::asks_for_websocket(request)) return upgrade_to_websocket(shared, request, std::move(*waiting));
   if (!request.has_value("Connection", "upgrade") || !request.has_value("Upgrade", kSpdy)) {
     return refuse(400, cat("unable to upgrade: the request must ask for an upgrade to ", kSpdy, " or websocket"));
@@ -209,21 +251,38 @@ class Server final : public StreamingServer {
   ~Server() override { shared_->tokens.clear(); }
 
   Result<std::string> add_exec(ExecStreamSet streams, std::unique_ptr<ExecSession> session) override {
-    shared_->loop.assert_here();
-    if (streams.tty && streams.err) {
-      return invalid_argument("exec: tty and stderr are both set: a terminal has one output, ask for stdout alone");
-    }
-    if (!streams.in && !streams.out && !streams.err) {
-      return invalid_argument("exec: none of stdin, stdout and stderr is set: ask for at least one");
-    }
-    auto token = shared_->tokens.add({streams, std::move(session)});
-    if (!token) return token;
-    return cat(base_url_, kExecPath, *token);
+    return add_session(kExecPath, streams, std::move(session));
+  }
+  Result<std::string> add_attach(ExecStreamSet streams, std::unique_ptr<ExecSession> session) override {
+    return add_session(kAttachPath, streams, std::move(session));
+  }
+  Result<std::string> add_port_forward(std::unique_ptr<PortForwardSession> session) override {
+    return add({.path = kPortForwardPath, .streams = {}, .session = nullptr, .ports = std::move(session)});
   }
 
   std::uint16_t port() const override { return port_; }
 
  private:
+  Result<std::string> add_session(std::string_view path, ExecStreamSet streams, std::unique_ptr<ExecSession> session) {
+    std::string_view name = path.substr(1, path.size() - 2);
+    if (streams.tty && streams.err) {
+      return invalid_argument(
+          cat(name, ": tty and stderr are both set: a terminal has one output, ask for stdout alone"));
+    }
+    if (!streams.in && !streams.out && !streams.err) {
+      return invalid_argument(cat(name, ": none of stdin, stdout and stderr is set: ask for at least one"));
+    }
+    return add({.path = path, .streams = streams, .session = std::move(session), .ports = nullptr});
+  }
+
+  Result<std::string> add(Waiting waiting) {
+    shared_->loop.assert_here();
+    std::string_view path = waiting.path;
+    auto token = shared_->tokens.add(std::move(waiting));
+    if (!token) return token;
+    return cat(base_url_, path, *token);
+  }
+
   std::shared_ptr<Shared> shared_;
   http::Server server_;
   std::string base_url_;

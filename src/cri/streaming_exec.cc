@@ -123,6 +123,7 @@ Task<> pump_in(std::shared_ptr<Run> run, std::shared_ptr<End> end, bool terminal
   }
   // The end of input is the end of a pipe; a terminal has no half to close.
   if (!terminal) end->stop();
+  run->session->input_ended();
 }
 
 Task<> pump_sizes(std::shared_ptr<Run> run) {
@@ -172,15 +173,17 @@ void start_pumps(const std::shared_ptr<Run>& run, ExecStreams&& streams, ExecStr
   if (run->err) run->loop.spawn(pump_out(run, run->err, channel_if(wanted.err, Channel::kErr)));
   if (run->in && wanted.in) run->loop.spawn(pump_in(run, run->in, terminal));
   if (run->in && !wanted.in && !terminal) run->in->stop();
-  if (terminal) run->loop.spawn(pump_sizes(run));
+  if (wanted.tty) run->loop.spawn(pump_sizes(run));
   run->loop.spawn(watch_client(run));
   run->loop.spawn(watch_process(run));
 }
 
 // The process has ended: what it wrote is delivered.
-Task<> drain(std::shared_ptr<Run> run, bool terminal) {
+Task<> drain(std::shared_ptr<Run> run, bool terminal, bool are_ended) {
   http::Timer hangup(run->loop);
-  if (terminal) {
+  if (are_ended) {
+    if (run->in) run->in->stop();
+  } else if (terminal) {
     // The slave's side reaches the master by a kernel worker: only the hangup says that all is there.
     hangup.start(kHangupTime, [out = run->out] { out->drain(); });
   } else {
@@ -210,10 +213,10 @@ Task<> run_exec(Loop& loop, std::shared_ptr<Channels> channels, StatusForm form,
     co_return co_await channels->shut_down(kCloseTime);
   }
   auto run = std::make_shared<Run>(loop, channels, session);
-  bool terminal = streams->terminal.is_open();
+  bool terminal = streams->terminal.is_open(), are_ended = streams->are_ended;
   start_pumps(run, std::move(*streams), wanted);
   while (!run->exit && !run->client_gone) co_await next_change(*run);
-  if (run->exit) co_await drain(run, terminal);
+  if (run->exit) co_await drain(run, terminal, are_ended);
   if (!run->exit) session->cancel();
   run->stop_all();
   if (run->exit && !run->client_gone) co_await tell_end(channels, *run->exit, form);

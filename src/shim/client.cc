@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <utility>
 
 #include "shim/channel.h"
 #include "sys/file.h"
@@ -26,6 +27,23 @@ struct Client::Exec::State {
   Result<sys::ExitStatus> status = fail(Code::kUnavailable, "the shim ended before the exec did");
 };
 
+struct Client::Attachment::State {
+  State(Loop& loop, std::string container, std::weak_ptr<Impl> client, std::uint32_t number)
+      : done(loop), container_id(std::move(container)), impl(std::move(client)), id(number) {}
+  Event done;
+  std::string container_id;
+  std::weak_ptr<Impl> impl;
+  std::uint32_t id;
+  OwnFd input;
+  Status status = fail(Code::kUnavailable, "the shim ended");
+
+  void finish(Status how) {
+    if (done.is_set()) return;
+    status = std::move(how);
+    done.set();
+  }
+};
+
 struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   explicit Impl(Loop& l) : loop(l), hello_came(l), ended(l) {}
 
@@ -37,6 +55,11 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     } else if (kind == Kind::kExited) {
       auto event = decode<ExitedEvent>(body);
       if (!event) return;
+      std::erase_if(attachments, [&](auto& entry) {
+        if (entry.second->container_id != event->container_id) return false;
+        entry.second->finish({});
+        return true;
+      });
       // A copy: the observer may end the client, and itself with it.
       if (auto exited = observer.exited) {
         exited(*event);
@@ -46,6 +69,14 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     } else if (kind == Kind::kLaunched) {
       auto event = decode<LaunchedEvent>(body);
       if (auto launched = observer.launched; event && launched) launched(*event);
+    } else if (kind == Kind::kDetached) {
+      auto reference = decode<AttachReference>(body);
+      auto found = reference ? attachments.find(reference->attach_id) : attachments.end();
+      if (found == attachments.end()) return;
+      auto attachment = std::move(found->second);
+      attachments.erase(found);
+      attachment->finish(fail(Code::kResourceExhausted,
+                              "the container's output was not read fast enough; attach again to see what comes next"));
     } else if (kind == Kind::kExecExited) {
       auto event = decode<ExecExitedEvent>(body);
       auto found = event ? execs.find(event->exec_id) : execs.end();
@@ -62,16 +93,15 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     auto gone = co_await impl->pid_watch->readable();
     if (!gone) co_return;
     impl->alive = false;
-    impl->finish_execs();
+    impl->finish_sessions();
     impl->channel->close();
     impl->hello_came.set();
     impl->ended.set();
     if (auto gone_too = std::move(impl->observer.ended)) gone_too();
   }
-  void finish_execs() {
-    auto gone = std::move(execs);
-    execs.clear();
-    for (auto& [id, exec] : gone) exec->done.set();
+  void finish_sessions() {
+    for (auto& [id, exec] : std::exchange(execs, {})) exec->done.set();
+    for (auto& [id, attachment] : std::exchange(attachments, {})) attachment->done.set();
   }
 
   void start_watching(PidFd process, SocketFd socket) {
@@ -97,6 +127,8 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   std::vector<ExitedEvent> early;
   std::map<std::uint32_t, std::shared_ptr<Exec::State>> execs;
   std::uint32_t next_exec = 1;
+  std::map<std::uint32_t, std::shared_ptr<Attachment::State>> attachments;
+  std::uint32_t next_attachment = 1;
 };
 
 Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -105,7 +137,7 @@ Client::~Client() {
   impl_->observer = {};
   impl_->pid_watch.reset();
   impl_->channel->close();
-  impl_->finish_execs();
+  impl_->finish_sessions();
   impl_->ended.set();
 }
 
@@ -315,6 +347,56 @@ Task<> Client::shutdown() {
   if (!impl->alive) co_return;
   (void)co_await impl->channel->send(Kind::kShutdown, 0, "", {});
   co_await impl->ended.wait();
+}
+
+// ---- Attachment
+
+Task<Result<std::unique_ptr<Client::Attachment>>> Client::attach(std::string container_id, AttachOptions options) {
+  auto impl = impl_;
+  auto state = std::make_shared<Attachment::State>(impl->loop, container_id, impl, impl->next_attachment++);
+  AttachRequest request{
+      state->id,          std::move(container_id), options.in, options.out.is_open(), options.err.is_open(),
+      options.close_input};
+  std::vector<OwnFd> fds;
+  for (OwnFd* fd : {&options.out, &options.err}) {
+    if (fd->is_open()) fds.push_back(std::move(*fd));
+  }
+  // Before the answer: the container may end, and say so, as soon as the shim has it.
+  impl->attachments[state->id] = state;
+  auto answer = co_await impl->channel->request(Kind::kAttach, encode(request), std::move(fds), Kind::kDone);
+  if (!answer) {
+    impl->attachments.erase(state->id);
+    co_return std::unexpected(std::move(answer.error()));
+  }
+  if (!answer->fds.empty()) state->input = std::move(answer->fds[0]);
+  co_return std::unique_ptr<Attachment>(new Attachment(std::move(state)));
+}
+
+Client::Attachment::Attachment(std::shared_ptr<State> state) : state_(std::move(state)) {}
+Client::Attachment::~Attachment() {
+  if (auto impl = state_->impl.lock()) impl->attachments.erase(state_->id);
+}
+OwnFd Client::Attachment::take_input() { return std::move(state_->input); }
+
+Task<Status> Client::Attachment::wait() {
+  auto state = state_;
+  co_await state->done.wait();
+  co_return state->status;
+}
+
+// The shim learns it from the pipes.
+void Client::Attachment::detach() { state_->finish(fail(Code::kCancelled, "detached")); }
+
+Task<Status> Client::close_input(std::string container_id) {
+  return plain_request(impl_->channel, Kind::kCloseInput, encode(ContainerReference{std::move(container_id)}), {});
+}
+
+Task<Result<Client::Sockets>> Client::make_sockets() {
+  auto channel = impl_->channel;
+  auto answer = co_await channel->request(Kind::kSockets, "", {}, Kind::kDone);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  if (answer->fds.size() != 2) co_return fail(Code::kInternal, "the shim gave no sockets");
+  co_return Sockets{std::move(answer->fds[0]), std::move(answer->fds[1])};
 }
 
 // ---- Exec

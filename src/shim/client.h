@@ -96,6 +96,39 @@ class Client {
   Task<Result<std::unique_ptr<Exec>>> exec(std::string container_id, bool terminal, ExecFds fds,
                                            Duration limit = kLaunchLimit);
 
+  struct AttachOptions {
+    bool in = false;           // its standard input is wanted too
+    bool close_input = false;  // the input ends with this connection to the shim, or by close_input()
+    OwnFd out, err;            // write ends of pipes for its output from now on; not open: not wanted
+  };
+  // A reader of a running container's output. Output that is not read slows the container down; a reader that takes
+  // nothing for some seconds (attached_readers.h) is cut off.
+  class Attachment {
+   public:
+    ~Attachment();
+    OwnFd take_input();  // with `in`: its pipe's write end or its terminal, non-blocking
+    // Returns when the container has ended; all its output is in the pipes then, or on its way, and their end follows.
+    // kResourceExhausted: cut off. kCancelled: detach() was called. Once.
+    Task<Status> wait();
+    void detach();
+
+   private:
+    friend class Client;
+    struct State;
+    explicit Attachment(std::shared_ptr<State> state);
+    std::shared_ptr<State> state_;
+  };
+  // kFailedPrecondition when the container does not run or, with `in`, has no standard input.
+  Task<Result<std::unique_ptr<Attachment>>> attach(std::string container_id, AttachOptions options);
+  // Its standard input ends when all who are attached to it have gone, too. Nothing happens with a terminal.
+  Task<Status> close_input(std::string container_id);
+
+  struct Sockets {
+    OwnFd v4, v6;  // TCP, not connected, non-blocking
+  };
+  // Sockets in the pod's network namespace.
+  Task<Result<Sockets>> make_sockets();
+
   Task<Status> signal(std::string container_id, int signal);
   // SIGKILL to everything in the container's cgroup; a launch that is under way fails.
   Task<Status> kill(std::string container_id);

@@ -2,6 +2,7 @@
 #include "shim/log_writer.h"
 
 #include <fcntl.h>
+#include <signal.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
 #include <time.h>
@@ -14,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "shim/attached_readers.h"
 #include "shim/log_line.h"
 #include "shim/poller.h"
 #include "shim/process.h"
@@ -47,8 +49,12 @@ struct Log {
 
 class Pipe final : public Source {
  public:
-  Pipe(Writer& writer, std::shared_ptr<Log> log, OwnFd fd, const char* name)
-      : writer_(writer), log_(std::move(log)), fd_(std::move(fd)), stream_(name) {}
+  Pipe(Writer& writer, std::shared_ptr<Log> log, OwnFd fd, bool is_err)
+      : writer_(writer),
+        log_(std::move(log)),
+        fd_(std::move(fd)),
+        is_err_(is_err),
+        stream_(is_err ? "stderr" : "stdout") {}
   void on_ready(std::uint32_t events) override;
   // Reads once; false at the end of the stream or when nothing is there.
   bool read_once();
@@ -62,13 +68,19 @@ class Pipe final : public Source {
   Writer& writer_;
   std::shared_ptr<Log> log_;
   OwnFd fd_;
+  bool is_err_;
   LogStream stream_;
   bool ended_ = false;
 };
 
 class Writer {
  public:
-  Writer(Poller poller, OwnFd shim) : poller_(std::move(poller)), shim_(*this, std::move(shim)), retry_(*this) {
+  Writer(Poller poller, OwnFd shim)
+      : poller_(std::move(poller)),
+        shim_(*this, std::move(shim)),
+        retry_(*this),
+        readers_(poller_, {.gone = [this](std::uint32_t number, bool cut_off) { say_gone(number, cut_off); },
+                           .taken = [this](const std::string& id) { update_pauses(id); }}) {
     records_.reserve(kRecordsSize);
   }
   int run();
@@ -77,6 +89,7 @@ class Writer {
   // Empty; what is put there goes to a log by write_records().
   std::string& records() { return records_; }
   void write_records(Log& log);
+  void give_readers(const Log& log, bool is_err, std::string_view bytes);
   void end(Pipe& pipe);
 
  private:
@@ -101,12 +114,17 @@ class Writer {
   void handle(const Message& message, std::vector<OwnFd> fds);
   void add(const std::string& container_id, std::vector<OwnFd> fds);
   void drain(const std::string& container_id);
+  void attach(const AttachRequest& request, std::vector<OwnFd> fds);
+  void say_gone(std::uint32_t number, bool cut_off);
   void retry_pending();
   void set_paused(const Log& log, bool paused);
+  void update_pauses(const std::string& container_id);
+  void arm_retry();
 
   Poller poller_;
   Shim shim_;
   Retry retry_;
+  AttachedReaders readers_;
   bool shim_open_ = true;
   std::vector<std::shared_ptr<Log>> logs_;
   std::list<Pipe> pipes_;
@@ -127,6 +145,7 @@ bool Pipe::read_once() {
   }
   auto time = now();
   std::string_view bytes(writer_.buffer(), *count);
+  writer_.give_readers(*log_, is_err_, bytes);
   while (!bytes.empty()) {
     std::string_view slice = bytes.substr(0, kSlice);
     bytes.remove_prefix(slice.size());
@@ -181,12 +200,27 @@ void Writer::write_records(Log& log) {
   records_.clear();
 }
 
+void Writer::give_readers(const Log& log, bool is_err, std::string_view bytes) {
+  readers_.give(log.container_id, is_err, bytes);
+  if (readers_.holds(log.container_id)) set_paused(log, true);
+}
+
+void Writer::update_pauses(const std::string& container_id) {
+  for (const auto& log : logs_) {
+    if (log->container_id == container_id) set_paused(*log, !log->pending.empty() || readers_.holds(container_id));
+  }
+}
+
 void Writer::set_paused(const Log& log, bool paused) {
   for (Pipe& pipe : pipes_) {
     if (pipe.log().get() == &log) (void)poller_.change(pipe.fd(), paused ? 0 : EPOLLIN, pipe);
   }
-  if (!paused) return;
-  // The kernel tells nobody that a file system has room again: the one timer in this process asks, while there is need.
+  if (paused) arm_retry();
+}
+
+// The kernel tells nobody that a file system has room again, nor that a reader reads nothing: the one timer in this
+// process asks, while there is need.
+void Writer::arm_retry() {
   if (!retry_.fd_.is_open()) {
     retry_.fd_ = OwnFd(::timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK));
     (void)poller_.add(retry_.fd_, EPOLLIN, retry_);
@@ -198,13 +232,15 @@ void Writer::set_paused(const Log& log, bool paused) {
 void Writer::retry_pending() {
   std::uint64_t expirations;
   (void)sys::read(retry_.fd_, &expirations, sizeof(expirations));
+  readers_.tick();
   for (const auto& log : logs_) {
-    if (log->pending.empty()) continue;
+    bool was_held = !log->pending.empty() || readers_.holds(log->container_id);
     std::string records = std::move(log->pending);
     log->pending.clear();
     write(*log, records);
-    if (log->pending.empty()) set_paused(*log, false);
+    if (was_held) set_paused(*log, !log->pending.empty() || readers_.holds(log->container_id));
   }
+  if (readers_.any_waiting()) arm_retry();
   std::erase_if(logs_, [](const auto& log) { return log->drained && log->pending.empty(); });
 }
 
@@ -220,7 +256,7 @@ void Writer::add(const std::string& container_id, std::vector<OwnFd> fds) {
   for (std::size_t i = 1; i < fds.size() && i < 3; ++i) {
     int flags = ::fcntl(fds[i].get(), F_GETFL);
     (void)::fcntl(fds[i].get(), F_SETFL, flags | O_NONBLOCK);
-    pipes_.emplace_back(*this, log, std::move(fds[i]), i == 1 ? "stdout" : "stderr");
+    pipes_.emplace_back(*this, log, std::move(fds[i]), i == 2);
     (void)poller_.add(pipes_.back().fd(), EPOLLIN, pipes_.back());
   }
 }
@@ -237,12 +273,33 @@ void Writer::drain(const std::string& container_id) {
     poller_.remove(pipe->fd());
     pipe = pipes_.erase(pipe);
   }
+  readers_.finish(container_id);
+  if (readers_.any_waiting()) arm_retry();
   // A file that still takes nothing keeps its rest here; the log goes when it is written, or with the pod.
   for (const auto& log : logs_) log->drained |= log->container_id == container_id;
   std::erase_if(logs_, [](const auto& log) { return log->drained && log->pending.empty(); });
 }
 
+void Writer::attach(const AttachRequest& request, std::vector<OwnFd> fds) {
+  std::size_t next = 0;
+  auto take = [&](bool wanted) { return wanted && next < fds.size() ? std::move(fds[next++]) : OwnFd(); };
+  OwnFd out = take(request.out), err = take(request.err);
+  bool is_open = std::ranges::any_of(
+      logs_, [&](const auto& log) { return log->container_id == request.container_id && !log->drained; });
+  if (!is_open) return say_gone(request.attach_id, false);
+  readers_.add(request.attach_id, request.container_id, std::move(out), std::move(err));
+}
+
+void Writer::say_gone(std::uint32_t number, bool cut_off) {
+  auto kind = static_cast<Kind>(cut_off ? kLogCutOff : kLogDetached);
+  (void)sys::send_packet(shim_.fd_, encode_packet(kind, 0, encode(AttachReference{number})), {});
+}
+
 void Writer::handle(const Message& message, std::vector<OwnFd> fds) {
+  if (static_cast<std::uint16_t>(message.header.kind) == kLogAttach) {
+    if (auto request = decode<AttachRequest>(message.body)) attach(*request, std::move(fds));
+    return;
+  }
   auto reference = decode<ContainerReference>(message.body);
   if (!reference) return;
   switch (static_cast<std::uint16_t>(message.header.kind)) {
@@ -289,6 +346,8 @@ int Writer::run() {
 
 void run_log_writer(OwnFd shim) {
   (void)sys::set_name("gantry-log");
+  // A reader that goes is an error of a write, and no more.
+  ::signal(SIGPIPE, SIG_IGN);
   auto poller = Poller::make();
   if (!poller) ::_exit(1);
   Writer writer(std::move(*poller), std::move(shim));

@@ -121,11 +121,14 @@ void Pod::accept() {
 void Pod::drop(Connection& connection) {
   poller_.remove(connection.fd());
   for (auto& process : processes_) {
+    if (process->input_owner == &connection) process->standard_in.close();
     if (process->owner != &connection) continue;
     process->owner = nullptr;
     // Nobody is left who reads what an exec says.
     if (process->is_exec()) (void)process->kill();
   }
+  // Their pipes close with their other ends, which that peer has.
+  std::erase_if(attachments_, [&](const Attachment& attachment) { return attachment.owner == &connection; });
   connections_.remove_if([&](const auto& other) { return other.get() == &connection; });
 }
 
@@ -152,6 +155,7 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
     return serve(*request);
   };
   Status status;
+  std::vector<OwnFd> answer;
   switch (message.header.kind) {
     case Kind::kConfigure:
       status = with.operator()<ConfigureRequest>([&](auto& r) { return configure(r, std::move(fds)); });
@@ -186,6 +190,15 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
     case Kind::kResize:
       status = with.operator()<ResizeRequest>([&](auto& r) { return resize(r); });
       break;
+    case Kind::kAttach:
+      status = with.operator()<AttachRequest>([&](auto& r) { return attach(connection, r, std::move(fds), answer); });
+      break;
+    case Kind::kCloseInput:
+      status = with.operator()<ContainerReference>([&](auto& r) { return close_input(r); });
+      break;
+    case Kind::kSockets:
+      status = make_sockets(answer);
+      break;
     case Kind::kState:
       return connection.send(Kind::kStateIs, number, encode(state()));
     case Kind::kShutdown:
@@ -195,7 +208,10 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
           fail(Code::kUnimplemented, "shim message of kind " + std::to_string(static_cast<int>(message.header.kind)) +
                                          ": unknown to this shim");
   }
-  if (status) return connection.send(Kind::kDone, number, "");
+  if (status) {
+    std::vector<FdRef> refs(answer.begin(), answer.end());
+    return connection.send(Kind::kDone, number, "", refs);
+  }
   connection.send(Kind::kFailed, number, encode_failure(status.error()));
 }
 
@@ -417,7 +433,11 @@ void Pod::exited(Process& process) {
 }
 
 void Pod::tell_log_writer(std::uint16_t kind, const std::string& container_id, std::vector<OwnFd> fds) {
-  outbox_.push_back({packet_of(kind, container_id), std::move(fds)});
+  tell_log_writer(packet_of(kind, container_id), std::move(fds));
+}
+
+void Pod::tell_log_writer(std::string packet, std::vector<OwnFd> fds) {
+  outbox_.push_back({std::move(packet), std::move(fds)});
   flush_to_log_writer();
 }
 
@@ -444,7 +464,13 @@ void Pod::read_log_writer() {
     return shutdown();
   }
   auto message = decode_packet(std::string_view(packet, received->size));
-  if (!message || static_cast<std::uint16_t>(message->header.kind) != kLogDrained) return;
+  if (!message) return;
+  auto kind = static_cast<std::uint16_t>(message->header.kind);
+  if (kind == kLogDetached || kind == kLogCutOff) {
+    if (auto reader = decode<AttachReference>(message->body)) detached(*reader, kind == kLogCutOff);
+    return;
+  }
+  if (kind != kLogDrained) return;
   auto reference = decode<ContainerReference>(message->body);
   if (!reference) return;
   Process* container = find(reference->container_id);
@@ -486,6 +512,12 @@ Status Pod::signal(const SignalRequest& request) {
   return sent;
 }
 
+// It takes letters while no disk holds it up.
+Status Pod::need_log_writer(const std::string& container_id) const {
+  if (outbox_.size() < kMaxContainers) return {};
+  return fail(Code::kUnavailable, "the disk that the log of " + container_id + " is on does not answer");
+}
+
 Status Pod::reopen_log(const ContainerReference& reference, std::vector<OwnFd> fds) {
   Process* container = find(reference.container_id);
   if (container == nullptr) return not_found("container " + reference.container_id + " is not known to its shim");
@@ -495,9 +527,7 @@ Status Pod::reopen_log(const ContainerReference& reference, std::vector<OwnFd> f
     container->log = std::move(*log);
     return {};
   }
-  if (outbox_.size() >= kMaxContainers) {
-    return fail(Code::kUnavailable, "the disk that the log of " + reference.container_id + " is on does not answer");
-  }
+  if (auto s = need_log_writer(reference.container_id); !s) return s;
   fds.clear();
   fds.push_back(std::move(*log));
   tell_log_writer(kLogReopen, reference.container_id, std::move(fds));

@@ -60,10 +60,18 @@ class Pod {
   Status reopen_log(const ContainerReference& reference, std::vector<OwnFd> fds);
   Status forget(const ContainerReference& reference);
   Status resize(const ResizeRequest& request);
+  // What they put into `answer` goes out with it.
+  Status attach(Connection& connection, const AttachRequest& request, std::vector<OwnFd> fds,
+                std::vector<OwnFd>& answer);
+  static Status make_sockets(std::vector<OwnFd>& answer);
+  Status close_input(const ContainerReference& reference);
+  Status need_log_writer(const std::string& container_id) const;
+  void detached(const AttachReference& reference, bool cut_off);
   StateAnswer state() const;
   void shutdown();
   void read_log_writer();
   void tell_log_writer(std::uint16_t kind, const std::string& container_id, std::vector<OwnFd> fds);
+  void tell_log_writer(std::string packet, std::vector<OwnFd> fds);
   void flush_to_log_writer();
   void finish(Process& container);
   void broadcast(Kind kind, std::string_view body);
@@ -86,6 +94,14 @@ class Pod {
     std::vector<OwnFd> fds;
   };
   std::deque<Letter> outbox_;
+  // Who reads a container's output by way of the log writer, by the number that the log writer knows it by.
+  struct Attachment {
+    std::uint32_t number = 0;
+    Connection* owner = nullptr;
+    std::uint32_t attach_id = 0;
+  };
+  std::vector<Attachment> attachments_;
+  std::uint32_t next_attachment_ = 1;
   PidFd init_;
   bool done_ = false;
 };

@@ -42,11 +42,12 @@ class Process {
   Connection* owner;
   std::uint32_t request;
   State state = State::kLaunching;
-  OwnFd cgroup;         // a container's
-  OwnFd terminal;       // pty master
-  OwnFd terminal_peer;  // a container's: its slave, so that the master sees no end before the container's
-  OwnFd standard_in;    // kept open for the container
-  OwnFd log, out, err;  // until the launch is over: then the log writer's
+  OwnFd cgroup;                       // a container's
+  OwnFd terminal;                     // pty master
+  OwnFd terminal_peer;                // a container's: its slave, so that the master sees no end before the container's
+  OwnFd standard_in;                  // kept open for the container
+  Connection* input_owner = nullptr;  // with whose end standard_in closes
+  OwnFd log, out, err;                // until the launch is over: then the log writer's
   bool has_terminal = false;
   ExitedEvent exit;
 

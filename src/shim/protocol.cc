@@ -78,6 +78,15 @@ void describe_resize(auto& codec, auto& v) {
   codec.field(v.rows);
   codec.field(v.columns);
 }
+void describe_attach(auto& codec, auto& v) {
+  codec.field(v.attach_id);
+  codec.field(v.container_id);
+  codec.field(v.in);
+  codec.field(v.out);
+  codec.field(v.err);
+  codec.field(v.close_input);
+}
+void describe_attach_reference(auto& codec, auto& v) { codec.field(v.attach_id); }
 void describe_started(auto& codec, auto& v) {
   codec.field(v.pid);
   codec.field(v.started_at);
@@ -156,6 +165,8 @@ GANTRY_SHIM_BODY(SignalRequest, describe_signal)
 GANTRY_SHIM_BODY(ContainerReference, describe_container)
 GANTRY_SHIM_BODY(ExecReference, describe_exec_reference)
 GANTRY_SHIM_BODY(ResizeRequest, describe_resize)
+GANTRY_SHIM_BODY(AttachRequest, describe_attach)
+GANTRY_SHIM_BODY(AttachReference, describe_attach_reference)
 GANTRY_SHIM_BODY(StartedAnswer, describe_started)
 GANTRY_SHIM_BODY(FailedAnswer, describe_failed)
 GANTRY_SHIM_BODY(HelloEvent, describe_hello)

@@ -32,13 +32,17 @@ enum class Kind : std::uint16_t {
   kStart = 11,      // StartRequest; fds: plan (memfd), cgroup, log file, then the plan's own
   kExec =
       12,  // ExecRequest; fds: plan (memfd), cgroup, then stdin, stdout, stderr unless terminal, then the plan's own
-  kSignal = 13,     // SignalRequest
-  kKillExec = 14,   // ExecReference: SIGKILL to the exec's first process
-  kReopenLog = 15,  // ContainerReference; fds: the new log file
-  kForget = 16,     // ContainerReference: an exited container's memory and exit record go
-  kResize = 17,     // ResizeRequest: of a container's terminal
-  kState = 18,      // empty; answered with kStateIs
-  kShutdown = 19,   // empty: kills what runs, then the shim ends without an answer
+  kSignal = 13,      // SignalRequest
+  kKillExec = 14,    // ExecReference: SIGKILL to the exec's first process
+  kReopenLog = 15,   // ContainerReference; fds: the new log file
+  kForget = 16,      // ContainerReference: an exited container's memory and exit record go
+  kResize = 17,      // ResizeRequest: of a container's terminal
+  kState = 18,       // empty; answered with kStateIs
+  kShutdown = 19,    // empty: kills what runs, then the shim ends without an answer
+  kAttach = 20,      // AttachRequest; fds: write ends of pipes for what it wants of stdout, stderr. Answered with
+                     // kDone; fds: with `in` what to write its input to. A terminal has stdout alone
+  kCloseInput = 21,  // ContainerReference: the container's standard input, unless it is a terminal
+  kSockets = 22,     // empty; answered with kDone; fds: a TCP socket over IPv4 and one over IPv6, in the pod's network
 
   // ---- answers ----
   kDone = 30,     // empty
@@ -52,6 +56,7 @@ enum class Kind : std::uint16_t {
   kExited = 51,      // ExitedEvent: a container ended, its log is complete, its exit record is written
   kExecExited = 52,  // ExecExitedEvent
   kLaunched = 53,    // LaunchedEvent: a container runs, and the connection that asked for it has gone
+  kDetached = 54,    // AttachReference: its reader was too slow, and gets no more
 };
 
 struct Header {
@@ -105,6 +110,16 @@ struct ExecReference {
 struct ResizeRequest {
   std::string container_id;
   std::uint16_t rows = 0, columns = 0;
+};
+
+struct AttachRequest {
+  std::uint32_t attach_id = 0;  // chosen by the caller, unique on its connection
+  std::string container_id;
+  bool in = false, out = false, err = false;
+  bool close_input = false;  // the container's input ends with this connection at the latest
+};
+struct AttachReference {
+  std::uint32_t attach_id = 0;
 };
 
 struct StartedAnswer {
@@ -164,6 +179,8 @@ std::string encode(const SignalRequest& value);
 std::string encode(const ContainerReference& value);
 std::string encode(const ExecReference& value);
 std::string encode(const ResizeRequest& value);
+std::string encode(const AttachRequest& value);
+std::string encode(const AttachReference& value);
 std::string encode(const StartedAnswer& value);
 std::string encode(const FailedAnswer& value);
 std::string encode(const HelloEvent& value);

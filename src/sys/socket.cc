@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -100,6 +101,35 @@ Result<SocketFd> connect_datagrams(const std::string& name) {
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&*address), size) < 0)
     return failed("connect", name.c_str());
   return fd;
+}
+
+Result<SocketFd> tcp_socket(int family) {
+  int fd = ::socket(family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+  if (fd < 0) return failed("socket");
+  return SocketFd(fd);
+}
+
+Status connect_loopback(FdRef socket, int family, std::uint16_t port) {
+  sockaddr_in v4{};
+  v4.sin_family = AF_INET;
+  v4.sin_port = htons(port);
+  v4.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  sockaddr_in6 v6{};
+  v6.sin6_family = AF_INET6;
+  v6.sin6_port = htons(port);
+  v6.sin6_addr = in6addr_loopback;
+  bool is_v4 = family == AF_INET;
+  auto* address = is_v4 ? reinterpret_cast<const sockaddr*>(&v4) : reinterpret_cast<const sockaddr*>(&v6);
+  if (::connect(socket.get(), address, is_v4 ? sizeof(v4) : sizeof(v6)) == 0 || errno == EINPROGRESS) return {};
+  return failed("connect");
+}
+
+Status socket_error(FdRef socket) {
+  int error = 0;
+  socklen_t size = sizeof(error);
+  if (::getsockopt(socket.get(), SOL_SOCKET, SO_ERROR, &error, &size) < 0) return failed("getsockopt");
+  if (error != 0) return std::unexpected(Error::from_errno(error, "connect"));
+  return {};
 }
 
 Result<SocketFd> accept(FdRef listener) {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
-// Unix sockets that carry messages and descriptors (unix(7), SCM_RIGHTS). Packets are SOCK_SEQPACKET: one send is one
-// receive. Names are paths in folders of mode 0700; never abstract names, which any process of the network namespace
-// reaches.
+// Unix sockets that carry messages and descriptors (unix(7), SCM_RIGHTS), and TCP sockets. Packets are SOCK_SEQPACKET:
+// one send is one receive. Names are paths in folders of mode 0700; never abstract names, which any process of the
+// network namespace reaches.
 #pragma once
 
 #include <sys/socket.h>
 #include <sys/types.h>
 
 #include <cstddef>
+#include <cstdint>
 #include <span>
 #include <string>
 #include <vector>
@@ -37,6 +38,13 @@ Result<SocketFd> connect_unix(FdRef dir, const char* name, int type);
 // Non-blocking.
 Result<SocketFd> bind_datagrams(FdRef dir, const char* name, mode_t mode);
 Result<SocketFd> connect_datagrams(const std::string& address);
+// A TCP socket of AF_INET or AF_INET6, in the network namespace of the calling thread and not connected. Non-blocking.
+Result<SocketFd> tcp_socket(int family);
+// connect(2) to a port of 127.0.0.1 or ::1, whichever the socket's family has. Without an error it goes on by itself:
+// when the socket is writable, socket_error() says how it ended.
+Status connect_loopback(FdRef socket, int family, std::uint16_t port);
+// SO_ERROR: what went wrong since it was asked last.
+Status socket_error(FdRef socket);
 // accept4(2), non-blocking and close-on-exec.
 Result<SocketFd> accept(FdRef listener);
 
