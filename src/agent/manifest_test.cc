@@ -81,8 +81,6 @@ TEST(Manifest, WhatIsNotSupportedIsRefusedByName) {
       {"  volumes: [{name: v, nfs: {server: s, path: /x}}]\n", "volumes of the kind nfs are not supported yet"},
       {"  volumes: [{name: v, configMap: {name: c}}]\n", "volumes[0].configMap"},
       {"  volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}]\n", "sizeLimit"},
-      {"  initContainers: [{name: i, image: 'i:1', ports: [{containerPort: 80, hostPort: 80}]}]\n",
-       "ports[0].hostPort"},
       {"  initContainers: [{name: i, image: i}]\n", "gantry image load"},
       {"  initContainers: [{name: i, image: 'i:1', resources: {limits: {nvidia.com/gpu: 1}}}]\n",
        "resources.limits[nvidia.com/gpu]"},

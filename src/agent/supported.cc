@@ -53,7 +53,7 @@ void check_mounts(const core::Container& container, const Check& check) {
   }
 }
 
-void check_container(const core::Container& container, bool host_network, const Check& check) {
+void check_container(const core::Container& container, const Check& check) {
   refuse(container.has_liveness_probe(), check, "livenessProbe");
   refuse(container.has_readiness_probe(), check, "readinessProbe");
   refuse(container.has_startup_probe(), check, "startupProbe");
@@ -61,10 +61,6 @@ void check_container(const core::Container& container, bool host_network, const 
   refuse(container.lifecycle().has_pre_stop(), check.at("lifecycle"), "preStop");
   refuse(container.restart_policy_rules_size() > 0, check, "restartPolicyRules");
   refuse(container.volume_devices_size() > 0, check, "volumeDevices");
-  for (int i = 0; i < container.ports_size(); ++i) {
-    refuse(container.ports(i).host_port() != 0 && !host_network, check.at("ports")[i], "hostPort",
-           "is not supported yet; use the pod's own address, or hostNetwork: true");
-  }
   refuse(container.image_pull_policy() == "Always", check, "imagePullPolicy",
          "is Always (the default for the tag latest), and the agent pulls no images yet; bring it with \"gantry image "
          "pull\" or \"gantry image load\" and set IfNotPresent");
@@ -112,10 +108,10 @@ api::FieldProblems validate_supported(const core::Pod& pod) {
   const Check check = Check(&problems).at("spec");
   const core::PodSpec& spec = pod.spec();
   for (int i = 0; i < spec.init_containers_size(); ++i) {
-    check_container(spec.init_containers(i), spec.host_network(), check.at("initContainers")[i]);
+    check_container(spec.init_containers(i), check.at("initContainers")[i]);
   }
   for (int i = 0; i < spec.containers_size(); ++i) {
-    check_container(spec.containers(i), spec.host_network(), check.at("containers")[i]);
+    check_container(spec.containers(i), check.at("containers")[i]);
   }
   check_volumes(spec, check.at("volumes"));
   check_pod_security(spec.security_context(), check.at("securityContext"));

@@ -80,6 +80,7 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::RunPodSandboxResponse>> do_run(v1::RunPodSandboxRequest request);
   Task<Status> make_sandbox(SandboxPtr sandbox);
   Task<Status> prepare_sandbox(SandboxPtr sandbox);
+  Task<Status> map_host_ports(SandboxPtr sandbox);
   Task<Status> need_scope(SandboxPtr sandbox);
   Task<Status> write_files(SandboxPtr sandbox);
   Task<> undo_sandbox(SandboxPtr sandbox);

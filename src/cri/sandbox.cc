@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "cri/boot_records.h"
 #include "cri/filters.h"
+#include "cri/host_ports.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
@@ -172,11 +173,20 @@ Task<Status> Runtime::prepare_sandbox(SandboxPtr sandbox) {
   }
   auto configured = co_await sandbox->shim->configure(std::move(request), std::move(init), std::move(init_dir));
   if (!configured) co_return fail_from(configured, "configure the sandbox");
+  if (auto mapped = co_await map_host_ports(sandbox); !mapped) co_return mapped;
   auto written = co_await write_files(sandbox);
   if (!written) co_return fail_from(written, cat("write ", node_.folders.layout().lib_sandbox(sandbox->id())));
   if (!sandbox->shim->is_alive()) co_return fail(Code::kUnavailable, "the pod's shim ended");
   sandbox->set_state(SandboxState::kReady);
   co_return co_await record(sandbox);
+}
+
+Task<Status> Runtime::map_host_ports(SandboxPtr sandbox) {
+  auto ports = host_ports(sandbox->config);
+  if (!ports) co_return std::unexpected(std::move(ports.error()));
+  if (ports->empty()) co_return Status();
+  co_return co_await node_.network_thread.run(
+      [&network = node_.network, id = sandbox->id(), ports = std::move(*ports)] { return network.map_ports(id, ports); });
 }
 
 // Asks systemd for what is missing of the pod's scope, if it has one; that is all of it the first time, and nothing

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "cgroups/slices.h"
+#include "cri/host_ports.h"
 #include "cri/make_spec.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/text.h"
@@ -111,26 +112,6 @@ Status check_dns(const v1::DNSConfig& dns) {
   return check_dns_list(dns.options(), "dns_config.options");
 }
 
-Status check_ports(const v1::PodSandboxConfig& config) {
-  for (const auto& port : config.port_mappings()) {
-    if (port.container_port() < 0 || port.container_port() > 65535) {
-      return invalid_argument(cat("port_mappings.container_port ", port.container_port(), ": ports are 0 to 65535"));
-    }
-    if (port.host_port() < 0 || port.host_port() > 65535) {
-      return invalid_argument(cat("port_mappings.host_port ", port.host_port(), ": ports are 0 to 65535"));
-    }
-    // On the host's network the pod's port is the host's: nothing is to be mapped, and clients say it all the same.
-    bool mapped = config.linux().security_context().namespace_options().network() != v1::NODE;
-    if (port.host_port() != 0 && mapped) {
-      return fail(Code::kUnimplemented,
-                  cat("port_mappings.host_port ", port.host_port(),
-                      ": ports of the host are not mapped by this version; use the pod's own address, or "
-                      "the host's network"));
-    }
-  }
-  return {};
-}
-
 Status check_user_namespace(const v1::NamespaceOption& options) {
   if (!options.has_userns_options()) return {};
   const auto& userns = options.userns_options();
@@ -182,7 +163,7 @@ Status validate_sandbox(const v1::PodSandboxConfig& config, cgroups::DriverKind 
     if (auto good = check_absolute_path(config.log_directory(), "log_directory"); !good) return good;
   }
   if (auto good = check_dns(config.dns_config()); !good) return good;
-  if (auto good = check_ports(config); !good) return good;
+  if (auto ports = host_ports(config); !ports) return std::unexpected(std::move(ports.error()));
   if (auto good = check_string_map(config.labels(), "labels"); !good) return good;
   if (auto good = check_string_map(config.annotations(), "annotations"); !good) return good;
   if (config.has_windows()) return fail(Code::kUnimplemented, "windows: this node runs Linux; leave it out");

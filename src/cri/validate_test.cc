@@ -126,7 +126,7 @@ TEST(ValidateSandbox, PortsOfAPodOnTheHostsNetworkAreTheHosts) {
 }
 
 TEST(ValidateSandbox, WhatIsNotSupportedIsSaid) {
-  pod_refused(kUnimplemented, "host_port 8080", [](auto& c) { c.add_port_mappings()->set_host_port(8080); });
+  pod_refused(kInvalid, "host_port 8080 leads to none", [](auto& c) { c.add_port_mappings()->set_host_port(8080); });
   pod_refused(kInvalid, "host_port", [](auto& c) { c.add_port_mappings()->set_host_port(65536); });
   pod_refused(kUnimplemented, "windows", [](auto& c) { c.mutable_windows(); });
   auto userns = [](v1::PodSandboxConfig& c) {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which sandbox has which address, kept across restarts and reboots. Written before an address is used and after it is
-// no longer in use, so that a crash in between can lose an address for a while but never give it to two pods. A loss of
-// power ends all pods, so it may take the last records with it.
+// Which sandbox has which address and which ports of the host, kept across restarts and reboots. Written before they
+// are used and after they are no longer in use, so that a crash in between can lose one for a while but never give it
+// to two pods. A loss of power ends all pods, so it may take the last records with it.
 #pragma once
 
 #include <optional>
@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "netns/address.h"
+#include "netns/host_port.h"
 
 namespace gantry::netns {
 
@@ -17,6 +18,12 @@ struct HeldAddress {
   IpAddress address;
   std::string sandbox_id;
   bool operator==(const HeldAddress&) const = default;
+};
+
+struct HeldPort {
+  std::string sandbox_id;
+  HostPort port;
+  bool operator==(const HeldPort&) const = default;
 };
 
 // Calls block until the store has it, and come one at a time, from whichever thread calls PodNetwork.
@@ -31,6 +38,11 @@ class AddressLedger {
   virtual Status record(const IpAddress& address, std::string_view sandbox_id) = 0;
   // One that is not there is fine.
   virtual Status forget(const IpAddress& address) = 0;
+
+  virtual Result<std::vector<HeldPort>> load_ports() = 0;
+  // All of a sandbox, or none; the same again is fine. kAlreadyExists when another sandbox has one of them.
+  virtual Status record_ports(std::string_view sandbox_id, const std::vector<HostPort>& ports) = 0;
+  virtual Status forget_ports(std::string_view sandbox_id) = 0;
 };
 
 }  // namespace gantry::netns

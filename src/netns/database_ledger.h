@@ -19,6 +19,9 @@ class DatabaseLedger final : public AddressLedger {
   Result<std::optional<IpAddress>> last() override;
   Status record(const IpAddress& address, std::string_view sandbox_id) override;
   Status forget(const IpAddress& address) override;
+  Result<std::vector<HeldPort>> load_ports() override;
+  Status record_ports(std::string_view sandbox_id, const std::vector<HostPort>& ports) override;
+  Status forget_ports(std::string_view sandbox_id) override;
 
  private:
   explicit DatabaseLedger(db::Connection connection) : connection_(std::move(connection)) {}

@@ -69,6 +69,25 @@ TEST_F(DatabaseLedgerTest, AnAddressHasOneHolder) {
   EXPECT_THAT(ledger.load().value(), ElementsAre(HeldAddress{ip("10.88.0.3"), "a"}));
 }
 
+TEST_F(DatabaseLedgerTest, KeepsPortsOfTheHostAllOrNone) {
+  HostPort web{.host_port = 80, .pod_port = 8080};
+  HostPort local{.host_address = ip("127.0.0.1"), .host_port = 80, .pod_port = 8081};
+  HostPort dns{.protocol = Protocol::kUdp, .host_port = 53, .pod_port = 53};
+  {
+    DatabaseLedger ledger = open();
+    EXPECT_TRUE(ledger.record_ports("a", {web, local}));
+    EXPECT_TRUE(ledger.record_ports("a", {web, local}));
+    auto refused = ledger.record_ports("b", {dns, web});
+    ASSERT_FALSE(refused);
+    EXPECT_TRUE(refused.error().is_already_exists());
+    EXPECT_THAT(refused.error().message(), HasSubstr("tcp port 80 of all addresses belongs to sandbox a"));
+  }
+  EXPECT_THAT(open().load_ports().value(), ::testing::UnorderedElementsAre(HeldPort{"a", web}, HeldPort{"a", local}));
+  EXPECT_TRUE(open().forget_ports("a"));
+  EXPECT_TRUE(open().forget_ports("a"));
+  EXPECT_THAT(open().load_ports().value(), IsEmpty());
+}
+
 TEST_F(DatabaseLedgerTest, AFolderThatIsNotThereIsAnError) {
   EXPECT_FALSE(DatabaseLedger::open(folder_ + "/missing/gantry.db"));
 }

@@ -18,7 +18,10 @@ namespace gantry::netns {
 namespace {
 
 // The first rule drops what the way back to its source address does not leave by the link that it came in by: the
-// reverse-path filter again, for both families, out of reach of net.ipv4.conf.all.rp_filter and of udev.
+// reverse-path filter again, for both families, out of reach of net.ipv4.conf.all.rp_filter and of udev. The second is
+// for links on which route_localnet is set, so that a connection of the host's from 127.0.0.1 can go to a pod: nothing
+// may come the other way (CVE-2020-8558). Nor does a packet from elsewhere get to a pod by that address: it is left as
+// it is, for the kernel to drop.
 constexpr const char* kRules = R"(
 add table inet NAME
 delete table inet NAME
@@ -27,13 +30,57 @@ table inet NAME {
   chain own-address-only {
     type filter hook prerouting priority raw; policy accept;
     iifgroup GROUP fib saddr . iif oif missing drop
+    iifgroup GROUP ip daddr 127.0.0.0/8 drop
+  }
+  map ports {
+    type inet_proto . inet_service : ipv4_addr . inet_service
+  }
+  map ports-of-addresses {
+    type ipv4_addr . inet_proto . inet_service : ipv4_addr . inet_service
+  }
+  set pods-with-ports {
+    type ipv4_addr . ipv4_addr
+  }
+  chain to-pods {
+    dnat ip to ip daddr . meta l4proto . th dport map @ports-of-addresses
+    dnat ip to meta l4proto . th dport map @ports
+  }
+  chain from-elsewhere {
+    type nat hook prerouting priority dstnat; policy accept;
+    ip daddr != 127.0.0.0/8 fib daddr type local jump to-pods
+  }
+  chain from-here {
+    type nat hook output priority -100; policy accept;
+    meta nfproto ipv4 fib daddr type local jump to-pods
   }
   chain to-outside {
     type nat hook postrouting priority srcnat; policy accept;
     FAMILY saddr PODS FAMILY daddr != CLUSTER masquerade fully-random
+    oifgroup GROUP ip saddr 127.0.0.0/8 masquerade fully-random
+    oifgroup GROUP ip saddr . ip daddr @pods-with-ports masquerade fully-random
   }
 }
 )";
+
+// A pod comes back to itself by a port of the host: it must not see its own address as the other one's.
+std::string elements_of(const std::string& table, const char* verb, std::span<const PortTarget> ports) {
+  std::string text;
+  for (const auto& [port, pod] : ports) {
+    std::string key = absl::StrCat(to_string(port.protocol), " . ", port.host_port);
+    std::string map = "ports";
+    if (port.host_address) {
+      key = absl::StrCat(port.host_address->to_string(), " . ", key);
+      map = "ports-of-addresses";
+    }
+    absl::StrAppend(&text, verb, " element inet ", table, " ", map, " { ", key, " : ", pod.to_string(), " . ",
+                    port.pod_port, " }\n");
+  }
+  if (!ports.empty()) {
+    std::string pod = ports.front().pod.to_string();
+    absl::StrAppend(&text, verb, " element inet ", table, " pods-with-ports { ", pod, " . ", pod, " }\n");
+  }
+  return text;
+}
 
 // libnftables ends each complaint with the line that it means; the first line says what is wrong.
 std::string first_line(const char* text) {
@@ -95,14 +142,27 @@ Status NftTable::run(const std::string& commands) {
   return {};
 }
 
-Status NftTable::ensure(const Cidr& pods, const Cidr& cluster, std::uint32_t group) {
+Status NftTable::ensure(const Cidr& pods, const Cidr& cluster, std::uint32_t group, std::span<const PortTarget> ports) {
   if (auto there = exists(); !there) return std::unexpected(std::move(there.error()));
+  std::string elements;
+  for (const PortTarget& port : ports) elements += elements_of(name_, "add", {&port, 1});
   return run(absl::StrReplaceAll(kRules, {{"NAME", name_},
                                           {"COMMENT", comment_},
                                           {"GROUP", absl::StrCat(group)},
                                           {"FAMILY", pods.family() == Family::kV4 ? "ip" : "ip6"},
                                           {"PODS", pods.to_string()},
-                                          {"CLUSTER", cluster.to_string()}}));
+                                          {"CLUSTER", cluster.to_string()}}) +
+             elements);
+}
+
+Status NftTable::add_ports(std::span<const PortTarget> ports) { return run(elements_of(name_, "add", ports)); }
+
+// Added first, in the same transaction: one that is not there is an error to delete.
+Status NftTable::remove_ports(std::span<const PortTarget> ports) {
+  auto there = exists();
+  if (!there) return std::unexpected(std::move(there.error()));
+  if (!*there) return {};
+  return run(elements_of(name_, "add", ports) + elements_of(name_, "delete", ports));
 }
 
 Status NftTable::remove() {

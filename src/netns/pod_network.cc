@@ -101,6 +101,8 @@ struct PodNetwork::Impl {
   Status wire_pod(std::string_view sandbox_id, const Link& host, const IpAddress& address, FdRef route_socket);
   Status wire_host(std::string_view sandbox_id, const Link& host, const IpAddress& address);
   Status wire(std::string_view sandbox_id, const IpAddress& address, FdRef netns, FdRef route_socket);
+  std::vector<PortTarget> targets_of(std::string_view sandbox_id) const;
+  Status release_ports(std::string_view sandbox_id);
 
   const PodNetworkConfig config;
   const LinkMarks marks;
@@ -110,7 +112,9 @@ struct PodNetwork::Impl {
   AddressLedger& ledger;
   NetlinkSocket socket;
   AddressPool pool;
-  std::map<IpAddress, std::string> holders;  // what the ledger says
+  // What the ledger says.
+  std::map<IpAddress, std::string> holders;
+  std::map<std::string, std::vector<HostPort>, std::less<>> ports;
 };
 
 Result<std::vector<Link>> PodNetwork::Impl::veths() {
@@ -285,10 +289,34 @@ Status PodNetwork::Impl::wire(std::string_view sandbox_id, const IpAddress& addr
   return {};
 }
 
+std::vector<PortTarget> PodNetwork::Impl::targets_of(std::string_view sandbox_id) const {
+  std::vector<PortTarget> targets;
+  auto held = ports.find(sandbox_id);
+  auto address = address_of(sandbox_id);
+  if (held == ports.end() || !address) return targets;
+  for (const HostPort& port : held->second) targets.push_back({port, *address});
+  return targets;
+}
+
+Status PodNetwork::Impl::release_ports(std::string_view sandbox_id) {
+  auto held = ports.find(sandbox_id);
+  if (held == ports.end()) return {};
+  if (auto targets = targets_of(sandbox_id); !targets.empty()) {
+    auto table = NftTable::open(config.instance);
+    if (!table) return std::unexpected(std::move(table.error()));
+    if (auto removed = table->remove_ports(targets); !removed) return removed;
+  }
+  if (auto forgotten = ledger.forget_ports(sandbox_id); !forgotten) return forgotten;
+  ports.erase(held);
+  return {};
+}
+
 Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, AddressLedger& ledger) {
   if (auto checked = check_config(config); !checked) return fail_with(std::move(checked.error()), "pod network");
   auto held = ledger.load();
   if (!held) return fail_with(std::move(held.error()), "pod network");
+  auto ports = ledger.load_ports();
+  if (!ports) return fail_with(std::move(ports.error()), "pod network");
   auto last = ledger.last();
   if (!last) return fail_with(std::move(last.error()), "pod network");
   IpAddress gateway = config.gateway.value_or(config.pod_cidr.network().plus(1).value_or(IpAddress()));
@@ -307,6 +335,7 @@ Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, Ad
     (void)impl->pool.take(address);  // of another range, when the configuration changed: kept, to be detached
     impl->holders.emplace(address, std::move(sandbox_id));
   }
+  for (auto& [sandbox_id, port] : *ports) impl->ports[sandbox_id].push_back(port);
   if (auto adopted = impl->adopt_live_links(); !adopted) return fail_with(std::move(adopted.error()), "pod network");
   return std::unique_ptr<PodNetwork>(new PodNetwork(std::move(impl)));
 }
@@ -320,7 +349,13 @@ Status PodNetwork::prepare_node() {
   if (!table) return fail_with(std::move(table.error()), "pod network");
   const PodNetworkConfig& config = impl_->config;
   const Cidr& cluster = config.cluster_cidr ? *config.cluster_cidr : config.pod_cidr;
-  if (auto made = table->ensure(config.pod_cidr, cluster, impl_->marks.group()); !made) {
+  std::lock_guard lock(impl_->mutex);
+  std::vector<PortTarget> targets;
+  for (const auto& [sandbox_id, ports] : impl_->ports) {
+    auto of_pod = impl_->targets_of(sandbox_id);
+    targets.insert(targets.end(), of_pod.begin(), of_pod.end());
+  }
+  if (auto made = table->ensure(config.pod_cidr, cluster, impl_->marks.group(), targets); !made) {
     return fail_with(std::move(made.error()), "pod network");
   }
   return {};
@@ -350,11 +385,50 @@ Result<PodInterface> PodNetwork::attach(std::string_view sandbox_id, FdRef netns
   return PodInterface{.addresses = {*address}, .host_ifname = impl_->marks.host_name(sandbox_id), .mtu = impl_->mtu};
 }
 
+namespace {
+
+Status check_ports(const std::vector<HostPort>& ports) {
+  for (std::size_t i = 0; i < ports.size(); ++i) {
+    if (ports[i].host_port == 0 || ports[i].pod_port == 0)
+      return invalid_argument(absl::StrCat(ports[i].name(), ": ports are 1 to 65535"));
+    if (ports[i].host_address && ports[i].host_address->family() != Family::kV4)
+      return invalid_argument(absl::StrCat(ports[i].name(), ": the pod network is IPv4's"));
+    for (std::size_t j = 0; j < i; ++j) {
+      if (ports[i].takes_place_of(ports[j])) return invalid_argument(absl::StrCat(ports[i].name(), " is given twice"));
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+Status PodNetwork::map_ports(std::string_view sandbox_id, const std::vector<HostPort>& ports) {
+  if (ports.empty()) return {};
+  std::string what = absl::StrCat("lead ports of the host to sandbox ", std::string(sandbox_id));
+  if (auto good = check_ports(ports); !good) return good;
+  std::lock_guard lock(impl_->mutex);
+  auto address = impl_->address_of(sandbox_id);
+  if (!address) return fail(Code::kFailedPrecondition, absl::StrCat(what, ": it is not attached"));
+  auto table = NftTable::open(impl_->config.instance);
+  if (!table) return fail_with(std::move(table.error()), what);
+  if (auto recorded = impl_->ledger.record_ports(sandbox_id, ports); !recorded)
+    return fail_with(std::move(recorded.error()), what);
+  impl_->ports[std::string(sandbox_id)] = ports;
+  // A connection from 127.0.0.1 leaves by this link before its source address is replaced.
+  auto made = set_sysctl(absl::StrCat("ipv4/conf/", impl_->marks.host_name(sandbox_id), "/route_localnet"), "1");
+  if (made) made = table->add_ports(impl_->targets_of(sandbox_id));
+  if (made) return {};
+  (void)impl_->release_ports(sandbox_id);
+  return fail_with(std::move(made.error()), what);
+}
+
 Status PodNetwork::detach(std::string_view sandbox_id) {
   std::string what = absl::StrCat("detach sandbox ", std::string(sandbox_id), " from the pod network");
   Result<std::optional<Link>> link;
   {
     std::lock_guard lock(impl_->mutex);
+    if (auto released = impl_->release_ports(sandbox_id); !released)
+      return fail_with(std::move(released.error()), what);
     link = impl_->find_link(sandbox_id);
   }
   if (!link) return fail_with(std::move(link.error()), what);

@@ -4,7 +4,8 @@
 // reverse-path filter is strict on each host end, and one rule of our nftables table says the same again, because what
 // other programs set (net.ipv4.conf.all.rp_filter, udev's sysctls for new links) can loosen the filter but not the
 // rule. Traffic from pods to outside of the cluster's range is masqueraded: pods of all its nodes know each other by
-// their own addresses. How to reach other nodes' pods is the host's routes' to say, and not this module's.
+// their own addresses. Ports of the host lead to pods by the same table (map_ports()). How to reach other nodes' pods
+// is the host's routes' to say, and not this module's.
 //
 // What is made bears the instance's mark, and nothing without it is touched:
 //   links    alias "gantry:<instance>:<sandbox id>:<address>[,<address>]", a name and a link group made from the
@@ -88,8 +89,13 @@ class PodNetwork {
   // an eth0 that is not ours.
   Result<PodInterface> attach(std::string_view sandbox_id, FdRef netns, FdRef route_socket,
                               std::optional<IpAddress> wanted = {});
-  // Removes the pod's link, and with it both ends' addresses and routes; then frees its addresses. Gone already is
-  // fine.
+  // Leads ports of the host to the sandbox, which is attached: from other hosts, from pods and from the host itself, by
+  // 127.0.0.1 too, but by that address from nowhere else. All or none. Who comes from 127.0.0.1, and a pod that comes
+  // to itself, is seen with the gateway's address. kAlreadyExists when another sandbox has one of them; invalid when
+  // two are the same, or for an address that is not IPv4's.
+  Status map_ports(std::string_view sandbox_id, const std::vector<HostPort>& ports);
+  // Removes the ports that lead to the pod, then its link, and with it both ends' addresses and routes; then frees its
+  // addresses. Gone already is fine.
   Status detach(std::string_view sandbox_id);
 
   // Our links, by their alias: what is alive. In no order.

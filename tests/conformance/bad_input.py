@@ -46,7 +46,11 @@ BAD_PODS = [
     ("labels of 300 KB", {"labels": {f"k{i}": "v" * 1000 for i in range(300)}}, INVALID, ["labels", "bytes"]),
     ("a network of a container", {"linux": security(namespace_options={"network": CONTAINER})}, INVALID, ["network"]),
     ("a port above 65535", {"port_mappings": [{"container_port": 70000}]}, INVALID, ["container_port", "70000"]),
-    ("a port of the host", {"port_mappings": [{"container_port": 80, "host_port": 8080}]}, UNIMPLEMENTED, ["host_port"]),
+    ("a port of the host to none", {"port_mappings": [{"host_port": 8080}]}, INVALID, ["container_port", "8080"]),
+    ("a port of the host twice", {"port_mappings": [{"container_port": n, "host_port": 8080} for n in (80, 81)]}, INVALID,
+     ["tcp port 8080", "twice"]),
+    ("a host's address that is none", {"port_mappings": [{"container_port": 80, "host_port": 80, "host_ip": "here"}]}, INVALID,
+     ["host_ip", "here"]),
 ]
 
 BAD_CONTAINERS = [

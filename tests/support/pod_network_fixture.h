@@ -54,7 +54,22 @@ class MemoryLedger final : public AddressLedger {
     return {};
   }
   Result<std::optional<IpAddress>> last() override { return newest; }
+  Result<std::vector<HeldPort>> load_ports() override { return ports; }
+  Status record_ports(std::string_view sandbox_id, const std::vector<HostPort>& wanted) override {
+    for (const HostPort& port : wanted) {
+      for (const HeldPort& held : ports) {
+        if (held.port.takes_place_of(port)) return fail(Code::kAlreadyExists, port.name());
+      }
+    }
+    for (const HostPort& port : wanted) ports.push_back({std::string(sandbox_id), port});
+    return {};
+  }
+  Status forget_ports(std::string_view sandbox_id) override {
+    std::erase_if(ports, [&](const HeldPort& held) { return held.sandbox_id == sandbox_id; });
+    return {};
+  }
   std::vector<HeldAddress> records;
+  std::vector<HeldPort> ports;
   std::optional<IpAddress> newest;
 };
 
