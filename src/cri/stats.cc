@@ -42,10 +42,11 @@ void set_cpu(const cgroups::Stats& sample, const std::optional<std::uint64_t>& n
 }
 
 void set_memory(const cgroups::Stats& sample, v1::ContainerStats& stats) {
-  if (!sample.memory || !sample.memory->current) return;
-  const auto& from = *sample.memory;
   auto* memory = stats.mutable_memory();
   memory->set_timestamp(nanoseconds(sample.read_at));
+  // Without a controller there is a time at which it was looked for, and no number.
+  if (!sample.memory || !sample.memory->current) return;
+  const auto& from = *sample.memory;
   memory->mutable_usage_bytes()->set_value(*from.current);
   if (auto value = from.working_set()) {
     memory->mutable_working_set_bytes()->set_value(*value);
