@@ -23,6 +23,8 @@ namespace {
 
 // Each holds a few threads and connections.
 constexpr std::size_t kMaxPulls = 32;
+// A pull that takes long says in the log that it goes on.
+constexpr std::chrono::seconds kTellOfPullEach(15);
 constexpr std::size_t kMaxPartBytes = 1U << 20;
 constexpr std::chrono::nanoseconds kDiskSampleLife = std::chrono::seconds(10);
 constexpr std::uint64_t kMaxEntries = 200'000;  // a walk costs about a microsecond for each
@@ -189,6 +191,12 @@ class StoreImageService final : public ImageService {
                  {{"image", name}, {"layer", progress.layer.to_string()}, {"bytes", progress.bytes}});
     };
     const auto start = std::chrono::steady_clock::now();
+    options.moved = [name, told = start](const images::PullBytes& bytes) mutable {
+      const auto now = std::chrono::steady_clock::now();
+      if (now - told < kTellOfPullEach) return;
+      told = now;
+      log::info("an image is coming", {{"image", name}, {"bytes", bytes.came}, {"of", bytes.of}});
+    };
     std::optional<Pool> own;
     try {
       own.emplace(loop_, 1);

@@ -10,6 +10,7 @@
 #include <cstdio>
 
 #include "images/inspect.h"
+#include "images/progress.h"
 #include "images/reference.h"
 #include "images/registry/keyring.h"
 #include "images/registry/pull.h"
@@ -33,20 +34,6 @@ struct Request {
 };
 
 std::string id_of(std::string_view id) { return std::string(id.substr(id.find(':') + 1, 13)); }
-
-// "1.05MB", three digits, as crictl shows it.
-std::string human_size(std::uint64_t bytes) {
-  constexpr const char* kUnits[] = {"B", "kB", "MB", "GB", "TB", "PB"};
-  auto value = static_cast<double>(bytes);
-  std::size_t unit = 0;
-  while (value >= 1000 && unit + 1 < std::size(kUnits)) {
-    value /= 1000;
-    ++unit;
-  }
-  char text[32];
-  std::snprintf(text, sizeof(text), "%.3g%s", value, kUnits[unit]);
-  return text;
-}
 
 void print_table(const std::vector<std::array<std::string, 4>>& rows) {
   std::array<std::size_t, 4> widths{};
@@ -134,12 +121,6 @@ Status load(ImageStore& store, const Request& request) {
   return {};
 }
 
-void print_progress(const PullProgress& progress) {
-  std::fprintf(stderr, "layer %zu of %zu: %s  %s  %s\n", progress.done, progress.layers,
-               progress.layer.hex().substr(0, 12).c_str(), human_size(progress.bytes).c_str(),
-               progress.was_here ? "is here already" : "pulled");
-}
-
 Status pull(ImageStore& store, const Request& request) {
   auto reference = parse_reference(request.name);
   if (!reference) return std::unexpected(std::move(reference.error()));
@@ -155,8 +136,12 @@ Status pull(ImageStore& store, const Request& request) {
   options.registry.credentials = std::move(*credentials);
   Keyring keyring({.docker_configs = docker_configs(request.registries, "/var/lib/kubelet")});
   options.registry.keyring = &keyring;
-  options.progress = print_progress;
-  auto image = images::pull(store, *reference, options);
+  auto image = [&] {
+    PullDisplay display(FdRef(STDERR_FILENO));
+    options.progress = [&](const PullProgress& progress) { display.layer(progress); };
+    options.moved = [&](const PullBytes& bytes) { display.moved(bytes); };
+    return images::pull(store, *reference, options);
+  }();
   if (!image) return std::unexpected(std::move(image.error()));
   print_image(*image, reference->to_string());
   return {};

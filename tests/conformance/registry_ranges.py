@@ -5,6 +5,7 @@ with those the image is right in the end, or refused as without them."""
 import contextlib
 import os
 import pathlib
+import pty
 import re
 import subprocess
 import sys
@@ -18,7 +19,7 @@ from node import BIN
 from pulls import MIB, layer, world_of
 
 PART = 8 * MIB
-RATE = 12 * MIB  # bytes a second, of one connection
+RATE = 6 * MIB  # bytes a second, of one connection
 BLOCK = 64 << 10
 
 
@@ -62,7 +63,7 @@ def ranges_of(world, what):
     return [headers["range"] for headers in world.registry.asked(what) if "range" in headers]
 
 
-def big(world, size=32 * MIB, **more):
+def big(world, size=24 * MIB, **more):
     """An image with one big layer, its name, the layer's digest and data."""
     name, image = world.image(layer("big", size), packing="plain", **more)
     what = image.document["layers"][0]["digest"]
@@ -115,6 +116,29 @@ def memory(world):
     world.gantry("remove", name)
 
 
+def bar(world):
+    """On a terminal."""
+    name, what, data = big(world)
+    world.route(name, "blobs", what, Slow(data))
+    leader, follower = pty.openpty()
+    command = [BIN / "gantry", "image", "--data-dir", world.data, "pull", "--registries", world.registries, name]
+    with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=follower,
+                          env=os.environ | {"TERM": "xterm"}) as process:
+        os.close(follower)
+        said = b""
+        with contextlib.suppress(OSError):  # the terminal's end, when nobody has it open any more
+            while block := os.read(leader, 4096):
+                said += block
+    os.close(leader)
+    lines = said.decode().split("\r\x1b[K")
+    parts = [int(found[1]) for line in lines if (found := re.search(r"0 of 1 layers \[[=> ]+\] +(\d+)%  .*B of 25.2MB", line))]
+    world.checks.ok(process.returncode == 0 and len(set(parts)) > 5 and parts == sorted(parts),
+                    "on a terminal a bar grows", str(lines))
+    world.checks.ok("\n" not in said.decode() and lines[-1] == "" and "1 of 1 layers" in lines[-2] and "100%" in lines[-2],
+                    "it is whole in the end, and then gone", str(lines[-3:]))
+    world.gantry("remove", name)
+
+
 def faults(world):
     name, what, data = big(world)
     spoilt = os.urandom(len(data))
@@ -153,7 +177,7 @@ def faults(world):
 def changes(world):
     """Wrong as a whole, too: the refusal is that of any layer with another content."""
     name, what, data = big(world)
-    world.route(name, "blobs", what, Slow(layer("big", 32 * MIB)))
+    world.route(name, "blobs", what, Slow(layer("big", 24 * MIB)))
     world.refused("another layer than its digest says, in ranges", name, [what, "has the digest"])
     slow = Slow(data, lambda handler, *_: f.reset(handler))
     slow.whole = lambda handler: (f.answer(200, b"", {"Content-Length": str(len(data))})(handler),
@@ -164,7 +188,7 @@ def changes(world):
 
 def story(checks):
     with world_of(checks) as world:
-        for part in (gains, memory, faults, changes):
+        for part in (gains, memory, bar, faults, changes):
             part(world)
 
 

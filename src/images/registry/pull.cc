@@ -2,11 +2,13 @@
 #include "images/registry/pull.h"
 
 #include <algorithm>
+#include <chrono>
 #include <map>
 #include <mutex>
 #include <set>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "images/choose.h"
@@ -18,6 +20,8 @@
 
 namespace gantry::images {
 namespace {
+
+constexpr std::chrono::milliseconds kTellEach(100);
 
 class Pull {
  public:
@@ -40,6 +44,8 @@ class Pull {
     auto missing = (*download)->missing(*chosen);
     if (!missing) return std::unexpected(std::move(missing.error()));
     done_ = 0;
+    coming_ = {.layers = chosen->document.layers.size()};
+    for (std::size_t position : *missing) coming_.of += chosen->document.layers[position].size;
     tell_what_is_here(*chosen, *missing);
     auto layers = fetch(**download, *chosen, *missing);
     if (!layers) return std::unexpected(std::move(layers.error()));
@@ -64,6 +70,17 @@ class Pull {
     std::lock_guard guard(mutex_);
     ++done_;
     if (options_.progress) options_.progress({layer.digest, layer.size, was_here, done_, layers});
+    if (options_.moved) options_.moved(coming_);
+  }
+
+  // More bytes of a layer have come, or (less than none) those of one that begins again come anew.
+  void moved(std::int64_t bytes) {
+    std::lock_guard guard(mutex_);
+    coming_.came += static_cast<std::uint64_t>(bytes);
+    const auto now = std::chrono::steady_clock::now();
+    if (!options_.moved || now - told_ < kTellEach) return;
+    told_ = now;
+    options_.moved(coming_);
   }
 
   void tell_what_is_here(const Chosen& chosen, const std::vector<std::size_t>& missing) {
@@ -159,6 +176,7 @@ class Pull {
           }
           at = fetch.left.erase(at);
           if (*turn == Download::Turn::kFetch) return position;
+          moved(static_cast<std::int64_t>(fetch.chosen.document.layers[position].size));
           tell(fetch.chosen.document.layers[position], true, fetch.chosen.document.layers.size());
         }
         if (fetch.left.empty() || fetch.error) return std::nullopt;
@@ -167,13 +185,14 @@ class Pull {
     }
   }
 
-  static Result<Unpacked> fetch_layer(Fetch& fetch, RegistryClient& client, const Descriptor& layer,
-                                      std::size_t position) {
+  Result<Unpacked> fetch_layer(Fetch& fetch, RegistryClient& client, const Descriptor& layer, std::size_t position) {
     Download& download = fetch.download;
     PartBoard::Blob parts(fetch.board, layer.size);
     std::unique_ptr<LayerStream> stream;
+    std::int64_t came = 0;
     auto begin = [&]() -> Status {
       stream.reset();
+      moved(-std::exchange(came, 0));
       auto blob = download.new_blob(layer.digest);
       if (!blob) return std::unexpected(std::move(blob.error()));
       auto folder = download.new_layer(position);
@@ -183,9 +202,13 @@ class Pull {
       stream = std::move(*opened);
       return {};
     };
-    const RegistryClient::BlobSink sink{
-        begin, [&](std::string_view bytes, bool is_kept) { return stream->take(bytes, is_kept); },
-        [&] { return stream->share_file(); }};
+    const RegistryClient::BlobSink sink{begin,
+                                        [&](std::string_view bytes, bool is_kept) {
+                                          came += static_cast<std::int64_t>(bytes.size());
+                                          moved(static_cast<std::int64_t>(bytes.size()));
+                                          return stream->take(bytes, is_kept);
+                                        },
+                                        [&] { return stream->share_file(); }};
     auto fetched = client.blob(layer, sink, parts);
     if (!fetched) return std::unexpected(std::move(fetched.error()));
     return stream->finish();
@@ -197,6 +220,8 @@ class Pull {
   RegistryAccess& access_;
   std::mutex mutex_;
   std::size_t done_ = 0;
+  PullBytes coming_;
+  std::chrono::steady_clock::time_point told_{};
 };
 
 }  // namespace

@@ -32,12 +32,21 @@ struct PullProgress {
   std::size_t layers = 0;
 };
 
+// How much of what the store lacks has come.
+struct PullBytes {
+  std::uint64_t came = 0;
+  std::uint64_t of = 0;    // packed, as the manifest says
+  std::size_t layers = 0;  // of the image
+};
+
 struct PullOptions {
   RegistryOptions registry;
   // To the registry, at most, for layers: one each, and those that are left help with big ones (registry/parts.h).
   std::size_t connections = 3;
   // Called for each layer, by one thread at a time.
   std::function<void(const PullProgress&)> progress;
+  // Called while layers come, by one thread at a time, at most ten times a second, and after each progress().
+  std::function<void(const PullBytes&)> moved;
 };
 
 // The image gets the reference as its name: by tag, with the digest that this means today, or by digest alone. Of the
