@@ -132,17 +132,12 @@ class Story:
         pods = self.node.pods()
         self.equal(sorted(set(pods) - set(kept)), [], "every pod that was there can be removed")
         owners = set(pods) | set(self.machine.shell("ls /run/gantry/sandboxes").split())  # the second with the pool's
-        look = "cd /var/lib/gantry; for f in store/l store/blobs store/i store/c sandboxes; do ls $f | sed s,^,$f/,; done"
         with layers.database(self.machine) as database:
-            rows = [f"{folder}/{name}" for folder, query in (
-                ("store/l", "SELECT name FROM image_layers"), ("store/blobs", "SELECT digest FROM image_blobs"),
-                ("store/i", "SELECT name FROM image_ingests"), ("store/c", "SELECT name FROM image_roots"),
-                ("sandboxes", "SELECT id FROM cri_sandboxes")) for (name,) in database.execute(query)]
+            sandboxes = {id for (id,) in database.execute("SELECT id FROM cri_sandboxes")}
             addresses = {owner for (owner,) in database.execute("SELECT sandbox_id FROM pod_addresses")}
-            unfinished = database.execute("SELECT name FROM image_layers WHERE complete = 0 UNION ALL "
-                                          "SELECT digest FROM image_blobs WHERE complete = 0").fetchall()
-        strays = set(self.machine.shell(look).split()) - set(rows)
-        self.equal(strays, set(), "no folder or file is nobody's")
+        strays, unfinished = layers.strays(self.machine)
+        strays += set(self.machine.shell("ls /var/lib/gantry/sandboxes").split()) - sandboxes
+        self.equal(strays, [], "no folder or file is nobody's")
         self.equal(unfinished, [], "nothing half made is left")
         self.equal(addresses - owners, set(), "no address is nobody's")
         mounts = self.machine.shell("grep -E 'gantry|kubelet' /proc/mounts | grep -v cargo || true")
