@@ -36,6 +36,7 @@
 #include "runtime/plan/host_facts.h"
 #include "shim/client.h"
 #include "sys/file.h"
+#include "sys/process.h"
 #include "sys/socket.h"
 
 namespace gantry {
@@ -295,6 +296,7 @@ int main(int argc, char** argv) {
   // The confined worker that unpacks layers is this same program, run by itself.
   if (argc > 1 && std::string_view(argv[1]) == images::kUnpackWorkerCommand)
     return images::unpack_worker_main(argc, argv);
+  if (!sys::fill_standard_streams()) return EXIT_FAILURE;
   int exit_code = 0;
   auto options = cli::parse_gantryd_options(argc, argv, exit_code);
   if (!options) return exit_code;
