@@ -8,6 +8,7 @@ namespace of the attacker's."""
 import contextlib
 import hashlib
 import pathlib
+import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -50,11 +51,20 @@ def attack(runtime, program):
 
 
 def overwriting(checks, oci):
+    if oci_bundle.caller() != oci_bundle.ROOT:
+        # One that is the caller's, who may write it.
+        oci.program = shutil.copy(oci.program, oci.work / "gantry-oci")
     said, changed = attack(oci, pathlib.Path(oci.program))
     checks.ok(not changed, f"CVE-2019-5736, 2020-14298: after {EXECS} execs gantry-oci is as it was")
     checks.ok("wrote" not in said, "CVE-2019-5736: nor could anything be written that it ran from", said)
-    checks.ok("reached" not in said or ("plainly refused" in said and "unwrapped refused" in said),
+    # Once each way, if he reached it twice; it is a race.
+    checks.ok(said.count("reached") < 2 or ("plainly refused" in said and "unwrapped refused" in said),
               "unwrapping: nor from a user and mount namespace of the attacker's", said)
+    if oci_bundle.caller() == oci_bundle.ROOT:
+        careless(checks)
+
+
+def careless(checks):
     naive = Naive()
     said, changed = attack(naive, naive.naive)
     checks.ok(changed and "wrote" in said, "CVE-2019-5736 bites: a runtime that runs from its own file is overwritten", said)
@@ -65,4 +75,4 @@ def overwriting(checks, oci):
 
 
 if __name__ == "__main__":
-    oci_bundle.tell(overwriting)
+    oci_bundle.tell(overwriting, callers=oci_bundle.CALLERS)
