@@ -161,7 +161,8 @@ def there_and_back(checks, oci):
 
 def alike(checks, oci, story):
     """A restored container is one like others."""
-    said = story.inside("cat /dev/shm/kept; readlink /proc/1/ns/time; readlink /proc/self/ns/time; cat /proc/self/cgroup | tail -n 1; "
+    said = story.inside("cat /dev/shm/kept; readlink /proc/1/ns/time; readlink /proc/self/ns/time; "
+                        "cat /proc/self/cgroup | tail -n 1; "
                         "touch /x 2>/dev/null || echo read-only; touch /held/x 2>/dev/null || echo held").split()
     checks.equal((said[0], said[1] == said[2], said[3:]), ("kept", True, ["0::/", "read-only", "held"]),
                  "exec joins a restored container in all its namespaces; a tmpfs has its files, what was read-only is")
@@ -240,7 +241,8 @@ def terminal(checks, oci):
     oci("restore", "--detach", "--console-socket", console.path, "--image-path", image, "--bundle", bundle, "terminal")
     master = console.take()
     os.write(master, b"hello\n")
-    checks.contains(oci_bundle.read_until(master, "heard hello"), "heard hello", "a restored terminal comes to --console-socket")
+    checks.contains(oci_bundle.read_until(master, "heard hello"), "heard hello",
+                    "a restored terminal comes to --console-socket")
     os.close(master)
     oci("delete", "--force", "terminal")
 

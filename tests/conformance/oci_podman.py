@@ -251,7 +251,8 @@ def checkpoints(checks, oci, podman):
     checks.equal(podman.check("exec", "counter", "hostname"), podman.check("inspect", "--format", "{{.Config.Hostname}}",
                                                                             "counter"), "exec in it works")
     podman.check("container", "checkpoint", "--leave-running", "--export", oci.work / "counter.tar", "counter")
-    checks.equal(podman.check("inspect", "--format", "{{.State.Status}}", "counter"), "running", "--leave-running leaves it so")
+    checks.equal(podman.check("inspect", "--format", "{{.State.Status}}", "counter"), "running",
+                 "--leave-running leaves it so")
     podman.check("rm", "-f", "-t", "0", "counter")
     podman.check("container", "restore", "--import", oci.work / "counter.tar", "--name", "again")
     counts_on("again", seen)
@@ -276,7 +277,8 @@ def story(checks):
 
 if __name__ == "__main__":
     if "PODMAN" not in os.environ:
-        peers = subprocess.run([PEERS, "conmon", "podman", "criu"], stdout=subprocess.PIPE, text=True, check=True).stdout.split()
+        peers = subprocess.run([PEERS, "conmon", "podman", "criu"], stdout=subprocess.PIPE, text=True,
+                               check=True).stdout.split()
         os.environ["CONMON"], os.environ["PODMAN"] = peers[2], peers[5]
         os.environ["PATH"] += f":{pathlib.Path(peers[8]).parent}"
     oci_bundle.enter_world((oci_bundle.ROOT, oci_bundle.USER))
