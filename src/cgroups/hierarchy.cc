@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cgroups/hierarchy.h"
 
+#include <fcntl.h>
 #include <linux/magic.h>
+#include <sys/statvfs.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/text.h"
 #include "cgroups/text.h"
@@ -13,6 +16,8 @@
 namespace gantry::cgroups {
 namespace {
 
+// Where it mostly is.
+constexpr const char* kUsualPlace = "/sys/fs/cgroup";
 constexpr std::size_t kMaxMountinfo = 16U << 20;
 constexpr std::size_t kMaxPath = 4096;
 constexpr std::size_t kMaxParts = 32;
@@ -35,8 +40,20 @@ std::string unescape(std::string_view text) {
 
 // Lower is better.
 int rank(const CgroupMount& mount) {
-  int place = mount.mount_point == "/sys/fs/cgroup" ? 0 : mount.mount_point == "/sys/fs/cgroup/unified" ? 1 : 2;
+  int place = mount.mount_point == kUsualPlace ? 0 : mount.mount_point == "/sys/fs/cgroup/unified" ? 1 : 2;
   return (mount.root == "/" ? 0 : 8) + (mount.read_only ? 4 : 0) + place;
+}
+
+// The hierarchy's root, if it is mounted there and can be written. To read all mounts takes longer.
+std::optional<DirFd> whole_at(const char* path) {
+  constexpr ino_t kRoot = 1;
+  auto folder = sys::openat(sys::kCwd, path, O_RDONLY | O_DIRECTORY);
+  auto filesystem = folder ? sys::fstatfs(*folder) : Result<struct statfs>(std::unexpected(folder.error()));
+  if (!filesystem || filesystem->f_type != CGROUP2_SUPER_MAGIC || (filesystem->f_flags & ST_RDONLY) != 0)
+    return std::nullopt;
+  auto info = sys::fstat(*folder);
+  if (!info || info->st_ino != kRoot) return std::nullopt;
+  return DirFd(std::move(*folder));
 }
 
 std::string joined(const std::vector<std::string>& words) {
@@ -80,6 +97,7 @@ Result<Hierarchy> Hierarchy::find(std::string_view mountinfo) {
 }
 
 Result<Hierarchy> Hierarchy::find() {
+  if (auto root = whole_at(kUsualPlace)) return at(std::move(*root), kUsualPlace);
   auto text = sys::read_file(sys::kCwd, "/proc/self/mountinfo", kMaxMountinfo);
   if (!text) return std::unexpected(std::move(text.error()));
   return find(*text);

@@ -33,7 +33,7 @@ class Hierarchy {
   // `mountinfo` is the text of /proc/self/mountinfo. kFailedPrecondition when cgroup v2 is not mounted, with what to
   // do.
   static Result<Hierarchy> find(std::string_view mountinfo);
-  // Reads /proc/self/mountinfo itself.
+  // Looks where it mostly is, and else reads /proc/self/mountinfo itself.
   static Result<Hierarchy> find();
   // A hierarchy whose root is `root`: for trees that stand for one, and for a node confined to a part (--cgroup-root).
   static Result<Hierarchy> at(DirFd&& root, std::string mount_point);

@@ -106,6 +106,7 @@ Result<ContainerRecord> parse_record(std::string_view text) {
   if (!is_whole) return broken();
   // Not there in records of before.
   (void)flag_of("inScope", record.in_scope);
+  (void)flag_of("plain", record.is_plain);
   (void)text_of("claim", record.claim);
   if (const json::value* streams = object.if_contains("streams"); streams != nullptr && streams->is_array()) {
     for (const json::value& each : streams->get_array())
@@ -130,6 +131,7 @@ std::string record_text(const ContainerRecord& record) {
   out["madeCgroup"] = record.made_cgroup;
   out["claim"] = record.claim;
   out["inScope"] = record.in_scope;
+  out["plain"] = record.is_plain;
   out["creating"] = record.is_creating;
   out["pid"] = record.pid;
   out["startTime"] = record.start_time;

@@ -40,6 +40,9 @@ struct ContainerRecord {
   bool made_cgroup = false;
   std::string claim;      // that the cgroup bears while it is this container's: oci_cgroup.h
   bool in_scope = false;  // one that systemd made: oci_scope.h
+  // It has a program to run, and no hooks that run after it was created: nobody need read config.json to start or
+  // delete it.
+  bool is_plain = false;
   bool is_creating = true;
   pid_t pid = 0;
   std::uint64_t start_time = 0;  // sys::start_time_of

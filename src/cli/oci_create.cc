@@ -225,7 +225,7 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   auto notify = NotifyProxy::open(making.folder().dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
   making.begin_hooks();
-  auto started = start_locked(making.folder(), live, making.config(), making.hooks(), times, log);
+  auto started = start_locked(making.folder(), live, making.config().process.has_value(), making.hooks(), times, log);
   if (!started) return std::unexpected(std::move(started.error()));
   times.split("exec", *process->notes.get());
   log.debug(cat("run took ", times.text()));

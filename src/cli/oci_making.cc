@@ -117,6 +117,8 @@ Status Making::record_intent() {
   if (!claim) return std::unexpected(std::move(claim.error()));
   record_.claim = std::move(*claim);
   record_.in_scope = scope_.has_value();
+  const oci::Hooks& hooks = bundle_.config.hooks;
+  record_.is_plain = bundle_.config.process && hooks.poststart.empty() && hooks.poststop.empty();
   record_.id = options_.id;
   record_.oci_version = bundle_.config.oci_version;
   record_.bundle = bundle_.path;

@@ -43,9 +43,9 @@ Status pass_gate(FdRef folder, FdRef pidfd) {
 
 }  // namespace
 
-Status start_locked(ContainerFolder& folder, const LiveContainer& live, const runtime::oci::Config& config,
-                    const HookRunner& run_hooks, Times& times, Log& log) {
-  if (!config.process) {
+Status start_locked(ContainerFolder& folder, const LiveContainer& live, bool has_process, const HookRunner& run_hooks,
+                    Times& times, Log& log) {
+  if (!has_process) {
     // The specification wants an error, and leaves open how it is told: others say it and end the container, and the
     // validation program for it takes no other answer.
     log.error(cat("container ", live.record.id, " has no program to run: config.json has no process"));
@@ -68,15 +68,16 @@ Status start_container(const std::string& root, const std::string& id, Log& log)
   if (!live) return std::unexpected(std::move(live.error()));
   // Before its socket is made anew: somebody may wait at the one that it has.
   if (live->state != ContainerState::kCreated) {
-    return fail(Code::kFailedPrecondition,
-                cat("container ", id, " can't be started: it is ", to_string(live->state)));
+    return fail(Code::kFailedPrecondition, cat("container ", id, " can't be started: it is ", to_string(live->state)));
   }
-  auto config = folder->read_config();
+  Result<runtime::oci::Config> config;
+  if (!live->record.is_plain) config = folder->read_config();
   if (!config) return std::unexpected(std::move(config.error()));
+  bool has_process = live->record.is_plain || config->process;
   times.lap("state");
   auto notify = NotifyProxy::open(folder->dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
-  auto started = start_locked(*folder, *live, *config, hook_runner(config->hooks, log), times, log);
+  auto started = start_locked(*folder, *live, has_process, hook_runner(config->hooks, log), times, log);
   log.debug(cat("start took ", times.text()));
   if (!started || !*notify) return started;
   // Others may end it meanwhile.
@@ -96,7 +97,7 @@ Status forget_container(ContainerFolder& folder, const LiveContainer& live, Log&
     if (auto s = wait_for_scope_end(live.record.cgroup); !s) log.warning(s.error().message());
   }
   Result<runtime::oci::Config> config;
-  if (!run_hooks) {
+  if (!run_hooks && !live.record.is_plain) {
     config = folder.read_config();
     if (config) run_hooks = hook_runner(config->hooks, log);
   }
