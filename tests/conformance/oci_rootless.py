@@ -126,6 +126,11 @@ def cgroupless(checks, oci):
     checks.equal(oci.remnants(), [], "and nothing is left")
     done = oci.run("true", change=without_cgroup)
     checks.contains(done.stderr, ["level=warning", "without a cgroup"], "a cgroup that was asked for and is not there is told")
+    for flag, code in (("true", 0), ("auto", 0), ("false", 1), ("maybe", 1)):
+        folder = oci.bundle("true", change=without_cgroup)
+        done = oci("run", "--bundle", folder, "flagged", flags=("--rootless", flag), check=False)
+        checks.equal((done.returncode, oci.remnants()), (code, []), f"--rootless {flag} " +
+                     ("does without one" if code == 0 else "does not")) or c.log(done.stderr)
 
 
 def hooks(checks, oci):
