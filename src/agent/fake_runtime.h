@@ -272,6 +272,14 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return none();
   }
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override { co_return none(); }
+  Task<Result<v1::UpdateContainerResourcesResponse>> update_container_resources(
+      v1::UpdateContainerResourcesRequest) override {
+    co_return none();
+  }
+  Task<Result<v1::UpdatePodSandboxResourcesResponse>> update_pod_sandbox_resources(
+      v1::UpdatePodSandboxResourcesRequest) override {
+    co_return none();
+  }
   Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) override { co_return none(); }
   Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override { co_return none(); }
   Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) override { co_return none(); }

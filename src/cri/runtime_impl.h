@@ -57,6 +57,10 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event> over) override;
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override;
   Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) override;
+  Task<Result<v1::UpdateContainerResourcesResponse>> update_container_resources(
+      v1::UpdateContainerResourcesRequest) override;
+  Task<Result<v1::UpdatePodSandboxResourcesResponse>> update_pod_sandbox_resources(
+      v1::UpdatePodSandboxResourcesRequest) override;
   Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override;
 
   void observe(Observer observer) override { observers_.push_back(std::move(observer)); }
@@ -126,6 +130,11 @@ class Runtime final : public NodeRuntime {
 
   // ---- exec.cc
   Task<Status> need_process(ContainerPtr container);
+
+  // ---- update.cc
+  Status put_in_force(const ContainerPtr& container, const cgroups::Cgroup& cgroup,
+                      const cgroups::Resources& resources);
+  Status update(const ContainerPtr& container, const v1::LinuxContainerResources& wanted, cgroups::Resources resources);
 
   // ---- stats.cc
   Task<Result<v1::ContainerStats>> stats_of(ContainerPtr container);

@@ -51,6 +51,10 @@ class ExecSyncRequest;
 class ExecSyncResponse;
 class ExecRequest;
 class ExecResponse;
+class UpdateContainerResourcesRequest;
+class UpdateContainerResourcesResponse;
+class UpdatePodSandboxResourcesRequest;
+class UpdatePodSandboxResourcesResponse;
 class AttachRequest;
 class AttachResponse;
 class PortForwardRequest;
@@ -110,6 +114,10 @@ class RuntimeService {
   virtual Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event> over) = 0;
   virtual Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) = 0;
   virtual Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) = 0;
+  virtual Task<Result<v1::UpdateContainerResourcesResponse>> update_container_resources(
+      v1::UpdateContainerResourcesRequest) = 0;
+  virtual Task<Result<v1::UpdatePodSandboxResourcesResponse>> update_pod_sandbox_resources(
+      v1::UpdatePodSandboxResourcesRequest) = 0;
   virtual Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) = 0;
 
   // Calls `observer` on the loop thread for every state change of a sandbox or container (created, started, stopped,

@@ -137,6 +137,8 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
     return call(&runtime, &RuntimeService::exec_sync, std::move(bytes), std::move(over));
   });
   add(runtime, "Exec", &RuntimeService::exec);
+  add(runtime, "UpdateContainerResources", &RuntimeService::update_container_resources);
+  add(runtime, "UpdatePodSandboxResources", &RuntimeService::update_pod_sandbox_resources);
   add(runtime, "Attach", &RuntimeService::attach);
   add(runtime, "PortForward", &RuntimeService::port_forward);
   add(images, "ListImages", &ImageService::list_images);

@@ -163,15 +163,8 @@ Task<Result<OwnFd>> Runtime::make_container_cgroup(ContainerPtr container,
   if (!resources) co_return std::unexpected(std::move(resources.error()));
   auto made = node_.cgroups.make(container->cgroup);
   if (!made) co_return fail_from(made, "make the cgroup");
-  auto applied = cgroups::apply(made->cgroup, *resources);
-  if (!applied) co_return fail_from(applied, "set the limits");
-  for (const auto& missing : *applied) {
-    std::string sentence = cat("the limit ", missing.file, " = ", missing.value, " is not enforced: ", missing.reason);
-    if (node_.require_controllers) co_return fail(Code::kFailedPrecondition, sentence);
-    log::warning(
-        "a limit is not enforced",
-        {{"container", container->id()}, {"file", missing.file}, {"value", missing.value}, {"reason", missing.reason}});
-    container->warnings.push_back(std::move(sentence));
+  if (auto limited = put_in_force(container, made->cgroup, *resources); !limited) {
+    co_return std::unexpected(std::move(limited.error()));
   }
   if (!device_rules.empty()) {
     auto filtered = device_filters_.set(made->cgroup, device_rules);

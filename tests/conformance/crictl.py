@@ -318,6 +318,32 @@ def numbers(w):
     w.remove(pod)
 
 
+def updates(w):
+    pod = w.pod("updates")
+    linux = {"resources": {"cpu_shares": 512, "memory_limit_in_bytes": 64 << 20}} | OWN_PIDS
+    container = w.run(pod, "main", SLEEP, linux=linux)
+    waiting = w.node.create(pod[0], w.node.container_config("waiting", SLEEP), pod[1])
+
+    def limits(of):
+        resources = w.node.container_status(of)["resources"]["linux"]
+        return int(resources["cpuShares"]), int(resources["memoryLimitInBytes"])
+
+    for each, before in ((container, 64 << 20), (waiting, 0)):
+        w.node.crictl("update", "--cpu-share", "2048", each)
+        w.checks.equal(limits(each), (2048, before), "update changes what it names, and nothing else")
+    w.node.crictl("update", "--memory", str(128 << 20), container)
+    w.node.kill_gantryd()
+    w.node.wait_for_gantryd()
+    w.checks.equal((limits(container), limits(waiting)), ((2048, 128 << 20), (2048, 0)), "which outlives gantryd")
+    w.checks.contains(w.node.refusal("update", "--cpu-share", "-7", container), ["cpu_shares", "-7"], "what is wrong is named")
+    w.checks.contains(w.node.refusal("update", "--cpuset-cpus", "all", container), ["cpuset", "all"], "CPUs, too")
+    w.checks.equal(limits(container), (2048, 128 << 20), "and changes nothing")
+    w.node.crictl("stop", "--timeout", "0", container)
+    w.checks.contains(w.node.refusal("update", "--cpu-share", "2", container), "exited", "one that has ended has no limits")
+    w.checks.contains(w.node.refusal("update", "--cpu-share", "2", "nothing"), "nothing", "nor has one that is not there")
+    w.remove(pod)
+
+
 def images(w):
     # The short form of the test's image, and its id.
     image = w.node.json("images", "-o", "json")["images"][0]
@@ -333,19 +359,13 @@ def images(w):
     w.node.build_image()
 
 
-def refused(w):
-    pod = w.pod("refused")
-    w.checks.contains(w.node.refusal("update", "--cpu-share", "2", "nothing"), "Unimplemented", "update is not there yet, and says so")
-    w.remove(pod)
-
-
 def story(checks):
     # Lower than the hard one, to tell apart whose limit a container has.
     resource.setrlimit(resource.RLIMIT_NOFILE, (1000, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
     with Node(checks) as node:
         node.build_image()
         world = World(checks, node)
-        for part in (runtime, life, ends, entering, surroundings, confinement, volumes, logs, numbers, images, refused):
+        for part in (runtime, life, ends, entering, surroundings, confinement, volumes, logs, numbers, updates, images):
             part(world)
         checks.equal((node.pods(), node.containers()), ({}, {}), "nothing is left")
 

@@ -94,6 +94,18 @@ def memory(story):
     story.equal((status["exitCode"], status["reason"]), (137, "OOMKilled"), "with it all of the container's end")
 
 
+def updated(story):
+    """Limits of a container that runs."""
+    tries = f"while :; do {TAKE_64_MB} 2>/dev/null; echo status $?; sleep 1; done"
+    container = story.run("updated", tries, {"memory_limit_in_bytes": 32 * MB, "cpu_shares": 512})
+    story.logged("updated", "status 137")
+    story.node.crictl("update", "--memory", str(256 * MB), "--cpu-share", "2048", container)
+    story.logged("updated", "status 0")
+    files = [story.cgroup_file(container, file).strip() for file in ("memory.max", "cpu.weight")]
+    story.equal(files, [str(256 * MB), "174"], "update is in force at once")
+    story.node.crictl("stop", "--timeout", "0", container)
+
+
 def cpu(story):
     limited = story.run("limited", SPIN, {"cpu_period": 100000, "cpu_quota": 20000, "cpuset_cpus": "0"})
     heavy = story.run("heavy", SPIN, {"cpu_shares": 2048, "cpuset_cpus": "1"})
@@ -183,12 +195,12 @@ def manifest(story):
     c.wait_until("the pod is gone", lambda: not any("both" in json.dumps(item) for item in story.node.pods().values()), 60)
 
 
-PARTS = (memory, cpu, pids, io, hugepages, stats, pods_own, manifest)
+PARTS = (memory, updated, cpu, pids, io, hugepages, stats, pods_own, manifest)
 
 
 def main(checks):
     with VmNode(checks) as node:
-        for driver, parts in (("cgroupfs", PARTS), ("systemd", PARTS if c.ALL else (memory,))):
+        for driver, parts in (("cgroupfs", PARTS), ("systemd", PARTS if c.ALL else (memory, updated))):
             node.use_cgroup_driver(driver)
             story = Story(checks, node, driver)
             for part in parts:
