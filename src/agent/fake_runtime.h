@@ -272,6 +272,17 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return none();
   }
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override { co_return none(); }
+  Task<Result<std::vector<v1::StreamPodSandboxesResponse>>> stream_pod_sandboxes(
+      v1::StreamPodSandboxesRequest) override {
+    co_return none();
+  }
+  Task<Result<std::vector<v1::StreamContainersResponse>>> stream_containers(v1::StreamContainersRequest) override {
+    co_return none();
+  }
+  Task<Result<std::vector<v1::StreamContainerStatsResponse>>> stream_container_stats(
+      v1::StreamContainerStatsRequest) override {
+    co_return none();
+  }
   Task<Result<v1::UpdateContainerResourcesResponse>> update_container_resources(
       v1::UpdateContainerResourcesRequest) override {
     co_return none();

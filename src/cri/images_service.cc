@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "cri/disk_usage.h"
 #include "cri/objects.h"
+#include "cri/parts.h"
 #include "cri/runtime.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/sync.h"
@@ -25,7 +26,6 @@ namespace {
 constexpr std::size_t kMaxPulls = 32;
 // A pull that takes long says in the log that it goes on.
 constexpr std::chrono::seconds kTellOfPullEach(15);
-constexpr std::size_t kMaxPartBytes = 1U << 20;
 constexpr std::chrono::nanoseconds kDiskSampleLife = std::chrono::seconds(10);
 constexpr std::uint64_t kMaxEntries = 200'000;  // a walk costs about a microsecond for each
 
@@ -95,21 +95,12 @@ class StoreImageService final : public ImageService {
   }
 
   Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest request) override {
-    auto all = co_await matching(request.filter().image());
+    v1::ListImagesRequest same;
+    same.mutable_filter()->Swap(request.mutable_filter());
+    auto all = co_await list_images(std::move(same));
     if (!all) co_return std::unexpected(std::move(all.error()));
-    std::vector<v1::StreamImagesResponse> parts;
-    std::size_t bytes = kMaxPartBytes;
-    for (const auto& image : *all) {
-      v1::Image message = to_message(image);
-      const std::size_t size = message.ByteSizeLong();
-      if (bytes + size > kMaxPartBytes) {
-        parts.emplace_back();
-        bytes = 0;
-      }
-      bytes += size;
-      *parts.back().add_images() = std::move(message);
-    }
-    co_return parts;
+    co_return in_parts<v1::StreamImagesResponse>(*all->mutable_images(),
+                                                 [](auto& part) { return part.mutable_images(); });
   }
 
   Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest request) override {

@@ -51,6 +51,12 @@ class ExecSyncRequest;
 class ExecSyncResponse;
 class ExecRequest;
 class ExecResponse;
+class StreamPodSandboxesRequest;
+class StreamPodSandboxesResponse;
+class StreamContainersRequest;
+class StreamContainersResponse;
+class StreamContainerStatsRequest;
+class StreamContainerStatsResponse;
 class UpdateContainerResourcesRequest;
 class UpdateContainerResourcesResponse;
 class UpdatePodSandboxResourcesRequest;
@@ -106,6 +112,12 @@ class RuntimeService {
   virtual Task<Result<v1::ContainerStatusResponse>> container_status(v1::ContainerStatusRequest) = 0;
   virtual Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) = 0;
   virtual Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) = 0;
+  // The lists again, in parts of at most 1 MiB or so.
+  virtual Task<Result<std::vector<v1::StreamPodSandboxesResponse>>> stream_pod_sandboxes(
+      v1::StreamPodSandboxesRequest) = 0;
+  virtual Task<Result<std::vector<v1::StreamContainersResponse>>> stream_containers(v1::StreamContainersRequest) = 0;
+  virtual Task<Result<std::vector<v1::StreamContainerStatsResponse>>> stream_container_stats(
+      v1::StreamContainerStatsRequest) = 0;
   virtual Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) = 0;
 
   // The process is killed when its time is up, and when `over`, if given, is set before it ended: nobody waits for the

@@ -137,6 +137,9 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
     return call(&runtime, &RuntimeService::exec_sync, std::move(bytes), std::move(over));
   });
   add(runtime, "Exec", &RuntimeService::exec);
+  add(runtime, "StreamPodSandboxes", &RuntimeService::stream_pod_sandboxes);
+  add(runtime, "StreamContainers", &RuntimeService::stream_containers);
+  add(runtime, "StreamContainerStats", &RuntimeService::stream_container_stats);
   add(runtime, "UpdateContainerResources", &RuntimeService::update_container_resources);
   add(runtime, "UpdatePodSandboxResources", &RuntimeService::update_pod_sandbox_resources);
   add(runtime, "Attach", &RuntimeService::attach);
