@@ -19,7 +19,9 @@ from node import BIN
 from pulls import MIB, layer, world_of
 
 PART = 8 * MIB
-RATE = 6 * MIB  # bytes a second, of one connection
+RATE = 12 * MIB  # bytes a second, of one connection
+# At first less, so that also on a busy machine there is no doubt what the pull waits for.
+FIRST, FIRST_RATE = 6 * MIB, 2 * MIB
 BLOCK = 64 << 10
 
 
@@ -44,7 +46,8 @@ class Slow:
 
     def whole(self, handler, *_):
         f.answer(200, b"", {"Content-Length": str(len(self.data)), "ETag": '"one"'})(handler)
-        self.trickle(handler, self.data)
+        self.trickle(handler, self.data[:FIRST], FIRST_RATE)
+        self.trickle(handler, self.data[FIRST:])
 
     def send(self, handler, first, last, data=None):
         data = (data or self.data)[first:last + 1]
@@ -52,18 +55,18 @@ class Slow:
                             "Content-Range": f"bytes {first}-{last}/{len(self.data)}"})(handler)
         self.trickle(handler, data)
 
-    def trickle(self, handler, data):
+    def trickle(self, handler, data, rate=RATE):
         start = time.monotonic()
         for at in range(0, len(data), BLOCK):
             handler.wfile.write(data[at:at + BLOCK])
-            time.sleep(max(0.0, start + (at + BLOCK) / RATE - time.monotonic()))
+            time.sleep(max(0.0, start + (at + BLOCK) / rate - time.monotonic()))
 
 
 def ranges_of(world, what):
     return [headers["range"] for headers in world.registry.asked(what) if "range" in headers]
 
 
-def big(world, size=24 * MIB, **more):
+def big(world, size=28 * MIB, **more):
     """An image with one big layer, its name, the layer's digest and data."""
     name, image = world.image(layer("big", size), packing="plain", **more)
     what = image.document["layers"][0]["digest"]
@@ -131,7 +134,7 @@ def bar(world):
                 said += block
     os.close(leader)
     lines = said.decode().split("\r\x1b[K")
-    parts = [int(found[1]) for line in lines if (found := re.search(r"0 of 1 layers \[[=> ]+\] +(\d+)%  .*B of 25.2MB", line))]
+    parts = [int(found[1]) for line in lines if (found := re.search(r"0 of 1 layers \[[=> ]+\] +(\d+)%  .*B of 29.4MB", line))]
     world.checks.ok(process.returncode == 0 and len(set(parts)) > 5 and parts == sorted(parts),
                     "on a terminal a bar grows", str(lines))
     world.checks.ok("\n" not in said.decode() and lines[-1] == "" and "1 of 1 layers" in lines[-2] and "100%" in lines[-2],
@@ -177,7 +180,7 @@ def faults(world):
 def changes(world):
     """Wrong as a whole, too: the refusal is that of any layer with another content."""
     name, what, data = big(world)
-    world.route(name, "blobs", what, Slow(layer("big", 24 * MIB)))
+    world.route(name, "blobs", what, Slow(layer("big", 28 * MIB)))
     world.refused("another layer than its digest says, in ranges", name, [what, "has the digest"])
     slow = Slow(data, lambda handler, *_: f.reset(handler))
     slow.whole = lambda handler: (f.answer(200, b"", {"Content-Length": str(len(data))})(handler),

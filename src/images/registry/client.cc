@@ -425,12 +425,8 @@ Status RegistryClient::gap_of(HostAccess& host, Incoming& coming, bool is_last) 
   std::optional<std::uint64_t> skip;  // known from the first piece on
   Pace pace;
   std::vector<std::string> headers;
-  if (!coming.may_ask_for_ranges())
-    headers.clear();
-  else if (end != descriptor.size)
-    headers.push_back(cat("Range: bytes=", begin, "-", end - 1));
-  else if (begin != 0)
-    headers.push_back(cat("Range: bytes=", begin, "-"));
+  if (coming.may_ask_for_ranges() && (begin != 0 || end != descriptor.size))
+    headers.push_back(cat("Range: bytes=", begin, "-", end == descriptor.size ? "" : cat(end - 1)));
   auto take = [&](const HttpHead& head, std::string_view bytes) -> Status {
     if (!skip) {
       // A server that knows no ranges sends all of it again.
