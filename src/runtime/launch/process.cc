@@ -243,7 +243,7 @@ Status Launch::set_capabilities(std::uint64_t effective, std::uint64_t permitted
     data[half].inheritable = static_cast<std::uint32_t>(inheritable >> shift);
   }
   if (::syscall(SYS_capset, &header, data) < 0) return failed("capset");
-  for (unsigned capability = 0; ambient >> capability != 0 && capability < 64; ++capability) {
+  for (unsigned capability = 0; capability < 64 && ambient >> capability != 0; ++capability) {
     if ((ambient >> capability & 1U) == 0) continue;
     if (::prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) < 0)
       return failed("prctl PR_CAP_AMBIENT_RAISE");
@@ -375,6 +375,8 @@ Status Launch::become_user_and_execute() {
 // waits there, with CAP_SYS_PTRACE, would find them in /proc.
 Status Launch::keep_standard_streams() {
   preserved_fds_ = reader_.integer<std::uint32_t>();
+  constexpr unsigned kMost = 65536;
+  if (preserved_fds_ > kMost) return invalid_argument("plan: too many descriptors are to stay open");
   start_ = fd(reader_.integer<FdIndex>());
   start_report_ = fd(reader_.integer<FdIndex>());
   int first = 3 + static_cast<int>(preserved_fds_);
