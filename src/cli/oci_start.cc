@@ -33,8 +33,12 @@ Status pass_gate(FdRef folder, FdRef pidfd) {
     (void)::poll(entries, 2, -1);
     char packet[runtime::kMaxReport];
     auto size = sys::read(*report, packet, sizeof(packet));
-    if (!size && size.error().is_would_block() && entries[1].revents == 0) continue;
-    if (!size || *size == 0) return {};
+    if (!size && size.error().is_would_block()) {
+      if (entries[1].revents == 0) continue;
+      return {};  // it has ended, as its program perhaps; somebody it has left behind has the other end
+    }
+    if (!size) return std::unexpected(std::move(size.error()));
+    if (*size == 0) return {};
     auto decoded = runtime::decode_report(std::string_view(packet, *size));
     if (!decoded) return std::unexpected(std::move(decoded.error()));
     return std::unexpected(Error(static_cast<Code>(decoded->code), std::move(decoded->message)));
