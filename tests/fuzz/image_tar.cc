@@ -4,18 +4,16 @@
 // is unpacked by a thread whose root is that folder's, so that what may be found here does no harm to the machine.
 #include <fcntl.h>
 #include <sched.h>
-#include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <string>
 #include <thread>
 
 #include "images/unpacker.h"
 #include "sys/file.h"
-#include "sys/folders.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/memory_folder.h"
 
 namespace images = gantry::images;
 namespace sys = gantry::sys;
@@ -23,18 +21,10 @@ using gantry::fuzz::expect;
 
 namespace {
 
-// A folder in memory, with one inside it that is unpacked into.
+// With one inside it that is unpacked into.
 gantry::FdRef cage() {
-  static gantry::OwnFd folder = [] {
-    char path[] = "/dev/shm/gantry-fuzz-XXXXXX";
-    expect(::mkdtemp(path) != nullptr, "a folder");
-    static std::string name = path;
-    ::atexit([] { (void)sys::remove_tree(sys::kCwd, name.c_str()); });
-    gantry::OwnFd fd(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    expect(fd.is_open(), "the folder is open");
-    return fd;
-  }();
-  return folder;
+  static gantry::fuzz::MemoryFolder folder;
+  return folder.fd();
 }
 
 gantry::Result<images::WorkerAnswer> unpack(gantry::FdRef layer, const images::WorkerArguments& limits,

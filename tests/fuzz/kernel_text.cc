@@ -2,14 +2,13 @@
 // What the kernel writes into files of /proc and of cgroups, where names come from whoever made a mount, a cgroup or a
 // process.
 #include <fcntl.h>
-#include <stdlib.h>
 
 #include "cgroups/hierarchy.h"
 #include "cgroups/text.h"
 #include "sys/file.h"
-#include "sys/folders.h"
 #include "sys/process.h"
 #include "tests/fuzz/fuzz.h"
+#include "tests/fuzz/memory_folder.h"
 
 namespace cgroups = gantry::cgroups;
 namespace sys = gantry::sys;
@@ -17,17 +16,14 @@ using gantry::fuzz::expect;
 
 namespace {
 
-// A folder in memory with a file 1/stat.
+// A folder with a file 1/stat.
 struct Proc {
-  gantry::OwnFd folder, stat;
+  gantry::fuzz::MemoryFolder folder;
+  gantry::OwnFd stat;
 
   Proc() {
-    static char path[] = "/dev/shm/gantry-fuzz-XXXXXX";
-    expect(::mkdtemp(path) != nullptr, "a folder");
-    ::atexit([] { (void)sys::remove_tree(sys::kCwd, path); });
-    folder = gantry::OwnFd(::open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-    expect(sys::mkdirat(folder, "1", 0755).has_value(), "mkdir");
-    stat = gantry::OwnFd(::openat(folder.get(), "1/stat", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+    expect(sys::mkdirat(folder.fd(), "1", 0755).has_value(), "mkdir");
+    stat = gantry::OwnFd(::openat(folder.fd().get(), "1/stat", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
     expect(stat.is_open(), "the file is open");
   }
 };
@@ -36,7 +32,7 @@ auto start_time_in(std::string_view text) {
   static Proc proc;
   expect(::ftruncate(proc.stat.get(), 0) == 0 && ::lseek(proc.stat.get(), 0, SEEK_SET) == 0, "an empty file");
   expect(sys::write_all(proc.stat, text).has_value(), "write");
-  return sys::start_time_of(proc.folder, 1);
+  return sys::start_time_of(proc.folder.fd(), 1);
 }
 
 }  // namespace

@@ -3,14 +3,9 @@
 // about calls as the profile says.
 #include "runtime/plan/seccomp_profile.h"
 
-#include <linux/audit.h>
-#include <linux/filter.h>
-#include <linux/seccomp.h>
-
 #include <algorithm>
-#include <cstring>
-#include <vector>
 
+#include "runtime/plan/seccomp_run_for_test.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace runtime = gantry::runtime;
@@ -18,43 +13,6 @@ using gantry::fuzz::expect;
 using gantry::fuzz::expect_sentence;
 
 namespace {
-
-std::uint32_t run(const std::vector<sock_filter>& code, const seccomp_data& data) {
-  std::uint32_t a = 0;
-  for (std::size_t pc = 0; pc < code.size(); ++pc) {
-    const sock_filter& i = code[pc];
-    switch (i.code) {
-      case BPF_LD | BPF_W | BPF_ABS:
-        expect(i.k % 4 == 0 && i.k + 4 <= sizeof(data), "a load is within the data");
-        std::memcpy(&a, reinterpret_cast<const char*>(&data) + i.k, 4);
-        break;
-      case BPF_JMP | BPF_JA:
-        pc += i.k;
-        break;
-      case BPF_JMP | BPF_JEQ | BPF_K:
-        pc += a == i.k ? i.jt : i.jf;
-        break;
-      case BPF_JMP | BPF_JGT | BPF_K:
-        pc += a > i.k ? i.jt : i.jf;
-        break;
-      case BPF_JMP | BPF_JGE | BPF_K:
-        pc += a >= i.k ? i.jt : i.jf;
-        break;
-      case BPF_JMP | BPF_JSET | BPF_K:
-        pc += (a & i.k) != 0 ? i.jt : i.jf;
-        break;
-      case BPF_ALU | BPF_AND | BPF_K:
-        a &= i.k;
-        break;
-      case BPF_RET | BPF_K:
-        return i.k;
-      default:
-        expect(false, "an instruction that seccomp takes");
-    }
-  }
-  expect(false, "a program ends in a decision");
-  return 0;
-}
 
 bool holds(const scmp_arg_cmp& condition, const seccomp_data& data) {
   std::uint64_t value = data.args[condition.arg], with = condition.datum_a;
@@ -109,10 +67,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
     return 0;
   }
   expect(plan->program.size() % sizeof(sock_filter) == 0, "whole instructions");
-  std::vector<sock_filter> code(plan->program.size() / sizeof(sock_filter));
-  std::memcpy(code.data(), plan->program.data(), plan->program.size());
-  if (code.empty()) return 0;
-  expect(code.size() <= BPF_MAXINSNS, "as long as the kernel takes at most");
+  if (plan->program.empty()) return 0;
+  expect(plan->program.size() / sizeof(sock_filter) <= BPF_MAXINSNS, "as long as the kernel takes at most");
   // Calls that the profile names, with arguments on both sides of what it compares with.
   std::size_t tried = 0;
   for (const auto& rule : profile->rules) {
@@ -126,7 +82,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
             (is_masked ? condition.datum_b : condition.datum_a) + static_cast<std::uint64_t>(static_cast<long>(step));
       }
       std::uint32_t wanted = 0;
-      if (decide(*profile, data, wanted)) expect(run(code, data) == wanted, "the program decides as the profile says");
+      if (decide(*profile, data, wanted))
+        expect(runtime::run_seccomp(plan->program, data) == wanted, "the program decides as the profile says");
     }
   }
   return 0;
