@@ -2,9 +2,9 @@
 // What gantryd and a shim say to each other, over a SOCK_SEQPACKET unix socket: one message a packet, a fixed header,
 // then a body in the encoding of base/bytes.h, then descriptors (SCM_RIGHTS) in the order that the message names.
 //
-// The protocol only grows. No field changes its meaning; new fields go to the end of a body, a reader ignores what lies
-// behind what it knows and takes what is not there as zero; a message of an unknown kind is answered with kFailed
-// (UNIMPLEMENTED) that names it. So every gantryd speaks to every shim since the first release.
+// The protocol only grows. No field changes its meaning; new ones go to the end of a body, where a reader ignores what it
+// does not know; the first of them will have to be zero where it is missing, which decode() refuses until then. An
+// unknown kind is answered with kFailed (UNIMPLEMENTED) that names it. So every gantryd speaks to every shim.
 #pragma once
 
 #include <cstdint>
