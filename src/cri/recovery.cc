@@ -17,6 +17,7 @@
 #include "cri/boot_records.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
+#include "cri/retry.h"
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
 #include "sys/file.h"
@@ -35,7 +36,6 @@ Result<std::string> boot_id() {
 constexpr std::chrono::milliseconds kPatience{300};
 // For one answer of a shim. Of a hello nothing depends on the limit: it is waited for again at once, or nearly so.
 constexpr std::chrono::seconds kAnswerLimit{10};
-constexpr std::chrono::seconds kFirstRetry{1};
 constexpr std::chrono::seconds kLastRetry{15};
 
 // Nothing when there is none in time. The client may be dropped meanwhile.

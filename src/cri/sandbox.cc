@@ -10,6 +10,7 @@
 #include "cri/host_ports.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
+#include "cri/retry.h"
 #include "cri/runtime_impl.h"
 #include "cri/sandbox_files.h"
 #include "cri/text.h"
@@ -21,8 +22,7 @@ namespace {
 
 // As stop.cc's.
 constexpr std::chrono::seconds kScopeLimit{10};
-// Between tries of what must be done.
-constexpr std::chrono::seconds kFirstRetry{1};
+// Between tries of what must be done, at most.
 constexpr std::chrono::seconds kLastRetry{60};
 
 std::string key_of(const v1::PodSandboxMetadata& metadata) {

@@ -6,10 +6,10 @@
 
 #include "base/log.h"
 #include "cri/ids.h"
+#include "cri/retry.h"
 
 namespace gantry::cri {
 namespace {
-constexpr Duration kFirstRetry = std::chrono::seconds(1);
 constexpr Duration kLastRetry = std::chrono::minutes(1);
 }  // namespace
 
