@@ -6,49 +6,19 @@ TCP listener in it; and a restored container has its limits, and its scope."""
 import json
 import os
 import pathlib
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from vm import disk
+from vm import disk, stories
 from vm.machine import Machine
 
-SUPPORT, STORY = disk.ROOT / "tests/support", disk.ROOT / "tests/conformance/oci_checkpoint.py"
+# Not spoilt: until CRIU is stopped it writes a lot, and here it takes minutes.
+PARTS = ["there_and_back"] + ["going_on", "in_the_foreground", "terminal", "joined"] * ("GANTRY_TEST_ALL" in os.environ)
 OCI = "/opt/cargo/gantry-oci --systemd-cgroup"
 LIMITS = {"memory": {"limit": 64 << 20, "swap": 64 << 20}, "pids": {"limit": 55}, "cpu": {"quota": 30000, "period": 100000}}
 SCOPE = "/sys/fs/cgroup/machine.slice/gantry-counter.scope"
 COUNTER = "i=0; while :; do i=$((i+1)); echo $i > /count; sleep 0.1; done"
-
-
-def carry(machine):
-    """CRIU, where it is unpacked here, for its libraries are looked for there; and the story with what it stands on."""
-    program = pathlib.Path(disk.run(disk.ROOT / "scripts/peers", "criu").split()[2])
-    tree = program.parents[2]
-    for folder, names in ((tree.parent, [tree.name]), (disk.ROOT, [str(path.relative_to(disk.ROOT)) for path in
-                                                                   (STORY, *SUPPORT.glob("*.py"))])):
-        packed = subprocess.run(["tar", "-C", folder, "-cf", "-", *names], stdout=subprocess.PIPE, check=True).stdout
-        machine.run("mkdir", "-p", folder)
-        machine.run("tar", "-C", folder, "-xpf", "-", data=packed)
-    return program
-
-
-def as_in_conformance(checks, machine, criu):
-    # Not spoilt: until CRIU is stopped it writes a lot, and here it takes minutes.
-    parts = ["there_and_back"] + ["going_on", "in_the_foreground", "terminal", "joined"] * ("GANTRY_TEST_ALL" in os.environ)
-    run = machine.start("env", f"CRIU={criu}", f"PATH={criu.parent}:/usr/sbin:/usr/bin", "GANTRY_BIN=/opt/cargo",
-                        "python3", "-B", STORY, *parts)
-    run.wait(900)
-    lines = run.output.decode(errors="replace").splitlines()
-    for line in lines:
-        if line.startswith(("ok ", "not ok ")):
-            word, what = line.split(" - ", 1)
-            checks.ok(word.startswith("ok") and "# SKIP" not in what, what)
-        elif not line.startswith("1.."):
-            c.log(line.removeprefix("# "))
-    if checks.failed:
-        c.log(run.error.decode(errors="replace"))
-    checks.ok(any("it listens where it did" in line for line in lines), "a TCP listener was among them")
 
 
 def with_limits(checks, machine, criu):
@@ -96,9 +66,11 @@ def with_limits(checks, machine, criu):
 
 def main(checks):
     with Machine("checkpoint", cargo=[pathlib.Path(os.environ["GANTRY_BIN"]) / "gantry-oci"]) as machine:
-        criu = carry(machine)
+        criu = pathlib.Path(disk.run(disk.ROOT / "scripts/peers", "criu").split()[2])
+        stories.carry(machine, criu.parents[2])  # its libraries are looked for where they are unpacked
         with_limits(checks, machine, criu)
-        as_in_conformance(checks, machine, criu)
+        stories.tell(checks, machine, "oci_checkpoint.py", *PARTS, CRIU=criu, PATH=f"{criu.parent}:/usr/sbin:/usr/bin",
+                     GANTRY_BIN="/opt/cargo")
 
 
 c.main(main)
