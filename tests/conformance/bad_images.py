@@ -167,6 +167,9 @@ def archives(world):
                                             entry("index.json", content=b"[" * 200_000)]),
         "an index of 64 MiB": tar([entry("oci-layout", content=b'{"imageLayoutVersion":"1.0.0"}'),
                                    entry("index.json", content=b" " * (64 * MIB) + b"{}")]),
+        "CVE-2023-25153: an index of 4 GiB, sparse": tar([entry("oci-layout", content=b'{"imageLayoutVersion":"1.0.0"}')])
+                                                     .rstrip(b"\0").ljust(1024, b"\0") + sparse_layer("index.json", 4 << 30),
+        "CVE-2023-25153: Docker's manifest.json of 64 MiB": tar([entry("manifest.json", content=b" " * (64 * MIB) + b"[]")]),
         "an index that is a symlink": tar([entry("oci-layout", content=b'{"imageLayoutVersion":"1.0.0"}'),
                                            entry("index.json", tarfile.SYMTYPE, linkname=str(world.secret))]),
     }

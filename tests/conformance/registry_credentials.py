@@ -118,6 +118,25 @@ def nowhere_else(world, files):
                     str(shown))
 
 
+def by_url(world, files):
+    """CVE-2020-15157: a layer whose manifest says where else it is, where somebody waits for a password."""
+    files.config({world.registry.host: "me:secret", world.other.host: "me:other"})
+    world.other.requests.clear()
+    name, image = world.image(layer("a"), layer("elsewhere"))
+    image.document["layers"][1]["urls"] = [f"http://{world.other.host}/elsewhere"]
+    world.registry.put(name.split("/", 1)[1], image)
+    world.other.routes["/elsewhere"] = f.answer(401, b"", f.BASIC)
+    repository = world.path(name, "", "").removesuffix("//")
+    for path, respond in list(world.registry.routes.items()):
+        if path.startswith(repository + "/"):
+            world.registry.routes[path] = f.guarded(respond, right=f"Basic {basic('me:secret')}")
+    world.taken("a layer with a URL of its own", name)
+    world.gantry("remove", name)
+    world.route(name, "blobs", image.document["layers"][1]["digest"], f.answer(404))
+    world.refused("one that the registry does not have", name, "404")
+    world.checks.equal(world.other.requests, [], "nobody is asked for it there")
+
+
 HELPER = """#!/bin/sh
 read server
 echo "$* $server" >> {asked}
@@ -252,6 +271,7 @@ def story(checks):
         public, _ = world.image()
         world.taken("a public image", public)
         by_file(world, files)
+        by_url(world, files)
         nowhere_else(world, files)
         by_helper(world, files)
     by_provider(checks)

@@ -35,6 +35,14 @@ def digests(world):
     last = image.document["layers"][1]
     world.route(name, "blobs", last["digest"], f.blob(layer("b")))
     world.refused("another layer than its digest says", name, [last["digest"], "has the digest"])
+    for what, wrong in (("a path", "sha256:../../../../etc/passwd"), ("too short", "sha256:abcd"),
+                        ("in capitals", "sha256:" + "AB" * 32), ("of no known kind", "md5:" + "ab" * 16)):
+        for part in ("layer", "config"):
+            name, image = world.image()
+            (image.document["layers"][0] if part == "layer" else image.document["config"])["digest"] = wrong
+            world.registry.put(name.split("/", 1)[1], image)
+            world.refused(f"CVE-2024-3727: a {part}'s digest that is {what}", name, wrong.removeprefix("sha256:"), bound=10)
+        world.refused(f"a name's that is {what}", f"{name.rsplit(':', 1)[0]}@{wrong}", [], bound=10)
     name, image = world.image()
     spoilt = json.loads(image.blobs[image.id])
     spoilt["rootfs"]["diff_ids"].reverse()
@@ -63,6 +71,12 @@ def documents(world):
     world.refused("a manifest without end", name, "more than the 4194304 bytes")
     world.route(name, "manifests", "1", f.answer(200, bytes(100 * MIB), {"Content-Type": OCI_INDEX}))
     world.refused("a manifest of 100 MB", name, "more than the 4194304 bytes")
+
+    name, image = world.image()
+    image.document["config"]["size"] = 64 * MIB
+    world.registry.put(name.split("/", 1)[1], image)
+    world.route(name, "blobs", image.id, f.endless)
+    world.refused("CVE-2023-25153: a configuration of 64 MiB", name, "bytes", bound=10)
 
     name, image = world.image()
     at = image.descriptor()
@@ -126,6 +140,22 @@ def bodies(world):
     world.gantry("remove", name)
     layer_is(f.first(2, f.reset, f.blob(data)))
     world.taken("a connection that was reset twice", name)
+
+    # CVE-2021-20291: one of these left a lock held, and nothing could be pulled any more.
+    name, image = world.image(layer("a", 50_000), layer("b", 50_000))
+    described = image.document["layers"][0]
+    good = image.blobs[described["digest"]]
+    route = world.path(name, "blobs", described["digest"])
+    for turn in range(3):
+        for data in (b"", good[:100], good[:-1], good[:20_000] + b"\0" * 100 + good[20_100:], good[::-1]):
+            layer_is(f.answer(200, data))
+            done = world.pull(name)
+            if done.returncode == 0:
+                world.checks.ok(False, f"a damaged layer: taken, {len(data)} bytes of {len(good)}")
+    layer_is(f.blob(good))
+    world.taken("CVE-2021-20291: after damaged ones, the whole", name)
+    twice, _ = world.image(*[layer("same")] * 2)
+    world.taken("an image that has a layer twice", twice)
 
 
 def moods(world):

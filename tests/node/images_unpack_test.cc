@@ -6,7 +6,9 @@
 #include <signal.h>
 #include <sys/sysmacros.h>
 
+#include <atomic>
 #include <chrono>
+#include <functional>
 #include <thread>
 
 #include "sys/pipe.h"
@@ -228,6 +230,31 @@ TEST_F(UnpackTest, TheAttacksBiteWhereNothingDefends) {
   for (const std::string& attack : {dots, parent}) EXPECT_FALSE(unpack_bytes(attack));
   EXPECT_FALSE(fs::exists(victim / "dots"));
   EXPECT_FALSE(fs::exists(victim / "parent"));
+}
+
+// CVE-2025-47290: a folder that was looked at is a link when it is written into. In a layer's folder nobody else
+// writes; here somebody does.
+TEST_F(UnpackTest, AFolderThatBecomesALinkMeanwhileLeadsNowhere) {
+  Tar tar;
+  for (int i = 0; i < 3000; ++i) tar.file("d/f" + std::to_string(i), "x", {.mode = 04777});
+  const std::string bytes = tar.bytes();
+  auto attacked = [](const fs::path& folder, const std::function<void()>& work) {
+    const fs::path victim = folder.parent_path() / (folder.filename().string() + "-victim");
+    for (const fs::path& each : {victim, folder / "d"}) fs::create_directories(each);
+    fs::create_symlink(victim, folder / "s");
+    auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+    std::atomic<bool> over = false;
+    std::thread attacker([&] {
+      while (!over) (void)sys::renameat2(*dir, "d", *dir, "s", RENAME_EXCHANGE);
+    });
+    work();
+    over = true;
+    attacker.join();
+    return std::distance(fs::directory_iterator(victim), fs::directory_iterator());
+  };
+  const fs::path careless = root_ / "careless";
+  EXPECT_GT(attacked(careless, [&] { unpack_carelessly(bytes, careless); }), 0) << "the attack does not bite";
+  EXPECT_EQ(attacked(layer(), [&] { (void)unpack_bytes(bytes); }), 0);
 }
 
 TEST_F(UnpackTest, HardLinksPointAtFilesOfTheLayer) {

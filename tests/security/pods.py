@@ -8,22 +8,27 @@ CVE-2022-27649, 27651, 27652 (podman, buildah, CRI-O): inheritable capabilities.
 that pods of the host's network reach. CVE-2021-41103, 2024-25621 (containerd): state that every user of the host reaches.
 CVE-2021-21334 (containerd): variables of another container's. CVE-2022-31030 (containerd), 2022-1708 (CRI-O): an exec's output
 without an end. CVE-2022-0811 (CRI-O): more than one sysctl in a value. CVE-2022-0185 and its like: calls that lead to the
-kernel's less guarded parts. CVE-2016-9962 (runc): the descriptors of what comes in,
-stolen."""
+kernel's less guarded parts. CVE-2016-9962 (runc): the descriptors of what comes in, stolen. CVE-2022-23471, 2025-64329 (containerd):
+what terminals leave. CVE-2019-14891 (CRI-O): a supervisor that dies with its pod."""
 import concurrent.futures
 import contextlib
+import fcntl
 import os
 import pathlib
+import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import attacks
 import checks as c
 import cycles
+import oci_bundle
 from cri_client import APPLETS, IMAGE, OWN_PIDS
-from node import Node, run
+from node import BIN, Node, run
 from oci import Image, entry
 from registry import busybox_layer
 
@@ -265,10 +270,59 @@ def thief(checks, pods):
         checks.ok(removed_in_time(pod_id), "and yet the pod goes when it is told to")
 
 
+def streams(checks, pods):
+    """Terminals that are resized, and whose clients go without a word."""
+    node = pods.node
+    pod_id, container = pods.make("exec sleep 1000")
+    talking = node.container_config("talking", "while echo ready; do sleep 0.1; done", stdin=True, tty=True)
+    attached = node.run_container(pod_id, talking, node.pod_config(f"p{pods.count}"))
+    commands = (["exec", "-i", "-t", container, "sh", "-c", "echo ready; exec sleep 1000"], ["attach", "-i", "-t", attached])
+
+    def session(number):
+        master, slave = os.openpty()
+        command = [BIN / "gantry", "node", "exec", node.name, "--", "crictl", "--config", node.work / "crictl.yaml",
+                   *commands[number % 2]]
+        with subprocess.Popen(command, stdin=slave, stdout=slave, stderr=slave, start_new_session=True) as process:
+            os.close(slave)
+            said = oci_bundle.read_until(master, "ready")
+            for rows in range(1, 20):
+                fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack("4H", rows, 80, 0, 0))
+                os.killpg(process.pid, signal.SIGWINCH)
+            os.killpg(process.pid, signal.SIGKILL)
+        os.close(master)
+        return "ready" in said
+
+    good = [session(number) for number in range(6)]
+    before, _ = cycles.settle(node)
+    resident = cycles.resident(node)
+    good += [session(number) for number in range(2000 if c.ALL else 30)]
+    after, details = cycles.settle(node, before)
+    checks.ok(all(good), "terminals are opened, resized, and left", good)
+    # What runs in a container comes and goes.
+    told = [{what: count for what, count in counts.items() if what != "processes"} for counts in (after, before)]
+    checks.equal(*told, "CVE-2022-23471, 2025-64329: nothing of them stays") or c.log(details)
+    grown = cycles.resident(node) - resident
+    checks.ok(grown < 4096, "nor does memory", f"{grown} KiB")
+    node.crictl("rmp", "--force", pod_id)
+
+
+def supervisors(checks, pods):
+    """CVE-2019-14891: who supervises a pod dies with it, of its memory limit, and its end is never told."""
+    node = pods.node
+    pod_id, container = pods.make("exec sleep 1000")
+    pod_cgroup = node.json("inspectp", pod_id)["info"]["cgroup"]
+    pids = node.shim_pid(pod_id), node.container_pid(container)
+    inside = [pathlib.Path(f"/proc/{pid}/cgroup").read_text() for pid in pids]
+    checks.equal([pod_cgroup.rsplit("/", 1)[-1] in text for text in inside], [False, True],
+                 "CVE-2019-14891: a pod's shim is not in its cgroup, with its limits, as its container is")
+    node.crictl("rmp", "--force", pod_id)
+
+
 def story(checks):
     with Node(checks) as node:
         pods = Pods(node)
-        for part in (capabilities, sockets, environments, output, sysctls, calls, checkpoints, thief, folders):
+        for part in (capabilities, sockets, environments, output, sysctls, calls, checkpoints, thief, streams, supervisors,
+                     folders):
             part(checks, pods)
 
 
