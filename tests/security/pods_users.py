@@ -5,7 +5,8 @@
 
 CVE-2016-3697 (runc), 2024-40635 (containerd), 2026-30892 (crun): names and numbers that become root. CVE-2023-25173
 (containerd), 2022-2995 (CRI-O), 2022-36109 (moby): groups that are missing or too many. CVE-2022-4318 and 2026-15809 (CRI-O):
-a HOME with a line feed becomes a line of passwd. CVE-2026-47262 (containerd), 2025-4437 (CRI-O): a passwd without an end."""
+a HOME with a line feed becomes a line of passwd. CVE-2026-47262 (containerd), 2025-4437 (CRI-O): a passwd without an end.
+CVE-2019-11245 (kubelet): a restart as root."""
 import pathlib
 import sys
 import tarfile
@@ -136,6 +137,36 @@ def endless(checks, pod, node):
     checks.ok(after - before < 32 << 10, "and gantryd is no bigger for it", f"{before} -> {after} KiB")
 
 
+def restarts(checks, node):
+    """By the agent, which makes each life of a container anew."""
+    image = "test.example/user:1"
+    Image(busybox_layer(APPLETS), User="1000").archive(node.work / "image.tar", image)
+    node.image("load", str(node.work / "image.tar"))
+    ids = node.work / "ids"
+    ids.touch()
+    ids.chmod(0o666)
+    manifest = node.manifests / "restarts.yaml"
+    manifest.write_text(f"""\
+apiVersion: v1
+kind: Pod
+metadata: {{name: restarts}}
+spec:
+  containers:
+  - name: main
+    image: {image}
+    imagePullPolicy: Never
+    command: [/bin/sh, -c, "id -u >> /ids; exit 1"]
+    volumeMounts: [{{name: ids, mountPath: /ids}}]
+  volumes:
+  - name: ids
+    hostPath: {{path: {ids}, type: File}}
+""")
+    c.wait_until("it was started three times", lambda: ids.read_text().count("\n") >= 3, limit=120)
+    checks.equal(set(ids.read_text().split()), {"1000"}, "CVE-2019-11245: a container that is started again has the same user")
+    manifest.unlink()
+    c.wait_until("the pod is gone", lambda: "restarts" not in str(node.pods()))
+
+
 def story(checks):
     with Node(checks) as node:
         pod = Pod(node)
@@ -143,6 +174,7 @@ def story(checks):
         groups(checks, pod)
         homes(checks, pod)
         endless(checks, pod, node)
+        restarts(checks, node)
 
 
 if __name__ == "__main__":
