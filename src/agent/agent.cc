@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/agent.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +17,7 @@
 #include "base/log.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
+#include "sys/file.h"
 
 namespace gantry::agent {
 namespace {
@@ -49,6 +51,15 @@ std::string value_of(const google::protobuf::Map<std::string, std::string>& map,
   return found == map.end() ? std::string() : found->second;
 }
 
+Result<DiskSpace> space_of(const std::string& path) {
+  auto folder = sys::openat(sys::kCwd, path.c_str(), O_PATH | O_DIRECTORY);
+  if (!folder) return std::unexpected(std::move(folder.error()));
+  auto info = sys::fstatfs(*folder);
+  if (!info) return std::unexpected(std::move(info.error()));
+  const auto block = static_cast<std::uint64_t>(info->f_bsize);
+  return DiskSpace{info->f_blocks * block, info->f_bavail * block};
+}
+
 }  // namespace
 
 struct Agent::Impl : std::enable_shared_from_this<Impl> {
@@ -62,12 +73,14 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   void begin(PodIdentity identity, std::shared_ptr<const core::Pod> pod, bool terminate);
   bool is_taken(const std::string& full_name) const;
   void log_problems();
+  static Task<> collect_images(std::weak_ptr<Impl> weak, Loop& loop, Duration period);
   void pod_changed(const std::string& uid);
   void pod_ended(const std::string& uid);
   void stop();
 
   std::shared_ptr<Environment> env;
   ManifestSource source;
+  ImageGc image_gc;
   std::map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
   std::map<std::string, PodIdentity> earlier;                 // found at the start, by uid, until a worker has them
   std::vector<std::function<void(const PodInfo&)>> observers;
@@ -85,7 +98,8 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .node = facts_of(config),
                           .folders = PodFolders(config.root_dir, config.pod_logs_dir, config.container_logs_dir),
                           .disk = {loop, kDiskThreads}})),
-      source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }) {}
+      source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
+      image_gc(runtime, images, config.image_gc, space_of) {}
 
 // ---- what is there
 
@@ -175,6 +189,17 @@ void Agent::Impl::log_problems() {
   logged_problems = std::move(now);
 }
 
+// The first time after one period: what a pod that just begins is about to use, nobody uses yet.
+Task<> Agent::Impl::collect_images(std::weak_ptr<Impl> weak, Loop& loop, Duration period) {
+  for (;;) {
+    co_await loop.sleep_for(period);
+    auto impl = weak.lock();
+    if (!impl || impl->stopped) co_return;
+    auto collected = co_await impl->image_gc.collect(std::chrono::steady_clock::now());
+    if (!collected) log::warning("removing unused images, trying again later", {{"error", collected.error()}});
+  }
+}
+
 // ---- the workers' words
 
 void Agent::Impl::pod_changed(const std::string& uid) {
@@ -234,6 +259,8 @@ Task<Status> Agent::start() {
     });
   };
   impl->started = true;
+  auto& loop = impl->env->loop;
+  loop.spawn(Impl::collect_images(impl, loop, impl->env->config.image_gc_period));
   impl->reconcile();
   co_return Status();
 }

@@ -18,6 +18,7 @@
 #include <vector>
 
 #include "agent/backoff.h"
+#include "agent/image_gc.h"
 #include "agent/manifest.h"
 #include "base/loop.h"
 #include "base/result.h"
@@ -62,6 +63,9 @@ struct AgentConfig {
   // Looking again for an image that is not on the node. The store has no event for it, and looking costs next to
   // nothing.
   BackoffLimits image{std::chrono::seconds(2), std::chrono::seconds(30), std::chrono::minutes(1)};
+  // The disk of images is looked at once in each period, as it fills up without a word.
+  ImageGcLimits image_gc;
+  Duration image_gc_period = std::chrono::minutes(5);
   // Trying again what the runtime or the node refused.
   BackoffLimits retry{std::chrono::seconds(1), std::chrono::minutes(1), std::chrono::minutes(2)};
 };

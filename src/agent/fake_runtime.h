@@ -42,6 +42,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   std::map<std::string, fake::Container> containers;  // by id
   std::map<std::string, fake::Sandbox> sandboxes;
   std::map<std::string, std::string> images = {{"my-app:1.0", ""}};  // and their users
+  std::map<std::string, v1::Image> stored;                           // by id: what list_images() says
   // "start web", "stop web 30", "run web 0": what was asked, in its order.
   std::vector<std::string> calls;
   // Of a call as it is in `calls`, without its number: the error that it gets, until it is taken out.
@@ -232,6 +233,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
       item.set_pod_sandbox_id(container.sandbox_id);
       *item.mutable_metadata() = container.status.metadata();
       item.set_state(container.status.state());
+      item.set_image_id(container.status.image_id());
     }
     co_return response;
   }
@@ -254,6 +256,25 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     if (found == images.end()) co_return response;
     response.mutable_image()->set_id("sha256:" + found->first);
     response.mutable_image()->set_username(found->second);
+    co_return response;
+  }
+
+  Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) override {
+    co_await loop_.sleep_for(Duration::zero());
+    v1::ListImagesResponse response;
+    for (const auto& [id, image] : stored) *response.add_images() = image;
+    co_return response;
+  }
+  Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest request) override {
+    auto gone = co_await called("remove-image", request.image().image());
+    if (!gone) co_return std::unexpected(gone.error());
+    stored.erase(request.image().image());
+    co_return v1::RemoveImageResponse();
+  }
+  Task<Result<v1::ImageFsInfoResponse>> image_fs_info(v1::ImageFsInfoRequest) override {
+    co_await loop_.sleep_for(Duration::zero());
+    v1::ImageFsInfoResponse response;
+    response.add_image_filesystems()->mutable_fs_id()->set_mountpoint("/store");
     co_return response;
   }
 
@@ -293,13 +314,10 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
   Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) override { co_return none(); }
   Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override { co_return none(); }
-  Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) override { co_return none(); }
   Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest) override {
     co_return none();
   }
   Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest) override { co_return none(); }
-  Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest) override { co_return none(); }
-  Task<Result<v1::ImageFsInfoResponse>> image_fs_info(v1::ImageFsInfoRequest) override { co_return none(); }
 
  private:
   using Labels = google::protobuf::Map<std::string, std::string>;

@@ -90,6 +90,7 @@ agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::s
   config.read_only_paths = runtime::default_read_only_paths();
   config.cgroup_root = options.cgroup_root;
   config.cgroup_driver = options.cgroup_driver;
+  config.image_gc = options.image_gc;
   return config;
 }
 

@@ -4,6 +4,10 @@
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
+#include <cstdio>
+#include <cstdlib>
+
+#include "images/registry/duration.h"
 
 namespace gantry::cli {
 namespace {
@@ -31,7 +35,8 @@ std::string hostname() {
 
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
-  std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs";
+  std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs",
+              image_min_age = "2m", image_max_age = "0s";
   std::vector<std::string> modules = {"cri", "agent"};
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
   app.add_option("--root", options.root, "data that outlives a boot: images, database")
@@ -104,6 +109,19 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--container-logs", options.container_logs, "folder of links to them")
       ->capture_default_str()
       ->check(checked(absolute));
+  app.add_option("--image-gc-high-threshold", options.image_gc.high_percent,
+                 "percent of the images' disk at which unused ones are removed, 100 for never")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100));
+  app.add_option("--image-gc-low-threshold", options.image_gc.low_percent, "percent to which this is done")
+      ->capture_default_str()
+      ->check(CLI::Range(0, 100));
+  app.add_option("--minimum-image-ttl-duration", image_min_age, "how long an image stays at least")
+      ->capture_default_str()
+      ->check(checked(images::parse_duration));
+  app.add_option("--maximum-image-ttl-duration", image_max_age, "how long an image that is not used stays, 0s for ever")
+      ->capture_default_str()
+      ->check(checked(images::parse_duration));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -114,7 +132,15 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
     options.cgroup_driver = cgroups::DriverKind::kSystemd;
     if (options.systemd_scope.empty()) options.systemd_scope = "gantry-pods.scope";
   }
+  if (options.image_gc.low_percent >= options.image_gc.high_percent) {
+    std::fprintf(stderr, "--image-gc-low-threshold %d: give less than --image-gc-high-threshold, which is %d\n",
+                 options.image_gc.low_percent, options.image_gc.high_percent);
+    exit_code = EXIT_FAILURE;
+    return std::nullopt;
+  }
   // All were checked.
+  options.image_gc.min_age = *images::parse_duration(image_min_age);
+  options.image_gc.max_age = *images::parse_duration(image_max_age);
   options.pod_cidr = *netns::Cidr::parse(pod_cidr);
   if (!cluster_cidr.empty()) options.cluster_cidr = *netns::Cidr::parse(cluster_cidr);
   options.log_level = *log::parse_level(log_level);

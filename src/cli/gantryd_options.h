@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/image_gc.h"
 #include "base/log.h"
 #include "cgroups/driver.h"
 #include "images/registry/hosts.h"
@@ -43,6 +44,7 @@ struct GantrydOptions {
   std::string kubelet_root = "/var/lib/kubelet";
   std::string pod_logs = "/var/log/pods";
   std::string container_logs = "/var/log/containers";
+  agent::ImageGcLimits image_gc;
 };
 
 // Nothing: the program ends with `exit_code` (help was asked for, or the line is wrong; both were printed).
