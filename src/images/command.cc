@@ -8,12 +8,15 @@
 #include <algorithm>
 #include <array>
 #include <cstdio>
+#include <utility>
 
+#include "images/content.h"
 #include "images/inspect.h"
 #include "images/progress.h"
 #include "images/reference.h"
 #include "images/registry/keyring.h"
 #include "images/registry/pull.h"
+#include "images/registry/push.h"
 #include "images/store.h"
 #include "images/text.h"
 #include "sys/file.h"
@@ -28,6 +31,9 @@ struct Request {
   std::string source;  // folder, archive or image
   std::vector<std::string> images;
   bool quiet = false;
+  bool all = false;
+  std::string output = "-";
+  std::string format = "oci-archive";
   std::string credentials;  // "user:password"
   std::string registries = kRegistriesFolder;
   unsigned patience = 60;  // seconds
@@ -121,21 +127,26 @@ Status load(ImageStore& store, const Request& request) {
   return {};
 }
 
-Status pull(ImageStore& store, const Request& request) {
-  auto reference = parse_reference(request.name);
-  if (!reference) return std::unexpected(std::move(reference.error()));
-  PullOptions options;
-  options.registry.folder = request.registries;
-  options.registry.patience = std::chrono::seconds(request.patience);
+Status set_registry(const Request& request, const std::string& domain, Keyring& keyring, RegistryOptions& options) {
+  options.folder = request.registries;
+  options.patience = std::chrono::seconds(request.patience);
   CredentialWords words;
   words.username = request.credentials.substr(0, request.credentials.find(':'));
   if (words.username.size() < request.credentials.size())
     words.password = request.credentials.substr(words.username.size() + 1);
-  auto credentials = credentials_for(words, reference->domain);
+  auto credentials = credentials_for(words, domain);
   if (!credentials) return std::unexpected(std::move(credentials.error()));
-  options.registry.credentials = std::move(*credentials);
+  options.credentials = std::move(*credentials);
+  options.keyring = &keyring;
+  return {};
+}
+
+Status pull(ImageStore& store, const Request& request) {
+  auto reference = parse_reference(request.name);
+  if (!reference) return std::unexpected(std::move(reference.error()));
+  PullOptions options;
   Keyring keyring({.docker_configs = docker_configs(request.registries, "/var/lib/kubelet")});
-  options.registry.keyring = &keyring;
+  if (auto set = set_registry(request, reference->domain, keyring, options.registry); !set) return set;
   auto image = [&] {
     PullDisplay display(FdRef(STDERR_FILENO));
     options.progress = [&](const PullProgress& progress) { display.layer(progress); };
@@ -144,6 +155,55 @@ Status pull(ImageStore& store, const Request& request) {
   }();
   if (!image) return std::unexpected(std::move(image.error()));
   print_image(*image, reference->to_string());
+  return {};
+}
+
+Status push(ImageStore& store, const Request& request) {
+  auto to = parse_reference(request.name.empty() ? request.source : request.name);
+  if (!to) return std::unexpected(std::move(to.error()));
+  auto content = store.content(request.source);
+  if (!content) return std::unexpected(std::move(content.error()));
+  if (!*content) return not_found(cat("no image ", in_quotes(request.source)));
+  PushOptions options;
+  Keyring keyring({.docker_configs = docker_configs(request.registries, "/var/lib/kubelet")});
+  if (auto set = set_registry(request, to->domain, keyring, options.registry); !set) return set;
+  options.progress = [](const PushProgress& progress) {
+    constexpr const char* kHow[] = {"pushed", "is there already", "taken from another repository"};
+    std::fprintf(stderr, "layer %zu of %zu: %s  %s  %s\n", progress.done, progress.layers,
+                 progress.layer.hex().substr(0, 12).c_str(), human_size(progress.bytes).c_str(),
+                 kHow[std::to_underlying(progress.how)]);
+  };
+  auto digest = images::push(**content, *to, options);
+  if (!digest) return std::unexpected(std::move(digest.error()));
+  std::printf("%s  %s\n", to->to_string().c_str(), digest->to_string().c_str());
+  return {};
+}
+
+Status save(ImageStore& store, const Request& request) {
+  const ArchiveKind kind = request.format == "docker-archive" ? ArchiveKind::kDocker : ArchiveKind::kOci;
+  if (request.output == "-") {
+    if (::isatty(STDOUT_FILENO) != 0)
+      return fail(Code::kFailedPrecondition, "an archive is not for a terminal: give --output FILE");
+    return store.save(FdRef(STDOUT_FILENO), kind, request.images);
+  }
+  auto file = sys::openat(sys::kCwd, request.output.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0666);
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto saved = store.save(*file, kind, request.images);
+  if (saved) saved = sys::fsync(*file);
+  if (!saved) (void)sys::unlinkat(sys::kCwd, request.output.c_str(), 0);
+  return saved;
+}
+
+Status prune(ImageStore& store, const Request& request) {
+  auto before = store.fs_usage();
+  if (!before) return std::unexpected(std::move(before.error()));
+  auto removed = store.prune(request.all);
+  if (!removed) return std::unexpected(std::move(removed.error()));
+  auto after = store.fs_usage();
+  if (!after) return std::unexpected(std::move(after.error()));
+  for (const std::string& id : *removed) std::puts(id.c_str());
+  const std::uint64_t freed = before->used_bytes - std::min(before->used_bytes, after->used_bytes);
+  std::fprintf(stderr, "%zu removed, %s freed\n", removed->size(), human_size(freed).c_str());
   return {};
 }
 
@@ -216,20 +276,37 @@ void describe(CLI::App& app, Request& request, Action& action) {
       "JSON file with Entrypoint, Cmd, Env, User, WorkingDir, ExposedPorts, Volumes, StopSignal, Labels");
   builds->add_option("FOLDER", request.source, "What becomes the image's root")->required();
 
-  CLI::App* loads = verb("load", "Load the images of an OCI archive or layout folder", load);
+  CLI::App* loads = verb("load", "Load the images of an OCI archive, a docker archive or an OCI layout folder", load);
   loads->add_option("--tag,-t", request.name, "A name in place of those in the archive");
   loads->add_option("ARCHIVE", request.source, "A tar file (gzip and zstd will do), a folder, or - for standard input")
       ->required();
 
-  CLI::App* pulls = verb("pull", "Bring an image from its registry", pull);
-  pulls->add_option("--creds", request.credentials, "USER:PASSWORD, in place of what Docker's config.json files say");
-  pulls
-      ->add_option("--registries", request.registries,
-                   "Folder with HOST[:PORT]/hosts.toml of registries, as containerd has it")
-      ->capture_default_str();
-  pulls->add_option("--patience", request.patience, "Seconds without progress after which a registry is given up")
+  CLI::App* saves = verb("save", "Write images into one archive, for other tools or machines", save);
+  saves->add_option("--format", request.format, "oci-archive or docker-archive")
       ->capture_default_str()
-      ->check(CLI::Range(1, 3600));
+      ->check(CLI::IsMember({"oci-archive", "docker-archive"}));
+  saves->add_option("--output,-o", request.output, "A file that is not there yet, or - for standard output")
+      ->capture_default_str();
+  saves->add_option("IMAGE", request.images, "Names or ids")->required();
+
+  auto asks_registry = [&](CLI::App* command) {
+    command->add_option("--creds", request.credentials,
+                        "USER:PASSWORD, in place of what Docker's config.json files say");
+    command
+        ->add_option("--registries", request.registries,
+                     "Folder with HOST[:PORT]/hosts.toml of registries, as containerd has it")
+        ->capture_default_str();
+    command->add_option("--patience", request.patience, "Seconds without progress after which a registry is given up")
+        ->capture_default_str()
+        ->check(CLI::Range(1, 3600));
+  };
+  CLI::App* pushes = verb("push", "Put an image into a registry", push);
+  asks_registry(pushes);
+  pushes->add_option("IMAGE", request.source, "Name or id")->required();
+  pushes->add_option("NAME", request.name, "What it shall be called there, when that is another name");
+
+  CLI::App* pulls = verb("pull", "Bring an image from its registry", pull);
+  asks_registry(pulls);
   pulls->add_option("IMAGE", request.name, "Its name: registry.example/my-app:1.0")->required();
 
   CLI::App* lists = verb("list", "Show the images", list);
@@ -246,6 +323,9 @@ void describe(CLI::App& app, Request& request, Action& action) {
   pins->add_option("NAME", request.images, "Names")->required();
   CLI::App* unpins = verb("unpin", "Let them be removed again", unpin);
   unpins->add_option("NAME", request.images, "Names")->required();
+
+  CLI::App* prunes = verb("prune", "Remove images without a name that no container uses", prune);
+  prunes->add_flag("--all,-a", request.all, "Also those with a name, unless it is pinned");
 
   CLI::App* tags = verb("tag", "Give an image another name", tag);
   tags->add_option("IMAGE", request.source, "Name or id")->required();

@@ -64,7 +64,18 @@ Result<std::vector<Descriptor>> parse_descriptors(JsonReader& reader, const json
 }
 
 json::object to_object(const Descriptor& descriptor) {
-  return {{"mediaType", descriptor.media_type}, {"digest", descriptor.digest.to_string()}, {"size", descriptor.size}};
+  json::object out{
+      {"mediaType", descriptor.media_type}, {"digest", descriptor.digest.to_string()}, {"size", descriptor.size}};
+  if (!descriptor.annotations.empty()) {
+    json::object annotations;
+    for (const auto& [key, value] : descriptor.annotations) annotations[key] = value;
+    out["annotations"] = std::move(annotations);
+  }
+  if (descriptor.platform) {
+    out["platform"] =
+        json::object{{"architecture", descriptor.platform->architecture}, {"os", descriptor.platform->os}};
+  }
+  return out;
 }
 
 Result<Document> parse_manifest(JsonReader& reader, const json::object& from) {
@@ -189,11 +200,10 @@ std::string manifest_json(const Descriptor& config, const std::vector<Descriptor
       {"schemaVersion", 2}, {"mediaType", kOciManifest}, {"config", to_object(config)}, {"layers", std::move(list)}});
 }
 
-std::string index_json(const Descriptor& manifest) {
-  json::object entry = to_object(manifest);
-  entry["platform"] = json::object{{"architecture", kHostArchitecture}, {"os", "linux"}};
-  return json::serialize(
-      json::object{{"schemaVersion", 2}, {"mediaType", kOciIndex}, {"manifests", json::array{std::move(entry)}}});
+std::string index_json(const std::vector<Descriptor>& manifests) {
+  json::array list;
+  for (const Descriptor& manifest : manifests) list.push_back(to_object(manifest));
+  return json::serialize(json::object{{"schemaVersion", 2}, {"mediaType", kOciIndex}, {"manifests", std::move(list)}});
 }
 
 Digest chain_id(const std::optional<Digest>& below, const Digest& diff_id) {

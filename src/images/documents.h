@@ -34,6 +34,7 @@ inline constexpr char kOciIndex[] = "application/vnd.oci.image.index.v1+json";
 inline constexpr char kOciManifest[] = "application/vnd.oci.image.manifest.v1+json";
 inline constexpr char kOciConfig[] = "application/vnd.oci.image.config.v1+json";
 inline constexpr char kOciLayer[] = "application/vnd.oci.image.layer.v1.tar";
+inline constexpr char kDockerLayer[] = "application/vnd.docker.image.rootfs.diff.tar";
 
 struct Platform {
   std::string architecture;
@@ -73,9 +74,9 @@ std::vector<Descriptor> for_this_machine(const std::vector<Descriptor>& entries)
 // "linux/amd64, linux/arm64": what an index offers, for error messages.
 std::string platforms_of(const std::vector<Descriptor>& entries);
 
-// Manifest and index for `gantry image build`.
+// An OCI manifest, and an index, always the same bytes for the same values.
 std::string manifest_json(const Descriptor& config, const std::vector<Descriptor>& layers);
-std::string index_json(const Descriptor& manifest);
+std::string index_json(const std::vector<Descriptor>& manifests);
 
 // The name of the stack of layers up to and with this one (OCI image spec, "Layer ChainID").
 Digest chain_id(const std::optional<Digest>& below, const Digest& diff_id);

@@ -184,19 +184,6 @@ class FolderPacker {
   std::map<std::pair<dev_t, ino_t>, std::string> links_;
 };
 
-Status write_new(FdRef folder, const std::string& path, std::string_view bytes) {
-  auto file = sys::openat(folder, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-  if (!file) return std::unexpected(std::move(file.error()));
-  return sys::write_all(*file, bytes);
-}
-
-Result<Descriptor> write_document(FdRef layout, const char* media_type, const std::string& text) {
-  Descriptor descriptor{media_type, digest_of(text), text.size(), std::nullopt, {}};
-  auto written = write_new(layout, cat("blobs/sha256/", descriptor.digest.hex()), text);
-  if (!written) return std::unexpected(std::move(written.error()));
-  return descriptor;
-}
-
 Result<Descriptor> pack_layer(FdRef folder, FdRef layout) {
   auto file = sys::openat(layout, kTemporary, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
   if (!file) return std::unexpected(std::move(file.error()));
@@ -209,6 +196,19 @@ Result<Descriptor> pack_layer(FdRef folder, FdRef layout) {
 }
 
 }  // namespace
+
+Status write_new(FdRef folder, const std::string& path, std::string_view bytes) {
+  auto file = sys::openat(folder, path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
+  if (!file) return std::unexpected(std::move(file.error()));
+  return sys::write_all(*file, bytes);
+}
+
+Result<Descriptor> write_document(FdRef layout, const char* media_type, const std::string& text) {
+  Descriptor descriptor{media_type, digest_of(text), text.size(), std::nullopt, {}};
+  auto written = write_new(layout, cat("blobs/sha256/", descriptor.digest.hex()), text);
+  if (!written && !written.error().is_already_exists()) return std::unexpected(std::move(written.error()));
+  return descriptor;
+}
 
 Status write_layout(FdRef folder, const ImageConfig& config, FdRef layout) {
   for (const char* name : {"blobs", "blobs/sha256"}) {
@@ -223,8 +223,9 @@ Status write_layout(FdRef folder, const ImageConfig& config, FdRef layout) {
   if (!config_descriptor) return std::unexpected(std::move(config_descriptor.error()));
   auto manifest = write_document(layout, kOciManifest, manifest_json(*config_descriptor, {*layer}));
   if (!manifest) return std::unexpected(std::move(manifest.error()));
-  if (auto written = write_new(layout, "index.json", index_json(*manifest)); !written) return written;
-  return write_new(layout, "oci-layout", "{\"imageLayoutVersion\":\"1.0.0\"}");
+  manifest->platform = Platform{kHostArchitecture, "linux", ""};
+  if (auto written = write_new(layout, "index.json", index_json({*manifest})); !written) return written;
+  return write_new(layout, "oci-layout", kLayoutMark);
 }
 
 }  // namespace gantry::images

@@ -24,7 +24,8 @@ constexpr std::string_view kGarbageLayers =
     "NOT IN "
     "(SELECT layer FROM image_root_layers) AND name NOT IN (SELECT layer FROM image_volume_layers))";
 constexpr std::string_view kGarbageBlobs =
-    "SELECT digest FROM image_blobs WHERE complete = 0 OR digest NOT IN (SELECT digest FROM image_image_blobs)";
+    "SELECT digest FROM image_blobs WHERE complete = 0 OR (digest NOT IN (SELECT digest FROM image_image_blobs) AND "
+    "digest NOT IN (SELECT blob FROM image_layers))";
 
 // A folder of ours at a path from our caller, with those above it. What is there already must be ours alone to write.
 Result<DirFd> private_folder(const std::string& path) {
@@ -102,6 +103,9 @@ const db::Schema kImageSchema{
         // Version 3: what containers hold as volumes.
         "CREATE TABLE image_volume_layers (container TEXT NOT NULL, volume INTEGER NOT NULL, position INTEGER NOT NULL,"
         "  image TEXT NOT NULL, layer TEXT NOT NULL, PRIMARY KEY (container, volume, position)) WITHOUT ROWID;",
+        // Version 4: what a layer was unpacked from. It stays as long as the layer: of an image that found the layer
+        // here, it is all that can be sent elsewhere.
+        "ALTER TABLE image_layers ADD COLUMN blob TEXT NOT NULL DEFAULT '';",
     }};
 
 Result<std::vector<std::string>> texts(db::Connection& database, std::string_view sql,

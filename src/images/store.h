@@ -88,7 +88,11 @@ struct StoreOptions {
   UnpackOptions unpack;
 };
 
+// Forms of an archive that others read: OCI's, with everything as it came, and Docker's, with plain layers.
+enum class ArchiveKind { kOci, kDocker };
+
 class Download;
+struct ImageContent;  // content.h
 
 class ImageStore {
  public:
@@ -119,7 +123,7 @@ class ImageStore {
   // Loads every image for this machine's platform from an OCI image layout: an archive (tar, plain or compressed by
   // gzip or zstd, read to its end; a pipe will do), or a folder. Names come from the index's annotations
   // (io.containerd.image.name, org.opencontainers.image.ref.name); with `name` set, from that instead, and the layout
-  // must hold one image.
+  // must hold one image. An archive may be Docker's, too.
   Result<std::vector<Image>> load_archive(FdRef archive, const std::optional<std::string>& name = std::nullopt);
   Result<std::vector<Image>> load_layout(FdRef folder, const std::optional<std::string>& name = std::nullopt);
 
@@ -129,6 +133,14 @@ class ImageStore {
   // Makes an image of one layer out of a folder, the same bytes for the same folder and configuration: names sorted,
   // times 1970-01-01, numeric owners and modes as they are in the folder. Sockets are left out.
   Result<Image> build(FdRef folder, const ImageConfig& config, std::string_view name);
+
+  // --- Giving out. Safe beside whoever changes the store meanwhile.
+  //
+  // Nothing when there is no such image; kFailedPrecondition when an older Gantry has not kept all that is needed.
+  Result<std::optional<ImageContent>> content(std::string_view query) const;
+  // Writes the images to a file or pipe as one archive. Those that are asked for by a name have this name in it; by id
+  // or digest, all of their tags.
+  Status save(FdRef archive, ArchiveKind kind, const std::vector<std::string>& queries) const;
 
   // Gives the image that `query` finds another name.
   Status tag(std::string_view query, std::string_view name);
@@ -145,6 +157,8 @@ class ImageStore {
   Status untag(std::string_view name);
   // Removes the image that `query` finds with all its names, as CRI's RemoveImage does. False when there is none.
   Result<bool> remove(std::string_view query);
+  // Removes images that no container uses and that have no pinned name: those without a tag, or all. Returns their ids.
+  Result<std::vector<std::string>> prune(bool all);
 
   // --- Containers.
   //

@@ -24,7 +24,7 @@ class Ingestion {
   };
 
   Result<bool> take_blob(const Descriptor& descriptor);
-  Result<Layer> take_layer(const Digest& chain, const Digest& diff, std::size_t position);
+  Result<Layer> take_layer(const Digest& chain, const Chosen& chosen, std::size_t position);
   Status commit(const Chosen& chosen, const std::vector<Descriptor>& blobs, const std::vector<Layer>& layers,
                 const std::optional<Reference>& name);
 
@@ -54,7 +54,7 @@ Result<bool> Ingestion::take_blob(const Descriptor& descriptor) {
   return true;
 }
 
-Result<Ingestion::Layer> Ingestion::take_layer(const Digest& chain, const Digest& diff, std::size_t position) {
+Result<Ingestion::Layer> Ingestion::take_layer(const Digest& chain, const Chosen& chosen, std::size_t position) {
   Layer layer;
   auto noted = impl_.write([&](db::Connection& database) -> Status {
     auto there = layer_of(database, chain);
@@ -70,8 +70,9 @@ Result<Ingestion::Layer> Ingestion::take_layer(const Digest& chain, const Digest
     auto name = next_name(database, impl_.layers);
     if (!name) return std::unexpected(std::move(name.error()));
     layer = {std::move(*name), &unpacked->second};
-    auto inserted =
-        database.execute("INSERT INTO image_layers VALUES (?, ?, ?, 0, 0, 0)", {layer.name, chain.hex(), diff.hex()});
+    auto inserted = database.execute("INSERT INTO image_layers VALUES (?, ?, ?, 0, 0, 0, ?)",
+                                     {layer.name, chain.hex(), chosen.config.diff_ids[position].hex(),
+                                      chosen.document.layers[position].digest.hex()});
     if (!inserted) return std::unexpected(std::move(inserted.error()));
     return {};
   });
@@ -154,7 +155,7 @@ Result<std::string> Ingestion::take(const Chosen& chosen, const std::optional<Re
   std::optional<Digest> chain;
   for (std::size_t i = 0; i < chosen.document.layers.size(); ++i) {
     chain = chain_id(chain, chosen.config.diff_ids[i]);
-    auto layer = take_layer(*chain, chosen.config.diff_ids[i], i);
+    auto layer = take_layer(*chain, chosen, i);
     if (!layer) return fail_with(std::move(layer.error()), cat("layer ", chosen.document.layers[i].digest.to_string()));
     layers.push_back(std::move(*layer));
   }

@@ -1,7 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// Images out of OCI layouts: archives, folders, and what build() writes. Whoever sends or owns one may take his time:
-// the writer's lock is taken when all is ready.
+// Images out of OCI layouts and docker archives: archives, folders, and what build() writes. Whoever sends or owns one
+// may take his time: the writer's lock is taken when all is ready.
+#include <map>
+#include <set>
+
 #include "images/choose.h"
+#include "images/docker_archive.h"
 #include "images/download.h"
 #include "images/json_reader.h"
 #include "images/layout_writer.h"
@@ -44,7 +48,8 @@ Result<OwnFd> open_below(FdRef folder, const std::string& path) {
 Result<std::string> read_below(FdRef folder, const std::string& path) {
   auto file = open_below(folder, path);
   if (!file) {
-    if (file.error().is_not_found()) return invalid_argument(cat("no OCI image layout: it has no ", path));
+    if (file.error().is_not_found())
+      return invalid_argument(cat("neither an OCI image layout nor a docker archive: it has no ", path));
     return std::unexpected(std::move(file.error()));
   }
   auto bytes = sys::read_all(*file, kMaxDocumentBytes);
@@ -149,17 +154,22 @@ class Load {
   Result<std::vector<Image>> run(const std::optional<Reference>& name) {
     auto chosen = layout_.choose();
     if (!chosen) return std::unexpected(std::move(chosen.error()));
-    if (name && chosen->size() != 1) {
+    std::set<Digest> ids;
+    for (const Chosen& one : *chosen) ids.insert(one.document.config->digest);
+    if (name && ids.size() != 1)
       return invalid_argument(
-          cat("it holds ", chosen->size(), " images for this machine; a name can be given to one alone"));
-    }
-    std::vector<Image> out;
+          cat("it holds ", ids.size(), " images for this machine; a name can be given to one alone"));
+    // One that has several names is listed with each of them.
+    std::map<std::string, Image> out;
     for (const Chosen& one : *chosen) {
       auto image = unless_removed([&] { return load(one, name ? name : annotated_name(one.top)); });
       if (!image) return std::unexpected(std::move(image.error()));
-      out.push_back(std::move(*image));
+      std::string id = image->id;
+      out.insert_or_assign(std::move(id), std::move(*image));
     }
-    return out;
+    std::vector<Image> images;
+    for (auto& [id, image] : out) images.push_back(std::move(image));
+    return images;
   }
 
  private:
@@ -216,6 +226,7 @@ Result<std::vector<Image>> ImageStore::load_archive(FdRef archive, const std::op
     if (!layout) return std::unexpected(std::move(layout.error()));
     auto unpacked = unpack(archive, *layout, UnpackKind::kLayout, impl_->options.unpack);
     if (!unpacked) return std::unexpected(std::move(unpacked.error()));
+    if (auto made = make_layout_of_docker_archive(*layout); !made) return std::unexpected(std::move(made.error()));
     return Load(*impl_, **download, *layout, true).run(*reference);
   }());
 }

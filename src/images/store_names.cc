@@ -86,6 +86,26 @@ Status ImageStore::untag(std::string_view name) {
   return impl_->sweep_if_free();
 }
 
+Result<std::vector<std::string>> ImageStore::prune(bool all) {
+  auto removed = impl_->write([&](db::Connection& database) -> Result<std::vector<std::string>> {
+    auto ids = texts(database,
+                     "SELECT image FROM image_images AS i WHERE (? OR image NOT IN (SELECT image FROM image_tags))"
+                     " AND image NOT IN (SELECT image FROM image_roots) AND image NOT IN (SELECT image FROM"
+                     " image_volume_layers) AND NOT EXISTS (SELECT name FROM image_pins WHERE name IN (SELECT name FROM"
+                     " image_tags WHERE image = i.image UNION SELECT name FROM image_digests WHERE image = i.image))",
+                     {all});
+    if (!ids) return ids;
+    for (const std::string& id : *ids) {
+      if (auto done = forget_image(database, id); !done) return std::unexpected(std::move(done.error()));
+    }
+    return ids;
+  });
+  if (!removed) return removed;
+  if (auto swept = impl_->sweep_if_free(); !swept) return std::unexpected(std::move(swept.error()));
+  for (std::string& id : *removed) id.insert(0, "sha256:");
+  return removed;
+}
+
 Result<bool> ImageStore::remove(std::string_view query) {
   auto removed = impl_->write([&](db::Connection& database) -> Result<bool> {
     auto id = find_id(database, query);

@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <functional>
 #include <optional>
 
 #include "base/subprocess.h"
@@ -104,9 +105,10 @@ class Worker {
 // Reads the stream, counts and hashes it, and hands it on.
 class Relay {
  public:
+  using Give = std::function<Status(std::string_view bytes, SteadyTime deadline)>;
   // `input` is what `source` is made of by the inflater; the same without one.
-  Relay(FdRef input, FdRef source, FdRef sink, const UnpackOptions& options, std::optional<std::uint64_t> packed_bytes)
-      : input_(input), source_(source), sink_(sink), options_(options), packed_bytes_(packed_bytes) {}
+  Relay(FdRef input, FdRef source, Give give, const UnpackOptions& options, std::optional<std::uint64_t> packed_bytes)
+      : input_(input), source_(source), give_(std::move(give)), options_(options), packed_bytes_(packed_bytes) {}
 
   Status run() {
     std::string block(kRelayBlock, '\0');
@@ -119,13 +121,14 @@ class Relay {
       plain_bytes_ += bytes.size();
       if (auto fine = check(); !fine) return fine;
       hasher_.update(bytes);
-      auto sent = sys::send_all(sink_, bytes, std::chrono::steady_clock::now() + options_.patience);
+      auto sent = give_(bytes, std::chrono::steady_clock::now() + options_.patience);
       if (!sent && sent.error().is_deadline()) return hangs("unpacked");
       if (!sent) return fail_with(std::move(sent.error()), "unpack");
     }
   }
 
   Digest digest() { return hasher_.finish(); }
+  std::uint64_t bytes() const { return plain_bytes_; }
 
  private:
   std::unexpected<Error> hangs(std::string_view what) const {
@@ -159,7 +162,8 @@ class Relay {
     return {};
   }
 
-  FdRef input_, source_, sink_;
+  FdRef input_, source_;
+  Give give_;
   const UnpackOptions& options_;
   std::optional<std::uint64_t> packed_bytes_;
   std::uint64_t plain_bytes_ = 0;
@@ -205,7 +209,47 @@ Result<MountFd> folder_mount(FdRef folder) {
   return mount;
 }
 
+// What `source` gives when it is plain: itself, or an inflater's output.
+struct Plain {
+  std::optional<Worker> inflater;
+  OwnFd pipe;
+
+  static Result<Plain> open(FdRef source, const UnpackOptions& options) {
+    Plain out;
+    if (is_plain_file(source)) return out;
+    auto pipe = sys::pipe();
+    if (!pipe) return std::unexpected(std::move(pipe.error()));
+    auto started = Worker::start(WorkerMode::kInflate, source, pipe->write_end, FdRef(), options);
+    if (!started) return std::unexpected(std::move(started.error()));
+    out.inflater.emplace(std::move(*started));
+    out.pipe = std::move(pipe->read_end);
+    return out;
+  }
+  FdRef stream(FdRef source) const { return inflater ? pipe.ref() : source; }
+  // When all was read.
+  Status end(SteadyTime deadline) {
+    if (!inflater) return {};
+    auto inflated = inflater->answer(deadline);
+    if (!inflated) return std::unexpected(std::move(inflated.error()));
+    return {};
+  }
+};
+
 }  // namespace
+
+Result<Inflated> inflate(FdRef source, FdRef file, const UnpackOptions& options) {
+  auto info = sys::fstat(source);
+  if (!info) return std::unexpected(std::move(info.error()));
+  auto plain = Plain::open(source, options);
+  if (!plain) return std::unexpected(std::move(plain.error()));
+  Relay relay(
+      source, plain->stream(source), [&](std::string_view bytes, SteadyTime) { return sys::write_all(file, bytes); },
+      options, static_cast<std::uint64_t>(info->st_size));
+  if (auto relayed = relay.run(); !relayed) return std::unexpected(std::move(relayed.error()));
+  if (auto ended = plain->end(std::chrono::steady_clock::now() + options.patience); !ended)
+    return std::unexpected(std::move(ended.error()));
+  return Inflated{relay.digest(), relay.bytes()};
+}
 
 Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const UnpackOptions& options,
                         std::optional<std::uint64_t> packed_bytes) {
@@ -221,26 +265,19 @@ Result<Unpacked> unpack(FdRef source, FdRef folder, UnpackKind kind, const Unpac
   if (!unpacker) return std::unexpected(std::move(unpacker.error()));
   stream->right.close();
 
-  std::optional<Worker> inflater;
-  OwnFd plain;
-  if (!is_plain_file(source)) {
-    auto pipe = sys::pipe();
-    if (!pipe) return std::unexpected(std::move(pipe.error()));
-    auto started = Worker::start(WorkerMode::kInflate, source, pipe->write_end, FdRef(), options);
-    if (!started) return std::unexpected(std::move(started.error()));
-    inflater.emplace(std::move(*started));
-    plain = std::move(pipe->read_end);
-  }
-
-  Relay relay(source, inflater ? plain.ref() : source, stream->left, options, packed_bytes);
+  auto plain = Plain::open(source, options);
+  if (!plain) return std::unexpected(std::move(plain.error()));
+  Relay relay(
+      source, plain->stream(source),
+      [&](std::string_view bytes, SteadyTime deadline) { return sys::send_all(stream->left, bytes, deadline); },
+      options, packed_bytes);
   auto relayed = relay.run();
   // The unpacker closed early: it has said why. All else is ours to say.
   if (!relayed && !relayed.error().is_gone()) return std::unexpected(std::move(relayed.error()));
   stream->left.close();
   const SteadyTime deadline = std::chrono::steady_clock::now() + options.patience;
-  if (relayed && inflater) {
-    auto inflated = inflater->answer(deadline);
-    if (!inflated) return std::unexpected(std::move(inflated.error()));
+  if (relayed) {
+    if (auto ended = plain->end(deadline); !ended) return std::unexpected(std::move(ended.error()));
   }
   auto answer = unpacker->answer(deadline);
   if (!answer) return std::unexpected(std::move(answer.error()));

@@ -42,8 +42,10 @@ struct UnpackOptions {
 };
 
 enum class UnpackKind {
-  kLayer,   // a layer's changeset, with whiteouts, into an empty folder
-  kLayout,  // an OCI archive: only oci-layout, index.json and blobs/sha256/HEX are taken, all other entries passed over
+  kLayer,  // a layer's changeset, with whiteouts, into an empty folder
+  // An OCI or docker archive: only oci-layout, index.json, blobs/sha256/HEX and what is_docker_archive_part() names are
+  // taken, all other entries passed over.
+  kLayout,
 };
 
 struct Unpacked {
@@ -54,6 +56,13 @@ struct Unpacked {
   // those of the layers below. "" is the layer's root.
   std::vector<std::string> implied_folders;
 };
+
+// Reads `source`, a file (plain, gzip or zstd, by its first bytes), to its end, and writes what is in it into another.
+struct Inflated {
+  Digest diff_id;
+  std::uint64_t bytes = 0;
+};
+Result<Inflated> inflate(FdRef source, FdRef file, const UnpackOptions& options);
 
 // Reads `source` (plain, gzip or zstd, by its first bytes) to its end and unpacks it into `folder`, which is empty. The
 // bytes before inflating are those of the file, or `packed_bytes` when it comes through a pipe or socket; without

@@ -12,6 +12,7 @@
 #include <memory>
 
 #include "images/digest.h"
+#include "images/docker_archive.h"
 #include "images/documents.h"
 #include "images/text.h"
 #include "sys/file.h"
@@ -129,12 +130,19 @@ Status Unpacker::entry(archive* archive, archive_entry* entry) {
 
 Status Unpacker::layout_entry(archive* archive, archive_entry* entry, const std::string& path) {
   constexpr std::string_view kBlobs = "blobs/sha256/";
-  bool is_blob = path.starts_with(kBlobs) && Digest::from_hex(path.substr(kBlobs.size()));
-  if (!is_blob && path != "oci-layout" && path != "index.json") return {};
+  const bool is_blob = path.starts_with(kBlobs) && Digest::from_hex(path.substr(kBlobs.size()));
+  const bool is_docker = is_docker_archive_part(path);
+  if (!is_blob && !is_docker && path != "oci-layout") return {};
+  const bool is_layer = is_docker && path.ends_with(".tar");
+  if (is_layer && ::archive_entry_hardlink(entry) == nullptr && ::archive_entry_filetype(entry) == AE_IFLNK) {
+    auto at = place(path);
+    if (!at) return std::unexpected(std::move(at.error()));
+    return symlink(*at, entry);
+  }
   if (::archive_entry_hardlink(entry) != nullptr || ::archive_entry_filetype(entry) != AE_IFREG) {
     return invalid_argument("expected a regular file");
   }
-  if (!is_blob && ::archive_entry_size(entry) > static_cast<std::int64_t>(kMaxDocumentBytes)) {
+  if (!is_blob && !is_layer && ::archive_entry_size(entry) > static_cast<std::int64_t>(kMaxDocumentBytes)) {
     return fail(Code::kResourceExhausted, cat("a document of ", ::archive_entry_size(entry), " bytes, at most ",
                                               kMaxDocumentBytes, " are allowed"));
   }

@@ -321,7 +321,7 @@ TEST_F(StoreTest, AContainerKeepsItsLayers) {
   ASSERT_TRUE(*store().remove("my-app:1.0"));
   EXPECT_FALSE(*store().find("my-app:1.0"));
   EXPECT_EQ(count("l"), 1U) << "in use";
-  EXPECT_EQ(count("blobs"), 0U);
+  EXPECT_EQ(count("blobs"), 1U) << "what it was unpacked from";
   reopen();
   EXPECT_EQ(count("l"), 1U);
   EXPECT_EQ(store().find_root("c1")->value().lower, root->lower);

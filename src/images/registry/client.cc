@@ -4,7 +4,7 @@
 #include <algorithm>
 #include <condition_variable>
 
-#include "images/json_reader.h"
+#include "images/registry/refusal.h"
 #include "images/text.h"
 #include "sys/file.h"
 
@@ -38,30 +38,6 @@ constexpr char kAcceptManifests[] =
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-}
-
-// "MANIFEST_UNKNOWN: manifest unknown", when the registry says so as the spec has it.
-std::string reason_in(const std::string& refusal) {
-  auto object = parse_json_object(refusal, "", refusal.size());
-  if (!object) return "";
-  JsonReader reader("");
-  const boost::json::array* errors = reader.array(*object, "errors", 100);
-  if (errors == nullptr || errors->empty()) return "";
-  const boost::json::object* first = reader.element(errors->front(), "errors");
-  if (first == nullptr) return "";
-  std::string code = reader.text(*first, "code");
-  std::string message = reader.text(*first, "message");
-  return cat(" (", as_utf8(code, 60), ": ", as_utf8(message, 200), ")");
-}
-
-std::unexpected<Error> refused(const HttpAnswer& answer) {
-  const int status = answer.head.status;
-  Code code = Code::kInvalidArgument;
-  if (status == 404) code = Code::kNotFound;
-  if (status == 401) code = Code::kUnauthenticated;
-  if (status == 403) code = Code::kPermissionDenied;
-  if (status == 408 || status == 429 || status >= 500) code = Code::kUnavailable;
-  return fail(code, cat("it answered ", status, reason_in(answer.refusal), ", expected 200"));
 }
 
 // What servers say of everything says nothing.
@@ -184,7 +160,7 @@ Result<HttpAnswer> RegistryClient::get(HostAccess& host, const std::string& path
     if (head.status == 200 || head.status == 206) return answer;
     retry_after_ = parse_retry_after(head.retry_after, std::chrono::system_clock::now());
     if (away) answer->refusal.clear();  // not the registry's own words
-    auto error = refused(*answer);
+    auto error = refused(*answer, "200");
     return away ? fail_with(std::move(error.error()), cat("redirected to ", origin->name())) : error;
   }
 }

@@ -143,6 +143,7 @@ Result<RegistryHost> host_of(const HostEntry& entry, const std::string& folder, 
   }
   host->pulls = entry.pulls;
   host->resolves = entry.resolves;
+  host->pushes = entry.pushes;
   host->headers = entry.headers;
   host->dial_timeout = entry.dial_timeout;
   host->proxy = entry.proxy;

@@ -33,6 +33,7 @@ struct RegistryHost {
   bool is_mirror = false;    // another host than the one that the reference names: has no right to its credentials
   bool pulls = true;
   bool resolves = true;
+  bool pushes = true;
   TlsSettings tls;
   std::vector<std::string> headers;  // for this host alone
   std::chrono::milliseconds dial_timeout{0};

@@ -113,11 +113,12 @@ class TableReader {
 void read_capabilities(TableReader& reader, HostEntry& entry) {
   const std::vector<std::string> names = reader.texts("capabilities");
   if (names.empty()) return;
-  entry.pulls = entry.resolves = false;
+  entry.pulls = entry.resolves = entry.pushes = false;
   for (const std::string& name : names) {
     const std::string capability = lowered(name);
     entry.pulls |= capability == "pull";
     entry.resolves |= capability == "resolve";
+    entry.pushes |= capability == "push";
     if (capability != "pull" && capability != "resolve" && capability != "push")
       reader.complain("capabilities", cat(in_quotes(name), ", expected pull, resolve or push"));
   }

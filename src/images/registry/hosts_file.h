@@ -29,6 +29,7 @@ struct HostEntry {
   std::string url;  // as it is written; "" for the registry itself
   bool pulls = true;
   bool resolves = true;                  // may say which image a tag means
+  bool pushes = true;                    // may be pushed to
   std::vector<std::string> authorities;  // paths
   std::string certificate;               // path, "" for none
   std::string key;                       // path; "" when it is in the certificate's file

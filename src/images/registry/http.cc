@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "images/text.h"
+#include "sys/file.h"
 
 namespace gantry::images {
 namespace {
@@ -30,14 +31,18 @@ using HeaderList = std::unique_ptr<curl_slist, ListDeleter>;
 // One request under way. The callbacks are called by libcurl on our thread, inside of perform().
 class Transfer {
  public:
-  Transfer(const BodySink& sink, std::chrono::milliseconds patience, const std::stop_token& stop)
-      : sink_(sink), patience_(patience), stop_(stop), window_start_(Clock::now()) {}
+  Transfer(const HttpRequest& request, const BodySink& sink, std::chrono::milliseconds patience,
+           const std::stop_token& stop)
+      : upload_(request.upload), sink_(sink), patience_(patience), stop_(stop), window_start_(Clock::now()) {}
 
   static std::size_t on_header(char* data, std::size_t, std::size_t size, void* self) {
     return static_cast<Transfer*>(self)->take_header({data, size}) ? size : 0;
   }
   static std::size_t on_body(char* data, std::size_t, std::size_t size, void* self) {
     return static_cast<Transfer*>(self)->take_body({data, size}) ? size : 0;
+  }
+  static std::size_t on_read(char* to, std::size_t, std::size_t size, void* self) {
+    return static_cast<Transfer*>(self)->give(to, size);
   }
   static int on_progress(void* self, curl_off_t, curl_off_t, curl_off_t, curl_off_t) {
     return static_cast<Transfer*>(self)->go_on() ? 0 : 1;
@@ -74,6 +79,18 @@ class Transfer {
     return !enough;
   }
 
+  std::size_t give(char* to, std::size_t size) {
+    const std::uint64_t left = upload_->size - std::min(upload_->size, given_bytes_);
+    auto count = sys::pread(upload_->file, to, std::min<std::uint64_t>(size, left), given_bytes_);
+    if (!count) {
+      error = std::move(count.error());
+      return CURL_READFUNC_ABORT;
+    }
+    given_bytes_ += *count;
+    window_bytes_ += *count;
+    return *count;
+  }
+
   // libcurl asks at least once a second.
   bool go_on() {
     if (stop_.stop_requested()) {
@@ -91,6 +108,8 @@ class Transfer {
     return true;
   }
 
+  const std::optional<HttpRequest::Upload>& upload_;
+  std::uint64_t given_bytes_ = 0;
   const BodySink& sink_;
   std::chrono::milliseconds patience_;
   const std::stop_token& stop_;
@@ -169,10 +188,18 @@ struct HttpConnection::Handle {
     set(CURLOPT_NOPROGRESS, 0L);
     set(CURLOPT_XFERINFOFUNCTION, &Transfer::on_progress);
     set(CURLOPT_XFERINFODATA, &transfer);
-    if (!request.form.empty()) {
-      set(CURLOPT_POSTFIELDSIZE, static_cast<long>(request.form.size()));
+    if (request.upload) {
+      set(CURLOPT_UPLOAD, 1L);
+      set(CURLOPT_READFUNCTION, &Transfer::on_read);
+      set(CURLOPT_READDATA, &transfer);
+      set(CURLOPT_INFILESIZE_LARGE, static_cast<curl_off_t>(request.upload->size));
+    } else if (request.method == "HEAD") {
+      set(CURLOPT_NOBODY, 1L);
+    } else if (!request.form.empty() || !request.method.empty()) {
+      set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.form.size()));
       set(CURLOPT_POSTFIELDS, request.form.c_str());
     }
+    if (!request.method.empty() && request.method != "HEAD") set(CURLOPT_CUSTOMREQUEST, request.method.c_str());
     if (const std::string& text = request.tls.authorities; !text.empty()) {
       // In the place of the system's one file; the system's folder of single ones is still looked into.
       curl_blob authorities{const_cast<char*>(text.data()), text.size(), CURL_BLOB_NOCOPY};
@@ -207,7 +234,7 @@ Result<HttpAnswer> HttpConnection::perform(const HttpRequest& request, const Bod
     (void)headers.release();
     headers.reset(longer);
   }
-  Transfer transfer(sink, patience_, stop_);
+  Transfer transfer(request, sink, patience_, stop_);
   handle_->prepare(request, headers.get(), transfer);
   const auto connect_limit =
       std::min(patience_, request.connect_limit.count() != 0 ? request.connect_limit : kConnectLimit);

@@ -11,11 +11,13 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "base/owned_fd.h"
 #include "base/result.h"
 #include "images/registry/headers.h"
 #include "images/registry/origin.h"
@@ -34,7 +36,14 @@ struct TlsSettings {
 struct HttpRequest {
   std::string url;
   std::vector<std::string> headers;  // "Name: value"
-  std::string form;                  // not empty: a POST of it
+  std::string method;                // "" for GET, or POST when there is a form
+  std::string form;                  // what is sent, unless it is a file
+  // What is sent, all of it from its beginning each time that this is performed.
+  struct Upload {
+    FdRef file;
+    std::uint64_t size = 0;
+  };
+  std::optional<Upload> upload;
   TlsSettings tls;
   std::string proxy;                           // "" for none
   std::chrono::milliseconds connect_limit{0};  // 0 for 30 s, or the patience when that is less

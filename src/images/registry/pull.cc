@@ -13,7 +13,7 @@
 
 #include "images/choose.h"
 #include "images/download.h"
-#include "images/registry/keyring.h"
+#include "images/registry/attempts.h"
 #include "images/registry/layer_stream.h"
 #include "images/registry/parts.h"
 #include "images/text.h"
@@ -226,44 +226,11 @@ class Pull {
 
 }  // namespace
 
-namespace {
-
-constexpr std::size_t kMaxTries = 8;  // of credentials
-
-// Registries hide in different ways what one may not see.
-bool is_refusal(const Error& error) {
-  return error.code() == Code::kUnauthenticated || error.code() == Code::kPermissionDenied || error.is_not_found();
-}
-
-Result<Image> pull_with(ImageStore& store, const Reference& reference, const PullOptions& options,
-                        const Credentials& credentials) {
-  RegistryOptions registry = options.registry;
-  registry.credentials = credentials;
-  auto access = RegistryAccess::open(reference, std::move(registry));
-  if (!access) return std::unexpected(std::move(access.error()));
-  return Pull(store, reference, options, *access).run();
-}
-
-}  // namespace
-
 Result<Image> pull(ImageStore& store, const Reference& reference, const PullOptions& options) {
-  Keyring::Found found;
-  found.credentials = {options.registry.credentials};
-  if (options.registry.keyring != nullptr && options.registry.credentials == Credentials())
-    found = options.registry.keyring->find(cat(reference.domain, "/", reference.path));
-  if (found.credentials.empty()) found.credentials.emplace_back();
-  found.credentials.resize(std::min(found.credentials.size(), kMaxTries));
-  Result<Image> image = fail(Code::kUnauthenticated, "");
-  for (const Credentials& credentials : found.credentials) {
-    image = pull_with(store, reference, options, credentials);
-    if (image || !is_refusal(image.error())) break;
-  }
-  if (image) return image;
-  Error error = std::move(image.error());
-  std::string problems;
-  for (const Error& problem : found.problems) problems += cat("; ", as_utf8(problem.message(), 500));
-  if (is_refusal(error)) error = Error(error.code(), cat(error.message(), problems));
-  return fail_with(std::move(error), cat("pull ", in_quotes(reference.to_string())));
+  auto image = with_credentials(reference, options.registry,
+                                [&](RegistryAccess& access) { return Pull(store, reference, options, access).run(); });
+  if (!image) return fail_with(std::move(image.error()), cat("pull ", in_quotes(reference.to_string())));
+  return image;
 }
 
 }  // namespace gantry::images
