@@ -128,7 +128,7 @@ Error no_id(CLI::App* command) {
 
 void add_exec(Commands& commands) {
   static ExecOptions options;
-  static std::string label, cgroup;
+  static std::string cgroup;
   auto* exec = commands.add("exec", "execute a process in a running container: exec [FLAGS] ID COMMAND [ARG...]");
   exec->prefix_command();
   exec->add_option("-p,--process", options.process_file, "a file with a process object");
@@ -138,7 +138,7 @@ void add_exec(Commands& commands) {
   exec->add_option("-g,--additional-gids", options.additional_gids, "further groups")->allow_extra_args(false);
   exec->add_option("-c,--cap", options.capabilities, "further capabilities")->allow_extra_args(false);
   exec->add_option("--apparmor", options.apparmor, "its AppArmor profile");
-  exec->add_option("--process-label", label, "refused: SELinux is not supported yet");
+  exec->add_option("--process-label", options.label, "its SELinux label");
   exec->add_option("--cgroup", cgroup, "refused: it joins the cgroup that the container is in");
   exec->add_flag("-t,--tty", options.terminal, "with a terminal");
   exec->add_flag("-d,--detach", options.detaches, "do not wait");
@@ -148,7 +148,6 @@ void add_exec(Commands& commands) {
   exec->add_option("--console-socket", options.console_socket, "a unix socket that takes the terminal's master");
   exec->add_option("--preserve-fds", commands.preserve_fds, "descriptors from 3 on that it has");
   commands.act(exec, [exec, &commands](const Globals& globals, Log& log) -> Result<int> {
-    if (!label.empty()) return fail(Code::kUnimplemented, "--process-label: SELinux labels are not supported yet");
     if (!cgroup.empty()) return fail(Code::kUnimplemented, "--cgroup is not supported yet");
     if (!split_rest(exec, options.id, options.args)) return std::unexpected(no_id(exec));
     options.preserve_fds = commands.preserve_fds;

@@ -119,6 +119,7 @@ class Creation {
     launch.fds = std::move(*fds);
     launch.plan = std::move(bundle_.planned.plan);
     launch.ids = std::move(bundle_.planned.ids);
+    launch.mount_label = std::move(bundle_.planned.mount_label);
     launch.hooks.map_ids = !launch.ids.is_empty();
     runtime::ProcessPlan& process = launch.plan.process;
     process.preserved_fds = options_.preserve_fds;

@@ -45,6 +45,8 @@ struct Launch {
   OwnFd cgroup;
   // Of its new user namespace, if it makes one.
   runtime::oci::IdMappings ids;
+  // Of the covers of masked paths, for SELinux.
+  std::string mount_label;
   // A container's process sees nothing of the host's but its own root, from its first steps on.
   bool in_empty_world = false;
   runtime::LaunchHooks hooks;

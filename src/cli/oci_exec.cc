@@ -60,6 +60,7 @@ Result<oci::Process> wanted_process(const oci::Config& config, const ExecOptions
   process.env.insert(process.env.end(), options.env.begin(), options.env.end());
   if (!options.cwd.empty()) process.cwd = options.cwd;
   if (!options.apparmor.empty()) process.apparmor_profile = options.apparmor;
+  if (!options.label.empty()) process.selinux_label = options.label;
   process.terminal = options.terminal;
   process.rows = process.columns = 0;
   if (options.no_new_privileges) process.no_new_privileges = true;

@@ -15,7 +15,7 @@ struct ExecOptions {
   std::string id;
   std::vector<std::string> args;
   std::string process_file;  // a process object; else the container's own with what follows
-  std::string cwd, user, apparmor;
+  std::string cwd, user, apparmor, label;
   std::vector<std::string> env, capabilities;
   std::vector<std::uint32_t> additional_gids;
   bool terminal = false, no_new_privileges = false;

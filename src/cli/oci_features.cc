@@ -125,7 +125,7 @@ Result<std::string> features_json() {
         {"cgroup", {{"v1", false}, {"v2", true}, {"systemd", true}, {"systemdUser", false}, {"rdma", false}}},
         {"seccomp", seccomp_features()},
         {"apparmor", {{"enabled", host->has_apparmor}}},
-        {"selinux", {{"enabled", false}}},
+        {"selinux", {{"enabled", host->has_selinux}}},
         {"intelRdt", {{"enabled", false}}},
         {"mountExtensions", {{"idmap", {{"enabled", true}}}}}}},
   };

@@ -58,13 +58,15 @@ Result<shim::Launching> begin(Launch& launch) {
     *fd = std::move(*stream);
   }
   bool in_user = launch.plan.namespaces.in_user;
-  if (launch.in_empty_world && !in_user) launch.hooks.enter_world = [] { return shim::empty_world(); };
+  if (launch.in_empty_world && !in_user)
+    launch.hooks.enter_world = [&launch] { return shim::empty_world(false, launch.mount_label.c_str()); };
   if (!launch.in_empty_world || !in_user) return shim::begin_launch(std::move(fds), {}, &launch.hooks);
   // Who is in a user namespace could not take away what it is born to see of the host's.
   auto host = HostView::take();
   if (!host) return std::unexpected(std::move(host.error()));
   auto launching = [&]() -> Result<shim::Launching> {
-    if (auto s = shim::enter_empty_world(true); !s) return std::unexpected(std::move(s.error()));
+    if (auto s = shim::enter_empty_world(true, launch.mount_label.c_str()); !s)
+      return std::unexpected(std::move(s.error()));
     return shim::begin_launch(std::move(fds), {}, &launch.hooks);
   }();
   if (auto back = host->restore(); !back) {

@@ -19,11 +19,14 @@
 namespace gantry::shim {
 namespace {
 
-Result<MountFd> small_tmpfs(const char* size, sys::MountAttr attributes) {
+Result<MountFd> small_tmpfs(const char* size, const char* label, sys::MountAttr attributes) {
   auto context = sys::FsContext::open("tmpfs");
   if (!context) return std::unexpected(std::move(context.error()));
   if (auto s = context->set("size", size); !s) return std::unexpected(std::move(s.error()));
   if (auto s = context->set("mode", "0755"); !s) return std::unexpected(std::move(s.error()));
+  if (*label != '\0') {
+    if (auto s = context->set("context", label); !s) return std::unexpected(std::move(s.error()));
+  }
   if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
   return context->mount(attributes);
 }
@@ -69,7 +72,7 @@ Status place_host_mounts(FdRef root, const HostMounts& mounts) {
 }
 
 // `host`: mounts of the host's that go there too.
-Status furnish(FdRef root, const HostMounts* host) {
+Status furnish(FdRef root, const HostMounts* host, const char* label) {
   ::umask(0);  // of whoever started gantryd; the null device is for every user of a container
   for (const char* folder : {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm,
                              runtime::kStagingEmpty, runtime::kStagingProc, runtime::kStagingImage}) {
@@ -81,7 +84,8 @@ Status furnish(FdRef root, const HostMounts* host) {
   if (s = sys::mknodat(root, runtime::kStagingFile + 1, S_IFREG, 0); !s) return s;
   // Masked folders are clones of this one; a container must not be able to fill it.
   auto empty = small_tmpfs(
-      "4k", sys::MountAttr::kReadOnly | sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+      "4k", label,
+      sys::MountAttr::kReadOnly | sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
   if (!empty) return std::unexpected(std::move(empty.error()));
   auto place = sys::open_dir(root, runtime::kStagingEmpty + 1);
   if (!place) return std::unexpected(std::move(place.error()));
@@ -93,12 +97,12 @@ Status furnish(FdRef root, const HostMounts* host) {
 
 }  // namespace
 
-Status enter_empty_world(bool for_user_namespace) {
+Status enter_empty_world(bool for_user_namespace, const char* label) {
   auto s = sys::unshare(sys::CloneFlag::kNewMount);
-  return s ? empty_world(for_user_namespace) : s;
+  return s ? empty_world(for_user_namespace, label) : s;
 }
 
-Status empty_world(bool for_user_namespace) {
+Status empty_world(bool for_user_namespace, const char* label) {
   // Private first: otherwise what is unmounted here would be unmounted in the host too.
   if (auto s = sys::mount(nullptr, "/", nullptr, MS_REC | MS_PRIVATE, nullptr); !s) return s;
   HostMounts host;
@@ -107,7 +111,7 @@ Status empty_world(bool for_user_namespace) {
     if (!taken) return std::unexpected(std::move(taken.error()));
     host = std::move(*taken);
   }
-  auto root = small_tmpfs("64k", sys::MountAttr::kNoSuid | sys::MountAttr::kNoExec);
+  auto root = small_tmpfs("64k", label, sys::MountAttr::kNoSuid | sys::MountAttr::kNoExec);
   if (!root) return std::unexpected(std::move(root.error()));
   // Any folder will do as the place: the whole tree with it goes below.
   auto place = sys::open_dir(sys::kCwd, "/");
@@ -120,7 +124,7 @@ Status empty_world(bool for_user_namespace) {
   if (::chdir("/") < 0) return std::unexpected(Error::from_errno(errno, "chdir /"));
   auto inside = sys::open_dir(sys::kCwd, "/");
   if (!inside) return std::unexpected(std::move(inside.error()));
-  return furnish(*inside, for_user_namespace ? &host : nullptr);
+  return furnish(*inside, for_user_namespace ? &host : nullptr, label);
 }
 
 Status mount_pod_shm(std::uint64_t bytes) {

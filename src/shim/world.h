@@ -13,9 +13,10 @@ namespace gantry::shim {
 // Leaves the host's mount namespace for an empty one. The template does it once; the others are cloned from it.
 // `for_user_namespace`: with the host's /proc and /sys, which the kernel wants to see where such a namespace mounts its
 // own, and its null device, as one can't be made there.
-Status enter_empty_world(bool for_user_namespace = false);
+// `label`: of what it gives containers as covers, for SELinux.
+Status enter_empty_world(bool for_user_namespace = false, const char* label = "");
 // The same in a mount namespace that is this process's own already.
-Status empty_world(bool for_user_namespace = false);
+Status empty_world(bool for_user_namespace = false, const char* label = "");
 
 // Gives a pod its own /dev/shm of at most `bytes`, in a mount namespace that is already the shim's own.
 Status mount_pod_shm(std::uint64_t bytes);

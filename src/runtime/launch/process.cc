@@ -115,8 +115,8 @@ Status Launch::take_own_null() {
   return {};
 }
 
-// What is written into the procfs of this process: its OOM score, and the AppArmor profile that execve takes on, also
-// in a child of this process.
+// What is written into the procfs of this process: its OOM score, and the AppArmor profile and SELinux label that
+// execve takes on, also in a child of this process.
 Status Launch::set_attributes() {
   bool set_score = flag();
   auto score = reader_.integer<std::int32_t>();
@@ -129,13 +129,18 @@ Status Launch::set_attributes() {
       return fail_with(std::move(s.error()), std::string("oom_score_adj ") + text);
     }
   }
-  std::string_view profile(reader_.c_string());
+  std::string profile(reader_.c_string()), label(reader_.c_string());
+  auto take_on = [this](const char* path, const std::string& words, const std::string& what) -> Status {
+    auto file = open_proc(".", path);
+    auto s = file ? sys::write_all(*file, words) : std::unexpected(std::move(file.error()));
+    return s ? s : fail_with(std::move(s.error()), what);
+  };
   if (!profile.empty()) {
-    auto file = open_proc(".", "self/attr/apparmor/exec");
-    if (!file) return fail_with(std::move(file.error()), "AppArmor");
-    if (auto s = sys::write_all(*file, "exec " + std::string(profile)); !s) {
-      return fail_with(std::move(s.error()), "AppArmor profile \"" + std::string(profile) + "\"");
-    }
+    auto s = take_on("self/attr/apparmor/exec", "exec " + profile, "AppArmor profile \"" + profile + "\"");
+    if (!s) return s;
+  }
+  if (!label.empty()) {
+    if (auto s = take_on("self/attr/exec", label, "SELinux label \"" + label + "\""); !s) return s;
   }
   proc_.close();
   return {};

@@ -49,7 +49,7 @@ struct Process {
   Capabilities capabilities;
   std::vector<Rlimit> rlimits;
   bool no_new_privileges = false;
-  std::string apparmor_profile;
+  std::string apparmor_profile, selinux_label;
   std::optional<std::int32_t> oom_score_adj;
   SchedulePlan schedule;  // but for its cpus
   // Of an exec, as masks: before and once it is in the container's cgroup. Empty: as it is.

@@ -58,8 +58,8 @@ void read_process(const Fields& fields, Process& process) {
   read_rlimits(fields, process.rlimits);
   fields.flag("noNewPrivileges", process.no_new_privileges);
   fields.text("apparmorProfile", process.apparmor_profile);
+  fields.text("selinuxLabel", process.selinux_label);
   fields.number("oomScoreAdj", process.oom_score_adj, -1000, 1000);
-  fields.unsupported("selinuxLabel", "SELinux labels are not supported yet");
   read_schedule(fields, process);
 }
 

@@ -78,6 +78,8 @@ TEST(OciConfig, AWrongFieldIsNamedWithItsValueAndWhatWasExpected) {
       {"/process/cwd", "\"\"", "process.cwd: \"\" is wrong: an absolute path was expected"},
       {"/process/apparmorProfile", "\"own\"",
        "process.apparmorProfile: \"own\" can't be taken on: this host has no AppArmor"},
+      {"/process/selinuxLabel", "\"a:b:c\"",
+       "process.selinuxLabel: \"a:b:c\" can't be taken on: this host has no SELinux"},
       {"/process/user/uid", "-1", "process.user.uid: -1 is wrong: a number from 0 to 4294967294 was expected"},
       {"/process/user/uid", "4294967295", "process.user.uid: 4294967295 is wrong"},
       {"/process/user/uid", "1.5", "process.user.uid: 1.5E0 is wrong"},
@@ -141,7 +143,6 @@ TEST(OciConfig, AWrongFieldIsNamedWithItsValueAndWhatWasExpected) {
 TEST(OciConfig, WhatIsNotSupportedIsRefusedByName) {
   constexpr std::pair<const char*, const char*> kCases[] = {
       {"/linux/intelRdt", "{\"closID\": \"a\"}"},
-      {"/process/selinuxLabel", "\"system_u\""},
       {"/linux/resources", "{\"memory\": {\"swappiness\": 5}}"},
       {"/linux/resources", "{\"rdma\": {\"mlx5_1\": {\"hcaHandles\": 3}}}"},
       {"/windows", "{\"layerFolders\": [\"a\"]}"},

@@ -113,8 +113,9 @@ FdIndex add_source(PlannedContainer& out, Source source) {
 
 Result<PlannedContainer> plan_config(const Config& config, const HostFacts& host, SeccompCache& seccomp) {
   PlannedContainer out;
-  if (!config.linux_.mount_label.empty()) {
-    if (host.has_selinux) return invalid_argument("linux.mountLabel: SELinux labels are not supported yet");
+  if (host.has_selinux) {
+    out.mount_label = config.linux_.mount_label;
+  } else if (!config.linux_.mount_label.empty()) {
     out.warnings.emplace_back("linux.mountLabel is left out: this host has no SELinux");
   }
   plan_namespaces(config, host, out);

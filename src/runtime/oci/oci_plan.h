@@ -44,6 +44,7 @@ struct PlannedContainer {
   Plan plan;
   std::vector<Source> sources;        // plan's descriptors 0, 1, ...
   IdMappings ids;                     // of the new user namespace
+  std::string mount_label;            // of the file systems that are made
   std::vector<std::string> warnings;  // what the specification wants said, and not refused
 };
 

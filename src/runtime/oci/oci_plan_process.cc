@@ -113,6 +113,11 @@ Status plan_process_of(const Config& config, const Process& process, const HostF
                                 " can't be taken on: this host has no AppArmor"));
   }
   plan.apparmor_profile = process.apparmor_profile;
+  if (!process.selinux_label.empty() && !host.has_selinux) {
+    return invalid_argument(
+        cat("process.selinuxLabel: ", quoted(process.selinux_label), " can't be taken on: this host has no SELinux"));
+  }
+  plan.selinux_label = process.selinux_label;
   plan.terminal = process.terminal;
   plan.rows = process.rows;
   plan.columns = process.columns;

@@ -21,6 +21,21 @@ Result<std::string> target_of(const std::string& destination, std::string_view f
   return clean;
 }
 
+// SELinux's label of all that is in a new file system. The kernel's own ones have their policy's.
+void add_label(const std::string& type, const std::string& label, std::vector<std::string>& data) {
+  bool says = false;
+  for (std::string& option : data) {
+    std::size_t equals = option.find('=');
+    if (equals == std::string::npos || !std::string_view(option).substr(0, equals).ends_with("context")) continue;
+    says = true;
+    // Quotes are for commas, in mount(2)'s one string of options.
+    if (option.size() > equals + 2 && option[equals + 1] == '"' && option.ends_with('"'))
+      option = option.substr(0, equals + 1) + option.substr(equals + 2, option.size() - equals - 3);
+  }
+  bool is_kernels = type == "proc" || type == "sysfs" || type == "mqueue";
+  if (!says && !label.empty() && !is_kernels) data.push_back(cat("context=", label));
+}
+
 void add_filesystem(const Config& config, const Mount& mount, MountOptions options, IdMappings ids, MountPlan plan,
                     std::string field, PlannedContainer& out) {
   auto& sources = out.sources;
@@ -34,7 +49,11 @@ void add_filesystem(const Config& config, const Mount& mount, MountOptions optio
   };
   bool is_cgroup = mount.type == "cgroup" || mount.type == "cgroup2";
   plan.set_attributes = sys::raw(options.set);
-  if (is_cgroup) options.data.clear();
+  if (is_cgroup) {
+    options.data.clear();
+  } else {
+    add_label(mount.type, out.mount_label, options.data);
+  }
   // For most a mere name, which /proc/mounts shows.
   if (!mount.source.empty() && mount.source != "none")
     options.data.insert(options.data.begin(), cat("source=", mount.source));

@@ -132,10 +132,33 @@ TEST_F(OciPlan, CapabilitiesThatCantBeGrantedAreToldAndLeftOut) {
 }
 
 TEST_F(OciPlan, AMountLabelIsNothingWhereNothingReadsLabels) {
-  config.linux_.mount_label = "system_u:object_r:svirt_sandbox_file_t:s0";
-  EXPECT_THAT(make().warnings, ElementsAre(HasSubstr("linux.mountLabel")));
+  config.linux_.mount_label = "u:r:files_t:s0:c1,c2";
+  config.mounts = {{.destination = "/a", .type = "tmpfs"}};
+  auto planned = make();
+  EXPECT_THAT(planned.warnings, ElementsAre(HasSubstr("linux.mountLabel")));
+  EXPECT_THAT(planned.plan.mounts.at(0).options, IsEmpty());
+}
+
+TEST_F(OciPlan, LabelsOfProcessesAndOfNewFileSystems) {
   host.has_selinux = true;
-  EXPECT_THAT(refusal(), HasSubstr("linux.mountLabel: SELinux labels are not supported yet"));
+  config.process->selinux_label = "u:r:process_t:s0";
+  config.linux_.mount_label = "u:r:files_t:s0:c1,c2";
+  config.mounts = {{.destination = "/proc", .type = "proc"},
+                   {.destination = "/dev/pts", .type = "devpts", .options = {"newinstance"}},
+                   {.destination = "/a", .type = "tmpfs", .options = {"size=4k"}},
+                   {.destination = "/b", .type = "tmpfs", .options = {"rootcontext=\"u:r:own_t:s0:c1,c2\""}},
+                   {.destination = "/c", .type = "tmpfs", .options = {"tmpcopyup"}},
+                   {.destination = "/d", .type = "sysfs"}};
+  auto planned = make();
+  EXPECT_EQ(planned.plan.process.selinux_label, "u:r:process_t:s0");
+  const auto& mounts = planned.plan.mounts;
+  EXPECT_THAT(mounts.at(0).options, IsEmpty());
+  EXPECT_THAT(mounts.at(1).options, ElementsAre("newinstance", "context=u:r:files_t:s0:c1,c2"));
+  EXPECT_THAT(mounts.at(2).options, ElementsAre("size=4k", "context=u:r:files_t:s0:c1,c2"));
+  EXPECT_THAT(mounts.at(3).options, ElementsAre("rootcontext=u:r:own_t:s0:c1,c2"));
+  EXPECT_THAT(planned.sources.back().options, ElementsAre("context=u:r:files_t:s0:c1,c2"));
+  EXPECT_THAT(mounts.at(5).options, IsEmpty());
+  EXPECT_EQ(planned.mount_label, "u:r:files_t:s0:c1,c2");
 }
 
 TEST_F(OciPlan, TheRest) {

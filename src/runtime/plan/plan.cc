@@ -143,6 +143,7 @@ void encode_process(Encoder& out, const ProcessPlan& process) {
   out.flag(process.set_oom_score_adj);
   out.integer(process.oom_score_adj);
   out.string("process.apparmor_profile", process.apparmor_profile);
+  out.string("process.selinux_label", process.selinux_label);
   out.count("process.rlimits", process.rlimits.size());
   for (const auto& limit : process.rlimits) {
     out.integer(limit.resource);

@@ -16,7 +16,7 @@
 
 namespace gantry::runtime {
 
-inline constexpr std::uint32_t kPlanVersion = 5;
+inline constexpr std::uint32_t kPlanVersion = 6;
 // Over these a plan is refused, by maker and reader alike.
 inline constexpr std::size_t kMaxPlanBytes = 8U << 20;
 inline constexpr std::size_t kMaxPlanItems = 65536;
@@ -163,7 +163,8 @@ struct ProcessPlan {
   bool set_oom_score_adj = false;
   std::vector<RlimitPlan> rlimits;
   SeccompPlan seccomp;
-  PlanString apparmor_profile;    // taken on with execve; empty: as the launcher is
+  // Taken on with execve; empty: as the launcher is, or as a policy has it.
+  PlanString apparmor_profile, selinux_label;
   std::uint32_t personality = 0;  // personality(2), when set_personality
   bool set_personality = false;
   SchedulePlan schedule;
