@@ -4,6 +4,7 @@
 wrong, and leaves the store as it was. What may pass is tried again, and goes on where it broke off."""
 import json
 import pathlib
+import ssl
 import sys
 import time
 
@@ -12,7 +13,7 @@ import checks as c
 import faulty_registry as f
 from oci import digest
 from pulls import MIB, layer, world_of
-from registry import OCI_INDEX, RemoteImage, index_of
+from registry import OCI_INDEX, RemoteImage, index_of, make_certificate
 
 
 def digests(world):
@@ -184,6 +185,39 @@ def moods(world):
     world.refused("a registry that is not there", f"{free.host}/a:1", [free.host, "tried 5 times"])
 
 
+def certificates(world):
+    """Ours goes to the registry that it is for, and not to where that leads, though we have one for there, too."""
+    folder = world.folder / "tls"
+    folder.mkdir()
+    make_certificate(folder)
+    shown = []
+
+    def noting(respond):
+        def note(handler):
+            shown.append(bool(handler.connection.getpeercert()))
+            return respond(handler)
+        return note
+
+    with f.FaultyRegistry(folder) as place:
+        context = place.server.socket.context
+        context.verify_mode = ssl.CERT_OPTIONAL
+        context.load_verify_locations(folder / "ca.crt")
+        world.configure(place.host, f'server = "https://{place.host}"\nca = "{folder}/ca.crt"\n'
+                                    f'client = [["{folder}/server.crt", "{folder}/server.key"]]\n')
+        image = RemoteImage(layer("a"))
+        name = place.put("test/certificate:1", image)
+        path = world.path(name, "manifests", "1")
+        place.routes[path] = noting(place.routes[path])
+        world.taken("a registry that is shown a certificate", name)
+        world.checks.equal(shown, [True], "it was")
+        name, image = world.image()
+        moved = image.document["layers"][0]["digest"]
+        place.routes["/moved"] = noting(f.blob(image.blobs[moved]))
+        world.route(name, "blobs", moved, f.redirect(f"https://{place.host}/moved"))
+        world.taken("a layer that lies there", name)
+        world.checks.equal(shown, [True, False], "where a redirect leads, the certificate is not shown")
+
+
 def redirects(world):
     world.registry.routes["/circle"] = f.redirect("/circle")
     name, image = world.image()
@@ -252,7 +286,7 @@ def story(checks):
     with world_of(checks) as world:
         name, _ = world.image()
         world.taken("a good image", name)
-        for part in (digests, documents, bodies, moods, redirects, tokens):
+        for part in (digests, documents, bodies, moods, certificates, redirects, tokens):
             part(world)
 
 

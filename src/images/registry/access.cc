@@ -58,9 +58,10 @@ Result<HttpRequest> HostAccess::request_for(const std::string& url) const {
   }
   auto tls = tls_settings_of(folder_, *origin);
   if (!tls) return std::unexpected(std::move(tls.error()));
-  // Where nothing is said of it, who vouches for the host may vouch for what belongs to it; our certificate is not
-  // shown.
-  request.tls = *tls ? std::move(**tls) : TlsSettings{host_.tls.authorities, "", "", host_.tls.verify};
+  // Where nothing is said of it, who vouches for the host may vouch for what belongs to it. Our certificate is not
+  // shown: it was not we who chose to come here.
+  const TlsSettings& said = *tls ? **tls : host_.tls;
+  request.tls = {said.authorities, "", "", said.verify};
   return request;
 }
 
