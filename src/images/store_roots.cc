@@ -5,6 +5,7 @@
 #include "base/records.h"
 #include "images/store_impl.h"
 #include "images/text.h"
+#include "sys/mount_table.h"
 
 namespace gantry::images {
 namespace {
@@ -138,6 +139,21 @@ Result<std::vector<std::string>> ImageStore::upper_folders() const {
 }
 
 Status ImageStore::release_root(std::string_view container) {
+  // What is refused is refused as a whole: nothing of it is removed, and it is found as before.
+  auto there = impl_->read([&](db::Connection& database) {
+    return one_text(database, "SELECT name FROM image_roots WHERE container = ?", {container});
+  });
+  if (!there) return std::unexpected(std::move(there.error()));
+  if (!*there) return {};
+  auto folder = sys::openat(impl_->containers, (*there)->c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+  if (!folder && !folder.error().is_not_found()) return std::unexpected(std::move(folder.error()));
+  if (folder) {
+    auto mounted = sys::has_mounts(*folder);
+    if (!mounted) return std::unexpected(std::move(mounted.error()));
+    if (*mounted)
+      return fail(Code::kFailedPrecondition,
+                  cat("release root of container ", container, ": something is mounted beneath it"));
+  }
   auto name = impl_->write([&](db::Connection& database) {
     return one_text(database, "UPDATE image_roots SET released = 1 WHERE container = ? RETURNING name", {container});
   });

@@ -334,6 +334,27 @@ TEST_F(StoreTest, AContainerKeepsItsLayers) {
   ASSERT_TRUE(store().release_root("c1")) << "again is fine";
 }
 
+TEST_F(StoreTest, ARefusedReleaseTakesNothing) {
+  Layout layout;
+  layout.index({Layout::named(layout.image({busybox_layer()}), "my-app:1.0")});
+  ASSERT_TRUE(load(layout.archive()));
+  auto root = store().prepare_root("my-app:1.0", "c1");
+  ASSERT_TRUE(root);
+  const fs::path upper = root_ / "data/store" / root->upper;
+  std::ofstream(upper / "a-file") << "precious";
+  fs::create_directories(upper / "z folder");
+  ASSERT_EQ(::mount("tmpfs", (upper / "z folder").c_str(), "tmpfs", 0, nullptr), 0);
+  auto released = store().release_root("c1");
+  ASSERT_FALSE(released);
+  EXPECT_EQ(released.error().code(), Code::kFailedPrecondition) << released.error().message();
+  EXPECT_TRUE(store().find_root("c1")->has_value());
+  EXPECT_EQ(slurp(upper / "a-file"), "precious");
+  ASSERT_EQ(::umount((upper / "z folder").c_str()), 0);
+  EXPECT_TRUE(store().release_root("c1"));
+  EXPECT_FALSE(store().find_root("c1")->has_value());
+  EXPECT_EQ(count("c"), 0U);
+}
+
 TEST_F(StoreTest, BuildsTheSameImageFromTheSameFolder) {
   const fs::path folder = root_ / "rootfs";
   fs::create_directories(folder / "bin");
