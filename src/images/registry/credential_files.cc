@@ -98,7 +98,8 @@ CredentialProvider provider_in(JsonReader& reader, const json::object& from) {
 
 }  // namespace
 
-Result<std::vector<Credentials>> credentials_in(const std::vector<CredentialEntry>& entries, std::string_view image) {
+std::vector<Credentials> credentials_in(const std::vector<CredentialEntry>& entries, std::string_view image,
+                                        std::vector<Error>& problems) {
   std::vector<const CredentialEntry*> matching;
   for (const CredentialEntry& entry : entries) {
     if (matches_image(entry.pattern, image)) matching.push_back(&entry);
@@ -115,7 +116,10 @@ Result<std::vector<Credentials>> credentials_in(const std::vector<CredentialEntr
   std::vector<Credentials> out;
   for (const CredentialEntry* entry : matching) {
     auto credentials = credentials_for(entry->words, "");
-    if (!credentials) return fail_with(std::move(credentials.error()), in_quotes(entry->pattern));
+    if (!credentials) {
+      problems.push_back(std::move(credentials.error()).with_context(in_quotes(entry->pattern)));
+      continue;
+    }
     if (*credentials != Credentials() && std::ranges::find(out, *credentials) == out.end())
       out.push_back(std::move(*credentials));
   }

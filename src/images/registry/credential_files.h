@@ -21,9 +21,10 @@ struct CredentialEntry {
   CredentialWords words;
 };
 
-// Those that are for an image, the most telling pattern first; the same twice is once. kInvalidArgument for words that
-// can't be sent, by their pattern.
-Result<std::vector<Credentials>> credentials_in(const std::vector<CredentialEntry>& entries, std::string_view image);
+// Those that are for an image, the most telling pattern first; the same twice is once. Words that can't be sent
+// are a problem, told by their pattern, and the others are found all the same.
+std::vector<Credentials> credentials_in(const std::vector<CredentialEntry>& entries, std::string_view image,
+                                        std::vector<Error>& problems);
 
 // A Docker config.json.
 struct DockerConfig {

@@ -15,10 +15,11 @@ using testing::Not;
 std::vector<std::string> users_for(const char* config, const char* image) {
   auto parsed = parse_docker_config(config);
   EXPECT_TRUE(parsed) << parsed.error().message();
-  auto found = credentials_in(parsed->entries, image);
-  EXPECT_TRUE(found) << found.error().message();
+  std::vector<Error> problems;
+  auto found = credentials_in(parsed->entries, image, problems);
+  EXPECT_TRUE(problems.empty()) << problems[0].message();
   std::vector<std::string> out;
-  for (const Credentials& one : *found) out.push_back(one.username + ":" + one.password);
+  for (const Credentials& one : found) out.push_back(one.username + ":" + one.password);
   return out;
 }
 
@@ -47,7 +48,8 @@ TEST(DockerConfig, TokensAndWhatSaysNothing) {
     "a.example": {}, "b.example": {"identitytoken": "token", "email": "me@b.example"}}})");
   ASSERT_TRUE(config);
   ASSERT_EQ(config->entries.size(), 1U);
-  EXPECT_EQ((*credentials_in(config->entries, "b.example/app"))[0].identity_token, "token");
+  std::vector<Error> problems;
+  EXPECT_EQ(credentials_in(config->entries, "b.example/app", problems)[0].identity_token, "token");
   EXPECT_TRUE(parse_docker_config("{}")->entries.empty());
 }
 
@@ -75,11 +77,15 @@ TEST(DockerConfig, ErrorsNameNoSecret) {
     ASSERT_FALSE(config) << text;
     EXPECT_THAT(config.error().message(), Not(HasSubstr("secret")));
   }
-  auto config = parse_docker_config(R"({"auths": {"a.example": {"auth": "c2VjcmV0"}}})");
-  auto bad = credentials_in(config->entries, "a.example/app");
-  ASSERT_FALSE(bad);
-  EXPECT_THAT(bad.error().message(), HasSubstr("a.example"));
-  EXPECT_THAT(bad.error().message(), Not(HasSubstr("c2VjcmV0")));
+  auto config = parse_docker_config(
+      R"({"auths": {"a.example": {"auth": "c2VjcmV0"}, "*.example": {"username": "me", "password": "mine"}}})");
+  std::vector<Error> problems;
+  auto good = credentials_in(config->entries, "a.example/app", problems);
+  ASSERT_EQ(problems.size(), 1U);
+  EXPECT_THAT(problems[0].message(), HasSubstr("a.example"));
+  EXPECT_THAT(problems[0].message(), Not(HasSubstr("c2VjcmV0")));
+  ASSERT_EQ(good.size(), 1U) << "what is good beside it is found";
+  EXPECT_EQ(good[0].password, "mine");
 }
 
 TEST(ProviderConfig, IsRead) {

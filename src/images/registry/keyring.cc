@@ -38,6 +38,13 @@ void add(std::vector<Credentials>&& more, std::vector<Credentials>& to) {
   }
 }
 
+void take(const std::vector<CredentialEntry>& entries, std::string_view image, std::string_view source,
+          Keyring::Found& out) {
+  std::vector<Error> problems;
+  add(credentials_in(entries, image, problems), out.credentials);
+  for (Error& problem : problems) out.problems.push_back(std::move(problem).with_context(std::string(source)));
+}
+
 }  // namespace
 
 std::vector<std::string> docker_configs(const std::string& registries, const std::string& kubelet_root) {
@@ -67,9 +74,7 @@ Keyring::Found Keyring::find(std::string_view image) {
           std::move(entries.error()).with_context(cat("credential provider ", in_quotes(provider.settings.name))));
     }
   }
-  auto given = credentials_in(answered, image);
-  if (given) add(std::move(*given), out.credentials);
-  if (!given) out.problems.push_back(std::move(given.error()).with_context("a credential provider's answer"));
+  take(answered, image, "a credential provider's answer", out);
   for (const std::string& path : options_.docker_configs) {
     if (auto read = read_docker_config(path, image, out); !read)
       out.problems.push_back(std::move(read.error()).with_context(path));
@@ -95,9 +100,7 @@ Status Keyring::read_docker_config(const std::string& path, std::string_view ima
       out.problems.push_back(std::move(kept.error()).with_context(path));
     }
   }
-  auto credentials = credentials_in(config->entries, image);
-  if (!credentials) return std::unexpected(std::move(credentials.error()));
-  add(std::move(*credentials), out.credentials);
+  take(config->entries, image, path, out);
   return {};
 }
 

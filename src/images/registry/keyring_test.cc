@@ -117,6 +117,16 @@ TEST_F(KeyringTest, AProgramReadsTheImageAndItsVariables) {
   EXPECT_THAT(words.str(), HasSubstr("get it me /nowhere"));
 }
 
+TEST_F(KeyringTest, OneBadAnswerSpoilsNoOther) {
+  provider("bad", R"(echo '{"apiVersion": "credentialprovider.kubelet.k8s.io/v1", "kind": "CredentialProviderResponse",
+    "cacheKeyType": "Image", "auth": {"*.example": {"username": "a:b", "password": "x"}}}')");
+  provider("good", answer("good", R"("cacheKeyType": "Image")"));
+  auto found = Keyring(options_).find("a.example/app");
+  EXPECT_THAT(passwords(found), ElementsAre("good"));
+  ASSERT_EQ(found.problems.size(), 1U);
+  EXPECT_THAT(found.problems[0].message(), HasSubstr("*.example"));
+}
+
 TEST_F(KeyringTest, WhatGoesWrongIsToldAndNotKept) {
   options_.docker_configs = {write("bad.json", "{"),
                              write("good.json", R"({"auths": {"*.example": {"auth": "bWU6c2VjcmV0"}}})")};
@@ -182,8 +192,7 @@ TEST_F(KeyringTest, WhatIsWrongWithAHelperIsToldWithoutItsSecret) {
   const std::pair<const char*, const char*> helpers[] = {
       {"exit 3", "code 3"},
       {"echo the keychain is locked; exit 1", R"(code 1: "the keychain is locked")"},
-      {R"(echo '{"Username": "me", "Secret": "secret"}'; exit 1)",
-       "code 1: an answer"},
+      {R"(echo '{"Username": "me", "Secret": "secret"}'; exit 1)", "code 1: an answer"},
       {"kill -9 $$", "signal 9"},
       {"exec cat /dev/zero", "131072 bytes"},
       {"exec sleep 100", "time limit"},
