@@ -108,7 +108,10 @@ Result<WorkerAnswer> Unpacker::run(FdRef input) {
   for (const std::string& path : implied_) {
     if (auto noted = note(answer_.implied_folders, path); !noted) return std::unexpected(std::move(noted.error()));
   }
-  std::sort(answer_.implied_folders.begin(), answer_.implied_folders.end());
+  std::ranges::sort(answer_.implied_folders);
+  std::ranges::sort(answer_.opaque_folders);
+  const auto twice = std::ranges::unique(answer_.opaque_folders);
+  answer_.opaque_folders.erase(twice.begin(), twice.end());
   // The digest is of the whole stream: what follows the archive is read, by nobody.
   std::string rest(kReadBlock, '\0');
   for (;;) {
@@ -439,7 +442,7 @@ Status Unpacker::set_folder_times() {
 
 Status Unpacker::note(std::vector<std::string>& list, std::string_view path) {
   noted_bytes_ += path.size() + 8;
-  if (noted_bytes_ > kMaxAnswerBytes / 2) {
+  if (noted_bytes_ > kMaxAnswerBytes / 2 || list.size() == kMaxFolders) {
     return fail(Code::kResourceExhausted, "too many opaque folders, or folders without an entry of their own");
   }
   list.emplace_back(path);

@@ -15,10 +15,16 @@ void put(ByteWriter& writer, const std::vector<std::string>& texts) {
   for (const std::string& text : texts) writer.string(text);
 }
 
-std::vector<std::string> get(ByteReader& reader) {
+// Nothing when there are too many, or not in ascending order.
+std::optional<std::vector<std::string>> get(ByteReader& reader) {
   std::vector<std::string> texts;
   auto count = reader.integer<std::uint32_t>();
-  for (std::uint32_t i = 0; i < count && reader.ok(); ++i) texts.emplace_back(reader.string());
+  if (count > kMaxFolders) return std::nullopt;
+  for (std::uint32_t i = 0; i < count && reader.ok(); ++i) {
+    std::string_view text = reader.string();
+    if (i > 0 && text <= texts.back()) return std::nullopt;
+    texts.emplace_back(text);
+  }
   return texts;
 }
 
@@ -70,9 +76,12 @@ std::optional<WorkerAnswer> WorkerAnswer::decode(std::string_view bytes) {
   out.error = reader.string();
   out.bytes = reader.integer<std::uint64_t>();
   out.inodes = reader.integer<std::uint64_t>();
-  out.opaque_folders = get(reader);
-  out.implied_folders = get(reader);
-  if (!reader.at_end()) return std::nullopt;
+  auto opaque = get(reader);
+  if (!opaque) return std::nullopt;
+  auto implied = get(reader);
+  if (!implied || !reader.at_end()) return std::nullopt;
+  out.opaque_folders = std::move(*opaque);
+  out.implied_folders = std::move(*implied);
   return out;
 }
 

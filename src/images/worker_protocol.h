@@ -34,11 +34,14 @@ inline constexpr int kAnswerFd = 3;
 inline constexpr int kFolderFd = 4;  // a detached clone of the folder's mount; the inflater has none
 
 inline constexpr std::size_t kMaxAnswerBytes = 16U << 20;
+// Folders of one kind. Each costs who reads the answer a system call or two.
+inline constexpr std::size_t kMaxFolders = 250'000;
 
 struct WorkerAnswer {
   std::string error;  // a sentence; "" when all went well
   std::uint64_t bytes = 0;
   std::uint64_t inodes = 0;
+  // Both in ascending order, none twice.
   std::vector<std::string> opaque_folders;
   std::vector<std::string> implied_folders;
 
