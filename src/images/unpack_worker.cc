@@ -21,10 +21,7 @@ constexpr FdRef kInput{STDIN_FILENO};
 constexpr FdRef kOutput{STDOUT_FILENO};
 constexpr std::size_t kReadBlock = 256 << 10;
 
-std::unexpected<Error> archive_error(archive* archive) {
-  const char* text = ::archive_error_string(archive);
-  return invalid_argument(cat("can't be inflated: ", text != nullptr ? text : "unreadable"));
-}
+constexpr char kWhat[] = "can't be inflated";
 
 // gzip, zstd or plain, by the first bytes.
 Result<WorkerAnswer> inflate() {
@@ -34,18 +31,19 @@ Result<WorkerAnswer> inflate() {
   ::archive_read_support_filter_zstd(reader.get());
   ::archive_read_support_format_raw(reader.get());
   ::archive_read_support_format_empty(reader.get());
-  if (::archive_read_open_fd(reader.get(), kInput.get(), kReadBlock) != ARCHIVE_OK) return archive_error(reader.get());
+  if (::archive_read_open_fd(reader.get(), kInput.get(), kReadBlock) != ARCHIVE_OK)
+    return archive_error(reader.get(), kWhat);
   archive_entry* entry = nullptr;
   int result = ::archive_read_next_header(reader.get(), &entry);
   if (result == ARCHIVE_EOF) return WorkerAnswer{};  // an empty stream
-  if (result < ARCHIVE_WARN) return archive_error(reader.get());
+  if (result < ARCHIVE_WARN) return archive_error(reader.get(), kWhat);
   for (;;) {
     const void* data = nullptr;
     std::size_t size = 0;
     la_int64_t offset = 0;
     result = ::archive_read_data_block(reader.get(), &data, &size, &offset);
     if (result == ARCHIVE_EOF) return WorkerAnswer{};
-    if (result < ARCHIVE_WARN) return archive_error(reader.get());
+    if (result < ARCHIVE_WARN) return archive_error(reader.get(), kWhat);
     auto written = sys::write_all(kOutput, std::string_view(static_cast<const char*>(data), size));
     if (!written) return std::unexpected(std::move(written.error()));
   }

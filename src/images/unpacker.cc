@@ -24,9 +24,10 @@ namespace {
 using sys::Resolve;
 
 // Deeper trees are nobody's, and removing a tree holds a descriptor for each level.
-constexpr int kMaxDepth = 256;
+constexpr std::size_t kMaxDepth = 256;
 constexpr std::size_t kMaxPath = 4096;
 constexpr int kMaxXattrs = 64;
+constexpr int kMaxLinks = 40;  // on the way to one entry, as the kernel has it
 constexpr std::size_t kReadBlock = 256 << 10;
 
 constexpr std::string_view kWhiteout = ".wh.";
@@ -39,7 +40,7 @@ Result<std::string> normal_path(std::string_view name) {
     return invalid_argument(cat("a name of ", name.size(), " bytes, at most ", kMaxPath, " are allowed"));
   }
   std::string path;
-  int depth = 0;
+  std::size_t depth = 0;
   for (std::string_view component : components(name)) {
     if (component == ".") continue;
     if (component == "..") return invalid_argument("\"..\" in its name: an entry must stay within its archive");
@@ -78,12 +79,14 @@ bool keeps_xattr(std::string_view name) {
   return name.starts_with("user.") && !name.starts_with("user.overlay.");
 }
 
-std::unexpected<Error> archive_error(archive* archive) {
-  const char* text = ::archive_error_string(archive);
-  return invalid_argument(cat("not a whole tar archive: ", text != nullptr ? text : "unreadable"));
-}
+constexpr char kNoArchive[] = "not a whole tar archive";
 
 }  // namespace
+
+std::unexpected<Error> archive_error(archive* archive, std::string_view what) {
+  const char* text = ::archive_error_string(archive);
+  return invalid_argument(cat(what, ": ", text != nullptr ? text : "unreadable"));
+}
 
 Unpacker::Unpacker(FdRef root, const WorkerArguments& limits) : root_(root), limits_(limits) {}
 
@@ -92,14 +95,15 @@ Result<WorkerAnswer> Unpacker::run(FdRef input) {
   if (reader == nullptr) return fail(Code::kResourceExhausted, "out of memory");
   ::archive_read_support_format_tar(reader.get());
   ::archive_read_support_format_empty(reader.get());
-  if (::archive_read_open_fd(reader.get(), input.get(), kReadBlock) != ARCHIVE_OK) return archive_error(reader.get());
+  if (::archive_read_open_fd(reader.get(), input.get(), kReadBlock) != ARCHIVE_OK)
+    return archive_error(reader.get(), kNoArchive);
   if (limits_.mode == WorkerMode::kLayer) implied_.insert("");
   for (;;) {
     archive_entry* next = nullptr;
     int result = ::archive_read_next_header(reader.get(), &next);
     if (result == ARCHIVE_EOF) break;
     if (result == ARCHIVE_RETRY) continue;
-    if (result < ARCHIVE_WARN) return archive_error(reader.get());
+    if (result < ARCHIVE_WARN) return archive_error(reader.get(), kNoArchive);
     const char* name = ::archive_entry_pathname(next);
     if (name == nullptr) return invalid_argument("an entry without a readable name");
     if (auto done = entry(reader.get(), next); !done) return fail_with(std::move(done.error()), in_quotes(name));
@@ -157,9 +161,11 @@ Status Unpacker::layout_entry(archive* archive, archive_entry* entry, const std:
 Status Unpacker::layer_entry(archive* archive, archive_entry* entry, const std::string& path) {
   auto [parent, name] = split(path);
   if (name == kOpaque) {
-    auto opened = make_folder(parent);
+    auto real = real_path(parent);
+    if (!real) return std::unexpected(std::move(real.error()));
+    auto opened = make_folder(*real);
     if (!opened) return std::unexpected(std::move(opened.error()));
-    return note(answer_.opaque_folders, parent);
+    return note(answer_.opaque_folders, *real);
   }
   if (name.starts_with(kAufs) || parent.find(kAufs) != std::string_view::npos) return {};
   auto at = place(path);
@@ -182,30 +188,60 @@ Status Unpacker::layer_entry(archive* archive, archive_entry* entry, const std::
   }
 }
 
-// The real depth of a folder that was reached through a symlink, which its name does not show.
-Status Unpacker::check_depth(FdRef folder, std::string_view path) {
-  auto top = sys::fstat(root_);
-  if (!top) return std::unexpected(std::move(top.error()));
-  auto here = sys::openat2(folder, ".", O_PATH | O_DIRECTORY, Resolve::kNone);
-  for (int depth = 0; here; ++depth) {
-    auto info = sys::fstat(*here);
+// The folder that a path leads to when symlinks on the way are followed, with the layer's root as theirs. It need not
+// be there, but where the links lead must.
+Result<std::string> Unpacker::real_path(std::string_view path) {
+  auto plain = open_folder(path);
+  if (plain || plain.error().sys() != ELOOP) return std::string(path);
+  std::vector<std::string> done, left;
+  auto push = [&](std::string_view more) {
+    const std::vector<std::string_view> names = components(more);
+    for (auto name = names.rbegin(); name != names.rend(); ++name) left.emplace_back(*name);
+  };
+  auto joined = [&] {
+    std::string out;
+    for (const std::string& name : done) out += cat(out.empty() ? "" : "/", name);
+    return out;
+  };
+  push(path);
+  std::size_t own = left.size();  // of the names that are left, below those that links have put there
+  for (int links = 0; !left.empty();) {
+    const std::string name = std::move(left.back());
+    left.pop_back();
+    const bool is_own = left.size() < own;
+    own = std::min(own, left.size());
+    if (name == ".") continue;
+    if (name == "..") {
+      if (!done.empty()) done.pop_back();
+      continue;
+    }
+    done.push_back(name);
+    if (done.size() > kMaxDepth)
+      return invalid_argument(cat(in_quotes(path), " is nested more than ", kMaxDepth, " deep"));
+    auto link = sys::openat2(root_, joined().c_str(), O_PATH | O_NOFOLLOW, Resolve::kBeneath | Resolve::kNoSymlinks);
+    if (!link && link.error().is_not_found() && is_own) continue;
+    if (!link && link.error().is_not_found())
+      return invalid_argument(
+          cat("a symlink on the way leads to ", in_quotes(joined()), ", which is not in the layer"));
+    if (!link) return std::unexpected(std::move(link.error()));
+    auto info = sys::fstat(*link);
     if (!info) return std::unexpected(std::move(info.error()));
-    if (info->st_ino == top->st_ino && info->st_dev == top->st_dev) return {};
-    if (depth >= kMaxDepth) return invalid_argument(cat(in_quotes(path), " is nested more than ", kMaxDepth, " deep"));
-    here = sys::openat(*here, "..", O_PATH | O_DIRECTORY);
+    if (!S_ISLNK(info->st_mode)) continue;
+    if (++links > kMaxLinks) return invalid_argument(cat("more than ", kMaxLinks, " symlinks on the way"));
+    auto target = sys::readlinkat(*link, "");
+    if (!target) return std::unexpected(std::move(target.error()));
+    done.pop_back();
+    if (target->starts_with('/')) done.clear();
+    push(*target);
   }
-  return std::unexpected(std::move(here.error()));
+  return joined();
 }
 
+// Through no link.
 Result<OwnFd> Unpacker::open_folder(std::string_view path) {
   if (path.empty()) return sys::openat(root_, ".", O_RDONLY | O_DIRECTORY);
-  std::string text(path);
-  auto plain = sys::openat2(root_, text.c_str(), O_RDONLY | O_DIRECTORY, Resolve::kBeneath | Resolve::kNoSymlinks);
-  if (plain || plain.error().sys() != ELOOP) return plain;
-  auto linked = sys::openat2(root_, text.c_str(), O_RDONLY | O_DIRECTORY, Resolve::kInRoot | Resolve::kNoMagicLinks);
-  if (!linked) return linked;
-  if (auto fine = check_depth(*linked, path); !fine) return std::unexpected(std::move(fine.error()));
-  return linked;
+  return sys::openat2(root_, std::string(path).c_str(), O_RDONLY | O_DIRECTORY,
+                      Resolve::kBeneath | Resolve::kNoSymlinks);
 }
 
 // Opens the folder, making it and those above it when they are missing.
@@ -230,13 +266,16 @@ Result<OwnFd> Unpacker::make_folder(std::string_view path) {
 Result<Unpacker::Place> Unpacker::place(const std::string& path) {
   auto [parent, name] = split(path);
   if (!last_folder_.is_open() || removed_ || parent != last_path_) {
-    auto folder = make_folder(parent);
+    auto real = real_path(parent);
+    if (!real) return std::unexpected(std::move(real.error()));
+    auto folder = make_folder(*real);
     if (!folder) return std::unexpected(std::move(folder.error()));
     last_folder_ = std::move(*folder);
     last_path_ = parent;
+    last_real_ = std::move(*real);
     removed_ = false;
   }
-  return Place{last_folder_, std::string(name), path};
+  return Place{last_folder_, std::string(name), cat(last_real_, last_real_.empty() ? "" : "/", name)};
 }
 
 // Removes what stands where the entry goes. True when a whiteout did.
@@ -339,7 +378,7 @@ Status Unpacker::write_data(archive* archive, FdRef file, std::int64_t size) {
     int result = ::archive_read_data_block(archive, &data, &count, &offset);
     if (result == ARCHIVE_EOF) break;
     if (result == ARCHIVE_RETRY) continue;
-    if (result < ARCHIVE_WARN) return archive_error(archive);
+    if (result < ARCHIVE_WARN) return archive_error(archive, kNoArchive);
     if (offset < 0 || offset > size || count > static_cast<std::uint64_t>(size - offset)) {
       return invalid_argument("data beyond the file's size");
     }
@@ -360,7 +399,8 @@ Status Unpacker::hard_link(Place& at, archive_entry* entry) {
   if (!target) return fail_with(std::move(target.error()), "hard link");
   auto [parent, name] = split(*target);
   if (name.empty() || at.name.empty()) return invalid_argument("a hard link to or in place of the root folder");
-  auto folder = open_folder(parent);
+  auto real = real_path(parent);
+  auto folder = real ? open_folder(*real) : std::unexpected(std::move(real.error()));
   if (!folder) return fail_with(std::move(folder.error()), cat("hard link to ", in_quotes(*target)));
   std::string text(name);
   auto there = sys::fstatat(*folder, text.c_str(), AT_SYMLINK_NOFOLLOW);
@@ -431,9 +471,7 @@ Status Unpacker::set_attributes(FdRef file, archive_entry* entry, unsigned mode)
 
 Status Unpacker::set_folder_times() {
   for (const auto& [path, time] : folder_times_) {
-    auto folder = path.empty() ? sys::openat(root_, ".", O_RDONLY | O_DIRECTORY)
-                               : sys::openat2(root_, path.c_str(), O_RDONLY | O_DIRECTORY,
-                                              Resolve::kBeneath | Resolve::kNoSymlinks);
+    auto folder = open_folder(path);
     if (!folder) continue;  // replaced by a later entry
     if (auto set = sys::futimens(*folder, time, time); !set) return fail_with(std::move(set.error()), in_quotes(path));
   }

@@ -43,7 +43,7 @@ class Unpacker {
   struct Place {       // where an entry goes
     FdRef parent;      // last_folder_, until the next entry
     std::string name;  // "" is the root itself
-    std::string path;  // as written, normalised: "usr/lib/x"
+    std::string path;  // normalised, without links on the way: "usr/lib/x"
   };
 
   Status entry(archive* archive, archive_entry* entry);
@@ -51,9 +51,9 @@ class Unpacker {
   Status layout_entry(archive* archive, archive_entry* entry, const std::string& path);
 
   Result<Place> place(const std::string& path);
+  Result<std::string> real_path(std::string_view path);
   Result<OwnFd> open_folder(std::string_view path);
   Result<OwnFd> make_folder(std::string_view path);
-  Status check_depth(FdRef folder, std::string_view path);
 
   Status whiteout(Place& at, std::string_view hidden, archive_entry* entry);
   Status folder(Place& at, archive_entry* entry);
@@ -72,6 +72,7 @@ class Unpacker {
   // The folder of the last entry, because the next one's is mostly the same. Once anything was removed it is opened
   // anew: the name may mean another folder.
   std::string last_path_;
+  std::string last_real_;  // the same without links
   OwnFd last_folder_;
   bool removed_ = false;
   const WorkerArguments& limits_;
@@ -83,5 +84,8 @@ class Unpacker {
   // Set last: making a folder's children changes its times.
   std::unordered_map<std::string, timespec> folder_times_;
 };
+
+// `what`, and what libarchive says of it.
+std::unexpected<Error> archive_error(archive* archive, std::string_view what);
 
 }  // namespace gantry::images

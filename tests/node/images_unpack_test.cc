@@ -80,6 +80,21 @@ TEST_F(UnpackTest, TheDigestIsOfTheWholeStream) {
   EXPECT_EQ(unpacked->diff_id, digest_of(bytes));
 }
 
+TEST_F(UnpackTest, AFolderBehindALinkIsAFolderLikeOthers) {
+  Tar tar;
+  tar.folder("usr/lib/").symlink("lib", "usr/lib");
+  tar.folder("lib/private/", {.mode = 0700, .mtime = 5'000'000}).file("lib/private/f", "1");
+  tar.file("lib/implied/f", "1").file("lib/opaque/.wh..wh..opq", "").hard_link("hard", "lib/private/f");
+  auto unpacked = unpack_bytes(tar.bytes());
+  ASSERT_TRUE(unpacked) << unpacked.error().message();
+  EXPECT_EQ(info_of(layer("usr/lib/private")).st_mode & 07777, 0700U);
+  EXPECT_EQ(info_of(layer("usr/lib/private")).st_mtim.tv_sec, 5'000'000);
+  EXPECT_THAT(unpacked->implied_folders, ElementsAre("", "usr", "usr/lib/implied", "usr/lib/opaque"));
+  EXPECT_TRUE(is_opaque(layer("usr/lib/opaque")));
+  EXPECT_EQ(slurp(layer("hard")), "1");
+  EXPECT_THAT(refusal(Tar().symlink("a", "b").symlink("b", "a").file("a/f", "1").bytes()), HasSubstr("more than 40"));
+}
+
 TEST_F(UnpackTest, NamesAreBytes) {
   const std::string nfd = "e\xcc\x81";  // e and a combining accent: normalising would make it one character
   const std::string latin = "caf\xe9";
