@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """Registries that lie, hang up, hang, or lead away: each pull ends within its time, with one sentence that says what is
 wrong, and leaves the store as it was. What may pass is tried again, and goes on where it broke off."""
+import contextlib
 import json
 import pathlib
+import socket
 import ssl
 import sys
 import time
@@ -183,6 +185,22 @@ def moods(world):
     free = f.FaultyRegistry()
     free.server.server_close()
     world.refused("a registry that is not there", f"{free.host}/a:1", [free.host, "tried 5 times"])
+    with black_hole() as host:
+        world.refused("a registry that nothing comes back from", f"{host}/a:1", [host, "tried 5 times", "no connection"])
+
+
+@contextlib.contextmanager
+def black_hole():
+    """A place whose queue of connections is full: the kernel drops what asks for one more."""
+    with contextlib.ExitStack() as stack:
+        listener = stack.enter_context(socket.socket())
+        listener.bind(("127.0.0.1", 0))
+        listener.listen(0)
+        for _ in range(8):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        yield "127.0.0.1:%d" % listener.getsockname()[1]
 
 
 def certificates(world):

@@ -169,6 +169,15 @@ struct HttpConnection::Handle {
     ::curl_easy_setopt(curl, option, value);
   }
 
+  // For the last request, now or already before it.
+  bool was_connected() const {
+    curl_off_t time = 0;
+    long sent = 0;
+    ::curl_easy_getinfo(curl, CURLINFO_CONNECT_TIME_T, &time);
+    ::curl_easy_getinfo(curl, CURLINFO_REQUEST_SIZE, &sent);
+    return time != 0 || sent != 0;
+  }
+
   void prepare(const HttpRequest& request, curl_slist* headers, Transfer& transfer) {
     ::curl_easy_reset(curl);  // the connection stays
     words[0] = '\0';
@@ -241,6 +250,9 @@ Result<HttpAnswer> HttpConnection::perform(const HttpRequest& request, const Bod
   handle_->set(CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(connect_limit.count()));
   handle_->set(CURLOPT_TIMEOUT_MS, static_cast<long>(request.limit.count()));
   const CURLcode result = ::curl_easy_perform(handle_->curl);
+  const bool in_vain = (result == CURLE_OPERATION_TIMEDOUT || (transfer.error && transfer.error->is_deadline())) &&
+                       !handle_->was_connected();
+  if (in_vain) return fail(Code::kUnavailable, cat("no connection within ", connect_limit.count() / 1000, " s"));
   if (transfer.error) return std::unexpected(std::move(*transfer.error));
   if (result == CURLE_OK || transfer.enough) return std::move(transfer.answer);
   const char* words = handle_->words[0] != '\0' ? handle_->words : ::curl_easy_strerror(result);
