@@ -24,6 +24,8 @@
 namespace gantry::images {
 namespace {
 
+constexpr std::size_t kMaxSentence = 16 << 10;
+
 struct Request {
   std::string data_dir;
   std::string name;    // --tag, or what an image shall be called
@@ -60,7 +62,8 @@ Status list(ImageStore& store, const Request& request) {
   auto images = store.list();
   if (!images) return std::unexpected(std::move(images.error()));
   std::vector<std::array<std::string, 4>> rows{{"IMAGE", "TAG", "IMAGE ID", "SIZE"}};
-  for (const Error& error : images->damaged) std::fprintf(stderr, "gantry image: %s\n", error.message().c_str());
+  for (const Error& error : images->damaged)
+    std::fprintf(stderr, "gantry image: %s\n", as_utf8(error.message(), kMaxSentence).c_str());
   for (const Image& image : images->images) {
     if (request.quiet) {
       std::puts(image.id.c_str());
@@ -351,7 +354,7 @@ int image_command(int argc, const char* const* argv, const std::string& data_dir
   auto store = ImageStore::open(request.data_dir);
   Status done = store ? action(**store, request) : Status(std::unexpected(std::move(store.error())));
   if (done) return 0;
-  std::fprintf(stderr, "gantry image: %s\n", done.error().message().c_str());
+  std::fprintf(stderr, "gantry image: %s\n", as_utf8(done.error().message(), kMaxSentence).c_str());
   return 1;
 }
 

@@ -141,6 +141,9 @@ def bodies(world):
     layer_is(f.truncated(data, 700_000, f.without_ranges(data)))
     world.taken("a layer that broke off, from a server without ranges", name)
     world.gantry("remove", name)
+    layer_is(f.hang(data, len(data) + 1))
+    world.taken("a connection that stays open behind the last byte", name)
+    world.gantry("remove", name)
     layer_is(f.first(2, f.reset, f.blob(data)))
     world.taken("a connection that was reset twice", name)
 
@@ -173,6 +176,12 @@ def moods(world):
     world.refused("a registry that wants to be left alone for an hour", name, ["429", "again in 3600 s"], bound=10)
     world.registry.routes.pop(world.path(name, "manifests", "1"))
     world.refused("an image that is not there", name, ["404", "no route"], bound=10)
+    evil = "\x1b]0;title\x07\x9b2J\r\n"
+    refusal = json.dumps({"errors": [{"code": evil, "message": evil}]}).encode()
+    world.route(name, "manifests", "1", f.answer(404, refusal))
+    said = world.pull(name)
+    world.checks.ok(said.returncode == 1 and not set(said.stderr) & set("\x1b\x07\x9b\r") and "\\x1b]0;title" in said.stderr,
+                    "a registry that speaks to the terminal: what it says is shown in letters", repr(said.stderr))
     world.route(name, "manifests", "1", f.answer(403))
     world.refused("an image that is not ours", name, "403", bound=10)
 
