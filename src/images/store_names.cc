@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Names: given, taken away, pinned; and with its last name an image goes.
+#include <algorithm>
+
 #include "images/store_impl.h"
 #include "images/text.h"
 
@@ -61,6 +63,26 @@ Status forget_image(db::Connection& database, const std::string& id) {
   return {};
 }
 
+// With the last tag of a repository the digest goes that the tag has brought.
+Status forget_when_nameless(db::Connection& database, const Reference& taken, const std::string& id) {
+  auto tags = texts(database, "SELECT name FROM image_tags WHERE image = ?", {id});
+  if (!tags) return std::unexpected(std::move(tags.error()));
+  auto digests = texts(database, "SELECT name FROM image_digests WHERE image = ?", {id});
+  if (!digests) return std::unexpected(std::move(digests.error()));
+  const auto is_of_it = [&](std::string_view name, char mark) { return name.starts_with(cat(taken.name(), mark)); };
+  if (!taken.digest && std::ranges::none_of(*tags, [&](auto& tag) { return is_of_it(tag, ':'); })) {
+    for (const std::string& name : *digests) {
+      if (!is_of_it(name, '@')) continue;
+      for (std::string_view sql :
+           {"DELETE FROM image_digests WHERE name = ?", "DELETE FROM image_pins WHERE name = ?"}) {
+        if (auto gone = database.execute(sql, {name}); !gone) return std::unexpected(std::move(gone.error()));
+      }
+    }
+    std::erase_if(*digests, [&](auto& name) { return is_of_it(name, '@'); });
+  }
+  return tags->empty() && digests->empty() ? forget_image(database, id) : Status();
+}
+
 }  // namespace
 
 Status ImageStore::untag(std::string_view name) {
@@ -76,11 +98,7 @@ Status ImageStore::untag(std::string_view name) {
     if (!*id) return not_found(cat("no image ", in_quotes(name)));
     auto unpinned = database.execute("DELETE FROM image_pins WHERE name = ?", {full});
     if (!unpinned) return std::unexpected(std::move(unpinned.error()));
-    auto tags = texts(database, "SELECT name FROM image_tags WHERE image = ?", {**id});
-    if (!tags) return std::unexpected(std::move(tags.error()));
-    if (!tags->empty()) return {};
-    if (reference->digest) return {};  // an image may be known by its id alone
-    return forget_image(database, **id);
+    return forget_when_nameless(database, *reference, **id);
   });
   if (!done) return done;
   return impl_->sweep_if_free();

@@ -127,6 +127,22 @@ TEST_F(DownloadTest, ALayerIsKnownByWhatItUnpacksTo) {
   EXPECT_TRUE(store().prepare_root("registry.example/packed:1", "c1"));
 }
 
+TEST_F(DownloadTest, AnImageGoesWithItsLastName) {
+  Remote remote({one_file("a")});
+  auto image = pull(remote, "registry.example/a:1");
+  ASSERT_TRUE(image) << image.error().message();
+  const std::string by_digest = "other.example/b@" + remote.chosen.top.digest.to_string();
+  ASSERT_TRUE(*(*store().begin_download())->known(remote.chosen, *parse_reference(by_digest)));
+  ASSERT_TRUE(store().untag("registry.example/a:1"));
+  auto found = *store().find(by_digest);
+  ASSERT_TRUE(found) << "another's name is left";
+  EXPECT_THAT(found->digests, ElementsAre(by_digest)) << "the first's went with its tag";
+  ASSERT_TRUE(store().untag(by_digest));
+  EXPECT_FALSE(*store().find(image->id)) << "no name is left";
+  EXPECT_EQ(count("l"), 0U);
+  EXPECT_EQ(count("blobs"), 0U);
+}
+
 TEST_F(DownloadTest, ALayerThatVanishedMeanwhileIsSaid) {
   Remote base({one_file("a")});
   ASSERT_TRUE(pull(base, "registry.example/base:1"));
