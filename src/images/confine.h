@@ -3,7 +3,7 @@
 // first foreign byte. Internal to src/images.
 //
 // Afterwards: mount, network, IPC and UTS namespaces of its own; the root is `folder` alone (nosuid, nodev, noexec), or
-// an empty read- only one; descriptors beyond `last_fd` are closed; not dumpable; dies with its parent; capabilities as
+// an empty read-only one; descriptors beyond `last_fd` are closed; not dumpable; dies with its parent; capabilities as
 // said, everywhere and for ever (bounding set, no_new_privs); rlimits; a seccomp allow-list without exec, clone,
 // sockets, mounts, signals to others or executable memory, beyond which the process is killed.
 #pragma once

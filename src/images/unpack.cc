@@ -29,13 +29,6 @@ constexpr std::size_t kRelayBlock = 256 << 10;
 constexpr std::chrono::milliseconds kInstant(1);
 constexpr std::uint64_t kFreePlainBytes = 256ULL << 20;  // that the ratio does not count
 
-// The worker's sentence, as far as it may stand in ours.
-std::string printable(std::string_view text) {
-  std::string out(text.substr(0, 1000));
-  std::replace_if(out.begin(), out.end(), [](char c) { return c < ' ' || c > '~'; }, '?');
-  return out;
-}
-
 // One running worker. However this ends, it is dead and reaped afterwards.
 class Worker {
  public:
@@ -82,7 +75,7 @@ class Worker {
     }
     auto answer = bytes.empty() ? std::nullopt : WorkerAnswer::decode(bytes);
     if (answer && answer->error.empty()) return std::move(*answer);
-    if (answer) return invalid_argument(printable(answer->error));
+    if (answer) return invalid_argument(as_utf8(answer->error, 1000));
     return ended_badly();
   }
 
