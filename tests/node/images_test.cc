@@ -239,7 +239,8 @@ TEST_F(StoreTest, RefusesWhatIsNoLayout) {
       {R"({"mediaType":"application/vnd.oci.image.manifest.v1+json","size":1,"digest":"sha256:../../../canary/file"})"});
   EXPECT_THAT(load_refusal(traversal), HasSubstr("64 lower-case hex digits"));
 
-  EXPECT_THAT(load(Tar().file("x", "x").bytes()).error().message(), HasSubstr("no OCI image layout"));
+  EXPECT_THAT(load(Tar().file("x", "x").bytes()).error().message(),
+              HasSubstr("neither an OCI image layout nor a docker archive"));
   EXPECT_THAT(load("garbage").error().message(), HasSubstr("not a whole tar archive"));
 
   // Blobs that are no files, and names that are no blobs.
@@ -248,7 +249,7 @@ TEST_F(StoreTest, RefusesWhatIsNoLayout) {
   EXPECT_THAT(load(Tar().hard_link("index.json", "/etc/passwd").bytes()).error().message(),
               HasSubstr("expected a regular file"));
   EXPECT_THAT(load(Tar().symlink("blobs", "/mnt").file(blob, "x").bytes()).error().message(),
-              HasSubstr("no OCI image layout"));
+              HasSubstr("neither an OCI image layout nor a docker archive"));
   EXPECT_EQ(count("i"), 0U);
 }
 
