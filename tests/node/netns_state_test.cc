@@ -303,7 +303,7 @@ TEST_F(PodNetworkTest, PreparingTwiceIsPreparingOnce) {
   ASSERT_TRUE(ok(network->prepare_node()));
   EXPECT_EQ(take_inventory(), before);
   EXPECT_EQ(before.nft_tables, 1U);
-  EXPECT_EQ(before.nft_rules, 2U);
+  EXPECT_GT(before.nft_rules, 2U);
   ASSERT_TRUE(ok(network->release_node()));
   ASSERT_TRUE(ok(network->release_node()));
   EXPECT_EQ(take_inventory().nft_tables, 0U);
