@@ -55,7 +55,7 @@ class Image:
     def __init__(self, *layers, command=("/bin/sh",), compress=False, **config):
         """`config` is more of the image's configuration: User, Env, ..."""
         self.diff_ids = [digest(layer) for layer in layers]
-        self.layers = [gzip.compress(layer, 1) for layer in layers] if compress else list(layers)
+        self.layers = [gzip.compress(layer, 1, mtime=0) for layer in layers] if compress else list(layers)
         self.compress = compress
         self.config = {"Cmd": list(command)} | config
         self.claims = {}  # what descriptors say instead of the digest that a part has: {"layer": ..., "config": ...}

@@ -57,7 +57,7 @@ def busybox_layer(applets, *more):
 def pack(layer, packing):
     if packing == "zstd":
         return subprocess.run(["zstd", "-q", "-3", "-c"], input=layer, stdout=subprocess.PIPE, check=True).stdout
-    return gzip.compress(layer, 1) if packing == "gzip" else layer
+    return gzip.compress(layer, 1, mtime=0) if packing == "gzip" else layer
 
 
 class RemoteImage:
