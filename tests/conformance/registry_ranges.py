@@ -29,24 +29,27 @@ class Slow:
     """A blob at RATE for each connection. `ranges` answers requests for one: takes the handler, first and last byte."""
 
     def __init__(self, data, ranges=None):
-        self.data, self.ranges, self.lock, self.now, self.most = data, ranges or self.send, threading.Lock(), 0, 0
+        self.data, self.ranges, self.lock, self.busy, self.most = data, ranges or self.send, threading.Lock(), set(), 0
 
     def __call__(self, handler):
         asked = re.fullmatch(r"bytes=(\d+)-(\d*)", handler.headers.get("Range") or "")
         with self.lock:
-            self.now += 1
-            self.most = max(self.most, self.now)
+            self.busy.add(handler)
+            self.most = max(self.most, len(self.busy))
         try:
             if asked:
                 return self.ranges(handler, int(asked[1]), int(asked[2] or len(self.data) - 1))
             return self.whole(handler)
         finally:
-            with self.lock:
-                self.now -= 1
+            self.leave(handler)
+
+    def leave(self, handler):
+        with self.lock:
+            self.busy.discard(handler)
 
     def whole(self, handler, *_):
         f.answer(200, b"", {"Content-Length": str(len(self.data)), "ETag": '"one"'})(handler)
-        self.trickle(handler, self.data[:FIRST], FIRST_RATE)
+        self.trickle(handler, self.data[:FIRST], FIRST_RATE, is_last=False)
         self.trickle(handler, self.data[FIRST:])
 
     def send(self, handler, first, last, data=None):
@@ -55,9 +58,12 @@ class Slow:
                             "Content-Range": f"bytes {first}-{last}/{len(self.data)}"})(handler)
         self.trickle(handler, data)
 
-    def trickle(self, handler, data, rate=RATE):
+    def trickle(self, handler, data, rate=RATE, is_last=True):
         start = time.monotonic()
         for at in range(0, len(data), BLOCK):
+            # With the last bytes the client may ask for more, before this handler has come to its end.
+            if is_last and at + BLOCK >= len(data):
+                self.leave(handler)
             handler.wfile.write(data[at:at + BLOCK])
             time.sleep(max(0.0, start + (at + BLOCK) / rate - time.monotonic()))
 
