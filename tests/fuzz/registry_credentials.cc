@@ -20,9 +20,9 @@ void check_sent(const images::Credentials& one) {
 
 void check(const std::vector<images::CredentialEntry>& entries) {
   for (std::string_view image : {"a.example/team/app", "docker.io/library/app", "a.example:5000/app"}) {
-    std::vector<Error> problems;
+    std::vector<gantry::Error> problems;
     auto found = images::credentials_in(entries, image, problems);
-    for (const Error& problem : problems) expect_sentence(problem);
+    for (const gantry::Error& problem : problems) expect_sentence(problem);
     expect(found.size() + problems.size() <= entries.size(), "none comes from nowhere");
     for (const images::Credentials& one : found) check_sent(one);
   }
