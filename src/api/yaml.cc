@@ -146,7 +146,9 @@ class Reader {
   Reader(std::string_view text, const ParseLimits& limits) : text_(text), limits_(limits) {
     ready_ = yaml_parser_initialize(&parser_) != 0;
     if (!ready_) return;
-    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(text.data()), text.size());
+    // libyaml asserts that there is a place, also of nothing.
+    const char* begin = text.empty() ? "" : text.data();
+    yaml_parser_set_input_string(&parser_, reinterpret_cast<const unsigned char*>(begin), text.size());
     yaml_parser_set_encoding(&parser_, YAML_UTF8_ENCODING);
   }
   Reader(const Reader&) = delete;

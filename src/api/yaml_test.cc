@@ -93,6 +93,12 @@ TEST(Yaml, ResolvesPlainScalarsAsKubernetesDoes) {
   }
 }
 
+TEST(Yaml, ReadsNothingWhereverThatIs) {
+  auto none = parse_yaml(std::string_view());
+  ASSERT_TRUE(none);
+  EXPECT_TRUE(none->empty());
+}
+
 TEST(Yaml, ReadsLargeNumbersAsNumbers) {
   EXPECT_EQ(as_json("a: 1e21"), "{\"a\":1e+21}");
   EXPECT_EQ(as_json("a: 100000000000000000000"), "{\"a\":1e+20}");
