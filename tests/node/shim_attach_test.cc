@@ -125,19 +125,26 @@ TEST_F(ShimAttachTest, WhoDoesNotReadIsCutOffAndTheContainerGoesOn) {
 
 TEST_F(ShimAttachTest, ReadersThatComeAndGoLeaveNothing) {
   with_pod([](ShimTest& t, Client& client, Ends&) -> Task<> {
-    (void)co_await t.start(client, "c1", t.shell_plan("while :; do echo x; done"));
+    (void)co_await t.start(client, "c1", t.shell_plan("busybox sleep 1000"));
     (void)co_await attach(client, "c1");
     auto count = [&] { return t.fds_of(client.pid()) + t.fds_of(t.log_writer_of(client)); };
     std::size_t before = count(), after = 0;
-    for (int i = 0; i < 2000; ++i) {
+    for (int made = 0; made < 500;) {
       auto attached = co_await attach(client, "c1");
-      EXPECT_EQ(attached.error, "");
+      // A log writer that is not done with those before says so, as one that waits for a disk does.
+      bool is_early = attached.error.find("does not answer") != std::string::npos;
+      if (is_early) {
+        co_await Event(t.loop_).wait_for(1ms);
+      } else {
+        EXPECT_EQ(attached.error, "");
+        ++made;
+      }
     }
     // The log writer is told of their ends by their pipes.
     for (int i = 0; i < 1000; ++i) {
       after = count();
       if (after <= before) break;
-      (void)co_await client.state();
+      co_await Event(t.loop_).wait_for(1ms);
     }
     EXPECT_LE(after, before);
   });
