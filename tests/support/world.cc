@@ -27,6 +27,7 @@ namespace {
 
 std::string g_cgroup_path;
 OwnFd g_cgroup;
+volatile pid_t g_first = 0;
 
 [[noreturn]] void give_up(const char* what) {
   std::fprintf(stderr, "node test: %s: %s (uid %d; node tests need root with CAP_SYS_ADMIN and cgroup v2 mounted)\n",
@@ -70,6 +71,13 @@ void enter(pid_t outside_pid) {
   if (!sys::raise_loopback()) give_up("set lo up");
 }
 
+// All that is in the world ends with its first process; what it leaves is put away by run_in_own_world().
+void end_world(int) {
+  int kept = errno;
+  ::kill(g_first, SIGKILL);
+  errno = kept;
+}
+
 }  // namespace
 
 const std::string& cgroup_path() { return g_cgroup_path; }
@@ -106,6 +114,8 @@ int run_in_own_world(int (*body)()) {
     }
     std::_Exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
   }
+  g_first = first;
+  for (int ending : {SIGTERM, SIGINT, SIGHUP}) ::signal(ending, end_world);
   int status = 0;
   while (::waitpid(first, &status, 0) < 0 && errno == EINTR) {
   }
