@@ -286,7 +286,9 @@ void Writer::attach(const AttachRequest& request, std::vector<OwnFd> fds) {
   OwnFd out = take(request.out), err = take(request.err);
   bool is_open = std::ranges::any_of(
       logs_, [&](const auto& log) { return log->container_id == request.container_id && !log->drained; });
-  if (!is_open) return say_gone(request.attach_id, false);
+  // Its pipes are lost when no descriptor was free here for them.
+  bool is_lost = out.is_open() != request.out || err.is_open() != request.err;
+  if (!is_open || is_lost) return say_gone(request.attach_id, is_lost);
   readers_.add(request.attach_id, request.container_id, std::move(out), std::move(err));
 }
 

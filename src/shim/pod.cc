@@ -27,6 +27,8 @@ constexpr std::size_t kMaxContainers = 150;
 constexpr std::size_t kMaxExecs = 512;
 constexpr std::size_t kMaxConnections = 64;
 constexpr std::size_t kMaxMessage = 4096;
+// What waits for the log writer: a log of each container to reopen, and each of the readers that a pod may have.
+constexpr std::size_t kMaxLetters = kMaxContainers + Pod::kMaxAttachments;
 
 std::string encode_failure(const Error& error) {
   return encode(FailedAnswer{static_cast<std::int32_t>(error.code()), as_utf8(error.message(), kMaxMessage)});
@@ -514,7 +516,7 @@ Status Pod::signal(const SignalRequest& request) {
 
 // It takes letters while no disk holds it up.
 Status Pod::need_log_writer(const std::string& container_id) const {
-  if (outbox_.size() < kMaxContainers) return {};
+  if (outbox_.size() < kMaxLetters) return {};
   return fail(Code::kUnavailable, "the disk that the log of " + container_id + " is on does not answer");
 }
 

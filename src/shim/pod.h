@@ -28,6 +28,9 @@ struct PodFds {
 
 class Pod {
  public:
+  // Readers that a pod's containers have at a time, those among them that the log writer is still to be told of.
+  static constexpr std::size_t kMaxAttachments = 512;
+
   Pod(Poller poller, std::string sandbox_id, PodFds fds);
   ~Pod();
 
@@ -53,7 +56,6 @@ class Pod {
   void drop(Connection& connection);
   void handle(Connection& connection, const Message& message, std::vector<OwnFd> fds);
   Status configure(const ConfigureRequest& request, std::vector<OwnFd> fds);
-  Status start_init(OwnFd program, OwnFd cgroup);
   Status start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds);
   Status exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds);
   Status signal(const SignalRequest& request);

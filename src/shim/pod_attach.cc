@@ -9,11 +9,6 @@
 #include "sys/socket.h"
 
 namespace gantry::shim {
-namespace {
-
-constexpr std::size_t kMaxAttachments = 512;
-
-}  // namespace
 
 Status Pod::attach(Connection& connection, const AttachRequest& request, std::vector<OwnFd> fds,
                    std::vector<OwnFd>& answer) {
