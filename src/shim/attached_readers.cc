@@ -35,20 +35,23 @@ bool AttachedReaders::write(End& end) {
 }
 
 void AttachedReaders::give(const std::string& container_id, bool is_err, std::string_view bytes) {
-  std::vector<std::uint32_t> lost;
+  std::vector<std::uint32_t> gone, slow;
   for (Reader& reader : readers_) {
     End& end = reader.ends[is_err];
     if (reader.container_id != container_id || !end.fd.is_open()) continue;
     bool was_waiting = !end.pending.empty();
     if (!was_waiting) end.since = Clock::now();
     end.pending += bytes;
-    if (!write(end) || end.pending.size() > kMaxPending) {
-      lost.push_back(reader.number);
+    if (!write(end)) {
+      gone.push_back(reader.number);
+    } else if (end.pending.size() > kMaxPending) {
+      slow.push_back(reader.number);
     } else if (was_waiting == end.pending.empty()) {
       (void)poller_.change(end.fd, was_waiting ? 0 : EPOLLOUT, end);
     }
   }
-  for (std::uint32_t number : lost) remove(number, true);
+  for (std::uint32_t number : gone) remove(number, false);
+  for (std::uint32_t number : slow) remove(number, true);
 }
 
 void AttachedReaders::on_ready(End& end, std::uint32_t events) {

@@ -345,7 +345,8 @@ Task<Result<StateAnswer>> Client::state() {
 Task<> Client::shutdown() {
   auto impl = impl_;
   if (!impl->alive) co_return;
-  (void)co_await impl->channel->send(Kind::kShutdown, 0, "", {});
+  // One that has closed the connection can't be told; its end is the pod's all the same.
+  if (!co_await impl->channel->send(Kind::kShutdown, 0, "", {})) (void)sys::pidfd_send_signal(impl->pidfd, SIGKILL);
   co_await impl->ended.wait();
 }
 

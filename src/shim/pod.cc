@@ -29,6 +29,8 @@ constexpr std::size_t kMaxConnections = 64;
 constexpr std::size_t kMaxMessage = 4096;
 // What waits for the log writer: a log of each container to reopen, and each of the readers that a pod may have.
 constexpr std::size_t kMaxLetters = kMaxContainers + Pod::kMaxAttachments;
+// Bytes that wait for a peer that is busy: the ends of all that runs in the pod, many times over.
+constexpr std::size_t kMaxUnread = 1U << 20;
 
 std::string encode_failure(const Error& error) {
   return encode(FailedAnswer{static_cast<std::int32_t>(error.code()), as_utf8(error.message(), kMaxMessage)});
@@ -69,7 +71,7 @@ class Pod::LogWriter final : public Source {
  public:
   explicit LogWriter(Pod& pod) : pod_(pod) {}
   void on_ready(std::uint32_t events) override {
-    if ((events & EPOLLOUT) != 0) pod_.flush_to_log_writer();
+    if ((events & EPOLLOUT) != 0) pod_.told_log_writer(pod_.outbox_.flush(pod_.fds_.log_writer));
     if ((events & ~EPOLLOUT) != 0) pod_.read_log_writer();
   }
 
@@ -77,9 +79,21 @@ class Pod::LogWriter final : public Source {
   Pod& pod_;
 };
 
-void Connection::send(Kind kind, std::uint32_t request, std::string_view body, std::span<const FdRef> fds) {
-  // A peer that does not read is cut off rather than left with a gap: it learns the state anew when it connects again.
-  if (!sys::send_packet(fd_, encode_packet(kind, request, body), fds)) ::shutdown(fd_.get(), SHUT_RDWR);
+void Connection::on_ready(std::uint32_t events) {
+  if ((events & EPOLLOUT) != 0) went(outbox_.flush(fd_));
+  if ((events & ~EPOLLOUT) != 0) pod_.receive(*this);
+}
+
+void Connection::send(Kind kind, std::uint32_t request, std::string_view body, std::vector<OwnFd> fds) {
+  went(outbox_.send(fd_, encode_packet(kind, request, body), std::move(fds)));
+}
+
+void Connection::went(const Status& sent) {
+  if (!sent || outbox_.bytes() > kMaxUnread) {
+    outbox_ = {};
+    ::shutdown(fd_.get(), SHUT_RDWR);
+  }
+  (void)pod_.poller().change(fd_, outbox_.is_empty() ? EPOLLIN : EPOLLIN | EPOLLOUT, *this);
 }
 
 Pod::Pod(Poller poller, std::string sandbox_id, PodFds fds)
@@ -101,12 +115,9 @@ void Pod::serve(OwnFd first, OwnFd route) {
 void Pod::greet(Connection& connection, OwnFd route) {
   (void)poller_.add(connection.fd(), EPOLLIN, connection);
   HelloEvent hello{sandbox_id_, static_cast<std::int32_t>(::getpid())};
-  if (route.is_open()) {
-    FdRef fds[] = {route};
-    connection.send(Kind::kHello, 0, encode(hello), fds);
-  } else {
-    connection.send(Kind::kHello, 0, encode(hello));
-  }
+  std::vector<OwnFd> fds;
+  if (route.is_open()) fds.push_back(std::move(route));
+  connection.send(Kind::kHello, 0, encode(hello), std::move(fds));
 }
 
 void Pod::accept() {
@@ -210,10 +221,7 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
           fail(Code::kUnimplemented, "shim message of kind " + std::to_string(static_cast<int>(message.header.kind)) +
                                          ": unknown to this shim");
   }
-  if (status) {
-    std::vector<FdRef> refs(answer.begin(), answer.end());
-    return connection.send(Kind::kDone, number, "", refs);
-  }
+  if (status) return connection.send(Kind::kDone, number, "", std::move(answer));
   connection.send(Kind::kFailed, number, encode_failure(status.error()));
 }
 
@@ -401,13 +409,9 @@ void Pod::launched(Process& process) {
     return broadcast(Kind::kLaunched, encode(event));
   }
   StartedAnswer answer{process.launching.pid, process.exit.started_at};
-  if (process.is_exec() && process.has_terminal) {
-    FdRef fds[] = {process.terminal};
-    process.owner->send(Kind::kStarted, process.request, encode(answer), fds);
-    process.terminal.close();
-  } else {
-    process.owner->send(Kind::kStarted, process.request, encode(answer));
-  }
+  std::vector<OwnFd> fds;
+  if (process.is_exec() && process.has_terminal) fds.push_back(std::move(process.terminal));
+  process.owner->send(Kind::kStarted, process.request, encode(answer), std::move(fds));
 }
 
 void Pod::failed(Process& process, const Error& error) {
@@ -438,23 +442,14 @@ void Pod::tell_log_writer(std::uint16_t kind, const std::string& container_id, s
   tell_log_writer(packet_of(kind, container_id), std::move(fds));
 }
 
+// None is left out: a container whose letter is lost has no log, or no end.
 void Pod::tell_log_writer(std::string packet, std::vector<OwnFd> fds) {
-  outbox_.push_back({std::move(packet), std::move(fds)});
-  flush_to_log_writer();
+  told_log_writer(outbox_.send(fds_.log_writer, std::move(packet), std::move(fds)));
 }
 
-// In order, and none is left out: a container whose letter is lost has no log, or no end. Without memory for one it is
-// sent again at once: the kernel tells nobody that it has some.
-void Pod::flush_to_log_writer() {
-  while (!outbox_.empty()) {
-    const Letter& letter = outbox_.front();
-    std::vector<FdRef> fds(letter.fds.begin(), letter.fds.end());
-    auto sent = sys::send_packet(fds_.log_writer, letter.packet, fds);
-    if (!sent && (sent.error().is_would_block() || sent.error().is_resource())) break;
-    if (!sent) return shutdown();
-    outbox_.pop_front();
-  }
-  (void)poller_.change(fds_.log_writer, outbox_.empty() ? EPOLLIN : EPOLLIN | EPOLLOUT, *log_writer_);
+void Pod::told_log_writer(const Status& sent) {
+  if (!sent) return shutdown();
+  (void)poller_.change(fds_.log_writer, outbox_.is_empty() ? EPOLLIN : EPOLLIN | EPOLLOUT, *log_writer_);
 }
 
 void Pod::read_log_writer() {

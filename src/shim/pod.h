@@ -3,13 +3,13 @@
 // epoll's. It knows its containers in memory, writes an exit record for each that ended, and answers whoever connects.
 #pragma once
 
-#include <deque>
 #include <list>
 #include <memory>
 #include <string>
 
 #include "base/owned_fd.h"
 #include "base/result.h"
+#include "shim/outbox.h"
 #include "shim/poller.h"
 #include "shim/process.h"
 #include "shim/protocol.h"
@@ -74,7 +74,7 @@ class Pod {
   void read_log_writer();
   void tell_log_writer(std::uint16_t kind, const std::string& container_id, std::vector<OwnFd> fds);
   void tell_log_writer(std::string packet, std::vector<OwnFd> fds);
-  void flush_to_log_writer();
+  void told_log_writer(const Status& sent);
   void finish(Process& container);
   void broadcast(Kind kind, std::string_view body);
   Status add(std::unique_ptr<Process> process);
@@ -91,11 +91,7 @@ class Pod {
   std::list<std::unique_ptr<Connection>> connections_;
   std::list<std::unique_ptr<Process>> processes_;
   // What the log writer, who may wait for a disk, did not take yet.
-  struct Letter {
-    std::string packet;
-    std::vector<OwnFd> fds;
-  };
-  std::deque<Letter> outbox_;
+  Outbox outbox_;
   // Who reads a container's output by way of the log writer, by the number that the log writer knows it by.
   struct Attachment {
     std::uint32_t number = 0;
@@ -112,13 +108,18 @@ class Pod {
 class Connection final : public Source {
  public:
   Connection(Pod& pod, OwnFd fd) : pod_(pod), fd_(std::move(fd)) {}
-  void on_ready(std::uint32_t) override { pod_.receive(*this); }
-  void send(Kind kind, std::uint32_t request, std::string_view body, std::span<const FdRef> fds = {});
+  void on_ready(std::uint32_t events) override;
+  // A peer that leaves too much unread is cut off rather than left with a gap: it learns the state anew when it
+  // connects again.
+  void send(Kind kind, std::uint32_t request, std::string_view body, std::vector<OwnFd> fds = {});
   FdRef fd() const { return fd_; }
 
  private:
+  void went(const Status& sent);
+
   Pod& pod_;
   OwnFd fd_;
+  Outbox outbox_;
 };
 
 }  // namespace gantry::shim

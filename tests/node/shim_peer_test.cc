@@ -5,6 +5,8 @@
 #include <signal.h>
 #include <sys/resource.h>
 
+#include <future>
+
 #include "tests/support/shim_fixture.h"
 
 namespace gantry::shim {
@@ -16,6 +18,14 @@ struct Peer {
   explicit Peer(FdRef dir) : Peer(sys::connect_unix(dir, "pod1.sock", SOCK_SEQPACKET).value()) {}
   explicit Peer(SocketFd connected) : socket(std::move(connected)) {}
   void send(std::string_view packet, std::vector<FdRef> fds = {}) { (void)sys::send_packet(socket, packet, fds); }
+  Status send_waiting(std::string_view packet) {
+    for (;;) {
+      auto sent = sys::send_packet(socket, packet, {});
+      if (sent || !sent.error().is_would_block()) return sent;
+      pollfd ready{socket.get(), POLLOUT, 0};
+      if (::poll(&ready, 1, 5000) <= 0) return fail(Code::kDeadlineExceeded, "the shim takes nothing");
+    }
+  }
   // The next message but events; nothing when the connection was closed.
   std::optional<std::pair<Kind, std::string>> receive() {
     static char packet[kMaxPacket];
@@ -29,6 +39,7 @@ struct Peer {
       if (!received || received->size == 0) return {};
       auto message = decode_packet(std::string_view(packet, received->size));
       if (!message || message->header.request == 0) continue;
+      answered = message->header.request;
       return std::pair(message->header.kind, std::string(message->body));
     }
   }
@@ -39,6 +50,7 @@ struct Peer {
     return *decode<FailedAnswer>(answer->second);
   }
   SocketFd socket;
+  std::uint32_t answered = 0;  // the number of the request that the last message answers
 };
 
 TEST_F(ShimTest, WhatIsNoMessageIsAnsweredOrCutOff) {
@@ -142,6 +154,55 @@ TEST_F(ShimTest, ConnectionsAreBoundedAndNobodyWaitsForAnother) {
     while (fds_of(client.pid()) > before) EXPECT_TRUE((co_await client.state()).has_value());
     auto again = co_await Client::connect(t.loop_, t.run_, "pod1.sock");
     EXPECT_TRUE(again.has_value());
+  });
+}
+
+TEST_F(ShimTest, WhoReadsLateMissesNothing) {
+  with_pod([](ShimTest& t, Client&, Ends&) -> Task<> {
+    constexpr std::uint32_t kAsked = 2000;  // a socket takes fewer answers
+    Peer late(t.run_);
+    for (std::uint32_t number = 1; number <= kAsked; ++number) {
+      EXPECT_TRUE(late.send_waiting(encode_packet(Kind::kState, number, "")).has_value());
+    }
+    for (std::uint32_t number = 1; number <= kAsked; ++number) {
+      auto answer = late.receive();
+      EXPECT_TRUE(answer && answer->first == Kind::kStateIs && late.answered == number) << number;
+      if (!answer) break;
+    }
+    co_return;
+  });
+}
+
+TEST_F(ShimTest, WhoNeverReadsIsCutOff) {
+  with_pod([](ShimTest& t, Client& client, Ends&) -> Task<> {
+    (void)co_await client.state();
+    std::size_t before = fds_of(client.pid());
+    Peer deaf(t.run_);
+    Status sent;
+    for (int i = 0; i < 200000 && sent; ++i) sent = deaf.send_waiting(encode_packet(Kind::kState, 1, ""));
+    EXPECT_TRUE(!sent && sent.error().is_gone());
+    EXPECT_TRUE((co_await client.state()).has_value());
+    EXPECT_EQ(fds_of(client.pid()), before);
+  });
+}
+
+// As one that was cut off is: it can't ask for the end, and waits for it all the same.
+TEST_F(ShimTest, AShimThatClosedTheConnectionCanBeEnded) {
+  with_pod([](ShimTest& t, Client& client, Ends&) -> Task<> {
+    auto listener = sys::listen_unix(t.run_, "half.sock", SOCK_SEQPACKET, 1);
+    auto accepted = std::async(std::launch::async, [&] {
+      pollfd ready{listener->get(), POLLIN, 0};
+      ::poll(&ready, 1, 5000);
+      auto socket = sys::accept(*listener);
+      HelloEvent hello{"pod1", client.pid()};
+      if (socket) (void)sys::send_packet(*socket, encode_packet(Kind::kHello, 0, encode(hello)), {});
+      return socket;
+    });
+    auto other = co_await Client::connect(t.loop_, t.run_, "half.sock");
+    EXPECT_TRUE(other.has_value());
+    accepted.get()->close();
+    co_await (*other)->shutdown();
+    EXPECT_FALSE((*other)->is_alive());
   });
 }
 
