@@ -14,8 +14,8 @@ namespace gantry::shim {
 
 class Outbox {
  public:
-  // Both fail only when the peer is gone or takes no such packet. Without memory for one it is kept, too, and sent again
-  // at once: the kernel tells nobody that it has some.
+  // Both fail only when the peer is gone or takes no such packet. Without memory for one it is kept, too, and sent
+  // again at once: the kernel tells nobody that it has some.
   Status send(FdRef socket, std::string packet, std::vector<OwnFd> fds);
   Status flush(FdRef socket);
 

@@ -181,8 +181,7 @@ TEST_F(ShimTest, WhoNeverReadsIsCutOff) {
     Status sent;
     for (int i = 0; i < 200000 && sent; ++i) sent = deaf.send_waiting(encode_packet(Kind::kState, 1, ""));
     EXPECT_TRUE(!sent && sent.error().is_gone());
-    EXPECT_TRUE((co_await client.state()).has_value());
-    EXPECT_EQ(fds_of(client.pid()), before);
+    while (fds_of(client.pid()) > before) EXPECT_TRUE((co_await client.state()).has_value());
   });
 }
 
