@@ -317,7 +317,9 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest) override {
     co_return none();
   }
-  Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest) override { co_return none(); }
+  Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest, std::shared_ptr<Event>) override {
+    co_return none();
+  }
 
  private:
   using Labels = google::protobuf::Map<std::string, std::string>;

@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <charconv>
 #include <chrono>
+#include <map>
+#include <memory>
 #include <optional>
+#include <stop_token>
 #include <system_error>
 
 #include "base/log.h"
@@ -24,6 +27,8 @@ namespace {
 
 // Each holds a few threads and connections.
 constexpr std::size_t kMaxPulls = 32;
+// So that a slow registry leaves some to others.
+constexpr std::size_t kMaxPullsOfOne = 24;
 // A pull that takes long says in the log that it goes on.
 constexpr std::chrono::seconds kTellOfPullEach(15);
 constexpr std::chrono::nanoseconds kDiskSampleLife = std::chrono::seconds(10);
@@ -120,21 +125,29 @@ class StoreImageService final : public ImageService {
     co_return response;
   }
 
-  Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest request) override {
+  Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest request, std::shared_ptr<Event> over) override {
     if (auto good = check_query(request.image()); !good) co_return std::unexpected(std::move(good.error()));
     auto reference = images::parse_reference(request.image().image());
     if (!reference) co_return std::unexpected(std::move(reference.error()));
     auto credentials = images::credentials_for(words_of(request.auth()), reference->domain);
     if (!credentials) co_return fail_from(credentials, cat("pull ", quoted(request.image().image())));
     std::string key = pull_key(*reference, *credentials);
-    auto id = co_await pulls_.join(std::move(key),
-                                   [this, reference = std::move(*reference), credentials = std::move(*credentials)] {
-                                     return pull(reference, credentials);
-                                   });
-    if (!id) co_return std::unexpected(std::move(id.error()));
-    v1::PullImageResponse response;
-    response.set_image_ref(std::move(*id));
-    co_return response;
+    for (;;) {
+      if (!pulls_.under_way(key)) callers_[key] = std::make_shared<Callers>();
+      const std::shared_ptr<Callers> callers = callers_[key];
+      ++callers->count;
+      if (over) loop_.spawn(leave(over, callers));
+      auto id =
+          co_await pulls_.join(key, [this, reference = *reference, credentials = *credentials,
+                                     stop = callers->stop.get_token()] { return pull(reference, credentials, stop); });
+      if (!pulls_.under_way(key)) callers_.erase(key);
+      // Those who had begun it had left before we came.
+      if (!id && callers->stop.stop_requested() && !(over && over->is_set())) continue;
+      if (!id) co_return std::unexpected(std::move(id.error()));
+      v1::PullImageResponse response;
+      response.set_image_ref(std::move(*id));
+      co_return response;
+    }
   }
 
   Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest request) override {
@@ -168,15 +181,42 @@ class StoreImageService final : public ImageService {
   }
 
  private:
+  // Who waits for one pull.
+  struct Callers {
+    std::size_t count = 0;
+    std::stop_source stop;
+  };
+  static Task<> leave(std::shared_ptr<Event> over, std::shared_ptr<Callers> callers) {
+    co_await over->wait();
+    if (--callers->count == 0) callers->stop.request_stop();
+  }
+
+  // Counts the pull for as long as this lives; kResourceExhausted when there are too many.
+  Result<std::shared_ptr<void>> take_place(const images::Reference& reference) {
+    auto refuse = [&](std::size_t most, std::string_view where) {
+      return fail(Code::kResourceExhausted,
+                  cat("pull ", quoted(reference.to_string()), ": ", most, " others", where, " are under way"));
+    };
+    std::size_t all = 0;
+    for (const auto& [registry, count] : *pulls_under_way_) all += count;
+    if (all == kMaxPulls) return refuse(kMaxPulls, "");
+    if (pulls_under_way_->contains(reference.domain) && pulls_under_way_->at(reference.domain) == kMaxPullsOfOne)
+      return refuse(kMaxPullsOfOne, " from this registry");
+    ++(*pulls_under_way_)[reference.domain];
+    return std::shared_ptr<void>(nullptr, [pulls = pulls_under_way_, registry = reference.domain](void*) {
+      if (--(*pulls)[registry] == 0) pulls->erase(registry);
+    });
+  }
+
   // The image's id.
-  Task<Result<std::string>> pull(images::Reference reference, images::Credentials credentials) {
+  Task<Result<std::string>> pull(images::Reference reference, images::Credentials credentials, std::stop_token stop) {
     const std::string name = reference.to_string();
-    if (pulls_under_way_ == kMaxPulls)
-      co_return fail(Code::kResourceExhausted, cat("pull ", quoted(name), ": ", kMaxPulls, " others are under way"));
-    ++pulls_under_way_;
+    auto place = take_place(reference);
+    if (!place) co_return std::unexpected(std::move(place.error()));
     images::PullOptions options;
     options.registry = registries_;
     options.registry.credentials = std::move(credentials);
+    options.stop = std::move(stop);
     options.progress = [name](const images::PullProgress& progress) {
       log::debug(progress.was_here ? "a layer is here already" : "a layer was pulled",
                  {{"image", name}, {"layer", progress.layer.to_string()}, {"bytes", progress.bytes}});
@@ -192,13 +232,16 @@ class StoreImageService final : public ImageService {
     try {
       own.emplace(loop_, 1);
     } catch (const std::system_error&) {
-      --pulls_under_way_;
       co_return fail(Code::kResourceExhausted, cat("pull ", quoted(name), ": no thread could be started for it"));
     }
     auto image = co_await own->run([&images = images_, reference = std::move(reference), options = std::move(options)] {
       return images::pull(images, reference, options);
     });
-    --pulls_under_way_;
+    place->reset();
+    if (!image && image.error().is_cancelled()) {
+      log::info("a pull was ended: nobody waits for it", {{"image", name}});
+      co_return std::unexpected(std::move(image.error()));
+    }
     if (!image) {
       log::warning("an image could not be pulled", {{"image", name}, {"error", image.error()}});
       co_return std::unexpected(std::move(image.error()));
@@ -258,7 +301,10 @@ class StoreImageService final : public ImageService {
   Pool& disk_;
   const images::RegistryOptions registries_;
   Flights<Result<std::string>> pulls_;
-  std::size_t pulls_under_way_ = 0;
+  std::map<std::string, std::shared_ptr<Callers>> callers_;  // of the pulls under way, by their keys
+  // By registry; a pull may outlive this.
+  std::shared_ptr<std::map<std::string, std::size_t>> pulls_under_way_ =
+      std::make_shared<std::map<std::string, std::size_t>>();
   std::optional<DiskUsage> containers_;  // nothing: too many files to measure
   std::int64_t containers_at_ = 0;
 };

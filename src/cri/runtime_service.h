@@ -146,8 +146,9 @@ class ImageService {
   // The same, in parts of at most 1 MiB or so.
   virtual Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest) = 0;
   virtual Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest) = 0;
-  // A pull that is under way with the same credentials is joined.
-  virtual Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest) = 0;
+  // A pull that is under way with the same credentials is joined. It is ended when `over` of all who wait for it is
+  // set; who gives none waits to the end.
+  virtual Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest, std::shared_ptr<Event> over) = 0;
   virtual Task<Result<v1::RemoveImageResponse>> remove_image(v1::RemoveImageRequest) = 0;
   virtual Task<Result<v1::ImageFsInfoResponse>> image_fs_info(v1::ImageFsInfoRequest) = 0;
 };

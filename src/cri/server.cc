@@ -147,7 +147,9 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
   add(images, "ListImages", &ImageService::list_images);
   add(images, "StreamImages", &ImageService::stream_images);
   add(images, "ImageStatus", &ImageService::image_status);
-  add(images, "PullImage", &ImageService::pull_image);
+  methods.emplace("/runtime.v1.ImageService/PullImage", [&images](std::string bytes, std::shared_ptr<Event> over) {
+    return call(&images, &ImageService::pull_image, std::move(bytes), std::move(over));
+  });
   add(images, "RemoveImage", &ImageService::remove_image);
   add(images, "ImageFsInfo", &ImageService::image_fs_info);
 }

@@ -12,6 +12,7 @@
 
 #include "images/content.h"
 #include "images/inspect.h"
+#include "images/interruption.h"
 #include "images/progress.h"
 #include "images/reference.h"
 #include "images/registry/keyring.h"
@@ -151,6 +152,8 @@ Status pull(ImageStore& store, const Request& request) {
   Keyring keyring({.docker_configs = docker_configs(request.registries, "/var/lib/kubelet")});
   if (auto set = set_registry(request, reference->domain, keyring, options.registry); !set) return set;
   auto image = [&] {
+    const Interruption interruption;
+    options.stop = interruption.token();
     PullDisplay display(FdRef(STDERR_FILENO));
     options.progress = [&](const PullProgress& progress) { display.layer(progress); };
     options.moved = [&](const PullBytes& bytes) { display.moved(bytes); };

@@ -223,7 +223,7 @@ Status Download::make_ready(const Chosen& chosen, std::size_t position, const Di
 }
 
 Result<Image> Download::finish(const Chosen& chosen, const std::optional<Reference>& name,
-                               std::map<std::size_t, Unpacked> layers) {
+                               std::map<std::size_t, Unpacked> layers, const std::stop_token& stop) {
   const std::pair<const Digest*, const std::string*> documents[] = {
       {&chosen.manifest.digest, &chosen.manifest_text}, {&chosen.document.config->digest, &chosen.config_text}};
   for (const auto& [digest, text] : documents) {
@@ -233,6 +233,7 @@ Result<Image> Download::finish(const Chosen& chosen, const std::optional<Referen
   std::optional<Digest> chain;
   for (std::size_t i = 0; i < chosen.document.layers.size(); ++i) {
     chain = chain_id(chain, chosen.config.diff_ids[i]);
+    if (stop.stop_requested()) return fail(Code::kCancelled, "cancelled");
     auto added = make_ready(chosen, i, *chain, made);
     if (!added) return fail_with(std::move(added.error()), cat("layer ", chosen.document.layers[i].digest.to_string()));
   }

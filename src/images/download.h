@@ -68,9 +68,10 @@ class Download {
 
   // `layers`: what was unpacked into the folders of new_layer(). The documents are put here, and what is not unpacked
   // yet (of a blob that another download brought, that the store keeps, or that the image has twice) is. kAborted when
-  // something that was not missing was removed since: then all begins anew.
+  // something that was not missing was removed since: then all begins anew. kCancelled when `stop` is asked for while
+  // there are layers to unpack.
   Result<Image> finish(const Chosen& chosen, const std::optional<Reference>& name,
-                       std::map<std::size_t, Unpacked> layers);
+                       std::map<std::size_t, Unpacked> layers, const std::stop_token& stop = {});
 
  private:
   Result<OwnFd> new_folder(const std::string& path);

@@ -8,6 +8,8 @@
 #include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <atomic>
+#include <future>
 #include <list>
 #include <mutex>
 #include <set>
@@ -206,6 +208,95 @@ TEST_F(PullTest, AWorkerThatDiesOrHangsIsAnError) {
   }
   reopen();
   EXPECT_TRUE(pull(reference));
+}
+
+TEST_F(PullTest, EndsWhenItIsAskedTo) {
+  SmallRegistry registry;
+  auto layers = many_layers(3, 1000);
+  auto reference = registry.put("a/b", layers);
+  for (const std::string& layer : layers)
+    registry.respond(cat("/v2/a/b/blobs/", digest_of(test::gzip(layer)).to_string()), "");
+  auto silent = registry.put("a/silent", layers);
+  registry.respond("/v2/a/silent/manifests/1", "");
+  for (const Reference& one : {reference, silent}) {
+    std::stop_source stop;
+    PullOptions options;
+    options.registry.patience = std::chrono::seconds(300);
+    options.stop = stop.get_token();
+    auto pulled = std::async(std::launch::async, [&] { return images::pull(store(), one, options); });
+    const std::string last = one.to_string() == silent.to_string()
+                                 ? "/v2/a/silent/manifests/1"
+                                 : cat("/v2/a/b/blobs/", digest_of(test::gzip(layers[2])).to_string());
+    while (registry.asked().count(last) == 0) std::this_thread::yield();
+    stop.request_stop();
+    ASSERT_EQ(pulled.wait_for(std::chrono::seconds(60)), std::future_status::ready);
+    auto image = pulled.get();
+    ASSERT_FALSE(image);
+    EXPECT_TRUE(image.error().is_cancelled()) << image.error().message();
+    EXPECT_EQ(count("i"), 0U);
+    EXPECT_EQ(count("l"), 0U);
+  }
+}
+
+TEST_F(PullTest, EndedAtAnyMomentItLeavesTheStoreAsItWas) {
+  SmallRegistry registry;
+  auto reference = registry.put("a/b", many_layers(4, 1 << 20));
+  std::optional<Image> image;
+  std::size_t last = 0;  // the call of ours in which it was ended
+  for (; !image && last < 1000; ++last) {
+    std::stop_source stop;
+    std::atomic<std::size_t> calls = 0;
+    PullOptions options;
+    options.registry.patience = std::chrono::seconds(300);
+    options.stop = stop.get_token();
+    options.progress = [&](const PullProgress&) {
+      if (calls++ == last) stop.request_stop();
+    };
+    options.moved = [&](const PullBytes&) {
+      if (calls++ == last) stop.request_stop();
+    };
+    auto pulled = images::pull(store(), reference, options);
+    if (pulled) {
+      image = std::move(*pulled);
+      continue;
+    }
+    EXPECT_TRUE(pulled.error().is_cancelled()) << pulled.error().message();
+    for (const char* folder : {"i", "l", "blobs"}) EXPECT_EQ(count(folder), 0U) << folder << " after call " << last;
+  }
+  ASSERT_TRUE(image);
+  EXPECT_GT(last, 4U);
+  EXPECT_EQ(count("l"), 4U);
+}
+
+TEST_F(PullTest, WhoWaitsForALayerOfOneThatIsEndedFetchesIt) {
+  SmallRegistry registry;
+  auto layers = many_layers(2, 1000);
+  auto ended = registry.put("a/ended", layers);
+  auto other = registry.put("a/other", layers);
+  const std::string shared = cat("blobs/", digest_of(test::gzip(layers[0])).to_string());
+  registry.respond(cat("/v2/a/ended/", shared), "");
+  std::stop_source stop;
+  PullOptions options;
+  options.registry.patience = std::chrono::seconds(300);
+  options.stop = stop.get_token();
+  auto first = std::async(std::launch::async, [&] { return images::pull(store(), ended, options); });
+  while (registry.asked().count(cat("/v2/a/ended/", shared)) == 0) std::this_thread::yield();
+  std::promise<void> has_other;  // layer of its own: of the first one it has only to wait
+  auto second = std::async(std::launch::async, [&] {
+    PullOptions more;
+    more.progress = [&, told = false](const PullProgress&) mutable {
+      if (!std::exchange(told, true)) has_other.set_value();
+    };
+    return images::pull(store(), other, more);
+  });
+  has_other.get_future().wait();
+  EXPECT_EQ(registry.asked().count(cat("/v2/a/other/", shared)), 0U);
+  stop.request_stop();
+  EXPECT_FALSE(first.get());
+  auto image = second.get();
+  ASSERT_TRUE(image) << image.error().message();
+  EXPECT_EQ(registry.asked().count(cat("/v2/a/other/", shared)), 1U);
+  EXPECT_EQ(count("i"), 0U);
 }
 
 TEST_F(PullTest, TwoThatShareLayersAreStoredOnce) {

@@ -49,11 +49,11 @@ class Pull {
     tell_what_is_here(*chosen, *missing);
     auto layers = fetch(**download, *chosen, *missing);
     if (!layers) return std::unexpected(std::move(layers.error()));
-    return (*download)->finish(*chosen, reference_, std::move(*layers));
+    return (*download)->finish(*chosen, reference_, std::move(*layers), options_.stop);
   }
 
   Result<Chosen> choose() {
-    RegistryClient client(access_, std::stop_token());
+    RegistryClient client(access_, options_.stop);
     auto top = client.manifest(reference_);
     if (!top) return std::unexpected(std::move(top.error()));
     auto chosen = choose_image(top->descriptor, [&](const Descriptor& at) -> Result<std::string> {
@@ -98,6 +98,7 @@ class Pull {
   Result<std::map<std::size_t, Unpacked>> fetch(Download& download, const Chosen& chosen,
                                                 const std::vector<std::size_t>& positions) {
     Fetch fetch{.download = download, .chosen = chosen, .left = positions, .board = PartBoard(options_.connections)};
+    const std::stop_callback cancelled(options_.stop, [&] { fetch.stop.request_stop(); });
     std::vector<std::jthread> owners;
     std::vector<std::jthread> helpers;
     try {
@@ -166,6 +167,7 @@ class Pull {
       const std::uint64_t seen = fetch.download.changes();
       {
         std::lock_guard guard(fetch.mutex);
+        if (fetch.stop.stop_requested() && !fetch.error) fetch.error = Error(Code::kCancelled, "cancelled");
         for (auto at = fetch.left.begin(); at != fetch.left.end() && !fetch.error;) {
           const std::size_t position = *at;
           auto turn = fetch.download.claim(fetch.chosen, position);
@@ -229,7 +231,10 @@ class Pull {
 Result<Image> pull(ImageStore& store, const Reference& reference, const PullOptions& options) {
   auto image = with_credentials(reference, options.registry,
                                 [&](RegistryAccess& access) { return Pull(store, reference, options, access).run(); });
-  if (!image) return fail_with(std::move(image.error()), cat("pull ", in_quotes(reference.to_string())));
+  const std::string what = cat("pull ", in_quotes(reference.to_string()));
+  // Whatever it was that the stop broke off.
+  if (!image && options.stop.stop_requested()) return fail(Code::kCancelled, cat(what, ": cancelled"));
+  if (!image) return fail_with(std::move(image.error()), what);
   return image;
 }
 

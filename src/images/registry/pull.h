@@ -15,6 +15,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <stop_token>
 
 #include "base/result.h"
 #include "images/reference.h"
@@ -43,6 +44,8 @@ struct PullOptions {
   RegistryOptions registry;
   // To the registry, at most, for layers: one each, and those that are left help with big ones (registry/parts.h).
   std::size_t connections = 3;
+  // When it is asked for, the pull ends with kCancelled: within a second or two, unless a worker hangs.
+  std::stop_token stop;
   // Called for each layer, by one thread at a time.
   std::function<void(const PullProgress&)> progress;
   // Called while layers come, by one thread at a time, at most ten times a second, and after each progress().
