@@ -181,6 +181,8 @@ def broken(world):
     world.checks.ok(len(puts) == 4 and puts[0] == puts[1], "a layer that was refused is sent again, whole", puts)
     for what, answers, words in (
             ("one that is always busy", {"POST": [(503, {})]}, ["503", "tried 4 times"]),
+            ("one that wants to be left alone for an hour", {"POST": [(429, {"Retry-After": "3600"})]},
+             ["429", "again in 3600 s"]),
             ("one that does not take it", {"POST": [(405, {})]}, ["405", "expected 202"]),
             ("one that has no place for it", {"POST": [(202, {})]}, ["where it wants it sent"]),
             ("one that takes no layers", {"PUT": [(400, {})]}, ["400", "layer", "expected 201"]),

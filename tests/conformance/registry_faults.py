@@ -299,6 +299,8 @@ def tokens(world):
     world.refused("a token with a header in it", name, "no token that HTTP can send", bound=10)
     token_is(200, {"token": "x" * MIB})
     world.refused("a token of 1 MiB", name, "bytes that are allowed", bound=10)
+    world.other.routes["/token"] = f.answer(429, b"", {"Retry-After": "3600"})
+    world.refused("a token server that wants to be left alone for an hour", name, ["429", "again in 3600 s"], bound=10)
     world.other.routes["/token"] = f.hang()
     world.refused("a token server that hangs", name, world.other.host)
     token_is(200, {"access_token": "good-token"})

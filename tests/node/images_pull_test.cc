@@ -16,6 +16,7 @@
 #include <thread>
 
 #include "base/text.h"
+#include "images/registry/keyring.h"
 #include "images/registry/pull.h"
 #include "tests/support/image_world.h"
 
@@ -48,9 +49,10 @@ class SmallRegistry {
   }
 
   // Serves an image of these layers; its reference.
-  Reference put(const std::string& name, const std::vector<std::string>& layers) {
+  Reference put(const std::string& name, const std::vector<std::string>& layers,
+                const std::string& architecture = std::string(kHostArchitecture)) {
     ImageConfig config;
-    config.architecture = kHostArchitecture;
+    config.architecture = architecture;
     config.os = "linux";
     std::vector<Descriptor> list;
     for (const std::string& layer : layers) {
@@ -208,6 +210,27 @@ TEST_F(PullTest, AWorkerThatDiesOrHangsIsAnError) {
   }
   reopen();
   EXPECT_TRUE(pull(reference));
+}
+
+// Another password can't help: each would fetch everything again, and the error would blame the keyring.
+TEST_F(PullTest, OnlyARefusalLeadsToTheNextPassword) {
+  SmallRegistry registry;
+  auto reference = registry.put("a/b", many_layers(1, 1000), "s390x");
+  fs::create_directories(root_ / "docker");
+  std::ofstream(root_ / "docker/config.json")
+      << R"({"auths": {")" << reference.domain << R"(/a": {"username": "me", "password": "1"}, ")" << reference.domain
+      << R"(": {"username": "me", "password": "2"}}})";
+  Keyring keyring({.docker_configs = {(root_ / "docker/config.json").string()}});
+  ASSERT_EQ(keyring.find(cat(reference.domain, "/a/b")).credentials.size(), 2U);
+  PullOptions options;
+  options.registry.keyring = &keyring;
+  auto image = images::pull(store(), reference, options);
+  ASSERT_FALSE(image);
+  EXPECT_THAT(image.error().message(), HasSubstr("no image for linux/"));
+  EXPECT_EQ(registry.asked().count("/v2/a/b/manifests/1"), 1U);
+  registry.respond("/v2/a/b/manifests/1", "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+  EXPECT_FALSE(images::pull(store(), reference, options));
+  EXPECT_EQ(registry.asked().count("/v2/a/b/manifests/1"), 3U) << "a refusal does";
 }
 
 TEST_F(PullTest, EndsWhenItIsAskedTo) {

@@ -43,6 +43,10 @@ Result<RegistryAccess> RegistryAccess::open(const Reference& repository, Registr
   return out;
 }
 
+bool RegistryAccess::was_refused() const {
+  return std::ranges::any_of(hosts_, [](const auto& host) { return host->has_refused() && !host->host().is_mirror; });
+}
+
 Result<HttpRequest> HostAccess::request_for(const std::string& url) const {
   auto origin = origin_of(url);
   if (!origin) return std::unexpected(std::move(origin.error()));
@@ -70,20 +74,22 @@ HostAccess::Right HostAccess::right() const {
   return state_->right;
 }
 
-Status HostAccess::obtain(HttpConnection& http, const std::vector<std::string>& challenges, int used) {
+Status HostAccess::obtain(HttpConnection& http, const std::vector<std::string>& challenges, int used,
+                          std::optional<std::chrono::seconds>& retry_after) {
   std::lock_guard guard(state_->mutex);
   if (state_->right.number != used) return {};
-  auto authorization = answer_to(http, challenges);
+  auto authorization = answer_to(http, challenges, retry_after);
+  if (authorization && *authorization == state_->right.authorization)
+    authorization = fail(Code::kUnauthenticated, "it refuses the credentials that it was shown");
+  if (!authorization && authorization.error().code() == Code::kUnauthenticated) has_refused_ = true;
   if (!authorization) return std::unexpected(std::move(authorization.error()));
-  if (*authorization == state_->right.authorization) {
-    return fail(Code::kUnauthenticated, "it refuses the credentials that it was shown");
-  }
   state_->right = {std::move(*authorization), used + 1};
   return {};
 }
 
 // A bearer's token before a password, when the registry takes both.
-Result<std::string> HostAccess::answer_to(HttpConnection& http, const std::vector<std::string>& challenges) {
+Result<std::string> HostAccess::answer_to(HttpConnection& http, const std::vector<std::string>& challenges,
+                                          std::optional<std::chrono::seconds>& retry_after) {
   std::optional<Challenge> bearer;
   bool takes_basic = false;
   for (std::size_t i = 0; i < std::min(challenges.size(), kMaxChallenges); ++i) {
@@ -98,7 +104,7 @@ Result<std::string> HostAccess::answer_to(HttpConnection& http, const std::vecto
   if (bearer) {
     std::string scope = bearer->parameter("scope");
     if (scope.empty()) scope = cat("repository:", path_, ":pull");
-    auto token = fetch_token(http, bearer->parameter("realm"), bearer->parameter("service"), scope);
+    auto token = fetch_token(http, bearer->parameter("realm"), bearer->parameter("service"), scope, retry_after);
     if (!token) return token;
     return bearer_authorization(*token);
   }
@@ -110,7 +116,8 @@ Result<std::string> HostAccess::answer_to(HttpConnection& http, const std::vecto
 }
 
 Result<std::string> HostAccess::fetch_token(HttpConnection& http, const std::string& realm, const std::string& service,
-                                            const std::string& scope) {
+                                            const std::string& scope,
+                                            std::optional<std::chrono::seconds>& retry_after) {
   auto origin = origin_of(realm);
   if (!origin) return fail_with(std::move(origin.error()), "its token server");
   const std::string who = cat("its token server ", origin->name());
@@ -146,6 +153,7 @@ Result<std::string> HostAccess::fetch_token(HttpConnection& http, const std::str
                     status, ")"));
   }
   if (status != 200) {
+    retry_after = parse_retry_after(answer->head.retry_after, std::chrono::system_clock::now());
     bool may_pass = status == 408 || status == 429 || status >= 500;
     return fail(may_pass ? Code::kUnavailable : Code::kInvalidArgument,
                 cat(who, " answered ", status, ", expected 200 and a token"));

@@ -9,6 +9,7 @@
 #include <atomic>
 #include <chrono>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -52,17 +53,25 @@ class HostAccess {
   };
   Right right() const;
   // What the host's challenges ask for is got, unless somebody else has since `used`. kUnauthenticated when we have
-  // nothing that it takes.
-  Status obtain(HttpConnection& http, const std::vector<std::string>& challenges, int used);
+  // nothing that it takes. A token server that fails may say when to ask again.
+  Status obtain(HttpConnection& http, const std::vector<std::string>& challenges, int used,
+                std::optional<std::chrono::seconds>& retry_after);
+
+  // It will not have us. Registries hide in different ways what one may not see: 401, 403 or 404.
+  bool has_refused() const { return has_refused_; }
+  void note_answer(int status) {
+    if (status == 401 || status == 403 || status == 404) has_refused_ = true;
+  }
 
   // It did not answer: where there is another, that is asked in its place.
   bool is_given_up() const { return given_up_; }
   void give_up() { given_up_ = true; }
 
  private:
-  Result<std::string> answer_to(HttpConnection& http, const std::vector<std::string>& challenges);
+  Result<std::string> answer_to(HttpConnection& http, const std::vector<std::string>& challenges,
+                                std::optional<std::chrono::seconds>& retry_after);
   Result<std::string> fetch_token(HttpConnection& http, const std::string& realm, const std::string& service,
-                                  const std::string& scope);
+                                  const std::string& scope, std::optional<std::chrono::seconds>& retry_after);
 
   RegistryHost host_;
   std::string path_;
@@ -72,6 +81,7 @@ class HostAccess {
   ProxyRules proxies_;
   Credentials credentials_;
   std::atomic<bool> given_up_ = false;
+  std::atomic<bool> has_refused_ = false;
   struct State;
   std::unique_ptr<State> state_;
 };
@@ -83,6 +93,8 @@ class RegistryAccess {
   const RegistryOptions& options() const { return options_; }
   // In the order in which they are to be asked.
   const std::vector<std::unique_ptr<HostAccess>>& hosts() const { return hosts_; }
+  // One that would have been shown credentials has refused us: with others it may not.
+  bool was_refused() const;
 
  private:
   RegistryAccess() = default;

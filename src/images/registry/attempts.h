@@ -14,11 +14,6 @@
 
 namespace gantry::images {
 
-// Registries hide in different ways what one may not see.
-inline bool is_refusal(const Error& error) {
-  return error.code() == Code::kUnauthenticated || error.code() == Code::kPermissionDenied || error.is_not_found();
-}
-
 // `call(RegistryAccess&)` gives a Result. After a refusal the error says what was wrong with the keyring, too.
 template <typename Call>
 auto with_credentials(const Reference& reference, const RegistryOptions& options, const Call& call)
@@ -37,7 +32,8 @@ auto with_credentials(const Reference& reference, const RegistryOptions& options
     auto access = RegistryAccess::open(reference, std::move(with));
     if (!access) return std::unexpected(std::move(access.error()));
     result = call(*access);
-    if (result || !is_refusal(result.error())) return result;
+    // Another password mends nothing else: all would be fetched again, and the error would blame the keyring.
+    if (result || !access->was_refused()) return result;
   }
   std::string problems;
   for (const Error& problem : found.problems) problems += cat("; ", as_utf8(problem.message(), 500));

@@ -153,12 +153,13 @@ Result<HttpAnswer> RegistryClient::get(HostAccess& host, const std::string& path
       continue;
     }
     if (head.status == 401 && !away && ++authorizations <= kMaxAuthorizations) {
-      if (auto obtained = host.obtain(http_, head.challenges, right.number); !obtained)
+      if (auto obtained = host.obtain(http_, head.challenges, right.number, retry_after_); !obtained)
         return std::unexpected(std::move(obtained.error()));
       continue;
     }
     if (head.status == 200 || head.status == 206) return answer;
     retry_after_ = parse_retry_after(head.retry_after, std::chrono::system_clock::now());
+    if (!away) host.note_answer(head.status);
     if (away) answer->refusal.clear();  // not the registry's own words
     auto error = refused(*answer, "200");
     return away ? fail_with(std::move(error.error()), cat("redirected to ", origin->name())) : error;

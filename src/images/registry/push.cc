@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <optional>
 #include <set>
 #include <thread>
 
@@ -15,6 +16,7 @@ namespace {
 
 constexpr int kAttempts = 4;
 constexpr std::chrono::milliseconds kFirstPause(250);
+constexpr std::chrono::seconds kLongestPause(60);
 constexpr int kMaxAuthorizations = 2;
 
 bool may_pass(const Error& error) { return error.code() == Code::kUnavailable || error.is_deadline(); }
@@ -68,8 +70,15 @@ class Push {
       if (!is_away && !right.authorization.empty())
         request->headers.push_back(cat("Authorization: ", right.authorization));
       auto answer = http_.perform(*request, [](const HttpHead&, std::string_view) { return Status(); });
-      if (!answer || answer->head.status != 401 || is_away || authorizations == kMaxAuthorizations) return answer;
-      if (auto obtained = host_.obtain(http_, answer->head.challenges, right.number); !obtained)
+      if (!answer) return answer;
+      const int status = answer->head.status;
+      retry_after_ = parse_retry_after(answer->head.retry_after, std::chrono::system_clock::now());
+      if (status != 401 || is_away || authorizations == kMaxAuthorizations) {
+        // That a blob is not there yet is no refusal.
+        if (!is_away && !(status == 404 && request->method == "HEAD")) host_.note_answer(status);
+        return answer;
+      }
+      if (auto obtained = host_.obtain(http_, answer->head.challenges, right.number, retry_after_); !obtained)
         return std::unexpected(std::move(obtained.error()));
     }
   }
@@ -79,10 +88,14 @@ class Push {
   auto again(const Try& call) -> std::invoke_result_t<Try> {
     auto wait = kFirstPause;
     for (int attempt = 1;; ++attempt) {
+      retry_after_ = std::nullopt;
       auto result = call();
       if (result || !may_pass(result.error())) return result;
       if (attempt == kAttempts) return fail_with(std::move(result.error()), cat("tried ", attempt, " times"));
-      std::this_thread::sleep_for(wait);
+      if (retry_after_ && *retry_after_ > kLongestPause)
+        return fail_with(std::move(result.error()), cat("it is to be asked again in ", retry_after_->count(), " s"));
+      std::this_thread::sleep_for(
+          std::max<std::chrono::milliseconds>(wait, retry_after_.value_or(std::chrono::seconds(0))));
       wait *= 2;
     }
   }
@@ -143,6 +156,7 @@ class Push {
   const PushOptions& options_;
   HostAccess& host_;
   HttpConnection http_;
+  std::optional<std::chrono::seconds> retry_after_;  // of the last answer
 };
 
 }  // namespace
