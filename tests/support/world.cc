@@ -64,6 +64,8 @@ void enter(pid_t outside_pid) {
   if (!place || !sys::attach(*hierarchy, *place)) give_up("/sys/fs/cgroup");
   g_cgroup_path = "/gantry-test-" + std::to_string(outside_pid);
   std::string full = "/sys/fs/cgroup" + g_cgroup_path;
+  // One that was killed may have left its own, and its process number is ours now.
+  remove_cgroup(full);
   if (::mkdir(full.c_str(), 0755) < 0) give_up(full.c_str());
   auto dir = sys::openat(sys::kCwd, full.c_str(), O_RDONLY | O_DIRECTORY);
   if (!dir) give_up(full.c_str());
