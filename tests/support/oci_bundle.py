@@ -83,20 +83,8 @@ def visit_world(who):
     """One caller's world, from outside: its exit code."""
     name = f"gantry-oci-{os.getpid()}"
     top = hierarchy() / name
-    (top / "world").mkdir(parents=True)
-    CLONE_NEWCGROUP = 0x02000000
-
-    def enter_cgroup():
-        # Once the root is this cgroup, the processes go below it: a cgroup with processes has no controllers to give.
-        (top / "cgroup.procs").write_text("0")
-        if ctypes.CDLL(None).unshare(CLONE_NEWCGROUP) != 0:
-            raise OSError("no cgroup namespace")
-        (top / "world/cgroup.procs").write_text("0")
-
     environment = os.environ | {"GANTRY_OCI_WORLD": name, "GANTRY_OCI_CALLER": who}
-    world = subprocess.Popen(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
-                              "--mount-proc",
-                              sys.executable, "-B", *sys.argv], env=environment, preexec_fn=enter_cgroup)
+    world = start_world(name, [sys.executable, "-B", *sys.argv], env=environment)
 
     def leave(number, _):
         world.send_signal(signal.SIGKILL)
@@ -109,6 +97,24 @@ def visit_world(who):
         world.kill()
         world.wait()
         remove_cgroup(top)
+
+
+def start_world(name, command, **more):
+    """A command in namespaces of its own, as the first process there, and in a cgroup of that name, which is the root of its
+    cgroup namespace. What it has to mount in there, make_world() does."""
+    top = hierarchy() / name
+    (top / "world").mkdir(parents=True)
+    CLONE_NEWCGROUP = 0x02000000
+
+    def enter_cgroup():
+        # Once the root is this cgroup, the processes go below it: a cgroup with processes has no controllers to give.
+        (top / "cgroup.procs").write_text("0")
+        if ctypes.CDLL(None).unshare(CLONE_NEWCGROUP) != 0:
+            raise OSError("no cgroup namespace")
+        (top / "world/cgroup.procs").write_text("0")
+
+    return subprocess.Popen(["unshare", "--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child",
+                             "--mount-proc", *command], preexec_fn=enter_cgroup, **more)
 
 
 def hierarchy():

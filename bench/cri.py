@@ -1,0 +1,366 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+"""bench/run cri: the same pods by the CRI, from gantryd and from containerd with runc and with crun, each in a world of its
+own, in turns. bench/cri.cc is the driver; here are the worlds, memory, CPU time and the report. Prints Markdown."""
+import argparse
+import contextlib
+import json
+import os
+import pathlib
+import shutil
+import signal
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/support"))
+import checks as c
+import oci
+import oci_bundle
+from cri_client import APPLETS
+from node import BIN, Node, is_alive, read_pids, walk
+
+DRIVER = BIN / "bench/cri"
+IMAGE, PAUSE = "localhost/busybox:bench", "localhost/pause:bench"
+FEW, SOME = 10, 100  # idle pods
+AT_ONCE = (10, 100)
+MIB = 1 << 20
+NOT_OF_IT = ("sleep", "gantry", "unshare", "python3")  # the workload, and who keeps a world
+STEPS = ("RunPodSandbox", "create and start", "ExecSync", "stop and remove")
+CALLS = ("RunPodSandbox", "CreateContainer", "StartContainer", "ExecSync", "StopPodSandbox", "RemovePodSandbox", "Version",
+         "PodSandboxStatus", "ContainerStatus", "ContainerStats", "ListPodSandbox", "ListContainers")
+RUNC, CRUN = "containerd, runc", "containerd, crun"
+# disable_cgroup: no limits, which this hierarchy has no controllers for; the runtime still makes a cgroup for each container.
+CONTAINERD = """
+version = 2
+disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
+                    "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile",
+                    "io.containerd.nri.v1.nri"]
+[plugins."io.containerd.grpc.v1.cri"]
+  sandbox_image = "{pause}"
+  disable_cgroup = true
+  restrict_oom_score_adj = true
+  stream_server_address = "127.0.0.1"
+  [plugins."io.containerd.grpc.v1.cri".cni]
+    bin_dir = "{plugins}"
+    conf_dir = "{folder}/net.d"
+  [plugins."io.containerd.grpc.v1.cri".containerd]
+    default_runtime_name = "bench"
+    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.bench]
+      runtime_type = "io.containerd.runc.v2"
+      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.bench.options]
+        BinaryName = "{runtime}"
+"""
+NETWORK = {"cniVersion": "1.0.0", "name": "bench", "plugins": [
+    {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True, "hairpinMode": True,
+     "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
+
+
+def run(*command):
+    done = subprocess.run(list(map(str, command)), stdin=subprocess.DEVNULL, capture_output=True, text=True)
+    if done.returncode != 0:
+        raise c.Failure(f"{' '.join(map(str, command))}: {done.stdout[-2000:]}{done.stderr[-2000:]}")
+    return done.stdout
+
+
+# ---- the sides -------------------------------------------------------------------------------------------------------------
+
+class Side:
+    """A runtime. It has a socket, seen from here; its cgroup, with all that runs for it; and `daemon`, a pid."""
+
+    def __init__(self, name, folder):
+        self.name, self.logs = name, folder / "logs"
+        self.logs.mkdir(parents=True)
+
+    @property
+    def argument(self):
+        return f"{self.socket},{IMAGE},{self.logs}"
+
+    def pids(self):
+        return [pid for folder in walk(self.cgroup) for pid in read_pids(folder) if is_alive(pid)]
+
+    def cpu(self):
+        """Seconds of CPU that all that runs for it has had."""
+        return int((self.cgroup / "cpu.stat").read_text().split()[1]) / 1e6
+
+
+class Gantry(Side):
+    def __init__(self, name, folder, archives):
+        super().__init__(name, folder)
+        self.archives, self.suffix = archives, folder.parent.name
+
+    def __enter__(self):
+        self.node = Node(c.Checks(), self.suffix).__enter__()
+        self.node.image("load", self.archives[0])
+        self.cgroup, self.daemon = self.node.cgroup, self.node.gantryd_pid()
+        self.socket = self.node.root / "run/gantry/gantryd.sock"
+        return self
+
+    def __exit__(self, *failure):
+        self.node.__exit__(*failure)
+
+
+class Containerd(Side):
+    """With an own /run, an own /var/lib on the machine's disk, and a bridge for its pods."""
+
+    def __init__(self, name, folder, archives, options, runtime):
+        super().__init__(name, folder)
+        self.folder, self.archives, self.program = folder, archives, pathlib.Path(options.containerd)
+        self.world_name = f"gantry-bench-{os.getpid()}-{folder.parent.name}-{folder.name}"
+        self.cgroup = oci_bundle.hierarchy() / self.world_name
+        (folder / "lib").mkdir()
+        (folder / "net.d").mkdir()
+        (folder / "net.d/bench.conflist").write_text(json.dumps(NETWORK))
+        (folder / "config.toml").write_text(CONTAINERD.format(
+            pause=PAUSE, plugins=pathlib.Path(options.cni).parent, folder=folder, runtime=runtime))
+
+    def __enter__(self):
+        command = [sys.executable, "-B", __file__, "--inside", self.world_name, str(self.folder), str(self.program)]
+        self.log = open(self.folder / "log", "w+")
+        self.world = oci_bundle.start_world(self.world_name, command, stdin=subprocess.DEVNULL, stdout=self.log,
+                                            stderr=self.log)
+        try:
+            self.daemon = c.wait_until("containerd is there", self.find_daemon)
+            self.socket = pathlib.Path(f"/proc/{self.daemon}/root/run/containerd/containerd.sock")
+            ctr = (self.program.parent / "ctr", "--address", self.socket, "--namespace", "k8s.io")
+            c.wait_until("containerd answers", lambda: subprocess.run(
+                [*ctr, "version"], stdin=subprocess.DEVNULL, capture_output=True).returncode == 0)
+            for archive in self.archives:
+                run(*ctr, "images", "import", "--snapshotter", "overlayfs", archive)
+        except BaseException:
+            self.__exit__(BaseException)
+            raise
+        return self
+
+    def find_daemon(self):
+        for pid in self.pids():
+            with contextlib.suppress(OSError):
+                if os.readlink(f"/proc/{pid}/exe") == str(self.program.resolve()):
+                    return pid
+        return None
+
+    def __exit__(self, kind, *_):
+        if kind:
+            c.log(self.log.name + ":\n" + "\n".join(pathlib.Path(self.log.name).read_text().splitlines()[-30:]))
+        self.world.kill()
+        self.world.wait()
+        oci_bundle.remove_cgroup(self.cgroup)
+
+
+def inside(name, folder, program):
+    """The first process of containerd's world: reaps what shims leave behind."""
+    oci_bundle.make_world(name)
+    oci_bundle.run("mount", "--bind", f"{folder}/lib", "/var/lib")
+    environment = os.environ | {"PATH": f"{os.path.dirname(program)}:/usr/sbin:/usr/bin:/sbin:/bin"}
+    daemon = subprocess.Popen([program, "--config", f"{folder}/config.toml"], stdin=subprocess.DEVNULL, env=environment)
+    while os.wait()[0] != daemon.pid:
+        pass
+
+
+# ---- measurements ----------------------------------------------------------------------------------------------------------
+
+def drive(*arguments):
+    return run(DRIVER, *arguments)
+
+
+def fill(sides, start, end):
+    for side in sides:
+        drive("fill", start, end, side.argument)
+
+
+def cycles(sides, count):
+    """For each side {call: [milliseconds]}; they take turns."""
+    return json.loads(drive("cycles", count, *(side.argument for side in sides)))
+
+
+def bursts(sides, turns, pods):
+    """{(side, how many at once): [what each turn told]}"""
+    out = {}
+    for _ in range(turns):
+        for at_once in AT_ONCE:
+            for side in sides:
+                before = side.cpu()
+                told = json.loads(drive("burst", pods, at_once, side.argument))
+                told["cpu"] = side.cpu() - before
+                out.setdefault((side.name, at_once), []).append(told)
+    return out
+
+
+def proportional_size(pid):
+    with contextlib.suppress(OSError, IndexError):
+        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
+        return int(text.split("\nPss:")[1].split()[0]) * 1024
+    return 0
+
+
+def name_of(pid):
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
+    return ""
+
+
+def memory(side):
+    """Proportional set sizes: (the daemon, {name of the others but the workload: all of that name})."""
+    others = {}
+    for pid in side.pids():
+        name = name_of(pid)
+        if pid != side.daemon and name not in NOT_OF_IT:
+            others[name] = others.get(name, 0) + proportional_size(pid)
+    return proportional_size(side.daemon), others
+
+
+def cpu_of(pids):
+    """Nanoseconds on a CPU, of all their threads, as the scheduler counts."""
+    total = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            total += sum(int((task / "schedstat").read_text().split()[0])
+                         for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
+    return total
+
+
+def idle(sides, seconds):
+    """{side: milliseconds of CPU of (the daemon, the others)}"""
+    time.sleep(5)  # what the last pod left to do is not idling
+    pids = {side.name: ([side.daemon], [pid for pid in side.pids() if pid != side.daemon]) for side in sides}
+    before = {name: [cpu_of(part) for part in parts] for name, parts in pids.items()}
+    time.sleep(seconds)  # the measurement
+    return {name: [(cpu_of(part) - was) / 1e6 for part, was in zip(parts, before[name])] for name, parts in pids.items()}
+
+
+# ---- the report ------------------------------------------------------------------------------------------------------------
+
+def row(*cells):
+    print("| " + " | ".join(cells) + " |")
+
+
+def head(*cells):
+    print()
+    row(*cells)
+    row(*["---"] * len(cells))
+
+
+def quantile(values, part):
+    return sorted(values)[min(int(len(values) * part), len(values) - 1)]
+
+
+def show_steps(took):
+    names = list(took)
+    head(f"one at a time, {SOME} idle pods", *(f"{name}: {part}, ms" for name in names for part in ("p50", "p99")),
+         *(f"gantry / {name}" for name in names[1:]))
+    for step in STEPS:
+        middles = [statistics.median(took[name][step]) for name in names]
+        row(step, *(f"{value:.2f}" for name, middle in zip(names, middles)
+                    for value in (middle, quantile(took[name][step], 0.99))),
+            *(f"{middles[0] / other:.3f}" for other in middles[1:]))
+
+
+def show_bursts(told, pods):
+    head("at once", "runtime", "pods up, a second", "/ containerd, runc", "pods removed, a second", "/ containerd, runc",
+         "CPU of all its processes, ms a pod", "CPU of the driver, ms a pod", "the driver, part of a CPU")
+
+    def rate(name, at_once, way):
+        return pods / statistics.median(turn[way]["seconds"] for turn in told[name, at_once])
+
+    for at_once in AT_ONCE:
+        for name in (name for name, number in told if number == at_once):
+            turns = told[name, at_once]
+            driver = [turn["up"]["driver"] + turn["down"]["driver"] for turn in turns]
+            seconds = [turn["up"]["seconds"] + turn["down"]["seconds"] for turn in turns]
+            up, down = rate(name, at_once, "up"), rate(name, at_once, "down")
+            row(str(at_once), name, f"{up:.1f}", f"{up / rate(RUNC, at_once, 'up'):.1f}", f"{down:.1f}",
+                f"{down / rate(RUNC, at_once, 'down'):.1f}", f"{statistics.median(t['cpu'] for t in turns) / pods * 1e3:.1f}",
+                f"{statistics.median(driver) / pods * 1e3:.2f}", f"{sum(driver) / sum(seconds):.2f}")
+
+
+def show_memory(before, after, used, seconds):
+    head("at rest", "memory of an idle pod, MiB", "of that", f"daemon with {SOME} pods, MiB", f"its CPU in {seconds} s, ms",
+         "CPU of all others, ms")
+    for name, (daemon, others) in after.items():
+        was, others_were = before[name]
+        parts = {"daemon": daemon - was} | {part: size - others_were.get(part, 0) for part, size in others.items()}
+        told = ", ".join(f"{part} {size / SOME / MIB:.3f}" for part, size in parts.items())
+        row(name, f"{sum(parts.values()) / SOME / MIB:.2f}", told, f"{daemon / MIB:.1f}", *(f"{ms:.1f}" for ms in used[name]))
+
+
+def show_calls(few, many, count):
+    names = list(few)
+    head("p50, ms", *(f"{name}: {what}" for name in names for what in (f"{FEW} idle pods", f"{count}", "ratio")))
+    for call in CALLS:
+        cells = []
+        for name in names:
+            one, other = statistics.median(few[name][call]), statistics.median(many[name][call])
+            cells += [f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}"]
+        row(call, *cells)
+
+
+def measure(sides, archives, options, work):
+    load = f"{os.getloadavg()[0]:.2f}"
+    names = [side.name for side in sides]
+    before = {side.name: memory(side) for side in sides}
+    fill(sides, 0, FEW)
+    burst = bursts(sides, options.turns, options.pods)
+    fill(sides, FEW, SOME)
+    some = cycles(sides, options.runs)
+    used = idle(sides, options.seconds)
+    after = {side.name: memory(side) for side in sides}
+    fill(sides, SOME, options.many)
+    # A second set of sides with few pods, so that they take turns with those that have many.
+    with open_sides(archives, options, work / "few") as others:
+        fill(others, 0, FEW)
+        took = cycles([*others, *sides], options.runs)
+    print(f"{options.runs} turns of each, interleaved; {options.turns} of {options.pods} pods, many at once; load average "
+          f"{load} before and {os.getloadavg()[0]:.2f} after on {os.cpu_count()} processors.")
+    show_steps(dict(zip(names, some)))
+    show_bursts(burst, options.pods)
+    show_memory(before, after, used, options.seconds)
+    show_calls(dict(zip(names, took)), dict(zip(names, took[len(names):])), options.many)
+
+
+@contextlib.contextmanager
+def open_sides(archives, options, folder):
+    with contextlib.ExitStack() as stack:
+        yield [stack.enter_context(side) for side in (
+            Gantry("gantry", folder / "gantry", archives),
+            Containerd(RUNC, folder / "runc", archives, options, options.runc),
+            Containerd(CRUN, folder / "crun", archives, options, options.crun))]
+
+
+def make_archives(folder):
+    layer = [oci.entry(name, oci.tarfile.DIRTYPE) for name in ("bin", "dev", "etc", "proc", "sys", "tmp")]
+    layer.append(oci.entry("bin/busybox", content=pathlib.Path("/bin/busybox").read_bytes(), mode=0o755))
+    layer += [oci.entry(f"bin/{name}", oci.tarfile.SYMTYPE, linkname="busybox") for name in APPLETS]
+    # It does what pause does, in as little memory.
+    pause = [oci.entry("pause", content=(BIN / "gantry-init").read_bytes(), mode=0o755)]
+    return [oci.Image(oci.tar(layer)).archive(folder / "image.tar", IMAGE),
+            oci.Image(oci.tar(pause), command=("/pause",)).archive(folder / "pause.tar", PAUSE)]
+
+
+def main():
+    if sys.argv[1:2] == ["--inside"]:
+        return inside(*sys.argv[2:])
+    parser = argparse.ArgumentParser(description=__doc__)
+    for name in ("containerd", "runc", "crun", "cni"):
+        parser.add_argument(f"--{name}", required=True)
+    parser.add_argument("--runs", type=int, default=100, help="turns of single pods, with each number of idle pods")
+    parser.add_argument("--turns", type=int, default=3, help="of many at once")
+    parser.add_argument("--pods", type=int, default=200, help="pods of such a turn")
+    parser.add_argument("--seconds", type=int, default=60, help="of idling")
+    parser.add_argument("--many", type=int, default=500, help="idle pods, in the end")
+    options = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
+    work = pathlib.Path(tempfile.mkdtemp(prefix="gantry-bench-cri-", dir="/var/tmp"))
+    try:
+        archives = make_archives(work)
+        with open_sides(archives, options, work / "main") as sides:
+            measure(sides, archives, options, work)
+    except c.Failure as failure:
+        sys.exit(f"bench/cri: {failure}")
+    finally:
+        shutil.rmtree(work)
+    return 0
+
+
+sys.exit(main())
