@@ -30,7 +30,7 @@ bool holds(const scmp_arg_cmp& condition, const seccomp_data& data) {
     case SCMP_CMP_GT:
       return value > with;
     case SCMP_CMP_MASKED_EQ:
-      return (value & with) == condition.datum_b;
+      return (value & with) == (condition.datum_b & with);
     default:
       return false;
   }
