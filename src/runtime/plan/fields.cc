@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "runtime/plan/fields.h"
 
+#include <algorithm>
+
 namespace gantry::runtime {
 namespace {
 
@@ -78,6 +80,13 @@ void Fields::missing(std::string_view name, std::string_view expected) const {
 bool Fields::says(const char* name) const {
   const json::value* value = find(name);
   return value != nullptr && !is_nothing(*value);
+}
+
+void Fields::only(std::initializer_list<std::string_view> names) const {
+  for (const auto& entry : *object_) {
+    std::string_view key(entry.key().data(), entry.key().size());
+    if (std::ranges::find(names, key) == names.end()) return refuse(quoted(key), "is no field that is known here");
+  }
 }
 
 void Fields::unsupported(const char* name, std::string_view why) const {

@@ -1,13 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reading JSON strictly: each field by name, into a value of its type, or the first thing that is wrong with it is
 // remembered, with the field as a JSON path ("linux.devices[3].type"), the value and what was expected. null is taken
-// as absent, as Go's programs write it. For .cc files of runtime.
+// as absent, as Go's programs write it. For .cc files of runtime and cdi.
 #pragma once
 
 #include <array>
 #include <boost/json.hpp>
 #include <concepts>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <string>
@@ -122,6 +123,8 @@ class Fields {
   void refuse(std::string_view name, std::string_view why, Code code = Code::kInvalidArgument) const;
   // REQUIRED by the specification, and not there.
   void missing(std::string_view name, std::string_view expected) const;
+  // Refuses fields of other names.
+  void only(std::initializer_list<std::string_view> names) const;
   // Something that this runtime does not do yet, if says().
   void unsupported(const char* name, std::string_view why) const;
 
