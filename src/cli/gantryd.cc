@@ -257,6 +257,8 @@ Status run(cli::GantrydOptions options) {
                  .network_thread = network_thread,
                  .streaming = **streaming,
                  .require_controllers = options.require_controllers,
+                 .cdi_folders = options.cdi_folders,
+                 .owns_devices = options.owns_devices,
                  .pool_size = options.pool_size,
                  .version = kVersion};
   auto runtime = cri::make_runtime(node);

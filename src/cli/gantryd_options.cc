@@ -36,7 +36,7 @@ std::string hostname() {
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
   std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs",
-              image_min_age = "2m", image_max_age = "0s";
+              image_min_age = "2m", image_max_age = "0s", device_ownership = "security-context";
   std::vector<std::string> modules = {"cri", "agent"};
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
   app.add_option("--root", options.root, "data that outlives a boot: images, database")
@@ -75,6 +75,15 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--streaming-port", options.streaming_port, "its port; 0: any free one")->capture_default_str();
   app.add_flag("--require-controllers", options.require_controllers,
                "refuse containers whose limits this host can't enforce");
+  app.add_option("--cdi-folders", options.cdi_folders,
+                 "folders of CDI specifications, with commas between them; a later one counts more")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--device-ownership", device_ownership,
+                 "whose a container's devices are: run_as_user's (security-context) or as on the host (host)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"security-context", "host"}));
   app.add_option("--registries", options.registries,
                  "folder with HOST[:PORT]/hosts.toml of registries, as containerd has it")
       ->capture_default_str()
@@ -138,6 +147,7 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
     exit_code = EXIT_FAILURE;
     return std::nullopt;
   }
+  options.owns_devices = device_ownership == "security-context";
   // All were checked.
   options.image_gc.min_age = *images::parse_duration(image_min_age);
   options.image_gc.max_age = *images::parse_duration(image_max_age);

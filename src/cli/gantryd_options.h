@@ -28,6 +28,8 @@ struct GantrydOptions {
   std::uint16_t streaming_port = 0;
   std::size_t pool_size = 2;
   bool require_controllers = false;
+  std::vector<std::string> cdi_folders = {"/etc/cdi", "/var/run/cdi"};
+  bool owns_devices = true;
   log::Level log_level = log::Level::kInfo;
 
   // ---- registries

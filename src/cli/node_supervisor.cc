@@ -102,6 +102,7 @@ Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log
                                    "--manifest-dir=" + state + "/manifests",
                                    "--pod-logs=" + state + "/log/pods",
                                    "--registries=" + state + "/registries",
+                                   "--cdi-folders=/etc/cdi,/var/run/cdi," + state + "/cdi",
                                    "--container-logs=" + state + "/log/containers",
                                    "--cgroup-root=/" + cgroup_name(node.name) + "/pods",
                                    "--pod-cidr=" + node.pod_cidr,

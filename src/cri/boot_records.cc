@@ -33,6 +33,7 @@ Status write_container_record(FdRef folder, std::string_view id, const Container
   ByteWriter writer;
   writer.string(record.config.SerializeAsString());
   writer.string(images::to_json(record.image));
+  writer.string(record.edits);
   return write_record(folder, kContainerKind, id, writer.bytes());
 }
 
@@ -50,6 +51,9 @@ Result<std::optional<ContainerRecord>> read_container_record(FdRef folder, std::
   auto parsed = images::parse_image_config(image);
   if (!parsed) return std::unexpected(std::move(parsed.error()).with_code(Code::kDataLoss));
   result.image = std::move(*parsed);
+  // Records of gantryds that knew no CDI end here.
+  if (!reader.at_end()) result.edits = reader.string();
+  if (!reader.ok()) return fail(Code::kDataLoss, "the container's record is damaged");
   return result;
 }
 

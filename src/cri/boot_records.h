@@ -20,6 +20,7 @@ namespace v1 = ::runtime::v1;
 struct ContainerRecord {
   v1::ContainerConfig config;
   images::ImageConfig image;
+  std::string edits;  // of its CDI devices: a text for cdi::parse_edits(), or ""
 };
 
 // `folder` is /run/gantry/sandboxes/ID.

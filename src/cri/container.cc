@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "cdi/folders.h"
 #include "cri/boot_records.h"
 #include "cri/filters.h"
 #include "cri/make_spec.h"
@@ -105,6 +106,8 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
         cat("image ", quoted(container->config.image().image()), ": is not on this node; load it first"));
   }
   if (auto found = co_await find_volumes(container); !found) co_return found;
+  auto edits = co_await find_cdi_devices(container);
+  if (!edits) co_return std::unexpected(std::move(edits.error()));
   container->image = image_process((*image)->config);
   auto& status = container->status;
   status.set_image_id((*image)->id);
@@ -121,7 +124,7 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
     co_await undo_container(container);
     co_return std::unexpected(std::move(folder.error()));
   }
-  Status done = write_container_record(*folder, *id, {container->config, (*image)->config});
+  Status done = write_container_record(*folder, *id, {container->config, (*image)->config, *edits});
   if (done) done = co_await fill_container(container, sandbox, std::move(apparmor->profile));
   if (done && sandbox->state != SandboxState::kReady) {
     done = fail(Code::kFailedPrecondition, cat("pod sandbox ", sandbox->id(), " was stopped meanwhile"));
@@ -151,10 +154,23 @@ Task<Status> Runtime::find_volumes(ContainerPtr container) {
   co_return Status();
 }
 
+Task<Result<std::string>> Runtime::find_cdi_devices(ContainerPtr container) {
+  auto names = cdi_devices(container->config);
+  if (!names) co_return std::unexpected(std::move(names.error()));
+  if (names->empty()) co_return "";
+  auto text =
+      co_await node_.disk.run([&folders = node_.cdi_folders, &names = *names] { return cdi::resolve(folders, names); });
+  if (!text) co_return text;
+  auto edits = cdi::parse_edits(*text);
+  if (!edits) co_return std::unexpected(std::move(edits.error()));
+  container->edits = std::move(*edits);
+  co_return text;
+}
+
 // Root, users, and the process that exec will copy: all that makes a wrong configuration fail here and not at the
 // start.
 Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox, std::string apparmor_profile) {
-  auto spec = make_spec(container->config, sandbox->config);
+  auto spec = make_spec(container->config, sandbox->config, container->edits);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
   spec->apparmor_profile = std::move(apparmor_profile);
   for (const auto& mount : image_mounts(container->status)) spec->images.push_back({.target = mount.container_path()});

@@ -57,15 +57,21 @@ runtime::PidMode pid_mode(v1::NamespaceMode container, v1::NamespaceMode pod) {
 
 }  // namespace
 
-Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod) {
+Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod,
+                                         const cdi::Edits& edits) {
   const auto& security = config.linux().security_context();
   runtime::ContainerSpec spec;
   spec.root.read_only = security.readonly_rootfs();
   spec.command = strings(config.command());
   spec.args = strings(config.args());
   for (const auto& env : config.envs()) spec.env.emplace_back(env.key(), env.value());
+  for (const auto& entry : edits.env) {
+    auto equals = entry.find('=');
+    spec.env.emplace_back(entry.substr(0, equals), entry.substr(equals + 1));
+  }
   spec.working_dir = config.working_dir();
   spec.user = user_spec(security);
+  spec.user.supplemental_groups.insert(spec.user.supplemental_groups.end(), edits.groups.begin(), edits.groups.end());
   spec.privileged = security.privileged();
   spec.capabilities.add = strings(security.capabilities().add_capabilities());
   spec.capabilities.drop = strings(security.capabilities().drop_capabilities());

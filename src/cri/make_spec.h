@@ -8,6 +8,7 @@
 
 #include "base/owned_fd.h"
 #include "base/result.h"
+#include "cdi/spec.h"
 #include "cgroups/device_filter.h"
 #include "cgroups/resources.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -21,7 +22,9 @@ namespace gantry::cri {
 namespace v1 = ::runtime::v1;
 
 // All but what has to be opened: mounts, devices, seccomp profile and root. `config` and `pod` have been validated.
-Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod);
+// `edits` are those of its CDI devices.
+Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod,
+                                         const cdi::Edits& edits = {});
 runtime::ImageProcess image_process(const images::ImageConfig& config);
 // kInvalidArgument names what is wrong.
 Result<cgroups::Resources> make_resources(const v1::LinuxContainerResources& resources);
@@ -45,6 +48,9 @@ Status read_seccomp_profile(runtime::ContainerSpec& spec);
 struct LaunchRequest {
   v1::ContainerConfig config;
   v1::PodSandboxConfig pod;
+  cdi::Edits edits;
+  std::uint32_t uid = 0, gid = 0;  // of the container's process
+  bool owns_devices = true;        // `config`'s devices belong to run_as_user and run_as_group, when they are given
   std::string apparmor_profile;
   images::ContainerRoot root;
   FdRef store;           // the image store

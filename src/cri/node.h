@@ -4,6 +4,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "base/layout.h"
 #include "base/loop.h"
@@ -49,6 +50,10 @@ struct Node {
   StreamingServer& streaming;
   // A limit that this host can't enforce refuses the container.
   bool require_controllers = false;
+  // Of CDI specifications; a later one's devices take the place of an earlier one's.
+  std::vector<std::string> cdi_folders;
+  // Devices of a container belong to its run_as_user and run_as_group, not to whom they belong on the host.
+  bool owns_devices = true;
   std::size_t pool_size = 2;
   std::string version;
 };

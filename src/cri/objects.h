@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/loop.h"
+#include "cdi/spec.h"
 #include "cgroups/stats.h"
 #include "cri/disk_usage.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -95,6 +96,7 @@ struct Container {
   // --- of this boot
   v1::ContainerConfig config;
   bool has_config = false;
+  cdi::Edits edits;  // of its CDI devices
   runtime::ImageProcess image;
   std::optional<runtime::ProcessPlan> process;  // what exec starts from; made anew after a restart
   std::int32_t pid = 0;

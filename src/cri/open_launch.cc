@@ -3,12 +3,12 @@
 // descriptors, so that what was mounted after the shim was born is there too.
 #include <fcntl.h>
 #include <linux/magic.h>
-#include <sys/sysmacros.h>
 
 #include <optional>
 
 #include "base/layout.h"
 #include "cri/make_spec.h"
+#include "cri/open_parts.h"
 #include "cri/text.h"
 #include "cri/validate.h"
 #include "runtime/launch/launch.h"
@@ -18,9 +18,6 @@
 
 namespace gantry::cri {
 namespace {
-
-constexpr unsigned kMaxHostDevices = 4096;
-constexpr int kMaxDeviceDepth = 8;
 
 // A path of the API's, which may go through links of the host's.
 Result<OwnFd> open_or_make_folder(const std::string& path, mode_t mode) {
@@ -54,8 +51,10 @@ Status check_shared(FdRef source, const std::string& path) {
                                              "one with mount --make-rshared"));
 }
 
+}  // namespace
+
 Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source, runtime::BindMountSpec bind,
-                const std::string& path) {
+                const std::string& path, sys::Recursive recursive) {
   auto info = sys::fstat(source);
   if (!info) return fail_with(std::move(info.error()), quoted(path));
   auto file_system = sys::fstatfs(source);
@@ -63,7 +62,7 @@ Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source
   if (bind.propagation == runtime::PropagationSpec::kBidirectional) {
     if (auto shared = check_shared(source, path); !shared) return shared;
   }
-  auto clone = sys::clone_mount(source, "", sys::Recursive::kYes);
+  auto clone = sys::clone_mount(source, "", recursive);
   if (!clone) return fail_with(std::move(clone.error()), cat("mount of ", quoted(path)));
   auto index = fds.add(OwnFd(std::move(*clone)));
   if (!index) return fail_with(std::move(index.error()), "mounts");
@@ -73,6 +72,8 @@ Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source
   spec.binds.push_back(std::move(bind));
   return {};
 }
+
+namespace {
 
 Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::Mount& mount) {
   auto source = open_or_make_folder(mount.host_path(), 0755);
@@ -137,78 +138,6 @@ Status add_host_shm(runtime::FdList& fds, runtime::ContainerSpec& spec, const La
   runtime::BindMountSpec bind;
   bind.target = kShm;
   return add_bind(fds, spec, *source, std::move(bind), kShm);
-}
-
-// ---- devices
-
-runtime::DeviceSpec device_spec(const struct stat& info, std::string path) {
-  return {.path = std::move(path),
-          .mode = info.st_mode & (S_IFMT | 0777),
-          .major = major(info.st_rdev),
-          .minor = minor(info.st_rdev),
-          .uid = info.st_uid,
-          .gid = info.st_gid};
-}
-
-bool is_device(const struct stat& info) { return S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode); }
-
-// Every device node beneath the host's /dev, for a privileged container; file systems that are mounted there have their
-// own ways in.
-Status add_host_devices(FdRef folder, const std::string& path, int depth, std::vector<runtime::DeviceSpec>& devices) {
-  auto names = sys::list_dir(folder);
-  if (!names) return fail_with(std::move(names.error()), path);
-  for (const auto& name : *names) {
-    auto info = sys::fstatat(folder, name.c_str(), AT_SYMLINK_NOFOLLOW);
-    if (!info) continue;  // went away meanwhile
-    std::string full = cat(path, "/", name);
-    if (is_device(*info) && full != "/dev/console" && full != "/dev/ptmx") {
-      if (devices.size() >= kMaxHostDevices) {
-        return fail(Code::kResourceExhausted, cat("more than ", kMaxHostDevices, " devices beneath /dev"));
-      }
-      devices.push_back(device_spec(*info, full));
-    } else if (S_ISDIR(info->st_mode) && depth < kMaxDeviceDepth) {
-      auto child = sys::openat2(folder, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW,
-                                sys::Resolve::kBeneath | sys::Resolve::kNoXdev);
-      if (!child) continue;  // a mount (devpts, shm, mqueue), or gone
-      if (auto added = add_host_devices(*child, full, depth + 1, devices); !added) return added;
-    }
-  }
-  return {};
-}
-
-Status add_device(const v1::Device& device, Launch& launch) {
-  auto info = sys::fstatat(sys::kCwd, device.host_path().c_str(), 0);
-  if (!info) return fail_with(std::move(info.error()), cat("device ", quoted(device.host_path())));
-  if (!is_device(*info)) {
-    return invalid_argument(cat("devices.host_path ", quoted(device.host_path()), ": is no device"));
-  }
-  launch.spec.devices.push_back(device_spec(*info, device.container_path()));
-  std::uint8_t access = cgroups::kDeviceAll;
-  if (!device.permissions().empty()) {
-    auto parsed = cgroups::parse_device_access(device.permissions());
-    if (!parsed) return fail_with(std::move(parsed.error()), "devices.permissions");
-    access = *parsed;
-  }
-  launch.device_rules.push_back(
-      {.allow = true,
-       .type = S_ISBLK(info->st_mode) ? cgroups::DeviceType::kBlock : cgroups::DeviceType::kCharacter,
-       .major = major(info->st_rdev),
-       .minor = minor(info->st_rdev),
-       .access = access});
-  return {};
-}
-
-Status add_devices(const LaunchRequest& request, Launch& launch) {
-  if (launch.spec.privileged) {
-    auto dev = sys::open_dir(sys::kCwd, "/dev");
-    if (!dev) return std::unexpected(std::move(dev.error()));
-    return add_host_devices(*dev, "/dev", 0, launch.spec.devices);
-  }
-  launch.device_rules = cgroups::default_device_rules();
-  for (const auto& device : request.config.devices()) {
-    if (auto added = add_device(device, launch); !added) return added;
-  }
-  return {};
 }
 
 }  // namespace
@@ -277,7 +206,7 @@ Result<OwnFd> open_log(const std::string& log_directory, const std::string& log_
 }
 
 Result<Launch> open_launch(const LaunchRequest& request) {
-  auto spec = make_spec(request.config, request.pod);
+  auto spec = make_spec(request.config, request.pod, request.edits);
   if (!spec) return std::unexpected(std::move(spec.error()));
   Launch launch{.spec = std::move(*spec)};
   launch.spec.apparmor_profile = request.apparmor_profile;
@@ -310,6 +239,7 @@ Result<Launch> open_launch(const LaunchRequest& request) {
     }
     if (!done) return std::unexpected(std::move(done.error()));
   }
+  if (auto done = add_cdi_mounts(request, launch); !done) return std::unexpected(std::move(done.error()));
   if (auto done = add_devices(request, launch); !done) return std::unexpected(std::move(done.error()));
   if (auto done = read_seccomp_profile(launch.spec); !done) return std::unexpected(std::move(done.error()));
   auto users = read_users(request.store, request.root.lower);

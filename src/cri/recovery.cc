@@ -264,6 +264,12 @@ void Runtime::read_records(FdRef folder, Sandbox& sandbox) {
     } else if (*record) {
       container->config = std::move((*record)->config);
       container->image = image_process((*record)->image);
+      auto edits = (*record)->edits.empty() ? Result<cdi::Edits>() : cdi::parse_edits((*record)->edits);
+      if (!edits) {
+        report(cat("the record of container ", container->id(), ": ", edits.error().message()));
+        continue;
+      }
+      container->edits = std::move(*edits);
       container->has_config = true;
     }
   }

@@ -107,6 +107,8 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::CreateContainerResponse>> do_create(v1::CreateContainerRequest request, SandboxPtr sandbox);
   Task<Status> fill_container(ContainerPtr container, SandboxPtr sandbox, std::string apparmor_profile);
   Task<Status> find_volumes(ContainerPtr container);
+  // What its CDI devices give it, put into it; also as the text for its record.
+  Task<Result<std::string>> find_cdi_devices(ContainerPtr container);
   Task<Status> prepare_container(ContainerPtr container, SandboxPtr sandbox);
   Task<> undo_container(ContainerPtr container);
   Task<Status> do_remove_container(ContainerPtr container);

@@ -99,8 +99,13 @@ Task<> Runtime::container_launched(ContainerPtr container, shim::LaunchedEvent e
 Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, SandboxPtr sandbox) {
   auto apparmor = co_await apparmor_.choose(container->config.linux().security_context());
   if (!apparmor) co_return std::unexpected(std::move(apparmor.error()));
-  LaunchRequest request{
-      .config = container->config, .pod = sandbox->config, .apparmor_profile = std::move(apparmor->profile)};
+  LaunchRequest request{.config = container->config,
+                        .pod = sandbox->config,
+                        .edits = container->edits,
+                        .uid = static_cast<std::uint32_t>(container->status.user().linux().uid()),
+                        .gid = static_cast<std::uint32_t>(container->status.user().linux().gid()),
+                        .owns_devices = node_.owns_devices,
+                        .apparmor_profile = std::move(apparmor->profile)};
   auto opened = co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, &folders = node_.folders,
                                          request = std::move(request), sandbox_id = sandbox->id(),
                                          id = container->id()]() mutable -> Result<Launch> {

@@ -170,6 +170,7 @@ Status validate_sandbox(const v1::PodSandboxConfig& config, cgroups::DriverKind 
   const auto& linux = config.linux();
   if (auto good = check_cgroup_parent(linux.cgroup_parent(), driver); !good) return good;
   if (auto good = make_resources(linux.resources()); !good) return fail_with(std::move(good.error()), "linux");
+  if (auto good = make_resources(linux.overhead()); !good) return fail_with(std::move(good.error()), "linux.overhead");
   if (auto good = check_sandbox_namespaces(linux.security_context().namespace_options()); !good) return good;
   if (auto good = check_selinux(linux.security_context().selinux_options(), "linux.security_context.selinux_options");
       !good) {

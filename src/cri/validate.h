@@ -36,12 +36,17 @@ inline constexpr std::size_t kMaxArgumentsBytes = 4U << 20;  // together; the ke
 inline constexpr std::size_t kMaxSysctls = 256;
 inline constexpr std::size_t kMaxSysctlBytes = 1024;
 inline constexpr std::size_t kMaxImageNameBytes = 512;
+inline constexpr std::size_t kMaxCdiDevices = 256;
 
 // What a cgroup_parent is depends on the driver.
 Status validate_sandbox(const v1::PodSandboxConfig& config, cgroups::DriverKind driver);
 
 // `pod` is the configuration of the container's sandbox.
 Status validate_container(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod);
+
+// The CDI devices that it asks for, by field and by annotation (cdi.k8s.io/...: names with commas between them), each
+// once.
+Result<std::vector<std::string>> cdi_devices(const v1::ContainerConfig& config);
 
 // A command of Exec and ExecSync.
 Status validate_command(const std::vector<std::string>& command);

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <algorithm>
+#include <map>
 
+#include "cdi/spec.h"
+#include "cgroups/device_filter.h"
 #include "cri/text.h"
 #include "cri/validate.h"
 #include "cri/validate_text.h"
@@ -114,13 +117,22 @@ Status check_device(const v1::Device& device) {
   if (auto good = check_absolute_path(device.host_path(), "devices.host_path"); !good) return good;
   if (auto good = check_absolute_path(device.container_path(), "devices.container_path"); !good) return good;
   const std::string& permissions = device.permissions();
-  bool good = permissions.size() <= 3 && permissions.find_first_not_of("rwm") == std::string::npos;
-  if (good) return {};
+  if (permissions.empty() || cgroups::parse_device_access(permissions)) return {};
   return invalid_argument(
       cat("devices[", quoted(device.host_path()), "].permissions ", quoted(permissions), ": give some of \"rwm\""));
 }
 
 Status check_namespaces(const v1::NamespaceOption& options, const v1::NamespaceOption& pod) {
+  for (auto [mode, field] : {std::pair(options.network(), "network"), std::pair(options.ipc(), "ipc")}) {
+    if (mode == v1::POD || mode == v1::NODE) continue;
+    return invalid_argument(
+        cat("namespace_options.", field, " ",
+            v1::NamespaceMode_IsValid(mode) ? v1::NamespaceMode_Name(mode) : cat(static_cast<int>(mode)),
+            ": a container has its pod's; give POD, or NODE in a pod that has the host's"));
+  }
+  if (!v1::NamespaceMode_IsValid(options.pid())) {
+    return invalid_argument(cat("namespace_options.pid ", static_cast<int>(options.pid()), ": no such value"));
+  }
   if (options.network() == v1::NODE && pod.network() != v1::NODE) {
     return invalid_argument(
         "namespace_options.network NODE: this pod has a network of its own, and its containers share it");
@@ -173,6 +185,10 @@ Status check_security(const v1::LinuxContainerSecurityContext& security, const v
   if (security.has_run_as_group() && !security.has_run_as_user() && security.run_as_username().empty()) {
     return invalid_argument("security_context.run_as_group: needs run_as_user or run_as_username");
   }
+  if (!v1::SupplementalGroupsPolicy_IsValid(security.supplemental_groups_policy())) {
+    return invalid_argument(cat("security_context.supplemental_groups_policy ",
+                                static_cast<int>(security.supplemental_groups_policy()), ": no such value"));
+  }
   if (static_cast<std::size_t>(security.supplemental_groups_size()) > runtime::kMaxGroups) {
     return invalid_argument(cat("security_context.supplemental_groups: more than ", runtime::kMaxGroups));
   }
@@ -221,14 +237,40 @@ Status validate_container(const v1::ContainerConfig& config, const v1::PodSandbo
   for (const auto& device : config.devices()) {
     if (auto good = check_device(device); !good) return good;
   }
-  if (config.cdi_devices_size() > 0) {
-    return fail(Code::kUnimplemented, "CDI_devices: not supported by this version; leave them out");
-  }
+  if (auto devices = cdi_devices(config); !devices) return std::unexpected(std::move(devices.error()));
   if (auto good = check_string_map(config.labels(), "labels"); !good) return good;
   if (auto good = check_string_map(config.annotations(), "annotations"); !good) return good;
   if (auto good = check_log_path(config.log_path()); !good) return good;
   if (config.has_windows()) return fail(Code::kUnimplemented, "windows: this node runs Linux; leave it out");
   return check_security(config.linux().security_context(), pod);
+}
+
+Result<std::vector<std::string>> cdi_devices(const v1::ContainerConfig& config) {
+  constexpr std::string_view kPrefix = "cdi.k8s.io/";
+  std::vector<std::string> devices;
+  auto add = [&](std::string_view name, std::string_view field) -> Status {
+    if (auto parsed = cdi::parse_device_name(name); !parsed) return fail_with(std::move(parsed.error()), field);
+    if (std::ranges::find(devices, name) != devices.end()) return {};
+    if (devices.size() == kMaxCdiDevices) {
+      return invalid_argument(cat(field, ": more than ", kMaxCdiDevices, " devices of a container"));
+    }
+    devices.emplace_back(name);
+    return {};
+  };
+  for (const auto& device : config.cdi_devices()) {
+    if (auto added = add(device.name(), "CDI_devices"); !added) return std::unexpected(std::move(added.error()));
+  }
+  std::map<std::string_view, std::string_view> annotations;  // in an order that is always the same
+  for (const auto& [key, value] : config.annotations()) {
+    if (key.starts_with(kPrefix)) annotations.emplace(key, value);
+  }
+  for (const auto& [key, value] : annotations) {
+    for (std::string_view name : split(value, ',')) {
+      auto added = add(name, cat("annotations[", quoted(key), "]"));
+      if (!added) return std::unexpected(std::move(added.error()));
+    }
+  }
+  return devices;
 }
 
 Status validate_command(const std::vector<std::string>& command) {

@@ -276,7 +276,9 @@ TEST(ValidateContainer, Rest) {
   for (const char* path : {"/abs.log", "../x.log", "a//b", "a\nb"}) {
     container_refused(kInvalid, "log_path", [&](auto& c) { c.set_log_path(path); });
   }
-  container_refused(kUnimplemented, "CDI", [](auto& c) { c.add_cdi_devices()->set_name("vendor.com/x=1"); });
+  container_refused(kInvalid, "CDI_devices", [](auto& c) { c.add_cdi_devices()->set_name("/dev/x"); });
+  container_refused(kInvalid, "cdi.k8s.io/a",
+                    [](auto& c) { (*c.mutable_annotations())["cdi.k8s.io/a"] = "v.com/x=1,"; });
   auto security = [](v1::ContainerConfig& c) { return c.mutable_linux()->mutable_security_context(); };
   container_refused(kInvalid, "privileged", [&](auto& c) { security(c)->set_privileged(true); });
   container_refused(kInvalid, "run_as_group", [&](auto& c) { security(c)->mutable_run_as_group()->set_value(1); });

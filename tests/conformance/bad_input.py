@@ -15,7 +15,7 @@ import cycles
 from cri_client import IMAGE, OWN_PIDS
 from node import Node
 
-INVALID, NOT_FOUND, UNIMPLEMENTED = "InvalidArgument", "NotFound", "Unimplemented"
+INVALID, NOT_FOUND = "InvalidArgument", "NotFound"
 ANY = ""  # there is more than one right code
 BY_CRICTL = None  # crictl does not even ask
 NODE, CONTAINER = 2, 1
@@ -42,6 +42,8 @@ BAD_PODS = [
     ("a sysctl of the host's network", {"linux": {"sysctls": {"net.core.somaxconn": "1"},
                                                   **security(namespace_options={"network": NODE, "pid": 1})}},
      INVALID, ["sysctls", "network"]),
+    ("an overhead that is none", {"linux": OWN_PIDS | {"overhead": {"cpu_shares": -1}}}, INVALID,
+     ["linux.overhead", "cpu_shares", "-1"]),
     ("100 name servers", {"dns_config": {"servers": ["10.0.0.1"] * 100}}, INVALID, ["dns_config.servers", "64"]),
     ("labels of 300 KB", {"labels": {f"k{i}": "v" * 1000 for i in range(300)}}, INVALID, ["labels", "bytes"]),
     ("a network of a container", {"linux": security(namespace_options={"network": CONTAINER})}, INVALID, ["network"]),
@@ -84,9 +86,24 @@ BAD_CONTAINERS = [
      ANY, ["AppArmor", "no-profile"]),
     ("permissions of a device", {"devices": [{"host_path": "/dev/null", "container_path": "/dev/x", "permissions": "rwx"}]},
      INVALID, ["permissions", "rwx"]),
+    ("a permission of a device twice",
+     {"devices": [{"host_path": "/dev/null", "container_path": "/dev/x", "permissions": "rr"}]}, INVALID,
+     ["permissions", "rr"]),
+    ("an IPC namespace of its own", {"linux": security(namespace_options={"pid": 1, "ipc": CONTAINER})}, INVALID,
+     ["namespace_options.ipc", "CONTAINER"]),
+    ("a network of its own", {"linux": security(namespace_options={"pid": 1, "network": CONTAINER})}, INVALID,
+     ["namespace_options.network", "CONTAINER"]),
+    ("a PID namespace of an unknown kind", {"linux": security(namespace_options={"pid": 9})}, INVALID,
+     ["namespace_options.pid", "9"]),
+    ("a policy of groups that is unknown", {"linux": security(supplemental_groups_policy=7)}, INVALID,
+     ["supplemental_groups_policy", "7"]),
+    ("a stop signal that is unknown", {"stop_signal": 999}, INVALID, ["stop_signal", "999"]),
     ("a target without an id", {"linux": {"security_context": {"namespace_options": {"pid": 3}}}}, INVALID, ["target_id"]),
     ("a negative weight of the CPU", {"linux": security() | {"resources": {"cpu_shares": -5}}}, INVALID, ["cpu_shares", "-5"]),
-    ("a CDI device", {"CDI_devices": [{"name": "a.com/b=c"}]}, UNIMPLEMENTED, ["CDI"]),
+    ("a CDI device that there is not", {"CDI_devices": [{"name": "a.com/b=c"}]}, NOT_FOUND, ["CDI", "a.com/b=c", "/etc/cdi"]),
+    ("a CDI device by a path", {"CDI_devices": [{"name": "/etc/passwd"}]}, INVALID, ["CDI_devices", "/etc/passwd"]),
+    ("an annotation that names no CDI device", {"annotations": {"cdi.k8s.io/x": "a.com/b=../c"}}, INVALID,
+     ["cdi.k8s.io/x", "a.com/b=../c"]),
     ("an image as a mount, to be written", {"mounts": [{"container_path": "/x", "image": {"image": "x"}}]},
      INVALID, ["readonly"]),
 ]

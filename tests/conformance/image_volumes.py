@@ -50,13 +50,7 @@ class World:
 
     def run(self, script, *mounts):
         """What a container with these mounts prints."""
-        container = self.config(script, mounts)
-        container_id = self.node.run_container(self.pod_id, container, self.pod)
-        c.wait_until("the container ends",
-                     lambda: self.node.container_status(container_id)["state"] == "CONTAINER_EXITED")
-        said = self.node.crictl("logs", container_id)
-        self.node.crictl("rm", container_id)
-        return (said.stdout + said.stderr).strip()
+        return self.node.output(self.pod_id, self.config(script, mounts), self.pod)
 
     def refused(self, what, parts, *mounts):
         container = self.config("true", mounts)

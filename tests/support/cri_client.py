@@ -3,7 +3,7 @@
 import itertools
 import json
 
-from checks import Failure
+from checks import Failure, wait_until
 
 SOCKET = "unix:///run/gantry/gantryd.sock"
 CRICTL = "runtime-endpoint: {socket}\nimage-endpoint: {socket}\ntimeout: 60\n"
@@ -63,6 +63,18 @@ class CriClient:
         container_id = self.create(pod_id, container, pod)
         self.crictl("start", container_id)
         return container_id
+
+    def finish(self, container_id):
+        """Starts a container, waits for its end, and removes it: what it said."""
+        self.crictl("start", container_id)
+        wait_until("the container ends", lambda: self.container_status(container_id)["state"] == "CONTAINER_EXITED")
+        said = self.crictl("logs", container_id)
+        self.crictl("rm", container_id)
+        return (said.stdout + said.stderr).strip()
+
+    def output(self, pod_id, container, pod):
+        """What a container says until it ends."""
+        return self.finish(self.create(pod_id, container, pod))
 
     def container_status(self, container_id):
         return self.json("inspect", container_id)["status"]

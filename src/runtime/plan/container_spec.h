@@ -64,6 +64,9 @@ struct BindMountSpec {
   bool read_only = false;
   bool recursive_read_only = false;  // also what is mounted beneath; needs read_only and PropagationSpec::kPrivate
   PropagationSpec propagation = PropagationSpec::kPrivate;
+  // MOUNT_ATTR_*, beside these: of the mount, and of it and all that is mounted beneath.
+  std::uint64_t set_attributes = 0, clear_attributes = 0;
+  std::uint64_t tree_set_attributes = 0, tree_clear_attributes = 0;
 };
 // A read-only image of the store that root.store is. Not set-uid, no devices.
 struct ImageMountSpec {

@@ -98,8 +98,12 @@ MountPlan bind(const BindMountSpec& spec, std::string target) {
   mount.target = std::move(target);
   mount.source = spec.source;
   mount.target_is_file = spec.target_is_file;
+  mount.set_attributes = spec.set_attributes;
+  mount.clear_attributes = spec.clear_attributes;
+  mount.tree_set_attributes = spec.tree_set_attributes;
+  mount.tree_clear_attributes = spec.tree_clear_attributes;
   if (spec.read_only) {
-    (spec.recursive_read_only ? mount.tree_set_attributes : mount.set_attributes) = raw(MountAttr::kReadOnly);
+    (spec.recursive_read_only ? mount.tree_set_attributes : mount.set_attributes) |= raw(MountAttr::kReadOnly);
   }
   mount.tree_propagation = propagation_of(spec.propagation);
   return mount;

@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: Apache-2.0
+// The parts of open_launch(), each in a file of its own. Blocking.
+#pragma once
+
+#include <string>
+
+#include "cri/make_spec.h"
+#include "sys/mount.h"
+
+namespace gantry::cri {
+
+// A clone of what `source` is open at, as one of the spec's mounts. `path` is for messages.
+Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source, runtime::BindMountSpec bind,
+                const std::string& path, sys::Recursive recursive = sys::Recursive::kYes);
+
+// open_devices.cc: the host's of a privileged container, the configuration's, and those of CDI devices.
+Status add_devices(const LaunchRequest& request, Launch& launch);
+
+// open_cdi.cc: over the configuration's mounts. What is to be mounted has to be there.
+Status add_cdi_mounts(const LaunchRequest& request, Launch& launch);
+
+}  // namespace gantry::cri
