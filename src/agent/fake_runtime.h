@@ -293,17 +293,6 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return none();
   }
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override { co_return none(); }
-  Task<Result<std::vector<v1::StreamPodSandboxesResponse>>> stream_pod_sandboxes(
-      v1::StreamPodSandboxesRequest) override {
-    co_return none();
-  }
-  Task<Result<std::vector<v1::StreamContainersResponse>>> stream_containers(v1::StreamContainersRequest) override {
-    co_return none();
-  }
-  Task<Result<std::vector<v1::StreamContainerStatsResponse>>> stream_container_stats(
-      v1::StreamContainerStatsRequest) override {
-    co_return none();
-  }
   Task<Result<v1::UpdateContainerResourcesResponse>> update_container_resources(
       v1::UpdateContainerResourcesRequest) override {
     co_return none();
@@ -314,9 +303,6 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
   Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) override { co_return none(); }
   Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override { co_return none(); }
-  Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest) override {
-    co_return none();
-  }
   Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest, std::shared_ptr<Event>) override {
     co_return none();
   }

@@ -13,7 +13,6 @@
 #include "base/log.h"
 #include "cri/disk_usage.h"
 #include "cri/objects.h"
-#include "cri/parts.h"
 #include "cri/runtime.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/sync.h"
@@ -97,15 +96,6 @@ class StoreImageService final : public ImageService {
     v1::ListImagesResponse response;
     for (const auto& image : *all) *response.add_images() = to_message(image);
     co_return response;
-  }
-
-  Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest request) override {
-    v1::ListImagesRequest same;
-    same.mutable_filter()->Swap(request.mutable_filter());
-    auto all = co_await list_images(std::move(same));
-    if (!all) co_return std::unexpected(std::move(all.error()));
-    co_return in_parts<v1::StreamImagesResponse>(*all->mutable_images(),
-                                                 [](auto& part) { return part.mutable_images(); });
   }
 
   Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest request) override {

@@ -52,11 +52,6 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::ContainerStatusResponse>> container_status(v1::ContainerStatusRequest) override;
   Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) override;
   Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) override;
-  Task<Result<std::vector<v1::StreamPodSandboxesResponse>>> stream_pod_sandboxes(
-      v1::StreamPodSandboxesRequest) override;
-  Task<Result<std::vector<v1::StreamContainersResponse>>> stream_containers(v1::StreamContainersRequest) override;
-  Task<Result<std::vector<v1::StreamContainerStatsResponse>>> stream_container_stats(
-      v1::StreamContainerStatsRequest) override;
   Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) override;
 
   Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event> over) override;

@@ -51,12 +51,6 @@ class ExecSyncRequest;
 class ExecSyncResponse;
 class ExecRequest;
 class ExecResponse;
-class StreamPodSandboxesRequest;
-class StreamPodSandboxesResponse;
-class StreamContainersRequest;
-class StreamContainersResponse;
-class StreamContainerStatsRequest;
-class StreamContainerStatsResponse;
 class UpdateContainerResourcesRequest;
 class UpdateContainerResourcesResponse;
 class UpdatePodSandboxResourcesRequest;
@@ -69,8 +63,6 @@ class ReopenContainerLogRequest;
 class ReopenContainerLogResponse;
 class ListImagesRequest;
 class ListImagesResponse;
-class StreamImagesRequest;
-class StreamImagesResponse;
 class ImageStatusRequest;
 class ImageStatusResponse;
 class PullImageRequest;
@@ -112,12 +104,6 @@ class RuntimeService {
   virtual Task<Result<v1::ContainerStatusResponse>> container_status(v1::ContainerStatusRequest) = 0;
   virtual Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) = 0;
   virtual Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) = 0;
-  // The lists again, in parts of at most 1 MiB or so.
-  virtual Task<Result<std::vector<v1::StreamPodSandboxesResponse>>> stream_pod_sandboxes(
-      v1::StreamPodSandboxesRequest) = 0;
-  virtual Task<Result<std::vector<v1::StreamContainersResponse>>> stream_containers(v1::StreamContainersRequest) = 0;
-  virtual Task<Result<std::vector<v1::StreamContainerStatsResponse>>> stream_container_stats(
-      v1::StreamContainerStatsRequest) = 0;
   virtual Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) = 0;
 
   // The process is killed when its time is up, and when `over`, if given, is set before it ended: nobody waits for the
@@ -143,8 +129,6 @@ class ImageService {
   virtual ~ImageService() = default;
 
   virtual Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) = 0;
-  // The same, in parts of at most 1 MiB or so.
-  virtual Task<Result<std::vector<v1::StreamImagesResponse>>> stream_images(v1::StreamImagesRequest) = 0;
   virtual Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest) = 0;
   // A pull that is under way with the same credentials is joined. It is ended when `over` of all who wait for it is
   // set; who gives none waits to the end.

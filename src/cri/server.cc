@@ -8,6 +8,7 @@
 #include <unordered_map>
 
 #include "base/log.h"
+#include "cri/parts.h"
 #include "cri/rpc_connection.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/text.h"
@@ -21,35 +22,60 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   using Messages = RpcConnection::Messages;
   using Method = std::function<Task<Result<Messages>>(std::string, std::shared_ptr<Event>)>;
 
-  template <typename Message>
-  static Messages serialized(const Message& message) {
-    return {message.SerializeAsString()};
+  template <typename Service>
+  static std::string path_of(std::string_view name) {
+    constexpr bool kImages = std::is_same_v<Service, ImageService>;
+    return cat("/runtime.v1.", kImages ? "ImageService" : "RuntimeService", "/", name);
   }
-  template <typename Message>
-  static Messages serialized(const std::vector<Message>& stream) {
-    Messages out;
-    for (const Message& message : stream) out.push_back(message.SerializeAsString());
-    return out;
+  template <typename Request>
+  static Result<Request> parse(const std::string& bytes) {
+    Request request;
+    if (!request.ParseFromString(bytes)) return invalid_argument(cat("the request is no ", request.GetTypeName()));
+    return request;
   }
 
   template <typename Service, typename Request, typename Response, typename... More>
   static Task<Result<Messages>> call(Service* service, Task<Result<Response>> (Service::*method)(Request, More...),
                                      std::string bytes, More... more) {
-    Request request;
-    if (!request.ParseFromString(bytes)) {
-      co_return invalid_argument(cat("the request is no ", request.GetTypeName()));
-    }
-    auto response = co_await (service->*method)(std::move(request), std::move(more)...);
+    auto request = parse<Request>(bytes);
+    if (!request) co_return std::unexpected(std::move(request.error()));
+    auto response = co_await (service->*method)(std::move(*request), std::move(more)...);
     if (!response) co_return std::unexpected(std::move(response.error()));
-    co_return serialized(*response);
+    co_return Messages{response->SerializeAsString()};
   }
   template <typename Service, typename Request, typename Response>
   void add(Service& to, std::string_view name, Task<Result<Response>> (Service::*method)(Request)) {
-    constexpr bool kImages = std::is_same_v<Service, ImageService>;
-    methods.emplace(cat("/runtime.v1.", kImages ? "ImageService" : "RuntimeService", "/", name),
-                    [service = &to, method](std::string bytes, const std::shared_ptr<Event>&) {
-                      return call(service, method, std::move(bytes));
+    methods.emplace(path_of<Service>(name), [service = &to, method](std::string bytes, const std::shared_ptr<Event>&) {
+      return call(service, method, std::move(bytes));
+    });
+  }
+  // The streaming form of a list: the same, in messages of about kMaxPartBytes. `items` is the list's field, `field`
+  // the one of a part that they go to.
+  template <typename StreamRequest, typename Service, typename Request, typename Response, typename Part, typename Item>
+  void add_in_parts(Service& to, std::string_view name, Task<Result<Response>> (Service::*list)(Request),
+                    google::protobuf::RepeatedPtrField<Item>* (Response::*items)(),
+                    google::protobuf::RepeatedPtrField<Item>* (Part::*field)()) {
+    methods.emplace(path_of<Service>(name),
+                    [service = &to, list, items, field](std::string bytes, const std::shared_ptr<Event>&) {
+                      return list_in_parts<StreamRequest>(service, list, items, field, std::move(bytes));
                     });
+  }
+  template <typename StreamRequest, typename Service, typename Request, typename Response, typename Part, typename Item>
+  static Task<Result<Messages>> list_in_parts(Service* service, Task<Result<Response>> (Service::*list)(Request),
+                                              google::protobuf::RepeatedPtrField<Item>* (Response::*items)(),
+                                              google::protobuf::RepeatedPtrField<Item>* (Part::*field)(),
+                                              std::string bytes) {
+    auto asked = parse<StreamRequest>(bytes);
+    if (!asked) co_return std::unexpected(std::move(asked.error()));
+    Request same;
+    if constexpr (requires { asked->mutable_filter(); }) same.mutable_filter()->Swap(asked->mutable_filter());
+    auto all = co_await (service->*list)(std::move(same));
+    if (!all) co_return std::unexpected(std::move(all.error()));
+    Messages out;
+    for (const Part& part : in_parts<Part>(*((*all).*items)(), [field](Part& each) { return (each.*field)(); })) {
+      out.push_back(part.SerializeAsString());
+    }
+    co_return out;
   }
   void add_methods(RuntimeService& runtime, ImageService& images);
 
@@ -137,15 +163,23 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
     return call(&runtime, &RuntimeService::exec_sync, std::move(bytes), std::move(over));
   });
   add(runtime, "Exec", &RuntimeService::exec);
-  add(runtime, "StreamPodSandboxes", &RuntimeService::stream_pod_sandboxes);
-  add(runtime, "StreamContainers", &RuntimeService::stream_containers);
-  add(runtime, "StreamContainerStats", &RuntimeService::stream_container_stats);
+  add_in_parts<v1::StreamPodSandboxesRequest>(runtime, "StreamPodSandboxes", &RuntimeService::list_pod_sandbox,
+                                              &v1::ListPodSandboxResponse::mutable_items,
+                                              &v1::StreamPodSandboxesResponse::mutable_pod_sandboxes);
+  add_in_parts<v1::StreamContainersRequest>(runtime, "StreamContainers", &RuntimeService::list_containers,
+                                            &v1::ListContainersResponse::mutable_containers,
+                                            &v1::StreamContainersResponse::mutable_containers);
+  add_in_parts<v1::StreamContainerStatsRequest>(runtime, "StreamContainerStats", &RuntimeService::list_container_stats,
+                                                &v1::ListContainerStatsResponse::mutable_stats,
+                                                &v1::StreamContainerStatsResponse::mutable_container_stats);
   add(runtime, "UpdateContainerResources", &RuntimeService::update_container_resources);
   add(runtime, "UpdatePodSandboxResources", &RuntimeService::update_pod_sandbox_resources);
   add(runtime, "Attach", &RuntimeService::attach);
   add(runtime, "PortForward", &RuntimeService::port_forward);
   add(images, "ListImages", &ImageService::list_images);
-  add(images, "StreamImages", &ImageService::stream_images);
+  add_in_parts<v1::StreamImagesRequest>(images, "StreamImages", &ImageService::list_images,
+                                        &v1::ListImagesResponse::mutable_images,
+                                        &v1::StreamImagesResponse::mutable_images);
   add(images, "ImageStatus", &ImageService::image_status);
   methods.emplace("/runtime.v1.ImageService/PullImage", [&images](std::string bytes, std::shared_ptr<Event> over) {
     return call(&images, &ImageService::pull_image, std::move(bytes), std::move(over));
