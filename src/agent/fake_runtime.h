@@ -246,6 +246,9 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return response;
   }
   void observe(Observer observer) override { observers_.push_back(std::move(observer)); }
+  Task<Status> get_container_events(v1::GetEventsRequest, EventTaker, std::shared_ptr<Event>) override {
+    co_return none();
+  }
 
   // ---- images
   Task<Result<v1::ImageStatusResponse>> image_status(v1::ImageStatusRequest request) override {

@@ -398,6 +398,7 @@ Task<> Runtime::recover_container(ContainerPtr container, bool same_boot) {
     container->set_exit(255, "Unknown", "the machine was restarted before the container was started", now());
     (void)co_await record(container);
     container->exited.set();
+    notify(v1::CONTAINER_STOPPED_EVENT, *container);
   }
 }
 

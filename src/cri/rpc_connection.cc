@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <deque>
 #include <map>
 #include <optional>
 
@@ -69,16 +70,35 @@ std::optional<Duration> parse_timeout(std::string_view text) {
   }
 }
 
-struct Call {
-  explicit Call(Loop& loop) : over(std::make_shared<Event>(loop)) {}
+std::string with_prefix(const std::string& message) {
+  std::string out;
+  out.reserve(kPrefixBytes + message.size());
+  out.push_back(0);
+  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
+  return out += message;
+}
+
+struct Call final : RpcCall {
+  Call(std::weak_ptr<RpcConnection::Impl> connection, std::int32_t number, Loop& loop)
+      : impl(std::move(connection)), id(number), done(std::make_shared<Event>(loop)) {}
+
+  const std::shared_ptr<Event>& over() const override { return done; }
+  void begin() override;
+  bool send(std::string message) override;
+
+  std::weak_ptr<RpcConnection::Impl> impl;
+  const std::int32_t id;
   std::string method, path, content_type, encoding, timeout;
   std::size_t header_bytes = 0;
   std::string body;
   bool dispatched = false;
-  bool answered = false;
-  std::string answer;  // prefix and message, of each
-  std::size_t sent = 0;
-  std::shared_ptr<Event> over;
+  bool begun = false;              // the headers of the answer are out
+  bool answered = false;           // with its last message, and `status`
+  std::deque<std::string> answer;  // each with its prefix
+  std::size_t sent = 0;            // of the first
+  std::size_t unsent = 0;          // of all
+  std::string status = "0", sentence;
+  std::shared_ptr<Event> done;
 };
 
 }  // namespace
@@ -99,6 +119,8 @@ struct RpcConnection::Impl : std::enable_shared_from_this<RpcConnection::Impl> {
   static Task<> expire(std::shared_ptr<Event> over, Duration limit);
   static Task<> close_soon(std::shared_ptr<Impl> self);
   void received(std::int32_t id);
+  void begin(Call& call);
+  void resume(const Call& call);
   void answer(std::int32_t id, Call& call, const Error* error);
   void close();
 
@@ -128,7 +150,8 @@ Call* call_of(void* user, std::int32_t id) {
 int on_begin_headers(nghttp2_session*, const nghttp2_frame* frame, void* user) {
   if (frame->hd.type == NGHTTP2_HEADERS && frame->headers.cat == NGHTTP2_HCAT_REQUEST) {
     auto* impl = static_cast<Impl*>(user);
-    impl->calls.emplace(frame->hd.stream_id, std::make_shared<Call>(impl->loop));
+    const std::int32_t id = frame->hd.stream_id;
+    impl->calls.emplace(id, std::make_shared<Call>(impl->weak_from_this(), id, impl->loop));
   }
   return 0;
 }
@@ -170,24 +193,34 @@ int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
 }
 
 int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
-  if (Call* call = call_of(user, id)) call->over->set();
+  if (Call* call = call_of(user, id)) call->done->set();
   static_cast<Impl*>(user)->calls.erase(id);
   return 0;
 }
 
-// The answer's bytes, then the trailers: status 0.
+// The answer's bytes, then, when there will be no more, the trailers: its status.
 ssize_t read_answer(nghttp2_session* session, std::int32_t id, std::uint8_t* buffer, std::size_t size,
                     std::uint32_t* flags, nghttp2_data_source* source, void*) {
   auto* call = static_cast<Call*>(source->ptr);
-  std::size_t count = std::min(size, call->answer.size() - call->sent);
-  std::copy_n(call->answer.data() + call->sent, count, reinterpret_cast<char*>(buffer));
-  call->sent += count;
-  if (call->sent == call->answer.size()) {
-    *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-    nghttp2_nv trailer = header("grpc-status", "0");
-    if (nghttp2_submit_trailer(session, id, &trailer, 1) != 0) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  std::size_t taken = 0;
+  while (taken < size && !call->answer.empty()) {
+    const std::string& message = call->answer.front();
+    std::size_t count = std::min(size - taken, message.size() - call->sent);
+    std::copy_n(message.data() + call->sent, count, reinterpret_cast<char*>(buffer) + taken);
+    taken += count;
+    call->sent += count;
+    if (call->sent < message.size()) break;
+    call->answer.pop_front();
+    call->sent = 0;
   }
-  return static_cast<ssize_t>(count);
+  call->unsent -= taken;
+  if (!call->answer.empty()) return static_cast<ssize_t>(taken);
+  if (!call->answered) return taken == 0 ? NGHTTP2_ERR_DEFERRED : static_cast<ssize_t>(taken);
+  *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
+  nghttp2_nv trailers[] = {header("grpc-status", call->status), header("grpc-message", call->sentence)};
+  const std::size_t count = call->sentence.empty() ? 1 : 2;
+  if (nghttp2_submit_trailer(session, id, trailers, count) != 0) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
+  return static_cast<ssize_t>(taken);
 }
 
 std::unexpected<Error> failed(int code, std::string_view what) {
@@ -258,7 +291,7 @@ Task<> RpcConnection::Impl::write_all(std::shared_ptr<Impl> self) {
 void RpcConnection::Impl::close() {
   if (is_closed) return;
   is_closed = true;
-  for (auto& [id, call] : calls) call->over->set();
+  for (auto& [id, call] : calls) call->done->set();
   calls.clear();
   stream->close();
   wake.set();
@@ -291,7 +324,7 @@ void RpcConnection::Impl::received(std::int32_t id) {
   for (std::size_t i = 1; i < kPrefixBytes; ++i) size = size << 8 | static_cast<unsigned char>(call->body[i]);
   if (size != call->body.size() - kPrefixBytes)
     return refuse(Code::kInvalidArgument, "the request is not one whole message");
-  if (auto limit = parse_timeout(call->timeout)) loop.spawn(expire(call->over, *limit));
+  if (auto limit = parse_timeout(call->timeout)) loop.spawn(expire(call->done, *limit));
   loop.spawn(serve(shared_from_this(), id, std::move(call)));
 }
 
@@ -302,7 +335,7 @@ Task<> RpcConnection::Impl::expire(std::shared_ptr<Event> over, Duration limit) 
 Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, std::shared_ptr<Call> call) {
   std::string request = call->body.substr(kPrefixBytes);
   call->body = {};
-  auto result = co_await self->handler(call->path, std::move(request), call->over);
+  auto result = co_await self->handler(call->path, std::move(request), call);
   // The stream's number is not given twice, but the call may be over: reset, or answered by stop().
   if (self->is_closed || call->answered || !self->calls.contains(id)) co_return;
   if (!result) {
@@ -316,33 +349,65 @@ Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, s
       self->answer(id, *call, &error);
       co_return;
     }
-    call->answer.push_back(0);
-    for (int shift = 24; shift >= 0; shift -= 8) call->answer.push_back(static_cast<char>(message.size() >> shift));
-    call->answer += message;
+    call->answer.push_back(with_prefix(message));
+    call->unsent += call->answer.back().size();
     message = {};
   }
   self->answer(id, *call, nullptr);
 }
 
-// `call.answer`, or the error alone. The call stays in `calls` until its stream is closed.
-void RpcConnection::Impl::answer(std::int32_t id, Call& call, const Error* error) {
-  call.answered = true;
-  call.over->set();
-  int code = 0;
-  if (error == nullptr) {
-    nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc")};
-    nghttp2_data_provider provider{.source = {.ptr = &call}, .read_callback = read_answer};
-    code = nghttp2_submit_response(session, id, headers, std::size(headers), &provider);
-  } else {
-    std::string status = std::to_string(static_cast<int>(error->code()));
-    std::string message = status_message(error->message());
-    nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc"),
-                            header("grpc-status", status), header("grpc-message", message)};
-    code = nghttp2_submit_response(session, id, headers, std::size(headers), nullptr);
-  }
+void RpcConnection::Impl::begin(Call& call) {
+  if (call.begun) return;
+  call.begun = true;
+  nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc")};
+  nghttp2_data_provider provider{.source = {.ptr = &call}, .read_callback = read_answer};
+  int code = nghttp2_submit_response(session, call.id, headers, std::size(headers), &provider);
   if (code != 0) log::debug("answering a CRI call", {{"error", nghttp2_strerror(code)}});
   wake.set();
 }
+
+// There is something to send again.
+void RpcConnection::Impl::resume(const Call& call) {
+  // An error: it has not been put off. Then it is read anyway.
+  (void)nghttp2_session_resume_data(session, call.id);
+  wake.set();
+}
+
+// What is in `call.answer` and then its end; of an answer that has not begun an error is all. The call stays in `calls`
+// until its stream is closed.
+void RpcConnection::Impl::answer(std::int32_t id, Call& call, const Error* error) {
+  call.answered = true;
+  call.done->set();
+  if (error != nullptr) {
+    call.status = std::to_string(static_cast<int>(error->code()));
+    call.sentence = status_message(error->message());
+  }
+  if (call.begun) return resume(call);
+  if (error == nullptr) return begin(call);
+  nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc"),
+                          header("grpc-status", call.status), header("grpc-message", call.sentence)};
+  int code = nghttp2_submit_response(session, id, headers, std::size(headers), nullptr);
+  if (code != 0) log::debug("answering a CRI call", {{"error", nghttp2_strerror(code)}});
+  wake.set();
+}
+
+namespace {
+
+void Call::begin() {
+  auto connection = impl.lock();
+  if (connection && !connection->is_closed && !done->is_set()) connection->begin(*this);
+}
+
+bool Call::send(std::string message) {
+  auto connection = impl.lock();
+  if (!connection || connection->is_closed || done->is_set() || unsent > kMaxUnsentBytes) return false;
+  answer.push_back(with_prefix(message));
+  unsent += answer.back().size();
+  connection->resume(*this);
+  return true;
+}
+
+}  // namespace
 
 // ---- the connection's end
 

@@ -19,7 +19,7 @@ namespace {
 using ::testing::HasSubstr;
 // The service: what the path says.
 Task<Result<RpcConnection::Messages>> serve(Loop& loop, Event& never, std::string path, std::string request,
-                                            std::shared_ptr<Event> over) {
+                                            std::shared_ptr<RpcCall> call) {
   using Messages = RpcConnection::Messages;
   if (path == "/echo") co_return Messages{request};
   if (path == "/stream") co_return Messages{request, "", request};
@@ -29,12 +29,29 @@ Task<Result<RpcConnection::Messages>> serve(Loop& loop, Event& never, std::strin
     co_return Messages{"late"};
   }
   if (path == "/until-over") {
-    co_await over->wait();
+    co_await call->over()->wait();
     never.set();
     co_return fail(Code::kCancelled, "over");
   }
+  if (path == "/over-time") {
+    call->begin();
+    for (int i = 0; i < 3; ++i) {
+      co_await loop.sleep_for(std::chrono::milliseconds(1));
+      EXPECT_TRUE(call->send(request));
+    }
+    if (request == "error") co_return fail(Code::kUnavailable, "it ends");
+    co_return Messages{"last"};
+  }
+  if (path == "/flood") {
+    call->begin();
+    std::size_t bytes = 0;
+    while (call->send(std::string(100'000, 'f'))) bytes += 100'000;
+    EXPECT_GT(bytes, kMaxUnsentBytes);
+    EXPECT_LT(bytes, kMaxUnsentBytes + 300'000);
+    EXPECT_FALSE(call->over()->is_set());
+    co_return fail(Code::kResourceExhausted, "too slow");
+  }
   if (path == "/large") co_return Messages{"first", std::string(kMaxMessageBytes + 1, 'x')};
-  (void)loop;
   co_return fail(Code::kNotFound, "no \"ü\"\n" + path);
 }
 
@@ -44,8 +61,8 @@ struct World {
     EXPECT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     auto opened = RpcConnection::open(
         loop, SocketFd(fds[0]),
-        [this](std::string path, std::string request, std::shared_ptr<Event> over) {
-          return serve(loop, never, std::move(path), std::move(request), std::move(over));
+        [this](std::string path, std::string request, std::shared_ptr<RpcCall> call) {
+          return serve(loop, never, std::move(path), std::move(request), std::move(call));
         },
         [this] { closed.set(); });
     EXPECT_TRUE(opened);
@@ -122,6 +139,31 @@ TEST(RpcConnection, ErrorsAreAStatusAndASentence) {
     co_await client.wait_for(id);
     EXPECT_EQ(client.answers.at(id).headers["grpc-status"], "0");
     co_await client.close();
+  }(world));
+}
+
+TEST(RpcConnection, AnAnswerMayComeOverTime) {
+  World world;
+  world.run([](World& w) -> Task<> {
+    RpcTestClient client(w.loop, std::move(w.ours));
+    auto whole = client.send("/over-time", framed("x"));
+    auto failed = client.send("/over-time", framed("error"));
+    co_await client.wait_for(whole);
+    co_await client.wait_for(failed);
+    EXPECT_EQ(client.answers.at(whole).body, framed("x") + framed("x") + framed("x") + framed("last"));
+    EXPECT_EQ(client.answers.at(whole).headers["grpc-status"], "0");
+    EXPECT_EQ(client.answers.at(failed).body, framed("error") + framed("error") + framed("error"));
+    EXPECT_EQ(client.answers.at(failed).headers["grpc-status"], "14");
+    EXPECT_EQ(client.answers.at(failed).headers["grpc-message"], "it ends");
+    // What came before the limit comes to its reader, and then why no more does; others did not wait for it.
+    auto flood = client.send("/flood", framed(""));
+    auto other = client.send("/echo", framed("x"));
+    co_await client.wait_for(other);
+    co_await client.wait_for(flood);
+    EXPECT_GT(client.answers.at(flood).body.size(), kMaxUnsentBytes);
+    EXPECT_EQ(client.answers.at(flood).headers["grpc-status"], "8");
+    co_await client.close();
+    co_await w.closed.wait();
   }(world));
 }
 

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc,
-// start.cc, stop.cc, exec.cc, stats.cc, status.cc, recovery.cc, recover_strays.cc.
+// start.cc, stop.cc, exec.cc, stats.cc, status.cc, events.cc, recovery.cc, recover_strays.cc.
 //
 // Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's
 // turn.
@@ -13,6 +13,7 @@
 #include <vector>
 
 #include "cgroups/device_filter.h"
+#include "cri/event_feed.h"
 #include "cri/ids.h"
 #include "cri/objects.h"
 #include "cri/runtime.h"
@@ -64,6 +65,7 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override;
 
   void observe(Observer observer) override { observers_.push_back(std::move(observer)); }
+  Task<Status> get_container_events(v1::GetEventsRequest, EventTaker take, std::shared_ptr<Event> over) override;
 
   // ---- for the sessions of exec.cc, attach.cc and port_forward.cc
   struct ExecEnds {
@@ -172,9 +174,10 @@ class Runtime final : public NodeRuntime {
   bool is_known(const std::string& sandbox_id) const;
   void report(std::string problem);
 
-  // ---- status.cc
+  // ---- events.cc
   void notify(v1::ContainerEventType type, const Sandbox& sandbox);
   void notify(v1::ContainerEventType type, const Container& container);
+  void publish(v1::ContainerEventResponse event, const std::string& sandbox_id);
 
   // kFailedPrecondition when the store is another node's: nothing is changed then.
   Status need_own_store() const;
@@ -205,6 +208,7 @@ class Runtime final : public NodeRuntime {
   Flights<Result<v1::CreateContainerResponse>> create_flights_;
   Flights<Status> flights_;  // stop, remove and start, by their name and the object's id
   std::vector<Observer> observers_;
+  EventFeed events_;
   // Of pods that live, or did, and that the store does not know: namespace/name to sandbox id.
   std::map<std::string, std::string> strangers_;
   std::string foreign_;                            // why nothing may be changed; empty: it may

@@ -71,6 +71,7 @@ class RemoveImageRequest;
 class RemoveImageResponse;
 class ImageFsInfoRequest;
 class ImageFsInfoResponse;
+class GetEventsRequest;
 class ContainerEventResponse;
 }  // namespace runtime::v1
 
@@ -119,9 +120,14 @@ class RuntimeService {
   virtual Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) = 0;
 
   // Calls `observer` on the loop thread for every state change of a sandbox or container (created, started, stopped,
-  // deleted), after it is recorded. The event names pod sandbox id, container id, type and time; who wants more asks.
+  // deleted), after it is recorded. An event has the status of its pod sandbox and those of all of the pod's containers
+  // at that moment; those of a sandbox have its id as container id.
   using Observer = std::function<void(const v1::ContainerEventResponse&)>;
   virtual void observe(Observer observer) = 0;
+  // The same, until `over` is set or `take` answers false: it can't hold more (RESOURCE_EXHAUSTED). The first to ask
+  // also gets what happened while nobody was here, of the last five minutes.
+  using EventTaker = std::function<bool(const v1::ContainerEventResponse&)>;
+  virtual Task<Status> get_container_events(v1::GetEventsRequest, EventTaker take, std::shared_ptr<Event> over) = 0;
 };
 
 class ImageService {

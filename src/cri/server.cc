@@ -20,7 +20,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   Impl(Loop& l, SocketFd socket) : loop(l), listener(std::move(socket)), listener_watch(l, listener), all_closed(l) {}
 
   using Messages = RpcConnection::Messages;
-  using Method = std::function<Task<Result<Messages>>(std::string, std::shared_ptr<Event>)>;
+  using Method = std::function<Task<Result<Messages>>(std::string, std::shared_ptr<RpcCall>)>;
 
   template <typename Service>
   static std::string path_of(std::string_view name) {
@@ -45,9 +45,19 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   }
   template <typename Service, typename Request, typename Response>
   void add(Service& to, std::string_view name, Task<Result<Response>> (Service::*method)(Request)) {
-    methods.emplace(path_of<Service>(name), [service = &to, method](std::string bytes, const std::shared_ptr<Event>&) {
-      return call(service, method, std::move(bytes));
-    });
+    methods.emplace(path_of<Service>(name),
+                    [service = &to, method](std::string bytes, const std::shared_ptr<RpcCall>&) {
+                      return call(service, method, std::move(bytes));
+                    });
+  }
+  // One that listens for its end.
+  template <typename Service, typename Request, typename Response>
+  void add(Service& to, std::string_view name,
+           Task<Result<Response>> (Service::*method)(Request, std::shared_ptr<Event>)) {
+    methods.emplace(path_of<Service>(name),
+                    [service = &to, method](std::string bytes, const std::shared_ptr<RpcCall>& asked) {
+                      return call(service, method, std::move(bytes), asked->over());
+                    });
   }
   // The streaming form of a list: the same, in messages of about kMaxPartBytes. `items` is the list's field, `field`
   // the one of a part that they go to.
@@ -56,7 +66,7 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
                     google::protobuf::RepeatedPtrField<Item>* (Response::*items)(),
                     google::protobuf::RepeatedPtrField<Item>* (Part::*field)()) {
     methods.emplace(path_of<Service>(name),
-                    [service = &to, list, items, field](std::string bytes, const std::shared_ptr<Event>&) {
+                    [service = &to, list, items, field](std::string bytes, const std::shared_ptr<RpcCall>&) {
                       return list_in_parts<StreamRequest>(service, list, items, field, std::move(bytes));
                     });
   }
@@ -77,15 +87,26 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     }
     co_return out;
   }
+  static Task<Result<Messages>> events(RuntimeService* runtime, std::string bytes, std::shared_ptr<RpcCall> call) {
+    auto request = parse<v1::GetEventsRequest>(bytes);
+    if (!request) co_return std::unexpected(std::move(request.error()));
+    call->begin();
+    auto ended = co_await runtime->get_container_events(
+        std::move(*request),
+        [call](const v1::ContainerEventResponse& event) { return call->send(event.SerializeAsString()); },
+        call->over());
+    if (!ended) co_return std::unexpected(std::move(ended.error()));
+    co_return Messages{};
+  }
   void add_methods(RuntimeService& runtime, ImageService& images);
 
   static Task<Result<Messages>> dispatch(std::shared_ptr<Impl> self, std::string path, std::string request,
-                                         std::shared_ptr<Event> over) {
+                                         std::shared_ptr<RpcCall> call) {
     auto found = self->methods.find(path);
     if (found == self->methods.end()) {
       co_return fail(Code::kUnimplemented, cat(quoted(path), ": not supported by this version"));
     }
-    co_return co_await found->second(std::move(request), std::move(over));
+    co_return co_await found->second(std::move(request), std::move(call));
   }
 
   static Task<> accept(std::shared_ptr<Impl> self) {
@@ -114,8 +135,8 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
     auto connection = RpcConnection::open(
         loop, std::move(socket),
         // A connection ends before the server's last reference does, or with it.
-        [weak](std::string path, std::string request, std::shared_ptr<Event> over) {
-          return dispatch(weak.lock(), std::move(path), std::move(request), std::move(over));
+        [weak](std::string path, std::string request, std::shared_ptr<RpcCall> call) {
+          return dispatch(weak.lock(), std::move(path), std::move(request), std::move(call));
         },
         [weak, number] {
           auto self = weak.lock();
@@ -159,9 +180,11 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
   add(runtime, "ContainerStats", &RuntimeService::container_stats);
   add(runtime, "ListContainerStats", &RuntimeService::list_container_stats);
   add(runtime, "ReopenContainerLog", &RuntimeService::reopen_container_log);
-  methods.emplace("/runtime.v1.RuntimeService/ExecSync", [&runtime](std::string bytes, std::shared_ptr<Event> over) {
-    return call(&runtime, &RuntimeService::exec_sync, std::move(bytes), std::move(over));
-  });
+  add(runtime, "ExecSync", &RuntimeService::exec_sync);
+  methods.emplace(path_of<RuntimeService>("GetContainerEvents"),
+                  [&runtime](std::string bytes, std::shared_ptr<RpcCall> asked) {
+                    return events(&runtime, std::move(bytes), std::move(asked));
+                  });
   add(runtime, "Exec", &RuntimeService::exec);
   add_in_parts<v1::StreamPodSandboxesRequest>(runtime, "StreamPodSandboxes", &RuntimeService::list_pod_sandbox,
                                               &v1::ListPodSandboxResponse::mutable_items,
@@ -181,9 +204,7 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
                                         &v1::ListImagesResponse::mutable_images,
                                         &v1::StreamImagesResponse::mutable_images);
   add(images, "ImageStatus", &ImageService::image_status);
-  methods.emplace("/runtime.v1.ImageService/PullImage", [&images](std::string bytes, std::shared_ptr<Event> over) {
-    return call(&images, &ImageService::pull_image, std::move(bytes), std::move(over));
-  });
+  add(images, "PullImage", &ImageService::pull_image);
   add(images, "RemoveImage", &ImageService::remove_image);
   add(images, "ImageFsInfo", &ImageService::image_fs_info);
 }

@@ -90,6 +90,9 @@ Task<Result<v1::PodSandboxStatusResponse>> Runtime::pod_sandbox_status(v1::PodSa
   const Sandbox& sandbox = **found;
   v1::PodSandboxStatusResponse response;
   *response.mutable_status() = sandbox.status;
+  // For kubelet with EventedPLEG: the same moment's, and when that was. In events its clock is the same.
+  for (const auto& container : containers_of(sandbox.id())) *response.add_containers_statuses() = container->status;
+  response.set_timestamp(now());
   if (!request.verbose()) co_return response;
   boost::json::object info{{"pid", sandbox.shim && sandbox.shim->is_alive() ? sandbox.shim->pid() : 0},
                            {"cgroup", sandbox.cgroup},
@@ -113,24 +116,6 @@ Task<Result<v1::ContainerStatusResponse>> Runtime::container_status(v1::Containe
                            {"warnings", json_list(container.warnings)}};
   (*response.mutable_info())["info"] = boost::json::serialize(info);
   co_return response;
-}
-
-void Runtime::notify(v1::ContainerEventType type, const Sandbox& sandbox) {
-  v1::ContainerEventResponse event;
-  event.set_container_id(sandbox.id());
-  event.set_container_event_type(type);
-  event.set_created_at(now());
-  event.mutable_pod_sandbox_status()->set_id(sandbox.id());
-  for (const auto& observer : observers_) observer(event);
-}
-
-void Runtime::notify(v1::ContainerEventType type, const Container& container) {
-  v1::ContainerEventResponse event;
-  event.set_container_id(container.id());
-  event.set_container_event_type(type);
-  event.set_created_at(now());
-  event.mutable_pod_sandbox_status()->set_id(container.sandbox_id);
-  for (const auto& observer : observers_) observer(event);
 }
 
 }  // namespace gantry::cri
