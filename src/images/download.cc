@@ -40,7 +40,7 @@ Download::~Download() {
 
 Result<std::unique_ptr<Download>> ImageStore::begin_download() {
   auto ingest = impl_->make_ingest();
-  if (!ingest) return fail_with(std::move(ingest.error()), "image store");
+  if (!ingest) return fail_with(std::move(ingest.error()), cat("image store ", impl_->path));
   for (const char* name : {"l", "blobs", "blobs/sha256"}) {
     if (auto made = sys::mkdirat(ingest->folder(), name, 0700); !made) return std::unexpected(std::move(made.error()));
   }
@@ -48,6 +48,7 @@ Result<std::unique_ptr<Download>> ImageStore::begin_download() {
       new Download::Impl{.store = *impl_, .ingest = std::move(*ingest), .mutex = {}, .claimed = {}}));
 }
 
+const std::string& Download::place() const { return impl_->store.path; }
 const UnpackOptions& Download::unpack_options() const { return impl_->store.options.unpack; }
 
 Result<std::optional<Image>> Download::known(const Chosen& chosen, const std::optional<Reference>& name) {

@@ -34,6 +34,7 @@ class Download {
   Download(const Download&) = delete;
   Download& operator=(const Download&) = delete;
 
+  const std::string& place() const;  // the store's path
   const UnpackOptions& unpack_options() const;
 
   // When the store has the image already: gives it the name, if any, and returns it.

@@ -75,7 +75,9 @@ class Worker {
     }
     auto answer = bytes.empty() ? std::nullopt : WorkerAnswer::decode(bytes);
     if (answer && answer->error.empty()) return std::move(*answer);
-    if (answer) return invalid_argument(as_utf8(answer->error, 1000));
+    if (answer)
+      return fail(answer->is_resource ? Code::kResourceExhausted : Code::kInvalidArgument,
+                  as_utf8(answer->error, 1000));
     return ended_badly();
   }
 

@@ -79,6 +79,7 @@ int unpack_worker_main(int argc, char** argv) {
     answer = std::move(*result);
   } else {
     answer.error = result.error().message();
+    answer.is_resource = result.error().is_resource();
   }
   bool told = sys::write_all(FdRef(kAnswerFd), answer.encode()).has_value();
   // No destructors or exit handlers: the filter allows nothing that they might want.

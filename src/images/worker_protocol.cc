@@ -63,6 +63,7 @@ std::optional<WorkerArguments> WorkerArguments::parse(int argc, char** argv) {
 std::string WorkerAnswer::encode() const {
   ByteWriter writer;
   writer.string(error);
+  writer.integer<std::uint8_t>(is_resource ? 1 : 0);
   writer.integer(bytes);
   writer.integer(inodes);
   put(writer, opaque_folders);
@@ -74,6 +75,9 @@ std::optional<WorkerAnswer> WorkerAnswer::decode(std::string_view bytes) {
   ByteReader reader(bytes);
   WorkerAnswer out;
   out.error = reader.string();
+  const auto is_resource = reader.integer<std::uint8_t>();
+  if (is_resource > 1) return std::nullopt;
+  out.is_resource = is_resource == 1;
   out.bytes = reader.integer<std::uint64_t>();
   out.inodes = reader.integer<std::uint64_t>();
   auto opaque = get(reader);

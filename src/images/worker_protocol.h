@@ -38,7 +38,8 @@ inline constexpr std::size_t kMaxAnswerBytes = 16U << 20;
 inline constexpr std::size_t kMaxFolders = 250'000;
 
 struct WorkerAnswer {
-  std::string error;  // a sentence; "" when all went well
+  std::string error;         // a sentence; "" when all went well
+  bool is_resource = false;  // and that is of a limit or a full disk, not of what was to be unpacked
   std::uint64_t bytes = 0;
   std::uint64_t inodes = 0;
   // Both in ascending order, none twice.

@@ -48,8 +48,12 @@ class Pull {
     for (std::size_t position : *missing) coming_.of += chosen->document.layers[position].size;
     tell_what_is_here(*chosen, *missing);
     auto layers = fetch(**download, *chosen, *missing);
-    if (!layers) return std::unexpected(std::move(layers.error()));
-    return (*download)->finish(*chosen, reference_, std::move(*layers), options_.stop);
+    auto image = layers ? (*download)->finish(*chosen, reference_, std::move(*layers), options_.stop)
+                        : std::unexpected(std::move(layers.error()));
+    // A disk that is full: it is good to know which.
+    if (!image && image.error().is_resource())
+      return fail_with(std::move(image.error()), cat("image store ", (*download)->place()));
+    return image;
   }
 
   Result<Chosen> choose() {
