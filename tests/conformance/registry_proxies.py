@@ -1,10 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 """Proxies from the environment, as Go's programs read it, in a network namespace where one more address is a registry's."""
-import ctypes
 import os
 import pathlib
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -12,21 +10,10 @@ import checks as c
 import faulty_registry as f
 from proxy import Proxy
 from pulls import world_of
-from registry import CLONE_NEWNET, make_certificate
+from registry import make_certificate, own_network
 
 ADDRESS = "192.0.2.1"
 VARIABLES = ("HTTP_PROXY", "HTTPS_PROXY", "NO_PROXY", "ALL_PROXY")
-
-
-def own_network():
-    """This process' own, with the registry's address on its loopback interface."""
-    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
-        raise c.Failure(f"unshare: {os.strerror(ctypes.get_errno())}")
-    for command in (("link", "set", "lo", "up"), ("address", "add", f"{ADDRESS}/24", "dev", "lo")):
-        subprocess.run(["ip", *command], check=True)
-    for name in VARIABLES:
-        for variable in (name, name.lower()):
-            os.environ.pop(variable, None)
 
 
 class Place:
@@ -112,7 +99,10 @@ def tls(world, proxy):
 
 
 def story(checks):
-    own_network()
+    own_network(ADDRESS)
+    for name in VARIABLES:
+        for variable in (name, name.lower()):
+            os.environ.pop(variable, None)
     with world_of(checks) as world, Proxy() as proxy, f.FaultyRegistry(address=ADDRESS) as registry:
         plain(world, proxy, registry)
         redirected(world, proxy, registry)

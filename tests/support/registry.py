@@ -45,6 +45,14 @@ def network_of(pid):
             enter(own.fileno())
 
 
+def own_network(address):
+    """This process' own from here on, with one more address on its loopback interface."""
+    if ctypes.CDLL(None, use_errno=True).unshare(CLONE_NEWNET) != 0:
+        raise Failure(f"unshare: {os.strerror(ctypes.get_errno())}")
+    for command in (("link", "set", "lo", "up"), ("address", "add", f"{address}/24", "dev", "lo")):
+        subprocess.run(["ip", *command], check=True)
+
+
 # ---- images --------------------------------------------------------------------------------------------------------------
 
 def busybox_layer(applets, *more):
@@ -171,7 +179,7 @@ class Registry:
         return re.findall(r'"GET (\S+) HTTP', (self.folder / "log").read_text())
 
 
-def make_certificate(folder, names="IP:127.0.0.1"):
+def make_certificate(folder, names="IP:127.0.0.1", authority="test authority"):
     """ca.crt, and server.crt with server.key for these names."""
     def openssl(*arguments):
         done = subprocess.run(["openssl", *arguments], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True)
@@ -179,7 +187,7 @@ def make_certificate(folder, names="IP:127.0.0.1"):
             raise Failure(f"openssl {arguments[0]}: {done.stderr}")
 
     new_key = ("-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2")
-    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", "/CN=test authority",
+    openssl("req", "-x509", *new_key, "-keyout", "ca.key", "-out", "ca.crt", "-subj", f"/CN={authority}",
             "-addext", "basicConstraints=critical,CA:TRUE", "-addext", "keyUsage=critical,keyCertSign")
     openssl("req", "-x509", *new_key, "-keyout", "server.key", "-out", "server.crt", "-subj", "/CN=registry",
             "-CA", "ca.crt", "-CAkey", "ca.key", "-addext", "basicConstraints=critical,CA:FALSE",
