@@ -42,7 +42,8 @@ def story(checks):
         c.wait_until("two of the pulls are refused", lambda: sum(one.done() for one in pulls) == 2, 90)
         for one in pulls:
             if one.done():
-                checks.contains(one.result().stderr, ["24 others from this registry"], "one registry has its share and no more")
+                checks.contains(one.result().stderr, ["24 others from this registry"],
+                                "one registry has its share and no more")
         done = pull(node, quick.put("test/b:1", image), 50)
         checks.ok(done.returncode == 0, "meanwhile another registry's image is pulled", done.stderr)
         gate.set()

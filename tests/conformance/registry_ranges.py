@@ -16,6 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 import faulty_registry as f
 from node import BIN
+from oci import entry, tar
 from pulls import MIB, layer, world_of
 
 PART = 8 * MIB
@@ -125,6 +126,36 @@ def memory(world):
     world.gantry("remove", name)
 
 
+def as_it_comes(world):
+    """Files lie where they belong before the layer is whole."""
+    first, second = (entry(name, content=os.urandom(MIB)) for name in ("first", "second"))
+    for packing in ("plain", "gzip", "zstd"):
+        name, image = world.image(tar([first, second]), packing=packing)
+        described = image.document["layers"][0]
+        data = image.blobs[described["digest"]]
+        gate = threading.Event()
+
+        def half(handler, data=data, gate=gate):
+            f.answer(200, data[:len(data) * 3 // 4], {"Content-Length": str(len(data))})(handler)
+            handler.wfile.flush()
+            f.behind(gate, lambda later: later.wfile.write(data[len(data) * 3 // 4:]))(handler)
+
+        world.route(name, "blobs", described["digest"], half)
+        command = [BIN / "gantry", "image", "--data-dir", world.data, "pull", "--registries", world.registries, name]
+        with subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as pull:
+            sizes = [0]
+
+            def has_first(sizes=sizes):
+                sizes[:] = [path.stat().st_size for path in world.data.glob("store/i/*/l/0/first")]
+                return sizes == [MIB]
+
+            with contextlib.suppress(c.Failure):
+                c.wait_until("the first file is there", has_first)
+            gate.set()
+        world.checks.equal((sizes, pull.returncode), ([MIB], 0), f"{packing}: what has come is unpacked while the rest comes")
+        world.gantry("remove", name)
+
+
 def bar(world):
     """On a terminal."""
     name, what, data = big(world)
@@ -197,7 +228,7 @@ def changes(world):
 
 def story(checks):
     with world_of(checks) as world:
-        for part in (gains, memory, bar, faults, changes):
+        for part in (gains, memory, as_it_comes, bar, faults, changes):
             part(world)
 
 
