@@ -305,6 +305,12 @@ std::int64_t Connection::last_insert_id() const { return sqlite3_last_insert_row
 Result<sqlite3_stmt*> Connection::bound(std::string_view sql, std::initializer_list<Value> values) {
   auto statement = state_->take(sql);
   if (!statement) return statement;
+  // Not by PRAGMA query_only: it makes SQLite parse every statement that is kept anew.
+  if (state_->reading && sqlite3_stmt_readonly(*statement) == 0) {
+    state_->give_back(*statement);
+    return fail(Code::kFailedPrecondition,
+                "database " + state_->path + ": a change while reading: " + std::string(sql.substr(0, 80)));
+  }
   if (static_cast<std::size_t>(sqlite3_bind_parameter_count(*statement)) != values.size()) {
     int expected = sqlite3_bind_parameter_count(*statement);
     state_->give_back(*statement);
@@ -358,15 +364,8 @@ Status Connection::begin(const char* sql) {
   if (sqlite3_get_autocommit(state_->db) == 0) {
     return fail(Code::kInternal, "database " + state_->path + ": a transaction within a transaction");
   }
-  bool reading = std::string_view(sql) == "BEGIN";
   if (auto begun = execute(sql); !begun) return std::unexpected(std::move(begun.error()));
-  if (reading) {
-    state_->reading = true;
-    if (auto set = execute("PRAGMA query_only=1"); !set) {
-      roll_back();
-      return std::unexpected(std::move(set.error()));
-    }
-  }
+  state_->reading = std::string_view(sql) == "BEGIN";
   return {};
 }
 
@@ -376,7 +375,7 @@ Status Connection::commit() {
     roll_back();
     return std::unexpected(std::move(committed.error()));
   }
-  if (std::exchange(state_->reading, false)) (void)execute("PRAGMA query_only=0");
+  state_->reading = false;
   return {};
 }
 
@@ -389,7 +388,7 @@ Status Connection::set_durable(bool durable) {
 void Connection::roll_back() {
   // Some errors (a full disk) have rolled back already; then there is no transaction to end.
   if (sqlite3_get_autocommit(state_->db) == 0) (void)execute("ROLLBACK");
-  if (std::exchange(state_->reading, false)) (void)execute("PRAGMA query_only=0");
+  state_->reading = false;
 }
 
 Rows::Rows(Rows&& other) noexcept
