@@ -235,12 +235,13 @@ Task<Result<v1::RemoveContainerResponse>> Runtime::remove_container(v1::RemoveCo
   if (!found) co_return std::unexpected(std::move(found.error()));
   if (!*found) co_return v1::RemoveContainerResponse();
   auto removed = co_await flights_.join(cat("remove container ", (*found)->id()),
-                                        [this, container = *found] { return do_remove_container(container); });
+                                        [this, container = *found] { return do_remove_container(container, false); });
   if (!removed) co_return fail_within(removed, cat("remove container ", (*found)->id()));
   co_return v1::RemoveContainerResponse();
 }
 
-Task<Status> Runtime::do_remove_container(ContainerPtr container) {
+// With `pod_goes` its sandbox's row says that all in it is being removed.
+Task<Status> Runtime::do_remove_container(ContainerPtr container, bool pod_goes) {
   if (auto reachable = need_reachable(*container); !reachable) co_return reachable;
   // Until the container is marked as going it may be started again and again by somebody else.
   for (;;) {
@@ -249,6 +250,7 @@ Task<Status> Runtime::do_remove_container(ContainerPtr container) {
     auto turn = co_await container->turn.acquire();
     if (container->is_live()) continue;
     container->set_state(ContainerState::kRemoving);
+    if (pod_goes) break;
     auto recorded = co_await record(container);
     if (!recorded) co_return recorded;
     break;

@@ -333,7 +333,7 @@ Task<> Runtime::recover_live(shim::StateAnswer state) {
     if (live.exited) {
       co_await finish(container, std::move(live.exit));
     } else if (container->state == ContainerState::kCreated) {
-      co_await set_running(container, live.pid, live.exit.started_at);
+      set_running(container, live.pid, live.exit.started_at);
     } else {
       container->pid = live.pid;
       container->status.set_started_at(live.exit.started_at);

@@ -108,7 +108,7 @@ class Runtime final : public NodeRuntime {
   Task<Result<std::string>> find_cdi_devices(ContainerPtr container);
   Task<Status> prepare_container(ContainerPtr container, SandboxPtr sandbox);
   Task<> undo_container(ContainerPtr container);
-  Task<Status> do_remove_container(ContainerPtr container);
+  Task<Status> do_remove_container(ContainerPtr container, bool pod_goes);
   Task<Status> forget_container(ContainerPtr container);
   ContainerPtr container_of(const std::string& sandbox_id, const v1::ContainerMetadata& metadata) const;
 
@@ -117,7 +117,7 @@ class Runtime final : public NodeRuntime {
   Task<std::optional<shim::ContainerState>> known_to_shim(ContainerPtr container, SandboxPtr sandbox);
   Task<> container_launched(ContainerPtr container, shim::LaunchedEvent event);
   // With the container's turn held.
-  Task<> set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at);
+  void set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at);
   Task<Result<shim::StartedAnswer>> launch(ContainerPtr container, SandboxPtr sandbox);
   Task<Result<OwnFd>> make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules);
 
@@ -194,6 +194,11 @@ class Runtime final : public NodeRuntime {
   // Records the object; a failure is logged and returned.
   Task<Status> record(SandboxPtr sandbox);
   Task<Status> record(ContainerPtr container);
+  // As it is now, before what is recorded later; nobody waits for it.
+  template <typename Pointer>
+  void record_soon(Pointer of) {
+    node_.loop.spawn([](Task<Status> recording) -> Task<> { (void)co_await std::move(recording); }(record(of)));
+  }
 
   Node& node_;
   StateStore store_;

@@ -185,8 +185,8 @@ Task<Status> Runtime::map_host_ports(SandboxPtr sandbox) {
   auto ports = host_ports(sandbox->config);
   if (!ports) co_return std::unexpected(std::move(ports.error()));
   if (ports->empty()) co_return Status();
-  co_return co_await node_.network_thread.run(
-      [&network = node_.network, id = sandbox->id(), ports = std::move(*ports)] { return network.map_ports(id, ports); });
+  co_return co_await node_.network_thread.run([&network = node_.network, id = sandbox->id(),
+                                               ports = std::move(*ports)] { return network.map_ports(id, ports); });
 }
 
 // Asks systemd for what is missing of the pod's scope, if it has one; that is all of it the first time, and nothing
@@ -287,8 +287,7 @@ Task<Status> Runtime::do_stop_sandbox(SandboxPtr sandbox) {
   bool was_ready = sandbox->state == SandboxState::kReady;
   if (was_ready) {
     sandbox->set_state(SandboxState::kNotReady);
-    auto recorded = co_await record(sandbox);
-    if (!recorded) co_return recorded;
+    record_soon(sandbox);
   }
   for (const auto& container : containers_of(sandbox->id())) {
     auto stopped = co_await stop(container, Duration::zero());
@@ -324,14 +323,14 @@ Task<Status> Runtime::do_remove_sandbox(SandboxPtr sandbox) {
       co_await flights_.join(cat("stop sandbox ", sandbox->id()), [this, sandbox] { return do_stop_sandbox(sandbox); });
   if (!stopped) co_return stopped;
   auto turn = co_await sandbox->turn.acquire();
-  for (const auto& container : containers_of(sandbox->id())) {
-    auto removed = co_await flights_.join(cat("remove container ", container->id()),
-                                          [this, container] { return do_remove_container(container); });
-    if (!removed) co_return fail_from(removed, cat("container ", container->id()));
-  }
   sandbox->set_state(SandboxState::kRemoving);
   auto recorded = co_await record(sandbox);
   if (!recorded) co_return recorded;
+  for (const auto& container : containers_of(sandbox->id())) {
+    auto removed = co_await flights_.join(cat("remove container ", container->id()),
+                                          [this, container] { return do_remove_container(container, true); });
+    if (!removed) co_return fail_from(removed, cat("container ", container->id()));
+  }
   auto forgotten = co_await forget_sandbox(sandbox);
   if (!forgotten) co_return forgotten;
   sandboxes_.erase(sandbox->id());
@@ -422,9 +421,11 @@ Task<Result<v1::ListPodSandboxResponse>> Runtime::list_pod_sandbox(v1::ListPodSa
 }
 
 SandboxPtr Runtime::sandbox_of(const v1::PodSandboxMetadata& metadata) const {
-  std::string key = key_of(metadata);
-  auto found =
-      std::ranges::find_if(sandboxes_, [&](const auto& pair) { return key_of(pair.second->status.metadata()) == key; });
+  auto found = std::ranges::find_if(sandboxes_, [&](const auto& pair) {
+    const auto& other = pair.second->status.metadata();
+    return other.uid() == metadata.uid() && other.attempt() == metadata.attempt() && other.name() == metadata.name() &&
+           other.namespace_() == metadata.namespace_();
+  });
   return found == sandboxes_.end() ? nullptr : found->second;
 }
 

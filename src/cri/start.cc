@@ -66,16 +66,16 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
     notify(v1::CONTAINER_STOPPED_EVENT, *container);
     co_return std::unexpected(std::move(started.error()));
   }
-  co_await set_running(container, started->pid, started->started_at);
+  set_running(container, started->pid, started->started_at);
   co_return Status();
 }
 
-Task<> Runtime::set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at) {
+void Runtime::set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at) {
   container->pid = pid;
   container->status.set_started_at(started_at);
   container->set_state(ContainerState::kRunning);
   // It runs, whether that could be written down or not; a restart learns it from the shim.
-  (void)co_await record(container);
+  record_soon(container);
   notify(v1::CONTAINER_STARTED_EVENT, *container);
 }
 
@@ -93,7 +93,7 @@ Task<std::optional<shim::ContainerState>> Runtime::known_to_shim(ContainerPtr co
 Task<> Runtime::container_launched(ContainerPtr container, shim::LaunchedEvent event) {
   auto turn = co_await container->turn.acquire();
   if (container->state != ContainerState::kCreated) co_return;
-  co_await set_running(container, event.pid, event.started_at);
+  set_running(container, event.pid, event.started_at);
 }
 
 Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, SandboxPtr sandbox) {

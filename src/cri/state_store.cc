@@ -118,18 +118,19 @@ Task<Status> StateStore::put(const Container& container) {
         {status.id(), sandbox_id, static_cast<int>(state), status.metadata().name(), status.metadata().attempt(),
          cgroup, db::Blob{bytes}}));
   };
-  if (container.state == ContainerState::kRunning) return database_.run_lazily(std::move(write));
+  if (container.state == ContainerState::kRunning || container.state == ContainerState::kCreating)
+    return database_.run_lazily(std::move(write));
   return database_.run(std::move(write));
 }
 
 Task<Status> StateStore::erase_sandbox(std::string id) {
-  return database_.run([id = std::move(id)](db::Connection& connection) -> Status {
+  return database_.run_lazily([id = std::move(id)](db::Connection& connection) -> Status {
     return discard_count(connection.execute("DELETE FROM cri_sandboxes WHERE id = ?", {id}));
   });
 }
 
 Task<Status> StateStore::erase_container(std::string id) {
-  return database_.run([id = std::move(id)](db::Connection& connection) -> Status {
+  return database_.run_lazily([id = std::move(id)](db::Connection& connection) -> Status {
     return discard_count(connection.execute("DELETE FROM cri_containers WHERE id = ?", {id}));
   });
 }

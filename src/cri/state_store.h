@@ -4,9 +4,12 @@
 // (boot_records.h).
 //
 // A row in an intent state (starting, creating, removing) is written before the first thing outside the process is made
-// or removed. What has been written is there after a loss of power, but for the two states that a reboot ends anyway:
-// a container that runs, and a sandbox that is not ready any more. Loop thread; each call is one transaction on the
-// store's own thread.
+// or removed. What has been written is there after a loss of power, with these exceptions, which save a sync each:
+// - states that a reboot ends anyway: a container that runs, and a sandbox that is not ready any more;
+// - a container that is being created: what it has on the disk, its root, has a row of the image store's in the same
+//   file, which is synced after it and before the root is made;
+// - that a row is gone: until then it says that its sandbox or container is being removed, which the next start does.
+// Loop thread; each call is one transaction on the store's own thread, in the order of the calls.
 #pragma once
 
 #include <string>
@@ -52,6 +55,7 @@ class StateStore {
   // Adds the row or replaces it.
   Task<Status> put(const Sandbox& sandbox);
   Task<Status> put(const Container& container);
+  // After a row that said removing, of the container or of its sandbox.
   Task<Status> erase_sandbox(std::string id);
   Task<Status> erase_container(std::string id);
 

@@ -65,6 +65,11 @@ struct ImageStore::Impl {
     return database.write(std::forward<Call>(call));
   }
   template <typename Call>
+  auto write_lazily(Call&& call) -> std::invoke_result_t<Call, db::Connection&> {
+    std::lock_guard guard(mutex);
+    return database.write_lazily(std::forward<Call>(call));
+  }
+  template <typename Call>
   auto read(Call&& call) -> std::invoke_result_t<Call, db::Connection&> {
     std::lock_guard guard(mutex);
     return database.read(std::forward<Call>(call));

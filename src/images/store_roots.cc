@@ -164,7 +164,8 @@ Status ImageStore::release_root(std::string_view container) {
   if (!removed && removed.error().is_not_found()) removed = sys::remove_tree(impl_->containers, (*name)->c_str());
   if (removed) removed = sys::fsync(impl_->containers);
   if (!removed) return fail_with(std::move(removed.error()), cat("release root of container ", container));
-  auto forgotten = impl_->write([&](db::Connection& database) -> Status {
+  // A row that comes back after a loss of power says that it is released, and names nothing.
+  auto forgotten = impl_->write_lazily([&](db::Connection& database) -> Status {
     for (std::string_view sql : kForgetRoot) {
       if (auto done = database.execute(sql, {**name}); !done) return std::unexpected(std::move(done.error()));
     }
