@@ -202,7 +202,8 @@ Status run(cli::GantrydOptions options) {
   cgroups::CgroupfsDriver cgroup_driver(*hierarchy, instance->id, options.cgroup_root);
 
   Loop loop;
-  Pool disk(loop, 2), network_thread(loop, 1);
+  // Of the network several: the end of a link takes some 30 ms, in which others come and go.
+  Pool disk(loop, 2), network_threads(loop, 4);
   cgroups::PodScopes scopes(loop, *hierarchy, instance->id, *init_program);
   std::vector<db::Schema> schemas = cri::schemas();
   auto database = db::Database::open(loop, folders->layout().database(), schemas);
@@ -254,7 +255,7 @@ Status run(cli::GantrydOptions options) {
                  .init_program = *init_program,
                  .host = *host,
                  .disk = disk,
-                 .network_thread = network_thread,
+                 .network_thread = network_threads,
                  .streaming = **streaming,
                  .require_controllers = options.require_controllers,
                  .cdi_folders = options.cdi_folders,

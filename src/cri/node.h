@@ -44,7 +44,7 @@ struct Node {
   // The sealed memfd of gantry-init.
   FdRef init_program;
   runtime::HostFacts host;
-  // For calls that block: disk for files and the image store, network for PodNetwork, which wants one thread.
+  // For calls that block: disk for files and the image store, network for PodNetwork.
   Pool& disk;
   Pool& network_thread;
   StreamingServer& streaming;
