@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the runtime says of itself, and the verbose forms for people. The values of `info` are JSON documents; never an
-// environment value.
+// What the runtime says of itself, and the verbose forms for people (verbose.h). The values of `info` are JSON
+// documents.
 #include <boost/json.hpp>
 
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
+#include "cri/verbose.h"
 
 namespace gantry::cri {
 namespace {
@@ -94,11 +95,7 @@ Task<Result<v1::PodSandboxStatusResponse>> Runtime::pod_sandbox_status(v1::PodSa
   for (const auto& container : containers_of(sandbox.id())) *response.add_containers_statuses() = container->status;
   response.set_timestamp(now());
   if (!request.verbose()) co_return response;
-  boost::json::object info{{"pid", sandbox.shim && sandbox.shim->is_alive() ? sandbox.shim->pid() : 0},
-                           {"cgroup", sandbox.cgroup},
-                           {"hostname", sandbox.config.hostname()},
-                           {"warnings", json_list(sandbox.warnings)}};
-  (*response.mutable_info())["info"] = boost::json::serialize(info);
+  (*response.mutable_info())["info"] = verbose_info(sandbox);
   co_return response;
 }
 
@@ -109,12 +106,9 @@ Task<Result<v1::ContainerStatusResponse>> Runtime::container_status(v1::Containe
   v1::ContainerStatusResponse response;
   *response.mutable_status() = container.status;
   if (!request.verbose()) co_return response;
-  boost::json::object info{{"sandboxID", container.sandbox_id},
-                           {"pid", container.pid},
-                           {"cgroup", container.cgroup},
-                           {"privileged", container.config.linux().security_context().privileged()},
-                           {"warnings", json_list(container.warnings)}};
-  (*response.mutable_info())["info"] = boost::json::serialize(info);
+  auto sandbox = sandboxes_.find(container.sandbox_id);
+  const bool lives = sandbox != sandboxes_.end() && sandbox->second->shim && sandbox->second->shim->is_alive();
+  (*response.mutable_info())["info"] = verbose_info(container, lives ? sandbox->second->shim->pid() : 0);
   co_return response;
 }
 
