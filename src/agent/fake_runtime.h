@@ -289,6 +289,19 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) override {
     co_return none();
   }
+  Task<Result<v1::PodSandboxStatsResponse>> pod_sandbox_stats(v1::PodSandboxStatsRequest) override { co_return none(); }
+  Task<Result<v1::ListPodSandboxStatsResponse>> list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest) override {
+    co_return none();
+  }
+  Task<Result<v1::ListMetricDescriptorsResponse>> list_metric_descriptors(v1::ListMetricDescriptorsRequest) override {
+    co_return none();
+  }
+  Task<Result<v1::ListPodSandboxMetricsResponse>> list_pod_sandbox_metrics(v1::ListPodSandboxMetricsRequest) override {
+    co_return none();
+  }
+  Task<Result<v1::UpdateRuntimeConfigResponse>> update_runtime_config(v1::UpdateRuntimeConfigRequest) override {
+    co_return none();
+  }
   Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) override {
     co_return none();
   }

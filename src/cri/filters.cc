@@ -22,6 +22,10 @@ bool matches(const v1::PodSandboxFilter& filter, const v1::PodSandboxStatus& san
          has_all(sandbox.labels(), filter.label_selector());
 }
 
+bool matches(const v1::PodSandboxStatsFilter& filter, const v1::PodSandboxStatus& sandbox) {
+  return sandbox.id().starts_with(filter.id()) && has_all(sandbox.labels(), filter.label_selector());
+}
+
 bool matches(const v1::ContainerFilter& filter, std::string_view sandbox_id, const v1::ContainerStatus& container) {
   return container.id().starts_with(filter.id()) && sandbox_id.starts_with(filter.pod_sandbox_id()) &&
          (!filter.has_state() || filter.state().state() == container.state()) &&

@@ -53,5 +53,18 @@ TEST(Filters, Containers) {
   EXPECT_FALSE(matches(stats, "s1", status));
 }
 
+TEST(Filters, StatisticsOfPods) {
+  v1::PodSandboxStatus status;
+  status.set_id("s12");
+  (*status.mutable_labels())["app"] = "web";
+  v1::PodSandboxStatsFilter filter;
+  EXPECT_TRUE(matches(filter, status));
+  filter.set_id("s1");
+  (*filter.mutable_label_selector())["app"] = "web";
+  EXPECT_TRUE(matches(filter, status));
+  (*filter.mutable_label_selector())["app"] = "db";
+  EXPECT_FALSE(matches(filter, status));
+}
+
 }  // namespace
 }  // namespace gantry::cri

@@ -49,6 +49,15 @@ struct SandboxKind {
   bool pooled() const { return own_net && own_ipc && own_uts; }
 };
 
+// The last readings of a cgroup's numbers, of a container also its writable layer's, and when.
+struct Samples {
+  std::optional<cgroups::Stats> cgroup;
+  std::uint64_t processes = 0;  // of the same time
+  std::optional<std::uint64_t> nano_cores;
+  std::optional<DiskUsage> disk;  // nothing: too large to measure
+  std::optional<std::chrono::system_clock::time_point> disk_at;
+};
+
 struct Sandbox {
   explicit Sandbox(Loop& loop) : turn(loop) {}
 
@@ -69,15 +78,8 @@ struct Sandbox {
   bool stopping = false;              // its shim's end is our own doing
   bool released = false;              // shim, network and cgroup are gone
   std::vector<std::string> warnings;  // shown in verbose status
-  Lock turn;                          // stop and remove
-};
-
-// The last readings of a container's numbers, and when.
-struct Samples {
-  std::optional<cgroups::Stats> cgroup;
-  std::optional<std::uint64_t> nano_cores;
-  std::optional<DiskUsage> disk;  // nothing: too large to measure
-  std::optional<std::chrono::system_clock::time_point> disk_at;
+  Samples samples;
+  Lock turn;  // stop and remove
 };
 
 struct Container {

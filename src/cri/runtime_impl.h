@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc,
-// start.cc, stop.cc, exec.cc, stats.cc, status.cc, events.cc, recovery.cc, recover_strays.cc.
+// start.cc, stop.cc, exec.cc, stats.cc, pod_stats.cc, status.cc, events.cc, recovery.cc, recover_strays.cc.
 //
 // Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's
 // turn.
@@ -15,6 +15,7 @@
 #include "cgroups/device_filter.h"
 #include "cri/event_feed.h"
 #include "cri/ids.h"
+#include "cri/metrics.h"
 #include "cri/objects.h"
 #include "cri/runtime.h"
 #include "cri/sandbox_maker.h"
@@ -38,6 +39,7 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::VersionResponse>> version(v1::VersionRequest) override;
   Task<Result<v1::StatusResponse>> status(v1::StatusRequest) override;
   Task<Result<v1::RuntimeConfigResponse>> runtime_config(v1::RuntimeConfigRequest) override;
+  Task<Result<v1::UpdateRuntimeConfigResponse>> update_runtime_config(v1::UpdateRuntimeConfigRequest) override;
 
   Task<Result<v1::RunPodSandboxResponse>> run_pod_sandbox(v1::RunPodSandboxRequest) override;
   Task<Result<v1::StopPodSandboxResponse>> stop_pod_sandbox(v1::StopPodSandboxRequest) override;
@@ -53,6 +55,10 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::ContainerStatusResponse>> container_status(v1::ContainerStatusRequest) override;
   Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) override;
   Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) override;
+  Task<Result<v1::PodSandboxStatsResponse>> pod_sandbox_stats(v1::PodSandboxStatsRequest) override;
+  Task<Result<v1::ListPodSandboxStatsResponse>> list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest) override;
+  Task<Result<v1::ListMetricDescriptorsResponse>> list_metric_descriptors(v1::ListMetricDescriptorsRequest) override;
+  Task<Result<v1::ListPodSandboxMetricsResponse>> list_pod_sandbox_metrics(v1::ListPodSandboxMetricsRequest) override;
   Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) override;
 
   Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event> over) override;
@@ -141,7 +147,19 @@ class Runtime final : public NodeRuntime {
   Status update(const ContainerPtr& container, const v1::LinuxContainerResources& wanted, cgroups::Resources resources);
 
   // ---- stats.cc
+  Task<Status> read_cgroup(std::string path, Samples& kept);
+  Task<Status> read_layer(ContainerPtr container);
+  Task<Status> read_numbers(ContainerPtr container);
   Task<Result<v1::ContainerStats>> stats_of(ContainerPtr container);
+  // Of one pod, or of all.
+  std::vector<ContainerPtr> running_containers(const std::string& sandbox_id = "") const;
+
+  // ---- pod_stats.cc
+  std::vector<SandboxPtr> ready_sandboxes() const;
+  Task<Result<std::optional<std::vector<netns::LinkCounters>>>> read_links(SandboxPtr sandbox);
+  Task<Result<v1::PodSandboxStats>> stats_of(SandboxPtr sandbox);
+  Task<Status> add_metrics(ContainerPtr container, MetricSubject subject, v1::ContainerMetrics& to);
+  Task<Result<v1::PodSandboxMetrics>> metrics_of(SandboxPtr sandbox);
 
   // ---- recovery.cc
   void load_rows(StateRows rows);
@@ -216,6 +234,7 @@ class Runtime final : public NodeRuntime {
   EventFeed events_;
   // Of pods that live, or did, and that the store does not know: namespace/name to sandbox id.
   std::map<std::string, std::string> strangers_;
+  std::vector<std::string> pod_cidrs_;             // as the client last said
   std::string foreign_;                            // why nothing may be changed; empty: it may
   std::vector<std::string> problems_;              // found by recovery, for Status
   std::map<std::string, SandboxPtr> taking_back_;  // what a crash left half made or half removed: not strays

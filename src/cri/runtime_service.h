@@ -59,6 +59,16 @@ class AttachRequest;
 class AttachResponse;
 class PortForwardRequest;
 class PortForwardResponse;
+class PodSandboxStatsRequest;
+class PodSandboxStatsResponse;
+class ListPodSandboxStatsRequest;
+class ListPodSandboxStatsResponse;
+class UpdateRuntimeConfigRequest;
+class UpdateRuntimeConfigResponse;
+class ListMetricDescriptorsRequest;
+class ListMetricDescriptorsResponse;
+class ListPodSandboxMetricsRequest;
+class ListPodSandboxMetricsResponse;
 class ReopenContainerLogRequest;
 class ReopenContainerLogResponse;
 class ListImagesRequest;
@@ -90,6 +100,7 @@ class RuntimeService {
   virtual Task<Result<v1::VersionResponse>> version(v1::VersionRequest) = 0;
   virtual Task<Result<v1::StatusResponse>> status(v1::StatusRequest) = 0;
   virtual Task<Result<v1::RuntimeConfigResponse>> runtime_config(v1::RuntimeConfigRequest) = 0;
+  virtual Task<Result<v1::UpdateRuntimeConfigResponse>> update_runtime_config(v1::UpdateRuntimeConfigRequest) = 0;
 
   virtual Task<Result<v1::RunPodSandboxResponse>> run_pod_sandbox(v1::RunPodSandboxRequest) = 0;
   virtual Task<Result<v1::StopPodSandboxResponse>> stop_pod_sandbox(v1::StopPodSandboxRequest) = 0;
@@ -105,6 +116,12 @@ class RuntimeService {
   virtual Task<Result<v1::ContainerStatusResponse>> container_status(v1::ContainerStatusRequest) = 0;
   virtual Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) = 0;
   virtual Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) = 0;
+  // Of ready pods.
+  virtual Task<Result<v1::PodSandboxStatsResponse>> pod_sandbox_stats(v1::PodSandboxStatsRequest) = 0;
+  virtual Task<Result<v1::ListPodSandboxStatsResponse>> list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest) = 0;
+  virtual Task<Result<v1::ListMetricDescriptorsResponse>> list_metric_descriptors(v1::ListMetricDescriptorsRequest) = 0;
+  virtual Task<Result<v1::ListPodSandboxMetricsResponse>> list_pod_sandbox_metrics(
+      v1::ListPodSandboxMetricsRequest) = 0;
   virtual Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) = 0;
 
   // The process is killed when its time is up, and when `over`, if given, is set before it ended: nobody waits for the

@@ -82,9 +82,8 @@ Task<Result<std::vector<std::string>>> SandboxMaker::attach(const shim::Client& 
                                                             OwnFd route_socket) {
   if (node_.network_problem) co_return std::unexpected(*node_.network_problem);
   if (!route_socket.is_open()) co_return fail(Code::kInternal, "the shim gave no route socket");
-  auto netns = sys::openat(sys::kCwd, cat("/proc/", shim.pid(), "/ns/net").c_str(), O_RDONLY);
-  // Whoever has this pid now is the shim only if that has not ended meanwhile.
-  if (!netns || !shim.is_alive()) co_return fail(Code::kUnavailable, "the shim ended");
+  auto netns = open_netns(shim);
+  if (!netns) co_return std::unexpected(std::move(netns.error()));
   auto wired =
       co_await node_.network_thread.run([&network = node_.network, id, netns = std::move(*netns),
                                          route = std::move(route_socket)] { return network.attach(id, netns, route); });
@@ -92,6 +91,13 @@ Task<Result<std::vector<std::string>>> SandboxMaker::attach(const shim::Client& 
   std::vector<std::string> addresses;
   for (const auto& address : wired->addresses) addresses.push_back(address.to_string());
   co_return addresses;
+}
+
+Result<OwnFd> open_netns(const shim::Client& shim) {
+  auto netns = sys::openat(sys::kCwd, cat("/proc/", shim.pid(), "/ns/net").c_str(), O_RDONLY);
+  // Whoever has this pid now is the shim only if that has not ended meanwhile.
+  if (!netns || !shim.is_alive()) return fail(Code::kUnavailable, "the shim ended");
+  return netns;
 }
 
 Task<Status> SandboxMaker::release(std::string id) {

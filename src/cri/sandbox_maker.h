@@ -43,4 +43,7 @@ class SandboxMaker {
   Node& node_;
 };
 
+// The pod's network namespace. kUnavailable: the shim ended.
+Result<OwnFd> open_netns(const shim::Client& shim);
+
 }  // namespace gantry::cri

@@ -166,6 +166,7 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
   add(runtime, "Version", &RuntimeService::version);
   add(runtime, "Status", &RuntimeService::status);
   add(runtime, "RuntimeConfig", &RuntimeService::runtime_config);
+  add(runtime, "UpdateRuntimeConfig", &RuntimeService::update_runtime_config);
   add(runtime, "RunPodSandbox", &RuntimeService::run_pod_sandbox);
   add(runtime, "StopPodSandbox", &RuntimeService::stop_pod_sandbox);
   add(runtime, "RemovePodSandbox", &RuntimeService::remove_pod_sandbox);
@@ -179,6 +180,17 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
   add(runtime, "ContainerStatus", &RuntimeService::container_status);
   add(runtime, "ContainerStats", &RuntimeService::container_stats);
   add(runtime, "ListContainerStats", &RuntimeService::list_container_stats);
+  add(runtime, "PodSandboxStats", &RuntimeService::pod_sandbox_stats);
+  add(runtime, "ListPodSandboxStats", &RuntimeService::list_pod_sandbox_stats);
+  add_in_parts<v1::StreamPodSandboxStatsRequest>(
+      runtime, "StreamPodSandboxStats", &RuntimeService::list_pod_sandbox_stats,
+      &v1::ListPodSandboxStatsResponse::mutable_stats, &v1::StreamPodSandboxStatsResponse::mutable_pod_sandbox_stats);
+  add(runtime, "ListMetricDescriptors", &RuntimeService::list_metric_descriptors);
+  add(runtime, "ListPodSandboxMetrics", &RuntimeService::list_pod_sandbox_metrics);
+  add_in_parts<v1::StreamPodSandboxMetricsRequest>(runtime, "StreamPodSandboxMetrics",
+                                                   &RuntimeService::list_pod_sandbox_metrics,
+                                                   &v1::ListPodSandboxMetricsResponse::mutable_pod_metrics,
+                                                   &v1::StreamPodSandboxMetricsResponse::mutable_pod_sandbox_metrics);
   add(runtime, "ReopenContainerLog", &RuntimeService::reopen_container_log);
   add(runtime, "ExecSync", &RuntimeService::exec_sync);
   methods.emplace(path_of<RuntimeService>("GetContainerEvents"),

@@ -3,9 +3,11 @@
 // documents.
 #include <boost/json.hpp>
 
+#include "base/log.h"
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
 #include "cri/verbose.h"
+#include "netns/address.h"
 
 namespace gantry::cri {
 namespace {
@@ -48,6 +50,26 @@ Task<Result<v1::RuntimeConfigResponse>> Runtime::runtime_config(v1::RuntimeConfi
   co_return response;
 }
 
+// Where pods' addresses come from is settled when gantryd starts. What a client says of it is checked and kept, and
+// shown in the verbose status; as with containerd, whose network is set up already, nothing else comes of it.
+Task<Result<v1::UpdateRuntimeConfigResponse>> Runtime::update_runtime_config(v1::UpdateRuntimeConfigRequest request) {
+  constexpr std::size_t kMaxRanges = 16;
+  const std::string& text = request.runtime_config().network_config().pod_cidr();
+  if (text.empty()) co_return v1::UpdateRuntimeConfigResponse();
+  std::vector<std::string> ranges;
+  for (std::string_view part : split(text, ',')) {
+    auto range = netns::Cidr::parse(trimmed(part));
+    if (!range) co_return fail_from(range, "runtime_config.network_config.pod_cidr");
+    ranges.push_back(range->to_string());
+    if (ranges.size() > kMaxRanges) {
+      co_return invalid_argument(cat("runtime_config.network_config.pod_cidr: has more than ", kMaxRanges, " ranges"));
+    }
+  }
+  if (ranges != pod_cidrs_) log::info("the client names the pods' ranges", {{"ranges", joined(ranges, ",")}});
+  pod_cidrs_ = std::move(ranges);
+  co_return v1::UpdateRuntimeConfigResponse();
+}
+
 Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   v1::StatusResponse response;
   auto* ready = response.mutable_status()->add_conditions();
@@ -70,6 +92,7 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   boost::json::object config{{"stateDir", node_.folders.layout().run()},
                              {"rootDir", node_.folders.layout().lib()},
                              {"cgroupRoot", node_.cgroup_root},
+                             {"podCIDRs", json_list(pod_cidrs_)},
                              {"instance", node_.instance.id}};
   (*response.mutable_info())["config"] = boost::json::serialize(config);
   auto problems = json_list(problems_);

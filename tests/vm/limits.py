@@ -163,6 +163,33 @@ def stats(story):
     told = story.node.json("stats", "-o", "json", "--id", busy)["stats"][0]
     story.ok(int(told["cpu"]["usageCoreNanoSeconds"]["value"]) > 10**8, "stats tell the CPU time", told["cpu"])
     story.ok(0 < int(told["memory"]["workingSetBytes"]["value"]) < 64 * MB, "and the memory", told["memory"])
+    pod = story.node.json("statsp", "-o", "json", "--id", story.pod_id)["stats"][0]["linux"]
+    story.ok(int(pod["memory"]["workingSetBytes"]["value"]) >= int(told["memory"]["workingSetBytes"]["value"]) // 2,
+             "the pod's memory has its containers' in it", pod["memory"])
+
+
+def metrics(story):
+    """Where there are all controllers, each metric that cgroup v2 can give has a sample."""
+    writer = story.run("writer", f"dd if=/dev/zero of=/file bs=64k count=32 conv=fsync; echo written; {SPIN}",
+                       {"memory_limit_in_bytes": 64 * MB, "memory_swap_limit_in_bytes": 64 * MB, "cpu_period": 100000,
+                        "cpu_quota": 20000, "cpu_shares": 1024})
+    story.logged("writer", "written")
+    kinds = {each["name"] for each in story.node.json("metricdescs", "-o", "json")["descriptors"]}
+    pods = {each["podSandboxId"]: each for each in story.node.json("metricsp", "-o", "json")["podMetrics"]}
+    mine = next(each["metrics"] for each in pods[story.pod_id]["containerMetrics"] if each["containerId"] == writer)
+    named = {each["name"]: each for each in pods[story.pod_id]["metrics"] + mine}
+    absent = {"container_hugetlb_max_usage_bytes"}  # cgroup v2 does not count it
+    if story.node.machine.shell("test -e /proc/pressure/cpu && echo pressure || true").strip() != "pressure":
+        absent |= {name for name in kinds if name.startswith("container_pressure_")}
+    story.equal(kinds - set(named), absent, "metricsp: a sample of each kind")
+    numbers = {name: int(each["value"]["value"]) for name, each in named.items()}
+    story.ok(numbers["container_fs_writes_bytes_total"] >= 2 * MB, "what it wrote", named["container_fs_writes_bytes_total"])
+    story.equal(named["container_fs_writes_bytes_total"]["labelValues"][-1], "/dev/vda", "and where to")
+    story.equal([numbers[f"container_spec_{what}"] for what in ("memory_limit_bytes", "cpu_quota", "cpu_shares")],
+                [64 * MB, 20000, 1024], "what was asked for")
+    story.ok(0 < numbers["container_memory_working_set_bytes"] <= numbers["container_memory_max_usage_bytes"] <= 64 * MB,
+             "its memory, now and at most", numbers)
+    story.node.crictl("stop", "--timeout", "0", writer)
 
 
 def pods_own(story):
@@ -195,7 +222,7 @@ def manifest(story):
     c.wait_until("the pod is gone", lambda: not any("both" in json.dumps(item) for item in story.node.pods().values()), 60)
 
 
-PARTS = (memory, updated, cpu, pids, io, hugepages, stats, pods_own, manifest)
+PARTS = (memory, updated, cpu, pids, io, hugepages, stats, metrics, pods_own, manifest)
 
 
 def main(checks):
