@@ -3,6 +3,7 @@
 """bench/run cri: the same pods by the CRI, from gantryd and from containerd with runc and with crun, each in a world of its
 own, in turns. bench/cri.cc is the driver; here are the worlds, memory, CPU time and the report. Prints Markdown."""
 import argparse
+import concurrent.futures
 import contextlib
 import json
 import os
@@ -166,8 +167,9 @@ def drive(*arguments):
 
 
 def fill(sides, start, end):
-    for side in sides:
-        drive("fill", start, end, side.argument)
+    with concurrent.futures.ThreadPoolExecutor() as workers:
+        for filled in [workers.submit(drive, "fill", start, end, side.argument) for side in sides]:
+            filled.result()
 
 
 def cycles(sides, count):
@@ -285,15 +287,14 @@ def show_memory(before, after, used, seconds):
         row(name, f"{sum(parts.values()) / SOME / MIB:.2f}", told, f"{daemon / MIB:.1f}", *(f"{ms:.1f}" for ms in used[name]))
 
 
-def show_calls(few, many, count):
-    names = list(few)
-    head("p50, ms", *(f"{name}: {what}" for name in names for what in (f"{FEW} idle pods", f"{count}", "ratio")))
+def show_calls(few, many, count, some):
+    """`some` is of all sides, with SOME idle pods; the others are gantry's."""
+    head("p50 of every call, ms", f"gantry, {FEW} idle pods", f"{count} idle pods", "ratio",
+         *(f"{name}, {SOME} idle pods" for name in some))
     for call in CALLS:
-        cells = []
-        for name in names:
-            one, other = statistics.median(few[name][call]), statistics.median(many[name][call])
-            cells += [f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}"]
-        row(call, *cells)
+        one, other = statistics.median(few[call]), statistics.median(many[call])
+        row(call, f"{one:.2f}", f"{other:.2f}", f"{other / one:.2f}",
+            *(f"{statistics.median(took[call]):.2f}" for took in some.values()))
 
 
 def measure(sides, archives, options, work):
@@ -306,26 +307,18 @@ def measure(sides, archives, options, work):
     some = cycles(sides, options.runs)
     used = idle(sides, options.seconds)
     after = {side.name: memory(side) for side in sides}
-    fill(sides, SOME, options.many)
-    # A second set of sides with few pods, so that they take turns with those that have many.
-    with open_sides(archives, options, work / "few") as others:
-        fill(others, 0, FEW)
-        took = cycles([*others, *sides], options.runs)
+    fill(sides[:1], SOME, options.many)
+    # A second gantryd with few pods, so that it takes turns with the one that has many.
+    with Gantry("gantry", work / "few/gantry", archives) as other:
+        fill([other], 0, FEW)
+        few, many = cycles([other, sides[0]], options.runs)
     print(f"{options.runs} turns of each, interleaved; {options.turns} of {options.pods} pods, many at once; load average "
           f"{load} before and {os.getloadavg()[0]:.2f} after on {os.cpu_count()} processors.")
-    show_steps(dict(zip(names, some)))
+    some = dict(zip(names, some))
+    show_steps(some)
     show_bursts(burst, options.pods)
     show_memory(before, after, used, options.seconds)
-    show_calls(dict(zip(names, took)), dict(zip(names, took[len(names):])), options.many)
-
-
-@contextlib.contextmanager
-def open_sides(archives, options, folder):
-    with contextlib.ExitStack() as stack:
-        yield [stack.enter_context(side) for side in (
-            Gantry("gantry", folder / "gantry", archives),
-            Containerd(RUNC, folder / "runc", archives, options, options.runc),
-            Containerd(CRUN, folder / "crun", archives, options, options.crun))]
+    show_calls(few, many, options.many, some)
 
 
 def make_archives(folder):
@@ -348,14 +341,17 @@ def main():
     parser.add_argument("--turns", type=int, default=3, help="of many at once")
     parser.add_argument("--pods", type=int, default=200, help="pods of such a turn")
     parser.add_argument("--seconds", type=int, default=60, help="of idling")
-    parser.add_argument("--many", type=int, default=500, help="idle pods, in the end")
+    parser.add_argument("--many", type=int, default=500, help="idle pods of gantryd, in the end")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))
     work = pathlib.Path(tempfile.mkdtemp(prefix="gantry-bench-cri-", dir="/var/tmp"))
     try:
         archives = make_archives(work)
-        with open_sides(archives, options, work / "main") as sides:
-            measure(sides, archives, options, work)
+        with contextlib.ExitStack() as stack:
+            sides = [Gantry("gantry", work / "main/gantry", archives),
+                     Containerd(RUNC, work / "main/runc", archives, options, options.runc),
+                     Containerd(CRUN, work / "main/crun", archives, options, options.crun)]
+            measure([stack.enter_context(side) for side in sides], archives, options, work)
     except c.Failure as failure:
         sys.exit(f"bench/cri: {failure}")
     finally:
