@@ -121,10 +121,8 @@ Status check(const std::string& name, const Place& place) {
     auto edits = parse_edits(cat("[", *text, "]"));
     if (!edits) return fail_with(std::move(edits.error()), cat(who, place.file->path));
     if (edits->unsupported.empty()) continue;
-    // "containerEdits[0].intelRdt", of which the middle is ours.
-    std::string field = edits->unsupported.front().substr(edits->unsupported.front().rfind('.') + 1);
-    return fail(Code::kFailedPrecondition,
-                cat(who, place.file->path, ": containerEdits.", field, ": not supported by this version"));
+    return fail(Code::kFailedPrecondition, cat(who, place.file->path, ": containerEdits.", edits->unsupported.front(),
+                                               ": not supported by this version"));
   }
   return {};
 }

@@ -93,6 +93,27 @@ void read_mount(const Fields& fields, Edits& out) {
   out.mounts.push_back(std::move(mount));
 }
 
+void read_hook(const Fields& fields, Edits& out) {
+  static constexpr std::string_view kKinds[] = {"prestart",       "createRuntime", "createContainer",
+                                                "startContainer", "poststart",     "poststop"};
+  fields.only({"hookName", "path", "args", "env", "timeout"});
+  runtime::Hook hook;
+  std::string kind;
+  if (!fields.text("hookName", kind)) return fields.missing("hookName", "a kind of hook");
+  if (std::ranges::find(kKinds, kind) == std::end(kKinds)) {
+    fields.refuse("hookName", cat(quoted(kind), " is unknown: createContainer, for one, was expected"));
+  }
+  read_path(fields, "path", true, hook.path);
+  fields.texts("args", hook.args);
+  read_env(fields, hook.env);
+  fields.number("timeout", hook.timeout, 1, 86400);
+  if (kind == "createContainer") {
+    out.hooks.push_back(std::move(hook));
+  } else {
+    out.unsupported.push_back(cat("hooks of kind ", kind));
+  }
+}
+
 void read_edits(const Fields& fields, Edits& out) {
   fields.only({"env", "deviceNodes", "netDevices", "mounts", "hooks", "intelRdt", "additionalGids"});
   read_env(fields, out.env);
@@ -100,8 +121,9 @@ void read_edits(const Fields& fields, Edits& out) {
   fields.objects("mounts", [&](const Fields& entry) { read_mount(entry, out); });
   fields.numbers("additionalGids", out.groups, 0U, kMaxId);
   std::erase(out.groups, 0U);  // as the interface has it
-  for (const char* name : {"hooks", "netDevices", "intelRdt"}) {
-    if (fields.says(name)) out.unsupported.push_back(fields.path_of(name));
+  fields.objects("hooks", [&](const Fields& entry) { read_hook(entry, out); });
+  for (const char* name : {"netDevices", "intelRdt"}) {
+    if (fields.says(name)) out.unsupported.emplace_back(name);
   }
 }
 

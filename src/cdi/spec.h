@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "runtime/launch/run_hooks.h"
 
 namespace gantry::cdi {
 
@@ -42,11 +43,12 @@ struct Edits {
   std::vector<DeviceNode> nodes;
   std::vector<Mount> mounts;
   std::vector<std::uint32_t> groups;
-  // Fields that say something which this runtime does not do: "devices[0].containerEdits.intelRdt".
+  std::vector<runtime::Hook> hooks;  // createContainer; of other kinds there are none that this runtime runs
+  // What they ask for that this runtime does not do: "intelRdt", "hooks of kind poststop".
   std::vector<std::string> unsupported;
 
   bool is_empty() const {
-    return env.empty() && nodes.empty() && mounts.empty() && groups.empty() && unsupported.empty();
+    return env.empty() && nodes.empty() && mounts.empty() && groups.empty() && hooks.empty() && unsupported.empty();
   }
 };
 

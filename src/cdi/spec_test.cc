@@ -61,10 +61,16 @@ TEST(CdiSpecTest, ReadsYamlAndItsEdits) {
 
 TEST(CdiSpecTest, ReadsJson) {
   auto spec = parse_spec(R"({"cdiVersion": "1.0.0", "kind": "a.b/c-d", "devices": [
-      {"name": "x:1", "containerEdits": {"hooks": [{"hookName": "createContainer", "path": "/bin/true"}]}}]})");
+      {"name": "x:1", "containerEdits": {"hooks": [{"hookName": "poststop", "path": "/bin/true"},
+        {"hookName": "createContainer", "path": "/bin/echo", "args": ["echo", "x"], "env": ["A=1"], "timeout": 5}]}}]})");
   ASSERT_TRUE(spec) << spec.error().message();
   EXPECT_EQ(spec->edits, "");
-  EXPECT_THAT(edits_of("[" + spec->devices[0].edits + "]").unsupported, ElementsAre(HasSubstr("hooks")));
+  Edits edits = edits_of("[" + spec->devices[0].edits + "]");
+  EXPECT_THAT(edits.unsupported, ElementsAre("hooks of kind poststop"));
+  ASSERT_EQ(edits.hooks.size(), 1U);
+  EXPECT_EQ(edits.hooks[0].path, "/bin/echo");
+  EXPECT_THAT(edits.hooks[0].args, ElementsAre("echo", "x"));
+  EXPECT_EQ(edits.hooks[0].timeout, 5);
 }
 
 TEST(CdiSpecTest, SaysWhatIsWrongAndWhere) {
@@ -92,6 +98,9 @@ TEST(CdiSpecTest, SaysWhatIsWrongAndWhere) {
       {with(R"({"deviceNodes": [{"path": "/dev/x", "type": "x"}]})"), "type: \"x\" is unknown"},
       {with(R"({"deviceNodes": [{"path": "/dev/x", "major": -1}]})"), "major: -1 is wrong"},
       {with(R"({"deviceNodes": [{"path": "/dev/x", "permissions": "rx"}]})"), "permissions: \"rx\""},
+      {with(R"({"hooks": [{"path": "/a"}]})"), "hooks[0].hookName: is missing"},
+      {with(R"({"hooks": [{"hookName": "create", "path": "/a"}]})"), "hookName: \"create\" is unknown"},
+      {with(R"({"hooks": [{"hookName": "poststop", "path": "a"}]})"), "hooks[0].path: \"a\" is wrong"},
       {with(R"({"mounts": [{"containerPath": "/x"}]})"), "hostPath: is missing"},
       {with(R"({"additionalGids": [4294967295]})"), "additionalGids[0]: 4294967295"},
   };

@@ -158,7 +158,7 @@ class Creation {
   Status set_launch_hooks(runtime::LaunchHooks& out) {
     const oci::Hooks& hooks = bundle_.config.hooks;
     auto run = [this](const std::vector<oci::Hook>& which, std::string_view kind, ContainerState state) {
-      return run_hooks(which, kind, making_.state(::getpid(), state));
+      return runtime::run_hooks(which, kind, making_.state(::getpid(), state));
     };
     if (!hooks.start_container.empty())
       out.before_program = [=] { return run(hooks.start_container, "startContainer", ContainerState::kCreated); };

@@ -3,6 +3,7 @@
 // the host (mounts, devices, profiles, its image's layers) is opened by open_launch(), which blocks. Values otherwise.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -16,6 +17,7 @@
 #include "images/store.h"
 #include "runtime/plan/build_plan.h"
 #include "runtime/plan/container_spec.h"
+#include "shim/protocol.h"
 
 namespace gantry::cri {
 
@@ -56,6 +58,28 @@ struct LaunchRequest {
   FdRef store;           // the image store
   FdRef cgroups;         // the top of the cgroup hierarchy
   FdRef sandbox_folder;  // of /var/lib/gantry/sandboxes: resolv.conf, hosts, hostname
+  // What hooks are told: the container's id, and a folder to make for its bundle, beneath an open one.
+  std::string id, bundle_path;
+  FdRef bundle_parent;
+};
+
+// What hooks find on the host: a folder with config.json, which names the root and nothing else, and a place for that.
+// Removed with this.
+class Bundle {
+ public:
+  // Fails when hooks can't be run; then nothing is left.
+  static Result<Bundle> make(const LaunchRequest& request);
+  Bundle(Bundle&&) noexcept = default;
+  Bundle& operator=(Bundle&&) noexcept = default;
+  ~Bundle();
+
+  shim::ContainerHooks hooks;
+  OwnFd host;  // a detached copy of all that the host has mounted
+
+ private:
+  Bundle() = default;
+  OwnFd parent_;
+  std::string name_;
 };
 // All that a plan is made of, open. `fds` are what the spec's indices name.
 struct Launch {
@@ -63,6 +87,7 @@ struct Launch {
   runtime::FdList fds;
   runtime::UserDatabase users;
   OwnFd log;
+  std::optional<Bundle> bundle;  // of a container with hooks
   // Empty for a privileged container, which may use every device.
   std::vector<cgroups::DeviceRule> device_rules;
 };

@@ -248,6 +248,11 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   auto log = open_log(request.pod.log_directory(), request.config.log_path());
   if (!log) return std::unexpected(std::move(log.error()));
   launch.log = std::move(*log);
+  if (!request.edits.hooks.empty()) {
+    auto bundle = Bundle::make(request);
+    if (!bundle) return fail_with(std::move(bundle.error()), "hooks of the CDI devices");
+    launch.bundle = std::move(*bundle);
+  }
   return launch;
 }
 

@@ -118,6 +118,11 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
     request.store = images.store_dir();
     request.cgroups = cgroups.hierarchy().root().dir();
     request.sandbox_folder = *folder;
+    auto run_folder = folders.open_run_sandbox(sandbox_id);
+    if (!run_folder) return std::unexpected(std::move(run_folder.error()));
+    request.id = id;
+    request.bundle_path = cat(folders.layout().run_sandbox(sandbox_id), "/bundle-", id);
+    request.bundle_parent = *run_folder;
     return open_launch(request);
   });
   if (!opened) co_return std::unexpected(std::move(opened.error()));
@@ -159,6 +164,10 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   fds.cgroup = std::move(*cgroup);
   fds.log = std::move(opened->log);
   fds.others = std::move(opened->fds).take();
+  if (opened->bundle) {
+    fds.hooks = opened->bundle->hooks;
+    fds.host = std::move(opened->bundle->host);
+  }
   co_return co_await sandbox->shim->start(std::move(start), std::move(fds));
 }
 

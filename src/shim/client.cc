@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <utility>
 
+#include "base/text.h"
 #include "shim/channel.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -263,6 +264,16 @@ Task<Result<Channel::Answer>> launch(Loop& loop, std::shared_ptr<Channel> channe
 
 Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Duration limit) {
   std::vector<OwnFd> all;
+  if (fds.hooks) {
+    std::string bytes = encode(*fds.hooks);
+    if (bytes.size() > kMaxHookBytes) {
+      co_return fail(Code::kResourceExhausted, cat("hooks of ", bytes.size(), " bytes: at most ", kMaxHookBytes));
+    }
+    auto memfd = sys::memfd_of("hooks", bytes);
+    if (!memfd) co_return std::unexpected(std::move(memfd.error()));
+    all.push_back(std::move(*memfd));
+    all.push_back(std::move(fds.host));
+  }
   all.push_back(std::move(fds.plan));
   all.push_back(std::move(fds.cgroup));
   if (!fds.log.is_open()) {
@@ -273,8 +284,9 @@ Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Du
   all.push_back(std::move(fds.log));
   for (auto& fd : fds.others) all.push_back(std::move(fd));
   SignalRequest kill{request.container_id, SIGKILL, true};
-  auto answer = co_await launch(impl_->loop, impl_->channel, {Kind::kStart, encode(request)}, std::move(all),
-                                {Kind::kSignal, encode(kill)}, limit);
+  auto answer =
+      co_await launch(impl_->loop, impl_->channel, {fds.hooks ? Kind::kStartHooked : Kind::kStart, encode(request)},
+                      std::move(all), {Kind::kSignal, encode(kill)}, limit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return decode<StartedAnswer>(answer->body);
 }

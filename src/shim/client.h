@@ -64,6 +64,9 @@ class Client {
     OwnFd cgroup;               // the container's, a folder
     OwnFd log;                  // O_APPEND; not open: output goes to /dev/null
     std::vector<OwnFd> others;  // what the plan's indices name
+    // Hooks that are run before the root is entered, and a detached copy of what the host has mounted, for them.
+    std::optional<ContainerHooks> hooks = std::nullopt;
+    OwnFd host;
   };
   // Returns when the process has executed its program, or with the reason why not; then nothing of it is left. A launch
   // that is not over within `limit` is ended: kDeadlineExceeded.

@@ -177,6 +177,11 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
       status = with.operator()<StartRequest>([&](auto& r) { return start(connection, number, r, std::move(fds)); });
       if (status) return;
       break;
+    case Kind::kStartHooked:
+      status =
+          with.operator()<StartRequest>([&](auto& r) { return start_hooked(connection, number, r, std::move(fds)); });
+      if (status) return;
+      break;
     case Kind::kExec:
       status = with.operator()<ExecRequest>([&](auto& r) { return exec(connection, number, r, std::move(fds)); });
       if (status) return;
@@ -277,7 +282,28 @@ Result<PidJoin> Pod::pid_namespace_for(const StartRequest& request) {
   return PidJoin{target->launching.pidfd, false};
 }
 
-Status Pod::start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds) {
+Status Pod::start_hooked(Connection& connection, std::uint32_t number, const StartRequest& request,
+                         std::vector<OwnFd> fds) {
+  auto memfd = take(fds, "the hooks");
+  if (!memfd) return std::unexpected(std::move(memfd.error()));
+  auto host = take(fds, "the host's mounts");
+  if (!host) return std::unexpected(std::move(host.error()));
+  auto bytes = sys::read_all(*memfd, kMaxHookBytes);
+  if (!bytes) return fail_with(std::move(bytes.error()), "the hooks");
+  auto wanted = decode<ContainerHooks>(*bytes);
+  if (!wanted) return std::unexpected(std::move(wanted.error()));
+  runtime::LaunchHooks hooks;
+  hooks.host = *host;
+  hooks.root = wanted->root;
+  hooks.before_root = [&wanted] {
+    std::string state = wanted->state_before + std::to_string(::getpid()) + wanted->state_behind;
+    return runtime::run_hooks(wanted->create_container, "createContainer", state);
+  };
+  return start(connection, number, request, std::move(fds), &hooks);
+}
+
+Status Pod::start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds,
+                  const runtime::LaunchHooks* hooks) {
   if (Process* known = find(request.container_id); known != nullptr) {
     if (known->state != Process::State::kLaunching || known->owner != nullptr) {
       return fail(Code::kAlreadyExists, "container " + request.container_id + " was started already");
@@ -330,7 +356,7 @@ Status Pod::start(Connection& connection, std::uint32_t number, const StartReque
   }
   auto cgroup = launch.cgroup.duplicate();
   if (!cgroup) return std::unexpected(std::move(cgroup.error()));
-  auto launching = begin_launch(std::move(launch), *join);
+  auto launching = begin_launch(std::move(launch), *join, hooks);
   if (!launching) return std::unexpected(std::move(launching.error()));
   auto process = std::make_unique<Process>(*this, std::move(*launching), request.container_id, 0, &connection, number);
   process->cgroup = std::move(*cgroup);

@@ -56,7 +56,10 @@ class Pod {
   void drop(Connection& connection);
   void handle(Connection& connection, const Message& message, std::vector<OwnFd> fds);
   Status configure(const ConfigureRequest& request, std::vector<OwnFd> fds);
-  Status start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds);
+  Status start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds,
+               const runtime::LaunchHooks* hooks = nullptr);
+  Status start_hooked(Connection& connection, std::uint32_t number, const StartRequest& request,
+                      std::vector<OwnFd> fds);
   Status exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds);
   Status signal(const SignalRequest& request);
   Status reopen_log(const ContainerReference& reference, std::vector<OwnFd> fds);

@@ -41,6 +41,11 @@ struct Reader {
   }
 };
 
+void take_timeout(const runtime::Hook&, std::int32_t) {}
+void take_timeout(runtime::Hook& hook, std::int32_t timeout) {
+  if (timeout > 0) hook.timeout = timeout;
+}
+
 void describe_spawn(auto& codec, auto& v) {
   codec.field(v.sandbox_id);
   codec.field(v.new_net);
@@ -62,6 +67,21 @@ void describe_start(auto& codec, auto& v) {
   codec.field(v.open_stdin);
   codec.field(v.join_pod_pid);
   codec.field(v.target_container);
+}
+void describe_hook(auto& codec, auto& v) {
+  auto text = [&](auto& each) { codec.field(each); };
+  codec.field(v.path);
+  codec.list(v.args, text);
+  codec.list(v.env, text);
+  std::int32_t timeout = v.timeout.value_or(0);  // 0: none
+  codec.field(timeout);
+  take_timeout(v, timeout);
+}
+void describe_hooks(auto& codec, auto& v) {
+  codec.field(v.root);
+  codec.field(v.state_before);
+  codec.field(v.state_behind);
+  codec.list(v.create_container, [&](auto& hook) { describe_hook(codec, hook); });
 }
 void describe_exec(auto& codec, auto& v) {
   codec.field(v.exec_id);
@@ -160,6 +180,7 @@ Result<T> decode_with(std::string_view body, Describe describe_body) {
 GANTRY_SHIM_BODY(SpawnRequest, describe_spawn)
 GANTRY_SHIM_BODY(ConfigureRequest, describe_configure)
 GANTRY_SHIM_BODY(StartRequest, describe_start)
+GANTRY_SHIM_BODY(ContainerHooks, describe_hooks)
 GANTRY_SHIM_BODY(ExecRequest, describe_exec)
 GANTRY_SHIM_BODY(SignalRequest, describe_signal)
 GANTRY_SHIM_BODY(ContainerReference, describe_container)

@@ -2,8 +2,8 @@
 // What gantryd and a shim say to each other, over a SOCK_SEQPACKET unix socket: one message a packet, a fixed header,
 // then a body in the encoding of base/bytes.h, then descriptors (SCM_RIGHTS) in the order that the message names.
 //
-// The protocol only grows. No field changes its meaning; new ones go to the end of a body, where a reader ignores what it
-// does not know; the first of them will have to be zero where it is missing, which decode() refuses until then. An
+// The protocol only grows. No field changes its meaning; new ones go to the end of a body, where a reader ignores what
+// it does not know; the first of them will have to be zero where it is missing, which decode() refuses until then. An
 // unknown kind is answered with kFailed (UNIMPLEMENTED) that names it. So every gantryd speaks to every shim.
 #pragma once
 
@@ -14,6 +14,7 @@
 
 #include "base/bytes.h"
 #include "base/result.h"
+#include "runtime/launch/run_hooks.h"
 
 namespace gantry::shim {
 
@@ -32,17 +33,19 @@ enum class Kind : std::uint16_t {
   kStart = 11,      // StartRequest; fds: plan (memfd), cgroup, log file, then the plan's own
   kExec =
       12,  // ExecRequest; fds: plan (memfd), cgroup, then stdin, stdout, stderr unless terminal, then the plan's own
-  kSignal = 13,      // SignalRequest
-  kKillExec = 14,    // ExecReference: SIGKILL to the exec's first process
-  kReopenLog = 15,   // ContainerReference; fds: the new log file
-  kForget = 16,      // ContainerReference: an exited container's memory and exit record go
-  kResize = 17,      // ResizeRequest: of a container's terminal
-  kState = 18,       // empty; answered with kStateIs
-  kShutdown = 19,    // empty: kills what runs, then the shim ends without an answer
-  kAttach = 20,      // AttachRequest; fds: write ends of pipes for what it wants of stdout, stderr. Answered with
-                     // kDone; fds: with `in` what to write its input to. A terminal has stdout alone
-  kCloseInput = 21,  // ContainerReference: the container's standard input, unless it is a terminal
-  kSockets = 22,     // empty; answered with kDone; fds: a TCP socket over IPv4 and one over IPv6, in the pod's network
+  kSignal = 13,       // SignalRequest
+  kKillExec = 14,     // ExecReference: SIGKILL to the exec's first process
+  kReopenLog = 15,    // ContainerReference; fds: the new log file
+  kForget = 16,       // ContainerReference: an exited container's memory and exit record go
+  kResize = 17,       // ResizeRequest: of a container's terminal
+  kState = 18,        // empty; answered with kStateIs
+  kShutdown = 19,     // empty: kills what runs, then the shim ends without an answer
+  kAttach = 20,       // AttachRequest; fds: write ends of pipes for what it wants of stdout, stderr. Answered with
+                      // kDone; fds: with `in` what to write its input to. A terminal has stdout alone
+  kCloseInput = 21,   // ContainerReference: the container's standard input, unless it is a terminal
+  kSockets = 22,      // empty; answered with kDone; fds: a TCP socket over IPv4 and one over IPv6, in the pod's network
+  kStartHooked = 23,  // StartRequest; fds: ContainerHooks (memfd), a detached copy of all that the host has mounted,
+                      // then as of kStart
 
   // ---- answers ----
   kDone = 30,     // empty
@@ -88,6 +91,14 @@ struct StartRequest {
   bool join_pod_pid = false;     // into the PID namespace of gantry-init
   std::string target_container;  // into the PID namespace of that running container; empty: no
 };
+
+// What is run in the container's namespaces once its root is made, as OCI's createContainer. Travels as a memfd.
+struct ContainerHooks {
+  std::string root;                        // where the root lies meanwhile, in the host's tree
+  std::string state_before, state_behind;  // OCI's state, around the process's number
+  std::vector<runtime::Hook> create_container;
+};
+inline constexpr std::size_t kMaxHookBytes = 2U << 20;
 
 struct ExecRequest {
   std::uint32_t exec_id = 0;  // chosen by the caller, unique on its connection
@@ -174,6 +185,7 @@ struct StateAnswer {
 std::string encode(const SpawnRequest& value);
 std::string encode(const ConfigureRequest& value);
 std::string encode(const StartRequest& value);
+std::string encode(const ContainerHooks& value);
 std::string encode(const ExecRequest& value);
 std::string encode(const SignalRequest& value);
 std::string encode(const ContainerReference& value);

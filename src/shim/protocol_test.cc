@@ -29,6 +29,25 @@ TEST(ProtocolTest, WhatIsWrittenIsRead) {
   EXPECT_EQ(decode<StartRequest>(message->body)->target_container, "other");
 }
 
+TEST(ProtocolTest, HooksAreReadAsTheyWereWritten) {
+  ContainerHooks hooks{
+      "/bundle/rootfs", "{\"pid\":", "}", {{"/bin/a", {"a", "b"}, {"X=1"}, 5}, {"/bin/b", {}, {}, {}}}};
+  std::string body = encode(hooks);
+  auto read = decode<ContainerHooks>(body);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->root, hooks.root);
+  EXPECT_EQ(read->state_behind, "}");
+  ASSERT_EQ(read->create_container.size(), 2U);
+  EXPECT_EQ(read->create_container[0].args, hooks.create_container[0].args);
+  EXPECT_EQ(read->create_container[0].env, hooks.create_container[0].env);
+  EXPECT_EQ(read->create_container[0].timeout, 5);
+  EXPECT_EQ(read->create_container[1].path, "/bin/b");
+  EXPECT_FALSE(read->create_container[1].timeout.has_value());
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_FALSE(decode<ContainerHooks>(std::string_view(body).substr(0, size)).has_value()) << size;
+  }
+}
+
 TEST(ProtocolTest, ShortBodiesAreRefusedAndLongerOnesUnderstood) {
   std::string body = encode(StartRequest{"id", true, false, true, "other"});
   for (std::size_t size = 0; size < body.size(); ++size) {

@@ -185,7 +185,7 @@ def which_file(world):
     world.refused("a device that there is not", ["NotFound", "v.com/bad=x", "bad.yaml", "cdiVersion"], "v.com/bad=x")
     (world.later / "bad.yaml").write_text(spec("v.com/bad", {"x": {"env": ["D=mended"]}}))
     checks.equal(world.output("echo $D", "v.com/bad=x"), "mended", "what is mended holds at once")
-    (world.later / "hooks.json").write_text(spec("v.com/rdt", {"x": {"intelRdt": {"closID": "a"}}}))
+    (world.later / "rdt.json").write_text(spec("v.com/rdt", {"x": {"intelRdt": {"closID": "a"}}}))
     world.refused("what is not supported", ["v.com/rdt=x", "containerEdits.intelRdt"], "v.com/rdt=x")
     (world.later / "lost.json").write_text(spec("v.com/lost", {
         "node": {"deviceNodes": [{"path": "/dev/lost"}]},
@@ -196,6 +196,62 @@ def which_file(world):
         world.checks.contains(world.node.refusal("start", container), ["CDI devices", part], f"a {name} that is not there")
         world.node.crictl("rm", container)
     checks.ok(not pathlib.Path("/no").exists(), "and nothing is made in its place")
+
+
+HOOK = """
+cat > OUT/state; env > OUT/env; id -u > OUT/user
+bundle=$(sed 's/.*"bundle":"\\([^"]*\\)".*/\\1/' OUT/state)
+cp "$bundle/config.json" OUT/config
+root=$(sed 's/.*"path":"\\([^"]*\\)".*/\\1/' OUT/config)
+echo "by $1 with $DRIVER" > "$root/made"; ls -d "$root/dev/thing0" > OUT/device
+"""
+
+
+def hooks(world):
+    """createContainer hooks: programs of the host's, which find the root made, and the host around it."""
+    node, checks = world.node, world.checks
+    out = node.work / "hooks"
+    out.mkdir()
+    (out / "hook.sh").write_text(HOOK.replace("OUT", str(out)))
+
+    def hook(*command, kind="createContainer", **more):
+        return {"hookName": kind, "path": "/bin/sh", "args": ["sh", *command], **more}
+
+    devices = {
+        "good": {"deviceNodes": [{"path": "/dev/thing0", "hostPath": "/dev/null"}],
+                 "hooks": [hook(str(out / "hook.sh"), "a hook", env=["PATH=/usr/bin:/bin", "DRIVER=1.0"])]},
+        "bad": {"hooks": [hook("-c", "echo there is no driver >&2; exit 3")]},
+        "slow": {"hooks": [hook("-c", "sleep 1000", timeout=1)]},
+        "late": {"hooks": [hook("-c", "true", kind="poststop")]}}
+    (world.later / "hooks.json").write_text(spec("v.com/hook", devices))
+    preload = {"envs": [{"key": "LD_PRELOAD", "value": "/evil.so"}]}
+    script = f"cat /made; ls {out} 2>&1; echo DRIVER=$DRIVER; grep -c {out.parent} /proc/mounts"
+    for what, more in (("a PID namespace of its own", preload), ("the pod's", preload | {"linux": {}})):
+        if more.get("linux") == {}:
+            pod = node.pod_config("shared", linux={})
+            pod_id = node.run_pod(pod)
+        else:
+            pod, pod_id = world.pod, world.pod_id
+        said = node.output(pod_id, world.config(script, "v.com/hook=good", **more), pod)
+        checks.contains(said, ["by a hook with 1.0", "No such file"], f"{what}: a hook changes the root, and that alone")
+        checks.equal(said.splitlines()[-2:], ["DRIVER=", "0"], f"{what}: nothing of hook or host is left in there")
+        state = json.loads((out / "state").read_text())
+        checks.equal((state["status"], state["ociVersion"]), ("created", "1.2.0"), f"{what}: it is told the state")
+        checks.ok((out / "device").read_text().strip(), f"{what}: devices are made by then")
+        checks.ok("LD_PRELOAD" not in (out / "env").read_text(), f"{what}: it has its own environment, and no other")
+        checks.equal(set(json.loads((out / "config").read_text())), {"ociVersion", "root"}, f"{what}: nor is it told of that")
+        folder = node.root / "run/gantry/sandboxes" / pod_id
+        checks.equal([each.name for each in folder.glob("bundle-*")], [], f"{what}: its bundle is gone")
+    node.crictl("rmp", "--force", pod_id)
+    for name, parts in (("bad", ["createContainer[0] /bin/sh", "ended with 3", "there is no driver"]),
+                        ("slow", ["within 1 s"])):
+        container = node.create(world.pod_id, world.config("true", f"v.com/hook={name}"), world.pod)
+        checks.contains(node.refusal("start", container), parts, f"a hook that is {name}: the start fails, and says why")
+        checks.equal(node.container_status(container)["state"], "CONTAINER_EXITED", f"a hook that is {name}: nothing runs")
+        node.crictl("rm", container)
+    world.refused("a hook of another kind", ["v.com/hook=late", "hooks of kind poststop"], "v.com/hook=late")
+    left = [each.name for each in (node.root / "run/gantry/sandboxes" / world.pod_id).glob("bundle-*")]
+    checks.equal(left, [], "and no bundle is left")
 
 
 def attacks(world):
@@ -225,7 +281,7 @@ def story(checks):
     with Node(checks) as node:
         node.build_image()
         world = World(checks, node)
-        for part in (by_path, applied, permissions, which_file, attacks):
+        for part in (by_path, applied, permissions, which_file, hooks, attacks):
             part(world)
         node.crictl("rmp", "--force", world.pod_id)
 

@@ -19,6 +19,7 @@ void check_edits(const std::string& text) {
     expect(node.path.starts_with('/') && node.host_path.starts_with('/'), "paths of a node are absolute");
   }
   for (const cdi::Mount& mount : edits->mounts) expect(mount.container_path.starts_with('/'), "a target is absolute");
+  for (const auto& hook : edits->hooks) expect(hook.path.starts_with('/'), "a hook's path is absolute");
   for (std::uint32_t group : edits->groups)
     expect(group != 0 && group != 0xffffffff, "a group is an id, and not root's");
 }

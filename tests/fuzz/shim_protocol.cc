@@ -29,7 +29,8 @@ void check_all(std::string_view body, unsigned which) {
       check<shim::ExecRequest>,     check<shim::SignalRequest>,    check<shim::ContainerReference>,
       check<shim::ExecReference>,   check<shim::ResizeRequest>,    check<shim::StartedAnswer>,
       check<shim::FailedAnswer>,    check<shim::HelloEvent>,       check<shim::ExitedEvent>,
-      check<shim::ExecExitedEvent>, check<shim::LaunchedEvent>,    check<shim::StateAnswer>};
+      check<shim::ExecExitedEvent>, check<shim::LaunchedEvent>,    check<shim::StateAnswer>,
+      check<shim::ContainerHooks>};
   kChecks[which % std::size(kChecks)](body);
 }
 

@@ -17,6 +17,7 @@
 #include "base/result.h"
 #include "cgroups/device_filter.h"
 #include "cgroups/resources.h"
+#include "runtime/launch/run_hooks.h"
 #include "runtime/oci/id_mappings.h"
 #include "runtime/plan/plan.h"
 
@@ -62,11 +63,7 @@ struct Mount {
   IdMappings ids;
 };
 
-struct Hook {
-  std::string path;
-  std::vector<std::string> args, env;
-  std::optional<std::int32_t> timeout;  // seconds
-};
+using runtime::Hook;
 
 struct Hooks {
   std::vector<Hook> prestart, create_runtime, create_container, start_container, poststart, poststop;
