@@ -129,6 +129,12 @@ Status check(const std::string& name, const Place& place) {
 
 }  // namespace
 
+std::vector<std::string> problems(const std::vector<std::string>& folders) {
+  Found found;
+  for (std::size_t i = 0; i < folders.size(); ++i) look_into(folders[i], i, {}, found);
+  return std::move(found.problems);
+}
+
 Result<std::string> resolve(const std::vector<std::string>& folders, const std::vector<std::string>& devices) {
   const std::set<std::string> wanted(devices.begin(), devices.end());
   Found found;

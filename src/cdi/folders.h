@@ -20,4 +20,7 @@ inline constexpr std::size_t kMaxSpecFiles = 4096;  // in a folder
 // this runtime does not do. Blocking.
 Result<std::string> resolve(const std::vector<std::string>& folders, const std::vector<std::string>& devices);
 
+// What is wrong with files and folders, each by its path: what whoever asks for their devices would be told. Blocking.
+std::vector<std::string> problems(const std::vector<std::string>& folders);
+
 }  // namespace gantry::cdi

@@ -2,7 +2,8 @@
 // gantryd: the node daemon. All wiring is here, in the order in which things stand on each other.
 //
 // SIGTERM and SIGINT are a clean stop: calls under way are told to come again, the sandboxes of the pool end, pods go
-// on.
+// on. SIGHUP reads again what is kept of the folder of registries; a file that is wrong is logged, and the former
+// stays.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -18,6 +19,7 @@
 #include "base/layout.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "cdi/folders.h"
 #include "cgroups/driver.h"
 #include "cgroups/hierarchy.h"
 #include "cgroups/scopes.h"
@@ -61,6 +63,7 @@ Result<OwnFd> take_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGTERM);
   sigaddset(&set, SIGINT);
+  sigaddset(&set, SIGHUP);
   if (::sigprocmask(SIG_BLOCK, &set, nullptr) < 0) return std::unexpected(Error::from_errno(errno, "sigprocmask"));
   OwnFd fd(::signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
   if (!fd.is_open()) return std::unexpected(Error::from_errno(errno, "signalfd"));
@@ -100,6 +103,8 @@ struct Serving {
   const NodeFolders& folders;
   cri::NodeRuntime& runtime;
   cri::ImageService& images;
+  images::Keyring& keyring;
+  Pool& disk;
   const runtime::HostFacts& host;
   std::string node_ip;
   bool run_agent;
@@ -164,9 +169,35 @@ Task<> start_serving(Serving& serving) {
   (void)::sd_notify(0, "READY=1");
 }
 
+// hosts.toml files and CDI specifications are read whenever they are needed: they are only looked at here, for the log.
+Task<> reload(Serving& serving) {
+  struct Read {
+    Result<images::KeyringOptions> keys;
+    std::vector<std::string> problems;
+  };
+  auto read = co_await serving.disk.run(
+      [&options = serving.options] { return Read{cli::keyring_options(options), cdi::problems(options.cdi_folders)}; });
+  if (read.keys) {
+    serving.keyring.set_providers(std::move(read.keys->providers));
+  } else {
+    log::error("credential providers stay as they were", {{"error", read.keys.error()}});
+  }
+  for (const auto& problem : read.problems) log::error("a CDI specification is wrong", {{"problem", problem}});
+  log::info("reloaded");
+}
+
 Task<> stop_on_signal(Serving& serving, OwnFd signals) {
   Watch watch(serving.loop, signals);
-  if (!co_await watch.readable()) co_return;
+  for (;;) {
+    signalfd_siginfo info{};
+    auto size = sys::read(signals, reinterpret_cast<char*>(&info), sizeof(info));
+    if (size && info.ssi_signo != SIGHUP) break;
+    if (size) {
+      co_await reload(serving);
+    } else if (!size.error().is_would_block() || !co_await watch.readable()) {
+      co_return;
+    }
+  }
   log::info("stopping; pods go on");
   (void)::sd_notify(0, "STOPPING=1");
   if (serving.agent) serving.agent->stop();
@@ -279,6 +310,8 @@ Status run(cli::GantrydOptions options) {
                   .folders = *folders,
                   .runtime = *runtime,
                   .images = *image_service,
+                  .keyring = keyring,
+                  .disk = disk,
                   .host = *host,
                   .node_ip = std::move(node_ip),
                   .run_agent = run_agent,

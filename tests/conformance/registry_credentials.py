@@ -246,8 +246,12 @@ def by_provider(checks):
 
         files.provider("ours", [registry.host], {"auth": {}}, mood="bad")
         (files.folder / "config.json").unlink()
-        node.kill_gantryd()
-        node.wait_for_gantryd()
+        gantryd = node.gantryd_pid()
+        checks.ok("stay as they were" not in node.reload(), "other providers are read after SIGHUP")
+        (files.folder / "credential-providers.yaml").write_text("providers: [\n")
+        checks.contains(node.reload(), ["error", "credential providers stay as they were", "credential-providers.yaml", "line"],
+                        "a file that is wrong: SIGHUP has it logged")
+        checks.equal(node.gantryd_pid(), gantryd, "and gantryd is the same")
         done = pull(served("team/app-4:1"))
         checks.contains(done.stderr, ["wants a name and password", "credential provider", "ours", "cacheKeyType"],
                         "an answer that is wrong: the refusal names the provider and why")
@@ -257,6 +261,7 @@ def by_provider(checks):
         log = node.log_file.read_text(errors="replace")
         checks.ok("me:secret" not in log and basic("me:secret") not in log, "no password is in gantryd's log")
 
+        files.provider("ours", [registry.host], good)
         (files.folder / "credential-providers/ours").unlink()
         node.kill_gantryd()
         c.wait_until("gantryd says what is not there", lambda: "credential-providers/ours" in

@@ -113,6 +113,14 @@ class Node(CriClient):
             gantryd.kill()
         return pid
 
+    def reload(self):
+        """SIGHUP: what gantryd logs of it."""
+        before = len(self.log_file.read_text(errors="replace"))
+        with Process(self.gantryd_pid()) as gantryd:
+            gantryd.signal(signal.SIGHUP)
+        return wait_until("gantryd has read its files again", lambda: (
+            said := self.log_file.read_text(errors="replace")[before:]) and " reloaded" in said and said)
+
     def wait_for_gantryd(self, limit=PATIENCE):
         """Returns when gantryd answers."""
         wait_until("gantryd answers", lambda: self.crictl("version", check=False).returncode == 0, limit, 0.05)

@@ -56,22 +56,30 @@ std::string program_path() {
   return path != nullptr ? path : "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 }
 
-Keyring::Keyring(KeyringOptions options) : options_(std::move(options)) {
-  for (const CredentialProvider& settings : options_.providers) providers_.push_back({settings, {}, {}});
+Keyring::Keyring(KeyringOptions options) : options_(std::move(options)) { set_providers(options_.providers); }
+
+void Keyring::set_providers(std::vector<CredentialProvider> providers) {
+  std::vector<std::shared_ptr<Provider>> fresh;
+  for (auto& settings : providers) fresh.push_back(std::make_shared<Provider>(std::move(settings)));
+  std::lock_guard lock(mutex_);
+  providers_ = std::move(fresh);
 }
 
 Keyring::Found Keyring::find(std::string_view image) {
   Found out;
   std::vector<CredentialEntry> answered;
-  for (Provider& provider : providers_) {
-    if (!is_for(provider.settings, image)) continue;
-    auto entries = ask(provider, std::string(image));
+  std::unique_lock lock(mutex_);
+  const auto providers = providers_;
+  lock.unlock();
+  for (const auto& provider : providers) {
+    if (!is_for(provider->settings, image)) continue;
+    auto entries = ask(*provider, std::string(image));
     if (entries) {
       answered.insert(answered.end(), std::make_move_iterator(entries->begin()),
                       std::make_move_iterator(entries->end()));
     } else {
       out.problems.push_back(
-          std::move(entries.error()).with_context(cat("credential provider ", in_quotes(provider.settings.name))));
+          std::move(entries.error()).with_context(cat("credential provider ", in_quotes(provider->settings.name))));
     }
   }
   take(answered, image, "a credential provider's answer", out);

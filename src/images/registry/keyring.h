@@ -13,6 +13,7 @@
 #include <condition_variable>
 #include <functional>
 #include <map>
+#include <memory>
 #include <mutex>
 #include <set>
 #include <string>
@@ -59,6 +60,8 @@ class Keyring {
   };
   // For "registry.example/team/app". Blocks for as long as providers take.
   Found find(std::string_view image);
+  // Other providers from now on, whose answers are not known yet. Who is asking one of the former gets its answer.
+  void set_providers(std::vector<CredentialProvider> providers);
 
  private:
   using Time = std::chrono::steady_clock::time_point;
@@ -77,10 +80,10 @@ class Keyring {
   Status read_docker_config(const std::string& path, std::string_view image, Found& out) const;
   Result<ProviderAnswer> run(const CredentialProvider& settings, const std::string& image) const;
 
-  const KeyringOptions options_;
+  const KeyringOptions options_;  // its providers are those of the beginning
   std::mutex mutex_;
   std::condition_variable answered_;
-  std::vector<Provider> providers_;
+  std::vector<std::shared_ptr<Provider>> providers_;
 };
 
 }  // namespace gantry::images
