@@ -27,6 +27,17 @@ inline void expect(bool holds, std::string_view what, std::source_location where
   std::abort();
 }
 
+// as_utf8() shows it as it is, but for controls.
+inline bool is_utf8(std::string text) {
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const auto at = static_cast<unsigned char>(text[i]);
+    const auto next = i + 1 < text.size() ? static_cast<unsigned char>(text[i + 1]) : 0;
+    if (at < 0x20 || at == 0x7f) text[i] = ' ';
+    if (at == 0xc2 && next >= 0x80 && next < 0xa0) text[i] = text[i + 1] = ' ';
+  }
+  return as_utf8(text, text.size()) == text;
+}
+
 // What an error says to people: a sentence of bounded length that a terminal and a log take as one line.
 inline void expect_sentence(const Error& error, std::source_location where = std::source_location::current()) {
   const std::string& message = error.message();

@@ -11,7 +11,7 @@ namespace {
 
 bool is_clean(std::string_view text) {
   return text.size() <= images::kMaxConfigString && text.find('\0') == text.npos &&
-         gantry::as_utf8(text, text.size()) == text;
+         gantry::fuzz::is_utf8(std::string(text));
 }
 
 }  // namespace
