@@ -416,7 +416,10 @@ Status Launch::wait_for_start() {
   if (!namespaces_.second) request_.notes->ready = 1;
   ::close(request_.report.get());
   request_.report = start_report_;
-  return wait_for_byte(start_);
+  auto started = wait_for_byte(start_);
+  // Now, and not by execve, which ends the report before it: who reads that end is to find that nobody waits here.
+  ::close(start_.get());
+  return started;
 }
 
 // Goes on as a new process in the container's PID namespace, a sibling of this one, which ends.
