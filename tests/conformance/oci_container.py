@@ -479,8 +479,10 @@ def hooks_inside(checks, oci):
     waiting = hooked(path="/bin/sh", args=["sh", "-c", "until test -e /tmp/go; do sleep 0.01; done"])
     oci("create", "--bundle", oci.bundle("sleep", "1000", change=waiting), "begun")
     with subprocess.Popen(oci.command("start", "begun"), stdin=subprocess.DEVNULL) as start:
-        c.wait_until("the gate is passed", lambda: oci.status("begun") == "running")
-        go.touch()
+        try:
+            c.wait_until("the gate is passed", lambda: oci.status("begun") == "running")
+        finally:
+            go.touch()
         checks.equal(start.wait(c.PATIENCE), 0, "who has passed its start waits for none: no one starts it twice")
     oci("delete", "--force", "begun")
     go.unlink()
