@@ -176,7 +176,9 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
   launch.hooks.shows_listener = !launch.plan.process.seccomp.agent.path.empty() && is_rootless();
   auto launching = begin(launch);
   if (!launching) return std::unexpected(std::move(launching.error()));
-  auto prepared = map_ids(*launching, launch.ids);
+  auto prepared = shim::deliver(*launching);
+  if (!prepared) return std::unexpected(std::move(prepared.error()));
+  prepared = map_ids(*launching, launch.ids);
   if (prepared && launch.meanwhile) prepared = launch.meanwhile(launching->pid);
   if (!prepared) {
     shim::abandon(*launching);

@@ -184,9 +184,11 @@ Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox,
   auto opened = co_await node_.disk.run([&images = node_.images, image = container->status.image_id(),
                                          id = container->id(), spec = std::move(*spec),
                                          mounts = image_mounts(container->status)]() mutable -> Result<Opened> {
+    images::RootOwner owner;
+    if (spec.users) owner = {spec.users->uid, spec.users->gid, spec.users->uids, spec.users->gids};
     std::vector<std::string> volumes;
     for (const auto& mount : mounts) volumes.push_back(mount.image().image_ref());
-    auto root = images.prepare_root(image, id, volumes);
+    auto root = images.prepare_root(image, id, volumes, owner);
     if (!root) return fail_from(root, "make the root");
     for (std::size_t i = 0; i < root->volumes.size(); ++i) {
       auto kind = image_mount_kind(images.store_dir(), root->volumes[i], mounts[i]);

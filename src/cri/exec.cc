@@ -10,6 +10,7 @@
 #include "cri/collect.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
+#include "cri/pod_users.h"
 #include "cri/runtime_impl.h"
 #include "cri/streaming.h"
 #include "cri/text.h"
@@ -102,6 +103,7 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
   spec.args = std::move(command);
   spec.terminal = terminal;
   spec.join_process = 0;  // of the plan's descriptors, which are none but the pidfd that the shim puts behind them
+  spec.users = users_spec((*sandbox)->status.linux().namespaces().options());
   auto plan = runtime::plan_exec(spec, *(*container)->process);
   if (!plan) co_return std::unexpected(std::move(plan.error()));
   auto bytes = runtime::encode_plan(*plan, 1);

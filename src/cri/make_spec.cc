@@ -3,6 +3,7 @@
 
 #include <csignal>
 
+#include "cri/pod_users.h"
 #include "cri/text.h"
 #include "cri/validate.h"
 #include "runtime/plan/signals.h"
@@ -87,6 +88,7 @@ Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, cons
   spec.namespaces.pid =
       pid_mode(security.namespace_options().pid(), pod.linux().security_context().namespace_options().pid());
   spec.namespaces.private_cgroup = !spec.privileged;
+  spec.users = users_spec(pod.linux().security_context().namespace_options());
   spec.hostname = pod.hostname();
   return spec;
 }

@@ -58,6 +58,10 @@ struct LaunchRequest {
   FdRef store;           // the image store
   FdRef cgroups;         // the top of the cgroup hierarchy
   FdRef sandbox_folder;  // of /var/lib/gantry/sandboxes: resolv.conf, hosts, hostname
+  OwnFd users;           // the pod's user namespace, if it has one
+  // For each of the configuration's mounts a user namespace that maps its ids as the mount wants; not open: as they
+  // are.
+  std::vector<OwnFd> mount_users;
   // What hooks are told: the container's id, and a folder to make for its bundle, beneath an open one.
   std::string id, bundle_path;
   FdRef bundle_parent;

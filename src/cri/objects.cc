@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cri/pod_users.h"
 
 namespace gantry::cri {
 
@@ -55,7 +56,10 @@ SandboxKind Sandbox::kind() const {
   const auto& options = status.linux().namespaces().options();
   bool host_network = options.network() == v1::NODE;
   // A pod on the host's network keeps the host's name, as everywhere else.
-  return {.own_net = !host_network, .own_ipc = options.ipc() != v1::NODE, .own_uts = !host_network};
+  return {.own_net = !host_network,
+          .own_ipc = options.ipc() != v1::NODE,
+          .own_uts = !host_network,
+          .users = pod_users(options).value_or(runtime::oci::IdMappings())};
 }
 
 void Container::set_state(ContainerState next) {

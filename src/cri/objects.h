@@ -17,6 +17,7 @@
 #include "cri/disk_usage.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/sync.h"
+#include "runtime/oci/id_mappings.h"
 #include "runtime/plan/container_spec.h"
 #include "runtime/plan/plan.h"
 #include "shim/client.h"
@@ -46,7 +47,8 @@ std::string_view to_string(ContainerState state);
 // Which of its namespaces a pod has for itself.
 struct SandboxKind {
   bool own_net = true, own_ipc = true, own_uts = true;
-  bool pooled() const { return own_net && own_ipc && own_uts; }
+  runtime::oci::IdMappings users;  // of its user namespace; empty: the host's
+  bool pooled() const { return own_net && own_ipc && own_uts && users.is_empty(); }
 };
 
 // The last readings of a cgroup's numbers, of a container also its writable layer's, and when.

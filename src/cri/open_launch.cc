@@ -9,6 +9,7 @@
 #include "base/layout.h"
 #include "cri/make_spec.h"
 #include "cri/open_parts.h"
+#include "cri/pod_users.h"
 #include "cri/text.h"
 #include "cri/validate.h"
 #include "runtime/launch/launch.h"
@@ -30,22 +31,9 @@ Result<OwnFd> open_or_make_folder(const std::string& path, mode_t mode) {
 // Mounts of the clone reach the host only when the source is in a peer group: said here, rather than silently not
 // working.
 Status check_shared(FdRef source, const std::string& path) {
-  auto info = sys::openat(sys::kCwd, cat("/proc/self/fdinfo/", source.get()).c_str(), O_RDONLY);
-  auto text = info ? sys::read_all(*info, 4096) : Result<std::string>(std::unexpected(info.error()));
-  auto file = sys::openat(sys::kCwd, "/proc/self/mountinfo", O_RDONLY);
-  auto table = file ? sys::read_all(*file, 64U << 20) : Result<std::string>(std::unexpected(file.error()));
-  if (!text) return std::unexpected(std::move(text.error()));
-  if (!table) return std::unexpected(std::move(table.error()));
-  std::string id;
-  for (std::string_view line : split(*text, '\n')) {
-    if (line.starts_with("mnt_id:")) id = std::string(trimmed(line.substr(7)));
-  }
-  for (std::string_view line : split(*table, '\n')) {
-    if (!line.starts_with(id + " ")) continue;
-    std::string_view fields = line.substr(0, line.find(" - "));
-    if (fields.find(" shared:") != std::string_view::npos) return {};
-    break;
-  }
+  auto line = mount_line(source);
+  if (!line) return std::unexpected(std::move(line.error()));
+  if (line->substr(0, line->find(" - ")).find(" shared:") != std::string::npos) return {};
   return fail(Code::kFailedPrecondition, cat("mount of ", quoted(path),
                                              ": PROPAGATION_BIDIRECTIONAL needs a source on a shared mount; make it "
                                              "one with mount --make-rshared"));
@@ -54,7 +42,7 @@ Status check_shared(FdRef source, const std::string& path) {
 }  // namespace
 
 Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source, runtime::BindMountSpec bind,
-                const std::string& path, sys::Recursive recursive) {
+                const std::string& path, sys::Recursive recursive, FdRef users) {
   auto info = sys::fstat(source);
   if (!info) return fail_with(std::move(info.error()), quoted(path));
   auto file_system = sys::fstatfs(source);
@@ -64,6 +52,10 @@ Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source
   }
   auto clone = sys::clone_mount(source, "", recursive);
   if (!clone) return fail_with(std::move(clone.error()), cat("mount of ", quoted(path)));
+  if (users.is_open()) {
+    if (auto mapped = map_mount_ids(*clone, source, users, path); !mapped)
+      return fail_with(std::move(mapped.error()), "mount");
+  }
   auto index = fds.add(OwnFd(std::move(*clone)));
   if (!index) return fail_with(std::move(index.error()), "mounts");
   bind.source = *index;
@@ -75,7 +67,7 @@ Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source
 
 namespace {
 
-Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::Mount& mount) {
+Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::Mount& mount, FdRef users) {
   auto source = open_or_make_folder(mount.host_path(), 0755);
   if (!source) return fail_with(std::move(source.error()), cat("mount of ", quoted(mount.host_path())));
   runtime::BindMountSpec bind;
@@ -92,7 +84,7 @@ Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::M
     default:
       break;
   }
-  return add_bind(fds, spec, *source, std::move(bind), mount.host_path());
+  return add_bind(fds, spec, *source, std::move(bind), mount.host_path(), sys::Recursive::kYes, users);
 }
 
 Status add_image(runtime::ContainerSpec& spec, const v1::Mount& mount, FdRef store, const images::ImageVolume& volume) {
@@ -205,21 +197,55 @@ Result<OwnFd> open_log(const std::string& log_directory, const std::string& log_
   return file;
 }
 
+namespace {
+
+Result<runtime::FdIndex> add_clone(runtime::FdList& fds, FdRef dir, const std::string& path) {
+  auto clone = sys::clone_mount(dir, path.c_str(), sys::Recursive::kNo);
+  if (!clone) return fail_with(std::move(clone.error()), "the image store");
+  return fds.add(OwnFd(std::move(*clone)));
+}
+
+// In a user namespace the image's layers are seen with its ids, by a mapping of their mount; what the container writes
+// has them on the disk.
+Status open_root(const LaunchRequest& request, Launch& launch) {
+  auto& root = launch.spec.root;
+  if (!launch.spec.users) {
+    auto store = add_clone(launch.fds, request.store, "");
+    if (!store) return std::unexpected(std::move(store.error()));
+    root.store = *store;
+    root.overlay = request.root.overlay_options();
+    return {};
+  }
+  auto clone = sys::clone_mount(request.store, "", sys::Recursive::kNo);
+  if (!clone) return fail_with(std::move(clone.error()), "the image store");
+  if (auto s = map_mount_ids(*clone, request.store, request.users, "the image store"); !s) return s;
+  auto store = launch.fds.add(OwnFd(std::move(*clone)));
+  if (!store) return std::unexpected(std::move(store.error()));
+  auto upper = add_clone(launch.fds, request.store, request.root.folder());
+  if (!upper) return std::unexpected(std::move(upper.error()));
+  auto users = duplicate(request.users);
+  if (!users) return std::unexpected(std::move(users.error()));
+  auto space = launch.fds.add(std::move(*users));
+  if (!space) return std::unexpected(std::move(space.error()));
+  root.store = *store;
+  root.upper = *upper;
+  root.overlay = request.root.overlay_options(runtime::kStagingUpper);
+  launch.spec.users->space = *space;
+  return {};
+}
+
+}  // namespace
+
 Result<Launch> open_launch(const LaunchRequest& request) {
   auto spec = make_spec(request.config, request.pod, request.edits);
   if (!spec) return std::unexpected(std::move(spec.error()));
   Launch launch{.spec = std::move(*spec)};
   launch.spec.apparmor_profile = request.apparmor_profile;
-  auto store = sys::clone_mount(request.store, "", sys::Recursive::kNo);
-  if (!store) return fail_with(std::move(store.error()), "the image store");
-  auto index = launch.fds.add(OwnFd(std::move(*store)));
-  if (!index) return std::unexpected(std::move(index.error()));
-  launch.spec.root.store = *index;
-  launch.spec.root.overlay = request.root.overlay_options();
+  if (auto done = open_root(request, launch); !done) return std::unexpected(std::move(done.error()));
   if (launch.spec.privileged) {
     auto cgroups = sys::clone_mount(request.cgroups, "", sys::Recursive::kNo);
     if (!cgroups) return fail_with(std::move(cgroups.error()), "the cgroup hierarchy");
-    index = launch.fds.add(OwnFd(std::move(*cgroups)));
+    auto index = launch.fds.add(OwnFd(std::move(*cgroups)));
     if (!index) return std::unexpected(std::move(index.error()));
     launch.spec.host_cgroups = *index;
   }
@@ -228,10 +254,13 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   if (auto done = add_host_shm(launch.fds, launch.spec, request); !done)
     return std::unexpected(std::move(done.error()));
   std::size_t volume = 0;
-  for (const auto& mount : request.config.mounts()) {
+  for (int i = 0; i < request.config.mounts_size(); ++i) {
+    const auto& mount = request.config.mounts(i);
     Status done;
     if (!mount.has_image()) {
-      done = add_mount(launch.fds, launch.spec, mount);
+      auto at = static_cast<std::size_t>(i);
+      FdRef users = at < request.mount_users.size() ? FdRef(request.mount_users[at]) : FdRef();
+      done = add_mount(launch.fds, launch.spec, mount, users);
     } else if (volume < request.root.volumes.size()) {
       done = add_image(launch.spec, mount, request.store, request.root.volumes[volume++]);
     } else {
@@ -249,6 +278,9 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   if (!log) return std::unexpected(std::move(log.error()));
   launch.log = std::move(*log);
   if (!request.edits.hooks.empty()) {
+    // They would run without rights on the host's files, and see its mounts as no one can change them.
+    if (launch.spec.users)
+      return fail(Code::kFailedPrecondition, "hooks of the CDI devices: not supported in a pod with a user namespace");
     auto bundle = Bundle::make(request);
     if (!bundle) return fail_with(std::move(bundle.error()), "hooks of the CDI devices");
     launch.bundle = std::move(*bundle);

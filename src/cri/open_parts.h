@@ -9,9 +9,10 @@
 
 namespace gantry::cri {
 
-// A clone of what `source` is open at, as one of the spec's mounts. `path` is for messages.
+// A clone of what `source` is open at, as one of the spec's mounts. `path` is for messages. The user namespace `users`,
+// if it is open, maps the ids of its files.
 Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source, runtime::BindMountSpec bind,
-                const std::string& path, sys::Recursive recursive = sys::Recursive::kYes);
+                const std::string& path, sys::Recursive recursive = sys::Recursive::kYes, FdRef users = {});
 
 // open_devices.cc: the host's of a privileged container, the configuration's, and those of CDI devices.
 Status add_devices(const LaunchRequest& request, Launch& launch);

@@ -9,6 +9,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +29,13 @@ namespace gantry::cri {
 
 using SandboxPtr = std::shared_ptr<Sandbox>;
 using ContainerPtr = std::shared_ptr<Container>;
+
+struct LaunchRequest;
+
+// What this kernel, on the image store's file system, can do.
+struct Features {
+  bool recursive_read_only = false, user_namespaces = false;
+};
 
 class Runtime final : public NodeRuntime {
  public:
@@ -125,6 +133,7 @@ class Runtime final : public NodeRuntime {
   // With the container's turn held.
   void set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at);
   Task<Result<shim::StartedAnswer>> launch(ContainerPtr container, SandboxPtr sandbox);
+  Task<Status> open_users(const Sandbox& sandbox, LaunchRequest& request);
   Task<Result<OwnFd>> make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules);
 
   // ---- stop.cc
@@ -192,6 +201,9 @@ class Runtime final : public NodeRuntime {
   bool is_known(const std::string& sandbox_id) const;
   void report(std::string problem);
 
+  // ---- status.cc
+  Task<Features> probe_features();
+
   // ---- events.cc
   void notify(v1::ContainerEventType type, const Sandbox& sandbox);
   void notify(v1::ContainerEventType type, const Container& container);
@@ -224,6 +236,7 @@ class Runtime final : public NodeRuntime {
   SandboxPool pool_;
   runtime::SeccompCache seccomp_;
   AppArmor apparmor_;
+  std::optional<Features> features_;
   cgroups::DeviceFilters device_filters_;
   std::map<std::string, SandboxPtr> sandboxes_;
   std::map<std::string, ContainerPtr> containers_;

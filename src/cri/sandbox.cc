@@ -10,6 +10,7 @@
 #include "cri/host_ports.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
+#include "cri/pod_users.h"
 #include "cri/retry.h"
 #include "cri/runtime_impl.h"
 #include "cri/sandbox_files.h"
@@ -206,6 +207,10 @@ Task<Status> Runtime::need_scope(SandboxPtr sandbox) {
 Task<Status> Runtime::write_files(SandboxPtr sandbox) {
   SandboxFiles files;
   files.hostname = sandbox->config.hostname();
+  if (auto users = users_spec(sandbox->config.linux().security_context().namespace_options())) {
+    files.uid = users->uid;
+    files.gid = users->gid;
+  }
   files.resolv_conf = resolv_conf(sandbox->config.dns_config());
   std::vector<std::string> addresses;
   if (!sandbox->status.network().ip().empty()) addresses.push_back(sandbox->status.network().ip());

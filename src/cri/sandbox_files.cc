@@ -34,10 +34,11 @@ std::string hosts_file(const std::vector<std::string>& addresses, std::string_vi
 namespace {
 
 // The folder is ours alone, and nobody sees the files before the first container starts.
-Status write_whole(FdRef folder, std::string_view name, const std::string& text) {
+Status write_whole(FdRef folder, std::string_view name, const std::string& text, const SandboxFiles& files) {
   std::string path(name);
   auto file = sys::openat(folder, path.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW, 0644);
   if (!file) return std::unexpected(std::move(file.error()));
+  if (auto set = sys::fchown(*file, files.uid, files.gid); !set) return set;
   if (auto set = sys::fchmod(*file, 0644); !set) return set;
   return sys::write_all(*file, text);
 }
@@ -45,9 +46,9 @@ Status write_whole(FdRef folder, std::string_view name, const std::string& text)
 }  // namespace
 
 Status write_sandbox_files(FdRef folder, const SandboxFiles& files) {
-  if (auto done = write_whole(folder, Layout::kResolvConf, files.resolv_conf); !done) return done;
-  if (auto done = write_whole(folder, Layout::kHosts, files.hosts); !done) return done;
-  return write_whole(folder, Layout::kHostname, files.hostname.empty() ? "" : files.hostname + "\n");
+  if (auto done = write_whole(folder, Layout::kResolvConf, files.resolv_conf, files); !done) return done;
+  if (auto done = write_whole(folder, Layout::kHosts, files.hosts, files); !done) return done;
+  return write_whole(folder, Layout::kHostname, files.hostname.empty() ? "" : files.hostname + "\n", files);
 }
 
 Result<std::optional<std::string>> read_host_file(const char* path) {

@@ -4,6 +4,7 @@
 // itself.
 #pragma once
 
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -28,6 +29,7 @@ std::string hosts_file(const std::vector<std::string>& addresses, std::string_vi
 
 struct SandboxFiles {
   std::string resolv_conf, hosts, hostname;
+  std::uint32_t uid = 0, gid = 0;  // whose they are: the pod's root
 };
 // Writes all three (mode 0644) into the pod's folder, replacing what is there. Blocking.
 Status write_sandbox_files(FdRef folder, const SandboxFiles& files);

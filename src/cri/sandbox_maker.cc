@@ -66,6 +66,13 @@ Task<Result<MadeSandbox>> SandboxMaker::make_steps(std::string id, SandboxKind k
   request.new_net = kind.own_net;
   request.new_ipc = kind.own_ipc;
   request.new_uts = kind.own_uts;
+  if (!kind.users.is_empty()) {
+    request.root_uid = kind.users.uids[0].host;
+    request.root_gid = kind.users.gids[0].host;
+    auto users = co_await node_.shims.user_namespace(kind.users);
+    if (!users) co_return fail_from(users, "the pod's user namespace");
+    fds.users = std::move(*users);
+  }
   auto shim = co_await node_.shims.spawn(std::move(request), std::move(fds));
   if (!shim) co_return fail_from(shim, "start the shim");
   MadeSandbox made{.id = id, .shim = std::move(*shim)};

@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
+#include "cri/pod_users.h"
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
 #include "cri/validate.h"
@@ -106,6 +107,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
                         .gid = static_cast<std::uint32_t>(container->status.user().linux().gid()),
                         .owns_devices = node_.owns_devices,
                         .apparmor_profile = std::move(apparmor->profile)};
+  if (auto users = co_await open_users(*sandbox, request); !users) co_return std::unexpected(std::move(users.error()));
   auto opened = co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, &folders = node_.folders,
                                          request = std::move(request), sandbox_id = sandbox->id(),
                                          id = container->id()]() mutable -> Result<Launch> {
@@ -141,6 +143,10 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
 
   auto plan = runtime::plan_container(opened->spec, container->image, node_.host, opened->users, seccomp_, opened->fds);
   if (!plan) co_return std::unexpected(std::move(plan.error()));
+  if (opened->spec.users) {
+    auto made = make_dev(*opened->spec.users, opened->spec.privileged, *plan, opened->fds);
+    if (!made) co_return std::unexpected(std::move(made.error()));
+  }
   auto bytes = runtime::encode_plan(*plan, opened->fds.size());
   if (!bytes) co_return std::unexpected(std::move(bytes.error()));
   auto memfd = shim::make_plan_memfd(*bytes);
@@ -169,6 +175,26 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
     fds.host = std::move(opened->bundle->host);
   }
   co_return co_await sandbox->shim->start(std::move(start), std::move(fds));
+}
+
+// The pod's user namespace, and for each mount that wants its ids mapped one that says how: the pod's, as a rule.
+Task<Status> Runtime::open_users(const Sandbox& sandbox, LaunchRequest& request) {
+  runtime::oci::IdMappings pods = sandbox.kind().users;
+  if (!pods.is_empty()) {
+    auto users = open_pod_users(*sandbox.shim);
+    if (!users) co_return fail_from(users, "the pod's user namespace");
+    request.users = std::move(*users);
+  }
+  for (const auto& mount : request.config.mounts()) {
+    request.mount_users.emplace_back();
+    if (mount.uidmappings_size() == 0) continue;
+    auto ids = id_mappings(mount.uidmappings(), mount.gidmappings(), "mounts", "uidMappings", "gidMappings");
+    if (!ids) co_return std::unexpected(std::move(ids.error()));
+    auto users = *ids == pods ? duplicate(request.users) : co_await node_.shims.user_namespace(std::move(*ids));
+    if (!users) co_return fail_from(users, cat("mounts[", quoted(mount.container_path()), "].uidMappings"));
+    request.mount_users.back() = std::move(*users);
+  }
+  co_return Status();
 }
 
 Task<Result<OwnFd>> Runtime::make_container_cgroup(ContainerPtr container,

@@ -4,10 +4,12 @@
 #include <boost/json.hpp>
 
 #include "base/log.h"
+#include "cri/pod_users.h"
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
 #include "cri/verbose.h"
 #include "netns/address.h"
+#include "sys/mount.h"
 
 namespace gantry::cri {
 namespace {
@@ -70,6 +72,29 @@ Task<Result<v1::UpdateRuntimeConfigResponse>> Runtime::update_runtime_config(v1:
   co_return v1::UpdateRuntimeConfigResponse();
 }
 
+// The kernel is asked; once, unless there was no answer.
+Task<Features> Runtime::probe_features() {
+  if (features_) co_return *features_;
+  Features found;
+  auto store = sys::clone_mount(node_.images.store_dir(), "", sys::Recursive::kNo);
+  if (!store) co_return found;
+  found.recursive_read_only = sys::set_attributes(*store, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone,
+                                                  sys::Propagation::kUnchanged, sys::Recursive::kYes)
+                                  .has_value();
+  // As a kubelet gives them.
+  constexpr std::uint32_t kIds = 65536;
+  auto users = co_await node_.shims.user_namespace({{{0, kIds, kIds}}, {{0, kIds, kIds}}});
+  if (!users) {
+    log::warning("pods can't have user namespaces", {{"error", users.error()}});
+    co_return found;
+  }
+  auto mapped = map_mount_ids(*store, node_.images.store_dir(), *users, "the image store");
+  if (!mapped) log::warning("pods can't have user namespaces", {{"error", mapped.error()}});
+  found.user_namespaces = mapped.has_value();
+  features_ = found;
+  co_return found;
+}
+
 Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   v1::StatusResponse response;
   auto* ready = response.mutable_status()->add_conditions();
@@ -82,10 +107,12 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
     network->set_reason("NetworkPluginNotReady");
     network->set_message(node_.network_problem->message());
   }
+  Features features = co_await probe_features();
   for (const char* name : {"", "gantry"}) {
     auto* handler = response.add_runtime_handlers();
     handler->set_name(name);
-    handler->mutable_features()->set_recursive_read_only_mounts(true);
+    handler->mutable_features()->set_recursive_read_only_mounts(features.recursive_read_only);
+    handler->mutable_features()->set_user_namespaces(features.user_namespaces);
   }
   response.mutable_features()->set_supplemental_groups_policy(true);
   if (!request.verbose()) co_return response;

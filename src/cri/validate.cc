@@ -7,6 +7,7 @@
 #include "cgroups/slices.h"
 #include "cri/host_ports.h"
 #include "cri/make_spec.h"
+#include "cri/pod_users.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/text.h"
 #include "cri/validate_text.h"
@@ -112,24 +113,6 @@ Status check_dns(const v1::DNSConfig& dns) {
   return check_dns_list(dns.options(), "dns_config.options");
 }
 
-Status check_user_namespace(const v1::NamespaceOption& options) {
-  if (!options.has_userns_options()) return {};
-  const auto& userns = options.userns_options();
-  if (userns.mode() == v1::NODE) return {};
-  if (userns.mode() != v1::POD) {
-    return invalid_argument("namespace_options.userns_options.mode: give POD or NODE");
-  }
-  if (userns.uids_size() != 1 || userns.gids_size() != 1) {
-    return invalid_argument("namespace_options.userns_options: give exactly one mapping of uids and one of gids");
-  }
-  if (userns.uids(0).container_id() != 0 || userns.gids(0).container_id() != 0) {
-    return invalid_argument("namespace_options.userns_options: container_id 0 must be mapped");
-  }
-  return fail(Code::kUnimplemented,
-              "namespace_options.userns_options: user namespaces are not supported by this version; leave them out "
-              "(hostUsers: true)");
-}
-
 Status check_sandbox_namespaces(const v1::NamespaceOption& options) {
   if (options.network() != v1::POD && options.network() != v1::NODE) {
     return invalid_argument("namespace_options.network of a pod: give POD or NODE");
@@ -140,7 +123,8 @@ Status check_sandbox_namespaces(const v1::NamespaceOption& options) {
   if (options.pid() != v1::POD && options.pid() != v1::CONTAINER && options.pid() != v1::NODE) {
     return invalid_argument("namespace_options.pid of a pod: give POD, CONTAINER or NODE");
   }
-  return check_user_namespace(options);
+  auto users = pod_users(options);
+  return users ? Status() : std::unexpected(std::move(users.error()));
 }
 
 Status check_cgroup_parent(const std::string& parent, cgroups::DriverKind driver) {

@@ -4,6 +4,7 @@
 
 #include "cdi/spec.h"
 #include "cgroups/device_filter.h"
+#include "cri/pod_users.h"
 #include "cri/text.h"
 #include "cri/validate.h"
 #include "cri/validate_text.h"
@@ -61,7 +62,7 @@ Status check_process(const v1::ContainerConfig& config) {
 }
 
 // Nothing of the host's, and nothing that a container can change.
-Status check_image_mount(const v1::Mount& mount, std::string_view field) {
+Status check_image_mount(const v1::Mount& mount, const std::string& field, const v1::NamespaceOption& pod) {
   if (mount.image().image().empty()) return invalid_argument(cat(field, ".image.image: not given"));
   if (auto good = check_text(mount.image().image(), cat(field, ".image.image"), kMaxImageNameBytes); !good) return good;
   if (auto good = check_text(mount.image_sub_path(), cat(field, ".image_sub_path"), kMaxPathBytes); !good) return good;
@@ -79,23 +80,25 @@ Status check_image_mount(const v1::Mount& mount, std::string_view field) {
   if (mount.mount_options_size() > 0) {
     return fail(Code::kUnimplemented, cat(field, ".mount_options: not supported by this version; leave them out"));
   }
-  if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
-    return fail(Code::kUnimplemented, cat(field, ".uidMappings: id-mapped mounts are not supported by this version"));
-  }
-  return {};
+  auto ids = id_mappings(mount.uidmappings(), mount.gidmappings(), field, "uidMappings", "gidMappings");
+  if (!ids) return std::unexpected(std::move(ids.error()));
+  // Its ids are the pod's in any case.
+  auto users = pod_users(pod);
+  if (ids->is_empty() || (users && *ids == *users)) return {};
+  return invalid_argument(cat(field, ".uidMappings: of an image differ from those of the pod; leave them out"));
 }
 
-Status check_mount(const v1::Mount& mount) {
+Status check_mount(const v1::Mount& mount, const v1::NamespaceOption& pod) {
   std::string field = cat("mounts[", quoted(mount.container_path()), "]");
   if (auto good = check_text(mount.container_path(), "mounts.container_path", kMaxPathBytes); !good) return good;
   if (mount.container_path().empty()) return invalid_argument("mounts.container_path: not given");
-  if (mount.has_image()) return check_image_mount(mount, field);
+  if (mount.has_image()) return check_image_mount(mount, field, pod);
   if (!mount.image_sub_path().empty()) return invalid_argument(cat(field, ".image_sub_path: needs image as well"));
   if (mount.mount_options_size() > 0) {
     return fail(Code::kUnimplemented, cat(field, ".mount_options: not supported by this version; leave them out"));
   }
-  if (mount.uidmappings_size() > 0 || mount.gidmappings_size() > 0) {
-    return fail(Code::kUnimplemented, cat(field, ".uidMappings: id-mapped mounts are not supported by this version"));
+  if (auto ids = id_mappings(mount.uidmappings(), mount.gidmappings(), field, "uidMappings", "gidMappings"); !ids) {
+    return std::unexpected(std::move(ids.error()));
   }
   if (auto good = check_text(mount.host_path(), cat(field, ".host_path"), kMaxPathBytes); !good) return good;
   if (!mount.host_path().starts_with('/')) {
@@ -122,6 +125,11 @@ Status check_device(const v1::Device& device) {
       cat("devices[", quoted(device.host_path()), "].permissions ", quoted(permissions), ": give some of \"rwm\""));
 }
 
+std::string users_text(const v1::NamespaceOption& options) {
+  if (!options.has_userns_options() || options.userns_options().mode() == v1::NODE) return "NODE";
+  return cat("{", options.userns_options().ShortDebugString(), "}");
+}
+
 Status check_namespaces(const v1::NamespaceOption& options, const v1::NamespaceOption& pod) {
   for (auto [mode, field] : {std::pair(options.network(), "network"), std::pair(options.ipc(), "ipc")}) {
     if (mode == v1::POD || mode == v1::NODE) continue;
@@ -132,6 +140,15 @@ Status check_namespaces(const v1::NamespaceOption& options, const v1::NamespaceO
   }
   if (!v1::NamespaceMode_IsValid(options.pid())) {
     return invalid_argument(cat("namespace_options.pid ", static_cast<int>(options.pid()), ": no such value"));
+  }
+  if (!are_same_users(options, pod)) {
+    return invalid_argument(cat("namespace_options.userns_options ", users_text(options), ": the pod's are ",
+                                users_text(pod), "; give the same"));
+  }
+  if (options.pid() == v1::NODE && users_spec(pod)) {
+    return invalid_argument(
+        "namespace_options.pid NODE: a container in a user namespace can't share the host's processes; give POD or "
+        "CONTAINER");
   }
   if (options.network() == v1::NODE && pod.network() != v1::NODE) {
     return invalid_argument(
@@ -232,7 +249,8 @@ Status validate_container(const v1::ContainerConfig& config, const v1::PodSandbo
   }
   if (auto good = check_process(config); !good) return good;
   for (const auto& mount : config.mounts()) {
-    if (auto good = check_mount(mount); !good) return good;
+    auto good = check_mount(mount, pod.linux().security_context().namespace_options());
+    if (!good) return good;
   }
   for (const auto& device : config.devices()) {
     if (auto good = check_device(device); !good) return good;

@@ -129,19 +129,113 @@ TEST(ValidateSandbox, WhatIsNotSupportedIsSaid) {
   pod_refused(kInvalid, "host_port 8080 leads to none", [](auto& c) { c.add_port_mappings()->set_host_port(8080); });
   pod_refused(kInvalid, "host_port", [](auto& c) { c.add_port_mappings()->set_host_port(65536); });
   pod_refused(kUnimplemented, "windows", [](auto& c) { c.mutable_windows(); });
-  auto userns = [](v1::PodSandboxConfig& c) {
-    return c.mutable_linux()->mutable_security_context()->mutable_namespace_options()->mutable_userns_options();
+}
+
+void set_mapping(v1::IDMapping* mapping, std::uint32_t host, std::uint32_t length = 65536, std::uint32_t inside = 0) {
+  mapping->set_host_id(host);
+  mapping->set_container_id(inside);
+  mapping->set_length(length);
+}
+
+v1::NamespaceOption* namespaces(auto& config) {
+  return config.mutable_linux()->mutable_security_context()->mutable_namespace_options();
+}
+
+// A user namespace as a kubelet asks for it.
+v1::UserNamespace* set_users(auto& config, std::uint32_t first = 131072) {
+  auto* users = namespaces(config)->mutable_userns_options();
+  set_mapping(users->add_uids(), first);
+  set_mapping(users->add_gids(), first);
+  return users;
+}
+
+TEST(ValidateSandbox, UserNamespaces) {
+  v1::PodSandboxConfig config = pod();
+  set_users(config);
+  EXPECT_TRUE(validate_sandbox(config, cgroups::DriverKind::kCgroupfs));
+  config = pod();
+  namespaces(config)->mutable_userns_options()->set_mode(v1::NODE);
+  EXPECT_TRUE(validate_sandbox(config, cgroups::DriverKind::kCgroupfs));
+  auto wrong = [](const std::string& word, const std::function<void(v1::UserNamespace&)>& change) {
+    pod_refused(kInvalid, word, [&](auto& c) { change(*set_users(c)); });
   };
-  pod_refused(kInvalid, "exactly one mapping", [&](auto& c) { userns(c)->set_mode(v1::POD); });
-  pod_refused(kInvalid, "POD or NODE", [&](auto& c) { userns(c)->set_mode(v1::CONTAINER); });
-  pod_refused(kInvalid, "container_id 0", [&](auto& c) {
-    userns(c)->add_uids()->set_container_id(5);
-    userns(c)->add_gids();
+  wrong("userns_options.uids: 0 mappings; give exactly one", [](auto& u) { u.clear_uids(); });
+  wrong("userns_options.gids: 2 mappings; give exactly one", [](auto& u) { set_mapping(u.add_gids(), 9, 1, 65536); });
+  wrong("userns_options.mode CONTAINER: give POD or NODE", [](auto& u) { u.set_mode(v1::CONTAINER); });
+  wrong("userns_options.mode TARGET: give POD or NODE", [](auto& u) { u.set_mode(v1::TARGET); });
+  wrong("uids[0].container_id 5: give 0", [](auto& u) { u.mutable_uids(0)->set_container_id(5); });
+  wrong("gids[0].host_id 0: is the host's root", [](auto& u) { u.mutable_gids(0)->set_host_id(0); });
+  wrong("uids[0].length 0: give 1 or more", [](auto& u) { u.mutable_uids(0)->set_length(0); });
+  wrong("uids[0].length 65536: from host_id 4294967000 on there are 295 ids",
+        [](auto& u) { u.mutable_uids(0)->set_host_id(4294967000); });
+  for (auto [name, set] :
+       {std::pair("network NODE", &v1::NamespaceOption::set_network),
+        std::pair("pid NODE", &v1::NamespaceOption::set_pid), std::pair("ipc NODE", &v1::NamespaceOption::set_ipc)}) {
+    pod_refused(kInvalid, name, [&](auto& c) {
+      set_users(c);
+      (namespaces(c)->*set)(v1::NODE);
+    });
+  }
+}
+
+TEST(ValidateContainer, UserNamespacesAreThePods) {
+  v1::PodSandboxConfig with = pod();
+  set_users(with);
+  v1::ContainerConfig config = container();
+  set_users(config);
+  EXPECT_TRUE(validate_container(config, with));
+  container_refused(kInvalid, "the pod's are NODE; give the same", [](auto& c) { set_users(c); });
+  container_refused(kInvalid, "userns_options NODE: the pod's are {", [](auto&) {}, with);
+  container_refused(kInvalid, "host_id: 5", [](auto& c) { set_users(c, 5); }, with);
+  container_refused(
+      kInvalid, "pid NODE",
+      [](auto& c) {
+        set_users(c);
+        namespaces(c)->set_pid(v1::NODE);
+      },
+      with);
+}
+
+TEST(ValidateContainer, MappingsOfMounts) {
+  v1::PodSandboxConfig with = pod();
+  set_users(with);
+  auto mount = [](v1::ContainerConfig& c) {
+    auto* made = c.add_mounts();
+    made->set_container_path("/data");
+    set_mapping(made->add_uidmappings(), 5);
+    set_mapping(made->add_gidmappings(), 6);
+    return made;
+  };
+  auto volume = [&](v1::ContainerConfig& c) {
+    auto* made = mount(c);
+    made->set_host_path("/srv");
+    return made;
+  };
+  v1::ContainerConfig config = container();
+  volume(config);
+  EXPECT_TRUE(validate_container(config, pod()));
+  container_refused(kInvalid, "gidMappings: not given", [&](auto& c) { volume(c)->clear_gidmappings(); });
+  container_refused(kInvalid, "uidMappings: not given", [&](auto& c) { volume(c)->clear_uidmappings(); });
+  container_refused(kInvalid, "uidMappings[0].length 0",
+                    [&](auto& c) { volume(c)->mutable_uidmappings(0)->set_length(0); });
+  container_refused(kInvalid, "uidMappings[1].host_id 9: overlaps",
+                    [&](auto& c) { set_mapping(volume(c)->add_uidmappings(), 9, 1, 65536); });
+  container_refused(kInvalid, "uidMappings[1].container_id 9: overlaps",
+                    [&](auto& c) { set_mapping(volume(c)->add_uidmappings(), 200000, 1, 9); });
+  container_refused(kInvalid, "400 mappings; the kernel takes 340", [&](auto& c) {
+    for (auto* made = volume(c); made->uidmappings_size() < 400;)
+      set_mapping(made->add_uidmappings(), 70000U + static_cast<std::uint32_t>(made->uidmappings_size()), 1,
+                  70000U + static_cast<std::uint32_t>(made->uidmappings_size()));
   });
-  pod_refused(kUnimplemented, "user namespaces", [&](auto& c) {
-    userns(c)->add_uids();
-    userns(c)->add_gids();
-  });
+  container_refused(
+      kInvalid, "of an image differ from those of the pod",
+      [&](auto& c) {
+        set_users(c);
+        auto* made = mount(c);
+        made->mutable_image()->set_image("x");
+        made->set_readonly(true);
+      },
+      with);
 }
 
 TEST(ValidateSandbox, Sysctls) {
@@ -262,7 +356,6 @@ TEST(ValidateContainer, Mounts) {
   for (const char* path : {"/etc", "..", "../x", "a/../../x", "a/.."}) {
     container_refused(kInvalid, ".image_sub_path", [&](auto& c) { image(c)->set_image_sub_path(path); });
   }
-  container_refused(kUnimplemented, "id-mapped", [&](auto& c) { mount(c)->add_uidmappings(); });
   container_refused(kUnimplemented, "mount_options", [&](auto& c) { mount(c)->add_mount_options("noexec"); });
 }
 

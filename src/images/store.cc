@@ -201,6 +201,11 @@ std::string ContainerRoot::overlay_options() const {
   return cat(lower_option(lower), ",upperdir=", upper, ",workdir=", work);
 }
 
+std::string ContainerRoot::overlay_options(std::string_view folder) const {
+  return cat(lower_option(lower), ",upperdir=", folder, upper.substr(upper.rfind('/')), ",workdir=", folder,
+             work.substr(work.rfind('/')));
+}
+
 std::string ImageVolume::overlay_options(std::string_view empty) const { return cat(lower_option(lower), ":", empty); }
 
 ImageStore::ImageStore(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

@@ -76,6 +76,15 @@ struct ContainerRoot {
 
   // "lowerdir=l/4k:l/3z,upperdir=c/4m/u,workdir=c/4m/w", for mount(2) with the store as current folder.
   std::string overlay_options() const;
+  // The same with its own folder, c/4m, at another place.
+  std::string overlay_options(std::string_view folder) const;
+  std::string folder() const { return upper.substr(0, upper.rfind('/')); }
+};
+
+// What ids of an image are in a container's own files: those below `uids` come from `uid` on, others are `uid` itself.
+struct RootOwner {
+  std::uint32_t uid = 0, gid = 0;
+  std::uint32_t uids = ~0U, gids = ~0U;
 };
 
 struct FsUsage {
@@ -166,7 +175,7 @@ class ImageStore {
   // upper and work folder. The same call again (a retry) gives the same root; with other images it is kAlreadyExists.
   // kNotFound when one of them is not here.
   Result<ContainerRoot> prepare_root(std::string_view query, std::string_view container_id,
-                                     const std::vector<std::string>& volumes = {});
+                                     const std::vector<std::string>& volumes = {}, RootOwner owner = {});
   // The root that prepare_root gave, also after a restart; nothing when it was never made or is released.
   Result<std::optional<ContainerRoot>> find_root(std::string_view container_id) const;
   // Of all containers: "c/4m/u", relative to store_dir().

@@ -79,10 +79,9 @@ Status insert_root(db::Connection& database, FdRef containers, std::string_view 
 
 // Makes c/NAME, c/NAME/u and, last, c/NAME/w: where that is, all is done. The upper folder is the container's root
 // folder as overlayfs shows it, so it looks like the image's.
-Status make_folders(FdRef store, const ContainerRoot& root) {
+Status make_folders(FdRef store, const ContainerRoot& root, RootOwner owner) {
   if (sys::fstatat(store, root.work.c_str(), AT_SYMLINK_NOFOLLOW)) return {};
-  const std::string folder = root.upper.substr(0, root.upper.rfind('/'));
-  for (const std::string& path : {folder, root.upper}) {
+  for (const std::string& path : {root.folder(), root.upper}) {
     auto made = sys::mkdirat(store, path.c_str(), 0700);
     if (!made && !made.error().is_already_exists()) return made;
   }
@@ -90,7 +89,9 @@ Status make_folders(FdRef store, const ContainerRoot& root) {
   if (!image) return std::unexpected(std::move(image.error()));
   auto upper = sys::openat(store, root.upper.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
   if (!upper) return std::unexpected(std::move(upper.error()));
-  if (auto set = sys::fchown(*upper, image->st_uid, image->st_gid); !set) return set;
+  uid_t uid = owner.uid + (image->st_uid < owner.uids ? image->st_uid : 0);
+  gid_t gid = owner.gid + (image->st_gid < owner.gids ? image->st_gid : 0);
+  if (auto set = sys::fchown(*upper, uid, gid); !set) return set;
   if (auto set = sys::fchmod(*upper, image->st_mode & 07777); !set) return set;
   return sys::mkdirat(store, root.work.c_str(), 0700);
 }
@@ -98,7 +99,7 @@ Status make_folders(FdRef store, const ContainerRoot& root) {
 }  // namespace
 
 Result<ContainerRoot> ImageStore::prepare_root(std::string_view query, std::string_view container,
-                                               const std::vector<std::string>& volumes) {
+                                               const std::vector<std::string>& volumes, RootOwner owner) {
   if (auto named = check_name(container, "container id"); !named) return std::unexpected(std::move(named.error()));
   auto root = impl_->write([&](db::Connection& database) -> Result<ContainerRoot> {
     std::vector<std::string> queries{std::string(query)};
@@ -123,7 +124,7 @@ Result<ContainerRoot> ImageStore::prepare_root(std::string_view query, std::stri
     return std::move(**fresh);
   });
   if (!root) return root;
-  if (auto made = make_folders(impl_->store, *root); !made)
+  if (auto made = make_folders(impl_->store, *root, owner); !made)
     return fail_with(std::move(made.error()), cat("prepare root in ", impl_->path));
   return root;
 }

@@ -163,8 +163,11 @@ class Template {
     OwnFd cgroup;    // the shim's own, shims/ID
     OwnFd listener;  // its listening socket (sys::listen_unix, SOCK_SEQPACKET)
     OwnFd records;   // its record folder, a detached mount clone
+    OwnFd users;     // the pod's user namespace, if it has one
   };
   Task<Result<std::unique_ptr<Client>>> spawn(SpawnRequest request, SpawnFds fds);
+  // A new user namespace with these ids, in which nobody is.
+  Task<Result<OwnFd>> user_namespace(runtime::oci::IdMappings ids);
 
  private:
   struct Impl;

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "sys/file.h"
+#include "sys/namespaces.h"
 #include "sys/pidfd.h"
 #include "sys/socket.h"
 
@@ -59,35 +60,37 @@ Notes::~Notes() {
 
 namespace {
 
-// As clone3 does it, and it returns in the new process, too; but by a midwife.
-Result<sys::Cloned> clone_by_midwife(sys::CloneFlag flags, const runtime::LaunchRequest& request, FdRef cgroup,
-                                     FdRef report) {
+// As clone3 does it, and it returns in the new process, too; but what the parent has is a midwife, which makes it.
+Result<sys::Cloned> clone_midwife(sys::CloneFlag flags, runtime::LaunchRequest& request, FdRef cgroup) {
   auto midwife = sys::clone3(sys::CloneFlag::kClearSighand, cgroup);
-  if (!midwife) return midwife;
-  if (midwife->pid == 0) {
-    if (auto s = runtime::attend_birth(request); !s) runtime::end_launch(request.report, s.error());
-    // Our parent's child; it is born in the midwife's cgroup.
-    auto born = sys::clone3(flags | sys::CloneFlag::kParent, {});
-    if (!born) runtime::end_launch(request.report, born.error());
-    if (born->pid == 0) {
-      // Its clock need not be its parent's.
-      if (request.notes->begun != 0) request.notes->go_on();
-      return born;
-    }
-    request.notes->born = born->pid;
-    ::_exit(0);
+  if (!midwife || midwife->pid != 0) return midwife;
+  if (auto s = runtime::attend_birth(request); !s) runtime::end_launch(request.report, s.error());
+  // Our parent's child; it is born in the midwife's cgroup.
+  auto born = sys::clone3_told(flags | sys::CloneFlag::kParent, {}, &request.notes->born);
+  if (!born) runtime::end_launch(request.report, born.error());
+  if (born->pid != 0) ::_exit(0);
+  // Its clock need not be its parent's.
+  if (request.notes->begun != 0) request.notes->go_on();
+  return born;
+}
+
+// Our own child that nobody has waited for: the number is still its.
+Status go_on_as(Launching& launching, pid_t pid) {
+  auto pidfd = sys::pidfd_open(pid);
+  if (!pidfd) {
+    ::kill(pid, SIGKILL);
+    return std::unexpected(std::move(pidfd.error()));
   }
-  if (auto ended = sys::wait_child_end(midwife->pidfd); !ended) return std::unexpected(std::move(ended.error()));
-  pid_t born = request.notes->born;
-  if (born == 0) {
-    auto progress = read_progress(report);
-    if (progress && *progress && (*progress)->failed) return std::unexpected(std::move(*(*progress)->failed));
-    return fail(Code::kAborted, "the launch was ended");
-  }
-  // Our own child that nobody has waited for: the number is still its.
-  auto pidfd = sys::pidfd_open(born);
-  if (!pidfd) return std::unexpected(std::move(pidfd.error()));
-  return sys::Cloned{born, std::move(*pidfd)};
+  launching.pid = pid;
+  launching.pidfd = std::move(*pidfd);
+  return {};
+}
+
+// The one that `launching` is ends by itself, but not while its cgroup is frozen.
+Status end_first(Launching& launching) {
+  (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
+  auto ended = sys::wait_child_end(launching.pidfd);
+  return ended ? Status() : std::unexpected(std::move(ended.error()));
 }
 
 }  // namespace
@@ -119,31 +122,35 @@ Result<Launching> begin_launch(LaunchFds fds, PidJoin join, const runtime::Launc
   request.hooks = hooks;
   request.notes = notes->get();
   if (hooks != nullptr && hooks->tells_times) notes->get()->begin();
-  auto cloned = needs->midwife ? clone_by_midwife(needs->flags, request, fds.cgroup, report->left)
-                               : sys::clone3(needs->flags, fds.cgroup);
+  auto cloned =
+      needs->midwife ? clone_midwife(needs->flags, request, fds.cgroup) : sys::clone3(needs->flags, fds.cgroup);
   if (cloned && cloned->pid == 0) {
     // So that the parent's end is the end of this one too, while it waits for a word.
     report->left.close();
-    runtime::launch(request);
+    runtime::launch(std::move(request));
   }
   if (!cloned) return std::unexpected(std::move(cloned.error()));
-  return Launching{cloned->pid, std::move(cloned->pidfd), std::move(report->left), std::move(*notes)};
+  return Launching{cloned->pid, std::move(cloned->pidfd), std::move(report->left), std::move(*notes), needs->midwife};
+}
+
+Status deliver(Launching& launching) {
+  if (!launching.is_midwife) return {};
+  if (auto ended = sys::wait_child_end(launching.pidfd); !ended) return std::unexpected(std::move(ended.error()));
+  launching.is_midwife = false;
+  if (pid_t born = launching.notes.get()->born; born != 0) return go_on_as(launching, born);
+  auto progress = read_progress(launching.report);
+  if (progress && *progress && (*progress)->failed) return std::unexpected(std::move(*(*progress)->failed));
+  return fail(Code::kAborted, "the launch was ended");
 }
 
 Status conclude(Launching& launching) {
-  pid_t second = launching.notes.get()->pid;
-  if (second == 0) return {};
-  // It ends by itself, but not while its cgroup is frozen.
-  (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
-  if (auto ended = sys::wait_child_end(launching.pidfd); !ended) return std::unexpected(std::move(ended.error()));
-  // Our own child that nobody has waited for: the number is still its.
-  auto pidfd = sys::pidfd_open(second);
-  if (!pidfd) {
-    ::kill(second, SIGKILL);
-    return std::unexpected(std::move(pidfd.error()));
+  pid_t born = launching.notes.get()->born, second = launching.notes.get()->pid;
+  for (pid_t next : {launching.is_midwife ? born : 0, second}) {
+    if (next == 0) continue;
+    if (auto s = end_first(launching); !s) return s;
+    if (auto s = go_on_as(launching, next); !s) return s;
   }
-  launching.pid = second;
-  launching.pidfd = std::move(*pidfd);
+  launching.is_midwife = false;
   return {};
 }
 
@@ -168,13 +175,11 @@ Result<Listener> take_listener(const Launching& launching, int number) {
 Status let_go_on(const Launching& launching) { return sys::send_packet(launching.report, "+", {}); }
 
 void abandon(Launching& launching) {
-  (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
-  (void)sys::wait_child_end(launching.pidfd);
-  pid_t second = launching.notes.get()->pid;
-  if (second == 0) return;
-  // Our own child that nobody has waited for: the number is still its.
-  ::kill(second, SIGKILL);
-  if (auto pidfd = sys::pidfd_open(second)) (void)sys::wait_child_end(*pidfd);
+  (void)end_first(launching);
+  pid_t born = launching.notes.get()->born, second = launching.notes.get()->pid;
+  for (pid_t next : {launching.is_midwife ? born : 0, second}) {
+    if (next != 0 && go_on_as(launching, next)) (void)end_first(launching);
+  }
 }
 
 Result<std::optional<LaunchProgress>> read_progress(FdRef report) {

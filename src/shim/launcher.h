@@ -47,6 +47,8 @@ struct Launching {
   PidFd pidfd;
   OwnFd report;
   Notes notes;
+  // It is another process that makes the plan's (launch.h's midwife), until deliver() or conclude().
+  bool is_midwife = false;
 };
 
 // The PID namespace that a container goes into, beside what the plan says.
@@ -56,6 +58,9 @@ struct PidJoin {
 };
 // `hooks` outlives the call.
 Result<Launching> begin_launch(LaunchFds fds, PidJoin join, const runtime::LaunchHooks* hooks = nullptr);
+
+// Waits until a midwife has made the plan's process, which `launching` then is; her error. At once without one.
+Status deliver(Launching& launching);
 
 // What the report socket says now. Nothing: not ready yet. Whoever is in the container and may trace can have got hold
 // of its other end, and tell anything, as often as he likes; but a terminal is a pty master.

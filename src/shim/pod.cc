@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "shim/init_launch.h"
 #include "shim/log_writer.h"
+#include "shim/user_namespace.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/pipe.h"
@@ -230,10 +231,7 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
   connection.send(Kind::kFailed, number, encode_failure(status.error()));
 }
 
-Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
-  if (!request.hostname.empty() && ::sethostname(request.hostname.data(), request.hostname.size()) < 0) {
-    return std::unexpected(Error::from_errno(errno, "sethostname " + request.hostname));
-  }
+Status Pod::write_sysctls(const ConfigureRequest& request) const {
   for (const auto& [path, value] : request.sysctls) {
     auto folder =
         sys::openat2(fds_.proc, "sys", O_PATH | O_DIRECTORY, sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks);
@@ -243,13 +241,31 @@ Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
     if (auto s = sys::write_all(*file, value); !s)
       return fail_with(std::move(s.error()), "sysctl " + path + "=" + value);
   }
+  return {};
+}
+
+Status Pod::configure(const ConfigureRequest& request, std::vector<OwnFd> fds) {
+  if (!request.hostname.empty() && ::sethostname(request.hostname.data(), request.hostname.size()) < 0) {
+    return std::unexpected(Error::from_errno(errno, "sethostname " + request.hostname));
+  }
+  if (!request.sysctls.empty()) {
+    // Of an ipc namespace only its root writes them, and none of what is not the pod's.
+    auto s = fds_.users.is_open() ? run_as_root_of(fds_.users, [&] { return write_sysctls(request); })
+                                  : write_sysctls(request);
+    if (!s) return s;
+  }
   if (!request.pod_pid || init_.is_open()) return {};
   auto program = take(fds, "gantry-init");
   if (!program) return std::unexpected(std::move(program.error()));
   auto cgroup = take(fds, "gantry-init's cgroup");
   if (!cgroup) return std::unexpected(std::move(cgroup.error()));
-  auto init = launch_init(*program, *cgroup, fds_.null);
+  auto init = launch_init(*program, *cgroup, fds_.null, fds_.users);
   if (!init) return fail_with(std::move(init.error()), "start gantry-init");
+  if (fds_.users.is_open()) {
+    auto space = sys::openat(fds_.proc, (std::to_string(init->pid) + "/ns/pid").c_str(), O_RDONLY);
+    if (!space) return fail_with(std::move(space.error()), "gantry-init's PID namespace");
+    init_space_ = std::move(*space);
+  }
   init_ = std::move(init->pidfd);
   auto place = sys::open_dir(sys::kCwd, runtime::kStagingProc);
   if (!place) return std::unexpected(std::move(place.error()));
@@ -272,7 +288,7 @@ Process* Pod::find(const std::string& container_id) {
 Result<PidJoin> Pod::pid_namespace_for(const StartRequest& request) {
   if (request.join_pod_pid) {
     if (!init_.is_open()) return fail(Code::kFailedPrecondition, "the pod has no PID namespace of its own");
-    return PidJoin{init_, true};
+    return PidJoin{init_space_.is_open() ? FdRef(init_space_) : FdRef(init_), true};
   }
   if (request.target_container.empty()) return PidJoin();
   Process* target = find(request.target_container);
@@ -293,6 +309,7 @@ Status Pod::start_hooked(Connection& connection, std::uint32_t number, const Sta
   auto wanted = decode<ContainerHooks>(*bytes);
   if (!wanted) return std::unexpected(std::move(wanted.error()));
   runtime::LaunchHooks hooks;
+  hooks.is_pods = true;
   hooks.host = *host;
   hooks.root = wanted->root;
   hooks.before_root = [&wanted] {

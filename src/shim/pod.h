@@ -24,6 +24,7 @@ struct PodFds {
   OwnFd log_writer;  // the log writer's socket, non-blocking
   OwnFd null;        // a null device on a read-only mount of the shim's own
   MountFd proc;      // a private procfs instance
+  OwnFd users;       // the pod's user namespace, if it has one
 };
 
 class Pod {
@@ -56,6 +57,7 @@ class Pod {
   void drop(Connection& connection);
   void handle(Connection& connection, const Message& message, std::vector<OwnFd> fds);
   Status configure(const ConfigureRequest& request, std::vector<OwnFd> fds);
+  Status write_sysctls(const ConfigureRequest& request) const;
   Status start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds,
                const runtime::LaunchHooks* hooks = nullptr);
   Status start_hooked(Connection& connection, std::uint32_t number, const StartRequest& request,
@@ -104,6 +106,9 @@ class Pod {
   std::vector<Attachment> attachments_;
   std::uint32_t next_attachment_ = 1;
   PidFd init_;
+  // With a user namespace: its PID namespace. Who is in there may not look at gantry-init, which joining by its pidfd
+  // takes.
+  OwnFd init_space_;
   bool done_ = false;
 };
 

@@ -52,6 +52,19 @@ void describe_spawn(auto& codec, auto& v) {
   codec.field(v.new_ipc);
   codec.field(v.new_uts);
   codec.field(v.shm_bytes);
+  codec.field(v.root_uid);
+  codec.field(v.root_gid);
+}
+void describe_user_namespace(auto& codec, auto& v) {
+  auto list = [&](auto& mappings) {
+    codec.list(mappings, [&](auto& each) {
+      codec.field(each.container);
+      codec.field(each.host);
+      codec.field(each.size);
+    });
+  };
+  list(v.ids.uids);
+  list(v.ids.gids);
 }
 void describe_configure(auto& codec, auto& v) {
   codec.field(v.hostname);
@@ -178,6 +191,7 @@ Result<T> decode_with(std::string_view body, Describe describe_body) {
   }
 
 GANTRY_SHIM_BODY(SpawnRequest, describe_spawn)
+GANTRY_SHIM_BODY(UserNamespaceRequest, describe_user_namespace)
 GANTRY_SHIM_BODY(ConfigureRequest, describe_configure)
 GANTRY_SHIM_BODY(StartRequest, describe_start)
 GANTRY_SHIM_BODY(ContainerHooks, describe_hooks)

@@ -15,6 +15,7 @@
 #include "base/bytes.h"
 #include "base/result.h"
 #include "runtime/launch/run_hooks.h"
+#include "runtime/oci/id_mappings.h"
 
 namespace gantry::shim {
 
@@ -26,7 +27,9 @@ inline constexpr std::size_t kMaxPacket = 32768;
 enum class Kind : std::uint16_t {
   // ---- to the template (the first shim, which clones the others) ----
   kSpawn =
-      1,  // SpawnRequest; fds: shim's cgroup, its listening socket, its first connection, its record folder (a mount)
+      1,  // SpawnRequest; fds: shim's cgroup, its listening socket, its first connection, its record folder (a mount),
+          // and, for a pod with a user namespace, that
+  kUserNamespace = 2,  // UserNamespaceRequest; answered with kDone; fds: one that is made
 
   // ---- requests to a shim; each is answered with kDone, kStarted or kFailed under the same request number ----
   kConfigure = 10,  // ConfigureRequest; fds: with pod_pid: gantry-init (memfd), its cgroup
@@ -76,6 +79,13 @@ struct SpawnRequest {
   bool new_net = true, new_ipc = true, new_uts = true;
   // Size limit of the pod's /dev/shm in bytes.
   std::uint64_t shm_bytes = 64U << 20;
+  // With a user namespace, whose the new ones then are: what its root is outside.
+  std::uint32_t root_uid = 0, root_gid = 0;
+};
+
+// A user namespace with these ids, as /proc/PID/uid_map has them.
+struct UserNamespaceRequest {
+  runtime::oci::IdMappings ids;
 };
 
 struct ConfigureRequest {
@@ -183,6 +193,7 @@ struct StateAnswer {
 
 // Bodies to bytes and back. decode_* fails with kInvalidArgument on a body that is too short.
 std::string encode(const SpawnRequest& value);
+std::string encode(const UserNamespaceRequest& value);
 std::string encode(const ConfigureRequest& value);
 std::string encode(const StartRequest& value);
 std::string encode(const ContainerHooks& value);

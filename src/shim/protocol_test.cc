@@ -22,6 +22,10 @@ TEST(ProtocolTest, WhatIsWrittenIsRead) {
   auto configured = decode<ConfigureRequest>(encode(configure));
   ASSERT_TRUE(configured.has_value());
   EXPECT_EQ(configured->sysctls, configure.sysctls);
+  UserNamespaceRequest users{{{{0, 100000, 65536}}, {{0, 200000, 65536}, {70000, 5, 1}}}};
+  auto mapped = decode<UserNamespaceRequest>(encode(users));
+  ASSERT_TRUE(mapped.has_value());
+  EXPECT_EQ(mapped->ids, users.ids);
   std::string packet = encode_packet(Kind::kStart, 77, encode(StartRequest{"id", true, false, true, "other"}));
   auto message = decode_packet(packet);
   ASSERT_TRUE(message.has_value());

@@ -60,6 +60,7 @@ Task<Result<std::unique_ptr<Client>>> Template::spawn(SpawnRequest request, Spaw
   all.push_back(std::move(fds.listener));
   all.push_back(std::move(pair->right));
   all.push_back(std::move(fds.records));
+  if (fds.users.is_open()) all.push_back(std::move(fds.users));
   std::string id = request.sandbox_id;
   auto answer = co_await self->channel->request(Kind::kSpawn, encode(request), std::move(all), Kind::kStarted);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
@@ -67,6 +68,18 @@ Task<Result<std::unique_ptr<Client>>> Template::spawn(SpawnRequest request, Spaw
   auto client = co_await Client::adopt(self->loop, PidFd(std::move(answer->fds[0])), SocketFd(std::move(pair->left)));
   if (!client) co_return fail_with(std::move(client.error()), "shim of " + id);
   co_return std::move(client);
+}
+
+Task<Result<OwnFd>> Template::user_namespace(runtime::oci::IdMappings ids) {
+  auto self = impl_;
+  if (!self->channel->is_open()) {
+    if (auto s = self->launch(); !s) co_return std::unexpected(std::move(s.error()));
+  }
+  auto answer = co_await self->channel->request(Kind::kUserNamespace, encode(UserNamespaceRequest{std::move(ids)}), {},
+                                                Kind::kDone);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  if (answer->fds.empty()) co_return fail(Code::kInternal, "the template of shims sent no user namespace");
+  co_return std::move(answer->fds[0]);
 }
 
 }  // namespace gantry::shim

@@ -10,6 +10,7 @@
 #include <array>
 #include <cerrno>
 #include <string>
+#include <utility>
 
 #include "runtime/launch/launch.h"
 #include "sys/file.h"
@@ -56,14 +57,10 @@ Result<HostMounts> take_host_mounts() {
 
 Status place_host_mounts(FdRef root, const HostMounts& mounts) {
   for (const HostMount& each : mounts) {
-    Status made;
     if (each.is_file) {
       auto file = sys::openat(root, each.place + 1, O_CREAT | O_EXCL | O_WRONLY, 0666);
-      if (!file) made = std::unexpected(std::move(file.error()));
-    } else {
-      made = sys::mkdirat(root, each.place + 1, 0755);
+      if (!file) return std::unexpected(std::move(file.error()));
     }
-    if (!made) return made;
     auto place = sys::openat(root, each.place + 1, O_PATH);
     if (!place) return std::unexpected(std::move(place.error()));
     if (auto s = sys::attach(each.mount, *place); !s) return fail_with(std::move(s.error()), each.place);
@@ -74,8 +71,9 @@ Status place_host_mounts(FdRef root, const HostMounts& mounts) {
 // `host`: mounts of the host's that go there too.
 Status furnish(FdRef root, const HostMounts* host, const char* label) {
   ::umask(0);  // of whoever started gantryd; the null device is for every user of a container
-  for (const char* folder : {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingShm,
-                             runtime::kStagingEmpty, runtime::kStagingProc, runtime::kStagingImage}) {
+  for (const char* folder : {runtime::kStagingRoot, runtime::kStagingStore, runtime::kStagingUpper,
+                             runtime::kStagingShm, runtime::kStagingEmpty, runtime::kStagingProc,
+                             runtime::kStagingImage, runtime::kStagingHostProc, runtime::kStagingHostSys}) {
     if (auto s = sys::mkdirat(root, folder + 1, 0755); !s) return s;
   }
   auto s = host != nullptr ? place_host_mounts(root, *host)
@@ -127,24 +125,45 @@ Status empty_world(bool for_user_namespace, const char* label) {
   return furnish(*inside, for_user_namespace ? &host : nullptr, label);
 }
 
-Status mount_pod_shm(std::uint64_t bytes) {
-  auto context = sys::FsContext::open("tmpfs");
-  if (!context) return std::unexpected(std::move(context.error()));
-  if (auto s = context->set("size", std::to_string(bytes).c_str()); !s) return s;
-  if (auto s = context->set("mode", "1777"); !s) return s;
-  if (auto s = context->create(); !s) return s;
-  auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
-  if (!mount) return std::unexpected(std::move(mount.error()));
-  auto place = sys::open_dir(sys::kCwd, runtime::kStagingShm);
-  if (!place) return std::unexpected(std::move(place.error()));
-  return sys::attach(*mount, *place);
-}
+namespace {
 
-Result<MountFd> private_proc() {
-  auto context = sys::FsContext::open("proc");
+Result<MountFd> new_filesystem(const char* type) {
+  auto context = sys::FsContext::open(type);
   if (!context) return std::unexpected(std::move(context.error()));
   if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
   return context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
 }
+
+Status place_at(FdRef mount, const char* path) {
+  auto place = sys::open_dir(sys::kCwd, path);
+  return place ? sys::attach(mount, *place) : std::unexpected(std::move(place.error()));
+}
+
+}  // namespace
+
+Status mount_pod_shm(std::uint64_t bytes, std::uint32_t uid, std::uint32_t gid) {
+  auto context = sys::FsContext::open("tmpfs");
+  if (!context) return std::unexpected(std::move(context.error()));
+  if (auto s = context->set("size", std::to_string(bytes).c_str()); !s) return s;
+  if (auto s = context->set("mode", "1777"); !s) return s;
+  if (auto s = context->set("uid", std::to_string(uid).c_str()); !s) return s;
+  if (auto s = context->set("gid", std::to_string(gid).c_str()); !s) return s;
+  if (auto s = context->create(); !s) return s;
+  auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  return place_at(*mount, runtime::kStagingShm);
+}
+
+Status mount_proc_and_sys() {
+  for (auto [type, path] :
+       {std::pair("proc", runtime::kStagingHostProc), std::pair("sysfs", runtime::kStagingHostSys)}) {
+    auto mount = new_filesystem(type);
+    if (!mount) return std::unexpected(std::move(mount.error()));
+    if (auto s = place_at(*mount, path); !s) return s;
+  }
+  return {};
+}
+
+Result<MountFd> private_proc() { return new_filesystem("proc"); }
 
 }  // namespace gantry::shim

@@ -18,8 +18,11 @@ Status enter_empty_world(bool for_user_namespace = false, const char* label = ""
 // The same in a mount namespace that is this process's own already.
 Status empty_world(bool for_user_namespace = false, const char* label = "");
 
-// Gives a pod its own /dev/shm of at most `bytes`, in a mount namespace that is already the shim's own.
-Status mount_pod_shm(std::uint64_t bytes);
+// Gives a pod its own /dev/shm of at most `bytes`, in a mount namespace that is already the shim's own; `uid` and `gid`
+// are the pod's root.
+Status mount_pod_shm(std::uint64_t bytes, std::uint32_t uid, std::uint32_t gid);
+// The same for a procfs and a sysfs that are seen whole, which a user namespace's own take: at the host's places.
+Status mount_proc_and_sys();
 
 // A procfs instance that nobody else sees, for reading and writing under /proc; its place is a folder.
 Result<MountFd> private_proc();

@@ -2,7 +2,9 @@
 #include "sys/process.h"
 
 #include <fcntl.h>
+#include <linux/nsfs.h>
 #include <sched.h>
+#include <sys/ioctl.h>
 #include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -12,6 +14,7 @@
 #include <string_view>
 
 #include "sys/file.h"
+#include "sys/namespaces.h"
 
 namespace gantry::sys {
 namespace {
@@ -20,7 +23,9 @@ std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::
 
 }  // namespace
 
-Result<Cloned> clone3(CloneFlag flags, FdRef cgroup) {
+Result<Cloned> clone3(CloneFlag flags, FdRef cgroup) { return clone3_told(flags, cgroup, nullptr); }
+
+Result<Cloned> clone3_told(CloneFlag flags, FdRef cgroup, volatile pid_t* told) {
   clone_args args{};
   int pidfd = -1;
   args.flags = raw(flags) | CLONE_PIDFD;
@@ -29,6 +34,10 @@ Result<Cloned> clone3(CloneFlag flags, FdRef cgroup) {
   if (cgroup.is_open()) {
     args.flags |= CLONE_INTO_CGROUP;
     args.cgroup = static_cast<std::uint64_t>(cgroup.get());
+  }
+  if (told != nullptr) {
+    args.flags |= CLONE_PARENT_SETTID;
+    args.parent_tid = reinterpret_cast<std::uintptr_t>(told);
   }
   long pid = ::syscall(SYS_clone3, &args, sizeof(args));
   if (pid < 0) return failed("clone3");
@@ -58,6 +67,12 @@ Result<ExitStatus> wait_child_end(FdRef pidfd) {
 Status setns(FdRef target, CloneFlag kinds) {
   if (::setns(target.get(), static_cast<int>(raw(kinds))) < 0) return failed("setns");
   return {};
+}
+
+Result<OwnFd> owner_of_namespace(FdRef space) {
+  int fd = ::ioctl(space.get(), NS_GET_USERNS);
+  if (fd < 0) return failed("ioctl NS_GET_USERNS");
+  return OwnFd(fd);
 }
 
 Status unshare(CloneFlag kinds) {

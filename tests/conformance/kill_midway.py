@@ -18,14 +18,18 @@ import cycles
 from node import Node
 
 KILLS = 40
+IDS = [{"host_id": 131072, "container_id": 0, "length": 65536}]
+IN_USERS = {"security_context": {"namespace_options": {"pid": 1, "userns_options": {"mode": 0, "uids": IDS, "gids": IDS}}}}
 
 
 class Client(threading.Thread):
-    """Makes and removes pods, one after the other, and repeats each call until it succeeds, as kubelet does."""
+    """Makes and removes pods, one after the other, and repeats each call until it succeeds, as kubelet does. Every second
+    client's have user namespaces."""
 
     def __init__(self, node, number):
         super().__init__()
         self.node, self.number = node, number
+        self.more = {"linux": IN_USERS} if number % 2 else {}
         self.ending, self.calls, self.retries, self.cycles, self.faults = False, 0, 0, 0, []
 
     def call(self, *arguments):
@@ -47,12 +51,12 @@ class Client(threading.Thread):
             select.select([], [], [], 0.05)
 
     def cycle(self):
-        pod = self.node.pod_config(f"client{self.number}")
+        pod = self.node.pod_config(f"client{self.number}", **self.more)
         pod["metadata"]["attempt"] = self.cycles
         sandbox, containers = self.node.write(pod), []
         pod_id = self.call("runp", sandbox)
         for name, script in (("stays", "exec sleep 1000"), ("ends", "echo said; exit 3")):
-            config = self.node.container_config(name, script, log_path=f"{name}-{self.cycles}.log")
+            config = self.node.container_config(name, script, log_path=f"{name}-{self.cycles}.log", **self.more)
             container = self.call("create", pod_id, self.node.write(config), sandbox)
             containers.append(container)
             self.call("start", container)

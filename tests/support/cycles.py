@@ -26,7 +26,7 @@ def counts(node):
     supervisor, gantryd = node.supervisor(), node.gantryd_pid()
     folders = [str(folder.relative_to(node.cgroup)) for folder in walk(node.cgroup)]
     pids = [pid for pid in node.pids("") if is_alive(pid)]
-    namespaces = {kind: set() for kind in ("net", "ipc", "uts", "mnt", "pid")}
+    namespaces = {kind: set() for kind in ("net", "ipc", "uts", "mnt", "pid", "user")}
     for pid in [supervisor, *pids]:
         for kind, seen in namespaces.items():
             try:

@@ -115,13 +115,18 @@ Status Launch::enter_namespaces() {
     return std::unexpected(Error::from_errno(errno, "madvise"));
   }
   if (spaces_.in_user && namespaces_.second) {
-    if (auto s = take_host_proc(namespaces_.join ? "/proc" : kStagingHostProc); !s) return s;
+    // gantry-oci executes in the host's mount namespace.
+    bool sees_host = namespaces_.join && !is_pods();
+    if (auto s = take_host_proc(sees_host ? "/proc" : kStagingHostProc); !s) return s;
   }
   if (namespaces_.join) {
     // Of the PID namespace only children are; this process is not seen there.
     auto kinds = sys::CloneFlag::kNewMount | sys::CloneFlag::kNewPid | sys::CloneFlag::kNewCgroup |
                  sys::CloneFlag::kNewNet | sys::CloneFlag::kNewIpc | sys::CloneFlag::kNewUts;
     if (spaces_.join_process_user) kinds |= sys::CloneFlag::kNewUser;
+    if (spaces_.join_process_user && is_pods()) {
+      if (auto s = give_from_outside(); !s) return s;
+    }
     if (spaces_.join_process_time) kinds |= sys::CloneFlag::kNewTime;
     if (request_.hooks != nullptr)
       kinds = static_cast<sys::CloneFlag>(sys::raw(kinds) & ~sys::raw(request_.hooks->shared));
@@ -267,7 +272,11 @@ Status Launch::run() {
   const char* cwd = reader_.c_string();
   bool make_cwd = flag();
   if (auto s = open_terminal(); !s) return s;
-  if (auto s = set_attributes(); !s) return s;
+  bool has_attributes = spaces_.in_user && is_pods();  // from outside
+  if (!has_attributes) {
+    if (auto s = take_on_attributes(); !s) return s;
+  }
+  proc_.close();
   if (auto s = read_limits(); !s) return s;
   if (make_cwd && !namespaces_.join) {
     if (auto made = ensure_target(root_, cwd, false, sys::Resolve::kNone); !made)

@@ -21,6 +21,7 @@
 #include <iterator>
 #include <span>
 #include <string>
+#include <vector>
 
 #include "base/owned_fd.h"
 #include "base/result.h"
@@ -33,6 +34,7 @@ namespace gantry::runtime {
 // (shim/world.h makes them).
 inline constexpr const char* kStagingRoot = "/r";       // the root is mounted here, then pivoted into
 inline constexpr const char* kStagingStore = "/s";      // the image store, for overlay
+inline constexpr const char* kStagingUpper = "/upper";  // a container's folder in it, where its ids differ
 inline constexpr const char* kStagingShm = "/shm";      // the pod's /dev/shm
 inline constexpr const char* kStagingEmpty = "/empty";  // a read-only folder: masks folders
 inline constexpr const char* kStagingNull = "/null";    // the null device: masks files
@@ -72,9 +74,11 @@ struct LaunchNotes {
   void go_on();
 };
 
-// What gantry-oci alone has. Hooks in the container's namespaces are called in the launching process, which is a copy
-// of who has made this; where they fail, so does the launch.
+// What gantry-oci has; of a pod's container only hooks with before_root. Hooks in the container's namespaces are called
+// in the launching process, which is a copy of who has made this; where they fail, so does the launch.
 struct LaunchHooks {
+  // The container is a pod's, as those without any of this are.
+  bool is_pods = false;
   // Who has made this maps the ids of the plan's new user namespace, and says so by a byte on the report socket. Nobody
   // else's plan may make one: its process would wait for ever.
   bool map_ids = false;
@@ -116,6 +120,9 @@ struct LaunchRequest {
   bool join_pod = false;
   // None for most.
   const LaunchHooks* hooks = nullptr;
+  // What a midwife has put together for a pod's container: its root, and its images in the plan's order.
+  MountFd root;
+  std::vector<MountFd> images;
   // A page of its own, mapped shared.
   LaunchNotes* notes = nullptr;
 };
@@ -131,8 +138,9 @@ struct CloneNeeds {
 };
 Result<CloneNeeds> clone_needs(std::span<const char> plan);
 
-// In that other process, right after its clone.
-Status attend_birth(LaunchRequest request);
+// In that other process, right after its clone. For a pod's container it also does all that takes privileges on the
+// host: to put the root and images together, to own the standard streams, to take on OOM score and profiles.
+Status attend_birth(LaunchRequest& request);
 
 // In the child. Does not return.
 [[noreturn]] void launch(LaunchRequest request);

@@ -33,6 +33,12 @@ Result<Namespaces> read_namespaces(PlanReader& reader) {
        {&out.join_pid, &out.join_net, &out.join_ipc, &out.join_uts, &out.join_cgroup, &out.join_user, &out.join_time})
     *each = reader.integer<FdIndex>();
   out.raise_loopback = flag();
+  out.root_uid = reader.integer<std::uint32_t>();
+  out.root_gid = reader.integer<std::uint32_t>();
+  out.set_oom_score_adj = flag();
+  out.oom_score_adj = reader.integer<std::int32_t>();
+  out.apparmor_profile = reader.c_string();
+  out.selinux_label = reader.c_string();
   if (!reader.ok()) return invalid_argument("plan: too short");
   return out;
 }
@@ -108,6 +114,11 @@ Status Launch::attend_birth() {
   if (!spaces) return std::unexpected(std::move(spaces.error()));
   spaces_ = *spaces;
   if (auto s = make_time_namespace(); !s) return s;
+  if (is_pods()) {
+    if (auto s = take_host_proc(kStagingHostProc); !s) return s;
+    if (auto s = give_from_outside(); !s) return s;
+    if (auto s = make_roots_outside(); !s) return s;
+  }
   // Before it is where others may be. Not earlier: of a process that is not dumpable, files in /proc are the host
   // root's.
   (void)sys::prctl(PR_SET_DUMPABLE, 0);
@@ -115,7 +126,7 @@ Status Launch::attend_birth() {
   return join(spaces_.join_user, sys::CloneFlag::kNewUser, "user");
 }
 
-Status attend_birth(LaunchRequest request) { return Launch(request).attend_birth(); }
+Status attend_birth(LaunchRequest& request) { return Launch(request).attend_birth(); }
 
 Status Launch::enter_user_namespace() {
   // Until its ids are mapped nobody else is in it. A process that is not dumpable has files in /proc that are the host

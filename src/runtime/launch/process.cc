@@ -117,19 +117,17 @@ Status Launch::take_own_null() {
 
 // What is written into the procfs of this process: its OOM score, and the AppArmor profile and SELinux label that
 // execve takes on, also in a child of this process.
-Status Launch::set_attributes() {
-  bool set_score = flag();
-  auto score = reader_.integer<std::int32_t>();
-  if (set_score) {
+Status Launch::take_on_attributes() {
+  if (spaces_.set_oom_score_adj) {
     char text[16];
-    int size = std::snprintf(text, sizeof(text), "%d", score);
+    int size = std::snprintf(text, sizeof(text), "%d", spaces_.oom_score_adj);
     auto file = open_proc(".", "self/oom_score_adj");
     if (!file) return std::unexpected(std::move(file.error()));
     if (auto s = sys::write_all(*file, std::string_view(text, static_cast<std::size_t>(size))); !s) {
       return fail_with(std::move(s.error()), std::string("oom_score_adj ") + text);
     }
   }
-  std::string profile(reader_.c_string()), label(reader_.c_string());
+  std::string profile(spaces_.apparmor_profile), label(spaces_.selinux_label);
   auto take_on = [this](const char* path, const std::string& words, const std::string& what) -> Status {
     auto file = open_proc(".", path);
     auto s = file ? sys::write_all(*file, words) : std::unexpected(std::move(file.error()));
@@ -139,11 +137,8 @@ Status Launch::set_attributes() {
     auto s = take_on("self/attr/apparmor/exec", "exec " + profile, "AppArmor profile \"" + profile + "\"");
     if (!s) return s;
   }
-  if (!label.empty()) {
-    if (auto s = take_on("self/attr/exec", label, "SELinux label \"" + label + "\""); !s) return s;
-  }
-  proc_.close();
-  return {};
+  if (label.empty()) return {};
+  return take_on("self/attr/exec", label, "SELinux label \"" + label + "\"");
 }
 
 Status Launch::read_limits() {

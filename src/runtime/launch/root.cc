@@ -25,12 +25,34 @@ std::unexpected<Error> failed(Error&& error, const char* what, const char* path)
 
 }  // namespace
 
+RootPart read_root_part(PlanReader& reader) {
+  RootPart part;
+  part.store = reader.integer<FdIndex>();
+  part.upper = reader.integer<FdIndex>();
+  part.overlay = reader.c_string();
+  part.rootfs = reader.integer<FdIndex>();
+  part.read_only = reader.integer<std::uint8_t>() != 0;
+  part.propagation = static_cast<sys::Propagation>(reader.integer<std::uint64_t>());
+  return part;
+}
+
+Status Launch::mount_overlay(const RootPart& part) const {
+  for (auto [index, place] : {std::pair(part.store, kStagingStore), std::pair(part.upper, kStagingUpper)}) {
+    if (index == kNoFd) continue;
+    auto staging = sys::open_dir(sys::kCwd, place);
+    if (!staging) return std::unexpected(std::move(staging.error()));
+    if (auto s = sys::attach(fd(index), *staging); !s) return fail_with(std::move(s.error()), "attach the image store");
+  }
+  // Layer names are relative to the store and short: overlay's options must fit into a page.
+  if (::chdir(kStagingStore) < 0) return std::unexpected(Error::from_errno(errno, "chdir to the image store"));
+  auto s = sys::mount("overlay", kStagingRoot, "overlay", 0, part.overlay);
+  return s ? s : fail_with(std::move(s.error()), "overlay");
+}
+
 Status Launch::read_root() {
-  FdRef store = fd(reader_.integer<FdIndex>());
-  const char* overlay = reader_.c_string();
-  FdRef rootfs = fd(reader_.integer<FdIndex>());
-  read_only_ = flag();
-  propagation_ = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
+  RootPart part = read_root_part(reader_);
+  read_only_ = part.read_only;
+  propagation_ = part.propagation;
   if (!reader_.ok()) return invalid_argument("plan: unreadable root");
   if (namespaces_.join) {
     if (auto s = enter_joined_root(); !s) return s;
@@ -39,16 +61,10 @@ Status Launch::read_root() {
     root_ = std::move(*root);
     return {};
   }
-  if (store.is_open()) {
-    auto staging = sys::open_dir(sys::kCwd, kStagingStore);
-    if (!staging) return std::unexpected(std::move(staging.error()));
-    if (auto s = sys::attach(store, *staging); !s) return fail_with(std::move(s.error()), "attach the image store");
-    // Layer names are relative to the store and short: overlay's options must fit into a page.
-    if (::chdir(kStagingStore) < 0) return std::unexpected(Error::from_errno(errno, "chdir to the image store"));
-    if (auto s = sys::mount("overlay", kStagingRoot, "overlay", 0, overlay); !s) {
-      return fail_with(std::move(s.error()), "overlay");
-    }
+  if (fd(part.store).is_open() && !request_.root.is_open()) {
+    if (auto s = mount_overlay(part); !s) return s;
   } else {
+    FdRef rootfs = request_.root.is_open() ? FdRef(request_.root) : fd(part.rootfs);
     auto staging = sys::open_dir(sys::kCwd, kStagingRoot);
     if (!staging) return std::unexpected(std::move(staging.error()));
     // A copy of a mount that the host shares is in its peer group: without this the container's mounts would show
@@ -140,22 +156,30 @@ Result<MountFd> Launch::mount_image(const char* overlay, const char* sub_path) {
   return sys::clone_mount(*part, "", sys::Recursive::kNo);
 }
 
-Status Launch::make_mount() {
-  auto kind = reader_.integer<MountKind>();
-  const char* target = reader_.c_string();
-  const char* type = reader_.c_string();
-  auto option_count = reader_.integer<std::uint32_t>();
+MountPart read_mount_part(PlanReader& reader) {
+  MountPart part;
+  part.kind = reader.integer<MountKind>();
+  part.target = reader.c_string();
+  part.type = reader.c_string();
+  part.option_count = reader.integer<std::uint32_t>();
   // Options lie before the other fields; the attributes that fsmount wants lie behind them.
-  PlanReader options = reader_;
-  for (std::uint32_t i = 0; i < option_count && reader_.ok(); ++i) reader_.c_string();
-  FdRef source = fd(reader_.integer<FdIndex>());
-  bool is_file = flag();
-  auto attribute = [this] { return static_cast<sys::MountAttr>(reader_.integer<std::uint64_t>()); };
-  auto tree_set = attribute(), tree_clear = attribute();
-  auto set = attribute(), clear = attribute();
-  auto tree_propagation = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
-  auto propagation = static_cast<sys::Propagation>(reader_.integer<std::uint64_t>());
+  part.options = reader;
+  for (std::uint32_t i = 0; i < part.option_count && reader.ok(); ++i) reader.c_string();
+  part.source = reader.integer<FdIndex>();
+  part.is_file = reader.integer<std::uint8_t>() != 0;
+  for (auto* each : {&part.tree_set, &part.tree_clear, &part.set, &part.clear})
+    *each = static_cast<sys::MountAttr>(reader.integer<std::uint64_t>());
+  for (auto* each : {&part.tree_propagation, &part.propagation})
+    *each = static_cast<sys::Propagation>(reader.integer<std::uint64_t>());
+  return part;
+}
+
+Status Launch::make_mount() {
+  MountPart part = read_mount_part(reader_);
   if (!reader_.ok()) return invalid_argument("plan: unreadable mount");
+  auto& [kind, target, type, options, option_count, source_index, is_file, tree_set, tree_clear, set, clear,
+         tree_propagation, propagation] = part;
+  FdRef source = fd(source_index);
 
   // File systems of the kernel go only where the image has a real folder: a link at /proc, /sys or /dev would put them,
   // or what we write beneath them, elsewhere.
@@ -189,6 +213,10 @@ Status Launch::make_mount() {
       break;
     case MountKind::kImage: {
       if (option_count != 2) return invalid_argument("plan: unreadable image");
+      if (next_image_ < request_.images.size()) {
+        made = std::move(request_.images[next_image_++]);
+        break;
+      }
       const char* overlay = options.c_string();
       made = mount_image(overlay, options.c_string());
       break;
@@ -197,10 +225,11 @@ Status Launch::make_mount() {
       made = clone_in_turn(source, is_file);
       break;
     case MountKind::kBind:
+    case MountKind::kMade:
       break;
   }
   if (!made) return failed(std::move(made.error()), "mount", target);
-  if (kind != MountKind::kBind) mount = *made;
+  if (kind != MountKind::kBind && kind != MountKind::kMade) mount = *made;
   Status changed;
   auto change = [&](sys::MountAttr on, sys::MountAttr off, sys::Propagation how, sys::Recursive recursive) {
     bool is_any = on != sys::MountAttr::kNone || off != sys::MountAttr::kNone || how != sys::Propagation::kUnchanged;
@@ -218,14 +247,17 @@ Status Launch::make_mount() {
   if (!changed) return failed(std::move(changed.error()), "mount", target);
   if (auto s = sys::attach(mount, *place); !s) return failed(std::move(s.error()), "mount", target);
   if (auto s = note_mount(mount, target); !s) return failed(std::move(s.error()), "mount", target);
-  if (kind != MountKind::kFilesystem) return {};
+  if (kind != MountKind::kFilesystem && kind != MountKind::kMade) return {};
   if (is_late) {
     auto copy = duplicate(mount);
     if (!copy) return std::unexpected(std::move(copy.error()));
     late_read_only_.push_back(std::move(*copy));
   }
   if (is_proc && !namespaces_.second) proc_ = std::move(*made);
-  if (std::strcmp(target, "/dev") == 0) dev_ = std::move(*made);
+  if (std::strcmp(target, "/dev") != 0) return {};
+  auto dev = duplicate(mount);
+  if (!dev) return std::unexpected(std::move(dev.error()));
+  dev_ = std::move(*dev);
   return {};
 }
 

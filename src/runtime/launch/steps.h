@@ -33,10 +33,35 @@ struct Namespaces {
   FdIndex join_net = kNoFd, join_ipc = kNoFd, join_uts = kNoFd, join_cgroup = kNoFd, join_user = kNoFd;
   FdIndex join_time = kNoFd;
   bool raise_loopback = false;
+  std::uint32_t root_uid = 0, root_gid = 0;
+  // What the process takes on at execve, and before.
+  bool set_oom_score_adj = false;
+  std::int32_t oom_score_adj = 0;
+  const char *apparmor_profile = "", *selinux_label = "";
   bool enter_user() const;
   bool need_midwife() const;
 };
 Result<Namespaces> read_namespaces(PlanReader& reader);
+
+// The root's part, and one mount's.
+struct RootPart {
+  FdIndex store = kNoFd, upper = kNoFd, rootfs = kNoFd;
+  const char* overlay = "";
+  bool read_only = false;
+  sys::Propagation propagation = sys::Propagation::kUnchanged;
+};
+RootPart read_root_part(PlanReader& reader);
+struct MountPart {
+  MountKind kind = MountKind::kFilesystem;
+  const char *target = "", *type = "";
+  PlanReader options{std::string_view()};
+  std::uint32_t option_count = 0;
+  FdIndex source = kNoFd;
+  bool is_file = false;
+  sys::MountAttr tree_set{}, tree_clear{}, set{}, clear{};
+  sys::Propagation tree_propagation{}, propagation{};
+};
+MountPart read_mount_part(PlanReader& reader);
 
 // The folder in which the last component of a path lies, and that component.
 struct Parent {
@@ -78,10 +103,16 @@ class Launch {
   Status enter_user_namespace();
   Status become_root();
 
+  // outside.cc
+  Status give_from_outside();
+  Status make_roots_outside();
+  Status take_root(MountFd& root, const char* place) const;
+
   // root.cc
   Status read_root();
   Status make_mounts();
   Status make_mount();
+  Status mount_overlay(const RootPart& part) const;
   static Result<MountFd> mount_image(const char* overlay, const char* sub_path);
   static Result<MountFd> clone_in_turn(FdRef source, bool is_file);
   Status check_place(FdRef place, const char* target) const;
@@ -109,7 +140,7 @@ class Launch {
   // process.cc
   Status open_terminal();
   Status take_own_null();
-  Status set_attributes();
+  Status take_on_attributes();
   Status read_limits();
   Status set_limits();
   Status enter_folder(const char* cwd);
@@ -138,6 +169,8 @@ class Launch {
   // The descriptor that an index names; not open for kNoFd or one that is out of range.
   FdRef fd(FdIndex index) const;
 
+  bool is_pods() const { return request_.hooks == nullptr || request_.hooks->is_pods; }
+
   LaunchRequest& request_;
   PlanReader reader_;
   // At the plan's rlimits, which are read once more when it is time to set them.
@@ -149,7 +182,8 @@ class Launch {
   const char** envp_ = nullptr;
   Namespaces spaces_;
   Ways namespaces_;
-  bool keeps_groups_ = false;  // setgroups(2) is denied in the user namespace
+  std::size_t next_image_ = 0;  // of those that a midwife has made
+  bool keeps_groups_ = false;   // setgroups(2) is denied in the user namespace
   // The new root, O_PATH; of an exec, the joined process's.
   OwnFd root_;
   bool read_only_ = false;

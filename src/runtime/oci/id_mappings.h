@@ -17,10 +17,12 @@ namespace gantry::runtime::oci {
 // One line of /proc/PID/uid_map: `size` ids from `container` on are those from `host` on.
 struct IdMapping {
   std::uint32_t container = 0, host = 0, size = 0;
+  bool operator==(const IdMapping&) const = default;
 };
 
 struct IdMappings {
   std::vector<IdMapping> uids, gids;
+  bool operator==(const IdMappings&) const = default;
   bool is_empty() const { return uids.empty() && gids.empty(); }
 };
 

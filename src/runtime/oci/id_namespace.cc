@@ -25,8 +25,8 @@ namespace {
 
 }  // namespace
 
-Status write_id_maps(pid_t pid, const IdMappings& ids) {
-  auto folder = sys::open_dir(sys::kCwd, cat("/proc/", pid).c_str());
+Status write_id_maps(FdRef proc, pid_t pid, const IdMappings& ids) {
+  auto folder = sys::open_dir(proc, std::to_string(pid).c_str());
   if (!folder) return std::unexpected(std::move(folder.error()));
   for (auto [file, field, mappings] :
        {std::tuple("uid_map", "uidMappings", &ids.uids), std::tuple("gid_map", "gidMappings", &ids.gids)}) {
@@ -39,19 +39,31 @@ Status write_id_maps(pid_t pid, const IdMappings& ids) {
   return {};
 }
 
-Result<OwnFd> user_namespace_of(const IdMappings& ids) {
+Status write_id_maps(pid_t pid, const IdMappings& ids) {
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  return proc ? write_id_maps(*proc, pid, ids) : std::unexpected(std::move(proc.error()));
+}
+
+Result<OwnFd> user_namespace_of(FdRef proc, const IdMappings& ids) {
   auto pipe = sys::pipe();
   if (!pipe) return std::unexpected(std::move(pipe.error()));
   auto child = sys::clone3(sys::CloneFlag::kNewUser | sys::CloneFlag::kClearSighand, {});
   if (!child) return std::unexpected(std::move(child.error()));
   if (child->pid == 0) wait_for_end_of(*pipe);
   auto space = [&]() -> Result<OwnFd> {
-    if (auto s = write_id_maps(child->pid, ids); !s) return std::unexpected(std::move(s.error()));
-    return sys::openat(sys::kCwd, cat("/proc/", child->pid, "/ns/user").c_str(), O_RDONLY);
+    if (auto s = write_id_maps(proc, child->pid, ids); !s) return std::unexpected(std::move(s.error()));
+    return sys::openat(proc, cat(child->pid, "/ns/user").c_str(), O_RDONLY);
   }();
   pipe->write_end.close();
-  if (auto ended = sys::wait_child_end(child->pidfd); !ended) return std::unexpected(std::move(ended.error()));
+  // Who ignores SIGCHLD has nothing to reap: then this is an error, and the end of the child all the same.
+  (void)sys::wait_child_end(child->pidfd);
   return space;
+}
+
+Result<OwnFd> user_namespace_of(const IdMappings& ids) {
+  auto proc = sys::open_dir(sys::kCwd, "/proc");
+  if (!proc) return std::unexpected(std::move(proc.error()));
+  return user_namespace_of(*proc, ids);
 }
 
 }  // namespace gantry::runtime::oci

@@ -14,8 +14,18 @@ namespace {
 
 constexpr std::size_t kMaxHostname = 64;  // HOST_NAME_MAX
 
+void enter_users(const UsersSpec& users, NamespacePlan& namespaces) {
+  namespaces.in_user = true;
+  namespaces.root_uid = users.uid;
+  namespaces.root_gid = users.gid;
+}
+
 NamespacePlan plan_namespaces(const ContainerSpec& spec) {
   NamespacePlan namespaces;
+  if (spec.users) {
+    enter_users(*spec.users, namespaces);
+    namespaces.join_user = spec.users->space;
+  }
   namespaces.new_pid = spec.namespaces.pid == PidMode::kContainer;
   bool joins = spec.namespaces.pid == PidMode::kPod || spec.namespaces.pid == PidMode::kTarget;
   if (joins) namespaces.join_pid = spec.namespaces.pid_of;
@@ -43,6 +53,8 @@ Status check_fd(FdIndex index, std::size_t count, std::string_view what) {
 Status check_fds(const Plan& plan, std::size_t count) {
   if (auto s = check_fd(plan.root.store, count, "root.store"); !s) return s;
   if (auto s = check_fd(plan.root.rootfs, count, "root.rootfs"); !s) return s;
+  if (auto s = check_fd(plan.root.upper, count, "root.upper"); !s) return s;
+  if (auto s = check_fd(plan.namespaces.join_user, count, "users.space"); !s) return s;
   if (auto s = check_fd(plan.namespaces.join_pid, count, "namespaces.pid_of"); !s) return s;
   for (const MountPlan& mount : plan.mounts) {
     if (auto s = check_fd(mount.source, count, cat("mount ", quoted(mount.target))); !s) return s;
@@ -121,6 +133,10 @@ Result<Plan> plan_exec(const ExecSpec& spec, const ProcessPlan& container) {
   if (spec.args.empty() || spec.args[0].empty()) return invalid_argument("exec: the command is empty");
   Plan plan;
   plan.namespaces.join_process = spec.join_process;
+  if (spec.users) {
+    enter_users(*spec.users, plan.namespaces);
+    plan.namespaces.join_process_user = true;
+  }
   plan.process = container;
   ProcessPlan& process = plan.process;
   for (const std::string& argument : spec.args) {

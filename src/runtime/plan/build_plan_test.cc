@@ -551,6 +551,50 @@ TEST_F(BuildPlan, Namespaces) {
   EXPECT_THAT(refusal(), HasSubstr("sysctl"));
 }
 
+TEST_F(BuildPlan, UserNamespaceOfThePod) {
+  spec.users = UsersSpec{.space = 2, .uid = 100000, .gid = 200000, .uids = 65536, .gids = 65536};
+  spec.root.upper = 1;
+  auto plan = make();
+  ASSERT_TRUE(plan) << plan.error().message();
+  EXPECT_EQ(plan->namespaces.join_user, 2);
+  EXPECT_TRUE(plan->namespaces.in_user);
+  EXPECT_FALSE(plan->namespaces.new_user);
+  EXPECT_EQ(plan->namespaces.root_uid, 100000U);
+  EXPECT_EQ(plan->namespaces.root_gid, 200000U);
+  EXPECT_TRUE(encode_plan(*plan, fds.size()));
+  spec.user.uid = 65535;
+  spec.user.gid = 65535;
+  EXPECT_TRUE(make());
+  spec.user.uid = 65536;
+  EXPECT_THAT(refusal(), HasSubstr("user 65536 is not in the pod's user namespace, whose ids are 0 to 65535"));
+  spec.user.uid = 0;
+  spec.user.gid = 70000;
+  EXPECT_THAT(refusal(), HasSubstr("group 70000"));
+  spec.user.gid.reset();
+  spec.user.supplemental_groups = {65536};
+  EXPECT_THAT(refusal(), HasSubstr("group 65536"));
+  spec.user.supplemental_groups.clear();
+  spec.users->space = 9;
+  EXPECT_THAT(refusal(), HasSubstr("users.space names descriptor 9 of 4"));
+  spec.users->space = 2;
+  // The terminals' group is none of its.
+  auto pts_options = [&] {
+    for (const auto& mount : make()->mounts) {
+      if (mount.target == "/dev/pts") return mount.options;
+    }
+    return std::vector<std::string>();
+  };
+  EXPECT_THAT(pts_options(), Contains("gid=5"));
+  spec.users->gids = 5;
+  EXPECT_THAT(pts_options(), Not(Contains("gid=5")));
+
+  auto exec = plan_exec({.args = {"sh"}, .join_process = 0, .users = spec.users}, ProcessPlan());
+  ASSERT_TRUE(exec);
+  EXPECT_TRUE(exec->namespaces.join_process_user && exec->namespaces.in_user);
+  EXPECT_EQ(exec->namespaces.join_user, kNoFd);
+  EXPECT_EQ(exec->namespaces.root_uid, 100000U);
+}
+
 TEST_F(BuildPlan, Exec) {
   spec.user.uid = 33;
   spec.seccomp.kind = SeccompKind::kRuntimeDefault;

@@ -105,6 +105,13 @@ struct NamespaceSpec {
   bool new_net = false, new_ipc = false, new_uts = false;
 };
 
+// A pod's user namespace: ids from 0 to `uids` - 1 are, outside, those from `uid` on; groups likewise.
+struct UsersSpec {
+  FdIndex space = kNoFd;
+  std::uint32_t uid = 0, gid = 0;
+  std::uint32_t uids = 0, gids = 0;
+};
+
 struct ContainerSpec {
   RootPlan root;                           // root.read_only is readOnlyRootFilesystem
   std::vector<std::string> command, args;  // of Kubernetes: command replaces entrypoint (and cmd), args replaces cmd
@@ -135,7 +142,8 @@ struct ContainerSpec {
   bool terminal = false;
   std::uint16_t rows = 0, columns = 0;
   NamespaceSpec namespaces;
-  std::string hostname;  // HOSTNAME of the environment; also set, with new_uts
+  std::optional<UsersSpec> users;  // the user namespace that is joined
+  std::string hostname;            // HOSTNAME of the environment; also set, with new_uts
 };
 
 // A further process in a running container.
@@ -145,7 +153,8 @@ struct ExecSpec {
   std::string working_dir;       // empty: the container's
   bool terminal = false;
   std::uint16_t rows = 0, columns = 0;
-  FdIndex join_process = kNoFd;  // a pidfd of a process in the container; needed
+  FdIndex join_process = kNoFd;    // a pidfd of a process in the container; needed
+  std::optional<UsersSpec> users;  // the container's
 };
 
 }  // namespace gantry::runtime

@@ -57,7 +57,8 @@ class Encoder {
   std::string problem_;
 };
 
-void encode_namespaces(Encoder& out, const NamespacePlan& namespaces) {
+// And what a process that is to come into a user namespace takes on before.
+void encode_namespaces(Encoder& out, const NamespacePlan& namespaces, const ProcessPlan& process) {
   out.flag(namespaces.new_pid);
   out.flag(namespaces.new_cgroup);
   out.flag(namespaces.new_net);
@@ -78,6 +79,12 @@ void encode_namespaces(Encoder& out, const NamespacePlan& namespaces) {
   out.fd("namespaces.join_user", namespaces.join_user);
   out.fd("namespaces.join_time", namespaces.join_time);
   out.flag(namespaces.raise_loopback);
+  out.integer(namespaces.root_uid);
+  out.integer(namespaces.root_gid);
+  out.flag(process.set_oom_score_adj);
+  out.integer(process.oom_score_adj);
+  out.string("process.apparmor_profile", process.apparmor_profile);
+  out.string("process.selinux_label", process.selinux_label);
 }
 
 void encode_root(Encoder& out, const RootPlan& root, bool joins) {
@@ -87,6 +94,7 @@ void encode_root(Encoder& out, const RootPlan& root, bool joins) {
     out.refuse("root", joins ? "is given for a process that joins another's" : "needs either an overlay or a folder");
   }
   out.fd("root.store", root.store);
+  out.fd("root.upper", root.upper);
   out.string("root.overlay", root.overlay);
   out.fd("root.rootfs", root.rootfs);
   out.flag(root.read_only);
@@ -100,8 +108,9 @@ void encode_mount(Encoder& out, const MountPlan& mount) {
   out.count("mounts.options", mount.options.size());
   for (const auto& option : mount.options) out.string("mounts.options", option);
   out.fd("mounts.source", mount.source);
-  bool is_bind = mount.kind == MountKind::kBind || mount.kind == MountKind::kBindInTurn;
-  if (is_bind != (mount.source != kNoFd)) out.refuse("mounts.source", "goes with a bind, and only with one");
+  bool has_source =
+      mount.kind == MountKind::kBind || mount.kind == MountKind::kBindInTurn || mount.kind == MountKind::kMade;
+  if (has_source != (mount.source != kNoFd)) out.refuse("mounts.source", "goes with a bind, and only with one");
   if (mount.kind == MountKind::kImage && mount.options.size() != 2)
     out.refuse("mounts.options", "of an image are overlay's and a path");
   out.flag(mount.target_is_file);
@@ -140,10 +149,6 @@ void encode_process(Encoder& out, const ProcessPlan& process) {
   out.flag(process.terminal);
   out.integer(process.rows);
   out.integer(process.columns);
-  out.flag(process.set_oom_score_adj);
-  out.integer(process.oom_score_adj);
-  out.string("process.apparmor_profile", process.apparmor_profile);
-  out.string("process.selinux_label", process.selinux_label);
   out.count("process.rlimits", process.rlimits.size());
   for (const auto& limit : process.rlimits) {
     out.integer(limit.resource);
@@ -186,7 +191,7 @@ void encode_process(Encoder& out, const ProcessPlan& process) {
 Result<std::string> encode_plan(const Plan& plan, std::size_t fd_count) {
   Encoder out(fd_count);
   out.integer(kPlanVersion);
-  encode_namespaces(out, plan.namespaces);
+  encode_namespaces(out, plan.namespaces, plan.process);
   out.flag(plan.process.keep_keyring);
   out.fd("hold", plan.hold);
   encode_root(out, plan.root, plan.namespaces.join_process != kNoFd);

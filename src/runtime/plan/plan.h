@@ -16,7 +16,7 @@
 
 namespace gantry::runtime {
 
-inline constexpr std::uint32_t kPlanVersion = 6;
+inline constexpr std::uint32_t kPlanVersion = 7;
 // Over these a plan is refused, by maker and reader alike.
 inline constexpr std::size_t kMaxPlanBytes = 8U << 20;
 inline constexpr std::size_t kMaxPlanItems = 65536;
@@ -46,6 +46,8 @@ struct NamespacePlan {
   PlanString time_offsets;
   // The launcher is, or comes to be, in a user namespace that is not the host's.
   bool in_user = false;
+  // Of a pod's user namespace that is joined, from outside: what its root is there. The process's streams become its.
+  std::uint32_t root_uid = 0, root_gid = 0;
   // A process whose namespaces are joined (exec): a pidfd. Its mount, pid, cgroup, net, ipc and uts namespaces, and,
   // if they are others than the launcher's, the user and the time namespace.
   FdIndex join_process = kNoFd;
@@ -59,8 +61,10 @@ struct NamespacePlan {
 };
 
 // Where the root comes from. Exactly one of overlay (store is given) or folder (rootfs is given); neither for an exec.
+// In a user namespace that is joined overlays are put together outside: whiteouts and opaque folders are the host's.
 struct RootPlan {
   FdIndex store = kNoFd;   // detached mount of the image store; lower, upper and work are names beneath it
+  FdIndex upper = kNoFd;   // one of the container's folder in it, where ids are not mapped as the store's are
   PlanString overlay;      // overlay's option string: "lowerdir=l/b:l/a,upperdir=c/x/u,workdir=c/x/w"
   FdIndex rootfs = kNoFd;  // detached mount of a folder that is the root as it is
   bool read_only = false;
@@ -78,6 +82,8 @@ enum class MountKind : std::uint8_t {
   // A read-only overlay of image layers: options are overlay's option string, with names relative to the root's store,
   // and a path in it that is mounted in its place, or "".
   kImage = 4,
+  // As kFilesystem, but made by the caller: `source`.
+  kMade = 5,
 };
 
 struct MountPlan {
@@ -85,7 +91,7 @@ struct MountPlan {
   PlanString target;                // beneath the root; made if absent
   PlanString type;                  // kFilesystem
   std::vector<PlanString> options;  // kFilesystem: "key=value" or "flag", as fsconfig takes them; kImage
-  FdIndex source = kNoFd;           // of a bind
+  FdIndex source = kNoFd;           // of a bind, and of kMade
   bool target_is_file = false;      // a bind of something that is no folder
   // MOUNT_ATTR_*: of the mount, and, before these, of it and all beneath it.
   std::uint64_t set_attributes = 0, clear_attributes = 0;

@@ -65,12 +65,14 @@ std::optional<MountPlan> cgroup_mount(const ContainerSpec& spec, const Namespace
 }
 
 std::vector<MountPlan> default_mounts(const ContainerSpec& spec, const NamespacePlan& namespaces) {
+  std::vector<std::string> pts = {"newinstance", "ptmxmode=0666", "mode=0620"};
+  // Who is in a user namespace can name none but its own ids.
+  if (!spec.users || kTtyGroup < spec.users->gids) pts.push_back(cat("gid=", kTtyGroup));
   MountAttr system = spec.privileged ? kHarmless : kHarmless | MountAttr::kReadOnly;
   std::vector<MountPlan> mounts = {
       filesystem("/proc", "proc", kHarmless, {}),
       filesystem("/dev", "tmpfs", MountAttr::kNoSuid | MountAttr::kStrictAtime, {"mode=755", "size=65536k"}),
-      filesystem("/dev/pts", "devpts", MountAttr::kNoSuid | MountAttr::kNoExec,
-                 {"newinstance", "ptmxmode=0666", "mode=0620", cat("gid=", kTtyGroup)}),
+      filesystem("/dev/pts", "devpts", MountAttr::kNoSuid | MountAttr::kNoExec, std::move(pts)),
       shared_memory(spec),
       filesystem("/dev/mqueue", "mqueue", kHarmless, {}),
       filesystem("/sys", "sysfs", system, {}),

@@ -110,6 +110,20 @@ Result<SeccompPlan> plan_seccomp(const ContainerSpec& spec, CapabilitySet boundi
   return fail(Code::kUnimplemented, cat(where, ": action SCMP_ACT_NOTIFY needs an agent, which is not supported here"));
 }
 
+// The kernel would say no more than "invalid".
+Status check_mapped(const ContainerSpec& spec, const ProcessPlan& process) {
+  if (!spec.users) return {};
+  auto check = [](std::uint32_t id, std::uint32_t count, std::string_view what) -> Status {
+    if (id < count) return {};
+    return invalid_argument(cat(what, " ", id, " is not in the pod's user namespace, whose ids are 0 to ", count - 1));
+  };
+  if (auto s = check(process.uid, spec.users->uids, "user"); !s) return s;
+  for (std::uint32_t group : process.groups) {
+    if (auto s = check(group, spec.users->gids, "group"); !s) return s;
+  }
+  return check(process.gid, spec.users->gids, "group");
+}
+
 }  // namespace
 
 Status check_exec_string(std::string_view text, std::string_view what) {
@@ -148,6 +162,7 @@ Result<ProcessPlan> plan_process(const ContainerSpec& spec, const ImageProcess& 
   process.uid = user->uid;
   process.gid = user->gid;
   process.groups = std::move(user->groups);
+  if (auto s = check_mapped(spec, process); !s) return std::unexpected(std::move(s.error()));
   auto args = plan_args(spec, image);
   if (!args) return std::unexpected(std::move(args.error()));
   process.args = std::move(*args);
