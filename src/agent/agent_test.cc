@@ -364,12 +364,14 @@ TEST_F(AgentTest, InitContainersRunInTheirOrder) {
       "  - {name: second, image: 'my-app:1.0'}\n";
   write("a.yaml", manifest("a", init));
   start();
-  ASSERT_TRUE(until([&] { return runtime_.is_running("first") && status("a") != nullptr; }));
+  ASSERT_TRUE(until([&] {
+    return runtime_.is_running("first") && status("a") != nullptr && status("a")->init_container_statuses_size() > 0 &&
+           status("a")->init_container_statuses(0).started();
+  }));
   settle();
   EXPECT_THAT(steps(), ElementsAre("run a 0", "create first 0", "start first"));
   EXPECT_EQ(phase("a"), "Pending");
   EXPECT_EQ(waiting("a"), "PodInitializing");
-  EXPECT_TRUE(status("a")->init_container_statuses(0).started());
   EXPECT_FALSE(status("a")->init_container_statuses(0).ready());
   EXPECT_FALSE(has_condition("a", "Initialized"));
   runtime_.exit("first", 0);
