@@ -281,18 +281,12 @@ def story(checks):
     with Node(checks) as node:
         node.build_image()
         cycles.cycle(node, 0)  # what gantryd keeps once it has run a container is there
-        before, details = cycles.settle(node)
-        pid = node.gantryd_pid()
-        for part in (configurations, ids, commands, garbage, manifests):
-            part(checks, node)
-        checks.equal(node.gantryd_pid(), pid, "gantryd is the process of before")
-        after, now = cycles.settle(node, before)
         # Buffers and threads of a library grow to their working size once; what belongs to pods does not.
-        left = {what: (count, after[what]) for what, count in before.items()
-                if after[what] != count and "of gantryd" not in what}
-        checks.equal(left, {}, "nothing is left of all that was refused")
-        if left:
-            c.log(f"before {details}\nnow {now}")
+        with cycles.leaves_nothing(checks, node, "all that was refused", lambda what, *_: "of gantryd" in what):
+            pid = node.gantryd_pid()
+            for part in (configurations, ids, commands, garbage, manifests):
+                part(checks, node)
+            checks.equal(node.gantryd_pid(), pid, "gantryd is the process of before")
 
 
 c.main(story)

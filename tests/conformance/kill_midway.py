@@ -89,6 +89,11 @@ class Client(threading.Thread):
             self.faults.append(f"client {self.number}: {error}")
 
 
+def opened_less(what, before, after):
+    """A gantryd that was just started has opened less."""
+    return "of gantryd" in what and after < before
+
+
 def story(checks):
     seed = int(os.environ.get("SEED") or time.time_ns() % 1_000_000)
     c.log(f"SEED={seed}")
@@ -97,35 +102,29 @@ def story(checks):
         node.build_image()
         for number in range(cycles.WARM_UP):
             cycles.cycle(node, number)
-        before, details_before = cycles.settle(node)
-        clients = [Client(node, number) for number in range(2)]
-        for client in clients:
-            client.start()
-        try:
-            for kill in range(KILLS):
-                # A gantryd that dies young too often is held back by its supervisor: every fifth lives longer.
-                select.select([], [], [], 2.2 if kill % 4 == 3 else 0.7 * chance.random())
-                if any(client.faults for client in clients):
-                    break
-                node.kill_gantryd()
-        finally:
+        with cycles.leaves_nothing(checks, node, "the kills", opened_less):
+            clients = [Client(node, number) for number in range(2)]
             for client in clients:
-                client.ending = True
-            for client in clients:
-                client.join()
-        c.log(f"{KILLS} kills, {sum(x.cycles for x in clients)} pods, {sum(x.calls for x in clients)} calls, "
-              f"{sum(x.retries for x in clients)} of them repeated")
-        faults = [fault for client in clients for fault in client.faults]
-        checks.ok(not faults, "every call succeeds in the end, every container runs once, and its end is told truly",
-                  "\n".join(faults))
-        node.wait_for_gantryd()
-        checks.equal((node.pods(), node.containers()), ({}, {}), "no pod and no container is left in the listing")
-        after, details_after = cycles.settle(node, before)
-        # A gantryd that was just started has opened less.
-        left = {what: (count, after[what]) for what, count in before.items()
-                if after[what] > count or (after[what] != count and "of gantryd" not in what)}
-        if not checks.equal(left, {}, "nothing is left of what was cut short"):
-            c.log(f"before: {details_before}\nafter:  {details_after}")
+                client.start()
+            try:
+                for kill in range(KILLS):
+                    # A gantryd that dies young too often is held back by its supervisor: every fifth lives longer.
+                    select.select([], [], [], 2.2 if kill % 4 == 3 else 0.7 * chance.random())
+                    if any(client.faults for client in clients):
+                        break
+                    node.kill_gantryd()
+            finally:
+                for client in clients:
+                    client.ending = True
+                for client in clients:
+                    client.join()
+            c.log(f"{KILLS} kills, {sum(x.cycles for x in clients)} pods, {sum(x.calls for x in clients)} calls, "
+                  f"{sum(x.retries for x in clients)} of them repeated")
+            faults = [fault for client in clients for fault in client.faults]
+            checks.ok(not faults, "every call succeeds in the end, every container runs once, and its end is told truly",
+                      "\n".join(faults))
+            node.wait_for_gantryd()
+            checks.equal((node.pods(), node.containers()), ({}, {}), "no pod and no container is left in the listing")
 
 
 c.main(story)

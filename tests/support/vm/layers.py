@@ -73,6 +73,11 @@ class Here:
 @contextlib.contextmanager
 def database(machine, lib=LIB):
     """gantryd's SQLite file, as it is now, to read from."""
+    if isinstance(machine, Here):
+        # Not a copy: gantryd may be writing.
+        with contextlib.closing(sqlite3.connect(f"file:{lib}/gantry.db?mode=ro", uri=True)) as connection:
+            yield connection
+        return
     # Who closed it last has left no log.
     files = machine.run_bytes("sh", "-c", f"cd {lib} && tar -cf - gantry.db $(ls gantry.db-wal 2>/dev/null)")
     with tempfile.TemporaryDirectory() as folder:
@@ -110,9 +115,16 @@ def strays(machine, lib=LIB):
     """What lies in the store and no row names, and the rows of what is half made."""
     rows = {"l": "SELECT name FROM image_layers", "blobs": "SELECT digest FROM image_blobs",
             "i": "SELECT name FROM image_ingests", "c": "SELECT name FROM image_roots"}
+
+    def named(connection):
+        return {f"{folder}/{name}" for folder, query in rows.items() for (name,) in connection.execute(query)}
+
+    # What is removed meanwhile was somebody's before, what is made is somebody's after.
+    with database(machine, lib) as connection:
+        known = named(connection)
     there = machine.shell(f"cd {lib}/store; for f in {' '.join(rows)}; do ls $f | sed s,^,$f/,; done").split()
     with database(machine, lib) as connection:
-        known = {f"{folder}/{name}" for folder, query in rows.items() for (name,) in connection.execute(query)}
+        known |= named(connection)
         unfinished = connection.execute("SELECT name FROM image_layers WHERE complete = 0 UNION ALL "
                                         "SELECT digest FROM image_blobs WHERE complete = 0 UNION ALL "
                                         "SELECT name FROM image_ingests").fetchall()
