@@ -52,10 +52,6 @@ Status send_processes(FdRef socket) {
   ::_exit(127);
 }
 
-}  // namespace
-
-namespace {
-
 constexpr auto kInitFlags = sys::CloneFlag::kNewPid | sys::CloneFlag::kNewMount;
 
 // As clone3, and it returns in the new process, too; by a child that enters the user namespace first.

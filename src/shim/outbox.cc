@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/outbox.h"
 
+#include <sys/epoll.h>
+
 #include <utility>
 
 #include "sys/socket.h"
@@ -24,6 +26,12 @@ Status Outbox::flush(FdRef socket) {
     letters_.pop_front();
   }
   return {};
+}
+
+std::optional<std::uint32_t> Outbox::new_events() {
+  if (letters_.empty() != waits_) return std::nullopt;
+  waits_ = !waits_;
+  return waits_ ? EPOLLIN | EPOLLOUT : EPOLLIN;
 }
 
 }  // namespace gantry::shim

@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // Packets for one peer of the shim, in order: what its socket does not take now is kept until it does. The owner has
-// the socket, which is non-blocking, and a poller that tells it when to flush: while is_empty() is false, on EPOLLOUT.
+// the socket, which is non-blocking, and a poller that looks for EPOLLIN at first, then for new_events(); on EPOLLOUT
+// it flushes.
 #pragma once
 
+#include <cstdint>
 #include <deque>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -19,7 +22,10 @@ class Outbox {
   Status send(FdRef socket, std::string packet, std::vector<OwnFd> fds);
   Status flush(FdRef socket);
 
-  bool is_empty() const { return letters_.empty(); }
+  // What the poller has to look for from now on, when that is another thing than before: a call for each message would
+  // be one too many.
+  std::optional<std::uint32_t> new_events();
+
   std::size_t size() const { return letters_.size(); }
   // The memory that they take, about.
   std::size_t bytes() const { return bytes_; }
@@ -31,6 +37,7 @@ class Outbox {
   };
   std::deque<Letter> letters_;
   std::size_t bytes_ = 0;
+  bool waits_ = false;  // as new_events() said last
 };
 
 }  // namespace gantry::shim

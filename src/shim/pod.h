@@ -29,6 +29,8 @@ struct PodFds {
 
 class Pod {
  public:
+  // Running and ended ones: all fit into one answer to kState.
+  static constexpr std::size_t kMaxContainers = 150;
   // Readers that a pod's containers have at a time, those among them that the log writer is still to be told of.
   static constexpr std::size_t kMaxAttachments = 512;
 
@@ -56,6 +58,8 @@ class Pod {
   void greet(Connection& connection, OwnFd route);
   void drop(Connection& connection);
   void handle(Connection& connection, const Message& message, std::vector<OwnFd> fds);
+  // The first of a request's descriptors, out of them; without one an error that names `what`.
+  static Result<OwnFd> take(std::vector<OwnFd>& fds, const char* what);
   Status configure(const ConfigureRequest& request, std::vector<OwnFd> fds);
   Status write_sysctls(const ConfigureRequest& request) const;
   Status start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds,
