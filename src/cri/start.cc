@@ -144,7 +144,10 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   auto plan = runtime::plan_container(opened->spec, container->image, node_.host, opened->users, seccomp_, opened->fds);
   if (!plan) co_return std::unexpected(std::move(plan.error()));
   if (opened->spec.users) {
-    auto made = make_dev(*opened->spec.users, opened->spec.privileged, *plan, opened->fds);
+    // As many calls as the host has devices, if the container is privileged.
+    auto made = co_await node_.disk.run([&spec = opened->spec, &plan = *plan, &fds = opened->fds] {
+      return make_dev(*spec.users, spec.privileged, plan, fds);
+    });
     if (!made) co_return std::unexpected(std::move(made.error()));
   }
   auto bytes = runtime::encode_plan(*plan, opened->fds.size());

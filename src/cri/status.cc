@@ -72,25 +72,28 @@ Task<Result<v1::UpdateRuntimeConfigResponse>> Runtime::update_runtime_config(v1:
   co_return v1::UpdateRuntimeConfigResponse();
 }
 
-// The kernel is asked; once, unless there was no answer.
+// The kernel is asked, once.
 Task<Features> Runtime::probe_features() {
   if (features_) co_return *features_;
   Features found;
+  auto refuse = [&found, this](const Error& error) {
+    log::warning("pods can't have user namespaces", {{"error", error}});
+    // It may have been the template that was not there; that is made anew.
+    if (error.code() != Code::kUnavailable) features_ = found;
+    return found;
+  };
   auto store = sys::clone_mount(node_.images.store_dir(), "", sys::Recursive::kNo);
-  if (!store) co_return found;
+  if (!store) co_return refuse(store.error());
   found.recursive_read_only = sys::set_attributes(*store, "", sys::MountAttr::kReadOnly, sys::MountAttr::kNone,
                                                   sys::Propagation::kUnchanged, sys::Recursive::kYes)
                                   .has_value();
   // As a kubelet gives them.
   constexpr std::uint32_t kIds = 65536;
   auto users = co_await node_.shims.user_namespace({{{0, kIds, kIds}}, {{0, kIds, kIds}}});
-  if (!users) {
-    log::warning("pods can't have user namespaces", {{"error", users.error()}});
-    co_return found;
-  }
+  if (!users) co_return refuse(users.error());
   auto mapped = map_mount_ids(*store, node_.images.store_dir(), *users, "the image store");
-  if (!mapped) log::warning("pods can't have user namespaces", {{"error", mapped.error()}});
-  found.user_namespaces = mapped.has_value();
+  if (!mapped) co_return refuse(mapped.error());
+  found.user_namespaces = true;
   features_ = found;
   co_return found;
 }
