@@ -18,6 +18,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/support"))
 import checks as c
+import containerd
 import oci
 import oci_bundle
 from cri_client import APPLETS
@@ -33,27 +34,6 @@ STEPS = ("RunPodSandbox", "create and start", "ExecSync", "stop and remove")
 CALLS = ("RunPodSandbox", "CreateContainer", "StartContainer", "ExecSync", "StopPodSandbox", "RemovePodSandbox", "Version",
          "PodSandboxStatus", "ContainerStatus", "ContainerStats", "ListPodSandbox", "ListContainers")
 RUNC, CRUN = "containerd, runc", "containerd, crun"
-# disable_cgroup: no limits, which this hierarchy has no controllers for; the runtime still makes a cgroup for each container.
-CONTAINERD = """
-version = 2
-disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-                    "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile",
-                    "io.containerd.nri.v1.nri"]
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{pause}"
-  disable_cgroup = true
-  restrict_oom_score_adj = true
-  stream_server_address = "127.0.0.1"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{plugins}"
-    conf_dir = "{folder}/net.d"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    default_runtime_name = "bench"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.bench]
-      runtime_type = "io.containerd.runc.v2"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.bench.options]
-        BinaryName = "{runtime}"
-"""
 NETWORK = {"cniVersion": "1.0.0", "name": "bench", "plugins": [
     {"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True, "hairpinMode": True,
      "ipam": {"type": "host-local", "ranges": [[{"subnet": "10.88.0.0/16"}]], "routes": [{"dst": "0.0.0.0/0"}]}}]}
@@ -114,8 +94,8 @@ class Containerd(Side):
         (folder / "lib").mkdir()
         (folder / "net.d").mkdir()
         (folder / "net.d/bench.conflist").write_text(json.dumps(NETWORK))
-        (folder / "config.toml").write_text(CONTAINERD.format(
-            pause=PAUSE, plugins=pathlib.Path(options.cni).parent, folder=folder, runtime=runtime))
+        (folder / "config.toml").write_text(containerd.configuration(
+            image=PAUSE, plugins=pathlib.Path(options.cni).parent, networks=folder / "net.d", runtime=runtime))
 
     def __enter__(self):
         command = [sys.executable, "-B", __file__, "--inside", self.world_name, str(self.folder), str(self.program)]

@@ -18,6 +18,7 @@ import threading
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/support"))
+import containerd
 import pull_image
 from checks import wait_until
 from registry import Registry
@@ -137,14 +138,7 @@ class Containerd:
 
     def pull(self, image, folder, host):
         config, socket = folder / "config.toml", folder / "containerd.sock"
-        config.write_text(f"""version = 2
-root = "{folder}/root"
-state = "{folder}/state"
-disabled_plugins = ["io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-  "io.containerd.snapshotter.v1.devmapper", "io.containerd.internal.v1.opt", "io.containerd.nri.v1.nri"]
-[grpc]
-  address = "{socket}"
-""")
+        config.write_text(containerd.configuration(folder))
         with open(folder / "log", "wb") as log, subprocess.Popen([self.program, "--config", config], stdin=subprocess.DEVNULL,
                                                                 stdout=log, stderr=log) as daemon:
             try:

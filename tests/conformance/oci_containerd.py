@@ -13,36 +13,11 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 import oci
 import oci_bundle
+from containerd import RUNC_SHIM, configuration
 from cri_client import CRICTL, CriClient
 
 PEERS = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts/peers"
 IMAGE = "localhost/busybox:test"
-RUNC_SHIM = "io.containerd.runc.v2"
-# No network of containerd's: pods are in this test's own. And no limits of its own: this host need not have controllers.
-CONFIG = """
-version = 2
-root = "{base}/root"
-state = "{base}/state"
-disabled_plugins = ["io.containerd.internal.v1.opt", "io.containerd.snapshotter.v1.btrfs", "io.containerd.snapshotter.v1.zfs",
-                    "io.containerd.snapshotter.v1.devmapper", "io.containerd.snapshotter.v1.blockfile",
-                    "io.containerd.nri.v1.nri"]
-[grpc]
-  address = "{base}/containerd.sock"
-[plugins."io.containerd.grpc.v1.cri"]
-  sandbox_image = "{image}"
-  disable_cgroup = true
-  restrict_oom_score_adj = true
-  stream_server_address = "127.0.0.1"
-  [plugins."io.containerd.grpc.v1.cri".cni]
-    bin_dir = "{base}/cni"
-    conf_dir = "{base}/cni"
-  [plugins."io.containerd.grpc.v1.cri".containerd]
-    default_runtime_name = "gantry"
-    [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.gantry]
-      runtime_type = "{shim}"
-      [plugins."io.containerd.grpc.v1.cri".containerd.runtimes.gantry.options]
-        BinaryName = "{program}"
-"""
 ON_HOST_NETWORK = {"security_context": {"namespace_options": {"network": 2, "pid": 1}}}
 
 
@@ -56,8 +31,9 @@ class Containerd(CriClient):
         self.socket = f"{self.work}/containerd.sock"
         folder = pathlib.Path(os.environ["CONTAINERD"]).parent
         os.environ["PATH"] = f"{folder}:/usr/sbin:/sbin:" + os.environ["PATH"]
-        config = CONFIG.format(base=self.work, image=IMAGE, shim=RUNC_SHIM, program=self.program)
-        (self.work / "config.toml").write_text(config)
+        # No network of containerd's: pods are in this test's own.
+        (self.work / "config.toml").write_text(configuration(
+            self.work, image=IMAGE, plugins=self.work / "cni", networks=self.work / "cni", runtime=self.program))
         self.put(self.work / "crictl.yaml", CRICTL.format(socket=f"unix://{self.socket}"))
         self.log = open(self.work / "log", "w+")
         self.daemon = subprocess.Popen(["containerd", "--config", self.work / "config.toml"], stdin=subprocess.DEVNULL,
