@@ -4,9 +4,9 @@
 #include <algorithm>
 
 #include "images/json_reader.h"
-#include "images/registry/program.h"
 #include "images/text.h"
 #include "sys/file.h"
+#include "sys/program.h"
 
 namespace gantry::images {
 namespace {
@@ -15,20 +15,8 @@ constexpr std::string_view kTokenUser = "<token>";
 // The one sentence that helpers agree on.
 constexpr std::string_view kNone = "credentials not found in native keychain";
 
-Result<std::string> find_program(const std::string& name, std::string_view path) {
-  for (std::string_view rest = path; !rest.empty();) {
-    const std::string_view folder = rest.substr(0, rest.find(':'));
-    rest.remove_prefix(std::min(folder.size() + 1, rest.size()));
-    if (!folder.starts_with('/')) continue;
-    std::string file = cat(folder, "/", name);
-    auto info = sys::fstatat(sys::kCwd, file.c_str(), 0);
-    if (info && S_ISREG(info->st_mode) && (info->st_mode & 0111) != 0) return file;
-  }
-  return not_found(cat("no such program in ", in_quotes(path)));
-}
-
 // It says on standard output what is wrong; whatever might be a secret is not repeated.
-std::string words_of(const ProgramEnd& end) {
+std::string words_of(const sys::ProgramEnd& end) {
   const std::string_view said = trimmed(end.output);
   if (said.empty()) return quoted(trimmed(end.errors), 300);
   return said.find('{') == std::string_view::npos ? quoted(said, 300) : "an answer";
@@ -58,24 +46,25 @@ Result<Credentials> parse_helper_answer(std::string_view text) {
   if (words.username == kTokenUser) words.username.clear();
   if (auto read = reader.status(); !read) return std::unexpected(std::move(read.error()));
   auto credentials = credentials_for(words, "");
-  if (credentials && *credentials == Credentials()) return invalid_argument("its answer has neither a name nor a token");
+  if (credentials && *credentials == Credentials())
+    return invalid_argument("its answer has neither a name nor a token");
   return credentials;
 }
 
 Result<std::optional<Credentials>> ask_credential_helper(const std::string& name, std::string_view domain,
                                                          std::string_view path, std::chrono::milliseconds limit) {
   const std::string program = cat("docker-credential-", name);
-  auto file = find_program(program, path);
+  auto file = sys::find_program(program, path);
   if (!file) return std::unexpected(std::move(file.error()));
   Command command;
   command.path = std::move(*file);
   command.argv = {program, "get"};
-  command.envp = environment_with({});
+  command.envp = sys::environment_with({});
   const auto deadline = std::chrono::steady_clock::now() + limit;
-  auto end = run_program(std::move(command), helper_server(domain), kMaxHelperAnswer, deadline);
+  auto end = sys::run_program(std::move(command), helper_server(domain), kMaxHelperAnswer, deadline);
   if (!end) return std::unexpected(std::move(end.error()));
   if (end->status.signal == 0 && end->status.code != 0 && trimmed(end->output) == kNone) return std::nullopt;
-  if (auto well = ended_well(*end, words_of(*end)); !well) return std::unexpected(std::move(well.error()));
+  if (auto well = sys::ended_well(*end, words_of(*end)); !well) return std::unexpected(std::move(well.error()));
   auto credentials = parse_helper_answer(end->output);
   if (!credentials) return std::unexpected(std::move(credentials.error()));
   return std::move(*credentials);

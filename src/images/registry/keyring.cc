@@ -9,9 +9,9 @@
 
 #include "images/registry/credential_helper.h"
 #include "images/registry/image_glob.h"
-#include "images/registry/program.h"
 #include "images/text.h"
 #include "sys/file.h"
+#include "sys/program.h"
 
 namespace gantry::images {
 namespace {
@@ -146,11 +146,11 @@ Result<ProviderAnswer> Keyring::run(const CredentialProvider& settings, const st
   command.path = cat(options_.provider_folder, "/", settings.name);
   command.argv = {settings.name};
   command.argv.insert(command.argv.end(), settings.arguments.begin(), settings.arguments.end());
-  command.envp = environment_with(settings.environment);
-  auto end = run_program(std::move(command), provider_request(image), kMaxProviderAnswer,
-                         std::chrono::steady_clock::now() + options_.provider_limit);
+  command.envp = sys::environment_with(settings.environment);
+  auto end = sys::run_program(std::move(command), provider_request(image), kMaxProviderAnswer,
+                              std::chrono::steady_clock::now() + options_.provider_limit);
   if (!end) return std::unexpected(std::move(end.error()));
-  if (auto well = ended_well(*end, quoted(trimmed(end->errors), 300)); !well)
+  if (auto well = sys::ended_well(*end, quoted(trimmed(end->errors), 300)); !well)
     return std::unexpected(std::move(well.error()));
   return parse_provider_answer(end->output);
 }

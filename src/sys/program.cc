@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "images/registry/program.h"
+#include "sys/program.h"
 
 #include <signal.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 
-#include "images/text.h"
+#include "base/text.h"
 #include "sys/file.h"
 #include "sys/poll.h"
 #include "sys/process.h"
 
-namespace gantry::images {
+namespace gantry::sys {
 namespace {
 
 constexpr std::size_t kMaxErrors = 1024;
 constexpr std::size_t kBlock = 16 << 10;
 
 // Reads what the program says until it has ended and no more is there.
-Status listen(FdRef pidfd, OwnFd output, OwnFd errors, std::size_t limit, sys::SteadyTime deadline, ProgramEnd& end) {
+Status listen(FdRef pidfd, OwnFd output, OwnFd errors, std::size_t limit, SteadyTime deadline, ProgramEnd& end) {
   std::string block(kBlock, '\0');
   for (;;) {
     const FdRef sources[] = {output, errors, pidfd};
-    auto ready = sys::wait_any_readable(sources, deadline);
+    auto ready = wait_any_readable(sources, deadline);
     if (!ready) return std::unexpected(std::move(ready.error()));
     if (*ready == 2) return {};
     OwnFd& source = *ready == 0 ? output : errors;
-    auto count = sys::read(source, block.data(), block.size());
+    auto count = read(source, block.data(), block.size());
     if (!count) return std::unexpected(std::move(count.error()));
     if (*count == 0) source.close();
     if (*ready == 0 && end.output.size() + *count > limit)
@@ -38,12 +39,12 @@ Status listen(FdRef pidfd, OwnFd output, OwnFd errors, std::size_t limit, sys::S
 
 }  // namespace
 
-Result<ProgramEnd> run_program(Command command, std::string_view input, std::size_t limit, sys::SteadyTime deadline) {
-  auto feed = sys::memfd_of("input", input);
+Result<ProgramEnd> run_program(Command command, std::string_view input, std::size_t limit, SteadyTime deadline) {
+  auto feed = memfd_of("input", input);
   if (!feed) return std::unexpected(std::move(feed.error()));
-  auto output = sys::pipe();
+  auto output = pipe();
   if (!output) return std::unexpected(std::move(output.error()));
-  auto errors = sys::pipe();
+  auto errors = pipe();
   if (!errors) return std::unexpected(std::move(errors.error()));
   command.input = *feed;
   command.output = output->write_end;
@@ -55,11 +56,23 @@ Result<ProgramEnd> run_program(Command command, std::string_view input, std::siz
   ProgramEnd end;
   auto heard = listen(process->pidfd(), std::move(output->read_end), std::move(errors->read_end), limit, deadline, end);
   if (!heard) (void)process->kill(SIGKILL);
-  auto status = sys::wait_child_end(process->pidfd());
+  auto status = wait_child_end(process->pidfd());
   if (!heard) return std::unexpected(std::move(heard.error()));
   if (!status) return std::unexpected(std::move(status.error()));
   end.status = *status;
   return end;
+}
+
+Result<std::string> find_program(const std::string& name, std::string_view path) {
+  for (std::string_view rest = path; !rest.empty();) {
+    const std::string_view folder = rest.substr(0, rest.find(':'));
+    rest.remove_prefix(std::min(folder.size() + 1, rest.size()));
+    if (!folder.starts_with('/')) continue;
+    std::string file = cat(folder, "/", name);
+    auto info = fstatat(kCwd, file.c_str(), 0);
+    if (info && S_ISREG(info->st_mode) && (info->st_mode & 0111) != 0) return file;
+  }
+  return not_found(cat("no such program in ", quoted(path, 300)));
 }
 
 Status ended_well(const ProgramEnd& end, std::string_view words) {
@@ -79,4 +92,4 @@ std::vector<std::string> environment_with(const std::vector<std::string>& more) 
   return out;
 }
 
-}  // namespace gantry::images
+}  // namespace gantry::sys
