@@ -26,6 +26,7 @@
 #include "cli/credentials.h"
 #include "cli/gantryd_options.h"
 #include "cli/service.h"
+#include "cni/network.h"
 #include "cri/runtime.h"
 #include "cri/server.h"
 #include "cri/streaming.h"
@@ -234,7 +235,8 @@ Status run(cli::GantrydOptions options) {
 
   Loop loop;
   // Of the network several: the end of a link takes some 30 ms, in which others come and go.
-  Pool disk(loop, 2), network_threads(loop, 4);
+  // CNI's plugins are waited for on them.
+  Pool disk(loop, 2), network_threads(loop, options.uses_cni ? 16 : 4);
   cgroups::PodScopes scopes(loop, *hierarchy, instance->id, *init_program);
   std::vector<db::Schema> schemas = cri::schemas();
   auto database = db::Database::open(loop, folders->layout().database(), schemas);
@@ -248,7 +250,7 @@ Status run(cli::GantrydOptions options) {
       {.pod_cidr = options.pod_cidr, .cluster_cidr = options.cluster_cidr, .instance = instance->id}, *ledger);
   if (!network) return fail_with(std::move(network.error()), "the pod network");
   std::optional<Error> network_problem;
-  if (auto prepared = (*network)->prepare_node(); !prepared) {
+  if (auto prepared = options.uses_cni ? Status() : (*network)->prepare_node(); !prepared) {
     log::error("pods can't have a network", {{"error", prepared.error()}});
     network_problem = std::move(prepared.error());
   }
@@ -266,6 +268,8 @@ Status run(cli::GantrydOptions options) {
     if (!scope) return std::unexpected(std::move(scope.error()));
     options.cgroup_root = std::move(*scope);
   }
+  cni::Network cni(loop, network_threads, **database, cgroup_driver, options.cgroup_root + "/cni", *shim_program,
+                   options.cni);
   auto stream_listener = listen_for_streams(options, kept);
   if (!stream_listener) return fail_with(std::move(stream_listener.error()), "the streaming server");
   auto streaming = cri::StreamingServer::start(loop, std::move(*stream_listener));
@@ -282,6 +286,9 @@ Status run(cli::GantrydOptions options) {
                  .cgroup_root = options.cgroup_root,
                  .network = **network,
                  .network_problem = std::move(network_problem),
+                 .cni = &cni,
+                 .uses_cni = options.uses_cni,
+                 .pod_range = options.pod_cidr.to_string(),
                  .shims = **shims,
                  .init_program = *init_program,
                  .host = *host,

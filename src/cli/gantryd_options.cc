@@ -36,7 +36,8 @@ std::string hostname() {
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
   std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs",
-              image_min_age = "2m", image_max_age = "0s", device_ownership = "security-context";
+              image_min_age = "2m", image_max_age = "0s", device_ownership = "security-context", network = "builtin";
+  unsigned cni_limit = 60;
   std::vector<std::string> modules = {"cri", "agent"};
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
   app.add_option("--root", options.root, "data that outlives a boot: images, database")
@@ -66,6 +67,29 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--cluster-cidr", cluster_cidr,
                  "addresses of all nodes' pods, which pods reach under their own (default: that of --pod-cidr)")
       ->check(checked(netns::Cidr::parse));
+  app.add_option(
+         "--network", network,
+         "the pods' network: builtin or cni (the plugins of --cni-config-folder); changed only when no pod runs")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"builtin", "cni"}));
+  app.add_option("--cni-config-folder", options.cni.config_folder, "folder of CNI configurations; the first one counts")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--cni-plugin-folders", options.cni.plugin_folders, "folders of CNI plugins, with commas between them")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(checked(absolute))
+      ->check(checked([](const std::string& path) -> Status {
+        if (path.find(':') == std::string::npos) return {};
+        return invalid_argument("\"" + path + "\": CNI_PATH has colons between folders, so that none can have one");
+      }));
+  app.add_option("--cni-netns-folder", options.cni.netns_folder,
+                 "where pods' network namespaces get a name, for CNI plugins and `ip netns`")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--cni-plugin-timeout", cni_limit, "seconds after which a CNI plugin is killed")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 3600));
   app.add_option("--modules", modules, "what runs: cri, agent")->delimiter(',')->check(CLI::IsMember({"cri", "agent"}));
   app.add_option("--pool-size", options.pool_size, "sandboxes that wait ready-made")
       ->capture_default_str()
@@ -147,6 +171,8 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
     exit_code = EXIT_FAILURE;
     return std::nullopt;
   }
+  options.uses_cni = network == "cni";
+  options.cni.limit = std::chrono::seconds(cni_limit);
   options.owns_devices = device_ownership == "security-context";
   // All were checked.
   options.image_gc.min_age = *images::parse_duration(image_min_age);

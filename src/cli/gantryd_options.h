@@ -11,6 +11,7 @@
 #include "agent/image_gc.h"
 #include "base/log.h"
 #include "cgroups/driver.h"
+#include "cni/network.h"
 #include "images/registry/hosts.h"
 #include "netns/address.h"
 
@@ -24,6 +25,8 @@ struct GantrydOptions {
   cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
   netns::Cidr pod_cidr;
   std::optional<netns::Cidr> cluster_cidr;
+  bool uses_cni = false;  // for the pods' network, not the built-in one
+  cni::Options cni;
   std::string streaming_address = "127.0.0.1";
   std::uint16_t streaming_port = 0;
   std::size_t pool_size = 2;

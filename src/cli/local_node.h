@@ -24,6 +24,7 @@ struct LocalNode {
   // gantryd, an absolute path; its companions are beside it.
   std::string gantryd;
   std::string pod_cidr = "10.88.0.0/16";
+  std::vector<std::string> options;  // more of gantryd's
 };
 
 // The state folder of a node.

@@ -52,6 +52,9 @@ void add_node_command(CLI::App& app, int& result) {
   start_command->add_option("NAME", options->name, "its name")->capture_default_str();
   start_command->add_option("--gantryd", options->gantryd, "the daemon to run (default: the one beside this program)");
   start_command->add_option("--pod-cidr", options->pod_cidr, "addresses of its pods")->capture_default_str();
+  start_command->add_option("--option", options->options, "one more option for gantryd, such as --option=--network=cni")
+      ->take_all()
+      ->expected(1);
   start_command->callback([options, &result] { result = start(*options); });
 
   auto* stop_command = node->add_subcommand("stop", "end a node and all that runs on it");

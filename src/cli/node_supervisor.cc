@@ -107,6 +107,7 @@ Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log
                                    "--cgroup-root=/" + cgroup_name(node.name) + "/pods",
                                    "--pod-cidr=" + node.pod_cidr,
                                    "--node-name=" + node.name};
+  args.insert(args.end(), node.options.begin(), node.options.end());
   auto cloned = sys::clone3(sys::CloneFlag::kNone, cgroup);
   if (!cloned || cloned->pid != 0) return cloned;
   sigset_t none;

@@ -31,9 +31,8 @@ Result<netns::Protocol> protocol_of(v1::Protocol protocol) {
 Result<std::optional<netns::IpAddress>> host_address(const std::string& text) {
   if (text.empty()) return std::nullopt;
   auto address = netns::IpAddress::parse(text);
-  if (!address || address->family() != netns::Family::kV4) {
-    return invalid_argument(cat("port_mappings.host_ip ", quoted(text), ": give an IPv4 address, or none for all"));
-  }
+  if (!address)
+    return invalid_argument(cat("port_mappings.host_ip ", quoted(text), ": give an address, or none for all"));
   if (text == "0.0.0.0") return std::nullopt;
   return *address;
 }

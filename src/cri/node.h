@@ -20,6 +20,9 @@
 namespace gantry::db {
 class Database;
 }
+namespace gantry::cni {
+class Network;
+}
 
 namespace gantry::cri {
 
@@ -40,6 +43,11 @@ struct Node {
   netns::PodNetwork& network;
   // Why pods can't have a network, when prepare_node() failed.
   std::optional<Error> network_problem;
+  // Pods of CNI's network are taken from it whichever network is used; null: there never were any.
+  cni::Network* cni = nullptr;
+  bool uses_cni = false;
+  // What CNI plugins are told of the pods' addresses, unless a client says otherwise.
+  std::string pod_range;
   shim::Template& shims;
   // The sealed memfd of gantry-init.
   FdRef init_program;

@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <set>
 
+#include "base/log.h"
 #include "cgroups/slices.h"
+#include "cni/network.h"
 #include "cri/boot_records.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
@@ -36,6 +38,7 @@ Task<> Runtime::recover_strays() {
   }
   if (is_foreign()) co_return;
   co_await recover_links();
+  if (node_.cni) co_await recover_cni();
   recover_cgroups();
 }
 
@@ -116,6 +119,30 @@ Task<> Runtime::recover_links() {
     auto detached = co_await node_.network_thread.run([&network = node_.network, id] { return network.detach(id); });
     if (!detached) report(cat("give back the network of pod sandbox ", id, ": ", detached.error().message()));
   }
+}
+
+// An attachment of no sandbox: its row is the last trace of a removal. Nobody waits for plugins.
+Task<> Runtime::recover_cni() {
+  auto attached = co_await node_.cni->attached();
+  if (!attached) {
+    report(cat("list the CNI attachments: ", attached.error().message()));
+    co_return;
+  }
+  for (const auto& id : *attached) {
+    if (is_known(id)) continue;
+    node_.loop.spawn([](Runtime& self, std::string sandbox_id) -> Task<> {
+      auto left = co_await self.node_.cni->detach(sandbox_id);
+      if (!left) self.report(cat("give back the network of pod sandbox ", sandbox_id, ": ", left.error().message()));
+    }(*this, id));
+  }
+}
+
+// Sandboxes that the store does not know may live; what plugins keep for them stays.
+Task<> Runtime::collect_cni() {
+  auto folders = sys::list_dir(node_.folders.run_sandboxes());
+  if (!folders) co_return;
+  auto collected = co_await node_.cni->collect(std::move(*folders));
+  if (!collected) log::warning("CNI plugins' leftovers", {{"error", collected.error()}});
 }
 
 // Scopes with our mark in `slice` and in the slices in it.

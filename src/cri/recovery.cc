@@ -11,9 +11,11 @@
 //
 // Nobody waits for what may take long: a shim that hangs, or an end of something that does not end.
 // After a reboot nothing lives: sandboxes are not ready and containers exited, with their names and addresses free.
+#include <algorithm>
 #include <set>
 
 #include "base/log.h"
+#include "cni/network.h"
 #include "cri/boot_records.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
@@ -80,6 +82,10 @@ Task<Status> Runtime::recover() {
   if (!rows) co_return fail_from(rows, "read the sandboxes and containers");
   bool same_boot = rows->boot_id == *boot;
   bool readable = rows->unreadable.empty();
+  if (!is_foreign()) {
+    auto settled = co_await settle_network(*rows, same_boot);
+    if (!settled) co_return settled;
+  }
   for (auto& sentence : rows->unreadable) report(std::move(sentence));
   load_rows(std::move(*rows));
   if (is_foreign()) {
@@ -112,11 +118,36 @@ Task<Status> Runtime::recover() {
     if (!set) co_return fail_from(set, "record the boot");
   }
   co_await recover_strays();
-  if (!is_foreign()) pool_.fill();
+  if (is_foreign()) co_return Status();
+  if (node_.uses_cni) node_.loop.spawn(collect_cni());
+  pool_.fill();
   co_return Status();
 }
 
+// Pods keep the network that they were made with, so that is changed when there are none.
+Task<Status> Runtime::settle_network(const StateRows& rows, bool same_boot) {
+  std::string wanted = node_.uses_cni ? "cni" : "builtin", former = rows.network.empty() ? "builtin" : rows.network;
+  auto runs = [&](const SandboxRow& row) {
+    return row.state == SandboxState::kReady && node_.folders.open_run_sandbox(row.status.id());
+  };
+  auto running = std::ranges::count_if(rows.sandboxes, runs);
+  if (wanted != former && same_boot && running > 0) {
+    co_return fail(Code::kFailedPrecondition,
+                   cat("--network ", wanted, ": ", running, " pods run, and were made with --network ", former,
+                       ": stop them first, or go on with that"));
+  }
+  // Whichever it was, the last gantryd may have left plugins behind.
+  auto ended = node_.cni ? co_await node_.cni->end_earlier() : Status();
+  if (!ended) co_return ended;
+  if (node_.uses_cni) {
+    auto released = co_await node_.network_thread.run([&network = node_.network] { return network.release_node(); });
+    if (!released) co_return fail_from(released, "take back the built-in network");
+  }
+  co_return rows.network == wanted ? Status() : co_await store_.set_network(std::move(wanted));
+}
+
 void Runtime::load_rows(StateRows rows) {
+  pod_cidrs_ = std::move(rows.pod_cidrs);
   for (auto& row : rows.sandboxes) {
     auto sandbox = std::make_shared<Sandbox>(node_.loop);
     sandbox->status = std::move(row.status);
@@ -367,15 +398,25 @@ Task<> Runtime::recover_dead(SandboxPtr sandbox, std::string message) {
       co_await finish_unknown(container, message);
     }
   }
+  if (was_ready) {
+    sandbox->status.mutable_network()->Clear();
+    (void)co_await record(sandbox);
+    notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
+  }
+  auto release = release_dead(sandbox, std::move(turn));
+  if (node_.uses_cni) {
+    node_.loop.spawn(std::move(release));  // its plugins may wait for what runs as a pod
+  } else {
+    co_await std::move(release);
+  }
+}
+
+Task<> Runtime::release_dead(SandboxPtr sandbox, Lock::Held) {
   auto released = co_await release_sandbox(sandbox);
   if (!released) {
     report(cat("what is left of pod sandbox ", sandbox->id(), ": ", released.error().message(),
                "; stopping it tries again"));
   }
-  if (!was_ready) co_return;
-  sandbox->status.mutable_network()->Clear();
-  (void)co_await record(sandbox);
-  notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
 }
 
 // ---- containers

@@ -99,6 +99,7 @@ class Runtime final : public NodeRuntime {
   // ---- sandbox.cc
   Task<Result<v1::RunPodSandboxResponse>> do_run(v1::RunPodSandboxRequest request);
   Task<Status> make_sandbox(SandboxPtr sandbox);
+  Task<Result<std::vector<std::string>>> attach_cni(SandboxPtr sandbox);
   Task<Status> prepare_sandbox(SandboxPtr sandbox);
   Task<Status> map_host_ports(SandboxPtr sandbox);
   Task<Status> need_scope(SandboxPtr sandbox);
@@ -173,6 +174,7 @@ class Runtime final : public NodeRuntime {
   // ---- recovery.cc
   void load_rows(StateRows rows);
   Task<Status> recover_roots();
+  Task<Status> settle_network(const StateRows& rows, bool same_boot);
   void recover_foreign();
   void take_back_intents();
   Task<> take_back(SandboxPtr sandbox, std::vector<ContainerPtr> containers);
@@ -187,6 +189,7 @@ class Runtime final : public NodeRuntime {
   Task<> recover_live(shim::StateAnswer state);
   bool was_started(const Container& container) const;
   Task<> recover_dead(SandboxPtr sandbox, std::string message);
+  Task<> release_dead(SandboxPtr sandbox, Lock::Held turn);
   Task<> recover_container(ContainerPtr container, bool same_boot);
 
   // ---- recover_strays.cc
@@ -195,6 +198,8 @@ class Runtime final : public NodeRuntime {
   Task<Status> refuse_beside_stranger(v1::PodSandboxMetadata metadata);
   Task<> end_stray(std::string id);
   Task<> recover_links();
+  Task<> recover_cni();
+  Task<> collect_cni();
   bool is_foreign() const { return !node_.instance.stranger.empty(); }
   void recover_cgroups();
   void recover_scopes(const cgroups::Cgroup& slice, int levels);
@@ -203,6 +208,7 @@ class Runtime final : public NodeRuntime {
 
   // ---- status.cc
   Task<Features> probe_features();
+  Task<std::string> verbose_network(SandboxPtr sandbox);
 
   // ---- events.cc
   void notify(v1::ContainerEventType type, const Sandbox& sandbox);

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "cri/boot_records.h"
+#include "cri/cni_words.h"
 #include "cri/filters.h"
 #include "cri/host_ports.h"
 #include "cri/make_spec.h"
@@ -130,6 +131,14 @@ Task<Status> Runtime::make_sandbox(SandboxPtr sandbox) {
     addresses = std::move(made->addresses);
     watch_shim(sandbox);
   }
+  if (node_.uses_cni && kind.own_net) {
+    auto attached = co_await attach_cni(sandbox);
+    if (!attached) {
+      co_await undo_sandbox(sandbox);
+      co_return std::unexpected(std::move(attached.error()));
+    }
+    addresses = std::move(*attached);
+  }
   // Clients want the message, with or without an address.
   auto* network = sandbox->status.mutable_network();
   for (std::size_t i = 0; i < addresses.size(); ++i) {
@@ -145,6 +154,15 @@ Task<Status> Runtime::make_sandbox(SandboxPtr sandbox) {
     co_return prepared;
   }
   co_return Status();
+}
+
+Task<Result<std::vector<std::string>>> Runtime::attach_cni(SandboxPtr sandbox) {
+  auto ranges = pod_cidrs_.empty() ? std::vector<std::string>{node_.pod_range} : pod_cidrs_;
+  auto words = cni_words(sandbox->config, sandbox->id(), ranges);
+  if (!words) co_return std::unexpected(std::move(words.error()));
+  auto attached = co_await maker_.attach_cni(*sandbox->shim, sandbox->id(), std::move(*words));
+  if (!attached) co_return fail_from(attached, "attach the network");
+  co_return attached;
 }
 
 Task<Status> Runtime::prepare_sandbox(SandboxPtr sandbox) {
@@ -183,6 +201,7 @@ Task<Status> Runtime::prepare_sandbox(SandboxPtr sandbox) {
 }
 
 Task<Status> Runtime::map_host_ports(SandboxPtr sandbox) {
+  if (node_.uses_cni) co_return Status();  // the plugins were told
   auto ports = host_ports(sandbox->config);
   if (!ports) co_return std::unexpected(std::move(ports.error()));
   if (ports->empty()) co_return Status();

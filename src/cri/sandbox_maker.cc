@@ -7,6 +7,7 @@
 #include "cri/boot_records.h"
 #include "cri/pod_cgroups.h"
 #include "cri/text.h"
+#include "netns/named_namespace.h"
 #include "sys/file.h"
 #include "sys/folders.h"
 #include "sys/mount.h"
@@ -89,6 +90,12 @@ Task<Result<std::vector<std::string>>> SandboxMaker::attach(const shim::Client& 
                                                             OwnFd route_socket) {
   if (node_.network_problem) co_return std::unexpected(*node_.network_problem);
   if (!route_socket.is_open()) co_return fail(Code::kInternal, "the shim gave no route socket");
+  if (node_.uses_cni) {
+    auto raised =
+        co_await node_.network_thread.run([route = std::move(route_socket)] { return netns::raise_loopback(route); });
+    if (!raised) co_return std::unexpected(std::move(raised.error()));
+    co_return std::vector<std::string>();
+  }
   auto netns = open_netns(shim);
   if (!netns) co_return std::unexpected(std::move(netns.error()));
   auto wired =
@@ -97,6 +104,17 @@ Task<Result<std::vector<std::string>>> SandboxMaker::attach(const shim::Client& 
   if (!wired) co_return std::unexpected(std::move(wired.error()));
   std::vector<std::string> addresses;
   for (const auto& address : wired->addresses) addresses.push_back(address.to_string());
+  co_return addresses;
+}
+
+Task<Result<std::vector<std::string>>> SandboxMaker::attach_cni(const shim::Client& shim, std::string id,
+                                                                cni::PodWords words) {
+  auto netns = open_netns(shim);
+  if (!netns) co_return std::unexpected(std::move(netns.error()));
+  auto attached = co_await node_.cni->attach(std::move(id), std::move(*netns), std::move(words));
+  if (!attached) co_return std::unexpected(std::move(attached.error()));
+  std::vector<std::string> addresses;
+  for (const auto& address : *attached) addresses.push_back(address.to_string());
   co_return addresses;
 }
 
@@ -111,6 +129,10 @@ Task<Status> SandboxMaker::release(std::string id) {
   std::string cgroup = shim_cgroup_path(node_.cgroup_root, id);
   auto removed = co_await node_.cgroups.remove(node_.loop, cgroup, kReleaseLimit);
   if (!removed) co_return fail_from(removed, "remove the shim's cgroup");
+  if (node_.cni) {
+    auto left = co_await node_.cni->detach(id);
+    if (!left) co_return fail_from(left, "give the network back");
+  }
   remove_empty_upward(node_.cgroups, node_.instance.id, cgroup);
   auto detached = co_await node_.network_thread.run([&network = node_.network, id] { return network.detach(id); });
   if (!detached) co_return fail_from(detached, "give the network back");

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kernel side of a sandbox: its folder on tmpfs, the shim in a cgroup of its own, and the pod's network. make() and
-// release() are each other's reverse; release() is also right for a sandbox of which only a part was made. Loop thread.
+// release() are each other's reverse; release() is also right for a sandbox of which only a part was made. CNI's
+// network is told whose pod it is for: make() leaves the pod's namespace with its loopback alone, and attach_cni() is
+// called when there is a pod; release() undoes that too. Loop thread.
 #pragma once
 
 #include <memory>
@@ -9,6 +11,7 @@
 
 #include "base/result.h"
 #include "base/task.h"
+#include "cni/network.h"
 #include "cri/node.h"
 #include "cri/objects.h"
 #include "shim/client.h"
@@ -29,6 +32,9 @@ class SandboxMaker {
   // its row, and keeps it until release() and remove_folders() succeed: on failure what was made is taken back as far
   // as that works.
   Task<Result<MadeSandbox>> make(std::string id, SandboxKind kind, bool pooled);
+
+  // The pod's addresses. The caller has written its row; on failure it calls release().
+  Task<Result<std::vector<std::string>>> attach_cni(const shim::Client& shim, std::string id, cni::PodWords words);
 
   // Kills the shim, whoever is connected to it or not and whatever state it is in, then gives network and cgroup back.
   // The folders stay: they hold the exit records.

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/state_store.h"
 
+#include "cni/journal.h"
 #include "cri/runtime.h"
 #include "cri/text.h"
 
@@ -17,12 +18,17 @@ constexpr std::string_view kTables =
     "  attempt INTEGER NOT NULL, cgroup TEXT NOT NULL, status BLOB NOT NULL) WITHOUT ROWID;";
 
 Status read_node(db::Connection& connection, StateRows& rows) {
-  auto found = connection.query("SELECT value FROM cri_node WHERE key = 'boot_id'");
+  auto found = connection.query("SELECT key, value FROM cri_node");
   if (!found) return std::unexpected(std::move(found.error()));
-  auto more = found->next();
-  if (!more) return std::unexpected(std::move(more.error()));
-  if (*more) rows.boot_id = found->string(0);
-  return {};
+  for (;;) {
+    auto more = found->next();
+    if (!more) return std::unexpected(std::move(more.error()));
+    if (!*more) return {};
+    if (found->text(0) == "boot_id") rows.boot_id = found->string(1);
+    if (found->text(0) == "network") rows.network = found->string(1);
+    if (found->text(0) != "pod_cidrs" || found->text(1).empty()) continue;
+    for (std::string_view range : split(found->text(1), ',')) rows.pod_cidrs.emplace_back(range);
+  }
 }
 
 Status read_sandboxes(db::Connection& connection, StateRows& rows) {
@@ -71,7 +77,7 @@ Status discard_count(Result<std::int64_t> changed) {
 
 }  // namespace
 
-std::vector<db::Schema> schemas() { return {state_schema()}; }
+std::vector<db::Schema> schemas() { return {state_schema(), cni::journal_schema()}; }
 
 db::Schema state_schema() { return {.user = "cri", .migrations = {kTables}}; }
 
@@ -85,11 +91,15 @@ Task<Result<StateRows>> StateStore::load() {
   });
 }
 
-Task<Status> StateStore::set_boot_id(std::string boot_id) {
-  return database_.run([boot_id = std::move(boot_id)](db::Connection& connection) -> Status {
+Task<Status> StateStore::set_pod_cidrs(const std::vector<std::string>& ranges) {
+  return set("pod_cidrs", joined(ranges, ","));
+}
+
+Task<Status> StateStore::set(std::string key, std::string value) {
+  return database_.run([key = std::move(key), value = std::move(value)](db::Connection& connection) -> Status {
     return discard_count(connection.execute(
-        "INSERT INTO cri_node(key, value) VALUES('boot_id', ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
-        {boot_id}));
+        "INSERT INTO cri_node(key, value) VALUES(?, ?) ON CONFLICT(key) DO UPDATE SET value = excluded.value",
+        {key, value}));
   });
 }
 

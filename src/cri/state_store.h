@@ -39,6 +39,8 @@ struct ContainerRow {
 struct StateRows {
   // The boot in which the rows were last written; empty in a new store.
   std::string boot_id;
+  std::string network;                 // "builtin" or "cni": what pods have; empty in a new store
+  std::vector<std::string> pod_cidrs;  // as a client named them last
   std::vector<SandboxRow> sandboxes;
   std::vector<ContainerRow> containers;
   // Rows that can't be read, as sentences; they stay in the file.
@@ -50,7 +52,9 @@ class StateStore {
   explicit StateStore(db::Database& database) : database_(database) {}
 
   Task<Result<StateRows>> load();
-  Task<Status> set_boot_id(std::string boot_id);
+  Task<Status> set_boot_id(std::string boot_id) { return set("boot_id", std::move(boot_id)); }
+  Task<Status> set_network(std::string network) { return set("network", std::move(network)); }
+  Task<Status> set_pod_cidrs(const std::vector<std::string>& ranges);
 
   // Adds the row or replaces it.
   Task<Status> put(const Sandbox& sandbox);
@@ -60,6 +64,8 @@ class StateStore {
   Task<Status> erase_container(std::string id);
 
  private:
+  Task<Status> set(std::string key, std::string value);
+
   db::Database& database_;
 };
 

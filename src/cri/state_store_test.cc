@@ -70,6 +70,8 @@ TEST_F(StateStoreTest, RowsComeBackAfterARestart) {
     EXPECT_TRUE(co_await store.put(container));
     EXPECT_TRUE(co_await store.set_boot_id("one"));
     EXPECT_TRUE(co_await store.set_boot_id("two"));
+    EXPECT_TRUE(co_await store.set_network("cni"));
+    EXPECT_TRUE(co_await store.set_pod_cidrs({"10.1.0.0/24", "fd00::/64"}));
   });
   run([](Loop&, StateStore& store) -> Task<> {
     auto rows = co_await store.load();
@@ -78,6 +80,8 @@ TEST_F(StateStoreTest, RowsComeBackAfterARestart) {
       co_return;
     }
     EXPECT_EQ(rows->boot_id, "two");
+    EXPECT_EQ(rows->network, "cni");
+    EXPECT_EQ(rows->pod_cidrs, (std::vector<std::string>{"10.1.0.0/24", "fd00::/64"}));
     EXPECT_EQ(rows->sandboxes[0].state, SandboxState::kReady);
     EXPECT_EQ(rows->sandboxes[0].cgroup, "/pods/s1");
     EXPECT_EQ(rows->sandboxes[0].status.network().ip(), "10.88.0.2");

@@ -4,6 +4,7 @@
 #include <boost/json.hpp>
 
 #include "base/log.h"
+#include "cni/network.h"
 #include "cri/pod_users.h"
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
@@ -52,8 +53,9 @@ Task<Result<v1::RuntimeConfigResponse>> Runtime::runtime_config(v1::RuntimeConfi
   co_return response;
 }
 
-// Where pods' addresses come from is settled when gantryd starts. What a client says of it is checked and kept, and
-// shown in the verbose status; as with containerd, whose network is set up already, nothing else comes of it.
+// What a client says of the pods' addresses is checked and kept, also over a restart, for clients say it once, and
+// shown in the verbose status. CNI plugins are told of it. Where addresses of the built-in network come from is settled
+// when gantryd starts; as with containerd, whose network is set up already, nothing else comes of it there.
 Task<Result<v1::UpdateRuntimeConfigResponse>> Runtime::update_runtime_config(v1::UpdateRuntimeConfigRequest request) {
   constexpr std::size_t kMaxRanges = 16;
   const std::string& text = request.runtime_config().network_config().pod_cidr();
@@ -67,7 +69,10 @@ Task<Result<v1::UpdateRuntimeConfigResponse>> Runtime::update_runtime_config(v1:
       co_return invalid_argument(cat("runtime_config.network_config.pod_cidr: has more than ", kMaxRanges, " ranges"));
     }
   }
-  if (ranges != pod_cidrs_) log::info("the client names the pods' ranges", {{"ranges", joined(ranges, ",")}});
+  if (ranges == pod_cidrs_) co_return v1::UpdateRuntimeConfigResponse();
+  log::info("the client names the pods' ranges", {{"ranges", joined(ranges, ",")}});
+  auto recorded = co_await store_.set_pod_cidrs(ranges);
+  if (!recorded) co_return fail_from(recorded, "record the pods' ranges");
   pod_cidrs_ = std::move(ranges);
   co_return v1::UpdateRuntimeConfigResponse();
 }
@@ -105,10 +110,12 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   ready->set_status(true);
   auto* network = response.mutable_status()->add_conditions();
   network->set_type("NetworkReady");
-  network->set_status(!node_.network_problem);
-  if (node_.network_problem) {
+  Status connects = node_.uses_cni ? co_await node_.cni->ready() : Status();
+  if (node_.network_problem) connects = std::unexpected(*node_.network_problem);
+  network->set_status(connects.has_value());
+  if (!connects) {
     network->set_reason("NetworkPluginNotReady");
-    network->set_message(node_.network_problem->message());
+    network->set_message(connects.error().message());
   }
   Features features = co_await probe_features();
   for (const char* name : {"", "gantry"}) {
@@ -119,11 +126,10 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   }
   response.mutable_features()->set_supplemental_groups_policy(true);
   if (!request.verbose()) co_return response;
-  boost::json::object config{{"stateDir", node_.folders.layout().run()},
-                             {"rootDir", node_.folders.layout().lib()},
-                             {"cgroupRoot", node_.cgroup_root},
-                             {"podCIDRs", json_list(pod_cidrs_)},
-                             {"instance", node_.instance.id}};
+  boost::json::object config{
+      {"stateDir", node_.folders.layout().run()}, {"rootDir", node_.folders.layout().lib()},
+      {"cgroupRoot", node_.cgroup_root},          {"network", node_.uses_cni ? "cni" : "builtin"},
+      {"podCIDRs", json_list(pod_cidrs_)},        {"instance", node_.instance.id}};
   (*response.mutable_info())["config"] = boost::json::serialize(config);
   auto problems = json_list(problems_);
   for (const auto& [id, sandbox] : sandboxes_) {
@@ -138,6 +144,17 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   co_return response;
 }
 
+// What CNI's plugins say to CHECK.
+Task<std::string> Runtime::verbose_network(SandboxPtr sandbox) {
+  auto turn = co_await sandbox->turn.acquire();
+  boost::json::object told{{"check", "it is not ready"}};
+  if (sandbox->state == SandboxState::kReady) {
+    auto checked = co_await node_.cni->check(sandbox->id());
+    told["check"] = checked ? "ok" : checked.error().message();
+  }
+  co_return boost::json::serialize(told);
+}
+
 Task<Result<v1::PodSandboxStatusResponse>> Runtime::pod_sandbox_status(v1::PodSandboxStatusRequest request) {
   auto found = need_sandbox(request.pod_sandbox_id());
   if (!found) co_return std::unexpected(std::move(found.error()));
@@ -149,6 +166,7 @@ Task<Result<v1::PodSandboxStatusResponse>> Runtime::pod_sandbox_status(v1::PodSa
   response.set_timestamp(now());
   if (!request.verbose()) co_return response;
   (*response.mutable_info())["info"] = verbose_info(sandbox);
+  if (node_.uses_cni && sandbox.kind().own_net) (*response.mutable_info())["cni"] = co_await verbose_network(*found);
   co_return response;
 }
 

@@ -1,16 +1,35 @@
 // SPDX-License-Identifier: Apache-2.0
 // gantry-shim: static, single-threaded, executed by gantryd from a sealed memfd. Descriptor 3 is the socket on which
 // gantryd asks it for the shims of pods (shim/template.h); argument 1 is room for a pod's id in the list of processes.
+// With "--in-cgroup PATH" it is another program's beginning: descriptor 3 is the cgroup.procs of a cgroup, which it
+// enters before it executes PATH. (A program that a posix_spawn starts is in its parent's cgroup.)
 #include <signal.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <cstdio>
 #include <cstring>
 
 #include "shim/template.h"
+#include "sys/file.h"
 #include "sys/process.h"
 
+namespace {
+
+int execute_in_cgroup(char* path) {
+  gantry::OwnFd place(3);
+  auto entered = gantry::sys::write_all(place, "0");
+  place.close();
+  char* const argv[] = {path, nullptr};
+  if (entered) ::execv(path, argv);
+  std::fprintf(stderr, "%s\n", entered ? std::strerror(errno) : entered.error().message().c_str());
+  return 127;
+}
+
+}  // namespace
+
 int main(int argc, char** argv) {
+  if (argc == 3 && std::strcmp(argv[1], "--in-cgroup") == 0) return execute_in_cgroup(argv[2]);
   if (argc != 2) {
     std::fputs("gantry-shim is started by gantryd; it is of no use by itself\n", stderr);
     return 2;
