@@ -106,19 +106,22 @@ Task<> Runtime::recover_links() {
   }
   // A record of an address without its link: the sandbox is not there any more.
   for (const auto& held : node_.network.held()) owners.insert(held.sandbox_id);
+  std::vector<std::string> ended;
   for (const auto& id : owners) {
     if (taking_back_.contains(id)) continue;
     auto sandbox = sandboxes_.find(id);
     if (sandbox != sandboxes_.end() && !sandbox->second->released) continue;
-    // Whose folder lives was reported; its shim may, too.
-    if (node_.folders.open_run_sandbox(id)) continue;
+    // Whose folder lives and whose row does not was reported; its shim may live, too.
+    if (sandbox == sandboxes_.end() && node_.folders.open_run_sandbox(id)) continue;
     if (node_.instance.new_store) {
       report(cat("a link of pod sandbox ", id, " lives, and this node's store does not know it: left alone"));
       continue;
     }
-    auto detached = co_await node_.network_thread.run([&network = node_.network, id] { return network.detach(id); });
-    if (!detached) report(cat("give back the network of pod sandbox ", id, ": ", detached.error().message()));
+    ended.push_back(id);
   }
+  auto detached =
+      co_await node_.network_thread.run([&network = node_.network, &ended] { return network.detach(ended); });
+  if (!detached) report(cat("give back the network of pods that have ended: ", detached.error().message()));
 }
 
 // An attachment of no sandbox: its row is the last trace of a removal. Nobody waits for plugins.

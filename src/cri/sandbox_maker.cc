@@ -98,9 +98,14 @@ Task<Result<std::vector<std::string>>> SandboxMaker::attach(const shim::Client& 
   }
   auto netns = open_netns(shim);
   if (!netns) co_return std::unexpected(std::move(netns.error()));
-  auto wired =
-      co_await node_.network_thread.run([&network = node_.network, id, netns = std::move(*netns),
-                                         route = std::move(route_socket)] { return network.attach(id, netns, route); });
+  auto wire = [&network = node_.network, &id, &netns = *netns, &route_socket] {
+    return network.attach(id, netns, route_socket);
+  };
+  auto wired = co_await node_.network_thread.run(wire);
+  // The last addresses may be those of pods that just ended.
+  while (!wired && wired.error().code() == Code::kResourceExhausted && co_await network_end_.batch()) {
+    wired = co_await node_.network_thread.run(wire);
+  }
   if (!wired) co_return std::unexpected(std::move(wired.error()));
   std::vector<std::string> addresses;
   for (const auto& address : wired->addresses) addresses.push_back(address.to_string());
@@ -134,9 +139,15 @@ Task<Status> SandboxMaker::release(std::string id) {
     if (!left) co_return fail_from(left, "give the network back");
   }
   remove_empty_upward(node_.cgroups, node_.instance.id, cgroup);
-  auto detached = co_await node_.network_thread.run([&network = node_.network, id] { return network.detach(id); });
-  if (!detached) co_return fail_from(detached, "give the network back");
+  auto closed = co_await node_.network_thread.run([&network = node_.network, id] { return network.close_ports(id); });
+  if (!closed) co_return fail_from(closed, "give the network back");
+  network_end_.add(id);
   co_return Status();
+}
+
+Task<> SandboxMaker::drain() {
+  while (co_await network_end_.batch()) {
+  }
 }
 
 Task<Status> SandboxMaker::remove_folders(std::string id) {

@@ -35,7 +35,10 @@ Runtime::Runtime(Node& node)
 
 std::unique_ptr<NodeRuntime> make_runtime(Node& node) { return std::make_unique<Runtime>(node); }
 
-Task<> Runtime::drain() { return pool_.drain(); }
+Task<> Runtime::drain() {
+  co_await pool_.drain();
+  co_await maker_.drain();
+}
 
 Task<Result<v1::VersionResponse>> Runtime::version(v1::VersionRequest) {
   v1::VersionResponse response;

@@ -91,7 +91,8 @@ MacAddress LinkMarks::pod_mac(std::string_view sandbox_id) const {
 }
 
 bool LinkMarks::is_unmarked(const Link& link, std::string_view sandbox_id) const {
-  return link.alias.empty() && link.kind == "veth" && link.group == group_ && link.name == host_name(sandbox_id);
+  return link.alias.empty() && link.kind == "veth" && (link.group == group_ || link.group == ending_group()) &&
+         link.name == host_name(sandbox_id);
 }
 
 std::optional<AliasParts> parse_alias(std::string_view alias) {
@@ -176,6 +177,18 @@ Request set_up(std::uint32_t index) {
 
 Request delete_link(std::uint32_t index) {
   return link_request(absl::StrCat("delete link ", index), RTM_DELLINK, 0, link_of(index));
+}
+
+Request set_group(std::uint32_t index, std::uint32_t group) {
+  Request request = link_request(absl::StrCat("set the group of link ", index), RTM_SETLINK, 0, link_of(index));
+  request.put_u32(IFLA_GROUP, group);
+  return request;
+}
+
+Request delete_group(std::uint32_t group) {
+  Request request = link_request(absl::StrCat("delete links of group ", group), RTM_DELLINK, 0, {});
+  request.put_u32(IFLA_GROUP, group);
+  return request;
 }
 
 Request get_link(const std::string& name) {

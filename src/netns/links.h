@@ -45,6 +45,8 @@ class LinkMarks {
   MacAddress pod_mac(std::string_view sandbox_id) const;
   // A link group for all links of the instance, never 0; what an nftables rule matches with one comparison.
   std::uint32_t group() const { return group_; }
+  // The group of those that are about to be removed, together.
+  std::uint32_t ending_group() const { return group_ | 0x80000000; }
   // Says that a link without an alias is one of ours that a crash left between its making and its marking.
   bool is_unmarked(const Link& link, std::string_view sandbox_id) const;
 
@@ -78,6 +80,9 @@ Request set_host_policy(const std::string& name);
 Request set_no_auto_address(std::uint32_t index);
 Request set_up(std::uint32_t index);
 Request delete_link(std::uint32_t index);
+Request set_group(std::uint32_t index, std::uint32_t group);
+// All links of the group, which is not 0. kNotFound when there is none.
+Request delete_group(std::uint32_t group);
 Request get_link(const std::string& name);
 Request list_veths();
 Result<Link> parse_link(const std::string& message);

@@ -422,25 +422,54 @@ Status PodNetwork::map_ports(std::string_view sandbox_id, const std::vector<Host
   return fail_with(std::move(made.error()), what);
 }
 
-Status PodNetwork::detach(std::string_view sandbox_id) {
-  std::string what = absl::StrCat("detach sandbox ", std::string(sandbox_id), " from the pod network");
-  Result<std::optional<Link>> link;
+Status PodNetwork::close_ports(std::string_view sandbox_id) {
+  std::lock_guard lock(impl_->mutex);
+  if (auto released = impl_->release_ports(sandbox_id); !released) {
+    return fail_with(std::move(released.error()), absl::StrCat("host ports of sandbox ", std::string(sandbox_id)));
+  }
+  return {};
+}
+
+Status PodNetwork::detach(std::span<const std::string> sandbox_ids) {
+  Status first;
+  std::vector<std::string> ending;
+  std::vector<Request> requests;
+  auto note = [&first](const std::string& sandbox_id, Error error) {
+    if (!first) return;
+    first = fail_with(std::move(error), absl::StrCat("detach sandbox ", sandbox_id, " from the pod network"));
+  };
   {
     std::lock_guard lock(impl_->mutex);
-    if (auto released = impl_->release_ports(sandbox_id); !released)
-      return fail_with(std::move(released.error()), what);
-    link = impl_->find_link(sandbox_id);
+    for (const std::string& sandbox_id : sandbox_ids) {
+      if (auto released = impl_->release_ports(sandbox_id); !released) {
+        note(sandbox_id, std::move(released.error()));
+        continue;
+      }
+      auto link = impl_->find_link(sandbox_id);
+      if (!link) {
+        note(sandbox_id, std::move(link.error()));
+        continue;
+      }
+      ending.push_back(sandbox_id);
+      // By its index: should the pod's namespace end at this moment and take the link along, nobody else's is hit.
+      if (*link) requests.push_back(set_group((*link)->index, impl_->marks.ending_group()));
+    }
   }
-  if (!link) return fail_with(std::move(link.error()), what);
-  if (*link) {
+  if (!requests.empty()) {
     // The slow part, on a socket of its own and with nobody waiting.
+    requests.push_back(delete_group(impl_->marks.ending_group()));
     auto socket = NetlinkSocket::open(NETLINK_ROUTE);
-    if (!socket) return fail_with(std::move(socket.error()), what);
-    if (auto removed = delete_by(*socket, **link); !removed) return fail_with(std::move(removed.error()), what);
+    if (!socket) return fail_with(std::move(socket.error()), "pod network");
+    for (Request& request : requests) {
+      auto done = socket->send(std::move(request));
+      if (!done && !done.error().is_not_found()) return fail_with(std::move(done.error()), "pod network");
+    }
   }
   std::lock_guard lock(impl_->mutex);
-  if (auto freed = impl_->free_addresses(sandbox_id); !freed) return fail_with(std::move(freed.error()), what);
-  return {};
+  for (const std::string& sandbox_id : ending) {
+    if (auto freed = impl_->free_addresses(sandbox_id); !freed) note(sandbox_id, std::move(freed.error()));
+  }
+  return first;
 }
 
 Result<std::vector<PodLink>> PodNetwork::list() {

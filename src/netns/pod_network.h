@@ -13,15 +13,16 @@
 //   and addresses end with their link. net.ipv4.ip_forward is set to 1 and stays so.
 //
 // Owner: gantryd. Threads: every call blocks, so make them on a Pool thread: attach for under a millisecond, detach for
-// some 30 ms, in which the kernel waits for its own readers and nothing else here waits for it. Calls for different
-// sandboxes may be made at the same time; those for one sandbox come one after the other. All works in the network
-// namespace of the threads that call, which is one for all; pods' namespaces are reached through descriptors alone,
-// never by setns. Linux 6.1, CAP_NET_ADMIN, /proc/sys writable.
+// some 30 ms, for one pod as for many, in which the kernel waits for its own readers and nothing else here waits for
+// it. Calls for different sandboxes may be made at the same time; those for one sandbox come one after the other. All
+// works in the network namespace of the threads that call, which is one for all; pods' namespaces are reached through
+// descriptors alone, never by setns. Linux 6.1, CAP_NET_ADMIN, /proc/sys writable.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -94,9 +95,12 @@ class PodNetwork {
   // to itself, is seen with the gateway's address. kAlreadyExists when another sandbox has one of them; invalid when
   // two are the same, or for an address that is not IPv4's.
   Status map_ports(std::string_view sandbox_id, const std::vector<HostPort>& ports);
-  // Removes the ports that lead to the pod, then its link, and with it both ends' addresses and routes; then frees its
-  // addresses. Gone already is fine.
-  Status detach(std::string_view sandbox_id);
+  // Removes the ports that lead to the pod: detach()'s first step, for who has the rest done later.
+  Status close_ports(std::string_view sandbox_id);
+  // Of each pod: removes the ports that lead to it, then its link, and with it both ends' addresses and routes; then
+  // frees its addresses. Gone already is fine. The error is the first one's, and the others are detached all the same.
+  Status detach(std::span<const std::string> sandbox_ids);
+  Status detach(const std::string& sandbox_id) { return detach(std::span(&sandbox_id, 1)); }
 
   // Our links, by their alias: what is alive. In no order.
   Result<std::vector<PodLink>> list();

@@ -95,6 +95,12 @@ def free_addresses(checks):
         second = fill(node)
         checks.ok(len(second) >= len(first) > 0, "few addresses: the addresses of pods that a reboot ended are free",
                   f"before {first}\nnow    {second}")
+        # The kernel is not through with their links when the stops are answered.
+        for pod_id in node.pods():
+            node.crictl("stopp", pod_id)
+        third = fill(node)
+        checks.ok(len(third) >= len(first), "few addresses: those of pods that were stopped just now are waited for",
+                  f"before {first}\nnow    {third}")
 
 
 def fill(node):

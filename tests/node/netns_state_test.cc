@@ -115,6 +115,31 @@ TEST_F(PodNetworkTest, WithThePodsNamespaceGoneDetachStillFreesTheAddress) {
   EXPECT_TRUE(ok(network->attach("b", next.netns, next.route, address)));
 }
 
+TEST_F(PodNetworkTest, ManyAreDetachedTogetherAndOneThatCannotBeHoldsUpNone) {
+  LinkMarks marks("testnode");
+  auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
+  FakeShim a, b, c, stays;
+  for (auto [shim, id] : {std::pair{&a, "a"}, std::pair{&b, "b"}, std::pair{&c, "c"}, std::pair{&stays, "stays"}}) {
+    attach(*shim, id);
+  }
+  auto index_of = [&](const char* id) {
+    return parse_link(socket.exchange(get_link(marks.host_name(id)))->front())->index;
+  };
+  // Somebody took its name.
+  ASSERT_TRUE(ok(socket.send(set_alias(marks.host_name("a"), "somebody's"))));
+  // A process that was killed came as far as this with it.
+  ASSERT_TRUE(ok(socket.send(set_group(index_of("b"), marks.ending_group()))));
+  auto detached = network->detach(std::vector<std::string>{"a", "gone", "b", "c"});
+  ASSERT_FALSE(detached);
+  EXPECT_THAT(detached.error().message(), HasSubstr("detach sandbox a from the pod network"));
+  auto left = network->list();
+  ASSERT_TRUE(ok(left));
+  ASSERT_THAT(*left, SizeIs(1));
+  EXPECT_EQ(left->front().sandbox_id, "stays");
+  EXPECT_EQ(parse_link(socket.exchange(get_link(marks.host_name("a")))->front())->alias, "somebody's");
+  EXPECT_THAT(network->held(), SizeIs(2)) << "of the one that stays, and of the one that is somebody's now";
+}
+
 TEST_F(PodNetworkTest, WhatACrashLeftIsReplaced) {
   LinkMarks marks("testnode");
   auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
