@@ -136,8 +136,10 @@ TEST_F(PodNetworkTest, ManyAreDetachedTogetherAndOneThatCannotBeHoldsUpNone) {
   ASSERT_TRUE(ok(left));
   ASSERT_THAT(*left, SizeIs(1));
   EXPECT_EQ(left->front().sandbox_id, "stays");
-  EXPECT_EQ(parse_link(socket.exchange(get_link(marks.host_name("a")))->front())->alias, "somebody's");
+  auto others = parse_link(socket.exchange(get_link(marks.host_name("a")))->front());
+  EXPECT_EQ(others->alias, "somebody's");
   EXPECT_THAT(network->held(), SizeIs(2)) << "of the one that stays, and of the one that is somebody's now";
+  EXPECT_TRUE(ok(socket.send(delete_link(others->index))));
 }
 
 TEST_F(PodNetworkTest, WhatACrashLeftIsReplaced) {
