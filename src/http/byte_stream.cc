@@ -60,7 +60,7 @@ Task<Result<std::size_t>> read_some(std::shared_ptr<Shared> self, std::span<char
   }
   for (;;) {
     if (self->is_closed) co_return closed();
-    ssize_t size = ::recv(self->socket.get(), buffer.data(), buffer.size(), 0);
+    ssize_t size = ::recv(self->socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     int error = errno;
     if (size >= 0) {
       self->touch();
@@ -76,7 +76,7 @@ Task<Result<std::size_t>> read_some(std::shared_ptr<Shared> self, std::span<char
 Task<Status> write_whole(std::shared_ptr<Shared> self, std::string_view bytes) {
   while (!bytes.empty()) {
     if (self->is_closed) co_return closed();
-    ssize_t size = ::send(self->socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL);
+    ssize_t size = ::send(self->socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     int error = errno;
     if (size >= 0) {
       self->touch();

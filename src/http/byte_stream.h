@@ -34,7 +34,7 @@ class ByteStream {
   virtual void close() = 0;
 };
 
-// Over a connected stream socket, TCP or unix, non-blocking.
+// Over a connected stream socket, TCP or unix.
 std::unique_ptr<ByteStream> make_socket_stream(Loop& loop, SocketFd socket);
 
 // A graceful end: finishes writing, then reads and drops what still comes until the peer closes or `limit` passes, then
