@@ -35,6 +35,7 @@
 #include "images/unpack_worker.h"
 #include "netns/database_ledger.h"
 #include "netns/pod_network.h"
+#include "nri/plugins.h"
 #include "runtime/plan/build_plan.h"
 #include "runtime/plan/host_facts.h"
 #include "shim/client.h"
@@ -275,6 +276,8 @@ Status run(cli::GantrydOptions options) {
   auto streaming = cri::StreamingServer::start(loop, std::move(*stream_listener));
   if (!streaming) return fail_with(std::move(streaming.error()), "the streaming server");
 
+  options.plugins.version = kVersion;
+  nri::Plugins plugins(loop, options.plugins);
   cri::Node node{.loop = loop,
                  .folders = *folders,
                  .instance = *instance,
@@ -295,6 +298,7 @@ Status run(cli::GantrydOptions options) {
                  .disk = disk,
                  .network_thread = network_threads,
                  .streaming = **streaming,
+                 .plugins = plugins,
                  .require_controllers = options.require_controllers,
                  .cdi_folders = options.cdi_folders,
                  .owns_devices = options.owns_devices,

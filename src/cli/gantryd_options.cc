@@ -39,6 +39,7 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
               image_min_age = "2m", image_max_age = "0s", device_ownership = "security-context", network = "builtin";
   unsigned cni_limit = 60;
   std::vector<std::string> modules = {"cri", "agent"};
+  int registration_seconds = 5, request_seconds = 2;
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
   app.add_option("--root", options.root, "data that outlives a boot: images, database")
       ->capture_default_str()
@@ -108,6 +109,22 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
                  "whose a container's devices are: run_as_user's (security-context) or as on the host (host)")
       ->capture_default_str()
       ->check(CLI::IsMember({"security-context", "host"}));
+  app.add_option("--nri-socket", options.plugins.socket,
+                 "where plugins of the Node Resource Interface connect; \"\" for nowhere")
+      ->capture_default_str()
+      ->check(checked([](const std::string& path) { return path.empty() ? Status() : absolute(path); }));
+  app.add_option("--nri-plugins", options.plugins.plugins_folder, "folder of plugins that gantryd starts itself")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--nri-config", options.plugins.config_folder, "folder of their configurations, NAME.conf")
+      ->capture_default_str()
+      ->check(checked(absolute));
+  app.add_option("--nri-registration-timeout", registration_seconds, "seconds within which a plugin has to register")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 600));
+  app.add_option("--nri-request-timeout", request_seconds, "seconds within which it has to answer, else it is dropped")
+      ->capture_default_str()
+      ->check(CLI::Range(1, 600));
   app.add_option("--registries", options.registries,
                  "folder with HOST[:PORT]/hosts.toml of registries, as containerd has it")
       ->capture_default_str()
@@ -173,6 +190,8 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   }
   options.uses_cni = network == "cni";
   options.cni.limit = std::chrono::seconds(cni_limit);
+  options.plugins.registration_limit = std::chrono::seconds(registration_seconds);
+  options.plugins.request_limit = std::chrono::seconds(request_seconds);
   options.owns_devices = device_ownership == "security-context";
   // All were checked.
   options.image_gc.min_age = *images::parse_duration(image_min_age);

@@ -14,6 +14,7 @@
 #include "cni/network.h"
 #include "images/registry/hosts.h"
 #include "netns/address.h"
+#include "nri/plugins.h"
 
 namespace gantry::cli {
 
@@ -33,6 +34,8 @@ struct GantrydOptions {
   bool require_controllers = false;
   std::vector<std::string> cdi_folders = {"/etc/cdi", "/var/run/cdi"};
   bool owns_devices = true;
+  nri::Options plugins = {
+      .socket = "/var/run/nri/nri.sock", .plugins_folder = "/opt/nri/plugins", .config_folder = "/etc/nri/conf.d"};
   log::Level log_level = log::Level::kInfo;
 
   // ---- registries

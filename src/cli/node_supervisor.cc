@@ -102,6 +102,8 @@ Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log
                                    "--manifest-dir=" + state + "/manifests",
                                    "--pod-logs=" + state + "/log/pods",
                                    "--registries=" + state + "/registries",
+                                   "--nri-plugins=" + state + "/nri/plugins",
+                                   "--nri-config=" + state + "/nri/conf.d",
                                    "--cdi-folders=/etc/cdi,/var/run/cdi," + state + "/cdi",
                                    "--container-logs=" + state + "/log/containers",
                                    "--cgroup-root=/" + cgroup_name(node.name) + "/pods",

@@ -34,6 +34,8 @@ Status write_container_record(FdRef folder, std::string_view id, const Container
   writer.string(record.config.SerializeAsString());
   writer.string(images::to_json(record.image));
   writer.string(record.edits);
+  writer.string(record.extras);
+  writer.string(record.asked);
   return write_record(folder, kContainerKind, id, writer.bytes());
 }
 
@@ -51,8 +53,12 @@ Result<std::optional<ContainerRecord>> read_container_record(FdRef folder, std::
   auto parsed = images::parse_image_config(image);
   if (!parsed) return std::unexpected(std::move(parsed.error()).with_code(Code::kDataLoss));
   result.image = std::move(*parsed);
-  // Records of gantryds that knew no CDI end here.
+  // Records of gantryds that knew no CDI end here, and of those that knew no plugins a line later.
   if (!reader.at_end()) result.edits = reader.string();
+  if (!reader.at_end()) {
+    result.extras = reader.string();
+    result.asked = reader.string();
+  }
   if (!reader.ok()) return fail(Code::kDataLoss, "the container's record is damaged");
   return result;
 }

@@ -20,7 +20,10 @@ namespace v1 = ::runtime::v1;
 struct ContainerRecord {
   v1::ContainerConfig config;
   images::ImageConfig image;
-  std::string edits;  // of its CDI devices: a text for cdi::parse_edits(), or ""
+  std::string edits;  // of its CDI devices and plugins: a text for cdi::parse_edits(), or ""
+  // When plugins changed it: what they want beside `config` and `edits`, for parse_extras(), and the configuration that
+  // the client asked with, serialized.
+  std::string extras, asked;
 };
 
 // `folder` is /run/gantry/sandboxes/ID.

@@ -9,6 +9,7 @@
 #include "cri/boot_records.h"
 #include "cri/filters.h"
 #include "cri/make_spec.h"
+#include "cri/plugin_adjust.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
 #include "cri/security_modules.h"
@@ -30,6 +31,12 @@ std::vector<v1::Mount> image_mounts(const v1::ContainerStatus& status) {
   std::ranges::copy_if(status.mounts(), std::back_inserter(out),
                        [](const v1::Mount& mount) { return mount.has_image(); });
   return out;
+}
+
+// As its client has it.
+v1::ContainerConfig asked_config(const Container& container) {
+  v1::ContainerConfig asked;
+  return !container.asked.empty() && asked.ParseFromString(container.asked) ? asked : container.config;
 }
 
 }  // namespace
@@ -62,7 +69,7 @@ Task<Result<v1::CreateContainerResponse>> Runtime::do_create(v1::CreateContainer
   v1::CreateContainerResponse response;
   if (auto existing = container_of(sandbox->id(), request.config().metadata())) {
     bool same = existing->state == ContainerState::kCreated && existing->has_config &&
-                google::protobuf::util::MessageDifferencer::Equals(existing->config, request.config());
+                google::protobuf::util::MessageDifferencer::Equals(asked_config(*existing), request.config());
     if (!same) {
       co_return fail(Code::kAlreadyExists, cat("container ", existing->id(), " has this name and attempt and is ",
                                                to_string(existing->state), "; remove it, or give the next attempt"));
@@ -75,12 +82,15 @@ Task<Result<v1::CreateContainerResponse>> Runtime::do_create(v1::CreateContainer
   container->has_config = true;
   container->sandbox_id = sandbox->id();
   *container->status.mutable_metadata() = container->config.metadata();
+  creating_.insert(container);
   auto made = co_await prepare_container(container, sandbox);
+  creating_.erase(container);
   if (!made) {
     co_return fail_from(made, cat("create container ", quoted(container->config.metadata().name())));
   }
   containers_.emplace(container->id(), container);
   notify(v1::CONTAINER_CREATED_EVENT, *container);
+  tell_plugins_soon(nri::Happening::kContainerCreated, container);
   response.set_container_id(container->id());
   co_return response;
 }
@@ -105,16 +115,28 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
     co_return not_found(
         cat("image ", quoted(container->config.image().image()), ": is not on this node; load it first"));
   }
-  if (auto found = co_await find_volumes(container); !found) co_return found;
-  auto edits = co_await find_cdi_devices(container);
-  if (!edits) co_return std::unexpected(std::move(edits.error()));
-  container->image = image_process((*image)->config);
   auto& status = container->status;
   status.set_image_id((*image)->id);
   status.set_image_ref((*image)->digests.empty() ? (*image)->id : (*image)->digests.front());
   *status.mutable_image() = container->config.image();
   if (is_image_id(container->config.image().image(), (*image)->id) && !(*image)->tags.empty()) {
     status.mutable_image()->set_image((*image)->tags.front());  // people know it by name
+  }
+  container->image = image_process((*image)->config);
+  Adjusted adjusted{.image = (*image)->config};
+  if (has_plugins()) {
+    auto asked = co_await ask_plugins(container, sandbox, adjusted);
+    if (!asked) co_return asked;
+  }
+  auto found = co_await find_volumes(container);
+  if (!found) {
+    tell_plugins_of_end(container);
+    co_return found;
+  }
+  auto edits = co_await find_cdi_devices(container, std::move(adjusted.edits));
+  if (!edits) {
+    tell_plugins_of_end(container);
+    co_return std::unexpected(std::move(edits.error()));
   }
 
   auto recorded = co_await record(container);
@@ -124,7 +146,9 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
     co_await undo_container(container);
     co_return std::unexpected(std::move(folder.error()));
   }
-  Status done = write_container_record(*folder, *id, {container->config, (*image)->config, *edits});
+  Status done = write_container_record(
+      *folder, *id,
+      {container->config, std::move(adjusted.image), *edits, std::move(adjusted.extras), container->asked});
   if (done) done = co_await fill_container(container, sandbox, std::move(apparmor->profile));
   if (done && sandbox->state != SandboxState::kReady) {
     done = fail(Code::kFailedPrecondition, cat("pod sandbox ", sandbox->id(), " was stopped meanwhile"));
@@ -154,13 +178,17 @@ Task<Status> Runtime::find_volumes(ContainerPtr container) {
   co_return Status();
 }
 
-Task<Result<std::string>> Runtime::find_cdi_devices(ContainerPtr container) {
+Task<Result<std::string>> Runtime::find_cdi_devices(ContainerPtr container, std::string more) {
   auto names = cdi_devices(container->config);
   if (!names) co_return std::unexpected(std::move(names.error()));
-  if (names->empty()) co_return "";
-  auto text =
-      co_await node_.disk.run([&folders = node_.cdi_folders, &names = *names] { return cdi::resolve(folders, names); });
-  if (!text) co_return text;
+  if (names->empty() && more.empty()) co_return "";
+  Result<std::string> text = cat("[", more, "]");
+  if (!names->empty()) {
+    text = co_await node_.disk.run(
+        [&folders = node_.cdi_folders, &names = *names] { return cdi::resolve(folders, names); });
+    if (!text) co_return text;
+    if (!more.empty()) text->replace(text->rfind(']'), 1, cat(",", more, "]"));
+  }
   auto edits = cdi::parse_edits(*text);
   if (!edits) co_return std::unexpected(std::move(edits.error()));
   container->edits = std::move(*edits);
@@ -170,7 +198,7 @@ Task<Result<std::string>> Runtime::find_cdi_devices(ContainerPtr container) {
 // Root, users, and the process that exec will copy: all that makes a wrong configuration fail here and not at the
 // start.
 Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox, std::string apparmor_profile) {
-  auto spec = make_spec(container->config, sandbox->config, container->edits);
+  auto spec = make_spec(container->config, sandbox->config, container->edits, container->extras);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
   spec->apparmor_profile = std::move(apparmor_profile);
   for (const auto& mount : image_mounts(container->status)) spec->images.push_back({.target = mount.container_path()});
@@ -210,7 +238,8 @@ Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox,
   auto& status = container->status;
   status.set_created_at(now());
   *status.mutable_labels() = config.labels();
-  *status.mutable_annotations() = config.annotations();
+  // Its client's: what it reads from them is no matter of plugins.
+  *status.mutable_annotations() = asked_config(*container).annotations();
   if (!sandbox->config.log_directory().empty() && !config.log_path().empty()) {
     status.set_log_path(cat(sandbox->config.log_directory(), "/", config.log_path()));
   }
@@ -226,6 +255,7 @@ Task<Status> Runtime::fill_container(ContainerPtr container, SandboxPtr sandbox,
 // Nobody has seen the container yet.
 Task<> Runtime::undo_container(ContainerPtr container) {
   container->state = ContainerState::kCreating;
+  tell_plugins_of_end(container);
   return insist("taking back a container", container->id(), [this, container] { return forget_container(container); });
 }
 
@@ -261,6 +291,7 @@ Task<Status> Runtime::do_remove_container(ContainerPtr container, bool pod_goes)
   if (!forgotten) co_return forgotten;
   containers_.erase(container->id());
   notify(v1::CONTAINER_DELETED_EVENT, *container);
+  tell_plugins_soon(nri::Happening::kContainerRemoved, container);
   co_return Status();
 }
 

@@ -63,7 +63,7 @@ Task<Status> Runtime::need_process(ContainerPtr container) {
   if (!container->has_config || sandbox == sandboxes_.end() || !sandbox->second->has_config) {
     co_return fail(Code::kFailedPrecondition, "the record of the container was lost; nothing can be executed in it");
   }
-  auto spec = make_spec(container->config, sandbox->second->config, container->edits);
+  auto spec = make_spec(container->config, sandbox->second->config, container->edits, container->extras);
   if (!spec) co_return std::unexpected(std::move(spec.error()));
   spec->apparmor_profile = std::move(apparmor->profile);
   struct Opened {

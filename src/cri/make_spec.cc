@@ -59,7 +59,7 @@ runtime::PidMode pid_mode(v1::NamespaceMode container, v1::NamespaceMode pod) {
 }  // namespace
 
 Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod,
-                                         const cdi::Edits& edits) {
+                                         const cdi::Edits& edits, const Extras& extras) {
   const auto& security = config.linux().security_context();
   runtime::ContainerSpec spec;
   spec.root.read_only = security.readonly_rootfs();
@@ -78,6 +78,12 @@ Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, cons
   spec.capabilities.drop = strings(security.capabilities().drop_capabilities());
   spec.capabilities.ambient = strings(security.capabilities().add_ambient_capabilities());
   spec.seccomp = seccomp_spec(security);
+  if (!extras.seccomp_profile.empty()) {
+    spec.seccomp = {.kind = runtime::SeccompKind::kLocalhost, .profile = extras.seccomp_profile, .path = "of a plugin"};
+  }
+  spec.rlimits = extras.rlimits;
+  spec.sysctls = extras.sysctls;
+  spec.schedule = extras.schedule;
   spec.no_new_privileges = security.no_new_privs();
   // The wire can't tell an empty list from none, and Kubernetes' procMount Unmasked is the empty one: what is given is
   // all.

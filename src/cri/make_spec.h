@@ -23,10 +23,18 @@ namespace gantry::cri {
 
 namespace v1 = ::runtime::v1;
 
+// What plugins give a container and no field of the CRI says.
+struct Extras {
+  std::vector<runtime::RlimitSpec> rlimits;
+  std::vector<runtime::SysctlPlan> sysctls;  // of the pod's namespaces
+  runtime::SchedulePlan schedule;
+  std::string seccomp_profile;  // in place of the configuration's; OCI's JSON
+};
+
 // All but what has to be opened: mounts, devices, seccomp profile and root. `config` and `pod` have been validated.
-// `edits` are those of its CDI devices.
+// `edits` are those of its CDI devices and of plugins.
 Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod,
-                                         const cdi::Edits& edits = {});
+                                         const cdi::Edits& edits = {}, const Extras& extras = {});
 runtime::ImageProcess image_process(const images::ImageConfig& config);
 // kInvalidArgument names what is wrong.
 Result<cgroups::Resources> make_resources(const v1::LinuxContainerResources& resources);
@@ -51,6 +59,7 @@ struct LaunchRequest {
   v1::ContainerConfig config;
   v1::PodSandboxConfig pod;
   cdi::Edits edits;
+  Extras extras;
   std::uint32_t uid = 0, gid = 0;  // of the container's process
   bool owns_devices = true;        // `config`'s devices belong to run_as_user and run_as_group, when they are given
   std::string apparmor_profile;

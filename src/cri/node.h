@@ -23,6 +23,9 @@ class Database;
 namespace gantry::cni {
 class Network;
 }
+namespace gantry::nri {
+class Plugins;
+}
 
 namespace gantry::cri {
 
@@ -56,6 +59,7 @@ struct Node {
   Pool& disk;
   Pool& network_thread;
   StreamingServer& streaming;
+  nri::Plugins& plugins;
   // A limit that this host can't enforce refuses the container.
   bool require_controllers = false;
   // Of CDI specifications; a later one's devices take the place of an earlier one's.

@@ -15,6 +15,7 @@
 #include "cdi/spec.h"
 #include "cgroups/stats.h"
 #include "cri/disk_usage.h"
+#include "cri/make_spec.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/sync.h"
 #include "runtime/oci/id_mappings.h"
@@ -100,7 +101,10 @@ struct Container {
   // --- of this boot
   v1::ContainerConfig config;
   bool has_config = false;
-  cdi::Edits edits;  // of its CDI devices
+  cdi::Edits edits;  // of its CDI devices and plugins
+  Extras extras;     // of plugins
+  // As the client has it, when plugins changed it in `config`; else "".
+  std::string asked;
   runtime::ImageProcess image;
   std::optional<runtime::ProcessPlan> process;  // what exec starts from; made anew after a restart
   std::int32_t pid = 0;

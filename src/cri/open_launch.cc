@@ -159,7 +159,7 @@ Result<images::LayerView::Kind> image_mount_kind(FdRef store, const images::Imag
 }
 
 Status read_seccomp_profile(runtime::ContainerSpec& spec) {
-  if (spec.seccomp.kind != runtime::SeccompKind::kLocalhost) return {};
+  if (spec.seccomp.kind != runtime::SeccompKind::kLocalhost || !spec.seccomp.profile.empty()) return {};
   const std::string& path = spec.seccomp.path;
   if (!path.starts_with('/')) {
     return invalid_argument(cat("seccomp.localhost_ref ", quoted(path), ": give an absolute path of a profile"));
@@ -237,7 +237,7 @@ Status open_root(const LaunchRequest& request, Launch& launch) {
 }  // namespace
 
 Result<Launch> open_launch(const LaunchRequest& request) {
-  auto spec = make_spec(request.config, request.pod, request.edits);
+  auto spec = make_spec(request.config, request.pod, request.edits, request.extras);
   if (!spec) return std::unexpected(std::move(spec.error()));
   Launch launch{.spec = std::move(*spec)};
   launch.spec.apparmor_profile = request.apparmor_profile;

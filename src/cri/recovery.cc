@@ -18,6 +18,7 @@
 #include "cni/network.h"
 #include "cri/boot_records.h"
 #include "cri/make_spec.h"
+#include "cri/plugin_adjust.h"
 #include "cri/pod_cgroups.h"
 #include "cri/retry.h"
 #include "cri/runtime_impl.h"
@@ -118,9 +119,11 @@ Task<Status> Runtime::recover() {
     if (!set) co_return fail_from(set, "record the boot");
   }
   co_await recover_strays();
-  if (is_foreign()) co_return Status();
-  if (node_.uses_cni) node_.loop.spawn(collect_cni());
-  pool_.fill();
+  if (!is_foreign()) {
+    if (node_.uses_cni) node_.loop.spawn(collect_cni());
+    pool_.fill();
+  }
+  co_await start_plugins();
   co_return Status();
 }
 
@@ -300,7 +303,14 @@ void Runtime::read_records(FdRef folder, Sandbox& sandbox) {
         report(cat("the record of container ", container->id(), ": ", edits.error().message()));
         continue;
       }
+      auto extras = parse_extras((*record)->extras, sandbox.config);
+      if (!extras) {
+        report(cat("the record of container ", container->id(), ": ", extras.error().message()));
+        continue;
+      }
       container->edits = std::move(*edits);
+      container->extras = std::move(*extras);
+      container->asked = std::move((*record)->asked);
       container->has_config = true;
     }
   }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc,
-// start.cc, stop.cc, exec.cc, stats.cc, pod_stats.cc, status.cc, events.cc, recovery.cc, recover_strays.cc.
+// start.cc, stop.cc, exec.cc, stats.cc, pod_stats.cc, status.cc, plugins.cc, events.cc, recovery.cc, recover_strays.cc.
 //
 // Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's
 // turn.
@@ -10,6 +10,7 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,12 +25,16 @@
 #include "cri/security_modules.h"
 #include "cri/state_store.h"
 #include "cri/sync.h"
+#include "nri/plugins.h"
 
 namespace gantry::cri {
+
+namespace api = ::nri::pkg::api::v1alpha1;
 
 using SandboxPtr = std::shared_ptr<Sandbox>;
 using ContainerPtr = std::shared_ptr<Container>;
 
+struct Adjusted;
 struct LaunchRequest;
 
 // What this kernel, on the image store's file system, can do.
@@ -119,8 +124,8 @@ class Runtime final : public NodeRuntime {
   Task<Result<v1::CreateContainerResponse>> do_create(v1::CreateContainerRequest request, SandboxPtr sandbox);
   Task<Status> fill_container(ContainerPtr container, SandboxPtr sandbox, std::string apparmor_profile);
   Task<Status> find_volumes(ContainerPtr container);
-  // What its CDI devices give it, put into it; also as the text for its record.
-  Task<Result<std::string>> find_cdi_devices(ContainerPtr container);
+  // What its CDI devices give it, and then `more`, put into it; also as the text for its record.
+  Task<Result<std::string>> find_cdi_devices(ContainerPtr container, std::string more);
   Task<Status> prepare_container(ContainerPtr container, SandboxPtr sandbox);
   Task<> undo_container(ContainerPtr container);
   Task<Status> do_remove_container(ContainerPtr container, bool pod_goes);
@@ -210,6 +215,29 @@ class Runtime final : public NodeRuntime {
   Task<Features> probe_features();
   Task<std::string> verbose_network(SandboxPtr sandbox);
 
+  // ---- plugins.cc
+  bool has_plugins() const;
+  Task<> start_plugins();
+  // What a plugin answers to these as an error is the caller's to deal with.
+  Task<Status> tell_plugins(nri::Happening happening, SandboxPtr sandbox);
+  Task<Status> tell_plugins(nri::Happening happening, ContainerPtr container);
+  // The same, where nothing depends on it: nobody waits, and an error is logged.
+  template <typename Pointer>
+  void tell_plugins_soon(nri::Happening happening, const Pointer& of) {
+    if (has_plugins()) node_.loop.spawn(log_plugins(tell_plugins(happening, of), of->id()));
+  }
+  Task<> log_plugins(Task<Status> telling, std::string id);
+  // What they want of a container that is being made, in its configuration.
+  Task<Status> ask_plugins(ContainerPtr container, SandboxPtr sandbox, Adjusted& adjusted);
+  Task<Result<v1::LinuxContainerResources>> ask_plugins(ContainerPtr container, v1::LinuxContainerResources wanted);
+  Task<Status> ask_plugins(SandboxPtr sandbox, v1::UpdatePodSandboxResourcesRequest request);
+  void tell_plugins_of_end(const ContainerPtr& container);
+  Task<> end_for_plugins(Task<Result<std::unique_ptr<api::UpdateContainersRequest>>> asking, std::string id);
+  std::shared_ptr<const api::Container> message_of(const Container& container) const;
+  Task<std::unique_ptr<api::UpdateContainersResponse>> update_for_plugins(
+      std::unique_ptr<api::UpdateContainersRequest> request);
+  Task<Status> update_for_plugin(std::string id, v1::LinuxContainerResources wanted);
+
   // ---- events.cc
   void notify(v1::ContainerEventType type, const Sandbox& sandbox);
   void notify(v1::ContainerEventType type, const Container& container);
@@ -246,6 +274,7 @@ class Runtime final : public NodeRuntime {
   cgroups::DeviceFilters device_filters_;
   std::map<std::string, SandboxPtr> sandboxes_;
   std::map<std::string, ContainerPtr> containers_;
+  std::set<ContainerPtr> creating_;  // on their way into it: plugins that come meanwhile are told of them
   Flights<Result<v1::RunPodSandboxResponse>> run_flights_;
   Flights<Result<v1::CreateContainerResponse>> create_flights_;
   Flights<Status> flights_;  // stop, remove and start, by their name and the object's id

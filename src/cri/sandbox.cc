@@ -87,6 +87,10 @@ Task<Result<v1::RunPodSandboxResponse>> Runtime::do_run(v1::RunPodSandboxRequest
   status.set_created_at(now());
 
   auto made = co_await make_sandbox(sandbox);
+  if (made && has_plugins()) {
+    made = co_await tell_plugins(nri::Happening::kPodRun, sandbox);
+    if (!made) co_await undo_sandbox(sandbox);
+  }
   if (!made) co_return fail_from(made, cat("run pod sandbox ", quoted(status.metadata().name())));
   sandboxes_.emplace(sandbox->id(), sandbox);
   notify(v1::CONTAINER_CREATED_EVENT, *sandbox);
@@ -323,7 +327,10 @@ Task<Status> Runtime::do_stop_sandbox(SandboxPtr sandbox) {
   sandbox->status.mutable_network()->Clear();
   auto recorded = co_await record(sandbox);
   if (!recorded) co_return recorded;
-  if (was_ready) notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
+  if (was_ready) {
+    notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
+    tell_plugins_soon(nri::Happening::kPodStopped, sandbox);
+  }
   co_return Status();
 }
 
@@ -359,6 +366,7 @@ Task<Status> Runtime::do_remove_sandbox(SandboxPtr sandbox) {
   if (!forgotten) co_return forgotten;
   sandboxes_.erase(sandbox->id());
   notify(v1::CONTAINER_DELETED_EVENT, *sandbox);
+  tell_plugins_soon(nri::Happening::kPodRemoved, sandbox);
   co_return Status();
 }
 
@@ -423,6 +431,7 @@ Task<> Runtime::shim_ended(SandboxPtr sandbox) {
   if (!was_ready) co_return;
   (void)co_await record(sandbox);
   notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
+  tell_plugins_soon(nri::Happening::kPodStopped, sandbox);
 }
 
 // ---- status, list

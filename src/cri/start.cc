@@ -48,7 +48,13 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
   }
   SandboxPtr sandbox = found->second;
   container->set_state(ContainerState::kStarting);
-  auto started = co_await launch(container, sandbox);
+  Result<shim::StartedAnswer> started;
+  Status agreed = has_plugins() ? co_await tell_plugins(nri::Happening::kContainerStarts, container) : Status();
+  if (agreed) {
+    started = co_await launch(container, sandbox);
+  } else {
+    started = std::unexpected(std::move(agreed.error()));
+  }
   if (!started && started.error().is_already_exists()) {
     if (auto known = co_await known_to_shim(container, sandbox)) {
       if (known->exited) {
@@ -63,6 +69,7 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
     if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
     container->set_exit(kStartErrorCode, kStartError, started.error().message(), now());
     (void)co_await record(container);
+    tell_plugins_of_end(container);
     container->exited.set();
     notify(v1::CONTAINER_STOPPED_EVENT, *container);
     co_return std::unexpected(std::move(started.error()));
@@ -78,6 +85,7 @@ void Runtime::set_running(ContainerPtr container, std::int32_t pid, std::int64_t
   // It runs, whether that could be written down or not; a restart learns it from the shim.
   record_soon(container);
   notify(v1::CONTAINER_STARTED_EVENT, *container);
+  tell_plugins_soon(nri::Happening::kContainerStarted, container);
 }
 
 // What the shim knows of a container that it was told to start by a gantryd that did not live to hear of it.
@@ -103,6 +111,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   LaunchRequest request{.config = container->config,
                         .pod = sandbox->config,
                         .edits = container->edits,
+                        .extras = container->extras,
                         .uid = static_cast<std::uint32_t>(container->status.user().linux().uid()),
                         .gid = static_cast<std::uint32_t>(container->status.user().linux().gid()),
                         .owns_devices = node_.owns_devices,

@@ -36,6 +36,7 @@ Runtime::Runtime(Node& node)
 std::unique_ptr<NodeRuntime> make_runtime(Node& node) { return std::make_unique<Runtime>(node); }
 
 Task<> Runtime::drain() {
+  co_await node_.plugins.stop();
   co_await pool_.drain();
   co_await maker_.drain();
 }

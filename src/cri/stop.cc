@@ -97,6 +97,7 @@ Task<> Runtime::finish(ContainerPtr container, shim::ExitedEvent event) {
   std::string_view reason = event.code == 0 ? "Completed" : oom ? "OOMKilled" : "Error";
   container->set_exit(event.code, reason, "", event.finished_at);
   (void)co_await record(container);
+  tell_plugins_of_end(container);
   container->exited.set();
   notify(v1::CONTAINER_STOPPED_EVENT, *container);
 }
@@ -116,6 +117,7 @@ Task<> Runtime::finish_unknown(ContainerPtr container, std::string message) {
   if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
   container->set_exit(kUnknownCode, kUnknown, message, now());
   (void)co_await record(container);
+  tell_plugins_of_end(container);
   container->exited.set();
   notify(v1::CONTAINER_STOPPED_EVENT, *container);
 }

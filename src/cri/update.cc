@@ -57,6 +57,14 @@ Task<Result<v1::UpdateContainerResourcesResponse>> Runtime::update_container_res
   auto wanted = make_resources(request.linux());
   if (!wanted) co_return std::unexpected(std::move(wanted.error()));
   ContainerPtr container = *found;
+  if (has_plugins()) {
+    // Without its turn: they may change the limits of any container.
+    auto asked = co_await ask_plugins(container, request.linux());
+    if (!asked) co_return fail_from(asked, cat("update container ", container->id()));
+    *request.mutable_linux() = std::move(*asked);
+    wanted = make_resources(request.linux());
+    if (!wanted) co_return std::unexpected(std::move(wanted.error()));
+  }
   auto turn = co_await container->turn.acquire();
   if (container->state != ContainerState::kCreated && container->state != ContainerState::kRunning) {
     co_return fail(Code::kFailedPrecondition, cat("container ", container->id(), " is ", to_string(container->state),
@@ -67,6 +75,7 @@ Task<Result<v1::UpdateContainerResourcesResponse>> Runtime::update_container_res
   for (const auto& [key, value] : request.annotations()) (*container->status.mutable_annotations())[key] = value;
   auto recorded = co_await record(container);
   if (!recorded) co_return std::unexpected(std::move(recorded.error()));
+  tell_plugins_soon(nri::Happening::kContainerUpdated, container);
   co_return v1::UpdateContainerResourcesResponse();
 }
 
@@ -107,6 +116,10 @@ Task<Result<v1::UpdatePodSandboxResourcesResponse>> Runtime::update_pod_sandbox_
   if (sandbox->state != SandboxState::kReady || !sandbox->has_config) {
     co_return fail(Code::kFailedPrecondition, cat("pod sandbox ", sandbox->id(), " is not ready"));
   }
+  if (has_plugins()) {
+    auto agreed = co_await ask_plugins(sandbox, request);
+    if (!agreed) co_return std::unexpected(std::move(agreed.error()));
+  }
   v1::PodSandboxConfig config = sandbox->config;
   auto& linux = *config.mutable_linux();
   *linux.mutable_overhead() = with(linux.overhead(), request.overhead());
@@ -125,6 +138,7 @@ Task<Result<v1::UpdatePodSandboxResourcesResponse>> Runtime::update_pod_sandbox_
                                     pod_scope_path(sandbox->cgroup, sandbox->id()), *resources);
     if (!limited) co_return fail_from(limited, "set the pod's limits");
   }
+  tell_plugins_soon(nri::Happening::kPodUpdated, sandbox);
   co_return v1::UpdatePodSandboxResourcesResponse();
 }
 

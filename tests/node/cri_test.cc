@@ -24,6 +24,7 @@
 #include "cri/streaming.h"
 #include "images/unpack_worker.h"
 #include "netns/database_ledger.h"
+#include "nri/plugins.h"
 #include "sys/bpf.h"
 #include "sys/file.h"
 #include "tests/support/tree.h"
@@ -144,6 +145,7 @@ struct World {
   std::unique_ptr<StreamingServer> streaming =
       must(StreamingServer::start(loop, must(http::listen_tcp("127.0.0.1", 0))));
   runtime::HostFacts host = must(runtime::read_host_facts());
+  nri::Plugins plugins{loop, {}};
   Node node{.loop = loop,
             .folders = folders,
             .instance = instance,
@@ -160,6 +162,7 @@ struct World {
             .disk = disk,
             .network_thread = network_thread,
             .streaming = *streaming,
+            .plugins = plugins,
             .pool_size = 1,
             .version = "test"};
   std::unique_ptr<NodeRuntime> runtime = make_runtime(node);

@@ -139,6 +139,7 @@ struct ContainerSpec {
   std::vector<SysctlPlan> sysctls;  // of namespaces that the launcher itself makes
   std::vector<RlimitSpec> rlimits;
   std::optional<std::int64_t> oom_score_adj;
+  SchedulePlan schedule;
   bool terminal = false;
   std::uint16_t rows = 0, columns = 0;
   NamespaceSpec namespaces;

@@ -185,6 +185,7 @@ Result<ProcessPlan> plan_process(const ContainerSpec& spec, const ImageProcess& 
   process.seccomp = std::move(*program);
   process.apparmor_profile = spec.apparmor_profile;
   process.no_new_privileges = spec.no_new_privileges;
+  process.schedule = spec.schedule;
   process.terminal = spec.terminal;
   process.rows = spec.rows;
   process.columns = spec.columns;
