@@ -36,6 +36,7 @@ Options read_options(int argc, char** argv) {
     if (name == "--runs") options.runs = std::atoi(argv[i + 1]);
     if (name == "--crun") options.crun = argv[i + 1];
     if (name == "--runc") options.runc = argv[i + 1];
+    if (name == "--driver") options.driver = argv[i + 1];
   }
   return options;
 }

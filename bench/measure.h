@@ -30,12 +30,13 @@ T must(Result<T> result) {
   return std::move(*result);
 }
 
-// What bench/run passes on: how many turns, and the peers' programs, "" for none.
+// What bench/run passes on: how many turns, the peers' programs ("" for none), and the cgroup driver, "cgroupfs" or
+// "systemd", by which containers get limits on this machine as it is; "": in a world of its own, without limits.
 struct Options {
   int runs = 200;
-  std::string crun, runc;
+  std::string crun, runc, driver;
 };
-// Of "--runs N --crun PATH --runc PATH".
+// Of "--runs N --crun PATH --runc PATH --driver NAME".
 Options read_options(int argc, char** argv);
 
 // Runs a program to its end; gives up when that is not 0.

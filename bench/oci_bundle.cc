@@ -94,14 +94,23 @@ json::object seccomp_json(const runtime::SeccompProfile& profile) {
 
 }  // namespace
 
-void make_oci_bundle(const std::string& folder, const std::string& cgroup) {
+void write_oci_config(const std::string& folder, const std::string& cgroup, bool limits) {
   json::object config = json::parse(kConfig).as_object();
   json::array names(kCapabilities.begin(), kCapabilities.end());
   config["process"].as_object()["capabilities"] = {{"bounding", names}, {"effective", names}, {"permitted", names}};
   json::object& of_linux = config["linux"].as_object();
   of_linux["cgroupsPath"] = cgroup;
   of_linux["seccomp"] = seccomp_json(runtime::default_seccomp_profile(0));
+  if (limits) {
+    json::object& resources = of_linux["resources"].as_object();
+    resources["memory"] = {{"limit", 256 << 20}, {"swap", 256 << 20}};
+    resources["cpu"] = {{"shares", 512}, {"quota", 100000}, {"period", 100000}};
+    resources["pids"] = {{"limit", 100}};
+  }
   std::ofstream(folder + "/config.json") << config;
+}
+
+void make_oci_bundle(const std::string& folder) {
   run_program({"/bin/sh", "-ec",
                "cd \"$0\"; mkdir -p lower/bin lower/proc lower/dev lower/sys upper work rootfs; "
                "cp /bin/busybox lower/bin/true",
