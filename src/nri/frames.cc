@@ -27,15 +27,23 @@ bool is_known(std::uint32_t connection) {
 }  // namespace
 
 std::string encode(const Message& message) {
+  // What their readers (bufio) hold of a message that has not begun.
+  constexpr std::size_t kFirstFrame = 4096;
+  std::string_view data = message.data;
+  std::string_view first = data.substr(0, kFirstFrame - kMessageHeaderBytes), rest = data.substr(first.size());
   std::string out;
-  out.reserve(kFrameHeaderBytes + kMessageHeaderBytes + message.data.size());
+  out.reserve(2 * kFrameHeaderBytes + kMessageHeaderBytes + data.size());
   put(out, static_cast<std::uint32_t>(message.channel));
-  put(out, static_cast<std::uint32_t>(kMessageHeaderBytes + message.data.size()));
-  put(out, static_cast<std::uint32_t>(message.data.size()));
+  put(out, static_cast<std::uint32_t>(kMessageHeaderBytes + first.size()));
+  put(out, static_cast<std::uint32_t>(data.size()));
   put(out, message.stream);
   out += static_cast<char>(message.type);
   out += static_cast<char>(message.flags);
-  out += message.data;
+  out += first;
+  if (rest.empty()) return out;
+  put(out, static_cast<std::uint32_t>(message.channel));
+  put(out, static_cast<std::uint32_t>(rest.size()));
+  out += rest;
   return out;
 }
 

@@ -36,7 +36,8 @@ struct Message {
   std::string data;
 };
 
-// As the bytes of one frame. `data` is at most kMaxMessageBytes.
+// As the bytes of one frame, or of two: plugins in Go take a frame of more than 4096 bytes only where the rest of a
+// message is expected. `data` is at most kMaxMessageBytes.
 std::string encode(const Message& message);
 
 // Reads what the peer sends, in pieces of any size. Holds one unfinished message of each connection at most, and what

@@ -42,6 +42,15 @@ TEST(FramesTest, AMessageIsAsTheInterfaceHasIt) {
                                              4));
 }
 
+// A longer one is cut where readers in Go can take it.
+TEST(FramesTest, TheFirstFrameHasAtMost4096Bytes) {
+  EXPECT_EQ(encode(response(1, std::string(4086, 'x'))).size(), 4096 + kFrameHeaderBytes);
+  std::string bytes = encode(response(1, std::string(5000, 'x')));
+  EXPECT_EQ(bytes.substr(0, 8), number(1) + number(4096));
+  EXPECT_EQ(bytes.substr(8 + 4096, 8), number(1) + number(5010 - 4096));
+  EXPECT_EQ(bytes.size(), 5010 + 2 * kFrameHeaderBytes);
+}
+
 TEST(FramesTest, WhatIsWrittenIsReadInPiecesOfAnySize) {
   std::string bytes = encode(response(1, "one")) + encode(response(3, "")) +
                       encode({.channel = Channel::kRuntime, .stream = 5, .data = std::string(300, 'x')});
