@@ -33,8 +33,11 @@ struct Peer::Call {
 
 std::shared_ptr<Peer> Peer::open(Loop& loop, SocketFd socket, Serve serve, Ended ended) {
   auto peer = std::shared_ptr<Peer>(new Peer(loop, std::move(socket), std::move(serve), std::move(ended)));
-  loop.spawn(read(peer));
-  loop.spawn(write(peer));
+  // What is there already is served when the caller has the peer.
+  loop.post([&loop, peer] {
+    loop.spawn(read(peer));
+    loop.spawn(write(peer));
+  });
   return peer;
 }
 

@@ -76,7 +76,8 @@ Status Plugins::listen() {
   if (auto made = sys::make_folders(folder, 0700); !made) return made;
   auto dir = sys::open_dir(sys::kCwd, folder.c_str());
   if (!dir) return std::unexpected(std::move(dir.error()));
-  if (sys::connect_unix(*dir, name.c_str(), SOCK_STREAM)) {
+  auto other = sys::connect_unix(*dir, name.c_str(), SOCK_STREAM);
+  if (other || other.error().is_would_block()) {
     return fail(Code::kFailedPrecondition, "another runtime answers there; give this one another --nri-socket");
   }
   auto socket = sys::listen_unix(*dir, name.c_str(), SOCK_STREAM, 16);

@@ -138,8 +138,8 @@ class Connection:
 
     def __init__(self, node):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-        self.socket.settimeout(30)
         self.socket.connect(str(node.root / "run/nri/nri.sock"))
+        self.socket.settimeout(30)
         self.bytes = b""
 
     def __enter__(self):
@@ -180,9 +180,11 @@ class Connection:
         call = self.receive()
         self.send(message(PLUGIN, call[1], RESPONSE, field(1, b"") + field(2, data)))
 
-    def become_ready(self):
-        self.send(register())
+    def become_ready(self, node, name=b"hand"):
+        """As one that is asked about new containers, and nothing else."""
+        self.send(register(name))
         self.receive()  # the answer
-        self.answer()  # Configure
+        self.answer(field(2, 1 << 3))  # Configure
         self.answer()  # Synchronize
+        wait_until("it is ready", lambda: f"55-{name.decode()}" in ready(node))
         return self
