@@ -132,6 +132,30 @@ Result<MountOptions> parse_mount_options(const std::vector<std::string>& options
   return out;
 }
 
+std::vector<std::string> mount_option_words(const MountOptions& options) {
+  std::vector<std::string> out;
+  if (options.is_bind) out.emplace_back(options.is_recursive ? "rbind" : "bind");
+  auto add = [&](MountAttr set, MountAttr clear, std::string_view prefix) {
+    for (std::string_view name : {"ro", "nosuid", "nodev", "noexec", "noatime", "strictatime", "nodiratime",
+                                  "nosymfollow", "rw", "suid", "dev", "exec"}) {
+      const Word& word = *std::ranges::find(kAttributes, name, &Word::name);
+      bool is_set = word.set != MountAttr::kNone && sys::has(set, word.set);
+      bool is_cleared = word.set == MountAttr::kNone && sys::has(clear, word.clear);
+      if (is_set || is_cleared) out.push_back(cat(prefix, name));
+    }
+  };
+  add(options.set, options.clear, "");
+  add(options.tree_set, options.tree_clear, "r");
+  for (auto [name, propagation] : kPropagations) {
+    if (propagation == options.propagation) out.emplace_back(name);
+    if (propagation == options.tree_propagation) out.push_back(cat("r", name));
+  }
+  if (options.maps_ids) out.emplace_back(options.maps_ids_of_tree ? "ridmap" : "idmap");
+  if (options.copies_up) out.emplace_back("tmpcopyup");
+  out.insert(out.end(), options.data.begin(), options.data.end());
+  return out;
+}
+
 std::vector<std::string> known_mount_options() {
   std::vector<std::string> names = {"bind", "rbind", "tmpcopyup", "idmap", "ridmap"};
   for (const Word& word : kAttributes) {

@@ -29,6 +29,9 @@ struct MountOptions {
 // wrong, without the field's name.
 Result<MountOptions> parse_mount_options(const std::vector<std::string>& options, bool is_bind);
 
+// The way back: words that parse_mount_options() makes the same of.
+std::vector<std::string> mount_option_words(const MountOptions& options);
+
 // Every word that parse_mount_options() knows, sorted: what `features` lists.
 std::vector<std::string> known_mount_options();
 

@@ -49,6 +49,9 @@ Result<Plan> plan_container(const ContainerSpec& spec, const ImageProcess& image
 Result<ProcessPlan> plan_process(const ContainerSpec& spec, const ImageProcess& image, const HostFacts& host,
                                  const UserDatabase& users, SeccompCache& seccomp);
 
+// The container's seccomp profile as linux.seccomp of a config.json; "" for none.
+Result<std::string> seccomp_as_oci(const ContainerSpec& spec, const CapabilityPlan& capabilities);
+
 // A plan that joins the container whose process part is `container`: same user, capabilities, seccomp, environment,
 // limits.
 Result<Plan> plan_exec(const ExecSpec& spec, const ProcessPlan& container);

@@ -38,6 +38,11 @@ std::string shown_limit(std::uint64_t value) { return value == kUnlimited ? "unl
 
 }  // namespace
 
+std::string rlimit_name(int resource) {
+  auto found = std::ranges::find(kRlimitNames, resource, [](const auto& entry) { return entry.second; });
+  return found == kRlimitNames.end() ? std::to_string(resource) : cat("RLIMIT_", found->first);
+}
+
 Status check_user(const UserSpec& user) {
   if (user.uid && !user.name.empty()) return invalid_argument("user: either a uid or a name was expected, not both");
   if (user.gid && !user.uid && user.name.empty()) return invalid_argument("user: a group is given without a user");

@@ -29,6 +29,8 @@ Status plan_root(const ContainerSpec& spec, const HostFacts& host, Plan& plan);
 Status check_mounts(const ContainerSpec& spec);
 
 Result<std::vector<RlimitPlan>> plan_rlimits(const ContainerSpec& spec, const HostFacts& host);
+// RLIMIT_NOFILE -> "RLIMIT_NOFILE".
+std::string rlimit_name(int resource);
 Status check_user(const UserSpec& user);
 
 // Puts "NAME=value" entries over an environment: a name that is there keeps its place. `what` is for messages.

@@ -8,7 +8,9 @@
 #include <linux/seccomp.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 
 #include "runtime/plan/seccomp_profile.h"
 #include "runtime/plan/text.h"
@@ -135,9 +137,23 @@ void deny_if(SeccompProfile& profile, const char* name, scmp_arg_cmp condition) 
   profile.rules.push_back({name, SCMP_ACT_ERRNO(EPERM), {condition}});
 }
 
+void add_sockets(SeccompProfile& profile, SeccompForm form) {
+  if (form == SeccompForm::kAllowList) {
+    for (std::uint64_t family = 0; family <= kLastFamily; ++family) {
+      if (std::ranges::find(kDeniedFamilies, family) == std::end(kDeniedFamilies))
+        allow_if(profile, "socket", SCMP_A0(SCMP_CMP_EQ, family));
+    }
+    return;
+  }
+  // The kernel takes an int. What is above the last family is denied first, so nothing hides in the upper half.
+  deny_if(profile, "socket", SCMP_A0(SCMP_CMP_GT, kLastFamily));
+  for (std::uint64_t family : kDeniedFamilies) deny_if(profile, "socket", SCMP_A0(SCMP_CMP_EQ, family));
+  allow_all(profile, "socket");
+}
+
 }  // namespace
 
-SeccompProfile default_seccomp_profile(CapabilitySet bounding) {
+SeccompProfile default_seccomp_profile(CapabilitySet bounding, SeccompForm form) {
   SeccompProfile profile;
   profile.default_action = SCMP_ACT_ERRNO(EPERM);
   profile.architectures = compatible_architectures();
@@ -148,10 +164,7 @@ SeccompProfile default_seccomp_profile(CapabilitySet bounding) {
     if ((bounding & capability_bit(capability)) != 0) allow_all(profile, names);
   }
   for (std::uint64_t value : kPersonalities) allow_if(profile, "personality", SCMP_A0(SCMP_CMP_EQ, value));
-  // The kernel takes an int. What is above the last family is denied first, so nothing hides in the upper half.
-  deny_if(profile, "socket", SCMP_A0(SCMP_CMP_GT, kLastFamily));
-  for (std::uint64_t family : kDeniedFamilies) deny_if(profile, "socket", SCMP_A0(SCMP_CMP_EQ, family));
-  allow_all(profile, "socket");
+  add_sockets(profile, form);
   if ((bounding & capability_bit(CAP_SYS_ADMIN)) == 0) {
     allow_if(profile, "clone", SCMP_A0(SCMP_CMP_MASKED_EQ, kNamespaceFlags, 0));
     // Its flags lie behind a pointer. Told that it is not there, libc takes clone.

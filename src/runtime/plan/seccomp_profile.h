@@ -39,7 +39,9 @@ inline constexpr std::size_t kMaxSeccompRules = 8192;
 std::vector<std::uint32_t> compatible_architectures();
 std::string_view native_architecture_name();
 
-SeccompProfile default_seccomp_profile(CapabilitySet bounding);
+// kAllowList: without a rule that denies what a later one allows.
+enum class SeccompForm : std::uint8_t { kOurs, kAllowList };
+SeccompProfile default_seccomp_profile(CapabilitySet bounding, SeccompForm form = SeccompForm::kOurs);
 Result<SeccompProfile> parse_seccomp_profile(std::string_view json, CapabilitySet bounding);
 Result<SeccompPlan> compile_seccomp(const SeccompProfile& profile);
 
