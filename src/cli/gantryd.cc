@@ -2,8 +2,8 @@
 // gantryd: the node daemon. All wiring is here, in the order in which things stand on each other.
 //
 // SIGTERM and SIGINT are a clean stop: calls under way are told to come again, the sandboxes of the pool end, pods go
-// on. SIGHUP reads again what is kept of the folder of registries; a file that is wrong is logged, and the former
-// stays.
+// on. SIGHUP reads again what is kept of the folder of registries, and the runtime handlers; a file that is wrong is
+// logged, and the former stays.
 #include <fcntl.h>
 #include <sys/resource.h>
 #include <sys/signalfd.h>
@@ -24,6 +24,7 @@
 #include "cgroups/hierarchy.h"
 #include "cgroups/scopes.h"
 #include "cli/credentials.h"
+#include "cli/gantryd_config.h"
 #include "cli/gantryd_options.h"
 #include "cli/service.h"
 #include "cni/network.h"
@@ -175,10 +176,17 @@ Task<> start_serving(Serving& serving) {
 Task<> reload(Serving& serving) {
   struct Read {
     Result<images::KeyringOptions> keys;
+    Result<cli::GantrydConfig> config;
     std::vector<std::string> problems;
   };
-  auto read = co_await serving.disk.run(
-      [&options = serving.options] { return Read{cli::keyring_options(options), cdi::problems(options.cdi_folders)}; });
+  auto read = co_await serving.disk.run([&options = serving.options] {
+    return Read{cli::keyring_options(options), cli::read_gantryd_config(options), cdi::problems(options.cdi_folders)};
+  });
+  if (read.config) {
+    serving.runtime.set_handlers(std::move(read.config->handlers));
+  } else {
+    log::error("runtime handlers stay as they were", {{"error", read.config.error()}});
+  }
   if (read.keys) {
     serving.keyring.set_providers(std::move(read.keys->providers));
   } else {
@@ -213,6 +221,8 @@ Status run(cli::GantrydOptions options) {
   cli::KeptSockets kept;
   auto signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
+  auto config = cli::read_gantryd_config(options);
+  if (!config) return std::unexpected(std::move(config.error()));
   // First: its limits are those that containers have, the daemon's own are not.
   auto host = runtime::read_host_facts();
   if (!host) return fail_with(std::move(host.error()), "facts of this host");
@@ -302,6 +312,7 @@ Status run(cli::GantrydOptions options) {
                  .require_controllers = options.require_controllers,
                  .cdi_folders = options.cdi_folders,
                  .owns_devices = options.owns_devices,
+                 .handlers = std::move(config->handlers),
                  .pool_size = options.pool_size,
                  .version = kVersion};
   auto runtime = cri::make_runtime(node);

@@ -7,6 +7,7 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/text.h"
 #include "images/registry/duration.h"
 
 namespace gantry::cli {
@@ -41,6 +42,9 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   std::vector<std::string> modules = {"cri", "agent"};
   int registration_seconds = 5, request_seconds = 2;
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
+  app.add_option("--config", options.config,
+                 cat("gantryd.yaml: runtime handlers (default: ", kConfigFile, ", when it is there)"))
+      ->check(checked(absolute));
   app.add_option("--root", options.root, "data that outlives a boot: images, database")
       ->capture_default_str()
       ->check(checked(absolute));

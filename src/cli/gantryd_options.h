@@ -36,6 +36,7 @@ struct GantrydOptions {
   bool owns_devices = true;
   nri::Options plugins = {
       .socket = "/var/run/nri/nri.sock", .plugins_folder = "/opt/nri/plugins", .config_folder = "/etc/nri/conf.d"};
+  std::string config;  // gantryd.yaml; "" for kConfigFile, when it is there
   log::Level log_level = log::Level::kInfo;
 
   // ---- registries
@@ -54,6 +55,8 @@ struct GantrydOptions {
   std::string container_logs = "/var/log/containers";
   agent::ImageGcLimits image_gc;
 };
+
+inline constexpr const char* kConfigFile = "/etc/gantry/gantryd.yaml";
 
 // Nothing: the program ends with `exit_code` (help was asked for, or the line is wrong; both were printed).
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code);

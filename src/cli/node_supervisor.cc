@@ -97,6 +97,7 @@ Result<OwnFd> listen_for_readiness() {
 Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log) {
   std::string state = state_folder(node.name);
   std::vector<std::string> args = {node.gantryd,
+                                   "--config=" + state + "/gantryd.yaml",
                                    "--root=" + state + "/lib",
                                    "--kubelet-root=" + state + "/kubelet",
                                    "--manifest-dir=" + state + "/manifests",
@@ -178,6 +179,9 @@ Status NodeSupervisor::prepare() {
       sys::openat(sys::kCwd, (state_folder(node_.name) + "/gantryd.log").c_str(), O_CREAT | O_WRONLY | O_APPEND, 0600);
   if (!log) return std::unexpected(std::move(log.error()));
   log_ = std::move(*log);
+  // Empty at first: whoever fills it has gantryd read it by SIGHUP.
+  auto config = sys::openat(sys::kCwd, (state_folder(node_.name) + "/gantryd.yaml").c_str(), O_CREAT | O_WRONLY, 0600);
+  if (!config) return std::unexpected(std::move(config.error()));
   int null = ::open("/dev/null", O_RDWR | O_CLOEXEC);
   ::dup2(null, 0);
   ::dup2(null, 1);

@@ -302,6 +302,7 @@ Task<Status> Runtime::forget_container(ContainerPtr container) {
     // One that it does not know is fine; and its memory ends with it.
     (void)co_await sandbox->second->shim->forget(container->id());
   }
+  co_await end_by_handler(container);
   auto removed = co_await remove_cgroup(container->cgroup);
   if (!removed) co_return fail_from(removed, "remove the cgroup");
   auto released =

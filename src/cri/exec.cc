@@ -106,6 +106,7 @@ Task<Result<std::unique_ptr<shim::Client::Exec>>> Runtime::start_exec(std::strin
   spec.users = users_spec((*sandbox)->status.linux().namespaces().options());
   auto plan = runtime::plan_exec(spec, *(*container)->process);
   if (!plan) co_return std::unexpected(std::move(plan.error()));
+  if ((*sandbox)->has_handler()) co_return co_await exec_by_handler(*container, *sandbox, *plan, std::move(ends));
   auto bytes = runtime::encode_plan(*plan, 1);
   if (!bytes) co_return std::unexpected(std::move(bytes.error()));
   auto memfd = shim::make_plan_memfd(*bytes);

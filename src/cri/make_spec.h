@@ -74,7 +74,10 @@ struct LaunchRequest {
   // What hooks are told: the container's id, and a folder to make for its bundle, beneath an open one.
   std::string id, bundle_path;
   FdRef bundle_parent;
+  bool by_handler = false;  // another OCI runtime makes it in that folder, and runs the hooks
 };
+// An empty folder in the bundle of such a container, for overlays.
+inline constexpr const char* kEmptyPlace = "empty";
 
 // What hooks find on the host: a folder with config.json, which names the root and nothing else, and a place for that.
 // Removed with this.

@@ -11,6 +11,7 @@
 #include "base/owned_fd.h"
 #include "cgroups/driver.h"
 #include "cgroups/scopes.h"
+#include "cri/runtime_handler.h"
 #include "images/store.h"
 #include "netns/pod_network.h"
 #include "runtime/plan/host_facts.h"
@@ -66,6 +67,7 @@ struct Node {
   std::vector<std::string> cdi_folders;
   // Devices of a container belong to its run_as_user and run_as_group, not to whom they belong on the host.
   bool owns_devices = true;
+  std::vector<RuntimeHandler> handlers;  // at first; then the runtime's
   std::size_t pool_size = 2;
   std::string version;
 };

@@ -5,6 +5,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cri/handlers.h"
 #include "cri/pod_users.h"
 
 namespace gantry::cri {
@@ -60,6 +61,10 @@ SandboxKind Sandbox::kind() const {
           .own_ipc = options.ipc() != v1::NODE,
           .own_uts = !host_network,
           .users = pod_users(options).value_or(runtime::oci::IdMappings())};
+}
+
+bool Sandbox::has_handler() const {
+  return !status.runtime_handler().empty() && status.runtime_handler() != kOwnHandler;
 }
 
 void Container::set_state(ContainerState next) {

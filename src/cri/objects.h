@@ -68,6 +68,8 @@ struct Sandbox {
   // Logs the change. Also sets the CRI's state in `status`.
   void set_state(SandboxState next);
   SandboxKind kind() const;
+  // Its containers are made by another OCI runtime (handlers.h).
+  bool has_handler() const;
 
   v1::PodSandboxStatus status;
   SandboxState state = SandboxState::kStarting;

@@ -87,10 +87,12 @@ Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::M
   return add_bind(fds, spec, *source, std::move(bind), mount.host_path(), sys::Recursive::kYes, users);
 }
 
-Status add_image(runtime::ContainerSpec& spec, const v1::Mount& mount, FdRef store, const images::ImageVolume& volume) {
-  auto kind = image_mount_kind(store, volume, mount);
+Status add_image(runtime::ContainerSpec& spec, const v1::Mount& mount, const LaunchRequest& request,
+                 const images::ImageVolume& volume) {
+  auto kind = image_mount_kind(request.store, volume, mount);
   if (!kind) return std::unexpected(std::move(kind.error()));
-  spec.images.push_back({.overlay = volume.overlay_options(runtime::kStagingEmpty),
+  std::string empty = request.by_handler ? cat(request.bundle_path, "/", kEmptyPlace) : runtime::kStagingEmpty;
+  spec.images.push_back({.overlay = volume.overlay_options(empty),
                          .sub_path = mount.image_sub_path(),
                          .target = mount.container_path(),
                          .target_is_file = *kind == images::LayerView::Kind::kFile});
@@ -262,7 +264,7 @@ Result<Launch> open_launch(const LaunchRequest& request) {
       FdRef users = at < request.mount_users.size() ? FdRef(request.mount_users[at]) : FdRef();
       done = add_mount(launch.fds, launch.spec, mount, users);
     } else if (volume < request.root.volumes.size()) {
-      done = add_image(launch.spec, mount, request.store, request.root.volumes[volume++]);
+      done = add_image(launch.spec, mount, request, request.root.volumes[volume++]);
     } else {
       done = fail(Code::kInternal, "the image store does not hold the container's volumes");
     }
@@ -277,7 +279,7 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   auto log = open_log(request.pod.log_directory(), request.config.log_path());
   if (!log) return std::unexpected(std::move(log.error()));
   launch.log = std::move(*log);
-  if (!request.edits.hooks.empty()) {
+  if (!request.edits.hooks.empty() && !request.by_handler) {
     // They would run without rights on the host's files, and see its mounts as no one can change them.
     if (launch.spec.users)
       return fail(Code::kFailedPrecondition, "hooks of the CDI devices: not supported in a pod with a user namespace");

@@ -77,6 +77,7 @@ void Runtime::report(std::string problem) {
 
 Task<Status> Runtime::recover() {
   node_.loop.spawn(apparmor_.load_default());
+  if (!node_.handlers.empty()) node_.loop.spawn(learn_handlers());
   auto boot = boot_id();
   if (!boot) co_return std::unexpected(std::move(boot.error()));
   auto rows = co_await store_.load();

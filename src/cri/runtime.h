@@ -24,6 +24,8 @@ class NodeRuntime : public RuntimeService {
   virtual Task<Status> recover() = 0;
   // For a clean stop, when no call comes any more: ends the sandboxes that wait in the pool. Pods go on.
   virtual Task<> drain() = 0;
+  // In place of the node's. Pods keep the name of theirs.
+  virtual void set_handlers(std::vector<RuntimeHandler> handlers) = 0;
 };
 
 // What of the node's SQLite file is the runtime's: give these to db::Database::open.

@@ -16,6 +16,7 @@
 
 #include "cgroups/device_filter.h"
 #include "cri/event_feed.h"
+#include "cri/handlers.h"
 #include "cri/ids.h"
 #include "cri/metrics.h"
 #include "cri/objects.h"
@@ -26,6 +27,7 @@
 #include "cri/state_store.h"
 #include "cri/sync.h"
 #include "nri/plugins.h"
+#include "runtime/oci/config.h"
 
 namespace gantry::cri {
 
@@ -36,6 +38,7 @@ using ContainerPtr = std::shared_ptr<Container>;
 
 struct Adjusted;
 struct LaunchRequest;
+struct Launch;
 
 // What this kernel, on the image store's file system, can do.
 struct Features {
@@ -48,6 +51,7 @@ class Runtime final : public NodeRuntime {
 
   Task<Status> recover() override;
   Task<> drain() override;
+  void set_handlers(std::vector<RuntimeHandler> handlers) override;
 
   Task<Result<v1::VersionResponse>> version(v1::VersionRequest) override;
   Task<Result<v1::StatusResponse>> status(v1::StatusRequest) override;
@@ -141,6 +145,27 @@ class Runtime final : public NodeRuntime {
   Task<Result<shim::StartedAnswer>> launch(ContainerPtr container, SandboxPtr sandbox);
   Task<Status> open_users(const Sandbox& sandbox, LaunchRequest& request);
   Task<Result<OwnFd>> make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules);
+
+  // ---- handler_launch.cc
+  Status check_handler(const v1::RunPodSandboxRequest& request) const;
+  // Of a pod that has one.
+  Result<RuntimeHandler> handler_of(const Sandbox& sandbox) const;
+  Result<std::vector<std::pair<runtime::oci::NamespaceKind, std::string>>> container_namespaces(
+      const Container& container, const Sandbox& sandbox, const runtime::Plan& plan, runtime::PidMode pid) const;
+  Result<shim::Client::ByRuntime> runtime_call(const RuntimeHandler& handler, const Sandbox& sandbox,
+                                               const std::string& bundle, const std::string& cgroup) const;
+  void end_call(const Sandbox& sandbox, const std::string& cgroup);
+  Task<Result<shim::StartedAnswer>> launch_by_handler(ContainerPtr container, SandboxPtr sandbox, Launch opened,
+                                                      runtime::Plan plan, OwnFd cgroup);
+  Task<Result<shim::StartedAnswer>> try_launch_by_handler(RuntimeHandler handler, ContainerPtr container,
+                                                          SandboxPtr sandbox, Launch opened, runtime::Plan plan,
+                                                          OwnFd cgroup);
+  Task<Result<std::unique_ptr<shim::Client::Exec>>> exec_by_handler(ContainerPtr container, SandboxPtr sandbox,
+                                                                    runtime::Plan plan, ExecEnds ends);
+  Task<> end_by_handler(ContainerPtr container, SandboxPtr sandbox);
+  // Before its cgroup is removed; of a pod without a handler nothing.
+  Task<> end_by_handler(ContainerPtr container);
+  Task<> learn_handlers();
 
   // ---- stop.cc
   Task<Status> stop(ContainerPtr container, Duration grace);
@@ -271,6 +296,7 @@ class Runtime final : public NodeRuntime {
   runtime::SeccompCache seccomp_;
   AppArmor apparmor_;
   std::optional<Features> features_;
+  std::map<std::string, Features> handler_features_;  // by name; not there: not known yet
   cgroups::DeviceFilters device_filters_;
   std::map<std::string, SandboxPtr> sandboxes_;
   std::map<std::string, ContainerPtr> containers_;

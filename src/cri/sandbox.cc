@@ -53,10 +53,7 @@ Task<Result<v1::RunPodSandboxResponse>> Runtime::run_pod_sandbox(v1::RunPodSandb
   if (auto own = need_own_store(); !own) co_return std::unexpected(std::move(own.error()));
   if (auto good = validate_sandbox(request.config(), node_.cgroup_driver); !good)
     co_return std::unexpected(std::move(good.error()));
-  if (!request.runtime_handler().empty() && request.runtime_handler() != "gantry") {
-    co_return invalid_argument(cat("runtime_handler ", quoted(request.runtime_handler()),
-                                   ": this runtime has \"gantry\" alone; give that or leave it empty"));
-  }
+  if (auto good = check_handler(request); !good) co_return std::unexpected(std::move(good.error()));
   std::string key = key_of(request.config().metadata());
   co_return co_await run_flights_.join(key, [this, request = std::move(request)] { return do_run(request); });
 }

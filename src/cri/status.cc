@@ -128,6 +128,14 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
     handler->mutable_features()->set_recursive_read_only_mounts(features.recursive_read_only);
     handler->mutable_features()->set_user_namespaces(features.user_namespaces);
   }
+  for (const auto& each : node_.handlers) {
+    auto* handler = response.add_runtime_handlers();
+    handler->set_name(each.name);
+    auto known = handler_features_.find(each.name);
+    bool is_recursive = known != handler_features_.end() && known->second.recursive_read_only;
+    handler->mutable_features()->set_recursive_read_only_mounts(is_recursive);
+    handler->mutable_features()->set_user_namespaces(false);
+  }
   response.mutable_features()->set_supplemental_groups_policy(true);
   if (!request.verbose()) co_return response;
   boost::json::object config{

@@ -91,6 +91,7 @@ Task<> Runtime::finish(ContainerPtr container, shim::ExitedEvent event) {
     auto kills = cgroups::read_oom_kills(*cgroup);
     oom = kills && kills->value_or(0) > 0;
   }
+  co_await end_by_handler(container);
   auto removed = co_await remove_cgroup(container->cgroup);
   if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
   if (event.started_at != 0) container->status.set_started_at(event.started_at);
@@ -113,6 +114,7 @@ Task<> Runtime::finish_unknown(ContainerPtr container, std::string message) {
       co_return;
     }
   }
+  co_await end_by_handler(container);
   auto removed = co_await remove_cgroup(container->cgroup);
   if (!removed) log::warning("removing a cgroup", {{"container", container->id()}, {"error", removed.error()}});
   container->set_exit(kUnknownCode, kUnknown, message, now());

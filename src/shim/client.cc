@@ -4,7 +4,9 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <iterator>
 #include <utility>
 
 #include "base/text.h"
@@ -262,8 +264,36 @@ Task<Result<Channel::Answer>> launch(Loop& loop, std::shared_ptr<Channel> channe
 
 }  // namespace
 
+namespace {
+
+// Its call becomes the plan, and what is every call's comes before the others.
+Status put_call(Client::ByRuntime& by, OwnFd& plan, std::vector<OwnFd>& others) {
+  std::string bytes = encode(by.call);
+  if (bytes.size() > kMaxRuntimeCallBytes) {
+    return fail(Code::kResourceExhausted,
+                cat("the call of the OCI runtime has ", bytes.size(), " bytes: at most ", kMaxRuntimeCallBytes));
+  }
+  auto memfd = sys::memfd_of("call", bytes);
+  if (!memfd) return std::unexpected(std::move(memfd.error()));
+  plan = std::move(*memfd);
+  std::vector<OwnFd> all;
+  for (OwnFd* fd : {&by.host, &by.cgroup, &by.console}) {
+    if (fd->is_open()) all.push_back(std::move(*fd));
+  }
+  std::ranges::move(others, std::back_inserter(all));
+  others = std::move(all);
+  return {};
+}
+
+}  // namespace
+
 Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Duration limit) {
   std::vector<OwnFd> all;
+  Kind kind = fds.by_runtime ? Kind::kStartByRuntime : fds.hooks ? Kind::kStartHooked : Kind::kStart;
+  if (fds.by_runtime) {
+    if (auto put = put_call(*fds.by_runtime, fds.plan, fds.others); !put)
+      co_return std::unexpected(std::move(put.error()));
+  }
   if (fds.hooks) {
     std::string bytes = encode(*fds.hooks);
     if (bytes.size() > kMaxHookBytes) {
@@ -284,9 +314,16 @@ Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Du
   all.push_back(std::move(fds.log));
   for (auto& fd : fds.others) all.push_back(std::move(fd));
   SignalRequest kill{request.container_id, SIGKILL, true};
-  auto answer =
-      co_await launch(impl_->loop, impl_->channel, {fds.hooks ? Kind::kStartHooked : Kind::kStart, encode(request)},
-                      std::move(all), {Kind::kSignal, encode(kill)}, limit);
+  auto answer = co_await launch(impl_->loop, impl_->channel, {kind, encode(request)}, std::move(all),
+                                {Kind::kSignal, encode(kill)}, limit);
+  if (!answer) co_return std::unexpected(std::move(answer.error()));
+  co_return decode<StartedAnswer>(answer->body);
+}
+
+Task<Result<StartedAnswer>> Client::join_start(std::string container_id) {
+  auto channel = impl_->channel;
+  StartRequest request{.container_id = std::move(container_id)};
+  auto answer = co_await channel->request(Kind::kStart, encode(request), {}, Kind::kStarted);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return decode<StartedAnswer>(answer->body);
 }
@@ -294,6 +331,11 @@ Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Du
 Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_id, bool terminal, ExecFds fds,
                                                          Duration limit) {
   auto impl = impl_;
+  Kind kind = fds.by_runtime ? Kind::kExecByRuntime : Kind::kExec;
+  if (fds.by_runtime) {
+    if (auto put = put_call(*fds.by_runtime, fds.plan, fds.others); !put)
+      co_return std::unexpected(std::move(put.error()));
+  }
   auto state = std::make_shared<Exec::State>(impl->loop);
   state->channel = impl->channel;
   state->loop = &impl->loop;
@@ -311,7 +353,7 @@ Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_i
   // From here on whoever drops this task, or what it returns, ends the exec.
   std::unique_ptr<Exec> exec(new Exec(state));
   ExecRequest request{state->id, std::move(container_id), terminal};
-  auto answer = co_await launch(impl->loop, impl->channel, {Kind::kExec, encode(request)}, std::move(all),
+  auto answer = co_await launch(impl->loop, impl->channel, {kind, encode(request)}, std::move(all),
                                 {Kind::kKillExec, encode(ExecReference{state->id})}, limit);
   if (!answer) {
     // It may run all the same, when its terminal found no room here.

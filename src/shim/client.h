@@ -57,6 +57,14 @@ class Client {
   // spawned.
   OwnFd take_route_socket();
 
+  // Of a process that another OCI runtime makes, in place of a plan.
+  struct ByRuntime {
+    RuntimeCall call;  // its mounts' sources: indices into the descriptors that go along
+    OwnFd host;        // the host's mount namespace
+    OwnFd cgroup;      // for what is executed
+    OwnFd console;     // with a terminal: a socket that listens for it
+  };
+
   Task<Status> configure(ConfigureRequest request, OwnFd init_memfd, OwnFd init_cgroup);
 
   struct StartFds {
@@ -67,10 +75,15 @@ class Client {
     // Hooks that are run before the root is entered, and a detached copy of what the host has mounted, for them.
     std::optional<ContainerHooks> hooks = std::nullopt;
     OwnFd host;
+    std::optional<ByRuntime> by_runtime = std::nullopt;
   };
   // Returns when the process has executed its program, or with the reason why not; then nothing of it is left. A launch
   // that is not over within `limit` is ended: kDeadlineExceeded.
   Task<Result<StartedAnswer>> start(StartRequest request, StartFds fds, Duration limit = kLaunchLimit);
+
+  // The answer of a start() that another connection, which has gone, asked for. kInvalidArgument: the shim does not
+  // know of one.
+  Task<Result<StartedAnswer>> join_start(std::string container_id);
 
   struct ExecFds {
     OwnFd plan;
@@ -79,6 +92,7 @@ class Client {
     // What the plan's indices name. The shim puts a pidfd of the container's first process behind them: a plan of an
     // exec names it by join_process = others.size().
     std::vector<OwnFd> others;
+    std::optional<ByRuntime> by_runtime = std::nullopt;
   };
   // An exec under way. wait() may be called once; the destructor kills what still runs.
   class Exec {

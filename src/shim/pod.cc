@@ -87,7 +87,10 @@ void Pod::serve(OwnFd first, OwnFd route) {
   if (!poller_.add(fds_.listener, EPOLLIN, *listener_) || !poller_.add(fds_.log_writer, EPOLLIN, *log_writer_)) return;
   connections_.push_back(std::make_unique<Connection>(*this, std::move(first)));
   greet(*connections_.back(), std::move(route));
-  while (!done_) poller_.wait();
+  while (!done_) {
+    poller_.wait();
+    if (may_have_strays_) reap_strays();
+  }
 }
 
 void Pod::greet(Connection& connection, OwnFd route) {
@@ -160,8 +163,16 @@ void Pod::handle(Connection& connection, const Message& message, std::vector<Own
           with.operator()<StartRequest>([&](auto& r) { return start_hooked(connection, number, r, std::move(fds)); });
       if (status) return;
       break;
+    case Kind::kStartByRuntime:
+      status = with.operator()<StartRequest>(
+          [&](auto& r) { return start(connection, number, r, std::move(fds), nullptr, true); });
+      if (status) return;
+      break;
     case Kind::kExec:
-      status = with.operator()<ExecRequest>([&](auto& r) { return exec(connection, number, r, std::move(fds)); });
+    case Kind::kExecByRuntime:
+      status = with.operator()<ExecRequest>([&](auto& r) {
+        return exec(connection, number, r, std::move(fds), message.header.kind == Kind::kExecByRuntime);
+      });
       if (status) return;
       break;
     case Kind::kSignal:

@@ -53,6 +53,7 @@ class Pod {
  private:
   class Listener;
   class LogWriter;
+  class Strays;
 
   void accept();
   void greet(Connection& connection, OwnFd route);
@@ -63,10 +64,11 @@ class Pod {
   Status configure(const ConfigureRequest& request, std::vector<OwnFd> fds);
   Status write_sysctls(const ConfigureRequest& request) const;
   Status start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds,
-               const runtime::LaunchHooks* hooks = nullptr);
+               const runtime::LaunchHooks* hooks = nullptr, bool by_runtime = false);
   Status start_hooked(Connection& connection, std::uint32_t number, const StartRequest& request,
                       std::vector<OwnFd> fds);
-  Status exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds);
+  Status exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds,
+              bool by_runtime = false);
   Status signal(const SignalRequest& request);
   Status reopen_log(const ContainerReference& reference, std::vector<OwnFd> fds);
   Status forget(const ContainerReference& reference);
@@ -91,6 +93,9 @@ class Pod {
   std::size_t count(bool execs) const;
   Result<PidJoin> pid_namespace_for(const StartRequest& request);
   void remove(Process& process);
+  // pod_strays.cc: from the first of these on the shim is a subreaper, and has children that it did not make.
+  Result<Launching> begin_by_runtime(LaunchFds fds, bool terminal, OwnFd& runtime_cgroup);
+  void reap_strays();
 
   Poller poller_;
   std::string sandbox_id_;
@@ -113,6 +118,8 @@ class Pod {
   // With a user namespace: its PID namespace. Who is in there may not look at gantry-init, which joining by its pidfd
   // takes.
   OwnFd init_space_;
+  std::unique_ptr<Source> strays_;  // who is told that a child ended
+  bool may_have_strays_ = false;
   bool done_ = false;
 };
 

@@ -106,7 +106,7 @@ Status Pod::start_hooked(Connection& connection, std::uint32_t number, const Sta
 }
 
 Status Pod::start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds,
-                  const runtime::LaunchHooks* hooks) {
+                  const runtime::LaunchHooks* hooks, bool by_runtime) {
   if (Process* known = find(request.container_id); known != nullptr) {
     if (known->state != Process::State::kLaunching || known->owner != nullptr) {
       return fail(Code::kAlreadyExists, "container " + request.container_id + " was started already");
@@ -159,9 +159,12 @@ Status Pod::start(Connection& connection, std::uint32_t number, const StartReque
   }
   auto cgroup = launch.cgroup.duplicate();
   if (!cgroup) return std::unexpected(std::move(cgroup.error()));
-  auto launching = begin_launch(std::move(launch), *join, hooks);
+  OwnFd runtime_cgroup;
+  auto launching = by_runtime ? begin_by_runtime(std::move(launch), request.terminal, runtime_cgroup)
+                              : begin_launch(std::move(launch), *join, hooks);
   if (!launching) return std::unexpected(std::move(launching.error()));
   auto process = std::make_unique<Process>(*this, std::move(*launching), request.container_id, 0, &connection, number);
+  process->runtime_cgroup = std::move(runtime_cgroup);
   process->cgroup = std::move(*cgroup);
   process->log = std::move(*log);
   process->out = std::move(out);
@@ -182,7 +185,8 @@ Status Pod::add(std::unique_ptr<Process> process) {
   return watched;
 }
 
-Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds) {
+Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest& request, std::vector<OwnFd> fds,
+                 bool by_runtime) {
   Process* container = find(request.container_id);
   if (container == nullptr || container->state != Process::State::kRunning) {
     return fail(Code::kFailedPrecondition, "container " + request.container_id + " is not running");
@@ -211,10 +215,13 @@ Status Pod::exec(Connection& connection, std::uint32_t number, const ExecRequest
   auto joined = container->launching.pidfd.duplicate();
   if (!joined) return std::unexpected(std::move(joined.error()));
   launch.others.push_back(std::move(*joined));
-  auto launching = begin_launch(std::move(launch), {});
+  OwnFd runtime_cgroup;
+  auto launching = by_runtime ? begin_by_runtime(std::move(launch), request.terminal, runtime_cgroup)
+                              : begin_launch(std::move(launch), {});
   if (!launching) return std::unexpected(std::move(launching.error()));
   auto process = std::make_unique<Process>(*this, std::move(*launching), request.container_id, request.exec_id,
                                            &connection, number);
+  process->runtime_cgroup = std::move(runtime_cgroup);
   process->has_terminal = request.terminal;
   return add(std::move(process));
 }

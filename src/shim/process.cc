@@ -10,6 +10,7 @@
 #include <cerrno>
 #include <string_view>
 
+#include "base/text.h"
 #include "shim/pod.h"
 #include "sys/file.h"
 
@@ -95,6 +96,7 @@ void Process::follow(Result<std::optional<LaunchProgress>> progress) {
   // Level-triggered: a process that is already gone is seen at once.
   auto watched = pod.poller().add(launching.pidfd, EPOLLIN, end_);
   if (!watched && !launch_error_) launch_error_ = watched.error();
+  if (runtime_cgroup.is_open()) end_runtime();
   if (!launch_error_) {
     state = State::kRunning;
     exit.started_at = now();
@@ -104,6 +106,22 @@ void Process::follow(Result<std::optional<LaunchProgress>> progress) {
   // Its end is certain; the answer waits for it, so that nothing of it is left when the caller hears.
   (void)sys::pidfd_send_signal(launching.pidfd, SIGKILL);
   if (!watched) on_end();
+}
+
+// Of a launch that failed nothing goes on. What the runtime said is in the container's standard error, which nobody has
+// read yet.
+void Process::end_runtime() {
+  if (launch_error_) {
+    (void)sys::write_file(runtime_cgroup, "cgroup.kill", "1");
+    char words[512];
+    int there = 0;
+    if (err.is_open() && ::ioctl(err.get(), FIONREAD, &there) == 0 && there > 0) {
+      auto size = sys::read(err, words, sizeof(words));
+      std::string_view said = size ? std::string_view(words, *size) : "";
+      launch_error_ = Error(launch_error_->code(), cat(launch_error_->message(), ": ", as_utf8(trimmed(said))));
+    }
+  }
+  runtime_cgroup.close();
 }
 
 void Process::reap() {

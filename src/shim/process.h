@@ -43,6 +43,7 @@ class Process {
   std::uint32_t request;
   State state = State::kLaunching;
   OwnFd cgroup;                       // a container's
+  OwnFd runtime_cgroup;               // until the launch is over: of the OCI runtime that makes it, if one does
   OwnFd terminal;                     // pty master
   OwnFd terminal_peer;                // a container's: its slave, so that the master sees no end before the container's
   OwnFd standard_in;                  // kept open for the container
@@ -81,6 +82,7 @@ class Process {
   std::optional<Error> conclude_launch(const Result<std::optional<LaunchProgress>>& progress);
   void on_end();
   void on_cgroup_event();
+  void end_runtime();
   void reap();
   bool is_populated() const;
 

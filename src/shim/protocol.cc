@@ -96,6 +96,26 @@ void describe_hooks(auto& codec, auto& v) {
   codec.field(v.state_behind);
   codec.list(v.create_container, [&](auto& hook) { describe_hook(codec, hook); });
 }
+void describe_runtime_call(auto& codec, auto& v) {
+  auto text = [&](auto& each) { codec.field(each); };
+  codec.field(v.program);
+  codec.list(v.env, text);
+  codec.list(v.make, text);
+  codec.list(v.start, text);
+  codec.field(v.folder);
+  codec.field(v.pid_file);
+  codec.field(v.mount_point);
+  codec.field(v.store);
+  codec.field(v.overlay);
+  codec.field(v.shm_place);
+  codec.list(v.mounts, [&](auto& mount) {
+    codec.field(mount.place);
+    codec.field(mount.is_file);
+    codec.field(mount.source);
+    codec.field(mount.overlay);
+    codec.field(mount.sub_path);
+  });
+}
 void describe_exec(auto& codec, auto& v) {
   codec.field(v.exec_id);
   codec.field(v.container_id);
@@ -195,6 +215,7 @@ GANTRY_SHIM_BODY(UserNamespaceRequest, describe_user_namespace)
 GANTRY_SHIM_BODY(ConfigureRequest, describe_configure)
 GANTRY_SHIM_BODY(StartRequest, describe_start)
 GANTRY_SHIM_BODY(ContainerHooks, describe_hooks)
+GANTRY_SHIM_BODY(RuntimeCall, describe_runtime_call)
 GANTRY_SHIM_BODY(ExecRequest, describe_exec)
 GANTRY_SHIM_BODY(SignalRequest, describe_signal)
 GANTRY_SHIM_BODY(ContainerReference, describe_container)

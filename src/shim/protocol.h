@@ -49,6 +49,10 @@ enum class Kind : std::uint16_t {
   kSockets = 22,      // empty; answered with kDone; fds: a TCP socket over IPv4 and one over IPv6, in the pod's network
   kStartHooked = 23,  // StartRequest; fds: ContainerHooks (memfd), a detached copy of all that the host has mounted,
                       // then as of kStart
+  // By another OCI runtime of the host; fds: RuntimeCall (memfd), then as of kStart and kExec; the first of the plan's
+  // own are the host's mount namespace, a cgroup for the runtime, and, with a terminal, a socket that listens for it.
+  kStartByRuntime = 28,  // StartRequest
+  kExecByRuntime = 29,   // ExecRequest
 
   // ---- answers ----
   kDone = 30,     // empty
@@ -109,6 +113,31 @@ struct ContainerHooks {
   std::vector<runtime::Hook> create_container;
 };
 inline constexpr std::size_t kMaxHookBytes = 2U << 20;
+
+// A mount that an OCI runtime finds beneath its folder, for the time that it makes the container in.
+struct RuntimeMount {
+  std::string place;         // beneath the folder
+  bool is_file = false;      // what is made there to mount it on
+  std::int32_t source = -1;  // a detached mount: of the descriptors behind those of every call
+  // In place of one: layers of the image store's, read-only, and a path in them that is mounted alone, or "".
+  std::string overlay, sub_path;
+};
+// What is executed, in the host's mount namespace, to make a process of a container. Travels as a memfd.
+struct RuntimeCall {
+  std::string program;
+  std::vector<std::string> env;
+  std::vector<std::string> make;   // arguments: makes the process, and ends
+  std::vector<std::string> start;  // lets it go on; empty: it does so by itself
+  std::string folder;              // where it is executed; absolute
+  std::string pid_file;            // beneath it; what says which process that is
+  // Of a container: what lies in the folder meanwhile, in a copy of the host's mounts that ends with `make`.
+  std::string mount_point;  // of the mount that the folder is on, which passes nothing on to the host in that copy
+  std::int32_t store = -1;  // the image store, as a mount's source
+  std::string overlay;      // the container's root, mounted on "rootfs"
+  std::string shm_place;    // where the pod's /dev/shm goes, or ""
+  std::vector<RuntimeMount> mounts;
+};
+inline constexpr std::size_t kMaxRuntimeCallBytes = 2U << 20;
 
 struct ExecRequest {
   std::uint32_t exec_id = 0;  // chosen by the caller, unique on its connection
@@ -197,6 +226,7 @@ std::string encode(const UserNamespaceRequest& value);
 std::string encode(const ConfigureRequest& value);
 std::string encode(const StartRequest& value);
 std::string encode(const ContainerHooks& value);
+std::string encode(const RuntimeCall& value);
 std::string encode(const ExecRequest& value);
 std::string encode(const SignalRequest& value);
 std::string encode(const ContainerReference& value);

@@ -52,6 +52,34 @@ TEST(ProtocolTest, HooksAreReadAsTheyWereWritten) {
   }
 }
 
+TEST(ProtocolTest, CallsOfRuntimesAreReadAsTheyWereWritten) {
+  RuntimeCall call{.program = "/bin/crun",
+                   .env = {"A=1"},
+                   .make = {"crun", "create", "id"},
+                   .start = {"crun", "start", "id"},
+                   .folder = "/run/b",
+                   .pid_file = "pid",
+                   .mount_point = "/run",
+                   .store = 3,
+                   .overlay = "lowerdir=l/a",
+                   .shm_place = "shm",
+                   .mounts = {{"mount-0", true, 4, "", ""}, {"mount-1", false, -1, "lowerdir=l/b:/empty", "sub"}}};
+  std::string body = encode(call);
+  auto read = decode<RuntimeCall>(body);
+  ASSERT_TRUE(read.has_value());
+  EXPECT_EQ(read->make, call.make);
+  EXPECT_EQ(read->start, call.start);
+  EXPECT_EQ(read->mount_point, "/run");
+  ASSERT_EQ(read->mounts.size(), 2U);
+  EXPECT_EQ(read->mounts[0].source, 4);
+  EXPECT_TRUE(read->mounts[0].is_file);
+  EXPECT_EQ(read->mounts[1].sub_path, "sub");
+  EXPECT_EQ(encode(*read), body);
+  for (std::size_t size = 0; size < body.size(); ++size) {
+    EXPECT_FALSE(decode<RuntimeCall>(std::string_view(body).substr(0, size)).has_value()) << size;
+  }
+}
+
 TEST(ProtocolTest, ShortBodiesAreRefusedAndLongerOnesUnderstood) {
   std::string body = encode(StartRequest{"id", true, false, true, "other"});
   for (std::size_t size = 0; size < body.size(); ++size) {

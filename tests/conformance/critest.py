@@ -5,7 +5,7 @@
 # long
 """Upstream's test suite of the CRI against a node of its own, with the images that it names in a registry of its own.
 
-usage: tests/conformance/critest.py [--seed N] [--focus REGEX] [--report FILE]
+usage: tests/conformance/critest.py [--seed N] [--focus REGEX] [--report FILE] [--handler crun]
 
 A line for each spec. What this machine lacks (kernel features; see LEFT_OUT) is told as skipped, by name.
 """
@@ -14,6 +14,7 @@ import json
 import pathlib
 import random
 import shutil
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
@@ -26,12 +27,14 @@ from registry import Registry, network_of
 # Specs that need a memory controller. Nothing else could make them pass honestly.
 NEEDS_MEMORY = ("Container OOM runtime should output OOMKilled reason", "runtime should support listing pod sandbox metrics")
 LIMIT = 900
+PEERS = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts/peers"
 
 
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--seed", type=int, default=random.randrange(1, 1 << 31), help="of the specs' order; random, and told")
     parser.add_argument("--focus", default="", help="only specs whose whole name this is found in")
+    parser.add_argument("--handler", default="", help="the pods' runtime handler: a peer that is an OCI runtime, crun or runc")
     parser.add_argument("--report", type=pathlib.Path, help="where critest's own report is kept")
     return parser.parse_args()
 
@@ -49,6 +52,17 @@ def suite_for(digest, folder):
     path.write_bytes(program.replace(FIXED_DIGEST.encode(), digest.removeprefix("sha256:").encode()))
     path.chmod(0o755)
     return path
+
+
+def configure_handler(node, name):
+    line = subprocess.run([PEERS, name], check=True, capture_output=True, text=True).stdout
+    print(f"# by {line}", flush=True)
+    entry = {"name": name, "path": line.split(maxsplit=2)[2].strip()}
+    (node.state / "gantryd.yaml").write_text(json.dumps({"runtimeHandlers": [entry]}))
+    node.reload()
+    c.wait_until("the handler's features are known", lambda: any(
+        each.get("name") == name and each["features"].get("recursive_read_only_mounts")
+        for each in node.json("info")["runtimeHandlers"]))
 
 
 def name_of(spec):
@@ -80,6 +94,9 @@ def story(checks):
             print(f"# critest's seed: {chosen.seed}", flush=True)
             arguments = [f"--runtime-endpoint={SOCKET}", f"--image-endpoint={SOCKET}", f"--ginkgo.seed={chosen.seed}",
                          f"--ginkgo.json-report={report}", "--ginkgo.no-color", f"--ginkgo.timeout={LIMIT}s"]
+            if chosen.handler:
+                configure_handler(node, chosen.handler)
+                arguments += [f"--runtime-handler={chosen.handler}"]
             arguments += [f"--ginkgo.skip={name}" for name in left_out]
             arguments += [f"--ginkgo.focus={chosen.focus}"] if chosen.focus else []
             done = node.exec("env", f"--chdir={work}", f"TMPDIR={work}", program, *arguments, check=False, limit=LIMIT + 60)

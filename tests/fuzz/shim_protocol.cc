@@ -25,12 +25,12 @@ void check(std::string_view body) {
 
 void check_all(std::string_view body, unsigned which) {
   constexpr void (*kChecks[])(std::string_view) = {
-      check<shim::SpawnRequest>,        check<shim::ConfigureRequest>, check<shim::StartRequest>,
-      check<shim::ExecRequest>,         check<shim::SignalRequest>,    check<shim::ContainerReference>,
-      check<shim::ExecReference>,       check<shim::ResizeRequest>,    check<shim::StartedAnswer>,
-      check<shim::FailedAnswer>,        check<shim::HelloEvent>,       check<shim::ExitedEvent>,
-      check<shim::ExecExitedEvent>,     check<shim::LaunchedEvent>,    check<shim::StateAnswer>,
-      check<shim::UserNamespaceRequest>,  check<shim::ContainerHooks>};
+      check<shim::SpawnRequest>,         check<shim::ConfigureRequest>, check<shim::StartRequest>,
+      check<shim::ExecRequest>,          check<shim::SignalRequest>,    check<shim::ContainerReference>,
+      check<shim::ExecReference>,        check<shim::ResizeRequest>,    check<shim::StartedAnswer>,
+      check<shim::FailedAnswer>,         check<shim::HelloEvent>,       check<shim::ExitedEvent>,
+      check<shim::ExecExitedEvent>,      check<shim::LaunchedEvent>,    check<shim::StateAnswer>,
+      check<shim::UserNamespaceRequest>, check<shim::ContainerHooks>,   check<shim::RuntimeCall>};
   kChecks[which % std::size(kChecks)](body);
 }
 
