@@ -148,6 +148,39 @@ def streams(world):
     node.crictl("rmp", "--force", pod_id)
 
 
+def numbers(world):
+    """Its cgroup, statistics, new limits, and mounts that come and go later."""
+    node, checks = world.node, world.checks
+    shared = node.work / f"shared-{world.handler}"
+    shared.mkdir()
+    node.exec("mount", "-t", "tmpfs", "shared", shared)
+    node.exec("mount", "--make-shared", shared)
+    for name in ("in", "out"):
+        (node.root / str(shared)[1:] / name).mkdir()
+    privileged = {"security_context": OWN_PIDS["security_context"] | {"privileged": True}}
+    pod, pod_id = world.run_pod("numbers", linux=privileged)
+    config = node.container_config("main", "exec sleep 1000", mounts=[
+        {"host_path": str(shared), "container_path": "/follows", "propagation": 1},
+        {"host_path": str(shared), "container_path": "/shares", "propagation": 2}], linux=privileged)
+    container = node.run_container(pod_id, config, pod)
+    pid = node.container_pid(container)
+    cgroup = pathlib.Path(f"/proc/{pid}/cgroup").read_text()
+    checks.ok(cgroup.rstrip().endswith(container), "it is in its cgroup", cgroup)
+    stats = node.json("stats", "-o", "json", container)["stats"]
+    checks.ok(stats and int(stats[0]["cpu"]["usageCoreNanoSeconds"]["value"]) > 0, "it has statistics", stats)
+    done = node.crictl("update", "--cpu-share", "512", container, check=False)
+    checks.equal(done.returncode, 0, "its limits may be changed")
+    node.exec("mount", "-t", "tmpfs", "late", shared / "in")
+    said = node.crictl("exec", "--sync", container, "cat", "/proc/mounts").stdout
+    checks.contains(said, ["late /follows/in", "late /shares/in"], "mounts of the host's come in")
+    node.crictl("exec", "--sync", container, "mount", "-t", "tmpfs", "ours", "/shares/out")
+    mounts = node.exec("cat", "/proc/mounts").stdout
+    checks.contains(mounts, [f"ours {shared}/out"], "and those of a container go out where they may")
+    checks.ok("rootfs" not in mounts.replace("rootfs / ", ""), "its root does not", mounts)
+    node.crictl("rmp", "--force", pod_id)
+    node.exec("umount", "-R", shared)
+
+
 def restarts(world):
     """gantryd killed while a container runs and while one is made; the shim killed."""
     node, checks = world.node, world.checks
@@ -263,7 +296,7 @@ def story(checks):
             world.checks = checks
             checks.label = f"{name}: "
             (node.work / f"stop-{name}").mkdir()
-            for part in (plain, streams, restarts, settled):
+            for part in (plain, streams, numbers, restarts, settled):
                 part(world)
         checks.label = ""
         broken(checks, node)
