@@ -8,7 +8,11 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <csignal>
 #include <cstdint>
+#include <thread>
 
 #include "base/random.h"
 #include "base/records.h"
@@ -19,6 +23,8 @@ namespace {
 constexpr const char* kLock = "gantryd.lock";
 constexpr const char* kInstance = "instance";
 constexpr std::size_t kInstanceDigits = 16;
+// For what an earlier gantryd left behind.
+constexpr std::chrono::seconds kPatience{5};
 
 std::unexpected<Error> failed(const char* call, const std::string& what) {
   int error = errno;
@@ -83,15 +89,37 @@ Result<std::string> read_short(FdRef dir, const char* name, const std::string& s
   return std::string(text, static_cast<std::size_t>(size));
 }
 
+std::string holder_of(FdRef lock) {
+  char text[32];
+  ssize_t size = ::pread(lock.get(), text, sizeof(text), 0);
+  std::string pid(text, size > 0 ? static_cast<std::size_t>(size) : 0);
+  while (!pid.empty() && (pid.back() < '0' || pid.back() > '9')) pid.pop_back();
+  return pid;
+}
+
+// Who was killed may have left a child that was about to execute a program: until it has, or has ended, it has the
+// lock.
+bool is_left_behind(const std::string& pid) {
+  pid_t number = 0;
+  auto [end, problem] = std::from_chars(pid.data(), pid.data() + pid.size(), number);
+  return problem == std::errc() && end == pid.data() + pid.size() && number > 0 && ::kill(number, 0) < 0 &&
+         errno == ESRCH;
+}
+
+bool try_lock(FdRef lock) { return ::flock(lock.get(), LOCK_EX | LOCK_NB) == 0; }
+
 Result<OwnFd> take_lock(FdRef dir, const std::string& root) {
   OwnFd fd(::openat(dir.get(), kLock, O_CREAT | O_RDWR | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!fd.is_open()) return failed("open", root + "/" + kLock);
-  if (::flock(fd.get(), LOCK_EX | LOCK_NB) < 0) {
+  auto until = std::chrono::steady_clock::now() + kPatience;
+  while (!try_lock(fd)) {
     if (errno != EWOULDBLOCK) return failed("flock", root + "/" + kLock);
-    char text[32];
-    ssize_t size = ::pread(fd.get(), text, sizeof(text), 0);
-    std::string pid(text, size > 0 ? static_cast<std::size_t>(size) : 0);
-    while (!pid.empty() && (pid.back() < '0' || pid.back() > '9')) pid.pop_back();
+    std::string pid = holder_of(fd);
+    // flock() that waits has no limit.
+    if (is_left_behind(pid) && std::chrono::steady_clock::now() < until) {
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+      continue;
+    }
     return fail(Code::kFailedPrecondition,
                 "folder " + root + " is in use by another gantryd" + (pid.empty() ? "" : " (pid " + pid + ")"));
   }

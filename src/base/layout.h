@@ -64,7 +64,8 @@ class NodeFolders {
   static Result<NodeFolders> open(Layout layout);
 
   // Takes both roots for this process until it ends (flock on gantryd.lock; the pid in it is for people). When another
-  // gantryd has one: kFailedPrecondition, naming the folder and that pid. Short programs that share the store don't
+  // gantryd has one: kFailedPrecondition, naming the folder and that pid; what one that was killed left behind is waited
+  // for, some seconds. Short programs that share the store don't
   // lock.
   Status lock();
 

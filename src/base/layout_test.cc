@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -75,6 +76,23 @@ TEST_F(LayoutTest, OnlyOneHasTheFolders) {
     NodeFolders gone = std::move(first);
   }
   EXPECT_TRUE(second.lock().has_value());
+}
+
+TEST_F(LayoutTest, WhatAKilledOneLeftBehindIsWaitedFor) {
+  pid_t killed = ::fork();
+  if (killed == 0) {
+    auto folders = open();
+    if (!folders.lock()) ::_exit(1);
+    // Its child has the lock, too, and lives on for a while.
+    if (::fork() == 0) ::usleep(20'000);
+    ::_exit(0);
+  }
+  int status = 1;
+  ASSERT_EQ(::waitpid(killed, &status, 0), killed);
+  ASSERT_EQ(status, 0);
+  auto folders = open();
+  auto locked = folders.lock();
+  EXPECT_TRUE(locked.has_value()) << locked.error().message();
 }
 
 TEST_F(LayoutTest, RootsOfOthersAreRefused) {
