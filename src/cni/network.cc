@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 
@@ -17,7 +18,7 @@ namespace {
 
 using api::Value;
 
-constexpr std::string_view kInterface = "eth0";
+constexpr std::string_view kInterface = "eth0", kNetworkScope = "network-";
 constexpr std::chrono::seconds kEndLimit{10};       // for the end of what was killed
 constexpr std::chrono::seconds kQuestionLimit{10};  // for VERSION and STATUS, which change nothing
 constexpr std::chrono::seconds kReadyFor{10};
@@ -71,8 +72,19 @@ std::string Network::plugin_path() const {
   return path;
 }
 
-// No sandbox has such an id.
-std::string Network::network_scope() { return cat("network-", ++scopes_); }
+// No sandbox has such an id, and no earlier gantryd these numbers.
+std::string Network::network_scope() { return cat(kNetworkScope, ::getpid(), "-", ++scopes_); }
+
+// What is in it is an earlier gantryd's. Most plugins can't be cut short without leaving something for good.
+Task<Status> Network::end_scope(std::string scope) {
+  std::string folder = cat(cgroup_, "/", scope);
+  auto cgroup = cgroups_.open(folder);
+  if (!cgroup) co_return Status();
+  (void)co_await cgroup->wait_empty(loop_, options_.limit);
+  auto ended = co_await cgroups_.remove(loop_, folder, kEndLimit);
+  if (!ended) co_return fail_with(std::move(ended.error()), "end a CNI plugin of an earlier gantryd");
+  co_return Status();
+}
 
 Task<Status> Network::end_earlier() {
   auto ended = co_await cgroups_.remove(loop_, cgroup_, kEndLimit);
@@ -86,6 +98,8 @@ Task<Network::Output> Network::run(std::string type, std::string scope, Call cal
   std::string what = cat("CNI plugin ", quoted(type), ", ", call.command);
   auto path = co_await pool_.run([type, folders = plugin_path()] { return sys::find_program(type, folders); });
   if (!path) co_return fail_with(std::move(path.error()).with_code(Code::kFailedPrecondition), what);
+  auto ended = co_await end_scope(scope);
+  if (!ended) co_return std::unexpected(std::move(ended.error()));
   std::string folder = cat(cgroup_, "/", scope);
   auto made = cgroups_.make(folder);
   if (!made) co_return fail_with(std::move(made.error()), what);
@@ -306,9 +320,10 @@ Task<Status> Network::ready() {
 Task<Status> Network::collect(std::vector<std::string> more) {
   auto over = std::make_shared<Event>(loop_);
   collecting_ = over;
+  Status collected = co_await end_network_scopes();
   auto valid = co_await attached();
-  Status collected = valid ? Status() : std::unexpected(std::move(valid.error()));
-  if (valid) {
+  if (!valid) collected = std::unexpected(std::move(valid.error()));
+  if (collected) {
     valid->insert(valid->end(), more.begin(), more.end());
     std::ranges::sort(*valid);
     valid->erase(std::ranges::unique(*valid).begin(), valid->end());
@@ -317,6 +332,19 @@ Task<Status> Network::collect(std::vector<std::string> more) {
   collecting_ = nullptr;
   over->set();
   co_return collected;
+}
+
+// A GC of an earlier gantryd's knows nothing of the pods to come.
+Task<Status> Network::end_network_scopes() {
+  auto cgroup = cgroups_.open(cgroup_);
+  auto names = cgroup ? cgroup->children() : Result<std::vector<std::string>>(std::vector<std::string>());
+  if (!names) co_return std::unexpected(std::move(names.error()));
+  for (const std::string& name : *names) {
+    if (!name.starts_with(kNetworkScope)) continue;
+    auto ended = co_await end_scope(name);
+    if (!ended) co_return ended;
+  }
+  co_return Status();
 }
 
 Task<Status> Network::collect_but(const std::vector<std::string>& valid) {

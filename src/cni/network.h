@@ -5,9 +5,10 @@
 //
 // A plugin runs in this process's mount and network namespaces, in a session and a cgroup of its own, with the
 // environment of this process, no descriptor but its three streams, and a time limit. What it leaves running when it
-// ends is killed. All of this process's plugins are in cgroups beneath one folder: end_earlier() ends what a
-// predecessor left, and one that was being started when its gantryd was killed finds its cgroup gone and executes
-// nothing. So whatever was cut short can be taken back, and nothing of it comes later.
+// ends is killed. A plugin that outlives its gantryd is in its sandbox's cgroup: the next one waits for its end, or
+// kills it when its time is up, and removes the cgroup before it runs another for that sandbox; one that was being
+// started and not in its cgroup yet finds it gone, and executes nothing. So whatever was cut short can be taken back,
+// and nothing of it comes later.
 //
 // Attachments are journalled (journal.h): whoever calls attach() keeps a row of its own for the sandbox until detach()
 // succeeded, were that in the next process. Errors name the plugin, and its own code and words.
@@ -56,7 +57,7 @@ class Network {
   Network(Loop& loop, Pool& pool, db::Database& database, const cgroups::CgroupfsDriver& cgroups, std::string cgroup,
           FdRef starter, Options options);
 
-  // Before anything else: kills plugins of an earlier gantryd.
+  // For who uses the network no more: kills plugins of an earlier gantryd.
   Task<Status> end_earlier();
 
   // Why no pod can be attached now: no configuration, a wrong one, a plugin that is missing, or what a plugin says to
@@ -98,6 +99,8 @@ class Network {
   // Each plugin's turn for an attachment that is journalled.
   Task<Status> run_for(Attachment attachment, std::string command);
   std::string network_scope();
+  Task<Status> end_scope(std::string scope);
+  Task<Status> end_network_scopes();
   std::string plugin_path() const;
 
   struct Known {

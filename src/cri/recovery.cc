@@ -140,9 +140,10 @@ Task<Status> Runtime::settle_network(const StateRows& rows, bool same_boot) {
                    cat("--network ", wanted, ": ", running, " pods run, and were made with --network ", former,
                        ": stop them first, or go on with that"));
   }
-  // Whichever it was, the last gantryd may have left plugins behind.
-  auto ended = node_.cni ? co_await node_.cni->end_earlier() : Status();
-  if (!ended) co_return ended;
+  if (!node_.uses_cni && node_.cni) {
+    auto ended = co_await node_.cni->end_earlier();
+    if (!ended) co_return ended;
+  }
   if (node_.uses_cni) {
     auto released = co_await node_.network_thread.run([&network = node_.network] { return network.release_node(); });
     if (!released) co_return fail_from(released, "take back the built-in network");

@@ -11,8 +11,6 @@ import checks as c
 from cni import CniNode
 
 WEB = "mkdir /www; hostname > /www/name; exec httpd -f -p 80 -h /www"
-RANGES = [[{"subnet": "10.99.0.0/16"}], [{"subnet": "fd99::/64"}]]
-ROUTES = [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]
 
 
 def run(node, name, **more):
@@ -32,16 +30,6 @@ def fetch_within(node, container, address):
     return node.crictl("exec", container, "sh", "-c", script, check=False).stdout.split("\n\n")[-1].strip()
 
 
-def state(node):
-    """What the plugins have made, as far as it is a pod's."""
-    rules = [line for tool in ("iptables-save", "ip6tables-save") for line in node.exec(tool).stdout.splitlines()
-             if "CNI-DN-" in line or "10.99.0." in line]
-    links = [line.split()[0] for line in node.exec("ip", "-br", "link").stdout.splitlines() if line.startswith("veth")]
-    folder = node.base / "ipam/pods"
-    leases = [path.name for path in folder.iterdir() if path.name[0].isdigit() or ":" in path.name] if folder.exists() else []
-    return {"rules": rules, "links": links, "leases": sorted(leases)}
-
-
 def bridge(node):
     checks = node.checks
     ready, why = node.network_ready()
@@ -49,10 +37,7 @@ def bridge(node):
     checks.contains(node.refusal("runp", node.write(node.pod_config("early"))), "there is no CNI configuration",
                     "and a pod is refused, with the reason")
     checks.equal(node.pods(), {}, "nothing is left of that")
-    ipam = {"type": "host-local", "dataDir": str(node.base / "ipam"), "ranges": RANGES, "routes": ROUTES}
-    node.configure([{"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True, "hairpinMode": True, "ipam": ipam},
-                    {"type": "portmap", "capabilities": {"portMappings": True}},
-                    {"type": "bandwidth", "capabilities": {"bandwidth": True}}], cniVersions=["0.4.0", "1.0.0", "1.1.0"])
+    node.configure_bridge()
     checks.equal(node.network_ready(), (True, ""), "with the file it is")
 
     one, web = run(node, "one", port_mappings=[{"protocol": 0, "container_port": 80, "host_port": 12000}],
@@ -86,13 +71,25 @@ def bridge(node):
     checks.ok(not ready and "00-wrong.conf" in why, "a first file that is wrong is not passed over", why)
     node.crictl("rmp", "--force", one)
     node.crictl("rmp", "--force", two)
-    checks.equal(state(node), {"rules": [], "links": [], "leases": []}, "pods end as they began: by the configuration of then")
+    checks.equal(node.made(), {"rules": [], "links": [], "leases": []}, "pods end as they began: by the configuration of then")
     node.wait_for_nothing("and nothing of theirs is left")
     node.base.joinpath("net.d/00-wrong.conf").unlink()
 
 
+def in_users(node):
+    ids = [{"host_id": 131072, "container_id": 0, "length": 65536}]
+    options = {"pid": 1, "userns_options": {"mode": 0, "uids": ids, "gids": ids}}
+    users = {"linux": {"security_context": {"namespace_options": options}}}
+    config = node.pod_config("users", hostname="users", **users)
+    pod = node.run_pod(config)
+    node.run_container(pod, node.container_config("web", WEB, **users), config)
+    answers(node, node.pod_status(pod)["network"]["ip"], "users", "a pod with a user namespace is reached, too")
+    node.crictl("rmp", "--force", pod)
+    node.checks.equal(node.made(), {"rules": [], "links": [], "leases": []}, "and ends as the others")
+
+
 def point_to_point(node):
-    ipam = {"type": "host-local", "dataDir": str(node.base / "ipam"), "subnet": "10.98.0.0/24", "routes": ROUTES[:1]}
+    ipam = {"type": "host-local", "dataDir": str(node.base / "ipam"), "subnet": "10.98.0.0/24", "routes": [{"dst": "0.0.0.0/0"}]}
     node.configure(None, name="none", file="05-ptp.conf", version="0.3.1", type="ptp", ipMasq=True, ipam=ipam)
     pod, _ = run(node, "links")
     address = node.pod_status(pod)["network"]["ip"]
@@ -104,7 +101,7 @@ def point_to_point(node):
     c.wait_until("the pod's end is seen", lambda: node.pod_status(pod)["state"] == "SANDBOX_NOTREADY")
     node.crictl("rmp", "--force", pod)
     leases = [path.name for path in (node.base / "ipam/none").iterdir() if path.name[0].isdigit()]
-    node.checks.equal((leases, state(node)["links"]), ([], []), "a pod whose shim was killed gives back what it had")
+    node.checks.equal((leases, node.made()["links"]), ([], []), "a pod whose shim was killed gives back what it had")
     node.wait_for_nothing("nothing of it is left")
 
 
@@ -112,6 +109,7 @@ def story(checks):
     with CniNode(checks) as node:
         node.build_image()
         bridge(node)
+        in_users(node)
         point_to_point(node)
 
 

@@ -26,7 +26,8 @@ ADD) touch $state/leases/$CNI_CONTAINERID
     echo '{{"cniVersion": "'$version'", "interfaces": [{{"name": "eth0", "sandbox": "'$CNI_NETNS'"}}],
       "ips": [{{"address": "fd00::5/64", "interface": 0}}, {{"address": "10.77.0.5/24", "interface": 0}}]}}' ;;
 DEL) rm -f $state/leases/$CNI_CONTAINERID ;;
-GC) for id in $(ls $state/leases); do grep -q "\\"$id\\"" $state/said/GC || rm $state/leases/$id; done ;;
+GC) for id in $(ls $state/leases); do grep -q "\\"$id\\"" $state/said/GC || rm $state/leases/$id; done
+    echo "GC done" >> $state/log ;;
 esac
 """
 
@@ -56,6 +57,24 @@ class CniNode(Node):
         made.write_text(json.dumps({"cniVersion": version, "name": name} | lists | more))
         made.rename(self.base / "net.d" / file)
 
+    def configure_bridge(self):
+        """Debian's plugins: a bridge with addresses of both families, ports and bandwidth."""
+        ipam = {"type": "host-local", "dataDir": str(self.base / "ipam"),
+                "ranges": [[{"subnet": "10.99.0.0/16"}], [{"subnet": "fd99::/64"}]],
+                "routes": [{"dst": "0.0.0.0/0"}, {"dst": "::/0"}]}
+        self.configure([{"type": "bridge", "bridge": "cni0", "isGateway": True, "ipMasq": True, "hairpinMode": True, "ipam": ipam},
+                        {"type": "portmap", "capabilities": {"portMappings": True}},
+                        {"type": "bandwidth", "capabilities": {"bandwidth": True}}], cniVersions=["0.4.0", "1.0.0", "1.1.0"])
+
+    def made(self):
+        """What Debian's plugins have made for pods."""
+        rules = [line for tool in ("iptables-save", "ip6tables-save") for line in self.exec(tool).stdout.splitlines()
+                 if "CNI-DN-" in line or "10.99." in line or "fd99::" in line]
+        links = [line.split()[0] for line in self.exec("ip", "-br", "link").stdout.splitlines() if line.startswith("veth")]
+        folder = self.base / "ipam/pods"
+        leases = [path.name for path in folder.iterdir() if path.name[0].isdigit() or ":" in path.name] if folder.exists() else []
+        return {"rules": rules, "links": links, "leases": sorted(leases)}
+
     def does(self, command, script):
         """What the test's plugin does for a command; None for what it would do."""
         path = self.base / "does" / command
@@ -77,10 +96,12 @@ class CniNode(Node):
         return sorted(path.name for path in self.base.joinpath("leases").iterdir())
 
     def network_ready(self):
-        """(ready, why not)"""
-        conditions = json.loads(self.crictl("info").stdout)["status"]["conditions"]
-        found = [condition for condition in conditions if condition["type"] == "NetworkReady"]
-        return found[0]["status"], found[0]["message"]
+        """(ready, why not), as soon as the plugins have answered."""
+        def answer():
+            conditions = json.loads(self.crictl("info").stdout)["status"]["conditions"]
+            found = [condition for condition in conditions if condition["type"] == "NetworkReady"]
+            return "have not answered" not in found[0]["message"] and (found[0]["status"], found[0]["message"])
+        return c.wait_until("the plugins answer", answer)
 
     def left(self):
         """What plugins and pods leave on a node, but for the pool's."""
