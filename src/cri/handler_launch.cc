@@ -13,6 +13,8 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 
+#include <csignal>
+
 #include "base/log.h"
 #include "cgroups/hierarchy.h"
 #include "cri/make_spec.h"
@@ -190,7 +192,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch_by_handler(ContainerPtr contai
     // Who is elsewhere is not limited, and would outlive the pod.
     auto where = cgroups::cgroup_path_of(std::to_string(started->pid));
     if (!where || *where == container->cgroup || where->starts_with(container->cgroup + "/")) co_return started;
-    (void)co_await sandbox->shim->kill(container->id());
+    (void)co_await sandbox->shim->signal(container->id(), SIGKILL);  // its cgroup does not reach it
     started =
         fail(Code::kFailedPrecondition, cat("it made the process in cgroup ", *where, ", not in ", container->cgroup));
   }

@@ -37,6 +37,13 @@ kill -SEGV $$
 """
 
 
+# Its process is in another cgroup than gantryd says.
+ELSEWHERE = """#!/bin/sh
+case "$*" in *" create "*) sed -i 's,"cgroupsPath":"[^"]*,&-elsewhere,' config.json ;; esac
+exec RUNTIME "$@"
+"""
+
+
 class World:
     def __init__(self, checks, node, handler):
         self.checks, self.node, self.handler = checks, node, handler
@@ -69,8 +76,9 @@ def configure(node, handlers):
 
 
 def scripts(node):
-    found = {}
-    for name, text in (("fails", FAILING), ("logs", LOGGING), ("hangs", HANGING), ("crashes", CRASHING)):
+    found, elsewhere = {}, ELSEWHERE.replace("RUNTIME", str(BIN / "gantry-oci"))
+    for name, text in (("fails", FAILING), ("logs", LOGGING), ("hangs", HANGING), ("crashes", CRASHING),
+                       ("elsewhere", elsewhere)):
         found[name] = node.work / f"runtime-{name}"
         found[name].write_text(text)
         found[name].chmod(0o755)
@@ -241,10 +249,10 @@ def settled(world):
 def broken(checks, node):
     """Runtimes that don't do what they should."""
     for name, parts in (("fails", ["runtime-fails", "ended with 7", "of the script"]), ("logs", ["no such thing as luck"]),
-                        ("crashes", ["signal 11"])):
+                        ("crashes", ["signal 11"]), ("elsewhere", ["it made the process in cgroup", "-elsewhere, not in"])):
         world = World(checks, node, name)
         pod, pod_id = world.run_pod("broken")
-        container = node.create(pod_id, node.container_config("main", "true"), pod)
+        container = node.create(pod_id, node.container_config("main", "exec sleep 1000"), pod)
         said = node.refusal("start", container)
         checks.contains(said, [f"runtime handler {name}", *parts], f"a runtime that {name}: its words are in the error")
         status = node.container_status(container)
