@@ -217,8 +217,8 @@ Status read_scheduler(const api::LinuxScheduler& from, runtime::SchedulePlan& to
 
 Status read_io_priority(const api::LinuxIOPriority& from, runtime::SchedulePlan& to) {
   if (!api::IOPrioClass_IsValid(from.class_()) || from.priority() < 0 || from.priority() > 7) {
-    return invalid_argument(cat("linux.io_priority: class ", from.class_(), " with priority ", from.priority(),
-                                ": a class of 0 to 3 and a priority of 0 to 7 were expected"));
+    return invalid_argument(cat("linux.io_priority: class ", static_cast<int>(from.class_()), " with priority ",
+                                from.priority(), ": a class of 0 to 3 and a priority of 0 to 7 were expected"));
   }
   to.set_io_priority = from.class_() != api::IO_CLASS_NONE;
   to.io_priority =

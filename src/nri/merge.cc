@@ -91,8 +91,9 @@ Status Owners::claim(const std::string& id, int field, const std::string& key, c
       key.empty() ? (*fields.mutable_simple())[field] : (*(*fields.mutable_compound())[field].mutable_owners())[key];
   auto [other, is_cleared] = key_of(owner);
   if (!other.empty() && !(is_cleared && other == plugin)) {
-    return fail(Code::kAborted, cat("plugins ", quoted(plugin), " and ", quoted(other), " both tried to set ",
-                                    api::Field_Name(static_cast<api::Field>(field)), key.empty() ? "" : " ", key));
+    return fail(Code::kAborted,
+                cat("plugins ", quoted(plugin), " and ", quoted(other), " both tried to set ",
+                    api::Field_Name(static_cast<api::Field>(field)), key.empty() ? "" : cat(" ", quoted(key))));
   }
   owner = plugin;
   return {};

@@ -47,17 +47,17 @@ TEST(MergeTest, LaterPluginsSeeWhatEarlierOnesChanged) {
 
 TEST(MergeTest, WhatTwoPluginsSetIsAConflictThatNamesBothAndTheField) {
   for (const auto& [adjust, field] : {
-           std::pair{R"({"env": [{"key": "E", "value": "1"}]})", "Env E"},
-           std::pair{R"({"annotations": {"a": "1"}})", "Annotations a"},
+           std::pair{R"({"env": [{"key": "E", "value": "1"}]})", R"(Env "E")"},
+           std::pair{R"({"annotations": {"a": "1"}})", R"(Annotations "a")"},
            std::pair{R"({"args": ["x"]})", "Args"},
-           std::pair{R"({"mounts": [{"destination": "/x"}]})", "Mounts /x"},
-           std::pair{R"({"rlimits": [{"type": "RLIMIT_CORE"}]})", "Rlimits RLIMIT_CORE"},
-           std::pair{R"({"CDI_devices": [{"name": "a.b/c=d"}]})", "CdiDevices a.b/c=d"},
-           std::pair{R"({"linux": {"devices": [{"path": "/dev/x"}]}})", "Devices /dev/x"},
+           std::pair{R"({"mounts": [{"destination": "/x"}]})", R"(Mounts "/x")"},
+           std::pair{R"({"rlimits": [{"type": "RLIMIT_CORE"}]})", R"(Rlimits "RLIMIT_CORE")"},
+           std::pair{R"({"CDI_devices": [{"name": "a.b/c=d"}]})", R"(CdiDevices "a.b/c=d")"},
+           std::pair{R"({"linux": {"devices": [{"path": "/dev/x"}]}})", R"(Devices "/dev/x")"},
            std::pair{R"({"linux": {"oom_score_adj": {"value": "5"}}})", "OomScoreAdj"},
            std::pair{R"({"linux": {"cgroups_path": "/x"}})", "CgroupsPath"},
-           std::pair{R"({"linux": {"sysctl": {"net.a": "1"}}})", "Sysctl net.a"},
-           std::pair{R"({"linux": {"namespaces": [{"type": "pid"}]}})", "Namespace pid"},
+           std::pair{R"({"linux": {"sysctl": {"net.a": "1"}}})", R"(Sysctl "net.a")"},
+           std::pair{R"({"linux": {"namespaces": [{"type": "pid"}]}})", R"(Namespace "pid")"},
            std::pair{R"({"linux": {"rdt": {"clos_id": {"value": "x"}}}})", "RdtClosID"},
            std::pair{R"({"linux": {"scheduler": {"nice": 1}}})", "LinuxSched"},
            std::pair{R"({"linux": {"seccomp_policy": {"default_action": "x"}}})", "SeccompPolicy"},
@@ -65,9 +65,10 @@ TEST(MergeTest, WhatTwoPluginsSetIsAConflictThatNamesBothAndTheField) {
            std::pair{R"({"linux": {"resources": {"memory": {"use_hierarchy": {"value": true}}}}})", "MemUseHierarchy"},
            std::pair{R"({"linux": {"resources": {"cpu": {"shares": {"value": "5"}}}}})", "CPUShares"},
            std::pair{R"({"linux": {"resources": {"cpu": {"mems": "0"}}}})", "CPUSetMems"},
-           std::pair{R"({"linux": {"resources": {"hugepage_limits": [{"page_size": "2MB"}]}}})", "HugepageLimits 2MB"},
+           std::pair{R"({"linux": {"resources": {"hugepage_limits": [{"page_size": "2MB"}]}}})",
+                     R"(HugepageLimits "2MB")"},
            std::pair{R"({"linux": {"resources": {"pids": {"limit": "5"}}}})", "PidsLimit"},
-           std::pair{R"({"linux": {"resources": {"unified": {"io.max": "5"}}}})", "CgroupsUnified io.max"},
+           std::pair{R"({"linux": {"resources": {"unified": {"io.max": "5"}}}})", R"(CgroupsUnified "io.max")"},
        }) {
     Asked asked;
     ASSERT_TRUE(asked.apply(adjust, "10-a")) << adjust;

@@ -115,7 +115,7 @@ def several(node, checks):
             Plugin(node, "10", "one", CreateContainer={"adjust": one}):
         config = node.container_config("c", "echo $WHO")
         refusal = node.refusal("create", pod_id, node.write(config), node.write(pod))
-        checks.contains(refusal, ["20-two", "10-one", "both tried to set Env WHO"], "two that set the same are a conflict")
+        checks.contains(refusal, ["20-two", "10-one", 'both tried to set Env \\"WHO\\"'], "two that set the same are a conflict")
         second.play("CreateContainer", adjust={"env": [{"key": "-WHO"}, {"key": "WHO", "value": "two"}]})
         checks.equal(node.output(pod_id, config, pod), "two", "one that removes it first may")
         seen = second.last("CreateContainer")["container"]
