@@ -9,9 +9,10 @@
 
 #include "base/text.h"
 #include "cgroups/hierarchy.h"
-#include "cli/oci_criu.h"
 #include "cli/oci_notify.h"
 #include "cli/oci_rootless.h"
+#include "runtime/criu/criu.h"
+#include "runtime/criu/externals.h"
 #include "runtime/plan/host_facts.h"
 #include "sys/file.h"
 #include "sys/folders.h"
@@ -42,44 +43,30 @@ Status refuse_unsupported(const CriuOptions& options) {
   return flag == nullptr ? Status() : fail(Code::kUnimplemented, cat(flag, " is not supported"));
 }
 
-Result<CriuCgroups> cgroups_of(const std::string& mode) {
-  if (mode.empty() || mode == "soft") return CriuCgroups::kSoft;
-  if (mode == "full") return CriuCgroups::kFull;
-  if (mode == "strict") return CriuCgroups::kStrict;
-  if (mode == "ignore") return CriuCgroups::kIgnore;
+Result<runtime::CriuCgroups> cgroups_of(const std::string& mode) {
+  if (mode.empty() || mode == "soft") return runtime::CriuCgroups::kSoft;
+  if (mode == "full") return runtime::CriuCgroups::kFull;
+  if (mode == "strict") return runtime::CriuCgroups::kStrict;
+  if (mode == "ignore") return runtime::CriuCgroups::kIgnore;
   return invalid_argument(cat("--manage-cgroups-mode: soft, full, strict or ignore was expected, not ", quoted(mode)));
 }
 
-// Where a path of the container's really is, without links; nothing when it is not there.
-Result<std::string> real_place(FdRef root, const std::string& path, struct stat& info) {
-  std::size_t first = path.find_first_not_of('/');
-  auto place = sys::openat2(root, first == std::string::npos ? "." : path.c_str() + first, O_PATH,
-                            sys::Resolve::kInRoot | sys::Resolve::kNoMagicLinks);
-  if (!place) {
-    if (place.error().is_not_found()) return std::string();
-    return std::unexpected(std::move(place.error()));
-  }
-  auto found = sys::fstat(*place);
-  if (!found) return std::unexpected(std::move(found.error()));
-  info = *found;
-  return sys::readlinkat(sys::kCwd, cat("/proc/self/fd/", place->get()).c_str());
-}
-
 // Mounts of the host's, as the container has them now.
-Result<Pairs> mounts_of(pid_t pid, const oci::PlannedContainer& planned) {
+Result<runtime::Pairs> mounts_of(pid_t pid, const oci::PlannedContainer& planned) {
   auto root = sys::openat(sys::kCwd, cat("/proc/", pid, "/root").c_str(), O_PATH | O_DIRECTORY);
   if (!root) return std::unexpected(std::move(root.error()));
-  Pairs mounts;
+  runtime::Pairs mounts;
   struct stat info{};
   for (const HostMount& mount : host_mounts(planned)) {
-    auto place = real_place(*root, mount.target, info);
+    auto place = runtime::real_place(*root, mount.target, info);
     if (!place) return fail_with(std::move(place.error()), mount.target);
     if (!place->empty()) mounts.emplace_back(std::move(*place), mount.target);
   }
   for (const std::string& path : planned.plan.masked_paths) {
-    auto place = real_place(*root, path, info);
+    auto place = runtime::real_place(*root, path, info);
     if (!place) return fail_with(std::move(place.error()), path);
-    if (!place->empty()) mounts.emplace_back(std::move(*place), S_ISDIR(info.st_mode) ? kMaskedFolder : kMaskedFile);
+    if (!place->empty())
+      mounts.emplace_back(std::move(*place), S_ISDIR(info.st_mode) ? runtime::kMaskedFolder : runtime::kMaskedFile);
   }
   return mounts;
 }
@@ -109,10 +96,10 @@ Result<oci::Config> config_of(const ContainerFolder& folder, const std::string& 
 Status write_descriptors(FdRef images, const ContainerRecord& record) {
   boost::json::array names;
   for (const std::string& stream : record.streams) names.emplace_back(stream);
-  return replace_file(images, kDescriptors, boost::json::serialize(names), 0600);
+  return replace_file(images, runtime::kDescriptors, boost::json::serialize(names), 0600);
 }
 
-Status add_container(const std::string& root, const FoundContainer& found, CriuRequest& request) {
+Status add_container(const std::string& root, const FoundContainer& found, runtime::CriuRequest& request) {
   auto config = config_of(found.folder, root);
   if (!config) return std::unexpected(std::move(config.error()));
   auto host = runtime::read_host_facts();
@@ -132,7 +119,7 @@ Status add_container(const std::string& root, const FoundContainer& found, CriuR
   request.freeze_cgroup = cat(hierarchy->mount_point(), record.cgroup);
   request.pid = record.pid;
   request.root = record.rootfs;
-  if (request.call == CriuCall::kPreDump) return {};
+  if (request.call == runtime::CriuCall::kPreDump) return {};
   auto mounts = mounts_of(record.pid, *planned);
   if (!mounts) return std::unexpected(std::move(mounts.error()));
   request.mounts = std::move(*mounts);
@@ -154,14 +141,14 @@ Result<ImageFolders> open_image_folders(const CriuOptions& options, const char* 
   return folders;
 }
 
-Result<CriuRequest> common_request(const CriuOptions& options, const ImageFolders& folders, const char* log) {
+Result<runtime::CriuRequest> common_request(const CriuOptions& options, const ImageFolders& folders, const char* log) {
   if (auto s = refuse_unsupported(options); !s) return std::unexpected(std::move(s.error()));
   auto cgroups = cgroups_of(options.cgroups_mode);
   if (!cgroups) return std::unexpected(std::move(cgroups.error()));
   for (const std::string& kind : options.empty_namespaces) {
     if (kind != "network") return invalid_argument(cat("--empty-ns: network was expected, not ", quoted(kind)));
   }
-  CriuRequest request;
+  runtime::CriuRequest request;
   request.images_fd = folders.images.get();
   if (folders.work.is_open()) request.work_fd = folders.work.get();
   request.log_file = log;
@@ -177,8 +164,8 @@ Result<CriuRequest> common_request(const CriuOptions& options, const ImageFolder
 }
 
 std::string external_name(oci::NamespaceKind kind) {
-  if (kind == oci::NamespaceKind::kNetwork) return "extRootNetNS";
-  return kind == oci::NamespaceKind::kPid ? "extRootPidNS" : "";
+  if (kind == oci::NamespaceKind::kNetwork) return runtime::kJoinedNetwork;
+  return kind == oci::NamespaceKind::kPid ? runtime::kJoinedPids : "";
 }
 
 std::vector<HostMount> host_mounts(const oci::PlannedContainer& container) {
@@ -193,7 +180,7 @@ std::vector<HostMount> host_mounts(const oci::PlannedContainer& container) {
 
 Status checkpoint_container(const std::string& root, const CheckpointOptions& options, Log& log) {
   const CriuOptions& criu_options = options.criu;
-  auto program = find_criu();
+  auto program = runtime::find_criu();
   if (!program) return fail_with(std::move(program.error()), "checkpoint");
   if (is_rootless()) return fail(Code::kUnimplemented, "checkpoint: criu needs root");
   if (criu_options.parent_path.starts_with('/'))
@@ -211,7 +198,7 @@ Status checkpoint_container(const std::string& root, const CheckpointOptions& op
   if (!folders) return std::unexpected(std::move(folders.error()));
   auto request = common_request(criu_options, *folders, kLog);
   if (!request) return std::unexpected(std::move(request.error()));
-  request->call = options.pre_dump ? CriuCall::kPreDump : CriuCall::kDump;
+  request->call = options.pre_dump ? runtime::CriuCall::kPreDump : runtime::CriuCall::kDump;
   request->leave_running = options.leaves_running;
   request->tracks_memory = options.pre_dump || !criu_options.parent_path.empty();
   if (!criu_options.parent_path.empty()) {
@@ -223,9 +210,9 @@ Status checkpoint_container(const std::string& root, const CheckpointOptions& op
   if (!options.pre_dump) {
     if (auto s = write_descriptors(folders->images, found->live.record); !s) return s;
   }
-  auto criu = Criu::start(*program, CriuBirth());
+  auto criu = runtime::Criu::start(*program, runtime::CriuBirth());
   if (!criu) return std::unexpected(std::move(criu.error()));
-  auto reply = criu->ask(*request, folders->log);
+  auto reply = criu->ask(*request, {folders->log});
   if (!reply) return fail_with(std::move(reply.error()), "checkpoint");
   if (options.leaves_running || options.pre_dump) return {};
   // CRIU has ended its processes.

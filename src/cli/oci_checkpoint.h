@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// gantry-oci checkpoint and restore: a container's processes to a folder of files and back, by CRIU (oci_criu.h), with
-// runc's flags. CRIU is told what of a container is the host's and comes from its configuration: bind mounts, covers of
-// masked paths, namespaces that it has joined, pipes that are its standard streams. What lies in the folder is data of
-// whoever wrote it: CRIU alone reads it, but for the names of those pipes, which go back to CRIU and nowhere else.
+// gantry-oci checkpoint and restore: a container's processes to a folder of files and back, by CRIU
+// (runtime/criu/criu.h), with runc's flags. CRIU is told what of a container is the host's and comes from its
+// configuration: bind mounts, covers of masked paths, namespaces that it has joined, pipes that are its standard
+// streams. What lies in the folder is data of whoever wrote it: CRIU alone reads it, but for the names of those pipes,
+// which go back to CRIU and nowhere else.
 #pragma once
 
 #include <string>
@@ -12,8 +13,8 @@
 #include "base/result.h"
 #include "cli/oci_container.h"
 #include "cli/oci_create.h"
-#include "cli/oci_criu_wire.h"
 #include "cli/oci_log.h"
+#include "runtime/criu/criu_wire.h"
 #include "runtime/oci/oci_plan.h"
 
 namespace gantry::cli {
@@ -53,12 +54,8 @@ struct ImageFolders {
 // `makes` them when they are not there.
 Result<ImageFolders> open_image_folders(const CriuOptions& options, const char* log, bool makes);
 // What both ask CRIU alike; the error names the flag.
-Result<CriuRequest> common_request(const CriuOptions& options, const ImageFolders& folders, const char* log);
+Result<runtime::CriuRequest> common_request(const CriuOptions& options, const ImageFolders& folders, const char* log);
 
-inline constexpr const char* kDescriptors = "descriptors.json";
-// Names of external mounts in images, beside the destinations of a container's own.
-inline constexpr const char* kMaskedFile = "/dev/null";
-inline constexpr const char* kMaskedFolder = "masked folder";
 // Of a network or PID namespace that was joined; "" for what CRIU knows otherwise.
 std::string external_name(runtime::oci::NamespaceKind kind);
 

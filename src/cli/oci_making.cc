@@ -8,7 +8,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <cstdio>
 
 #include "base/random.h"
 #include "base/text.h"
@@ -16,6 +15,7 @@
 #include "cli/oci_cgroup.h"
 #include "cli/oci_rootless.h"
 #include "cli/oci_seccomp.h"
+#include "runtime/criu/externals.h"
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/process.h"
@@ -46,13 +46,10 @@ Result<Bundle> read_bundle(const std::string& path) {
 // A standard stream of this process's that is the host's, as CRIU names it; "" for others.
 std::string name_of_stream(FdRef stream) {
   auto info = sys::fstat(stream);
-  if (info && S_ISFIFO(info->st_mode)) return cat("pipe:[", info->st_ino, "]");
+  if (info && S_ISFIFO(info->st_mode)) return runtime::pipe_name(*info);
   auto mount = info && S_ISREG(info->st_mode) ? sys::mount_id(stream) : Result<std::uint64_t>(0);
   if (!mount || *mount == 0) return "";
-  char name[64];
-  std::snprintf(name, sizeof(name), "file[%lx:%lx]", static_cast<unsigned long>(*mount),
-                static_cast<unsigned long>(info->st_ino));
-  return name;
+  return runtime::file_name(*mount, *info);
 }
 
 }  // namespace

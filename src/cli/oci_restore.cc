@@ -10,11 +10,12 @@
 #include "base/text.h"
 #include "cli/oci_cgroup.h"
 #include "cli/oci_checkpoint.h"
-#include "cli/oci_criu.h"
 #include "cli/oci_foreground.h"
 #include "cli/oci_host_view.h"
 #include "cli/oci_making.h"
 #include "cli/oci_rootless.h"
+#include "runtime/criu/criu.h"
+#include "runtime/criu/externals.h"
 #include "runtime/launch/target.h"
 #include "runtime/oci/sources.h"
 #include "sys/file.h"
@@ -45,7 +46,7 @@ bool is_stream_name(std::string_view name) {
 // What the standard streams were when the container was made: this process's take their places.
 std::vector<std::pair<std::string, int>> inherited_streams(FdRef images) {
   std::vector<std::pair<std::string, int>> streams;
-  auto text = sys::read_file(images, kDescriptors, kMaxDescriptors);
+  auto text = sys::read_file(images, runtime::kDescriptors, kMaxDescriptors);
   if (!text) return streams;
   boost::json::error_code error;
   auto names = boost::json::parse(*text, error);
@@ -99,7 +100,7 @@ class Stage {
   }
 
   // In one of its own.
-  Status set(CriuRequest& request) {
+  Status set(runtime::CriuRequest& request) {
     if (auto s = mount_folder(); !s) return s;
     auto root = place("root", fds_[0], false);
     if (!root) return std::unexpected(std::move(root.error()));
@@ -118,8 +119,8 @@ class Stage {
       request.mounts.emplace_back(mount.target, std::move(*from));
     }
     if (auto s = add_masks(); !s) return s;
-    request.mounts.emplace_back(kMaskedFolder, cat(path_, "/masks/folder"));
-    request.mounts.emplace_back(kMaskedFile, cat(path_, "/masks/file"));
+    request.mounts.emplace_back(runtime::kMaskedFolder, cat(path_, "/masks/folder"));
+    request.mounts.emplace_back(runtime::kMaskedFile, cat(path_, "/masks/file"));
     return {};
   }
 
@@ -218,7 +219,7 @@ class Restoration {
   Result<LaunchedProcess> run(const std::string& program, Times& times) {
     auto request = common_request(options_.criu, folders_, kLog);
     if (!request) return std::unexpected(std::move(request.error()));
-    request->call = CriuCall::kRestore;
+    request->call = runtime::CriuCall::kRestore;
     request->inherited = inherited_streams(folders_.images);
     if (auto s = join_namespaces(*request); !s) return std::unexpected(std::move(s.error()));
     auto cgroup = making_.begin(times);
@@ -227,8 +228,8 @@ class Restoration {
     request->cgroup_root = making_.record().cgroup;
     auto criu = start(program, *cgroup, *request);
     if (!criu) return std::unexpected(std::move(criu.error()));
-    auto reply = criu->ask(*request, folders_.log,
-                           [this](const CriuReply& said, std::span<OwnFd> fds) { return hear(said, fds); });
+    auto reply = criu->ask(*request, {folders_.log},
+                           [this](const runtime::CriuReply& said, std::span<OwnFd> fds) { return hear(said, fds); });
     if (!reply) return std::unexpected(std::move(reply.error()));
     auto pidfd = sys::pidfd_open(reply->pid);
     if (!pidfd) return std::unexpected(std::move(pidfd.error()));
@@ -238,7 +239,7 @@ class Restoration {
   }
 
  private:
-  Status join_namespaces(CriuRequest& request) {
+  Status join_namespaces(runtime::CriuRequest& request) {
     const oci::Linux& config = making_.config().linux_;
     for (std::size_t i = 0; i < oci::kNamespaceKinds; ++i) {
       auto kind = static_cast<oci::NamespaceKind>(i);
@@ -254,17 +255,17 @@ class Restoration {
       }
       auto space = sys::openat(sys::kCwd, path.c_str(), O_RDONLY);
       if (!space) return fail_with(std::move(space.error()), field);
-      request.inherited.emplace_back(std::move(name), Criu::kFirstFd + static_cast<int>(spaces_.size()));
+      request.inherited.emplace_back(std::move(name), runtime::Criu::kFirstFd + static_cast<int>(spaces_.size()));
       spaces_.push_back(std::move(*space));
     }
     return {};
   }
 
-  Result<Criu> start(const std::string& program, FdRef cgroup, CriuRequest& request) {
+  Result<runtime::Criu> start(const std::string& program, FdRef cgroup, runtime::CriuRequest& request) {
     if (auto s = stage_.open(); !s) return std::unexpected(std::move(s.error()));
     auto host = HostView::take();
     if (!host) return std::unexpected(std::move(host.error()));
-    auto criu = [&]() -> Result<Criu> {
+    auto criu = [&]() -> Result<runtime::Criu> {
       auto s = sys::unshare(sys::CloneFlag::kNewMount);
       if (s) s = sys::mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr);
       if (s) s = stage_.set(request);
@@ -277,15 +278,15 @@ class Restoration {
       if (folders_.work.is_open()) request.work_fd = folders_.work.get();
       std::vector<FdRef> fds(spaces_.begin(), spaces_.end());
       // Where CRIU is to leave cgroups alone it makes no namespace of theirs either.
-      bool is_apart =
-          request.cgroups == CriuCgroups::kIgnore && making_.config().linux_.of(oci::NamespaceKind::kCgroup).is_new();
-      return Criu::start(program, {.cgroup = cgroup, .new_cgroup_namespace = is_apart, .fds = fds});
+      bool is_apart = request.cgroups == runtime::CriuCgroups::kIgnore &&
+                      making_.config().linux_.of(oci::NamespaceKind::kCgroup).is_new();
+      return runtime::Criu::start(program, {.cgroup = cgroup, .new_cgroup_namespace = is_apart, .fds = fds});
     }();
     if (auto back = host->restore(); !back) return std::unexpected(std::move(back.error()));
     return criu;
   }
 
-  Status hear(const CriuReply& said, std::span<OwnFd> fds) {
+  Status hear(const runtime::CriuReply& said, std::span<OwnFd> fds) {
     if (said.script == "setup-namespaces") {
       if (making_.config().linux_.of(oci::NamespaceKind::kNetwork).is_new()) {
         if (auto s = raise_loopback_of(said.pid); !s) return s;
@@ -313,7 +314,7 @@ class Restoration {
 
 Result<int> restore_container(const std::string& root, const RestoreOptions& options, Log& log) {
   Times times;
-  auto program = find_criu();
+  auto program = runtime::find_criu();
   if (!program) return fail_with(std::move(program.error()), "restore");
   if (is_rootless()) return fail(Code::kUnimplemented, "restore: criu needs root");
   if (auto checked = common_request(options.criu, {}, kLog); !checked)

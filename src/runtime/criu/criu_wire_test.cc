@@ -1,10 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/oci_criu_wire.h"
+#include "runtime/criu/criu_wire.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-namespace gantry::cli {
+namespace gantry::runtime {
 namespace {
 
 using std::string_literals::operator""s;
@@ -83,4 +83,4 @@ TEST(CriuWire, BrokenRepliesAreErrors) {
 }
 
 }  // namespace
-}  // namespace gantry::cli
+}  // namespace gantry::runtime

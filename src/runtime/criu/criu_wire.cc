@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cli/oci_criu_wire.h"
+#include "runtime/criu/criu_wire.h"
 
-namespace gantry::cli {
+namespace gantry::runtime {
 namespace {
 
 constexpr unsigned kVarint = 0, kFixed64 = 1, kBytes = 2, kFixed32 = 5;  // wire types
@@ -203,4 +203,4 @@ Result<CriuReply> decode_reply(std::string_view bytes) {
   return reply;
 }
 
-}  // namespace gantry::cli
+}  // namespace gantry::runtime

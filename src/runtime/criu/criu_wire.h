@@ -15,7 +15,7 @@
 
 #include "base/result.h"
 
-namespace gantry::cli {
+namespace gantry::runtime {
 
 // criu_req_type.
 enum class CriuCall : std::uint64_t { kDump = 1, kRestore = 2, kPreDump = 4, kNotify = 6 };
@@ -60,4 +60,4 @@ struct CriuReply {
 // kDataLoss when it is none.
 Result<CriuReply> decode_reply(std::string_view bytes);
 
-}  // namespace gantry::cli
+}  // namespace gantry::runtime
