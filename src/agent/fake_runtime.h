@@ -319,6 +319,10 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
   Task<Result<v1::AttachResponse>> attach(v1::AttachRequest) override { co_return none(); }
   Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override { co_return none(); }
+  Task<Result<v1::CheckpointContainerResponse>> checkpoint_container(v1::CheckpointContainerRequest,
+                                                                     std::shared_ptr<Event>) override {
+    co_return none();
+  }
   Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest, std::shared_ptr<Event>) override {
     co_return none();
   }

@@ -28,6 +28,7 @@
 #include "cli/gantryd_options.h"
 #include "cli/service.h"
 #include "cni/network.h"
+#include "cri/checkpoint_worker.h"
 #include "cri/runtime.h"
 #include "cri/server.h"
 #include "cri/streaming.h"
@@ -355,6 +356,7 @@ int main(int argc, char** argv) {
   // The confined worker that unpacks layers is this same program, run by itself.
   if (argc > 1 && std::string_view(argv[1]) == images::kUnpackWorkerCommand)
     return images::unpack_worker_main(argc, argv);
+  if (argc > 1 && std::string_view(argv[1]) == cri::kCheckpointWorkerCommand) return cri::checkpoint_worker_main();
   if (!sys::fill_standard_streams()) return EXIT_FAILURE;
   int exit_code = 0;
   auto options = cli::parse_gantryd_options(argc, argv, exit_code);

@@ -88,7 +88,7 @@ struct Sandbox {
 };
 
 struct Container {
-  explicit Container(Loop& loop) : exited(loop), turn(loop) {}
+  explicit Container(Loop& loop) : exited(loop), turn(loop), checkpoints(loop) {}
 
   const std::string& id() const { return status.id(); }
   void set_state(ContainerState next);
@@ -114,6 +114,7 @@ struct Container {
   Samples samples;
   Event exited;  // state is kExited and recorded
   Lock turn;     // start and the handling of its end
+  Lock checkpoints;
 };
 
 // Nanoseconds since 1970.

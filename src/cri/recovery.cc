@@ -282,6 +282,7 @@ Task<bool> Runtime::try_recover(SandboxPtr sandbox, bool same_boot) {
                                              : taken.error().message());
   }
   for (const auto& container : containers_of(sandbox->id())) co_await recover_container(container, same_boot);
+  node_.loop.spawn(clear_checkpoints(sandbox->id(), ""));
   co_return true;
 }
 

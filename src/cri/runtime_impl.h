@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc,
-// start.cc, stop.cc, exec.cc, stats.cc, pod_stats.cc, status.cc, plugins.cc, events.cc, recovery.cc, recover_strays.cc.
+// start.cc, stop.cc, exec.cc, checkpoint.cc, stats.cc, pod_stats.cc, status.cc, plugins.cc, events.cc, recovery.cc,
+// recover_strays.cc.
 //
 // Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's
 // turn.
@@ -85,6 +86,8 @@ class Runtime final : public NodeRuntime {
       v1::UpdateContainerResourcesRequest) override;
   Task<Result<v1::UpdatePodSandboxResourcesResponse>> update_pod_sandbox_resources(
       v1::UpdatePodSandboxResourcesRequest) override;
+  Task<Result<v1::CheckpointContainerResponse>> checkpoint_container(v1::CheckpointContainerRequest,
+                                                                     std::shared_ptr<Event> over) override;
   Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override;
 
   void observe(Observer observer) override { observers_.push_back(std::move(observer)); }
@@ -185,6 +188,12 @@ class Runtime final : public NodeRuntime {
   Status put_in_force(const ContainerPtr& container, const cgroups::Cgroup& cgroup,
                       const cgroups::Resources& resources);
   Status update(const ContainerPtr& container, const v1::LinuxContainerResources& wanted, cgroups::Resources resources);
+
+  // ---- checkpoint.cc
+  Task<Status> checkpoint(ContainerPtr container, std::string criu, std::string folder, std::string name,
+                          std::int64_t timeout, std::shared_ptr<Event> over);
+  // Of a container, or of all of a pod, when `container_id` is empty.
+  Task<> clear_checkpoints(std::string sandbox_id, std::string container_id);
 
   // ---- stats.cc
   Task<Status> read_cgroup(std::string path, Samples& kept);

@@ -57,6 +57,8 @@ class UpdatePodSandboxResourcesRequest;
 class UpdatePodSandboxResourcesResponse;
 class AttachRequest;
 class AttachResponse;
+class CheckpointContainerRequest;
+class CheckpointContainerResponse;
 class PortForwardRequest;
 class PortForwardResponse;
 class PodSandboxStatsRequest;
@@ -134,6 +136,10 @@ class RuntimeService {
       v1::UpdateContainerResourcesRequest) = 0;
   virtual Task<Result<v1::UpdatePodSandboxResourcesResponse>> update_pod_sandbox_resources(
       v1::UpdatePodSandboxResourcesRequest) = 0;
+  // Writes the state of a running container to a file, which it outlives: it goes on. Stopped at the next safe point
+  // when its time is up, or when `over`, if given, is set; then nothing is there.
+  virtual Task<Result<v1::CheckpointContainerResponse>> checkpoint_container(v1::CheckpointContainerRequest,
+                                                                             std::shared_ptr<Event> over) = 0;
   virtual Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) = 0;
 
   // Calls `observer` on the loop thread for every state change of a sandbox or container (created, started, stopped,

@@ -207,6 +207,7 @@ void Server::Impl::add_methods(RuntimeService& runtime, ImageService& images) {
   add_in_parts<v1::StreamContainerStatsRequest>(runtime, "StreamContainerStats", &RuntimeService::list_container_stats,
                                                 &v1::ListContainerStatsResponse::mutable_stats,
                                                 &v1::StreamContainerStatsResponse::mutable_container_stats);
+  add(runtime, "CheckpointContainer", &RuntimeService::checkpoint_container);
   add(runtime, "UpdateContainerResources", &RuntimeService::update_container_resources);
   add(runtime, "UpdatePodSandboxResources", &RuntimeService::update_pod_sandbox_resources);
   add(runtime, "Attach", &RuntimeService::attach);

@@ -3,22 +3,13 @@
 
 #include <google/protobuf/util/json_util.h>
 
-#include <boost/json.hpp>
-
 #include "cri/text.h"
+#include "cri/verbose_parts.h"
 
 namespace gantry::cri {
-namespace {
 
 namespace json = boost::json;
 
-json::array list_of(const auto& texts) {
-  json::array list;
-  for (const auto& text : texts) list.emplace_back(std::string_view(text));
-  return list;
-}
-
-// With the names of the protobuf file, as Go's encoding has them.
 json::value json_of(const google::protobuf::Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
@@ -28,6 +19,14 @@ json::value json_of(const google::protobuf::Message& message) {
   if (!google::protobuf::util::MessageToJsonString(message, &text, options).ok()) return nullptr;
   auto value = json::parse(text, error);
   return error ? json::value(nullptr) : value;
+}
+
+namespace {
+
+json::array list_of(const auto& texts) {
+  json::array list;
+  for (const auto& text : texts) list.emplace_back(std::string_view(text));
+  return list;
 }
 
 struct OwnNamespaces {
@@ -117,7 +116,7 @@ std::string verbose_info(const Sandbox& sandbox) {
   return json::serialize(info);
 }
 
-std::string verbose_info(const Container& container, std::int32_t shim_pid) {
+json::object runtime_spec_of(const Container& container, std::int32_t shim_pid) {
   const auto& options = container.config.linux().security_context().namespace_options();
   auto linux = json::object{{"cgroupsPath", container.cgroup},
                             {"namespaces", namespaces(shim_pid, {{"pid", "", options.pid() != v1::NODE},
@@ -127,10 +126,13 @@ std::string verbose_info(const Container& container, std::int32_t shim_pid) {
                                                                  {"ipc", "ipc", options.ipc() != v1::NODE},
                                                                  {"uts", "uts", options.network() != v1::NODE}})},
                             {"resources", json_of(container.config.linux().resources())}};
-  json::object spec{{"process", process_of(container)},
-                    {"root", json::object{{"readonly", container.config.linux().security_context().readonly_rootfs()}}},
-                    {"mounts", mounts(container.status)},
-                    {"linux", std::move(linux)}};
+  return {{"process", process_of(container)},
+          {"root", json::object{{"readonly", container.config.linux().security_context().readonly_rootfs()}}},
+          {"mounts", mounts(container.status)},
+          {"linux", std::move(linux)}};
+}
+
+std::string verbose_info(const Container& container, std::int32_t shim_pid) {
   json::object info{{"sandboxID", container.sandbox_id},
                     {"pid", container.pid},
                     {"removing", container.state == ContainerState::kRemoving},
@@ -139,7 +141,7 @@ std::string verbose_info(const Container& container, std::int32_t shim_pid) {
                     {"snapshotKey", container.id()},
                     {"snapshotter", "overlayfs"},
                     {"config", config_of(container)},
-                    {"runtimeSpec", std::move(spec)},
+                    {"runtimeSpec", runtime_spec_of(container, shim_pid)},
                     {"warnings", list_of(container.warnings)}};
   return json::serialize(info);
 }

@@ -19,4 +19,11 @@ std::optional<std::uint32_t> host_id(const std::vector<IdMapping>& mappings, std
   return std::nullopt;
 }
 
+std::optional<std::uint32_t> container_id(const std::vector<IdMapping>& mappings, std::uint32_t id) {
+  for (const IdMapping& each : mappings) {
+    if (id >= each.host && id - each.host < each.size) return each.container + (id - each.host);
+  }
+  return std::nullopt;
+}
+
 }  // namespace gantry::runtime::oci

@@ -40,5 +40,7 @@ std::string id_map_text(const std::vector<IdMapping>& mappings);
 
 // What an id of the container is outside; nothing when it is not mapped.
 std::optional<std::uint32_t> host_id(const std::vector<IdMapping>& mappings, std::uint32_t id);
+// And the other way round.
+std::optional<std::uint32_t> container_id(const std::vector<IdMapping>& mappings, std::uint32_t id);
 
 }  // namespace gantry::runtime::oci
