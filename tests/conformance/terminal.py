@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 """crictl in a real terminal, tmux's: a shell by exec and by attach, its size, Ctrl-C, and a client that goes while the shell stays."""
+import itertools
 import os
 import pathlib
 import sys
@@ -10,12 +11,15 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 from node import BIN, Node, run
 
+NUMBERS = itertools.count()
+
 
 class Terminal:
     """A tmux server of its own, with one window."""
 
     def __init__(self, node, *command, columns=100, rows=30):
-        self.socket = str(node.work / "tmux")
+        # One of its own: the server of the one before may not have gone yet.
+        self.socket = str(node.work / f"tmux{next(NUMBERS)}")
         whole = [str(word) for word in (BIN / "gantry", "node", "exec", node.name, "--", "crictl", "--config",
                                         node.work / "crictl.yaml", *command)]
         self.tmux("-f", "/dev/null", "new-session", "-d", "-x", columns, "-y", rows, *whole, ";", "set", "-g", "status", "off")
