@@ -11,6 +11,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "cri/idle_resets.h"
 #include "cri/text.h"
 #include "http/byte_stream.h"
 
@@ -133,6 +134,7 @@ struct RpcConnection::Impl : std::enable_shared_from_this<RpcConnection::Impl> {
   std::map<std::int32_t, std::shared_ptr<Call>> calls;
   bool stopping = false;
   bool is_closed = false;
+  IdleResets idle_resets;
 };
 
 // ---- what nghttp2 tells
@@ -192,6 +194,13 @@ int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
   return 0;
 }
 
+int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int code, void*) {
+  log::debug("a CRI client sends a frame that HTTP/2 does not allow", {{"type", std::to_string(frame->hd.type)},
+                                                                      {"stream", std::to_string(frame->hd.stream_id)},
+                                                                      {"error", nghttp2_strerror(code)}});
+  return 0;
+}
+
 int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user) {
   if (Call* call = call_of(user, id)) call->done->set();
   static_cast<Impl*>(user)->calls.erase(id);
@@ -237,6 +246,7 @@ Status RpcConnection::Impl::start() {
   nghttp2_session_callbacks_set_on_data_chunk_recv_callback(callbacks, on_data);
   nghttp2_session_callbacks_set_on_frame_recv_callback(callbacks, on_frame);
   nghttp2_session_callbacks_set_on_stream_close_callback(callbacks, on_stream_close);
+  nghttp2_session_callbacks_set_on_invalid_frame_recv_callback(callbacks, on_invalid_frame);
   int code = nghttp2_session_server_new(&session, callbacks, this);
   nghttp2_session_callbacks_del(callbacks);
   if (code != 0) return failed(code, "nghttp2 session");
@@ -256,8 +266,9 @@ Task<> RpcConnection::Impl::read_all(std::shared_ptr<Impl> self) {
   while (!self->is_closed) {
     auto count = co_await self->stream->read(buffer);
     if (!count || *count == 0 || self->is_closed) break;
-    ssize_t taken =
-        nghttp2_session_mem_recv(self->session, reinterpret_cast<const std::uint8_t*>(buffer.data()), *count);
+    std::string received = self->idle_resets.without({buffer.data(), *count});
+    ssize_t taken = nghttp2_session_mem_recv(self->session, reinterpret_cast<const std::uint8_t*>(received.data()),
+                                             received.size());
     if (taken < 0) {
       log::debug("a CRI client sends what is no HTTP/2", {{"error", nghttp2_strerror(static_cast<int>(taken))}});
       break;
