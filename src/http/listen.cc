@@ -91,6 +91,25 @@ Result<Listener> adopt_listener(SocketFd socket) {
   return listener;
 }
 
+Endpoint remote_endpoint(FdRef socket) {
+  Address address;
+  address.size = sizeof(address.storage);
+  if (::getpeername(socket.get(), raw(address), &address.size) < 0) return {};
+  char text[INET6_ADDRSTRLEN] = {};
+  if (address.storage.ss_family == AF_INET) {
+    sockaddr_in v4;
+    std::memcpy(&v4, &address.storage, sizeof(v4));
+    return {::inet_ntop(AF_INET, &v4.sin_addr, text, sizeof(text)), ntohs(v4.sin_port)};
+  }
+  if (address.storage.ss_family != AF_INET6) return {};
+  sockaddr_in6 v6;
+  std::memcpy(&v6, &address.storage, sizeof(v6));
+  if (IN6_IS_ADDR_V4MAPPED(&v6.sin6_addr)) {
+    return {::inet_ntop(AF_INET, v6.sin6_addr.s6_addr + 12, text, sizeof(text)), ntohs(v6.sin6_port)};
+  }
+  return {::inet_ntop(AF_INET6, &v6.sin6_addr, text, sizeof(text)), ntohs(v6.sin6_port)};
+}
+
 bool is_loopback(std::string_view address) {
   if (address.starts_with('[') && address.ends_with(']')) address = address.substr(1, address.size() - 2);
   auto parsed = parse(address, 0);

@@ -23,6 +23,14 @@ Result<Listener> listen_tcp(std::string_view address, std::uint16_t port, int ba
 // Of a socket that listens already.
 Result<Listener> adopt_listener(SocketFd socket);
 
+// The other end of a connected socket: its numeric address, an IPv4 one as such also on an IPv6 socket, and its port.
+// Both are empty when it is no TCP socket or not connected any more.
+struct Endpoint {
+  std::string address;
+  std::uint16_t port = 0;
+};
+Endpoint remote_endpoint(FdRef socket);
+
 // 127.0.0.0/8 or ::1; that in brackets, too.
 bool is_loopback(std::string_view address);
 

@@ -1,72 +1,34 @@
 // SPDX-License-Identifier: Apache-2.0
-// A small HTTP/1.1 server on sockets that somebody else opened (listen.h): TCP or unix. Requests are parsed by Beast
-// and given whole to one handler, which answers, or upgrades: then the connection is its own, as bytes. Keep-alive, no
-// pipelining ahead of the answer. Sizes and times are bounded by Limits: a request that is too large is answered 413 or
-// 431, one that takes too long ends with its connection. Loop thread.
+// An HTTP server on sockets that somebody else opened (listen.h): TCP or unix. Each request is given whole to one
+// handler (message.h), which answers, at once or over time, or upgrades: then the connection is its own, as bytes.
+// HTTP/1.1 is parsed by Beast: keep-alive, no pipelining ahead of the answer. Sizes and times are bounded by Limits: a
+// request that is too large is answered 413 or 431, one that takes too long ends with its connection.
+//
+// A Server belongs to one Loop, and a connection stays on it. To serve one port with several threads make a Loop and a
+// Server for each, and give each a duplicate of the listening socket (OwnFd::duplicate): the kernel wakes all and the
+// first takes the connection. Loop thread.
 //
 // A handler may still run when its Server is destroyed: it must own what it uses.
 #pragma once
 
 #include <chrono>
 #include <cstddef>
-#include <functional>
 #include <memory>
-#include <string>
-#include <string_view>
-#include <utility>
-#include <vector>
 
 #include "base/loop.h"
 #include "base/owned_fd.h"
-#include "base/result.h"
-#include "base/task.h"
-#include "http/byte_stream.h"
+#include "http/message.h"
 
 namespace gantry::http {
-
-// Names as they were sent; compared without case.
-using HeaderList = std::vector<std::pair<std::string, std::string>>;
-
-struct Request {
-  std::string method;  // "GET"
-  std::string target;  // as sent: "/exec/abc?tty=1"
-  HeaderList headers;
-  std::string body;
-
-  // The target up to '?'.
-  std::string_view path() const;
-  // The first header of that name; "" when there is none.
-  std::string_view header(std::string_view name) const;
-  // All headers of that name, split at commas, spaces trimmed, empty ones left out.
-  std::vector<std::string_view> values(std::string_view name) const;
-  // One of values() equals `value` without case: has_value("Connection", "upgrade").
-  bool has_value(std::string_view name, std::string_view value) const;
-};
-
-struct Response {
-  int status = 200;
-  // Content-Length, Date and Connection are added by the server (Connection not to an upgrade).
-  HeaderList headers;
-  std::string body;
-};
-
-// A response of one line of text.
-Response text_response(int status, std::string_view text);
-
-struct Reply {
-  Response response;
-  // When set, `response` (101 and its headers) is sent, and then the connection belongs to this.
-  std::move_only_function<Task<>(std::unique_ptr<ByteStream>)> upgrade;
-};
-
-using Handler = std::function<Task<Reply>(Request)>;
 
 struct Limits {
   std::size_t max_header_bytes = 32 << 10;
   std::size_t max_body_bytes = 1 << 20;
   std::size_t max_connections = 256;
-  // From the first byte of a request to its last; from one request to the next; for a response to be taken by the
-  // client.
+  // Of bodies that are still being received, all connections together; a request beyond that is answered 503.
+  std::size_t max_unfinished_bytes = 64 << 20;
+  // From the first byte of a request to its last; from one request to the next; for a response, or one write of an
+  // answer that comes over time, to be taken by the client.
   Duration request_time = std::chrono::seconds(30);
   Duration keep_alive_time = std::chrono::seconds(60);
   Duration response_time = std::chrono::seconds(60);

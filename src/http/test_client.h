@@ -54,6 +54,12 @@ class TestClient {
     }
     return text + take(length);
   }
+  // So many bytes, or what came before the end.
+  std::string exactly(std::size_t size) {
+    while (ahead_.size() < size && read_more()) {
+    }
+    return take(size);
+  }
   // All until the server closes.
   std::string rest() {
     while (read_more()) {

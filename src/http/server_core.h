@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the connections of one Server share, and the two ways to serve one. Part of server.h, included by nobody else.
+// Loop thread.
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <memory>
+#include <string>
+
+#include "http/server.h"
+
+namespace gantry::http {
+
+struct ServerCore {
+  ServerCore(Loop& l, Handler h, Limits lim) : loop(l), handler(std::move(h)), limits(lim), stopped(l) {}
+
+  Loop& loop;
+  Handler handler;
+  Limits limits;
+  Event stopped;
+  // Of every live connection, upgraded ones too (TrackedStream).
+  std::list<ByteStream*> live;
+  std::size_t unfinished_bytes = 0;
+  // Of HTTP/1.1's answers that come over time; set when the server stops.
+  std::list<std::shared_ptr<Event>> answers;
+};
+
+// A connection's stream under way through the server, and its place in the server's list, for as long as anyone holds
+// it.
+class TrackedStream final : public ByteStream {
+ public:
+  TrackedStream(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> inner)
+      : core_(std::move(core)), inner_(std::move(inner)), place_(core_->live.insert(core_->live.end(), this)) {}
+  ~TrackedStream() override { core_->live.erase(place_); }
+
+  Task<Result<std::size_t>> read(std::span<char> buffer) override { return inner_->read(buffer); }
+  Task<Status> write(std::string_view bytes) override { return inner_->write(bytes); }
+  void finish_writing() override { inner_->finish_writing(); }
+  void unread(std::string bytes) override { inner_->unread(std::move(bytes)); }
+  void set_idle_limit(Duration limit) override { inner_->set_idle_limit(limit); }
+  void close() override { inner_->close(); }
+
+ private:
+  std::shared_ptr<ServerCore> core_;
+  std::unique_ptr<ByteStream> inner_;
+  std::list<ByteStream*>::iterator place_;
+};
+
+// Bytes of requests that are not whole yet, counted in ServerCore::unfinished_bytes.
+class UnfinishedBytes {
+ public:
+  explicit UnfinishedBytes(std::shared_ptr<ServerCore> core) : core_(std::move(core)) {}
+  ~UnfinishedBytes() { release(); }
+  UnfinishedBytes(const UnfinishedBytes&) = delete;
+  UnfinishedBytes& operator=(const UnfinishedBytes&) = delete;
+
+  // False when that is too much for the server.
+  bool add(std::size_t count) {
+    count_ += count;
+    core_->unfinished_bytes += count;
+    return core_->unfinished_bytes <= core_->limits.max_unfinished_bytes;
+  }
+  // The request is whole, or was given up.
+  void release() { core_->unfinished_bytes -= std::exchange(count_, 0); }
+
+ private:
+  std::shared_ptr<ServerCore> core_;
+  std::size_t count_ = 0;
+};
+
+// "Sun, 06 Nov 1994 08:49:37 GMT", now.
+std::string http_date();
+
+// A header whose name or value could end its line is left out: what a handler echoes can't forge another one.
+bool is_one_line(std::string_view text);
+
+// The answer to a connection that is one too many, whole.
+std::string http1_refusal(const Response& response);
+
+// Serve one connection until it ends or is somebody else's.
+Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> stream, Peer peer);
+
+}  // namespace gantry::http
