@@ -1,0 +1,105 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+
+#include <google/protobuf/map.h>
+
+#include <algorithm>
+#include <map>
+
+#include "api/duration_text.h"
+#include "base/text.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace meta_v1 = k8s::io::apimachinery::pkg::apis::meta::v1;
+
+constexpr Verbs kViewVerbs = Verb::kGet | Verb::kPatch | Verb::kUpdate;
+
+std::string requirement_text(const std::string& key, std::string_view operation, std::vector<std::string> values) {
+  std::ranges::sort(values);
+  if (operation == "In") return cat(key, " in (", joined(values), ")");
+  if (operation == "NotIn") return cat(key, " notin (", joined(values), ")");
+  if (operation == "Exists") return key;
+  return cat("!", key);
+}
+
+}  // namespace
+
+void add_status(Kind* kind, UpdateRules rules) {
+  kind->has_status = true;
+  add_view(kind, "status", std::move(rules));
+}
+
+void add_view(Kind* kind, std::string name, UpdateRules rules) {
+  kind->subresources.push_back({std::move(name), {}, kViewVerbs, std::move(rules)});
+}
+
+void add_action(Kind* kind, std::string name, GroupVersionKind takes, Verbs verbs) {
+  kind->subresources.push_back({std::move(name), std::move(takes), verbs, std::nullopt});
+}
+
+void add_scale(Kind* kind, std::function<std::string(const Message&)> selector) {
+  kind->scale = ScaleRules{{"spec", "replicas"}, {"status", "replicas"}, std::move(selector)};
+  kind->subresources.push_back({"scale", {"autoscaling", "v1", "Scale"}, kViewVerbs, std::nullopt});
+}
+
+Column name_column() { return {"Name", "string", "name", "Name of the object, unique within its namespace."}; }
+Column age_column() { return {"Age", "string", "", "Time since the object was created."}; }
+
+Column column(std::string name, std::string type, std::string description) {
+  return {std::move(name), std::move(type), "", std::move(description)};
+}
+
+Column wide_column(std::string name, std::string type, std::string description) {
+  return {std::move(name), std::move(type), "", std::move(description), 1};
+}
+
+Value or_none(std::string text) { return text.empty() ? Value(kNone) : Value(std::move(text)); }
+Value or_unset(std::string text) { return text.empty() ? Value(kUnset) : Value(std::move(text)); }
+
+std::string since(const meta_v1::Time& time, int64_t now) {
+  if (time.seconds() == 0 && time.nanos() == 0) return std::string(kUnknownText);
+  return duration_text(now - time.seconds());
+}
+
+std::string since(const meta_v1::MicroTime& time, int64_t now) {
+  if (time.seconds() == 0 && time.nanos() == 0) return std::string(kUnknownText);
+  return duration_text(now - time.seconds());
+}
+
+Value age(const ObjectMeta& meta, int64_t now) { return since(meta.creation_timestamp(), now); }
+
+std::string joined(const std::vector<std::string>& words, std::string_view between) {
+  std::string text;
+  for (const std::string& word : words) {
+    if (&word != &words.front()) text += between;
+    text += word;
+  }
+  return text;
+}
+
+std::string selector_text(const google::protobuf::Map<std::string, std::string>& labels) {
+  std::vector<std::string> parts;
+  for (const auto& [key, value] : labels) parts.push_back(cat(key, "=", value));
+  std::ranges::sort(parts);
+  return joined(parts);
+}
+
+std::string selector_text(const LabelSelector& selector) {
+  // By key, as upstream's selectors are; a key may stand several times.
+  std::multimap<std::string, std::string> parts;
+  for (const auto& [key, value] : selector.match_labels()) parts.emplace(key, cat(key, "=", value));
+  for (const meta_v1::LabelSelectorRequirement& expression : selector.match_expressions()) {
+    parts.emplace(expression.key(),
+                  requirement_text(expression.key(), expression.operator_(),
+                                   {expression.values().begin(), expression.values().end()}));
+  }
+  std::vector<std::string> texts;
+  for (auto& [key, text] : parts) texts.push_back(std::move(text));
+  return joined(texts);
+}
+
+}  // namespace gantry::api
