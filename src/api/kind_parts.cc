@@ -88,7 +88,7 @@ std::string selector_text(const google::protobuf::Map<std::string, std::string>&
   return joined(parts);
 }
 
-std::string selector_text(const LabelSelector& selector) {
+std::string selector_text(const LabelSelectorMessage& selector) {
   // By key, as upstream's selectors are; a key may stand several times.
   std::multimap<std::string, std::string> parts;
   for (const auto& [key, value] : selector.match_labels()) parts.emplace(key, cat(key, "=", value));

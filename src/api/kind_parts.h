@@ -54,7 +54,7 @@ Value age(const ObjectMeta& meta, int64_t now);
 std::string joined(const std::vector<std::string>& words, std::string_view between = ",");
 
 // The text of a selector, "a=b,c in (d,e)"; empty when it selects everything.
-std::string selector_text(const LabelSelector& selector);
+std::string selector_text(const LabelSelectorMessage& selector);
 std::string selector_text(const google::protobuf::Map<std::string, std::string>& labels);
 
 }  // namespace gantry::api

@@ -125,7 +125,7 @@ void check_annotations(const google::protobuf::Map<std::string, std::string>& an
   if (bytes > kMaxAnnotationBytes) check.too_long(bytes, kMaxAnnotationBytes, "bytes");
 }
 
-void check_label_selector(const LabelSelector& selector, const Check& check) {
+void check_label_selector(const LabelSelectorMessage& selector, const Check& check) {
   check_labels(selector.match_labels(), check.at("matchLabels"));
   for (int i = 0; i < selector.match_expressions_size(); ++i) {
     check_selector_requirement(selector.match_expressions(i), check.at("matchExpressions")[i]);

@@ -22,7 +22,7 @@ class Map;
 namespace gantry::api {
 
 using ObjectMeta = k8s::io::apimachinery::pkg::apis::meta::v1::ObjectMeta;
-using LabelSelector = k8s::io::apimachinery::pkg::apis::meta::v1::LabelSelector;
+using LabelSelectorMessage = k8s::io::apimachinery::pkg::apis::meta::v1::LabelSelector;
 
 // What is wrong with the metadata of an object that is about to be created, its name made from generateName already.
 // check_name as in Kind; null: check_dns1123_subdomain.
@@ -35,6 +35,6 @@ FieldProblems validate_object_meta_update(const ObjectMeta& old, const ObjectMet
 // Parts that objects hold elsewhere, too: in pod templates, in selectors.
 void check_labels(const google::protobuf::Map<std::string, std::string>& labels, const Check& check);
 void check_annotations(const google::protobuf::Map<std::string, std::string>& annotations, const Check& check);
-void check_label_selector(const LabelSelector& selector, const Check& check);
+void check_label_selector(const LabelSelectorMessage& selector, const Check& check);
 
 }  // namespace gantry::api
