@@ -14,6 +14,7 @@
 #include "api/text.h"
 #include "sys/file.h"
 #include "sys/folders.h"
+#include "sys/given_files.h"
 #include "sys/inotify.h"
 
 namespace gantry::agent {
@@ -46,10 +47,7 @@ Result<std::string> read_manifest(FdRef folder, const std::string& file) {
     if (fd.error().sys() == EXDEV) return invalid_argument("is a link that leads out of the folder; put the file here");
     return std::unexpected(std::move(fd.error()));
   }
-  auto info = sys::fstat(*fd);
-  if (!info) return std::unexpected(std::move(info.error()));
-  if (!S_ISREG(info->st_mode)) return invalid_argument("is not a regular file");
-  return sys::read_all(*fd, kMaxManifestBytes);
+  return sys::read_regular(*fd, kMaxManifestBytes);
 }
 
 Found load(const ManifestContext& context, FdRef folder, const std::string& file) {

@@ -2,7 +2,6 @@
 #include "cdi/folders.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <map>
@@ -11,8 +10,8 @@
 
 #include "base/text.h"
 #include "cdi/spec.h"
-#include "sys/dir_reader.h"
 #include "sys/file.h"
+#include "sys/given_files.h"
 
 namespace gantry::cdi {
 namespace {
@@ -34,33 +33,11 @@ struct Found {
   std::vector<std::string> problems;
 };
 
-Result<std::vector<std::string>> spec_names(FdRef folder) {
-  auto reader = sys::DirReader::open(folder);
-  if (!reader) return std::unexpected(std::move(reader.error()));
-  std::vector<std::string> names;
-  for (;;) {
-    auto entries = reader->next(256);
-    if (!entries) return std::unexpected(std::move(entries.error()));
-    if (entries->empty()) break;
-    for (auto& entry : *entries) {
-      if (entry.name.ends_with(".json") || entry.name.ends_with(".yaml")) names.push_back(std::move(entry.name));
-    }
-    if (names.size() > kMaxSpecFiles) {
-      return fail(Code::kResourceExhausted, cat("holds more than ", kMaxSpecFiles, " specifications"));
-    }
-  }
-  std::ranges::sort(names);
-  return names;
-}
-
 Result<Spec> read_spec(FdRef folder, const std::string& name) {
   // Not blocking, for a FIFO that nobody writes to.
   auto file = sys::openat(folder, name.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (!file) return std::unexpected(std::move(file.error()));
-  auto info = sys::fstat(*file);
-  if (!info) return std::unexpected(std::move(info.error()));
-  if (!S_ISREG(info->st_mode)) return invalid_argument("is not a regular file");
-  auto text = sys::read_all(*file, kMaxSpecBytes);
+  auto text = sys::read_regular(*file, kMaxSpecBytes);
   if (!text) return std::unexpected(std::move(text.error()));
   return parse_spec(*text);
 }
@@ -81,7 +58,8 @@ void take(std::shared_ptr<const File> file, std::size_t folder, const std::set<s
 void look_into(const std::string& path, std::size_t index, const std::set<std::string>& wanted, Found& found) {
   auto folder = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_DIRECTORY);
   if (!folder && folder.error().is_not_found()) return;
-  auto names = folder ? spec_names(*folder) : Result<std::vector<std::string>>(std::unexpected(folder.error()));
+  auto names = folder ? sys::list_ending(*folder, {".json", ".yaml"}, kMaxSpecFiles, "specifications")
+                      : Result<std::vector<std::string>>(std::unexpected(folder.error()));
   if (!names) {
     found.problems.push_back(cat(path, ": ", names.error().message()));
     return;

@@ -18,6 +18,7 @@ Status discard_count(Result<std::int64_t> changed) {
 db::Schema journal_schema() { return {.user = "cni", .migrations = {kTables}}; }
 
 Task<Status> Journal::begin(Attachment attachment) {
+  known_.insert(attachment.sandbox_id);
   return database_.run([row = std::move(attachment)](db::Connection& connection) -> Status {
     return discard_count(
         connection.execute("INSERT INTO cni_attachments(sandbox_id, netns, config, args, capabilities, result) "
@@ -35,15 +36,23 @@ Task<Status> Journal::set_result(std::string sandbox_id, std::string result) {
 }
 
 Task<Result<std::optional<Attachment>>> Journal::find(std::string sandbox_id) {
-  return database_.read([id = std::move(sandbox_id)](db::Connection& connection) -> Result<std::optional<Attachment>> {
-    auto rows = connection.query(
-        "SELECT netns, config, args, capabilities, result FROM cni_attachments WHERE sandbox_id = ?", {id});
-    if (!rows) return std::unexpected(std::move(rows.error()));
-    auto there = rows->next();
-    if (!there) return std::unexpected(std::move(there.error()));
-    if (!*there) return std::nullopt;
-    return Attachment{id, rows->string(0), rows->string(1), rows->string(2), rows->string(3), rows->string(4)};
-  });
+  if (!is_read_) {
+    auto ids = co_await sandboxes();
+    if (!ids) co_return std::unexpected(std::move(ids.error()));
+    known_.insert(ids->begin(), ids->end());
+    is_read_ = true;
+  }
+  if (!known_.contains(sandbox_id)) co_return std::nullopt;
+  co_return co_await database_.read(
+      [id = std::move(sandbox_id)](db::Connection& connection) -> Result<std::optional<Attachment>> {
+        auto rows = connection.query(
+            "SELECT netns, config, args, capabilities, result FROM cni_attachments WHERE sandbox_id = ?", {id});
+        if (!rows) return std::unexpected(std::move(rows.error()));
+        auto there = rows->next();
+        if (!there) return std::unexpected(std::move(there.error()));
+        if (!*there) return std::nullopt;
+        return Attachment{id, rows->string(0), rows->string(1), rows->string(2), rows->string(3), rows->string(4)};
+      });
 }
 
 Task<Result<std::vector<std::string>>> Journal::sandboxes() {
@@ -61,9 +70,11 @@ Task<Result<std::vector<std::string>>> Journal::sandboxes() {
 }
 
 Task<Status> Journal::end(std::string sandbox_id) {
-  return database_.run_lazily([id = std::move(sandbox_id)](db::Connection& connection) -> Status {
-    return discard_count(connection.execute("DELETE FROM cni_attachments WHERE sandbox_id = ?", {id}));
+  auto ended = co_await database_.run_lazily([&sandbox_id](db::Connection& connection) -> Status {
+    return discard_count(connection.execute("DELETE FROM cni_attachments WHERE sandbox_id = ?", {sandbox_id}));
   });
+  if (ended) known_.erase(sandbox_id);
+  co_return ended;
 }
 
 }  // namespace gantry::cni

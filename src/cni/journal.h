@@ -2,13 +2,16 @@
 // Attachments of pods to networks by CNI, in the node's SQLite file: a row is on the disk before the first plugin is
 // run, and goes when the DEL of all of them is confirmed. It has the configuration and what the plugins were told, so
 // that a DEL says what the ADD said, whatever is in /etc/cni/net.d by then. Loop thread; each call is a transaction on
-// the store's own thread.
+// the store's own thread, but for find() of a sandbox that has no row: which ones have is remembered, so that pods
+// which were never attached end without waiting for the store.
 //
 // The result is written without a sync: it is there after a crash, and after a loss of power with the row of the
 // sandbox, which is synced after it. Without it a DEL goes without prevResult.
 #pragma once
 
+#include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -43,6 +46,9 @@ class Journal {
 
  private:
   db::Database& database_;
+  // All that have a row, and perhaps some that have none any more; once it was read.
+  std::set<std::string, std::less<>> known_;
+  bool is_read_ = false;
 };
 
 }  // namespace gantry::cni

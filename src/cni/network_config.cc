@@ -2,15 +2,14 @@
 #include "cni/network_config.h"
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <array>
 
 #include "api/json.h"
 #include "base/text.h"
-#include "sys/dir_reader.h"
 #include "sys/file.h"
+#include "sys/given_files.h"
 
 namespace gantry::cni {
 namespace {
@@ -141,21 +140,8 @@ Status read_plugins(const Value& object, NetworkConfig& config) {
 Result<std::vector<std::string>> names_in(const std::string& folder, std::initializer_list<std::string_view> suffixes) {
   auto opened = sys::open_dir(sys::kCwd, folder.c_str());
   if (!opened) return std::unexpected(std::move(opened.error()));
-  auto reader = sys::DirReader::open(*opened);
-  if (!reader) return std::unexpected(std::move(reader.error()));
-  std::vector<std::string> names;
-  for (;;) {
-    auto entries = reader->next(256);
-    if (!entries) return std::unexpected(std::move(entries.error()));
-    if (entries->empty()) break;
-    for (auto& entry : *entries) {
-      auto ends = [&](std::string_view suffix) { return entry.name.ends_with(suffix); };
-      if (std::ranges::any_of(suffixes, ends)) names.push_back(std::move(entry.name));
-    }
-    if (names.size() > kMaxConfigFiles)
-      return fail(Code::kResourceExhausted, cat(folder, ": holds more than ", kMaxConfigFiles, " configurations"));
-  }
-  std::ranges::sort(names);
+  auto names = sys::list_ending(*opened, suffixes, kMaxConfigFiles, "configurations");
+  if (!names) return fail_with(std::move(names.error()), folder);
   return names;
 }
 
@@ -163,10 +149,7 @@ Result<std::string> read_config(const std::string& path) {
   // Not blocking, for a FIFO that nobody writes to.
   auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (!file) return std::unexpected(std::move(file.error()));
-  auto info = sys::fstat(*file);
-  if (!info) return std::unexpected(std::move(info.error()));
-  if (!S_ISREG(info->st_mode)) return invalid_argument("is not a regular file");
-  return sys::read_all(*file, kMaxConfigBytes);
+  return sys::read_regular(*file, kMaxConfigBytes);
 }
 
 Status add_folder(NetworkConfig& config, const std::string& folder) {

@@ -27,6 +27,12 @@ std::unexpected<Error> unsupported(std::string_view field, std::string_view why 
   return fail(Code::kUnimplemented, cat(field, ": ", why));
 }
 
+// A repeated field's entries of which this is true go.
+template <typename List, typename Predicate>
+void drop(List& list, Predicate is_meant) {
+  list.erase(std::remove_if(list.begin(), list.end(), is_meant), list.end());
+}
+
 template <typename List>
 json::array texts(const List& list) {
   json::array out;
@@ -67,8 +73,7 @@ void adjust_env(const api::ContainerAdjustment& from, Adjusted& to) {
   auto& envs = *to.config.mutable_envs();
   for (const auto& entry : from.env()) {
     std::string name = is_removal(entry.key()) ? entry.key().substr(1) : entry.key();
-    envs.erase(std::remove_if(envs.begin(), envs.end(), [&](const auto& env) { return env.key() == name; }),
-               envs.end());
+    drop(envs, [&](const auto& env) { return env.key() == name; });
     std::erase_if(to.image.env, [&](const std::string& env) { return env.substr(0, env.find('=')) == name; });
   }
   for (const auto& entry : from.env()) {
@@ -98,9 +103,7 @@ Status adjust_mounts(const api::ContainerAdjustment& from, v1::ContainerConfig& 
   for (const auto& mount : from.mounts()) {
     bool is_removed = is_removal(mount.destination());
     std::string target = is_removed ? mount.destination().substr(1) : mount.destination();
-    auto same = std::remove_if(mounts.begin(), mounts.end(),
-                               [&](const v1::Mount& other) { return other.container_path() == target; });
-    mounts.erase(same, mounts.end());
+    drop(mounts, [&](const v1::Mount& other) { return other.container_path() == target; });
     if (is_removed) continue;
     if (auto good = check_mount(mount); !good) {
       return fail_with(std::move(good.error()), cat("mounts[", quoted(target), "]"));
@@ -121,9 +124,7 @@ void adjust_devices(const api::ContainerAdjustment& from, v1::ContainerConfig& c
   for (const auto& device : from.linux().devices()) {
     bool is_removed = is_removal(device.path());
     std::string path = is_removed ? device.path().substr(1) : device.path();
-    auto same = std::remove_if(devices.begin(), devices.end(),
-                               [&](const v1::Device& other) { return other.container_path() == path; });
-    devices.erase(same, devices.end());
+    drop(devices, [&](const v1::Device& other) { return other.container_path() == path; });
     if (is_removed) continue;
     json::object node{{"path", path}, {"type", device.type()}};
     node["major"] = device.major();
@@ -157,9 +158,7 @@ Status adjust_resources(const api::LinuxContainerAdjustment& from, v1::Container
     auto& to = *config.mutable_linux()->mutable_resources();
     auto& pages = *to.mutable_hugepage_limits();
     for (const auto& limit : limits->hugepage_limits()) {
-      auto same = std::remove_if(pages.begin(), pages.end(),
-                                 [&](const auto& other) { return other.page_size() == limit.page_size(); });
-      pages.erase(same, pages.end());
+      drop(pages, [&](const auto& other) { return other.page_size() == limit.page_size(); });
     }
     to.MergeFrom(*limits);
   }
