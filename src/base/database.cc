@@ -24,7 +24,7 @@ constexpr int kStoreVersion = 1;               // of what is ours in the file: t
 constexpr std::size_t kMaxKept = 256;          // prepared statements
 constexpr off_t kMinSize = 4096;               // SQLite's page
 // More than the log grows to before it is written back (1000 pages), and the steps in which the file itself grows.
-constexpr off_t kLogReserve = 6 << 20;
+constexpr std::int64_t kLogReserve = 6 << 20;
 constexpr int kFileStep = 1 << 20;
 constexpr const char* kSettings =
     "PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA temp_store=MEMORY; PRAGMA trusted_schema=OFF;"
@@ -72,6 +72,7 @@ struct ConnectionState {
   std::string path;
   sqlite3* db = nullptr;
   bool reading = false;
+  int log_pages = 0;
   std::unordered_map<std::string, sqlite3_stmt*> kept;
 
   ~ConnectionState() {
@@ -391,6 +392,51 @@ void Connection::roll_back() {
   state_->reading = false;
 }
 
+// ---- The log
+
+void Connection::keep_log() {
+  // It takes the place of the hook that writes the log back.
+  auto note = [](void* pages, sqlite3*, const char*, int count) {
+    *static_cast<int*>(pages) = count;
+    return SQLITE_OK;
+  };
+  sqlite3_wal_hook(state_->db, note, &state_->log_pages);
+}
+
+std::int64_t Connection::log_pages() const { return state_->log_pages; }
+
+Result<bool> Connection::checkpoint(std::chrono::milliseconds wait_for_readers) {
+  bool waits = wait_for_readers > std::chrono::milliseconds::zero();
+  int log = 0, written = 0;
+  if (waits) sqlite3_busy_timeout(state_->db, static_cast<int>(wait_for_readers.count()));
+  int result = sqlite3_wal_checkpoint_v2(state_->db, "main",
+                                         waits ? SQLITE_CHECKPOINT_RESTART : SQLITE_CHECKPOINT_PASSIVE, &log, &written);
+  if (waits) sqlite3_busy_timeout(state_->db, static_cast<int>(std::chrono::milliseconds(kBusyLimit).count()));
+  if (result == SQLITE_BUSY) return false;
+  if (result != SQLITE_OK) return state_->failed(sqlite3_extended_errcode(state_->db), "checkpoint");
+  return log == written;
+}
+
+Status Connection::reserve_room(std::int64_t bytes) {
+  // In a transaction: nobody else writes to the log meanwhile.
+  return write([&](Connection&) -> Status {
+    int step = kFileStep;
+    sqlite3_file_control(state_->db, "main", SQLITE_FCNTL_CHUNK_SIZE, &step);
+    // SQLite holds no locks on its log, which the close would drop.
+    OwnFd log(::open((path() + "-wal").c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
+    struct stat info;
+    if (!log.is_open() || ::fstat(log.get(), &info) < 0) return {};
+    const std::string zeros(64 << 10, '\0');
+    for (off_t at = info.st_size; at < bytes;) {
+      auto size = std::min<off_t>(bytes - at, static_cast<off_t>(zeros.size()));
+      ssize_t count = ::pwrite(log.get(), zeros.data(), static_cast<std::size_t>(size), at);
+      if (count <= 0) break;
+      at += count;
+    }
+    return {};
+  });
+}
+
 Rows::Rows(Rows&& other) noexcept
     : connection_(other.connection_), statement_(std::exchange(other.statement_, nullptr)) {}
 Rows& Rows::operator=(Rows other) noexcept {
@@ -418,25 +464,6 @@ std::string_view Rows::blob(int column) const {
 
 // ---- Database
 
-// Makes the log as long as it will be, with zeros, which SQLite takes for its end. So rows can change while the disk is
-// full, as the removal of what fills it needs; and a commit's fdatasync writes what it wrote, and not first what others
-// have in the file system's journal. Where that can't be had, all else works.
-static void reserve_room(const std::string& path, sqlite3* db) {
-  int step = kFileStep;
-  sqlite3_file_control(db, "main", SQLITE_FCNTL_CHUNK_SIZE, &step);
-  // SQLite holds no locks on its log, which the close would drop.
-  OwnFd log(::open((path + "-wal").c_str(), O_RDWR | O_NOFOLLOW | O_CLOEXEC));
-  struct stat info;
-  if (!log.is_open() || ::fstat(log.get(), &info) < 0) return;
-  const std::string zeros(64 << 10, '\0');
-  for (off_t at = info.st_size; at < kLogReserve;) {
-    auto size = std::min<off_t>(kLogReserve - at, static_cast<off_t>(zeros.size()));
-    ssize_t count = ::pwrite(log.get(), zeros.data(), static_cast<std::size_t>(size), at);
-    if (count <= 0) return;
-    at += count;
-  }
-}
-
 Result<std::unique_ptr<Database>> Database::open(Loop& loop, const std::string& path, std::span<const Schema> schemas) {
   auto connection = Connection::open(path, schemas);
   if (!connection) return std::unexpected(std::move(connection.error()));
@@ -446,12 +473,9 @@ Result<std::unique_ptr<Database>> Database::open(Loop& loop, const std::string& 
     return std::unexpected(std::move(whole.error()));
   }
   if (*whole != "ok") return damaged(path, *whole);
-  // In a transaction: nobody else writes to the log meanwhile.
-  auto reserved = connection->write([&](Connection& c) -> Status {
-    reserve_room(path, c.state_->db);
-    return {};
-  });
-  if (!reserved) return std::unexpected(std::move(reserved.error()));
+  if (auto reserved = connection->reserve_room(kLogReserve); !reserved) {
+    return std::unexpected(std::move(reserved.error()));
+  }
   return std::unique_ptr<Database>(new Database(loop, std::move(*connection)));
 }
 

@@ -149,6 +149,19 @@ class Connection {
 
   const std::string& path() const;
 
+  // For who writes much and minds when the log is written back into the file: from now on commits of this connection
+  // don't, checkpoint() does, which another connection may call on a thread of its own.
+  void keep_log();
+  // How long the log was after the last commit of a connection with keep_log(), in pages of 4 KiB.
+  std::int64_t log_pages() const;
+  // Writes the log back as far as readers permit, beside a writer at work. With a wait also: waits for readers, so that
+  // the next commit begins the log anew. True: all of it was written back.
+  Result<bool> checkpoint(std::chrono::milliseconds wait_for_readers = {});
+  // Makes the log `bytes` long, with zeros, which SQLite takes for its end. So rows can change while the disk is full,
+  // as the removal of what fills it needs; and a commit's fdatasync writes what it wrote, and not first what others
+  // have in the file system's journal. Where that can't be had, all else works.
+  Status reserve_room(std::int64_t bytes);
+
  private:
   friend class Database;
   explicit Connection(std::unique_ptr<ConnectionState> state);

@@ -4,9 +4,9 @@
 // which it was made and last changed. Two implementations: SqliteStore (sqlite_store.h, a file of this process) and
 // EtcdStore (etcd_store.h, a cluster of others).
 //
-// Threads: every member may be called on any loop's thread; a task resumes on the loop that it was given (`here`), which
-// must be the calling thread's and must outlive the store. Tasks may be dropped before they end; a write that was begun
-// is then done or not done, and nobody hears of it. Entries are immutable and shared between threads.
+// Threads: every member may be called on any loop's thread; a task resumes on the loop that it was given (`here`),
+// which must be the calling thread's and must outlive the store. Tasks may be dropped before they end; a write that was
+// begun is then done or not done, and nobody hears of it. Entries are immutable and shared between threads.
 //
 // Durability: what a write answered, what a reader read and what a watcher was told is there after a crash and after a
 // loss of power, and the revision never goes back. A write that ends with an error may have been done, as one whose
@@ -51,11 +51,11 @@ struct GetAnswer {
 };
 
 struct ListRequest {
-  std::string prefix;                  // "/registry/pods/default/"
-  std::string after = {};              // keys beyond this one only; "" begins with the first
-  std::size_t limit = 0;               // entries in one answer; 0: as many as fit max_bytes
-  std::size_t max_bytes = 4 << 20;     // of keys and values in one answer, which holds one entry at the least
-  std::int64_t revision = 0;           // as the store was then; 0: now
+  std::string prefix;               // "/registry/pods/default/"
+  std::string after = {};           // keys beyond this one only; "" begins with the first
+  std::size_t limit = 0;            // entries in one answer; 0: as many as fit max_bytes
+  std::size_t max_bytes = 4 << 20;  // of keys and values in one answer, which holds one entry at the least
+  std::int64_t revision = 0;        // as the store was then; 0: now
 };
 struct ListAnswer {
   std::vector<EntryPtr> entries;  // in the order of their keys (bytes)
@@ -79,7 +79,7 @@ struct Write {
 // A precondition that does not hold is an answer, not an error.
 struct WriteAnswer {
   bool done = false;
-  EntryPtr entry;             // done: as written, or what was removed. Not done: what is there now; null when nothing is
+  EntryPtr entry;  // done: as written, or what was removed. Not done: what is there now; null when nothing is
   std::int64_t revision = 0;  // done: the write's own. Not done: the store's when it was decided
 };
 
@@ -99,17 +99,17 @@ struct EventBatch {
 };
 
 // Follows one prefix; made by Store::watch. Loop thread of its `here`, but for seen_through(). Back-pressure: the store
-// keeps no queue for a watcher. One that is slow reads the store's history, and only when that is compacted it ends with
-// is_compacted(). After an error it is of no use: make a new one.
+// keeps no queue for a watcher. One that is slow reads the store's history, and only when that is compacted it ends
+// with is_compacted(). After an error it is of no use: make a new one.
 class Watcher {
  public:
   virtual ~Watcher() = default;
   // Waits for what comes next: at most about 1 MiB of it. One at a time.
   virtual Task<Result<EventBatch>> next() = 0;
-  // Makes next() return soon, with or without events, and with a revision that is not below the store's at this moment.
-  virtual void request_progress() = 0;
-  // Any thread. Everything of the prefix up to this revision was delivered, and next() was called again since: who keeps
-  // a copy and handles a batch before it asks for the next one has in it all that there was then.
+  // Makes next() return, with or without events, as soon as its batch's revision can be `revision` or above.
+  virtual void request_progress(std::int64_t revision) = 0;
+  // Any thread. Everything of the prefix up to this revision was delivered, and next() was called again since: who
+  // keeps a copy and handles a batch before it asks for the next one has in it all that there was then.
   virtual std::int64_t seen_through() const = 0;
 };
 
@@ -139,7 +139,8 @@ class Store {
   // Errors: kInvalidArgument for a key or value that is too long.
   virtual Task<Result<WriteAnswer>> write(Loop& here, Write write) = 0;
 
-  // Events of keys that begin with `prefix`, from the first one after revision `after`. Errors come from next().
+  // Events of keys that begin with `prefix`, from the first one after revision `after`; of one that the store has not
+  // reached, when it has. Errors come from next().
   virtual std::unique_ptr<Watcher> watch(Loop& here, std::string prefix, std::int64_t after) = 0;
 
   // Forgets history before `revision`. The store does so by itself, with what is older than five minutes.
@@ -148,7 +149,8 @@ class Store {
 
 // The history that the call needs is gone: 410 Gone, list anew. kOutOfRange.
 inline bool is_compacted(const Error& error) { return error.code() == Code::kOutOfRange; }
-// A revision was asked for that the store has not reached (after a restore, or of another cluster). kFailedPrecondition.
+// A revision was asked for that the store has not reached (after a restore, or of another cluster).
+// kFailedPrecondition.
 inline bool is_ahead(const Error& error) { return error.code() == Code::kFailedPrecondition; }
 
 }  // namespace gantry::control
