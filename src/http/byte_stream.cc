@@ -3,63 +3,20 @@
 
 #include <sys/socket.h>
 
-#include <algorithm>
 #include <array>
 #include <cerrno>
-#include <chrono>
-#include <cstring>
 #include <utility>
 
+#include "http/socket_state.h"
 #include "http/timer.h"
 
 namespace gantry::http {
 namespace {
 
-std::unexpected<Error> closed() { return fail(Code::kCancelled, "connection closed"); }
-
-// What the coroutines of a stream share with it: they may be resumed after it is gone.
-struct Shared {
-  Shared(Loop& loop, SocketFd s) : socket(std::move(s)), watch(loop, socket.ref()), idle(loop) {}
-
-  SocketFd socket;
-  Watch watch;  // before the socket closes, it lets go of it
-  Timer idle;
-  std::string ahead;  // what was unread()
-  Duration idle_limit{};
-  std::chrono::steady_clock::time_point active;
-  bool is_closed = false;
-
-  void touch() {
-    if (idle_limit != Duration::zero()) active = std::chrono::steady_clock::now();
-  }
-  void close() {
-    if (std::exchange(is_closed, true)) return;
-    idle.cancel();
-    watch.cancel();
-    socket.close();
-  }
-};
-
-// The timer is set anew only when it fires: traffic costs a reading of the clock, not a timer.
-void arm_idle(const std::shared_ptr<Shared>& shared, Duration delay) {
-  shared->idle.start(delay, [weak = std::weak_ptr(shared)] {
-    auto self = weak.lock();
-    if (!self || self->is_closed) return;
-    Duration quiet = std::chrono::steady_clock::now() - self->active;
-    if (quiet >= self->idle_limit) return self->close();
-    arm_idle(self, self->idle_limit - quiet);
-  });
-}
-
-Task<Result<std::size_t>> read_some(std::shared_ptr<Shared> self, std::span<char> buffer) {
-  if (!self->ahead.empty()) {
-    std::size_t size = std::min(buffer.size(), self->ahead.size());
-    std::memcpy(buffer.data(), self->ahead.data(), size);
-    self->ahead.erase(0, size);
-    co_return size;
-  }
+Task<Result<std::size_t>> read_some(std::shared_ptr<SocketState> self, std::span<char> buffer) {
+  if (std::size_t size = self->take_ahead(buffer); size > 0) co_return size;
   for (;;) {
-    if (self->is_closed) co_return closed();
+    if (self->is_closed) co_return connection_closed();
     ssize_t size = ::recv(self->socket.get(), buffer.data(), buffer.size(), MSG_DONTWAIT);
     int error = errno;
     if (size >= 0) {
@@ -73,9 +30,9 @@ Task<Result<std::size_t>> read_some(std::shared_ptr<Shared> self, std::span<char
   }
 }
 
-Task<Status> write_whole(std::shared_ptr<Shared> self, std::string_view bytes) {
+Task<Status> write_whole(std::shared_ptr<SocketState> self, std::string_view bytes) {
   while (!bytes.empty()) {
-    if (self->is_closed) co_return closed();
+    if (self->is_closed) co_return connection_closed();
     ssize_t size = ::send(self->socket.get(), bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     int error = errno;
     if (size >= 0) {
@@ -93,7 +50,7 @@ Task<Status> write_whole(std::shared_ptr<Shared> self, std::string_view bytes) {
 
 class SocketStream final : public ByteStream {
  public:
-  SocketStream(Loop& loop, SocketFd socket) : shared_(std::make_shared<Shared>(loop, std::move(socket))) {}
+  SocketStream(Loop& loop, SocketFd socket) : shared_(std::make_shared<SocketState>(loop, std::move(socket))) {}
   ~SocketStream() override { shared_->close(); }
 
   Task<Result<std::size_t>> read(std::span<char> buffer) override { return read_some(shared_, buffer); }
@@ -102,17 +59,11 @@ class SocketStream final : public ByteStream {
     if (!shared_->is_closed) ::shutdown(shared_->socket.get(), SHUT_WR);
   }
   void unread(std::string bytes) override { shared_->ahead.insert(0, bytes); }
-  void set_idle_limit(Duration limit) override {
-    shared_->idle_limit = limit;
-    shared_->idle.cancel();
-    if (limit == Duration::zero() || shared_->is_closed) return;
-    shared_->active = std::chrono::steady_clock::now();
-    arm_idle(shared_, limit);
-  }
+  void set_idle_limit(Duration limit) override { http::set_idle_limit(shared_, limit); }
   void close() override { shared_->close(); }
 
  private:
-  std::shared_ptr<Shared> shared_;
+  std::shared_ptr<SocketState> shared_;
 };
 
 }  // namespace

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // A connection as bytes in two directions: what HTTP is read from and what an upgraded protocol (SPDY, WebSocket) takes
-// over. Over a socket today; TLS will be a second implementation. Loop thread.
+// over: a socket, plain (here) or with TLS on it (tls.h). Loop thread.
 #pragma once
 
 #include <cstddef>

@@ -11,6 +11,7 @@
 
 #include "http/listen.h"
 #include "http/server_core.h"
+#include "http/tls.h"
 #include "sys/socket.h"
 
 namespace gantry::http {
@@ -31,9 +32,11 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
       : core(std::make_shared<ServerCore>(loop, std::move(handler), limits)) {}
 
   struct Accepting {
-    Accepting(Loop& loop, SocketFd s) : socket(std::move(s)), watch(loop, socket.ref()) {}
+    Accepting(Loop& loop, SocketFd s, std::shared_ptr<TlsServer> t)
+        : socket(std::move(s)), watch(loop, socket.ref()), tls(std::move(t)) {}
     SocketFd socket;
     Watch watch;
+    std::shared_ptr<TlsServer> tls;
   };
   std::shared_ptr<ServerCore> core;
   std::list<std::shared_ptr<Accepting>> listeners;
@@ -44,12 +47,25 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
 
 namespace {
 
-void begin_connection(const std::shared_ptr<ServerCore>& core, SocketFd socket) {
+Task<> serve_tls(std::shared_ptr<ServerCore> core, SocketFd socket, std::shared_ptr<TlsServer> tls, Peer peer) {
+  auto stream = make_tls_stream(core->loop, std::move(socket), *tls);
+  TlsStream& handshaker = *stream;
+  auto tracked = std::make_unique<TrackedStream>(core, std::move(stream));
+  auto session = co_await handshaker.handshake(core->limits.handshake_time);
+  if (!session) co_return;
+  peer.is_tls = true;
+  peer.certificate = std::move(session->certificate);
+  peer.certificate_error = std::move(session->certificate_error);
+  co_await serve_http1(std::move(core), std::move(tracked), std::move(peer));
+}
+
+void begin_connection(const std::shared_ptr<ServerCore>& core, SocketFd socket, const std::shared_ptr<TlsServer>& tls) {
   int on = 1;
   // Both are TCP's alone; on a unix socket they fail and are not needed. Keepalive finds a peer whose machine is gone.
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   ::setsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
   if (core->live.size() >= core->limits.max_connections) {
+    if (tls) return;
     // Whole or not at all: the socket is fresh and its buffer empty.
     std::string text = http1_refusal(text_response(503, "too many connections"));
     ::send(socket.get(), text.data(), text.size(), MSG_NOSIGNAL);
@@ -57,6 +73,10 @@ void begin_connection(const std::shared_ptr<ServerCore>& core, SocketFd socket) 
   }
   Endpoint remote = remote_endpoint(socket);
   Peer peer{.address = std::move(remote.address), .port = remote.port, .certificate = {}, .certificate_error = {}};
+  if (tls) {
+    core->loop.spawn(serve_tls(core, std::move(socket), tls, std::move(peer)));
+    return;
+  }
   auto stream = std::make_unique<TrackedStream>(core, make_socket_stream(core->loop, std::move(socket)));
   core->loop.spawn(serve_http1(core, std::move(stream), std::move(peer)));
 }
@@ -67,7 +87,7 @@ Task<> Server::Impl::accept_all(std::shared_ptr<ServerCore> core, std::shared_pt
   while (!core->stopped.is_set()) {
     auto accepted = sys::accept(listener->socket);
     if (accepted) {
-      begin_connection(core, std::move(*accepted));
+      begin_connection(core, std::move(*accepted), listener->tls);
     } else if (accepted.error().is_would_block()) {
       if (!co_await listener->watch.readable()) co_return;
     } else if (co_await core->stopped.wait_for(std::chrono::milliseconds(100))) {
@@ -94,8 +114,8 @@ Server::Server(Loop& loop, Handler handler, Limits limits)
 
 Server::~Server() { impl_->stop(); }
 
-void Server::serve(SocketFd listener) {
-  auto accepting = std::make_shared<Impl::Accepting>(impl_->core->loop, std::move(listener));
+void Server::serve(SocketFd listener, std::shared_ptr<TlsServer> tls) {
+  auto accepting = std::make_shared<Impl::Accepting>(impl_->core->loop, std::move(listener), std::move(tls));
   impl_->listeners.push_back(accepting);
   impl_->core->loop.spawn(Impl::accept_all(impl_->core, accepting));
 }

@@ -32,7 +32,11 @@ struct Limits {
   Duration request_time = std::chrono::seconds(30);
   Duration keep_alive_time = std::chrono::seconds(60);
   Duration response_time = std::chrono::seconds(60);
+  // For all of a TLS handshake.
+  Duration handshake_time = std::chrono::seconds(10);
 };
+
+class TlsServer;
 
 class Server {
  public:
@@ -42,8 +46,9 @@ class Server {
   Server(const Server&) = delete;
   Server& operator=(const Server&) = delete;
 
-  // Serves a listening, non-blocking socket until the Server ends. May be called for several.
-  void serve(SocketFd listener);
+  // Serves a listening, non-blocking socket until the Server ends, with TLS when `tls` is given (tls.h). May be called
+  // for several.
+  void serve(SocketFd listener, std::shared_ptr<TlsServer> tls = nullptr);
 
  private:
   struct Impl;
