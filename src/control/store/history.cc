@@ -84,8 +84,9 @@ Status insert(Connection& connection, const Entry& entry, std::int64_t previous,
   return {};
 }
 
-Result<Event> remove(Connection& connection, EntryPtr present, std::int64_t revision) {
-  Event event{Event::Kind::kRemove, std::make_shared<const Entry>(Entry{present->key, "", 0, revision}), present};
+Result<StoreEvent> remove(Connection& connection, EntryPtr present, std::int64_t revision) {
+  StoreEvent event{StoreEvent::Kind::kRemove, std::make_shared<const Entry>(Entry{present->key, "", 0, revision}),
+                   present};
   if (auto done = insert(connection, *event.entry, present->mod_revision, true); !done) {
     return std::unexpected(std::move(done.error()));
   }
@@ -214,8 +215,8 @@ Result<EventBatch> read_events(Connection& connection, std::string_view prefix, 
     batch.revision = rows->integer(0);
     if (!rows->blob(1).starts_with(prefix)) continue;
     bool removed = rows->integer(4) != 0;
-    Event event;
-    event.kind = removed ? Event::Kind::kRemove : Event::Kind::kPut;
+    StoreEvent event;
+    event.kind = removed ? StoreEvent::Kind::kRemove : StoreEvent::Kind::kPut;
     event.entry = std::make_shared<const Entry>(
         Entry{std::string(rows->blob(1)), std::string(rows->blob(5)), rows->integer(2), batch.revision});
     if (rows->integer(3) != 0) {
@@ -257,7 +258,7 @@ Result<Decision> apply_write(Connection& connection, const Write& write, std::in
                                     {now + std::chrono::milliseconds(*write.ttl).count(), revision});
     if (!noted) return std::unexpected(std::move(noted.error()));
   }
-  decision.event = Event{Event::Kind::kPut, entry, std::move(*present)};
+  decision.event = StoreEvent{StoreEvent::Kind::kPut, entry, std::move(*present)};
   decision.answer.entry = std::move(entry);
   return decision;
 }
@@ -266,7 +267,7 @@ Result<std::int64_t> next_expiry(Connection& connection) {
   return number(connection, "SELECT at FROM control_expiry ORDER BY at LIMIT 1");
 }
 
-Result<std::vector<Event>> expire(Connection& connection, std::int64_t revision, std::int64_t now, int limit) {
+Result<std::vector<StoreEvent>> expire(Connection& connection, std::int64_t revision, std::int64_t now, int limit) {
   std::vector<std::int64_t> due;
   {
     auto rows = connection.query("SELECT revision FROM control_expiry WHERE at <= ? ORDER BY at, revision LIMIT ?",
@@ -279,7 +280,7 @@ Result<std::vector<Event>> expire(Connection& connection, std::int64_t revision,
       due.push_back(rows->integer(0));
     }
   }
-  std::vector<Event> events;
+  std::vector<StoreEvent> events;
   for (std::int64_t each : due) {
     auto cleared = connection.execute("DELETE FROM control_expiry WHERE revision = ? AND at <= ?", {each, now});
     if (!cleared) return std::unexpected(std::move(cleared.error()));

@@ -46,14 +46,14 @@ Result<EventBatch> read_events(db::Connection& connection, std::string_view pref
 // tell, when it was done.
 struct Decision {
   WriteAnswer answer;
-  Event event;
+  StoreEvent event;
 };
 Result<Decision> apply_write(db::Connection& connection, const Write& write, std::int64_t revision, std::int64_t now);
 
 // When the next entry expires, in milliseconds since 1970; 0: none does.
 Result<std::int64_t> next_expiry(db::Connection& connection);
 // Removes at most `limit` entries whose time was up at `now`, as writes of revisions from `revision` on.
-Result<std::vector<Event>> expire(db::Connection& connection, std::int64_t revision, std::int64_t now, int limit);
+Result<std::vector<StoreEvent>> expire(db::Connection& connection, std::int64_t revision, std::int64_t now, int limit);
 
 // Compaction: first the mark, which must be durable, then rows step by step. Answers how many rows are left to look at.
 Status set_compacted(db::Connection& connection, std::int64_t revision);

@@ -54,8 +54,8 @@ class SqliteStoreTest : public ::testing::Test {
     for (;;) {
       watcher.request_progress(revision);
       auto batch = wait(watcher.next());
-      for (const Event& event : batch.events) {
-        texts.push_back(event.entry->key + (event.kind == Event::Kind::kPut ? "=" + event.entry->value : " gone") +
+      for (const StoreEvent& event : batch.events) {
+        texts.push_back(event.entry->key + (event.kind == StoreEvent::Kind::kPut ? "=" + event.entry->value : " gone") +
                         "@" + std::to_string(event.revision()) + (event.previous ? "<" + event.previous->value : ""));
       }
       if (batch.revision >= revision || batch.revision == 0) return texts;

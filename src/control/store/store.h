@@ -85,7 +85,7 @@ struct WriteAnswer {
 
 // ---- Watching
 
-struct Event {
+struct StoreEvent {
   enum class Kind { kPut, kRemove };
   Kind kind = Kind::kPut;
   EntryPtr entry;     // kPut: as written. kRemove: key and mod_revision (the removal's), no value
@@ -94,8 +94,8 @@ struct Event {
   bool is_create() const { return kind == Kind::kPut && previous == nullptr; }
 };
 struct EventBatch {
-  std::vector<Event> events;  // in the order of revisions. Empty: nothing but progress
-  std::int64_t revision = 0;  // all events of the prefix up to it have been delivered, with this batch
+  std::vector<StoreEvent> events;  // in the order of revisions. Empty: nothing but progress
+  std::int64_t revision = 0;       // all events of the prefix up to it have been delivered, with this batch
 };
 
 // Follows one prefix; made by Store::watch. Loop thread of its `here`, but for seen_through(). Back-pressure: the store

@@ -39,6 +39,7 @@ class Snapshot {
   Snapshot(ObjectTree tree, std::int64_t revision) : tree_(std::move(tree)), revision_(revision) {}
 
   std::int64_t revision() const { return revision_; }
+  const ObjectTree& tree() const { return tree_; }
   std::size_t size() const { return tree_.size(); }
   // Null when there is none.
   ObjectPtr find(std::string_view key) const { return tree_.find(key); }

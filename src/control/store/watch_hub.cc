@@ -17,7 +17,7 @@ constexpr std::size_t kMaxBatchBytes = 1 << 20;
 constexpr std::size_t kMaxScanned = 4096;  // events looked at under the mutex at a time
 constexpr std::size_t kEventOverhead = 256;
 
-std::size_t size_of(const Event& event) {
+std::size_t size_of(const StoreEvent& event) {
   std::size_t size = kEventOverhead + event.entry->key.size() + event.entry->value.size();
   if (event.previous) size += event.previous->key.size() + event.previous->value.size();
   return size;
@@ -49,7 +49,7 @@ struct WatchHub::Log {
   const std::size_t max_bytes;
   const ReadHistory read_history;
   std::mutex mutex;
-  std::deque<Event> events;
+  std::deque<StoreEvent> events;
   std::size_t bytes = 0;
   std::int64_t start;  // all events after it, up to end, are here
   std::int64_t end;
@@ -70,8 +70,9 @@ struct WatchHub::Log {
     place.seen = std::max(place.seen, place.cursor);
     if (closed || place.closed) return State::kClosed;
     if (place.cursor < start) return State::kLagging;
-    auto at = std::upper_bound(events.begin(), events.end(), place.cursor,
-                               [](std::int64_t revision, const Event& event) { return revision < event.revision(); });
+    auto at =
+        std::upper_bound(events.begin(), events.end(), place.cursor,
+                         [](std::int64_t revision, const StoreEvent& event) { return revision < event.revision(); });
     std::size_t size = 0;
     for (std::size_t scanned = 0; at != events.end() && scanned < kMaxScanned && size < kMaxBatchBytes;
          ++at, ++scanned) {
@@ -170,16 +171,16 @@ WatchHub::WatchHub(std::int64_t revision, std::size_t max_bytes, ReadHistory rea
 
 WatchHub::~WatchHub() { close(); }
 
-void WatchHub::append(std::vector<Event> events) {
+void WatchHub::append(std::vector<StoreEvent> events) {
   if (events.empty()) return;
-  std::vector<Event> dropped;  // freed outside of the mutex
+  std::vector<StoreEvent> dropped;  // freed outside of the mutex
   std::lock_guard lock(log_->mutex);
   std::int64_t before = log_->end;
   log_->end = events.back().revision();
   for (const auto& place : log_->places) {
     if (!place->waiting) continue;
     bool wanted = place->progress != 0 && log_->end >= place->progress;
-    for (const Event& event : events) {
+    for (const StoreEvent& event : events) {
       if (wanted) break;
       wanted = event.revision() > place->cursor && event.entry->key.starts_with(place->prefix);
     }
@@ -188,7 +189,7 @@ void WatchHub::append(std::vector<Event> events) {
     place->seen = std::max(place->seen, before);
     log_->wake(place);
   }
-  for (Event& event : events) {
+  for (StoreEvent& event : events) {
     log_->bytes += size_of(event);
     log_->events.push_back(std::move(event));
   }

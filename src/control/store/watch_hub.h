@@ -28,7 +28,7 @@ class WatchHub {
   WatchHub& operator=(const WatchHub&) = delete;
 
   // What was committed, in order. The last one's revision becomes the hub's.
-  void append(std::vector<Event> events);
+  void append(std::vector<StoreEvent> events);
   std::int64_t revision() const;
   std::unique_ptr<Watcher> watch(Loop& here, std::string prefix, std::int64_t after);
   // Every watch ends with kCancelled, now and later.

@@ -161,7 +161,7 @@ void Writer::commit(std::span<Waiting> batch) {
     batch.front().answer.give(fail_with(std::move(committed.error()), "write " + batch.front().write.key));
     return;
   }
-  std::vector<Event> events;
+  std::vector<StoreEvent> events;
   for (std::size_t i = 0; i < batch.size(); ++i) {
     if (!decisions[i].answer.done) continue;
     if (auto ttl = batch[i].write.ttl) {
@@ -175,10 +175,10 @@ void Writer::commit(std::span<Waiting> batch) {
 }
 
 // What was committed: watchers first, so that who was answered finds it in every copy of the store.
-void Writer::note(std::vector<Event> events) {
+void Writer::note(std::vector<StoreEvent> events) {
   if (events.empty()) return;
   bounds_.revision = events.back().revision();
-  for (const Event& event : events) {
+  for (const StoreEvent& event : events) {
     bytes_ += static_cast<std::int64_t>(event.previous ? event.previous->value.size() : event.entry->value.size());
   }
   auto now = steady_clock::now();
@@ -223,7 +223,7 @@ void Writer::maintain(std::size_t batch) {
 Status Writer::remove_expired() {
   std::int64_t now = now_ms();
   if (next_expiry_ == 0 || steady_clock::now() < last_expiry_ + kExpiryPace || now < next_expiry_) return {};
-  std::vector<Event> events;
+  std::vector<StoreEvent> events;
   auto next = connection_.write([&](db::Connection& c) -> Result<std::int64_t> {
     auto removed = expire(c, bounds_.revision + 1, now, kMaxExpired);
     if (!removed) return std::unexpected(std::move(removed.error()));

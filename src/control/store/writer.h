@@ -71,7 +71,7 @@ class Writer {
   Status compact_to(std::int64_t revision);
   Status sweep_some(std::size_t batch);
   void write_back();
-  void note(std::vector<Event> events);
+  void note(std::vector<StoreEvent> events);
   std::optional<Time> next_maintenance() const;
   Time expiry_due() const;
 
