@@ -137,6 +137,7 @@ class Decoder {
         const bool is_kind = member.key == "kind";
         if (!schema.kind.empty() && (is_kind || member.key == "apiVersion")) {
           if (std::exchange(seen_type[is_kind], true)) duplicate(member);
+          if (!is_kind && schema.any_version && member.value.is_string()) return;
           return check_type(is_kind ? schema.kind : schema.api_version, member.value);
         }
         const Schema::Field* field = schema.find(member.key);
@@ -169,7 +170,8 @@ class Decoder {
     if (value.is_null()) return;
     switch (field.type->type) {
       case Type::kList:
-        return decode_list(*field.type, value, slot);
+        if (slot.field->is_repeated()) return decode_list(*field.type, value, slot);
+        return decode_value(*field.type, value, slot);
       case Type::kMap:
         return decode_map(*field.type, value, slot);
       default:
@@ -239,8 +241,12 @@ class Decoder {
         return decode_int_or_string(value, slot.mutable_message());
       case Type::kRaw:
         return api::slot(slot.mutable_message(), 1).set(write_json(value));
+      case Type::kList: {
+        pb::Message* message = slot.mutable_message();
+        if (!value.is_null()) decode_list(schema, value, api::slot(message, 1));
+        return;
+      }
       case Type::kMap:
-      case Type::kList:
         return wrong_type(schema.type, value);  // no type of the API nests them without a struct between
     }
   }

@@ -22,6 +22,7 @@ using Type = Schema::Type;
 using Presence = Schema::Presence;
 
 Value encode_struct(const Schema& schema, const pb::Message& message, bool root);
+Value encode_list(const Schema& schema, const pb::Message& message, const pb::FieldDescriptor* field);
 
 const pb::FieldDescriptor* by_number(const pb::Message& message, int number) {
   return message.GetDescriptor()->FindFieldByNumber(number);
@@ -79,6 +80,8 @@ Value encode_message(const Schema& schema, const pb::Message& message) {
       return encode_int_or_string(message);
     case Type::kRaw:
       return encode_raw(message);
+    case Type::kList:
+      return encode_list(schema, message, by_number(message, 1));
     default:
       return encode_struct(schema, message, false);
   }
@@ -172,16 +175,18 @@ void encode_field(const Schema::Field& field, const pb::Message& root, Value::Ob
     }
     return;
   }
-  if (field.presence == Presence::kPointer && !message->GetReflection()->HasField(*message, descriptor)) {
+  // Bytes are a list to upstream, which keeps an empty one apart from none.
+  const bool may_be_absent = field.presence == Presence::kPointer || field.type->type == Type::kBytes;
+  if (may_be_absent && !message->GetReflection()->HasField(*message, descriptor)) {
     if (always) out->emplace_back(field.name, Value());
     return;
   }
   Value value = encode_singular(*field.type, *message, descriptor);
-  if (field.presence == Presence::kList && is_empty_scalar(value)) {  // bytes
+  if (value.is_list() && value.as_list()->empty()) {
     if (always) out->emplace_back(field.name, Value());
     return;
   }
-  if (field.presence == Presence::kValue && !always) {
+  if (field.presence != Presence::kPointer && !always) {
     const bool scalar = descriptor->message_type() == nullptr;
     if (scalar ? is_empty_scalar(value) : field.emit == Schema::Emit::kOmitZero && is_zero(value)) return;
   }

@@ -61,6 +61,8 @@ class Normalizer {
         return visit_int_or_string(message);
       case Type::kRaw:
         return visit_raw(message);
+      case Type::kList:
+        return visit_repeated(schema, message, by_number(*message, 1));
       default:
         for (const Schema::Field& field : schema.fields) visit_field(field, message);
     }
@@ -118,13 +120,13 @@ class Normalizer {
     const bool set = reflection.HasField(*message, descriptor);
     if (!set && field.presence != Schema::Presence::kValue) return;
     if (descriptor->message_type() != nullptr) {
-      return visit_message(*field.type, reflection.MutableMessage(message, descriptor));
+      pb::Message* inner = reflection.MutableMessage(message, descriptor);
+      visit_message(*field.type, inner);
+      const bool empty_list = field.type->type == Type::kList && inner->ByteSizeLong() == 0;
+      if (empty_list) reflection.ClearField(message, descriptor);
+      return;
     }
     if (set && field.type->type == Type::kString) return check_text(reflection.GetString(*message, descriptor));
-    if (set && field.type->type == Type::kBytes && reflection.GetString(*message, descriptor).empty() &&
-        field.presence == Schema::Presence::kList) {
-      return reflection.ClearField(message, descriptor);
-    }
     if (!set) set_zero(message, descriptor);
   }
 
@@ -238,7 +240,8 @@ Status decode_protobuf(std::string_view bytes, google::protobuf::Message* messag
     return invalid_argument("the Kubernetes protobuf envelope does not parse");
   }
   const auto& type = envelope.type_meta();
-  if (type.api_version() != schema.api_version || type.kind() != schema.kind) {
+  const bool right_version = schema.any_version || type.api_version() == schema.api_version;
+  if (!right_version || type.kind() != schema.kind) {
     return invalid_argument(cat("expected ", schema.api_version, ' ', schema.kind, ", found ",
                                 quoted(type.api_version()), ' ', quoted(type.kind())));
   }

@@ -45,6 +45,10 @@ Schema::Merge merge_of(const options::Field& field) {
 }
 
 Schema::Presence presence_of(const pb::FieldDescriptor& field, const options::Field& option) {
+  const pb::Descriptor* type = field.is_map() ? nullptr : field.message_type();
+  if (type != nullptr && type->options().GetExtension(options::message).json_form() == options::STRINGS) {
+    return Schema::Presence::kList;
+  }
   if (option.has_go()) {
     switch (option.go()) {
       case options::VALUE:
@@ -86,6 +90,8 @@ Type type_of(options::JsonForm form) {
       return Type::kIntOrString;
     case options::RAW_JSON:
       return Type::kRaw;
+    case options::STRINGS:
+      return Type::kList;
     case options::STRUCT:
       break;
   }
@@ -127,6 +133,8 @@ class Graph {
     schema.merge = merge_of(option.struct_type());
     schema.api_version = option.api_version();
     schema.kind = option.kind();
+    schema.any_version = option.any_version();
+    if (schema.type == Type::kList) schema.element = scalar(Type::kString);
     if (schema.type != Type::kStruct) return &schema;
     add_fields(message, {}, &schema);
     for (uint32_t i = 0; i < schema.fields.size(); ++i) schema.index.emplace(schema.fields[i].name, i);
@@ -171,7 +179,10 @@ class Graph {
 
   const Schema* element_schema(const pb::FieldDescriptor& field) {
     if (field.message_type() != nullptr) return message_schema(*field.message_type());
-    const Type type = scalar_type(field);
+    return scalar(scalar_type(field));
+  }
+
+  const Schema* scalar(Type type) {
     const auto [known, added] = scalars_.try_emplace(type);
     if (added) {
       Schema& schema = nodes_.emplace_back();

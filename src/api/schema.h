@@ -57,7 +57,9 @@ struct Schema {
     std::string patch_merge_key;                // strategic merge patch
     std::vector<std::string> patch_strategies;  // "merge", "replace", "retainKeys"
     std::string default_json;                   // constant default, as JSON; empty: none
-    // Where a message keeps it: several steps when structs are inlined, empty when the source is no descriptor.
+    // Where a message keeps it: several steps when structs are inlined, empty when the source is no descriptor. The
+    // last is a repeated field for a list, or a message around one, where protobuf needs it (element of a map, absent
+    // list).
     std::vector<const google::protobuf::FieldDescriptor*> path;
   };
 
@@ -69,6 +71,8 @@ struct Schema {
   // A kind of the API: "v1" and "Pod"; empty for other structs.
   std::string api_version;
   std::string kind;
+  // Of a kind that every group has (DeleteOptions): clients may write the version of any.
+  bool any_version = false;
 
   // The struct's field of that JSON name, or null.
   const Field* find(std::string_view field_name) const;
