@@ -1,0 +1,148 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/server/api_server.h"
+
+#include "base/log.h"
+#include "base/text.h"
+#include "control/server/answer.h"
+#include "control/server/impersonation.h"
+#include "control/server/object_names.h"
+#include "control/server/request_info.h"
+#include "control/server/resources.h"
+
+namespace gantry::control {
+
+namespace {
+
+AccessRequest access_request(const User& user, const RequestInfo& info) {
+  return {.user = user,
+          .is_resource = info.is_resource,
+          .verb = info.verb,
+          .group = info.group,
+          .version = info.version,
+          .ns = info.ns,
+          .resource = info.resource,
+          .subresource = info.subresource,
+          .name = info.name,
+          .path = info.path};
+}
+
+// Upstream's words: User "jane" cannot list resource "pods" in API group "" in the namespace "default".
+Failure access_denied(const AccessRequest& access, std::string_view reason) {
+  Failure failure;
+  failure.code = 403;
+  failure.reason = "Forbidden";
+  std::string why;
+  if (access.is_resource) {
+    const std::string resource =
+        access.subresource.empty() ? access.resource : cat(access.resource, "/", access.subresource);
+    failure.name = access.name;
+    failure.group = access.group;
+    failure.kind = access.resource;
+    const std::string object = access.group.empty() ? access.resource : cat(access.resource, ".", access.group);
+    why = cat(object, access.name.empty() ? "" : cat(" ", quoted(access.name)), " is forbidden: User ",
+              quoted(access.user.name), " cannot ", access.verb, " resource ", quoted(resource), " in API group ",
+              quoted(access.group),
+              access.ns.empty() ? " at the cluster scope" : cat(" in the namespace ", quoted(access.ns)));
+  } else {
+    why = cat("forbidden: User ", quoted(access.user.name), " cannot ", access.verb, " path ", quoted(access.path));
+  }
+  failure.message = reason.empty() ? why : cat(why, ": ", reason);
+  return failure;
+}
+
+}  // namespace
+
+struct ApiServer::Impl {
+  explicit Impl(Parts p)
+      : parts(std::move(p)), resources(Objects(parts.kinds, parts.store), parts.admission, parts.now) {}
+
+  Parts parts;
+  Resources resources;
+
+  Task<Outcome<User>> authenticate(Loop& here, const http::Request& request);
+  Task<Outcome<void>> authorize(Loop& here, const AccessRequest& access);
+  Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request);
+  Task<Outcome<http::Reply>> serve_other(Loop& here, const http::Request& request, const RequestInfo& info);
+};
+
+ApiServer::ApiServer(Parts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
+ApiServer::~ApiServer() = default;
+
+Task<Outcome<User>> ApiServer::Impl::authenticate(Loop& here, const http::Request& request) {
+  for (Authenticator* authenticator : parts.authenticators) {
+    Outcome<std::optional<User>> found = co_await authenticator->authenticate(here, request);
+    if (!found) co_return fail(std::move(found.error()));
+    if (!*found) continue;
+    User user = std::move(**found);
+    if (!user.is_in(kUnauthenticatedGroup) && !user.is_in(kAuthenticatedGroup)) {
+      user.groups.emplace_back(kAuthenticatedGroup);
+    }
+    co_return user;
+  }
+  co_return User{.name = std::string(kAnonymous), .groups = {std::string(kUnauthenticatedGroup)}};
+}
+
+Task<Outcome<void>> ApiServer::Impl::authorize(Loop& here, const AccessRequest& access) {
+  if (access.user.is_in(kMastersGroup)) co_return Outcome<void>();
+  std::string reason;
+  for (Authorizer* authorizer : parts.authorizers) {
+    Authorizer::Answer answer = co_await authorizer->authorize(here, access);
+    if (answer.decision == Authorizer::Decision::kAllow) co_return Outcome<void>();
+    if (!answer.reason.empty()) reason += cat(reason.empty() ? "" : ", ", answer.reason);
+    if (answer.decision == Authorizer::Decision::kDeny) break;
+  }
+  co_return fail(access_denied(access, reason));
+}
+
+Task<Outcome<http::Reply>> ApiServer::Impl::serve_other(Loop&, const http::Request& request, const RequestInfo& info) {
+  if (request.method != "GET" && request.method != "HEAD") co_return fail(method_not_allowed());
+  const std::string& path = info.path;
+  if (path == "/healthz" || path == "/livez" || path == "/readyz") co_return text_reply(200, "ok");
+  if (path == "/version" || path == "/version/") {
+    const ServerVersion& version = parts.version;
+    co_return json_reply(200, api::Value::object({{"major", version.major},
+                                                  {"minor", version.minor},
+                                                  {"gitVersion", version.git_version},
+                                                  {"gitCommit", ""},
+                                                  {"gitTreeState", "clean"},
+                                                  {"buildDate", ""},
+                                                  {"goVersion", ""},
+                                                  {"compiler", "clang"},
+                                                  {"platform", "linux/amd64"}}));
+  }
+  co_return fail(no_such_resource());
+}
+
+Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Request& request) {
+  Outcome<RequestInfo> info = parse_request_info(request.method, request.target);
+  if (!info) co_return fail(std::move(info.error()));
+  Outcome<User> user = co_await authenticate(here, request);
+  if (!user) co_return fail(std::move(user.error()));
+  for (const AccessRequest& wanted : impersonation_requests(*user, request)) {
+    Outcome<void> allowed = co_await authorize(here, wanted);
+    if (!allowed) co_return fail(std::move(allowed.error()));
+  }
+  Outcome<User> acting = impersonate(std::move(*user), request);
+  if (!acting) co_return fail(std::move(acting.error()));
+  const AccessRequest access = access_request(*acting, *info);
+  Outcome<void> allowed = co_await authorize(here, access);
+  if (!allowed) co_return fail(std::move(allowed.error()));
+  if (!info->is_resource) co_return co_await serve_other(here, request, *info);
+  co_return co_await resources.serve(here, request, *info, *acting);
+}
+
+Task<http::Reply> ApiServer::handle(Loop& here, http::Request request) {
+  Outcome<http::Reply> reply = co_await impl_->serve(here, request);
+  http::Reply answer = reply ? std::move(*reply) : failure_reply(reply.error());
+  if (!reply && reply.error().code >= 500) {
+    log::warning("a request to the API failed", {{"method", request.method},
+                                                 {"path", request.path()},
+                                                 {"code", reply.error().code},
+                                                 {"error", reply.error().message}});
+  }
+  if (Result<std::string> id = new_uid(); id) answer.response.headers.emplace_back("Audit-Id", *id);
+  answer.response.headers.emplace_back("Cache-Control", "no-cache, private");
+  co_return answer;
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,50 @@
+// SPDX-License-Identifier: Apache-2.0
+// ApiServer: the Kubernetes API over HTTP. It takes a request from authentication through authorization to the resource
+// or the other thing that its path names, and turns what comes of it into an answer. One object serves the connections
+// of all loops; it holds nothing that changes.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/time.h"
+#include "control/server/access.h"
+#include "control/server/admission.h"
+#include "control/server/resource_reader.h"
+#include "control/server/resource_writer.h"
+
+namespace gantry::control {
+
+struct ServerVersion {
+  std::string major = "1";
+  std::string minor = "37";
+  std::string git_version;  // "v1.37.0-gantry.1"
+};
+
+class ApiServer {
+ public:
+  // All must outlive the ApiServer. The first authenticator that knows the request's credentials decides; without any
+  // the user is anonymous. Each authorizer is asked until one allows or denies; nobody's opinion is a refusal.
+  struct Parts {
+    const api::Kinds& kinds;
+    Store& store;
+    const AdmissionChain& admission;
+    std::vector<Authenticator*> authenticators;
+    std::vector<Authorizer*> authorizers;
+    std::function<api::Timestamp()> now;  // the wall clock
+    ServerVersion version;
+  };
+  explicit ApiServer(Parts parts);
+  ~ApiServer();
+
+  // Never fails: what goes wrong is an answer.
+  Task<http::Reply> handle(Loop& here, http::Request request);
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::control

@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+// Call: one authorized request on a resource, on its way through decoding, admission and the store. It belongs to the
+// coroutine that serves the request, and stays on that request's loop.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "api/kind.h"
+#include "base/loop.h"
+#include "control/server/body.h"
+#include "control/server/request_info.h"
+
+namespace gantry::control {
+
+// Who asks, as authentication found or as an impersonator says.
+struct User {
+  std::string name;
+  std::string uid;
+  std::vector<std::string> groups;
+  std::map<std::string, std::vector<std::string>> extra;
+
+  bool is_in(std::string_view group) const;
+};
+
+inline constexpr std::string_view kAnonymous = "system:anonymous";
+inline constexpr std::string_view kAuthenticatedGroup = "system:authenticated";
+inline constexpr std::string_view kUnauthenticatedGroup = "system:unauthenticated";
+// May do everything, whatever RBAC says.
+inline constexpr std::string_view kMastersGroup = "system:masters";
+
+struct Call {
+  Loop& here;
+  const User& user;
+  const RequestInfo& info;
+  const api::Kind& kind;
+  const api::Subresource* subresource = nullptr;  // null: the object itself
+
+  // Of writes:
+  bool dry_run = false;
+  std::string field_manager;  // never empty: the client's program when it does not say
+  // Server-side apply keeps managed fields itself.
+  bool is_apply = false;
+  FieldValidation field_validation = FieldValidation::kWarn;
+  // For the header Warning; who finds something adds it.
+  std::vector<std::string> warnings;
+};
+
+}  // namespace gantry::control

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// Patches of all four kinds on an object, and who has set which of its fields (metadata.managedFields), between the
+// generic functions of src/api and a Call. Pure.
+#pragma once
+
+#include "api/time.h"
+#include "control/server/resource_writer.h"
+
+namespace gantry::control {
+
+// The client's program, from its User-Agent, for who does not say ?fieldManager=: "kubectl", at most 128 bytes.
+std::string default_field_manager(std::string_view user_agent);
+
+// Notes that call.field_manager made the object, or changed what differs from `old`.
+Outcome<void> track_create(const Call& call, api::Timestamp now, api::Message* made);
+Outcome<void> track_update(const Call& call, api::Timestamp now, const api::Message& old, api::Message* updated);
+
+// The document that comes of a patch on an object. 422 for one that can't be applied, 409 with causes where an apply
+// meets the fields of other managers.
+Outcome<api::Value> apply_patch(const Call& call, const ResourceWriter::Patch& patch, const api::Message& current,
+                                api::Timestamp now);
+// The document of an apply to an object that is not there.
+Outcome<api::Value> apply_onto_nothing(const Call& call, std::string_view name, const api::Value& document,
+                                       api::Timestamp now);
+
+}  // namespace gantry::control

@@ -1,0 +1,199 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/server/request_info.h"
+
+#include <charconv>
+
+#include "base/text.h"
+
+namespace gantry::control {
+
+namespace {
+
+constexpr size_t kMaxParameters = 1000;
+
+int hex(char c) {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+// The segments between slashes; empty ones (//) are dropped, as upstream's mux cleans paths.
+Outcome<std::vector<std::string>> segments_of(std::string_view path) {
+  std::vector<std::string> segments;
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    const std::string_view part = path.substr(0, slash);
+    path.remove_prefix(slash == path.npos ? path.size() : slash + 1);
+    if (part.empty()) continue;
+    std::optional<std::string> decoded = decode_percent(part, false);
+    if (!decoded) return fail(bad_request(cat("the path has a broken escape: ", quoted(part))));
+    if (*decoded == "." || *decoded == ".." || decoded->find('/') != std::string::npos) {
+      return fail(bad_request(cat("the path has the segment ", quoted(*decoded), ", which can be no name")));
+    }
+    segments.push_back(std::move(*decoded));
+  }
+  return segments;
+}
+
+std::string verb_of(std::string_view method, bool named, bool watch) {
+  if (method == "GET" || method == "HEAD") return watch ? "watch" : named ? "get" : "list";
+  if (method == "POST") return "create";
+  if (method == "PUT") return "update";
+  if (method == "PATCH") return "patch";
+  if (method == "DELETE") return named ? "delete" : "deletecollection";
+  return lowered(method);
+}
+
+// Proxies take any path after their name, in which slashes and escapes are the target's.
+std::string rest_after(std::string_view path, size_t segments) {
+  size_t at = 0;
+  while (segments > 0) {
+    while (at < path.size() && path[at] == '/') ++at;
+    at = path.find('/', at);
+    if (at == path.npos) return {};
+    --segments;
+  }
+  return std::string(path.substr(at));
+}
+
+}  // namespace
+
+std::optional<std::string> decode_percent(std::string_view text, bool plus_is_space) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (size_t i = 0; i < text.size(); ++i) {
+    if (text[i] == '%') {
+      if (i + 2 >= text.size()) return std::nullopt;
+      const int high = hex(text[i + 1]);
+      const int low = hex(text[i + 2]);
+      if (high < 0 || low < 0) return std::nullopt;
+      decoded += static_cast<char>(high * 16 + low);
+      i += 2;
+    } else {
+      decoded += plus_is_space && text[i] == '+' ? ' ' : text[i];
+    }
+  }
+  return decoded;
+}
+
+Result<Query> Query::parse(std::string_view text) {
+  Query query;
+  while (!text.empty()) {
+    const size_t end = text.find('&');
+    const std::string_view pair = text.substr(0, end);
+    text.remove_prefix(end == text.npos ? text.size() : end + 1);
+    if (pair.empty()) continue;
+    const size_t equals = pair.find('=');
+    std::optional<std::string> name = decode_percent(pair.substr(0, equals), true);
+    std::optional<std::string> value =
+        equals == pair.npos ? std::string() : decode_percent(pair.substr(equals + 1), true);
+    if (!name || !value) return invalid_argument(cat("the query has a broken escape: ", quoted(pair)));
+    if (query.parameters_.size() == kMaxParameters) {
+      return invalid_argument(cat("the query has more than ", kMaxParameters, " parameters"));
+    }
+    query.parameters_.emplace_back(std::move(*name), std::move(*value));
+  }
+  return query;
+}
+
+const std::string* Query::find(std::string_view name) const {
+  for (const auto& [key, value] : parameters_) {
+    if (key == name) return &value;
+  }
+  return nullptr;
+}
+
+std::string Query::text(std::string_view name) const {
+  const std::string* found = find(name);
+  return found == nullptr ? std::string() : *found;
+}
+
+std::vector<std::string> Query::all(std::string_view name) const {
+  std::vector<std::string> values;
+  for (const auto& [key, value] : parameters_) {
+    if (key == name) values.push_back(value);
+  }
+  return values;
+}
+
+Result<bool> Query::flag(std::string_view name) const {
+  const std::string* value = find(name);
+  if (value == nullptr) return false;
+  const std::string word = lowered(*value);
+  if (word.empty() || word == "1" || word == "t" || word == "true") return true;
+  if (word == "0" || word == "f" || word == "false") return false;
+  return invalid_argument(cat("the parameter ", name, " is ", quoted(*value), "; expected true or false"));
+}
+
+Result<std::optional<int64_t>> Query::number(std::string_view name) const {
+  const std::string* value = find(name);
+  if (value == nullptr || value->empty()) return std::nullopt;
+  int64_t number = 0;
+  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
+  if (error != std::errc() || end != value->data() + value->size()) {
+    return invalid_argument(cat("the parameter ", name, " is ", quoted(*value), "; expected a whole number"));
+  }
+  return number;
+}
+
+Outcome<RequestInfo> parse_request_info(std::string_view method, std::string_view target) {
+  const size_t mark = target.find('?');
+  const std::string_view raw = target.substr(0, mark);
+  Result<Query> query = Query::parse(mark == target.npos ? std::string_view() : target.substr(mark + 1));
+  if (!query) return fail(bad_request(query.error().message()));
+
+  RequestInfo info;
+  info.query = std::move(*query);
+  std::optional<std::string> path = decode_percent(raw, false);
+  if (!path || !path->starts_with('/')) return fail(bad_request(cat("the path is not one: ", quoted(raw))));
+  info.path = std::move(*path);
+  info.verb = method == "HEAD" ? "get" : lowered(method);
+
+  // A proxy's own path is not looked into.
+  Outcome<std::vector<std::string>> parsed = segments_of(raw.substr(0, raw.find("/proxy/")));
+  if (!parsed) return std::unexpected(std::move(parsed.error()));
+  std::vector<std::string>& parts = *parsed;
+  size_t at = 0;
+  if (parts.size() >= 3 && parts[0] == "api") {
+    info.version = parts[1];
+    at = 2;
+  } else if (parts.size() >= 4 && parts[0] == "apis") {
+    info.group = parts[1];
+    info.version = parts[2];
+    at = 3;
+  } else {
+    return info;
+  }
+  info.is_resource = true;
+  bool watch = false;
+  // The old form of a watch, which some clients still have.
+  if (parts[at] == "watch" && parts.size() > at + 1) {
+    watch = true;
+    ++at;
+  }
+  if (parts[at] == "namespaces" && parts.size() > at + 1) {
+    // namespaces/X is the namespace itself, and so are its own subresources; namespaces/X/pods is what is inside.
+    const bool inside = parts.size() > at + 2 && parts[at + 2] != "status" && parts[at + 2] != "finalize";
+    info.ns = parts[at + 1];
+    if (inside) at += 2;
+  }
+  info.resource = parts[at];
+  if (parts.size() > at + 1) info.name = parts[at + 1];
+  if (parts.size() > at + 2) info.subresource = parts[at + 2];
+  const size_t proxy = raw.find("/proxy/");
+  if (proxy != raw.npos && info.subresource.empty() && parts.size() == at + 2) {
+    info.subresource = "proxy";
+    info.rest = rest_after(raw, at + 3);
+  } else if (parts.size() > at + 3) {
+    return fail(no_such_resource());
+  }
+  Result<bool> asks_watch = info.query.flag("watch");
+  if (!asks_watch) return fail(bad_request(asks_watch.error().message()));
+  watch = watch || *asks_watch;
+  // A watch on one object is a watch on the collection that a selector narrows to it.
+  info.verb = verb_of(method, !info.name.empty(), watch && info.subresource.empty());
+  return info;
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,275 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/server/resources.h"
+
+#include <google/protobuf/message.h>
+
+#include "api/metadata.h"
+#include "base/text.h"
+#include "control/server/answer.h"
+#include "control/server/managers.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/meta/v1/options.pb.h"
+
+namespace gantry::control {
+
+namespace {
+
+constexpr size_t kMaxManager = 128;
+
+// A collection may be asked of all namespaces; an object is in one, if its kind is in any.
+Outcome<void> check_namespace(const api::Kind& kind, const RequestInfo& info) {
+  const bool is_namespace = info.resource == "namespaces" && info.group.empty();
+  if (!kind.namespaced && !info.ns.empty() && !is_namespace) return fail(no_such_resource());
+  if (!kind.namespaced || !info.ns.empty()) return {};
+  if (!info.name.empty()) return fail(no_such_resource());
+  if (info.verb != "list" && info.verb != "watch") return fail(method_not_allowed());
+  return {};
+}
+
+std::optional<api::Verb> verb_of(std::string_view word) {
+  if (word == "get") return api::Verb::kGet;
+  if (word == "list") return api::Verb::kList;
+  if (word == "watch") return api::Verb::kWatch;
+  if (word == "create") return api::Verb::kCreate;
+  if (word == "update") return api::Verb::kUpdate;
+  if (word == "patch") return api::Verb::kPatch;
+  if (word == "delete") return api::Verb::kDelete;
+  if (word == "deletecollection") return api::Verb::kDeleteCollection;
+  return std::nullopt;
+}
+
+Outcome<bool> parse_dry_run(const RequestInfo& info) {
+  bool dry_run = false;
+  for (const std::string& value : info.query.all("dryRun")) {
+    if (value.empty()) continue;
+    if (value != "All") return fail(bad_request(cat("dryRun is ", quoted(value), "; expected All")));
+    dry_run = true;
+  }
+  return dry_run;
+}
+
+Outcome<std::string> parse_field_manager(const http::Request& request, const RequestInfo& info) {
+  const std::string manager = info.query.text("fieldManager");
+  if (manager.size() > kMaxManager) {
+    return fail(bad_request(cat("fieldManager has ", manager.size(), " bytes; at most ", kMaxManager, " are allowed")));
+  }
+  if (!manager.empty()) return manager;
+  return default_field_manager(request.header("User-Agent"));
+}
+
+Outcome<PatchType> patch_type(std::string_view content_type) {
+  const std::string type = media_type(content_type);
+  if (type == "application/json-patch+json") return PatchType::kJson;
+  if (type == "application/merge-patch+json") return PatchType::kMerge;
+  if (type == "application/strategic-merge-patch+json") return PatchType::kStrategicMerge;
+  if (type == "application/apply-patch+yaml") return PatchType::kApply;
+  return fail(unsupported_media_type(
+      "application/json-patch+json, application/merge-patch+json, application/strategic-merge-patch+json, "
+      "application/apply-patch+yaml"));
+}
+
+// What a delete answers when the object is gone: that it is.
+api::Value removed_status(const api::Kind& kind, const api::ObjectMeta& metadata) {
+  api::Value details = api::Value::object({{"name", metadata.name()}});
+  if (!kind.gvk.group.empty()) details["group"] = kind.gvk.group;
+  details["kind"] = kind.plural;
+  details["uid"] = metadata.uid();
+  return api::Value::object({{"kind", "Status"},
+                             {"apiVersion", "v1"},
+                             {"metadata", api::Value(api::Value::Object{})},
+                             {"status", "Success"},
+                             {"details", std::move(details)}});
+}
+
+// Pods and their like are answered as they were, as upstream does for what ends with grace.
+bool answers_object(const api::Kind& kind) { return static_cast<bool>(kind.grace_period); }
+
+}  // namespace
+
+Outcome<Call> Resources::make_call(Loop& here, const http::Request& request, const RequestInfo& info,
+                                   const User& user) const {
+  const api::Kind* kind = objects_.kinds().find_resource(info.group, info.version, info.resource);
+  if (kind == nullptr) return fail(no_such_resource());
+  if (Outcome<void> fits = check_namespace(*kind, info); !fits) return fail(std::move(fits.error()));
+  Call call{.here = here, .user = user, .info = info, .kind = *kind};
+  api::Verbs verbs = kind->verbs;
+  if (!info.subresource.empty()) {
+    call.subresource = kind->find_subresource(info.subresource);
+    if (call.subresource == nullptr) return fail(no_such_resource());
+    verbs = call.subresource->verbs;
+  }
+  const std::optional<api::Verb> verb = verb_of(info.verb);
+  if (!verb || !api::has(verbs, *verb)) return fail(method_not_allowed());
+
+  Outcome<bool> dry_run = parse_dry_run(info);
+  if (!dry_run) return fail(std::move(dry_run.error()));
+  call.dry_run = *dry_run;
+  Outcome<FieldValidation> validation = parse_field_validation(info.query.text("fieldValidation"));
+  if (!validation) return fail(std::move(validation.error()));
+  call.field_validation = *validation;
+  Outcome<std::string> manager = parse_field_manager(request, info);
+  if (!manager) return fail(std::move(manager.error()));
+  call.field_manager = std::move(*manager);
+  return call;
+}
+
+Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& request, const RequestInfo& info,
+                                            const User& user) {
+  Outcome<Call> call = make_call(here, request, info, user);
+  if (!call) co_return fail(std::move(call.error()));
+  if (call->subresource != nullptr && !call->subresource->update) co_return fail(no_such_resource());
+  Outcome<http::Reply> reply = fail(method_not_allowed());
+  if (info.verb == "get") reply = co_await get(*call, request);
+  if (info.verb == "list") reply = co_await list(*call, request);
+  if (info.verb == "create") reply = co_await create(*call, request);
+  if (info.verb == "update") reply = co_await update(*call, request);
+  if (info.verb == "patch") reply = co_await patch(*call, request);
+  if (info.verb == "delete") reply = co_await remove(*call, request);
+  if (info.verb == "deletecollection") reply = co_await remove_collection(*call, request);
+  if (reply) add_warnings(call->warnings, &*reply);
+  co_return reply;
+}
+
+namespace {
+
+Outcome<http::Reply> object_reply(const Call& call, const http::Request& request, int status, const Object& object,
+                                  int64_t now) {
+  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = true, .views = true});
+  if (!form) return fail(std::move(form.error()));
+  Outcome<IncludeObject> include = parse_include_object(call.info.query.text("includeObject"));
+  if (!include) return fail(std::move(include.error()));
+  Result<std::string> text = show_object(call.kind, *object.message, *form, *include, now);
+  if (!text) return fail(from_error(text.error()));
+  return bytes_reply(status, content_type(*form), std::move(*text));
+}
+
+}  // namespace
+
+Task<Outcome<http::Reply>> Resources::get(Call& call, const http::Request& request) {
+  Outcome<Object> object = co_await reader_.get(call, call.info.name);
+  if (!object) co_return fail(std::move(object.error()));
+  co_return object_reply(call, request, 200, *object, now_().seconds);
+}
+
+Task<Outcome<http::Reply>> Resources::list(Call& call, const http::Request& request) {
+  Outcome<ListOptions> options = parse_list_options(call.kind, call.info);
+  if (!options) co_return fail(std::move(options.error()));
+  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = false, .views = true});
+  if (!form) co_return fail(std::move(form.error()));
+  Outcome<IncludeObject> include = parse_include_object(call.info.query.text("includeObject"));
+  if (!include) co_return fail(std::move(include.error()));
+  Outcome<std::string> text = co_await reader_.list(call, std::move(*options), *form, *include);
+  if (!text) co_return fail(std::move(text.error()));
+  co_return bytes_reply(200, content_type(*form), std::move(*text));
+}
+
+Task<Outcome<http::Reply>> Resources::create(Call& call, const http::Request& request) {
+  if (!call.info.name.empty()) co_return fail(method_not_allowed());
+  Outcome<Decoded> decoded =
+      decode_body(call.kind, request.header("Content-Type"), request.body, call.field_validation);
+  if (!decoded) co_return fail(std::move(decoded.error()));
+  call.warnings = std::move(decoded->warnings);
+  Outcome<Object> made = co_await writer_.create(call, std::move(decoded->message));
+  if (!made) co_return fail(std::move(made.error()));
+  co_return object_reply(call, request, 201, *made, now_().seconds);
+}
+
+Task<Outcome<http::Reply>> Resources::update(Call& call, const http::Request& request) {
+  Outcome<Decoded> decoded =
+      decode_body(call.kind, request.header("Content-Type"), request.body, call.field_validation);
+  if (!decoded) co_return fail(std::move(decoded.error()));
+  call.warnings = std::move(decoded->warnings);
+  Outcome<Object> done = co_await writer_.replace(call, call.info.name, std::move(decoded->message));
+  if (!done) co_return fail(std::move(done.error()));
+  co_return object_reply(call, request, 200, *done, now_().seconds);
+}
+
+Task<Outcome<http::Reply>> Resources::patch(Call& call, const http::Request& request) {
+  Outcome<PatchType> type = patch_type(request.header("Content-Type"));
+  if (!type) co_return fail(std::move(type.error()));
+  Result<bool> force = call.info.query.flag("force");
+  if (!force) co_return fail(bad_request(force.error().message()));
+  const bool is_apply = *type == PatchType::kApply;
+  if (is_apply && call.info.query.text("fieldManager").empty()) {
+    co_return fail(
+        bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for "
+                    "apply patch"));
+  }
+  Outcome<api::Value> document = parse_document(is_apply ? Encoding::kYaml : Encoding::kJson, request.body);
+  if (!document) co_return fail(std::move(document.error()));
+  call.is_apply = is_apply;
+  bool created = false;
+  Outcome<Object> done = co_await writer_.patch(
+      call, call.info.name, {.type = *type, .document = std::move(*document), .force = *force}, &created);
+  if (!done) co_return fail(std::move(done.error()));
+  co_return object_reply(call, request, created ? 201 : 200, *done, now_().seconds);
+}
+
+Task<Outcome<http::Reply>> Resources::remove(Call& call, const http::Request& request) {
+  Outcome<DeleteOptions> options = parse_delete_options(request, call.info);
+  if (!options) co_return fail(std::move(options.error()));
+  Outcome<DeleteAnswer> answer = co_await writer_.remove(call, call.info.name, std::move(*options));
+  if (!answer) co_return fail(std::move(answer.error()));
+  if (!answer->removed || answers_object(call.kind)) {
+    co_return object_reply(call, request, 200, answer->object, now_().seconds);
+  }
+  co_return json_reply(200, removed_status(call.kind, api::metadata_of(*answer->object.message)));
+}
+
+Task<Outcome<http::Reply>> Resources::remove_collection(Call& call, const http::Request& request) {
+  Outcome<ListOptions> list_options = parse_list_options(call.kind, call.info);
+  if (!list_options) co_return fail(std::move(list_options.error()));
+  Outcome<DeleteOptions> options = parse_delete_options(request, call.info);
+  if (!options) co_return fail(std::move(options.error()));
+  Outcome<std::vector<Object>> objects = co_await reader_.all(call, list_options->selection);
+  if (!objects) co_return fail(std::move(objects.error()));
+  std::string text;
+  ListWriter writer(call.kind, {}, IncludeObject::kObject, now_().seconds, &text);
+  writer.begin({});
+  for (const Object& object : *objects) {
+    Outcome<DeleteAnswer> answer = co_await writer_.remove(call, api::metadata_of(*object.message).name(), *options);
+    if (!answer && answer.error().code != 404) co_return fail(std::move(answer.error()));
+    writer.add(answer ? *answer->object.message : *object.message);
+  }
+  writer.end();
+  co_return bytes_reply(200, "application/json", std::move(text));
+}
+
+Outcome<DeleteOptions> parse_delete_options(const http::Request& request, const RequestInfo& info) {
+  using Message = k8s::io::apimachinery::pkg::apis::meta::v1::DeleteOptions;
+  DeleteOptions options;
+  Result<std::optional<int64_t>> grace = info.query.number("gracePeriodSeconds");
+  if (!grace) return fail(bad_request(grace.error().message()));
+  options.grace_period = *grace;
+  std::string policy = info.query.text("propagationPolicy");
+  Result<bool> orphan = info.query.flag("orphanDependents");
+  if (!orphan) return fail(bad_request(orphan.error().message()));
+  if (*orphan) policy = "Orphan";
+  if (!request.body.empty()) {
+    Outcome<Decoded> decoded = decode_body(*Message::descriptor(), std::make_unique<Message>(),
+                                           request.header("Content-Type"), request.body, FieldValidation::kIgnore);
+    if (!decoded) return fail(std::move(decoded.error()));
+    const auto& body = static_cast<const Message&>(*decoded->message);
+    if (body.has_grace_period_seconds()) options.grace_period = body.grace_period_seconds();
+    if (body.has_propagation_policy()) policy = body.propagation_policy();
+    if (body.has_orphan_dependents()) policy = body.orphan_dependents() ? "Orphan" : "Background";
+    if (body.preconditions().has_uid()) options.uid = body.preconditions().uid();
+    if (body.preconditions().has_resource_version()) {
+      options.resource_version = body.preconditions().resource_version();
+    }
+  }
+  using Propagation = DeleteOptions::Propagation;
+  if (policy == "Orphan") {
+    options.propagation = Propagation::kOrphan;
+  } else if (policy == "Background") {
+    options.propagation = Propagation::kBackground;
+  } else if (policy == "Foreground") {
+    options.propagation = Propagation::kForeground;
+  } else if (!policy.empty()) {
+    return fail(
+        bad_request(cat("propagationPolicy is ", quoted(policy), "; expected Orphan, Background or Foreground")));
+  }
+  return options;
+}
+
+}  // namespace gantry::control

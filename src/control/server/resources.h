@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+// Resources: the verbs of HTTP on resources, between a request that was authorized and ResourceReader, ResourceWriter
+// and watches: which kind, which options, which form of answer. Any loop's thread.
+#pragma once
+
+#include <functional>
+
+#include "api/time.h"
+#include "control/server/access.h"
+#include "control/server/admission.h"
+#include "control/server/resource_reader.h"
+#include "control/server/resource_writer.h"
+#include "http/message.h"
+
+namespace gantry::control {
+
+class Resources {
+ public:
+  Resources(Objects objects, const AdmissionChain& admission, std::function<api::Timestamp()> now)
+      : objects_(objects), reader_(objects, now), writer_(objects, admission, now), now_(now) {}
+
+  // `info.is_resource` holds. A failure is what the client is answered.
+  Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const RequestInfo& info, const User& user);
+
+ private:
+  Outcome<Call> make_call(Loop& here, const http::Request& request, const RequestInfo& info, const User& user) const;
+
+  Task<Outcome<http::Reply>> get(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> list(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> create(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> update(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> patch(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> remove(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> remove_collection(Call& call, const http::Request& request);
+
+  Objects objects_;
+  ResourceReader reader_;
+  ResourceWriter writer_;
+  std::function<api::Timestamp()> now_;
+};
+
+// From the body, or, of requests without one, from the query.
+Outcome<DeleteOptions> parse_delete_options(const http::Request& request, const RequestInfo& info);
+
+}  // namespace gantry::control
