@@ -29,7 +29,7 @@ class SqliteStore final : public Store {
   static Result<std::unique_ptr<SqliteStore>> open(const std::string& path, SqliteOptions options = {});
   ~SqliteStore() override;
 
-  Task<Result<GetAnswer>> get(Loop& here, std::string key, std::int64_t revision) override;
+  Task<Result<GetAnswer>> get(Loop& here, std::string key, std::int64_t revision = 0) override;
   Task<Result<ListAnswer>> list(Loop& here, ListRequest request) override;
   Task<Result<std::int64_t>> count(Loop& here, std::string prefix) override;
   Task<Result<std::int64_t>> current_revision(Loop& here) override;
