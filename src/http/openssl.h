@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Owners for OpenSSL's objects, and its errors as ours. For .cc files of this folder.
+// Owners for OpenSSL's objects, and its errors as ours. For .cc files, here and in control/pki.
 #pragma once
 
 #include <openssl/bio.h>
