@@ -88,7 +88,7 @@ Task<Result<v1::CreateContainerResponse>> Runtime::do_create(v1::CreateContainer
   if (!made) {
     co_return fail_from(made, cat("create container ", quoted(container->config.metadata().name())));
   }
-  containers_.emplace(container->id(), container);
+  containers_.add(container);
   notify(v1::CONTAINER_CREATED_EVENT, *container);
   tell_plugins_soon(nri::Happening::kContainerCreated, container);
   response.set_container_id(container->id());
@@ -289,7 +289,7 @@ Task<Status> Runtime::do_remove_container(ContainerPtr container, bool pod_goes)
   }
   auto forgotten = co_await forget_container(container);
   if (!forgotten) co_return forgotten;
-  containers_.erase(container->id());
+  containers_.remove(container->id());
   notify(v1::CONTAINER_DELETED_EVENT, *container);
   tell_plugins_soon(nri::Happening::kContainerRemoved, container);
   co_return Status();
@@ -318,11 +318,13 @@ Task<Status> Runtime::forget_container(ContainerPtr container) {
 
 Task<Result<v1::ListContainersResponse>> Runtime::list_containers(v1::ListContainersRequest request) {
   v1::ListContainersResponse response;
-  for (const auto& [id, container] : containers_) {
+  const auto& filter = request.filter();
+  for (const auto& container :
+       containers_.select(filter.id(), terms_of(filter.label_selector(), filter.pod_sandbox_id()))) {
     const auto& status = container->status;
-    if (!matches(request.filter(), container->sandbox_id, status)) continue;
+    if (!matches(filter, container->sandbox_id, status)) continue;
     auto* item = response.add_containers();
-    item->set_id(id);
+    item->set_id(container->id());
     item->set_pod_sandbox_id(container->sandbox_id);
     *item->mutable_metadata() = status.metadata();
     *item->mutable_image() = status.image();
@@ -337,12 +339,12 @@ Task<Result<v1::ListContainersResponse>> Runtime::list_containers(v1::ListContai
 }
 
 ContainerPtr Runtime::container_of(const std::string& sandbox_id, const v1::ContainerMetadata& metadata) const {
-  auto found = std::ranges::find_if(containers_, [&](const auto& pair) {
-    const auto& other = pair.second->status.metadata();
-    return pair.second->sandbox_id == sandbox_id && other.name() == metadata.name() &&
-           other.attempt() == metadata.attempt();
-  });
-  return found == containers_.end() ? nullptr : found->second;
+  for (const auto& container : containers_.select("", {name_term(sandbox_id, metadata)})) {
+    const auto& other = container->status.metadata();
+    if (container->sandbox_id == sandbox_id && other.name() == metadata.name() && other.attempt() == metadata.attempt())
+      return container;
+  }
+  return nullptr;
 }
 
 Result<ContainerPtr> Runtime::need_container(std::string_view id) const {

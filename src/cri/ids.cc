@@ -6,7 +6,7 @@
 
 namespace gantry::cri {
 
-Result<std::string> new_id() { return random_hex(32); }
+Result<std::string> new_id() { return random_hex(kIdBytes / 2); }
 
 Status check_id(std::string_view id, std::string_view what) {
   if (id.empty()) return invalid_argument(cat(what, ": not given"));

@@ -15,6 +15,7 @@ namespace gantry::cri {
 // The most bytes of an id that a caller gives: longer is an error, whatever it names.
 inline constexpr std::size_t kMaxIdBytes = 128;
 
+inline constexpr std::size_t kIdBytes = 64;
 Result<std::string> new_id();
 
 // kInvalidArgument for an empty or over-long id; `what` is "container id". An id that no object has is not this

@@ -55,7 +55,7 @@ Task<Status> Runtime::tell_plugins(nri::Happening happening, SandboxPtr sandbox)
 }
 
 Task<Status> Runtime::tell_plugins(nri::Happening happening, ContainerPtr container) {
-  return node_.plugins.tell(happening, pod_of(sandboxes_, container->sandbox_id), message_of(*container));
+  return node_.plugins.tell(happening, pod_of(sandboxes_.all(), container->sandbox_id), message_of(*container));
 }
 
 std::shared_ptr<const api::Container> Runtime::message_of(const Container& container) const {
@@ -104,7 +104,7 @@ Task<Status> Runtime::ask_plugins(ContainerPtr container, SandboxPtr sandbox, Ad
 Task<Result<v1::LinuxContainerResources>> Runtime::ask_plugins(ContainerPtr container,
                                                                v1::LinuxContainerResources wanted) {
   auto request = std::make_unique<api::UpdateContainerRequest>();
-  *request->mutable_pod() = *pod_of(sandboxes_, container->sandbox_id);
+  *request->mutable_pod() = *pod_of(sandboxes_.all(), container->sandbox_id);
   *request->mutable_container() = *message_of(*container);
   fill(wanted, *request->mutable_linux_resources());
   auto update = co_await node_.plugins.update(std::move(request));
@@ -127,7 +127,7 @@ Task<Status> Runtime::ask_plugins(SandboxPtr sandbox, v1::UpdatePodSandboxResour
 // It has ended, or is not made after all.
 void Runtime::tell_plugins_of_end(const ContainerPtr& container) {
   if (!has_plugins()) return;
-  auto pod = pod_of(sandboxes_, container->sandbox_id);
+  auto pod = pod_of(sandboxes_.all(), container->sandbox_id);
   node_.loop.spawn(
       end_for_plugins(node_.plugins.stop_container(std::move(pod), message_of(*container)), container->id()));
 }

@@ -92,8 +92,9 @@ Task<Result<v1::PodSandboxStatsResponse>> Runtime::pod_sandbox_stats(v1::PodSand
 
 Task<Result<v1::ListPodSandboxStatsResponse>> Runtime::list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest request) {
   v1::ListPodSandboxStatsResponse response;
-  for (const auto& sandbox : ready_sandboxes()) {
-    if (!matches(request.filter(), sandbox->status)) continue;
+  const auto& filter = request.filter();
+  for (const auto& sandbox : sandboxes_.select(filter.id(), terms_of(filter.label_selector()))) {
+    if (sandbox->state != SandboxState::kReady || !matches(filter, sandbox->status)) continue;
     auto stats = co_await stats_of(sandbox);
     // One pod's trouble, most likely its end, is not that of the others.
     if (!stats) {

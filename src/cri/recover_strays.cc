@@ -198,7 +198,7 @@ void Runtime::recover_cgroups() {
     auto has = [&](const auto& pair) {
       return pair.second->cgroup == path || pair.second->cgroup.starts_with(path + "/");
     };
-    return std::ranges::any_of(sandboxes_, has) || std::ranges::any_of(taking_back_, has);
+    return std::ranges::any_of(sandboxes_.all(), has) || std::ranges::any_of(taking_back_, has);
   });
 }
 

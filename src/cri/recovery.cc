@@ -98,7 +98,7 @@ Task<Status> Runtime::recover() {
     if (!recovered) co_return recovered;
     take_back_intents();
     auto arrivals = std::make_shared<Arrivals>(node_.loop, sandboxes_.size());
-    auto sandboxes = sandboxes_;
+    auto sandboxes = sandboxes_.all();
     for (const auto& [id, sandbox] : sandboxes) {
       sandbox->unreachable = "nothing came from it since gantryd started";
       node_.loop.spawn(recover_sandbox(sandbox, same_boot, arrivals));
@@ -110,7 +110,7 @@ Task<Status> Runtime::recover() {
       co_await arrivals->all.wait();
     }
     // With a row of its own, and none of its sandbox.
-    auto containers = containers_;
+    auto containers = containers_.all();
     for (const auto& [id, container] : containers) {
       if (sandboxes_.contains(container->sandbox_id)) continue;
       node_.loop.spawn(take_back(take_out_intents(container->sandbox_id)));
@@ -158,7 +158,7 @@ void Runtime::load_rows(StateRows rows) {
     sandbox->status = std::move(row.status);
     sandbox->state = row.state;
     sandbox->cgroup = std::move(row.cgroup);
-    sandboxes_.emplace(sandbox->id(), sandbox);
+    sandboxes_.add(sandbox);
   }
   for (auto& row : rows.containers) {
     auto container = std::make_shared<Container>(node_.loop);
@@ -167,7 +167,7 @@ void Runtime::load_rows(StateRows rows) {
     container->sandbox_id = std::move(row.sandbox_id);
     container->cgroup = std::move(row.cgroup);
     if (container->state == ContainerState::kExited) container->exited.set();
-    containers_.emplace(container->id(), container);
+    containers_.add(container);
   }
 }
 
@@ -190,12 +190,15 @@ void Runtime::recover_foreign() {
       message, ": what lives of either is left alone, and nothing is run; put the store back, or start with an empty ",
       layout.run());
   report(foreign_);
-  std::erase_if(containers_, [](const auto& pair) {
-    return pair.second->state == ContainerState::kCreating || pair.second->state == ContainerState::kRemoving;
-  });
-  std::erase_if(sandboxes_, [](const auto& pair) {
-    return pair.second->state == SandboxState::kStarting || pair.second->state == SandboxState::kRemoving;
-  });
+  auto containers = containers_.all();
+  for (const auto& [id, container] : containers) {
+    if (container->state == ContainerState::kCreating || container->state == ContainerState::kRemoving)
+      containers_.remove(id);
+  }
+  auto sandboxes = sandboxes_.all();
+  for (const auto& [id, sandbox] : sandboxes) {
+    if (sandbox->state == SandboxState::kStarting || sandbox->state == SandboxState::kRemoving) sandboxes_.remove(id);
+  }
   for (const auto& [id, container] : containers_) {
     container->cgroup.clear();
     if (container->state == ContainerState::kExited) continue;
@@ -214,13 +217,13 @@ void Runtime::recover_foreign() {
 // What a crash left half made or half removed is out of sight at once. Nothing of it is in the way of what is made
 // meanwhile: cgroups, folders, roots and addresses are named by ids, and an id is never given twice.
 void Runtime::take_back_intents() {
-  auto sandboxes = sandboxes_;
+  auto sandboxes = sandboxes_.all();
   for (const auto& [id, sandbox] : sandboxes) {
     if (sandbox->state != SandboxState::kStarting && sandbox->state != SandboxState::kRemoving) continue;
     log::info("taking back a half-made sandbox", {{"sandbox", id}, {"state", to_string(sandbox->state)}});
     auto containers = containers_of(id);
-    for (const auto& container : containers) containers_.erase(container->id());
-    sandboxes_.erase(id);
+    for (const auto& container : containers) containers_.remove(container->id());
+    sandboxes_.remove(id);
     taking_back_.emplace(id, sandbox);
     node_.loop.spawn(take_back(sandbox, std::move(containers)));
   }
@@ -245,7 +248,7 @@ std::vector<ContainerPtr> Runtime::take_out_intents(const std::string& sandbox_i
   for (const auto& container : containers) {
     log::info("taking back a half-made container",
               {{"container", container->id()}, {"state", to_string(container->state)}});
-    containers_.erase(container->id());
+    containers_.remove(container->id());
   }
   return containers;
 }

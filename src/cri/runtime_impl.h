@@ -20,6 +20,7 @@
 #include "cri/handlers.h"
 #include "cri/ids.h"
 #include "cri/metrics.h"
+#include "cri/object_table.h"
 #include "cri/objects.h"
 #include "cri/runtime.h"
 #include "cri/sandbox_maker.h"
@@ -200,8 +201,7 @@ class Runtime final : public NodeRuntime {
   Task<Status> read_layer(ContainerPtr container);
   Task<Status> read_numbers(ContainerPtr container);
   Task<Result<v1::ContainerStats>> stats_of(ContainerPtr container);
-  // Of one pod, or of all.
-  std::vector<ContainerPtr> running_containers(const std::string& sandbox_id = "") const;
+  std::vector<ContainerPtr> running_containers(const std::string& sandbox_id) const;
 
   // ---- pod_stats.cc
   std::vector<SandboxPtr> ready_sandboxes() const;
@@ -284,8 +284,12 @@ class Runtime final : public NodeRuntime {
   Status need_reachable(const Container& container) const;
 
   // Null when no object has the id.
-  Result<SandboxPtr> find_sandbox(std::string_view id) const { return find_by_id(sandboxes_, id, "pod sandbox id"); }
-  Result<ContainerPtr> find_container(std::string_view id) const { return find_by_id(containers_, id, "container id"); }
+  Result<SandboxPtr> find_sandbox(std::string_view id) const {
+    return find_by_id(sandboxes_.all(), id, "pod sandbox id");
+  }
+  Result<ContainerPtr> find_container(std::string_view id) const {
+    return find_by_id(containers_.all(), id, "container id");
+  }
   // kNotFound when no object has it.
   Result<SandboxPtr> need_sandbox(std::string_view id) const;
   Result<ContainerPtr> need_container(std::string_view id) const;
@@ -307,8 +311,8 @@ class Runtime final : public NodeRuntime {
   std::optional<Features> features_;
   std::map<std::string, Features> handler_features_;  // by name; not there: not known yet
   cgroups::DeviceFilters device_filters_;
-  std::map<std::string, SandboxPtr> sandboxes_;
-  std::map<std::string, ContainerPtr> containers_;
+  ObjectTable<Sandbox> sandboxes_;
+  ObjectTable<Container> containers_;
   std::set<ContainerPtr> creating_;  // on their way into it: plugins that come meanwhile are told of them
   Flights<Result<v1::RunPodSandboxResponse>> run_flights_;
   Flights<Result<v1::CreateContainerResponse>> create_flights_;

@@ -89,7 +89,7 @@ Task<Result<v1::RunPodSandboxResponse>> Runtime::do_run(v1::RunPodSandboxRequest
     if (!made) co_await undo_sandbox(sandbox);
   }
   if (!made) co_return fail_from(made, cat("run pod sandbox ", quoted(status.metadata().name())));
-  sandboxes_.emplace(sandbox->id(), sandbox);
+  sandboxes_.add(sandbox);
   notify(v1::CONTAINER_CREATED_EVENT, *sandbox);
   notify(v1::CONTAINER_STARTED_EVENT, *sandbox);
   response.set_pod_sandbox_id(sandbox->id());
@@ -361,7 +361,7 @@ Task<Status> Runtime::do_remove_sandbox(SandboxPtr sandbox) {
   }
   auto forgotten = co_await forget_sandbox(sandbox);
   if (!forgotten) co_return forgotten;
-  sandboxes_.erase(sandbox->id());
+  sandboxes_.remove(sandbox->id());
   notify(v1::CONTAINER_DELETED_EVENT, *sandbox);
   tell_plugins_soon(nri::Happening::kPodRemoved, sandbox);
   co_return Status();
@@ -435,11 +435,12 @@ Task<> Runtime::shim_ended(SandboxPtr sandbox) {
 
 Task<Result<v1::ListPodSandboxResponse>> Runtime::list_pod_sandbox(v1::ListPodSandboxRequest request) {
   v1::ListPodSandboxResponse response;
-  for (const auto& [id, sandbox] : sandboxes_) {
+  const auto& filter = request.filter();
+  for (const auto& sandbox : sandboxes_.select(filter.id(), terms_of(filter.label_selector()))) {
     const auto& status = sandbox->status;
-    if (!matches(request.filter(), status)) continue;
+    if (!matches(filter, status)) continue;
     auto* item = response.add_items();
-    item->set_id(id);
+    item->set_id(sandbox->id());
     *item->mutable_metadata() = status.metadata();
     item->set_state(status.state());
     item->set_created_at(status.created_at());
@@ -451,20 +452,19 @@ Task<Result<v1::ListPodSandboxResponse>> Runtime::list_pod_sandbox(v1::ListPodSa
 }
 
 SandboxPtr Runtime::sandbox_of(const v1::PodSandboxMetadata& metadata) const {
-  auto found = std::ranges::find_if(sandboxes_, [&](const auto& pair) {
-    const auto& other = pair.second->status.metadata();
-    return other.uid() == metadata.uid() && other.attempt() == metadata.attempt() && other.name() == metadata.name() &&
-           other.namespace_() == metadata.namespace_();
-  });
-  return found == sandboxes_.end() ? nullptr : found->second;
+  for (const auto& sandbox : sandboxes_.select("", {name_term(metadata)})) {
+    const auto& other = sandbox->status.metadata();
+    if (other.uid() == metadata.uid() && other.attempt() == metadata.attempt() && other.name() == metadata.name() &&
+        other.namespace_() == metadata.namespace_())
+      return sandbox;
+  }
+  return nullptr;
 }
 
 std::vector<ContainerPtr> Runtime::containers_of(const std::string& sandbox_id) const {
-  std::vector<ContainerPtr> result;
-  for (const auto& [id, container] : containers_) {
-    if (container->sandbox_id == sandbox_id) result.push_back(container);
-  }
-  return result;
+  auto containers = containers_.select("", {pod_term(sandbox_id)});
+  std::erase_if(containers, [&](const ContainerPtr& container) { return container->sandbox_id != sandbox_id; });
+  return containers;
 }
 
 Result<SandboxPtr> Runtime::need_sandbox(std::string_view id) const {

@@ -109,8 +109,11 @@ Task<Result<v1::ContainerStatsResponse>> Runtime::container_stats(v1::ContainerS
 
 Task<Result<v1::ListContainerStatsResponse>> Runtime::list_container_stats(v1::ListContainerStatsRequest request) {
   v1::ListContainerStatsResponse response;
-  for (const auto& container : running_containers()) {
-    if (!matches(request.filter(), container->sandbox_id, container->status)) continue;
+  const auto& filter = request.filter();
+  for (const auto& container :
+       containers_.select(filter.id(), terms_of(filter.label_selector(), filter.pod_sandbox_id()))) {
+    if (container->state != ContainerState::kRunning || !matches(filter, container->sandbox_id, container->status))
+      continue;
     auto stats = co_await stats_of(container);
     if (!stats) co_return fail_from(stats, cat("statistics of container ", container->id()));
     if (container->state == ContainerState::kRunning) *response.add_stats() = std::move(*stats);
@@ -119,11 +122,8 @@ Task<Result<v1::ListContainerStatsResponse>> Runtime::list_container_stats(v1::L
 }
 
 std::vector<ContainerPtr> Runtime::running_containers(const std::string& sandbox_id) const {
-  std::vector<ContainerPtr> found;
-  for (const auto& [id, container] : containers_) {
-    if (container->state != ContainerState::kRunning) continue;
-    if (sandbox_id.empty() || container->sandbox_id == sandbox_id) found.push_back(container);
-  }
+  auto found = containers_of(sandbox_id);
+  std::erase_if(found, [](const ContainerPtr& container) { return container->state != ContainerState::kRunning; });
   return found;
 }
 
