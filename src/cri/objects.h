@@ -80,6 +80,7 @@ struct Sandbox {
   std::unique_ptr<shim::Client> shim;  // while it lives
   // Why nothing can be asked of a shim that may live: a restart has not reached it. Empty: it can be asked, or is gone.
   std::string unreachable;
+  bool reconnecting = false;          // its shim's connection ended, and another is being made
   bool stopping = false;              // its shim's end is our own doing
   bool released = false;              // shim, network and cgroup are gone
   std::vector<std::string> warnings;  // shown in verbose status

@@ -339,8 +339,52 @@ Task<Status> Runtime::take_over(SandboxPtr sandbox) {
     co_return std::unexpected(std::move(state.error()));
   }
   sandbox->unreachable.clear();
+  if (!sandbox->shim->is_connected()) node_.loop.spawn(shim_lost(sandbox));
   co_await recover_live(std::move(*state));
   co_return Status();
+}
+
+// By another connection to the shim that it has. What it has to say of the time between comes with its state.
+Task<Status> Runtime::reconnect(SandboxPtr sandbox) {
+  auto folder = node_.folders.open_run_sandbox(sandbox->id());
+  if (!folder) co_return std::unexpected(std::move(folder.error()));
+  auto fresh = co_await shim::Client::connect(node_.loop, *folder, std::string(Layout::kShimSocket), kAnswerLimit);
+  if (!fresh) co_return std::unexpected(std::move(fresh.error()));
+  if (!sandbox->shim || sandbox->stopping) co_return Status();
+  if (auto resumed = sandbox->shim->resume(std::move(*fresh)); !resumed) co_return resumed;
+  auto state = co_await state_in_time(node_.loop, *sandbox->shim);
+  if (!state) co_return std::unexpected(std::move(state.error()));
+  sandbox->unreachable.clear();
+  co_await recover_live(std::move(*state));
+  co_return Status();
+}
+
+// The connection ended, and the shim seems to live. What is asked of it meanwhile fails as what was under way has.
+Task<> Runtime::shim_lost(SandboxPtr sandbox) {
+  // One that is being taken over is connected to again there.
+  if (sandbox->reconnecting || !sandbox->unreachable.empty()) co_return;
+  sandbox->reconnecting = true;
+  for (Duration delay = kFirstRetry;; delay = std::min<Duration>(delay * 2, kLastRetry)) {
+    if (sandbox->stopping || !sandbox->shim || !sandbox->shim->is_alive()) break;
+    auto connected = co_await reconnect(sandbox);
+    if (sandbox->stopping || !sandbox->shim) break;
+    if (connected && sandbox->shim->is_connected()) {
+      log::warning("the connection to a shim ended; it is connected again", {{"sandbox", sandbox->id()}});
+      break;
+    }
+    // Of one that is dead its pidfd tells in a moment.
+    if (!connected && !is_dead(connected.error(), *sandbox)) {
+      log::error("the connection to a shim ended, and it can't be reached; its pod is left as it is, trying again",
+                 {{"sandbox", sandbox->id()}, {"error", connected.error()}});
+      sandbox->unreachable = connected.error().message();
+    }
+    co_await node_.loop.sleep_for(delay);
+  }
+  sandbox->reconnecting = false;
+  if (sandbox->unreachable.empty()) co_return;
+  // It ended while it could not be reached.
+  sandbox->unreachable.clear();
+  co_await shim_ended(sandbox);
 }
 
 // Whether an error of take_over() means that the shim is dead, or its cgroup shows that it is.

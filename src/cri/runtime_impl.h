@@ -126,6 +126,7 @@ class Runtime final : public NodeRuntime {
   SandboxPtr sandbox_of(const v1::PodSandboxMetadata& metadata) const;
   void watch_shim(const SandboxPtr& sandbox);
   Task<> shim_ended(SandboxPtr sandbox);
+  Task<> shim_lost(SandboxPtr sandbox);
   std::vector<ContainerPtr> containers_of(const std::string& sandbox_id) const;
 
   // ---- container.cc
@@ -224,6 +225,7 @@ class Runtime final : public NodeRuntime {
   Task<bool> try_recover(SandboxPtr sandbox, bool same_boot);
   void read_records(FdRef folder, Sandbox& sandbox);
   Task<Status> take_over(SandboxPtr sandbox);
+  Task<Status> reconnect(SandboxPtr sandbox);
   bool is_dead(const Error& error, const Sandbox& sandbox) const;
   Task<> recover_live(shim::StateAnswer state);
   bool was_started(const Container& container) const;

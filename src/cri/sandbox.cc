@@ -400,6 +400,12 @@ void Runtime::watch_shim(const SandboxPtr& sandbox) {
             auto found = containers_.find(event.container_id);
             if (found != containers_.end()) node_.loop.spawn(container_launched(found->second, event));
           },
+      .lost =
+          [this, weak] {
+            node_.loop.post([this, weak] {
+              if (auto lost = weak.lock()) node_.loop.spawn(shim_lost(lost));
+            });
+          },
   });
 }
 

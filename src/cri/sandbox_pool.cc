@@ -44,7 +44,8 @@ Task<> SandboxPool::add_one(Duration delay) {
 void SandboxPool::watch(const MadeSandbox& made) {
   // The client must not be destroyed within its own call.
   auto ended = [this, id = made.id] { node_.loop.post([this, id] { node_.loop.spawn(drop(id)); }); };
-  made.shim->observe({.exited = [](const shim::ExitedEvent&) {}, .ended = ended});
+  // One whose connection ended is as good as dead: another one takes less than it to be asked again.
+  made.shim->observe({.exited = [](const shim::ExitedEvent&) {}, .ended = ended, .lost = ended});
 }
 
 Task<> SandboxPool::drop(std::string id) {
@@ -70,7 +71,7 @@ Task<Result<MadeSandbox>> SandboxPool::take() {
   while (!ready_.empty()) {
     MadeSandbox made = std::move(ready_.front());
     ready_.pop_front();
-    if (made.shim->is_alive()) {
+    if (made.shim->is_connected()) {
       fill();
       co_return made;
     }

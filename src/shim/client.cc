@@ -107,12 +107,29 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     for (auto& [id, attachment] : std::exchange(attachments, {})) attachment->done.set();
   }
 
+  // The connection ended. If that is the shim's own end, watch_end() tells of it. Execs end with their connection.
+  void lose() {
+    is_lost = true;
+    hello_came.set();
+    if (!alive) return;
+    constexpr const char* kWhy = "the connection to the shim ended";
+    for (auto& [id, exec] : execs) exec->status = fail(Code::kUnavailable, kWhy);
+    for (auto& [id, attachment] : attachments) attachment->status = fail(Code::kUnavailable, kWhy);
+    finish_sessions();
+    if (auto lost = observer.lost) lost();
+  }
+
   void start_watching(PidFd process, SocketFd socket) {
     pidfd = std::move(process);
     auto weak = weak_from_this();
-    channel = Channel::open(loop, std::move(socket), [weak](Kind kind, std::string_view body, std::vector<OwnFd> fds) {
-      if (auto self = weak.lock()) self->receive(kind, body, std::move(fds));
-    });
+    channel = Channel::open(
+        loop, std::move(socket),
+        [weak](Kind kind, std::string_view body, std::vector<OwnFd> fds) {
+          if (auto self = weak.lock()) self->receive(kind, body, std::move(fds));
+        },
+        [weak] {
+          if (auto self = weak.lock()) self->lose();
+        });
     pid_watch.emplace(loop, pidfd);
     loop.spawn(watch_end(shared_from_this()));
   }
@@ -121,7 +138,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   std::shared_ptr<Channel> channel;
   PidFd pidfd;
   std::optional<Watch> pid_watch;
-  bool alive = true;
+  bool alive = true, is_lost = false;
   HelloEvent hello;
   OwnFd route;
   Event hello_came;
@@ -158,7 +175,7 @@ Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std
         if (auto self = weak.lock()) self->receive(kind, body, std::move(fds));
       },
       [weak] {
-        if (auto self = weak.lock()) self->hello_came.set();
+        if (auto self = weak.lock()) self->lose();
       });
   impl->channel = channel;
   if (!co_await impl->hello_came.wait_for(limit)) {
@@ -201,12 +218,23 @@ void Client::observe(Observer observer) {
   for (const auto& event : early) {
     if (exited) exited(event);
   }
+  if (auto lost = impl_->observer.lost; lost && impl_->is_lost && impl_->alive) lost();
+}
+
+Status Client::resume(std::unique_ptr<Client> fresh) {
+  if (fresh->pid() != pid() || fresh->sandbox_id() != sandbox_id())
+    return invalid_argument(cat("process ", fresh->pid(), " answers in the place of shim ", pid()));
+  auto observer = std::exchange(impl_->observer, {});
+  std::swap(impl_, fresh->impl_);
+  observe(std::move(observer));
+  return {};
 }
 
 const std::string& Client::sandbox_id() const { return impl_->hello.sandbox_id; }
 pid_t Client::pid() const { return impl_->hello.pid; }
 FdRef Client::pidfd() const { return impl_->pidfd; }
 bool Client::is_alive() const { return impl_->alive; }
+bool Client::is_connected() const { return impl_->channel->is_open(); }
 OwnFd Client::take_route_socket() { return std::move(impl_->route); }
 
 namespace {

@@ -36,6 +36,9 @@ class Client {
     // A container runs whose start another connection asked for, which has gone. One that came before observe() is
     // lost: ask for state() after it.
     std::function<void(const LaunchedEvent&)> launched = {};
+    // The connection ended, and the shim's process has not, as far as is known: the shim cuts off who does not read.
+    // What was under way on it has failed; resume() is due.
+    std::function<void()> lost = {};
   };
 
   // Connects to the shim that listens at `name` beneath `dir` (after a restart of gantryd). is_not_found() or is_gone()
@@ -53,6 +56,11 @@ class Client {
   // The shim's pidfd: names it, also for /proc/PID/ns/net (open, then is_alive()).
   FdRef pidfd() const;
   bool is_alive() const;
+  // That the connection has not ended.
+  bool is_connected() const;
+  // After `lost`: goes on by a connection to the same shim that connect() made, with the observer of this one. What
+  // happened in between is in state(). Another shim's is kInvalidArgument.
+  Status resume(std::unique_ptr<Client> fresh);
   // A NETLINK_ROUTE socket in the pod's network namespace; once, from a shim with its own network that was just
   // spawned.
   OwnFd take_route_socket();

@@ -205,6 +205,48 @@ TEST_F(ShimTest, AShimThatClosedTheConnectionCanBeEnded) {
   });
 }
 
+// As one that was cut off does, who is to go on with the pod.
+TEST_F(ShimTest, AClientGoesOnByAnotherConnection) {
+  with_pod([](ShimTest& t, Client& client, Ends&) -> Task<> {
+    auto listener = sys::listen_unix(t.run_, "half.sock", SOCK_SEQPACKET, 1);
+    auto accepted = std::async(std::launch::async, [&] {
+      pollfd ready{listener->get(), POLLIN, 0};
+      ::poll(&ready, 1, 5000);
+      auto socket = sys::accept(*listener);
+      HelloEvent hello{"pod1", client.pid()};
+      if (socket) (void)sys::send_packet(*socket, encode_packet(Kind::kHello, 0, encode(hello)), {});
+      return socket;
+    });
+    auto other = co_await Client::connect(t.loop_, t.run_, "half.sock");
+    EXPECT_TRUE(other.has_value());
+    Event lost(t.loop_);
+    int times = 0, ends = 0;
+    (*other)->observe({.exited = [](const ExitedEvent&) {},
+                       .ended = [&] { ++ends; },
+                       .lost =
+                           [&] {
+                             ++times;
+                             lost.set();
+                           }});
+    EXPECT_TRUE((*other)->is_connected());
+    accepted.get()->close();
+    co_await lost.wait();
+    EXPECT_FALSE((*other)->is_connected());
+    EXPECT_TRUE((*other)->is_alive());
+    EXPECT_FALSE((co_await (*other)->state()).has_value());
+    auto fresh = co_await Client::connect(t.loop_, t.run_, "pod1.sock");
+    EXPECT_TRUE(fresh.has_value());
+    EXPECT_TRUE((*other)->resume(std::move(*fresh)).has_value());
+    EXPECT_TRUE((*other)->is_connected());
+    EXPECT_TRUE((co_await (*other)->state()).has_value());
+    EXPECT_EQ(times, 1);
+    EXPECT_EQ(ends, 0);
+    co_await client.shutdown();
+    while ((*other)->is_alive()) co_await t.loop_.sleep_for(1ms);
+    EXPECT_EQ(ends, 1);
+  });
+}
+
 TEST_F(ShimTest, WhoIsNotRootIsRefused) {
   with_pod([](ShimTest&, Client& client, Ends&) -> Task<> {
     struct stat info;
