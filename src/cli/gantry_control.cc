@@ -52,9 +52,8 @@ api::Timestamp wall_clock() {
 class Worker {
  public:
   Worker(control::ApiServer& server, SocketFd listener, http::Limits limits)
-      : server_(
-            loop_, [this, &server](http::Request request) { return server.handle(loop_, std::move(request)); },
-            limits) {
+      : server_(loop_,
+                [this, &server](http::Request request) { return server.handle(loop_, std::move(request)); }, limits) {
     server_.serve(std::move(listener));
     thread_ = std::thread([this] { loop_.run(); });
   }
@@ -76,9 +75,11 @@ Status run(const Options& options) {
   auto store = control::SqliteStore::open(options.data_dir + "/store.db");
   if (!store) return std::unexpected(std::move(store.error()));
   const api::Kinds kinds(api::all_kinds());
+  const control::Caches caches(home, kinds, **store);
   const control::AdmissionChain admission({});
   control::ApiServer server({.kinds = kinds,
                              .store = **store,
+                             .caches = caches,
                              .admission = admission,
                              .authenticators = {},
                              .authorizers = {},
@@ -91,8 +92,7 @@ Status run(const Options& options) {
   for (unsigned i = 0; i < cores; ++i) {
     Result<OwnFd> copy = listener->socket.duplicate();
     if (!copy) return std::unexpected(std::move(copy.error()));
-    workers.push_back(
-        std::make_unique<Worker>(server, SocketFd(std::move(*copy)), http::Limits{.max_body_bytes = 3 << 20}));
+    workers.push_back(std::make_unique<Worker>(server, SocketFd(std::move(*copy)), http::Limits{.max_body_bytes = 3 << 20}));
   }
   log::info("serving the API", {{"address", options.listen}});
   Watch watch(home, signals->ref());

@@ -54,7 +54,7 @@ Failure access_denied(const AccessRequest& access, std::string_view reason) {
 
 struct ApiServer::Impl {
   explicit Impl(Parts p)
-      : parts(std::move(p)), resources(Objects(parts.kinds, parts.store), parts.admission, parts.now) {}
+      : parts(std::move(p)), resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.now) {}
 
   Parts parts;
   Resources resources;

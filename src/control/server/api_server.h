@@ -30,6 +30,7 @@ class ApiServer {
   struct Parts {
     const api::Kinds& kinds;
     Store& store;
+    const Caches& caches;
     const AdmissionChain& admission;
     std::vector<Authenticator*> authenticators;
     std::vector<Authorizer*> authorizers;

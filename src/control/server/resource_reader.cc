@@ -37,7 +37,7 @@ Failure forgotten_page(const ListOptions& options) {
 }  // namespace
 
 struct ResourceReader::Page {
-  std::vector<Object> objects;
+  std::vector<ItemPtr> items;
   ListMetadata metadata;
 };
 
@@ -48,20 +48,74 @@ Task<Outcome<Object>> ResourceReader::get(Call& call, std::string name) {
   co_return std::move(**found);
 }
 
-Task<Outcome<void>> ResourceReader::read_page(Call& call, const ListOptions& options, Page* page) {
-  const api::Kind& storage = objects_.kinds().storage_of(call.kind);
-  ListRequest request{.prefix = storage_key(storage, call.info.ns, "")};
-  if (options.page) {
-    request.after = cat(request.prefix, options.page->after);
-    request.revision = std::max<std::int64_t>(options.page->revision, 0);
-  } else if (options.match == VersionMatch::kExact) {
-    request.revision = *options.revision;
-  } else if (options.limit > 0 && options.revision.value_or(0) > 0 && options.match == VersionMatch::kUnset) {
-    request.revision = *options.revision;
+namespace {
+
+// Which version the list is of; 0: the newest.
+std::int64_t wanted_version(const ListOptions& options) {
+  if (options.page) return std::max<std::int64_t>(options.page->revision, 0);
+  const bool exact = options.match == VersionMatch::kExact ||
+                     (options.limit > 0 && options.revision.value_or(0) > 0 && options.match == VersionMatch::kUnset);
+  return exact ? *options.revision : 0;
+}
+
+}  // namespace
+
+Task<Outcome<std::optional<Snapshot>>> ResourceReader::choose_snapshot(Call& call, const ListOptions& options) {
+  const WatchCache& cache = caches_.of(call.kind);
+  const std::int64_t version = wanted_version(options);
+  if (version > 0) co_return cache.snapshot_at(version);
+  // resourceVersion=0 takes what there is.
+  if (options.revision == 0 && !options.page && cache.is_ready()) co_return cache.snapshot();
+  Result<Snapshot> fresh = co_await caches_.of(call.kind).fresh(call.here);
+  if (!fresh) co_return fail(from_error(fresh.error()));
+  if (options.revision.value_or(0) > fresh->revision()) {
+    co_return fail(too_large_version(*options.revision, fresh->revision()));
   }
+  co_return std::optional<Snapshot>(std::move(*fresh));
+}
+
+void ResourceReader::read_snapshot(Call& call, const ListOptions& options, const Snapshot& snapshot, Page* page) {
+  const std::string prefix = storage_key(caches_.storage_of(call.kind), call.info.ns, "");
+  const std::string after = options.page ? cat(prefix, options.page->after) : std::string();
+  page->metadata.revision = snapshot.revision();
+  bool more = false;
+  std::string last;
+  snapshot.visit(prefix, after, [&](const ObjectPtr& object) {
+    ItemPtr item = as_item(object);
+    if (item == nullptr || !item->matches(call.kind, options.selection)) return true;
+    if (options.limit > 0 && page->items.size() == options.limit) {
+      more = true;
+      return false;
+    }
+    last = item->key();
+    page->items.push_back(std::move(item));
+    return true;
+  });
+  if (!more) return;
+  page->metadata.continue_token = ContinueToken{snapshot.revision(), last.substr(prefix.size())}.to_string();
+  if (options.selection.everything()) {
+    page->metadata.remaining = static_cast<std::int64_t>(snapshot.count(prefix, last));
+  }
+}
+
+Task<Outcome<void>> ResourceReader::read_page(Call& call, const ListOptions& options, Page* page) {
+  Outcome<std::optional<Snapshot>> snapshot = co_await choose_snapshot(call, options);
+  if (!snapshot) co_return fail(std::move(snapshot.error()));
+  if (*snapshot) {
+    read_snapshot(call, options, **snapshot, page);
+    co_return Outcome<void>();
+  }
+  co_return co_await read_store(call, options, page);
+}
+
+// A version that the cache has no longer: the store may have it.
+Task<Outcome<void>> ResourceReader::read_store(Call& call, const ListOptions& options, Page* page) {
+  const api::Kind& storage = caches_.storage_of(call.kind);
+  ListRequest request{.prefix = storage_key(storage, call.info.ns, ""), .revision = wanted_version(options)};
+  if (options.page) request.after = cat(request.prefix, options.page->after);
   const bool everything = options.selection.everything();
-  if (everything) request.limit = options.limit;
   for (;;) {
+    if (everything && options.limit > 0) request.limit = options.limit - page->items.size();
     Result<ListAnswer> answer = co_await objects_.store().list(call.here, request);
     if (!answer) {
       if (is_ahead(answer.error())) co_return fail(too_large_version(request.revision, 0));
@@ -69,19 +123,15 @@ Task<Outcome<void>> ResourceReader::read_page(Call& call, const ListOptions& opt
       if (options.page) co_return fail(forgotten_page(options));
       co_return fail(expired(cat("The resourceVersion for the provided list is too old: ", request.revision)));
     }
-    if (options.revision.value_or(0) > answer->revision) {
-      co_return fail(too_large_version(*options.revision, answer->revision));
-    }
     page->metadata.revision = answer->revision;
     request.revision = answer->revision;
-    for (EntryPtr& entry : answer->entries) {
-      request.after = entry->key;
-      Result<Object> object = decode_entry(objects_.kinds(), call.kind, std::move(entry));
-      if (!object) co_return fail(from_error(object.error()));
-      if (!options.selection.matches(call.kind, *object->message)) continue;
-      page->objects.push_back(std::move(*object));
-      const bool full = options.limit > 0 && page->objects.size() == options.limit;
-      const bool last = &entry == &answer->entries.back();
+    for (size_t i = 0; i < answer->entries.size(); ++i) {
+      request.after = answer->entries[i]->key;
+      ItemPtr item = CachedItem::make(objects_.kinds(), storage, answer->entries[i]);
+      if (item == nullptr || !item->matches(call.kind, options.selection)) continue;
+      page->items.push_back(std::move(item));
+      const bool full = options.limit > 0 && page->items.size() == options.limit;
+      const bool last = i + 1 == answer->entries.size();
       if (full && (!last || answer->more)) {
         page->metadata.continue_token =
             ContinueToken{answer->revision, request.after.substr(request.prefix.size())}.to_string();
@@ -90,7 +140,6 @@ Task<Outcome<void>> ResourceReader::read_page(Call& call, const ListOptions& opt
       }
     }
     if (!answer->more) co_return Outcome<void>();
-    if (request.limit > 0) request.limit = options.limit - page->objects.size();
   }
 }
 
@@ -101,17 +150,23 @@ Task<Outcome<std::string>> ResourceReader::list(Call& call, ListOptions options,
   std::string text;
   ListWriter writer(call.kind, form, include, now_().seconds, &text);
   writer.begin(page.metadata);
-  for (const Object& object : page.objects) writer.add(*object.message);
+  for (const ItemPtr& item : page.items) {
+    if (form.view == View::kObject) {
+      writer.add_json(*item->json(call.kind));
+    } else {
+      writer.add(*item->message(call.kind));
+    }
+  }
   writer.end();
   co_return text;
 }
 
-Task<Outcome<std::vector<Object>>> ResourceReader::all(Call& call, const Selection& selection) {
+Task<Outcome<std::vector<ItemPtr>>> ResourceReader::all(Call& call, const Selection& selection) {
   Page page;
   ListOptions options;
   options.selection = selection;
   if (Outcome<void> read = co_await read_page(call, options, &page); !read) co_return fail(std::move(read.error()));
-  co_return std::move(page.objects);
+  co_return std::move(page.items);
 }
 
 }  // namespace gantry::control

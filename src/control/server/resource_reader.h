@@ -6,6 +6,7 @@
 #include <string>
 
 #include "api/time.h"
+#include "control/server/caches.h"
 #include "control/server/call.h"
 #include "control/server/list_options.h"
 #include "control/server/view.h"
@@ -14,7 +15,8 @@ namespace gantry::control {
 
 class ResourceReader {
  public:
-  ResourceReader(Objects objects, std::function<api::Timestamp()> now) : objects_(objects), now_(std::move(now)) {}
+  ResourceReader(Objects objects, const Caches& caches, std::function<api::Timestamp()> now)
+      : objects_(objects), caches_(caches), now_(std::move(now)) {}
 
   Task<Outcome<Object>> get(Call& call, std::string name);
 
@@ -23,13 +25,17 @@ class ResourceReader {
   Task<Outcome<std::string>> list(Call& call, ListOptions options, AnswerForm form, IncludeObject include);
 
   // Every object that is selected, for deletecollection.
-  Task<Outcome<std::vector<Object>>> all(Call& call, const Selection& selection);
+  Task<Outcome<std::vector<ItemPtr>>> all(Call& call, const Selection& selection);
 
  private:
   struct Page;
   Task<Outcome<void>> read_page(Call& call, const ListOptions& options, Page* page);
+  Task<Outcome<std::optional<Snapshot>>> choose_snapshot(Call& call, const ListOptions& options);
+  void read_snapshot(Call& call, const ListOptions& options, const Snapshot& snapshot, Page* page);
+  Task<Outcome<void>> read_store(Call& call, const ListOptions& options, Page* page);
 
   Objects objects_;
+  const Caches& caches_;
   std::function<api::Timestamp()> now_;
 };
 

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "control/server/answer.h"
 #include "control/server/managers.h"
+#include "control/server/watch.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 #include "kubernetes/meta/v1/options.pb.h"
 
@@ -121,6 +122,7 @@ Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& req
   Outcome<http::Reply> reply = fail(method_not_allowed());
   if (info.verb == "get") reply = co_await get(*call, request);
   if (info.verb == "list") reply = co_await list(*call, request);
+  if (info.verb == "watch") reply = co_await follow(*call, request);
   if (info.verb == "create") reply = co_await create(*call, request);
   if (info.verb == "update") reply = co_await update(*call, request);
   if (info.verb == "patch") reply = co_await patch(*call, request);
@@ -161,6 +163,16 @@ Task<Outcome<http::Reply>> Resources::list(Call& call, const http::Request& requ
   Outcome<std::string> text = co_await reader_.list(call, std::move(*options), *form, *include);
   if (!text) co_return fail(std::move(text.error()));
   co_return bytes_reply(200, content_type(*form), std::move(*text));
+}
+
+Task<Outcome<http::Reply>> Resources::follow(Call& call, const http::Request& request) {
+  Outcome<ListOptions> options = parse_list_options(call.kind, call.info);
+  if (!options) co_return fail(std::move(options.error()));
+  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = false, .views = true});
+  if (!form) co_return fail(std::move(form.error()));
+  Outcome<IncludeObject> include = parse_include_object(call.info.query.text("includeObject"));
+  if (!include) co_return fail(std::move(include.error()));
+  co_return co_await watch(call, caches_, std::move(*options), *form, *include, now_);
 }
 
 Task<Outcome<http::Reply>> Resources::create(Call& call, const http::Request& request) {
@@ -221,15 +233,15 @@ Task<Outcome<http::Reply>> Resources::remove_collection(Call& call, const http::
   if (!list_options) co_return fail(std::move(list_options.error()));
   Outcome<DeleteOptions> options = parse_delete_options(request, call.info);
   if (!options) co_return fail(std::move(options.error()));
-  Outcome<std::vector<Object>> objects = co_await reader_.all(call, list_options->selection);
-  if (!objects) co_return fail(std::move(objects.error()));
+  Outcome<std::vector<ItemPtr>> items = co_await reader_.all(call, list_options->selection);
+  if (!items) co_return fail(std::move(items.error()));
   std::string text;
   ListWriter writer(call.kind, {}, IncludeObject::kObject, now_().seconds, &text);
   writer.begin({});
-  for (const Object& object : *objects) {
-    Outcome<DeleteAnswer> answer = co_await writer_.remove(call, api::metadata_of(*object.message).name(), *options);
+  for (const ItemPtr& item : *items) {
+    Outcome<DeleteAnswer> answer = co_await writer_.remove(call, item->name(), *options);
     if (!answer && answer.error().code != 404) co_return fail(std::move(answer.error()));
-    writer.add(answer ? *answer->object.message : *object.message);
+    if (answer) writer.add(*answer->object.message);
   }
   writer.end();
   co_return bytes_reply(200, "application/json", std::move(text));

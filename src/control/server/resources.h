@@ -16,8 +16,12 @@ namespace gantry::control {
 
 class Resources {
  public:
-  Resources(Objects objects, const AdmissionChain& admission, std::function<api::Timestamp()> now)
-      : objects_(objects), reader_(objects, now), writer_(objects, admission, now), now_(now) {}
+  Resources(Objects objects, const Caches& caches, const AdmissionChain& admission, std::function<api::Timestamp()> now)
+      : objects_(objects),
+        caches_(caches),
+        reader_(objects, caches, now),
+        writer_(objects, admission, now),
+        now_(now) {}
 
   // `info.is_resource` holds. A failure is what the client is answered.
   Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const RequestInfo& info, const User& user);
@@ -27,6 +31,7 @@ class Resources {
 
   Task<Outcome<http::Reply>> get(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> list(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> follow(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> create(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> update(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> patch(Call& call, const http::Request& request);
@@ -34,6 +39,7 @@ class Resources {
   Task<Outcome<http::Reply>> remove_collection(Call& call, const http::Request& request);
 
   Objects objects_;
+  const Caches& caches_;
   ResourceReader reader_;
   ResourceWriter writer_;
   std::function<api::Timestamp()> now_;
