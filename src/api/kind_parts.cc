@@ -7,8 +7,10 @@
 #include <map>
 
 #include "api/duration_text.h"
+#include "api/time.h"
 #include "base/text.h"
 #include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/util/intstr.pb.h"
 
 namespace gantry::api {
 
@@ -72,6 +74,10 @@ std::string since(const meta_v1::MicroTime& time, int64_t now) {
 
 Value age(const ObjectMeta& meta, int64_t now) { return since(meta.creation_timestamp(), now); }
 
+std::string int_or_string_text(const k8s::io::apimachinery::pkg::util::intstr::IntOrString& value) {
+  return value.type() == 1 ? value.str_val() : std::to_string(value.int_val());
+}
+
 std::string joined(const std::vector<std::string>& words, std::string_view between) {
   std::string text;
   for (const std::string& word : words) {
@@ -79,6 +85,21 @@ std::string joined(const std::vector<std::string>& words, std::string_view betwe
     text += word;
   }
   return text;
+}
+
+std::string first_few(std::vector<std::string> words, size_t most, std::string_view between) {
+  const size_t all = words.size();
+  if (all <= most) return joined(words, between);
+  words.resize(most);
+  return cat(joined(words, between), " + ", all - most, " more...");
+}
+
+std::vector<Column> name_and_creation_columns() {
+  return {name_column(), column("Created At", "date", "When the object was created.")};
+}
+
+std::vector<Value> name_and_creation_row(const ObjectMeta& meta) {
+  return {meta.name(), format_rfc3339(meta.creation_timestamp().seconds())};
 }
 
 std::string selector_text(const google::protobuf::Map<std::string, std::string>& labels) {
@@ -93,9 +114,8 @@ std::string selector_text(const LabelSelectorMessage& selector) {
   std::multimap<std::string, std::string> parts;
   for (const auto& [key, value] : selector.match_labels()) parts.emplace(key, cat(key, "=", value));
   for (const meta_v1::LabelSelectorRequirement& expression : selector.match_expressions()) {
-    parts.emplace(expression.key(),
-                  requirement_text(expression.key(), expression.operator_(),
-                                   {expression.values().begin(), expression.values().end()}));
+    parts.emplace(expression.key(), requirement_text(expression.key(), expression.operator_(),
+                                                     {expression.values().begin(), expression.values().end()}));
   }
   std::vector<std::string> texts;
   for (auto& [key, text] : parts) texts.push_back(std::move(text));

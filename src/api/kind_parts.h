@@ -16,6 +16,10 @@ class MicroTime;
 class Time;
 }  // namespace k8s::io::apimachinery::pkg::apis::meta::v1
 
+namespace k8s::io::apimachinery::pkg::util::intstr {
+class IntOrString;
+}
+
 namespace gantry::api {
 
 // --- Subresources ---
@@ -26,6 +30,8 @@ void add_status(Kind* kind, UpdateRules rules = {});
 void add_view(Kind* kind, std::string name, UpdateRules rules = {});
 // What is done to or through the object: {"", "v1", "Binding"}.
 void add_action(Kind* kind, std::string name, GroupVersionKind takes, Verbs verbs);
+// What a proxy takes.
+inline constexpr Verbs kProxyVerbs = Verb::kCreate | Verb::kDelete | Verb::kGet | Verb::kPatch | Verb::kUpdate;
 // "scale". Replicas are spec.replicas and status.replicas; `selector` as in ScaleRules.
 void add_scale(Kind* kind, std::function<std::string(const Message&)> selector);
 
@@ -50,11 +56,27 @@ std::string since(const k8s::io::apimachinery::pkg::apis::meta::v1::MicroTime& t
 // Since the object was created.
 Value age(const ObjectMeta& meta, int64_t now);
 
-// "a,b,c", and with a limit "a,b + 3 more..."
+// "80" or "http".
+std::string int_or_string_text(const k8s::io::apimachinery::pkg::util::intstr::IntOrString& value);
+
+// "a,b,c"
 std::string joined(const std::vector<std::string>& words, std::string_view between = ",");
+
+// "a,b + 3 more..."
+std::string first_few(std::vector<std::string> words, size_t most, std::string_view between = ",");
 
 // The text of a selector, "a=b,c in (d,e)"; empty when it selects everything.
 std::string selector_text(const LabelSelectorMessage& selector);
 std::string selector_text(const google::protobuf::Map<std::string, std::string>& labels);
+
+// The columns of kinds of which there is no more to show: the name, and when the object was created.
+std::vector<Column> name_and_creation_columns();
+std::vector<Value> name_and_creation_row(const ObjectMeta& meta);
+template <typename M>
+TableRules name_and_creation() {
+  return {name_and_creation_columns(), [](const Message& message, int64_t) {
+            return name_and_creation_row(static_cast<const M&>(message).metadata());
+          }};
+}
 
 }  // namespace gantry::api

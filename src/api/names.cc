@@ -97,6 +97,12 @@ std::string check_config_key(std::string_view name) {
   return {};
 }
 
+std::string check_path_segment(std::string_view name) {
+  if (name == "." || name == "..") return "must not be '.' or '..'";
+  if (name.find_first_of("/%") != std::string_view::npos) return "must not contain '/' or '%'";
+  return {};
+}
+
 std::string check_ip(std::string_view text) {
   const std::string address(text);
   unsigned char bytes[sizeof(in6_addr)];

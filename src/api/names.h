@@ -22,6 +22,8 @@ std::string check_label_value(std::string_view value);
 std::string check_env_name(std::string_view name);
 // The key of a ConfigMap or Secret: at most 253 of alphanumerics, '-', '_', '.', not "." or beginning with "..".
 std::string check_config_key(std::string_view name);
+// Anything that can stand in a path: not "." or "..", without '/' and '%'. Roles and their bindings.
+std::string check_path_segment(std::string_view name);
 // An IPv4 or IPv6 address, without zone or prefix length.
 std::string check_ip(std::string_view text);
 

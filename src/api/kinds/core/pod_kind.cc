@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/pod.h"
+#include "api/kinds/core/pod_table.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::api {
@@ -22,6 +24,33 @@ int64_t grace_period(const core::Pod& pod, std::optional<int64_t> requested) {
   return wanted < 0 ? 1 : wanted;
 }
 
+std::vector<std::string> selectable(const core::Pod& pod) {
+  const core::PodStatus& status = pod.status();
+  return {pod.spec().node_name(),
+          pod.spec().restart_policy(),
+          pod.spec().scheduler_name(),
+          pod.spec().service_account_name(),
+          pod.spec().host_network() ? "true" : "false",
+          status.phase(),
+          status.pod_ips().empty() ? status.pod_ip() : status.pod_ips(0).ip(),
+          status.nominated_node_name()};
+}
+
+void add_subresources(Kind* kind) {
+  constexpr auto kCreate = static_cast<Verbs>(Verb::kCreate);
+  constexpr Verbs kConnect = Verb::kCreate | Verb::kGet;
+  add_action(kind, "attach", {"", "v1", "PodAttachOptions"}, kConnect);
+  add_action(kind, "binding", {"", "v1", "Binding"}, kCreate);
+  add_view(kind, "ephemeralcontainers");
+  add_action(kind, "eviction", {"policy", "v1", "Eviction"}, kCreate);
+  add_action(kind, "exec", {"", "v1", "PodExecOptions"}, kConnect);
+  add_action(kind, "log", {}, static_cast<Verbs>(Verb::kGet));
+  add_action(kind, "portforward", {"", "v1", "PodPortForwardOptions"}, kConnect);
+  add_action(kind, "proxy", {"", "v1", "PodProxyOptions"}, kProxyVerbs);
+  add_view(kind, "resize");
+  add_status(kind);
+}
+
 }  // namespace
 
 Kind pod_kind() {
@@ -29,9 +58,13 @@ Kind pod_kind() {
   kind.categories = {"all"};
   kind.storage = "pods";
   kind.has_generation = true;
-  kind.has_status = true;
   kind.set_defaults = over(&default_pod);
   kind.validate = over(&validate_pod);
+  kind.selectable = {"spec.nodeName",    "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
+                     "spec.hostNetwork", "status.phase",       "status.podIP",       "status.nominatedNodeName"};
+  kind.selectable_values = over(&selectable);
+  kind.table = pod_table();
+  add_subresources(&kind);
   kind.grace_period = over(&grace_period);
   return kind;
 }

@@ -1,0 +1,41 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+#include "api/kinds/apps/kinds.h"
+#include "base/text.h"
+#include "kubernetes/apps/v1/stateful_set.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace apps = k8s::io::api::apps::v1;
+
+namespace meta_v1 = k8s::io::apimachinery::pkg::apis::meta::v1;
+
+// "statefulset.apps/web"
+std::string controller_text(const ObjectMeta& meta) {
+  for (const meta_v1::OwnerReference& owner : meta.owner_references()) {
+    if (!owner.controller()) continue;
+    const size_t slash = owner.api_version().find('/');
+    const std::string group = slash == std::string::npos ? "" : cat(".", owner.api_version().substr(0, slash));
+    return cat(lowered(owner.kind() + group), "/", owner.name());
+  }
+  return std::string(kNone);
+}
+
+std::vector<Value> row(const apps::ControllerRevision& object, int64_t now) {
+  return {object.metadata().name(), controller_text(object.metadata()), object.revision(), age(object.metadata(), now)};
+}
+
+}  // namespace
+
+Kind controller_revision_kind() {
+  Kind kind = make_kind<apps::ControllerRevision>("controllerrevisions", "controllerrevision");
+  kind.storage = "controllerrevisions";
+  kind.table = {{name_column(), column("Controller", "string", "Whose state it holds."),
+                 column("Revision", "string", "Its number."), age_column()},
+                over(&row)};
+  return kind;
+}
+
+}  // namespace gantry::api

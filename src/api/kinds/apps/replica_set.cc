@@ -1,0 +1,52 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+#include "api/kinds/apps/kinds.h"
+#include "api/kinds/core/pod_template.h"
+#include "kubernetes/apps/v1/replica_set.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace apps = k8s::io::api::apps::v1;
+
+std::vector<Value> row(const apps::ReplicaSet& object, int64_t now) {
+  const auto& pod = object.spec().template_().spec();
+  return {object.metadata().name(),    object.spec().replicas(),
+          object.status().replicas(),  object.status().ready_replicas(),
+          age(object.metadata(), now), container_names(pod),
+          container_images(pod),       or_none(selector_text(object.spec().selector()))};
+}
+
+std::vector<std::string> selectable(const apps::ReplicaSet& object) {
+  return {std::to_string(object.status().replicas())};
+}
+
+std::string selector(const apps::ReplicaSet& object) { return selector_text(object.spec().selector()); }
+
+TableRules table() {
+  TableRules table;
+  table.columns = {name_column(), column("Desired", "integer", "How many pods there should be."),
+                   column("Current", "integer", "How many pods there are."),
+                   column("Ready", "integer", "How many pods are ready."), age_column()};
+  add_template_columns(&table.columns, true);
+  table.row = over(&row);
+  return table;
+}
+
+}  // namespace
+
+Kind replica_set_kind() {
+  Kind kind = make_kind<apps::ReplicaSet>("replicasets", "replicaset", {"rs"});
+  kind.categories = {"all"};
+  kind.storage = "replicasets";
+  kind.has_generation = true;
+  kind.selectable = {"status.replicas"};
+  kind.selectable_values = over(&selectable);
+  kind.table = table();
+  add_status(&kind);
+  add_scale(&kind, over(&selector));
+  return kind;
+}
+
+}  // namespace gantry::api

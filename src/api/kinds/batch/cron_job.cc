@@ -1,0 +1,55 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+#include "api/kinds/batch/kinds.h"
+#include "api/kinds/core/pod_template.h"
+#include "kubernetes/batch/v1/cron_job.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace batch = k8s::io::api::batch::v1;
+
+std::vector<Value> row(const batch::CronJob& object, int64_t now) {
+  const batch::CronJobSpec& spec = object.spec();
+  const auto& pod = spec.job_template().spec().template_().spec();
+  return {
+      object.metadata().name(),
+      spec.schedule(),
+      spec.has_time_zone() ? Value(spec.time_zone()) : Value(kNone),
+      !spec.has_suspend() ? Value(kUnset) : Value(spec.suspend() ? "True" : "False"),
+      object.status().active_size(),
+      object.status().has_last_schedule_time() ? Value(since(object.status().last_schedule_time(), now)) : Value(kNone),
+      age(object.metadata(), now),
+      container_names(pod),
+      container_images(pod),
+      or_none(selector_text(spec.job_template().spec().selector()))};
+}
+
+TableRules table() {
+  TableRules table;
+  table.columns = {name_column(),
+                   column("Schedule", "string", "When it starts a job, as cron writes it."),
+                   column("Timezone", "string", "The zone of the schedule."),
+                   column("Suspend", "boolean", "Whether it starts none for now."),
+                   column("Active", "integer", "How many of its jobs run."),
+                   column("Last Schedule", "string", "Time since it started a job last."),
+                   age_column()};
+  add_template_columns(&table.columns, true);
+  table.row = over(&row);
+  return table;
+}
+
+}  // namespace
+
+Kind cron_job_kind() {
+  Kind kind = make_kind<batch::CronJob>("cronjobs", "cronjob", {"cj"});
+  kind.categories = {"all"};
+  kind.storage = "cronjobs";
+  kind.has_generation = true;
+  kind.table = table();
+  add_status(&kind);
+  return kind;
+}
+
+}  // namespace gantry::api

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+#include "api/kinds/coordination/kinds.h"
+#include "kubernetes/coordination/v1/lease.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace coordination = k8s::io::api::coordination::v1;
+
+std::vector<Value> row(const coordination::Lease& object, int64_t now) {
+  return {object.metadata().name(), object.spec().holder_identity(), age(object.metadata(), now)};
+}
+
+}  // namespace
+
+Kind lease_kind() {
+  Kind kind = make_kind<coordination::Lease>("leases", "lease");
+  kind.storage = "leases";
+  kind.table = {{name_column(), column("Holder", "string", "Who has it."), age_column()}, over(&row)};
+  return kind;
+}
+
+}  // namespace gantry::api

@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include <set>
+
+#include "api/kind_parts.h"
+#include "api/kinds/core/kinds.h"
+#include "base/text.h"
+#include "kubernetes/core/v1/node.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+constexpr std::string_view kRolePrefix = "node-role.kubernetes.io/";
+constexpr std::string_view kOldRole = "kubernetes.io/role";
+
+std::string status_text(const core::Node& node) {
+  std::string text = "Unknown";
+  for (const core::NodeCondition& condition : node.status().conditions()) {
+    if (condition.type() == "Ready") text = condition.status() == "True" ? "Ready" : "NotReady";
+  }
+  return node.spec().unschedulable() ? cat(text, ",SchedulingDisabled") : text;
+}
+
+std::string roles(const core::Node& node) {
+  std::set<std::string> roles;
+  for (const auto& [key, value] : node.metadata().labels()) {
+    if (key.starts_with(kRolePrefix) && key.size() > kRolePrefix.size()) roles.insert(key.substr(kRolePrefix.size()));
+    if (key == kOldRole && !value.empty()) roles.insert(value);
+  }
+  return joined({roles.begin(), roles.end()});
+}
+
+std::string address(const core::Node& node, std::string_view type) {
+  for (const core::NodeAddress& address : node.status().addresses()) {
+    if (address.type() == type) return address.address();
+  }
+  return "";
+}
+
+std::string or_unknown(const std::string& text) { return text.empty() ? std::string(kUnknownText) : text; }
+
+std::vector<Value> row(const core::Node& node, int64_t now) {
+  const core::NodeSystemInfo& info = node.status().node_info();
+  std::string kernel = or_unknown(info.kernel_version());
+  if (!info.architecture().empty()) kernel += cat(" (", info.architecture(), ")");
+  return {node.metadata().name(),
+          status_text(node),
+          or_none(roles(node)),
+          age(node.metadata(), now),
+          info.kubelet_version(),
+          or_none(address(node, "InternalIP")),
+          or_none(address(node, "ExternalIP")),
+          or_unknown(info.os_image()),
+          kernel,
+          or_unknown(info.container_runtime_version())};
+}
+
+std::vector<std::string> selectable(const core::Node& node) { return {node.spec().unschedulable() ? "true" : "false"}; }
+
+TableRules table() {
+  return {{name_column(), column("Status", "string", "Whether it is ready, and takes new pods."),
+           column("Roles", "string", "What it is there for, by its labels."), age_column(),
+           column("Version", "string", "Version of its agent."),
+           wide_column("Internal-IP", "string", "Address within the cluster."),
+           wide_column("External-IP", "string", "Address for the world."),
+           wide_column("OS-Image", "string", "Its operating system."),
+           wide_column("Kernel-Version", "string", "Its kernel."),
+           wide_column("Container-Runtime", "string", "What runs its containers.")},
+          over(&row)};
+}
+
+}  // namespace
+
+Kind node_kind() {
+  Kind kind = make_kind<core::Node>("nodes", "node", {"no"});
+  kind.namespaced = false;
+  kind.storage = "minions";
+  kind.selectable = {"spec.unschedulable"};
+  kind.selectable_values = over(&selectable);
+  kind.table = table();
+  add_status(&kind);
+  add_action(&kind, "proxy", {"", "v1", "NodeProxyOptions"}, kProxyVerbs);
+  return kind;
+}
+
+}  // namespace gantry::api

@@ -1,0 +1,54 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+#include "api/kinds/core/kinds.h"
+#include "api/kinds/core/volume_text.h"
+#include "base/text.h"
+#include "kubernetes/core/v1/persistent_volume.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+std::vector<Value> row(const core::PersistentVolume& object, int64_t now) {
+  const core::PersistentVolumeSpec& spec = object.spec();
+  const bool deleting = object.metadata().has_deletion_timestamp();
+  return {object.metadata().name(),
+          storage_amount(spec.capacity()),
+          access_modes_text(spec.access_modes()),
+          spec.persistent_volume_reclaim_policy(),
+          deleting ? "Terminating" : object.status().phase(),
+          spec.has_claim_ref() ? cat(spec.claim_ref().namespace_(), "/", spec.claim_ref().name()) : "",
+          class_of(object.metadata(), spec.storage_class_name()),
+          spec.has_volume_attributes_class_name() ? Value(spec.volume_attributes_class_name()) : Value(kUnset),
+          object.status().reason(),
+          age(object.metadata(), now),
+          spec.has_volume_mode() ? Value(spec.volume_mode()) : Value(kUnset)};
+}
+
+TableRules table() {
+  return {{name_column(), column("Capacity", "string", "How much it holds."),
+           column("Access Modes", "string", "How it can be mounted."),
+           column("Reclaim Policy", "string", "What becomes of it when its claim is gone."),
+           column("Status", "string", "Whether a claim has it."),
+           column("Claim", "string", "The claim that has it, or may."),
+           column("StorageClass", "string", "The class it belongs to."),
+           column("VolumeAttributesClass", "string", "The class of its attributes."),
+           column("Reason", "string", "Why it is in this state."), age_column(),
+           wide_column("VolumeMode", "string", "Filesystem or Block.")},
+          over(&row)};
+}
+
+}  // namespace
+
+Kind persistent_volume_kind() {
+  Kind kind = make_kind<core::PersistentVolume>("persistentvolumes", "persistentvolume", {"pv"});
+  kind.namespaced = false;
+  kind.storage = "persistentvolumes";
+  kind.table = table();
+  add_status(&kind);
+  return kind;
+}
+
+}  // namespace gantry::api

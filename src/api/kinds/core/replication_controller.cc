@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+#include "api/kinds/core/kinds.h"
+#include "api/kinds/core/pod_template.h"
+#include "kubernetes/core/v1/pod_template.pb.h"
+#include "kubernetes/core/v1/replication_controller.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+std::vector<Value> row(const core::ReplicationController& object, int64_t now) {
+  const core::PodSpec& pod = object.spec().template_().spec();
+  return {object.metadata().name(),    object.spec().replicas(),
+          object.status().replicas(),  object.status().ready_replicas(),
+          age(object.metadata(), now), container_names(pod),
+          container_images(pod),       or_none(selector_text(object.spec().selector()))};
+}
+
+std::vector<std::string> selectable(const core::ReplicationController& object) {
+  return {std::to_string(object.status().replicas())};
+}
+
+std::string selector(const core::ReplicationController& object) { return selector_text(object.spec().selector()); }
+
+}  // namespace
+
+Kind replication_controller_kind() {
+  Kind kind = make_kind<core::ReplicationController>("replicationcontrollers", "replicationcontroller", {"rc"});
+  kind.categories = {"all"};
+  kind.storage = "controllers";
+  kind.has_generation = true;
+  kind.selectable = {"status.replicas"};
+  kind.selectable_values = over(&selectable);
+  kind.table.columns = {name_column(), column("Desired", "integer", "How many pods there should be."),
+                        column("Current", "integer", "How many pods there are."),
+                        column("Ready", "integer", "How many pods are ready."), age_column()};
+  add_template_columns(&kind.table.columns, true);
+  kind.table.row = over(&row);
+  add_status(&kind);
+  add_scale(&kind, over(&selector));
+  kind.orphans_by_default = true;
+  return kind;
+}
+
+}  // namespace gantry::api

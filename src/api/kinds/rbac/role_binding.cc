@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+#include "api/kinds/rbac/binding_table.h"
+#include "api/kinds/rbac/kinds.h"
+#include "api/names.h"
+#include "kubernetes/rbac/v1/rbac.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace rbac = k8s::io::api::rbac::v1;
+
+std::vector<Value> row(const rbac::RoleBinding& object, int64_t now) {
+  return binding_row(object.metadata(), object.role_ref(), object.subjects(), now);
+}
+
+}  // namespace
+
+Kind role_binding_kind() {
+  Kind kind = make_kind<rbac::RoleBinding>("rolebindings", "rolebinding");
+  kind.storage = "rolebindings";
+  kind.check_name = check_path_segment;
+  kind.table = {binding_columns(), over(&row)};
+  return kind;
+}
+
+}  // namespace gantry::api

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/kind_parts.h"
+#include "api/kinds/storage/kinds.h"
+#include "base/text.h"
+#include "kubernetes/storage/v1/storage_class.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+namespace storage = k8s::io::api::storage::v1;
+
+constexpr std::string_view kDefault = "storageclass.kubernetes.io/is-default-class";
+
+std::vector<Value> row(const storage::StorageClass& object, int64_t now) {
+  const auto mark = object.metadata().annotations().find(std::string(kDefault));
+  const bool is_default = mark != object.metadata().annotations().end() && mark->second == "true";
+  return {is_default ? cat(object.metadata().name(), " (default)") : object.metadata().name(),
+          object.provisioner(),
+          object.has_reclaim_policy() ? object.reclaim_policy() : "Delete",
+          object.has_volume_binding_mode() ? object.volume_binding_mode() : "Immediate",
+          object.allow_volume_expansion(),
+          age(object.metadata(), now)};
+}
+
+TableRules table() {
+  return {{name_column(), column("Provisioner", "string", "Who makes its volumes."),
+           column("ReclaimPolicy", "string", "What becomes of a volume when its claim is gone."),
+           column("VolumeBindingMode", "string", "Whether volumes are made at once or for their first pod."),
+           column("AllowVolumeExpansion", "string", "Whether its volumes can grow."), age_column()},
+          over(&row)};
+}
+
+}  // namespace
+
+Kind storage_class_kind() {
+  Kind kind = make_kind<storage::StorageClass>("storageclasses", "storageclass", {"sc"});
+  kind.namespaced = false;
+  kind.storage = "storageclasses";
+  kind.table = table();
+  return kind;
+}
+
+}  // namespace gantry::api
