@@ -54,9 +54,12 @@ Failure access_denied(const AccessRequest& access, std::string_view reason) {
 
 struct ApiServer::Impl {
   explicit Impl(Parts p)
-      : parts(std::move(p)), resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.now) {}
+      : parts(std::move(p)),
+        documents(parts.kinds, parts.version),
+        resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.now) {}
 
   Parts parts;
+  Documents documents;
   Resources resources;
 
   Task<Outcome<User>> authenticate(Loop& here, const http::Request& request);
@@ -98,18 +101,7 @@ Task<Outcome<http::Reply>> ApiServer::Impl::serve_other(Loop&, const http::Reque
   if (request.method != "GET" && request.method != "HEAD") co_return fail(method_not_allowed());
   const std::string& path = info.path;
   if (path == "/healthz" || path == "/livez" || path == "/readyz") co_return text_reply(200, "ok");
-  if (path == "/version" || path == "/version/") {
-    const ServerVersion& version = parts.version;
-    co_return json_reply(200, api::Value::object({{"major", version.major},
-                                                  {"minor", version.minor},
-                                                  {"gitVersion", version.git_version},
-                                                  {"gitCommit", ""},
-                                                  {"gitTreeState", "clean"},
-                                                  {"buildDate", ""},
-                                                  {"goVersion", ""},
-                                                  {"compiler", "clang"},
-                                                  {"platform", "linux/amd64"}}));
-  }
+  if (std::optional<http::Reply> document = documents.find(request, info)) co_return std::move(*document);
   co_return fail(no_such_resource());
 }
 

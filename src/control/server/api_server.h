@@ -12,16 +12,11 @@
 #include "api/time.h"
 #include "control/server/access.h"
 #include "control/server/admission.h"
+#include "control/server/documents.h"
 #include "control/server/resource_reader.h"
 #include "control/server/resource_writer.h"
 
 namespace gantry::control {
-
-struct ServerVersion {
-  std::string major = "1";
-  std::string minor = "37";
-  std::string git_version;  // "v1.37.0-gantry.1"
-};
 
 class ApiServer {
  public:

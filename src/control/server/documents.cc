@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/server/documents.h"
+
+#include "api/documents/discovery.h"
+#include "api/json.h"
+#include "base/text.h"
+
+namespace gantry::control {
+
+namespace {
+
+constexpr std::string_view kJson = "application/json";
+
+bool accepts_aggregated(const http::Request& request) {
+  for (const std::string_view clause : request.values("Accept")) {
+    const std::string text = lowered(clause);
+    if (text.find("g=apidiscovery.k8s.io") != text.npos && text.find("v=v2;") != text.npos &&
+        text.find("as=apigroupdiscoverylist") != text.npos) {
+      return true;
+    }
+  }
+  return false;
+}
+
+// "/apis/apps/v1" without slashes at its ends, in its parts.
+std::vector<std::string> parts_of(std::string_view path) {
+  std::vector<std::string> parts;
+  while (!path.empty()) {
+    const size_t slash = path.find('/');
+    if (slash != 0) parts.emplace_back(path.substr(0, slash));
+    path.remove_prefix(slash == path.npos ? path.size() : slash + 1);
+  }
+  return parts;
+}
+
+// FNV-1a: tells one content from another, no more.
+std::string etag_of(std::string_view bytes) {
+  uint64_t hash = 14695981039346656037ull;
+  for (const char c : bytes) hash = (hash ^ static_cast<unsigned char>(c)) * 1099511628211ull;
+  return cat("\"", hash, "\"");
+}
+
+api::Value version_document(const ServerVersion& version) {
+  return api::Value::object({{"major", version.major},
+                             {"minor", version.minor},
+                             {"gitVersion", version.git_version},
+                             {"gitCommit", ""},
+                             {"gitTreeState", "clean"},
+                             {"buildDate", ""},
+                             {"goVersion", ""},
+                             {"compiler", "clang"},
+                             {"platform", "linux/amd64"}});
+}
+
+}  // namespace
+
+std::optional<Documents::Kept> Documents::make(const http::Request& request, const std::string& path) const {
+  const std::vector<std::string> parts = parts_of(path);
+  const bool aggregated = accepts_aggregated(request);
+  std::optional<api::Value> document;
+  std::string type(kJson);
+  if (parts.size() == 1 && parts[0] == "version") document = version_document(version_);
+  if (parts.size() == 1 && (parts[0] == "api" || parts[0] == "apis")) {
+    const bool core = parts[0] == "api";
+    if (aggregated) {
+      type = api::kAggregatedDiscoveryType;
+      document = core ? api::aggregated_core(kinds_) : api::aggregated_groups(kinds_);
+    } else {
+      document = core ? api::api_versions(kinds_, request.header("Host")) : api::api_group_list(kinds_);
+    }
+  }
+  if (parts.size() == 2 && parts[0] == "api") document = api::api_resource_list(kinds_, "", parts[1]);
+  if (parts.size() == 2 && parts[0] == "apis") document = api::api_group(kinds_, parts[1]);
+  if (parts.size() == 3 && parts[0] == "apis") document = api::api_resource_list(kinds_, parts[1], parts[2]);
+  if (!document) return std::nullopt;
+  auto bytes = std::make_shared<const std::string>(api::write_json(*document));
+  std::string etag = etag_of(*bytes);
+  return Kept{std::move(type), std::move(bytes), std::move(etag)};
+}
+
+const Documents::Kept* Documents::keep(const http::Request& request, const std::string& path) {
+  // Only paths that name something are kept, so that strangers can't fill it; the address by which a client came is
+  // part of one document alone.
+  const std::string key = cat(path, accepts_aggregated(request) ? " aggregated " : " ",
+                              path == "/api" ? request.header("Host").substr(0, 256) : std::string_view());
+  constexpr size_t kMost = 1000;
+  const std::lock_guard lock(mutex_);
+  if (const auto found = kept_.find(key); found != kept_.end()) return &found->second;
+  if (kept_.size() >= kMost) return nullptr;
+  std::optional<Kept> made = make(request, path);
+  return made ? &kept_.emplace(key, std::move(*made)).first->second : nullptr;
+}
+
+std::optional<http::Reply> Documents::find(const http::Request& request, const RequestInfo& info) {
+  std::string path = info.path;
+  while (path.size() > 1 && path.back() == '/') path.pop_back();
+  const Kept* kept = keep(request, path);
+  if (kept == nullptr) return std::nullopt;
+  http::Reply reply;
+  reply.response.headers.emplace_back("ETag", kept->etag);
+  reply.response.headers.emplace_back("Vary", "Accept");
+  if (request.header("If-None-Match") == kept->etag) {
+    reply.response.status = 304;
+    return reply;
+  }
+  reply.response.headers.emplace_back("Content-Type", kept->content_type);
+  reply.response.shared_body = kept->bytes;
+  return reply;
+}
+
+}  // namespace gantry::control

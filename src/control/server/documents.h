@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the server says of itself: discovery in both forms, version, OpenAPI. Made at the first request and kept as
+// bytes with an ETag, for they change only with the program. Any loop's thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "control/server/failure.h"
+#include "control/server/request_info.h"
+#include "http/message.h"
+
+namespace gantry::control {
+
+struct ServerVersion {
+  std::string major = "1";
+  std::string minor = "37";
+  std::string git_version;  // "v1.37.0-gantry.1"
+};
+
+class Documents {
+ public:
+  Documents(const api::Kinds& kinds, ServerVersion version) : kinds_(kinds), version_(std::move(version)) {}
+
+  // Empty: the path names no document.
+  std::optional<http::Reply> find(const http::Request& request, const RequestInfo& info);
+
+ private:
+  struct Kept {
+    std::string content_type;
+    std::shared_ptr<const std::string> bytes;
+    std::string etag;
+  };
+  std::optional<Kept> make(const http::Request& request, const std::string& path) const;
+  const Kept* keep(const http::Request& request, const std::string& path);
+
+  const api::Kinds& kinds_;
+  const ServerVersion version_;
+  std::mutex mutex_;
+  std::map<std::string, Kept> kept_;  // by path and form; never taken out
+};
+
+}  // namespace gantry::control
