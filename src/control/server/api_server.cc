@@ -56,7 +56,7 @@ struct ApiServer::Impl {
   explicit Impl(Parts p)
       : parts(std::move(p)),
         documents(parts.kinds, parts.version),
-        resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.now) {}
+        resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.actions, parts.now) {}
 
   Parts parts;
   Documents documents;

@@ -11,6 +11,7 @@
 
 #include "api/time.h"
 #include "control/server/access.h"
+#include "control/server/action.h"
 #include "control/server/admission.h"
 #include "control/server/documents.h"
 #include "control/server/resource_reader.h"
@@ -29,6 +30,7 @@ class ApiServer {
     const AdmissionChain& admission;
     std::vector<Authenticator*> authenticators;
     std::vector<Authorizer*> authorizers;
+    Actions actions;
     std::function<api::Timestamp()> now;  // the wall clock
     ServerVersion version;
   };

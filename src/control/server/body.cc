@@ -27,7 +27,8 @@ Outcome<Decoded> decode_value(const api::Schema& schema, std::string_view name, 
                               std::unique_ptr<api::Message> empty, FieldValidation validation) {
   Decoded decoded{std::move(empty), {}};
   api::FieldProblems problems;
-  const Status status = api::decode(schema, document, decoded.message.get(), {.strict = false, .require_type = false}, &problems);
+  const Status status =
+      api::decode(schema, document, decoded.message.get(), {.strict = false, .require_type = false}, &problems);
   if (!status) {
     return fail(bad_request(cat(name, " in version \"", schema.api_version, "\" cannot be handled as a ", name, ": ",
                                 status.error().message())));

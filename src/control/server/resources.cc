@@ -118,6 +118,13 @@ Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& req
                                             const User& user) {
   Outcome<Call> call = make_call(here, request, info, user);
   if (!call) co_return fail(std::move(call.error()));
+  const auto action = actions_.find(action_name(call->kind, call->subresource));
+  if (action != actions_.end() && info.verb == "create") {
+    Outcome<http::Reply> reply = co_await act(*call, *action->second, request);
+    if (reply) add_warnings(call->warnings, &*reply);
+    co_return reply;
+  }
+  if (call->kind.storage.empty()) co_return fail(no_such_resource());
   if (call->subresource != nullptr && !call->subresource->update) co_return fail(no_such_resource());
   Outcome<http::Reply> reply = fail(method_not_allowed());
   if (info.verb == "get") reply = co_await get(*call, request);
@@ -184,6 +191,22 @@ Task<Outcome<http::Reply>> Resources::create(Call& call, const http::Request& re
   Outcome<Object> made = co_await writer_.create(call, std::move(decoded->message));
   if (!made) co_return fail(std::move(made.error()));
   co_return object_reply(call, request, 201, *made, now_().seconds);
+}
+
+Task<Outcome<http::Reply>> Resources::act(Call& call, Action& action, const http::Request& request) {
+  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = true, .views = false});
+  if (!form) co_return fail(std::move(form.error()));
+  std::unique_ptr<api::Message> empty = action.make();
+  const google::protobuf::Descriptor& descriptor = *empty->GetDescriptor();
+  Outcome<Decoded> decoded =
+      decode_body(descriptor, std::move(empty), request.header("Content-Type"), request.body, call.field_validation);
+  if (!decoded) co_return fail(std::move(decoded.error()));
+  call.warnings = std::move(decoded->warnings);
+  Outcome<std::unique_ptr<api::Message>> answer = co_await action.run(call, std::move(decoded->message));
+  if (!answer) co_return fail(std::move(answer.error()));
+  Result<std::string> text = show_object(call.kind, **answer, *form, IncludeObject::kNone, now_().seconds);
+  if (!text) co_return fail(from_error(text.error()));
+  co_return bytes_reply(201, content_type(*form), std::move(*text));
 }
 
 Task<Outcome<http::Reply>> Resources::update(Call& call, const http::Request& request) {

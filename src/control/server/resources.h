@@ -7,6 +7,7 @@
 
 #include "api/time.h"
 #include "control/server/access.h"
+#include "control/server/action.h"
 #include "control/server/admission.h"
 #include "control/server/resource_reader.h"
 #include "control/server/resource_writer.h"
@@ -16,11 +17,13 @@ namespace gantry::control {
 
 class Resources {
  public:
-  Resources(Objects objects, const Caches& caches, const AdmissionChain& admission, std::function<api::Timestamp()> now)
+  Resources(Objects objects, const Caches& caches, const AdmissionChain& admission, Actions actions,
+            std::function<api::Timestamp()> now)
       : objects_(objects),
         caches_(caches),
         reader_(objects, caches, now),
         writer_(objects, admission, now),
+        actions_(std::move(actions)),
         now_(now) {}
 
   // `info.is_resource` holds. A failure is what the client is answered.
@@ -33,6 +36,7 @@ class Resources {
   Task<Outcome<http::Reply>> list(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> follow(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> create(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> act(Call& call, Action& action, const http::Request& request);
   Task<Outcome<http::Reply>> update(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> patch(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> remove(Call& call, const http::Request& request);
@@ -42,6 +46,7 @@ class Resources {
   const Caches& caches_;
   ResourceReader reader_;
   ResourceWriter writer_;
+  Actions actions_;
   std::function<api::Timestamp()> now_;
 };
 
