@@ -26,13 +26,17 @@ constexpr std::size_t kReadBytes = 16U << 10;
 
 enum class Framing { kNone, kLength, kChunked, kUntilClose, kUpgrade };
 
-// RFC 9110, 6.4.1: some answers end with their headers.
-bool has_body(int status) { return status >= 200 && status != 204 && status != 304; }
+// What the server says itself; two different ones would be two different requests to some proxy.
+bool is_framing(std::string_view name) {
+  return equals_ignore_case(name, "content-length") || equals_ignore_case(name, "transfer-encoding") ||
+         equals_ignore_case(name, "connection") || equals_ignore_case(name, "date");
+}
 
 std::string serialize_head(const Response& response, Framing framing, std::size_t length, bool keep_alive) {
   auto reason = beast::obsolete_reason(static_cast<beast::status>(response.status));
   std::string text = cat("HTTP/1.1 ", response.status, " ", std::string_view(reason.data(), reason.size()), "\r\n");
   for (const auto& [name, value] : response.headers) {
+    if (framing != Framing::kUpgrade && is_framing(name)) continue;
     if (is_one_line(name) && is_one_line(value)) text += cat(name, ": ", value, "\r\n");
   }
   text += cat("Date: ", http_date(), "\r\n");
@@ -219,7 +223,10 @@ Task<std::expected<Received, NoRequest>> read_request(Connection& connection, bo
   Timer limit(core.loop);
   auto expire = [&stream] { stream.close(); };
   limit.start(first ? limits.request_time : limits.keep_alive_time, expire);
-  if (!co_await connection.read_more(pending)) co_return std::unexpected(NoRequest{});
+  {
+    DrainWish wish(connection.core, expire);
+    if (!co_await connection.read_more(pending)) co_return std::unexpected(NoRequest{});
+  }
   if (!first) limit.start(limits.request_time, expire);
 
   Parser parser;
@@ -327,6 +334,7 @@ Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream>
       co_await take_over(std::move(connection->stream));
       co_return;
     }
+    if (core->draining) received->keep_alive = false;
     bool goes_on;
     if (reply.stream) {
       goes_on = co_await answer_over_time(connection, reply, *received, !head);

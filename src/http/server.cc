@@ -41,7 +41,9 @@ struct Server::Impl : std::enable_shared_from_this<Server::Impl> {
   std::shared_ptr<ServerCore> core;
   std::list<std::shared_ptr<Accepting>> listeners;
 
+  void stop_listening();
   void stop();
+  static Task<> drain(std::shared_ptr<ServerCore> core, Duration limit);
   static Task<> accept_all(std::shared_ptr<ServerCore> core, std::shared_ptr<Accepting> listener);
 };
 
@@ -56,7 +58,8 @@ Task<> serve_tls(std::shared_ptr<ServerCore> core, SocketFd socket, std::shared_
   peer.is_tls = true;
   peer.certificate = std::move(session->certificate);
   peer.certificate_error = std::move(session->certificate_error);
-  co_await serve_http1(std::move(core), std::move(tracked), std::move(peer));
+  auto serve = session->protocol == "h2" ? serve_http2 : serve_http1;
+  co_await serve(std::move(core), std::move(tracked), std::move(peer));
 }
 
 void begin_connection(const std::shared_ptr<ServerCore>& core, SocketFd socket, const std::shared_ptr<TlsServer>& tls) {
@@ -84,7 +87,7 @@ void begin_connection(const std::shared_ptr<ServerCore>& core, SocketFd socket, 
 }  // namespace
 
 Task<> Server::Impl::accept_all(std::shared_ptr<ServerCore> core, std::shared_ptr<Accepting> listener) {
-  while (!core->stopped.is_set()) {
+  while (listener->socket.is_open()) {
     auto accepted = sys::accept(listener->socket);
     if (accepted) {
       begin_connection(core, std::move(*accepted), listener->tls);
@@ -98,13 +101,24 @@ Task<> Server::Impl::accept_all(std::shared_ptr<ServerCore> core, std::shared_pt
   }
 }
 
-void Server::Impl::stop() {
-  core->stopped.set();
+void Server::Impl::stop_listening() {
   for (auto& listener : listeners) {
     listener->watch.cancel();
     listener->socket.close();
   }
   listeners.clear();
+}
+
+Task<> Server::Impl::drain(std::shared_ptr<ServerCore> core, Duration limit) {
+  core->draining = true;
+  auto wishes = core->drain_wishes;  // they may go while they are called
+  for (const auto& wish : wishes) wish();
+  if (!core->live.empty()) (void)co_await core->emptied.wait_for(limit);
+}
+
+void Server::Impl::stop() {
+  core->stopped.set();
+  stop_listening();
   for (const auto& closed : core->answers) closed->set();
   for (ByteStream* stream : core->live) stream->close();
 }
@@ -113,6 +127,11 @@ Server::Server(Loop& loop, Handler handler, Limits limits)
     : impl_(std::make_shared<Impl>(loop, std::move(handler), limits)) {}
 
 Server::~Server() { impl_->stop(); }
+
+Task<> Server::drain(Duration limit) {
+  impl_->stop_listening();
+  return Impl::drain(impl_->core, limit);
+}
 
 void Server::serve(SocketFd listener, std::shared_ptr<TlsServer> tls) {
   auto accepting = std::make_shared<Impl::Accepting>(impl_->core->loop, std::move(listener), std::move(tls));

@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // An HTTP server on sockets that somebody else opened (listen.h): TCP or unix. Each request is given whole to one
 // handler (message.h), which answers, at once or over time, or upgrades: then the connection is its own, as bytes.
-// HTTP/1.1 is parsed by Beast: keep-alive, no pipelining ahead of the answer. Sizes and times are bounded by Limits: a
-// request that is too large is answered 413 or 431, one that takes too long ends with its connection.
+// HTTP/1.1 is parsed by Beast: keep-alive, no pipelining ahead of the answer. With TLS clients may choose HTTP/2 (by
+// nghttp2): 250 requests of a connection at once. Sizes and times are bounded by Limits: a request that is too large is
+// answered 413 or 431, one that takes too long ends with its connection (HTTP/2: with its stream).
 //
 // A Server belongs to one Loop, and a connection stays on it. To serve one port with several threads make a Loop and a
 // Server for each, and give each a duplicate of the listening socket (OwnFd::duplicate): the kernel wakes all and the
@@ -49,6 +50,9 @@ class Server {
   // Serves a listening, non-blocking socket until the Server ends, with TLS when `tls` is given (tls.h). May be called
   // for several.
   void serve(SocketFd listener, std::shared_ptr<TlsServer> tls = nullptr);
+  // Stops listening, tells clients to go (HTTP/2: GOAWAY), and returns when all that is under way has come to its end,
+  // or after `limit`; answers over time and upgraded connections are not told.
+  Task<> drain(Duration limit);
 
  private:
   struct Impl;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <cstddef>
+#include <functional>
 #include <list>
 #include <memory>
 #include <string>
@@ -13,12 +14,16 @@
 namespace gantry::http {
 
 struct ServerCore {
-  ServerCore(Loop& l, Handler h, Limits lim) : loop(l), handler(std::move(h)), limits(lim), stopped(l) {}
+  ServerCore(Loop& l, Handler h, Limits lim) : loop(l), handler(std::move(h)), limits(lim), stopped(l), emptied(l) {}
 
   Loop& loop;
   Handler handler;
   Limits limits;
   Event stopped;
+  // No new requests: those that are under way come to their end. Who waits for one is asked to leave.
+  bool draining = false;
+  std::list<std::function<void()>> drain_wishes;
+  Event emptied;  // while draining: no connection is left
   // Of every live connection, upgraded ones too (TrackedStream).
   std::list<ByteStream*> live;
   std::size_t unfinished_bytes = 0;
@@ -32,7 +37,10 @@ class TrackedStream final : public ByteStream {
  public:
   TrackedStream(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> inner)
       : core_(std::move(core)), inner_(std::move(inner)), place_(core_->live.insert(core_->live.end(), this)) {}
-  ~TrackedStream() override { core_->live.erase(place_); }
+  ~TrackedStream() override {
+    core_->live.erase(place_);
+    if (core_->draining && core_->live.empty()) core_->emptied.set();
+  }
 
   Task<Result<std::size_t>> read(std::span<char> buffer) override { return inner_->read(buffer); }
   Task<Status> write(std::string_view bytes) override { return inner_->write(bytes); }
@@ -45,6 +53,22 @@ class TrackedStream final : public ByteStream {
   std::shared_ptr<ServerCore> core_;
   std::unique_ptr<ByteStream> inner_;
   std::list<ByteStream*>::iterator place_;
+};
+
+// Called once, when the server is drained while this lives, or at once when it is already.
+class DrainWish {
+ public:
+  DrainWish(std::shared_ptr<ServerCore> core, std::function<void()> call) : core_(std::move(core)) {
+    if (core_->draining) call();
+    place_ = core_->drain_wishes.insert(core_->drain_wishes.end(), std::move(call));
+  }
+  ~DrainWish() { core_->drain_wishes.erase(place_); }
+  DrainWish(const DrainWish&) = delete;
+  DrainWish& operator=(const DrainWish&) = delete;
+
+ private:
+  std::shared_ptr<ServerCore> core_;
+  std::list<std::function<void()>>::iterator place_;
 };
 
 // Bytes of requests that are not whole yet, counted in ServerCore::unfinished_bytes.
@@ -75,10 +99,14 @@ std::string http_date();
 // A header whose name or value could end its line is left out: what a handler echoes can't forge another one.
 bool is_one_line(std::string_view text);
 
+// RFC 9110, 6.4.1: some answers end with their headers.
+inline bool has_body(int status) { return status >= 200 && status != 204 && status != 304; }
+
 // The answer to a connection that is one too many, whole.
 std::string http1_refusal(const Response& response);
 
 // Serve one connection until it ends or is somebody else's.
 Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> stream, Peer peer);
+Task<> serve_http2(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> stream, Peer peer);
 
 }  // namespace gantry::http
