@@ -271,8 +271,10 @@ Status apply_special_elements(Value::List* document, Value::List* patch, std::st
   return {};
 }
 
-// A list that its field says to merge.
-Result<Value::List> merge_lists(Value::List document, Value::List patch, const PatchMeta& meta) {
+// A list that its field says to merge. `unordered`, if it is not null, gets the merged list as it was before it was
+// ordered.
+Result<Value::List> merge_lists(Value::List document, Value::List patch, const PatchMeta& meta,
+                                Value::List* unordered) {
   Result<std::optional<bool>> objects = are_objects(document, patch);
   if (!objects) return std::unexpected(objects.error());
   if (!*objects) return document;
@@ -310,12 +312,14 @@ Result<Value::List> merge_lists(Value::List document, Value::List patch, const P
   }
   // A merge may have taken the key away: {$patch: delete} makes an element empty.
   if (Status status = check_merge_key(merged, key); !status) return std::unexpected(status.error());
+  if (unordered != nullptr) *unordered = merged;
   return in_order(std::move(merged), patch, document, key);
 }
 
-Result<Value::List> merge_list_field(Value::List document, Value::List patch, const PatchMeta& meta) {
+Result<Value::List> merge_list_field(Value::List document, Value::List patch, const PatchMeta& meta,
+                                     Value::List* unordered = nullptr) {
   if (meta.strategy != "merge") return patch;
-  return merge_lists(std::move(document), std::move(patch), meta);
+  return merge_lists(std::move(document), std::move(patch), meta, unordered);
 }
 
 Result<Value::List> delete_from_list(Value::List document, const Value::List& patch) {
@@ -388,14 +392,15 @@ Status apply_order(ObjectEdit* document, ObjectEdit* patch, std::string_view dir
     if (Status status = check_order(*change->as_list(), *order, key); !status) return status;
   }
   if (current == nullptr && change == nullptr) return {};
-  const Value::List live = current != nullptr ? *current->as_list() : Value::List();
+  Value::List live = current != nullptr ? *current->as_list() : Value::List();
   Value::List merged = live;
+  Value::List unordered;
   if (current == nullptr) {
     Value added = *change;
     remove_directives(&added);
     merged = std::move(*added.as_list());
   } else if (change != nullptr) {
-    Result<Value::List> both = merge_list_field(live, *change->as_list(), *meta);
+    Result<Value::List> both = merge_list_field(live, *change->as_list(), *meta, &unordered);
     if (!both) return std::unexpected(both.error());
     merged = std::move(*both);
   }
@@ -407,6 +412,11 @@ Status apply_order(ObjectEdit* document, ObjectEdit* patch, std::string_view dir
     for (const Value::List* list : std::initializer_list<const Value::List*>{&merged, order, &live}) {
       if (Status status = check_merge_key(*list, key); !status) return status;
     }
+  }
+  // Where elements were deleted, upstream lets those that were added have their places among the document's.
+  if (!unordered.empty()) {
+    unordered.resize(std::min(unordered.size(), live.size()));
+    live = std::move(unordered);
   }
   document->set(*name, in_order(std::move(merged), *order, live, key));
   patch->erase(*name);
