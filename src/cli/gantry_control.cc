@@ -13,6 +13,8 @@
 #include "api/kinds/all.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "control/server/actions/pod_binding.h"
+#include "control/server/actions/pod_eviction.h"
 #include "control/server/api_server.h"
 #include "control/store/sqlite_store.h"
 #include "http/listen.h"
@@ -68,6 +70,12 @@ class Worker {
   std::thread thread_;
 };
 
+struct TmpAuth : control::Authenticator {
+  Task<control::Outcome<std::optional<control::User>>> authenticate(Loop&, const http::Request&) override {
+    co_return control::User{.name = "admin", .groups = {"system:masters"}};
+  }
+};
+
 Status run(const Options& options) {
   Result<OwnFd> signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
@@ -77,12 +85,20 @@ Status run(const Options& options) {
   const api::Kinds kinds(api::all_kinds());
   const control::Caches caches(home, kinds, **store);
   const control::AdmissionChain admission({});
+  TmpAuth tmp;
+  const control::Objects objects(kinds, **store);
+  control::ResourceWriter writer(objects, admission, wall_clock);
+  control::PodBinding binding(kinds, writer, wall_clock);
+  control::PodEviction eviction(objects, caches, writer, wall_clock);
   control::ApiServer server({.kinds = kinds,
                              .store = **store,
                              .caches = caches,
                              .admission = admission,
-                             .authenticators = {},
+                             .authenticators = {&tmp},
                              .authorizers = {},
+                             .actions = {{"bindings", &binding},
+                                         {"pods/binding", &binding},
+                                         {"pods/eviction", &eviction}},
                              .now = wall_clock,
                              .version = {.git_version = std::string("v1.37.0-gantry.") + kVersion}});
   Result<http::Listener> listener = http::listen_tcp("127.0.0.1", 18080);

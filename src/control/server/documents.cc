@@ -2,8 +2,10 @@
 #include "control/server/documents.h"
 
 #include "api/documents/discovery.h"
+#include "api/documents/openapi.h"
 #include "api/json.h"
 #include "base/text.h"
+#include "proto/kubernetes/comments.h"
 
 namespace gantry::control {
 
@@ -72,10 +74,26 @@ std::optional<Documents::Kept> Documents::make(const http::Request& request, con
   if (parts.size() == 2 && parts[0] == "api") document = api::api_resource_list(kinds_, "", parts[1]);
   if (parts.size() == 2 && parts[0] == "apis") document = api::api_group(kinds_, parts[1]);
   if (parts.size() == 3 && parts[0] == "apis") document = api::api_resource_list(kinds_, parts[1], parts[2]);
+  if (!document && path.starts_with("/openapi/")) document = openapi(path);
   if (!document) return std::nullopt;
   auto bytes = std::make_shared<const std::string>(api::write_json(*document));
   std::string etag = etag_of(*bytes);
   return Kept{std::move(type), std::move(bytes), std::move(etag)};
+}
+
+std::optional<api::Value> Documents::openapi(std::string_view path) const {
+  if (path == "/openapi/v2") return api::openapi_v2(kinds_, version_.git_version, kubernetes::comment);
+  if (path == "/openapi/v3") {
+    std::vector<api::OpenApiEntry> entries;
+    for (const std::string& name : api::group_version_paths(kinds_)) {
+      const std::optional<api::Value> document = api::openapi_v3(kinds_, name, kubernetes::comment);
+      if (document) entries.push_back({name, api::openapi_hash(api::write_json(*document))});
+    }
+    return api::openapi_v3_index(entries);
+  }
+  constexpr std::string_view kV3 = "/openapi/v3/";
+  if (!path.starts_with(kV3)) return std::nullopt;
+  return api::openapi_v3(kinds_, path.substr(kV3.size()), kubernetes::comment);
 }
 
 const Documents::Kept* Documents::keep(const http::Request& request, const std::string& path) {

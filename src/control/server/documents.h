@@ -35,6 +35,7 @@ class Documents {
     std::string etag;
   };
   std::optional<Kept> make(const http::Request& request, const std::string& path) const;
+  std::optional<api::Value> openapi(std::string_view path) const;
   const Kept* keep(const http::Request& request, const std::string& path);
 
   const api::Kinds& kinds_;

@@ -3,11 +3,14 @@
 
 #include <google/protobuf/message.h>
 
+#include "api/apply.h"
 #include "api/codec.h"
 #include "api/json_patch.h"
 #include "api/merge_patch.h"
+#include "api/metadata.h"
 #include "api/strategic_merge.h"
 #include "base/text.h"
+#include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control {
 
@@ -25,6 +28,52 @@ Failure unprocessable(const Call& call, const Error& error) {
   return failure;
 }
 
+// What a request can't change at all belongs to nobody by it.
+api::FieldSet reset_fields(const Call& call) {
+  if (call.info.subresource == "status") return api::FieldSet::of({{"spec"}, {"metadata"}});
+  if (call.kind.has_status) return api::FieldSet::of({{"status"}});
+  return {};
+}
+
+api::FieldManager manager_of(const Call& call, api::Timestamp now) {
+  return {.manager = call.field_manager,
+          .subresource = call.info.subresource,
+          .now = now.seconds,
+          .reset_fields = reset_fields(call),
+          .convert = {}};
+}
+
+Outcome<void> set_managed_fields(const api::Value& document, api::Message* message) {
+  api::ObjectMeta* metadata = api::mutable_metadata_of(message);
+  metadata->clear_managed_fields();
+  const api::Value* whole = document.find("metadata");
+  const api::Value* list = whole == nullptr ? nullptr : whole->find("managedFields");
+  if (list == nullptr || list->as_list() == nullptr) return {};
+  for (const api::Value& entry : *list->as_list()) {
+    if (Status decoded = api::decode(entry, metadata->add_managed_fields()); !decoded) {
+      return fail(internal_error(decoded.error().message()));
+    }
+  }
+  return {};
+}
+
+Outcome<api::Value> apply(const Call& call, const api::Value* live, const api::Value& document, bool force,
+                          api::Timestamp now) {
+  std::vector<api::ApplyConflict> conflicts;
+  Result<api::Value> applied =
+      api::apply_patch(call.kind.schema(), live, document, manager_of(call, now), force, &conflicts);
+  if (applied) return std::move(*applied);
+  if (applied.error().code() != Code::kAborted) return fail(bad_request(applied.error().message()));
+  Failure failure;
+  failure.code = 409;
+  failure.reason = "Conflict";
+  failure.message = applied.error().message();
+  for (api::ApplyConflict& found : conflicts) {
+    failure.causes.push_back({"FieldManagerConflict", std::move(found.message), std::move(found.field)});
+  }
+  return fail(std::move(failure));
+}
+
 }  // namespace
 
 std::string default_field_manager(std::string_view user_agent) {
@@ -33,31 +82,62 @@ std::string default_field_manager(std::string_view user_agent) {
   return manager.empty() ? "unknown" : manager;
 }
 
-Outcome<void> track_create(const Call&, api::Timestamp, api::Message*) { return {}; }
-Outcome<void> track_update(const Call&, api::Timestamp, const api::Message&, api::Message*) { return {}; }
-
-Outcome<api::Value> apply_onto_nothing(const Call&, std::string_view, const api::Value& document, api::Timestamp) {
-  return document;
-}
-
-Outcome<api::Value> apply_patch(const Call& call, const ResourceWriter::Patch& patch, const api::Message& current,
-                                api::Timestamp) {
-  api::Value document = api::encode(current);
+Outcome<api::Value> patch_document(const Call& call, const api::Schema& schema, PatchType type, const api::Value& patch,
+                                   api::Value document) {
   Result<api::Value> patched = [&]() -> Result<api::Value> {
-    switch (patch.type) {
+    switch (type) {
       case PatchType::kJson:
-        return api::apply_json_patch(std::move(document), patch.document);
+        return api::apply_json_patch(std::move(document), patch);
       case PatchType::kMerge:
-        return api::apply_merge_patch(std::move(document), patch.document);
+        return api::apply_merge_patch(std::move(document), patch);
       case PatchType::kStrategicMerge:
-        return api::apply_strategic_merge_patch(call.kind.schema(), std::move(document), patch.document);
+        return api::apply_strategic_merge_patch(schema, std::move(document), patch);
       case PatchType::kApply:
         break;
     }
-    return std::move(document);
+    return invalid_argument("an apply is no patch of a document");
   }();
   if (!patched) return fail(unprocessable(call, patched.error()));
   return std::move(*patched);
+}
+
+Outcome<void> track_create(const Call& call, api::Timestamp now, api::Message* made) {
+  if (call.is_apply) return {};
+  return set_managed_fields(api::track_update(call.kind.schema(), nullptr, api::encode(*made), manager_of(call, now)),
+                            made);
+}
+
+Outcome<void> track_update(const Call& call, api::Timestamp now, const api::Message& old, api::Message* updated) {
+  if (call.is_apply) return {};
+  const api::Value live = api::encode(old);
+  return set_managed_fields(api::track_update(call.kind.schema(), &live, api::encode(*updated), manager_of(call, now)),
+                            updated);
+}
+
+Outcome<api::Value> apply_patch(const Call& call, const ResourceWriter::Patch& patch, const api::Message& current,
+                                api::Timestamp now) {
+  if (patch.type == PatchType::kApply) {
+    const api::Value live = api::encode(current);
+    return apply(call, &live, patch.document, patch.force, now);
+  }
+  return patch_document(call, call.kind.schema(), patch.type, patch.document, api::encode(current));
+}
+
+Outcome<api::Value> apply_onto_nothing(const Call& call, std::string_view name, const api::Value& document,
+                                       api::Timestamp now) {
+  const api::Value* metadata = document.find("metadata");
+  const api::Value* said = metadata == nullptr ? nullptr : metadata->find("name");
+  if (said != nullptr && said->is_string() && *said->as_string() != name) {
+    return fail(bad_request(cat("the name of the object (", quoted(*said->as_string()),
+                                ") does not match the name on the URL (", quoted(name), ")")));
+  }
+  api::Value named = document;
+  if (named.is_object()) named["metadata"]["name"] = name;
+  return apply(call, nullptr, named, false, now);
+}
+
+bool differ_in_times_alone(const api::Message& a, const api::Message& b) {
+  return api::equal_but(a, b, {"metadata"}) && api::differ_only_in_managed_times(api::encode(a), api::encode(b));
 }
 
 }  // namespace gantry::control

@@ -15,6 +15,11 @@ std::string default_field_manager(std::string_view user_agent);
 Outcome<void> track_create(const Call& call, api::Timestamp now, api::Message* made);
 Outcome<void> track_update(const Call& call, api::Timestamp now, const api::Message& old, api::Message* updated);
 
+// The document that comes of a patch of the first three kinds on a document. 400 for what is no such patch, 422 for one
+// that can't be applied to it.
+Outcome<api::Value> patch_document(const Call& call, const api::Schema& schema, PatchType type, const api::Value& patch,
+                                   api::Value document);
+
 // The document that comes of a patch on an object. 422 for one that can't be applied, 409 with causes where an apply
 // meets the fields of other managers.
 Outcome<api::Value> apply_patch(const Call& call, const ResourceWriter::Patch& patch, const api::Message& current,
@@ -22,5 +27,8 @@ Outcome<api::Value> apply_patch(const Call& call, const ResourceWriter::Patch& p
 // The document of an apply to an object that is not there.
 Outcome<api::Value> apply_onto_nothing(const Call& call, std::string_view name, const api::Value& document,
                                        api::Timestamp now);
+
+// True if such a write is none: nothing differs but when managers say that they wrote.
+bool differ_in_times_alone(const api::Message& a, const api::Message& b);
 
 }  // namespace gantry::control

@@ -6,10 +6,11 @@
 #include "api/metadata.h"
 #include "base/text.h"
 #include "control/server/answer.h"
+#include "control/server/delete_options.h"
 #include "control/server/managers.h"
+#include "control/server/scale.h"
 #include "control/server/watch.h"
 #include "kubernetes/meta/v1/meta.pb.h"
-#include "kubernetes/meta/v1/options.pb.h"
 
 namespace gantry::control {
 
@@ -125,6 +126,7 @@ Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& req
     co_return reply;
   }
   if (call->kind.storage.empty()) co_return fail(no_such_resource());
+  if (call->kind.scale && info.subresource == "scale") co_return co_await scale(*call, request);
   if (call->subresource != nullptr && !call->subresource->update) co_return fail(no_such_resource());
   Outcome<http::Reply> reply = fail(method_not_allowed());
   if (info.verb == "get") reply = co_await get(*call, request);
@@ -137,6 +139,40 @@ Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& req
   if (info.verb == "deletecollection") reply = co_await remove_collection(*call, request);
   if (reply) add_warnings(call->warnings, &*reply);
   co_return reply;
+}
+
+// What a scale asks for becomes a change of the object, and what is answered is the scale of what came of it.
+Task<Outcome<http::Reply>> Resources::scale(Call& call, const http::Request& request) {
+  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = true, .views = false});
+  if (!form) co_return fail(std::move(form.error()));
+  ResourceWriter::Change change;
+  if (call.info.verb == "update") {
+    std::unique_ptr<api::Message> empty = make_scale();
+    const google::protobuf::Descriptor& descriptor = *empty->GetDescriptor();
+    Outcome<Decoded> decoded =
+        decode_body(descriptor, std::move(empty), request.header("Content-Type"), request.body, call.field_validation);
+    if (!decoded) co_return fail(std::move(decoded.error()));
+    const std::shared_ptr<const api::Message> sent(std::move(decoded->message));
+    change = [&call, sent](const Object& current) { return with_scale(call.kind, *current.message, *sent); };
+  }
+  if (call.info.verb == "patch") {
+    Outcome<PatchType> type = patch_type(request.header("Content-Type"));
+    if (!type) co_return fail(std::move(type.error()));
+    if (*type == PatchType::kApply) co_return fail(unsupported_media_type("application/merge-patch+json"));
+    Outcome<api::Value> document = parse_document(Encoding::kJson, request.body);
+    if (!document) co_return fail(std::move(document.error()));
+    change = [&call, type = *type, patch = std::move(*document)](const Object& current) {
+      return with_patched_scale(call, type, patch, *current.message);
+    };
+  }
+  Outcome<Object> object = change ? co_await writer_.change(call, call.info.name, call.kind.update, std::move(change))
+                                  : co_await reader_.get(call, call.info.name);
+  if (!object) co_return fail(std::move(object.error()));
+  Outcome<std::unique_ptr<api::Message>> answer = scale_of(call.kind, *object->message);
+  if (!answer) co_return fail(std::move(answer.error()));
+  Result<std::string> text = show_object(call.kind, **answer, *form, IncludeObject::kNone, now_().seconds);
+  if (!text) co_return fail(from_error(text.error()));
+  co_return bytes_reply(200, content_type(*form), std::move(*text));
 }
 
 namespace {
@@ -268,43 +304,6 @@ Task<Outcome<http::Reply>> Resources::remove_collection(Call& call, const http::
   }
   writer.end();
   co_return bytes_reply(200, "application/json", std::move(text));
-}
-
-Outcome<DeleteOptions> parse_delete_options(const http::Request& request, const RequestInfo& info) {
-  using Message = k8s::io::apimachinery::pkg::apis::meta::v1::DeleteOptions;
-  DeleteOptions options;
-  Result<std::optional<int64_t>> grace = info.query.number("gracePeriodSeconds");
-  if (!grace) return fail(bad_request(grace.error().message()));
-  options.grace_period = *grace;
-  std::string policy = info.query.text("propagationPolicy");
-  Result<bool> orphan = info.query.flag("orphanDependents");
-  if (!orphan) return fail(bad_request(orphan.error().message()));
-  if (*orphan) policy = "Orphan";
-  if (!request.body.empty()) {
-    Outcome<Decoded> decoded = decode_body(*Message::descriptor(), std::make_unique<Message>(),
-                                           request.header("Content-Type"), request.body, FieldValidation::kIgnore);
-    if (!decoded) return fail(std::move(decoded.error()));
-    const auto& body = static_cast<const Message&>(*decoded->message);
-    if (body.has_grace_period_seconds()) options.grace_period = body.grace_period_seconds();
-    if (body.has_propagation_policy()) policy = body.propagation_policy();
-    if (body.has_orphan_dependents()) policy = body.orphan_dependents() ? "Orphan" : "Background";
-    if (body.preconditions().has_uid()) options.uid = body.preconditions().uid();
-    if (body.preconditions().has_resource_version()) {
-      options.resource_version = body.preconditions().resource_version();
-    }
-  }
-  using Propagation = DeleteOptions::Propagation;
-  if (policy == "Orphan") {
-    options.propagation = Propagation::kOrphan;
-  } else if (policy == "Background") {
-    options.propagation = Propagation::kBackground;
-  } else if (policy == "Foreground") {
-    options.propagation = Propagation::kForeground;
-  } else if (!policy.empty()) {
-    return fail(
-        bad_request(cat("propagationPolicy is ", quoted(policy), "; expected Orphan, Background or Foreground")));
-  }
-  return options;
 }
 
 }  // namespace gantry::control

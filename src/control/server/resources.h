@@ -36,6 +36,7 @@ class Resources {
   Task<Outcome<http::Reply>> list(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> follow(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> create(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> scale(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> act(Call& call, Action& action, const http::Request& request);
   Task<Outcome<http::Reply>> update(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> patch(Call& call, const http::Request& request);
@@ -49,8 +50,5 @@ class Resources {
   Actions actions_;
   std::function<api::Timestamp()> now_;
 };
-
-// From the body, or, of requests without one, from the query.
-Outcome<DeleteOptions> parse_delete_options(const http::Request& request, const RequestInfo& info);
 
 }  // namespace gantry::control

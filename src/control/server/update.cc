@@ -134,7 +134,9 @@ Task<Outcome<std::unique_ptr<api::Message>>> ResourceWriter::prepare_update(Call
 Task<Outcome<Object>> ResourceWriter::finish_update(Call& call, const Object& current,
                                                     std::unique_ptr<api::Message> updated, bool* lost) {
   *lost = false;
-  if (api::equal_but(*current.message, *updated, {})) co_return current;
+  if (api::equal_but(*current.message, *updated, {}) || differ_in_times_alone(*current.message, *updated)) {
+    co_return current;
+  }
   const bool finished = is_finished(call.kind, *updated);
   if (call.dry_run) co_return Object{current.entry, std::move(updated)};
   const api::ObjectMeta& metadata = api::metadata_of(*updated);

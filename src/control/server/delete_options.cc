@@ -1,0 +1,62 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/server/delete_options.h"
+
+#include "base/text.h"
+#include "kubernetes/meta/v1/options.pb.h"
+
+namespace gantry::control {
+
+namespace {
+
+namespace meta = k8s::io::apimachinery::pkg::apis::meta::v1;
+using Propagation = DeleteOptions::Propagation;
+
+}  // namespace
+
+Outcome<DeleteOptions> delete_options_of(const meta::DeleteOptions& message) {
+  DeleteOptions options;
+  if (message.has_grace_period_seconds()) options.grace_period = message.grace_period_seconds();
+  if (message.preconditions().has_uid()) options.uid = message.preconditions().uid();
+  if (message.preconditions().has_resource_version()) {
+    options.resource_version = message.preconditions().resource_version();
+  }
+  // The older way to say it.
+  if (message.has_orphan_dependents()) {
+    options.propagation = message.orphan_dependents() ? Propagation::kOrphan : Propagation::kBackground;
+  }
+  const std::string& policy = message.propagation_policy();
+  if (policy == "Orphan") {
+    options.propagation = Propagation::kOrphan;
+  } else if (policy == "Background") {
+    options.propagation = Propagation::kBackground;
+  } else if (policy == "Foreground") {
+    options.propagation = Propagation::kForeground;
+  } else if (!policy.empty()) {
+    return fail(
+        bad_request(cat("propagationPolicy is ", quoted(policy), "; expected Orphan, Background or Foreground")));
+  }
+  return options;
+}
+
+Outcome<DeleteOptions> parse_delete_options(const http::Request& request, const RequestInfo& info) {
+  meta::DeleteOptions message;
+  if (!request.body.empty()) {
+    Outcome<Decoded> decoded = decode_body(*meta::DeleteOptions::descriptor(), std::make_unique<meta::DeleteOptions>(),
+                                           request.header("Content-Type"), request.body, FieldValidation::kIgnore);
+    if (!decoded) return fail(std::move(decoded.error()));
+    message = static_cast<const meta::DeleteOptions&>(*decoded->message);
+  } else {
+    Result<std::optional<int64_t>> grace = info.query.number("gracePeriodSeconds");
+    if (!grace) return fail(bad_request(grace.error().message()));
+    if (*grace) message.set_grace_period_seconds(**grace);
+    Result<bool> orphan = info.query.flag("orphanDependents");
+    if (!orphan) return fail(bad_request(orphan.error().message()));
+    if (info.query.find("orphanDependents") != nullptr) message.set_orphan_dependents(*orphan);
+    if (const std::string policy = info.query.text("propagationPolicy"); !policy.empty()) {
+      message.set_propagation_policy(policy);
+    }
+  }
+  return delete_options_of(message);
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: Apache-2.0
+// The subresource scale: how many replicas an object has and shall have, as autoscaling/v1 Scale, for clients that know
+// nothing else of the kind.
+#pragma once
+
+#include "control/server/resource_writer.h"
+
+namespace gantry::control {
+
+// Precondition: the kind has ScaleRules.
+Outcome<std::unique_ptr<api::Message>> scale_of(const api::Kind& kind, const api::Message& object);
+
+// The object with the replicas that the Scale asks for. 422 for a negative count, 409 for another version or uid.
+Outcome<std::unique_ptr<api::Message>> with_scale(const api::Kind& kind, const api::Message& object,
+                                                  const api::Message& scale);
+
+// The same for a patch of the Scale.
+Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, PatchType type, const api::Value& patch,
+                                                          const api::Message& object);
+
+// An empty Scale.
+std::unique_ptr<api::Message> make_scale();
+
+}  // namespace gantry::control

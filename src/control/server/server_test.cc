@@ -1,0 +1,281 @@
+// SPDX-License-Identifier: Apache-2.0
+// The API server as its clients see it, verb by verb.
+#include <gmock/gmock.h>
+
+#include "control/server/server_fixture.h"
+
+namespace gantry::control {
+namespace {
+
+using ::testing::HasSubstr;
+
+const std::string kPods = "/api/v1/namespaces/default/pods";
+const std::string kMaps = "/api/v1/namespaces/default/configmaps";
+const std::string kDeployments = "/apis/apps/v1/namespaces/default/deployments";
+
+std::string pod(std::string_view name, std::string_view more = "") {
+  return cat(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":")", name, R"(","labels":{"app":"x"}},)",
+             R"("spec":{"containers":[{"name":"c","image":"i"}])", more, "}}");
+}
+
+std::string map(std::string_view name, std::string_view data = R"({"a":"b"})") {
+  return cat(R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":")", name, R"("},"data":)", data, "}");
+}
+
+const std::string kDeployment = R"({
+  "apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "d"},
+  "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "d"}},
+           "template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})";
+
+class Server : public ServerTest {};
+
+TEST_F(Server, ACreatedObjectHasWhatTheServerGives) {
+  const Answer made = post(kPods, pod("web"));
+  ASSERT_EQ(made.code, 201) << made.text("message");
+  EXPECT_EQ(made.text("metadata/namespace"), "default");
+  EXPECT_EQ(made.text("metadata/creationTimestamp"), "2027-01-15T08:00:00Z");
+  EXPECT_EQ(made.text("metadata/generation"), "1");
+  EXPECT_EQ(made.text("metadata/uid").size(), 36u);
+  EXPECT_EQ(made.text("spec/restartPolicy"), "Always");
+  EXPECT_EQ(made.text("metadata/managedFields/0/manager"), "test");
+  EXPECT_EQ(get(kPods + "/web").body, made.body);
+}
+
+TEST_F(Server, ANameThatIsTakenIsAConflict) {
+  ASSERT_EQ(post(kPods, pod("web")).code, 201);
+  const Answer again = post(kPods, pod("web"));
+  EXPECT_EQ(again.code, 409);
+  EXPECT_EQ(again.text("reason"), "AlreadyExists");
+  EXPECT_EQ(again.text("message"), R"(pods "web" already exists)");
+}
+
+TEST_F(Server, GeneratedNamesDiffer) {
+  const std::string body = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"generateName":"x-"}})";
+  const std::string first = post(kMaps, body).text("metadata/name");
+  const std::string second = post(kMaps, body).text("metadata/name");
+  EXPECT_EQ(first.size(), 7u);
+  EXPECT_NE(first, second);
+}
+
+TEST_F(Server, WhatIsWrongIsToldWithItsFields) {
+  const Answer refused = post(kPods, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"A_"},"spec":{}})");
+  EXPECT_EQ(refused.code, 422);
+  EXPECT_EQ(refused.text("reason"), "Invalid");
+  EXPECT_EQ(refused.text("details/kind"), "Pod");
+  EXPECT_THAT(refused.text("details/causes"), HasSubstr("spec.containers"));
+  EXPECT_THAT(refused.text("details/causes"), HasSubstr("metadata.name"));
+  EXPECT_EQ(get(kPods + "/A_").code, 404);
+}
+
+TEST_F(Server, UnknownFieldsAreRefusedWarnedOfOrDropped) {
+  const std::string body = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m"},"dota":{}})";
+  const Answer strict = post(kMaps + "?fieldValidation=Strict&dryRun=All", body);
+  EXPECT_EQ(strict.code, 400);
+  EXPECT_THAT(strict.text("message"), HasSubstr(R"(unknown field "dota")"));
+  const Answer warned = post(kMaps + "?dryRun=All", body);
+  EXPECT_EQ(warned.code, 201);
+  EXPECT_EQ(http::find_header(warned.headers, "Warning"), R"(299 - "unknown field \"dota\"")");
+  EXPECT_EQ(http::find_header(post(kMaps + "?fieldValidation=Ignore", body).headers, "Warning"), "");
+}
+
+TEST_F(Server, ADryRunLeavesNothing) {
+  EXPECT_EQ(post(kMaps + "?dryRun=All", map("m")).code, 201);
+  EXPECT_EQ(get(kMaps + "/m").code, 404);
+  ASSERT_EQ(post(kMaps, map("m")).code, 201);
+  EXPECT_EQ(remove(kMaps + "/m?dryRun=All").code, 200);
+  EXPECT_EQ(get(kMaps + "/m").code, 200);
+}
+
+TEST_F(Server, AnUpdateOfAnOldVersionIsAConflict) {
+  const Answer made = post(kMaps, map("m"));
+  const std::string first = api::write_json(made.body);
+  ASSERT_EQ(merge(kMaps + "/m", R"({"data":{"a":"c"}})").code, 200);
+  const Answer stale = put(kMaps + "/m", first);
+  EXPECT_EQ(stale.code, 409);
+  EXPECT_THAT(stale.text("message"), HasSubstr("the object has been modified"));
+  EXPECT_EQ(put(kMaps + "/m", map("m", R"({"a":"d"})")).code, 200);
+  EXPECT_EQ(get(kMaps + "/m").text("data/a"), "d");
+}
+
+TEST_F(Server, AWriteThatChangesNothingIsNone) {
+  const Answer made = post(kMaps, map("m"));
+  now_.seconds += 60;
+  const Answer same = merge(kMaps + "/m", R"({"data":{"a":"b"}})");
+  EXPECT_EQ(same.code, 200);
+  EXPECT_EQ(same.text("metadata/resourceVersion"), made.text("metadata/resourceVersion"));
+  EXPECT_EQ(put(kMaps + "/m", api::write_json(made.body)).text("metadata/resourceVersion"),
+            made.text("metadata/resourceVersion"));
+}
+
+TEST_F(Server, GenerationCountsChangesOfSpecAlone) {
+  ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
+  EXPECT_EQ(merge(kDeployments + "/d", R"({"metadata":{"labels":{"a":"b"}}})").text("metadata/generation"), "1");
+  EXPECT_EQ(merge(kDeployments + "/d", R"({"spec":{"replicas":4}})").text("metadata/generation"), "2");
+  EXPECT_EQ(merge(kDeployments + "/d/status", R"({"status":{"replicas":4}})").text("metadata/generation"), "2");
+}
+
+TEST_F(Server, StatusIsWrittenThroughItsSubresourceAlone) {
+  ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
+  EXPECT_EQ(merge(kDeployments + "/d", R"({"status":{"replicas":7}})").text("status/replicas"), "null");
+  const Answer done = merge(kDeployments + "/d/status", R"({"spec":{"replicas":9},"status":{"replicas":7}})");
+  EXPECT_EQ(done.text("status/replicas"), "7");
+  EXPECT_EQ(done.text("spec/replicas"), "3");
+}
+
+TEST_F(Server, AScaleIsAViewOfReplicas) {
+  ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
+  const Answer scale = get(kDeployments + "/d/scale");
+  EXPECT_EQ(scale.text("kind"), "Scale");
+  EXPECT_EQ(scale.text("spec/replicas"), "3");
+  EXPECT_EQ(scale.text("status/selector"), "app=d");
+  EXPECT_EQ(merge(kDeployments + "/d/scale", R"({"spec":{"replicas":5}})").text("spec/replicas"), "5");
+  EXPECT_EQ(get(kDeployments + "/d").text("spec/replicas"), "5");
+  EXPECT_EQ(merge(kDeployments + "/d/scale", R"({"spec":{"replicas":-1}})").code, 422);
+}
+
+TEST_F(Server, AnApplyMakesChangesAndMeetsConflicts) {
+  const std::string mine = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n";
+  EXPECT_EQ(apply(kMaps + "/m", mine).code, 400);  // without a manager
+  const Answer made = apply(kMaps + "/m?fieldManager=one", mine);
+  EXPECT_EQ(made.code, 201) << made.text("message");
+  EXPECT_EQ(apply(kMaps + "/m?fieldManager=one", mine).text("metadata/resourceVersion"),
+            made.text("metadata/resourceVersion"));
+  const std::string theirs = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: c}\n";
+  const Answer conflict = apply(kMaps + "/m?fieldManager=two", theirs);
+  EXPECT_EQ(conflict.code, 409);
+  EXPECT_EQ(conflict.text("details/causes/0/reason"), "FieldManagerConflict");
+  EXPECT_EQ(conflict.text("details/causes/0/field"), ".data.a");
+  EXPECT_EQ(apply(kMaps + "/m?fieldManager=two&force=true", theirs).text("data/a"), "c");
+  // Who gives a field up that nobody else has takes it out.
+  const std::string nothing = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\n";
+  EXPECT_EQ(apply(kMaps + "/m?fieldManager=two", nothing).text("data"), "null");
+}
+
+TEST_F(Server, ListsComeInPagesOfOneVersion) {
+  for (const char* name : {"a", "b", "c"}) ASSERT_EQ(post(kMaps, map(name)).code, 201);
+  const Answer first = get(kMaps + "?limit=2");
+  EXPECT_EQ(first.at("items").as_list()->size(), 2u);
+  EXPECT_EQ(first.text("metadata/remainingItemCount"), "1");
+  ASSERT_EQ(post(kMaps, map("d")).code, 201);
+  const Answer second = get(kMaps + "?limit=2&continue=" + first.text("metadata/continue"));
+  ASSERT_EQ(second.code, 200) << second.text("message");
+  EXPECT_EQ(second.at("items").as_list()->size(), 1u);
+  EXPECT_EQ(second.text("items/0/metadata/name"), "c");
+  EXPECT_EQ(second.text("metadata/resourceVersion"), first.text("metadata/resourceVersion"));
+  EXPECT_EQ(second.text("metadata/continue"), "null");
+}
+
+TEST_F(Server, SelectorsNarrowLists) {
+  ASSERT_EQ(post(kPods, pod("a", R"(,"nodeName":"n")")).code, 201);
+  ASSERT_EQ(post(kPods, pod("b")).code, 201);
+  EXPECT_EQ(get(kPods + "?fieldSelector=spec.nodeName%3Dn").at("items").as_list()->size(), 1u);
+  EXPECT_EQ(get(kPods + "?labelSelector=app%20in%20(x)").at("items").as_list()->size(), 2u);
+  EXPECT_EQ(get(kPods + "?labelSelector=app!%3Dx").at("items").as_list()->size(), 0u);
+  EXPECT_EQ(get("/api/v1/pods?fieldSelector=metadata.name%3Db").text("items/0/metadata/name"), "b");
+  EXPECT_EQ(get(kPods + "?fieldSelector=spec.hostname%3Db").code, 400);
+}
+
+TEST_F(Server, TablesHaveTheRowsOfTheKind) {
+  ASSERT_EQ(post(kMaps, map("m")).code, 201);
+  now_.seconds += 180;
+  const Answer table = get(kMaps, "application/json;as=Table;v=v1;g=meta.k8s.io");
+  EXPECT_EQ(table.text("kind"), "Table");
+  EXPECT_EQ(table.text("columnDefinitions/1/name"), "Data");
+  EXPECT_EQ(table.text("rows/0/cells"), R"(["m",1,"3m"])");
+  EXPECT_EQ(table.text("rows/0/object/kind"), "PartialObjectMetadata");
+}
+
+TEST_F(Server, APodThatRunsEndsWithGrace) {
+  ASSERT_EQ(post(kPods, pod("web", R"(,"nodeName":"n")")).code, 201);
+  const Answer marked = remove(kPods + "/web");
+  EXPECT_EQ(marked.code, 200);
+  EXPECT_EQ(marked.text("metadata/deletionTimestamp"), "2027-01-15T08:00:30Z");
+  EXPECT_EQ(marked.text("metadata/deletionGracePeriodSeconds"), "30");
+  EXPECT_EQ(get(kPods + "/web").code, 200);
+  EXPECT_EQ(remove(kPods + "/web", R"({"gracePeriodSeconds":0,"preconditions":{"uid":"other"}})").code, 409);
+  EXPECT_EQ(remove(kPods + "/web?gracePeriodSeconds=0").code, 200);
+  EXPECT_EQ(get(kPods + "/web").code, 404);
+}
+
+TEST_F(Server, FinalizersHoldWhatIsDeleted) {
+  ASSERT_EQ(
+      post(kMaps, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","finalizers":["a.b/c"]}})").code,
+      201);
+  EXPECT_NE(remove(kMaps + "/m").text("metadata/deletionTimestamp"), "null");
+  EXPECT_EQ(get(kMaps + "/m").code, 200);
+  EXPECT_EQ(merge(kMaps + "/m", R"({"metadata":{"finalizers":null}})").code, 200);
+  EXPECT_EQ(get(kMaps + "/m").code, 404);
+}
+
+TEST_F(Server, PropagationIsAFinalizer) {
+  ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
+  const Answer marked = remove(kDeployments + "/d", R"({"propagationPolicy":"Foreground"})");
+  EXPECT_EQ(marked.text("metadata/finalizers"), R"(["foregroundDeletion"])");
+}
+
+TEST_F(Server, ABindingGivesAPodItsNodeOnce) {
+  ASSERT_EQ(post(kPods, pod("web")).code, 201);
+  const std::string binding =
+      R"({"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{"kind":"Node","name":"n"}})";
+  const Answer bound = post(kPods + "/web/binding", binding);
+  EXPECT_EQ(bound.code, 201) << bound.text("message");
+  EXPECT_EQ(bound.text("status"), "Success");
+  const Answer pod = get(kPods + "/web");
+  EXPECT_EQ(pod.text("spec/nodeName"), "n");
+  EXPECT_EQ(pod.text("status/conditions/0/type"), "PodScheduled");
+  EXPECT_EQ(post(kPods + "/web/binding", binding).code, 409);
+}
+
+TEST_F(Server, ABudgetForbidsAnEviction) {
+  ASSERT_EQ(post(kPods, pod("web", R"(,"nodeName":"n")")).code, 201);
+  ASSERT_EQ(
+      merge(kPods + "/web/status", R"({"status":{"phase":"Running","conditions":[{"type":"Ready","status":"True"}]}})")
+          .code,
+      200);
+  const std::string budgets = "/apis/policy/v1/namespaces/default/poddisruptionbudgets";
+  ASSERT_EQ(post(budgets, R"({"apiVersion":"policy/v1","kind":"PodDisruptionBudget","metadata":{"name":"b"},
+    "spec":{"minAvailable":1,"selector":{"matchLabels":{"app":"x"}}}})")
+                .code,
+            201);
+  ASSERT_EQ(
+      merge(
+          budgets + "/b/status",
+          R"({"status":{"observedGeneration":1,"disruptionsAllowed":0,"currentHealthy":1,"desiredHealthy":1,"expectedPods":1}})")
+          .code,
+      200);
+  const std::string eviction = R"({"apiVersion":"policy/v1","kind":"Eviction","metadata":{"name":"web"}})";
+  const Answer refused = post(kPods + "/web/eviction", eviction);
+  EXPECT_EQ(refused.code, 429) << refused.text("message");
+  EXPECT_EQ(refused.text("details/causes/0/reason"), "DisruptionBudget");
+  ASSERT_EQ(merge(budgets + "/b/status", R"({"status":{"disruptionsAllowed":1}})").code, 200);
+  EXPECT_EQ(post(kPods + "/web/eviction", eviction).code, 201);
+  EXPECT_NE(get(kPods + "/web").text("metadata/deletionTimestamp"), "null");
+  EXPECT_EQ(get(budgets + "/b").text("status/disruptionsAllowed"), "0");
+}
+
+TEST_F(Server, WhatIsNotServedIsNotFound) {
+  EXPECT_EQ(get("/api/v1/namespaces/default/unicorns").code, 404);
+  EXPECT_EQ(get("/apis/nobody/v1/pods").code, 404);
+  EXPECT_EQ(get("/api/v1/namespaces/default/nodes").code, 404);
+  EXPECT_EQ(post("/api/v1/pods", pod("a")).code, 405);
+  EXPECT_EQ(send("POST", kMaps, "a", "text/plain").code, 415);
+  EXPECT_EQ(get(kMaps, "text/html").code, 406);
+}
+
+TEST_F(Server, DiscoveryIsKeptAndHasATag) {
+  const Answer all = get("/apis", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList");
+  EXPECT_EQ(all.text("kind"), "APIGroupDiscoveryList");
+  const std::string tag(http::find_header(all.headers, "ETag"));
+  EXPECT_EQ(ask({.method = "GET",
+                 .target = "/apis",
+                 .headers = {{"Accept", "application/json;g=apidiscovery.k8s.io;v=v2;as=APIGroupDiscoveryList"},
+                             {"If-None-Match", tag}}})
+                .code,
+            304);
+  EXPECT_EQ(get("/api/v1").text("kind"), "APIResourceList");
+  EXPECT_EQ(get("/openapi/v3").code, 200);
+  EXPECT_EQ(get("/openapi/v3/api/v1").text("openapi"), "3.0.0");
+}
+
+}  // namespace
+}  // namespace gantry::control
