@@ -70,12 +70,6 @@ class Worker {
   std::thread thread_;
 };
 
-struct TmpAuth : control::Authenticator {
-  Task<control::Outcome<std::optional<control::User>>> authenticate(Loop&, const http::Request&) override {
-    co_return control::User{.name = "admin", .groups = {"system:masters"}};
-  }
-};
-
 Status run(const Options& options) {
   Result<OwnFd> signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
@@ -85,7 +79,6 @@ Status run(const Options& options) {
   const api::Kinds kinds(api::all_kinds());
   const control::Caches caches(home, kinds, **store);
   const control::AdmissionChain admission({});
-  TmpAuth tmp;
   const control::Objects objects(kinds, **store);
   control::ResourceWriter writer(objects, admission, wall_clock);
   control::PodBinding binding(kinds, writer, wall_clock);
@@ -94,7 +87,7 @@ Status run(const Options& options) {
                              .store = **store,
                              .caches = caches,
                              .admission = admission,
-                             .authenticators = {&tmp},
+                             .authenticators = {},
                              .authorizers = {},
                              .actions = {{"bindings", &binding},
                                          {"pods/binding", &binding},
