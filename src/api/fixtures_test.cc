@@ -164,5 +164,43 @@ TEST(Fixtures, PresenceIsUpstreams) {
   EXPECT_GE(count, 300u);
 }
 
+// What Debian 13's kubectl sent for create, run, expose, autoscale, delete, apply, replace and auth. Columns: method
+// and path, content type, body (protobuf in base64). Its protobuf has every field that upstream holds by value, zero or
+// not, so that it is in the one form already.
+TEST(Kubectl, BodiesAreReadAndKeptToTheByte) {
+  size_t protobufs = 0;
+  for (const std::string& line : read_lines(GANTRY_TESTDATA "/kubectl-1.32.3.tsv")) {
+    const std::vector<std::string> columns = split(line, '\t');
+    ASSERT_EQ(columns.size(), 3u) << line;
+    SCOPED_TRACE(columns[0]);
+    if (columns[0].starts_with("DELETE")) {
+      // Options of a deletion come without apiVersion and kind.
+      k8s::io::apimachinery::pkg::apis::meta::v1::DeleteOptions options;
+      ASSERT_TRUE(decode(document(columns[2]), &options, {.require_type = false}));
+      EXPECT_TRUE(options.has_propagation_policy());
+      continue;
+    }
+    if (columns[1] != "application/vnd.kubernetes.protobuf") {
+      EXPECT_NE(decoded(document(columns[2])), nullptr);
+      continue;
+    }
+    ++protobufs;
+    const std::string body = *decode_base64(columns[2]);
+    k8s::io::apimachinery::pkg::runtime::Unknown envelope;
+    ASSERT_TRUE(envelope.ParseFromString(body.substr(4)));
+    const auto message = make(
+        Value::object({{"apiVersion", envelope.type_meta().api_version()}, {"kind", envelope.type_meta().kind()}}));
+    ASSERT_NE(message, nullptr);
+    const Status status = decode_protobuf(body, message.get());
+    ASSERT_TRUE(status) << status.error().message();
+    EXPECT_EQ(encode_base64(*encode_protobuf(message.get())), columns[2]) << message->DebugString();
+    // And the same object by way of JSON.
+    const auto again = decoded(encode(*message));
+    ASSERT_NE(again, nullptr);
+    EXPECT_EQ(encode_base64(*encode_protobuf(again.get())), columns[2]);
+  }
+  EXPECT_GE(protobufs, 20u);
+}
+
 }  // namespace
 }  // namespace gantry::api
