@@ -2,6 +2,7 @@
 #include "api/kind_parts.h"
 
 #include <google/protobuf/map.h>
+#include <google/protobuf/util/message_differencer.h>
 
 #include <algorithm>
 #include <map>
@@ -47,6 +48,8 @@ void add_scale(Kind* kind, std::function<std::string(const Message&)> selector) 
   kind->scale = ScaleRules{{"spec", "replicas"}, {"status", "replicas"}, std::move(selector)};
   kind->subresources.push_back({"scale", {"autoscaling", "v1", "Scale"}, kViewVerbs, std::nullopt});
 }
+
+bool equal(const Message& a, const Message& b) { return google::protobuf::util::MessageDifferencer::Equals(a, b); }
 
 Column name_column() { return {"Name", "string", "name", "Name of the object, unique within its namespace."}; }
 Column age_column() { return {"Age", "string", "", "Time since the object was created."}; }

@@ -35,6 +35,11 @@ inline constexpr Verbs kProxyVerbs = Verb::kCreate | Verb::kDelete | Verb::kGet 
 // "scale". Replicas are spec.replicas and status.replicas; `selector` as in ScaleRules.
 void add_scale(Kind* kind, std::function<std::string(const Message&)> selector);
 
+// --- Updates ---
+
+// Equal as what is stored: both normalized, maps in any order.
+bool equal(const Message& a, const Message& b);
+
 // --- Tables ---
 
 Column name_column();

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <charconv>
+
+#include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
@@ -41,12 +45,55 @@ TableRules table() {
   return table;
 }
 
+void set_defaults(apps::DaemonSet* object) {
+  apply_constant_defaults(object);
+  apps::DaemonSetSpec* spec = object->mutable_spec();
+  apps::DaemonSetUpdateStrategy* strategy = spec->mutable_update_strategy();
+  if (strategy->type().empty()) strategy->set_type("RollingUpdate");
+  if (strategy->type() == "RollingUpdate") {
+    apps::RollingUpdateDaemonSet* update = strategy->mutable_rolling_update();
+    if (!update->has_max_unavailable()) update->mutable_max_unavailable()->set_int_val(1);
+    if (!update->has_max_surge()) update->mutable_max_surge()->set_int_val(0);
+  }
+  if (!spec->has_revision_history_limit()) spec->set_revision_history_limit(10);
+  default_pod_template(spec->mutable_template_());
+}
+
+// A counter of templates, from before generations were counted, which old clients may still read.
+constexpr const char* kTemplateGeneration = "deprecated.daemonset.template.generation";
+
+int64_t template_generation(const apps::DaemonSet& object) {
+  const auto found = object.metadata().annotations().find(kTemplateGeneration);
+  int64_t number = 0;
+  if (found == object.metadata().annotations().end()) return 0;
+  std::from_chars(found->second.data(), found->second.data() + found->second.size(), number);
+  return number;
+}
+
+void set_template_generation(int64_t number, apps::DaemonSet* object) {
+  (*object->mutable_metadata()->mutable_annotations())[kTemplateGeneration] = std::to_string(number);
+}
+
+void prepare_create(apps::DaemonSet* object) {
+  set_template_generation(std::max<int64_t>(template_generation(*object), 1), object);
+}
+
+void prepare_update(const apps::DaemonSet& old, apps::DaemonSet* updated) {
+  *updated->mutable_status() = old.status();
+  const bool changed = !equal(updated->spec().template_(), old.spec().template_());
+  const int64_t number = template_generation(old) + (changed ? 1 : 0);
+  if (number > 0) set_template_generation(number, updated);
+}
+
 }  // namespace
 
 Kind daemon_set_kind() {
   Kind kind = make_kind<apps::DaemonSet>("daemonsets", "daemonset", {"ds"});
   kind.categories = {"all"};
   kind.storage = "daemonsets";
+  kind.set_defaults = over(&set_defaults);
+  kind.prepare_create = over(&prepare_create);
+  kind.update.prepare = over(&prepare_update);
   kind.has_generation = true;
   kind.table = table();
   add_status(&kind);

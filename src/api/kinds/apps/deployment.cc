@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
@@ -35,12 +36,34 @@ TableRules table() {
   return table;
 }
 
+void set_percent(k8s::io::apimachinery::pkg::util::intstr::IntOrString* value, const char* text) {
+  value->set_type(1);
+  value->set_str_val(text);
+}
+
+void set_defaults(apps::Deployment* object) {
+  apply_constant_defaults(object);
+  apps::DeploymentSpec* spec = object->mutable_spec();
+  if (!spec->has_replicas()) spec->set_replicas(1);
+  apps::DeploymentStrategy* strategy = spec->mutable_strategy();
+  if (strategy->type().empty()) strategy->set_type("RollingUpdate");
+  if (strategy->type() == "RollingUpdate") {
+    apps::RollingUpdateDeployment* update = strategy->mutable_rolling_update();
+    if (!update->has_max_unavailable()) set_percent(update->mutable_max_unavailable(), "25%");
+    if (!update->has_max_surge()) set_percent(update->mutable_max_surge(), "25%");
+  }
+  if (!spec->has_revision_history_limit()) spec->set_revision_history_limit(10);
+  if (!spec->has_progress_deadline_seconds()) spec->set_progress_deadline_seconds(600);
+  default_pod_template(spec->mutable_template_());
+}
+
 }  // namespace
 
 Kind deployment_kind() {
   Kind kind = make_kind<apps::Deployment>("deployments", "deployment", {"deploy"});
   kind.categories = {"all"};
   kind.storage = "deployments";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = table();
   add_status(&kind);

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
@@ -34,12 +35,20 @@ TableRules table() {
   return table;
 }
 
+void set_defaults(apps::ReplicaSet* object) {
+  apply_constant_defaults(object);
+  apps::ReplicaSetSpec* spec = object->mutable_spec();
+  if (!spec->has_replicas()) spec->set_replicas(1);
+  default_pod_template(spec->mutable_template_());
+}
+
 }  // namespace
 
 Kind replica_set_kind() {
   Kind kind = make_kind<apps::ReplicaSet>("replicasets", "replicaset", {"rs"});
   kind.categories = {"all"};
   kind.storage = "replicasets";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.selectable = {"status.replicas"};
   kind.selectable_values = over(&selectable);

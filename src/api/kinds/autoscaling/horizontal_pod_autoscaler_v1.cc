@@ -28,12 +28,17 @@ std::vector<Value> row(const v1::HorizontalPodAutoscaler& object, int64_t now) {
   return hpa_row(hpa_to_v2(object), now);
 }
 
+void set_defaults(v1::HorizontalPodAutoscaler* object) {
+  if (!object->spec().has_min_replicas()) object->mutable_spec()->set_min_replicas(1);
+}
+
 }  // namespace
 
 Kind horizontal_pod_autoscaler_v1_kind() {
   Kind kind = make_kind<v1::HorizontalPodAutoscaler>("horizontalpodautoscalers", "horizontalpodautoscaler", {"hpa"});
   kind.categories = {"all"};
   kind.storage = "horizontalpodautoscalers";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.conversion = Conversion{{"autoscaling", "v2", "HorizontalPodAutoscaler"}, &to_storage, &from_storage};
   kind.table = {hpa_columns(), over(&row)};

@@ -12,6 +12,7 @@ Kind horizontal_pod_autoscaler_v2_kind() {
   kind.categories = {"all"};
   kind.storage = "horizontalpodautoscalers";
   kind.has_generation = true;
+  kind.set_defaults = over(&default_hpa);
   kind.table = {hpa_columns(), over(&hpa_row)};
   add_status(&kind);
   return kind;

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/defaults.h"
 #include "api/kind_parts.h"
+#include "api/kinds/batch/job_spec.h"
 #include "api/kinds/batch/kinds.h"
 #include "api/kinds/core/pod_template.h"
 #include "kubernetes/batch/v1/cron_job.pb.h"
@@ -40,12 +42,23 @@ TableRules table() {
   return table;
 }
 
+void set_defaults(batch::CronJob* object) {
+  apply_constant_defaults(object);
+  batch::CronJobSpec* spec = object->mutable_spec();
+  if (spec->concurrency_policy().empty()) spec->set_concurrency_policy("Allow");
+  if (!spec->has_suspend()) spec->set_suspend(false);
+  if (!spec->has_successful_jobs_history_limit()) spec->set_successful_jobs_history_limit(3);
+  if (!spec->has_failed_jobs_history_limit()) spec->set_failed_jobs_history_limit(1);
+  default_job_spec(spec->mutable_job_template()->mutable_spec());
+}
+
 }  // namespace
 
 Kind cron_job_kind() {
   Kind kind = make_kind<batch::CronJob>("cronjobs", "cronjob", {"cj"});
   kind.categories = {"all"};
   kind.storage = "cronjobs";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = table();
   add_status(&kind);

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
+
+#include "api/defaults.h"
 #include "api/duration_text.h"
 #include "api/kind_parts.h"
+#include "api/kinds/batch/job_spec.h"
 #include "api/kinds/batch/kinds.h"
 #include "api/kinds/core/pod_template.h"
 #include "base/text.h"
@@ -61,12 +65,42 @@ TableRules table() {
   return table;
 }
 
+void set_defaults(batch::Job* job) {
+  apply_constant_defaults(job);
+  batch::JobSpec* spec = job->mutable_spec();
+  if (!spec->has_completions() && !spec->has_parallelism()) spec->set_completions(1);
+  if (!spec->has_parallelism()) spec->set_parallelism(1);
+  if (!spec->has_backoff_limit()) {
+    spec->set_backoff_limit(spec->has_backoff_limit_per_index() ? std::numeric_limits<int32_t>::max() : 6);
+  }
+  const auto& labels = spec->template_().metadata().labels();
+  if (job->metadata().labels().empty()) *job->mutable_metadata()->mutable_labels() = labels;
+  if (!spec->has_completion_mode()) spec->set_completion_mode("NonIndexed");
+  if (!spec->has_suspend()) spec->set_suspend(false);
+  if (!spec->has_pod_replacement_policy()) {
+    spec->set_pod_replacement_policy(spec->has_pod_failure_policy() ? "Failed" : "TerminatingOrFailed");
+  }
+  if (!spec->has_manual_selector()) spec->set_manual_selector(false);
+  default_job_spec(spec);
+}
+
 }  // namespace
+
+void default_job_spec(batch::JobSpec* spec) {
+  if (spec->has_pod_failure_policy())
+    for (batch::PodFailurePolicyRule& rule : *spec->mutable_pod_failure_policy()->mutable_rules()) {
+      for (auto& pattern : *rule.mutable_on_pod_conditions()) {
+        if (pattern.status().empty()) pattern.set_status("True");
+      }
+    }
+  default_pod_template(spec->mutable_template_());
+}
 
 Kind job_kind() {
   Kind kind = make_kind<batch::Job>("jobs", "job");
   kind.categories = {"all"};
   kind.storage = "jobs";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.selectable = {"status.successful"};
   kind.selectable_values = over(&selectable);

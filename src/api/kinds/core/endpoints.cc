@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/kinds.h"
 #include "base/text.h"
@@ -34,11 +35,21 @@ std::vector<Value> row(const core::Endpoints& object, int64_t now) {
           age(object.metadata(), now)};
 }
 
+void set_defaults(core::Endpoints* object) {
+  apply_constant_defaults(object);
+  for (core::EndpointSubset& subset : *object->mutable_subsets()) {
+    for (core::EndpointPort& port : *subset.mutable_ports()) {
+      if (port.protocol().empty()) port.set_protocol("TCP");
+    }
+  }
+}
+
 }  // namespace
 
 Kind endpoints_kind() {
   Kind kind = make_kind<core::Endpoints>("endpoints", "endpoints", {"ep"});
   kind.storage = "services/endpoints";
+  kind.set_defaults = over(&set_defaults);
   kind.table = {{name_column(), column("Endpoints", "string", "Addresses that serve."), age_column()}, over(&row)};
   return kind;
 }

@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "api/kind_parts.h"
 #include "api/kinds/core/kinds.h"
 #include "api/names.h"
@@ -21,6 +23,31 @@ void begin_deletion(core::Namespace* object) { object->mutable_status()->set_pha
 // What is in it goes first; its controller then takes the finalizer "kubernetes" off through "finalize".
 bool is_held(const core::Namespace& object) { return !object.spec().finalizers().empty(); }
 
+constexpr std::string_view kFinalizer = "kubernetes";
+constexpr const char* kNameLabel = "kubernetes.io/metadata.name";
+
+void set_defaults(core::Namespace* object) {
+  const std::string name = object->metadata().name();
+  if (!name.empty()) (*object->mutable_metadata()->mutable_labels())[kNameLabel] = name;
+  if (object->status().phase().empty()) object->mutable_status()->set_phase("Active");
+}
+
+void prepare_create(core::Namespace* object) {
+  object->mutable_status()->set_phase("Active");
+  auto* finalizers = object->mutable_spec()->mutable_finalizers();
+  if (std::ranges::find(*finalizers, kFinalizer) == finalizers->end()) finalizers->Add(std::string(kFinalizer));
+}
+
+// Its finalizers are changed through "finalize", and nothing else is.
+void prepare_update(const core::Namespace& old, core::Namespace* updated) {
+  *updated->mutable_spec() = old.spec();
+  *updated->mutable_status() = old.status();
+}
+
+void prepare_finalize(const core::Namespace& old, core::Namespace* updated) {
+  *updated->mutable_status() = old.status();
+}
+
 }  // namespace
 
 Kind namespace_kind() {
@@ -28,6 +55,9 @@ Kind namespace_kind() {
   kind.namespaced = false;
   kind.verbs = static_cast<Verbs>(kAllVerbs & ~static_cast<Verbs>(Verb::kDeleteCollection));
   kind.storage = "namespaces";
+  kind.set_defaults = over(&set_defaults);
+  kind.prepare_create = over(&prepare_create);
+  kind.update.prepare = over(&prepare_update);
   kind.check_name = check_dns1123_label;
   kind.selectable = {"status.phase"};
   kind.selectable_values = over(&selectable);
@@ -35,7 +65,8 @@ Kind namespace_kind() {
       {name_column(), column("Status", "string", "Active, or Terminating while it is emptied."), age_column()},
       over(&row)};
   add_status(&kind);
-  kind.subresources.push_back({"finalize", {}, static_cast<Verbs>(Verb::kUpdate), UpdateRules{}});
+  kind.subresources.push_back(
+      {"finalize", {}, static_cast<Verbs>(Verb::kUpdate), UpdateRules{over(&prepare_finalize), {}}});
   kind.begin_deletion = over(&begin_deletion);
   kind.is_held = over(&is_held);
   return kind;

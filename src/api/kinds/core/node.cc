@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <set>
 
+#include "api/defaults.h"
 #include "api/kind_parts.h"
+#include "api/kinds/core/amounts.h"
 #include "api/kinds/core/kinds.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/node.pb.h"
@@ -71,12 +73,21 @@ TableRules table() {
           over(&row)};
 }
 
+void set_defaults(core::Node* node) {
+  apply_constant_defaults(node);
+  core::NodeStatus* status = node->mutable_status();
+  if (status->allocatable().empty()) *status->mutable_allocatable() = status->capacity();
+  round_amounts(status->mutable_allocatable());
+  round_amounts(status->mutable_capacity());
+}
+
 }  // namespace
 
 Kind node_kind() {
   Kind kind = make_kind<core::Node>("nodes", "node", {"no"});
   kind.namespaced = false;
   kind.storage = "minions";
+  kind.set_defaults = over(&set_defaults);
   kind.selectable = {"spec.unschedulable"};
   kind.selectable_values = over(&selectable);
   kind.table = table();

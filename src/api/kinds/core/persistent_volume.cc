@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/defaults.h"
 #include "api/kind_parts.h"
+#include "api/kinds/core/amounts.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/volume_text.h"
 #include "base/text.h"
@@ -40,12 +42,24 @@ TableRules table() {
           over(&row)};
 }
 
+void set_defaults(core::PersistentVolume* object) {
+  apply_constant_defaults(object);
+  core::PersistentVolumeSpec* spec = object->mutable_spec();
+  if (object->status().phase().empty()) object->mutable_status()->set_phase("Pending");
+  if (spec->persistent_volume_reclaim_policy().empty()) spec->set_persistent_volume_reclaim_policy("Retain");
+  if (!spec->has_volume_mode()) spec->set_volume_mode("Filesystem");
+  round_amounts(spec->mutable_capacity());
+  core::PersistentVolumeSource* source = spec->mutable_persistent_volume_source();
+  if (source->has_host_path() && !source->host_path().has_type()) source->mutable_host_path()->set_type("");
+}
+
 }  // namespace
 
 Kind persistent_volume_kind() {
   Kind kind = make_kind<core::PersistentVolume>("persistentvolumes", "persistentvolume", {"pv"});
   kind.namespaced = false;
   kind.storage = "persistentvolumes";
+  kind.set_defaults = over(&set_defaults);
   kind.table = table();
   add_status(&kind);
   return kind;

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/defaults.h"
 #include "api/kind_parts.h"
+#include "api/kinds/core/amounts.h"
+#include "api/kinds/core/claim.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/volume_text.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
@@ -36,11 +39,24 @@ TableRules table() {
           over(&row)};
 }
 
+void set_defaults(core::PersistentVolumeClaim* object) {
+  apply_constant_defaults(object);
+  if (object->status().phase().empty()) object->mutable_status()->set_phase("Pending");
+  default_claim_spec(object->mutable_spec());
+}
+
 }  // namespace
+
+void default_claim_spec(core::PersistentVolumeClaimSpec* spec) {
+  if (!spec->has_volume_mode()) spec->set_volume_mode("Filesystem");
+  round_amounts(spec->mutable_resources()->mutable_requests());
+  round_amounts(spec->mutable_resources()->mutable_limits());
+}
 
 Kind persistent_volume_claim_kind() {
   Kind kind = make_kind<core::PersistentVolumeClaim>("persistentvolumeclaims", "persistentvolumeclaim", {"pvc"});
   kind.storage = "persistentvolumeclaims";
+  kind.set_defaults = over(&set_defaults);
   kind.table = table();
   add_status(&kind);
   return kind;

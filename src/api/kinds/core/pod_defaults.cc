@@ -4,6 +4,7 @@
 #include "api/codec.h"
 #include "api/defaults.h"
 #include "api/kinds/core/pod.h"
+#include "api/kinds/core/pod_rules.h"
 #include "api/quantity.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -140,12 +141,22 @@ void default_volume(core::Volume* volume) {
   }
 }
 
-void default_spec(core::PodSpec* spec) {
+void default_addresses(core::PodStatus* status) {
+  if (status->pod_ip().empty()) {
+    if (!status->pod_ips().empty()) status->set_pod_ip(status->pod_ips(0).ip());
+  } else if (status->pod_ips().empty() || status->pod_ips(0).ip() != status->pod_ip()) {
+    status->clear_pod_ips();
+    status->add_pod_ips()->set_ip(status->pod_ip());
+  }
+}
+
+}  // namespace
+
+void default_pod_spec(core::PodSpec* spec) {
   if (spec->restart_policy().empty()) spec->set_restart_policy("Always");
   if (spec->dns_policy().empty()) spec->set_dns_policy("ClusterFirst");
   if (spec->scheduler_name().empty()) spec->set_scheduler_name("default-scheduler");
   if (!spec->has_termination_grace_period_seconds()) spec->set_termination_grace_period_seconds(30);
-  if (!spec->has_enable_service_links()) spec->set_enable_service_links(true);
   if (!spec->has_security_context()) spec->mutable_security_context();
   // The old name of the field is kept equal to the new one.
   if (spec->service_account_name().empty()) spec->set_service_account_name(spec->service_account());
@@ -153,22 +164,27 @@ void default_spec(core::PodSpec* spec) {
   round_to_milli(spec->mutable_overhead());
   for (core::Volume& volume : *spec->mutable_volumes()) default_volume(&volume);
   for (auto* containers : {spec->mutable_init_containers(), spec->mutable_containers()}) {
-    for (core::Container& container : *containers) {
-      default_container(&container);
-      default_requests_from_limits(&container);
-      if (spec->host_network()) default_host_ports(&container);
-    }
+    for (core::Container& container : *containers) default_container(&container);
   }
   for (core::EphemeralContainer& container : *spec->mutable_ephemeral_containers()) {
     default_container(container.mutable_ephemeral_container_common());
   }
 }
 
-}  // namespace
-
 void default_pod(core::Pod* pod) {
   apply_constant_defaults(pod);
-  default_spec(pod->mutable_spec());
+  core::PodSpec* spec = pod->mutable_spec();
+  default_pod_spec(spec);
+  // What follows is a pod's own, and not a template's.
+  if (spec->termination_grace_period_seconds() < 0) spec->set_termination_grace_period_seconds(1);
+  if (!spec->has_enable_service_links()) spec->set_enable_service_links(true);
+  for (auto* containers : {spec->mutable_init_containers(), spec->mutable_containers()}) {
+    for (core::Container& container : *containers) {
+      default_requests_from_limits(&container);
+      if (spec->host_network()) default_host_ports(&container);
+    }
+  }
+  default_addresses(pod->mutable_status());
   // What was added is brought to the same form. It can not fail: what was there passed before, and defaults are good.
   (void)normalize(pod);
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// The parts of validate_pod, one file each; of use to nobody else.
+// The parts of default_pod and validate_pod, one file each; of use to kinds with a pod template, and to nobody else.
 #pragma once
 
 #include <set>
@@ -18,6 +18,11 @@ class Volume;
 
 namespace gantry::api {
 
+// The defaults that the spec of a pod and that of a template share. Constants of the schema are not among them.
+void default_pod_spec(k8s::io::api::core::v1::PodSpec* spec);
+
+// Every rule of the spec of a pod, or of a template.
+void check_pod_spec(const k8s::io::api::core::v1::PodSpec& spec, const Check& check);
 // spec.initContainers, containers and ephemeralContainers, against one another and the volumes.
 void check_containers(const k8s::io::api::core::v1::PodSpec& spec, const Check& check);
 // spec.volumes

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/kinds/core/pod_template.h"
 
+#include "api/defaults.h"
 #include "api/kinds/core/kinds.h"
+#include "api/kinds/core/pod_rules.h"
 #include "kubernetes/core/v1/pod_template.pb.h"
 
 namespace gantry::api {
@@ -16,7 +18,14 @@ std::vector<Value> row(const core::PodTemplate& object, int64_t) {
           or_none(selector_text(pod.metadata().labels()))};
 }
 
+void set_defaults(core::PodTemplate* object) {
+  apply_constant_defaults(object);
+  default_pod_template(object->mutable_template_());
+}
+
 }  // namespace
+
+void default_pod_template(core::PodTemplateSpec* pod) { default_pod_spec(pod->mutable_spec()); }
 
 std::string container_names(const core::PodSpec& spec) {
   std::vector<std::string> names;
@@ -40,6 +49,7 @@ Kind pod_template_kind() {
   Kind kind = make_kind<core::PodTemplate>("podtemplates", "podtemplate");
   kind.storage = "podtemplates";
   kind.has_generation = true;
+  kind.set_defaults = over(&set_defaults);
   kind.table = {{name_column(), column("Containers", "string", "Names of the template's containers."),
                  column("Images", "string", "Images of the template's containers."),
                  column("Pod Labels", "string", "Labels that its pods get.")},

@@ -13,6 +13,9 @@ class PodTemplateSpec;
 
 namespace gantry::api {
 
+// The defaults of a template: those of a pod, but what only a pod gets itself (service links, requests from limits).
+void default_pod_template(k8s::io::api::core::v1::PodTemplateSpec* pod);
+
 // "web,sidecar" and "nginx:1,envoy:2", of spec.containers.
 std::string container_names(const k8s::io::api::core::v1::PodSpec& spec);
 std::string container_images(const k8s::io::api::core::v1::PodSpec& spec);

@@ -245,7 +245,6 @@ TEST(PodRules, OfThePodAsAWhole) {
           "spec.containers[0].securityContext.allowPrivilegeEscalation: can not be false when privileged is true",
           "spec.containers[0].securityContext.seccompProfile.localhostProfile: must be set when type is Localhost",
           "spec.restartPolicy: \"always\": expected one of \"Always\", \"OnFailure\", \"Never\"",
-          "spec.terminationGracePeriodSeconds: -1: must not be negative",
           "spec.activeDeadlineSeconds: 0: must be between 1 and 2147483647",
           "spec.dnsConfig.nameservers: must have at least one entry when dnsPolicy is \"None\"",
           "spec.hostname: \"a.b\": must consist of lower case letters, digits and '-', and begin and end with a letter "

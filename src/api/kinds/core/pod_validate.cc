@@ -186,31 +186,6 @@ void check_overhead(const core::PodSpec& spec, const Check& check) {
   }
 }
 
-void check_spec(const core::PodSpec& spec, const Check& check) {
-  check_volumes(spec, check.at("volumes"));
-  check_containers(spec, check);
-  check.at("restartPolicy").one_of(spec.restart_policy(), {"Always", "OnFailure", "Never"});
-  if (spec.has_termination_grace_period_seconds()) {
-    check.at("terminationGracePeriodSeconds").not_negative(spec.termination_grace_period_seconds());
-  }
-  if (spec.has_active_deadline_seconds()) {
-    check.at("activeDeadlineSeconds").in_range(spec.active_deadline_seconds(), 1, kMaxInt32);
-  }
-  check_dns(spec, check);
-  check_labels(spec.node_selector(), check.at("nodeSelector"));
-  check_names(spec, check);
-  check_host_namespaces(spec, check);
-  if (spec.has_security_context()) check_security_context(spec.security_context(), check.at("securityContext"));
-  check_tolerations(spec, check.at("tolerations"));
-  check_host_aliases(spec, check.at("hostAliases"));
-  check_overhead(spec, check.at("overhead"));
-  if (spec.has_os()) check.at("os").at("name").one_of(spec.os().name(), {"linux", "windows"});
-  if (spec.has_preemption_policy()) {
-    check.at("preemptionPolicy").one_of(spec.preemption_policy(), {"Never", "PreemptLowerPriority"});
-  }
-  if (spec.has_resources()) check_resources(spec.resources(), check.at("resources"));
-}
-
 // Whatever a volume may take from the API server.
 void check_static_volume(const core::VolumeSource& source, const Check& check) {
   const std::string_view reason = "a static pod can not use objects of the API";
@@ -242,11 +217,36 @@ void check_static_container(const core::Container& container, const Check& check
 
 }  // namespace
 
+void check_pod_spec(const core::PodSpec& spec, const Check& check) {
+  check_volumes(spec, check.at("volumes"));
+  check_containers(spec, check);
+  check.at("restartPolicy").one_of(spec.restart_policy(), {"Always", "OnFailure", "Never"});
+  if (spec.has_termination_grace_period_seconds()) {
+    check.at("terminationGracePeriodSeconds").not_negative(spec.termination_grace_period_seconds());
+  }
+  if (spec.has_active_deadline_seconds()) {
+    check.at("activeDeadlineSeconds").in_range(spec.active_deadline_seconds(), 1, kMaxInt32);
+  }
+  check_dns(spec, check);
+  check_labels(spec.node_selector(), check.at("nodeSelector"));
+  check_names(spec, check);
+  check_host_namespaces(spec, check);
+  if (spec.has_security_context()) check_security_context(spec.security_context(), check.at("securityContext"));
+  check_tolerations(spec, check.at("tolerations"));
+  check_host_aliases(spec, check.at("hostAliases"));
+  check_overhead(spec, check.at("overhead"));
+  if (spec.has_os()) check.at("os").at("name").one_of(spec.os().name(), {"linux", "windows"});
+  if (spec.has_preemption_policy()) {
+    check.at("preemptionPolicy").one_of(spec.preemption_policy(), {"Never", "PreemptLowerPriority"});
+  }
+  if (spec.has_resources()) check_resources(spec.resources(), check.at("resources"));
+}
+
 FieldProblems validate_pod(const core::Pod& pod) {
   FieldProblems problems;
   const Check root(&problems);
   check_metadata(pod, root.at("metadata"));
-  check_spec(pod.spec(), root.at("spec"));
+  check_pod_spec(pod.spec(), root.at("spec"));
   return problems;
 }
 

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/pod_template.h"
@@ -25,12 +26,23 @@ std::vector<std::string> selectable(const core::ReplicationController& object) {
 
 std::string selector(const core::ReplicationController& object) { return selector_text(object.spec().selector()); }
 
+void set_defaults(core::ReplicationController* object) {
+  apply_constant_defaults(object);
+  core::ReplicationControllerSpec* spec = object->mutable_spec();
+  if (!spec->has_template_()) return;
+  default_pod_template(spec->mutable_template_());
+  const auto& labels = spec->template_().metadata().labels();
+  if (spec->selector().empty()) *spec->mutable_selector() = labels;
+  if (object->metadata().labels().empty()) *object->mutable_metadata()->mutable_labels() = labels;
+}
+
 }  // namespace
 
 Kind replication_controller_kind() {
   Kind kind = make_kind<core::ReplicationController>("replicationcontrollers", "replicationcontroller", {"rc"});
   kind.categories = {"all"};
   kind.storage = "controllers";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.selectable = {"status.replicas"};
   kind.selectable_values = over(&selectable);

@@ -20,6 +20,7 @@ Kind service_kind() {
   Kind kind = make_kind<core::Service>("services", "service", {"svc"});
   kind.categories = {"all"};
   kind.storage = "services/specs";
+  kind.set_defaults = over(&default_service);
   kind.selectable = {"spec.clusterIP", "spec.type"};
   kind.selectable_values = over(&selectable);
   kind.table = service_table();

@@ -4,8 +4,20 @@
 
 #include "api/kind.h"
 
+namespace k8s::io::api::core::v1 {
+class Service;
+class ServiceSpec;
+}  // namespace k8s::io::api::core::v1
+
 namespace gantry::api {
 
 TableRules service_table();
+
+void default_service(k8s::io::api::core::v1::Service* service);
+
+// Of a type that has an address in the cluster (if it is not headless).
+bool has_cluster_ip(const k8s::io::api::core::v1::ServiceSpec& spec);
+// Traffic may come from outside of the cluster.
+bool is_externally_accessible(const k8s::io::api::core::v1::ServiceSpec& spec);
 
 }  // namespace gantry::api

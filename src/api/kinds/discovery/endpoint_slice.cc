@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/discovery/kinds.h"
 #include "kubernetes/discovery/v1/endpoint_slice.pb.h"
@@ -32,11 +33,20 @@ std::vector<Value> row(const discovery::EndpointSlice& slice, int64_t now) {
           age(slice.metadata(), now)};
 }
 
+void set_defaults(discovery::EndpointSlice* slice) {
+  apply_constant_defaults(slice);
+  for (discovery::EndpointPort& port : *slice->mutable_ports()) {
+    if (!port.has_name()) port.set_name("");
+    if (!port.has_protocol()) port.set_protocol("TCP");
+  }
+}
+
 }  // namespace
 
 Kind endpoint_slice_kind() {
   Kind kind = make_kind<discovery::EndpointSlice>("endpointslices", "endpointslice");
   kind.storage = "endpointslices";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = {{name_column(), column("AddressType", "string", "IPv4, IPv6 or FQDN."),
                  column("Ports", "string", "The ports of each endpoint."),

@@ -26,12 +26,18 @@ std::vector<Value> row(const networking::IngressClass& object, int64_t now) {
           age(object.metadata(), now)};
 }
 
+void set_defaults(networking::IngressClass* object) {
+  if (!object->spec().has_parameters() || object->spec().parameters().has_scope()) return;
+  object->mutable_spec()->mutable_parameters()->set_scope("Cluster");
+}
+
 }  // namespace
 
 Kind ingress_class_kind() {
   Kind kind = make_kind<networking::IngressClass>("ingressclasses", "ingressclass");
   kind.namespaced = false;
   kind.storage = "ingressclasses";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = {{name_column(), column("Controller", "string", "Who serves ingresses of this class."),
                  column("Parameters", "string", "The object that holds its settings."), age_column()},

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/kind_parts.h"
+#include "api/kinds/rbac/binding.h"
 #include "api/kinds/rbac/binding_table.h"
 #include "api/kinds/rbac/kinds.h"
 #include "api/names.h"
@@ -15,12 +16,17 @@ std::vector<Value> row(const rbac::ClusterRoleBinding& object, int64_t now) {
   return binding_row(object.metadata(), object.role_ref(), object.subjects(), now);
 }
 
+void set_defaults(rbac::ClusterRoleBinding* object) {
+  default_binding(object->mutable_role_ref(), object->mutable_subjects());
+}
+
 }  // namespace
 
 Kind cluster_role_binding_kind() {
   Kind kind = make_kind<rbac::ClusterRoleBinding>("clusterrolebindings", "clusterrolebinding");
   kind.namespaced = false;
   kind.storage = "clusterrolebindings";
+  kind.set_defaults = over(&set_defaults);
   kind.check_name = check_path_segment;
   kind.table = {binding_columns(), over(&row)};
   return kind;

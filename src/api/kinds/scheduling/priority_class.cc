@@ -14,12 +14,17 @@ std::vector<Value> row(const scheduling::PriorityClass& object, int64_t now) {
           object.preemption_policy()};
 }
 
+void set_defaults(scheduling::PriorityClass* object) {
+  if (!object->has_preemption_policy()) object->set_preemption_policy("PreemptLowerPriority");
+}
+
 }  // namespace
 
 Kind priority_class_kind() {
   Kind kind = make_kind<scheduling::PriorityClass>("priorityclasses", "priorityclass", {"pc"});
   kind.namespaced = false;
   kind.storage = "priorityclasses";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = {{name_column(), column("Value", "integer", "The priority of its pods."),
                  column("Global-Default", "boolean", "Whether pods that name no class get it."), age_column(),

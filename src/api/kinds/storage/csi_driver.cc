@@ -37,12 +37,25 @@ TableRules table() {
           over(&row)};
 }
 
+void set_defaults(storage::CSIDriver* object) {
+  storage::CSIDriverSpec* spec = object->mutable_spec();
+  if (!spec->has_attach_required()) spec->set_attach_required(true);
+  if (!spec->has_pod_info_on_mount()) spec->set_pod_info_on_mount(false);
+  if (!spec->has_storage_capacity()) spec->set_storage_capacity(false);
+  if (!spec->has_fs_group_policy()) spec->set_fs_group_policy("ReadWriteOnceWithFSType");
+  if (spec->volume_lifecycle_modes().empty()) spec->add_volume_lifecycle_modes("Persistent");
+  if (!spec->has_requires_republish()) spec->set_requires_republish(false);
+  if (!spec->has_se_linux_mount()) spec->set_se_linux_mount(false);
+  if (!spec->has_prevent_pod_scheduling_if_missing()) spec->set_prevent_pod_scheduling_if_missing(false);
+}
+
 }  // namespace
 
 Kind csi_driver_kind() {
   Kind kind = make_kind<storage::CSIDriver>("csidrivers", "csidriver");
   kind.namespaced = false;
   kind.storage = "csidrivers";
+  kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = table();
   return kind;

@@ -31,12 +31,18 @@ TableRules table() {
           over(&row)};
 }
 
+void set_defaults(storage::StorageClass* object) {
+  if (!object->has_reclaim_policy()) object->set_reclaim_policy("Delete");
+  if (!object->has_volume_binding_mode()) object->set_volume_binding_mode("Immediate");
+}
+
 }  // namespace
 
 Kind storage_class_kind() {
   Kind kind = make_kind<storage::StorageClass>("storageclasses", "storageclass", {"sc"});
   kind.namespaced = false;
   kind.storage = "storageclasses";
+  kind.set_defaults = over(&set_defaults);
   kind.table = table();
   return kind;
 }

@@ -1,0 +1,16 @@
+// SPDX-License-Identifier: Apache-2.0
+// What jobs share with the templates of jobs. Pure; any thread.
+#pragma once
+
+#include "api/check.h"
+
+namespace k8s::io::api::batch::v1 {
+class JobSpec;
+}
+
+namespace gantry::api {
+
+// The defaults that a CronJob's template of jobs has, too.
+void default_job_spec(k8s::io::api::batch::v1::JobSpec* spec);
+
+}  // namespace gantry::api

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+// What RoleBindings and ClusterRoleBindings share. Pure; any thread.
+#pragma once
+
+#include <google/protobuf/repeated_field.h>
+
+#include "api/check.h"
+
+namespace k8s::io::api::rbac::v1 {
+class RoleRef;
+class Subject;
+}  // namespace k8s::io::api::rbac::v1
+
+namespace gantry::api {
+
+void default_binding(k8s::io::api::rbac::v1::RoleRef* role,
+                     google::protobuf::RepeatedPtrField<k8s::io::api::rbac::v1::Subject>* subjects);
+
+}  // namespace gantry::api
