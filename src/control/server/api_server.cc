@@ -64,7 +64,9 @@ struct ApiServer::Impl {
 
   Task<Outcome<User>> authenticate(Loop& here, const http::Request& request);
   Task<Outcome<void>> authorize(Loop& here, const AccessRequest& access);
-  Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request);
+  // `known`: who asks, where that is no question of credentials.
+  Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const User* known);
+  Task<http::Reply> handle(Loop& here, const http::Request& request, const User* known);
   Task<Outcome<http::Reply>> serve_other(Loop& here, const http::Request& request, const RequestInfo& info);
 };
 
@@ -105,10 +107,10 @@ Task<Outcome<http::Reply>> ApiServer::Impl::serve_other(Loop&, const http::Reque
   co_return fail(no_such_resource());
 }
 
-Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Request& request) {
+Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Request& request, const User* known) {
   Outcome<RequestInfo> info = parse_request_info(request.method, request.target);
   if (!info) co_return fail(std::move(info.error()));
-  Outcome<User> user = co_await authenticate(here, request);
+  Outcome<User> user = known != nullptr ? *known : co_await authenticate(here, request);
   if (!user) co_return fail(std::move(user.error()));
   for (const AccessRequest& wanted : impersonation_requests(*user, request)) {
     Outcome<void> allowed = co_await authorize(here, wanted);
@@ -124,7 +126,15 @@ Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Reques
 }
 
 Task<http::Reply> ApiServer::handle(Loop& here, http::Request request) {
-  Outcome<http::Reply> reply = co_await impl_->serve(here, request);
+  co_return co_await impl_->handle(here, request, nullptr);
+}
+
+Task<http::Reply> ApiServer::handle_as(Loop& here, User user, http::Request request) {
+  co_return co_await impl_->handle(here, request, &user);
+}
+
+Task<http::Reply> ApiServer::Impl::handle(Loop& here, const http::Request& request, const User* known) {
+  Outcome<http::Reply> reply = co_await serve(here, request, known);
   http::Reply answer = reply ? std::move(*reply) : failure_reply(reply.error());
   if (!reply && reply.error().code >= 500) {
     log::warning("a request to the API failed", {{"method", request.method},

@@ -39,6 +39,8 @@ class ApiServer {
 
   // Never fails: what goes wrong is an answer.
   Task<http::Reply> handle(Loop& here, http::Request request);
+  // The same for a user whom this process vouches for, whatever credentials the request bears: its own controllers.
+  Task<http::Reply> handle_as(Loop& here, User user, http::Request request);
 
  private:
   struct Impl;

@@ -1,0 +1,73 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/client/api_error.h"
+
+#include "api/json.h"
+#include "base/text.h"
+
+namespace gantry::api {
+
+namespace {
+
+std::string text_at(const Value& value, std::string_view key) {
+  const Value* found = value.find(key);
+  const std::string* text = found == nullptr ? nullptr : found->as_string();
+  return text == nullptr ? std::string() : *text;
+}
+
+Code canonical(const ApiError& error) {
+  switch (error.code) {
+    case 400:
+    case 422:
+      return Code::kInvalidArgument;
+    case 401:
+      return Code::kUnauthenticated;
+    case 403:
+      return Code::kPermissionDenied;
+    case 404:
+      return Code::kNotFound;
+    case 409:
+      return error.is_already_exists() ? Code::kAlreadyExists : Code::kAborted;
+    case 410:
+      return Code::kOutOfRange;
+    case 429:
+      return Code::kResourceExhausted;
+    case 504:
+      return Code::kDeadlineExceeded;
+    case 0:
+    case 503:
+      return Code::kUnavailable;
+    default:
+      return Code::kUnknown;
+  }
+}
+
+}  // namespace
+
+Error ApiError::as_error() const { return Error(canonical(*this), message); }
+
+ApiError no_answer(const Error& error) { return {.message = error.message()}; }
+
+ApiError read_status(int code, std::string_view body) {
+  ApiError error{.code = code};
+  Result<Value> status = parse_json(body);
+  if (!status || !status->is_object()) {
+    error.message = cat("the server answered ", code, ": ", as_utf8(body, 256));
+    return error;
+  }
+  if (const Value* number = status->find("code")) {
+    error.code = static_cast<int>(number->as_int64().value_or(code));
+  }
+  error.reason = text_at(*status, "reason");
+  error.message = text_at(*status, "message");
+  const Value* details = status->find("details");
+  if (details == nullptr) return error;
+  if (const Value* seconds = details->find("retryAfterSeconds")) error.retry_after = seconds->as_int64().value_or(0);
+  const Value* causes = details->find("causes");
+  if (causes == nullptr || causes->as_list() == nullptr) return error;
+  for (const Value& cause : *causes->as_list()) {
+    error.causes.push_back({text_at(cause, "reason"), text_at(cause, "message"), text_at(cause, "field")});
+  }
+  return error;
+}
+
+}  // namespace gantry::api

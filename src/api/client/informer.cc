@@ -1,0 +1,241 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/client/informer.h"
+
+#include <google/protobuf/message.h>
+
+#include <algorithm>
+
+#include "api/json.h"
+#include "api/metadata.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+
+namespace gantry::api {
+
+namespace {
+
+constexpr Duration kFirstPause = std::chrono::milliseconds(200);
+constexpr Duration kLongestPause = std::chrono::seconds(30);
+constexpr std::string_view kInitialEventsEnd = "k8s.io/initial-events-end";
+
+std::string key_of(const Message& message) {
+  const ObjectMeta& metadata = metadata_of(message);
+  return object_key(metadata.namespace_(), metadata.name());
+}
+
+}  // namespace
+
+std::string object_key(std::string_view ns, std::string_view name) {
+  return ns.empty() ? std::string(name) : cat(ns, "/", name);
+}
+
+std::pair<std::string, std::string> split_key(std::string_view key) {
+  const std::size_t slash = key.find('/');
+  if (slash == std::string_view::npos) return {"", std::string(key)};
+  return {std::string(key.substr(0, slash)), std::string(key.substr(slash + 1))};
+}
+
+Informer::Informer(Client& client, Options options)
+    : client_(client), options_(std::move(options)), synced_(client.here()), random_(std::random_device{}()) {}
+
+void Informer::add_index(std::string name, Indexer indexer) {
+  Index& index = indexes_[std::move(name)];
+  if (!index.indexer) index.indexer = std::move(indexer);
+}
+
+void Informer::start() { client_.here().spawn(run()); }
+void Informer::stop() { stopped_ = true; }
+
+Informer::ObjectPtr Informer::find(const std::string& key) const {
+  const auto found = objects_.find(key);
+  return found == objects_.end() ? nullptr : found->second;
+}
+
+std::vector<Informer::ObjectPtr> Informer::find_by(const std::string& index, const std::string& key) const {
+  std::vector<ObjectPtr> out;
+  const auto found = indexes_.find(index);
+  if (found == indexes_.end()) return out;
+  const auto keys = found->second.keys.find(key);
+  if (keys == found->second.keys.end()) return out;
+  for (const std::string& name : keys->second) out.push_back(objects_.at(name));
+  return out;
+}
+
+void Informer::tell(const Change& change) {
+  for (const Handler& handler : handlers_) handler(change);
+}
+
+void Informer::put(ObjectPtr object) {
+  const std::string key = key_of(*object);
+  ObjectPtr& slot = objects_[key];
+  ObjectPtr before = std::exchange(slot, object);
+  if (before != nullptr && metadata_of(*before).resource_version() == metadata_of(*object).resource_version()) return;
+  for (auto& [name, index] : indexes_) {
+    if (before != nullptr) {
+      for (const std::string& old : index.indexer(*before)) index.keys[old].erase(key);
+    }
+    for (const std::string& now : index.indexer(*object)) index.keys[now].insert(key);
+  }
+  tell({.before = std::move(before), .now = std::move(object)});
+}
+
+void Informer::drop(const std::string& key) {
+  const auto found = objects_.find(key);
+  if (found == objects_.end()) return;
+  const ObjectPtr before = found->second;
+  objects_.erase(found);
+  for (auto& [name, index] : indexes_) {
+    for (const std::string& old : index.indexer(*before)) {
+      const auto keys = index.keys.find(old);
+      if (keys == index.keys.end()) continue;
+      keys->second.erase(key);
+      if (keys->second.empty()) index.keys.erase(keys);
+    }
+  }
+  tell({.before = before, .now = nullptr});
+}
+
+void Informer::replace_all() {
+  const std::map<std::string, ObjectPtr> listed = std::exchange(listed_, {});
+  std::vector<std::string> gone;
+  for (const auto& [key, object] : objects_) {
+    const auto found = listed.find(key);
+    // One that was removed and made again is two objects.
+    if (found == listed.end() || metadata_of(*found->second).uid() != metadata_of(*object).uid()) gone.push_back(key);
+  }
+  for (const std::string& key : gone) drop(key);
+  for (const auto& [key, object] : listed) put(object);
+  synced_.set();
+}
+
+Status Informer::take_line(std::string_view line, bool* initial) {
+  if (stopped_) return fail(Code::kCancelled, "the informer was stopped");
+  Result<Value> event = parse_json(line, ParseLimits{.bytes = line.size() + 1});
+  if (!event) return std::unexpected(std::move(event.error()));
+  const Value* type = event->find("type");
+  const Value* document = event->find("object");
+  if (type == nullptr || type->as_string() == nullptr || document == nullptr) {
+    return invalid_argument("a line of a watch is no event");
+  }
+  const std::string& name = *type->as_string();
+  if (name == "ERROR") {
+    broken_ = read_status(500, write_json(*document));
+    return std::unexpected(broken_.as_error());
+  }
+  std::shared_ptr<Message> object = options_.make();
+  if (Answer<void> read = Client::decode_item(*document, object.get()); !read) {
+    return std::unexpected(read.error().as_error());
+  }
+  const ObjectMeta& metadata = metadata_of(*object);
+  if (name == "BOOKMARK") {
+    if (*initial && metadata.annotations().contains(std::string(kInitialEventsEnd))) {
+      *initial = false;
+      replace_all();
+    }
+    if (!*initial) version_ = metadata.resource_version();
+    return {};
+  }
+  if (*initial) {
+    const std::string key = key_of(*object);
+    if (name == "DELETED") {
+      listed_.erase(key);
+    } else {
+      listed_[key] = std::move(object);
+    }
+    return {};
+  }
+  version_ = metadata.resource_version();
+  if (name == "DELETED") {
+    drop(key_of(*object));
+  } else {
+    put(std::move(object));
+  }
+  return {};
+}
+
+Task<Answer<void>> Informer::list() {
+  listed_.clear();
+  std::string version;
+  const Client::TakeItem take = [this](const Value& item) -> Answer<void> {
+    std::shared_ptr<Message> object = options_.make();
+    if (Answer<void> read = Client::decode_item(item, object.get()); !read) return read;
+    listed_[key_of(*object)] = std::move(object);
+    return {};
+  };
+  Answer<void> done = co_await client_.visit(options_.target, options_.query, take, options_.metadata_only, &version);
+  if (!done) co_return done;
+  replace_all();
+  version_ = version;
+  co_return Answer<void>();
+}
+
+Task<Answer<void>> Informer::watch(bool from_scratch) {
+  std::string path = cat(options_.target.path(options_.query.ns), "?watch=true&allowWatchBookmarks=true");
+  if (!options_.query.label_selector.empty()) {
+    path += cat("&labelSelector=", escape_query(options_.query.label_selector));
+  }
+  if (!options_.query.field_selector.empty()) {
+    path += cat("&fieldSelector=", escape_query(options_.query.field_selector));
+  }
+  if (from_scratch) {
+    listed_.clear();
+    path += "&sendInitialEvents=true&resourceVersionMatch=NotOlderThan";
+  } else {
+    path += cat("&resourceVersion=", version_);
+  }
+  bool initial = from_scratch;
+  broken_ = {};
+  Answer<void> done = co_await client_.follow(
+      path, options_.metadata_only, [this, &initial](std::string_view line) { return take_line(line, &initial); });
+  if (!done && broken_.code != 0) co_return fail(std::exchange(broken_, {}));
+  co_return done;
+}
+
+Task<> Informer::run() {
+  Duration pause = kFirstPause;
+  while (!stopped_) {
+    const bool from_scratch = version_.empty();
+    Answer<void> done;
+    if (from_scratch && !can_watch_list_) {
+      done = co_await list();
+      if (done) done = co_await watch(false);
+    } else {
+      done = co_await watch(from_scratch);
+      // A server that does not know the option says so; what else it may dislike a list will tell.
+      if (!done && from_scratch && done.error().is_invalid()) {
+        can_watch_list_ = false;
+        continue;
+      }
+    }
+    if (stopped_) co_return;
+    if (done && !version_.empty()) {
+      pause = kFirstPause;
+      co_await client_.here().sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<int>(1, 50)(random_)));
+      continue;
+    }
+    if (!done && done.error().is_gone()) {
+      version_.clear();
+      if (pause == kFirstPause) {
+        pause *= 2;
+        continue;
+      }
+    } else if (!done) {
+      log::warning("a watch of the API broke off, retrying",
+                   {{"resource", options_.target.plural}, {"error", done.error().message}});
+    }
+    const auto jitter = std::uniform_int_distribution<Duration::rep>(0, pause.count() / 2)(random_);
+    co_await client_.here().sleep_for(pause + Duration(jitter));
+    pause = std::min(pause * 2, kLongestPause);
+  }
+}
+
+void Informers::start_all() {
+  for (auto& [type, informer] : informers_) informer->start();
+}
+
+Task<> Informers::wait_synced() {
+  for (auto& [type, informer] : informers_) co_await informer->wait_synced();
+}
+
+}  // namespace gantry::api

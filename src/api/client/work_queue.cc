@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/client/work_queue.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+
+namespace gantry::api {
+
+namespace {
+
+constexpr Duration kFirstPause = std::chrono::milliseconds(5);
+constexpr Duration kLongestPause = std::chrono::minutes(5);
+// After so many it is more than somebody else having been faster.
+constexpr int kWorthALine = 5;
+
+Duration pause_after(int failures) {
+  return std::min(kFirstPause * (std::int64_t{1} << std::min(failures - 1, 20)), kLongestPause);
+}
+
+}  // namespace
+
+WorkQueue::WorkQueue(Loop& here, std::string name, Work work, std::size_t workers)
+    : here_(here), name_(std::move(name)), work_(std::move(work)), workers_(workers) {}
+
+void WorkQueue::add(std::string key) {
+  if (working_.contains(key)) {
+    again_.insert(std::move(key));
+    return;
+  }
+  if (!queued_.insert(key).second) return;
+  waiting_.push_back(std::move(key));
+  if (started_) here_.post([this] { pump(); });
+}
+
+void WorkQueue::add_after(std::string key, Duration delay) {
+  if (delay <= Duration::zero()) {
+    add(std::move(key));
+  } else {
+    here_.spawn(add_later(std::move(key), delay));
+  }
+}
+
+Task<> WorkQueue::add_later(std::string key, Duration delay) {
+  co_await here_.sleep_for(delay);
+  add(std::move(key));
+}
+
+void WorkQueue::start() {
+  started_ = true;
+  here_.post([this] { pump(); });
+}
+
+void WorkQueue::pump() {
+  while (working_.size() < workers_ && !waiting_.empty()) {
+    std::string key = std::move(waiting_.front());
+    waiting_.pop_front();
+    queued_.erase(key);
+    working_.insert(key);
+    here_.spawn(run(std::move(key)));
+  }
+}
+
+Task<> WorkQueue::run(std::string key) {
+  const Status done = co_await work_(key);
+  working_.erase(key);
+  const bool again = again_.erase(key) > 0;
+  if (done) {
+    failures_.erase(key);
+    if (again) add(key);
+  } else {
+    const int failures = ++failures_[key];
+    if (failures >= kWorthALine) {
+      log::warning("a controller failed, retrying", {{"controller", name_}, {"object", key}, {"error", done.error()}});
+    }
+    add_after(key, pause_after(failures));
+  }
+  if (!waiting_.empty()) here_.post([this] { pump(); });
+}
+
+}  // namespace gantry::api
