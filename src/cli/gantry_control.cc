@@ -6,6 +6,7 @@
 #include <sys/signalfd.h>
 
 #include <CLI/CLI.hpp>
+#include <charconv>
 #include <csignal>
 #include <thread>
 #include <vector>
@@ -13,18 +14,33 @@
 #include "api/kinds/all.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/text.h"
+#include "control/admission/default_chain.h"
+#include "control/authentication/certificate_authenticator.h"
+#include "control/authorization/rbac_authorizer.h"
+#include "control/authorization/rbac_follower.h"
+#include "control/bootstrap/namespace_contents.h"
+#include "control/bootstrap/system_objects.h"
+#include "control/identity/cluster_identity.h"
 #include "control/server/actions/pod_binding.h"
 #include "control/server/actions/pod_eviction.h"
 #include "control/server/api_server.h"
 #include "control/store/sqlite_store.h"
 #include "http/listen.h"
 #include "http/server.h"
+#include "http/tls.h"
 #include "sys/folders.h"
 
 namespace gantry {
 namespace {
 
 constexpr char kVersion[] = GANTRY_VERSION;
+constexpr int kBacklog = 1024;
+// Of one thread.
+constexpr http::Limits kLimits{.max_body_bytes = 3 << 20, .max_connections = 10'000};
+// All that is stored is read once before the first answer.
+constexpr Duration kReadTime = std::chrono::minutes(5);
+constexpr Duration kCertificateCheck = std::chrono::hours(12);
 
 struct Options {
   std::string data_dir = "/var/lib/gantry-control";
@@ -53,10 +69,11 @@ api::Timestamp wall_clock() {
 // One thread that serves connections.
 class Worker {
  public:
-  Worker(control::ApiServer& server, SocketFd listener, http::Limits limits)
-      : server_(loop_,
-                [this, &server](http::Request request) { return server.handle(loop_, std::move(request)); }, limits) {
-    server_.serve(std::move(listener));
+  Worker(control::ApiServer& server, SocketFd listener, std::shared_ptr<http::TlsServer> tls, http::Limits limits)
+      : server_(
+            loop_, [this, &server](http::Request request) { return server.handle(loop_, std::move(request)); },
+            limits) {
+    server_.serve(std::move(listener), std::move(tls));
     thread_ = std::thread([this] { loop_.run(); });
   }
   ~Worker() {
@@ -70,40 +87,126 @@ class Worker {
   std::thread thread_;
 };
 
+// "0.0.0.0:6443", "[::]:6443".
+struct ListenAddress {
+  std::string host;
+  std::uint16_t port = 0;
+};
+Result<ListenAddress> parse_listen(std::string_view text) {
+  const size_t colon = text.rfind(':');
+  ListenAddress address;
+  if (colon != std::string_view::npos) {
+    const std::string_view port = text.substr(colon + 1);
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+    address.host = text.substr(0, colon);
+    if (address.host.starts_with('[') && address.host.ends_with(']')) {
+      address.host = address.host.substr(1, address.host.size() - 2);
+    }
+    if (error == std::errc() && end == port.data() + port.size() && !address.host.empty()) return address;
+  }
+  return fail(Code::kInvalidArgument, cat("--listen is ", quoted(text), "; expected ADDRESS:PORT"));
+}
+
+// Where this host's own programs find what listens there.
+std::string url_of(const http::Listener& listener) {
+  std::string host = listener.host;
+  if (host == "0.0.0.0") host = "127.0.0.1";
+  if (host == "[::]") host = "[::1]";
+  return cat("https://", host, ":", listener.port);
+}
+
+// Runs the loop until the task ended.
+Status run_to_end(Loop& loop, Task<Status> task) {
+  Status status;
+  loop.spawn([](Loop& loop, Task<Status> task, Status& status) -> Task<> {
+    status = co_await task;
+    loop.stop();
+  }(loop, std::move(task), status));
+  loop.run();
+  return status;
+}
+
+Task<Status> prepare(Loop& home, control::Objects objects, control::Caches& caches, control::RbacFollower& rbac) {
+  if (Status made = co_await control::make_system_objects(home, objects, wall_clock); !made) co_return made;
+  if (Status ready = co_await caches.wait_ready(home, kReadTime); !ready) co_return ready;
+  co_await rbac.ready();
+  co_return Status();
+}
+
+// Certificates are made anew before they end, also while nobody restarts this.
+Task<> keep_certificates(Loop& home, control::IdentityOptions options, http::TlsServer& tls) {
+  while (true) {
+    co_await home.sleep_for(kCertificateCheck);
+    Result<control::ClusterIdentity> identity = control::load_identity(options);
+    Status replaced;
+    if (identity) {
+      replaced = tls.replace(identity->tls());
+    } else {
+      replaced = std::unexpected(std::move(identity.error()));
+    }
+    if (!replaced) log::error("certificates cannot be renewed, retrying later", {{"error", replaced.error()}});
+  }
+}
+
 Status run(const Options& options) {
   Result<OwnFd> signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
+  Result<ListenAddress> address = parse_listen(options.listen);
+  if (!address) return std::unexpected(std::move(address.error()));
+  if (Status made = sys::make_folders(options.data_dir, 0700); !made) return made;
+
+  const control::IdentityOptions identity_options{
+      .folder = options.data_dir + "/pki", .dns_names = control::host_names(), .addresses = control::host_addresses()};
+  Result<control::ClusterIdentity> identity = control::load_identity(identity_options);
+  if (!identity) return std::unexpected(std::move(identity.error()));
+  Result<std::shared_ptr<http::TlsServer>> tls = http::TlsServer::make(identity->tls());
+  if (!tls) return std::unexpected(std::move(tls.error()));
+
   Loop home;
   auto store = control::SqliteStore::open(options.data_dir + "/store.db");
   if (!store) return std::unexpected(std::move(store.error()));
   const api::Kinds kinds(api::all_kinds());
-  const control::Caches caches(home, kinds, **store);
-  const control::AdmissionChain admission({});
   const control::Objects objects(kinds, **store);
+  control::Caches caches(home, kinds, **store);
+  control::RbacFollower rbac(home, **store);
+  if (Status prepared = run_to_end(home, prepare(home, objects, caches, rbac)); !prepared) return prepared;
+
+  control::CertificateAuthenticator certificates;
+  control::RbacAuthorizer roles(rbac);
+  const std::vector<control::Authorizer*> authorizers = {&roles};
+  const control::ClusterView view(kinds, caches, **store);
+  const control::AdmissionChain admission = control::make_default_chain(view, rbac, authorizers);
   control::ResourceWriter writer(objects, admission, wall_clock);
   control::PodBinding binding(kinds, writer, wall_clock);
   control::PodEviction eviction(objects, caches, writer, wall_clock);
-  control::ApiServer server({.kinds = kinds,
-                             .store = **store,
-                             .caches = caches,
-                             .admission = admission,
-                             .authenticators = {},
-                             .authorizers = {},
-                             .actions = {{"bindings", &binding},
-                                         {"pods/binding", &binding},
-                                         {"pods/eviction", &eviction}},
-                             .now = wall_clock,
-                             .version = {.git_version = std::string("v1.37.0-gantry.") + kVersion}});
-  Result<http::Listener> listener = http::listen_tcp("127.0.0.1", 18080);
+  control::ApiServer server(
+      {.kinds = kinds,
+       .store = **store,
+       .caches = caches,
+       .admission = admission,
+       .authenticators = {&certificates},
+       .authorizers = authorizers,
+       .actions = {{"bindings", &binding}, {"pods/binding", &binding}, {"pods/eviction", &eviction}},
+       .now = wall_clock,
+       .version = {.git_version = std::string("v1.37.0-gantry.") + kVersion}});
+  const control::NamespaceContents contents(home, objects, identity->authority.certificate_pem(), wall_clock);
+
+  Result<http::Listener> listener = http::listen_tcp(address->host, address->port, kBacklog);
   if (!listener) return std::unexpected(std::move(listener.error()));
+  const std::string url = url_of(*listener);
+  if (Status written = control::write_admin_kubeconfig(options.data_dir, control::admin_kubeconfig(*identity, url));
+      !written) {
+    return written;
+  }
   std::vector<std::unique_ptr<Worker>> workers;
   const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
   for (unsigned i = 0; i < cores; ++i) {
     Result<OwnFd> copy = listener->socket.duplicate();
     if (!copy) return std::unexpected(std::move(copy.error()));
-    workers.push_back(std::make_unique<Worker>(server, SocketFd(std::move(*copy)), http::Limits{.max_body_bytes = 3 << 20}));
+    workers.push_back(std::make_unique<Worker>(server, SocketFd(std::move(*copy)), *tls, kLimits));
   }
-  log::info("serving the API", {{"address", options.listen}});
+  log::info("serving the API", {{"url", url}, {"kubeconfig", options.data_dir + "/admin.kubeconfig"}});
+  home.spawn(keep_certificates(home, identity_options, **tls));
   Watch watch(home, signals->ref());
   home.spawn([](Loop& home, Watch& watch) -> Task<> {
     (void)co_await watch.readable();

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/admission/default_chain.h"
+
+#include "control/admission/namespace_lifecycle.h"
+#include "control/admission/role_escalation.h"
+#include "control/admission/service_account.h"
+
+namespace gantry::control {
+
+AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rbac,
+                                  const std::vector<Authorizer*>& authorizers) {
+  std::vector<std::unique_ptr<AdmissionPlugin>> plugins;
+  plugins.push_back(std::make_unique<NamespaceLifecycle>(view));
+  plugins.push_back(std::make_unique<ServiceAccountAdmission>(view));
+  plugins.push_back(std::make_unique<RoleEscalation>(rbac, authorizers));
+  return AdmissionChain(std::move(plugins));
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,17 @@
+// SPDX-License-Identifier: Apache-2.0
+// The plugins that every cluster has, in the order in which they are asked.
+#pragma once
+
+#include <vector>
+
+#include "control/admission/cluster_view.h"
+#include "control/authorization/rbac_policy.h"
+#include "control/server/admission.h"
+
+namespace gantry::control {
+
+// What the arguments refer to must outlive the chain.
+AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rbac,
+                                  const std::vector<Authorizer*>& authorizers);
+
+}  // namespace gantry::control
