@@ -8,6 +8,7 @@
 #include <CLI/CLI.hpp>
 #include <charconv>
 #include <csignal>
+#include <future>
 #include <thread>
 #include <vector>
 
@@ -66,24 +67,30 @@ api::Timestamp wall_clock() {
   return {now.tv_sec, static_cast<int32_t>(now.tv_nsec)};
 }
 
-// One thread that serves connections.
+// One thread that serves connections. All that belongs to its loop is made and ends on it.
 class Worker {
  public:
-  Worker(control::ApiServer& server, SocketFd listener, std::shared_ptr<http::TlsServer> tls, http::Limits limits)
-      : server_(
-            loop_, [this, &server](http::Request request) { return server.handle(loop_, std::move(request)); },
-            limits) {
-    server_.serve(std::move(listener), std::move(tls));
-    thread_ = std::thread([this] { loop_.run(); });
+  Worker(control::ApiServer& server, SocketFd listener, std::shared_ptr<http::TlsServer> tls, http::Limits limits) {
+    std::promise<Loop*> started;
+    std::future<Loop*> loop = started.get_future();
+    thread_ = std::thread([&server, listener = std::move(listener), tls = std::move(tls), limits,
+                           started = std::move(started)]() mutable {
+      Loop loop;
+      http::Server connections(
+          loop, [&loop, &server](http::Request request) { return server.handle(loop, std::move(request)); }, limits);
+      loop.post([&] { connections.serve(std::move(listener), std::move(tls)); });
+      started.set_value(&loop);
+      loop.run();
+    });
+    loop_ = loop.get();
   }
   ~Worker() {
-    loop_.stop();
+    loop_->stop();
     thread_.join();
   }
 
  private:
-  Loop loop_;
-  http::Server server_;
+  Loop* loop_ = nullptr;
   std::thread thread_;
 };
 
