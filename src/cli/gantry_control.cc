@@ -186,6 +186,14 @@ Status run(const Options& options) {
   control::ResourceWriter writer(objects, admission, wall_clock);
   control::PodBinding binding(kinds, writer, wall_clock);
   control::PodEviction eviction(objects, caches, writer, wall_clock);
+  Result<std::shared_ptr<http::TlsClient>> to_nodes =
+      http::TlsClient::make({.ca_pem = identity->authority.certificate_pem(),
+                             .certificate_pem = identity->node_client.certificate_pem,
+                             .key_pem = identity->node_client.key_pem});
+  if (!to_nodes) return std::unexpected(std::move(to_nodes.error()));
+  Result<std::shared_ptr<http::TlsClient>> to_pods = http::TlsClient::make({.verify = false});
+  if (!to_pods) return std::unexpected(std::move(to_pods.error()));
+  const auto connector = std::make_shared<control::Connector>(objects, caches, *to_nodes, *to_pods);
   control::ApiServer server(
       {.kinds = kinds,
        .store = **store,
@@ -194,6 +202,7 @@ Status run(const Options& options) {
        .authenticators = {&certificates},
        .authorizers = authorizers,
        .actions = {{"bindings", &binding}, {"pods/binding", &binding}, {"pods/eviction", &eviction}},
+       .connector = connector,
        .now = wall_clock,
        .version = {.git_version = std::string("v1.37.0-gantry.") + kVersion}});
   const control::NamespaceContents contents(home, objects, identity->authority.certificate_pem(), wall_clock);

@@ -56,7 +56,8 @@ struct ApiServer::Impl {
   explicit Impl(Parts p)
       : parts(std::move(p)),
         documents(parts.kinds, parts.version),
-        resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.actions, parts.now) {}
+        resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.actions, parts.connector,
+                  parts.now) {}
 
   Parts parts;
   Documents documents;

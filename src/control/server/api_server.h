@@ -13,6 +13,7 @@
 #include "control/server/access.h"
 #include "control/server/action.h"
 #include "control/server/admission.h"
+#include "control/server/connect/connector.h"
 #include "control/server/documents.h"
 #include "control/server/resource_reader.h"
 #include "control/server/resource_writer.h"
@@ -31,7 +32,8 @@ class ApiServer {
     std::vector<Authenticator*> authenticators;
     std::vector<Authorizer*> authorizers;
     Actions actions;
-    std::function<api::Timestamp()> now;  // the wall clock
+    std::shared_ptr<Connector> connector;  // null: logs, exec and proxies are not served
+    std::function<api::Timestamp()> now;   // the wall clock
     ServerVersion version;
   };
   explicit ApiServer(Parts parts);

@@ -145,6 +145,7 @@ Outcome<RequestInfo> parse_request_info(std::string_view method, std::string_vie
 
   RequestInfo info;
   info.query = std::move(*query);
+  if (mark != target.npos) info.raw_query = target.substr(mark + 1);
   std::optional<std::string> path = decode_percent(raw, false);
   if (!path || !path->starts_with('/')) return fail(bad_request(cat("the path is not one: ", quoted(raw))));
   info.path = std::move(*path);

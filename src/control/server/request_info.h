@@ -49,6 +49,7 @@ struct RequestInfo {
   std::string subresource;
   // What follows the subresource, of proxies: "/metrics"; empty: nothing.
   std::string rest;
+  std::string raw_query;  // as it was sent, without '?'
 };
 
 // /api/VERSION/..., /apis/GROUP/VERSION/...: the path decides. HEAD counts as GET.

@@ -119,6 +119,7 @@ Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& req
                                             const User& user) {
   Outcome<Call> call = make_call(here, request, info, user);
   if (!call) co_return fail(std::move(call.error()));
+  if (connector_ != nullptr && Connector::knows(info.subresource)) co_return co_await connector_->serve(*call, request);
   const auto action = actions_.find(action_name(call->kind, call->subresource));
   if (action != actions_.end() && info.verb == "create") {
     Outcome<http::Reply> reply = co_await act(*call, *action->second, request);

@@ -9,6 +9,7 @@
 #include "control/server/access.h"
 #include "control/server/action.h"
 #include "control/server/admission.h"
+#include "control/server/connect/connector.h"
 #include "control/server/resource_reader.h"
 #include "control/server/resource_writer.h"
 #include "http/message.h"
@@ -17,13 +18,15 @@ namespace gantry::control {
 
 class Resources {
  public:
+  // `connector`: null leaves what leads on to nodes and pods unserved.
   Resources(Objects objects, const Caches& caches, const AdmissionChain& admission, Actions actions,
-            std::function<api::Timestamp()> now)
+            std::shared_ptr<Connector> connector, std::function<api::Timestamp()> now)
       : objects_(objects),
         caches_(caches),
         reader_(objects, caches, now),
         writer_(objects, admission, now),
         actions_(std::move(actions)),
+        connector_(std::move(connector)),
         now_(now) {}
 
   // `info.is_resource` holds. A failure is what the client is answered.
@@ -48,6 +51,7 @@ class Resources {
   ResourceReader reader_;
   ResourceWriter writer_;
   Actions actions_;
+  std::shared_ptr<Connector> connector_;
   std::function<api::Timestamp()> now_;
 };
 

@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A control plane of a test's own: gantry-control on a port of loopback, its data in a folder that goes with it."""
+import json
+import os
+import pathlib
+import shutil
+import socket
+import ssl
+import subprocess
+import tempfile
+import time
+import urllib.error
+import urllib.request
+
+import checks as c
+
+ROOT = pathlib.Path(__file__).resolve().parents[2]
+BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or ROOT / "build/release/bin")
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+def peer(name):
+    """The path of a peer of scripts/peers."""
+    done = subprocess.run([ROOT / "scripts/peers", name], capture_output=True, text=True, check=True)
+    return done.stdout.split()[2]
+
+
+class Control:
+    """with Control(checks) as control: ... kubectl works at once. kill() and start() again keep the data."""
+
+    def __init__(self, checks, arguments=()):
+        self.checks, self.arguments = checks, list(arguments)
+        self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gantry-control-"))
+        self.data = self.folder / "data"
+        self.port = free_port()
+        self.url = f"https://127.0.0.1:{self.port}"
+        self.kubeconfig = self.data / "admin.kubeconfig"
+        self.log_path = self.folder / "log"
+        self.process = None
+        self.kubectl_path = None
+
+    def __enter__(self):
+        try:
+            self.start()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        if self.checks.failed:
+            c.log(self.log()[-4000:])
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self):
+        """Returns when /readyz says ok; the seconds that it took."""
+        began = time.monotonic()
+        with open(self.log_path, "ab") as log:
+            self.process = subprocess.Popen([BIN / "gantry-control", "--data-dir", self.data, "--listen",
+                                             f"127.0.0.1:{self.port}", *self.arguments],
+                                            stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        c.wait_until("gantry-control is ready", self.is_ready, pause=0.005)
+        return time.monotonic() - began
+
+    def is_ready(self):
+        if self.process.poll() is not None:
+            raise c.Failure(f"gantry-control ended with {self.process.returncode}: {self.log()[-2000:]}")
+        try:
+            return self.raw("/readyz")[0] == 200
+        except (OSError, urllib.error.URLError):
+            return False
+
+    def raw(self, path):
+        """A GET as nobody: the status and the body."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        try:
+            with urllib.request.urlopen(self.url + path, timeout=10, context=context) as answer:
+                return answer.status, answer.read().decode()
+        except urllib.error.HTTPError as error:
+            return error.code, error.read().decode()
+
+    def stop(self):
+        if self.process is None:
+            return
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(c.PATIENCE)
+            except subprocess.TimeoutExpired:
+                self.checks.ok(False, "gantry-control ends when it is told to")
+                self.process.kill()
+                self.process.wait()
+        self.process = None
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait()
+        self.process = None
+
+    def log(self):
+        return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
+
+    def kubectl_command(self, *arguments):
+        if self.kubectl_path is None:
+            self.kubectl_path = peer("kubectl")
+        return [self.kubectl_path, "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.folder / "cache"),
+                *map(str, arguments)]
+
+    def kubectl(self, *arguments, given=None, limit=c.PATIENCE):
+        """Runs kubectl to its end: a CompletedProcess with both outputs as text."""
+        environment = {**os.environ, "HOME": str(self.folder), "KUBE_EDITOR": "true"}
+        return subprocess.run(self.kubectl_command(*arguments), input=given, capture_output=True, text=True,
+                              timeout=limit, env=environment)
+
+    def out(self, *arguments, given=None):
+        """kubectl's output; a failure of it ends the story."""
+        done = self.kubectl(*arguments, given=given)
+        if done.returncode:
+            raise c.Failure(f"kubectl {' '.join(map(str, arguments))}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def json(self, *arguments):
+        return json.loads(self.out(*arguments, "-o", "json"))
