@@ -2,12 +2,14 @@
 #include "api/documents/openapi.h"
 
 #include <gmock/gmock.h>
+#include <google/protobuf/descriptor.h>
 #include <gtest/gtest.h>
 
 #include <set>
 
 #include "api/documents/openapi_paths.h"
 #include "api/json.h"
+#include "api/kinds/all.h"
 #include "kubernetes/apps/v1/deployment.pb.h"
 #include "kubernetes/authentication/v1/authentication.pb.h"
 #include "kubernetes/autoscaling/v1/autoscaling.pb.h"
@@ -140,6 +142,24 @@ TEST(OpenApi, TellsWhatCanBeDoneWhere) {
                                     "extra", "additionalProperties"})),
             R"({"type":"array","items":{"type":"string","default":""}})");
   EXPECT_FALSE(openapi_v3(kinds, "apis/batch/v1", kubernetes::comment));
+}
+
+// What all kinds of the server come to: every type that is named is there, and every kind has a sentence.
+TEST(OpenApi, IsWholeForEveryKind) {
+  const Kinds kinds(all_kinds());
+  for (const std::string& path : group_version_paths(kinds)) {
+    SCOPED_TRACE(path);
+    const Value document = *openapi_v3(kinds, path, kubernetes::comment);
+    const Value& schemas = at(document, {"components", "schemas"});
+    expect_closed(document, schemas, "#/components/schemas/");
+    EXPECT_EQ(write_json(at(document, {"paths"})).find(R"("schema":{"type":"object"})"), std::string::npos)
+        << "a subresource takes a kind whose message was not found";
+  }
+  for (const Kind& kind : kinds.all()) {
+    EXPECT_FALSE(kubernetes::comment(kind.descriptor->full_name()).empty()) << kind.gvk.kind;
+  }
+  expect_closed(openapi_v2(kinds, "v1.37.0", kubernetes::comment),
+                at(openapi_v2(kinds, "v1.37.0", kubernetes::comment), {"definitions"}), "#/definitions/");
 }
 
 TEST(OpenApi, NamesOperationsByGroup) {
