@@ -44,4 +44,10 @@ std::string openapi_hash(std::string_view bytes);
 // Swagger 2.0. `version` is the server's, "v1.37.0".
 Value openapi_v2(const Kinds& kinds, std::string_view version, const Describe& describe);
 
+// The same as the message that kubectl reads. Its clients ask for kOpenApiV2Accept, and want the answer to have
+// kOpenApiV2Type: the two differ in one letter.
+std::string openapi_v2_protobuf(const Value& swagger);
+inline constexpr std::string_view kOpenApiV2Accept = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+inline constexpr std::string_view kOpenApiV2Type = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
+
 }  // namespace gantry::api

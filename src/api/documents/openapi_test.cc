@@ -17,6 +17,7 @@
 #include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "kubernetes/core/v1/service.pb.h"
+#include "openapi/v2.pb.h"
 #include "proto/kubernetes/comments.h"
 
 namespace gantry::api {
@@ -186,6 +187,24 @@ TEST(OpenApi, TellsAllToOldClients) {
   const std::string text = write_json(document);
   EXPECT_EQ(text.find("allOf"), std::string::npos);
   EXPECT_EQ(text.find("oneOf"), std::string::npos);
+}
+
+TEST(OpenApi, IsAMessageForOldClients) {
+  const Kinds kinds = some_kinds();
+  const Value swagger = openapi_v2(kinds, "v1.37.0", kubernetes::comment);
+  openapi::v2::Document document;
+  ASSERT_TRUE(document.ParseFromString(openapi_v2_protobuf(swagger)));
+  EXPECT_EQ(document.info().version(), "v1.37.0");
+  EXPECT_EQ(static_cast<size_t>(document.paths().path_size()), at(swagger, {"paths"}).as_object()->size());
+  EXPECT_EQ(static_cast<size_t>(document.definitions().additional_properties_size()),
+            at(swagger, {"definitions"}).as_object()->size());
+  for (const auto& definition : document.definitions().additional_properties()) {
+    if (definition.name() != "io.k8s.api.core.v1.Pod") continue;
+    EXPECT_EQ(definition.value().properties().additional_properties_size(), 5);
+    ASSERT_EQ(definition.value().vendor_extension_size(), 1);
+    EXPECT_EQ(definition.value().vendor_extension(0).value().yaml(),
+              "[{\"group\":\"\",\"kind\":\"Pod\",\"version\":\"v1\"}]\n");
+  }
 }
 
 }  // namespace
