@@ -24,6 +24,15 @@ bool accepts_aggregated(const http::Request& request) {
   return false;
 }
 
+// kubectl, where it reads version 2, takes it as a message alone.
+bool wants_openapi_message(const http::Request& request, std::string_view path) {
+  if (path != "/openapi/v2") return false;
+  for (const std::string_view clause : request.values("Accept")) {
+    if (clause.find(api::kOpenApiV2Accept) != clause.npos) return true;
+  }
+  return false;
+}
+
 // "/apis/apps/v1" without slashes at its ends, in its parts.
 std::vector<std::string> parts_of(std::string_view path) {
   std::vector<std::string> parts;
@@ -76,7 +85,10 @@ std::optional<Documents::Kept> Documents::make(const http::Request& request, con
   if (parts.size() == 3 && parts[0] == "apis") document = api::api_resource_list(kinds_, parts[1], parts[2]);
   if (!document && path.starts_with("/openapi/")) document = openapi(path);
   if (!document) return std::nullopt;
-  auto bytes = std::make_shared<const std::string>(api::write_json(*document));
+  const bool message = wants_openapi_message(request, path);
+  if (message) type = api::kOpenApiV2Type;
+  auto bytes =
+      std::make_shared<const std::string>(message ? api::openapi_v2_protobuf(*document) : api::write_json(*document));
   std::string etag = etag_of(*bytes);
   return Kept{std::move(type), std::move(bytes), std::move(etag)};
 }
@@ -100,6 +112,7 @@ const Documents::Kept* Documents::keep(const http::Request& request, const std::
   // Only paths that name something are kept, so that strangers can't fill it; the address by which a client came is
   // part of one document alone.
   const std::string key = cat(path, accepts_aggregated(request) ? " aggregated " : " ",
+                              wants_openapi_message(request, path) ? "message " : "",
                               path == "/api" ? request.header("Host").substr(0, 256) : std::string_view());
   constexpr size_t kMost = 1000;
   const std::lock_guard lock(mutex_);
