@@ -13,10 +13,16 @@ namespace gantry::control {
 
 namespace {
 
+// A WebSocket begins with a GET, and enters a container all the same: who may only read pods may not.
+std::string verb_of(const RequestInfo& info) {
+  const bool enters = info.subresource == "exec" || info.subresource == "attach" || info.subresource == "portforward";
+  return info.resource == "pods" && enters && info.verb == "get" ? "create" : info.verb;
+}
+
 AccessRequest access_request(const User& user, const RequestInfo& info) {
   return {.user = user,
           .is_resource = info.is_resource,
-          .verb = info.verb,
+          .verb = verb_of(info),
           .group = info.group,
           .version = info.version,
           .ns = info.ns,

@@ -1,0 +1,168 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The routes of a node's port 10250 that the API server leads on to, with answers that a test can know: logs, exec and attach
+over WebSocket (v5.channel.k8s.io), and whatever a proxy asks for. Its certificate is one of the cluster's CA."""
+import base64
+import hashlib
+import http.server
+import json
+import ssl
+import struct
+import subprocess
+import threading
+import urllib.parse
+
+GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
+PROTOCOL = "v5.channel.k8s.io"
+STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
+
+
+def make_certificate(pki, folder, address="127.0.0.1", own_ca=False):
+    """(certificate, key) for `address`, signed by the CA of the folder `pki`, or by one that nobody knows."""
+    key, request, certificate, extensions = (folder / name for name in ("n.key", "n.csr", "n.crt", "n.ext"))
+    extensions.write_text(f"subjectAltName=IP:{address}\nextendedKeyUsage=serverAuth\n")
+    ca, ca_key = pki / "ca.crt", pki / "ca.key"
+    run = lambda *command: subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
+    if own_ca:
+        ca, ca_key = folder / "other.crt", folder / "other.key"
+        run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", ca_key, "-out", ca,
+            "-subj", "/CN=other", "-days", "1")
+    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request, "-subj",
+        "/O=system:nodes/CN=system:node:n1")
+    run("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-out", certificate, "-days", "1",
+        "-extfile", extensions)
+    return certificate, key
+
+
+class Channels:
+    """One upgraded connection: messages of a channel and bytes."""
+
+    def __init__(self, reader, writer):
+        self.reader, self.writer = reader, writer
+
+    def read(self):
+        """(channel, bytes), or None at the end."""
+        head = self.reader.read(2)
+        if len(head) < 2 or head[0] & 15 == 8:
+            return None
+        size = head[1] & 127
+        if size == 126:
+            size = struct.unpack(">H", self.reader.read(2))[0]
+        elif size == 127:
+            size = struct.unpack(">Q", self.reader.read(8))[0]
+        mask = self.reader.read(4)
+        data = bytes(byte ^ mask[i % 4] for i, byte in enumerate(self.reader.read(size)))
+        if head[0] & 15 != 2 or not data:
+            return self.read()
+        return data[0], data[1:]
+
+    def write(self, channel, data):
+        payload = bytes([channel]) + data
+        size = bytes([len(payload)]) if len(payload) < 126 else struct.pack(">BH", 126, len(payload))
+        self.writer.write(b"\x82" + size + payload)
+        self.writer.flush()
+
+    def end(self, code):
+        status = {"metadata": {}, "status": "Success"}
+        if code:
+            status = {"metadata": {}, "status": "Failure", "reason": "NonZeroExitCode", "message": f"exit {code}",
+                      "details": {"causes": [{"reason": "ExitCode", "message": str(code)}]}}
+        self.write(ERROR, json.dumps(status).encode())
+        self.writer.write(b"\x88\x02" + struct.pack(">H", 1000))
+        self.writer.flush()
+
+
+class Kubelet(http.server.ThreadingHTTPServer):
+    """with Kubelet(certificate, key, client_ca) as kubelet: what it was asked is in `seen`."""
+    daemon_threads = True
+
+    def __init__(self, certificate, key, client_ca):
+        super().__init__(("127.0.0.1", 0), Handler)
+        self.seen, self.follow = [], threading.Event()
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(certificate, key)
+        context.load_verify_locations(client_ca)
+        context.verify_mode = ssl.CERT_REQUIRED
+        self.socket = context.wrap_socket(self.socket, server_side=True)
+        self.port = self.server_address[1]
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, daemon=True).start()
+        return self
+
+    def __exit__(self, *_):
+        self.follow.set()
+        self.shutdown()
+        self.server_close()
+
+    def handle_error(self, request, address):
+        pass
+
+
+class Handler(http.server.BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+
+    def log_message(self, *_):
+        pass
+
+    def handle_any(self):
+        url = urllib.parse.urlsplit(self.path)
+        query = urllib.parse.parse_qs(url.query, keep_blank_values=True)
+        subject = dict(pair[0] for pair in self.connection.getpeercert()["subject"])
+        self.server.seen.append({"path": url.path, "query": query, "user": subject.get("commonName"),
+                                 "headers": {name.lower(): value for name, value in self.headers.items()}})
+        if url.path.startswith("/containerLogs/"):
+            return self.logs(query)
+        if url.path.startswith(("/exec/", "/attach/")):
+            return self.channels(query)
+        if url.path == "/moved":
+            return self.answer(302, b"", {"Location": "/elsewhere"})
+        length = int(self.headers.get("Content-Length") or 0)
+        return self.answer(200, f"{self.command} {self.path} {self.rfile.read(length).decode()}".encode())
+
+    do_GET = do_POST = do_PUT = do_DELETE = handle_any
+
+    def answer(self, code, body, headers=None):
+        self.send_response(code)
+        for name, value in {"Content-Type": "text/plain", "Content-Length": str(len(body)), **(headers or {})}.items():
+            self.send_header(name, value)
+        self.end_headers()
+        self.wfile.write(body)
+
+    def chunk(self, data):
+        self.wfile.write(f"{len(data):x}\r\n".encode() + data + b"\r\n")
+        self.wfile.flush()
+
+    def logs(self, query):
+        """Two lines; with follow a third when the test says so."""
+        self.send_response(200)
+        self.send_header("Content-Type", "text/plain")
+        self.send_header("Transfer-Encoding", "chunked")
+        self.end_headers()
+        self.chunk(b"first line\nsecond line\n")
+        if "follow" in query:
+            self.server.follow.wait(60)
+            self.chunk(b"third line\n")
+        self.chunk(b"")
+
+    def channels(self, query):
+        """The command decides: `cat` sends stdin back, `exit N` ends so, else its words go to stdout and "oops" to stderr."""
+        if self.headers.get("Upgrade", "").lower() != "websocket":
+            return self.answer(400, b"expected a WebSocket")
+        accept = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + GUID).encode()).digest()).decode()
+        self.send_response(101)
+        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept),
+                            ("Sec-WebSocket-Protocol", PROTOCOL)):
+            self.send_header(name, value)
+        self.end_headers()
+        self.close_connection = True
+        channels, command = Channels(self.rfile, self.wfile), query.get("command", ["attached"])
+        if command == ["cat"]:
+            while (message := channels.read()) and message[0] != CLOSE:
+                if message[0] == STDIN:
+                    channels.write(STDOUT, message[1])
+            return channels.end(0)
+        if command[0] == "exit":
+            return channels.end(int(command[1]))
+        channels.write(STDOUT, (" ".join(command) + "\n").encode())
+        channels.write(STDERR, b"oops\n")
+        return channels.end(0)
