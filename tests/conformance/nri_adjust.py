@@ -4,13 +4,17 @@
 """What plugins of the Node Resource Interface change: everything of a container that this runtime can give, also in an exec and
 after gantryd was killed; what it can't give is refused by name; two plugins that want the same; a validator; limits of other
 containers when one is created, updated or stopped, and whenever a plugin likes."""
+import json
 import pathlib
+import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from nri import Plugin
-from node import Node
+from node import BIN, Node
+
+PEERS = pathlib.Path(__file__).resolve().parents[2] / "scripts/peers"
 
 ADJUST = {
     "annotations": {"by": "plugin", "-gone": ""},
@@ -41,6 +45,49 @@ mkdir /x 2>&1
 """
 
 
+EXPECTED = ["env 1,,new", "crw------- 1 7 0 1, 5", "/dev/added", "\n1\n", "/old: No such file", "777", "\n77\n", "99 123",
+            "\n3 3\n", "can't create directory '/x'"]
+
+
+def said_in(node, container):
+    done = node.crictl("exec", container, "sh", "-c", SCRIPT, check=False)
+    return in_words(done.stdout + done.stderr)
+
+
+def in_words(text):
+    said = " ".join(part for part in text.replace("\n", " \n ").split(" ") if part)
+    return said.replace(" \n ", "\n")
+
+
+def by_handlers(node, checks):
+    """The same where another OCI runtime makes the container; but for sysctls, which gantry-oci and runc take for the host's in
+    namespaces that they are in themselves."""
+    linux = {name: value for name, value in ADJUST["linux"].items() if name != "sysctl"}
+    crun = subprocess.run([PEERS, "crun"], check=True, capture_output=True, text=True).stdout.split()[2]
+    entries = [{"name": "own", "path": str(BIN / "gantry-oci")}, {"name": "crun", "path": crun}]
+    (node.state / "gantryd.yaml").write_text(json.dumps({"runtimeHandlers": entries}))
+    node.reload()
+    data = node.work / "data"
+    for entry in entries:
+        name = entry["name"]
+        pod = node.pod_config(f"pod-{name}")
+        pod_id = node.crictl("runp", "--runtime", name, node.write(pod)).stdout.strip()
+        with Plugin(node, "10", "adjust", CreateContainer={"adjust": ADJUST | {"linux": linux}, "only": "all"}):
+            config = node.container_config(
+                "all", f"{{\n{SCRIPT}}} 2>&1; sleep 1000", envs=[{"key": "REMOVED", "value": "x"}],
+                mounts=[{"container_path": "/old", "host_path": str(data)}])
+            container = node.run_container(pod_id, config, pod)
+            # (crun gives an exec neither the OOM score nor the scheduler.)
+            log = c.wait_until("it has said all", lambda: (lambda done: "'/x'" in done.stdout + done.stderr and done)(
+                node.crictl("logs", container)))
+            checks.contains(in_words(log.stdout + log.stderr), [words for words in EXPECTED if words != "\n77\n"], f"handler {name}: what a plugin adjusts is there")
+            hooked = {"adjust": {"hooks": {"create_container": [{"path": "/bin/touch", "args": ["touch", str(data / name)]}]}}}
+        with Plugin(node, "10", "hooks", CreateContainer=hooked):
+            node.run_container(pod_id, node.container_config("hooked", "sleep 1000"), pod)
+            checks.ok((data / name).exists(), f"handler {name}: a createContainer hook was run")
+        node.crictl("rmp", "-f", pod_id)
+
+
 def adjusted(node, checks):
     pod = node.pod_config("pod")
     pod_id = node.run_pod(pod)
@@ -52,14 +99,9 @@ def adjusted(node, checks):
             envs=[{"key": "REMOVED", "value": "x"}, {"key": "CHANGED", "value": "old"}],
             mounts=[{"container_path": "/old", "host_path": str(data)}])
         container = node.run_container(pod_id, config, pod)
-        expect = ["env 1,,new", "crw------- 1 7 0 1, 5", "/dev/added", "\n1\n", "/old: No such file", "777", "\n77\n",
-                  "99 123", "\n3 3\n", "can't create directory '/x'"]
 
         def seen(what):
-            done = node.crictl("exec", container, "sh", "-c", SCRIPT, check=False)
-            said = " ".join(part for part in (done.stdout + done.stderr).replace("\n", " \n ").split(" ") if part)
-            said = said.replace(" \n ", "\n").replace(", ", ", ")
-            checks.contains(said, expect, what)
+            checks.contains(said_in(node, container), EXPECTED, what)
 
         seen("what a plugin adjusts is there")
         status = node.container_status(container)
@@ -176,7 +218,7 @@ def updated(node, checks):
 def story(checks):
     with Node(checks) as node:
         node.build_image()
-        for part in (adjusted, several, updated):
+        for part in (adjusted, by_handlers, several, updated):
             part(node, checks)
 
 
