@@ -313,6 +313,7 @@ Status run(cli::GantrydOptions options) {
                  .require_controllers = options.require_controllers,
                  .cdi_folders = options.cdi_folders,
                  .owns_devices = options.owns_devices,
+                 .restores_images = options.restores_images,
                  .handlers = std::move(config->handlers),
                  .pool_size = options.pool_size,
                  .version = kVersion};

@@ -113,6 +113,9 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
                  "whose a container's devices are: run_as_user's (security-context) or as on the host (host)")
       ->capture_default_str()
       ->check(CLI::IsMember({"security-context", "host"}));
+  app.add_flag("--restore-images", options.restores_images,
+               "restore containers from images that are checkpoints, with the privileges that their processes had: for "
+               "nodes on which all who make pods are trusted with root");
   app.add_option("--nri-socket", options.plugins.socket,
                  "where plugins of the Node Resource Interface connect; \"\" for nowhere")
       ->capture_default_str()

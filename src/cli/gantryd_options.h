@@ -34,6 +34,7 @@ struct GantrydOptions {
   bool require_controllers = false;
   std::vector<std::string> cdi_folders = {"/etc/cdi", "/var/run/cdi"};
   bool owns_devices = true;
+  bool restores_images = false;
   nri::Options plugins = {
       .socket = "/var/run/nri/nri.sock", .plugins_folder = "/opt/nri/plugins", .config_folder = "/etc/nri/conf.d"};
   std::string config;  // gantryd.yaml; "" for kConfigFile, when it is there

@@ -108,22 +108,23 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
   if (!apparmor->warning.empty()) container->warnings.push_back(std::move(apparmor->warning));
   auto resources = make_resources(container->config.linux().resources());
   if (!resources) co_return std::unexpected(std::move(resources.error()));
-  auto image = co_await node_.disk.run(
-      [&images = node_.images, query = container->config.image().image()] { return images.find(query); });
-  if (!image) co_return fail_from(image, "image");
-  if (!*image) {
-    co_return not_found(
-        cat("image ", quoted(container->config.image().image()), ": is not on this node; load it first"));
-  }
+  auto image = co_await find_image(container, sandbox);
+  if (!image) co_return std::unexpected(std::move(image.error()));
   auto& status = container->status;
-  status.set_image_id((*image)->id);
-  status.set_image_ref((*image)->digests.empty() ? (*image)->id : (*image)->digests.front());
+  status.set_image_id(image->id);
+  status.set_image_ref(image->digests.empty() ? image->id : image->digests.front());
   *status.mutable_image() = container->config.image();
-  if (is_image_id(container->config.image().image(), (*image)->id) && !(*image)->tags.empty()) {
-    status.mutable_image()->set_image((*image)->tags.front());  // people know it by name
-  }
-  container->image = image_process((*image)->config);
-  Adjusted adjusted{.image = (*image)->config};
+  bool is_unnamed = container->from_checkpoint || is_image_id(container->config.image().image(), image->id);
+  if (is_unnamed && !image->tags.empty()) status.mutable_image()->set_image(image->tags.front());  // people know it
+  container->image = image_process(image->config);
+  auto prepared = co_await prepare_with(container, sandbox, std::move(image->config), std::move(apparmor->profile));
+  if (!prepared) co_await drop_checkpoint(container);
+  co_return prepared;
+}
+
+Task<Status> Runtime::prepare_with(ContainerPtr container, SandboxPtr sandbox, images::ImageConfig image_config,
+                                   std::string apparmor_profile) {
+  Adjusted adjusted{.image = std::move(image_config)};
   if (has_plugins()) {
     auto asked = co_await ask_plugins(container, sandbox, adjusted);
     if (!asked) co_return asked;
@@ -147,9 +148,10 @@ Task<Status> Runtime::prepare_container(ContainerPtr container, SandboxPtr sandb
     co_return std::unexpected(std::move(folder.error()));
   }
   Status done = write_container_record(
-      *folder, *id,
+      *folder, container->id(),
       {container->config, std::move(adjusted.image), *edits, std::move(adjusted.extras), container->asked});
-  if (done) done = co_await fill_container(container, sandbox, std::move(apparmor->profile));
+  if (done) done = co_await fill_container(container, sandbox, std::move(apparmor_profile));
+  if (done) done = co_await restore_root(container);
   if (done && sandbox->state != SandboxState::kReady) {
     done = fail(Code::kFailedPrecondition, cat("pod sandbox ", sandbox->id(), " was stopped meanwhile"));
   }
@@ -303,6 +305,7 @@ Task<Status> Runtime::forget_container(ContainerPtr container) {
     (void)co_await sandbox->second->shim->forget(container->id());
   }
   co_await end_by_handler(container);
+  co_await drop_checkpoint(container);
   auto removed = co_await remove_cgroup(container->cgroup);
   if (!removed) co_return fail_from(removed, "remove the cgroup");
   auto released =

@@ -17,9 +17,11 @@
 
 #include "base/log.h"
 #include "cgroups/hierarchy.h"
+#include "cri/checkpoint_archive.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
 #include "cri/pod_users.h"
+#include "cri/restore.h"
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
 #include "runtime/oci/write_config.h"
@@ -174,7 +176,7 @@ void Runtime::end_call(const Sandbox& sandbox, const std::string& cgroup) {
 
 Task<Result<shim::StartedAnswer>> Runtime::launch_by_handler(ContainerPtr container, SandboxPtr sandbox, Launch opened,
                                                              runtime::Plan plan, OwnFd cgroup) {
-  auto handler = handler_of(*sandbox);
+  auto handler = container->from_checkpoint ? restoring_runtime() : handler_of(*sandbox);
   if (!handler) co_return std::unexpected(std::move(handler.error()));
   Result<shim::StartedAnswer> started = invalid_argument("");
   if (auto folder = node_.folders.open_run_sandbox(sandbox->id());
@@ -191,7 +193,10 @@ Task<Result<shim::StartedAnswer>> Runtime::launch_by_handler(ContainerPtr contai
   if (started) {
     // Who is elsewhere is not limited, and would outlive the pod.
     auto where = cgroups::cgroup_path_of(std::to_string(started->pid));
-    if (!where || *where == container->cgroup || where->starts_with(container->cgroup + "/")) co_return started;
+    if (!where || *where == container->cgroup || where->starts_with(container->cgroup + "/")) {
+      co_await drop_checkpoint(container);
+      co_return started;
+    }
     (void)co_await sandbox->shim->signal(container->id(), SIGKILL);  // its cgroup does not reach it
     started =
         fail(Code::kFailedPrecondition, cat("it made the process in cgroup ", *where, ", not in ", container->cgroup));
@@ -202,7 +207,8 @@ Task<Result<shim::StartedAnswer>> Runtime::launch_by_handler(ContainerPtr contai
     if (!said.empty()) started = fail(started.error().code(), said);
   }
   if (!started.error().is_already_exists()) co_await end_by_handler(container, sandbox);
-  co_return fail_from(started, cat("runtime handler ", handler->name));
+  co_return fail_from(started, container->from_checkpoint ? std::string("restore from its checkpoint")
+                                                          : cat("runtime handler ", handler->name));
 }
 
 Task<Result<shim::StartedAnswer>> Runtime::try_launch_by_handler(RuntimeHandler handler, ContainerPtr container,
@@ -241,7 +247,13 @@ Task<Result<shim::StartedAnswer>> Runtime::try_launch_by_handler(RuntimeHandler 
     co_return std::unexpected(std::move(s.error()));
 
   RuntimeFolders folders{cat(folder_path, "/", kRoot), bundle_path, kLog};
-  std::vector<std::string> create = {"create", "--bundle", bundle_path, "--pid-file", cat(bundle_path, "/pid")};
+  std::vector<std::string> create = {"create"};
+  if (container->from_checkpoint) {
+    create = restore_command(cat(node_.folders.layout().lib_sandbox(sandbox->id()), "/",
+                                 restore_folder(container->id()), "/", kRestoreArchive, "/", kCheckpointImages));
+    by->call.env = restore_environment();
+  }
+  create.insert(create.end(), {"--bundle", bundle_path, "--pid-file", cat(bundle_path, "/pid")});
   if (plan.process.terminal) {
     auto console = sys::listen_unix(*bundle, "console", SOCK_STREAM, 1);
     if (!console) co_return std::unexpected(std::move(console.error()));
@@ -252,7 +264,7 @@ Task<Result<shim::StartedAnswer>> Runtime::try_launch_by_handler(RuntimeHandler 
   create.push_back(container->id());
   auto& call = by->call;
   call.make = runtime_arguments(handler, folders, std::move(create));
-  call.start = runtime_arguments(handler, folders, {"start", container->id()});
+  if (!container->from_checkpoint) call.start = runtime_arguments(handler, folders, {"start", container->id()});
   call.pid_file = "pid";
   call.mount_point = std::move(*mount_point);
   call.store = plan.root.store;
@@ -290,7 +302,9 @@ Task<> Runtime::end_by_handler(ContainerPtr container, SandboxPtr sandbox) {
 
 Task<> Runtime::end_by_handler(ContainerPtr container) {
   auto sandbox = sandboxes_.find(container->sandbox_id);
-  if (sandbox != sandboxes_.end() && sandbox->second->has_handler())
+  if (sandbox == sandboxes_.end()) co_return;
+  auto folder = node_.folders.open_run_sandbox(container->sandbox_id);
+  if (folder && sys::fstatat(*folder, bundle_name(container->id()).c_str(), AT_SYMLINK_NOFOLLOW))
     co_await end_by_handler(container, sandbox->second);
 }
 

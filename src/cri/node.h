@@ -67,6 +67,9 @@ struct Node {
   std::vector<std::string> cdi_folders;
   // Devices of a container belong to its run_as_user and run_as_group, not to whom they belong on the host.
   bool owns_devices = true;
+  // Containers are restored from images that say of themselves that they are checkpoints: who names one in a pod gets
+  // processes with the privileges that are in the image, whatever the pod asks for.
+  bool restores_images = false;
   std::vector<RuntimeHandler> handlers;  // at first; then the runtime's
   std::size_t pool_size = 2;
   std::string version;

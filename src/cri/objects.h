@@ -104,8 +104,9 @@ struct Container {
   // --- of this boot
   v1::ContainerConfig config;
   bool has_config = false;
-  cdi::Edits edits;  // of its CDI devices and plugins
-  Extras extras;     // of plugins
+  cdi::Edits edits;              // of its CDI devices and plugins
+  Extras extras;                 // of plugins
+  bool from_checkpoint = false;  // a start restores it (restore.cc)
   // As the client has it, when plugins changed it in `config`; else "".
   std::string asked;
   runtime::ImageProcess image;

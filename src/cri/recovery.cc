@@ -20,6 +20,7 @@
 #include "cri/make_spec.h"
 #include "cri/plugin_adjust.h"
 #include "cri/pod_cgroups.h"
+#include "cri/restore.h"
 #include "cri/retry.h"
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
@@ -297,6 +298,7 @@ void Runtime::read_records(FdRef folder, Sandbox& sandbox) {
     sandbox.config = std::move(**config);
     sandbox.has_config = true;
   }
+  auto lib = node_.folders.open_lib_sandbox(sandbox.id());
   for (const auto& container : containers_of(sandbox.id())) {
     auto record = read_container_record(folder, container->id());
     if (!record) {
@@ -314,6 +316,8 @@ void Runtime::read_records(FdRef folder, Sandbox& sandbox) {
         report(cat("the record of container ", container->id(), ": ", extras.error().message()));
         continue;
       }
+      container->from_checkpoint =
+          lib && sys::fstatat(*lib, restore_folder(container->id()).c_str(), AT_SYMLINK_NOFOLLOW).has_value();
       container->edits = std::move(*edits);
       container->extras = std::move(*extras);
       container->asked = std::move((*record)->asked);

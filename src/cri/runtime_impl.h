@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc,
-// start.cc, stop.cc, exec.cc, checkpoint.cc, stats.cc, pod_stats.cc, status.cc, plugins.cc, events.cc, recovery.cc,
-// recover_strays.cc.
+// start.cc, stop.cc, exec.cc, checkpoint.cc, restore.cc, stats.cc, pod_stats.cc, status.cc, plugins.cc, events.cc,
+// recovery.cc, recover_strays.cc.
 //
 // Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's
 // turn.
@@ -136,6 +136,8 @@ class Runtime final : public NodeRuntime {
   // What its CDI devices give it, and then `more`, put into it; also as the text for its record.
   Task<Result<std::string>> find_cdi_devices(ContainerPtr container, std::string more);
   Task<Status> prepare_container(ContainerPtr container, SandboxPtr sandbox);
+  Task<Status> prepare_with(ContainerPtr container, SandboxPtr sandbox, images::ImageConfig image_config,
+                            std::string apparmor_profile);
   Task<> undo_container(ContainerPtr container);
   Task<Status> do_remove_container(ContainerPtr container, bool pod_goes);
   Task<Status> forget_container(ContainerPtr container);
@@ -196,6 +198,16 @@ class Runtime final : public NodeRuntime {
                           std::int64_t timeout, std::shared_ptr<Event> over);
   // Of a container, or of all of a pod, when `container_id` is empty.
   Task<> clear_checkpoints(std::string sandbox_id, std::string container_id);
+
+  // ---- restore.cc
+  // Of a container's root. When its image is a checkpoint, that is unpacked into the pod's folder, and it is the one
+  // which the container was made from.
+  Task<Result<images::Image>> find_image(ContainerPtr container, SandboxPtr sandbox);
+  // `image_id`: of an image that is one; "" for an archive.
+  Task<Result<images::Image>> take_checkpoint(ContainerPtr container, SandboxPtr sandbox, std::string image_id);
+  // These do nothing for any other container: what had been changed in the root, into its root; and the end of it.
+  Task<Status> restore_root(ContainerPtr container);
+  Task<> drop_checkpoint(ContainerPtr container);
 
   // ---- stats.cc
   Task<Status> read_cgroup(std::string path, Samples& kept);

@@ -116,7 +116,8 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
                         .gid = static_cast<std::uint32_t>(container->status.user().linux().gid()),
                         .owns_devices = node_.owns_devices,
                         .apparmor_profile = std::move(apparmor->profile),
-                        .by_handler = sandbox->has_handler()};
+                        .by_handler = sandbox->has_handler() || container->from_checkpoint};
+  const bool by_handler = request.by_handler;
   if (auto users = co_await open_users(*sandbox, request); !users) co_return std::unexpected(std::move(users.error()));
   auto opened = co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, &folders = node_.folders,
                                          request = std::move(request), sandbox_id = sandbox->id(),
@@ -141,7 +142,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   auto scope = co_await need_scope(sandbox);
   if (!scope) co_return std::unexpected(std::move(scope.error()));
   auto cgroup = co_await make_container_cgroup(
-      container, sandbox->has_handler() ? std::vector<cgroups::DeviceRule>() : std::move(opened->device_rules));
+      container, by_handler ? std::vector<cgroups::DeviceRule>() : std::move(opened->device_rules));
   if (!cgroup) co_return std::unexpected(std::move(cgroup.error()));
   // With each container: the pod's cgroup goes with its last one and comes again with the next.
   if (auto of_pod = make_resources(sandbox->config.linux().resources()); !of_pod) {
@@ -161,7 +162,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
     });
     if (!made) co_return std::unexpected(std::move(made.error()));
   }
-  if (sandbox->has_handler()) {
+  if (by_handler) {
     co_return co_await launch_by_handler(container, sandbox, std::move(*opened), std::move(*plan), std::move(*cgroup));
   }
   auto bytes = runtime::encode_plan(*plan, opened->fds.size());

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // An image's content as it came, open to be sent elsewhere: it can be read to its end also when somebody removes the
-// image meanwhile. Internal to src/images.
+// image meanwhile.
 #pragma once
 
 #include <string>

@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "images/layer_view.h"
+#include "images/root_changes.h"
 #include "images/store_impl.h"
 #include "images/text.h"
 
@@ -147,34 +147,6 @@ Result<OwnFd> Download::new_folder(const std::string& path) {
   return folder;
 }
 
-namespace {
-
-// Folders that a layer only passes through show, in overlayfs, their topmost incarnation: so they get what is below
-// them.
-Status inherit_folders(FdRef store, const std::string& layer, const std::vector<std::string>& implied,
-                       const std::vector<std::string>& below, std::uint64_t& lookups) {
-  if (implied.empty() || below.empty()) return {};
-  auto folder = sys::openat(store, layer.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
-  if (!folder) return std::unexpected(std::move(folder.error()));
-  auto view = LayerView::open(store, below);
-  if (!view && view.error().is_not_found()) return removed_meanwhile();
-  if (!view) return std::unexpected(std::move(view.error()));
-  LayerView::Trail trail(*view, lookups);
-  for (const std::string& path : implied) {
-    auto inherited = trail.to(path);
-    if (!inherited) return std::unexpected(std::move(inherited.error()));
-    if (!*inherited) continue;
-    auto opened = sys::openat2(*folder, path.empty() ? "." : path.c_str(), O_RDONLY | O_DIRECTORY,
-                               sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks | sys::Resolve::kNoXdev);
-    if (!opened) continue;  // replaced by a later entry of the layer
-    if (auto set = sys::fchown(*opened, (*inherited)->uid, (*inherited)->gid); !set) return set;
-    if (auto set = sys::fchmod(*opened, (*inherited)->mode); !set) return set;
-  }
-  return {};
-}
-
-}  // namespace
-
 // Out of a blob that came, or that the store keeps.
 Result<Unpacked> Download::unpack_blob(const Digest& digest, std::size_t position) {
   auto blob = sys::openat(impl_->ingest.folder(), blob_path(digest).c_str(), O_RDONLY | O_NOFOLLOW);
@@ -220,6 +192,7 @@ Status Download::make_ready(const Chosen& chosen, std::size_t position, const Di
   const std::string layer = cat("i/", impl_->ingest.name(), "/l/", position);
   auto set = inherit_folders(impl_->store.store, layer, found->second.implied_folders, to.below, to.lookups);
   to.below.insert(to.below.begin(), layer);
+  if (!set && set.error().is_not_found()) return removed_meanwhile();
   return set;
 }
 

@@ -60,6 +60,7 @@ class Image:
         self.config = {"Cmd": list(command)} | config
         self.claims = {}  # what descriptors say instead of the digest that a part has: {"layer": ..., "config": ...}
         self.sizes = {}   # and instead of its size
+        self.annotations = {}  # of its manifest
 
     def describe(self, what, kind, data):
         return {"mediaType": OCI + kind, "digest": self.claims.get(what, digest(data)), "size": self.sizes.get(what, len(data))}
@@ -76,6 +77,8 @@ class Image:
         manifest = {"schemaVersion": 2, "mediaType": OCI + "manifest.v1+json",
                     "config": self.describe("config", "config.v1+json", config),
                     "layers": [self.describe("layer", kind, layer) for layer in self.layers]}
+        if self.annotations:
+            manifest["annotations"] = self.annotations
         manifest = json.dumps(manifest).encode()
         top = self.describe("manifest", "manifest.v1+json", manifest) | {
             "annotations": {"org.opencontainers.image.ref.name": name, "io.containerd.image.name": name}}
