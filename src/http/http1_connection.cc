@@ -9,6 +9,7 @@
 #include <charconv>
 #include <optional>
 
+#include "http/compress.h"
 #include "http/server_core.h"
 #include "http/text.h"
 #include "http/timer.h"
@@ -325,8 +326,10 @@ Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream>
       co_return;
     }
     const bool head = received->request.method == "HEAD";
+    const bool gzip = received->knows_chunks && !head && accepts_gzip(received->request);
     Reply reply = co_await core->handler(std::move(received->request));
     if (core->stopped.is_set()) co_return;
+    if (gzip) compress(core->loop, reply, core->limits.gzip_bytes);
     if (reply.upgrade) {
       std::string text = serialize_head(reply.response, Framing::kUpgrade, 0, false);
       if (!co_await connection->write(text)) co_return;

@@ -10,6 +10,7 @@
 #include <optional>
 
 #include "base/log.h"
+#include "http/compress.h"
 #include "http/http2_stream.h"
 #include "http/server_core.h"
 #include "http/text.h"
@@ -267,11 +268,13 @@ Task<> Connection::serve(std::shared_ptr<Connection> self, std::shared_ptr<Http2
   one->request.version = 2;
   one->request.peer = self->peer;
   const bool head = one->request.method == "HEAD";
+  const bool gzip = !head && accepts_gzip(one->request);
   Reply reply = co_await self->core->handler(std::move(one->request));
   if (one->closed->is_set() || self->is_closed) {
     --self->handlers;
     co_return;
   }
+  if (gzip) compress(self->core->loop, reply, self->core->limits.gzip_bytes);
   if (reply.upgrade) reply = {text_response(400, "HTTP/2 has no upgrades: ask by HTTP/1.1"), {}, {}};
   const bool over_time = reply.stream && !head;
   if (head) {

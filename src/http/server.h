@@ -28,6 +28,8 @@ struct Limits {
   std::size_t max_connections = 256;
   // Of bodies that are still being received, all connections together; a request beyond that is answered 503.
   std::size_t max_unfinished_bytes = 64 << 20;
+  // A whole answer with a body of more than this is compressed for clients that accept gzip; 0: none is.
+  std::size_t gzip_bytes = 128 << 10;
   // From the first byte of a request to its last; from one request to the next; for a response, or one write of an
   // answer that comes over time, to be taken by the client.
   Duration request_time = std::chrono::seconds(30);
