@@ -59,7 +59,7 @@ std::unexpected<Error> found(std::string_view text, std::string_view expected) {
 }
 
 std::unexpected<Error> invalid(std::string_view path, std::string_view value, std::string_view rule) {
-  return invalid_argument(cat(path, ": Invalid value: ", quoted(value, kMaxShown), ": ", rule));
+  return invalid_argument(cat(path, ": Invalid value: ", gantry::quoted(value, kMaxShown), ": ", rule));
 }
 
 std::vector<Lexeme> lexemes(std::string_view text) {
@@ -211,7 +211,7 @@ Result<Operator> operator_of(std::string_view text) {
   if (text == "NotIn") return Operator::kNotIn;
   if (text == "Exists") return Operator::kExists;
   if (text == "DoesNotExist") return Operator::kDoesNotExist;
-  return invalid_argument(cat(quoted(text, kMaxShown), " is not a valid label selector operator"));
+  return invalid_argument(cat(gantry::quoted(text, kMaxShown), " is not a valid label selector operator"));
 }
 
 // Empty when it is not there; a complaint when it is no string.
