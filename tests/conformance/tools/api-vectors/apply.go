@@ -102,8 +102,16 @@ func story(r *random) any {
 	var live object
 	first := r.object(kind)
 	applied := map[string]object{}
-	for n := r.Intn(5) + 2; n > 0; n-- {
-		step := object{"manager": r.of("kubectl", "kubectl-edit", "ctl", "m1", "m2"), "subresource": "", "force": false}
+	most, managers := 5, []string{"kubectl", "kubectl-edit", "ctl", "m1", "m2"}
+	if r.chance(5) {
+		// Enough of them that the oldest are put together.
+		most = 20
+		for i := range 15 {
+			managers = append(managers, fmt.Sprint("u", i))
+		}
+	}
+	for n := r.Intn(most) + 2; n > 0; n-- {
+		step := object{"manager": r.of(managers...), "subresource": "", "force": false}
 		if r.chance(15) && kind != "ConfigMap" && live != nil {
 			step["subresource"] = "status"
 		}
@@ -145,6 +153,15 @@ func story(r *random) any {
 			}
 			input := copied(r.changed(kind, base))
 			metadata := input["metadata"].(object)
+			if r.chance(10) {
+				last := r.changed(kind, input)
+				delete(last["metadata"].(object), "managedFields")
+				delete(last, "status")
+				metadata["annotations"] = object{"kubectl.kubernetes.io/last-applied-configuration": string(bytesOf(last))}
+			}
+			if r.chance(10) {
+				r.putDuplicates(input)
+			}
 			if live != nil {
 				metadata["uid"] = "u"
 				managed := live["metadata"].(object)["managedFields"]

@@ -264,3 +264,29 @@ func (r *random) changed(kind string, from object) object {
 	metadata["name"], metadata["namespace"] = "n", "default"
 	return out
 }
+
+// putDuplicates has an element or two stand twice, as only old objects and careless updates have them.
+func (r *random) putDuplicates(value any) {
+	from, ok := value.(object)
+	if !ok {
+		return
+	}
+	keys := []string{}
+	for key := range from {
+		keys = append(keys, key)
+	}
+	sort.Strings(keys)
+	for _, key := range keys {
+		elements, ok := from[key].(list)
+		if !ok {
+			r.putDuplicates(from[key])
+			continue
+		}
+		for _, element := range elements {
+			r.putDuplicates(element)
+		}
+		if len(elements) > 0 && r.chance(15) {
+			from[key] = append(elements, copied(elements[r.Intn(len(elements))]))
+		}
+	}
+}
