@@ -283,5 +283,32 @@ TEST_F(SqliteStoreTest, WhatWasAnsweredIsInACopyOfTheFilesAtAnyMoment) {
   }
 }
 
+TEST_F(SqliteStoreTest, ALogThatIsCutAnywhereIsAStoreOfAnEarlierMoment) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> values(2);  // of "/a" at each revision
+  for (int i = 0; i < 20; ++i) {
+    values.emplace_back(static_cast<std::size_t>(i) * 200, static_cast<char>('a' + i));
+    ASSERT_EQ(put("/a", values.back()), static_cast<std::int64_t>(values.size()) - 1);
+  }
+  std::string log = folder_ / "control.db-wal", copy = folder_ / "cut.db";
+  std::int64_t last = 0;
+  constexpr std::size_t kUsed = 320 << 10;
+  for (std::size_t size = 0; size <= kUsed; size += 23719) {
+    fs::copy_file(folder_ / "control.db", copy, fs::copy_options::overwrite_existing);
+    fs::copy_file(log, copy + "-wal", fs::copy_options::overwrite_existing);
+    fs::resize_file(copy + "-wal", size);
+    fs::remove(copy + "-shm");
+    auto opened = SqliteStore::open(copy);
+    ASSERT_TRUE(opened.has_value()) << size << ": " << opened.error().message();
+    auto answer = wait((*opened)->get(loop_, "/a", 0));
+    EXPECT_GE(answer.revision, last) << size;
+    last = answer.revision;
+    if (!answer.entry) continue;
+    EXPECT_EQ(answer.entry->mod_revision, last);
+    EXPECT_EQ(answer.entry->value, values[static_cast<std::size_t>(last)]) << size;
+  }
+  EXPECT_EQ(last, 21) << "the log is longer than that";
+}
+
 }  // namespace
 }  // namespace gantry::control

@@ -140,10 +140,13 @@ Task<Result<std::int64_t>> WatchCache::State::read_all(std::int64_t at, std::vec
     auto page = co_await store.list(home, request);
     if (!page) co_return std::unexpected(std::move(page.error()));
     if (closed) co_return fail(Code::kCancelled, "closed");
-    for (auto& entry : page->entries) objects.push_back(options.make(std::move(entry)));
     request.revision = page->revision;
-    if (!page->more || objects.empty()) co_return page->revision;
-    request.after = objects.back()->key();
+    if (!page->entries.empty()) request.after = page->entries.back()->key;
+    bool more = page->more && !page->entries.empty();
+    for (auto& entry : page->entries) {
+      if (auto object = options.make(std::move(entry))) objects.push_back(std::move(object));
+    }
+    if (!more) co_return page->revision;
   }
 }
 
@@ -172,8 +175,8 @@ Task<Status> WatchCache::State::follow_events() {
 
 CacheEventPtr WatchCache::State::event_of(ObjectTree& next, const StoreEvent& event) const {
   ObjectPtr previous = next.find(event.entry->key);
-  if (event.kind == StoreEvent::Kind::kPut) {
-    ObjectPtr object = options.make(event.entry);
+  ObjectPtr object = event.kind == StoreEvent::Kind::kPut ? options.make(event.entry) : nullptr;
+  if (object) {
     next = next.insert(object);
     auto kind = previous ? CacheEvent::Kind::kModified : CacheEvent::Kind::kAdded;
     return std::make_shared<const CacheEvent>(CacheEvent{kind, std::move(object), std::move(previous)});
@@ -182,8 +185,10 @@ CacheEventPtr WatchCache::State::event_of(ObjectTree& next, const StoreEvent& ev
   next = next.erase(event.entry->key);
   Entry last = previous->entry();
   last.mod_revision = event.revision();
-  return std::make_shared<const CacheEvent>(CacheEvent{
-      CacheEvent::Kind::kRemoved, options.make(std::make_shared<const Entry>(std::move(last))), std::move(previous)});
+  object = options.make(std::make_shared<const Entry>(std::move(last)));
+  if (!object) return nullptr;
+  return std::make_shared<const CacheEvent>(
+      CacheEvent{CacheEvent::Kind::kRemoved, std::move(object), std::move(previous)});
 }
 
 void WatchCache::State::apply(const EventBatch& batch) {

@@ -42,16 +42,15 @@ class WatchCacheTest : public ::testing::Test {
   }
   void follow(std::size_t window_bytes = 1 << 20, std::int64_t replay = 1000) {
     cache_.reset();
-    cache_ =
-        std::make_unique<WatchCache>(loop_, *store_,
-                                     WatchCache::Options{.prefix = "/pods/",
-                                                         .make =
-                                                             [this](EntryPtr entry) {
-                                                               ++made_;
-                                                               return std::make_shared<const Pod>(std::move(entry));
-                                                             },
-                                                         .window_bytes = window_bytes,
-                                                         .replay = replay});
+    cache_ = std::make_unique<WatchCache>(loop_, *store_,
+                                          WatchCache::Options{.prefix = "/pods/",
+                                                              .make = [this](EntryPtr entry) -> ObjectPtr {
+                                                                if (entry->value == "bad") return nullptr;
+                                                                ++made_;
+                                                                return std::make_shared<const Pod>(std::move(entry));
+                                                              },
+                                                              .window_bytes = window_bytes,
+                                                              .replay = replay});
   }
   std::int64_t put(const std::string& key, const std::string& value) {
     return run(loop_, store_->write(loop_, update(key, value, kAnyRevision)))->revision;
@@ -208,6 +207,19 @@ TEST_F(WatchCacheTest, AListGoesOnAtItsRevisionAndSoDoesAWatchAfterARestart) {
   follow();
   EXPECT_EQ(fresh().size(), 2U);
   EXPECT_FALSE(cache_->snapshot_at(then).has_value());
+}
+
+TEST_F(WatchCacheTest, BytesThatAreNoObjectAreAsIfTheyWereNotThere) {
+  put("/pods/1", "bad");
+  put("/pods/2", "n:1");
+  for (std::int64_t replay : {1000, 0}) {
+    follow(1 << 20, replay);
+    EXPECT_EQ(fresh().size(), 1U);
+  }
+  auto watcher = cache_->watch(loop_, {}, 0);
+  put("/pods/1", "n:1");
+  put("/pods/2", "bad");
+  EXPECT_THAT(now(*watcher), ElementsAre("+/pods/1=n:1@4", "-/pods/2=n:1@5"));
 }
 
 TEST_F(WatchCacheTest, WaitingEndsInTimeOrWithTheCache) {
