@@ -4,6 +4,8 @@
 #include <optional>
 #include <utility>
 
+#include "control/store/watch_cache.h"
+
 namespace gantry::test {
 
 using control::kAbsent;
@@ -110,11 +112,34 @@ Task<> expiry(Store& store, Loop& here, std::string prefix, Check check) {
   check(batch && batch->events[0].kind == StoreEvent::Kind::kRemove, "an entry is removed when its time is up");
 }
 
+// A copy that follows the store sees each write as soon as it was answered, also when the last one was of another
+// prefix.
+Task<> caches(Store& store, Loop& here, std::string prefix, Check check) {
+  control::WatchCache::Options options{.prefix = prefix + "c/", .make = [](control::EntryPtr entry) {
+                                         return std::make_shared<const control::CachedObject>(std::move(entry));
+                                       }};
+  control::WatchCache cache(here, store, std::move(options));
+  bool fresh = true;
+  for (int i = 0; i < 30; ++i) {
+    std::string key = prefix + "c/" + std::to_string(i % 7);
+    auto written = co_await store.write(here, {key, std::to_string(i), kAnyRevision, {}});
+    auto other = co_await store.write(here, {prefix + "other", std::to_string(i), kAnyRevision, {}});
+    auto now = co_await cache.fresh(here, std::chrono::seconds(10));
+    if (!written || !other || !now) co_return check(false, "a cache: " + (now ? "write" : now.error().message()));
+    auto object = now->find(key);
+    fresh = fresh && now->revision() >= other->revision && object && object->revision() == written->revision;
+  }
+  check(fresh, "a watch cache is as consistent as the store");
+  auto listed = co_await store.list(here, ListRequest{.prefix = prefix + "c/"});
+  check(listed && listed->entries.size() == cache.snapshot().size(), "and as complete");
+}
+
 Task<> all(Store& store, Loop& here, std::string prefix, Check check) {
   co_await writes(store, here, prefix, check);
   co_await lists(store, here, prefix, check);
   co_await watches(store, here, prefix, check);
   co_await expiry(store, here, prefix, check);
+  co_await caches(store, here, prefix, check);
   here.stop();
 }
 
