@@ -254,6 +254,7 @@ void Connection::dispatch(const std::shared_ptr<Http2Stream>& one) {
   one->dispatched = true;
   one->limit.cancel();
   one->unfinished.release();
+  if (one->request.target.empty()) return answer(*one, text_response(405, "CONNECT has nowhere to go here"));
   if (handlers >= kMaxHandlers) {
     // Only who resets streams as fast as it opens them comes here (CVE-2023-44487).
     nghttp2_session_terminate_session(session, NGHTTP2_ENHANCE_YOUR_CALM);

@@ -22,6 +22,7 @@ constexpr std::size_t kMaxBody = 4096, kMaxHeaders = 2048;
 
 Task<http::Reply> handle(http::Request request) {
   expect(request.version == 2, "what comes here is HTTP/2");
+  expect(!request.method.empty() && !request.target.empty(), "a request has a method and a target");
   expect(request.body.size() <= kMaxBody, "bodies are bounded");
   std::size_t headers = 0;
   for (const auto& [name, value] : request.headers) {
