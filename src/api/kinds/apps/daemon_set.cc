@@ -6,6 +6,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/workload.h"
 #include "kubernetes/apps/v1/daemon_set.pb.h"
 
 namespace gantry::api {
@@ -85,12 +86,51 @@ void prepare_update(const apps::DaemonSet& old, apps::DaemonSet* updated) {
   if (number > 0) set_template_generation(number, updated);
 }
 
+void check_strategy(const apps::DaemonSetUpdateStrategy& strategy, const Check& check) {
+  check.one_of(strategy.type(), {"OnDelete", "RollingUpdate"});
+  if (strategy.type() != "RollingUpdate") return;
+  const Check inside = check.at("rollingUpdate");
+  if (!strategy.has_rolling_update()) return inside.required();
+  const apps::RollingUpdateDaemonSet& update = strategy.rolling_update();
+  check_share(update.max_unavailable(), true, inside.at("maxUnavailable"));
+  check_share(update.max_surge(), true, inside.at("maxSurge"));
+  const bool stops = !is_no_share(update.max_unavailable());
+  const bool surges = !is_no_share(update.max_surge());
+  if (stops && surges)
+    inside.at("maxSurge").invalid(int_or_string_text(update.max_surge()), "must be 0 when maxUnavailable is not");
+  if (!stops && !surges) inside.at("maxUnavailable").required("must not be 0 when maxSurge is");
+}
+
+FieldProblems validate(const apps::DaemonSet& object) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const apps::DaemonSetSpec& spec = object.spec();
+  if (!spec.has_selector()) {
+    check_absent_selector(check);
+  } else {
+    check_selector_of(spec.selector(), spec.template_(), check);
+  }
+  check_lasting_template(spec.template_(), check.at("template"));
+  check.at("minReadySeconds").not_negative(spec.min_ready_seconds());
+  check_strategy(spec.update_strategy(), check.at("updateStrategy"));
+  check.at("revisionHistoryLimit").not_negative(spec.revision_history_limit());
+  return problems;
+}
+
+FieldProblems validate_update(const apps::DaemonSet& old, const apps::DaemonSet& updated) {
+  FieldProblems problems;
+  check_immutable(old.spec().selector(), updated.spec().selector(), Check(&problems).at("spec").at("selector"));
+  return problems;
+}
+
 }  // namespace
 
 Kind daemon_set_kind() {
   Kind kind = make_kind<apps::DaemonSet>("daemonsets", "daemonset", {"ds"});
   kind.categories = {"all"};
   kind.storage = "daemonsets";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.prepare_create = over(&prepare_create);
   kind.update.prepare = over(&prepare_update);

@@ -3,6 +3,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/workload.h"
 #include "base/text.h"
 #include "kubernetes/apps/v1/deployment.pb.h"
 
@@ -57,12 +58,62 @@ void set_defaults(apps::Deployment* object) {
   default_pod_template(spec->mutable_template_());
 }
 
+void check_strategy(const apps::DeploymentStrategy& strategy, const Check& check) {
+  const Check inside = check.at("rollingUpdate");
+  if (strategy.type() == "Recreate") {
+    if (strategy.has_rolling_update()) inside.forbidden("can not be set when type is Recreate");
+  } else if (strategy.type() == "RollingUpdate") {
+    if (!strategy.has_rolling_update()) return inside.required("must be set when type is RollingUpdate");
+    const apps::RollingUpdateDeployment& update = strategy.rolling_update();
+    check_share(update.max_unavailable(), true, inside.at("maxUnavailable"));
+    check_share(update.max_surge(), false, inside.at("maxSurge"));
+    if (is_no_share(update.max_unavailable()) && is_no_share(update.max_surge())) {
+      inside.at("maxUnavailable")
+          .invalid(int_or_string_text(update.max_unavailable()), "must not be 0 when maxSurge is");
+    }
+  } else {
+    check.one_of(strategy.type(), {"Recreate", "RollingUpdate"});
+  }
+}
+
+FieldProblems validate(const apps::Deployment& object) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const apps::DeploymentSpec& spec = object.spec();
+  check.at("replicas").not_negative(spec.replicas());
+  if (!spec.has_selector()) {
+    check.at("selector").required();
+    check_absent_selector(check);
+  } else {
+    check_selector_of(spec.selector(), spec.template_(), check);
+  }
+  check_lasting_template(spec.template_(), check.at("template"));
+  check_strategy(spec.strategy(), check.at("strategy"));
+  check.at("minReadySeconds").not_negative(spec.min_ready_seconds());
+  check.at("revisionHistoryLimit").not_negative(spec.revision_history_limit());
+  if (!spec.has_progress_deadline_seconds()) return problems;
+  check.at("progressDeadlineSeconds").not_negative(spec.progress_deadline_seconds());
+  if (spec.progress_deadline_seconds() <= spec.min_ready_seconds()) {
+    check.at("progressDeadlineSeconds")
+        .invalid(spec.progress_deadline_seconds(), "must be greater than minReadySeconds");
+  }
+  return problems;
+}
+
+FieldProblems validate_update(const apps::Deployment& old, const apps::Deployment& updated) {
+  FieldProblems problems;
+  check_immutable(old.spec().selector(), updated.spec().selector(), Check(&problems).at("spec").at("selector"));
+  return problems;
+}
+
 }  // namespace
 
 Kind deployment_kind() {
   Kind kind = make_kind<apps::Deployment>("deployments", "deployment", {"deploy"});
   kind.categories = {"all"};
   kind.storage = "deployments";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = table();

@@ -3,6 +3,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/workload.h"
 #include "kubernetes/apps/v1/replica_set.pb.h"
 
 namespace gantry::api {
@@ -42,12 +43,36 @@ void set_defaults(apps::ReplicaSet* object) {
   default_pod_template(spec->mutable_template_());
 }
 
+FieldProblems validate(const apps::ReplicaSet& object) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const apps::ReplicaSetSpec& spec = object.spec();
+  check.at("replicas").not_negative(spec.replicas());
+  check.at("minReadySeconds").not_negative(spec.min_ready_seconds());
+  if (!spec.has_selector()) {
+    check.at("selector").required();
+    check_absent_selector(check);
+  } else {
+    check_selector_of(spec.selector(), spec.template_(), check);
+  }
+  check_lasting_template(spec.template_(), check.at("template"));
+  return problems;
+}
+
+FieldProblems validate_update(const apps::ReplicaSet& old, const apps::ReplicaSet& updated) {
+  FieldProblems problems;
+  check_immutable(old.spec().selector(), updated.spec().selector(), Check(&problems).at("spec").at("selector"));
+  return problems;
+}
+
 }  // namespace
 
 Kind replica_set_kind() {
   Kind kind = make_kind<apps::ReplicaSet>("replicasets", "replicaset", {"rs"});
   kind.categories = {"all"};
   kind.storage = "replicasets";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.selectable = {"status.replicas"};

@@ -1,9 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "api/check.h"
 #include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/batch/job_spec.h"
 #include "api/kinds/batch/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "base/text.h"
 #include "kubernetes/batch/v1/cron_job.pb.h"
 
 namespace gantry::api {
@@ -52,12 +58,64 @@ void set_defaults(batch::CronJob* object) {
   default_job_spec(spec->mutable_job_template()->mutable_spec());
 }
 
+constexpr size_t kMaxName = 52;  // a job's name adds a dash and ten digits
+
+// Five fields, or one of cron's names for them. What stands in the fields is the controller's matter.
+bool is_schedule(std::string_view text) {
+  if (text.starts_with("@every ")) return text.size() > 7;
+  if (text.starts_with('@')) {
+    static constexpr std::array<std::string_view, 7> kNames = {"@yearly", "@annually", "@monthly", "@weekly",
+                                                               "@daily",  "@midnight", "@hourly"};
+    return std::ranges::find(kNames, text) != kNames.end();
+  }
+  size_t fields = 0;
+  bool inside = false;
+  for (const char c : text) {
+    const bool blank = c == ' ' || c == '\t';
+    if (!blank && !inside) ++fields;
+    inside = !blank;
+    if (!blank && !std::isalnum(static_cast<unsigned char>(c)) && !std::string_view("*/,-?").contains(c)) return false;
+  }
+  return fields == 5;
+}
+
+FieldProblems validate(const batch::CronJob& object) {
+  FieldProblems problems;
+  const Check root(&problems);
+  const Check check = root.at("spec");
+  const batch::CronJobSpec& spec = object.spec();
+  if (object.metadata().name().size() > kMaxName) {
+    root.at("metadata").at("name").invalid(object.metadata().name(), "must be no more than 52 characters");
+  }
+  if (spec.schedule().empty()) {
+    check.at("schedule").required();
+  } else if (!is_schedule(spec.schedule())) {
+    check.at("schedule").invalid(spec.schedule(), "must have the five fields of cron, or be a name such as @daily");
+  }
+  check.at("startingDeadlineSeconds").not_negative(spec.starting_deadline_seconds());
+  if (spec.has_time_zone() && spec.time_zone().empty()) {
+    check.at("timeZone").invalid("", "must be nil or non-empty string");
+  } else if (lowered(spec.time_zone()) == "local") {
+    check.at("timeZone").invalid(spec.time_zone(), "must be a name of the time zone database");
+  }
+  check.at("concurrencyPolicy").one_of(spec.concurrency_policy(), {"Allow", "Forbid", "Replace"});
+  const Check job = check.at("jobTemplate").at("spec");
+  if (spec.job_template().spec().manual_selector()) {
+    job.at("manualSelector").one_of("true", {"nil", "false"});
+  }
+  check_job_spec(spec.job_template().spec(), job);
+  check.at("successfulJobsHistoryLimit").not_negative(spec.successful_jobs_history_limit());
+  check.at("failedJobsHistoryLimit").not_negative(spec.failed_jobs_history_limit());
+  return problems;
+}
+
 }  // namespace
 
 Kind cron_job_kind() {
   Kind kind = make_kind<batch::CronJob>("cronjobs", "cronjob", {"cj"});
   kind.categories = {"all"};
   kind.storage = "cronjobs";
+  kind.validate = over(&validate);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = table();

@@ -7,6 +7,7 @@
 #include "api/kinds/batch/job_spec.h"
 #include "api/kinds/batch/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/workload.h"
 #include "base/text.h"
 #include "kubernetes/batch/v1/job.pb.h"
 
@@ -84,6 +85,67 @@ void set_defaults(batch::Job* job) {
   default_job_spec(spec);
 }
 
+constexpr const char* kUidLabel = "batch.kubernetes.io/controller-uid";
+
+// Its pods are found by the job's uid, unless the user says that he knows better.
+void prepare_create(batch::Job* job) {
+  batch::JobSpec* spec = job->mutable_spec();
+  if (spec->manual_selector()) return;
+  auto& labels = *spec->mutable_template_()->mutable_metadata()->mutable_labels();
+  for (const char* key : {"job-name", "batch.kubernetes.io/job-name"}) labels.insert({key, job->metadata().name()});
+  for (const char* key : {"controller-uid", kUidLabel}) labels.insert({key, job->metadata().uid()});
+  spec->mutable_selector()->mutable_match_labels()->insert({kUidLabel, job->metadata().uid()});
+}
+
+FieldProblems validate(const batch::Job& job) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const batch::JobSpec& spec = job.spec();
+  check_job_spec(spec, check);
+  if (!spec.has_selector()) {
+    check.at("selector").required();
+    return problems;
+  }
+  check_label_selector(spec.selector(), check.at("selector"));
+  if (!selector_matches(spec.selector(), spec.template_().metadata().labels())) {
+    check.at("template").at("metadata").at("labels").invalid("", "are not what spec.selector selects");
+  }
+  return problems;
+}
+
+FieldProblems validate_update(const batch::Job& old, const batch::Job& updated) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const batch::JobSpec& before = old.spec();
+  const batch::JobSpec& spec = updated.spec();
+  const auto same = [&](bool equal, const char* field) {
+    if (!equal) check.at(field).invalid("", "field is immutable");
+  };
+  // An indexed job may grow or shrink as a whole.
+  const bool elastic = spec.completion_mode() == "Indexed" && spec.completions() == spec.parallelism();
+  same(elastic || (before.has_completions() == spec.has_completions() && before.completions() == spec.completions()),
+       "completions");
+  check_immutable(before.selector(), spec.selector(), check.at("selector"));
+  // A job that waits and never ran may still be placed elsewhere.
+  auto pod = spec.template_();
+  if (before.suspend() && !old.status().has_start_time()) {
+    *pod.mutable_metadata() = before.template_().metadata();
+    *pod.mutable_spec()->mutable_node_selector() = before.template_().spec().node_selector();
+    *pod.mutable_spec()->mutable_tolerations() = before.template_().spec().tolerations();
+    *pod.mutable_spec()->mutable_scheduling_gates() = before.template_().spec().scheduling_gates();
+    pod.mutable_spec()->clear_affinity();
+    if (before.template_().spec().has_affinity())
+      *pod.mutable_spec()->mutable_affinity() = before.template_().spec().affinity();
+  }
+  check_immutable(before.template_(), pod, check.at("template"));
+  same(before.completion_mode() == spec.completion_mode(), "completionMode");
+  same(equal(before.pod_failure_policy(), spec.pod_failure_policy()), "podFailurePolicy");
+  same(before.backoff_limit_per_index() == spec.backoff_limit_per_index(), "backoffLimitPerIndex");
+  same(before.managed_by() == spec.managed_by(), "managedBy");
+  same(equal(before.success_policy(), spec.success_policy()), "successPolicy");
+  return problems;
+}
+
 }  // namespace
 
 void default_job_spec(batch::JobSpec* spec) {
@@ -100,6 +162,9 @@ Kind job_kind() {
   Kind kind = make_kind<batch::Job>("jobs", "job");
   kind.categories = {"all"};
   kind.storage = "jobs";
+  kind.prepare_create = over(&prepare_create);
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.selectable = {"status.successful"};

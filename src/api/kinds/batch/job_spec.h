@@ -13,4 +13,7 @@ namespace gantry::api {
 // The defaults that a CronJob's template of jobs has, too.
 void default_job_spec(k8s::io::api::batch::v1::JobSpec* spec);
 
+// Every rule but those of the selector, which a template of jobs does not have yet.
+void check_job_spec(const k8s::io::api::batch::v1::JobSpec& spec, const Check& check);
+
 }  // namespace gantry::api

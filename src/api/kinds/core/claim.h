@@ -2,6 +2,10 @@
 // What claims share with the templates of claims: of StatefulSets, and of ephemeral volumes. Pure; any thread.
 #pragma once
 
+#include <google/protobuf/repeated_field.h>
+
+#include <string>
+
 #include "api/check.h"
 
 namespace k8s::io::api::core::v1 {
@@ -12,5 +16,7 @@ class PersistentVolumeClaimSpec;
 namespace gantry::api {
 
 void default_claim_spec(k8s::io::api::core::v1::PersistentVolumeClaimSpec* spec);
+
+void check_access_modes(const google::protobuf::RepeatedPtrField<std::string>& modes, const Check& check);
 
 }  // namespace gantry::api

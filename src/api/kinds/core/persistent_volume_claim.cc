@@ -5,6 +5,7 @@
 #include "api/kinds/core/claim.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/volume_text.h"
+#include "api/names.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
 
 namespace gantry::api {
@@ -45,7 +46,83 @@ void set_defaults(core::PersistentVolumeClaim* object) {
   default_claim_spec(object->mutable_spec());
 }
 
+void prepare_create(core::PersistentVolumeClaim* object) { object->mutable_status()->set_phase("Pending"); }
+
+FieldProblems validate(const core::PersistentVolumeClaim& object) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const core::PersistentVolumeClaimSpec& spec = object.spec();
+  check_access_modes(spec.access_modes(), check.at("accessModes"));
+  if (spec.has_selector()) check_label_selector(spec.selector(), check.at("selector"));
+  const Check size = check.at("resources").key("storage");
+  const auto amount = spec.resources().requests().find("storage");
+  if (amount == spec.resources().requests().end()) {
+    size.required();
+  } else if (const Result<Quantity> quantity = Quantity::parse(amount->second.string());
+             quantity && (quantity->is_zero() || quantity->is_negative())) {
+    size.invalid(amount->second.string(), "must be greater than zero");
+  }
+  if (spec.has_storage_class_name()) {
+    check.at("storageClassName").optional_name(spec.storage_class_name(), check_dns1123_subdomain);
+  }
+  if (spec.has_volume_mode()) check.at("volumeMode").one_of(spec.volume_mode(), {"Block", "Filesystem"});
+  if (spec.has_volume_attributes_class_name()) {
+    check.at("volumeAttributesClassName").optional_name(spec.volume_attributes_class_name(), check_dns1123_subdomain);
+  }
+  return problems;
+}
+
+FieldProblems validate_update(const core::PersistentVolumeClaim& old, const core::PersistentVolumeClaim& updated) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const core::PersistentVolumeClaimSpec& before = old.spec();
+  core::PersistentVolumeClaimSpec spec = updated.spec();
+  const auto size = [](const core::PersistentVolumeClaimSpec& of) {
+    const auto amount = of.resources().requests().find("storage");
+    return amount == of.resources().requests().end() ? Quantity()
+                                                     : Quantity::parse(amount->second.string()).value_or(Quantity());
+  };
+  // A claim may be bound, get the default class, and, once it is bound, ask for more.
+  if (before.volume_name().empty()) spec.set_volume_name(before.volume_name());
+  if (!before.has_storage_class_name()) spec.clear_storage_class_name();
+  if (updated.status().phase() == "Bound") {
+    *spec.mutable_resources()->mutable_requests() = before.resources().requests();
+    spec.clear_volume_attributes_class_name();
+    if (before.has_volume_attributes_class_name()) {
+      spec.set_volume_attributes_class_name(before.volume_attributes_class_name());
+    }
+  }
+  if (!equal(before, spec)) {
+    check.forbidden(
+        "is immutable after creation, but resources.requests and volumeAttributesClassName of bound claims");
+  }
+  if (size(updated.spec()).compare(size(before)) < 0) {
+    const auto capacity = updated.status().capacity().find("storage");
+    const Quantity has = capacity == updated.status().capacity().end()
+                             ? Quantity()
+                             : Quantity::parse(capacity->second.string()).value_or(Quantity());
+    if (size(updated.spec()).compare(has) <= 0) {
+      check.at("resources").at("requests").at("storage").forbidden("can not be less than status.capacity");
+    }
+  }
+  if (before.volume_mode() != updated.spec().volume_mode()) {
+    Check(&problems).at("volumeMode").invalid(updated.spec().volume_mode(), "field is immutable");
+  }
+  return problems;
+}
+
 }  // namespace
+
+void check_access_modes(const google::protobuf::RepeatedPtrField<std::string>& modes, const Check& check) {
+  if (modes.empty()) check.required("at least one access mode is required");
+  bool alone = false;
+  bool other = false;
+  for (const std::string& mode : modes) {
+    check.one_of(mode, {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"});
+    (mode == "ReadWriteOncePod" ? alone : other) = true;
+  }
+  if (alone && other) check.forbidden("ReadWriteOncePod stands alone");
+}
 
 void default_claim_spec(core::PersistentVolumeClaimSpec* spec) {
   if (!spec->has_volume_mode()) spec->set_volume_mode("Filesystem");
@@ -56,7 +133,10 @@ void default_claim_spec(core::PersistentVolumeClaimSpec* spec) {
 Kind persistent_volume_claim_kind() {
   Kind kind = make_kind<core::PersistentVolumeClaim>("persistentvolumeclaims", "persistentvolumeclaim", {"pvc"});
   kind.storage = "persistentvolumeclaims";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
+  kind.prepare_create = over(&prepare_create);
   kind.table = table();
   add_status(&kind);
   return kind;

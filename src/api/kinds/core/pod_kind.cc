@@ -3,6 +3,7 @@
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/pod.h"
 #include "api/kinds/core/pod_table.h"
+#include "api/kinds/core/pod_update.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::api {
@@ -41,14 +42,14 @@ void add_subresources(Kind* kind) {
   constexpr Verbs kConnect = Verb::kCreate | Verb::kGet;
   add_action(kind, "attach", {"", "v1", "PodAttachOptions"}, kConnect);
   add_action(kind, "binding", {"", "v1", "Binding"}, kCreate);
-  add_view(kind, "ephemeralcontainers");
+  add_view(kind, "ephemeralcontainers", pod_ephemeral_rules());
   add_action(kind, "eviction", {"policy", "v1", "Eviction"}, kCreate);
   add_action(kind, "exec", {"", "v1", "PodExecOptions"}, kConnect);
   add_action(kind, "log", {}, static_cast<Verbs>(Verb::kGet));
   add_action(kind, "portforward", {"", "v1", "PodPortForwardOptions"}, kConnect);
   add_action(kind, "proxy", {"", "v1", "PodProxyOptions"}, kProxyVerbs);
-  add_view(kind, "resize");
-  add_status(kind);
+  add_view(kind, "resize", pod_resize_rules());
+  add_status(kind, pod_status_rules());
 }
 
 }  // namespace
@@ -59,7 +60,9 @@ Kind pod_kind() {
   kind.storage = "pods";
   kind.has_generation = true;
   kind.set_defaults = over(&default_pod);
-  kind.validate = over(&validate_pod);
+  kind.prepare_create = over(&prepare_pod);
+  kind.validate = over(&validate_pod_object);
+  kind.update = pod_update_rules();
   kind.selectable = {"spec.nodeName",    "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
                      "spec.hostNetwork", "status.phase",       "status.podIP",       "status.nominatedNodeName"};
   kind.selectable_values = over(&selectable);

@@ -4,6 +4,7 @@
 #include "api/defaults.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/pod_rules.h"
+#include "api/kinds/core/workload.h"
 #include "kubernetes/core/v1/pod_template.pb.h"
 
 namespace gantry::api {
@@ -21,6 +22,12 @@ std::vector<Value> row(const core::PodTemplate& object, int64_t) {
 void set_defaults(core::PodTemplate* object) {
   apply_constant_defaults(object);
   default_pod_template(object->mutable_template_());
+}
+
+FieldProblems validate(const core::PodTemplate& object) {
+  FieldProblems problems;
+  check_pod_template(object.template_(), Check(&problems).at("template"));
+  return problems;
 }
 
 }  // namespace
@@ -48,6 +55,7 @@ void add_template_columns(std::vector<Column>* columns, bool with_selector) {
 Kind pod_template_kind() {
   Kind kind = make_kind<core::PodTemplate>("podtemplates", "podtemplate");
   kind.storage = "podtemplates";
+  kind.validate = over(&validate);
   kind.has_generation = true;
   kind.set_defaults = over(&set_defaults);
   kind.table = {{name_column(), column("Containers", "string", "Names of the template's containers."),

@@ -217,7 +217,7 @@ TEST(PodRules, RequestsStayWithinLimits) {
       problems_in_container("    resources: {limits: {cpu: 1, memory: -1}, requests: {cpu: 1001m}}\n"),
       UnorderedElementsAre("spec.containers[0].resources.limits[memory]: \"-1\": must not be negative",
                            "spec.containers[0].resources.requests[memory]: \"-1\": must not be negative",
-                           "spec.containers[0].resources.requests[cpu]: \"1001m\": must not exceed the limit of 1"));
+                           "spec.containers[0].resources.requests: \"1001m\": must not exceed the limit of 1"));
 }
 
 TEST(PodRules, InitContainersAreNotProbed) {

@@ -374,9 +374,7 @@ void check_resources(const core::ResourceRequirements& resources, const Check& c
     const Result<Quantity> least = Quantity::parse(request.string());
     const Result<Quantity> most = Quantity::parse(limit->second.string());
     if (least && most && least->compare(*most) > 0) {
-      check.at("requests")
-          .key(name)
-          .invalid(request.string(), cat("must not exceed the limit of ", limit->second.string()));
+      check.at("requests").invalid(request.string(), cat("must not exceed the limit of ", limit->second.string()));
     }
   }
 }

@@ -1,8 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+
 #include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/workload.h"
 #include "kubernetes/core/v1/pod_template.pb.h"
 #include "kubernetes/core/v1/replication_controller.pb.h"
 
@@ -36,12 +39,39 @@ void set_defaults(core::ReplicationController* object) {
   if (object->metadata().labels().empty()) *object->mutable_metadata()->mutable_labels() = labels;
 }
 
+FieldProblems validate(const core::ReplicationController& object) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const core::ReplicationControllerSpec& spec = object.spec();
+  check.at("minReadySeconds").not_negative(spec.min_ready_seconds());
+  if (spec.selector().empty()) check.at("selector").required();
+  check.at("replicas").not_negative(spec.replicas());
+  if (!spec.has_template_()) {
+    check.at("template").required();
+    return problems;
+  }
+  const auto& labels = spec.template_().metadata().labels();
+  const bool selected = std::ranges::all_of(spec.selector(), [&](const auto& entry) {
+    const auto label = labels.find(entry.first);
+    return label != labels.end() && label->second == entry.second;
+  });
+  if (!selected) {
+    check.at("template")
+        .at("metadata")
+        .at("labels")
+        .invalid(selector_text(labels), "are not what spec.selector selects");
+  }
+  check_lasting_template(spec.template_(), check.at("template"));
+  return problems;
+}
+
 }  // namespace
 
 Kind replication_controller_kind() {
   Kind kind = make_kind<core::ReplicationController>("replicationcontrollers", "replicationcontroller", {"rc"});
   kind.categories = {"all"};
   kind.storage = "controllers";
+  kind.validate = over(&validate);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.selectable = {"status.replicas"};

@@ -2,6 +2,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/service_rules.h"
+#include "api/names.h"
 #include "kubernetes/core/v1/service.pb.h"
 
 namespace gantry::api {
@@ -20,7 +21,11 @@ Kind service_kind() {
   Kind kind = make_kind<core::Service>("services", "service", {"svc"});
   kind.categories = {"all"};
   kind.storage = "services/specs";
+  kind.check_name = check_dns1123_label;
   kind.set_defaults = over(&default_service);
+  kind.prepare_create = over(&prepare_service);
+  kind.validate = over(&validate_service);
+  kind.update = {over(&prepare_service_update), over(&validate_service_update)};
   kind.selectable = {"spec.clusterIP", "spec.type"};
   kind.selectable_values = over(&selectable);
   kind.table = service_table();

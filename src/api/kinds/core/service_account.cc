@@ -13,11 +13,24 @@ std::vector<Value> row(const core::ServiceAccount& object, int64_t now) {
   return {object.metadata().name(), age(object.metadata(), now)};
 }
 
+// Of what it refers to, only the name means something.
+void clean(core::ServiceAccount* object) {
+  for (core::ObjectReference& secret : *object->mutable_secrets()) {
+    const std::string name = secret.name();
+    secret.Clear();
+    secret.set_name(name);
+  }
+}
+
+void prepare_update(const core::ServiceAccount&, core::ServiceAccount* updated) { clean(updated); }
+
 }  // namespace
 
 Kind service_account_kind() {
   Kind kind = make_kind<core::ServiceAccount>("serviceaccounts", "serviceaccount", {"sa"});
   kind.storage = "serviceaccounts";
+  kind.prepare_create = over(&clean);
+  kind.update.prepare = over(&prepare_update);
   kind.table = {{name_column(), age_column()}, over(&row)};
   add_action(&kind, "token", {"authentication.k8s.io", "v1", "TokenRequest"}, static_cast<Verbs>(Verb::kCreate));
   return kind;

@@ -16,4 +16,8 @@ namespace gantry::api {
 void default_binding(k8s::io::api::rbac::v1::RoleRef* role,
                      google::protobuf::RepeatedPtrField<k8s::io::api::rbac::v1::Subject>* subjects);
 
+FieldProblems validate_binding(const k8s::io::api::rbac::v1::RoleRef& role,
+                               const google::protobuf::RepeatedPtrField<k8s::io::api::rbac::v1::Subject>& subjects,
+                               bool namespaced);
+
 }  // namespace gantry::api

@@ -20,12 +20,26 @@ void set_defaults(rbac::ClusterRoleBinding* object) {
   default_binding(object->mutable_role_ref(), object->mutable_subjects());
 }
 
+FieldProblems validate(const rbac::ClusterRoleBinding& object) {
+  return validate_binding(object.role_ref(), object.subjects(), false);
+}
+
+FieldProblems validate_update(const rbac::ClusterRoleBinding& old, const rbac::ClusterRoleBinding& updated) {
+  FieldProblems problems;
+  if (!equal(old.role_ref(), updated.role_ref())) {
+    Check(&problems).at("roleRef").invalid(updated.role_ref().name(), "cannot change roleRef");
+  }
+  return problems;
+}
+
 }  // namespace
 
 Kind cluster_role_binding_kind() {
   Kind kind = make_kind<rbac::ClusterRoleBinding>("clusterrolebindings", "clusterrolebinding");
   kind.namespaced = false;
   kind.storage = "clusterrolebindings";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.check_name = check_path_segment;
   kind.table = {binding_columns(), over(&row)};

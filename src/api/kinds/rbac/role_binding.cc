@@ -20,11 +20,25 @@ void set_defaults(rbac::RoleBinding* object) {
   default_binding(object->mutable_role_ref(), object->mutable_subjects());
 }
 
+FieldProblems validate(const rbac::RoleBinding& object) {
+  return validate_binding(object.role_ref(), object.subjects(), true);
+}
+
+FieldProblems validate_update(const rbac::RoleBinding& old, const rbac::RoleBinding& updated) {
+  FieldProblems problems;
+  if (!equal(old.role_ref(), updated.role_ref())) {
+    Check(&problems).at("roleRef").invalid(updated.role_ref().name(), "cannot change roleRef");
+  }
+  return problems;
+}
+
 }  // namespace
 
 Kind role_binding_kind() {
   Kind kind = make_kind<rbac::RoleBinding>("rolebindings", "rolebinding");
   kind.storage = "rolebindings";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.check_name = check_path_segment;
   kind.table = {binding_columns(), over(&row)};

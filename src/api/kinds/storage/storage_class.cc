@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/check.h"
 #include "api/kind_parts.h"
+#include "api/kinds/core/same_map.h"
 #include "api/kinds/storage/kinds.h"
+#include "api/names.h"
 #include "base/text.h"
 #include "kubernetes/storage/v1/storage_class.pb.h"
 
@@ -36,12 +39,38 @@ void set_defaults(storage::StorageClass* object) {
   if (!object->has_volume_binding_mode()) object->set_volume_binding_mode("Immediate");
 }
 
+FieldProblems validate(const storage::StorageClass& object) {
+  FieldProblems problems;
+  const Check check(&problems);
+  check.at("provisioner").name(object.provisioner(), [](std::string_view name) {
+    return check_qualified_name(lowered(std::string(name)));
+  });
+  check.at("reclaimPolicy").one_of(object.reclaim_policy(), {"Delete", "Retain"});
+  check.at("volumeBindingMode").one_of(object.volume_binding_mode(), {"Immediate", "WaitForFirstConsumer"});
+  return problems;
+}
+
+FieldProblems validate_update(const storage::StorageClass& old, const storage::StorageClass& updated) {
+  FieldProblems problems;
+  const Check check(&problems);
+  const auto same = [&](bool equal, const char* field) {
+    if (!equal) check.at(field).invalid("", "field is immutable");
+  };
+  same(same_map(old.parameters(), updated.parameters()), "parameters");
+  same(old.provisioner() == updated.provisioner(), "provisioner");
+  same(old.reclaim_policy() == updated.reclaim_policy(), "reclaimPolicy");
+  same(old.volume_binding_mode() == updated.volume_binding_mode(), "volumeBindingMode");
+  return problems;
+}
+
 }  // namespace
 
 Kind storage_class_kind() {
   Kind kind = make_kind<storage::StorageClass>("storageclasses", "storageclass", {"sc"});
   kind.namespaced = false;
   kind.storage = "storageclasses";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.table = table();
   return kind;

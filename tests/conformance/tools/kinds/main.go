@@ -247,6 +247,10 @@ func consider(q question) (out answer) {
 	if err != nil {
 		out.Failure = err.Error()
 	} else {
+		// What a client gets was stored, read and defaulted again.
+		if again, _, e := decode(text); verb != "default" && e == nil {
+			text, _ = runtime.Encode(legacyscheme.Codecs.EncoderForVersion(info.Serializer, kind.GroupVersion()), again)
+		}
 		out.Object = json.RawMessage(strings.TrimSpace(string(text)))
 	}
 	table, err := tables.ConvertToTable(ctx, object, nil)

@@ -1,0 +1,18 @@
+// SPDX-License-Identifier: Apache-2.0
+// What Roles and ClusterRoles share. Pure; any thread.
+#pragma once
+
+#include <google/protobuf/repeated_field.h>
+
+#include "api/check.h"
+
+namespace k8s::io::api::rbac::v1 {
+class PolicyRule;
+}
+
+namespace gantry::api {
+
+void check_rules(const google::protobuf::RepeatedPtrField<k8s::io::api::rbac::v1::PolicyRule>& rules, bool namespaced,
+                 const Check& check);
+
+}  // namespace gantry::api
