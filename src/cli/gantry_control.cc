@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // gantry-control: the control plane. All wiring is here, in the order in which things stand on each other.
 //
-// Threads: this one waits for signals and follows the store; one for each core serves connections. SIGTERM and SIGINT
-// are a clean stop.
+// Threads: this one waits for signals and follows the store; one for each core serves connections; one has the
+// controllers. SIGTERM and SIGINT are a clean stop.
 #include <sys/signalfd.h>
 
 #include <CLI/CLI.hpp>
@@ -15,17 +15,19 @@
 #include "api/kinds/all.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/random.h"
 #include "base/text.h"
 #include "control/admission/default_chain.h"
 #include "control/authentication/certificate_authenticator.h"
 #include "control/authorization/rbac_authorizer.h"
 #include "control/authorization/rbac_follower.h"
-#include "control/bootstrap/namespace_contents.h"
 #include "control/bootstrap/system_objects.h"
+#include "control/controllers/manager.h"
 #include "control/identity/cluster_identity.h"
 #include "control/server/actions/pod_binding.h"
 #include "control/server/actions/pod_eviction.h"
 #include "control/server/api_server.h"
+#include "control/server/local_transport.h"
 #include "control/store/sqlite_store.h"
 #include "http/listen.h"
 #include "http/server.h"
@@ -46,6 +48,9 @@ constexpr Duration kCertificateCheck = std::chrono::hours(12);
 struct Options {
   std::string data_dir = "/var/lib/gantry-control";
   std::string listen = "0.0.0.0:6443";
+  std::string advertise_address;  // empty: the first of this host's
+  std::vector<std::string> service_networks = {"10.96.0.0/12"};
+  std::vector<std::string> cluster_networks = {"10.244.0.0/16"};
 };
 
 // Blocked before the first thread, so that no thread takes them.
@@ -122,6 +127,31 @@ std::string url_of(const http::Listener& listener) {
   return cat("https://", host, ":", listener.port);
 }
 
+Result<std::vector<api::IpNetwork>> parse_networks(const std::vector<std::string>& texts) {
+  std::vector<api::IpNetwork> networks;
+  for (const std::string& text : texts) {
+    Result<api::IpNetwork> network = api::parse_network(text);
+    if (!network) return std::unexpected(std::move(network.error()));
+    if (network->size() < 16) return invalid_argument(cat(text, " is too small"));
+    networks.push_back(*network);
+  }
+  if (networks.empty() || networks.size() > 2 ||
+      (networks.size() == 2 && networks[0].base.is_v6 == networks[1].base.is_v6)) {
+    return invalid_argument("one network, or one of IPv4 and one of IPv6");
+  }
+  return networks;
+}
+
+// Where nodes reach what listens there.
+std::string advertised(const Options& options, const ListenAddress& address) {
+  if (!options.advertise_address.empty()) return options.advertise_address;
+  if (address.host != "0.0.0.0" && address.host != "::") return address.host;
+  for (const std::string& own : control::host_addresses()) {
+    if (own != "::1" && !own.starts_with("127.")) return own;
+  }
+  return {};
+}
+
 // Runs the loop until the task ended.
 Status run_to_end(Loop& loop, Task<Status> task) {
   Status status;
@@ -160,10 +190,17 @@ Status run(const Options& options) {
   if (!signals) return std::unexpected(std::move(signals.error()));
   Result<ListenAddress> address = parse_listen(options.listen);
   if (!address) return std::unexpected(std::move(address.error()));
+  Result<std::vector<api::IpNetwork>> service_networks = parse_networks(options.service_networks);
+  if (!service_networks) return fail_with(std::move(service_networks.error()), "--service-cidr");
+  Result<std::vector<api::IpNetwork>> cluster_networks = parse_networks(options.cluster_networks);
+  if (!cluster_networks) return fail_with(std::move(cluster_networks.error()), "--cluster-cidr");
   if (Status made = sys::make_folders(options.data_dir, 0700); !made) return made;
 
   const control::IdentityOptions identity_options{
-      .folder = options.data_dir + "/pki", .dns_names = control::host_names(), .addresses = control::host_addresses()};
+      .folder = options.data_dir + "/pki",
+      .dns_names = control::host_names(),
+      .addresses = control::host_addresses(),
+      .service_address = to_string(control::kubernetes_address(service_networks->front()))};
   Result<control::ClusterIdentity> identity = control::load_identity(identity_options);
   if (!identity) return std::unexpected(std::move(identity.error()));
   Result<std::shared_ptr<http::TlsServer>> tls = http::TlsServer::make(identity->tls());
@@ -205,10 +242,34 @@ Status run(const Options& options) {
        .connector = connector,
        .now = wall_clock,
        .version = {.git_version = std::string("v1.37.0-gantry.") + kVersion}});
-  const control::NamespaceContents contents(home, objects, identity->authority.certificate_pem(), wall_clock);
-
   Result<http::Listener> listener = http::listen_tcp(address->host, address->port, kBacklog);
   if (!listener) return std::unexpected(std::move(listener.error()));
+
+  bool is_ended = false;
+  Watch watch(home, signals->ref());
+  home.spawn([](Loop& home, Watch& watch, bool& is_ended) -> Task<> {
+    (void)co_await watch.readable();
+    is_ended = true;
+    home.stop();
+  }(home, watch, is_ended));
+  // The controllers ask as any other user does; nobody else is answered until they have made what every cluster has.
+  control::LocalTransport transport(
+      server, control::User{.name = "system:kube-controller-manager", .groups = {std::string(control::kMastersGroup)}});
+  Result<std::string> random = random_hex(8);
+  if (!random) return std::unexpected(std::move(random.error()));
+  const control::ControllerManager controllers(
+      transport, kinds,
+      {.bootstrap = {.service_networks = *service_networks,
+                     .advertise_address = advertised(options, *address),
+                     .port = listener->port},
+       .root_ca = identity->authority.certificate_pem(),
+       .identity = cat(control::host_names().empty() ? "" : control::host_names().front(), "_", *random),
+       .cluster_networks = *cluster_networks,
+       .signer = &identity->authority,
+       .now = wall_clock,
+       .bootstrapped = [&home] { home.post([&home] { home.stop(); }); }});
+  home.run();
+  if (is_ended) return {};
   const std::string url = url_of(*listener);
   if (Status written = control::write_admin_kubeconfig(options.data_dir, control::admin_kubeconfig(*identity, url));
       !written) {
@@ -223,11 +284,6 @@ Status run(const Options& options) {
   }
   log::info("serving the API", {{"url", url}, {"kubeconfig", options.data_dir + "/admin.kubeconfig"}});
   home.spawn(keep_certificates(home, identity_options, **tls));
-  Watch watch(home, signals->ref());
-  home.spawn([](Loop& home, Watch& watch) -> Task<> {
-    (void)co_await watch.readable();
-    home.stop();
-  }(home, watch));
   home.run();
   return {};
 }
@@ -240,6 +296,14 @@ int main(int argc, char** argv) {
   CLI::App app("gantry-control: the Kubernetes API, kept in one file");
   app.add_option("--data-dir", options.data_dir, "the folder for all that is kept")->capture_default_str();
   app.add_option("--listen", options.listen, "where the API is served, ADDRESS:PORT")->capture_default_str();
+  app.add_option("--advertise-address", options.advertise_address,
+                 "where nodes and pods reach the API; without it the first address of this host");
+  app.add_option("--service-cidr", options.service_networks, "the addresses of services, one network a family")
+      ->delimiter(',')
+      ->capture_default_str();
+  app.add_option("--cluster-cidr", options.cluster_networks, "the addresses of pods, one network a family")
+      ->delimiter(',')
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   if (gantry::Status done = gantry::run(options); !done) {
     gantry::log::error("gantry-control ends", {{"error", done.error()}});

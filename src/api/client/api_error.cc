@@ -8,6 +8,8 @@ namespace gantry::api {
 
 namespace {
 
+const std::string kCancelled = "Cancelled";
+
 std::string text_at(const Value& value, std::string_view key) {
   const Value* found = value.find(key);
   const std::string* text = found == nullptr ? nullptr : found->as_string();
@@ -34,6 +36,7 @@ Code canonical(const ApiError& error) {
     case 504:
       return Code::kDeadlineExceeded;
     case 0:
+      return error.is_cancelled() ? Code::kCancelled : Code::kUnavailable;
     case 503:
       return Code::kUnavailable;
     default:
@@ -43,9 +46,13 @@ Code canonical(const ApiError& error) {
 
 }  // namespace
 
+bool ApiError::is_cancelled() const { return code == 0 && reason == kCancelled; }
+
 Error ApiError::as_error() const { return Error(canonical(*this), message); }
 
-ApiError no_answer(const Error& error) { return {.message = error.message()}; }
+ApiError no_answer(const Error& error) {
+  return {.reason = error.is_cancelled() ? kCancelled : std::string(), .message = error.message()};
+}
 
 ApiError read_status(int code, std::string_view body) {
   ApiError error{.code = code};

@@ -32,6 +32,9 @@ struct ApiError {
   bool is_gone() const { return code == 410; }
   bool is_invalid() const { return code == 422 || code == 400; }
 
+  // It was not asked: the transport is closed.
+  bool is_cancelled() const;
+
   Error as_error() const;
 };
 

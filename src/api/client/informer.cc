@@ -208,7 +208,7 @@ Task<> Informer::run() {
         continue;
       }
     }
-    if (stopped_) co_return;
+    if (stopped_ || (!done && done.error().is_cancelled())) co_return;
     if (done && !version_.empty()) {
       pause = kFirstPause;
       co_await client_.here().sleep_for(std::chrono::milliseconds(std::uniform_int_distribution<int>(1, 50)(random_)));

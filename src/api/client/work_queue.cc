@@ -65,7 +65,7 @@ Task<> WorkQueue::run(std::string key) {
   const Status done = co_await work_(key);
   working_.erase(key);
   const bool again = again_.erase(key) > 0;
-  if (done) {
+  if (done || done.error().is_cancelled()) {
     failures_.erase(key);
     if (again) add(key);
   } else {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // WorkQueue: keys of objects that something is to be done about. A key waits once, however often it was added; it is
 // never worked on twice at a time, and one that is added meanwhile comes again. What failed comes again after a pause
-// that doubles each time (5 ms to 5 minutes).
+// that doubles each time (5 ms to 5 minutes); what was cancelled does not.
 //
 // On one loop. The queue and what its work uses must live as long as the loop runs.
 #pragma once

@@ -1,0 +1,192 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/controllers/bootstrap.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "kubernetes/core/v1/namespace.pb.h"
+#include "kubernetes/core/v1/service.pb.h"
+#include "kubernetes/discovery/v1/endpoint_slice.pb.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/networking/v1/service_cidr.pb.h"
+#include "kubernetes/scheduling/v1/priority_class.pb.h"
+#include "kubernetes/util/intstr.pb.h"
+
+namespace gantry::control {
+
+namespace core = k8s::io::api::core::v1;
+namespace discovery = k8s::io::api::discovery::v1;
+namespace networking = k8s::io::api::networking::v1;
+namespace scheduling = k8s::io::api::scheduling::v1;
+
+namespace {
+
+constexpr char kDefault[] = "default";
+constexpr char kSystem[] = "kube-system";
+constexpr char kName[] = "kubernetes";
+constexpr char kPortName[] = "https";
+
+template <typename M>
+Task<Status> ensure(api::Client& client, M object) {
+  const std::string name = object.metadata().name();
+  api::Answer<M> made = co_await client.create(object);
+  if (made || made.error().is_already_exists()) co_return Status();
+  co_return fail_with(made.error().as_error(), cat("make ", client.target<M>().plural, " ", name));
+}
+
+core::Namespace make_namespace(const char* name) {
+  core::Namespace object;
+  object.mutable_metadata()->set_name(name);
+  return object;
+}
+
+scheduling::PriorityClass make_priority(const char* name, int32_t value, const char* description) {
+  scheduling::PriorityClass object;
+  object.mutable_metadata()->set_name(name);
+  object.set_value(value);
+  object.set_description(description);
+  object.set_preemption_policy("PreemptLowerPriority");
+  return object;
+}
+
+networking::ServiceCIDR make_range(const BootstrapOptions& options) {
+  networking::ServiceCIDR object;
+  object.mutable_metadata()->set_name(kName);
+  for (const api::IpNetwork& network : options.service_networks) object.mutable_spec()->add_cidrs(to_string(network));
+  return object;
+}
+
+void add_port(core::Service* service, const char* name, const char* protocol, int32_t port, int32_t target) {
+  core::ServicePort* added = service->mutable_spec()->add_ports();
+  added->set_name(name);
+  added->set_protocol(protocol);
+  added->set_port(port);
+  added->mutable_target_port()->set_type(0);
+  added->mutable_target_port()->set_int_val(target);
+}
+
+void set_address(core::Service* service, const api::IpAddress& address) {
+  service->mutable_spec()->set_type("ClusterIP");
+  service->mutable_spec()->set_session_affinity("None");
+  service->mutable_spec()->set_cluster_ip(to_string(address));
+  service->mutable_spec()->add_cluster_ips(to_string(address));
+  service->mutable_spec()->add_ip_families(address.is_v6 ? "IPv6" : "IPv4");
+  service->mutable_spec()->set_ip_family_policy("SingleStack");
+}
+
+core::Service make_kubernetes(const BootstrapOptions& options) {
+  core::Service object;
+  object.mutable_metadata()->set_namespace_(kDefault);
+  object.mutable_metadata()->set_name(kName);
+  (*object.mutable_metadata()->mutable_labels())["component"] = "apiserver";
+  (*object.mutable_metadata()->mutable_labels())["provider"] = "kubernetes";
+  add_port(&object, kPortName, "TCP", 443, options.port);
+  set_address(&object, kubernetes_address(options.service_networks.front()));
+  return object;
+}
+
+core::Service make_dns(const BootstrapOptions& options) {
+  core::Service object;
+  object.mutable_metadata()->set_namespace_(kSystem);
+  object.mutable_metadata()->set_name("kube-dns");
+  auto& labels = *object.mutable_metadata()->mutable_labels();
+  labels["k8s-app"] = "kube-dns";
+  labels["kubernetes.io/cluster-service"] = "true";
+  labels["kubernetes.io/name"] = "CoreDNS";
+  add_port(&object, "dns", "UDP", 53, 53);
+  add_port(&object, "dns-tcp", "TCP", 53, 53);
+  add_port(&object, "metrics", "TCP", 9153, 9153);
+  set_address(&object, dns_address(options.service_networks.front()));
+  return object;
+}
+
+core::Endpoints make_endpoints(const BootstrapOptions& options) {
+  core::Endpoints object;
+  object.mutable_metadata()->set_namespace_(kDefault);
+  object.mutable_metadata()->set_name(kName);
+  (*object.mutable_metadata()->mutable_labels())["endpointslice.kubernetes.io/skip-mirror"] = "true";
+  core::EndpointSubset* subset = object.add_subsets();
+  subset->add_addresses()->set_ip(options.advertise_address);
+  core::EndpointPort* port = subset->add_ports();
+  port->set_name(kPortName);
+  port->set_port(options.port);
+  port->set_protocol("TCP");
+  return object;
+}
+
+discovery::EndpointSlice make_slice(const BootstrapOptions& options) {
+  discovery::EndpointSlice object;
+  object.mutable_metadata()->set_namespace_(kDefault);
+  object.mutable_metadata()->set_name(kName);
+  (*object.mutable_metadata()->mutable_labels())["kubernetes.io/service-name"] = kName;
+  object.set_address_type(options.advertise_address.find(':') == std::string::npos ? "IPv4" : "IPv6");
+  discovery::Endpoint* endpoint = object.add_endpoints();
+  endpoint->add_addresses(options.advertise_address);
+  endpoint->mutable_conditions()->set_ready(true);
+  discovery::EndpointPort* port = object.add_ports();
+  port->set_name(kPortName);
+  port->set_port(options.port);
+  port->set_protocol("TCP");
+  return object;
+}
+
+// As it is wanted, whatever was there.
+template <typename M>
+Task<Status> bring(api::Client& client, M wanted, bool (*is_same)(const M& a, const M& b)) {
+  constexpr int kAttempts = 5;
+  for (int attempt = 1;; ++attempt) {
+    api::Answer<M> present = co_await client.get<M>(kDefault, kName);
+    api::Answer<M> done = present;
+    if (!present && present.error().is_not_found()) {
+      done = co_await client.create(wanted);
+    } else if (present && !is_same(*present, wanted)) {
+      wanted.mutable_metadata()->set_resource_version(present->metadata().resource_version());
+      done = co_await client.update(wanted);
+    }
+    if (done) co_return Status();
+    const bool lost = done.error().is_conflict() || done.error().is_already_exists();
+    if (!lost || attempt == kAttempts) {
+      co_return fail_with(done.error().as_error(), cat("write ", client.target<M>().plural, " ", kName));
+    }
+    wanted.mutable_metadata()->clear_resource_version();
+  }
+}
+
+bool same_endpoints(const core::Endpoints& a, const core::Endpoints& b) {
+  if (a.subsets_size() != 1 || a.subsets(0).addresses_size() != 1 || a.subsets(0).ports_size() != 1) return false;
+  return a.subsets(0).addresses(0).ip() == b.subsets(0).addresses(0).ip() &&
+         a.subsets(0).ports(0).port() == b.subsets(0).ports(0).port();
+}
+
+bool same_slice(const discovery::EndpointSlice& a, const discovery::EndpointSlice& b) {
+  if (a.endpoints_size() != 1 || a.endpoints(0).addresses_size() != 1 || a.ports_size() != 1) return false;
+  return a.endpoints(0).addresses(0) == b.endpoints(0).addresses(0) && a.ports(0).port() == b.ports(0).port();
+}
+
+}  // namespace
+
+api::IpAddress kubernetes_address(const api::IpNetwork& services) { return services.base.plus(1); }
+api::IpAddress dns_address(const api::IpNetwork& services) { return services.base.plus(10); }
+
+Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options) {
+  for (const char* name : {kDefault, kSystem, "kube-public", "kube-node-lease"}) {
+    if (Status done = co_await ensure(client, make_namespace(name)); !done) co_return done;
+  }
+  const scheduling::PriorityClass priorities[] = {
+      make_priority("system-cluster-critical", 2'000'000'000,
+                    "Used for system critical pods that must run in the cluster, but can be moved to another node if "
+                    "necessary."),
+      make_priority("system-node-critical", 2'000'001'000,
+                    "Used for system critical pods that must not be moved from their current node.")};
+  for (const scheduling::PriorityClass& priority : priorities) {
+    if (Status done = co_await ensure(client, priority); !done) co_return done;
+  }
+  if (Status done = co_await ensure(client, make_range(options)); !done) co_return done;
+  if (Status done = co_await ensure(client, make_kubernetes(options)); !done) co_return done;
+  if (Status done = co_await ensure(client, make_dns(options)); !done) co_return done;
+  if (options.advertise_address.empty()) co_return Status();
+  if (Status done = co_await bring(client, make_endpoints(options), same_endpoints); !done) co_return done;
+  co_return co_await bring(client, make_slice(options), same_slice);
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,29 @@
+// SPDX-License-Identifier: Apache-2.0
+// The objects that every cluster has before its users come: namespaces, priority classes, the range of service
+// addresses, the Services kubernetes (the API server itself) and kube-dns (at the tenth address, without a selector: a
+// node's own DNS answers for it). What is there already is left as it is, but for the endpoints of the API server.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "api/client/client.h"
+#include "api/ip_network.h"
+
+namespace gantry::control {
+
+struct BootstrapOptions {
+  std::vector<api::IpNetwork> service_networks;  // the first one is of the Services' first family
+  std::string advertise_address;                 // where nodes and pods reach this API server
+  std::uint16_t port = 6443;
+};
+
+// What a range has for the API server and for DNS.
+api::IpAddress kubernetes_address(const api::IpNetwork& services);
+api::IpAddress dns_address(const api::IpNetwork& services);
+
+// Can be run again after an error, and by several API servers at once.
+Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options);
+
+}  // namespace gantry::control

@@ -1,0 +1,35 @@
+// SPDX-License-Identifier: Apache-2.0
+// Controller: something that brings what is nearer to what shall be, as a user of the API like any other. Each is a
+// file of this folder. It says in its constructor what it watches, and begins to work with start(), when all of that is
+// known. One loop's thread; everything must live as long as the loop runs.
+//
+// A write bears a precondition (uid, resourceVersion) or a name that says what it is, so that what a former leader
+// sends late changes nothing.
+#pragma once
+
+#include <functional>
+
+#include "api/client/client.h"
+#include "api/client/informer.h"
+#include "api/client/work_queue.h"
+#include "api/time.h"
+
+namespace gantry::control {
+
+struct ControllerParts {
+  Loop& here;
+  api::Client& client;
+  api::Informers& informers;
+  std::function<api::Timestamp()> now;  // the wall clock
+};
+
+class Controller {
+ public:
+  Controller() = default;
+  virtual ~Controller() = default;
+  Controller(const Controller&) = delete;
+  Controller& operator=(const Controller&) = delete;
+  virtual void start() = 0;
+};
+
+}  // namespace gantry::control

@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: Apache-2.0
+// ControllerManager: the controllers, on a thread of their own, while this process holds the Lease
+// kube-system/kube-controller-manager. First of all, lease or not, it makes the bootstrap objects.
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "api/client/transport.h"
+#include "api/ip_network.h"
+#include "api/kind.h"
+#include "control/controllers/bootstrap.h"
+
+namespace gantry::control {
+
+class Authority;
+
+struct ManagerOptions {
+  BootstrapOptions bootstrap;
+  std::string root_ca;   // PEM; empty: none is published
+  std::string identity;  // of this process, in the lease
+  // The pods' addresses, one network a family, and the prefix that each node gets of it.
+  std::vector<api::IpNetwork> cluster_networks;
+  int node_prefix_v4 = 24;
+  int node_prefix_v6 = 64;
+  // Signs certificates that were approved; null: nobody does.
+  const Authority* signer = nullptr;
+  std::function<api::Timestamp()> now;
+  // Called on the manager's thread when the bootstrap objects are there.
+  std::function<void()> bootstrapped;
+};
+
+class ControllerManager {
+ public:
+  // All must outlive it.
+  ControllerManager(api::Transport& transport, const api::Kinds& kinds, ManagerOptions options);
+  // Waits for requests that are under way.
+  ~ControllerManager();
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::control
