@@ -2,12 +2,16 @@
 // Cells that the tables of PersistentVolume and PersistentVolumeClaim share. Pure; any thread.
 #pragma once
 
-#include <google/protobuf/map.h>
-#include <google/protobuf/repeated_field.h>
-
 #include <string>
 
 #include "api/object_meta.h"
+
+namespace google::protobuf {
+template <typename Element>
+class RepeatedPtrField;
+template <typename Key, typename T>
+class Map;
+}  // namespace google::protobuf
 
 namespace k8s::io::apimachinery::pkg::api::resource {
 class Quantity;

@@ -2,12 +2,15 @@
 // What kubectl get shows of RoleBindings and ClusterRoleBindings.
 #pragma once
 
-#include <google/protobuf/repeated_field.h>
-
 #include <cstdint>
 #include <vector>
 
 #include "api/kind_parts.h"
+
+namespace google::protobuf {
+template <typename Element>
+class RepeatedPtrField;
+}
 
 namespace k8s::io::api::rbac::v1 {
 class RoleRef;
