@@ -37,10 +37,14 @@ std::string quoted(std::string_view text, size_t most) {
   size_t shown = 0;
   while (shown < text.size()) {
     const std::string_view rest = text.substr(shown);
-    const size_t length = utf8_length(rest);
-    if (shown + (length == 0 ? 1 : length) > most) break;
+    size_t length = utf8_length(rest);
     const auto first = static_cast<unsigned char>(rest[0]);
-    if (length == 0 || first < 0x20 || first == 0x7f) {
+    // Controls of one byte, and those of two, U+0080 to U+009F, which are shown byte by byte.
+    const bool control =
+        first < 0x20 || first == 0x7f || (length == 2 && first == 0xc2 && static_cast<unsigned char>(rest[1]) < 0xa0);
+    if (control) length = 0;
+    if (shown + (length == 0 ? 1 : length) > most) break;
+    if (length == 0) {
       out += "\\x";
       out += kHex[first >> 4];
       out += kHex[first & 0xf];

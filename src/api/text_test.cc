@@ -16,6 +16,11 @@ TEST(Text, Joins) { EXPECT_EQ(cat("a", 'b', std::string("c"), 1, -2L, uint8_t{3}
 TEST(Text, QuotesWhatStrangersSend) {
   EXPECT_EQ(quoted("plain"), "\"plain\"");
   EXPECT_EQ(quoted("a\"b\\c\n\x7f\xff\u00e9"), "\"a\\\"b\\\\c\\x0a\\x7f\\xff\u00e9\"");
+  EXPECT_EQ(quoted("a\xc2\x9b"
+                   "b\xc2\xa9"),
+            "\"a\\xc2\\x9b"
+            "b\xc2\xa9\"")
+      << "U+009B begins a terminal's command";
   EXPECT_EQ(quoted("\u00e9\u00e9", 3), "\"\u00e9\"...");
   EXPECT_EQ(quoted(std::string(100, 'x'), 4), "\"xxxx\"...");
 }
