@@ -32,12 +32,15 @@ void set_defaults(v1::HorizontalPodAutoscaler* object) {
   if (!object->spec().has_min_replicas()) object->mutable_spec()->set_min_replicas(1);
 }
 
+FieldProblems validate(const v1::HorizontalPodAutoscaler& object) { return validate_hpa(hpa_to_v2(object)); }
+
 }  // namespace
 
 Kind horizontal_pod_autoscaler_v1_kind() {
   Kind kind = make_kind<v1::HorizontalPodAutoscaler>("horizontalpodautoscalers", "horizontalpodautoscaler", {"hpa"});
   kind.categories = {"all"};
   kind.storage = "horizontalpodautoscalers";
+  kind.validate = over(&validate);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.conversion = Conversion{{"autoscaling", "v2", "HorizontalPodAutoscaler"}, &to_storage, &from_storage};

@@ -6,6 +6,14 @@
 
 namespace gantry::api {
 
+namespace {
+
+namespace v2 = k8s::io::api::autoscaling::v2;
+
+FieldProblems validate(const v2::HorizontalPodAutoscaler& object) { return validate_hpa(object); }
+
+}  // namespace
+
 Kind horizontal_pod_autoscaler_v2_kind() {
   Kind kind = make_kind<k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler>("horizontalpodautoscalers",
                                                                                 "horizontalpodautoscaler", {"hpa"});
@@ -13,6 +21,7 @@ Kind horizontal_pod_autoscaler_v2_kind() {
   kind.storage = "horizontalpodautoscalers";
   kind.has_generation = true;
   kind.set_defaults = over(&default_hpa);
+  kind.validate = over(&validate);
   kind.table = {hpa_columns(), over(&hpa_row)};
   add_status(&kind);
   return kind;

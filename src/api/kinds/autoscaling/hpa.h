@@ -29,6 +29,7 @@ inline constexpr int32_t kDefaultCpuUtilization = 80;  // percent
 std::vector<Column> hpa_columns();
 std::vector<Value> hpa_row(const k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler& object, int64_t now);
 
+FieldProblems validate_hpa(const k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler& object);
 void default_hpa(k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler* object);
 
 k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler hpa_to_v2(

@@ -98,7 +98,7 @@ void copy_condition(const From& from, To* to) {
   *to->mutable_last_transition_time() = from.last_transition_time();
   to->set_reason(from.reason());
   to->set_message(from.message());
-  to->set_observed_generation(from.observed_generation());
+  if (from.has_observed_generation()) to->set_observed_generation(from.observed_generation());
 }
 
 template <typename From, typename To>

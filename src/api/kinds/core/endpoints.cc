@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/check.h"
 #include "api/defaults.h"
 #include "api/kind_parts.h"
+#include "api/kinds/core/endpoint_address.h"
 #include "api/kinds/core/kinds.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/service.pb.h"
@@ -44,11 +46,50 @@ void set_defaults(core::Endpoints* object) {
   }
 }
 
+constexpr int32_t kMaxPort = 65535;
+
+void check_addresses(const google::protobuf::RepeatedPtrField<core::EndpointAddress>& addresses, const Check& check) {
+  for (int i = 0; i < addresses.size(); ++i) {
+    if (const std::string wrong = check_endpoint_address(addresses[i].ip()); !wrong.empty()) {
+      check[i].at("ip").invalid(addresses[i].ip(), wrong);
+    }
+    check[i].at("hostname").optional_name(addresses[i].hostname(), check_dns1123_label);
+    if (addresses[i].has_node_name()) check[i].at("nodeName").name(addresses[i].node_name(), check_dns1123_subdomain);
+  }
+}
+
+FieldProblems validate(const core::Endpoints& object) {
+  FieldProblems problems;
+  for (int i = 0; i < object.subsets_size(); ++i) {
+    const core::EndpointSubset& subset = object.subsets(i);
+    const Check check = Check(&problems).at("subsets")[i];
+    if (subset.addresses().empty() && subset.not_ready_addresses().empty()) {
+      check.required("must have addresses or notReadyAddresses");
+    }
+    check_addresses(subset.addresses(), check.at("addresses"));
+    check_addresses(subset.not_ready_addresses(), check.at("notReadyAddresses"));
+    for (int j = 0; j < subset.ports_size(); ++j) {
+      const core::EndpointPort& port = subset.ports(j);
+      const Check inside = check.at("ports")[j];
+      if (port.name().empty() && subset.ports_size() > 1) {
+        inside.at("name").required();
+      } else {
+        inside.at("name").optional_name(port.name(), check_dns1123_label);
+      }
+      inside.at("port").in_range(port.port(), 1, kMaxPort);
+      inside.at("protocol").one_of(port.protocol(), {"SCTP", "TCP", "UDP"});
+      if (port.has_app_protocol()) inside.at("appProtocol").name(port.app_protocol(), check_qualified_name);
+    }
+  }
+  return problems;
+}
+
 }  // namespace
 
 Kind endpoints_kind() {
   Kind kind = make_kind<core::Endpoints>("endpoints", "endpoints", {"ep"});
   kind.storage = "services/endpoints";
+  kind.validate = over(&validate);
   kind.set_defaults = over(&set_defaults);
   kind.table = {{name_column(), column("Endpoints", "string", "Addresses that serve."), age_column()}, over(&row)};
   return kind;

@@ -1,10 +1,14 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <map>
+#include <set>
 
+#include "api/check.h"
 #include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/amounts.h"
 #include "api/kinds/core/kinds.h"
+#include "api/names.h"
+#include "api/quantity.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/quota.pb.h"
 
@@ -37,11 +41,32 @@ void set_defaults(core::ResourceQuota* object) {
   round_amounts(object->mutable_status()->mutable_used());
 }
 
+FieldProblems validate(const core::ResourceQuota& object) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec").at("hard");
+  for (const auto& [name, amount] : object.spec().hard()) {
+    if (const std::string wrong = check_qualified_name(name); !wrong.empty()) check.key(name).invalid(name, wrong);
+    const Result<Quantity> quantity = Quantity::parse(amount.string());
+    if (quantity && quantity->is_negative()) check.key(name).invalid(amount.string(), "must not be negative");
+  }
+  return problems;
+}
+
+FieldProblems validate_update(const core::ResourceQuota& old, const core::ResourceQuota& updated) {
+  FieldProblems problems;
+  const std::set<std::string> before(old.spec().scopes().begin(), old.spec().scopes().end());
+  const std::set<std::string> now(updated.spec().scopes().begin(), updated.spec().scopes().end());
+  if (before != now) Check(&problems).at("spec").at("scopes").invalid("", "field is immutable");
+  return problems;
+}
+
 }  // namespace
 
 Kind resource_quota_kind() {
   Kind kind = make_kind<core::ResourceQuota>("resourcequotas", "resourcequota", {"quota"});
   kind.storage = "resourcequotas";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   add_status(&kind);
   kind.table = {{name_column(), column("Request", "string", "What is used of what may be requested."),
