@@ -5,6 +5,8 @@
 
 #include "api/codec.h"
 #include "api/json.h"
+#include "api/strict.h"
+#include "api/text.h"
 #include "api/yaml.h"
 #include "base/text.h"
 
@@ -53,6 +55,30 @@ Outcome<FieldValidation> parse_field_validation(std::string_view text) {
   if (text == "Strict") return FieldValidation::kStrict;
   if (text == "Ignore") return FieldValidation::kIgnore;
   return fail(bad_request(cat("fieldValidation is ", quoted(text), "; expected Ignore, Warn or Strict")));
+}
+
+Outcome<std::vector<std::string>> check_patch_text(PatchText kind, const api::Value& patch,
+                                                   FieldValidation validation) {
+  std::vector<std::string> warnings;
+  if (validation == FieldValidation::kIgnore) return warnings;
+  api::FieldProblems problems;
+  if (kind == PatchText::kOperations) api::find_unknown_in_json_patch(patch, &problems);
+  api::find_duplicates(patch, &problems);
+  std::string all;
+  for (const api::FieldProblem& problem : problems) {
+    warnings.push_back(cat(kind == PatchText::kOperations ? "json patch " : "", strict_words(problem)));
+    all += cat(all.empty() ? "" : ", ", warnings.back());
+  }
+  if (problems.empty() || validation == FieldValidation::kWarn) return warnings;
+  if (kind == PatchText::kApply) return fail(bad_request(cat("error strict decoding patch: ", all)));
+  constexpr size_t kMaxShown = 4096;
+  Failure failure;
+  failure.code = 422;
+  failure.reason = "Invalid";
+  failure.message = cat(" \"\" is invalid: patch: Invalid value: ", api::quoted(api::write_json(patch), kMaxShown),
+                        ": strict decoding error: ", all);
+  failure.causes.push_back({"FieldValueInvalid", cat("Invalid value: strict decoding error: ", all), "patch"});
+  return fail(std::move(failure));
 }
 
 Outcome<api::Value> parse_document(Encoding encoding, std::string_view body) {

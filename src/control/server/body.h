@@ -31,6 +31,11 @@ Outcome<Decoded> decode_body(const google::protobuf::Descriptor& descriptor, std
 // The same for a document that a patch made.
 Outcome<Decoded> decode_document(const api::Kind& kind, const api::Value& document, FieldValidation validation);
 
+// What only the text of a patch shows: fields that stand twice, and members that no operation of a JSON patch has. The
+// warnings; 422, and 400 of an apply, when they are refused.
+enum class PatchText { kOperations, kDocument, kApply };
+Outcome<std::vector<std::string>> check_patch_text(PatchText kind, const api::Value& patch, FieldValidation validation);
+
 // The one document of a JSON or YAML text. 400 when it is none.
 Outcome<api::Value> parse_document(Encoding encoding, std::string_view body);
 

@@ -21,8 +21,8 @@ constexpr size_t kMaxManager = 128;
 // A patch that can't be put onto this object: the client's mistake, or its idea of the object is old.
 Failure unprocessable(const Call& call, const Error& error) {
   Failure failure = from_error(error);
-  failure.code = error.is_invalid() ? 400 : 422;
-  failure.reason = error.is_invalid() ? "BadRequest" : "Invalid";
+  failure.code = error.is_invalid() ? 400 : error.is_resource() ? 413 : 422;
+  failure.reason = error.is_invalid() ? "BadRequest" : error.is_resource() ? "RequestEntityTooLarge" : "Invalid";
   failure.kind = call.kind.plural;
   failure.group = call.kind.gvk.group;
   return failure;

@@ -269,6 +269,12 @@ Task<Outcome<http::Reply>> Resources::patch(Call& call, const http::Request& req
   }
   Outcome<api::Value> document = parse_document(is_apply ? Encoding::kYaml : Encoding::kJson, request.body);
   if (!document) co_return fail(std::move(document.error()));
+  const PatchText text = is_apply                    ? PatchText::kApply
+                         : *type == PatchType::kJson ? PatchText::kOperations
+                                                     : PatchText::kDocument;
+  Outcome<std::vector<std::string>> warnings = check_patch_text(text, *document, call.field_validation);
+  if (!warnings) co_return fail(std::move(warnings.error()));
+  call.warnings = std::move(*warnings);
   call.is_apply = is_apply;
   bool created = false;
   Outcome<Object> done = co_await writer_.patch(

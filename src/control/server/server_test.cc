@@ -78,6 +78,17 @@ TEST_F(Server, UnknownFieldsAreRefusedWarnedOfOrDropped) {
   EXPECT_EQ(http::find_header(post(kMaps + "?fieldValidation=Ignore", body).headers, "Warning"), "");
 }
 
+TEST_F(Server, APatchThatSaysAFieldTwiceIsRefusedOrWarnedOf) {
+  post(kMaps, map("m"));
+  const std::string twice = R"({"data":{"a":"1","a":"2"}})";
+  const Answer strict = merge(kMaps + "/m?fieldValidation=Strict", twice);
+  EXPECT_EQ(strict.code, 422);
+  EXPECT_THAT(strict.text("message"), HasSubstr(R"(strict decoding error: duplicate field "data.a")"));
+  const Answer warned = merge(kMaps + "/m", twice);
+  EXPECT_EQ(warned.code, 200);
+  EXPECT_EQ(http::find_header(warned.headers, "Warning"), R"(299 - "duplicate field \"data.a\"")");
+}
+
 TEST_F(Server, ADryRunLeavesNothing) {
   EXPECT_EQ(post(kMaps + "?dryRun=All", map("m")).code, 201);
   EXPECT_EQ(get(kMaps + "/m").code, 404);
