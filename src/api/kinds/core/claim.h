@@ -2,11 +2,14 @@
 // What claims share with the templates of claims: of StatefulSets, and of ephemeral volumes. Pure; any thread.
 #pragma once
 
-#include <google/protobuf/repeated_field.h>
-
 #include <string>
 
 #include "api/check.h"
+
+namespace google::protobuf {
+template <typename Element>
+class RepeatedPtrField;
+}
 
 namespace k8s::io::api::core::v1 {
 class PersistentVolumeClaim;

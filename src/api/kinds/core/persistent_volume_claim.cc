@@ -6,6 +6,7 @@
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/volume_text.h"
 #include "api/names.h"
+#include "api/quantity.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
 
 namespace gantry::api {

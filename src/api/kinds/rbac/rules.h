@@ -2,9 +2,12 @@
 // What Roles and ClusterRoles share. Pure; any thread.
 #pragma once
 
-#include <google/protobuf/repeated_field.h>
-
 #include "api/check.h"
+
+namespace google::protobuf {
+template <typename Element>
+class RepeatedPtrField;
+}
 
 namespace k8s::io::api::rbac::v1 {
 class PolicyRule;
