@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// An HTTPS server for tests/conformance/http.py: src/http with handlers of a few lines, on several threads.
+// An HTTPS server for tests/conformance/http_clients.py: src/http with handlers of a few lines, on several threads.
 // http_server FOLDER [THREADS]: writes ca.pem, client.pem and client.key into FOLDER, prints its port, and serves until
 // its input ends; then it drains.
 #include <fcntl.h>
