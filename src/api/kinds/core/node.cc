@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <set>
 
+#include "api/check.h"
 #include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/amounts.h"
 #include "api/kinds/core/kinds.h"
+#include "api/names.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/node.pb.h"
 
@@ -81,6 +84,44 @@ void set_defaults(core::Node* node) {
   round_amounts(status->mutable_capacity());
 }
 
+// Taints stand under spec; upstream reports them under metadata, and clients may look there.
+void check_taints(const core::NodeSpec& spec, const Check& check) {
+  std::set<std::pair<std::string_view, std::string_view>> seen;
+  for (int i = 0; i < spec.taints_size(); ++i) {
+    const core::Taint& taint = spec.taints(i);
+    if (const std::string wrong = check_qualified_name(taint.key()); !wrong.empty()) {
+      check[i].at("key").invalid(taint.key(), wrong);
+    }
+    check[i].at("value").optional_name(taint.value(), check_label_value);
+    if (taint.effect().empty()) {
+      check[i].at("effect").required();
+    } else {
+      check[i].at("effect").one_of(taint.effect(), {"NoSchedule", "PreferNoSchedule", "NoExecute"});
+    }
+    if (!seen.emplace(taint.effect(), taint.key()).second) check[i].duplicate(taint.key());
+  }
+}
+
+FieldProblems validate(const core::Node& node) {
+  FieldProblems problems;
+  check_taints(node.spec(), Check(&problems).at("metadata").at("taints"));
+  return problems;
+}
+
+// A node's ranges and its name at the provider are given once.
+FieldProblems validate_update(const core::Node& old, const core::Node& updated) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const auto& ranges = old.spec().pod_cidrs();
+  if (!ranges.empty() && !std::ranges::equal(ranges, updated.spec().pod_cidrs())) {
+    check.at("podCIDRs").forbidden("node updates may not change podCIDR except from \"\" to valid");
+  }
+  if (!old.spec().provider_id().empty() && old.spec().provider_id() != updated.spec().provider_id()) {
+    check.at("providerID").invalid(updated.spec().provider_id(), "may not change once set");
+  }
+  return problems;
+}
+
 }  // namespace
 
 Kind node_kind() {
@@ -88,6 +129,8 @@ Kind node_kind() {
   kind.namespaced = false;
   kind.storage = "minions";
   kind.set_defaults = over(&set_defaults);
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.selectable = {"spec.unschedulable"};
   kind.selectable_values = over(&selectable);
   kind.table = table();
