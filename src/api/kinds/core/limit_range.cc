@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <set>
+
+#include "api/check.h"
 #include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/amounts.h"
 #include "api/kinds/core/kinds.h"
+#include "api/quantity.h"
 #include "kubernetes/core/v1/quota.pb.h"
 
 namespace gantry::api {
@@ -29,12 +33,51 @@ void set_defaults(core::LimitRange* object) {
   }
 }
 
+Quantity amount_of(const Amounts& amounts, const std::string& name) {
+  return Quantity::parse(amounts.at(name).string()).value_or(Quantity());
+}
+
+// `lower` may not exceed `upper`, where both say something of the same resource.
+void check_order(const Amounts& lower, const Amounts& upper, const Amounts& blamed, const Check& check) {
+  for (const auto& [name, amount] : lower) {
+    if (!upper.contains(name) || amount_of(lower, name).compare(amount_of(upper, name)) <= 0) continue;
+    check.key(name).invalid(blamed.at(name).string(), "does not fit between min and max");
+  }
+}
+
+FieldProblems validate(const core::LimitRange& object) {
+  FieldProblems problems;
+  std::set<std::string_view> types;
+  for (int i = 0; i < object.spec().limits_size(); ++i) {
+    const core::LimitRangeItem& item = object.spec().limits(i);
+    const Check check = Check(&problems).at("spec").at("limits")[i];
+    if (!types.insert(item.type()).second) check.at("type").duplicate(item.type());
+    if (item.type() == "Pod") {
+      const std::string_view reason = "can not be set when type is Pod";
+      if (!item.default_().empty()) check.at("default").forbidden(reason);
+      if (!item.default_request().empty()) check.at("defaultRequest").forbidden(reason);
+    } else {
+      check_order(item.min(), item.default_request(), item.default_request(), check.at("defaultRequest"));
+      check_order(item.default_request(), item.max(), item.default_request(), check.at("defaultRequest"));
+      check_order(item.default_request(), item.default_(), item.default_request(), check.at("defaultRequest"));
+      check_order(item.min(), item.default_(), item.default_(), check.at("default"));
+      check_order(item.default_(), item.max(), item.default_(), check.at("default"));
+    }
+    check_order(item.min(), item.max(), item.min(), check.at("min"));
+    if (item.type() == "PersistentVolumeClaim" && !item.min().contains("storage") && !item.max().contains("storage")) {
+      check.at("limits").required("min or max of storage must be set");
+    }
+  }
+  return problems;
+}
+
 }  // namespace
 
 Kind limit_range_kind() {
   Kind kind = make_kind<core::LimitRange>("limitranges", "limitrange", {"limits"});
   kind.storage = "limitranges";
   kind.set_defaults = over(&set_defaults);
+  kind.validate = over(&validate);
   kind.table = name_and_creation<core::LimitRange>();
   return kind;
 }
