@@ -17,10 +17,7 @@
 #include "base/loop.h"
 #include "base/random.h"
 #include "base/text.h"
-#include "control/admission/default_chain.h"
-#include "control/authentication/certificate_authenticator.h"
-#include "control/authorization/rbac_authorizer.h"
-#include "control/authorization/rbac_follower.h"
+#include "control/bootstrap/security.h"
 #include "control/bootstrap/system_objects.h"
 #include "control/controllers/manager.h"
 #include "control/identity/cluster_identity.h"
@@ -163,10 +160,10 @@ Status run_to_end(Loop& loop, Task<Status> task) {
   return status;
 }
 
-Task<Status> prepare(Loop& home, control::Objects objects, control::Caches& caches, control::RbacFollower& rbac) {
+Task<Status> prepare(Loop& home, control::Objects objects, control::Caches& caches, control::Security& security) {
   if (Status made = co_await control::make_system_objects(home, objects, wall_clock); !made) co_return made;
   if (Status ready = co_await caches.wait_ready(home, kReadTime); !ready) co_return ready;
-  co_await rbac.ready();
+  co_await security.ready();
   co_return Status();
 }
 
@@ -212,14 +209,11 @@ Status run(const Options& options) {
   const api::Kinds kinds(api::all_kinds());
   const control::Objects objects(kinds, **store);
   control::Caches caches(home, kinds, **store);
-  control::RbacFollower rbac(home, **store);
-  if (Status prepared = run_to_end(home, prepare(home, objects, caches, rbac)); !prepared) return prepared;
+  auto security = control::Security::make({home, kinds, **store, caches, identity->token_key, wall_clock});
+  if (!security) return std::unexpected(std::move(security.error()));
+  if (Status prepared = run_to_end(home, prepare(home, objects, caches, **security)); !prepared) return prepared;
 
-  control::CertificateAuthenticator certificates;
-  control::RbacAuthorizer roles(rbac);
-  const std::vector<control::Authorizer*> authorizers = {&roles};
-  const control::ClusterView view(kinds, caches, **store);
-  const control::AdmissionChain admission = control::make_default_chain(view, rbac, authorizers);
+  const control::AdmissionChain& admission = (*security)->admission();
   control::ResourceWriter writer(objects, admission, wall_clock);
   control::PodBinding binding(kinds, writer, wall_clock);
   control::PodEviction eviction(objects, caches, writer, wall_clock);
@@ -231,17 +225,18 @@ Status run(const Options& options) {
   Result<std::shared_ptr<http::TlsClient>> to_pods = http::TlsClient::make({.verify = false});
   if (!to_pods) return std::unexpected(std::move(to_pods.error()));
   const auto connector = std::make_shared<control::Connector>(objects, caches, *to_nodes, *to_pods);
-  control::ApiServer server(
-      {.kinds = kinds,
-       .store = **store,
-       .caches = caches,
-       .admission = admission,
-       .authenticators = {&certificates},
-       .authorizers = authorizers,
-       .actions = {{"bindings", &binding}, {"pods/binding", &binding}, {"pods/eviction", &eviction}},
-       .connector = connector,
-       .now = wall_clock,
-       .version = {.git_version = std::string("v1.37.0-gantry.") + kVersion}});
+  control::Actions actions = (*security)->actions();
+  actions.insert({{"bindings", &binding}, {"pods/binding", &binding}, {"pods/eviction", &eviction}});
+  control::ApiServer server({.kinds = kinds,
+                             .store = **store,
+                             .caches = caches,
+                             .admission = admission,
+                             .authenticators = (*security)->authenticators(),
+                             .authorizers = (*security)->authorizers(),
+                             .actions = actions,
+                             .connector = connector,
+                             .now = wall_clock,
+                             .version = {.git_version = std::string("v1.37.0-gantry.") + kVersion}});
   Result<http::Listener> listener = http::listen_tcp(address->host, address->port, kBacklog);
   if (!listener) return std::unexpected(std::move(listener.error()));
 

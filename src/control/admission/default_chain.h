@@ -4,9 +4,9 @@
 
 #include <vector>
 
-#include "control/admission/cluster_view.h"
 #include "control/authorization/rbac_policy.h"
 #include "control/server/admission.h"
+#include "control/server/cluster_view.h"
 
 namespace gantry::control {
 

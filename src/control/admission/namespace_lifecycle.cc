@@ -17,12 +17,7 @@ constexpr std::array<std::string_view, 3> kImmortal = {"default", "kube-system",
 // It is asked before the plugins that look for other objects in the namespace, which would fail with less to the point.
 Task<Outcome<void>> NamespaceLifecycle::mutate(AdmissionRequest& request) {
   const Call& call = request.call;
-  if (call.kind.descriptor == Namespace::descriptor()) {
-    if (request.operation == Operation::kDelete && std::ranges::find(kImmortal, request.name) != kImmortal.end()) {
-      co_return fail(forbidden(call.kind, request.name, "this namespace may not be deleted"));
-    }
-    co_return Outcome<void>();
-  }
+  if (call.kind.descriptor == Namespace::descriptor()) co_return Outcome<void>();
   if (!call.kind.namespaced || call.info.ns.empty() || call.kind.storage.empty()) co_return Outcome<void>();
   if (request.operation != Operation::kCreate && request.operation != Operation::kUpdate) co_return Outcome<void>();
 
@@ -38,6 +33,15 @@ Task<Outcome<void>> NamespaceLifecycle::mutate(AdmissionRequest& request) {
   failure.causes.push_back(
       {"NamespaceTerminating", cat("namespace ", call.info.ns, " is being terminated"), "metadata.namespace"});
   co_return fail(std::move(failure));
+}
+
+Task<Outcome<void>> NamespaceLifecycle::validate(const AdmissionRequest& request) {
+  const Call& call = request.call;
+  const bool goes = call.kind.descriptor == Namespace::descriptor() && request.operation == Operation::kDelete;
+  if (goes && std::ranges::find(kImmortal, request.name) != kImmortal.end()) {
+    co_return fail(forbidden(call.kind, request.name, "this namespace may not be deleted"));
+  }
+  co_return Outcome<void>();
 }
 
 }  // namespace gantry::control

@@ -3,8 +3,8 @@
 // and kube-public stay.
 #pragma once
 
-#include "control/admission/cluster_view.h"
 #include "control/server/admission.h"
+#include "control/server/cluster_view.h"
 
 namespace gantry::control {
 
@@ -12,6 +12,7 @@ class NamespaceLifecycle : public AdmissionPlugin {
  public:
   explicit NamespaceLifecycle(const ClusterView& view) : view_(view) {}
   Task<Outcome<void>> mutate(AdmissionRequest& request) override;
+  Task<Outcome<void>> validate(const AdmissionRequest& request) override;
 
  private:
   const ClusterView& view_;

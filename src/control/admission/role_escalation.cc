@@ -4,6 +4,7 @@
 #include <google/protobuf/util/message_differencer.h>
 
 #include "base/text.h"
+#include "control/authorization/decide.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 #include "kubernetes/rbac/v1/rbac.pb.h"
 
@@ -54,9 +55,7 @@ bool gives_the_same_to_the_same(const Binding& a, const Binding& b) {
 
 Task<bool> RoleEscalation::may(const AdmissionRequest& request, std::string verb, std::string resource, std::string ns,
                                std::string name) {
-  const User& user = request.call.user;
-  if (user.is_in(kMastersGroup)) co_return true;
-  const AccessRequest access{.user = user,
+  const AccessRequest access{.user = request.call.user,
                              .is_resource = true,
                              .verb = std::move(verb),
                              .group = request.call.info.group,
@@ -66,12 +65,8 @@ Task<bool> RoleEscalation::may(const AdmissionRequest& request, std::string verb
                              .subresource = "",
                              .name = std::move(name),
                              .path = ""};
-  for (Authorizer* authorizer : authorizers_) {
-    const Authorizer::Answer answer = co_await authorizer->authorize(request.call.here, access);
-    if (answer.decision == Authorizer::Decision::kAllow) co_return true;
-    if (answer.decision == Authorizer::Decision::kDeny) co_return false;
-  }
-  co_return false;
+  const Authorizer::Answer answer = co_await decide(request.call.here, authorizers_, access);
+  co_return answer.decision == Authorizer::Decision::kAllow;
 }
 
 Outcome<void> RoleEscalation::check(const AdmissionRequest& request,

@@ -4,8 +4,8 @@
 // unless pod or account say otherwise.
 #pragma once
 
-#include "control/admission/cluster_view.h"
 #include "control/server/admission.h"
+#include "control/server/cluster_view.h"
 
 namespace gantry::control {
 

@@ -20,9 +20,9 @@ class RbacFollower : public RbacSource {
   RbacFollower(Loop& home, Store& store);
   ~RbacFollower() override;
 
-  // Any thread. Nobody has anything before ready() returned.
+  // Any thread. Nobody has anything before ready() has returned once.
   std::shared_ptr<const RbacPolicy> policy() const override;
-  // On `home`.
+  // On `home`: returns when all counts that was in the store before the call.
   Task<> ready();
 
  private:

@@ -1,6 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/authorization/store_follower.h"
 
+#include <absl/cleanup/cleanup.h>
+
+#include <algorithm>
+
 #include "base/log.h"
 
 namespace gantry::control {
@@ -11,14 +15,22 @@ constexpr Duration kRetry = std::chrono::seconds(1);
 
 struct StoreFollower::State {
   State(Loop& home, Store& store, std::string prefix, Calls calls)
-      : home(home), store(store), prefix(std::move(prefix)), calls(std::move(calls)), ready(home), ended(home) {}
+      : home(home), store(store), prefix(std::move(prefix)), calls(std::move(calls)), progress(home), ended(home) {}
 
   Loop& home;
   Store& store;
   std::string prefix;
   Calls calls;
-  Event ready;
+  Watcher* watcher = nullptr;  // while it follows
+  std::int64_t told = 0;       // all up to this revision
+  std::int64_t wanted = 0;     // somebody waits for this one
+  Event progress;              // `told` was raised
   Event ended;
+
+  void tell(std::int64_t revision) {
+    told = std::max(told, revision);
+    progress.set();
+  }
 
   Task<Result<std::int64_t>> read_all() {
     std::vector<EntryPtr> entries;
@@ -33,7 +45,7 @@ struct StoreFollower::State {
     }
     if (ended.is_set()) co_return request.revision;
     calls.reset(entries);
-    ready.set();
+    tell(request.revision);
     co_return request.revision;
   }
 
@@ -41,11 +53,16 @@ struct StoreFollower::State {
   Task<Status> follow_once() {
     Result<std::int64_t> revision = co_await read_all();
     if (!revision) co_return std::unexpected(std::move(revision.error()));
-    const std::unique_ptr<Watcher> watcher = store.watch(home, prefix, *revision);
+    const std::unique_ptr<Watcher> made = store.watch(home, prefix, *revision);
+    watcher = made.get();
+    const absl::Cleanup forget = [this] { watcher = nullptr; };
+    if (wanted > told) watcher->request_progress(wanted);
     while (!ended.is_set()) {
       Result<EventBatch> batch = co_await watcher->next();
       if (!batch) co_return std::unexpected(std::move(batch.error()));
-      if (!ended.is_set() && !batch->events.empty()) calls.change(batch->events);
+      if (ended.is_set()) break;
+      if (!batch->events.empty()) calls.change(batch->events);
+      tell(batch->revision);
     }
     co_return Status();
   }
@@ -71,13 +88,21 @@ StoreFollower::StoreFollower(Loop& home, Store& store, std::string prefix, Calls
   home.spawn(State::follow(state_));
 }
 
-StoreFollower::~StoreFollower() { state_->ended.set(); }
-
-bool StoreFollower::is_ready() const { return state_->ready.is_set(); }
+StoreFollower::~StoreFollower() {
+  state_->ended.set();
+  state_->progress.set();
+}
 
 Task<> StoreFollower::ready() {
   const std::shared_ptr<State> state = state_;
-  co_await state->ready.wait();
+  const Result<std::int64_t> now = co_await state->store.current_revision(state->home);
+  if (!now) co_return;
+  state->wanted = std::max(state->wanted, *now);
+  if (state->watcher != nullptr) state->watcher->request_progress(*now);
+  while (state->told < *now && !state->ended.is_set()) {
+    state->progress.reset();
+    co_await state->progress.wait();
+  }
 }
 
 }  // namespace gantry::control

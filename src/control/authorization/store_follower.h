@@ -27,8 +27,7 @@ class StoreFollower {
   StoreFollower(const StoreFollower&) = delete;
   StoreFollower& operator=(const StoreFollower&) = delete;
 
-  // Whether reset was called once.
-  bool is_ready() const;
+  // Returns when all has been told that was in the store before the call; or at the end, or when the store fails.
   Task<> ready();
 
  private:

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/admission/cluster_view.h"
+#include "control/server/cluster_view.h"
 
 #include <algorithm>
 #include <cstdlib>

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// Tokens by which nodes join, "ID.SECRET": what their secrets in kube-system say. Pure.
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "api/time.h"
+#include "control/server/call.h"
+
+namespace k8s::io::api::core::v1 {
+class Secret;
+}
+
+namespace gantry::control {
+
+// Six and sixteen of a-z0-9.
+bool is_bootstrap_token(std::string_view token);
+// "bootstrap-token-ID". Precondition: is_bootstrap_token().
+std::string bootstrap_secret_name(std::string_view token);
+// Whose the token is. kUnauthenticated when the secret is not for it, for other uses, or has expired.
+Result<User> read_bootstrap_token(std::string_view token, const k8s::io::api::core::v1::Secret& secret,
+                                  api::Timestamp now);
+
+}  // namespace gantry::control

@@ -1,0 +1,84 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/bootstrap/security.h"
+
+#include "control/admission/default_chain.h"
+#include "control/authentication/certificate_authenticator.h"
+#include "control/authentication/token_actions.h"
+#include "control/authorization/access_reviews.h"
+#include "control/authorization/rbac_authorizer.h"
+#include "control/server/cluster_view.h"
+
+namespace gantry::control {
+
+namespace {
+
+constexpr char kIssuer[] = "https://kubernetes.default.svc.cluster.local";
+
+TokenIssuer issuer() { return {.issuer = kIssuer, .audiences = {kIssuer}}; }
+
+}  // namespace
+
+struct Security::Impl {
+  Impl(const Parts& parts, TokenSigner made_signer, TokenVerifier made_verifier)
+      : view(parts.kinds, parts.caches, parts.store),
+        signer(std::move(made_signer)),
+        verifier(std::move(made_verifier)),
+        tokens(view, verifier, issuer(), parts.now),
+        rbac(parts.home, parts.store),
+        roles(rbac),
+        authorizers{&roles},
+        admission(make_default_chain(view, rbac, authorizers)),
+        token_request(view, signer, issuer(), parts.now),
+        token_review(tokens),
+        subject_review(AccessReviewAction::Of::kSubject, authorizers),
+        local_review(AccessReviewAction::Of::kSubjectInNamespace, authorizers),
+        self_review(AccessReviewAction::Of::kSelf, authorizers),
+        rules_review(rbac) {}
+
+  ClusterView view;
+  TokenSigner signer;
+  TokenVerifier verifier;
+  CertificateAuthenticator certificates;
+  TokenAuthenticator tokens;
+  RbacFollower rbac;
+  RbacAuthorizer roles;
+  std::vector<Authorizer*> authorizers;
+  AdmissionChain admission;
+  TokenRequestAction token_request;
+  TokenReviewAction token_review;
+  SelfSubjectReviewAction who_am_i;
+  AccessReviewAction subject_review;
+  AccessReviewAction local_review;
+  AccessReviewAction self_review;
+  RulesReviewAction rules_review;
+};
+
+Security::Security(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Security::~Security() = default;
+
+Result<std::unique_ptr<Security>> Security::make(Parts parts) {
+  Result<TokenSigner> signer = TokenSigner::make(parts.token_key);
+  if (!signer) return std::unexpected(std::move(signer.error()));
+  Result<TokenVerifier> verifier = TokenVerifier::make({parts.token_key.public_key()});
+  if (!verifier) return std::unexpected(std::move(verifier.error()));
+  return std::unique_ptr<Security>(
+      new Security(std::make_unique<Impl>(parts, std::move(*signer), std::move(*verifier))));
+}
+
+Task<> Security::ready() { co_await impl_->rbac.ready(); }
+
+std::vector<Authenticator*> Security::authenticators() const { return {&impl_->certificates, &impl_->tokens}; }
+std::vector<Authorizer*> Security::authorizers() const { return impl_->authorizers; }
+const AdmissionChain& Security::admission() const { return impl_->admission; }
+
+Actions Security::actions() const {
+  return {{"serviceaccounts/token", &impl_->token_request},
+          {"tokenreviews.authentication.k8s.io", &impl_->token_review},
+          {"selfsubjectreviews.authentication.k8s.io", &impl_->who_am_i},
+          {"subjectaccessreviews.authorization.k8s.io", &impl_->subject_review},
+          {"localsubjectaccessreviews.authorization.k8s.io", &impl_->local_review},
+          {"selfsubjectaccessreviews.authorization.k8s.io", &impl_->self_review},
+          {"selfsubjectrulesreviews.authorization.k8s.io", &impl_->rules_review}};
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,328 @@
+// SPDX-License-Identifier: Apache-2.0
+// A whole API server with its security, asked as one user or another.
+#include "control/bootstrap/security.h"
+
+#include <gmock/gmock.h>
+
+#include "api/json.h"
+#include "api/kinds/all.h"
+#include "base/text.h"
+#include "control/bootstrap/system_objects.h"
+#include "control/server/api_server.h"
+#include "control/store/sqlite_store.h"
+#include "control/store/store_fixture.h"
+
+namespace gantry::control {
+namespace {
+
+using ::testing::HasSubstr;
+
+constexpr char kAccounts[] = "/api/v1/namespaces/default/serviceaccounts";
+constexpr char kPods[] = "/api/v1/namespaces/default/pods";
+constexpr char kRbac[] = "/apis/rbac.authorization.k8s.io/v1";
+constexpr char kPod[] =
+    R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},"spec":{"containers":[{"name":"c","image":"i"}]}})";
+
+class SecurityTest : public ::testing::Test {
+ protected:
+  struct Answer {
+    int code = 0;
+    std::string body;
+    std::string text(std::string_view key) const {
+      const Result<api::Value> value = api::parse_json(body);
+      const api::Value* found = value ? value->find(key) : nullptr;
+      return found != nullptr && found->as_string() != nullptr ? *found->as_string() : "";
+    }
+    std::string in_status(std::string_view key) const {
+      const Result<api::Value> value = api::parse_json(body);
+      const api::Value* status = value ? value->find("status") : nullptr;
+      const api::Value* found = status != nullptr ? status->find(key) : nullptr;
+      if (found == nullptr) return "";
+      return found->as_string() != nullptr ? *found->as_string() : api::write_json(*found);
+    }
+  };
+
+  SecurityTest() : key_(*PrivateKey::generate()) {
+    store_ = std::move(*SqliteStore::open(folder_ / "store.db"));
+    const auto now = [this] { return now_; };
+    EXPECT_TRUE(run(loop_, make_system_objects(loop_, Objects(kinds_, *store_), now)).has_value());
+    caches_.emplace(loop_, kinds_, *store_);
+    security_ = std::move(*Security::make({loop_, kinds_, *store_, *caches_, key_, now}));
+    server_.emplace(ApiServer::Parts{.kinds = kinds_,
+                                     .store = *store_,
+                                     .caches = *caches_,
+                                     .admission = security_->admission(),
+                                     .authenticators = security_->authenticators(),
+                                     .authorizers = security_->authorizers(),
+                                     .actions = security_->actions(),
+                                     .now = now,
+                                     .version = {.git_version = "v1.37.0-gantry.test"}});
+    EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::seconds(10))).has_value());
+    run(loop_, settle());
+    as("admin", {"system:masters"});
+  }
+  void as(std::string name, std::vector<std::string> groups = {}) {
+    auto certificate = std::make_shared<http::ClientCertificate>();
+    certificate->common_name = std::move(name);
+    certificate->organizations = std::move(groups);
+    certificate_ = std::move(certificate);
+    token_.clear();
+  }
+  void with_token(std::string token) {
+    certificate_ = nullptr;
+    token_ = std::move(token);
+  }
+  Answer ask(std::string method, std::string target, std::string body = "") {
+    http::Request request{.method = std::move(method),
+                          .target = std::move(target),
+                          .headers = {{"Content-Type", "application/json"}, {"User-Agent", "test/1.0"}},
+                          .body = std::move(body)};
+    if (!token_.empty()) request.headers.emplace_back("Authorization", "Bearer " + token_);
+    request.peer.certificate = certificate_;
+    http::Reply reply = run(loop_, server_->handle(loop_, std::move(request)));
+    run(loop_, settle());
+    return {reply.response.status, std::string(reply.response.body_bytes())};
+  }
+  // Until what was written has come to those who follow the store.
+  Task<bool> settle() {
+    co_await security_->ready();
+    for (const char* resource : {"namespaces", "serviceaccounts", "pods", "secrets"}) {
+      EXPECT_TRUE((co_await caches_->of(*kinds_.find_resource("", "v1", resource)).fresh(loop_)).has_value());
+    }
+    co_return true;
+  }
+  Answer get(std::string target) { return ask("GET", std::move(target)); }
+  Answer post(std::string target, std::string body) { return ask("POST", std::move(target), std::move(body)); }
+
+  void make_account(const std::string& name) {
+    EXPECT_EQ(
+        post(kAccounts, cat(R"({"apiVersion":"v1","kind":"ServiceAccount","metadata":{"name":")", name, "\"}}")).code,
+        201);
+  }
+  std::string make_token(const std::string& account, const std::string& spec = "{}") {
+    const Answer answer =
+        post(cat(kAccounts, "/", account, "/token"),
+             cat(R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":)", spec, "}"));
+    EXPECT_EQ(answer.code, 201) << answer.body;
+    return answer.in_status("token");
+  }
+  static std::string role(const std::string& name, const std::string& verbs, const std::string& resources) {
+    return cat(R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":")", name,
+               R"("},"rules":[{"apiGroups":[""],"resources":[)", resources, R"(],"verbs":[)", verbs, "]}]}");
+  }
+  static std::string binding(const std::string& name, const std::string& role, const std::string& user) {
+    return cat(R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRoleBinding","metadata":{"name":")", name,
+               R"("},"roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"ClusterRole","name":")", role,
+               R"("},"subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":")", user, "\"}]}");
+  }
+
+  Loop loop_;
+  TemporaryFolder folder_;
+  api::Timestamp now_{1'800'000'000, 0};
+  const api::Kinds kinds_{api::all_kinds()};
+  PrivateKey key_;
+  std::unique_ptr<SqliteStore> store_;
+  std::optional<Caches> caches_;
+  std::unique_ptr<Security> security_;
+  std::optional<ApiServer> server_;
+  std::shared_ptr<const http::ClientCertificate> certificate_;
+  std::string token_;
+};
+
+TEST_F(SecurityTest, StrangersGetHealthAndVersionAndNothingElse) {
+  with_token("");
+  EXPECT_EQ(get("/healthz").code, 200);
+  EXPECT_EQ(get("/version").code, 200);
+  for (const char* path : {"/api", "/apis", "/openapi/v3", "/api/v1/namespaces", "/metrics", "/api/v1/secrets"}) {
+    EXPECT_EQ(get(path).code, 403) << path;
+  }
+  with_token("no-token-at-all");
+  EXPECT_EQ(get("/healthz").code, 401);
+}
+
+TEST_F(SecurityTest, ARoleGivesWhatItSaysAfterItIsBound) {
+  EXPECT_EQ(post(cat(kRbac, "/clusterroles"), role("reader", R"("get","list")", R"("pods")")).code, 201);
+  as("jane");
+  EXPECT_EQ(get(kPods).code, 403);
+  as("admin", {"system:masters"});
+  EXPECT_EQ(post(cat(kRbac, "/clusterrolebindings"), binding("readers", "reader", "jane")).code, 201);
+  as("jane");
+  EXPECT_EQ(get(kPods).code, 200);
+  EXPECT_EQ(get("/api/v1/namespaces/default/secrets").code, 403);
+}
+
+TEST_F(SecurityTest, NobodyGivesAwayWhatHeDoesNotHave) {
+  // joe may write roles and bindings, and read pods.
+  EXPECT_EQ(post(cat(kRbac, "/clusterroles"),
+                 R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"writer"},
+"rules":[{"apiGroups":["rbac.authorization.k8s.io"],"resources":["*"],"verbs":["create","update","patch","get"]},
+{"apiGroups":[""],"resources":["pods"],"verbs":["get"]}]})")
+                .code,
+            201);
+  EXPECT_EQ(post(cat(kRbac, "/clusterrolebindings"), binding("writers", "writer", "joe")).code, 201);
+  as("joe");
+  EXPECT_EQ(post(cat(kRbac, "/clusterroles"), role("mine", R"("get")", R"("pods")")).code, 201);
+  const Answer refused = post(cat(kRbac, "/clusterroles"), role("more", R"("get")", R"("secrets")"));
+  EXPECT_EQ(refused.code, 403);
+  EXPECT_THAT(refused.text("message"), HasSubstr("attempting to grant RBAC permissions not currently held"));
+  EXPECT_EQ(post(cat(kRbac, "/clusterrolebindings"), binding("up", "cluster-admin", "joe")).code, 403);
+  EXPECT_EQ(post(cat(kRbac, "/clusterrolebindings"), binding("later", "not-there-yet", "joe")).code, 403);
+  EXPECT_EQ(post(cat(kRbac, "/clusterrolebindings"), binding("same", "mine", "jane")).code, 201);
+  // Nor through a role that takes over whatever others write.
+  EXPECT_EQ(post(cat(kRbac, "/clusterroles"),
+                 R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"sum"},
+"rules":[],"aggregationRule":{"clusterRoleSelectors":[{"matchLabels":{"x":"y"}}]}})")
+                .code,
+            403);
+  // Nor by changing a role that is bound already.
+  EXPECT_EQ(ask("PUT", cat(kRbac, "/clusterroles/mine"), role("mine", R"("*")", R"("*")")).code, 403);
+}
+
+TEST_F(SecurityTest, ImpersonationNeedsItsVerb) {
+  as("jane");
+  http::Request request{.method = "GET", .target = kPods, .headers = {{"Impersonate-User", "admin"}}};
+  request.peer.certificate = certificate_;
+  EXPECT_EQ(run(loop_, server_->handle(loop_, std::move(request))).response.status, 403);
+}
+
+TEST_F(SecurityTest, ATokenIsItsAccountUntilThatIsGone) {
+  make_account("robot");
+  const std::string token = make_token("robot");
+  with_token(token);
+  EXPECT_EQ(get("/api").code, 200);  // as everybody who is known
+  EXPECT_EQ(get(kPods).code, 403);
+  const Answer me = post("/apis/authentication.k8s.io/v1/selfsubjectreviews",
+                         R"({"apiVersion":"authentication.k8s.io/v1","kind":"SelfSubjectReview"})");
+  EXPECT_THAT(me.body, HasSubstr("system:serviceaccount:default:robot"));
+  EXPECT_THAT(me.body, HasSubstr("system:serviceaccounts:default"));
+  as("admin", {"system:masters"});
+  EXPECT_EQ(ask("DELETE", cat(kAccounts, "/robot")).code, 200);
+  make_account("robot");  // another one of that name
+  with_token(token);
+  EXPECT_EQ(get("/api").code, 401);
+}
+
+TEST_F(SecurityTest, ATokenEndsInTimeAndIsForItsAudienceAlone) {
+  make_account("robot");
+  const std::string token = make_token("robot", R"({"expirationSeconds":600})");
+  const std::string other = make_token("robot", R"({"audiences":["vault"]})");
+  with_token(other);
+  EXPECT_EQ(get("/api").code, 401);
+  with_token(token);
+  EXPECT_EQ(get("/api").code, 200);
+  now_.seconds += 700;
+  EXPECT_EQ(get("/api").code, 401);
+  as("admin", {"system:masters"});
+  const Answer review = post("/apis/authentication.k8s.io/v1/tokenreviews",
+                             cat(R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenReview","spec":{"token":")",
+                                 other, R"(","audiences":["vault","x"]}})"));
+  EXPECT_EQ(review.in_status("authenticated"), "true") << review.body;
+  EXPECT_EQ(review.in_status("audiences"), R"(["vault"])");
+  EXPECT_EQ(post(cat(kAccounts, "/robot/token"), R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest",
+"spec":{"expirationSeconds":10}})")
+                .code,
+            422);
+}
+
+TEST_F(SecurityTest, TheTokenOfAPodEndsWithIt) {
+  make_account("default");
+  EXPECT_EQ(post(kPods, kPod).code, 201);
+  const std::string bound = R"({"boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":"web"}})";
+  const std::string token = make_token("default", bound);
+  with_token(token);
+  EXPECT_EQ(get("/api").code, 200);
+  as("admin", {"system:masters"});
+  EXPECT_EQ(ask("DELETE", cat(kPods, "/web?gracePeriodSeconds=0")).code, 200);
+  with_token(token);
+  EXPECT_EQ(get("/api").code, 401);
+}
+
+TEST_F(SecurityTest, ATokenThatSomebodyElseSignedIsNobodys) {
+  make_account("robot");
+  std::string token = make_token("robot");
+  token[token.size() - 10] = token[token.size() - 10] == 'A' ? 'B' : 'A';
+  with_token(token);
+  EXPECT_EQ(get("/healthz").code, 401);
+}
+
+TEST_F(SecurityTest, ABootstrapTokenMakesABootstrapper) {
+  const auto secret = [](const std::string& extra) {
+    return cat(R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":"bootstrap-token-abcdef"},)",
+               R"("type":"bootstrap.kubernetes.io/token","stringData":{"token-id":"abcdef",)",
+               R"("token-secret":"0123456789abcdef","usage-bootstrap-authentication":"true")", extra, "}}");
+  };
+  const std::string path = "/api/v1/namespaces/kube-system/secrets";
+  EXPECT_EQ(post(path, secret(R"(,"auth-extra-groups":"system:bootstrappers:kubeadm:default-node-token")")).code, 201);
+  with_token("abcdef.0123456789abcdef");
+  EXPECT_EQ(get("/api").code, 200);
+  with_token("abcdef.0123456789abcdee");
+  EXPECT_EQ(get("/api").code, 401);
+  as("admin", {"system:masters"});
+  EXPECT_EQ(ask("DELETE", path + "/bootstrap-token-abcdef").code, 200);
+  EXPECT_EQ(post(path, secret(R"(,"auth-extra-groups":"system:masters")")).code, 201);
+  with_token("abcdef.0123456789abcdef");
+  EXPECT_EQ(get("/api").code, 401);
+  as("admin", {"system:masters"});
+  EXPECT_EQ(ask("DELETE", path + "/bootstrap-token-abcdef").code, 200);
+  EXPECT_EQ(post(path, secret(R"(,"expiration":"2020-01-01T00:00:00Z")")).code, 201);
+  with_token("abcdef.0123456789abcdef");
+  EXPECT_EQ(get("/api").code, 401);
+}
+
+TEST_F(SecurityTest, ReviewsSayWhatWouldBe) {
+  EXPECT_EQ(post(cat(kRbac, "/clusterroles"), role("reader", R"("get")", R"("pods")")).code, 201);
+  EXPECT_EQ(post(cat(kRbac, "/clusterrolebindings"), binding("readers", "reader", "jane")).code, 201);
+  const auto may = [this](const char* verb) {
+    return post("/apis/authorization.k8s.io/v1/subjectaccessreviews",
+                cat(R"({"apiVersion":"authorization.k8s.io/v1","kind":"SubjectAccessReview","spec":{"user":"jane",)",
+                    R"("resourceAttributes":{"namespace":"default","resource":"pods","verb":")", verb, "\"}}}"))
+        .in_status("allowed");
+  };
+  EXPECT_EQ(may("get"), "true");
+  EXPECT_EQ(may("delete"), "false");
+  as("jane", {"system:authenticated"});
+  const Answer self = post("/apis/authorization.k8s.io/v1/selfsubjectaccessreviews",
+                           R"({"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectAccessReview",
+"spec":{"resourceAttributes":{"namespace":"default","resource":"pods","verb":"get"}}})");
+  EXPECT_EQ(self.in_status("allowed"), "true") << self.body;
+  const Answer rules = post("/apis/authorization.k8s.io/v1/selfsubjectrulesreviews",
+                            R"({"apiVersion":"authorization.k8s.io/v1","kind":"SelfSubjectRulesReview",
+"spec":{"namespace":"default"}})");
+  EXPECT_THAT(rules.in_status("resourceRules"), HasSubstr(R"("resources":["pods"])"));
+  EXPECT_EQ(post("/apis/authorization.k8s.io/v1/subjectaccessreviews", R"({"apiVersion":"authorization.k8s.io/v1",
+"kind":"SubjectAccessReview","spec":{"user":"a","nonResourceAttributes":{"path":"/","verb":"get"}}})")
+                .code,
+            403);
+}
+
+TEST_F(SecurityTest, NamespacesMustBeThereAndStayingOnesStay) {
+  EXPECT_EQ(
+      post("/api/v1/namespaces/nowhere/configmaps", R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}})")
+          .code,
+      404);
+  EXPECT_EQ(ask("DELETE", "/api/v1/namespaces/kube-system").code, 403);
+  EXPECT_EQ(post("/api/v1/namespaces", R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"going",
+"finalizers":["a/b"]}})")
+                .code,
+            201);
+  EXPECT_EQ(ask("DELETE", "/api/v1/namespaces/going").code, 200);
+  const Answer refused =
+      post("/api/v1/namespaces/going/configmaps", R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"a"}})");
+  EXPECT_EQ(refused.code, 403);
+  EXPECT_THAT(refused.body, HasSubstr("NamespaceTerminating"));
+}
+
+TEST_F(SecurityTest, PodsGetTheirAccountAndItsToken) {
+  const Answer without = post(kPods, kPod);
+  EXPECT_EQ(without.code, 403);
+  EXPECT_THAT(without.text("message"), HasSubstr("error looking up service account default/default"));
+  make_account("default");
+  const Answer made = post(kPods, kPod);
+  EXPECT_EQ(made.code, 201) << made.body;
+  EXPECT_THAT(made.body, HasSubstr(R"("serviceAccountName":"default")"));
+  EXPECT_THAT(made.body, HasSubstr(R"("mountPath":"/var/run/secrets/kubernetes.io/serviceaccount")"));
+  EXPECT_THAT(made.body, HasSubstr(R"("expirationSeconds":3607)"));
+}
+
+}  // namespace
+}  // namespace gantry::control
