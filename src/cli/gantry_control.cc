@@ -139,10 +139,12 @@ Result<std::vector<api::IpNetwork>> parse_networks(const std::vector<std::string
   return networks;
 }
 
-// Where nodes reach what listens there.
+// Where nodes reach what listens there. Endpoints cannot be loopback's: who listens there alone says this host's own
+// address, as upstream does.
 std::string advertised(const Options& options, const ListenAddress& address) {
   if (!options.advertise_address.empty()) return options.advertise_address;
-  if (address.host != "0.0.0.0" && address.host != "::") return address.host;
+  const bool is_any = address.host == "0.0.0.0" || address.host == "::";
+  if (!is_any && !http::is_loopback(address.host)) return address.host;
   for (const std::string& own : control::host_addresses()) {
     if (own != "::1" && !own.starts_with("127.")) return own;
   }
