@@ -2,6 +2,9 @@
 #include "control/admission/default_chain.h"
 
 #include "control/admission/namespace_lifecycle.h"
+#include "control/admission/node_restriction.h"
+#include "control/admission/object_defaults.h"
+#include "control/admission/priority.h"
 #include "control/admission/role_escalation.h"
 #include "control/admission/service_account.h"
 
@@ -11,7 +14,10 @@ AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rba
                                   const std::vector<Authorizer*>& authorizers) {
   std::vector<std::unique_ptr<AdmissionPlugin>> plugins;
   plugins.push_back(std::make_unique<NamespaceLifecycle>(view));
+  plugins.push_back(std::make_unique<ObjectDefaults>(view));
   plugins.push_back(std::make_unique<ServiceAccountAdmission>(view));
+  plugins.push_back(std::make_unique<NodeRestriction>());
+  plugins.push_back(std::make_unique<PriorityAdmission>(view));
   plugins.push_back(std::make_unique<RoleEscalation>(rbac, authorizers));
   return AdmissionChain(std::move(plugins));
 }

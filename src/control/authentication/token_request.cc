@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "control/authentication/token_actions.h"
+#include "control/authorization/node_authorizer.h"
 #include "control/server/object_names.h"
 #include "kubernetes/authentication/v1/authentication.pb.h"
 #include "kubernetes/core/v1/config.pb.h"
@@ -144,6 +145,15 @@ Task<Outcome<std::unique_ptr<api::Message>>> TokenRequestAction::run(Call& call,
                               .ns = call.info.ns,
                               .account = {call.info.name, (*account)->metadata().uid()}};
   if (Outcome<void> bound = co_await bind(call, request, &claims); !bound) co_return fail(std::move(bound.error()));
+  // A node asks for its pods, and for nobody else.
+  if (const std::optional<std::string> node = node_name_of(call.user)) {
+    const bool own = claims.pod && claims.node && claims.node->name == *node && !spec.bound_object_ref().uid().empty();
+    if (!own) {
+      co_return fail(
+          forbidden(call.kind, call.info.name,
+                    cat("node ", quoted(*node, 256), " may only request tokens bound to pods that run on it")));
+    }
+  }
   const int64_t told = claims.expires;
   if (claims.pod && spec.expiration_seconds() == kPodSeconds && claims.audiences == issuer_.audiences) {
     claims.warn_after = told;

@@ -5,6 +5,8 @@
 #include "control/authentication/certificate_authenticator.h"
 #include "control/authentication/token_actions.h"
 #include "control/authorization/access_reviews.h"
+#include "control/authorization/node_authorizer.h"
+#include "control/authorization/node_graph.h"
 #include "control/authorization/rbac_authorizer.h"
 #include "control/server/cluster_view.h"
 
@@ -19,14 +21,17 @@ TokenIssuer issuer() { return {.issuer = kIssuer, .audiences = {kIssuer}}; }
 }  // namespace
 
 struct Security::Impl {
-  Impl(const Parts& parts, TokenSigner made_signer, TokenVerifier made_verifier)
+  Impl(const Parts& parts, TokenSigner made_signer, TokenVerifier made_verifier,
+       std::shared_ptr<const RbacPolicy::Rules> node_rules)
       : view(parts.kinds, parts.caches, parts.store),
         signer(std::move(made_signer)),
         verifier(std::move(made_verifier)),
         tokens(view, verifier, issuer(), parts.now),
         rbac(parts.home, parts.store),
         roles(rbac),
-        authorizers{&roles},
+        graph(parts.home, parts.store),
+        nodes(graph, view, std::move(node_rules)),
+        authorizers{&nodes, &roles},
         admission(make_default_chain(view, rbac, authorizers)),
         token_request(view, signer, issuer(), parts.now),
         token_review(tokens),
@@ -42,6 +47,8 @@ struct Security::Impl {
   TokenAuthenticator tokens;
   RbacFollower rbac;
   RbacAuthorizer roles;
+  NodeGraph graph;
+  NodeAuthorizer nodes;
   std::vector<Authorizer*> authorizers;
   AdmissionChain admission;
   TokenRequestAction token_request;
@@ -61,11 +68,16 @@ Result<std::unique_ptr<Security>> Security::make(Parts parts) {
   if (!signer) return std::unexpected(std::move(signer.error()));
   Result<TokenVerifier> verifier = TokenVerifier::make({parts.token_key.public_key()});
   if (!verifier) return std::unexpected(std::move(verifier.error()));
+  Result<std::shared_ptr<const RbacPolicy::Rules>> node_rules = NodeAuthorizer::default_rules();
+  if (!node_rules) return std::unexpected(std::move(node_rules.error()));
   return std::unique_ptr<Security>(
-      new Security(std::make_unique<Impl>(parts, std::move(*signer), std::move(*verifier))));
+      new Security(std::make_unique<Impl>(parts, std::move(*signer), std::move(*verifier), std::move(*node_rules))));
 }
 
-Task<> Security::ready() { co_await impl_->rbac.ready(); }
+Task<> Security::ready() {
+  co_await impl_->rbac.ready();
+  co_await impl_->graph.ready();
+}
 
 std::vector<Authenticator*> Security::authenticators() const { return {&impl_->certificates, &impl_->tokens}; }
 std::vector<Authorizer*> Security::authorizers() const { return impl_->authorizers; }

@@ -30,8 +30,8 @@ class Security {
   static Result<std::unique_ptr<Security>> make(Parts parts);
   ~Security();
 
-  // On `home`: returns when all roles count that were in the store before the call. Until it has returned once, nobody
-  // but system:masters may do anything.
+  // On `home`: returns when all roles and pods count that were in the store before the call. Until it has returned
+  // once, nobody but system:masters may do anything.
   Task<> ready();
 
   // In the order in which they are asked.

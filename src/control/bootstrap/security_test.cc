@@ -324,5 +324,128 @@ TEST_F(SecurityTest, PodsGetTheirAccountAndItsToken) {
   EXPECT_THAT(made.body, HasSubstr(R"("expirationSeconds":3607)"));
 }
 
+constexpr char kNodes[] = "/api/v1/nodes";
+constexpr char kSecrets[] = "/api/v1/namespaces/default/secrets";
+
+class NodeTest : public SecurityTest {
+ protected:
+  NodeTest() {
+    make_account("default");
+    for (const char* name : {"mine", "other"}) {
+      EXPECT_EQ(post(kSecrets, cat(R"({"apiVersion":"v1","kind":"Secret","metadata":{"name":")", name, "\"}}")).code,
+                201);
+    }
+    EXPECT_EQ(post(kPods, pod("n1", R"("metadata":{"name":"web"})",
+                              R"(,"volumes":[{"name":"v","secret":)"
+                              R"({"secretName":"mine"}}])"))
+                  .code,
+              201);
+    EXPECT_EQ(post(kPods, pod("n2", R"("metadata":{"name":"far"})", "")).code, 201);
+    as_node("n1");
+  }
+  void as_node(const std::string& name) { as("system:node:" + name, {"system:nodes"}); }
+  static std::string pod(const std::string& node, const std::string& metadata, const std::string& more) {
+    return cat(R"({"apiVersion":"v1","kind":"Pod",)", metadata, R"(,"spec":{"nodeName":")", node,
+               R"(","containers":[{"name":"c","image":"i"}])", more, "}}");
+  }
+  static std::string node(const std::string& name, const std::string& more = "") {
+    return cat(R"({"apiVersion":"v1","kind":"Node","metadata":{"name":")", name, "\"", more, "}}");
+  }
+};
+
+TEST_F(NodeTest, ANodeReadsWhatItsPodsNeedAndNoMore) {
+  EXPECT_EQ(get(cat(kSecrets, "/mine")).code, 200);
+  EXPECT_EQ(get(cat(kSecrets, "?fieldSelector=metadata.name%3Dmine")).code, 200);
+  EXPECT_EQ(get(cat(kSecrets, "/other")).code, 403);
+  EXPECT_EQ(get(kSecrets).code, 403);
+  EXPECT_EQ(ask("DELETE", cat(kSecrets, "/mine")).code, 403);
+  EXPECT_EQ(get("/api/v1/namespaces/default/configmaps/kube-root-ca.crt").code, 404);  // it may, and there is none
+  EXPECT_EQ(get(cat(kPods, "/web")).code, 200);
+  EXPECT_EQ(get(cat(kPods, "/far")).code, 403);
+  EXPECT_EQ(get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn1").code, 200);
+  EXPECT_EQ(get("/api/v1/pods?fieldSelector=spec.nodeName%3Dn2").code, 403);
+  EXPECT_EQ(get("/api/v1/pods").code, 403);
+  EXPECT_EQ(get("/api/v1/services").code, 200);
+  as_node("n2");
+  EXPECT_EQ(get(cat(kSecrets, "/mine")).code, 403);
+  as("system:node:n1");  // of no group
+  EXPECT_EQ(get(cat(kSecrets, "/mine")).code, 403);
+}
+
+TEST_F(NodeTest, RightsEndWithThePod) {
+  as("admin", {"system:masters"});
+  EXPECT_EQ(ask("DELETE", cat(kPods, "/web?gracePeriodSeconds=0")).code, 200);
+  as_node("n1");
+  EXPECT_EQ(get(cat(kSecrets, "/mine")).code, 403);
+}
+
+TEST_F(NodeTest, ANodeWritesItself) {
+  EXPECT_EQ(post(kNodes, node("n2")).code, 403);
+  const Answer made = post(kNodes, node("n1", R"(,"labels":{"topology.kubernetes.io/zone":"a","mine":"b"})"));
+  EXPECT_EQ(made.code, 201) << made.body;
+  EXPECT_THAT(made.body, HasSubstr(R"("key":"node.kubernetes.io/not-ready")"));
+  const auto merge = [this](const char* target, const char* patch) {
+    http::Request request{.method = "PATCH",
+                          .target = cat(kNodes, target),
+                          .headers = {{"Content-Type", "application/merge-patch+json"}},
+                          .body = patch};
+    request.peer.certificate = certificate_;
+    return run(loop_, server_->handle(loop_, std::move(request))).response.status;
+  };
+  EXPECT_EQ(merge("/n1", R"({"metadata":{"labels":{"x":"y"}}})"), 200);
+  EXPECT_EQ(merge("/n1", R"({"spec":{"taints":[]}})"), 403);
+  EXPECT_EQ(merge("/n1", R"({"metadata":{"labels":{"node-restriction.kubernetes.io/trust":"y"}}})"), 403);
+  EXPECT_EQ(merge("/n1", R"({"metadata":{"labels":{"node-role.kubernetes.io/control-plane":""}}})"), 403);
+  EXPECT_EQ(ask("DELETE", cat(kNodes, "/n1")).code, 403);
+  const std::string leases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
+  const auto lease = [](const char* name) {
+    return cat(R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":")", name, "\"}}");
+  };
+  EXPECT_EQ(post(leases, lease("n1")).code, 201);
+  EXPECT_EQ(post(leases, lease("n2")).code, 403);
+}
+
+TEST_F(NodeTest, ItsPodsAreMirrorsThatNeedNothing) {
+  const std::string mirror = R"("metadata":{"name":"m","annotations":{"kubernetes.io/config.mirror":"x"}})";
+  EXPECT_EQ(post(kPods, pod("n2", mirror, "")).code, 403);
+  EXPECT_EQ(post(kPods, pod("n1", R"("metadata":{"name":"m"})", "")).code, 403);
+  EXPECT_EQ(post(kPods, pod("n1", mirror, R"(,"imagePullSecrets":[{"name":"other"}])")).code, 403);
+  EXPECT_EQ(post(kPods, pod("n1", mirror, "")).code, 201);
+  EXPECT_EQ(ask("DELETE", cat(kPods, "/far")).code, 403);
+  EXPECT_EQ(ask("DELETE", cat(kPods, "/m?gracePeriodSeconds=0")).code, 200);
+}
+
+TEST_F(NodeTest, ItsTokensAreThoseOfItsPods) {
+  const std::string path = cat(kAccounts, "/default/token");
+  const auto request = [](const std::string& spec) {
+    return cat(R"({"apiVersion":"authentication.k8s.io/v1","kind":"TokenRequest","spec":{)", spec, "}}");
+  };
+  as("admin", {"system:masters"});
+  const Answer web = get(cat(kPods, "/web"));
+  const size_t at = web.body.find("\"uid\":\"");
+  ASSERT_NE(at, std::string::npos);
+  const std::string uid = web.body.substr(at + 7, 36);
+  as_node("n1");
+  const std::string bound = R"("boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":"web","uid":")";
+  EXPECT_EQ(post(path, request(cat(bound, uid, "\"}"))).code, 201);
+  EXPECT_EQ(post(path, request(cat(bound, "another\"}"))).code, 409);
+  EXPECT_EQ(post(path, request("")).code, 403);
+  EXPECT_EQ(post(path, request(R"("boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":"far"})")).code, 403);
+}
+
+TEST_F(SecurityTest, PodsHaveThePriorityOfTheirClass) {
+  make_account("default");
+  const auto pod = [](const std::string& more) {
+    return cat(R"({"apiVersion":"v1","kind":"Pod","metadata":{"generateName":"p-"},"spec":{)", more,
+               R"("containers":[{"name":"c","image":"i"}]}})");
+  };
+  EXPECT_THAT(post(kPods, pod("")).body, HasSubstr(R"("priority":0)"));
+  EXPECT_THAT(post(kPods, pod(R"("priorityClassName":"system-node-critical",)")).body,
+              HasSubstr(R"("priority":2000001000)"));
+  EXPECT_EQ(post(kPods, pod(R"("priorityClassName":"none",)")).code, 403);
+  EXPECT_EQ(post(kPods, pod(R"("priority":7,)")).code, 403);
+  EXPECT_THAT(post(kPods, pod("")).body, HasSubstr(R"("tolerationSeconds":300)"));
+}
+
 }  // namespace
 }  // namespace gantry::control

@@ -31,6 +31,7 @@ struct AccessRequest {
   std::string resource;
   std::string subresource;
   std::string name;
+  std::string field_selector;  // of a list or watch, as it was sent
   // Else:
   std::string path;
 };

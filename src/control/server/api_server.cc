@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/server/api_server.h"
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/text.h"
 #include "control/server/answer.h"
@@ -19,6 +21,19 @@ std::string verb_of(const RequestInfo& info) {
   return info.resource == "pods" && enters && info.verb == "get" ? "create" : info.verb;
 }
 
+// A list or watch of one object, fieldSelector=metadata.name=NAME, is of that name.
+std::string selected_name(const RequestInfo& info) {
+  constexpr std::string_view kName = "metadata.name=";
+  const std::string selector = info.query.text("fieldSelector");
+  if (!info.name.empty() || !selector.starts_with(kName)) return info.name;
+  if (info.verb != "list" && info.verb != "watch" && info.verb != "deletecollection") return info.name;
+  std::string name = selector.substr(kName.size());
+  const bool is_name = std::ranges::all_of(name, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == ':';
+  });
+  return is_name ? name : std::string();
+}
+
 AccessRequest access_request(const User& user, const RequestInfo& info) {
   return {.user = user,
           .is_resource = info.is_resource,
@@ -28,7 +43,8 @@ AccessRequest access_request(const User& user, const RequestInfo& info) {
           .ns = info.ns,
           .resource = info.resource,
           .subresource = info.subresource,
-          .name = info.name,
+          .name = selected_name(info),
+          .field_selector = info.query.text("fieldSelector"),
           .path = info.path};
 }
 
