@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Kind: what one kind of the Kubernetes API is, apart from its schema: its names, where it is stored, what can be done
-// with it, and plain functions for what is particular to it. The API server, discovery and OpenAPI read this and know no
-// kind by name; each kind is one file of src/api/kinds/GROUP, which returns its Kind, and kinds/all.cc lists them.
+// with it, and plain functions for what is particular to it. The API server, discovery and OpenAPI read this and know
+// no kind by name; each kind is one file of src/api/kinds/GROUP, which returns its Kind, and kinds/all.cc lists them.
 //
 // Functions take messages (google::protobuf::Message& is always one of `descriptor`); over() makes them from functions
 // over the kind's own type. All are pure and may run on any thread. Absent ones mean: nothing is particular.
@@ -88,11 +88,11 @@ struct ScaleRules {
 };
 
 struct Column {
-  std::string name;            // "Ready"
-  std::string type;            // "string", "integer", "number", "boolean", "date"
-  std::string format;          // "name" for the first column, else ""
-  std::string description;     // one sentence
-  int priority = 0;            // above 0: with -o wide only
+  std::string name;         // "Ready"
+  std::string type;         // "string", "integer", "number", "boolean", "date"
+  std::string format;       // "name" for the first column, else ""
+  std::string description;  // one sentence
+  int priority = 0;         // above 0: with -o wide only
 };
 
 // What kubectl get shows. Absent row: Name and Age.
@@ -122,8 +122,8 @@ struct Kind {
   // An empty message of the kind.
   std::function<std::unique_ptr<Message>()> make;
 
-  // After "/registry/": "pods", "minions", "services/specs". Empty: nothing is stored, as of reviews, whose only verb is
-  // create.
+  // After "/registry/": "pods", "minions", "services/specs". Empty: nothing is stored, as of reviews, whose only verb
+  // is create.
   std::string storage;
   // Seconds after which an object ends by itself; 0: never.
   int64_t lifetime = 0;
@@ -134,6 +134,8 @@ struct Kind {
   // metadata.generation counts changes of what is neither metadata nor status.
   bool has_generation = false;
   bool has_status = false;
+  // A create keeps the status that comes with it, as of nodes, which register themselves.
+  bool creates_with_status = false;
 
   // Precondition of all that follow: normalized (codec.h); what they change is normalized afterwards by the server.
   std::function<void(Message*)> set_defaults;
@@ -179,9 +181,7 @@ std::function<R(const Message&)> over(R (*call)(const M&)) {
 }
 template <typename M>
 std::function<void(const Message&, Message*)> over(void (*call)(const M&, M*)) {
-  return [call](const Message& old, Message* updated) {
-    call(static_cast<const M&>(old), static_cast<M*>(updated));
-  };
+  return [call](const Message& old, Message* updated) { call(static_cast<const M&>(old), static_cast<M*>(updated)); };
 }
 template <typename M>
 std::function<FieldProblems(const Message&, const Message&)> over(FieldProblems (*call)(const M&, const M&)) {

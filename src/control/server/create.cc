@@ -63,7 +63,7 @@ Task<Outcome<Object>> ResourceWriter::create(Call& call, std::unique_ptr<api::Me
   for (int attempt = 1;; ++attempt) {
     if (Outcome<void> begun = begin_create(call, message.get()); !begun) co_return fail(std::move(begun.error()));
     if (call.kind.set_defaults) call.kind.set_defaults(message.get());
-    if (call.kind.has_status) api::clear_field(message.get(), "status");
+    if (call.kind.has_status && !call.kind.creates_with_status) api::clear_field(message.get(), "status");
     if (call.kind.prepare_create) call.kind.prepare_create(message.get());
     if (Status normal = api::normalize(message.get()); !normal) {
       co_return fail(bad_request(normal.error().message()));

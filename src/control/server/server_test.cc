@@ -133,6 +133,15 @@ TEST_F(Server, StatusIsWrittenThroughItsSubresourceAlone) {
   EXPECT_EQ(done.text("spec/replicas"), "3");
 }
 
+TEST_F(Server, ANodeRegistersWithItsStatusAndAPodWithout) {
+  const std::string node =
+      R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"n"},"status":{"capacity":{"cpu":"2"}}})";
+  EXPECT_EQ(post("/api/v1/nodes", node).text("status/capacity/cpu"), "2");
+  std::string running = pod("web");
+  running.insert(running.size() - 1, R"(,"status":{"phase":"Running"})");
+  EXPECT_EQ(post(kPods, running).text("status/phase"), "Pending");
+}
+
 TEST_F(Server, AScaleIsAViewOfReplicas) {
   ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
   const Answer scale = get(kDeployments + "/d/scale");

@@ -154,10 +154,12 @@ Task<Outcome<Object>> ResourceWriter::finish_update(Call& call, const Object& cu
 
 Task<Outcome<Object>> ResourceWriter::change(Call& call, std::string name, const api::UpdateRules& rules,
                                              Change change) {
+  const size_t warned = call.warnings.size();
   for (int attempt = 1;; ++attempt) {
     Result<std::optional<Object>> current = co_await objects_.find(call.here, call.kind, call.info.ns, name);
     if (!current) co_return fail(from_error(current.error()));
     if (!*current) co_return fail(object_not_found(call.kind, name));
+    call.warnings.resize(warned);  // an attempt before has said the same
     Outcome<std::unique_ptr<api::Message>> wanted = change(**current);
     if (!wanted) co_return fail(std::move(wanted.error()));
     Outcome<std::unique_ptr<api::Message>> updated =

@@ -135,6 +135,7 @@ Kind node_kind() {
   kind.selectable_values = over(&selectable);
   kind.table = table();
   add_status(&kind);
+  kind.creates_with_status = true;
   add_action(&kind, "proxy", {"", "v1", "NodeProxyOptions"}, kProxyVerbs);
   return kind;
 }
