@@ -17,6 +17,7 @@
 #include "base/loop.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "control/admission/service_allocation.h"
 #include "control/bootstrap/security.h"
 #include "control/bootstrap/system_objects.h"
 #include "control/controllers/manager.h"
@@ -216,6 +217,8 @@ Status run(const Options& options) {
   if (Status prepared = run_to_end(home, prepare(home, objects, caches, **security)); !prepared) return prepared;
 
   const control::AdmissionChain& admission = (*security)->admission();
+  const control::ClusterView view(kinds, caches, **store);
+  if (Status repaired = run_to_end(home, control::repair_node_ports(home, view)); !repaired) return repaired;
   control::ResourceWriter writer(objects, admission, wall_clock);
   control::PodBinding binding(kinds, writer, wall_clock);
   control::PodEviction eviction(objects, caches, writer, wall_clock);
@@ -262,7 +265,6 @@ Status run(const Options& options) {
        .root_ca = identity->authority.certificate_pem(),
        .identity = cat(control::host_names().empty() ? "" : control::host_names().front(), "_", *random),
        .cluster_networks = *cluster_networks,
-       .signer = &identity->authority,
        .now = wall_clock,
        .bootstrapped = [&home] { home.post([&home] { home.stop(); }); }});
   home.run();

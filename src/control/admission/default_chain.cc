@@ -7,11 +7,12 @@
 #include "control/admission/priority.h"
 #include "control/admission/role_escalation.h"
 #include "control/admission/service_account.h"
+#include "control/admission/service_allocation.h"
 
 namespace gantry::control {
 
 AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rbac,
-                                  const std::vector<Authorizer*>& authorizers) {
+                                  const std::vector<Authorizer*>& authorizers, std::function<api::Timestamp()> now) {
   std::vector<std::unique_ptr<AdmissionPlugin>> plugins;
   plugins.push_back(std::make_unique<NamespaceLifecycle>(view));
   plugins.push_back(std::make_unique<ObjectDefaults>(view));
@@ -19,6 +20,7 @@ AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rba
   plugins.push_back(std::make_unique<NodeRestriction>());
   plugins.push_back(std::make_unique<PriorityAdmission>(view));
   plugins.push_back(std::make_unique<RoleEscalation>(rbac, authorizers));
+  plugins.push_back(std::make_unique<ServiceAllocation>(view, std::move(now)));
   return AdmissionChain(std::move(plugins));
 }
 

@@ -32,7 +32,7 @@ struct Security::Impl {
         graph(parts.home, parts.store),
         nodes(graph, view, std::move(node_rules)),
         authorizers{&nodes, &roles},
-        admission(make_default_chain(view, rbac, authorizers)),
+        admission(make_default_chain(view, rbac, authorizers, parts.now)),
         token_request(view, signer, issuer(), parts.now),
         token_review(tokens),
         subject_review(AccessReviewAction::Of::kSubject, authorizers),

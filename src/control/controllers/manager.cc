@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/controllers/manager.h"
 
-#include <atomic>
+#include <future>
 #include <thread>
 
 #include "base/log.h"
@@ -10,6 +10,7 @@
 #include "control/controllers/leader_election.h"
 #include "control/controllers/namespace_controller.h"
 #include "control/controllers/namespace_objects.h"
+#include "control/controllers/node_ipam.h"
 
 namespace gantry::control {
 
@@ -27,6 +28,8 @@ struct Term {
     const auto add = [this](std::unique_ptr<Controller> controller) { controllers.push_back(std::move(controller)); };
     add(std::make_unique<NamespaceController>(parts));
     add(std::make_unique<ServiceAccountController>(parts));
+    const NodeNetworks networks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6};
+    add(std::make_unique<NodeIpamController>(parts, networks));
     if (!options.root_ca.empty()) add(std::make_unique<RootCaController>(parts, options.root_ca));
   }
 
@@ -59,7 +62,6 @@ struct ControllerManager::Impl {
   LeaderElection election;
   // The last one works; those before it wait for the end of what they asked.
   std::vector<std::unique_ptr<Term>> terms;
-  std::thread thread;
 };
 
 Task<> ControllerManager::Impl::bootstrap() {
@@ -108,17 +110,21 @@ Task<> ControllerManager::Impl::end() {
   loop.stop();
 }
 
-ControllerManager::ControllerManager(api::Transport& transport, const api::Kinds& kinds, ManagerOptions options)
-    : impl_(std::make_unique<Impl>(transport, kinds, std::move(options))) {
-  impl_->thread = std::thread([impl = impl_.get()] {
-    impl->loop.post([impl] { impl->loop.spawn(impl->run()); });
-    impl->loop.run();
+ControllerManager::ControllerManager(api::Transport& transport, const api::Kinds& kinds, ManagerOptions options) {
+  std::promise<Impl*> started;
+  std::future<Impl*> impl = started.get_future();
+  thread_ = std::thread([&transport, &kinds, options = std::move(options), started = std::move(started)]() mutable {
+    Impl impl(transport, kinds, std::move(options));
+    impl.loop.post([&impl] { impl.loop.spawn(impl.run()); });
+    started.set_value(&impl);
+    impl.loop.run();
   });
+  impl_ = impl.get();
 }
 
 ControllerManager::~ControllerManager() {
-  impl_->loop.post([impl = impl_.get()] { impl->loop.spawn(impl->end()); });
-  impl_->thread.join();
+  impl_->loop.post([impl = impl_] { impl->loop.spawn(impl->end()); });
+  thread_.join();
 }
 
 }  // namespace gantry::control

@@ -6,6 +6,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "api/client/transport.h"
@@ -15,8 +16,6 @@
 
 namespace gantry::control {
 
-class Authority;
-
 struct ManagerOptions {
   BootstrapOptions bootstrap;
   std::string root_ca;   // PEM; empty: none is published
@@ -25,8 +24,6 @@ struct ManagerOptions {
   std::vector<api::IpNetwork> cluster_networks;
   int node_prefix_v4 = 24;
   int node_prefix_v6 = 64;
-  // Signs certificates that were approved; null: nobody does.
-  const Authority* signer = nullptr;
   std::function<api::Timestamp()> now;
   // Called on the manager's thread when the bootstrap objects are there.
   std::function<void()> bootstrapped;
@@ -41,7 +38,8 @@ class ControllerManager {
 
  private:
   struct Impl;
-  std::unique_ptr<Impl> impl_;
+  Impl* impl_ = nullptr;  // made on the thread, and ends on it
+  std::thread thread_;
 };
 
 }  // namespace gantry::control

@@ -47,6 +47,12 @@ struct Call {
   FieldValidation field_validation = FieldValidation::kWarn;
   // For the header Warning; who finds something adds it.
   std::vector<std::string> warnings;
+  // What admission has set aside for the write (addresses, ports): called when it is done, or did not come to be and
+  // all of that goes back. An attempt that is made again begins anew.
+  std::vector<std::function<Task<>(bool done)>> afterwards;
 };
+
+// Calls what stands in call.afterwards, and forgets it.
+Task<> settle(Call& call, bool done);
 
 }  // namespace gantry::control

@@ -56,6 +56,12 @@ Outcome<void> ResourceWriter::begin_create(Call& call, api::Message* message) co
 }
 
 Task<Outcome<Object>> ResourceWriter::create(Call& call, std::unique_ptr<api::Message> message) {
+  Outcome<Object> created = co_await try_create(call, std::move(message));
+  co_await settle(call, created && !call.dry_run);
+  co_return created;
+}
+
+Task<Outcome<Object>> ResourceWriter::try_create(Call& call, std::unique_ptr<api::Message> message) {
   const bool generated =
       api::metadata_of(*message).name().empty() && !api::metadata_of(*message).generate_name().empty();
   const std::unique_ptr<api::Message> sent(message->New());
@@ -102,6 +108,7 @@ Task<Outcome<Object>> ResourceWriter::create(Call& call, std::unique_ptr<api::Me
     if (!answer) co_return fail(from_error(answer.error()));
     if (answer->done) co_return std::move(*answer->object);
     if (!generated || attempt == kNameAttempts) co_return fail(already_exists(call.kind, name));
+    co_await settle(call, false);
     message.reset(sent->New());
     message->CopyFrom(*sent);
   }

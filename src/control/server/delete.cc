@@ -84,6 +84,12 @@ std::unique_ptr<api::Message> begin_deletion(const api::Kind& kind, const Delete
 }  // namespace
 
 Task<Outcome<DeleteAnswer>> ResourceWriter::remove(Call& call, std::string name, DeleteOptions options) {
+  Outcome<DeleteAnswer> answer = co_await try_remove(call, std::move(name), std::move(options));
+  co_await settle(call, answer && answer->removed && !call.dry_run);
+  co_return answer;
+}
+
+Task<Outcome<DeleteAnswer>> ResourceWriter::try_remove(Call& call, std::string name, DeleteOptions options) {
   for (int attempt = 1;; ++attempt) {
     Result<std::optional<Object>> found = co_await objects_.find(call.here, call.kind, call.info.ns, name);
     if (!found) co_return fail(from_error(found.error()));
@@ -113,6 +119,7 @@ Task<Outcome<DeleteAnswer>> ResourceWriter::remove(Call& call, std::string name,
     if (answer->done) {
       co_return DeleteAnswer{.removed = removes, .object = removes ? current : std::move(*answer->object)};
     }
+    co_await settle(call, false);
     if (attempt == kAttempts) {
       co_return fail(conflict(call.kind, name, "the object has been modified; please try again"));
     }

@@ -57,6 +57,9 @@ class ResourceWriter {
   Task<Outcome<Object>> change(Call& call, std::string name, const api::UpdateRules& rules, Change change);
 
  private:
+  Task<Outcome<Object>> try_create(Call& call, std::unique_ptr<api::Message> message);
+  Task<Outcome<Object>> try_change(Call& call, std::string name, const api::UpdateRules& rules, Change change);
+  Task<Outcome<DeleteAnswer>> try_remove(Call& call, std::string name, DeleteOptions options);
   Outcome<void> begin_create(Call& call, api::Message* message) const;
   Task<Outcome<std::unique_ptr<api::Message>>> prepare_update(Call& call, const api::UpdateRules& rules,
                                                               const Object& current,

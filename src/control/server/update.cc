@@ -154,6 +154,13 @@ Task<Outcome<Object>> ResourceWriter::finish_update(Call& call, const Object& cu
 
 Task<Outcome<Object>> ResourceWriter::change(Call& call, std::string name, const api::UpdateRules& rules,
                                              Change change) {
+  Outcome<Object> changed = co_await try_change(call, std::move(name), rules, std::move(change));
+  co_await settle(call, changed && !call.dry_run);
+  co_return changed;
+}
+
+Task<Outcome<Object>> ResourceWriter::try_change(Call& call, std::string name, const api::UpdateRules& rules,
+                                                 Change change) {
   const size_t warned = call.warnings.size();
   for (int attempt = 1;; ++attempt) {
     Result<std::optional<Object>> current = co_await objects_.find(call.here, call.kind, call.info.ns, name);
@@ -168,6 +175,7 @@ Task<Outcome<Object>> ResourceWriter::change(Call& call, std::string name, const
     bool lost = false;
     Outcome<Object> done = co_await finish_update(call, **current, std::move(*updated), &lost);
     if (!done || !lost) co_return done;
+    co_await settle(call, false);
     if (attempt == kAttempts) co_return fail(conflict(call.kind, name, kModified));
   }
 }

@@ -1,0 +1,34 @@
+// SPDX-License-Identifier: Apache-2.0
+// Gives each node its part of the pods' networks (spec.podCIDRs), one a family. What a node has stays; what a removed
+// node had is free again.
+#pragma once
+
+#include <vector>
+
+#include "api/ip_network.h"
+#include "control/controllers/controller.h"
+
+namespace gantry::control {
+
+struct NodeNetworks {
+  std::vector<api::IpNetwork> cluster;  // one a family
+  int prefix_v4 = 24;                   // of a node's part
+  int prefix_v6 = 64;
+};
+
+class NodeIpamController final : public Controller {
+ public:
+  NodeIpamController(ControllerParts parts, NodeNetworks networks);
+  void start() override { queue_.start(); }
+
+ private:
+  Task<Status> work(std::string name);
+  Result<api::IpNetwork> choose(const api::IpNetwork& cluster) const;
+
+  ControllerParts parts_;
+  const NodeNetworks networks_;
+  std::vector<api::IpNetwork> given_;  // by this one, and perhaps not seen yet
+  api::WorkQueue queue_;
+};
+
+}  // namespace gantry::control

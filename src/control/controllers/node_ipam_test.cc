@@ -1,0 +1,45 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/controllers/node_ipam.h"
+
+#include "control/server/client_fixture.h"
+#include "kubernetes/core/v1/node.pb.h"
+
+namespace gantry::control {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+class NodeIpamTest : public ClientTest {
+ protected:
+  void make_node(const std::string& name) {
+    core::Node node;
+    node.mutable_metadata()->set_name(name);
+    api::Answer<core::Node> made = wait(client_.create(node));
+    ASSERT_TRUE(made) << made.error().message;
+  }
+  std::string network_of(const std::string& name) {
+    auto node = informers_.of<core::Node>().find("", name);
+    return node == nullptr ? "" : node->spec().pod_cidr();
+  }
+};
+
+TEST_F(NodeIpamTest, EachNodeHasItsPart) {
+  NodeIpamController controller({loop_, client_, informers_, [this] { return now_; }},
+                                {.cluster = {*api::parse_network("10.244.0.0/23"), *api::parse_network("fd00::/56")}});
+  make_node("a");
+  loop_.post([&] {
+    informers_.start_all();
+    controller.start();
+  });
+  run_until([&] { return network_of("a") == "10.244.0.0/24"; });
+  make_node("b");
+  run_until([&] { return network_of("b") == "10.244.1.0/24"; });
+  EXPECT_EQ(informers_.of<core::Node>().find("", "b")->spec().pod_cidrs(1), "fd00:0:0:1::/64");
+  // No more are left until a node goes.
+  make_node("c");
+  ASSERT_TRUE(wait(client_.remove<core::Node>("", "a")));
+  run_until([&] { return network_of("c") == "10.244.0.0/24"; });
+}
+
+}  // namespace
+}  // namespace gantry::control
