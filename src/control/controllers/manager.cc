@@ -11,6 +11,7 @@
 #include "control/controllers/namespace_controller.h"
 #include "control/controllers/namespace_objects.h"
 #include "control/controllers/node_ipam.h"
+#include "control/controllers/volume_protection.h"
 
 namespace gantry::control {
 
@@ -28,6 +29,8 @@ struct Term {
     const auto add = [this](std::unique_ptr<Controller> controller) { controllers.push_back(std::move(controller)); };
     add(std::make_unique<NamespaceController>(parts));
     add(std::make_unique<ServiceAccountController>(parts));
+    add(std::make_unique<ClaimProtectionController>(parts));
+    add(std::make_unique<VolumeProtectionController>(parts));
     const NodeNetworks networks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6};
     add(std::make_unique<NodeIpamController>(parts, networks));
     if (!options.root_ca.empty()) add(std::make_unique<RootCaController>(parts, options.root_ca));

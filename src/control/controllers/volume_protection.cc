@@ -1,0 +1,102 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/controllers/volume_protection.h"
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "kubernetes/core/v1/persistent_volume.pb.h"
+#include "kubernetes/core/v1/persistent_volume_claim.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+
+namespace gantry::control {
+
+namespace core = k8s::io::api::core::v1;
+
+namespace {
+
+constexpr char kClaimFinalizer[] = "kubernetes.io/pvc-protection";
+constexpr char kVolumeFinalizer[] = "kubernetes.io/pv-protection";
+
+bool has_ended(const core::Pod& pod) { return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed"; }
+
+// The name of the claim that a volume of the pod is; "" for other volumes.
+std::string claim_of(const core::Pod& pod, const core::Volume& volume) {
+  const core::VolumeSource& source = volume.volume_source();
+  if (source.has_persistent_volume_claim()) return source.persistent_volume_claim().claim_name();
+  if (source.has_ephemeral()) return cat(pod.metadata().name(), "-", volume.name());
+  return {};
+}
+
+// The object without the finalizer, if it is being deleted and has it.
+template <typename M>
+std::optional<M> without(const M& object, std::string_view finalizer) {
+  if (!object.metadata().has_deletion_timestamp()) return std::nullopt;
+  const auto& present = object.metadata().finalizers();
+  if (std::ranges::find(present, finalizer) == present.end()) return std::nullopt;
+  M updated = object;
+  auto& list = *updated.mutable_metadata()->mutable_finalizers();
+  list.erase(std::ranges::find(list, finalizer));
+  return updated;
+}
+
+template <typename M>
+std::string key_of(const M& object) {
+  return api::object_key(object.metadata().namespace_(), object.metadata().name());
+}
+
+template <typename M>
+Status settled(const api::Answer<M>& answer) {
+  if (answer || answer.error().is_not_found()) return {};
+  return std::unexpected(answer.error().as_error());
+}
+
+}  // namespace
+
+ClaimProtectionController::ClaimProtectionController(ControllerParts parts)
+    : parts_(std::move(parts)), queue_(parts_.here, "pvc-protection", [this](std::string key) { return work(key); }) {
+  parts_.informers.of<core::PersistentVolumeClaim>().on_change([this](const api::Informer::Change& change) {
+    if (change.now != nullptr) queue_.add(key_of(static_cast<const core::PersistentVolumeClaim&>(*change.now)));
+  });
+  parts_.informers.of<core::Pod>().on_change([this](const api::Informer::Change& change) {
+    const auto& pod = static_cast<const core::Pod&>(change.object());
+    if (change.now != nullptr && !has_ended(pod)) return;
+    for (const core::Volume& volume : pod.spec().volumes()) {
+      const std::string claim = claim_of(pod, volume);
+      if (!claim.empty()) queue_.add(api::object_key(pod.metadata().namespace_(), claim));
+    }
+  });
+}
+
+bool ClaimProtectionController::is_used(const std::string& ns, const std::string& name) const {
+  return std::ranges::any_of(parts_.informers.of<core::Pod>().objects(), [&](const auto& pod) {
+    if (pod->metadata().namespace_() != ns || has_ended(*pod)) return false;
+    return std::ranges::any_of(pod->spec().volumes(),
+                               [&](const core::Volume& volume) { return claim_of(*pod, volume) == name; });
+  });
+}
+
+Task<Status> ClaimProtectionController::work(std::string key) {
+  const auto claim = parts_.informers.of<core::PersistentVolumeClaim>().find_key(key);
+  if (claim == nullptr) co_return Status();
+  const std::optional<core::PersistentVolumeClaim> updated = without(*claim, kClaimFinalizer);
+  if (!updated || is_used(claim->metadata().namespace_(), claim->metadata().name())) co_return Status();
+  co_return settled(co_await parts_.client.update(*updated));
+}
+
+VolumeProtectionController::VolumeProtectionController(ControllerParts parts)
+    : parts_(std::move(parts)), queue_(parts_.here, "pv-protection", [this](std::string key) { return work(key); }) {
+  parts_.informers.of<core::PersistentVolume>().on_change([this](const api::Informer::Change& change) {
+    if (change.now != nullptr) queue_.add(key_of(static_cast<const core::PersistentVolume&>(*change.now)));
+  });
+}
+
+Task<Status> VolumeProtectionController::work(std::string key) {
+  const auto volume = parts_.informers.of<core::PersistentVolume>().find_key(key);
+  if (volume == nullptr || volume->status().phase() == "Bound") co_return Status();
+  const std::optional<core::PersistentVolume> updated = without(*volume, kVolumeFinalizer);
+  if (!updated) co_return Status();
+  co_return settled(co_await parts_.client.update(*updated));
+}
+
+}  // namespace gantry::control
