@@ -137,6 +137,16 @@ Failure internal_error(std::string message) {
   return plain(500, "InternalError", cat("Internal error occurred: ", message));
 }
 
+Failure too_large_version(std::int64_t asked, std::int64_t present) {
+  Failure failure;
+  failure.code = 504;
+  failure.reason = "Timeout";
+  failure.message = cat("Timeout: Too large resource version: ", asked, ", current: ", present);
+  failure.retry_after = 1;
+  failure.causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
+  return failure;
+}
+
 Failure object_not_found(const api::Kind& kind, std::string_view name) {
   Failure failure = of_kind(404, "NotFound", kind, name);
   failure.message = cat(qualified(kind.plural, kind.gvk.group), " \"", name, "\" not found");

@@ -51,6 +51,8 @@ Failure unsupported_media_type(std::string_view accepted);
 Failure expired(std::string message);
 Failure too_many_requests(std::string message, int64_t retry_after);
 Failure internal_error(std::string message);
+// A version was asked for that this server has not reached: come again in a second.
+Failure too_large_version(int64_t asked, int64_t present);
 
 // On an object of a kind; `name` may be empty where the request had none.
 Failure object_not_found(const api::Kind& kind, std::string_view name);

@@ -17,16 +17,6 @@ constexpr std::string_view kForgotten =
     "Continuing with the provided token results in an inconsistent list - objects that were created, modified, or "
     "deleted between the time the first chunk was returned and now may show up in the list.";
 
-Failure too_large_version(std::int64_t asked, std::int64_t present) {
-  Failure failure;
-  failure.code = 504;
-  failure.reason = "Timeout";
-  failure.message = cat("Timeout: Too large resource version: ", asked, ", current: ", present);
-  failure.retry_after = 1;
-  failure.causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
-  return failure;
-}
-
 // A page that goes on where another ended may go on from the newest version, too.
 Failure forgotten_page(const ListOptions& options) {
   Failure failure = expired(std::string(kForgotten));

@@ -158,16 +158,6 @@ Task<> follow(Stream stream, http::BodyWriter& body) {
   }
 }
 
-Failure too_large_version(std::int64_t asked, std::int64_t present) {
-  Failure failure;
-  failure.code = 504;
-  failure.reason = "Timeout";
-  failure.message = cat("Timeout: Too large resource version: ", asked, ", current: ", present);
-  failure.retry_after = 1;
-  failure.causes.push_back({"ResourceVersionTooLarge", "Too large resource version", ""});
-  return failure;
-}
-
 }  // namespace
 
 Task<Outcome<http::Reply>> watch(Call& call, const Caches& caches, ListOptions options, AnswerForm form,
