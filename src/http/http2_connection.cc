@@ -150,6 +150,13 @@ int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* 
                                              self.core->limits.max_header_bytes, " bytes")));
     return 0;
   }
+  // A few bytes of HPACK can stand for kilobytes: what is decoded counts as a body does.
+  if (!one->unfinished.add(name_size + value_size + kPerHeaderBytes)) {
+    one->request = {};
+    one->unfinished.release();
+    self.answer(*one, text_response(503, "too many requests are under way; try again later"));
+    return 0;
+  }
   std::string_view key = view(name, name_size);
   std::string text(view(value, value_size));
   if (key == ":method") {

@@ -73,7 +73,12 @@ Task<> WorkQueue::run(std::string key) {
     if (failures >= kWorthALine) {
       log::warning("a controller failed, retrying", {{"controller", name_}, {"object", key}, {"error", done.error()}});
     }
-    add_after(key, pause_after(failures));
+    // What changed meanwhile may be what it wanted.
+    if (again) {
+      add(key);
+    } else {
+      add_after(key, pause_after(failures));
+    }
   }
   if (!waiting_.empty()) here_.post([this] { pump(); });
 }

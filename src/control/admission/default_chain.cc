@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/admission/default_chain.h"
 
+#include "control/admission/certificate_requests.h"
 #include "control/admission/namespace_lifecycle.h"
 #include "control/admission/node_restriction.h"
 #include "control/admission/object_defaults.h"
@@ -17,6 +18,7 @@ AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rba
   plugins.push_back(std::make_unique<NamespaceLifecycle>(view));
   plugins.push_back(std::make_unique<ObjectDefaults>(view));
   plugins.push_back(std::make_unique<ServiceAccountAdmission>(view));
+  plugins.push_back(std::make_unique<CertificateRequests>(authorizers));
   plugins.push_back(std::make_unique<NodeRestriction>());
   plugins.push_back(std::make_unique<PriorityAdmission>(view));
   plugins.push_back(std::make_unique<RoleEscalation>(rbac, authorizers));

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <map>
 
 #include "base/text.h"
 #include "control/authorization/node_authorizer.h"
@@ -90,6 +91,12 @@ Outcome<void> check_node(const AdmissionRequest& request, const std::string& nod
   return {};
 }
 
+// By labels a pod is an endpoint of services, and let through by policies.
+std::map<std::string, std::string> labels_of(const api::Message& pod) {
+  const auto& labels = static_cast<const core::Pod&>(pod).metadata().labels();
+  return {labels.begin(), labels.end()};
+}
+
 Outcome<void> check_pod(const AdmissionRequest& request, const std::string& node) {
   if (request.operation != Operation::kCreate) {
     const auto& old = static_cast<const core::Pod&>(*request.old);
@@ -98,6 +105,9 @@ Outcome<void> check_pod(const AdmissionRequest& request, const std::string& node
     }
     const bool through_status = request.call.subresource != nullptr;
     if (request.operation == Operation::kUpdate && !through_status) return refuse(request, node, "cannot update pods");
+    if (request.operation == Operation::kUpdate && labels_of(old) != labels_of(*request.object)) {
+      return refuse(request, node, "cannot update labels through pod status");
+    }
     return {};
   }
   const auto& pod = static_cast<const core::Pod&>(*request.object);

@@ -52,10 +52,9 @@ std::set<std::int32_t> ports_of(const core::Service* service) {
 
 Failure wrong(const Call& call, const core::Service& service, std::string field, std::string value,
               std::string_view why) {
-  return invalid(call.kind, service.metadata().name(),
-                 {{.kind = api::FieldProblem::Kind::kInvalid,
-                   .path = std::move(field),
-                   .detail = cat(quoted(value), ": ", why)}});
+  return invalid(
+      call.kind, service.metadata().name(),
+      {{.kind = api::FieldProblem::Kind::kInvalid, .path = std::move(field), .detail = cat(quoted(value), ": ", why)}});
 }
 
 // What is the server's to give stays when an update does not say it; so clients that know nothing of it change nothing.
@@ -98,6 +97,12 @@ void keep_ports(const core::Service& old, core::Service* service) {
 Outcome<std::vector<bool>> choose_families(const Call& call, const std::vector<api::IpNetwork>& networks,
                                            core::Service* service) {
   core::ServiceSpec* spec = service->mutable_spec();
+  // Each costs an address, and the kind's rules are asked later.
+  const bool too_many = spec->ip_families_size() > 2 || spec->cluster_ips_size() > 2;
+  const bool same = spec->ip_families_size() == 2 && spec->ip_families(0) == spec->ip_families(1);
+  if (too_many || same) {
+    return fail(wrong(call, *service, "spec.ipFamilies", "", "may only hold one entry of each family"));
+  }
   const auto is_served = [&](bool is_v6) {
     return std::ranges::any_of(networks,
                                [is_v6](const api::IpNetwork& network) { return network.base.is_v6 == is_v6; });

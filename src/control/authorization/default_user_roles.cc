@@ -205,6 +205,9 @@ role system:controller:token-cleaner in kube-system
 binding cluster-admin
   ClusterRole cluster-admin
   Group system:masters
+binding gantry:kubelet-clients
+  ClusterRole system:kubelet-api-admin
+  Group gantry:kubelet-clients
 binding system:basic-user
   ClusterRole system:basic-user
   Group system:authenticated

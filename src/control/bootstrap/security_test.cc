@@ -6,8 +6,10 @@
 
 #include "api/json.h"
 #include "api/kinds/all.h"
+#include "api/text.h"
 #include "base/text.h"
 #include "control/bootstrap/system_objects.h"
+#include "control/pki/certificate.h"
 #include "control/server/api_server.h"
 #include "control/store/sqlite_store.h"
 #include "control/store/store_fixture.h"
@@ -176,6 +178,76 @@ TEST_F(SecurityTest, NobodyGivesAwayWhatHeDoesNotHave) {
             403);
   // Nor by changing a role that is bound already.
   EXPECT_EQ(ask("PUT", cat(kRbac, "/clusterroles/mine"), role("mine", R"("*")", R"("*")")).code, 403);
+}
+
+// A right within a namespace, on an object, or to patch: none of them is more.
+TEST_F(SecurityTest, ARightIsNoMoreThanItSays) {
+  const std::string role =
+      R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"Role","metadata":{"name":"all"},"rules":[)"
+      R"({"apiGroups":["*"],"resources":["namespaces"],"verbs":["*"]},)"
+      R"({"apiGroups":[""],"resources":["secrets"],"resourceNames":["mine"],"verbs":["*"]},)"
+      R"({"apiGroups":[""],"resources":["configmaps"],"verbs":["patch"]}]})";
+  ASSERT_EQ(post(cat(kRbac, "/namespaces/default/roles"), role).code, 201);
+  ASSERT_EQ(post(cat(kRbac, "/namespaces/default/rolebindings"),
+                 R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"RoleBinding","metadata":{"name":"all"},)"
+                 R"("roleRef":{"apiGroup":"rbac.authorization.k8s.io","kind":"Role","name":"all"},)"
+                 R"("subjects":[{"apiGroup":"rbac.authorization.k8s.io","kind":"User","name":"jane"}]})")
+                .code,
+            201);
+  as("jane");
+  for (const char* method : {"GET", "DELETE", "PUT", "PATCH"}) {
+    const int code = ask(method, "/api/v1/namespaces/default/namespaces/kube-system").code;
+    EXPECT_TRUE(code == 403 || code == 404 || code == 405) << method << code;
+  }
+  EXPECT_NE(get("/api/v1/namespaces/default/namespaces").code, 200);
+  EXPECT_EQ(get("/api/v1/namespaces/default").code, 200);  // its own
+  for (const char* method : {"LIST", "DELETECOLLECTION", "WATCH"}) {
+    EXPECT_EQ(ask(method, "/api/v1/namespaces/default/secrets/mine").code, 405) << method;
+  }
+  http::Request apply{.method = "PATCH",
+                      .target = "/api/v1/namespaces/default/configmaps/new?fieldManager=x",
+                      .headers = {{"Content-Type", "application/apply-patch+yaml"}},
+                      .body = R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"new"}})"};
+  apply.peer.certificate = certificate_;
+  EXPECT_EQ(run(loop_, server_->handle(loop_, std::move(apply))).response.status, 403);
+}
+
+TEST_F(SecurityTest, WhoAsksForACertificateIsWhoSentIt) {
+  const Result<PrivateKey> key = PrivateKey::generate();
+  const auto request = [&key](const std::string& organization) {
+    const Result<std::string> pem =
+        make_signing_request(*key, {.common_name = "jane", .organizations = {organization}}, {});
+    return cat(
+        R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest","metadata":{"generateName":"r-"},)",
+        R"("spec":{"request":")", api::encode_base64(*pem), R"(","signerName":"kubernetes.io/kube-apiserver-client",)",
+        R"("usages":["client auth"],"username":"system:node:n1","groups":["system:nodes"]}})");
+  };
+  ASSERT_EQ(
+      post(cat(kRbac, "/clusterroles"),
+           R"({"apiVersion":"rbac.authorization.k8s.io/v1","kind":"ClusterRole","metadata":{"name":"asks"},"rules":[)"
+           R"({"apiGroups":["certificates.k8s.io"],"resources":["certificatesigningrequests",)"
+           R"("certificatesigningrequests/approval"],"verbs":["*"]}]})")
+          .code,
+      201);
+  ASSERT_EQ(post(cat(kRbac, "/clusterrolebindings"), binding("asks", "asks", "jane")).code, 201);
+  as("jane", {"team"});
+  const Answer made = post("/apis/certificates.k8s.io/v1/certificatesigningrequests", request("team"));
+  ASSERT_EQ(made.code, 201) << made.body;
+  const Result<api::Value> object = api::parse_json(made.body);
+  EXPECT_EQ(*object->find("spec")->find("username")->as_string(), "jane");
+  EXPECT_EQ(made.body.find("system:nodes"), std::string::npos);
+  EXPECT_EQ(post("/apis/certificates.k8s.io/v1/certificatesigningrequests", request("system:masters")).code, 403);
+  // Writing the approval is one right, to approve for the signer another.
+  api::Value approved = *object;
+  approved["status"] = api::Value::object(
+      {{"conditions", api::Value(api::Value::List{api::Value::object(
+                          {{"type", "Approved"}, {"status", "True"}, {"reason", "x"}, {"message", "x"}})})}});
+  const std::string path = cat("/apis/certificates.k8s.io/v1/certificatesigningrequests/",
+                               *object->find("metadata")->find("name")->as_string(), "/approval");
+  EXPECT_EQ(ask("PUT", path, api::write_json(approved)).code, 403);
+  as("admin", {"system:masters"});
+  const Answer done = ask("PUT", path, api::write_json(approved));
+  EXPECT_EQ(done.code, 200) << done.body;
 }
 
 TEST_F(SecurityTest, ImpersonationNeedsItsVerb) {

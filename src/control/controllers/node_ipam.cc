@@ -81,7 +81,11 @@ Task<Status> NodeIpamController::work(std::string name) {
                                             {"resourceVersion", node->metadata().resource_version()}})},
            {"spec", api::Value::object({{"podCIDR", first}, {"podCIDRs", api::Value(std::move(texts))}})}}));
   if (done) co_return Status();
-  for (const api::IpNetwork& network : chosen) std::erase(given_, network);
+  // An answer that was lost may have been yes: only a refusal gives the networks back.
+  const bool refused = done.error().code >= 400 && done.error().code < 500;
+  for (const api::IpNetwork& network : chosen) {
+    if (refused) std::erase(given_, network);
+  }
   if (done.error().is_not_found()) co_return Status();
   co_return std::unexpected(done.error().as_error());
 }

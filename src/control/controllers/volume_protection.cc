@@ -80,7 +80,21 @@ Task<Status> ClaimProtectionController::work(std::string key) {
   const auto claim = parts_.informers.of<core::PersistentVolumeClaim>().find_key(key);
   if (claim == nullptr) co_return Status();
   const std::optional<core::PersistentVolumeClaim> updated = without(*claim, kClaimFinalizer);
-  if (!updated || is_used(claim->metadata().namespace_(), claim->metadata().name())) co_return Status();
+  const std::string ns = claim->metadata().namespace_();
+  const std::string name = claim->metadata().name();
+  if (!updated || is_used(ns, name)) co_return Status();
+  // Pods and claims come by two watches, and the claim's end may be seen before a pod that was made earlier: what is
+  // there now decides.
+  bool used = false;
+  const auto look = [&used, &name](const api::Value& item) -> api::Answer<void> {
+    core::Pod pod;
+    if (api::Answer<void> read = api::Client::decode_item(item, &pod); !read) return read;
+    for (const core::Volume& volume : pod.spec().volumes()) used |= !has_ended(pod) && claim_of(pod, volume) == name;
+    return {};
+  };
+  const api::Answer<void> seen = co_await parts_.client.visit(parts_.client.target<core::Pod>(), {.ns = ns}, look);
+  if (!seen) co_return std::unexpected(seen.error().as_error());
+  if (used) co_return Status();
   co_return settled(co_await parts_.client.update(*updated));
 }
 

@@ -153,8 +153,9 @@ Result<ClusterIdentity> load_identity(const IdentityOptions& options) {
   if (!authority) return std::unexpected(std::move(authority.error()).with_context(options.folder));
   Result<KeyPair> serving = load_pair(*folder, "apiserver", *authority, serving_order(options));
   if (!serving) return std::unexpected(std::move(serving.error()));
-  Result<KeyPair> node_client = load_pair(*folder, "apiserver-kubelet-client", *authority,
-                                          client_order("kube-apiserver-kubelet-client", "system:masters"));
+  Result<KeyPair> node_client =
+      load_pair(*folder, "apiserver-kubelet-client", *authority,
+                client_order("kube-apiserver-kubelet-client", std::string(kKubeletClientsGroup)));
   if (!node_client) return std::unexpected(std::move(node_client.error()));
   Result<KeyPair> admin = load_pair(*folder, "admin", *authority, client_order("kubernetes-admin", "system:masters"));
   if (!admin) return std::unexpected(std::move(admin.error()));

@@ -3,7 +3,7 @@
 // kept, under kubeadm's names, so that a CA that is there already is taken:
 //   ca.crt ca.key                        the cluster's CA
 //   apiserver.crt apiserver.key          what clients are shown
-//   apiserver-kubelet-client.crt .key    what nodes are shown when they are asked for logs (O=system:masters)
+//   apiserver-kubelet-client.crt .key    what nodes are shown when they are asked for logs (O=gantry:kubelet-clients)
 //   admin.crt admin.key                  for admin.kubeconfig (O=system:masters)
 //   sa.key sa.pub                        signs service accounts' tokens
 // Certificates that end within 30 days, that another CA has signed or that lack a name are made anew. Blocking.
@@ -18,6 +18,10 @@
 #include "http/tls.h"
 
 namespace gantry::control {
+
+// May what the role system:kubelet-api-admin says and nothing else: a node chooses where it is reached, and may choose
+// the API server itself.
+inline constexpr std::string_view kKubeletClientsGroup = "gantry:kubelet-clients";
 
 struct IdentityOptions {
   std::string folder;                  // "/var/lib/gantry-control/pki", made if it is not there

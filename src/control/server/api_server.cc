@@ -87,6 +87,7 @@ struct ApiServer::Impl {
 
   Task<Outcome<User>> authenticate(Loop& here, const http::Request& request);
   Task<Outcome<void>> authorize(Loop& here, const AccessRequest& access);
+  Task<Outcome<void>> ask(Loop& here, AccessRequest access) { co_return co_await authorize(here, access); }
   // `known`: who asks, where that is no question of credentials.
   Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const User* known);
   Task<http::Reply> handle(Loop& here, const http::Request& request, const User* known);
@@ -145,7 +146,12 @@ Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Reques
   Outcome<void> allowed = co_await authorize(here, access);
   if (!allowed) co_return fail(std::move(allowed.error()));
   if (!info->is_resource) co_return co_await serve_other(here, request, *info);
-  co_return co_await resources.serve(here, request, *info, *acting);
+  const auto may_create = [this, &here, &access]() -> Task<Outcome<void>> {
+    AccessRequest creation = access;
+    creation.verb = "create";
+    return ask(here, std::move(creation));
+  };
+  co_return co_await resources.serve(here, request, *info, *acting, may_create);
 }
 
 Task<http::Reply> ApiServer::handle(Loop& here, http::Request request) {

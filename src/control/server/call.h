@@ -11,6 +11,7 @@
 
 #include "api/kind.h"
 #include "base/loop.h"
+#include "base/task.h"
 #include "control/server/body.h"
 #include "control/server/request_info.h"
 
@@ -32,6 +33,9 @@ inline constexpr std::string_view kUnauthenticatedGroup = "system:unauthenticate
 // May do everything, whatever RBAC says.
 inline constexpr std::string_view kMastersGroup = "system:masters";
 
+// Asks whether the user may; a failure is the refusal.
+using Permission = std::function<Task<Outcome<void>>()>;
+
 struct Call {
   Loop& here;
   const User& user;
@@ -42,6 +46,8 @@ struct Call {
   // Of writes:
   bool dry_run = false;
   std::string field_manager;  // never empty: the client's program when it does not say
+  // For an apply that finds nothing; empty: nobody asks.
+  Permission may_create;
   // Server-side apply keeps managed fields itself.
   bool is_apply = false;
   FieldValidation field_validation = FieldValidation::kWarn;

@@ -108,25 +108,26 @@ std::optional<api::Value> Documents::openapi(std::string_view path) const {
   return api::openapi_v3(kinds_, path.substr(kV3.size()), kubernetes::comment);
 }
 
-const Documents::Kept* Documents::keep(const http::Request& request, const std::string& path) {
-  // Only paths that name something are kept, so that strangers can't fill it; the address by which a client came is
-  // part of one document alone.
-  const std::string key = cat(path, accepts_aggregated(request) ? " aggregated " : " ",
-                              wants_openapi_message(request, path) ? "message " : "",
-                              path == "/api" ? request.header("Host").substr(0, 256) : std::string_view());
-  constexpr size_t kMost = 1000;
-  const std::lock_guard lock(mutex_);
-  if (const auto found = kept_.find(key); found != kept_.end()) return &found->second;
-  if (kept_.size() >= kMost) return nullptr;
+std::optional<Documents::Kept> Documents::get(const http::Request& request, const std::string& path) {
+  // It has the address by which the client came.
+  if (path == "/api" && !accepts_aggregated(request)) return make(request, path);
+  const std::string key = cat(path, accepts_aggregated(request) ? " aggregated" : "");
+  {
+    const std::lock_guard lock(mutex_);
+    if (const auto found = kept_.find(key); found != kept_.end()) return found->second;
+  }
   std::optional<Kept> made = make(request, path);
-  return made ? &kept_.emplace(key, std::move(*made)).first->second : nullptr;
+  const std::lock_guard lock(mutex_);
+  if (made) kept_.emplace(key, *made);
+  return made;
 }
 
 std::optional<http::Reply> Documents::find(const http::Request& request, const RequestInfo& info) {
-  std::string path = info.path;
-  while (path.size() > 1 && path.back() == '/') path.pop_back();
-  const Kept* kept = keep(request, path);
-  if (kept == nullptr) return std::nullopt;
+  // One name for each document, however many slashes it is asked with: what is kept is bounded by what there is.
+  std::string path;
+  for (const std::string& part : parts_of(info.path)) path += cat("/", part);
+  const std::optional<Kept> kept = get(request, path);
+  if (!kept) return std::nullopt;
   http::Reply reply;
   reply.response.headers.emplace_back("ETag", kept->etag);
   reply.response.headers.emplace_back("Vary", "Accept");

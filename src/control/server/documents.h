@@ -36,12 +36,12 @@ class Documents {
   };
   std::optional<Kept> make(const http::Request& request, const std::string& path) const;
   std::optional<api::Value> openapi(std::string_view path) const;
-  const Kept* keep(const http::Request& request, const std::string& path);
+  std::optional<Kept> get(const http::Request& request, const std::string& path);
 
   const api::Kinds& kinds_;
   const ServerVersion version_;
   std::mutex mutex_;
-  std::map<std::string, Kept> kept_;  // by path and form; never taken out
+  std::map<std::string, Kept> kept_;  // by path and form
 };
 
 }  // namespace gantry::control

@@ -15,6 +15,7 @@ namespace gantry::control {
 
 namespace {
 
+constexpr int64_t kLongestWatch = 24 * 3600;  // seconds
 constexpr std::string_view kTokenVersion = "meta.k8s.io/v1";
 
 Outcome<std::optional<std::int64_t>> parse_version(const std::string* text) {
@@ -164,7 +165,7 @@ Outcome<ListOptions> parse_list_options(const api::Kind& kind, const RequestInfo
 
   Result<std::optional<std::int64_t>> timeout = info.query.number("timeoutSeconds");
   if (!timeout) return fail(bad_request(timeout.error().message()));
-  if (*timeout && **timeout > 0) options.timeout = std::chrono::seconds(**timeout);
+  if (*timeout && **timeout > 0) options.timeout = std::chrono::seconds(std::min(**timeout, kLongestWatch));
   return options;
 }
 

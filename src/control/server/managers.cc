@@ -132,7 +132,11 @@ Outcome<api::Value> apply_onto_nothing(const Call& call, std::string_view name, 
                                 ") does not match the name on the URL (", quoted(name), ")")));
   }
   api::Value named = document;
-  if (named.is_object()) named["metadata"]["name"] = name;
+  // What is no object, or has metadata that are none, is refused by apply().
+  const bool absent = metadata == nullptr || metadata->is_null();
+  if (named.is_object() && absent) named["metadata"] = api::Value(api::Value::Object{});
+  api::Value* names = named.find("metadata");
+  if (names != nullptr && names->is_object()) (*names)["name"] = name;
   return apply(call, nullptr, named, false, now);
 }
 

@@ -18,22 +18,29 @@ int hex(char c) {
   return -1;
 }
 
-// The segments between slashes; empty ones (//) are dropped, as upstream's mux cleans paths.
-Outcome<std::vector<std::string>> segments_of(std::string_view path) {
-  std::vector<std::string> segments;
+// The segments between slashes as they were sent; empty ones (//) are dropped, as upstream's mux cleans paths.
+std::vector<std::string_view> split(std::string_view path) {
+  std::vector<std::string_view> segments;
   while (!path.empty()) {
     const size_t slash = path.find('/');
-    const std::string_view part = path.substr(0, slash);
+    if (slash != 0) segments.push_back(path.substr(0, slash));
     path.remove_prefix(slash == path.npos ? path.size() : slash + 1);
-    if (part.empty()) continue;
-    std::optional<std::string> decoded = decode_percent(part, false);
-    if (!decoded) return fail(bad_request(cat("the path has a broken escape: ", quoted(part))));
-    if (*decoded == "." || *decoded == ".." || decoded->find('/') != std::string::npos) {
-      return fail(bad_request(cat("the path has the segment ", quoted(*decoded), ", which can be no name")));
-    }
-    segments.push_back(std::move(*decoded));
   }
   return segments;
+}
+
+Outcome<std::string> decode_segment(std::string_view segment) {
+  std::optional<std::string> decoded = decode_percent(segment, false);
+  if (!decoded) return fail(bad_request(cat("the path has a broken escape: ", quoted(segment))));
+  if (*decoded == "." || *decoded == ".." || decoded->find('/') != std::string::npos) {
+    return fail(bad_request(cat("the path has the segment ", quoted(*decoded), ", which can be no name")));
+  }
+  return std::move(*decoded);
+}
+
+bool is_known(std::string_view method) {
+  return method == "GET" || method == "HEAD" || method == "POST" || method == "PUT" || method == "PATCH" ||
+         method == "DELETE";
 }
 
 std::string verb_of(std::string_view method, bool named, bool watch) {
@@ -41,20 +48,7 @@ std::string verb_of(std::string_view method, bool named, bool watch) {
   if (method == "POST") return "create";
   if (method == "PUT") return "update";
   if (method == "PATCH") return "patch";
-  if (method == "DELETE") return named ? "delete" : "deletecollection";
-  return lowered(method);
-}
-
-// Proxies take any path after their name, in which slashes and escapes are the target's.
-std::string rest_after(std::string_view path, size_t segments) {
-  size_t at = 0;
-  while (segments > 0) {
-    while (at < path.size() && path[at] == '/') ++at;
-    at = path.find('/', at);
-    if (at == path.npos) return {};
-    --segments;
-  }
-  return std::string(path.substr(at));
+  return named ? "delete" : "deletecollection";
 }
 
 }  // namespace
@@ -151,44 +145,47 @@ Outcome<RequestInfo> parse_request_info(std::string_view method, std::string_vie
   info.path = std::move(*path);
   info.verb = method == "HEAD" ? "get" : lowered(method);
 
-  // A proxy's own path is not looked into.
-  Outcome<std::vector<std::string>> parsed = segments_of(raw.substr(0, raw.find("/proxy/")));
-  if (!parsed) return std::unexpected(std::move(parsed.error()));
-  std::vector<std::string>& parts = *parsed;
+  const std::vector<std::string_view> parts = split(raw);
   size_t at = 0;
   if (parts.size() >= 3 && parts[0] == "api") {
-    info.version = parts[1];
     at = 2;
   } else if (parts.size() >= 4 && parts[0] == "apis") {
-    info.group = parts[1];
-    info.version = parts[2];
     at = 3;
   } else {
     return info;
   }
   info.is_resource = true;
+  // A method that nobody knows names no verb: authorization would take it for one.
+  if (!is_known(method)) return fail(method_not_allowed());
   bool watch = false;
   // The old form of a watch, which some clients still have.
   if (parts[at] == "watch" && parts.size() > at + 1) {
     watch = true;
     ++at;
   }
+  const size_t place = at;
+  bool inside = false;
   if (parts[at] == "namespaces" && parts.size() > at + 1) {
     // namespaces/X is the namespace itself, and so are its own subresources; namespaces/X/pods is what is inside.
-    const bool inside = parts.size() > at + 2 && parts[at + 2] != "status" && parts[at + 2] != "finalize";
-    info.ns = parts[at + 1];
+    inside = parts.size() > at + 2 && parts[at + 2] != "status" && parts[at + 2] != "finalize";
     if (inside) at += 2;
   }
-  info.resource = parts[at];
-  if (parts.size() > at + 1) info.name = parts[at + 1];
-  if (parts.size() > at + 2) info.subresource = parts[at + 2];
-  const size_t proxy = raw.find("/proxy/");
-  if (proxy != raw.npos && info.subresource.empty() && parts.size() == at + 2) {
-    info.subresource = "proxy";
-    info.rest = rest_after(raw, at + 3);
-  } else if (parts.size() > at + 3) {
-    return fail(no_such_resource());
+  // What follows a proxy is its target's and not looked into.
+  const bool is_proxy = parts.size() > at + 2 && parts[at + 2] == "proxy";
+  if (!is_proxy && parts.size() > at + 3) return fail(no_such_resource());
+  std::vector<std::string> names;
+  for (size_t i = 0; i < parts.size() && i <= at + 2; ++i) {
+    Outcome<std::string> name = decode_segment(parts[i]);
+    if (!name) return std::unexpected(std::move(name.error()));
+    names.push_back(std::move(*name));
   }
+  if (names[0] == "apis") info.group = names[1];
+  info.version = names[names[0] == "apis" ? 2 : 1];
+  if (inside || (names[place] == "namespaces" && names.size() > place + 1)) info.ns = names[place + 1];
+  info.resource = names[at];
+  if (names.size() > at + 1) info.name = names[at + 1];
+  if (names.size() > at + 2) info.subresource = names[at + 2];
+  if (is_proxy) info.rest = raw.substr(static_cast<size_t>(parts[at + 2].data() - raw.data()) + parts[at + 2].size());
   Result<bool> asks_watch = info.query.flag("watch");
   if (!asks_watch) return fail(bad_request(asks_watch.error().message()));
   watch = watch || *asks_watch;

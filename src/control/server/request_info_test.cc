@@ -47,6 +47,18 @@ TEST(RequestInfoTest, AProxysPathIsTheTargetsOwn) {
   EXPECT_EQ(read("POST", "/api/v1/nodes/n/proxy/"), "create /v1 [] nodes/n/proxy /");
 }
 
+TEST(RequestInfoTest, ProxyIsANameToo) {
+  EXPECT_EQ(read("GET", "/api/v1/namespaces/proxy/pods/x"), "get /v1 [proxy] pods/x/ ");
+  EXPECT_EQ(read("POST", "/api/v1/namespaces/a/pods/proxy/binding"), "create /v1 [a] pods/proxy/binding ");
+  EXPECT_EQ(read("DELETE", "/api/v1/namespaces/a/pods/proxy/"), "delete /v1 [a] pods/proxy/ ");
+  EXPECT_EQ(read("GET", "/api/v1/namespaces/a/pods/proxy/proxy/proxy/"), "get /v1 [a] pods/proxy/proxy /proxy/");
+}
+
+TEST(RequestInfoTest, AMethodIsNoVerb) {
+  EXPECT_EQ(read("LIST", "/api/v1/namespaces/a/secrets/b").substr(0, 3), "405");
+  EXPECT_EQ(read("DELETECOLLECTION", "/api/v1/namespaces/a/secrets/b").substr(0, 3), "405");
+}
+
 TEST(RequestInfoTest, WhatIsNoResourceIsAPath) {
   EXPECT_EQ(read("GET", "/healthz"), "get path /healthz");
   EXPECT_EQ(read("GET", "/apis/apps/v1"), "get path /apis/apps/v1");

@@ -20,7 +20,8 @@ constexpr size_t kMaxManager = 128;
 
 // A collection may be asked of all namespaces; an object is in one, if its kind is in any.
 Outcome<void> check_namespace(const api::Kind& kind, const RequestInfo& info) {
-  const bool is_namespace = info.resource == "namespaces" && info.group.empty();
+  // A namespace is in itself and in no other: a right within one is none to the next.
+  const bool is_namespace = info.resource == "namespaces" && info.group.empty() && info.ns == info.name;
   if (!kind.namespaced && !info.ns.empty() && !is_namespace) return fail(no_such_resource());
   if (!kind.namespaced || !info.ns.empty()) return {};
   if (!info.name.empty()) return fail(no_such_resource());
@@ -116,9 +117,10 @@ Outcome<Call> Resources::make_call(Loop& here, const http::Request& request, con
 }
 
 Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& request, const RequestInfo& info,
-                                            const User& user) {
+                                            const User& user, Permission may_create) {
   Outcome<Call> call = make_call(here, request, info, user);
   if (!call) co_return fail(std::move(call.error()));
+  call->may_create = std::move(may_create);
   if (connector_ != nullptr && Connector::knows(info.subresource)) co_return co_await connector_->serve(*call, request);
   const auto action = actions_.find(action_name(call->kind, call->subresource));
   if (action != actions_.end() && info.verb == "create") {
@@ -198,6 +200,7 @@ Task<Outcome<http::Reply>> Resources::get(Call& call, const http::Request& reque
 }
 
 Task<Outcome<http::Reply>> Resources::list(Call& call, const http::Request& request) {
+  if (!call.info.name.empty()) co_return fail(method_not_allowed());
   Outcome<ListOptions> options = parse_list_options(call.kind, call.info);
   if (!options) co_return fail(std::move(options.error()));
   Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = false, .views = true});
@@ -295,6 +298,7 @@ Task<Outcome<http::Reply>> Resources::remove(Call& call, const http::Request& re
 }
 
 Task<Outcome<http::Reply>> Resources::remove_collection(Call& call, const http::Request& request) {
+  if (!call.info.name.empty()) co_return fail(method_not_allowed());
   Outcome<ListOptions> list_options = parse_list_options(call.kind, call.info);
   if (!list_options) co_return fail(std::move(list_options.error()));
   Outcome<DeleteOptions> options = parse_delete_options(request, call.info);

@@ -30,7 +30,9 @@ class Resources {
         now_(now) {}
 
   // `info.is_resource` holds. A failure is what the client is answered.
-  Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const RequestInfo& info, const User& user);
+  // `may_create`: asked before a patch makes an object, which is another right than to patch one.
+  Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const RequestInfo& info, const User& user,
+                                   Permission may_create);
 
  private:
   Outcome<Call> make_call(Loop& here, const http::Request& request, const RequestInfo& info, const User& user) const;

@@ -273,6 +273,34 @@ TEST_F(Server, ABudgetForbidsAnEviction) {
   EXPECT_EQ(get(budgets + "/b").text("status/disruptionsAllowed"), "0");
 }
 
+TEST_F(Server, ANamespaceIsInNoOther) {
+  const std::string ns = R"({"apiVersion":"v1","kind":"Namespace","metadata":{"name":"b"}})";
+  ASSERT_EQ(post("/api/v1/namespaces", ns).code, 201);
+  EXPECT_EQ(get("/api/v1/namespaces/b").code, 200);
+  EXPECT_EQ(get("/api/v1/namespaces/a/namespaces/b").code, 404);
+  EXPECT_EQ(get("/api/v1/namespaces/a/namespaces").code, 404);
+  EXPECT_EQ(post("/api/v1/namespaces/a/namespaces", ns).code, 404);
+  EXPECT_EQ(remove("/api/v1/namespaces/a/namespaces/b").code, 404);
+}
+
+TEST_F(Server, AnApplyOfWhatIsNoObjectIsRefused) {
+  for (const char* metadata : {"x", "null", "[]", "{}"}) {
+    const std::string body = cat("{\"apiVersion\":\"v1\",\"kind\":\"ConfigMap\",\"metadata\":",
+                                 metadata == std::string_view("x") ? "\"x\"" : metadata, "}");
+    const Answer answer = apply(kMaps + "/none?fieldManager=x", body);
+    EXPECT_TRUE(answer.code == 400 || answer.code <= 201) << body << answer.code;
+  }
+  EXPECT_EQ(apply(kMaps + "/none?fieldManager=x", "[]").code, 400);
+}
+
+TEST_F(Server, ADocumentIsThereHoweverItIsAskedFor) {
+  for (int i = 0; i < 1100; ++i) {
+    ASSERT_EQ(ask({.method = "GET", .target = "/api", .headers = {{"Host", cat("h", i)}}}).code, 200);
+    ASSERT_EQ(get(cat("/api", std::string(static_cast<size_t>(i % 50) + 1, '/'), "v1")).code, 200);
+  }
+  EXPECT_EQ(get("/apis/apps/v1").code, 200);
+}
+
 TEST_F(Server, WhatIsNotServedIsNotFound) {
   EXPECT_EQ(get("/api/v1/namespaces/default/unicorns").code, 404);
   EXPECT_EQ(get("/apis/nobody/v1/pods").code, 404);

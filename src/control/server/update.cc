@@ -206,6 +206,10 @@ Task<Outcome<Object>> ResourceWriter::patch(Call& call, std::string name, Patch 
   for (int attempt = 1;; ++attempt) {
     Outcome<Object> changed = co_await change(call, name, rules_of(call), patched);
     if (changed || changed.error().code != 404 || call.subresource != nullptr) co_return changed;
+    if (call.may_create) {
+      Outcome<void> allowed = co_await call.may_create();
+      if (!allowed) co_return fail(std::move(allowed.error()));
+    }
     Outcome<api::Value> document = apply_onto_nothing(call, name, shared->document, now_());
     if (!document) co_return fail(std::move(document.error()));
     Outcome<Decoded> decoded = decode_document(call.kind, *document, call.field_validation);

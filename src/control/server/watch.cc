@@ -106,7 +106,8 @@ Task<> pace(std::shared_ptr<CacheWatcher> watcher, std::shared_ptr<Event> closed
     const Duration wait = std::clamp<Duration>(left, std::chrono::milliseconds(1), kBookmarkInterval);
     const bool over = co_await closed->wait_for(wait);
     watcher->request_progress();
-    if (over) co_return;
+    // Once is enough at the end: follow() looks at the time after each batch.
+    if (over || Clock::now() >= end) co_return;
   }
 }
 

@@ -5,6 +5,7 @@
 
 #include <coroutine>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <utility>
 
@@ -18,6 +19,8 @@ class Answer {
   struct State {
     explicit State(Loop& loop) : here(loop) {}
     Loop& here;
+    std::mutex mutex;
+    bool is_dropped = false;         // nobody waits any more, and `here` may be gone; under mutex
     std::optional<T> value;          // loop thread
     std::coroutine_handle<> caller;  // loop thread
   };
@@ -27,6 +30,8 @@ class Answer {
 
   // Any thread, once.
   void give(T value) const {
+    const std::lock_guard lock(state_->mutex);
+    if (state_->is_dropped) return;
     state_->here.post([state = state_, value = std::move(value)]() mutable {
       state->value.emplace(std::move(value));
       if (state->caller) std::exchange(state->caller, {}).resume();
@@ -34,7 +39,7 @@ class Answer {
   }
 
   // Loop thread, once.
-  Task<T> wait() const { return wait_for(state_); }
+  Task<T> wait() const { return wait_for(Waiter(state_)); }
 
  private:
   struct Waiting {
@@ -44,10 +49,25 @@ class Answer {
     void await_suspend(std::coroutine_handle<> caller) noexcept { state.caller = caller; }
     void await_resume() const noexcept {}
   };
-  static Task<T> wait_for(std::shared_ptr<State> state) {
-    Waiting waiting{*state};
+  // A parameter of the coroutine, so that it ends with it even if it never began.
+  class Waiter {
+   public:
+    explicit Waiter(std::shared_ptr<State> state) : state_(std::move(state)) {}
+    Waiter(Waiter&&) noexcept = default;
+    ~Waiter() {
+      if (state_ == nullptr) return;
+      const std::lock_guard lock(state_->mutex);
+      state_->is_dropped = true;
+    }
+    State& operator*() const { return *state_; }
+
+   private:
+    std::shared_ptr<State> state_;
+  };
+  static Task<T> wait_for(Waiter waiter) {
+    Waiting waiting{*waiter};
     co_await waiting;
-    co_return std::move(*state->value);
+    co_return std::move(*(*waiter).value);
   }
 
   std::shared_ptr<State> state_;

@@ -78,6 +78,7 @@ struct WatchCache::State : std::enable_shared_from_this<WatchCache::State> {
     std::lock_guard lock(mutex);
     return Snapshot(tree, std::max(applied, reached()));
   }
+  struct Forget;
   static Task<Status> wait_until(std::shared_ptr<State> state, Loop& here, std::int64_t revision, Duration limit);
   static Task<Result<Snapshot>> fresh(std::shared_ptr<State> state, Loop& here, Duration limit);
 
@@ -225,10 +226,25 @@ void WatchCache::State::wake_waiters() {
     waiters.erase(waiters.begin());
     waiter->here.post([waiter] { waiter->event.set(); });
   }
-  if (watcher && !waiters.empty()) watcher->request_progress(waiters.rbegin()->first);
+  if (watcher && !waiters.empty()) watcher->request_progress(std::max(waiters.begin()->first, ready_at));
 }
 
 // ---- Waiting
+
+// Takes a waiter out again, unless that was done.
+struct WatchCache::State::Forget {
+  std::shared_ptr<State> state;
+  std::int64_t revision;
+  std::shared_ptr<Waiter> waiter;
+  ~Forget() {
+    const std::lock_guard lock(state->mutex);
+    for (auto [at, end] = state->waiters.equal_range(revision); at != end; ++at) {
+      if (at->second != waiter) continue;
+      state->waiters.erase(at);
+      return;
+    }
+  }
+};
 
 Task<Status> WatchCache::State::wait_until(std::shared_ptr<State> state, Loop& here, std::int64_t revision,
                                            Duration limit) {
@@ -239,20 +255,15 @@ Task<Status> WatchCache::State::wait_until(std::shared_ptr<State> state, Loop& h
     if (state->closed) co_return fail(Code::kCancelled, "watch cache: closed");
     state->waiters.emplace(revision, waiter);
   }
+  // However this ends, dropped with its loop too: nobody may find the waiter then.
+  const Forget forget{state, revision, waiter};
   state->home.post([state] { state->wake_waiters(); });
   bool woken = co_await waiter->event.wait_for(limit);
   if (woken && waiter->closed) co_return fail(Code::kCancelled, "watch cache: closed");
   if (woken) co_return Status();
-  std::lock_guard lock(state->mutex);
-  // Unless it was taken out this very moment.
-  for (auto [at, end] = state->waiters.equal_range(revision); at != end; ++at) {
-    if (at->second != waiter) continue;
-    state->waiters.erase(at);
-    break;
-  }
   co_return fail(Code::kDeadlineExceeded, "watch cache of " + state->options.prefix + ": revision " +
                                               std::to_string(revision) + " did not come in time, it is at " +
-                                              std::to_string(state->reached()));
+                                              std::to_string(state->revision()));
 }
 
 Task<Result<Snapshot>> WatchCache::State::fresh(std::shared_ptr<State> state, Loop& here, Duration limit) {

@@ -120,7 +120,7 @@ class WatchHub::HubWatcher final : public Watcher {
 
   void request_progress(std::int64_t revision) override {
     std::lock_guard lock(log_->mutex);
-    place_->progress = std::max<std::int64_t>({place_->progress, revision, 1});
+    place_->progress = std::max<std::int64_t>(revision, 1);
     if (place_->waiting && log_->end >= place_->progress) {
       // It has seen all that there is.
       place_->cursor = std::max(place_->cursor, log_->end);

@@ -16,6 +16,8 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 namespace policy = k8s::io::api::policy::v1;
 
+constexpr std::string_view kNodesGroup = "system:nodes";
+constexpr std::string_view kNodeUser = "system:node:";
 // So many pods may be on their way out before the budget's controller has seen them go.
 constexpr int kMaxDisrupted = 2000;
 
@@ -162,6 +164,11 @@ Task<Outcome<std::unique_ptr<api::Message>>> PodEviction::run(Call& call, std::u
   Result<std::optional<Object>> pod = co_await objects_.find(call.here, pods_, call.info.ns, name);
   if (!pod) co_return fail(from_error(pod.error()));
   if (!*pod) co_return fail(object_not_found(pods_, name));
+  // A node may evict what it runs, and nothing of others' budgets goes by what it may not.
+  const std::string& node = static_cast<const core::Pod&>(*(*pod)->message).spec().node_name();
+  if (call.user.is_in(kNodesGroup) && call.user.name != cat(kNodeUser, node)) {
+    co_return fail(forbidden(pods_, name, cat("node ", quoted(call.user.name), " can only evict pods that it runs")));
+  }
   if (!needs_no_budget(static_cast<const core::Pod&>(*(*pod)->message))) {
     if (Outcome<void> taken = co_await take_from_budget(call, **pod); !taken) co_return fail(std::move(taken.error()));
     if (Outcome<void> marked = co_await mark(call, name); !marked) co_return fail(std::move(marked.error()));
