@@ -2,6 +2,7 @@
 #include "shim/log_writer.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/stat.h>
 #include <sys/timerfd.h>
@@ -91,6 +92,8 @@ class Writer {
   void write_records(Log& log);
   void give_readers(const Log& log, bool is_err, std::string_view bytes);
   void end(Pipe& pipe);
+  // The shim has written something that was not read yet.
+  bool has_letters() const;
 
  private:
   void write(Log& log, std::string_view records);
@@ -161,6 +164,9 @@ void Pipe::finish() {
 }
 
 void Pipe::on_ready(std::uint32_t) {
+  // What the shim has said comes before what the container said since: a reader was promised that. The pipe stays
+  // ready.
+  if (writer_.has_letters()) return;
   read_once();
   if (ended_) writer_.end(*this);
 }
@@ -335,6 +341,11 @@ void Writer::receive(FdRef socket) {
   }
   auto message = decode_packet(std::string_view(packet, received->size));
   if (message) handle(*message, std::move(received->fds));
+}
+
+bool Writer::has_letters() const {
+  pollfd asked{shim_.fd_.get(), POLLIN, 0};
+  return shim_open_ && ::poll(&asked, 1, 0) == 1 && (asked.revents & POLLIN) != 0;
 }
 
 int Writer::run() {

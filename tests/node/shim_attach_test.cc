@@ -5,6 +5,7 @@
 
 #include <thread>
 
+#include "base/text.h"
 #include "sys/pipe.h"
 #include "tests/support/shim_fixture.h"
 
@@ -68,6 +69,25 @@ TEST_F(ShimAttachTest, ReadersHearWhatTheLogHears) {
     EXPECT_EQ(log_content("/run/t/c1.log", "stdout"), "early\nhello you\n");
     auto late = co_await attach(client, "c1");
     EXPECT_EQ(late.error, "container c1 is not running");
+  });
+}
+
+// However late the log writer comes to it: what the shim told it comes before what the container said since.
+TEST_F(ShimAttachTest, WhoAttachedBeforeItWasSaidHearsIt) {
+  with_pod([](ShimTest& t, Client& client, Ends& ends) -> Task<> {
+    auto started = co_await start_with_input(t, client, "c1", "read x; echo hello; exec busybox sleep 1000");
+    const pid_t writer = t.log_writer_of(client);
+    EXPECT_EQ(::kill(writer, SIGSTOP), 0);
+    std::vector<Attached> readers;
+    readers.push_back(co_await attach(client, "c1", {.in = true}));
+    while (readers.size() < 8) readers.push_back(co_await attach(client, "c1"));
+    EXPECT_TRUE(sys::write_all(readers[0].in, "go\n").has_value());
+    // It has said it when it is the other program.
+    EXPECT_TRUE(wait_for_text(cat("/proc/", started->pid, "/cmdline"), "sleep"));
+    EXPECT_EQ(::kill(writer, SIGCONT), 0);
+    EXPECT_TRUE((co_await client.kill("c1")).has_value());
+    (void)co_await ends.of("c1");
+    for (const Attached& reader : readers) EXPECT_EQ(all_of(reader.out), "hello\n");
   });
 }
 
