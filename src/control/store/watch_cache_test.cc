@@ -151,19 +151,20 @@ TEST_F(WatchCacheTest, AWatcherThatWaitsIsWokenAndAnotherNot) {
   auto node = cache_->watch(loop_, {.topic = "n"}, 1);
   auto other = cache_->watch(loop_, {.topic = "m"}, 1);
   std::optional<Result<CacheBatch>> batch, none;
-  auto keep = [](CacheWatcher& watcher, std::optional<Result<CacheBatch>>& kept) -> Task<> {
+  Event woken(loop_), cancelled(loop_);
+  auto keep = [](CacheWatcher& watcher, std::optional<Result<CacheBatch>>& kept, Event& is_kept) -> Task<> {
     kept.emplace(co_await watcher.next());
+    is_kept.set();
   };
-  loop_.spawn(keep(*node, batch));
-  loop_.spawn(keep(*other, none));
+  loop_.spawn(keep(*node, batch, woken));
+  loop_.spawn(keep(*other, none, cancelled));
   put("/pods/1", "n:1");
-  fresh();
-  ASSERT_TRUE(batch && batch->has_value());
+  ASSERT_TRUE(run(loop_, woken.wait_for(kLimit)));
+  ASSERT_TRUE(batch->has_value());
   EXPECT_THAT(texts(**batch), ElementsAre("+/pods/1=n:1@2"));
   EXPECT_FALSE(none.has_value());
   other.reset();
-  fresh();
-  ASSERT_TRUE(none.has_value());
+  ASSERT_TRUE(run(loop_, cancelled.wait_for(kLimit)));
   EXPECT_TRUE(none->error().is_cancelled());
 }
 
