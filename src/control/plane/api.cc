@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/plane/api.h"
+
+#include "control/admission/service_allocation.h"
+#include "control/bootstrap/security.h"
+#include "control/bootstrap/system_objects.h"
+#include "control/server/actions/pod_binding.h"
+#include "control/server/actions/pod_eviction.h"
+#include "http/tls.h"
+
+namespace gantry::control {
+
+namespace {
+
+// All that is stored is read once before the first answer.
+constexpr Duration kReadTime = std::chrono::minutes(5);
+
+Task<Status> prepare(Loop& home, Ground& ground, Security& security) {
+  if (Status made = co_await make_system_objects(home, ground.objects, wall_clock); !made) co_return made;
+  if (Status ready = co_await ground.caches.wait_ready(home, kReadTime); !ready) co_return ready;
+  co_await security.ready();
+  co_return co_await repair_node_ports(home, ClusterView(ground.kinds, ground.caches, *ground.store));
+}
+
+Result<std::shared_ptr<Connector>> make_connector(Ground& ground) {
+  Result<std::shared_ptr<http::TlsClient>> to_nodes =
+      http::TlsClient::make({.ca_pem = ground.identity.authority.certificate_pem(),
+                             .certificate_pem = ground.identity.node_client.certificate_pem,
+                             .key_pem = ground.identity.node_client.key_pem});
+  if (!to_nodes) return std::unexpected(std::move(to_nodes.error()));
+  Result<std::shared_ptr<http::TlsClient>> to_pods = http::TlsClient::make({.verify = false});
+  if (!to_pods) return std::unexpected(std::move(to_pods.error()));
+  return std::make_shared<Connector>(ground.objects, ground.caches, *to_nodes, *to_pods);
+}
+
+}  // namespace
+
+struct Api::Impl {
+  Impl(Ground& ground, const PlaneOptions& options, std::unique_ptr<Security> made,
+       std::shared_ptr<Connector> connector)
+      : security(std::move(made)),
+        writer(ground.objects, security->admission(), wall_clock),
+        binding(ground.kinds, writer, wall_clock),
+        eviction(ground.objects, ground.caches, writer, wall_clock),
+        server({.kinds = ground.kinds,
+                .store = *ground.store,
+                .caches = ground.caches,
+                .admission = security->admission(),
+                .authenticators = security->authenticators(),
+                .authorizers = security->authorizers(),
+                .actions = actions(),
+                .connector = std::move(connector),
+                .now = wall_clock,
+                .version = {.git_version = options.version}}) {}
+
+  Actions actions() {
+    Actions all = security->actions();
+    all.insert({{"bindings", &binding}, {"pods/binding", &binding}, {"pods/eviction", &eviction}});
+    return all;
+  }
+
+  std::unique_ptr<Security> security;
+  ResourceWriter writer;
+  PodBinding binding;
+  PodEviction eviction;
+  ApiServer server;
+};
+
+Api::Api(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Api::~Api() = default;
+ApiServer& Api::server() { return impl_->server; }
+
+Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOptions& options) {
+  auto security =
+      Security::make({home, ground.kinds, *ground.store, ground.caches, ground.identity.token_key, wall_clock});
+  if (!security) return std::unexpected(std::move(security.error()));
+  if (Status prepared = run_to_end(home, prepare(home, ground, **security)); !prepared) {
+    return std::unexpected(std::move(prepared.error()));
+  }
+  Result<std::shared_ptr<Connector>> connector = make_connector(ground);
+  if (!connector) return std::unexpected(std::move(connector.error()));
+  return std::unique_ptr<Api>(
+      new Api(std::make_unique<Impl>(ground, options, std::move(*security), std::move(*connector))));
+}
+
+}  // namespace gantry::control

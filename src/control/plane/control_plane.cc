@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/plane/control_plane.h"
+
+#include "base/log.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "control/controllers/manager.h"
+#include "control/plane/api.h"
+#include "control/plane/ground.h"
+#include "control/plane/serving.h"
+#include "control/server/local_transport.h"
+
+namespace gantry::control {
+
+namespace {
+
+constexpr int kBacklog = 1024;
+
+Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground& ground, std::uint16_t port) {
+  Result<std::string> random = random_hex(8);
+  if (!random) return std::unexpected(std::move(random.error()));
+  const std::vector<std::string> names = host_names();
+  return ManagerOptions{.bootstrap = {.service_networks = options.service_networks,
+                                      .advertise_address = advertised_address(options),
+                                      .port = port},
+                        .root_ca = ground.identity.authority.certificate_pem(),
+                        .identity = cat(names.empty() ? "" : names.front(), "_", *random),
+                        .cluster_networks = options.cluster_networks,
+                        .now = wall_clock,
+                        .bootstrapped = {}};
+}
+
+// Ends the loop, and says so, when `stop` is readable.
+Task<> await_stop(Loop& home, Watch& watch, bool& is_ended) {
+  (void)co_await watch.readable();
+  is_ended = true;
+  home.stop();
+}
+
+}  // namespace
+
+Status run_control_plane(const PlaneOptions& options, FdRef stop) {
+  Loop home;
+  Result<std::unique_ptr<Ground>> ground = make_ground(home, options);
+  if (!ground) return std::unexpected(std::move(ground.error()));
+  Result<std::shared_ptr<http::TlsServer>> tls = http::TlsServer::make((*ground)->identity.tls());
+  if (!tls) return std::unexpected(std::move(tls.error()));
+  Result<std::unique_ptr<Api>> api = Api::make(home, **ground, options);
+  if (!api) return std::unexpected(std::move(api.error()));
+  Result<http::Listener> listener = http::listen_tcp(options.listen.host, options.listen.port, kBacklog);
+  if (!listener) return std::unexpected(std::move(listener.error()));
+
+  bool is_ended = false;
+  Watch watch(home, stop);
+  home.spawn(await_stop(home, watch, is_ended));
+  // The controllers ask as any other user does; nobody else is answered until they have made what every cluster has.
+  LocalTransport transport((*api)->server(),
+                           User{.name = "system:kube-controller-manager", .groups = {std::string(kMastersGroup)}});
+  Result<ManagerOptions> manager = manager_options(options, **ground, listener->port);
+  if (!manager) return std::unexpected(std::move(manager.error()));
+  manager->bootstrapped = [&home] { home.post([&home] { home.stop(); }); };
+  const ControllerManager controllers(transport, (*ground)->kinds, std::move(*manager));
+  home.run();
+  if (is_ended) return {};
+
+  const std::string url = url_of(*listener);
+  if (Status written = write_admin_kubeconfig(options.data_dir, admin_kubeconfig((*ground)->identity, url)); !written) {
+    return written;
+  }
+  Result<std::unique_ptr<Serving>> serving = Serving::start((*api)->server(), *listener, *tls);
+  if (!serving) return std::unexpected(std::move(serving.error()));
+  log::info("serving the API", {{"url", url}, {"kubeconfig", options.data_dir + "/admin.kubeconfig"}});
+  home.spawn(keep_certificates(home, identity_options(options), *tls));
+  home.run();
+  return {};
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,39 @@
+// SPDX-License-Identifier: Apache-2.0
+// What everything else of a control plane stands on: who it is, what it remembers, the kinds, and the caches of all
+// that is stored.
+#pragma once
+
+#include <memory>
+
+#include "api/kind.h"
+#include "control/identity/cluster_identity.h"
+#include "control/plane/options.h"
+#include "control/server/caches.h"
+#include "control/server/objects.h"
+#include "control/store/store.h"
+
+namespace gantry::control {
+
+struct Ground {
+  Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store> opened);
+
+  ClusterIdentity identity;
+  std::unique_ptr<Store> store;
+  api::Kinds kinds;
+  Objects objects;
+  Caches caches;
+};
+
+// Blocking, and runs the loop.
+Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options);
+
+// How the identity of these options is made, and made anew before its certificates end.
+IdentityOptions identity_options(const PlaneOptions& options);
+
+// Runs the loop until the task ended.
+Status run_to_end(Loop& loop, Task<Status> task);
+
+// The wall clock.
+api::Timestamp wall_clock();
+
+}  // namespace gantry::control

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a control plane is told when it starts, parsed and checked. Where it stands in texts (flags, a file) is
+// settings.h's matter.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "api/ip_network.h"
+
+namespace gantry::control {
+
+struct ListenAddress {
+  std::string host = "0.0.0.0";  // numeric, without brackets
+  std::uint16_t port = 6443;
+};
+
+struct PlaneOptions {
+  std::string data_dir = "/var/lib/gantry-control";
+  ListenAddress listen;
+  std::string advertise_address;  // empty: the first of this host's
+  std::vector<api::IpNetwork> service_networks;
+  std::vector<api::IpNetwork> cluster_networks;
+  std::string version;  // "v1.37.0-gantry.0.1.0"
+};
+
+}  // namespace gantry::control

@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/plane/serving.h"
+
+#include <future>
+#include <thread>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "http/server.h"
+
+namespace gantry::control {
+
+namespace {
+
+// Of one thread.
+constexpr http::Limits kLimits{.max_body_bytes = 3 << 20, .max_connections = 10'000};
+constexpr Duration kCertificateCheck = std::chrono::hours(12);
+
+}  // namespace
+
+// One thread that serves connections. All that belongs to its loop is made and ends on it.
+class Serving::Worker {
+ public:
+  Worker(ApiServer& server, SocketFd listener, std::shared_ptr<http::TlsServer> tls) {
+    std::promise<Loop*> started;
+    std::future<Loop*> loop = started.get_future();
+    thread_ = std::thread([&server, listener = std::move(listener), tls = std::move(tls),
+                           started = std::move(started)]() mutable {
+      Loop loop;
+      http::Server connections(
+          loop, [&loop, &server](http::Request request) { return server.handle(loop, std::move(request)); }, kLimits);
+      loop.post([&] { connections.serve(std::move(listener), std::move(tls)); });
+      started.set_value(&loop);
+      loop.run();
+    });
+    loop_ = loop.get();
+  }
+  ~Worker() {
+    loop_->stop();
+    thread_.join();
+  }
+
+ private:
+  Loop* loop_ = nullptr;
+  std::thread thread_;
+};
+
+Serving::Serving() = default;
+Serving::~Serving() = default;
+
+Result<std::unique_ptr<Serving>> Serving::start(ApiServer& server, const http::Listener& listener,
+                                                std::shared_ptr<http::TlsServer> tls) {
+  std::unique_ptr<Serving> serving(new Serving());
+  const unsigned cores = std::max(1u, std::thread::hardware_concurrency());
+  for (unsigned i = 0; i < cores; ++i) {
+    Result<OwnFd> copy = listener.socket.duplicate();
+    if (!copy) return std::unexpected(std::move(copy.error()));
+    serving->workers_.push_back(std::make_unique<Worker>(server, SocketFd(std::move(*copy)), tls));
+  }
+  return serving;
+}
+
+std::string url_of(const http::Listener& listener) {
+  std::string host = listener.host;
+  if (host == "0.0.0.0") host = "127.0.0.1";
+  if (host == "[::]") host = "[::1]";
+  return cat("https://", host, ":", listener.port);
+}
+
+std::string advertised_address(const PlaneOptions& options) {
+  if (!options.advertise_address.empty()) return options.advertise_address;
+  const std::string& host = options.listen.host;
+  if (host != "0.0.0.0" && host != "::" && !http::is_loopback(host)) return host;
+  for (const std::string& own : host_addresses()) {
+    if (own != "::1" && !own.starts_with("127.")) return own;
+  }
+  return {};
+}
+
+Task<> keep_certificates(Loop& home, IdentityOptions options, std::shared_ptr<http::TlsServer> tls) {
+  while (true) {
+    co_await home.sleep_for(kCertificateCheck);
+    Result<ClusterIdentity> identity = load_identity(options);
+    Status replaced;
+    if (identity) {
+      replaced = tls->replace(identity->tls());
+    } else {
+      replaced = std::unexpected(std::move(identity.error()));
+    }
+    if (!replaced) log::error("certificates cannot be renewed, retrying later", {{"error", replaced.error()}});
+  }
+}
+
+}  // namespace gantry::control

@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/plane/settings.h"
+
+#include <charconv>
+
+#include "base/text.h"
+
+namespace gantry::control {
+
+namespace {
+
+using Values = std::span<const std::string>;
+
+// "0.0.0.0:6443", "[::]:6443".
+bool set_listen(PlaneOptions& options, Values values) {
+  const std::string_view text = values[0];
+  const size_t colon = text.rfind(':');
+  if (colon == std::string_view::npos) return false;
+  const std::string_view port = text.substr(colon + 1);
+  ListenAddress address;
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (error != std::errc() || end != port.data() + port.size()) return false;
+  std::string_view host = text.substr(0, colon);
+  const bool has_brackets = host.starts_with('[') && host.ends_with(']');
+  if (has_brackets) host = host.substr(1, host.size() - 2);
+  Result<api::IpAddress> numeric = api::parse_ip(host);
+  if (!numeric || numeric->is_v6 != has_brackets) return false;
+  address.host = host;
+  options.listen = std::move(address);
+  return true;
+}
+
+bool set_advertise_address(PlaneOptions& options, Values values) {
+  if (!values[0].empty() && !api::parse_ip(values[0])) return false;
+  options.advertise_address = values[0];
+  return true;
+}
+
+bool set_data_dir(PlaneOptions& options, Values values) {
+  options.data_dir = values[0];
+  return !values[0].empty();
+}
+
+// Node and Service addresses are numbered in them, so they have some room.
+bool parse_networks(Values texts, std::vector<api::IpNetwork>* networks) {
+  constexpr int kLeast = 16;
+  networks->clear();
+  for (const std::string& text : texts) {
+    Result<api::IpNetwork> network = api::parse_network(text);
+    if (!network || network->size() < kLeast) return false;
+    networks->push_back(*network);
+  }
+  return networks->size() == 1 || (networks->size() == 2 && (*networks)[0].base.is_v6 != (*networks)[1].base.is_v6);
+}
+
+bool set_service_networks(PlaneOptions& options, Values values) {
+  return parse_networks(values, &options.service_networks);
+}
+bool set_cluster_networks(PlaneOptions& options, Values values) {
+  return parse_networks(values, &options.cluster_networks);
+}
+
+constexpr char kNetworks[] = "one network of 16 addresses or more, or one of IPv4 and one of IPv6";
+
+constexpr Setting kSettings[] = {
+    {"dataDir", "data-dir", "/var/lib/gantry-control", "the folder for all that is kept", "a folder", false,
+     set_data_dir},
+    {"listen", "listen", "0.0.0.0:6443", "where the API is served, ADDRESS:PORT", "ADDRESS:PORT", false, set_listen},
+    {"advertiseAddress", "advertise-address", "",
+     "where nodes and pods reach the API; without it the first address of this host", "an IP address", false,
+     set_advertise_address},
+    {"serviceCIDR", "service-cidr", "10.96.0.0/12", "the addresses of services, one network a family", kNetworks, true,
+     set_service_networks},
+    {"clusterCIDR", "cluster-cidr", "10.244.0.0/16", "the addresses of pods, one network a family", kNetworks, true,
+     set_cluster_networks},
+};
+
+std::string joined(Values values) {
+  std::string text;
+  for (const std::string& value : values) {
+    if (!text.empty()) text += ',';
+    text += value;
+  }
+  return text;
+}
+
+}  // namespace
+
+std::span<const Setting> settings() { return kSettings; }
+
+Result<PlaneOptions> read_settings(const SettingValues& values,
+                                   const std::function<std::string(const Setting&)>& name_of) {
+  PlaneOptions options;
+  for (const Setting& setting : kSettings) {
+    std::vector<std::string> fallback;
+    if (!setting.is_list || !setting.fallback.empty()) fallback.emplace_back(setting.fallback);
+    const auto given = values.find(setting.field);
+    const Values used = given != values.end() ? given->second : fallback;
+    if ((!setting.is_list && used.size() != 1) || !setting.set(options, used)) {
+      return invalid_argument(
+          cat(name_of(setting), " is ", quoted(joined(used), 200), "; expected ", setting.expected));
+    }
+  }
+  return options;
+}
+
+}  // namespace gantry::control
