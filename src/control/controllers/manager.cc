@@ -2,6 +2,7 @@
 #include "control/controllers/manager.h"
 
 #include <future>
+#include <map>
 #include <thread>
 
 #include "base/log.h"
@@ -21,23 +22,53 @@ constexpr char kProgram[] = "gantry-control";
 constexpr Duration kPause = std::chrono::milliseconds(200);
 constexpr Duration kLongestPause = std::chrono::seconds(5);
 
+// A service account, and the client through which it asks while the lease is held.
+struct Asker {
+  Asker(Loop& here, std::unique_ptr<api::Transport> made, const api::Kinds& kinds)
+      : transport(std::move(made)), client(here, fence, kinds, kProgram) {}
+
+  const std::unique_ptr<api::Transport> transport;
+  FencedTransport fence{*transport};
+  api::Client client;
+};
+
 // What works while the lease is held, once.
 struct Term {
-  Term(Loop& here, api::Transport& transport, const api::Kinds& kinds, const ManagerOptions& options)
-      : fence(transport), client(here, fence, kinds, kProgram), informers(client) {
-    const ControllerParts parts{here, client, informers, options.now};
-    const auto add = [this](std::unique_ptr<Controller> controller) { controllers.push_back(std::move(controller)); };
-    add(std::make_unique<NamespaceController>(parts));
-    add(std::make_unique<ServiceAccountController>(parts));
-    add(std::make_unique<ClaimProtectionController>(parts));
-    add(std::make_unique<VolumeProtectionController>(parts));
-    const NodeNetworks networks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6};
-    add(std::make_unique<NodeIpamController>(parts, networks));
-    if (!options.root_ca.empty()) add(std::make_unique<RootCaController>(parts, options.root_ca));
+  Term(Loop& here, const ManagerTransports& transports, const api::Kinds& kinds, const ManagerOptions& options)
+      : here(here), transports(transports), kinds(kinds), options(options), informers(asker("").client) {
+    add<NamespaceController>("namespace-controller");
+    add<ServiceAccountController>("service-account-controller");
+    add<ClaimProtectionController>("pvc-protection-controller");
+    add<VolumeProtectionController>("pv-protection-controller");
+    add<NodeIpamController>("node-controller",
+                            NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
+    if (!options.root_ca.empty()) add<RootCaController>("root-ca-cert-publisher", options.root_ca);
   }
 
-  FencedTransport fence;
-  api::Client client;
+  Asker& asker(const std::string& account) {
+    std::unique_ptr<Asker>& slot = askers[account];
+    if (slot == nullptr) slot = std::make_unique<Asker>(here, transports.of(account), kinds);
+    return *slot;
+  }
+  template <typename C, typename... More>
+  void add(const std::string& account, More... more) {
+    const ControllerParts parts{here, asker(account).client, informers, options.now};
+    controllers.push_back(std::make_unique<C>(parts, std::move(more)...));
+  }
+  void close() {
+    for (const auto& [account, one] : askers) one->fence.close();
+  }
+  std::size_t in_flight() const {
+    std::size_t asked = 0;
+    for (const auto& [account, one] : askers) asked += one->fence.in_flight();
+    return asked;
+  }
+
+  Loop& here;
+  const ManagerTransports& transports;
+  const api::Kinds& kinds;
+  const ManagerOptions& options;
+  std::map<std::string, std::unique_ptr<Asker>> askers;
   api::Informers informers;
   std::vector<std::unique_ptr<Controller>> controllers;
 };
@@ -45,10 +76,11 @@ struct Term {
 }  // namespace
 
 struct ControllerManager::Impl {
-  Impl(api::Transport& transport, const api::Kinds& kinds, ManagerOptions o)
-      : transport(transport),
+  Impl(ManagerTransports t, const api::Kinds& kinds, ManagerOptions o)
+      : transports(std::move(t)),
         kinds(kinds),
         options(std::move(o)),
+        transport(transports.of("")),
         client(loop, fence, kinds, kProgram),
         election(client, {.name = "kube-controller-manager", .identity = options.identity}, options.now) {}
 
@@ -57,10 +89,11 @@ struct ControllerManager::Impl {
   Task<> end();
 
   Loop loop;
-  api::Transport& transport;
+  const ManagerTransports transports;
   const api::Kinds& kinds;
-  ManagerOptions options;
-  FencedTransport fence{transport};
+  const ManagerOptions options;
+  const std::unique_ptr<api::Transport> transport;  // for the lease
+  FencedTransport fence{*transport};
   api::Client client;
   LeaderElection election;
   // The last one works; those before it wait for the end of what they asked.
@@ -69,6 +102,7 @@ struct ControllerManager::Impl {
 
 Task<> ControllerManager::Impl::bootstrap() {
   Duration pause = kPause;
+  api::Client client(loop, transports.bootstrap, kinds, kProgram);
   for (;;) {
     const Status done = co_await make_bootstrap_objects(client, options.bootstrap);
     if (done) break;
@@ -84,7 +118,7 @@ Task<> ControllerManager::Impl::run() {
   for (;;) {
     co_await election.acquire();
     log::info("the controllers work here", {{"identity", options.identity}});
-    terms.push_back(std::make_unique<Term>(loop, transport, kinds, options));
+    terms.push_back(std::make_unique<Term>(loop, transports, kinds, options));
     Term& term = *terms.back();
     term.informers.start_all();
     // What is not known yet is waited for by nobody but the controllers.
@@ -93,7 +127,7 @@ Task<> ControllerManager::Impl::run() {
       for (const auto& controller : started.controllers) controller->start();
     }(term));
     co_await election.hold();
-    term.fence.close();
+    term.close();
     log::warning("the lease of the controllers was lost: they have stopped", {{"identity", options.identity}});
   }
 }
@@ -101,23 +135,24 @@ Task<> ControllerManager::Impl::run() {
 // Ends in order: nothing new is asked, the lease is given up, what is under way ends.
 Task<> ControllerManager::Impl::end() {
   constexpr int kTries = 200;
-  for (const auto& term : terms) term->fence.close();
+  for (const auto& term : terms) term->close();
   if (!terms.empty()) co_await election.release();
   fence.close();
   for (int i = 0; i < kTries; ++i) {
     std::size_t asked = fence.in_flight();
-    for (const auto& term : terms) asked += term->fence.in_flight();
+    for (const auto& term : terms) asked += term->in_flight();
     if (asked == 0) break;
     co_await loop.sleep_for(std::chrono::milliseconds(10));
   }
   loop.stop();
 }
 
-ControllerManager::ControllerManager(api::Transport& transport, const api::Kinds& kinds, ManagerOptions options) {
+ControllerManager::ControllerManager(ManagerTransports transports, const api::Kinds& kinds, ManagerOptions options) {
   std::promise<Impl*> started;
   std::future<Impl*> impl = started.get_future();
-  thread_ = std::thread([&transport, &kinds, options = std::move(options), started = std::move(started)]() mutable {
-    Impl impl(transport, kinds, std::move(options));
+  thread_ = std::thread([transports = std::move(transports), &kinds, options = std::move(options),
+                         started = std::move(started)]() mutable {
+    Impl impl(std::move(transports), kinds, std::move(options));
     impl.loop.post([&impl] { impl.loop.spawn(impl.run()); });
     started.set_value(&impl);
     impl.loop.run();

@@ -29,10 +29,18 @@ struct ManagerOptions {
   std::function<void()> bootstrapped;
 };
 
+struct ManagerTransports {
+  // Of somebody who may do everything: makes the bootstrap objects.
+  api::Transport& bootstrap;
+  // Of the service account of kube-system that has this name, one for each controller, so that each may do what its
+  // role says and no more; of system:kube-controller-manager for "". What they ask must outlive the manager.
+  std::function<std::unique_ptr<api::Transport>(const std::string& account)> of;
+};
+
 class ControllerManager {
  public:
-  // All must outlive it.
-  ControllerManager(api::Transport& transport, const api::Kinds& kinds, ManagerOptions options);
+  // `kinds` must outlive it.
+  ControllerManager(ManagerTransports transports, const api::Kinds& kinds, ManagerOptions options);
   // Waits for requests that are under way.
   ~ControllerManager();
 

@@ -53,13 +53,16 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   bool is_ended = false;
   Watch watch(home, stop);
   home.spawn(await_stop(home, watch, is_ended));
-  // The controllers ask as any other user does; nobody else is answered until they have made what every cluster has.
-  LocalTransport transport((*api)->server(),
-                           User{.name = "system:kube-controller-manager", .groups = {std::string(kMastersGroup)}});
+  // The controllers ask as other users do; nobody else is answered until what every cluster has is there.
+  LocalTransport everything((*api)->server(), User{.name = "system:apiserver", .groups = {std::string(kMastersGroup)}});
+  const auto transport_of = [&server = (*api)->server()](const std::string& account) {
+    return std::make_unique<LocalTransport>(server, controller_user(account));
+  };
   Result<ManagerOptions> manager = manager_options(options, **ground, listener->port);
   if (!manager) return std::unexpected(std::move(manager.error()));
   manager->bootstrapped = [&home] { home.post([&home] { home.stop(); }); };
-  const ControllerManager controllers(transport, (*ground)->kinds, std::move(*manager));
+  const ControllerManager controllers({.bootstrap = everything, .of = transport_of}, (*ground)->kinds,
+                                      std::move(*manager));
   home.run();
   if (is_ended) return {};
 

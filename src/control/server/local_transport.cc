@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/server/local_transport.h"
 
+#include "base/text.h"
+
 namespace gantry::control {
 
 namespace {
@@ -54,6 +56,14 @@ Task<Result<http::Response>> LocalTransport::follow(Loop& here, http::Request re
   co_await reply.stream(writer);
   if (Status status = writer.take_error(); !status) co_return std::unexpected(std::move(status.error()));
   co_return std::move(reply.response);
+}
+
+User controller_user(const std::string& account) {
+  if (account.empty()) {
+    return {.name = "system:kube-controller-manager", .groups = {std::string(kAuthenticatedGroup)}};
+  }
+  return {.name = cat("system:serviceaccount:kube-system:", account),
+          .groups = {"system:serviceaccounts", "system:serviceaccounts:kube-system", std::string(kAuthenticatedGroup)}};
 }
 
 }  // namespace gantry::control

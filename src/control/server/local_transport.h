@@ -21,4 +21,7 @@ class LocalTransport final : public api::Transport {
   const User user_;
 };
 
+// The service account of kube-system that has this name; for "" system:kube-controller-manager.
+User controller_user(const std::string& account);
+
 }  // namespace gantry::control
