@@ -31,10 +31,11 @@ def peer(name):
 
 
 class Control:
-    """with Control(checks) as control: ... kubectl works at once. kill() and start() again keep the data."""
+    """with Control(checks) as control: ... kubectl works at once. kill() and start() again keep the data.
+    GANTRY_CONTROL_ARGUMENTS has further arguments of it, so that a test can be run over another store."""
 
     def __init__(self, checks, arguments=()):
-        self.checks, self.arguments = checks, list(arguments)
+        self.checks, self.arguments = checks, [*os.environ.get("GANTRY_CONTROL_ARGUMENTS", "").split(), *arguments]
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gantry-control-"))
         self.data = self.folder / "data"
         self.port = free_port()

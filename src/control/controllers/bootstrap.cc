@@ -29,6 +29,12 @@ constexpr char kPortName[] = "https";
 template <typename M>
 Task<Status> ensure(api::Client& client, M object) {
   const std::string name = object.metadata().name();
+  // Asked first: a Service that names its address cannot be made while it is there, and is refused for that.
+  api::Answer<M> present = co_await client.get<M>(object.metadata().namespace_(), name);
+  if (present) co_return Status();
+  if (!present.error().is_not_found()) {
+    co_return fail_with(present.error().as_error(), cat("read ", client.target<M>().plural, " ", name));
+  }
   api::Answer<M> made = co_await client.create(object);
   if (made || made.error().is_already_exists()) co_return Status();
   co_return fail_with(made.error().as_error(), cat("make ", client.target<M>().plural, " ", name));

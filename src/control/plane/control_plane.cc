@@ -30,10 +30,10 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground
                         .bootstrapped = {}};
 }
 
-// Ends the loop, and says so, when `stop` is readable.
-Task<> await_stop(Loop& home, Watch& watch, bool& is_ended) {
+// Ends the loop, and says so, when there is something to read.
+Task<> await_stop(Loop& home, Watch& watch, Event& stopping) {
   (void)co_await watch.readable();
-  is_ended = true;
+  stopping.set();
   home.stop();
 }
 
@@ -41,7 +41,11 @@ Task<> await_stop(Loop& home, Watch& watch, bool& is_ended) {
 
 Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   Loop home;
-  Result<std::unique_ptr<Ground>> ground = make_ground(home, options);
+  Event stopping(home);
+  Watch watch(home, stop);
+  home.spawn(await_stop(home, watch, stopping));
+  Result<std::unique_ptr<Ground>> ground = make_ground(home, options, stopping);
+  if (!ground && stopping.is_set()) return {};
   if (!ground) return std::unexpected(std::move(ground.error()));
   Result<std::shared_ptr<http::TlsServer>> tls = http::TlsServer::make((*ground)->identity.tls());
   if (!tls) return std::unexpected(std::move(tls.error()));
@@ -50,9 +54,6 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   Result<http::Listener> listener = http::listen_tcp(options.listen.host, options.listen.port, kBacklog);
   if (!listener) return std::unexpected(std::move(listener.error()));
 
-  bool is_ended = false;
-  Watch watch(home, stop);
-  home.spawn(await_stop(home, watch, is_ended));
   // The controllers ask as other users do; nobody else is answered until what every cluster has is there.
   LocalTransport everything((*api)->server(), User{.name = "system:apiserver", .groups = {std::string(kMastersGroup)}});
   const auto transport_of = [&server = (*api)->server()](const std::string& account) {
@@ -63,8 +64,8 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   manager->bootstrapped = [&home] { home.post([&home] { home.stop(); }); };
   const ControllerManager controllers({.bootstrap = everything, .of = transport_of}, (*ground)->kinds,
                                       std::move(*manager));
-  home.run();
-  if (is_ended) return {};
+  if (!stopping.is_set()) home.run();
+  if (stopping.is_set()) return {};
 
   const std::string url = url_of(*listener);
   if (Status written = write_admin_kubeconfig(options.data_dir, admin_kubeconfig((*ground)->identity, url)); !written) {

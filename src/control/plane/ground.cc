@@ -4,11 +4,46 @@
 #include <time.h>
 
 #include "api/kinds/all.h"
+#include "base/log.h"
 #include "control/controllers/bootstrap.h"
+#include "control/store/etcd/etcd_store.h"
 #include "control/store/sqlite_store.h"
 #include "sys/folders.h"
 
 namespace gantry::control {
+
+namespace {
+
+using Opened = Result<std::unique_ptr<Store>>;
+
+constexpr Duration kFirstPause = std::chrono::milliseconds(200);
+constexpr Duration kLongestPause = std::chrono::seconds(5);
+
+// A machine that starts may be quicker than its etcd.
+Task<Status> await_etcd(Loop& home, EtcdOptions options, Event& stopping, Opened& opened) {
+  for (Duration pause = kFirstPause;; pause = std::min(2 * pause, kLongestPause)) {
+    opened = co_await EtcdStore::open(home, options);
+    if (opened || opened.error().code() != Code::kUnavailable) co_return Status();
+    log::warning("etcd does not answer, retrying", {{"error", opened.error()}});
+    if (co_await stopping.wait_for(pause)) co_return Status();
+  }
+}
+
+Opened open_store(Loop& home, const PlaneOptions& options, Event& stopping) {
+  const StoreOptions& store = options.store;
+  if (store.etcd_endpoints.empty()) {
+    return SqliteStore::open(store.sqlite_path.empty() ? options.data_dir + "/store.db" : store.sqlite_path);
+  }
+  EtcdOptions etcd{.endpoints = store.etcd_endpoints,
+                   .ca_file = store.etcd_ca_file,
+                   .certificate_file = store.etcd_certificate_file,
+                   .key_file = store.etcd_key_file};
+  Opened opened;
+  (void)run_to_end(home, await_etcd(home, std::move(etcd), stopping, opened));
+  return opened;
+}
+
+}  // namespace
 
 Ground::Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store> opened)
     : identity(std::move(made_identity)),
@@ -24,23 +59,24 @@ IdentityOptions identity_options(const PlaneOptions& options) {
           .service_address = to_string(kubernetes_address(options.service_networks.front()))};
 }
 
-Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options) {
+Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options, Event& stopping) {
   if (Status made = sys::make_folders(options.data_dir, 0700); !made) return std::unexpected(std::move(made.error()));
   Result<ClusterIdentity> identity = load_identity(identity_options(options));
   if (!identity) return std::unexpected(std::move(identity.error()));
-  auto store = SqliteStore::open(options.data_dir + "/store.db");
+  Opened store = open_store(home, options, stopping);
   if (!store) return std::unexpected(std::move(store.error()));
   return std::make_unique<Ground>(home, std::move(*identity), std::move(*store));
 }
 
 Status run_to_end(Loop& loop, Task<Status> task) {
-  Status status;
-  loop.spawn([](Loop& loop, Task<Status> task, Status& status) -> Task<> {
+  std::optional<Status> status;
+  loop.spawn([](Loop& loop, Task<Status> task, std::optional<Status>& status) -> Task<> {
     status = co_await task;
     loop.stop();
   }(loop, std::move(task), status));
-  loop.run();
-  return status;
+  // Others may stop the loop, too.
+  while (!status) loop.run();
+  return std::move(*status);
 }
 
 api::Timestamp wall_clock() {

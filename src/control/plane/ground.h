@@ -24,8 +24,8 @@ struct Ground {
   Caches caches;
 };
 
-// Blocking, and runs the loop.
-Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options);
+// Blocking, and runs the loop. An etcd that does not answer is waited for until `stopping`, then it is kCancelled.
+Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options, Event& stopping);
 
 // How the identity of these options is made, and made anew before its certificates end.
 IdentityOptions identity_options(const PlaneOptions& options);

@@ -16,9 +16,17 @@ struct ListenAddress {
   std::uint16_t port = 6443;
 };
 
+// Where all that is stored is: in a file of this machine, or in an etcd.
+struct StoreOptions {
+  std::string sqlite_path;                  // empty: store.db in the data folder
+  std::vector<std::string> etcd_endpoints;  // not empty: etcd, by these
+  std::string etcd_ca_file, etcd_certificate_file, etcd_key_file;
+};
+
 struct PlaneOptions {
   std::string data_dir = "/var/lib/gantry-control";
   ListenAddress listen;
+  StoreOptions store;
   std::string advertise_address;  // empty: the first of this host's
   std::vector<api::IpNetwork> service_networks;
   std::vector<api::IpNetwork> cluster_networks;

@@ -60,12 +60,49 @@ bool set_cluster_networks(PlaneOptions& options, Values values) {
   return parse_networks(values, &options.cluster_networks);
 }
 
+// "sqlite", "sqlite:PATH", "etcd:URL,URL".
+bool set_store(PlaneOptions& options, Values values) {
+  constexpr std::string_view kSqlite = "sqlite:";
+  constexpr std::string_view kEtcd = "etcd:";
+  options.store.sqlite_path.clear();
+  options.store.etcd_endpoints.clear();
+  if (values.empty()) return false;
+  const std::string_view first = values[0];
+  if (first.starts_with(kEtcd)) {
+    for (std::string_view url : values) {
+      if (options.store.etcd_endpoints.empty()) url.remove_prefix(kEtcd.size());
+      if (!url.starts_with("https://") && !url.starts_with("http://")) return false;
+      options.store.etcd_endpoints.emplace_back(url);
+    }
+    return true;
+  }
+  if (values.size() != 1) return false;
+  if (first == "sqlite") return true;
+  options.store.sqlite_path = first.starts_with(kSqlite) ? first.substr(kSqlite.size()) : "";
+  return !options.store.sqlite_path.empty();
+}
+
+// A file's name; whether it can be read is seen when it is.
+template <std::string StoreOptions::* kMember>
+bool set_store_file(PlaneOptions& options, Values values) {
+  options.store.*kMember = values[0];
+  return true;
+}
+
 constexpr char kNetworks[] = "one network of 16 addresses or more, or one of IPv4 and one of IPv6";
 
 constexpr Setting kSettings[] = {
     {"dataDir", "data-dir", "/var/lib/gantry-control", "the folder for all that is kept", "a folder", false,
      set_data_dir},
     {"listen", "listen", "0.0.0.0:6443", "where the API is served, ADDRESS:PORT", "ADDRESS:PORT", false, set_listen},
+    {"store", "store", "sqlite",
+     "where objects are kept: sqlite (store.db in the data folder), sqlite:PATH or etcd:URL,URL",
+     "sqlite, sqlite:PATH or etcd:URL,URL with https:// or http://", true, set_store},
+    {"etcdCAFile", "etcd-cafile", "", "PEM: the CA of etcd's certificates; without it the system's", "a file", false,
+     set_store_file<&StoreOptions::etcd_ca_file>},
+    {"etcdCertFile", "etcd-certfile", "", "PEM: the certificate that etcd is shown", "a file", false,
+     set_store_file<&StoreOptions::etcd_certificate_file>},
+    {"etcdKeyFile", "etcd-keyfile", "", "PEM: its key", "a file", false, set_store_file<&StoreOptions::etcd_key_file>},
     {"advertiseAddress", "advertise-address", "",
      "where nodes and pods reach the API; without it the first address of this host", "an IP address", false,
      set_advertise_address},
