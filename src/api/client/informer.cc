@@ -66,15 +66,22 @@ void Informer::tell(const Change& change) {
   for (const Handler& handler : handlers_) handler(change);
 }
 
+void Informer::unindex(Index& index, const std::string& key, const Message& object) {
+  for (const std::string& old : index.indexer(object)) {
+    const auto keys = index.keys.find(old);
+    if (keys == index.keys.end()) continue;
+    keys->second.erase(key);
+    if (keys->second.empty()) index.keys.erase(keys);
+  }
+}
+
 void Informer::put(ObjectPtr object) {
   const std::string key = key_of(*object);
   ObjectPtr& slot = objects_[key];
   ObjectPtr before = std::exchange(slot, object);
   if (before != nullptr && metadata_of(*before).resource_version() == metadata_of(*object).resource_version()) return;
   for (auto& [name, index] : indexes_) {
-    if (before != nullptr) {
-      for (const std::string& old : index.indexer(*before)) index.keys[old].erase(key);
-    }
+    if (before != nullptr) unindex(index, key, *before);
     for (const std::string& now : index.indexer(*object)) index.keys[now].insert(key);
   }
   tell({.before = std::move(before), .now = std::move(object)});
@@ -85,14 +92,7 @@ void Informer::drop(const std::string& key) {
   if (found == objects_.end()) return;
   const ObjectPtr before = found->second;
   objects_.erase(found);
-  for (auto& [name, index] : indexes_) {
-    for (const std::string& old : index.indexer(*before)) {
-      const auto keys = index.keys.find(old);
-      if (keys == index.keys.end()) continue;
-      keys->second.erase(key);
-      if (keys->second.empty()) index.keys.erase(keys);
-    }
-  }
+  for (auto& [name, index] : indexes_) unindex(index, key, *before);
   tell({.before = before, .now = nullptr});
 }
 

@@ -78,6 +78,7 @@ class Informer {
   Status take_line(std::string_view line, bool* initial);
   void put(ObjectPtr object);
   void drop(const std::string& key);
+  static void unindex(Index& index, const std::string& key, const Message& object);
   void replace_all();
   void tell(const Change& change);
 

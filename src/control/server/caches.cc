@@ -70,6 +70,12 @@ std::shared_ptr<const api::Message> CachedItem::message(const api::Kind& served)
   return decode_entry(kinds_, served, entry_ptr())->message;
 }
 
+std::shared_ptr<const CachedItem> CachedItem::at(std::int64_t revision) const {
+  Entry moved = entry();
+  moved.mod_revision = revision;
+  return make(kinds_, storage_, std::make_shared<const Entry>(std::move(moved)));
+}
+
 std::shared_ptr<const std::string> CachedItem::json(const api::Kind& served) const {
   if (&served != &storage_) return std::make_shared<const std::string>(object_json(*message(served)));
   {

@@ -28,6 +28,8 @@ class CachedItem final : public CachedObject {
   std::shared_ptr<const std::string> json(const api::Kind& served) const;
   // Decoded anew.
   std::shared_ptr<const api::Message> message(const api::Kind& served) const;
+  // The same with another resourceVersion.
+  std::shared_ptr<const CachedItem> at(std::int64_t revision) const;
 
   std::size_t bytes() const override;
   // The node of a pod.

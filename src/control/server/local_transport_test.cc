@@ -78,6 +78,29 @@ TEST_F(LocalTransportTest, AnInformerFollows) {
   EXPECT_EQ(maps.find("default", "before"), nullptr);
 }
 
+TEST_F(LocalTransportTest, WhatIsNotSelectedAnyMoreIsSeenAsItWas) {
+  ConfigMap map = make("a", "1");
+  (*map.mutable_metadata()->mutable_labels())["in"] = "yes";
+  map = *wait(client_.create(map));
+  const std::string from = map.metadata().resource_version();
+  (*map.mutable_metadata()->mutable_labels())["in"] = "no";
+  (*map.mutable_data())["key"] = "2";
+  map = *wait(client_.update(map));
+  std::vector<std::string> lines;
+  (void)wait(client_.follow(cat("/api/v1/configmaps?watch=true&labelSelector=in%3Dyes&resourceVersion=", from), false,
+                            [&lines](std::string_view line) -> Status {
+                              lines.emplace_back(line);
+                              return fail(Code::kCancelled, "one is enough");
+                            }));
+  ASSERT_EQ(lines.size(), 1U);
+  Result<api::Value> event = api::parse_json(lines[0]);
+  ASSERT_TRUE(event);
+  EXPECT_EQ(*event->find("type")->as_string(), "DELETED");
+  const api::Value& object = *event->find("object");
+  EXPECT_EQ(*object.find("data")->find("key")->as_string(), "1");
+  EXPECT_EQ(*object.find("metadata")->find("resourceVersion")->as_string(), map.metadata().resource_version());
+}
+
 TEST_F(LocalTransportTest, WhatFailedComesAgain) {
   std::vector<std::string> worked;
   api::WorkQueue queue(loop_, "test", [&](std::string key) -> Task<Status> {

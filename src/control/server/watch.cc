@@ -95,7 +95,8 @@ std::optional<Seen> seen(const Stream& stream, const CacheEvent& event) {
   const ItemPtr previous = event.previous == nullptr ? nullptr : as_item(event.previous);
   const bool was_selected = previous != nullptr && previous->matches(stream.kind, stream.selection);
   if (selected) return Seen{was_selected ? "MODIFIED" : "ADDED", item};
-  if (was_selected) return Seen{"DELETED", item};
+  // As it was when it was last selected, and since when it is not: who follows finds it by what it knew.
+  if (was_selected) return Seen{"DELETED", previous->at(event.revision())};
   return std::nullopt;
 }
 
