@@ -110,7 +110,7 @@ void read_hook(const Fields& fields, Edits& out) {
   if (kind == "createContainer") {
     out.hooks.push_back(std::move(hook));
   } else {
-    out.unsupported.push_back(cat("hooks of kind ", kind));
+    out.other_hooks[kind].push_back(std::move(hook));
   }
 }
 

@@ -6,6 +6,8 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -43,12 +45,14 @@ struct Edits {
   std::vector<DeviceNode> nodes;
   std::vector<Mount> mounts;
   std::vector<std::uint32_t> groups;
-  std::vector<runtime::Hook> hooks;  // createContainer; of other kinds there are none that this runtime runs
-  // What they ask for that this runtime does not do: "intelRdt", "hooks of kind poststop".
+  std::vector<runtime::Hook> hooks;                                            // createContainer
+  std::map<std::string, std::vector<runtime::Hook>, std::less<>> other_hooks;  // by their kind: "poststop"
+  // What they ask for that this runtime does not do: "intelRdt".
   std::vector<std::string> unsupported;
 
   bool is_empty() const {
-    return env.empty() && nodes.empty() && mounts.empty() && groups.empty() && hooks.empty() && unsupported.empty();
+    return env.empty() && nodes.empty() && mounts.empty() && groups.empty() && hooks.empty() && other_hooks.empty() &&
+           unsupported.empty();
   }
 };
 

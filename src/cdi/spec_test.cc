@@ -66,7 +66,8 @@ TEST(CdiSpecTest, ReadsJson) {
   ASSERT_TRUE(spec) << spec.error().message();
   EXPECT_EQ(spec->edits, "");
   Edits edits = edits_of("[" + spec->devices[0].edits + "]");
-  EXPECT_THAT(edits.unsupported, ElementsAre("hooks of kind poststop"));
+  ASSERT_EQ(edits.other_hooks.count("poststop"), 1U);
+  EXPECT_EQ(edits.other_hooks.find("poststop")->second[0].path, "/bin/true");
   ASSERT_EQ(edits.hooks.size(), 1U);
   EXPECT_EQ(edits.hooks[0].path, "/bin/echo");
   EXPECT_THAT(edits.hooks[0].args, ElementsAre("echo", "x"));

@@ -176,7 +176,7 @@ void Runtime::end_call(const Sandbox& sandbox, const std::string& cgroup) {
 
 Task<Result<shim::StartedAnswer>> Runtime::launch_by_handler(ContainerPtr container, SandboxPtr sandbox, Launch opened,
                                                              runtime::Plan plan, OwnFd cgroup) {
-  auto handler = container->from_checkpoint ? restoring_runtime() : handler_of(*sandbox);
+  auto handler = sandbox->has_handler() ? handler_of(*sandbox) : own_oci_runtime();
   if (!handler) co_return std::unexpected(std::move(handler.error()));
   Result<shim::StartedAnswer> started = invalid_argument("");
   if (auto folder = node_.folders.open_run_sandbox(sandbox->id());
@@ -235,8 +235,9 @@ Task<Result<shim::StartedAnswer>> Runtime::try_launch_by_handler(RuntimeHandler 
                                   .root_path = "rootfs",
                                   .sources = place_mounts(plan, bundle_path, by->call),
                                   .device_rules = std::move(opened.device_rules),
-                                  .create_container = container->edits.hooks,
+                                  .hooks = container->edits.other_hooks,
                                   .annotations = told_annotations(handler, container->config, sandbox->config)};
+  parts.hooks["createContainer"] = container->edits.hooks;
   auto namespaces = container_namespaces(*container, *sandbox, plan, opened.spec.namespaces.pid);
   if (!namespaces) co_return std::unexpected(std::move(namespaces.error()));
   parts.namespaces = std::move(*namespaces);
@@ -288,8 +289,8 @@ Task<> Runtime::end_by_handler(ContainerPtr container, SandboxPtr sandbox) {
   if (!folder) co_return;
   std::string folder_path = node_.folders.layout().run_sandbox(sandbox->id());
   std::string state = cat(kRoot, "/", container->id());
-  const auto* handler = find_handler(node_.handlers, sandbox->status.runtime_handler());
-  if (handler != nullptr && sys::fstatat(*folder, state.c_str(), AT_SYMLINK_NOFOLLOW)) {
+  auto handler = sandbox->has_handler() ? handler_of(*sandbox) : own_oci_runtime();
+  if (handler && sys::fstatat(*folder, state.c_str(), AT_SYMLINK_NOFOLLOW)) {
     RuntimeFolders folders{cat(folder_path, "/", kRoot), cat(folder_path, "/", bundle_name(container->id())), kLog};
     auto deleted = co_await run_runtime(node_.loop, handler->path,
                                         runtime_arguments(*handler, folders, {"delete", "--force", container->id()}));

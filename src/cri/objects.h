@@ -92,6 +92,8 @@ struct Container {
   explicit Container(Loop& loop) : exited(loop), turn(loop), checkpoints(loop) {}
 
   const std::string& id() const { return status.id(); }
+  // gantry-oci makes it, also without a runtime handler: that restores, and runs hooks on the host.
+  bool is_made_by_oci() const { return from_checkpoint || !edits.other_hooks.empty(); }
   void set_state(ContainerState next);
   bool is_live() const { return state == ContainerState::kStarting || state == ContainerState::kRunning; }
   // How it ended; then state is kExited.

@@ -279,6 +279,8 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   auto log = open_log(request.pod.log_directory(), request.config.log_path());
   if (!log) return std::unexpected(std::move(log.error()));
   launch.log = std::move(*log);
+  if (!request.edits.other_hooks.empty() && launch.spec.users)
+    return fail(Code::kFailedPrecondition, "hooks of the CDI devices: not supported in a pod with a user namespace");
   if (!request.edits.hooks.empty() && !request.by_handler) {
     // They would run without rights on the host's files, and see its mounts as no one can change them.
     if (launch.spec.users)

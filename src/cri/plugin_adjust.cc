@@ -43,14 +43,8 @@ json::array texts(const List& list) {
 // First, for an exec has to have room in nothing: what can't be honoured at all.
 Status refuse(const api::ContainerAdjustment& from) {
   const auto& linux = from.linux();
-  const auto& hooks = from.hooks();
   for (auto [is_set, name] :
-       {std::pair{!hooks.prestart().empty(), "hooks.prestart"},
-        std::pair{!hooks.create_runtime().empty(), "hooks.create_runtime"},
-        std::pair{!hooks.start_container().empty(), "hooks.start_container"},
-        std::pair{!hooks.poststart().empty(), "hooks.poststart"},
-        std::pair{!hooks.poststop().empty(), "hooks.poststop"},
-        std::pair{!linux.cgroups_path().empty(), "linux.cgroups_path"},
+       {std::pair{!linux.cgroups_path().empty(), "linux.cgroups_path"},
         std::pair{!linux.namespaces().empty(), "linux.namespaces"},
         std::pair{!linux.net_devices().empty(), "linux.net_devices"}, std::pair{linux.has_rdt(), "linux.rdt"},
         std::pair{linux.has_memory_policy(), "linux.memory_policy"}}) {
@@ -140,14 +134,21 @@ void adjust_devices(const api::ContainerAdjustment& from, v1::ContainerConfig& c
 
 void adjust_hooks(const api::ContainerAdjustment& from, json::object& edits) {
   json::array hooks;
-  for (const auto& hook : from.hooks().create_container()) {
-    json::object entry{{"hookName", "createContainer"},
-                       {"path", hook.path()},
-                       {"args", texts(hook.args())},
-                       {"env", texts(hook.env())}};
-    if (hook.timeout().value() != 0) entry["timeout"] = hook.timeout().value();
-    hooks.push_back(std::move(entry));
-  }
+  auto add = [&](const char* kind, const auto& list) {
+    for (const auto& hook : list) {
+      json::object entry{
+          {"hookName", kind}, {"path", hook.path()}, {"args", texts(hook.args())}, {"env", texts(hook.env())}};
+      if (hook.timeout().value() != 0) entry["timeout"] = hook.timeout().value();
+      hooks.push_back(std::move(entry));
+    }
+  };
+  const auto& all = from.hooks();
+  add("prestart", all.prestart());
+  add("createRuntime", all.create_runtime());
+  add("createContainer", all.create_container());
+  add("startContainer", all.start_container());
+  add("poststart", all.poststart());
+  add("poststop", all.poststop());
   if (!hooks.empty()) edits["hooks"] = std::move(hooks);
 }
 

@@ -102,6 +102,30 @@ void fill_security(const v1::LinuxContainerSecurityContext& security, api::Linux
   profile.set_localhost_ref(security.seccomp().localhost_ref());
 }
 
+template <typename List>
+void fill_hooks(const std::vector<runtime::Hook>& hooks, List& out) {
+  for (const auto& hook : hooks) {
+    auto* to = out.Add();
+    to->set_path(hook.path);
+    for (const auto& arg : hook.args) to->add_args(arg);
+    for (const auto& env : hook.env) to->add_env(env);
+    if (hook.timeout) to->mutable_timeout()->set_value(*hook.timeout);
+  }
+}
+
+void fill_hooks(const cdi::Edits& edits, api::Container& out) {
+  if (edits.hooks.empty() && edits.other_hooks.empty()) return;
+  auto& to = *out.mutable_hooks();
+  fill_hooks(edits.hooks, *to.mutable_create_container());
+  for (const auto& [kind, hooks] : edits.other_hooks) {
+    if (kind == "prestart") fill_hooks(hooks, *to.mutable_prestart());
+    if (kind == "createRuntime") fill_hooks(hooks, *to.mutable_create_runtime());
+    if (kind == "startContainer") fill_hooks(hooks, *to.mutable_start_container());
+    if (kind == "poststart") fill_hooks(hooks, *to.mutable_poststart());
+    if (kind == "poststop") fill_hooks(hooks, *to.mutable_poststop());
+  }
+}
+
 }  // namespace
 
 void fill(const v1::LinuxContainerResources& from, api::LinuxResources& out) {
@@ -191,13 +215,7 @@ void fill(const Container& container, const Sandbox* sandbox, api::Container& ou
   fill_command(container, out);
   fill_mounts(container, out);
   fill_devices(container, out);
-  for (const auto& hook : container.edits.hooks) {
-    auto* to = out.mutable_hooks()->add_create_container();
-    to->set_path(hook.path);
-    for (const auto& arg : hook.args) to->add_args(arg);
-    for (const auto& env : hook.env) to->add_env(env);
-    if (hook.timeout) to->mutable_timeout()->set_value(*hook.timeout);
-  }
+  fill_hooks(container.edits, out);
   auto& linux = *out.mutable_linux();
   if (sandbox != nullptr) add_namespaces(*sandbox, *linux.mutable_namespaces());
   if (config.linux().has_resources()) {

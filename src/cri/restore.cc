@@ -72,12 +72,13 @@ Result<OwnFd> make_folder(FdRef pod, const std::string& name) {
 
 std::string restore_folder(std::string_view container_id) { return cat("restore-", container_id); }
 
-Result<RuntimeHandler> restoring_runtime() {
+Result<RuntimeHandler> own_oci_runtime() {
   auto own = sys::readlinkat(sys::kCwd, "/proc/self/exe");
   if (!own) return std::unexpected(std::move(own.error()));
   const char* path = std::getenv("PATH");
   auto program = sys::find_program("gantry-oci", cat(own->substr(0, own->rfind('/')), ":", path ? path : ""));
-  if (!program) return fail_with(std::move(program.error()).with_code(Code::kFailedPrecondition), "restore");
+  if (!program)
+    return fail_with(std::move(program.error()).with_code(Code::kFailedPrecondition), "gantry's own OCI runtime");
   return RuntimeHandler{.name = kOwnHandler, .path = std::move(*program), .flags = {}, .annotations = {}};
 }
 
@@ -110,7 +111,7 @@ Task<Result<images::Image>> Runtime::take_checkpoint(ContainerPtr container, San
   }
   if (!sandbox->kind().users.is_empty())
     co_return fail(Code::kUnimplemented, cat(what, ": is not restored into a pod with a user namespace"));
-  auto runtime = restoring_runtime();
+  auto runtime = own_oci_runtime();
   if (!runtime) co_return fail_from(runtime, what);
   auto found = co_await node_.disk.run([&images = node_.images, &folders = node_.folders,
                                         path = container->config.image().image(), id = image_id, pod_id = sandbox->id(),

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a start of a container from a checkpoint needs (restore.cc).
+// What a start of a container from a checkpoint needs (restore.cc); and gantry-oci, which also makes those with hooks
+// that are run on the host.
 #pragma once
 
 #include <string>
@@ -16,7 +17,7 @@ std::string restore_folder(std::string_view container_id);
 inline constexpr const char* kRestoreArchive = "archive";
 
 // gantry-oci, beside this program or on PATH.
-Result<RuntimeHandler> restoring_runtime();
+Result<RuntimeHandler> own_oci_runtime();
 // In the place of `create`; `images` is the path of a folder of CRIU's.
 std::vector<std::string> restore_command(const std::string& images);
 std::vector<std::string> restore_environment();

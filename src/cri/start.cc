@@ -116,7 +116,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
                         .gid = static_cast<std::uint32_t>(container->status.user().linux().gid()),
                         .owns_devices = node_.owns_devices,
                         .apparmor_profile = std::move(apparmor->profile),
-                        .by_handler = sandbox->has_handler() || container->from_checkpoint};
+                        .by_handler = sandbox->has_handler() || container->is_made_by_oci()};
   const bool by_handler = request.by_handler;
   if (auto users = co_await open_users(*sandbox, request); !users) co_return std::unexpected(std::move(users.error()));
   auto opened = co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, &folders = node_.folders,

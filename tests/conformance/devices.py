@@ -201,6 +201,7 @@ def which_file(world):
     checks.ok(not pathlib.Path("/no").exists(), "and nothing is made in its place")
 
 
+HOST_KINDS = ("createRuntime", "createContainer", "poststart", "poststop")
 HOOK = """
 cat > OUT/state; env > OUT/env; id -u > OUT/user
 bundle=$(sed 's/.*"bundle":"\\([^"]*\\)".*/\\1/' OUT/state)
@@ -225,7 +226,8 @@ def hooks(world):
                  "hooks": [hook(str(out / "hook.sh"), "a hook", env=["PATH=/usr/bin:/bin", "DRIVER=1.0"])]},
         "bad": {"hooks": [hook("-c", "echo there is no driver >&2; exit 3")]},
         "slow": {"hooks": [hook("-c", "sleep 1000", timeout=1)]},
-        "late": {"hooks": [hook("-c", "true", kind="poststop")]}}
+        "all": {"hooks": [hook("-c", f"echo {kind} >> {out}/kinds", kind=kind) for kind in HOST_KINDS]
+                + [hook("-c", "echo inside > /started", kind="startContainer")]}}
     (world.later / "hooks.json").write_text(spec("v.com/hook", devices))
     preload = {"envs": [{"key": "LD_PRELOAD", "value": "/evil.so"}]}
     script = f"cat /made; ls {out} 2>&1; echo DRIVER=$DRIVER; grep -c {out.parent} /proc/mounts"
@@ -252,9 +254,26 @@ def hooks(world):
         checks.contains(node.refusal("start", container), parts, f"a hook that is {name}: the start fails, and says why")
         checks.equal(node.container_status(container)["state"], "CONTAINER_EXITED", f"a hook that is {name}: nothing runs")
         node.crictl("rm", container)
-    world.refused("a hook of another kind", ["v.com/hook=late", "hooks of kind poststop"], "v.com/hook=late")
+    all_kinds(world, out)
     left = [each.name for each in (node.root / "run/gantry/sandboxes" / world.pod_id).glob("bundle-*")]
     checks.equal(left, [], "and no bundle is left")
+
+
+def all_kinds(world, out):
+    """Hooks of the other kinds: gantry-oci makes the container, which is as any other."""
+    node, checks, kinds = world.node, world.checks, out / "kinds"
+    config = world.config("cat /started; sleep 1000", "v.com/hook=all")
+    container = node.run_container(world.pod_id, config, world.pod)
+    c.wait_until("poststart hooks are run", lambda: len(kinds.read_text().split()) == 3)
+    checks.equal(kinds.read_text().split(), list(HOST_KINDS[:3]), "hooks of other kinds are run, in their order")
+    done = node.crictl("exec", container, "cat", "/started")
+    checks.equal(done.stdout, "inside\n", "startContainer's in the container; an exec sees what it did")
+    c.wait_until("it says so", lambda: "inside" in node.crictl("logs", container).stdout)
+    node.crictl("stop", "--timeout", "0", container)
+    c.wait_until("poststop hooks are run", lambda: len(kinds.read_text().split()) == 4)
+    checks.equal(kinds.read_text().split()[3], "poststop", "and poststop's after its end")
+    checks.equal(node.container_status(container)["exitCode"], 137, "whose code is the container's own")
+    node.crictl("rm", container)
 
 
 def attacks(world):

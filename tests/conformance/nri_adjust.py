@@ -88,6 +88,9 @@ def by_handlers(node, checks):
         node.crictl("rmp", "-f", pod_id)
 
 
+HOST_HOOKS = ("prestart", "create_runtime", "poststart", "poststop")
+
+
 def adjusted(node, checks):
     pod = node.pod_config("pod")
     pod_id = node.run_pod(pod)
@@ -136,7 +139,6 @@ def adjusted(node, checks):
 REFUSED = [
     ("a namespace", {"linux": {"namespaces": [{"type": "user"}]}}, "linux.namespaces: not supported"),
     ("a cgroup", {"linux": {"cgroups_path": "/x"}}, "linux.cgroups_path: not supported"),
-    ("a prestart hook", {"hooks": {"prestart": [{"path": "/bin/true"}]}}, "hooks.prestart: not supported"),
     ("swappiness", {"linux": {"resources": {"memory": {"swappiness": {"value": "5"}}}}}, "memory.swappiness: not supported"),
     ("an RDT class", {"linux": {"resources": {"rdt_class": {"value": "gold"}}}}, "linux.resources.rdt_class"),
     ("a network device", {"linux": {"net_devices": {"eth9": {"name": "x"}}}}, "linux.net_devices"),
@@ -166,6 +168,11 @@ def several(node, checks):
             {"path": "/bin/sh", "args": ["sh", "-c", f"echo hooked > {node.work}/hooked"]}]}})
         node.output(pod_id, config, pod)
         checks.equal((node.work / "hooked").read_text(), "hooked\n", "a createContainer hook is run")
+        second.play("CreateContainer", adjust={"hooks": {kind: [{"path": "/bin/touch", "args": ["touch", f"{node.work}/{kind}"]}]
+                                                         for kind in HOST_HOOKS}})
+        node.output(pod_id, config, pod)
+        c.wait_until("hooks of other kinds are run", lambda: all((node.work / kind).exists() for kind in HOST_HOOKS))
+        checks.ok(True, "and those of other kinds")
         validating = Plugin(node, "90", "validator")
         (validating.folder / "Validate.hooks").touch()
         with validating:

@@ -211,11 +211,13 @@ std::string write_config(const Plan& plan, const ConfigParts& parts) {
                       {"root", {{"path", parts.root_path}, {"readonly", plan.root.read_only}}},
                       {"mounts", std::move(mounts)},
                       {"linux", std::move(linux_object)}};
-  if (!parts.create_container.empty()) {
-    json::array hooks;
-    for (const Hook& hook : parts.create_container) hooks.push_back(hook_object(hook));
-    config["hooks"] = {{"createContainer", std::move(hooks)}};
+  json::object all_hooks;
+  for (const auto& [kind, hooks] : parts.hooks) {
+    json::array list;
+    for (const Hook& hook : hooks) list.push_back(hook_object(hook));
+    if (!list.empty()) all_hooks[kind] = std::move(list);
   }
+  if (!all_hooks.empty()) config["hooks"] = std::move(all_hooks);
   if (!parts.annotations.empty()) {
     json::object annotations;
     for (const auto& [name, value] : parts.annotations) annotations[name] = value;

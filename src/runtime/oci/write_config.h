@@ -3,6 +3,7 @@
 // gives paths of. Values otherwise.
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <utility>
@@ -23,7 +24,7 @@ struct ConfigParts {
   std::vector<std::string> sources;               // of each of the plan's mounts; "" of one that is a new file system
   std::vector<cgroups::DeviceRule> device_rules;  // none: every device may be used
   std::string seccomp;                            // linux.seccomp, or ""
-  std::vector<Hook> create_container;
+  std::map<std::string, std::vector<Hook>, std::less<>> hooks;  // by their kind: "createContainer"
   std::map<std::string, std::string> annotations;
 };
 

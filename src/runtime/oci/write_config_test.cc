@@ -53,14 +53,15 @@ TEST(WriteConfig, IsReadAsItWasMeant) {
   cgroups.type = "cgroup2";
   plan.mounts.push_back(cgroups);
   plan.devices = {{"/dev/null", S_IFCHR | 0666, 1, 3, 0, 0}, {"/dev/mine", S_IFBLK | 0640, 7, 1, 2, 3}};
-  ConfigParts parts{.namespaces = {{NamespaceKind::kMount, ""}, {NamespaceKind::kNetwork, "/proc/5/ns/net"}},
-                    .cgroups_path = "/pods/a",
-                    .root_path = "rootfs",
-                    .sources = {"/b/0", "/b/1", "/b/2", ""},
-                    .device_rules = {{true, cgroups::DeviceType::kBlock, 7, 1, cgroups::kDeviceRead}},
-                    .seccomp = R"({"defaultAction":"SCMP_ACT_ALLOW"})",
-                    .create_container = {{"/bin/hook", {"hook"}, {"H=1"}, 3}},
-                    .annotations = {{"a.b/c", "d"}}};
+  ConfigParts parts{
+      .namespaces = {{NamespaceKind::kMount, ""}, {NamespaceKind::kNetwork, "/proc/5/ns/net"}},
+      .cgroups_path = "/pods/a",
+      .root_path = "rootfs",
+      .sources = {"/b/0", "/b/1", "/b/2", ""},
+      .device_rules = {{true, cgroups::DeviceType::kBlock, 7, 1, cgroups::kDeviceRead}},
+      .seccomp = R"({"defaultAction":"SCMP_ACT_ALLOW"})",
+      .hooks = {{"createContainer", {{"/bin/hook", {"hook"}, {"H=1"}, 3}}}, {"poststop", {{"/bin/late", {}, {}, {}}}}},
+      .annotations = {{"a.b/c", "d"}}};
   auto read = parse_config(write_config(plan, parts));
   ASSERT_TRUE(read) << read.error().message();
   ASSERT_TRUE(read->process);
@@ -89,6 +90,7 @@ TEST(WriteConfig, IsReadAsItWasMeant) {
   EXPECT_FALSE(read->linux_.device_rules[0].allow);
   EXPECT_EQ(read->linux_.device_rules[1].access, cgroups::kDeviceRead);
   EXPECT_EQ(read->hooks.create_container.size(), 1U);
+  EXPECT_EQ(read->hooks.poststop.size(), 1U);
   EXPECT_EQ(read->annotations, parts.annotations);
   EXPECT_FALSE(read->linux_.seccomp.empty());
   ASSERT_EQ(read->mounts.size(), 4U);
