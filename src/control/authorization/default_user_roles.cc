@@ -58,6 +58,10 @@ role system:certificates.k8s.io:certificatesigningrequests:nodeclient
   create | certificates.k8s.io | certificatesigningrequests/nodeclient
 role system:certificates.k8s.io:certificatesigningrequests:selfnodeclient
   create | certificates.k8s.io | certificatesigningrequests/selfnodeclient
+role kubeadm:get-nodes
+  get | core | nodes
+role gantry:selfnodeserver
+  create | certificates.k8s.io | certificatesigningrequests/selfnodeserver
 role system:certificates.k8s.io:kube-apiserver-client-approver
   approve | certificates.k8s.io | signers | kubernetes.io/kube-apiserver-client
 role system:certificates.k8s.io:kube-apiserver-client-kubelet-approver
@@ -183,6 +187,8 @@ role system:volume-scheduler
 role view
   label rbac.authorization.k8s.io/aggregate-to-edit
   from rbac.authorization.k8s.io/aggregate-to-view
+role kubeadm:bootstrap-signer-clusterinfo in kube-public
+  get | core | configmaps | cluster-info
 role system:controller:bootstrap-signer in kube-public
   get list watch | core | configmaps
   update | core | configmaps | cluster-info
@@ -208,6 +214,24 @@ binding cluster-admin
 binding gantry:kubelet-clients
   ClusterRole system:kubelet-api-admin
   Group gantry:kubelet-clients
+binding gantry:node-autoapprove-serving
+  ClusterRole gantry:selfnodeserver
+  Group system:nodes
+binding gantry:kubelet-serving-approver
+  ClusterRole system:certificates.k8s.io:kubelet-serving-approver
+  ServiceAccount kube-system/certificate-controller
+binding kubeadm:kubelet-bootstrap
+  ClusterRole system:node-bootstrapper
+  Group system:bootstrappers:kubeadm:default-node-token
+binding kubeadm:node-autoapprove-bootstrap
+  ClusterRole system:certificates.k8s.io:certificatesigningrequests:nodeclient
+  Group system:bootstrappers:kubeadm:default-node-token
+binding kubeadm:node-autoapprove-certificate-rotation
+  ClusterRole system:certificates.k8s.io:certificatesigningrequests:selfnodeclient
+  Group system:nodes
+binding kubeadm:get-nodes
+  ClusterRole kubeadm:get-nodes
+  Group system:bootstrappers:kubeadm:default-node-token
 binding system:basic-user
   ClusterRole system:basic-user
   Group system:authenticated
@@ -244,6 +268,9 @@ binding system:service-account-issuer-discovery
 binding system:volume-scheduler
   ClusterRole system:volume-scheduler
   User system:kube-scheduler
+binding kubeadm:bootstrap-signer-clusterinfo in kube-public
+  Role kubeadm:bootstrap-signer-clusterinfo
+  Group system:bootstrappers
 binding system:controller:bootstrap-signer in kube-public
   Role system:controller:bootstrap-signer
   ServiceAccount kube-system/bootstrap-signer

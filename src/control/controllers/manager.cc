@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "control/controllers/certificate_controllers.h"
 #include "control/controllers/controller.h"
 #include "control/controllers/fenced_transport.h"
 #include "control/controllers/leader_election.h"
@@ -42,6 +43,9 @@ struct Term {
     add<VolumeProtectionController>("pv-protection-controller");
     add<NodeIpamController>("node-controller",
                             NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
+    add<CertificateApprover>("certificate-controller", options.own_names);
+    if (options.authority) add<CertificateSigner>("certificate-controller", *options.authority);
+    add<CertificateCleaner>("certificate-controller");
     if (!options.root_ca.empty()) add<RootCaController>("root-ca-cert-publisher", options.root_ca);
   }
 

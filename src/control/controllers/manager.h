@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,12 +14,17 @@
 #include "api/ip_network.h"
 #include "api/kind.h"
 #include "control/controllers/bootstrap.h"
+#include "control/pki/authority.h"
 
 namespace gantry::control {
 
 struct ManagerOptions {
   BootstrapOptions bootstrap;
   std::string root_ca;   // PEM; empty: none is published
+  // By which requests for certificates are signed; without it they wait for others. The names and addresses that the
+  // API server is known by are given to no node.
+  std::optional<Authority> authority;
+  AlternativeNames own_names;
   std::string identity;  // of this process, in the lease
   // The pods' addresses, one network a family, and the prefix that each node gets of it.
   std::vector<api::IpNetwork> cluster_networks;

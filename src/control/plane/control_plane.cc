@@ -20,10 +20,14 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground
   Result<std::string> random = random_hex(8);
   if (!random) return std::unexpected(std::move(random.error()));
   const std::vector<std::string> names = host_names();
+  Result<Certificate> serving = read_certificate(ground.identity.serving.certificate_pem);
+  if (!serving) return std::unexpected(std::move(serving.error()));
   return ManagerOptions{.bootstrap = {.service_networks = options.service_networks,
                                       .advertise_address = advertised_address(options),
                                       .port = port},
                         .root_ca = ground.identity.authority.certificate_pem(),
+                        .authority = ground.identity.authority,
+                        .own_names = std::move(serving->names),
                         .identity = cat(names.empty() ? "" : names.front(), "_", *random),
                         .cluster_networks = options.cluster_networks,
                         .now = wall_clock,

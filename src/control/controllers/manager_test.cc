@@ -1,0 +1,285 @@
+// SPDX-License-Identifier: Apache-2.0
+// All controllers over a whole API server with its security: what each does, its role must allow.
+#include "control/controllers/manager.h"
+
+#include <gmock/gmock.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "api/kinds/all.h"
+#include "base/text.h"
+#include "control/bootstrap/security.h"
+#include "control/bootstrap/system_objects.h"
+#include "control/controllers/certificate_rules.h"
+#include "control/server/api_server.h"
+#include "control/server/local_transport.h"
+#include "control/store/sqlite_store.h"
+#include "control/store/store_fixture.h"
+#include "kubernetes/certificates/v1/certificates.pb.h"
+#include "kubernetes/core/v1/config.pb.h"
+#include "kubernetes/core/v1/namespace.pb.h"
+#include "kubernetes/core/v1/node.pb.h"
+#include "kubernetes/core/v1/persistent_volume.pb.h"
+
+namespace gantry::control {
+namespace {
+
+using ::testing::ElementsAre;
+using ::testing::IsEmpty;
+namespace core = k8s::io::api::core::v1;
+
+// What was refused, by whom it was asked.
+class Refusals {
+ public:
+  void add(std::string what) {
+    const std::lock_guard lock(mutex_);
+    list_.push_back(std::move(what));
+  }
+  std::vector<std::string> list() {
+    const std::lock_guard lock(mutex_);
+    return list_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<std::string> list_;
+};
+
+class WatchedTransport final : public api::Transport {
+ public:
+  WatchedTransport(ApiServer& server, const std::string& account, Refusals& refusals)
+      : inner_(server, controller_user(account)), account_(account), refusals_(refusals) {}
+
+  Task<Result<http::Response>> call(Loop& here, http::Request request) override {
+    const std::string what = cat(account_, " ", request.method, " ", request.target);
+    co_return note(what, co_await inner_.call(here, std::move(request)));
+  }
+  Task<Result<http::Response>> follow(Loop& here, http::Request request, api::TakeLine take) override {
+    const std::string what = cat(account_, " watch ", request.target);
+    co_return note(what, co_await inner_.follow(here, std::move(request), std::move(take)));
+  }
+
+ private:
+  Result<http::Response> note(const std::string& what, Result<http::Response> response) {
+    const bool terminating = response && response->body_bytes().find("NamespaceTerminating") != std::string_view::npos;
+    if (response && response->status == 403 && !terminating) refusals_.add(what);
+    return response;
+  }
+  LocalTransport inner_;
+  const std::string account_;
+  Refusals& refusals_;
+};
+
+class ManagerTest : public ::testing::Test {
+ protected:
+  ManagerTest()
+      : token_key_(*PrivateKey::generate()), authority_(*Authority::make("test", std::chrono::hours(1 << 16))) {
+    store_ = std::move(*SqliteStore::open(folder_ / "store.db"));
+    EXPECT_TRUE(run(loop_, make_system_objects(loop_, Objects(kinds_, *store_), now())).has_value());
+    caches_.emplace(loop_, kinds_, *store_);
+    security_ = std::move(*Security::make({loop_, kinds_, *store_, *caches_, token_key_, now()}));
+    server_.emplace(ApiServer::Parts{.kinds = kinds_,
+                                     .store = *store_,
+                                     .caches = *caches_,
+                                     .admission = security_->admission(),
+                                     .authenticators = security_->authenticators(),
+                                     .authorizers = security_->authorizers(),
+                                     .actions = security_->actions(),
+                                     .now = now(),
+                                     .version = {.git_version = "v1.37.0-gantry.test"}});
+    EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::seconds(10))).has_value());
+    run(loop_, [](Security& security) -> Task<bool> {
+      co_await security.ready();
+      co_return true;
+    }(*security_));
+    everything_.emplace(*server_, User{.name = "admin", .groups = {std::string(kMastersGroup)}});
+    admin_.emplace(loop_, *everything_, kinds_, "test");
+    manager_.emplace(ManagerTransports{.bootstrap = *everything_,
+                                       .of =
+                                           [this](const std::string& account) {
+                                             return std::make_unique<WatchedTransport>(*server_, account, refusals_);
+                                           }},
+                     kinds_,
+                     ManagerOptions{.bootstrap = {.service_networks = {*api::parse_network("10.96.0.0/16")},
+                                                  .advertise_address = "10.0.0.1"},
+                                    .root_ca = authority_.certificate_pem(),
+                                    .authority = authority_,
+                                    .own_names = {.dns = {"kubernetes"}, .ips = {"10.0.0.1"}},
+                                    .identity = "test",
+                                    .cluster_networks = {*api::parse_network("10.244.0.0/16")},
+                                    .now = now(),
+                                    .bootstrapped = {}});
+  }
+  // The manager's requests are served on its own thread, but its writes pass through this loop.
+  ~ManagerTest() override {
+    std::thread ending([this] {
+      manager_.reset();
+      loop_.stop();
+    });
+    loop_.run();
+    ending.join();
+    EXPECT_THAT(refusals_.list(), IsEmpty());
+  }
+
+  std::function<api::Timestamp()> now() const {
+    return [] { return api::Timestamp{.seconds = ::time(nullptr), .nanos = 0}; };
+  }
+  template <typename M>
+  api::Answer<M> find(const std::string& ns, const std::string& name) {
+    return run(loop_, admin_->get<M>(ns, name));
+  }
+  // Lets the loop run until the object is as it should be; the last answer.
+  template <typename M>
+  api::Answer<M> await(const std::string& ns, const std::string& name, std::function<bool(const api::Answer<M>&)> is) {
+    for (int i = 0;; ++i) {
+      api::Answer<M> present = find<M>(ns, name);
+      if (is(present) || i == 5000) {
+        EXPECT_TRUE(is(present)) << name << " does not become what it should be";
+        return present;
+      }
+      run(loop_, [](Loop& here) -> Task<bool> {
+        co_await here.sleep_for(std::chrono::milliseconds(1));
+        co_return true;
+      }(loop_));
+    }
+  }
+  template <typename M>
+  api::Answer<M> make(const User& user, const M& object) {
+    LocalTransport transport(*server_, user);
+    api::Client client(loop_, transport, kinds_, "test");
+    return run(loop_, client.create(object));
+  }
+  void make(const auto& object) {
+    const auto made = run(loop_, admin_->create(object));
+    EXPECT_TRUE(made) << made.error().message;
+  }
+
+  static Csr request_of(const std::string& name, std::string_view signer, const Subject& subject,
+                        const AlternativeNames& names, const std::vector<std::string>& usages) {
+    Csr csr;
+    csr.mutable_metadata()->set_name(name);
+    csr.mutable_spec()->set_signer_name(std::string(signer));
+    csr.mutable_spec()->set_request(*make_signing_request(*PrivateKey::generate(), subject, names));
+    csr.mutable_spec()->mutable_usages()->Assign(usages.begin(), usages.end());
+    return csr;
+  }
+  static Csr client_request(const std::string& name, const std::string& node) {
+    return request_of(name, kKubeletClientSigner,
+                      {.common_name = "system:node:" + node, .organizations = {"system:nodes"}, .other_kinds = {}}, {},
+                      {"digital signature", "client auth"});
+  }
+  static Csr serving_request(const std::string& name, const std::string& node, const AlternativeNames& names) {
+    return request_of(name, kKubeletServingSigner,
+                      {.common_name = "system:node:" + node, .organizations = {"system:nodes"}, .other_kinds = {}},
+                      names, {"digital signature", "server auth"});
+  }
+  static User joining() {
+    return {.name = "system:bootstrap:abcdef",
+            .groups = {"system:bootstrappers", "system:bootstrappers:kubeadm:default-node-token",
+                       std::string(kAuthenticatedGroup)}};
+  }
+  static User node_user(const std::string& node) {
+    return {.name = "system:node:" + node, .groups = {"system:nodes", std::string(kAuthenticatedGroup)}};
+  }
+  void make_node(const std::string& name, const std::string& address) {
+    core::Node node;
+    node.mutable_metadata()->set_name(name);
+    make(node);
+    api::Value::List addresses;
+    addresses.push_back(api::Value::object({{"type", "InternalIP"}, {"address", address}}));
+    const auto patched =
+        run(loop_, admin_->patch<core::Node>(
+                       "", name, api::PatchForm::kMerge,
+                       api::Value::object({{"status", api::Value::object({{"addresses", api::Value(addresses)}})}}),
+                       "status"));
+    EXPECT_TRUE(patched) << patched.error().message;
+  }
+  Certificate await_certificate(const std::string& name) {
+    const auto csr =
+        await<Csr>("", name, [](const auto& present) { return present && !present->status().certificate().empty(); });
+    return csr && !csr->status().certificate().empty() ? *read_certificate(csr->status().certificate())
+                                                       : authority_.certificate();
+  }
+
+  Loop loop_;
+  TemporaryFolder folder_;
+  const api::Kinds kinds_{api::all_kinds()};
+  PrivateKey token_key_;
+  Authority authority_;
+  std::unique_ptr<SqliteStore> store_;
+  std::optional<Caches> caches_;
+  std::unique_ptr<Security> security_;
+  std::optional<ApiServer> server_;
+  std::optional<LocalTransport> everything_;
+  std::optional<api::Client> admin_;
+  Refusals refusals_;
+  std::optional<ControllerManager> manager_;
+};
+
+TEST_F(ManagerTest, ANamespaceHasWhatItNeedsAndGoes) {
+  core::Namespace ns;
+  ns.mutable_metadata()->set_name("team");
+  make(ns);
+  await<core::ServiceAccount>("team", "default", [](const auto& present) { return present.has_value(); });
+  await<core::ConfigMap>("team", "kube-root-ca.crt", [](const auto& present) { return present.has_value(); });
+  EXPECT_TRUE(run(loop_, admin_->remove<core::Namespace>("", "team")));
+  await<core::Namespace>("", "team", [](const auto& present) { return !present && present.error().is_not_found(); });
+}
+
+TEST_F(ManagerTest, ANodeGetsItsCertificates) {
+  ASSERT_TRUE(make(joining(), client_request("join", "n1")));
+  const Certificate client = await_certificate("join");
+  EXPECT_EQ(client.subject.common_name, "system:node:n1");
+  EXPECT_THAT(client.subject.organizations, ElementsAre("system:nodes"));
+  EXPECT_THAT(client.usages, ElementsAre("digital signature", "client auth"));
+
+  make_node("n1", "10.0.0.7");
+  make_node("n2", "10.0.0.8");
+  await<core::Node>("", "n1", [](const auto& node) { return node && !node->spec().pod_cidr().empty(); });
+  // What is not a node's own nobody approves by himself: names of the API server, another node's, or unknown ones.
+  ASSERT_TRUE(make(node_user("n1"), serving_request("server", "n1", {.dns = {"kubernetes"}})));
+  ASSERT_TRUE(make(node_user("n1"), serving_request("other", "n1", {.ips = {"10.0.0.8"}})));
+  ASSERT_TRUE(make(node_user("n1"), serving_request("unknown", "n1", {.ips = {"10.9.9.9"}})));
+  ASSERT_TRUE(make(node_user("n2"), client_request("theirs", "n1")));
+  ASSERT_TRUE(make(node_user("n1"), serving_request("own", "n1", {.dns = {"n1"}, .ips = {"10.0.0.7"}})));
+  ASSERT_TRUE(make(node_user("n1"), client_request("again", "n1")));
+  EXPECT_THAT(await_certificate("own").names.ips, ElementsAre("10.0.0.7"));
+  EXPECT_EQ(await_certificate("again").subject.common_name, "system:node:n1");
+  for (const char* name : {"server", "other", "unknown", "theirs"}) {
+    const auto waiting = find<Csr>("", name);
+    EXPECT_TRUE(waiting && waiting->status().conditions().empty()) << name;
+  }
+}
+
+TEST_F(ManagerTest, WhatPeopleApproveIsSignedWhenItIsGood) {
+  make(request_of("jane", kClientSigner, {.common_name = "jane", .organizations = {}, .other_kinds = {}}, {},
+                  {"client auth"}));
+  make(request_of("odd", kClientSigner, {.common_name = "odd", .organizations = {}, .other_kinds = {}}, {},
+                  {"server auth"}));
+  for (const char* name : {"odd", "jane"}) {
+    Csr csr = *find<Csr>("", name);
+    add_condition(&csr, "Approved", "Mine", "", {1, 0});
+    ASSERT_TRUE(run(loop_, admin_->update(csr, "approval")));
+  }
+  EXPECT_EQ(await_certificate("jane").subject.common_name, "jane");
+  const auto odd = await<Csr>("", "odd", [](const auto& csr) { return csr && has_condition(*csr, "Failed"); });
+  ASSERT_TRUE(odd);
+  EXPECT_EQ(odd->status().conditions().rbegin()->message(), "invalid usage for client certificate: server auth");
+  EXPECT_TRUE(odd->status().certificate().empty());
+}
+
+TEST_F(ManagerTest, AVolumeThatNobodyUsesGoes) {
+  core::PersistentVolume volume;
+  volume.mutable_metadata()->set_name("disk");
+  volume.mutable_metadata()->add_finalizers("kubernetes.io/pv-protection");
+  volume.mutable_spec()->add_access_modes("ReadWriteOnce");
+  (*volume.mutable_spec()->mutable_capacity())["storage"].set_string("1Gi");
+  volume.mutable_spec()->mutable_persistent_volume_source()->mutable_host_path()->set_path("/data");
+  make(volume);
+  EXPECT_TRUE(run(loop_, admin_->remove<core::PersistentVolume>("", "disk")));
+  await<core::PersistentVolume>("", "disk", [](const auto& present) { return !present; });
+}
+
+}  // namespace
+}  // namespace gantry::control
