@@ -5,6 +5,7 @@
 #include "control/admission/namespace_lifecycle.h"
 #include "control/admission/node_restriction.h"
 #include "control/admission/object_defaults.h"
+#include "control/admission/pod_security.h"
 #include "control/admission/priority.h"
 #include "control/admission/role_escalation.h"
 #include "control/admission/service_account.h"
@@ -18,9 +19,10 @@ AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rba
   plugins.push_back(std::make_unique<NamespaceLifecycle>(view));
   plugins.push_back(std::make_unique<ObjectDefaults>(view));
   plugins.push_back(std::make_unique<ServiceAccountAdmission>(view));
-  plugins.push_back(std::make_unique<CertificateRequests>(authorizers));
   plugins.push_back(std::make_unique<NodeRestriction>());
+  plugins.push_back(std::make_unique<PodSecurity>(view));
   plugins.push_back(std::make_unique<PriorityAdmission>(view));
+  plugins.push_back(std::make_unique<CertificateRequests>(authorizers));
   plugins.push_back(std::make_unique<RoleEscalation>(rbac, authorizers));
   plugins.push_back(std::make_unique<ServiceAllocation>(view, std::move(now)));
   return AdmissionChain(std::move(plugins));
