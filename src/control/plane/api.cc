@@ -51,7 +51,8 @@ struct Api::Impl {
                 .actions = actions(),
                 .connector = std::move(connector),
                 .now = wall_clock,
-                .version = {.git_version = options.version}}) {}
+                .version = {.git_version = options.version},
+                .metrics = &ground.metrics}) {}
 
   Actions actions() {
     Actions all = security->actions();

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/controllers/bootstrap.h"
 #include "control/store/etcd/etcd_store.h"
+#include "control/store/measured_store.h"
 #include "control/store/sqlite_store.h"
 #include "sys/folders.h"
 
@@ -47,7 +48,7 @@ Opened open_store(Loop& home, const PlaneOptions& options, Event& stopping) {
 
 Ground::Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store> opened)
     : identity(std::move(made_identity)),
-      store(std::move(opened)),
+      store(std::make_unique<MeasuredStore>(std::move(opened), metrics)),
       kinds(api::all_kinds()),
       objects(kinds, *store),
       caches(home, kinds, *store) {}
@@ -65,7 +66,14 @@ Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& opti
   if (!identity) return std::unexpected(std::move(identity.error()));
   Opened store = open_store(home, options, stopping);
   if (!store) return std::unexpected(std::move(store.error()));
-  return std::make_unique<Ground>(home, std::move(*identity), std::move(*store));
+  auto ground = std::make_unique<Ground>(home, std::move(*identity), std::move(*store));
+  ground->metrics.add_source(metrics::write_process_metrics);
+  ground->metrics
+      .gauges("kubernetes_build_info", "One, with the release that this program serves.",
+              {"major", "minor", "git_version", "compiler", "platform"})
+      .at({"1", "37", options.version, "clang", "linux/amd64"})
+      .set(1);
+  return ground;
 }
 
 Status run_to_end(Loop& loop, Task<Status> task) {

@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "api/kind.h"
+#include "base/metrics.h"
 #include "control/identity/cluster_identity.h"
 #include "control/plane/options.h"
 #include "control/server/caches.h"
@@ -17,6 +18,7 @@ namespace gantry::control {
 struct Ground {
   Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store> opened);
 
+  metrics::Registry metrics;
   ClusterIdentity identity;
   std::unique_ptr<Store> store;
   api::Kinds kinds;

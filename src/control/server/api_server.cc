@@ -8,7 +8,9 @@
 #include "control/server/answer.h"
 #include "control/server/impersonation.h"
 #include "control/server/object_names.h"
+#include "control/server/request_facts.h"
 #include "control/server/request_info.h"
+#include "control/server/request_metrics.h"
 #include "control/server/resources.h"
 
 namespace gantry::control {
@@ -78,18 +80,22 @@ struct ApiServer::Impl {
   explicit Impl(Parts p)
       : parts(std::move(p)),
         documents(parts.kinds, parts.version),
+        request_metrics(parts.metrics == nullptr ? nullptr : std::make_unique<RequestMetrics>(*parts.metrics)),
         resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.actions, parts.connector,
-                  parts.now) {}
+                  parts.now, request_metrics.get()) {}
 
-  Parts parts;
+  const Parts parts;
   Documents documents;
+  const std::unique_ptr<RequestMetrics> request_metrics;
   Resources resources;
 
   Task<Outcome<User>> authenticate(Loop& here, const http::Request& request);
-  Task<Outcome<void>> authorize(Loop& here, const AccessRequest& access);
-  Task<Outcome<void>> ask(Loop& here, AccessRequest access) { co_return co_await authorize(here, access); }
-  // `known`: who asks, where that is no question of credentials.
-  Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const User* known);
+  // What was decided, or the refusal.
+  Task<Outcome<Authorizer::Answer>> authorize(Loop& here, AccessRequest access);
+  Task<Outcome<void>> may(Loop& here, AccessRequest access);
+  // Fills in who asks; `known`: who that is, where it is no question of credentials.
+  Task<Outcome<void>> identify(Loop& here, const http::Request& request, const User* known, RequestFacts& facts);
+  Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const User* known, RequestFacts& facts);
   Task<http::Reply> handle(Loop& here, const http::Request& request, const User* known);
   Task<Outcome<http::Reply>> serve_other(Loop& here, const http::Request& request, const RequestInfo& info);
 };
@@ -111,47 +117,70 @@ Task<Outcome<User>> ApiServer::Impl::authenticate(Loop& here, const http::Reques
   co_return User{.name = std::string(kAnonymous), .groups = {std::string(kUnauthenticatedGroup)}};
 }
 
-Task<Outcome<void>> ApiServer::Impl::authorize(Loop& here, const AccessRequest& access) {
-  if (access.user.is_in(kMastersGroup)) co_return Outcome<void>();
+Task<Outcome<Authorizer::Answer>> ApiServer::Impl::authorize(Loop& here, AccessRequest access) {
+  if (access.user.is_in(kMastersGroup)) co_return Authorizer::Answer{Authorizer::Decision::kAllow, ""};
   std::string reason;
   for (Authorizer* authorizer : parts.authorizers) {
     Authorizer::Answer answer = co_await authorizer->authorize(here, access);
-    if (answer.decision == Authorizer::Decision::kAllow) co_return Outcome<void>();
+    if (answer.decision == Authorizer::Decision::kAllow) co_return answer;
     if (!answer.reason.empty()) reason += cat(reason.empty() ? "" : ", ", answer.reason);
     if (answer.decision == Authorizer::Decision::kDeny) break;
   }
   co_return fail(access_denied(access, reason));
 }
 
+Task<Outcome<void>> ApiServer::Impl::may(Loop& here, AccessRequest access) {
+  Outcome<Authorizer::Answer> answer = co_await authorize(here, std::move(access));
+  if (!answer) co_return fail(std::move(answer.error()));
+  co_return Outcome<void>();
+}
+
 Task<Outcome<http::Reply>> ApiServer::Impl::serve_other(Loop&, const http::Request& request, const RequestInfo& info) {
   if (request.method != "GET" && request.method != "HEAD") co_return fail(method_not_allowed());
   const std::string& path = info.path;
   if (path == "/healthz" || path == "/livez" || path == "/readyz") co_return text_reply(200, "ok");
+  if (path == "/metrics" && parts.metrics != nullptr) {
+    co_return bytes_reply(200, "text/plain; version=0.0.4; charset=utf-8", parts.metrics->text());
+  }
   if (std::optional<http::Reply> document = documents.find(request, info)) co_return std::move(*document);
   co_return fail(no_such_resource());
 }
 
-Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Request& request, const User* known) {
-  Outcome<RequestInfo> info = parse_request_info(request.method, request.target);
-  if (!info) co_return fail(std::move(info.error()));
+Task<Outcome<void>> ApiServer::Impl::identify(Loop& here, const http::Request& request, const User* known,
+                                              RequestFacts& facts) {
   Outcome<User> user = known != nullptr ? *known : co_await authenticate(here, request);
   if (!user) co_return fail(std::move(user.error()));
-  for (const AccessRequest& wanted : impersonation_requests(*user, request)) {
-    Outcome<void> allowed = co_await authorize(here, wanted);
+  facts.sender = *user;
+  for (AccessRequest& wanted : impersonation_requests(*facts.sender, request)) {
+    Outcome<void> allowed = co_await may(here, std::move(wanted));
     if (!allowed) co_return fail(std::move(allowed.error()));
   }
   Outcome<User> acting = impersonate(std::move(*user), request);
   if (!acting) co_return fail(std::move(acting.error()));
-  const AccessRequest access = access_request(*acting, *info);
-  Outcome<void> allowed = co_await authorize(here, access);
+  facts.acting = std::move(*acting);
+  co_return Outcome<void>();
+}
+
+Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Request& request, const User* known,
+                                                  RequestFacts& facts) {
+  Outcome<RequestInfo> parsed = parse_request_info(request.method, request.target);
+  if (!parsed) co_return fail(std::move(parsed.error()));
+  const RequestInfo& info = facts.info.emplace(std::move(*parsed));
+  recognize(parts.kinds, &facts);
+  if (Outcome<void> known_user = co_await identify(here, request, known, facts); !known_user) {
+    co_return fail(std::move(known_user.error()));
+  }
+  Outcome<Authorizer::Answer> allowed = co_await authorize(here, access_request(*facts.acting, info));
+  facts.decision = allowed ? "allow" : "forbid";
+  facts.reason = allowed ? allowed->reason : allowed.error().message;
   if (!allowed) co_return fail(std::move(allowed.error()));
-  if (!info->is_resource) co_return co_await serve_other(here, request, *info);
-  const auto may_create = [this, &here, &access]() -> Task<Outcome<void>> {
-    AccessRequest creation = access;
+  if (!info.is_resource) co_return co_await serve_other(here, request, info);
+  const auto may_create = [this, &here, &facts] {
+    AccessRequest creation = access_request(*facts.acting, *facts.info);
     creation.verb = "create";
-    return ask(here, std::move(creation));
+    return may(here, std::move(creation));
   };
-  co_return co_await resources.serve(here, request, *info, *acting, may_create);
+  co_return co_await resources.serve(here, request, info, *facts.acting, may_create);
 }
 
 Task<http::Reply> ApiServer::handle(Loop& here, http::Request request) {
@@ -162,8 +191,26 @@ Task<http::Reply> ApiServer::handle_as(Loop& here, User user, http::Request requ
   co_return co_await impl_->handle(here, request, &user);
 }
 
+namespace {
+
+// Keeps `what` as long as the answer goes on.
+void keep_along(http::Reply* reply, std::shared_ptr<void> what) {
+  if (reply->stream) {
+    reply->stream = [inner = std::move(reply->stream), what](http::BodyWriter& body) mutable { return inner(body); };
+  }
+  if (reply->upgrade) {
+    reply->upgrade = [inner = std::move(reply->upgrade), what](std::unique_ptr<http::ByteStream> stream) mutable {
+      return inner(std::move(stream));
+    };
+  }
+}
+
+}  // namespace
+
 Task<http::Reply> ApiServer::Impl::handle(Loop& here, const http::Request& request, const User* known) {
-  Outcome<http::Reply> reply = co_await serve(here, request, known);
+  const auto began = std::chrono::steady_clock::now();
+  RequestFacts facts{.is_own = known != nullptr};
+  Outcome<http::Reply> reply = co_await serve(here, request, known, facts);
   http::Reply answer = reply ? std::move(*reply) : failure_reply(reply.error());
   if (!reply && reply.error().code >= 500) {
     log::warning("a request to the API failed", {{"method", request.method},
@@ -173,6 +220,11 @@ Task<http::Reply> ApiServer::Impl::handle(Loop& here, const http::Request& reque
   }
   if (Result<std::string> id = new_uid(); id) answer.response.headers.emplace_back("Audit-Id", *id);
   answer.response.headers.emplace_back("Cache-Control", "no-cache, private");
+  if (request_metrics != nullptr) {
+    const auto took = std::chrono::steady_clock::now() - began;
+    request_metrics->answered(facts, answer.response.status, answer.response.body_bytes().size(), took);
+    if (facts.is_long_running) keep_along(&answer, request_metrics->long_running(facts));
+  }
   co_return answer;
 }
 

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "api/time.h"
+#include "base/metrics.h"
 #include "control/server/access.h"
 #include "control/server/action.h"
 #include "control/server/admission.h"
@@ -35,6 +36,7 @@ class ApiServer {
     std::shared_ptr<Connector> connector;  // null: logs, exec and proxies are not served
     std::function<api::Timestamp()> now;   // the wall clock
     ServerVersion version;
+    metrics::Registry* metrics = nullptr;  // null: nothing is counted, and /metrics is not served
   };
   explicit ApiServer(Parts parts);
   ~ApiServer();

@@ -219,7 +219,8 @@ Task<Outcome<http::Reply>> Resources::follow(Call& call, const http::Request& re
   if (!form) co_return fail(std::move(form.error()));
   Outcome<IncludeObject> include = parse_include_object(call.info.query.text("includeObject"));
   if (!include) co_return fail(std::move(include.error()));
-  co_return co_await watch(call, caches_, std::move(*options), *form, *include, now_);
+  metrics::Counter* events = metrics_ == nullptr ? nullptr : &metrics_->watch_events(call.kind);
+  co_return co_await watch(call, caches_, std::move(*options), *form, *include, now_, events);
 }
 
 Task<Outcome<http::Reply>> Resources::create(Call& call, const http::Request& request) {

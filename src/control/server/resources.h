@@ -10,6 +10,7 @@
 #include "control/server/action.h"
 #include "control/server/admission.h"
 #include "control/server/connect/connector.h"
+#include "control/server/request_metrics.h"
 #include "control/server/resource_reader.h"
 #include "control/server/resource_writer.h"
 #include "http/message.h"
@@ -18,16 +19,18 @@ namespace gantry::control {
 
 class Resources {
  public:
-  // `connector`: null leaves what leads on to nodes and pods unserved.
+  // `connector`: null leaves what leads on to nodes and pods unserved. `metrics`: null counts no
+  // events of watches.
   Resources(Objects objects, const Caches& caches, const AdmissionChain& admission, Actions actions,
-            std::shared_ptr<Connector> connector, std::function<api::Timestamp()> now)
+            std::shared_ptr<Connector> connector, std::function<api::Timestamp()> now, RequestMetrics* metrics)
       : objects_(objects),
         caches_(caches),
         reader_(objects, caches, now),
         writer_(objects, admission, now),
         actions_(std::move(actions)),
         connector_(std::move(connector)),
-        now_(now) {}
+        now_(now),
+        metrics_(metrics) {}
 
   // `info.is_resource` holds. A failure is what the client is answered.
   // `may_create`: asked before a patch makes an object, which is another right than to patch one.
@@ -55,6 +58,7 @@ class Resources {
   Actions actions_;
   std::shared_ptr<Connector> connector_;
   std::function<api::Timestamp()> now_;
+  RequestMetrics* metrics_;
 };
 
 }  // namespace gantry::control

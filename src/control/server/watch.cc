@@ -38,6 +38,7 @@ struct Stream {
   bool bookmarks = false;
   bool initial_events = false;
   std::function<api::Timestamp()> now;
+  metrics::Counter* events = nullptr;
   Clock::time_point end;
   std::optional<Snapshot> initial;
   std::string prefix;  // of the keys that are followed
@@ -52,6 +53,7 @@ std::string shown(const Stream& stream, const CachedItem& item) {
 }
 
 Task<Status> write_event(const Stream& stream, http::BodyWriter& body, std::string_view type, const CachedItem& item) {
+  if (stream.events != nullptr) stream.events->add();
   const std::string head = cat(R"({"type":")", type, R"(","object":)");
   if (stream.form.view == View::kObject) {
     const std::shared_ptr<const std::string> json = item.json(stream.kind);
@@ -163,7 +165,7 @@ Task<> follow(Stream stream, http::BodyWriter& body) {
 }  // namespace
 
 Task<Outcome<http::Reply>> watch(Call& call, const Caches& caches, ListOptions options, AnswerForm form,
-                                 IncludeObject include, std::function<api::Timestamp()> now) {
+                                 IncludeObject include, std::function<api::Timestamp()> now, metrics::Counter* events) {
   WatchCache& cache = caches.of(call.kind);
   const api::Kind& storage = call.kind.conversion ? caches.storage_of(call.kind) : call.kind;
   Stream stream{.kind = call.kind,
@@ -173,6 +175,7 @@ Task<Outcome<http::Reply>> watch(Call& call, const Caches& caches, ListOptions o
                 .bookmarks = options.bookmarks,
                 .initial_events = options.initial_events,
                 .now = std::move(now),
+                .events = events,
                 .end = Clock::now() + options.timeout.value_or(random_lifetime())};
   stream.prefix = storage_key(storage, call.info.ns, "");
   WatchScope scope{.prefix = stream.prefix};
