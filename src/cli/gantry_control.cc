@@ -8,8 +8,8 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "control/plane/config_file.h"
 #include "control/plane/control_plane.h"
-#include "control/plane/settings.h"
 
 namespace gantry {
 namespace {
@@ -45,11 +45,10 @@ void add_settings(CLI::App& app, control::SettingValues* values) {
   }
 }
 
-Status serve(const control::SettingValues& values) {
+Status serve(const std::string& config_file, const control::SettingValues& flags) {
   Result<OwnFd> signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
-  Result<control::PlaneOptions> options =
-      control::read_settings(values, [](const control::Setting& setting) { return cat("--", setting.flag); });
+  Result<control::PlaneOptions> options = control::read_options(config_file, flags);
   if (!options) return std::unexpected(std::move(options.error()));
   options->version = kVersion;
   return control::run_control_plane(*options, signals->ref());
@@ -59,11 +58,13 @@ Status serve(const control::SettingValues& values) {
 }  // namespace gantry
 
 int main(int argc, char** argv) {
-  gantry::control::SettingValues values;
+  gantry::control::SettingValues flags;
+  std::string config_file;
   CLI::App app("gantry-control: the Kubernetes API, kept in one file");
-  gantry::add_settings(app, &values);
+  app.add_option("--config", config_file, "a YAML file of settings; flags win");
+  gantry::add_settings(app, &flags);
   CLI11_PARSE(app, argc, argv);
-  if (gantry::Status done = gantry::serve(values); !done) {
+  if (gantry::Status done = gantry::serve(config_file, flags); !done) {
     gantry::log::error("gantry-control ends", {{"error", done.error()}});
     return 1;
   }
