@@ -13,6 +13,7 @@ namespace {
 
 constexpr size_t kIdSize = 6;
 constexpr size_t kSecretSize = 16;
+constexpr char kSecretType[] = "bootstrap.kubernetes.io/token";
 constexpr char kGroup[] = "system:bootstrappers";
 
 bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -52,7 +53,7 @@ std::string bootstrap_secret_name(std::string_view token) { return cat("bootstra
 Result<User> read_bootstrap_token(std::string_view token, const k8s::io::api::core::v1::Secret& secret,
                                   api::Timestamp now) {
   const auto refused = [](const char* why) { return fail(Code::kUnauthenticated, why); };
-  if (secret.type() != "bootstrap.kubernetes.io/token" || secret.metadata().has_deletion_timestamp()) {
+  if (secret.type() != kSecretType || secret.metadata().has_deletion_timestamp()) {
     return refused("the bootstrap token's secret is no such secret");
   }
   if (field(secret, "token-id") != token.substr(0, kIdSize) ||
@@ -62,10 +63,7 @@ Result<User> read_bootstrap_token(std::string_view token, const k8s::io::api::co
   if (field(secret, "usage-bootstrap-authentication") != "true") {
     return refused("the bootstrap token is not for authentication");
   }
-  if (const std::string_view text = field(secret, "expiration"); !text.empty()) {
-    const auto expires = api::parse_rfc3339(text);
-    if (!expires || expires->seconds <= now.seconds) return refused("the bootstrap token has expired");
-  }
+  if (const auto end = token_end(secret); end && *end <= now.seconds) return refused("the bootstrap token has expired");
   User user{.name = cat("system:bootstrap:", token.substr(0, kIdSize)), .groups = {kGroup}};
   std::string_view groups = field(secret, "auth-extra-groups");
   while (!groups.empty()) {
@@ -76,6 +74,22 @@ Result<User> read_bootstrap_token(std::string_view token, const k8s::io::api::co
     groups.remove_prefix(std::min(comma + 1, groups.size()));
   }
   return user;
+}
+
+std::optional<std::string> token_for_signing(const k8s::io::api::core::v1::Secret& secret, api::Timestamp now) {
+  std::string token = cat(field(secret, "token-id"), ".", field(secret, "token-secret"));
+  if (secret.type() != kSecretType || secret.metadata().has_deletion_timestamp()) return std::nullopt;
+  if (!is_bootstrap_token(token) || secret.metadata().name() != bootstrap_secret_name(token)) return std::nullopt;
+  if (field(secret, "usage-bootstrap-signing") != "true") return std::nullopt;
+  if (const auto end = token_end(secret); end && *end <= now.seconds) return std::nullopt;
+  return token;
+}
+
+std::optional<int64_t> token_end(const k8s::io::api::core::v1::Secret& secret) {
+  const std::string_view text = field(secret, "expiration");
+  if (text.empty()) return std::nullopt;
+  const auto end = api::parse_rfc3339(text);
+  return end ? end->seconds : 0;
 }
 
 }  // namespace gantry::control

@@ -2,6 +2,7 @@
 // Tokens by which nodes join, "ID.SECRET": what their secrets in kube-system say. Pure.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -21,5 +22,10 @@ std::string bootstrap_secret_name(std::string_view token);
 // Whose the token is. kUnauthenticated when the secret is not for it, for other uses, or has expired.
 Result<User> read_bootstrap_token(std::string_view token, const k8s::io::api::core::v1::Secret& secret,
                                   api::Timestamp now);
+
+// "ID.SECRET" if the secret is a live token for signing cluster-info.
+std::optional<std::string> token_for_signing(const k8s::io::api::core::v1::Secret& secret, api::Timestamp now);
+// When the token ends; nothing for one that does not. One that says so in words that are no time has ended.
+std::optional<int64_t> token_end(const k8s::io::api::core::v1::Secret& secret);
 
 }  // namespace gantry::control

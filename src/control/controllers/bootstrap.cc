@@ -3,7 +3,9 @@
 
 #include <algorithm>
 
+#include "api/text.h"
 #include "base/text.h"
+#include "kubernetes/core/v1/config.pb.h"
 #include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/core/v1/service.pb.h"
 #include "kubernetes/discovery/v1/endpoint_slice.pb.h"
@@ -169,6 +171,29 @@ bool same_slice(const discovery::EndpointSlice& a, const discovery::EndpointSlic
   return a.endpoints(0).addresses(0) == b.endpoints(0).addresses(0) && a.ports(0).port() == b.ports(0).port();
 }
 
+// What who has nothing but a token must know: kube-public/cluster-info, as kubeadm has it. The bootstrap signer adds
+// signatures to it.
+Task<Status> bring_cluster_info(api::Client& client, const BootstrapOptions& options) {
+  const bool is_v6 = options.advertise_address.find(':') != std::string::npos;
+  const std::string host = is_v6 ? cat("[", options.advertise_address, "]") : options.advertise_address;
+  const std::string kubeconfig = cat(
+      "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ", api::encode_base64(options.root_ca),
+      "\n    server: https://", host, ":", options.port,
+      "\n  name: \"\"\ncontexts: null\ncurrent-context: \"\"\nkind: Config\npreferences: {}\nusers: null\n");
+  core::ConfigMap wanted;
+  wanted.mutable_metadata()->set_namespace_("kube-public");
+  wanted.mutable_metadata()->set_name("cluster-info");
+  (*wanted.mutable_data())["kubeconfig"] = kubeconfig;
+  const api::Answer<core::ConfigMap> made = co_await client.create(wanted);
+  if (made) co_return Status();
+  if (!made.error().is_already_exists()) co_return fail_with(made.error().as_error(), "make cluster-info");
+  const api::Answer<core::ConfigMap> there = co_await client.patch<core::ConfigMap>(
+      "kube-public", "cluster-info", api::PatchForm::kMerge,
+      api::Value::object({{"data", api::Value::object({{"kubeconfig", kubeconfig}})}}));
+  if (!there) co_return fail_with(there.error().as_error(), "write cluster-info");
+  co_return Status();
+}
+
 }  // namespace
 
 api::IpAddress kubernetes_address(const api::IpNetwork& services) { return services.base.plus(1); }
@@ -192,7 +217,9 @@ Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions option
   if (Status done = co_await ensure(client, make_dns(options)); !done) co_return done;
   if (options.advertise_address.empty()) co_return Status();
   if (Status done = co_await bring(client, make_endpoints(options), same_endpoints); !done) co_return done;
-  co_return co_await bring(client, make_slice(options), same_slice);
+  if (Status done = co_await bring(client, make_slice(options), same_slice); !done) co_return done;
+  if (options.root_ca.empty()) co_return Status();
+  co_return co_await bring_cluster_info(client, options);
 }
 
 }  // namespace gantry::control

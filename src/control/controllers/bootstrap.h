@@ -17,6 +17,7 @@ struct BootstrapOptions {
   std::vector<api::IpNetwork> service_networks;  // the first one is of the Services' first family
   std::string advertise_address;                 // where nodes and pods reach this API server
   std::uint16_t port = 6443;
+  std::string root_ca;  // PEM; empty: there is no cluster-info
 };
 
 // What a range has for the API server and for DNS.

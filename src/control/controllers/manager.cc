@@ -6,6 +6,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "control/controllers/bootstrap_tokens.h"
 #include "control/controllers/certificate_controllers.h"
 #include "control/controllers/controller.h"
 #include "control/controllers/fenced_transport.h"
@@ -46,6 +47,8 @@ struct Term {
     add<CertificateApprover>("certificate-controller", options.own_names);
     if (options.authority) add<CertificateSigner>("certificate-controller", *options.authority);
     add<CertificateCleaner>("certificate-controller");
+    add<BootstrapSigner>("bootstrap-signer");
+    add<TokenCleaner>("token-cleaner");
     if (!options.root_ca.empty()) add<RootCaController>("root-ca-cert-publisher", options.root_ca);
   }
 

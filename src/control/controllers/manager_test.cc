@@ -12,6 +12,7 @@
 #include "control/bootstrap/security.h"
 #include "control/bootstrap/system_objects.h"
 #include "control/controllers/certificate_rules.h"
+#include "control/pki/detached_signature.h"
 #include "control/server/api_server.h"
 #include "control/server/local_transport.h"
 #include "control/store/sqlite_store.h"
@@ -102,7 +103,8 @@ class ManagerTest : public ::testing::Test {
                                            }},
                      kinds_,
                      ManagerOptions{.bootstrap = {.service_networks = {*api::parse_network("10.96.0.0/16")},
-                                                  .advertise_address = "10.0.0.1"},
+                                                  .advertise_address = "10.0.0.1",
+                                                  .root_ca = authority_.certificate_pem()},
                                     .root_ca = authority_.certificate_pem(),
                                     .authority = authority_,
                                     .own_names = {.dns = {"kubernetes"}, .ips = {"10.0.0.1"}},
@@ -250,6 +252,37 @@ TEST_F(ManagerTest, ANodeGetsItsCertificates) {
     const auto waiting = find<Csr>("", name);
     EXPECT_TRUE(waiting && waiting->status().conditions().empty()) << name;
   }
+}
+
+core::Secret token(const std::string& id, const std::string& expiration) {
+  core::Secret secret;
+  secret.mutable_metadata()->set_namespace_("kube-system");
+  secret.mutable_metadata()->set_name("bootstrap-token-" + id);
+  secret.set_type("bootstrap.kubernetes.io/token");
+  auto& data = *secret.mutable_data();
+  data["token-id"] = id;
+  data["token-secret"] = "0123456789abcdef";
+  data["usage-bootstrap-signing"] = "true";
+  if (!expiration.empty()) data["expiration"] = expiration;
+  return secret;
+}
+
+TEST_F(ManagerTest, ClusterInfoIsSignedWithLiveTokens) {
+  make(token("aaaaaa", ""));
+  make(token("bbbbbb", "2020-01-01T00:00:00Z"));
+  const auto has = [](const std::string& id) {
+    return [id](const auto& map) { return map && map->data().contains("jws-kubeconfig-" + id); };
+  };
+  auto info = await<core::ConfigMap>("kube-public", "cluster-info", has("aaaaaa"));
+  ASSERT_TRUE(info);
+  const std::string& text = info->data().at("kubeconfig");
+  EXPECT_THAT(text, ::testing::HasSubstr("server: https://10.0.0.1:6443"));
+  EXPECT_EQ(info->data().at("jws-kubeconfig-aaaaaa"), detached_signature(text, "aaaaaa", "0123456789abcdef"));
+  EXPECT_FALSE(has("bbbbbb")(info));
+  // What has ended goes; a signature goes with its token.
+  await<core::Secret>("kube-system", "bootstrap-token-bbbbbb", [](const auto& secret) { return !secret; });
+  EXPECT_TRUE(run(loop_, admin_->remove<core::Secret>("kube-system", "bootstrap-token-aaaaaa")));
+  await<core::ConfigMap>("kube-public", "cluster-info", [&has](const auto& map) { return map && !has("aaaaaa")(map); });
 }
 
 TEST_F(ManagerTest, WhatPeopleApproveIsSignedWhenItIsGood) {

@@ -24,7 +24,8 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground
   if (!serving) return std::unexpected(std::move(serving.error()));
   return ManagerOptions{.bootstrap = {.service_networks = options.service_networks,
                                       .advertise_address = advertised_address(options),
-                                      .port = port},
+                                      .port = port,
+                                      .root_ca = ground.identity.authority.certificate_pem()},
                         .root_ca = ground.identity.authority.certificate_pem(),
                         .authority = ground.identity.authority,
                         .own_names = std::move(serving->names),
