@@ -8,7 +8,8 @@
 
 namespace gantry::bench {
 
-// Makes it in this folder, which is there, with the root folder mounted at `rootfs`; its configuration is still to come.
+// Makes it in this folder, which is there, with the root folder mounted at `rootfs`; its configuration is still to
+// come.
 void make_oci_bundle(const std::string& folder);
 // `cgroup` is the container's cgroupsPath; `limits`: of memory, processor time and processes.
 void write_oci_config(const std::string& folder, const std::string& cgroup, bool limits);
