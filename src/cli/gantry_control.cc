@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "control/plane/backup.h"
 #include "control/plane/config_file.h"
 #include "control/plane/control_plane.h"
 
@@ -45,13 +46,11 @@ void add_settings(CLI::App& app, control::SettingValues* values) {
   }
 }
 
-Status serve(const std::string& config_file, const control::SettingValues& flags) {
+Status serve(control::PlaneOptions options) {
   Result<OwnFd> signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
-  Result<control::PlaneOptions> options = control::read_options(config_file, flags);
-  if (!options) return std::unexpected(std::move(options.error()));
-  options->version = kVersion;
-  return control::run_control_plane(*options, signals->ref());
+  options.version = kVersion;
+  return control::run_control_plane(options, signals->ref());
 }
 
 }  // namespace
@@ -60,11 +59,29 @@ Status serve(const std::string& config_file, const control::SettingValues& flags
 int main(int argc, char** argv) {
   gantry::control::SettingValues flags;
   std::string config_file;
-  CLI::App app("gantry-control: the Kubernetes API, kept in one file");
+  std::string file;
+  CLI::App app("gantry-control: a Kubernetes control plane");
+  app.fallthrough();
   app.add_option("--config", config_file, "a YAML file of settings; flags win");
   gantry::add_settings(app, &flags);
+  CLI::App* backup = app.add_subcommand("backup", "writes the store and the keys to a file; also while it runs");
+  CLI::App* restore = app.add_subcommand("restore", "fills an empty data folder with what is in a backup");
+  for (CLI::App* each : {backup, restore}) each->add_option("FILE", file, "the backup")->required();
+  app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
-  if (gantry::Status done = gantry::serve(config_file, flags); !done) {
+
+  gantry::Result<gantry::control::PlaneOptions> options = gantry::control::read_options(config_file, flags);
+  gantry::Status done;
+  if (!options) {
+    done = std::unexpected(std::move(options.error()));
+  } else if (backup->parsed()) {
+    done = gantry::control::make_backup(*options, file);
+  } else if (restore->parsed()) {
+    done = gantry::control::restore_backup(*options, file);
+  } else {
+    done = gantry::serve(std::move(*options));
+  }
+  if (!done) {
     gantry::log::error("gantry-control ends", {{"error", done.error()}});
     return 1;
   }

@@ -6,6 +6,7 @@
 #include "api/kinds/all.h"
 #include "base/log.h"
 #include "control/controllers/bootstrap.h"
+#include "control/plane/backup.h"
 #include "control/store/etcd/etcd_store.h"
 #include "control/store/measured_store.h"
 #include "control/store/sqlite_store.h"
@@ -33,7 +34,7 @@ Task<Status> await_etcd(Loop& home, EtcdOptions options, Event& stopping, Opened
 Opened open_store(Loop& home, const PlaneOptions& options, Event& stopping) {
   const StoreOptions& store = options.store;
   if (store.etcd_endpoints.empty()) {
-    return SqliteStore::open(store.sqlite_path.empty() ? options.data_dir + "/store.db" : store.sqlite_path);
+    return SqliteStore::open(sqlite_path(options));
   }
   EtcdOptions etcd{.endpoints = store.etcd_endpoints,
                    .ca_file = store.etcd_ca_file,
@@ -53,6 +54,10 @@ Ground::Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store>
       objects(kinds, *store),
       caches(home, kinds, *store) {}
 
+std::string sqlite_path(const PlaneOptions& options) {
+  return options.store.sqlite_path.empty() ? options.data_dir + "/store.db" : options.store.sqlite_path;
+}
+
 IdentityOptions identity_options(const PlaneOptions& options) {
   return {.folder = options.data_dir + "/pki",
           .dns_names = host_names(),
@@ -62,6 +67,7 @@ IdentityOptions identity_options(const PlaneOptions& options) {
 
 Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options, Event& stopping) {
   if (Status made = sys::make_folders(options.data_dir, 0700); !made) return std::unexpected(std::move(made.error()));
+  if (Status whole = check_restored(options.data_dir); !whole) return std::unexpected(std::move(whole.error()));
   Result<ClusterIdentity> identity = load_identity(identity_options(options));
   if (!identity) return std::unexpected(std::move(identity.error()));
   Opened store = open_store(home, options, stopping);

@@ -29,6 +29,9 @@ struct Ground {
 // Blocking, and runs the loop. An etcd that does not answer is waited for until `stopping`, then it is kCancelled.
 Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options, Event& stopping);
 
+// The store's file, when it is one.
+std::string sqlite_path(const PlaneOptions& options);
+
 // How the identity of these options is made, and made anew before its certificates end.
 IdentityOptions identity_options(const PlaneOptions& options);
 

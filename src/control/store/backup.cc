@@ -71,6 +71,49 @@ Status copy_backup(const std::string& backup, const std::string& fresh) {
   return {};
 }
 
+constexpr std::string_view kMakeFiles = "CREATE TABLE backup_file(name TEXT PRIMARY KEY, bytes BLOB NOT NULL)";
+
+Status put_files(const std::string& path, std::span<const BackupFile> files) {
+  auto connection = db::Connection::open(path, history_schemas());
+  if (!connection) return std::unexpected(std::move(connection.error()));
+  return connection->write([&](db::Connection& c) -> Status {
+    if (auto made = c.execute(kMakeFiles); !made) return std::unexpected(std::move(made.error()));
+    for (const BackupFile& file : files) {
+      auto put = c.execute("INSERT INTO backup_file VALUES (?, ?)", {file.name, db::Blob{file.bytes}});
+      if (!put) return std::unexpected(std::move(put.error()));
+    }
+    return {};
+  });
+}
+
+// They are the backup's alone: a store has none.
+Result<std::vector<BackupFile>> take_files(const std::string& path) {
+  std::vector<BackupFile> files;
+  auto connection = db::Connection::open(path, history_schemas());
+  if (!connection) return std::unexpected(std::move(connection.error()));
+  if (auto set = connection->execute("PRAGMA secure_delete=ON"); !set) return std::unexpected(std::move(set.error()));
+  auto taken = connection->write([&](db::Connection& c) -> Status {
+    if (auto made = c.execute("CREATE TABLE IF NOT EXISTS backup_file(name TEXT, bytes BLOB)"); !made) {
+      return std::unexpected(std::move(made.error()));
+    }
+    {
+      auto rows = c.query("SELECT name, bytes FROM backup_file ORDER BY name");
+      if (!rows) return std::unexpected(std::move(rows.error()));
+      for (;;) {
+        auto row = rows->next();
+        if (!row) return std::unexpected(std::move(row.error()));
+        if (!*row) break;
+        files.push_back({rows->string(0), std::string(rows->blob(1))});
+      }
+    }
+    auto dropped = c.execute("DROP TABLE backup_file");
+    if (!dropped) return std::unexpected(std::move(dropped.error()));
+    return {};
+  });
+  if (!taken) return std::unexpected(std::move(taken.error()));
+  return files;
+}
+
 Status set_revision(const std::string& path, std::int64_t revision) {
   auto connection = db::Connection::open(path, history_schemas());
   if (!connection) return std::unexpected(std::move(connection.error()));
@@ -102,7 +145,8 @@ Status put_in_place(const std::string& fresh, const std::string& path) {
 
 }  // namespace
 
-Result<std::int64_t> backup_store(const std::string& path, const std::string& target) {
+Result<std::int64_t> backup_store(const std::string& path, const std::string& target,
+                                  std::span<const BackupFile> files) {
   if (!fs::exists(path)) return not_found("backup: there is no store " + path);
   auto store = db::Connection::open(path, history_schemas());
   if (!store) return std::unexpected(std::move(store.error()));
@@ -112,6 +156,7 @@ Result<std::int64_t> backup_store(const std::string& path, const std::string& ta
     ::unlink(part.c_str());
     return fail_with(std::move(copied.error()), "backup to " + target);
   }
+  if (auto put = put_files(part, files); !put) return fail_with(std::move(put.error()), "backup to " + target);
   auto bounds = bounds_of(part);
   if (!bounds) return std::unexpected(std::move(bounds.error()));
   if (auto synced = sync(part); !synced) return std::unexpected(std::move(synced.error()));
@@ -120,7 +165,7 @@ Result<std::int64_t> backup_store(const std::string& path, const std::string& ta
   return bounds->revision;
 }
 
-Result<std::int64_t> restore_store(const std::string& backup, const std::string& path) {
+Result<Restored> restore_store(const std::string& backup, const std::string& path) {
   if (!fs::exists(backup)) return not_found("restore: there is no backup " + backup);
   auto lock = lock_store(path);
   if (!lock) return std::unexpected(std::move(lock.error()));
@@ -131,6 +176,8 @@ Result<std::int64_t> restore_store(const std::string& backup, const std::string&
   }
   auto bounds = bounds_of(fresh);
   if (!bounds) return fail_with(std::move(bounds.error()), "restore from " + backup);
+  auto files = take_files(fresh);
+  if (!files) return fail_with(std::move(files.error()), "restore from " + backup);
   std::int64_t revision = bounds->revision;
   if (fs::exists(path)) {
     // A store that can't be read does not hinder: that is what backups are for.
@@ -140,7 +187,7 @@ Result<std::int64_t> restore_store(const std::string& backup, const std::string&
   if (auto set = set_revision(fresh, revision); !set) return fail_with(std::move(set.error()), "restore");
   if (auto synced = sync(fresh); !synced) return std::unexpected(std::move(synced.error()));
   if (auto placed = put_in_place(fresh, path); !placed) return std::unexpected(std::move(placed.error()));
-  return revision;
+  return Restored{revision, std::move(*files)};
 }
 
 }  // namespace gantry::control

@@ -38,7 +38,8 @@ TEST_F(BackupTest, AStoreInUseIsCopiedAndRestoredAboveEveryRevision) {
     auto store = SqliteStore::open(path_);
     ASSERT_TRUE(store.has_value());
     EXPECT_TRUE(run(loop_, (*store)->write(loop_, update("/a", "2", kAnyRevision)))->done);
-    auto revision = backup_store(path_, target_);
+    const BackupFile file{"ca.key", std::string("a\0b", 3)};
+    auto revision = backup_store(path_, target_, {&file, 1});
     ASSERT_TRUE(revision.has_value()) << revision.error().message();
     EXPECT_EQ(*revision, 3);
     EXPECT_EQ(restore_store(target_, path_).error().code(), Code::kUnavailable) << "it is open";
@@ -48,19 +49,23 @@ TEST_F(BackupTest, AStoreInUseIsCopiedAndRestoredAboveEveryRevision) {
   EXPECT_EQ(info.st_mode & 0777, 0600U);
   put("3");
   put("4");
-  auto revision = restore_store(target_, path_);
-  ASSERT_TRUE(revision.has_value()) << revision.error().message();
-  EXPECT_GT(*revision, 1'000'000);
+  auto restored = restore_store(target_, path_);
+  ASSERT_TRUE(restored.has_value()) << restored.error().message();
+  const std::int64_t revision = restored->revision;
+  EXPECT_GT(revision, 1'000'000);
+  ASSERT_EQ(restored->files.size(), 1U);
+  EXPECT_EQ(restored->files[0].name, "ca.key");
+  EXPECT_EQ(restored->files[0].bytes, std::string("a\0b", 3));
   auto answer = get();
   ASSERT_TRUE(answer.entry);
   EXPECT_EQ(answer.entry->value, "2");
-  EXPECT_EQ(answer.revision, *revision);
+  EXPECT_EQ(answer.revision, revision);
   auto store = SqliteStore::open(path_);
   ASSERT_TRUE(store.has_value());
   auto old = run(loop_, (*store)->watch(loop_, "/", 5)->next());
   ASSERT_FALSE(old.has_value());
   EXPECT_TRUE(is_compacted(old.error())) << "a client of before lists anew";
-  EXPECT_EQ(run(loop_, (*store)->write(loop_, update("/a", "5", answer.entry->mod_revision)))->revision, *revision + 1);
+  EXPECT_EQ(run(loop_, (*store)->write(loop_, update("/a", "5", answer.entry->mod_revision)))->revision, revision + 1);
   EXPECT_TRUE(fs::exists(path_ + ".before-restore"));
 }
 
