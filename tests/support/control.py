@@ -32,15 +32,16 @@ def peer(name):
 
 class Control:
     """with Control(checks) as control: ... kubectl works at once. kill() and start() again keep the data.
-    GANTRY_CONTROL_ARGUMENTS has further arguments of it, so that a test can be run over another store."""
+    GANTRY_CONTROL_ARGUMENTS has further arguments of it, so that a test can be run over another store. With `enter`
+    (nsenter ...) it runs in other namespaces, where its data is in `data`, which is `seen` here."""
 
-    def __init__(self, checks, arguments=()):
+    def __init__(self, checks, arguments=(), data=None, seen=None, enter=()):
         self.checks, self.arguments = checks, [*os.environ.get("GANTRY_CONTROL_ARGUMENTS", "").split(), *arguments]
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gantry-control-"))
-        self.data = self.folder / "data"
+        self.data, self.enter = data or self.folder / "data", list(enter)
         self.port = free_port()
         self.url = f"https://127.0.0.1:{self.port}"
-        self.kubeconfig = self.data / "admin.kubeconfig"
+        self.kubeconfig = (seen or self.data) / "admin.kubeconfig"
         self.log_path = self.folder / "log"
         self.process = None
         self.kubectl_path = None
@@ -63,7 +64,7 @@ class Control:
         """Returns when /readyz says ok; the seconds that it took."""
         began = time.monotonic()
         with open(self.log_path, "ab") as log:
-            self.process = subprocess.Popen([BIN / "gantry-control", "--data-dir", self.data, "--listen",
+            self.process = subprocess.Popen([*self.enter, BIN / "gantry-control", "--data-dir", self.data, "--listen",
                                              f"127.0.0.1:{self.port}", *self.arguments],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         c.wait_until("gantry-control is ready", self.is_ready, pause=0.005)

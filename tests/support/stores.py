@@ -96,6 +96,10 @@ class Etcd:
         self.store = "etcd:" + ",".join(self.clients)
         self.environment = certificates.client if certificates else {}
 
+    def command(self, i):
+        """What a member is started with, before the program itself."""
+        return []
+
     def start(self, i):
         options = {
             "name": f"m{i}", "data-dir": self.folder / f"m{i}", "listen-client-urls": self.clients[i],
@@ -108,7 +112,7 @@ class Etcd:
                         "key-file": self.certificates.folder / "server.key",
                         "trusted-ca-file": self.certificates.folder / "ca.crt", "client-cert-auth": "true"}
         with open(self.folder / f"m{i}.log", "ab") as log:
-            self.members[i] = subprocess.Popen([self.program, *(f"--{k}={v}" for k, v in options.items())],
+            self.members[i] = subprocess.Popen([*self.command(i), self.program, *(f"--{k}={v}" for k, v in options.items())],
                                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
 
     def signal(self, i, number):
