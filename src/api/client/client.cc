@@ -110,8 +110,15 @@ std::string Client::encode_text(const Message& message) { return write_json(enco
 std::string Client::document_text(const Value& document) { return write_json(document); }
 
 Task<Answer<Value>> Client::document(std::string method, std::string path, std::string type, std::string body) {
-  Result<http::Response> response = co_await transport_.call(
-      here_, make_request(std::move(method), std::move(path), type, std::move(body), kJson, program_));
+  co_return co_await ask(make_request(std::move(method), std::move(path), type, std::move(body), kJson, program_));
+}
+
+Task<Answer<Value>> Client::metadata(std::string path) {
+  co_return co_await ask(make_request("GET", std::move(path), {}, {}, kMetadata, program_));
+}
+
+Task<Answer<Value>> Client::ask(http::Request request) {
+  Result<http::Response> response = co_await transport_.call(here_, std::move(request));
   if (!response) co_return fail(no_answer(response.error()));
   if (response->status >= 300) co_return fail(read_status(response->status, response->body_bytes()));
   Result<Value> value = parse_json(response->body_bytes(), kAnswerLimits);

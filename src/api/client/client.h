@@ -102,6 +102,8 @@ class Client {
 
   // Of any resource:
   Task<Answer<Value>> document(std::string method, std::string path, std::string type = {}, std::string body = {});
+  // An object's PartialObjectMetadata.
+  Task<Answer<Value>> metadata(std::string path);
   Task<Answer<void>> patch_path_with(std::string path, PatchForm form, Value document);
   Task<Answer<void>> remove_path(std::string path, RemoveQuery query);
   // Each item of a collection, page by page. With metadata_only they are PartialObjectMetadata.
@@ -129,6 +131,7 @@ class Client {
     if (!done) co_return fail(std::move(done.error()));
     co_return std::move(object);
   }
+  Task<Answer<Value>> ask(http::Request request);
   Task<Answer<void>> exchange(std::string method, std::string path, std::string type, std::string body, Message* out);
   static std::string encode_text(const Message& message);
   static std::string document_text(const Value& document);

@@ -45,7 +45,20 @@ void Informer::add_index(std::string name, Indexer indexer) {
 }
 
 void Informer::start() { client_.here().spawn(run()); }
-void Informer::stop() { stopped_ = true; }
+
+void Informer::stop() {
+  stopped_ = true;
+  objects_.clear();
+  listed_.clear();
+  for (auto& [name, index] : indexes_) index.keys.clear();
+}
+
+Answer<Informer::ObjectPtr> Informer::read(const Value& document) const {
+  std::shared_ptr<Message> object = options_.make();
+  if (Answer<void> done = Client::decode_item(document, object.get()); !done) return fail(std::move(done.error()));
+  if (options_.trim) options_.trim(object.get());
+  return object;
+}
 
 Informer::ObjectPtr Informer::find(const std::string& key) const {
   const auto found = objects_.find(key);
@@ -123,12 +136,13 @@ Status Informer::take_line(std::string_view line, bool* initial) {
     broken_ = read_status(500, write_json(*document));
     return std::unexpected(broken_.as_error());
   }
-  std::shared_ptr<Message> object = options_.make();
-  if (Answer<void> read = Client::decode_item(*document, object.get()); !read) {
-    return std::unexpected(read.error().as_error());
-  }
-  const ObjectMeta& metadata = metadata_of(*object);
+  // A bookmark is no object: it is not trimmed.
   if (name == "BOOKMARK") {
+    const std::unique_ptr<Message> bookmark = options_.make();
+    if (Answer<void> done = Client::decode_item(*document, bookmark.get()); !done) {
+      return std::unexpected(done.error().as_error());
+    }
+    const ObjectMeta& metadata = metadata_of(*bookmark);
     if (*initial && metadata.annotations().contains(std::string(kInitialEventsEnd))) {
       *initial = false;
       replace_all();
@@ -136,20 +150,22 @@ Status Informer::take_line(std::string_view line, bool* initial) {
     if (!*initial) version_ = metadata.resource_version();
     return {};
   }
+  Answer<ObjectPtr> object = read(*document);
+  if (!object) return std::unexpected(object.error().as_error());
   if (*initial) {
-    const std::string key = key_of(*object);
+    const std::string key = key_of(**object);
     if (name == "DELETED") {
       listed_.erase(key);
     } else {
-      listed_[key] = std::move(object);
+      listed_[key] = std::move(*object);
     }
     return {};
   }
-  version_ = metadata.resource_version();
+  version_ = metadata_of(**object).resource_version();
   if (name == "DELETED") {
-    drop(key_of(*object));
+    drop(key_of(**object));
   } else {
-    put(std::move(object));
+    put(std::move(*object));
   }
   return {};
 }
@@ -158,9 +174,9 @@ Task<Answer<void>> Informer::list() {
   listed_.clear();
   std::string version;
   const Client::TakeItem take = [this](const Value& item) -> Answer<void> {
-    std::shared_ptr<Message> object = options_.make();
-    if (Answer<void> read = Client::decode_item(item, object.get()); !read) return read;
-    listed_[key_of(*object)] = std::move(object);
+    Answer<ObjectPtr> object = read(item);
+    if (!object) return fail(std::move(object.error()));
+    listed_[key_of(**object)] = std::move(*object);
     return {};
   };
   Answer<void> done = co_await client_.visit(options_.target, options_.query, take, options_.metadata_only, &version);
@@ -232,6 +248,16 @@ Task<> Informer::run() {
 
 void Informers::start_all() {
   for (auto& [type, informer] : informers_) informer->start();
+}
+
+Informer& Informers::add(Informer::Options options) {
+  others_.push_back(std::make_unique<Informer>(client_, std::move(options)));
+  return *others_.back();
+}
+
+void Informers::stop_all() {
+  for (auto& [type, informer] : informers_) informer->stop();
+  for (const auto& informer : others_) informer->stop();
 }
 
 Task<> Informers::wait_synced() {

@@ -45,6 +45,8 @@ class Informer {
     // PartialObjectMetadata instead of the objects.
     bool metadata_only = false;
     std::function<std::unique_ptr<Message>()> make;
+    // Takes away what nobody here looks at, before an object is kept; null: all of it is kept.
+    std::function<void(Message*)> trim;
   };
   Informer(Client& client, Options options);
   Informer(const Informer&) = delete;
@@ -54,7 +56,7 @@ class Informer {
   void on_change(Handler handler) { handlers_.push_back(std::move(handler)); }
   void add_index(std::string name, Indexer indexer);
   void start();
-  // Ends it for good; who watches is let go with the next line.
+  // Ends it for good, and forgets what was there; nobody is told. Who watches is let go with the next line.
   void stop();
 
   // All that was there at the start has been told.
@@ -76,6 +78,7 @@ class Informer {
   Task<Answer<void>> list();
   Task<Answer<void>> watch(bool from_scratch);
   Status take_line(std::string_view line, bool* initial);
+  Answer<ObjectPtr> read(const Value& document) const;
   void put(ObjectPtr object);
   void drop(const std::string& key);
   static void unindex(Index& index, const std::string& key, const Message& object);
@@ -136,10 +139,14 @@ class Informers {
   }
   void start_all();
   Task<> wait_synced();
+  // One more, for resources that are known by name only. Whoever asks starts it and waits for it.
+  Informer& add(Informer::Options options);
+  void stop_all();
 
  private:
   Client& client_;
   std::map<std::type_index, std::unique_ptr<Informer>> informers_;
+  std::vector<std::unique_ptr<Informer>> others_;
 };
 
 }  // namespace gantry::api

@@ -30,6 +30,8 @@ class Controller {
   Controller(const Controller&) = delete;
   Controller& operator=(const Controller&) = delete;
   virtual void start() = 0;
+  // When the lease is lost and nothing can be asked any more: lets go of what it keeps. What it does may still run.
+  virtual void stop() {}
 };
 
 }  // namespace gantry::control

@@ -11,8 +11,14 @@ Task<Result<http::Response>> FencedTransport::call(Loop& here, http::Request req
   if (closed_) co_return refused();
   ++in_flight_;
   Result<http::Response> response = co_await inner_.call(here, std::move(request));
-  --in_flight_;
+  if (--in_flight_ == 0) idle_.set();
   co_return response;
+}
+
+Task<bool> FencedTransport::wait_idle(Duration limit) {
+  if (in_flight_ == 0) co_return true;
+  idle_.reset();
+  co_return co_await idle_.wait_for(limit);
 }
 
 Task<Result<http::Response>> FencedTransport::follow(Loop& here, http::Request request, api::TakeLine take) {

@@ -10,11 +10,12 @@ namespace gantry::control {
 class FencedTransport final : public api::Transport {
  public:
   // `inner` must outlive it.
-  explicit FencedTransport(api::Transport& inner) : inner_(inner) {}
+  FencedTransport(Loop& here, api::Transport& inner) : inner_(inner), idle_(here) {}
 
   void close() { closed_ = true; }
-  // Requests that have not ended, without watches, which end with their next line.
-  std::size_t in_flight() const { return in_flight_; }
+  // Returns when no request is under way; false when `limit` passed first. Watches, which end with their next line, do
+  // not count. Precondition: closed.
+  Task<bool> wait_idle(Duration limit);
 
   Task<Result<http::Response>> call(Loop& here, http::Request request) override;
   Task<Result<http::Response>> follow(Loop& here, http::Request request, api::TakeLine take) override;
@@ -23,6 +24,7 @@ class FencedTransport final : public api::Transport {
   api::Transport& inner_;
   bool closed_ = false;
   std::size_t in_flight_ = 0;
+  Event idle_;
 };
 
 }  // namespace gantry::control

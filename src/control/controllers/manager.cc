@@ -23,14 +23,16 @@ namespace {
 constexpr char kProgram[] = "gantry-control";
 constexpr Duration kPause = std::chrono::milliseconds(200);
 constexpr Duration kLongestPause = std::chrono::seconds(5);
+// How long an end waits for whoever does not answer.
+constexpr Duration kEndLimit = std::chrono::seconds(2);
 
 // A service account, and the client through which it asks while the lease is held.
 struct Asker {
   Asker(Loop& here, std::unique_ptr<api::Transport> made, const api::Kinds& kinds)
-      : transport(std::move(made)), client(here, fence, kinds, kProgram) {}
+      : transport(std::move(made)), fence(here, *transport), client(here, fence, kinds, kProgram) {}
 
   const std::unique_ptr<api::Transport> transport;
-  FencedTransport fence{*transport};
+  FencedTransport fence;
   api::Client client;
 };
 
@@ -65,10 +67,11 @@ struct Term {
   void close() {
     for (const auto& [account, one] : askers) one->fence.close();
   }
-  std::size_t in_flight() const {
-    std::size_t asked = 0;
-    for (const auto& [account, one] : askers) asked += one->fence.in_flight();
-    return asked;
+  // The informers' memory is given back; what still runs finds nothing, and may ask nothing.
+  void stop() {
+    close();
+    for (const auto& controller : controllers) controller->stop();
+    informers.stop_all();
   }
 
   Loop& here;
@@ -94,15 +97,17 @@ struct ControllerManager::Impl {
   Task<> run();
   Task<> bootstrap();
   Task<> end();
+  Task<> release();
 
   Loop loop;
   const ManagerTransports transports;
   const api::Kinds& kinds;
   const ManagerOptions options;
   const std::unique_ptr<api::Transport> transport;  // for the lease
-  FencedTransport fence{*transport};
+  FencedTransport fence{loop, *transport};
   api::Client client;
   LeaderElection election;
+  Event released{loop};
   // The last one works; those before it wait for the end of what they asked.
   std::vector<std::unique_ptr<Term>> terms;
 };
@@ -134,24 +139,29 @@ Task<> ControllerManager::Impl::run() {
       for (const auto& controller : started.controllers) controller->start();
     }(term));
     co_await election.hold();
-    term.close();
+    term.stop();
     log::warning("the lease of the controllers was lost: they have stopped", {{"identity", options.identity}});
   }
 }
 
 // Ends in order: nothing new is asked, the lease is given up, what is under way ends.
 Task<> ControllerManager::Impl::end() {
-  constexpr int kTries = 200;
   for (const auto& term : terms) term->close();
-  if (!terms.empty()) co_await election.release();
-  fence.close();
-  for (int i = 0; i < kTries; ++i) {
-    std::size_t asked = fence.in_flight();
-    for (const auto& term : terms) asked += term->in_flight();
-    if (asked == 0) break;
-    co_await loop.sleep_for(std::chrono::milliseconds(10));
+  if (!terms.empty()) {
+    loop.spawn(release());
+    (void)co_await released.wait_for(kEndLimit);
   }
+  fence.close();
+  for (const auto& term : terms) {
+    for (const auto& [account, asker] : term->askers) (void)co_await asker->fence.wait_idle(kEndLimit);
+  }
+  (void)co_await fence.wait_idle(kEndLimit);
   loop.stop();
+}
+
+Task<> ControllerManager::Impl::release() {
+  co_await election.release();
+  released.set();
 }
 
 ControllerManager::ControllerManager(ManagerTransports transports, const api::Kinds& kinds, ManagerOptions options) {

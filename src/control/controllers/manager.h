@@ -20,7 +20,7 @@ namespace gantry::control {
 
 struct ManagerOptions {
   BootstrapOptions bootstrap;
-  std::string root_ca;   // PEM; empty: none is published
+  std::string root_ca;  // PEM; empty: none is published
   // By which requests for certificates are signed; without it they wait for others. The names and addresses that the
   // API server is known by are given to no node.
   std::optional<Authority> authority;
