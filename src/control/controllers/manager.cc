@@ -10,6 +10,7 @@
 #include "control/controllers/certificate_controllers.h"
 #include "control/controllers/controller.h"
 #include "control/controllers/fenced_transport.h"
+#include "control/controllers/garbage_collector.h"
 #include "control/controllers/leader_election.h"
 #include "control/controllers/namespace_controller.h"
 #include "control/controllers/namespace_objects.h"
@@ -41,6 +42,7 @@ struct Term {
   Term(Loop& here, const ManagerTransports& transports, const api::Kinds& kinds, const ManagerOptions& options)
       : here(here), transports(transports), kinds(kinds), options(options), informers(asker("").client) {
     add<NamespaceController>("namespace-controller");
+    add<GarbageCollector>("generic-garbage-collector");
     add<ServiceAccountController>("service-account-controller");
     add<ClaimProtectionController>("pvc-protection-controller");
     add<VolumeProtectionController>("pv-protection-controller");
