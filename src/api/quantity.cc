@@ -158,6 +158,44 @@ int Quantity::compare(const Quantity& other) const {
   return order == 0 ? 0 : order < 0 ? -sign : sign;
 }
 
+void Quantity::add(const Quantity& other) {
+  if (is_zero()) {
+    *this = other;
+    return;
+  }
+  if (other.is_zero()) return;
+  std::string left = digits_;
+  std::string right = other.digits_;
+  const int exponent = std::min(exponent_, other.exponent_);
+  left.append(exponent_ - exponent, '0');
+  right.append(other.exponent_ - exponent, '0');
+  const size_t size = std::max(left.size(), right.size());
+  left.insert(0, size - left.size(), '0');
+  right.insert(0, size - right.size(), '0');
+  // Of different signs the smaller is taken from the larger, whose sign stays.
+  const bool differ = negative_ != other.negative_;
+  if (differ && left < right) {
+    left.swap(right);
+    negative_ = other.negative_;
+  }
+  int carry = 0;
+  for (size_t i = size; i-- > 0;) {
+    const int digit = left[i] - '0' + (differ ? -(right[i] - '0') : right[i] - '0') + carry;
+    carry = digit < 0 ? -1 : digit / 10;
+    left[i] = static_cast<char>('0' + (digit + 10) % 10);
+  }
+  if (carry > 0) left.insert(0, 1, '1');
+  digits_ = std::move(left);
+  exponent_ = exponent;
+  trim();
+}
+
+void Quantity::subtract(const Quantity& other) {
+  Quantity negated = other;
+  if (!negated.is_zero()) negated.negative_ = !negated.negative_;
+  add(negated);
+}
+
 int64_t Quantity::scaled(int power) const {
   Quantity rounded = *this;
   rounded.round_up(power);

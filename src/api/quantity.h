@@ -42,6 +42,10 @@ class Quantity {
   // True if it is a whole number of 10^power.
   bool is_multiple_of(int power) const { return is_zero() || exponent_ >= power; }
 
+  // Exact. A sum with zero takes the other's format.
+  void add(const Quantity& other);
+  void subtract(const Quantity& other);
+
   // Rounds away from zero to units of 10^power.
   void round_up(int power);
   // The canonical form.

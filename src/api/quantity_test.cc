@@ -115,5 +115,31 @@ TEST(Quantity, RefusesWhatIsNone) {
   EXPECT_NE(Quantity::parse("12x").error().message().find("\"12x\" is not a quantity"), std::string::npos);
 }
 
+TEST(Quantity, SumsAndDifferencesAreExact) {
+  const struct {
+    const char* a;
+    const char* b;
+    const char* sum;
+    const char* difference;
+  } cases[] = {{"1", "1", "2", "0"},
+               {"100m", "900m", "1", "-800m"},
+               {"1Gi", "512Mi", "1536Mi", "512Mi"},
+               {"0", "1Gi", "1Gi", "-1Gi"},
+               {"999", "1", "1k", "998"},
+               {"1n", "1", "1000000001n", "-999999999n"},
+               {"-5", "3", "-2", "-8"},
+               {"1E", "1n", "1000000000000000000000000001n", "999999999999999999999999999n"},
+               {"1500m", "500m", "2", "1"},
+               {"1Mi", "1M", "2048576", "48576"}};
+  for (const auto& c : cases) {
+    Quantity sum = *Quantity::parse(c.a);
+    sum.add(*Quantity::parse(c.b));
+    EXPECT_EQ(sum, *Quantity::parse(c.sum)) << c.a << " + " << c.b << " = " << sum.to_string();
+    Quantity difference = *Quantity::parse(c.a);
+    difference.subtract(*Quantity::parse(c.b));
+    EXPECT_EQ(difference, *Quantity::parse(c.difference)) << c.a << " - " << c.b << " = " << difference.to_string();
+  }
+}
+
 }  // namespace
 }  // namespace gantry::api

@@ -20,34 +20,6 @@ constexpr const char* kMirror = "kubernetes.io/config.mirror";
 constexpr int64_t kMaxInt32 = 0x7fffffff;
 
 // Guaranteed: every container has limits of cpu and memory, and requests that equal them. BestEffort: none has either.
-std::string quality_of_service(const core::PodSpec& spec) {
-  bool any = false;
-  bool guaranteed = true;
-  const auto is_set = [](const auto& amounts, const char* name) {
-    const auto found = amounts.find(name);
-    if (found == amounts.end()) return false;
-    const Result<Quantity> amount = Quantity::parse(found->second.string());
-    return amount && !amount->is_zero();
-  };
-  const auto consider = [&](const core::ResourceRequirements& resources) {
-    for (const char* name : {"cpu", "memory"}) {
-      const bool limited = is_set(resources.limits(), name);
-      const bool requested = is_set(resources.requests(), name);
-      any = any || limited || requested;
-      guaranteed = guaranteed && limited &&
-                   (!requested || resources.limits().at(name).string() == resources.requests().at(name).string());
-    }
-  };
-  if (spec.has_resources()) {
-    consider(spec.resources());
-  } else {
-    for (const core::Container& container : spec.containers()) consider(container.resources());
-    for (const core::Container& container : spec.init_containers()) consider(container.resources());
-  }
-  if (!any) return "BestEffort";
-  return guaranteed ? "Guaranteed" : "Burstable";
-}
-
 // False if the lists can not be compared one by one.
 template <typename Containers>
 bool check_images(const Containers& old, const Containers& updated, const Check& check) {
@@ -216,6 +188,34 @@ FieldProblems validate_resize(const core::Pod& old, const core::Pod& updated) {
 }
 
 }  // namespace
+
+std::string quality_of_service(const core::PodSpec& spec) {
+  bool any = false;
+  bool guaranteed = true;
+  const auto is_set = [](const auto& amounts, const char* name) {
+    const auto found = amounts.find(name);
+    if (found == amounts.end()) return false;
+    const Result<Quantity> amount = Quantity::parse(found->second.string());
+    return amount && !amount->is_zero();
+  };
+  const auto consider = [&](const core::ResourceRequirements& resources) {
+    for (const char* name : {"cpu", "memory"}) {
+      const bool limited = is_set(resources.limits(), name);
+      const bool requested = is_set(resources.requests(), name);
+      any = any || limited || requested;
+      guaranteed = guaranteed && limited &&
+                   (!requested || resources.limits().at(name).string() == resources.requests().at(name).string());
+    }
+  };
+  if (spec.has_resources()) {
+    consider(spec.resources());
+  } else {
+    for (const core::Container& container : spec.containers()) consider(container.resources());
+    for (const core::Container& container : spec.init_containers()) consider(container.resources());
+  }
+  if (!any) return "BestEffort";
+  return guaranteed ? "Guaranteed" : "Burstable";
+}
 
 void prepare_pod(core::Pod* pod) {
   core::PodStatus* status = pod->mutable_status();
