@@ -15,6 +15,7 @@
 #include "control/controllers/namespace_controller.h"
 #include "control/controllers/namespace_objects.h"
 #include "control/controllers/node_ipam.h"
+#include "control/controllers/quota_controller.h"
 #include "control/controllers/volume_protection.h"
 
 namespace gantry::control {
@@ -46,6 +47,7 @@ struct Term {
     add<ServiceAccountController>("service-account-controller");
     add<ClaimProtectionController>("pvc-protection-controller");
     add<VolumeProtectionController>("pv-protection-controller");
+    add<QuotaController>("resourcequota-controller");
     add<NodeIpamController>("node-controller",
                             NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
     add<CertificateApprover>("certificate-controller", options.own_names);
