@@ -54,6 +54,37 @@ Result<std::string> mount_point_of(FdRef folder) {
   return std::string(fields[kMountPoint]);
 }
 
+// The first folder on the way that strangers may not search; "" when they may go all of it.
+Result<std::string> first_closed(const std::string& path) {
+  for (std::size_t end = path.find('/', 1); end != std::string::npos; end = path.find('/', end + 1)) {
+    auto folder = path.substr(0, end);
+    auto status = sys::fstatat(sys::kCwd, folder.c_str(), 0);
+    if (!status) return std::unexpected(std::move(status.error()));
+    if ((status->st_mode & S_IXOTH) == 0) return folder;
+  }
+  return std::string();
+}
+
+// Who is root of the pod's user namespace alone has to come to what is in the bundle, by a way that others do not see.
+Status open_to_users(FdRef folder, FdRef bundle, shim::RuntimeCall& call) {
+  auto closed = first_closed(call.folder.substr(0, call.folder.rfind('/')));
+  if (!closed) return std::unexpected(std::move(closed.error()));
+  // As long as one above is closed this opens them to nobody.
+  if (closed->empty()) return {};
+  for (FdRef each : {folder, bundle}) {
+    auto opened = sys::openat(each, ".", O_RDONLY | O_DIRECTORY);
+    if (!opened) return std::unexpected(std::move(opened.error()));
+    if (auto s = sys::fchmod(*opened, 0711); !s) return s;
+  }
+  auto covered = sys::openat(sys::kCwd, closed->c_str(), O_PATH | O_DIRECTORY);
+  if (!covered) return std::unexpected(std::move(covered.error()));
+  auto mount_point = mount_point_of(*covered);
+  if (!mount_point) return std::unexpected(std::move(mount_point.error()));
+  call.mount_point = std::move(*mount_point);
+  call.cover = std::move(*closed);
+  return {};
+}
+
 std::string namespace_path(pid_t pid, std::string_view kind) { return cat("/proc/", pid, "/ns/", kind); }
 
 // Places beneath the bundle for what the plan mounts, and the paths that its config.json has of them.
@@ -101,11 +132,6 @@ Status Runtime::check_handler(const v1::RunPodSandboxRequest& request) const {
                                                ": takes a host with cgroup v2 at "
                                                "/sys/fs/cgroup; this one has it at ",
                                                hierarchy.mount_point()));
-  }
-  auto users = pod_users(request.config().linux().security_context().namespace_options());
-  if (users && !users->is_empty()) {
-    return fail(Code::kFailedPrecondition,
-                cat("runtime_handler ", quoted(name), ": a pod with a user namespace takes the handler ", kOwnHandler));
   }
   return {};
 }
@@ -241,6 +267,18 @@ Task<Result<shim::StartedAnswer>> Runtime::try_launch_by_handler(RuntimeHandler 
   auto namespaces = container_namespaces(*container, *sandbox, plan, opened.spec.namespaces.pid);
   if (!namespaces) co_return std::unexpected(std::move(namespaces.error()));
   parts.namespaces = std::move(*namespaces);
+  by->call.mount_point = std::move(*mount_point);
+  if (const auto& users = opened.spec.users) {
+    parts.namespaces.emplace_back(NamespaceKind::kUser, cat(bundle_path, "/", kUsersPlace));
+    parts.ids = sandbox->kind().users;
+    by->call.mounts.push_back({.place = kUsersPlace, .is_file = true, .source = users->space});
+    by->call.mounts.push_back({.place = kUpperPlace, .source = plan.root.upper});
+    if (opened.devices != runtime::kNoFd) {
+      parts.device_folder = cat(bundle_path, "/", kDevicesPlace);
+      by->call.mounts.push_back({.place = kDevicesPlace, .source = opened.devices});
+    }
+    if (auto s = open_to_users(*folder, *bundle, by->call); !s) co_return std::unexpected(std::move(s.error()));
+  }
   auto seccomp = runtime::seccomp_as_oci(opened.spec, plan.process.capabilities);
   if (!seccomp) co_return std::unexpected(std::move(seccomp.error()));
   parts.seccomp = std::move(*seccomp);
@@ -267,7 +305,6 @@ Task<Result<shim::StartedAnswer>> Runtime::try_launch_by_handler(RuntimeHandler 
   call.make = runtime_arguments(handler, folders, std::move(create));
   if (!container->from_checkpoint) call.start = runtime_arguments(handler, folders, {"start", container->id()});
   call.pid_file = "pid";
-  call.mount_point = std::move(*mount_point);
   call.store = plan.root.store;
   call.overlay = plan.root.overlay;
 
@@ -394,7 +431,9 @@ Task<> Runtime::learn_handlers() {
   for (const auto& handler : handlers) {
     auto said = co_await run_runtime(node_.loop, handler.path, {handler.path, "features"});
     if (!said) log::warning("the features of a runtime handler", {{"handler", handler.name}, {"error", said.error()}});
-    learnt[handler.name].recursive_read_only = said && own.recursive_read_only && has_mount_option(*said, "rro");
+    if (!said) continue;
+    learnt[handler.name] = {.recursive_read_only = own.recursive_read_only && has_mount_option(*said, "rro"),
+                            .user_namespaces = own.user_namespaces && has_namespace(*said, "user")};
   }
   handler_features_ = std::move(learnt);
 }

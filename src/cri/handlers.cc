@@ -118,13 +118,32 @@ Task<Result<std::string>> run_runtime(Loop& loop, std::string path, std::vector<
   co_return fail(Code::kAborted, cat(path, " ", how, words.empty() ? "" : ": ", as_utf8(words, kMaxWords)));
 }
 
-bool has_mount_option(std::string_view features, std::string_view option) {
+namespace {
+
+bool has_text(const json::value* list, std::string_view text) {
+  return list != nullptr && list->is_array() && std::ranges::any_of(list->get_array(), [&](const json::value& each) {
+           return each.is_string() && each.get_string() == text;
+         });
+}
+
+json::value document_of(std::string_view features) {
   json::error_code error;
   json::value document = json::parse(json::string_view(features.data(), features.size()), error);
-  const auto* options = !error && document.is_object() ? document.get_object().if_contains("mountOptions") : nullptr;
-  if (options == nullptr || !options->is_array()) return false;
-  return std::ranges::any_of(options->get_array(),
-                             [&](const json::value& each) { return each.is_string() && each.get_string() == option; });
+  return !error && document.is_object() ? document : json::value(json::object());
+}
+
+}  // namespace
+
+bool has_mount_option(std::string_view features, std::string_view option) {
+  auto document = document_of(features);
+  return has_text(document.get_object().if_contains("mountOptions"), option);
+}
+
+bool has_namespace(std::string_view features, std::string_view kind) {
+  auto document = document_of(features);
+  const auto* linux_part = document.get_object().if_contains("linux");
+  return linux_part != nullptr && linux_part->is_object() &&
+         has_text(linux_part->get_object().if_contains("namespaces"), kind);
 }
 
 }  // namespace gantry::cri

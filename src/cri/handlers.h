@@ -47,5 +47,7 @@ Task<Result<std::string>> run_runtime(Loop& loop, std::string path, std::vector<
 
 // Whether `features` lists the option: of a mount ("rro").
 bool has_mount_option(std::string_view features, std::string_view option);
+// Of namespaces ("user").
+bool has_namespace(std::string_view features, std::string_view kind);
 
 }  // namespace gantry::cri

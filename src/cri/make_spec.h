@@ -78,6 +78,10 @@ struct LaunchRequest {
 };
 // An empty folder in the bundle of such a container, for overlays.
 inline constexpr const char* kEmptyPlace = "empty";
+// And what only a pod with a user namespace has there: that, what the container writes, its devices.
+inline constexpr const char* kUsersPlace = "users";
+inline constexpr const char* kUpperPlace = "upper";
+inline constexpr const char* kDevicesPlace = "devices";
 
 // What hooks find on the host: a folder with config.json, which names the root and nothing else, and a place for that.
 // Removed with this.
@@ -106,6 +110,7 @@ struct Launch {
   std::optional<Bundle> bundle;  // of a container with hooks
   // Empty for a privileged container, which may use every device.
   std::vector<cgroups::DeviceRule> device_rules;
+  runtime::FdIndex devices = runtime::kNoFd;  // by_handler, in a user namespace: nodes, of which none can be made there
 };
 // Blocking. Host paths that are not there are made as folders, as every CRI runtime does.
 Result<Launch> open_launch(const LaunchRequest& request);

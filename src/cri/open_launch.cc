@@ -207,6 +207,11 @@ Result<runtime::FdIndex> add_clone(runtime::FdList& fds, FdRef dir, const std::s
   return fds.add(OwnFd(std::move(*clone)));
 }
 
+Result<runtime::FdIndex> add_copy(runtime::FdList& fds, FdRef fd) {
+  auto copy = duplicate(fd);
+  return copy ? fds.add(std::move(*copy)) : std::unexpected(std::move(copy.error()));
+}
+
 // In a user namespace the image's layers are seen with its ids, by a mapping of their mount; what the container writes
 // has them on the disk.
 Status open_root(const LaunchRequest& request, Launch& launch) {
@@ -225,13 +230,12 @@ Status open_root(const LaunchRequest& request, Launch& launch) {
   if (!store) return std::unexpected(std::move(store.error()));
   auto upper = add_clone(launch.fds, request.store, request.root.folder());
   if (!upper) return std::unexpected(std::move(upper.error()));
-  auto users = duplicate(request.users);
-  if (!users) return std::unexpected(std::move(users.error()));
-  auto space = launch.fds.add(std::move(*users));
+  auto space = request.by_handler ? add_clone(launch.fds, request.users, "") : add_copy(launch.fds, request.users);
   if (!space) return std::unexpected(std::move(space.error()));
   root.store = *store;
   root.upper = *upper;
-  root.overlay = request.root.overlay_options(runtime::kStagingUpper);
+  // Overlay's options are read in the store.
+  root.overlay = request.root.overlay_options(request.by_handler ? cat("../", kUpperPlace) : runtime::kStagingUpper);
   launch.spec.users->space = *space;
   return {};
 }
@@ -279,8 +283,6 @@ Result<Launch> open_launch(const LaunchRequest& request) {
   auto log = open_log(request.pod.log_directory(), request.config.log_path());
   if (!log) return std::unexpected(std::move(log.error()));
   launch.log = std::move(*log);
-  if (!request.edits.other_hooks.empty() && launch.spec.users)
-    return fail(Code::kFailedPrecondition, "hooks of the CDI devices: not supported in a pod with a user namespace");
   if (!request.edits.hooks.empty() && !request.by_handler) {
     // They would run without rights on the host's files, and see its mounts as no one can change them.
     if (launch.spec.users)

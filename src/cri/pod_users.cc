@@ -166,6 +166,7 @@ Status map_mount_ids(FdRef mount, FdRef source, FdRef users, std::string_view pa
 
 namespace {
 
+constexpr std::string_view kDevFolder = "/dev";
 constexpr std::string_view kDev = "/dev/";
 constexpr mode_t kFolderMode = 0755;
 
@@ -216,32 +217,52 @@ Result<MountFd> make_tmpfs(const runtime::MountPlan& plan, const runtime::UsersS
 
 }  // namespace
 
-Status make_dev(const runtime::UsersSpec& users, bool are_hosts, runtime::Plan& plan, runtime::FdList& fds) {
-  auto place = std::ranges::find_if(plan.mounts, [](const runtime::MountPlan& mount) {
-    return mount.kind == runtime::MountKind::kFilesystem && mount.target == "/dev";
+namespace {
+
+auto dev_of(auto& plan) {
+  return std::ranges::find_if(plan.mounts, [](const runtime::MountPlan& mount) {
+    return mount.kind == runtime::MountKind::kFilesystem && mount.target == kDevFolder;
   });
-  if (place == plan.mounts.end()) return {};  // its own, with what is in it
-  auto dev = make_tmpfs(*place, users);
-  if (!dev) return fail_with(std::move(dev.error()), "/dev");
-  std::vector<runtime::DevicePlan> others;
-  for (auto& device : plan.devices) {
-    if (!device.path.starts_with(kDev)) {
-      if (!S_ISFIFO(device.mode))
-        return fail(Code::kUnimplemented, cat("device ", quoted(device.path),
-                                              ": a container in a user namespace has its devices in /dev alone"));
-      others.push_back(std::move(device));
-    } else if (auto s = make_device(*dev, device, are_hosts, users); !s) {
-      return fail_with(std::move(s.error()), cat("device ", quoted(device.path)));
+}
+
+bool is_elsewhere(const runtime::DevicePlan& device) { return !device.path.starts_with(kDev); }
+
+// A file system as the plan's /dev is to be, with the plan's devices that are there; of others, pipes are left out.
+Result<runtime::FdIndex> fill_dev(const runtime::MountPlan& place, const runtime::UsersSpec& users, bool are_hosts,
+                                  const runtime::Plan& plan, runtime::FdList& fds) {
+  auto dev = make_tmpfs(place, users);
+  if (!dev) return fail_with(std::move(dev.error()), kDevFolder);
+  for (const auto& device : plan.devices) {
+    if (!is_elsewhere(device)) {
+      if (auto s = make_device(*dev, device, are_hosts, users); !s)
+        return fail_with(std::move(s.error()), cat("device ", quoted(device.path)));
+    } else if (!S_ISFIFO(device.mode)) {
+      return fail(Code::kUnimplemented, cat("device ", quoted(device.path),
+                                            ": a container in a user namespace has its devices in /dev alone"));
     }
   }
-  plan.devices = std::move(others);
-  auto index = fds.add(OwnFd(std::move(*dev)));
+  return fds.add(OwnFd(std::move(*dev)));
+}
+
+}  // namespace
+
+Status make_dev(const runtime::UsersSpec& users, bool are_hosts, runtime::Plan& plan, runtime::FdList& fds) {
+  auto place = dev_of(plan);
+  if (place == plan.mounts.end()) return {};  // its own, with what is in it
+  auto index = fill_dev(*place, users, are_hosts, plan, fds);
   if (!index) return std::unexpected(std::move(index.error()));
+  std::erase_if(plan.devices, [](const runtime::DevicePlan& device) { return !is_elsewhere(device); });
   place->kind = runtime::MountKind::kMade;
   place->source = *index;
   place->options.clear();
   place->set_attributes = 0;
   return {};
+}
+
+Result<runtime::FdIndex> make_device_nodes(const runtime::UsersSpec& users, bool are_hosts, const runtime::Plan& plan,
+                                           runtime::FdList& fds) {
+  auto place = dev_of(plan);
+  return place == plan.mounts.end() ? runtime::kNoFd : fill_dev(*place, users, are_hosts, plan, fds);
 }
 
 }  // namespace gantry::cri

@@ -47,5 +47,9 @@ Result<std::string> mount_line(FdRef place);
 // pod's ids, but those of a privileged container (`are_hosts`), which keep the host's: root in there is to be no more
 // to them than another user.
 Status make_dev(const runtime::UsersSpec& users, bool are_hosts, runtime::Plan& plan, runtime::FdList& fds);
+// The same for another runtime, which makes /dev by itself: a detached folder with the nodes, by their paths beneath
+// /dev. kNoFd when a volume is the container's /dev.
+Result<runtime::FdIndex> make_device_nodes(const runtime::UsersSpec& users, bool are_hosts, const runtime::Plan& plan,
+                                           runtime::FdList& fds);
 
 }  // namespace gantry::cri

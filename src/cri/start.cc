@@ -157,8 +157,13 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   if (!plan) co_return std::unexpected(std::move(plan.error()));
   if (opened->spec.users) {
     // As many calls as the host has devices, if the container is privileged.
-    auto made = co_await node_.disk.run([&spec = opened->spec, &plan = *plan, &fds = opened->fds] {
-      return make_dev(*spec.users, spec.privileged, plan, fds);
+    auto made = co_await node_.disk.run([&launch = *opened, &plan = *plan, by_handler]() -> Status {
+      const auto& spec = launch.spec;
+      if (!by_handler) return make_dev(*spec.users, spec.privileged, plan, launch.fds);
+      auto nodes = make_device_nodes(*spec.users, spec.privileged, plan, launch.fds);
+      if (!nodes) return std::unexpected(std::move(nodes.error()));
+      launch.devices = *nodes;
+      return {};
     });
     if (!made) co_return std::unexpected(std::move(made.error()));
   }

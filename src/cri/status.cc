@@ -132,9 +132,9 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
     auto* handler = response.add_runtime_handlers();
     handler->set_name(each.name);
     auto known = handler_features_.find(each.name);
-    bool is_recursive = known != handler_features_.end() && known->second.recursive_read_only;
-    handler->mutable_features()->set_recursive_read_only_mounts(is_recursive);
-    handler->mutable_features()->set_user_namespaces(false);
+    const Features theirs = known != handler_features_.end() ? known->second : Features();
+    handler->mutable_features()->set_recursive_read_only_mounts(theirs.recursive_read_only);
+    handler->mutable_features()->set_user_namespaces(theirs.user_namespaces);
   }
   response.mutable_features()->set_supplemental_groups_policy(true);
   if (!request.verbose()) co_return response;

@@ -8,6 +8,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <charconv>
 #include <string>
@@ -27,6 +28,7 @@ namespace {
 
 constexpr const char* kStorePlace = "store";
 constexpr std::size_t kMaxStatus = 4096;
+constexpr const char* kCoverOptions = "mode=0711,size=64k,nr_inodes=64";
 
 // The process that executes the runtime; the shim's child.
 class Caller {
@@ -43,6 +45,7 @@ class Caller {
 
  private:
   Status enter_host();
+  Status cover() const;
   Status lay_out();
   Status put(FdRef mount, const std::string& place, bool is_file);
   Status put_image(const RuntimeMount& mount);
@@ -103,14 +106,42 @@ Status Caller::enter_host() {
   // All others stay in their peer groups, so that a volume's mounts go to the host and come from there.
   if (auto s = sys::mount(nullptr, call_.mount_point.c_str(), nullptr, MS_SLAVE, nullptr); !s)
     return fail_with(std::move(s.error()), call_.mount_point);
+  if (!call_.cover.empty()) {
+    if (auto s = cover(); !s) return fail_with(std::move(s.error()), cat("mount on ", call_.cover));
+  }
   if (shm.is_open()) {
     if (auto s = put(shm, call_.shm_place, false); !s) return s;
   }
   return lay_out();
 }
 
+// The runtime goes on as root of the user namespace, who is nobody to the host's folders and has to come to the bundle.
+Status Caller::cover() const {
+  const std::string pod = call_.folder.substr(0, call_.folder.rfind('/'));
+  if (!pod.starts_with(call_.cover + "/")) return invalid_argument("is not above the pod's folder");
+  auto clone = sys::clone_mount(sys::kCwd, pod.c_str(), sys::Recursive::kNo);
+  if (!clone) return std::unexpected(std::move(clone.error()));
+  auto s = sys::set_attributes(*clone, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
+                               sys::Recursive::kNo);
+  if (!s) return s;
+  s = sys::mount("tmpfs", call_.cover.c_str(), "tmpfs", MS_NOSUID | MS_NODEV, kCoverOptions);
+  if (!s) return s;
+  for (std::size_t end = call_.cover.size(); end < pod.size();) {
+    end = std::min(pod.find('/', end + 1), pod.size());
+    if (auto made = sys::mkdirat(sys::kCwd, pod.substr(0, end).c_str(), 0711); !made) return made;
+  }
+  auto place = sys::openat(sys::kCwd, pod.c_str(), O_PATH | O_DIRECTORY);
+  return place ? sys::attach(*clone, *place) : std::unexpected(std::move(place.error()));
+}
+
 Status Caller::lay_out() {
   if (auto s = put(source(call_.store), kStorePlace, false); !s) return fail_with(std::move(s.error()), "image store");
+  // What the container writes may be one of them.
+  for (const RuntimeMount& mount : call_.mounts) {
+    if (!mount.overlay.empty()) continue;
+    if (auto s = put(source(mount.source), mount.place, mount.is_file); !s)
+      return fail_with(std::move(s.error()), cat("mount ", mount.place));
+  }
   // Layer names are relative to the store and short: overlay's options must fit into a page.
   if (::chdir(beneath(kStorePlace).c_str()) < 0)
     return std::unexpected(Error::from_errno(errno, "chdir to the image store"));
@@ -118,8 +149,8 @@ Status Caller::lay_out() {
   if (auto s = sys::mount("overlay", beneath("rootfs").c_str(), "overlay", 0, call_.overlay.c_str()); !s)
     return fail_with(std::move(s.error()), "overlay");
   for (const RuntimeMount& mount : call_.mounts) {
-    auto s = mount.overlay.empty() ? put(source(mount.source), mount.place, mount.is_file) : put_image(mount);
-    if (!s) return fail_with(std::move(s.error()), cat("mount ", mount.place));
+    if (mount.overlay.empty()) continue;
+    if (auto s = put_image(mount); !s) return fail_with(std::move(s.error()), cat("mount ", mount.place));
   }
   return {};
 }

@@ -14,6 +14,7 @@ struct Writer {
   void field(T value) {
     out.integer(value);
   }
+  void later(const auto& value) { field(value); }
   template <typename T>
   void list(const std::vector<T>& values, auto each) {
     out.integer(static_cast<std::uint32_t>(values.size()));
@@ -29,6 +30,10 @@ struct Reader {
     requires(std::is_integral_v<T> && !std::is_same_v<T, bool>)
   void field(T& value) {
     value = in.integer<T>();
+  }
+  // One that the first version did not have.
+  void later(auto& value) {
+    if (!in.at_end()) field(value);
   }
   template <typename T>
   void list(std::vector<T>& values, auto each) {
@@ -115,6 +120,7 @@ void describe_runtime_call(auto& codec, auto& v) {
     codec.field(mount.overlay);
     codec.field(mount.sub_path);
   });
+  codec.later(v.cover);
 }
 void describe_exec(auto& codec, auto& v) {
   codec.field(v.exec_id);

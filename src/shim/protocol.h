@@ -3,8 +3,8 @@
 // then a body in the encoding of base/bytes.h, then descriptors (SCM_RIGHTS) in the order that the message names.
 //
 // The protocol only grows. No field changes its meaning; new ones go to the end of a body, where a reader ignores what
-// it does not know; the first of them will have to be zero where it is missing, which decode() refuses until then. An
-// unknown kind is answered with kFailed (UNIMPLEMENTED) that names it. So every gantryd speaks to every shim.
+// it does not know, and takes as zero what is not there. An unknown kind is answered with kFailed (UNIMPLEMENTED) that
+// names it. So every gantryd speaks to every shim.
 #pragma once
 
 #include <cstdint>
@@ -136,6 +136,9 @@ struct RuntimeCall {
   std::string overlay;      // the container's root, mounted on "rootfs"
   std::string shm_place;    // where the pod's /dev/shm goes, or ""
   std::vector<RuntimeMount> mounts;
+  // For who is root of a user namespace alone: a folder above the bundle that strangers may not search, in whose place
+  // they see one with nothing in it but the pod's folder. "": there is none.
+  std::string cover;
 };
 inline constexpr std::size_t kMaxRuntimeCallBytes = 2U << 20;
 

@@ -227,7 +227,8 @@ def hooks(world):
         "bad": {"hooks": [hook("-c", "echo there is no driver >&2; exit 3")]},
         "slow": {"hooks": [hook("-c", "sleep 1000", timeout=1)]},
         "all": {"hooks": [hook("-c", f"echo {kind} >> {out}/kinds", kind=kind) for kind in HOST_KINDS]
-                + [hook("-c", "echo inside > /started", kind="startContainer")]}}
+                + [hook("-c", "echo inside > /started", kind="startContainer")]},
+        "host": {"hooks": [hook("-c", f"echo {kind} >> {out}/kinds", kind=kind) for kind in ("createRuntime", "poststart")]}}
     (world.later / "hooks.json").write_text(spec("v.com/hook", devices))
     preload = {"envs": [{"key": "LD_PRELOAD", "value": "/evil.so"}]}
     script = f"cat /made; ls {out} 2>&1; echo DRIVER=$DRIVER; grep -c {out.parent} /proc/mounts"
@@ -274,6 +275,16 @@ def all_kinds(world, out):
     checks.equal(kinds.read_text().split()[3], "poststop", "and poststop's after its end")
     checks.equal(node.container_status(container)["exitCode"], 137, "whose code is the container's own")
     node.crictl("rm", container)
+    kinds.unlink()
+    ids = [{"host_id": 300000, "container_id": 0, "length": 65536}]
+    users = {"security_context": {"namespace_options": {"pid": 1, "userns_options": {"mode": 0, "uids": ids, "gids": ids}}}}
+    pod = node.pod_config("users", linux=users)
+    pod_id = node.run_pod(pod)
+    config = node.container_config("users", "sleep 1000", linux=users, CDI_devices=[{"name": "v.com/hook=host"}])
+    node.run_container(pod_id, config, pod)
+    c.wait_until("poststart hooks are run", lambda: len(kinds.read_text().split()) == 2)
+    checks.equal(kinds.read_text().split(), ["createRuntime", "poststart"], "also in a pod with a user namespace")
+    node.crictl("rmp", "--force", pod_id)
 
 
 def attacks(world):

@@ -6,7 +6,9 @@
 for theirs: logs, exit codes, execs, terminals, a gantryd and a shim that are killed midway; a runtime that fails, hangs or is
 not there is an error that says so; and nothing is left behind. Given names of handlers it tells those alone."""
 import json
+import os
 import pathlib
+import stat
 import subprocess
 import sys
 import threading
@@ -156,6 +158,41 @@ def streams(world):
     node.crictl("rmp", "--force", pod_id)
 
 
+def users(world):
+    """A pod with a user namespace: whose its files, devices and namespaces are."""
+    node, checks = world.node, world.checks
+    first, count = 200000, 65536
+    mapping = [{"host_id": first, "container_id": 0, "length": count}]
+    spaces = world.pids["security_context"]["namespace_options"] | {
+        "userns_options": {"mode": 0, "uids": mapping, "gids": mapping}}
+    linux = {"security_context": {"namespace_options": spaces}}
+    volume = node.work / f"users-{world.handler}"
+    volume.mkdir()
+    os.chown(volume, first + 5, first + 5)
+    pod, pod_id = world.run_pod("users", hostname="named", linux=linux)
+    script = ("busybox tr -s ' ' < /proc/self/uid_map; busybox stat -c '%n %u' /bin/busybox /etc/hosts /vol /dev/card/x; busybox hostname;"
+              " busybox df /dev/shm | busybox grep -o /dev/shm; echo a > /vol/mine && echo b > /bin/written && echo wrote;"
+              " busybox head -c 1 /dev/card/x | busybox wc -c; ls /sys/class/net/lo > /dev/null && echo sysfs; exec sleep 1000")
+    config = node.container_config("main", script, linux=linux, mounts=[{"host_path": str(volume), "container_path": "/vol"}],
+                                   devices=[{"host_path": "/dev/zero", "container_path": "/dev/card/x", "permissions": "rw"}])
+    container = node.run_container(pod_id, config, pod)
+    log = c.wait_until("it has said all", lambda: (text := node.log_of(pod, config).read_text()).count("\n") >= 10 and text)
+    checks.contains(log, [f" 0 {first} {count}", "/bin/busybox 0", "/etc/hosts 0", "/vol 5", "/dev/card/x 0", "named", "/dev/shm"],
+                    "with users: ids inside")
+    checks.contains(log, ["wrote", " 1\n", "sysfs"], "with users: its root, a volume, a device and its network are its own")
+    pid = node.container_pid(container)
+    checks.contains(pathlib.Path(f"/proc/{pid}/status").read_text(), [f"Uid:\t{first}\t"], "with users: ids outside")
+    checks.equal((volume / "mine").stat().st_uid, first, "with users: whose a file in a volume is")
+    done = node.crictl("exec", "--sync", container, "sh", "-c", "echo $(busybox id -u); busybox cat /bin/written")
+    checks.equal(done.stdout.split(), ["0", "b"], "with users: an exec is in it")
+    second = node.run_container(pod_id, node.container_config("second", "exec sleep 1000", linux=linux), pod)
+    space = [os.stat(f"/proc/{each}/ns/user").st_ino for each in (pid, node.container_pid(second), "self")]
+    checks.ok(space[0] == space[1] != space[2], "with users: one user namespace for all of the pod", space)
+    closed = stat.S_IMODE((node.root / "run/gantry").stat().st_mode)
+    checks.equal(closed, 0o700, "with users: strangers don't come to the pods' folders")
+    node.crictl("rmp", "--force", pod_id)
+
+
 def numbers(world):
     """Its cgroup, statistics, new limits, and mounts that come and go later."""
     node, checks = world.node, world.checks
@@ -290,7 +327,7 @@ def configuration(checks, node, handlers):
     features = c.wait_until("features are known", lambda: [
         each for each in node.json("info")["runtimeHandlers"]
         if each.get("name") in ("crun", "runc", "own") and each["features"].get("recursive_read_only_mounts")])
-    checks.ok(not any(each["features"].get("user_namespaces") for each in features), "features of handlers are told", features)
+    checks.ok(all(each["features"].get("user_namespaces") for each in features), "features of handlers are told", features)
 
 
 def story(checks):
@@ -304,7 +341,7 @@ def story(checks):
             world.checks = checks
             checks.label = f"{name}: "
             (node.work / f"stop-{name}").mkdir()
-            for part in (plain, streams, numbers, restarts, settled):
+            for part in (plain, streams, users, numbers, restarts, settled):
                 part(world)
         checks.label = ""
         broken(checks, node)

@@ -8,6 +8,7 @@
 #include <boost/json.hpp>
 #include <iterator>
 
+#include "base/text.h"
 #include "runtime/oci/mount_options.h"
 #include "runtime/plan/capabilities.h"
 #include "runtime/plan/plan_parts.h"
@@ -119,15 +120,36 @@ json::object mount_object(const MountPlan& mount, const std::string& source) {
           {"options", texts(mount_option_words(options))}};
 }
 
-json::array device_objects(const Plan& plan) {
+// All but what every runtime makes by itself.
+std::vector<DevicePlan> devices_of(const Plan& plan) {
   auto usual = default_devices();
-  json::array out;
-  for (const DevicePlan& device : plan.devices) {
-    auto is_same = [&](const DevicePlan& other) {
+  std::vector<DevicePlan> out;
+  std::ranges::copy_if(plan.devices, std::back_inserter(out), [&](const DevicePlan& device) {
+    return std::ranges::none_of(usual, [&](const DevicePlan& other) {
       return other.path == device.path && other.major == device.major && other.minor == device.minor &&
              other.mode == device.mode && other.uid == device.uid && other.gid == device.gid;
-    };
-    if (std::ranges::any_of(usual, is_same)) continue;
+    });
+  });
+  return out;
+}
+
+constexpr std::string_view kDev = "/dev/";
+
+bool is_bound(const DevicePlan& device, const ConfigParts& parts) {
+  return !parts.device_folder.empty() && device.path.starts_with(kDev);
+}
+
+json::object device_bind(const DevicePlan& device, const ConfigParts& parts) {
+  return {{"destination", device.path},
+          {"type", "bind"},
+          {"source", cat(parts.device_folder, "/", device.path.substr(kDev.size()))},
+          {"options", {"bind", "private", "nosuid", "noexec"}}};
+}
+
+json::array device_objects(const Plan& plan, const ConfigParts& parts) {
+  json::array out;
+  for (const DevicePlan& device : devices_of(plan)) {
+    if (is_bound(device, parts)) continue;
     json::object entry{{"path", device.path},
                        {"type", S_ISBLK(device.mode)    ? "b"
                                 : S_ISFIFO(device.mode) ? "p"
@@ -141,6 +163,13 @@ json::array device_objects(const Plan& plan) {
     }
     out.push_back(std::move(entry));
   }
+  return out;
+}
+
+json::array mapping_objects(const std::vector<IdMapping>& mappings) {
+  json::array out;
+  for (const IdMapping& each : mappings)
+    out.push_back({{"containerID", each.container}, {"hostID", each.host}, {"size", each.size}});
   return out;
 }
 
@@ -190,6 +219,9 @@ json::object hook_object(const Hook& hook) {
 std::string write_config(const Plan& plan, const ConfigParts& parts) {
   json::array mounts, namespaces;
   for (std::size_t i = 0; i < plan.mounts.size(); ++i) mounts.push_back(mount_object(plan.mounts[i], parts.sources[i]));
+  for (const DevicePlan& device : devices_of(plan)) {
+    if (is_bound(device, parts)) mounts.push_back(device_bind(device, parts));
+  }
   for (const auto& [kind, path] : parts.namespaces) {
     json::object entry{{"type", to_string(kind)}};
     if (!path.empty()) entry["path"] = path;
@@ -197,10 +229,14 @@ std::string write_config(const Plan& plan, const ConfigParts& parts) {
   }
   json::object linux_object{{"cgroupsPath", parts.cgroups_path},
                             {"namespaces", std::move(namespaces)},
-                            {"devices", device_objects(plan)},
+                            {"devices", device_objects(plan, parts)},
                             {"maskedPaths", texts(plan.masked_paths)},
                             {"readonlyPaths", texts(plan.read_only_paths)},
                             {"resources", {{"devices", rule_objects(parts.device_rules)}}}};
+  if (!parts.ids.is_empty()) {
+    linux_object["uidMappings"] = mapping_objects(parts.ids.uids);
+    linux_object["gidMappings"] = mapping_objects(parts.ids.gids);
+  }
   set_root_propagation(plan, parts, linux_object);
   json::object sysctls;
   for (const SysctlPlan& sysctl : plan.sysctls) sysctls[sysctl_name(sysctl.path)] = sysctl.value;

@@ -22,6 +22,8 @@ struct ConfigParts {
   std::string cgroups_path;
   std::string root_path;
   std::vector<std::string> sources;               // of each of the plan's mounts; "" of one that is a new file system
+  IdMappings ids;                                 // of the user namespace among `namespaces`
+  std::string device_folder;                      // where their nodes are, as beneath /dev; "": they are to be made
   std::vector<cgroups::DeviceRule> device_rules;  // none: every device may be used
   std::string seccomp;                            // linux.seccomp, or ""
   std::map<std::string, std::vector<Hook>, std::less<>> hooks;  // by their kind: "createContainer"
