@@ -15,7 +15,9 @@
 #include "control/controllers/namespace_controller.h"
 #include "control/controllers/namespace_objects.h"
 #include "control/controllers/node_ipam.h"
+#include "control/controllers/node_lifecycle.h"
 #include "control/controllers/quota_controller.h"
+#include "control/controllers/taint_eviction.h"
 #include "control/controllers/volume_protection.h"
 
 namespace gantry::control {
@@ -27,6 +29,8 @@ constexpr Duration kPause = std::chrono::milliseconds(200);
 constexpr Duration kLongestPause = std::chrono::seconds(5);
 // How long an end waits for whoever does not answer.
 constexpr Duration kEndLimit = std::chrono::seconds(2);
+
+Duration steady_clock() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
 // A service account, and the client through which it asks while the lease is held.
 struct Asker {
@@ -50,6 +54,8 @@ struct Term {
     add<QuotaController>("resourcequota-controller");
     add<NodeIpamController>("node-controller",
                             NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
+    add<NodeLifecycleController>("node-controller", NodeLifecycleController::Options{.steady = steady_clock});
+    add<TaintEvictionController>("node-controller", steady_clock);
     add<CertificateApprover>("certificate-controller", options.own_names);
     if (options.authority) add<CertificateSigner>("certificate-controller", *options.authority);
     add<CertificateCleaner>("certificate-controller");

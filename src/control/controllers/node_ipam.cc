@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -29,12 +30,15 @@ std::vector<api::IpNetwork> networks_of(const core::Node& node) {
 NodeIpamController::NodeIpamController(ControllerParts parts, NodeNetworks networks)
     : parts_(std::move(parts)),
       networks_(std::move(networks)),
+      events_(parts_, "cidrAllocator"),
       // One at a time: what is chosen for one node must be known when the next one is served.
       queue_(parts_.here, "nodeipam", [this](std::string name) { return work(name); }) {
   parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) {
     const auto& node = static_cast<const core::Node&>(change.object());
     if (change.now == nullptr) {
+      waiting_.erase(node.metadata().name());
       for (const api::IpNetwork& network : networks_of(node)) std::erase(given_, network);
+      for (const auto& [name, uid] : waiting_) queue_.add(name);
     } else if (node.spec().pod_cidrs().empty()) {
       queue_.add(node.metadata().name());
     }
@@ -66,7 +70,15 @@ Task<Status> NodeIpamController::work(std::string name) {
   api::Value::List texts;
   for (const api::IpNetwork& cluster : networks_.cluster) {
     Result<api::IpNetwork> part = choose(cluster);
-    if (!part) co_return std::unexpected(std::move(part.error()));
+    if (!part) {
+      const std::string& uid = node->metadata().uid();
+      if (std::exchange(waiting_[name], uid) != uid) {
+        log::warning("a node waits for its part of the pods' network", {{"node", name}, {"error", part.error()}});
+        events_.normal(events_.about(*node), "CIDRNotAvailable",
+                       cat("Node ", name, " status is now: CIDRNotAvailable"));
+      }
+      co_return Status();
+    }
     chosen.push_back(*part);
     texts.emplace_back(to_string(*part));
   }

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Gives each node its part of the pods' networks (spec.podCIDRs), one a family. What a node has stays; what a removed
-// node had is free again.
+// node had is free again. When nothing is left the node is told of it by an event (CIDRNotAvailable), and waits.
 #pragma once
 
+#include <map>
+#include <string>
 #include <vector>
 
 #include "api/ip_network.h"
 #include "control/controllers/controller.h"
+#include "control/controllers/event_recorder.h"
 
 namespace gantry::control {
 
@@ -28,6 +31,8 @@ class NodeIpamController final : public Controller {
   ControllerParts parts_;
   const NodeNetworks networks_;
   std::vector<api::IpNetwork> given_;  // by this one, and perhaps not seen yet
+  EventRecorder events_;
+  std::map<std::string, std::string> waiting_;  // for a part: names and uids
   api::WorkQueue queue_;
 };
 

@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/controllers/node_ipam.h"
 
+#include <algorithm>
+
 #include "control/server/client_fixture.h"
+#include "kubernetes/core/v1/event.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
 
 namespace gantry::control {
@@ -28,6 +31,7 @@ TEST_F(NodeIpamTest, EachNodeHasItsPart) {
                                 {.cluster = {*api::parse_network("10.244.0.0/23"), *api::parse_network("fd00::/56")}});
   make_node("a");
   loop_.post([&] {
+    (void)informers_.of<core::Event>();
     informers_.start_all();
     controller.start();
   });
@@ -37,6 +41,11 @@ TEST_F(NodeIpamTest, EachNodeHasItsPart) {
   EXPECT_EQ(informers_.of<core::Node>().find("", "b")->spec().pod_cidrs(1), "fd00:0:0:1::/64");
   // No more are left until a node goes.
   make_node("c");
+  run_until([&] {
+    return std::ranges::any_of(informers_.of<core::Event>().objects(), [](const auto& event) {
+      return event->reason() == "CIDRNotAvailable" && event->involved_object().name() == "c";
+    });
+  });
   ASSERT_TRUE(wait(client_.remove<core::Node>("", "a")));
   run_until([&] { return network_of("c") == "10.244.0.0/24"; });
 }
