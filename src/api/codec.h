@@ -43,6 +43,8 @@ Status decode(const Value& value, google::protobuf::Message* message, const Deco
 
 // The JSON form, with kind and apiVersion first if the message is a kind. Fields in upstream's order, maps by key.
 Value encode(const google::protobuf::Message& message);
+// The text of that, write_json(encode(message)), without the tree; added to `out`.
+void encode_json(const google::protobuf::Message& message, std::string* out);
 
 // Brings a message to the form described above. kInvalidArgument with the path for what no object may hold: a string
 // that is not UTF-8, a quantity that does not parse. Unknown protobuf fields are dropped.
@@ -53,5 +55,8 @@ Status normalize(google::protobuf::Message* message);
 Result<std::string> encode_protobuf(google::protobuf::Message* message);
 // kInvalidArgument when it is no envelope, holds another kind than the message's, or bytes that do not parse.
 Status decode_protobuf(std::string_view bytes, google::protobuf::Message* message);
+// The same for bytes of a store: they are in the one form already, for that is how encode_protobuf and upstream write
+// them, so what normalize() would look at is not looked at again.
+Status decode_stored(std::string_view bytes, google::protobuf::Message* message);
 
 }  // namespace gantry::api

@@ -58,6 +58,12 @@ std::vector<std::string> problems_of(std::string_view text, const DecodeOptions&
   return sentences;
 }
 
+std::string text_of(const google::protobuf::Message& message) {
+  std::string text;
+  encode_json(message, &text);
+  return text;
+}
+
 TEST(Codec, RoundTripsTheFixtureInAllThreeForms) {
   const Value json = document(file("core.v1.Pod.json"));
   const Value yaml = document(file("core.v1.Pod.yaml"));
@@ -78,6 +84,11 @@ TEST(Codec, RoundTripsTheFixtureInAllThreeForms) {
   ASSERT_TRUE(status) << status.error().message();
   EXPECT_TRUE(MessageDifferencer::Equals(from_json, from_protobuf));
   EXPECT_EQ(encode(from_protobuf), json);
+  EXPECT_EQ(text_of(from_protobuf), write_json(json));
+
+  core::Pod from_store;
+  ASSERT_TRUE(decode_stored(protobuf, &from_store));
+  EXPECT_TRUE(MessageDifferencer::Equals(from_json, from_store)) << "what upstream stores is in the one form";
 
   for (core::Pod* pod : {&from_json, &from_yaml, &from_protobuf}) {
     const Result<std::string> bytes = encode_protobuf(pod);
@@ -298,6 +309,21 @@ TEST(Codec, RefusesMessagesThatNoObjectMayBe) {
   pod.Clear();
   pod.mutable_metadata()->add_managed_fields()->mutable_fields_v1()->set_raw("{");
   EXPECT_THAT(normalize(&pod).error().message(), HasSubstr("metadata.managedFields[0].fieldsV1"));
+}
+
+TEST(Codec, WritesTheTextOfEveryForm) {
+  const core::Pod pod =
+      pod_of(R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"a","annotations":{"z":"\"\\\n\u0001ü","a":""},
+    "managedFields":[{"manager":"m","operation":"Update","fieldsType":"FieldsV1","fieldsV1":{"f:spec": {"f:x y":[1.0, true]}}}]},
+    "spec":{"containers":[{"name":"c","image":"i","livenessProbe":{"httpGet":{"port":"http"}},
+      "resources":{"limits":{"cpu":"0.5","memory":"1024Mi"}}}],"activeDeadlineSeconds":0}})");
+  EXPECT_EQ(text_of(pod), write_json(encode(pod)));
+  EXPECT_EQ(text_of(pod).find(": "), std::string::npos) << "what is kept as it is, too, has no spaces";
+  EXPECT_EQ(text_of(core::Pod()), write_json(encode(core::Pod())));
+  EXPECT_EQ(text_of(core::PodList()), write_json(encode(core::PodList())));
+  core::Pod broken;
+  broken.mutable_metadata()->add_managed_fields()->mutable_fields_v1()->set_raw("{");
+  EXPECT_EQ(text_of(broken), write_json(encode(broken)));
 }
 
 TEST(Codec, DropsUnknownProtobufFields) {

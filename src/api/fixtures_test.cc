@@ -87,6 +87,11 @@ void round_trip(const fs::path& stem) {
   const Status status = decode_protobuf(protobuf, from_protobuf.get());
   ASSERT_TRUE(status) << status.error().message();
   EXPECT_EQ(encode(*from_protobuf), json);
+  std::string text;
+  encode_json(*from_protobuf, &text);
+  EXPECT_EQ(text, write_json(encode(*from_protobuf))) << "without a tree in between";
+  ASSERT_TRUE(decode_stored(protobuf, from_protobuf.get()));
+  EXPECT_EQ(encode(*from_protobuf), json) << "what is stored is in the one form";
 
   for (pb::Message* message : {from_json.get(), from_yaml.get(), from_protobuf.get()}) {
     const Result<std::string> bytes = encode_protobuf(message);

@@ -191,38 +191,33 @@ class TreeBuilder {
   size_t nodes_ = 0;
 };
 
-void append_string(std::string& out, std::string_view text) {
-  static constexpr char kHex[] = "0123456789abcdef";
-  out += '"';
-  for (const char c : text) {
-    switch (c) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
-      default:
-        if (static_cast<unsigned char>(c) < 0x20) {
-          out += "\\u00";
-          out += kHex[(c >> 4) & 0xf];
-          out += kHex[c & 0xf];
-        } else {
-          out += c;
-        }
-    }
-  }
-  out += '"';
-}
+// The shape that boost::json::basic_parser asks for; for who wants to know only whether it ends well.
+class Ignorer {
+ public:
+  static constexpr size_t max_object_size = std::numeric_limits<size_t>::max();
+  static constexpr size_t max_array_size = std::numeric_limits<size_t>::max();
+  static constexpr size_t max_key_size = std::numeric_limits<size_t>::max();
+  static constexpr size_t max_string_size = std::numeric_limits<size_t>::max();
+
+  bool on_document_begin(error_code&) { return true; }
+  bool on_document_end(error_code&) { return true; }
+  bool on_object_begin(error_code&) { return true; }
+  bool on_array_begin(error_code&) { return true; }
+  bool on_object_end(size_t, error_code&) { return true; }
+  bool on_array_end(size_t, error_code&) { return true; }
+  bool on_key_part(string_view, size_t, error_code&) { return true; }
+  bool on_key(string_view, size_t, error_code&) { return true; }
+  bool on_string_part(string_view, size_t, error_code&) { return true; }
+  bool on_string(string_view, size_t, error_code&) { return true; }
+  bool on_number_part(string_view, error_code&) { return true; }
+  bool on_int64(int64_t, string_view, error_code&) { return true; }
+  bool on_uint64(uint64_t, string_view, error_code&) { return true; }
+  bool on_double(double, string_view, error_code&) { return true; }
+  bool on_bool(bool, error_code&) { return true; }
+  bool on_null(error_code&) { return true; }
+  bool on_comment_part(string_view, error_code&) { return true; }
+  bool on_comment(string_view, error_code&) { return true; }
+};
 
 class Writer {
  public:
@@ -241,7 +236,7 @@ class Writer {
         out_ += *value.number_text();
         break;
       case Value::Kind::kString:
-        append_string(out_, *value.as_string());
+        append_json_string(*value.as_string(), &out_);
         break;
       case Value::Kind::kList:
         write_list(*value.as_list(), level);
@@ -271,7 +266,7 @@ class Writer {
     for (size_t i = 0; i < object.size(); ++i) {
       if (i > 0) out_ += ',';
       new_line(level + 1);
-      append_string(out_, object[i].key);
+      append_json_string(object[i].key, &out_);
       out_ += style_.indent > 0 ? ": " : ":";
       write(object[i].value, level + 1);
     }
@@ -307,6 +302,64 @@ Result<Value> parse_json(std::string_view text, const ParseLimits& limits) {
   const Position position = builder.walker().at(consumed);
   const std::string what = error ? error.message() : "extra data";
   return invalid_argument(cat("line ", position.line, " column ", position.column, ": this is not JSON: ", what));
+}
+
+bool is_json(std::string_view text) {
+  boost::json::parse_options options;
+  options.max_depth = ParseLimits().depth;
+  boost::json::basic_parser<Ignorer> parser(options);
+  error_code error;
+  const size_t consumed = parser.write_some(false, text.data(), text.size(), error);
+  return !error && consumed == text.size();
+}
+
+void append_compact(std::string_view text, std::string* out) {
+  bool quoted = false;
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (!quoted && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) continue;
+    *out += c;
+    if (quoted && c == '\\') {
+      *out += text[++i];
+    } else if (c == '"') {
+      quoted = !quoted;
+    }
+  }
+}
+
+void append_json_string(std::string_view text, std::string* out) {
+  static constexpr char kHex[] = "0123456789abcdef";
+  *out += '"';
+  size_t begin = 0;  // of what needs no escape and was not added yet
+  for (size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c != '"' && c != '\\' && static_cast<unsigned char>(c) >= 0x20) continue;
+    out->append(text, begin, i - begin);
+    begin = i + 1;
+    switch (c) {
+      case '"':
+        *out += "\\\"";
+        break;
+      case '\\':
+        *out += "\\\\";
+        break;
+      case '\n':
+        *out += "\\n";
+        break;
+      case '\r':
+        *out += "\\r";
+        break;
+      case '\t':
+        *out += "\\t";
+        break;
+      default:
+        *out += "\\u00";
+        *out += kHex[(c >> 4) & 0xf];
+        *out += kHex[c & 0xf];
+    }
+  }
+  out->append(text, begin);
+  *out += '"';
 }
 
 std::string write_json(const Value& value, JsonStyle style) {

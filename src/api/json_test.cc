@@ -24,6 +24,16 @@ TEST(Json, KeepsOrderDuplicatesAndNull) {
   EXPECT_EQ(write_json(parsed(R"({"b":1,"a":null,"b":[true,false,{}]})")), R"({"b":1,"a":null,"b":[true,false,{}]})");
 }
 
+TEST(Json, KnowsWhatIsJsonWithoutMakingIt) {
+  for (const char* text : {"{}", " [1, {\"a\": \"b\"}] ", "null", "\"x\""}) EXPECT_TRUE(is_json(text)) << text;
+  for (const char* text : {"", "{", "{}x", "[1,]", "{'a':1}", "\"\xff\""}) EXPECT_FALSE(is_json(text)) << text;
+  EXPECT_TRUE(is_json(std::string(200, '[') + std::string(200, ']')));
+  EXPECT_FALSE(is_json(std::string(201, '[') + std::string(201, ']')));
+  std::string out = "=";
+  append_compact(" { \"a b\" :\t[ 1 , \"\\\" \\\\\" ] }\n", &out);
+  EXPECT_EQ(out, R"(={"a b":[1,"\" \\"]})");
+}
+
 TEST(Json, KeepsIntegersExact) {
   const std::string text = "[0,-1,9223372036854775807,-9223372036854775808,18446744073709551615]";
   EXPECT_EQ(write_json(parsed(text)), text);

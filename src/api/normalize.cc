@@ -41,16 +41,34 @@ class Normalizer {
  private:
   // Only the first error is kept: these are not what people write by hand.
   void fail_here(std::string_view what) {
-    if (!error_) error_ = path_.empty() ? std::string(what) : cat(path_, ": ", what);
+    if (!error_) error_ = path_.empty() ? std::string(what) : cat(path(), ": ", what);
+  }
+
+  // "spec.containers[0].image"
+  std::string path() const {
+    std::string text;
+    for (const Step& step : path_) {
+      if (step.name == nullptr) {
+        text += cat('[', step.index, ']');
+      } else {
+        text += cat(text.empty() ? "" : ".", *step.name);
+      }
+    }
+    return text;
   }
 
   void check_text(const std::string& text) {
     if (!is_utf8(text)) fail_here(cat("the string ", quoted(text), " is not UTF-8"));
   }
 
+  // Asked for to be changed, it would be made, in every message of every object.
+  static void drop_unknown(pb::Message* message) {
+    const pb::Reflection& reflection = *message->GetReflection();
+    if (!reflection.GetUnknownFields(*message).empty()) reflection.MutableUnknownFields(message)->Clear();
+  }
+
   void visit_message(const Schema& schema, pb::Message* message) {
-    pb::UnknownFieldSet* unknown = message->GetReflection()->MutableUnknownFields(message);
-    if (!unknown->empty()) unknown->Clear();
+    drop_unknown(message);
     switch (schema.type) {
       case Type::kQuantity:
         return visit_quantity(message);
@@ -69,12 +87,10 @@ class Normalizer {
   }
 
   void visit_field(const Schema::Field& field, pb::Message* message) {
-    const size_t length = path_.size();
-    if (!path_.empty()) path_ += '.';
-    path_ += field.name;
+    path_.push_back({.name = &field.name});
     for (size_t i = 0; i + 1 < field.path.size(); ++i) {
       message = message->GetReflection()->MutableMessage(message, field.path[i]);
-      message->GetReflection()->MutableUnknownFields(message)->Clear();
+      drop_unknown(message);
     }
     const pb::FieldDescriptor* descriptor = field.path.back();
     if (descriptor->is_repeated()) {
@@ -82,7 +98,7 @@ class Normalizer {
     } else {
       visit_singular(field, message, descriptor);
     }
-    path_.resize(length);
+    path_.pop_back();
   }
 
   void visit_repeated(const Schema& schema, pb::Message* message, const pb::FieldDescriptor* field) {
@@ -91,27 +107,26 @@ class Normalizer {
     const bool is_message = field->message_type() != nullptr;
     if (!is_message && schema.element->type != Type::kString) return;
     for (int i = 0; i < size; ++i) {
-      const size_t length = path_.size();
-      path_ += cat('[', i, ']');
+      path_.push_back({.index = i});
       if (field->is_map()) {
         visit_entry(*schema.element, reflection.MutableRepeatedMessage(message, field, i));
       } else if (is_message) {
         visit_message(*schema.element, reflection.MutableRepeatedMessage(message, field, i));
       } else {
-        check_text(reflection.GetRepeatedString(*message, field, i));
+        check_text(reflection.GetRepeatedStringReference(*message, field, i, &scratch_));
       }
-      path_.resize(length);
+      path_.pop_back();
     }
   }
 
   void visit_entry(const Schema& schema, pb::Message* entry) {
     const pb::Reflection& reflection = *entry->GetReflection();
     const pb::Descriptor& shape = *entry->GetDescriptor();
-    check_text(reflection.GetString(*entry, shape.map_key()));
+    check_text(reflection.GetStringReference(*entry, shape.map_key(), &scratch_));
     if (shape.map_value()->message_type() != nullptr) {
       visit_message(schema, reflection.MutableMessage(entry, shape.map_value()));
     } else if (schema.type == Type::kString) {
-      check_text(reflection.GetString(*entry, shape.map_value()));
+      check_text(reflection.GetStringReference(*entry, shape.map_value(), &scratch_));
     }
   }
 
@@ -126,7 +141,9 @@ class Normalizer {
       if (empty_list) reflection.ClearField(message, descriptor);
       return;
     }
-    if (set && field.type->type == Type::kString) return check_text(reflection.GetString(*message, descriptor));
+    if (set && field.type->type == Type::kString) {
+      return check_text(reflection.GetStringReference(*message, descriptor, &scratch_));
+    }
     if (!set) set_zero(message, descriptor);
   }
 
@@ -189,12 +206,18 @@ class Normalizer {
   }
 
   void visit_raw(pb::Message* message) {
-    const std::string text = message->GetReflection()->GetString(*message, by_number(*message, 1));
-    if (text.empty()) return;
+    const std::string& text = message->GetReflection()->GetStringReference(*message, by_number(*message, 1), &scratch_);
+    if (text.empty() || is_json(text)) return;
     if (const Result<Value> value = parse_json(text); !value) fail_here(value.error().message());
   }
 
-  std::string path_;
+  // A field, or where `name` is null an element of a list. Made to a text only for an error.
+  struct Step {
+    const std::string* name = nullptr;
+    int index = 0;
+  };
+  std::vector<Step> path_;
+  std::string scratch_;  // where reflection puts what it can't refer to
   std::optional<std::string> error_;
 };
 
@@ -229,7 +252,9 @@ Result<std::string> encode_protobuf(google::protobuf::Message* message) {
   return bytes;
 }
 
-Status decode_protobuf(std::string_view bytes, google::protobuf::Message* message) {
+namespace {
+
+Status read_envelope(std::string_view bytes, google::protobuf::Message* message) {
   const Schema& schema = schema_of(*message->GetDescriptor());
   message->Clear();
   if (!bytes.starts_with(kMagic))
@@ -251,8 +276,21 @@ Status decode_protobuf(std::string_view bytes, google::protobuf::Message* messag
   if (!message->ParseFromString(envelope.raw())) {
     return invalid_argument(cat("the protobuf bytes of a ", schema.kind, " do not parse"));
   }
-  if (Status status = normalize(message); !status) return fail_with(std::move(status.error()), schema.kind);
   return {};
+}
+
+}  // namespace
+
+Status decode_protobuf(std::string_view bytes, google::protobuf::Message* message) {
+  if (Status status = read_envelope(bytes, message); !status) return status;
+  if (Status status = normalize(message); !status) {
+    return fail_with(std::move(status.error()), schema_of(*message->GetDescriptor()).kind);
+  }
+  return {};
+}
+
+Status decode_stored(std::string_view bytes, google::protobuf::Message* message) {
+  return read_envelope(bytes, message);
 }
 
 }  // namespace gantry::api

@@ -85,6 +85,9 @@ Value stored(const google::protobuf::Descriptor& descriptor, Value object) {
   const Status status = decode(object, message.get(), {.strict = false});
   EXPECT_TRUE(status) << (status ? "" : status.error().message()) << write_json(object);
   Value out = encode(*message);
+  std::string text;
+  encode_json(*message, &text);
+  EXPECT_EQ(text, write_json(out));
   if (Value* managed = out["metadata"].find("managedFields")) {
     for (Value& entry : *managed->as_list()) {
       if (Value* time = entry.find("time")) *time = "2026-01-01T00:00:00Z";

@@ -57,6 +57,10 @@ void check(pb::Message* message) {
   const auto twice = api::encode_protobuf(again.get());
   expect(twice && *twice == *once, "as the same bytes");
   api::Value json = api::encode(*message);
+  std::string text;
+  api::encode_json(*message, &text);
+  const auto parsed = api::parse_json(text);
+  expect(parsed && *parsed == json, "its JSON text is that form's");
   const std::unique_ptr<pb::Message> from_json(message->New());
   if (auto s = api::decode(json, from_json.get()); !s) expect(false, s.error().message());
   api::Value same = api::encode(*from_json);

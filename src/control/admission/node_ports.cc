@@ -40,7 +40,7 @@ Task<Result<NodePorts::Ports>> NodePorts::read(Loop& here) {
   Ports ports;
   if (answer->entry == nullptr) co_return ports;
   RangeAllocation allocation;
-  if (Status decoded = api::decode_protobuf(answer->entry->value, &allocation); !decoded) {
+  if (Status decoded = api::decode_stored(answer->entry->value, &allocation); !decoded) {
     co_return fail_with(std::move(decoded.error()), kKey);
   }
   ports.revision = answer->entry->mod_revision;

@@ -30,7 +30,7 @@ NodeGraph::NodeGraph(Loop& home, Store& store)
 
 void NodeGraph::put(const Entry& entry) {
   k8s::io::api::core::v1::Pod pod;
-  if (!api::decode_protobuf(entry.value, &pod) || pod.spec().node_name().empty()) return;
+  if (!api::decode_stored(entry.value, &pod) || pod.spec().node_name().empty()) return;
   PodEntry& kept = pods_[entry.key];
   kept = {pod.spec().node_name(), references_of(pod)};
   std::map<std::string, int>& node = nodes_[kept.node];

@@ -23,7 +23,7 @@ std::vector<std::shared_ptr<const M>> values(const std::map<std::string, std::sh
 template <typename M>
 void put(const Entry& entry, std::map<std::string, std::shared_ptr<const M>>* objects) {
   auto object = std::make_shared<M>();
-  if (Status decoded = api::decode_protobuf(entry.value, object.get()); !decoded) {
+  if (Status decoded = api::decode_stored(entry.value, object.get()); !decoded) {
     log::warning("a role or binding in the store cannot be read, ignoring it",
                  {{"key", entry.key}, {"error", decoded.error()}});
     objects->erase(entry.key);

@@ -45,7 +45,7 @@ std::string storage_key(const api::Kind& kind, std::string_view ns, std::string_
 Result<Object> decode_entry(const api::Kinds& kinds, const api::Kind& kind, EntryPtr entry) {
   const api::Kind& storage = kinds.storage_of(kind);
   std::unique_ptr<api::Message> message = storage.make();
-  if (Status status = api::decode_protobuf(entry->value, message.get()); !status) {
+  if (Status status = api::decode_stored(entry->value, message.get()); !status) {
     return fail(Code::kDataLoss, cat("the object at ", entry->key, ": ", status.error().message()));
   }
   if (kind.conversion) {

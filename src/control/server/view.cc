@@ -80,7 +80,11 @@ Outcome<IncludeObject> parse_include_object(std::string_view text) {
   return fail(bad_request(cat("includeObject is ", quoted(text), "; expected None, Metadata or Object")));
 }
 
-std::string object_json(const api::Message& message) { return api::write_json(api::encode(message)); }
+std::string object_json(const api::Message& message) {
+  std::string text;
+  api::encode_json(message, &text);
+  return text;
+}
 
 Result<std::string> show_object(const api::Kind& kind, const api::Message& message, const AnswerForm& form,
                                 IncludeObject include, int64_t now) {
