@@ -45,12 +45,28 @@ Opened open_store(Loop& home, const PlaneOptions& options, Event& stopping) {
   return opened;
 }
 
+std::unique_ptr<Store> with_encryption(const api::Kinds& kinds, std::unique_ptr<Store> opened,
+                                       const EncryptionConfig& encryption, EncryptedStore** made) {
+  std::vector<EncryptedPrefix> prefixes;
+  for (const api::Kind& kind : kinds.all()) {
+    if (kind.storage.empty() || kind.conversion) continue;
+    std::shared_ptr<const ValueKeys> keys = encryption.keys_of(kind.plural, kind.gvk.group);
+    if (keys != nullptr) prefixes.push_back({storage_key(kind, "", ""), std::move(keys)});
+  }
+  if (prefixes.empty()) return opened;
+  auto store = std::make_unique<EncryptedStore>(std::move(opened), std::move(prefixes));
+  *made = store.get();
+  return store;
+}
+
 }  // namespace
 
-Ground::Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store> opened)
+Ground::Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store> opened,
+               const EncryptionConfig& encryption)
     : identity(std::move(made_identity)),
-      store(std::make_unique<MeasuredStore>(std::move(opened), metrics)),
       kinds(api::all_kinds()),
+      store(
+          with_encryption(kinds, std::make_unique<MeasuredStore>(std::move(opened), metrics), encryption, &encrypted)),
       objects(kinds, *store),
       caches(home, kinds, *store) {}
 
@@ -68,11 +84,14 @@ IdentityOptions identity_options(const PlaneOptions& options) {
 Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options, Event& stopping) {
   if (Status made = sys::make_folders(options.data_dir, 0700); !made) return std::unexpected(std::move(made.error()));
   if (Status whole = check_restored(options.data_dir); !whole) return std::unexpected(std::move(whole.error()));
+  Result<EncryptionConfig> encryption = EncryptionConfig();
+  if (!options.encryption_config_file.empty()) encryption = EncryptionConfig::read(options.encryption_config_file);
+  if (!encryption) return std::unexpected(std::move(encryption.error()));
   Result<ClusterIdentity> identity = load_identity(identity_options(options));
   if (!identity) return std::unexpected(std::move(identity.error()));
   Opened store = open_store(home, options, stopping);
   if (!store) return std::unexpected(std::move(store.error()));
-  auto ground = std::make_unique<Ground>(home, std::move(*identity), std::move(*store));
+  auto ground = std::make_unique<Ground>(home, std::move(*identity), std::move(*store), *encryption);
   ground->metrics.add_source(metrics::write_process_metrics);
   ground->metrics
       .gauges("kubernetes_build_info", "One, with the release that this program serves.",
@@ -80,6 +99,12 @@ Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& opti
       .at({"1", "37", options.version, "clang", "linux/amd64"})
       .set(1);
   return ground;
+}
+
+Task<> renew_encryption(Loop& home, EncryptedStore& store) {
+  Result<std::size_t> renewed = co_await store.renew(home);
+  if (!renewed) log::error("values of the store could not be encrypted anew", {{"error", renewed.error()}});
+  if (renewed && *renewed > 0) log::info("values were encrypted anew", {{"count", std::to_string(*renewed)}});
 }
 
 Status run_to_end(Loop& loop, Task<Status> task) {

@@ -7,6 +7,8 @@
 
 #include "api/kind.h"
 #include "base/metrics.h"
+#include "control/encryption/encrypted_store.h"
+#include "control/encryption/encryption_config.h"
 #include "control/identity/cluster_identity.h"
 #include "control/plane/options.h"
 #include "control/server/caches.h"
@@ -16,12 +18,13 @@
 namespace gantry::control {
 
 struct Ground {
-  Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store> opened);
+  Ground(Loop& home, ClusterIdentity made_identity, std::unique_ptr<Store> opened, const EncryptionConfig& encryption);
 
   metrics::Registry metrics;
   ClusterIdentity identity;
-  std::unique_ptr<Store> store;
   api::Kinds kinds;
+  EncryptedStore* encrypted = nullptr;  // the store, if it is one
+  std::unique_ptr<Store> store;
   Objects objects;
   Caches caches;
 };
@@ -31,6 +34,9 @@ Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& opti
 
 // The store's file, when it is one.
 std::string sqlite_path(const PlaneOptions& options);
+
+// Writes again what is not encrypted as it should be.
+Task<> renew_encryption(Loop& home, EncryptedStore& store);
 
 // How the identity of these options is made, and made anew before its certificates end.
 IdentityOptions identity_options(const PlaneOptions& options);

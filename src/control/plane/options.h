@@ -27,7 +27,8 @@ struct PlaneOptions {
   std::string data_dir = "/var/lib/gantry-control";
   ListenAddress listen;
   StoreOptions store;
-  std::string advertise_address;  // empty: the first of this host's
+  std::string encryption_config_file;  // empty: nothing is encrypted
+  std::string advertise_address;       // empty: the first of this host's
   std::vector<api::IpNetwork> service_networks;
   std::vector<api::IpNetwork> cluster_networks;
   std::string version;  // "v1.37.0-gantry.0.1.0"

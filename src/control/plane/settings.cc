@@ -89,6 +89,11 @@ bool set_store_file(PlaneOptions& options, Values values) {
   return true;
 }
 
+bool set_encryption_config(PlaneOptions& options, Values values) {
+  options.encryption_config_file = values[0];
+  return true;
+}
+
 constexpr char kNetworks[] = "one network of 16 addresses or more, or one of IPv4 and one of IPv6";
 
 constexpr Setting kSettings[] = {
@@ -103,6 +108,9 @@ constexpr Setting kSettings[] = {
     {"etcdCertFile", "etcd-certfile", "", "PEM: the certificate that etcd is shown", "a file", false,
      set_store_file<&StoreOptions::etcd_certificate_file>},
     {"etcdKeyFile", "etcd-keyfile", "", "PEM: its key", "a file", false, set_store_file<&StoreOptions::etcd_key_file>},
+    {"encryptionProviderConfig", "encryption-provider-config", "",
+     "an EncryptionConfiguration: which resources are encrypted in the store, with which keys", "a file", false,
+     set_encryption_config},
     {"advertiseAddress", "advertise-address", "",
      "where nodes and pods reach the API; without it the first address of this host", "an IP address", false,
      set_advertise_address},
