@@ -35,12 +35,12 @@ class Control:
     GANTRY_CONTROL_ARGUMENTS has further arguments of it, so that a test can be run over another store. With `enter`
     (nsenter ...) it runs in other namespaces, where its data is in `data`, which is `seen` here."""
 
-    def __init__(self, checks, arguments=(), data=None, seen=None, enter=()):
+    def __init__(self, checks, arguments=(), data=None, seen=None, enter=(), host="127.0.0.1", port=None):
         self.checks, self.arguments = checks, [*os.environ.get("GANTRY_CONTROL_ARGUMENTS", "").split(), *arguments]
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gantry-control-"))
         self.data, self.enter = data or self.folder / "data", list(enter)
-        self.port = free_port()
-        self.url = f"https://127.0.0.1:{self.port}"
+        self.host, self.port = host, port or free_port()
+        self.url = f"https://{host}:{self.port}"
         self.kubeconfig = (seen or self.data) / "admin.kubeconfig"
         self.log_path = self.folder / "log"
         self.process = None
@@ -65,7 +65,7 @@ class Control:
         began = time.monotonic()
         with open(self.log_path, "ab") as log:
             self.process = subprocess.Popen([*self.enter, BIN / "gantry-control", "--data-dir", self.data, "--listen",
-                                             f"127.0.0.1:{self.port}", *self.arguments],
+                                             f"{self.host}:{self.port}", *self.arguments],
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         c.wait_until("gantry-control is ready", self.is_ready, pause=0.005)
         return time.monotonic() - began

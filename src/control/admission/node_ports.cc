@@ -112,21 +112,28 @@ Task<Status> NodePorts::release(Loop& here, std::vector<std::int32_t> released) 
   co_return fail(Code::kUnavailable, "node ports: others were faster each time");
 }
 
-Task<Status> NodePorts::reset(Loop& here, std::set<std::int32_t> wanted) {
+Task<Result<std::set<std::int32_t>>> NodePorts::repair(Loop& here, std::set<std::int32_t> used,
+                                                       std::set<std::int32_t> unused) {
+  const auto is_ours = [](std::int32_t port) { return port >= kFirstNodePort && port <= kLastNodePort; };
   for (int attempt = 0; attempt < kAttempts; ++attempt) {
     Result<Ports> ports = co_await read(here);
     if (!ports) co_return std::unexpected(std::move(ports.error()));
     const std::bitset<kCount> before = ports->taken;
-    ports->taken.reset();
-    for (const std::int32_t port : wanted) {
-      if (port >= kFirstNodePort && port <= kLastNodePort) {
-        ports->taken.set(static_cast<std::size_t>(port - kFirstNodePort));
-      }
+    for (const std::int32_t port : unused) {
+      if (is_ours(port)) ports->taken.reset(static_cast<std::size_t>(port - kFirstNodePort));
     }
-    if (ports->taken == before) co_return Status();
+    for (const std::int32_t port : used) {
+      if (is_ours(port)) ports->taken.set(static_cast<std::size_t>(port - kFirstNodePort));
+    }
+    std::set<std::int32_t> unknown;
+    for (std::size_t bit = 0; bit < kCount; ++bit) {
+      const std::int32_t port = kFirstNodePort + static_cast<std::int32_t>(bit);
+      if (ports->taken.test(bit) && !used.contains(port)) unknown.insert(port);
+    }
+    if (ports->taken == before) co_return unknown;
     Result<bool> done = co_await write(here, *ports);
     if (!done) co_return std::unexpected(std::move(done.error()));
-    if (*done) co_return Status();
+    if (*done) co_return unknown;
   }
   co_return fail(Code::kUnavailable, "node ports: others were faster each time");
 }

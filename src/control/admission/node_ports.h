@@ -28,8 +28,9 @@ class NodePorts {
   // The ports of `wanted`, and `more` others. With dry_run nothing is written.
   Task<Result<Taken>> take(Loop& here, std::vector<std::int32_t> wanted, std::size_t more, bool dry_run);
   Task<Status> release(Loop& here, std::vector<std::int32_t> ports);
-  // All that are taken are these.
-  Task<Status> reset(Loop& here, std::set<std::int32_t> ports);
+  // The ports of `used` are taken, those of `unused` free unless they are used. Answers which others are taken, by
+  // nobody that is known.
+  Task<Result<std::set<std::int32_t>>> repair(Loop& here, std::set<std::int32_t> used, std::set<std::int32_t> unused);
 
  private:
   struct Ports;

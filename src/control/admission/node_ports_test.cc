@@ -46,9 +46,20 @@ TEST_F(NodePortsTest, AllCanBeTakenAndNoneTwice) {
   distinct.insert(second.begin(), second.end());
   EXPECT_EQ(distinct.size(), all);
   EXPECT_TRUE(take({}, 1).is_full);
-  ASSERT_TRUE(run(loop_, ports_.reset(loop_, {30001})));
-  EXPECT_EQ(take({30001}, 0).busy, 30001);
+}
+
+TEST_F(NodePortsTest, WhatIsTakenByNobodyIsSaidAndOnlyThenTakenBack) {
+  take({30001, 30002}, 0);
+  // 30001 is a service's, and so is 30003, which somebody has forgotten to take.
+  auto unknown = run(loop_, ports_.repair(loop_, {30001, 30003}, {}));
+  ASSERT_TRUE(unknown);
+  EXPECT_EQ(*unknown, std::set<std::int32_t>{30002});
+  EXPECT_EQ(take({30002}, 0).busy, 30002);
+  EXPECT_EQ(take({30003}, 0).busy, 30003);
+  unknown = run(loop_, ports_.repair(loop_, {30001, 30003}, {30002, 30003}));
+  EXPECT_TRUE(unknown && unknown->empty());
   EXPECT_EQ(take({30002}, 0).busy, 0);
+  EXPECT_EQ(take({30003}, 0).busy, 30003);
 }
 
 }  // namespace

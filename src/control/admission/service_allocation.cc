@@ -284,23 +284,12 @@ Task<Outcome<void>> ServiceAllocation::give_ports(Call& call, const Service* old
   co_return Outcome<void>();
 }
 
-Task<Outcome<void>> ServiceAllocation::mutate(AdmissionRequest& request) {
-  if (!is_service(request.call) || request.object == nullptr) co_return Outcome<void>();
-  const auto* old = static_cast<const Service*>(request.old);
-  auto* service = static_cast<Service*>(request.object);
-  Outcome<void> given = co_await give_addresses(request.call, old, service);
-  if (!given) co_return given;
-  co_return co_await give_ports(request.call, old, service);
-}
-
-Task<Outcome<void>> ServiceAllocation::validate(const AdmissionRequest& request) {
-  if (!is_service(request.call) || request.operation != Operation::kDelete) co_return Outcome<void>();
-  const auto& service = static_cast<const Service&>(*request.old);
+void ServiceAllocation::release_when_done(Call& call, const Service& service) {
   const std::set<std::string> addresses = addresses_of(&service);
   const std::set<std::int32_t> ports = ports_of(&service);
   const std::string ns = service.metadata().namespace_();
   const std::string name = service.metadata().name();
-  request.call.afterwards.push_back([this, &here = request.call.here, addresses, ports, ns, name](bool done) -> Task<> {
+  call.afterwards.push_back([this, &here = call.here, addresses, ports, ns, name](bool done) -> Task<> {
     if (!done) co_return;
     for (const std::string& address : addresses) {
       Status released = co_await addresses_.release(here, address, ns, name);
@@ -311,14 +300,30 @@ Task<Outcome<void>> ServiceAllocation::validate(const AdmissionRequest& request)
     Status released = co_await ports_.release(here, {ports.begin(), ports.end()});
     if (!released) log::warning("a service's node ports were not released", {{"error", released.error()}});
   });
+}
+
+Task<Outcome<void>> ServiceAllocation::mutate(AdmissionRequest& request) {
+  if (!is_service(request.call) || request.object == nullptr) co_return Outcome<void>();
+  const auto* old = static_cast<const Service*>(request.old);
+  auto* service = static_cast<Service*>(request.object);
+  // Its last finalizer goes, and so does the service: nothing is given any more.
+  if (old != nullptr && service->metadata().has_deletion_timestamp() && service->metadata().finalizers().empty()) {
+    release_when_done(request.call, *old);
+    co_return Outcome<void>();
+  }
+  Outcome<void> given = co_await give_addresses(request.call, old, service);
+  if (!given) co_return given;
+  co_return co_await give_ports(request.call, old, service);
+}
+
+Task<Outcome<void>> ServiceAllocation::validate(const AdmissionRequest& request) {
+  if (is_service(request.call) && request.operation == Operation::kDelete) {
+    release_when_done(request.call, static_cast<const Service&>(*request.old));
+  }
   co_return Outcome<void>();
 }
 
-Task<Status> repair_node_ports(Loop& here, const ClusterView& view) {
-  std::set<std::int32_t> ports;
-  for (const auto& service : view.list<core::Service>("")) ports.merge(ports_of(service.get()));
-  NodePorts taken(view.store());
-  co_return co_await taken.reset(here, std::move(ports));
-}
+std::set<std::string> service_addresses(const core::Service& service) { return addresses_of(&service); }
+std::set<std::int32_t> service_ports(const core::Service& service) { return ports_of(&service); }
 
 }  // namespace gantry::control

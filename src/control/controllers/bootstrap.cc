@@ -108,13 +108,15 @@ core::Service make_dns(const BootstrapOptions& options) {
   return object;
 }
 
-core::Endpoints make_endpoints(const BootstrapOptions& options) {
+bool is_v6(const std::string& address) { return address.contains(':'); }
+
+core::Endpoints make_endpoints(const BootstrapOptions& options, const std::vector<std::string>& servers) {
   core::Endpoints object;
   object.mutable_metadata()->set_namespace_(kDefault);
   object.mutable_metadata()->set_name(kName);
   (*object.mutable_metadata()->mutable_labels())["endpointslice.kubernetes.io/skip-mirror"] = "true";
   core::EndpointSubset* subset = object.add_subsets();
-  subset->add_addresses()->set_ip(options.advertise_address);
+  for (const std::string& server : servers) subset->add_addresses()->set_ip(server);
   core::EndpointPort* port = subset->add_ports();
   port->set_name(kPortName);
   port->set_port(options.port);
@@ -122,15 +124,17 @@ core::Endpoints make_endpoints(const BootstrapOptions& options) {
   return object;
 }
 
-discovery::EndpointSlice make_slice(const BootstrapOptions& options) {
+discovery::EndpointSlice make_slice(const BootstrapOptions& options, const std::vector<std::string>& servers) {
   discovery::EndpointSlice object;
   object.mutable_metadata()->set_namespace_(kDefault);
   object.mutable_metadata()->set_name(kName);
   (*object.mutable_metadata()->mutable_labels())["kubernetes.io/service-name"] = kName;
-  object.set_address_type(options.advertise_address.find(':') == std::string::npos ? "IPv4" : "IPv6");
-  discovery::Endpoint* endpoint = object.add_endpoints();
-  endpoint->add_addresses(options.advertise_address);
-  endpoint->mutable_conditions()->set_ready(true);
+  object.set_address_type(is_v6(options.advertise_address) ? "IPv6" : "IPv4");
+  for (const std::string& server : servers) {
+    discovery::Endpoint* endpoint = object.add_endpoints();
+    endpoint->add_addresses(server);
+    endpoint->mutable_conditions()->set_ready(true);
+  }
   discovery::EndpointPort* port = object.add_ports();
   port->set_name(kPortName);
   port->set_port(options.port);
@@ -161,21 +165,24 @@ Task<Status> bring(api::Client& client, M wanted, bool (*is_same)(const M& a, co
 }
 
 bool same_endpoints(const core::Endpoints& a, const core::Endpoints& b) {
-  if (a.subsets_size() != 1 || a.subsets(0).addresses_size() != 1 || a.subsets(0).ports_size() != 1) return false;
-  return a.subsets(0).addresses(0).ip() == b.subsets(0).addresses(0).ip() &&
+  if (a.subsets_size() != 1 || a.subsets(0).ports_size() != 1) return false;
+  const auto ip = [](const core::EndpointAddress& address) { return address.ip(); };
+  return std::ranges::equal(a.subsets(0).addresses(), b.subsets(0).addresses(), {}, ip, ip) &&
          a.subsets(0).ports(0).port() == b.subsets(0).ports(0).port();
 }
 
 bool same_slice(const discovery::EndpointSlice& a, const discovery::EndpointSlice& b) {
-  if (a.endpoints_size() != 1 || a.endpoints(0).addresses_size() != 1 || a.ports_size() != 1) return false;
-  return a.endpoints(0).addresses(0) == b.endpoints(0).addresses(0) && a.ports(0).port() == b.ports(0).port();
+  if (a.ports_size() != 1 || a.ports(0).port() != b.ports(0).port()) return false;
+  return std::ranges::equal(a.endpoints(), b.endpoints(), [](const auto& one, const auto& other) {
+    return one.addresses_size() == 1 && one.addresses(0) == other.addresses(0);
+  });
 }
 
 // What who has nothing but a token must know: kube-public/cluster-info, as kubeadm has it. The bootstrap signer adds
 // signatures to it.
 Task<Status> bring_cluster_info(api::Client& client, const BootstrapOptions& options) {
-  const bool is_v6 = options.advertise_address.find(':') != std::string::npos;
-  const std::string host = is_v6 ? cat("[", options.advertise_address, "]") : options.advertise_address;
+  const std::string& address = options.advertise_address;
+  const std::string host = is_v6(address) ? cat("[", address, "]") : address;
   const std::string kubeconfig = cat(
       "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ", api::encode_base64(options.root_ca),
       "\n    server: https://", host, ":", options.port,
@@ -215,11 +222,17 @@ Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions option
   if (Status done = co_await ensure(client, make_range(options)); !done) co_return done;
   if (Status done = co_await ensure(client, make_kubernetes(options)); !done) co_return done;
   if (Status done = co_await ensure(client, make_dns(options)); !done) co_return done;
-  if (options.advertise_address.empty()) co_return Status();
-  if (Status done = co_await bring(client, make_endpoints(options), same_endpoints); !done) co_return done;
-  if (Status done = co_await bring(client, make_slice(options), same_slice); !done) co_return done;
-  if (options.root_ca.empty()) co_return Status();
+  if (options.root_ca.empty() || options.advertise_address.empty()) co_return Status();
   co_return co_await bring_cluster_info(client, options);
+}
+
+Task<Status> publish_servers(api::Client& client, BootstrapOptions options, std::vector<std::string> servers) {
+  const bool family = is_v6(options.advertise_address);
+  std::erase_if(servers, [family](const std::string& server) { return is_v6(server) != family; });
+  std::ranges::sort(servers);
+  if (servers.empty()) co_return Status();
+  if (Status done = co_await bring(client, make_endpoints(options, servers), same_endpoints); !done) co_return done;
+  co_return co_await bring(client, make_slice(options, servers), same_slice);
 }
 
 }  // namespace gantry::control

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The objects that every cluster has before its users come: namespaces, priority classes, the range of service
 // addresses, the Services kubernetes (the API server itself) and kube-dns (at the tenth address, without a selector: a
-// node's own DNS answers for it). What is there already is left as it is, but for the endpoints of the API server.
+// node's own DNS answers for it). What is there already is left as it is, but for the endpoints of the API servers.
 #pragma once
 
 #include <cstdint>
@@ -26,5 +26,21 @@ api::IpAddress dns_address(const api::IpNetwork& services);
 
 // Can be run again after an error, and by several API servers at once.
 Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options);
+
+// The endpoints of the Service kubernetes are these servers': addresses of the family of `advertise_address`; others
+// are left out. With none, nothing is changed.
+Task<Status> publish_servers(api::Client& client, BootstrapOptions options, std::vector<std::string> servers);
+
+// The API servers of a cluster that live. Each says so again and again, or is forgotten. One loop's thread.
+class ServerList {
+ public:
+  virtual ~ServerList() = default;
+  // This one lives; answers the addresses of all that do.
+  virtual Task<Result<std::vector<std::string>>> renew(Loop& here) = 0;
+  // This one ends; answers the others.
+  virtual Task<Result<std::vector<std::string>>> leave(Loop& here) = 0;
+};
+// How often renew() is to be called.
+inline constexpr Duration kServerRenewal = std::chrono::seconds(10);
 
 }  // namespace gantry::control

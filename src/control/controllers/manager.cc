@@ -106,7 +106,10 @@ struct ControllerManager::Impl {
 
   Task<> run();
   Task<> bootstrap();
+  Task<Status> publish();
+  Task<> keep_published();
   Task<> end();
+  Task<> leave();
   Task<> release();
 
   Loop loop;
@@ -118,6 +121,8 @@ struct ControllerManager::Impl {
   api::Client client;
   LeaderElection election;
   Event released{loop};
+  Event has_left{loop};
+  bool is_ending = false;
   // The last one works; those before it wait for the end of what they asked.
   std::vector<std::unique_ptr<Term>> terms;
 };
@@ -126,7 +131,8 @@ Task<> ControllerManager::Impl::bootstrap() {
   Duration pause = kPause;
   api::Client client(loop, transports.bootstrap, kinds, kProgram);
   for (;;) {
-    const Status done = co_await make_bootstrap_objects(client, options.bootstrap);
+    Status done = co_await make_bootstrap_objects(client, options.bootstrap);
+    if (done) done = co_await publish();
     if (done) break;
     log::warning("the objects that every cluster has could not be made, retrying", {{"error", done.error()}});
     co_await loop.sleep_for(pause);
@@ -135,8 +141,37 @@ Task<> ControllerManager::Impl::bootstrap() {
   if (options.bootstrapped) options.bootstrapped();
 }
 
+// Which API servers there are, this one among them.
+Task<Status> ControllerManager::Impl::publish() {
+  if (options.bootstrap.advertise_address.empty()) co_return Status();
+  Result<std::vector<std::string>> all = std::vector<std::string>{options.bootstrap.advertise_address};
+  if (options.servers != nullptr) all = co_await options.servers->renew(loop);
+  if (!all) co_return std::unexpected(std::move(all.error()));
+  api::Client client(loop, transports.bootstrap, kinds, kProgram);
+  co_return co_await publish_servers(client, options.bootstrap, std::move(*all));
+}
+
+Task<> ControllerManager::Impl::keep_published() {
+  while (!is_ending) {
+    co_await loop.sleep_for(kServerRenewal);
+    if (is_ending) co_return;
+    if (Status done = co_await publish(); !done) {
+      log::warning("this API server could not be published, retrying", {{"error", done.error()}});
+    }
+  }
+}
+
+// Clients need not find out that it is gone. Who is alone stays: he comes back.
+Task<> ControllerManager::Impl::leave() {
+  Result<std::vector<std::string>> others = co_await options.servers->leave(loop);
+  api::Client client(loop, transports.bootstrap, kinds, kProgram);
+  if (others) (void)co_await publish_servers(client, options.bootstrap, std::move(*others));
+  has_left.set();
+}
+
 Task<> ControllerManager::Impl::run() {
   co_await bootstrap();
+  if (options.servers != nullptr) loop.spawn(keep_published());
   for (;;) {
     co_await election.acquire();
     log::info("the controllers work here", {{"identity", options.identity}});
@@ -156,6 +191,8 @@ Task<> ControllerManager::Impl::run() {
 
 // Ends in order: nothing new is asked, the lease is given up, what is under way ends.
 Task<> ControllerManager::Impl::end() {
+  is_ending = true;
+  if (options.servers != nullptr) loop.spawn(leave());
   for (const auto& term : terms) term->close();
   if (!terms.empty()) {
     loop.spawn(release());
@@ -166,6 +203,7 @@ Task<> ControllerManager::Impl::end() {
     for (const auto& [account, asker] : term->askers) (void)co_await asker->fence.wait_idle(kEndLimit);
   }
   (void)co_await fence.wait_idle(kEndLimit);
+  if (options.servers != nullptr) (void)co_await has_left.wait_for(kEndLimit);
   loop.stop();
 }
 

@@ -30,6 +30,7 @@ struct ManagerOptions {
   std::vector<api::IpNetwork> cluster_networks;
   int node_prefix_v4 = 24;
   int node_prefix_v6 = 64;
+  ServerList* servers = nullptr;  // null: there is no other
   std::function<api::Timestamp()> now;
   // Called on the manager's thread when the bootstrap objects are there.
   std::function<void()> bootstrapped;

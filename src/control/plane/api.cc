@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/plane/api.h"
 
-#include "control/admission/service_allocation.h"
+#include "control/admission/service_repair.h"
 #include "control/bootstrap/security.h"
 #include "control/bootstrap/system_objects.h"
 #include "control/server/actions/pod_binding.h"
@@ -15,11 +15,19 @@ namespace {
 // All that is stored is read once before the first answer.
 constexpr Duration kReadTime = std::chrono::minutes(5);
 
-Task<Status> prepare(Loop& home, Ground& ground, Security& security) {
+// What services have of addresses and ports.
+struct Services {
+  Services(const Ground& ground, bool is_alone)
+      : view(ground.kinds, ground.caches, *ground.store), repair(view, wall_clock, is_alone) {}
+  ClusterView view;
+  ServiceRepair repair;
+};
+
+Task<Status> prepare(Loop& home, Ground& ground, Security& security, ServiceRepair& repair) {
   if (Status made = co_await make_system_objects(home, ground.objects, wall_clock); !made) co_return made;
   if (Status ready = co_await ground.caches.wait_ready(home, kReadTime); !ready) co_return ready;
   co_await security.ready();
-  co_return co_await repair_node_ports(home, ClusterView(ground.kinds, ground.caches, *ground.store));
+  co_return co_await repair.start(home);
 }
 
 Result<std::shared_ptr<Connector>> make_connector(Ground& ground) {
@@ -37,8 +45,9 @@ Result<std::shared_ptr<Connector>> make_connector(Ground& ground) {
 
 struct Api::Impl {
   Impl(Ground& ground, const PlaneOptions& options, std::unique_ptr<Security> made,
-       std::shared_ptr<Connector> connector)
+       std::unique_ptr<Services> made_services, std::shared_ptr<Connector> connector)
       : security(std::move(made)),
+        services(std::move(made_services)),
         writer(ground.objects, security->admission(), wall_clock),
         binding(ground.kinds, writer, wall_clock),
         eviction(ground.objects, ground.caches, writer, wall_clock),
@@ -61,6 +70,7 @@ struct Api::Impl {
   }
 
   std::unique_ptr<Security> security;
+  std::unique_ptr<Services> services;
   ResourceWriter writer;
   PodBinding binding;
   PodEviction eviction;
@@ -75,13 +85,15 @@ Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOp
   auto security =
       Security::make({home, ground.kinds, *ground.store, ground.caches, ground.identity.token_key, wall_clock});
   if (!security) return std::unexpected(std::move(security.error()));
-  if (Status prepared = run_to_end(home, prepare(home, ground, **security)); !prepared) {
+  auto services = std::make_unique<Services>(ground, options.store.etcd_endpoints.empty());
+  if (Status prepared = run_to_end(home, prepare(home, ground, **security, services->repair)); !prepared) {
     return std::unexpected(std::move(prepared.error()));
   }
   Result<std::shared_ptr<Connector>> connector = make_connector(ground);
   if (!connector) return std::unexpected(std::move(connector.error()));
-  return std::unique_ptr<Api>(
-      new Api(std::make_unique<Impl>(ground, options, std::move(*security), std::move(*connector))));
+  home.spawn(services->repair.keep(home));
+  return std::unique_ptr<Api>(new Api(
+      std::make_unique<Impl>(ground, options, std::move(*security), std::move(services), std::move(*connector))));
 }
 
 }  // namespace gantry::control

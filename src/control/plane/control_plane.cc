@@ -7,6 +7,7 @@
 #include "control/controllers/manager.h"
 #include "control/plane/api.h"
 #include "control/plane/ground.h"
+#include "control/plane/server_leases.h"
 #include "control/plane/serving.h"
 #include "control/server/local_transport.h"
 
@@ -66,6 +67,11 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   };
   Result<ManagerOptions> manager = manager_options(options, **ground, listener->port);
   if (!manager) return std::unexpected(std::move(manager.error()));
+  std::optional<ServerLeases> servers;
+  if (!options.store.etcd_endpoints.empty() && !manager->bootstrap.advertise_address.empty()) {
+    servers.emplace(*(*ground)->store, manager->bootstrap.advertise_address);
+    manager->servers = &*servers;
+  }
   manager->bootstrapped = [&home] { home.post([&home] { home.stop(); }); };
   const ControllerManager controllers({.bootstrap = everything, .of = transport_of}, (*ground)->kinds,
                                       std::move(*manager));

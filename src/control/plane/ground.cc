@@ -75,9 +75,14 @@ std::string sqlite_path(const PlaneOptions& options) {
 }
 
 IdentityOptions identity_options(const PlaneOptions& options) {
+  std::vector<std::string> addresses = host_addresses();
+  // Where it is reached, whether or not an interface has that now.
+  for (const std::string& own : {options.advertise_address, options.listen.host}) {
+    if (!own.empty() && own != "0.0.0.0" && own != "::") addresses.push_back(own);
+  }
   return {.folder = options.data_dir + "/pki",
           .dns_names = host_names(),
-          .addresses = host_addresses(),
+          .addresses = std::move(addresses),
           .service_address = to_string(kubernetes_address(options.service_networks.front()))};
 }
 
