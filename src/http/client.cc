@@ -59,6 +59,20 @@ Task<Result<std::string>> read_whole(const Connection& connection, std::size_t m
   }
 }
 
+// The same within the time that an answer may take.
+Task<Result<std::string>> read_in_time(Client::Impl& client, const Connection& connection, std::size_t most) {
+  bool late = false;
+  Timer limit(client.loop);
+  limit.start(client.options.response_time, [&late, connection] {
+    late = true;
+    connection->close();
+  });
+  auto body = co_await read_whole(connection, most);
+  limit.cancel();
+  if (late) co_return fail(Code::kDeadlineExceeded, "the answer took too long");
+  co_return body;
+}
+
 class Reader final : public BodyReader {
  public:
   Reader(std::weak_ptr<Client::Impl> client, Connection connection)
@@ -139,15 +153,7 @@ Task<Result<Asked>> Client::Impl::ask(std::shared_ptr<Impl> self, ClientRequest 
 Task<Result<Response>> Client::Impl::send(std::shared_ptr<Impl> self, ClientRequest request) {
   auto asked = co_await ask(self, std::move(request));
   if (!asked) co_return std::unexpected(std::move(asked.error()));
-  bool late = false;
-  Timer limit(self->loop);
-  limit.start(self->options.response_time, [&late, connection = asked->connection] {
-    late = true;
-    connection->close();
-  });
-  auto body = co_await read_whole(asked->connection, self->options.max_body_bytes);
-  limit.cancel();
-  if (late) co_return fail(Code::kDeadlineExceeded, "the answer took too long");
+  auto body = co_await read_in_time(*self, asked->connection, self->options.max_body_bytes);
   if (!body) co_return std::unexpected(std::move(body.error()));
   self->keep(asked->connection);
   asked->response.body = std::move(*body);
@@ -173,7 +179,7 @@ Task<Result<UpgradedResponse>> Client::Impl::upgrade(std::shared_ptr<Impl> self,
     upgraded.stream = asked->connection->take_stream();
     co_return upgraded;
   }
-  auto body = co_await read_whole(asked->connection, kMaxRefusalBytes);
+  auto body = co_await read_in_time(*self, asked->connection, kMaxRefusalBytes);
   if (!body) co_return std::unexpected(std::move(body.error()));
   self->keep(asked->connection);
   upgraded.response.body = std::move(*body);
