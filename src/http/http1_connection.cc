@@ -74,11 +74,11 @@ Request take_request(Parser& parser, const Peer& peer) {
 
 // What the connection's coroutine shares with a read that goes on beside an answer.
 struct Connection {
-  Connection(std::shared_ptr<ServerCore> c, std::unique_ptr<ByteStream> s, Peer p)
+  Connection(std::shared_ptr<ServerCore> c, std::unique_ptr<TrackedStream> s, Peer p)
       : core(std::move(c)), stream(std::move(s)), peer(std::move(p)), write_limit(core->loop), read_over(core->loop) {}
 
   std::shared_ptr<ServerCore> core;
-  std::unique_ptr<ByteStream> stream;
+  std::unique_ptr<TrackedStream> stream;
   Peer peer;
   Timer write_limit;
   bool is_late = false;  // closed because the client took nothing
@@ -142,7 +142,9 @@ class Http1Body final : public BodyWriter {
       : connection_(connection),
         chunked_(chunked),
         closed_(std::make_shared<Event>(connection.core->loop)),
-        place_(connection.core->answers.insert(connection.core->answers.end(), closed_)) {}
+        place_(connection.core->answers.insert(connection.core->answers.end(), closed_)) {
+    if (connection.core->draining) closed_->set();
+  }
   ~Http1Body() override {
     closed_->set();
     connection_.core->answers.erase(place_);
@@ -314,7 +316,7 @@ std::string http1_refusal(const Response& response) {
   return serialize_head(response, Framing::kLength, response.body.size(), false) + response.body;
 }
 
-Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> stream, Peer peer) {
+Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<TrackedStream> stream, Peer peer) {
   auto connection = std::make_shared<Connection>(core, std::move(stream), std::move(peer));
   for (bool first = true;; first = false) {
     auto received = co_await read_request(*connection, first);
@@ -333,6 +335,7 @@ Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream>
     if (reply.upgrade) {
       std::string text = serialize_head(reply.response, Framing::kUpgrade, 0, false);
       if (!co_await connection->write(text)) co_return;
+      connection->stream->set_upgraded();
       auto take_over = std::move(reply.upgrade);
       co_await take_over(std::move(connection->stream));
       co_return;

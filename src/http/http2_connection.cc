@@ -47,7 +47,7 @@ bool is_of_connection(std::string_view name) {
 }
 
 struct Connection : std::enable_shared_from_this<Connection> {
-  Connection(std::shared_ptr<ServerCore> c, std::unique_ptr<ByteStream> s, Peer p)
+  Connection(std::shared_ptr<ServerCore> c, std::unique_ptr<TrackedStream> s, Peer p)
       : core(std::move(c)),
         stream(std::move(s)),
         peer(std::move(p)),
@@ -58,7 +58,7 @@ struct Connection : std::enable_shared_from_this<Connection> {
   ~Connection() { nghttp2_session_del(session); }
 
   std::shared_ptr<ServerCore> core;
-  std::unique_ptr<ByteStream> stream;
+  std::unique_ptr<TrackedStream> stream;
   Peer peer;
   Event wake;   // the writer has something to look at
   Event wrote;  // it has sent what there was
@@ -210,6 +210,7 @@ int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user
   if (!one) return 0;
   Connection& self = connection_of(user);
   one->limit.cancel();
+  one->is_gone = true;
   one->closed->set();
   one->taken.set();
   one->unfinished.release();
@@ -278,7 +279,7 @@ Task<> Connection::serve(std::shared_ptr<Connection> self, std::shared_ptr<Http2
   const bool head = one->request.method == "HEAD";
   const bool gzip = !head && accepts_gzip(one->request);
   Reply reply = co_await self->core->handler(std::move(one->request));
-  if (one->closed->is_set() || self->is_closed) {
+  if (one->is_gone || self->is_closed) {
     --self->handlers;
     co_return;
   }
@@ -295,6 +296,8 @@ Task<> Connection::serve(std::shared_ptr<Connection> self, std::shared_ptr<Http2
   self->answer(*one, std::move(reply.response), over_time || head);
   if (over_time) {
     Http2Body body(self, one);
+    one->is_streaming = true;
+    if (self->core->draining) one->closed->set();
     co_await reply.stream(body);
     reply.stream = nullptr;
     if (one->cut_off) self->reset(*one, NGHTTP2_INTERNAL_ERROR);
@@ -342,16 +345,17 @@ void Connection::answer(Http2Stream& one, Response response, bool over_time) {
 
 // There is something to send again.
 void Connection::resume(const Http2Stream& one) {
-  if (is_closed || one.closed->is_set()) return;
+  if (is_closed || one.is_gone) return;
   // An error: it has not been put off. Then it is read anyway.
   (void)nghttp2_session_resume_data(session, one.id);
   wake.set();
 }
 
 void Connection::reset(Http2Stream& one, std::uint32_t code) {
-  if (is_closed || one.closed->is_set()) return;
+  if (is_closed || one.is_gone) return;
   nghttp2_submit_rst_stream(session, NGHTTP2_FLAG_NONE, one.id, code);
   one.send({});  // whose bytes these are takes them back
+  one.is_gone = true;
   one.closed->set();
   wake.set();
 }
@@ -391,6 +395,9 @@ void Connection::drain() {
   // Streams that are open come to their end; the writer closes when there is none left.
   nghttp2_submit_goaway(session, NGHTTP2_FLAG_NONE, nghttp2_session_get_last_proc_stream_id(session), NGHTTP2_NO_ERROR,
                         nullptr, 0);
+  for (const auto& [id, one] : streams) {
+    if (one->is_streaming) one->closed->set();
+  }
   wake.set();
 }
 
@@ -399,6 +406,7 @@ void Connection::close() {
   idle.cancel();
   for (auto& [id, one] : streams) {
     one->limit.cancel();
+    one->is_gone = true;
     one->closed->set();
     one->taken.set();
   }
@@ -410,7 +418,7 @@ void Connection::close() {
 
 }  // namespace
 
-Task<> serve_http2(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> stream, Peer peer) {
+Task<> serve_http2(std::shared_ptr<ServerCore> core, std::unique_ptr<TrackedStream> stream, Peer peer) {
   auto self = std::make_shared<Connection>(core, std::move(stream), std::move(peer));
   if (!self->start()) co_return;
   self->await_streams();

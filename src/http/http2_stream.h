@@ -31,7 +31,9 @@ struct Http2Stream {
   bool answered = false;    // the answer's headers are given to nghttp2
   bool cut_off = false;
   Timer limit;                    // of receiving the request, then of sending what is to be sent
-  std::shared_ptr<Event> closed;  // the stream is over
+  bool is_streaming = false;      // an answer over time is being written
+  bool is_gone = false;           // the stream is over
+  std::shared_ptr<Event> closed;  // so is what writes to it, at the latest then
 
   // What is to be sent: pieces of others that live until they are taken, then, when `at_end`, the end.
   Response response;

@@ -215,6 +215,26 @@ TEST_F(Http2Test, WhoIsIdleOrDrainedIsSentAway) {
         EXPECT_EQ(answer->body, "all the same");
         co_await client.wait_for_end();
       });
+  auto writing = std::make_shared<Event>(loop_);
+  run(
+      [writing](Request) -> Task<Reply> {
+        Reply reply;
+        reply.stream = [writing](BodyWriter& body) -> Task<> {
+          EXPECT_TRUE(co_await body.write("some"));
+          writing->set();
+          co_await body.closed()->wait();
+        };
+        co_return reply;
+      },
+      [writing](auto& self, Http2TestClient& client) -> Task<> {
+        auto answer = client.send("GET", "/");
+        co_await writing->wait();
+        for (const auto& wish : self.core_->drain_wishes) wish();
+        co_await answer->closed.wait();
+        EXPECT_EQ(answer->body, "some");
+        EXPECT_EQ(answer->error, NGHTTP2_NO_ERROR);
+        co_await client.wait_for_end();
+      });
 }
 
 TEST_F(Http2Test, GarbageEndsTheConnection) {
@@ -222,7 +242,8 @@ TEST_F(Http2Test, GarbageEndsTheConnection) {
   int ends[2];
   ASSERT_EQ(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends), 0);
   auto stream = make_socket_stream(loop_, SocketFd(ends[1]));
-  loop_.spawn(serve_http2(core_, make_socket_stream(loop_, SocketFd(ends[0])), {}));
+  auto tracked = std::make_unique<TrackedStream>(core_, make_socket_stream(loop_, SocketFd(ends[0])));
+  loop_.spawn(serve_http2(core_, std::move(tracked), {}));
   loop_.spawn([](Loop& loop, ByteStream& client) -> Task<> {
     EXPECT_TRUE(co_await client.write("GET / HTTP/1.1\r\nHost: localhost\r\n\r\n"));
     auto answer = co_await read_all(client);

@@ -90,7 +90,7 @@ class BodyWriter {
   virtual Task<Status> write(std::string_view bytes) = 0;
   // The same for bytes in pieces, which leave as one: an event's frame around an object that others share.
   virtual Task<Status> write(std::span<const std::string_view> pieces) = 0;
-  // Set when the client is gone (its connection, or with HTTP/2 the stream), the server stops, or the answer ended:
+  // Set when the client is gone (or, with HTTP/2, its stream), the server stops or drains, or the answer ended:
   // whoever waits for it always gets on. A handler that waits for several things may set it too.
   virtual const std::shared_ptr<Event>& closed() const = 0;
   // What was written is not all and there will be no more (the source broke off): the client is to see that, so the

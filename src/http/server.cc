@@ -113,7 +113,8 @@ Task<> Server::Impl::drain(std::shared_ptr<ServerCore> core, Duration limit) {
   core->draining = true;
   auto wishes = core->drain_wishes;  // they may go while they are called
   for (const auto& wish : wishes) wish();
-  if (!core->live.empty()) (void)co_await core->emptied.wait_for(limit);
+  for (const auto& closed : core->answers) closed->set();
+  if (core->live.size() > core->upgraded) (void)co_await core->emptied.wait_for(limit);
 }
 
 void Server::Impl::stop() {

@@ -52,8 +52,8 @@ class Server {
   // Serves a listening, non-blocking socket until the Server ends, with TLS when `tls` is given (tls.h). May be called
   // for several.
   void serve(SocketFd listener, std::shared_ptr<TlsServer> tls = nullptr);
-  // Stops listening, tells clients to go (HTTP/2: GOAWAY), and returns when all that is under way has come to its end,
-  // or after `limit`; answers over time and upgraded connections are not told.
+  // Stops listening, tells clients to go (HTTP/2: GOAWAY) and answers over time to end. Returns when all has, or after
+  // `limit`; upgraded connections are neither told nor waited for.
   Task<> drain(Duration limit);
 
  private:

@@ -26,8 +26,13 @@ struct ServerCore {
   Event emptied;  // while draining: no connection is left
   // Of every live connection, upgraded ones too (TrackedStream).
   std::list<ByteStream*> live;
+  std::size_t upgraded = 0;  // of them
+
+  void look_whether_empty() {
+    if (draining && live.size() == upgraded) emptied.set();
+  }
   std::size_t unfinished_bytes = 0;
-  // Of HTTP/1.1's answers that come over time; set when the server stops.
+  // Of HTTP/1.1's answers that come over time; set when the server stops or is drained.
   std::list<std::shared_ptr<Event>> answers;
 };
 
@@ -39,7 +44,14 @@ class TrackedStream final : public ByteStream {
       : core_(std::move(core)), inner_(std::move(inner)), place_(core_->live.insert(core_->live.end(), this)) {}
   ~TrackedStream() override {
     core_->live.erase(place_);
-    if (core_->draining && core_->live.empty()) core_->emptied.set();
+    if (is_upgraded_) --core_->upgraded;
+    core_->look_whether_empty();
+  }
+  // Nobody waits for its end any more.
+  void set_upgraded() {
+    is_upgraded_ = true;
+    ++core_->upgraded;
+    core_->look_whether_empty();
   }
 
   Task<Result<std::size_t>> read(std::span<char> buffer) override { return inner_->read(buffer); }
@@ -53,6 +65,7 @@ class TrackedStream final : public ByteStream {
   std::shared_ptr<ServerCore> core_;
   std::unique_ptr<ByteStream> inner_;
   std::list<ByteStream*>::iterator place_;
+  bool is_upgraded_ = false;
 };
 
 // Called once, when the server is drained while this lives, or at once when it is already.
@@ -106,7 +119,7 @@ inline bool has_body(int status) { return status >= 200 && status != 204 && stat
 std::string http1_refusal(const Response& response);
 
 // Serve one connection until it ends or is somebody else's.
-Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> stream, Peer peer);
-Task<> serve_http2(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> stream, Peer peer);
+Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<TrackedStream> stream, Peer peer);
+Task<> serve_http2(std::shared_ptr<ServerCore> core, std::unique_ptr<TrackedStream> stream, Peer peer);
 
 }  // namespace gantry::http
