@@ -7,7 +7,6 @@ import pathlib
 import re
 import socket
 import ssl
-import struct
 import subprocess
 import sys
 import tempfile
@@ -15,6 +14,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
+from http2 import PREFACE, frame, frames, get
 from node import BIN
 
 IDLE = 2000 if c.ALL else 300
@@ -47,32 +47,6 @@ class Server:
     def memory(self):
         status = pathlib.Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(r"VmRSS:\s+(\d+)", status)[1]) << 10
-
-
-def frame(kind, flags, stream, payload=b""):
-    return struct.pack(">I", len(payload))[1:] + bytes((kind, flags)) + struct.pack(">I", stream) + payload
-
-
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + frame(4, 0, 0)
-
-
-def get(stream, path="/who", end=4):
-    block = b"\x82\x87\x41\x09localhost\x04" + bytes([len(path)]) + path.encode()
-    return frame(1, 1 | end, stream, block)
-
-
-def frames(connection):
-    """What the server sends, until it closes: (kind, flags, stream, payload)."""
-    data = b""
-    with contextlib.suppress(OSError):
-        while piece := connection.recv(65536):
-            data += piece
-    found = []
-    while len(data) >= 9:
-        size = int.from_bytes(data[:3], "big")
-        found.append((data[3], data[4], int.from_bytes(data[5:9], "big"), data[9:9 + size]))
-        data = data[9 + size:]
-    return found
 
 
 def requests(checks, server):

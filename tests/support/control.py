@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A control plane of a test's own: gantry-control on a port of loopback, its data in a folder that goes with it."""
+import base64
 import json
 import os
 import pathlib
@@ -87,6 +88,15 @@ class Control:
                 return answer.status, answer.read().decode()
         except urllib.error.HTTPError as error:
             return error.code, error.read().decode()
+
+    def administrator(self):
+        """(certificate, key): files with what the kubeconfig has."""
+        config = json.loads(self.out("config", "view", "--raw", "-o", "json"))
+        user, files = config["users"][0]["user"], []
+        for field, name in (("client-certificate-data", "admin.crt"), ("client-key-data", "admin.key")):
+            files.append(self.folder / name)
+            files[-1].write_bytes(base64.b64decode(user[field]))
+        return tuple(files)
 
     def stop(self):
         if self.process is None:

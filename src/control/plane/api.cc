@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/plane/api.h"
 
+#include "base/text.h"
 #include "control/admission/service_repair.h"
+#include "control/audit/audit_log.h"
 #include "control/bootstrap/security.h"
 #include "control/bootstrap/system_objects.h"
 #include "control/server/actions/pod_binding.h"
 #include "control/server/actions/pod_eviction.h"
 #include "http/tls.h"
+#include "sys/file.h"
 
 namespace gantry::control {
 
@@ -41,16 +44,43 @@ Result<std::shared_ptr<Connector>> make_connector(Ground& ground) {
   return std::make_shared<Connector>(ground.objects, ground.caches, *to_nodes, *to_pods);
 }
 
+// Null without a path.
+struct Audit {
+  std::unique_ptr<AuditFile> file;
+  std::unique_ptr<AuditLog> log;
+};
+Result<Audit> make_audit(const PlaneOptions& options) {
+  Audit audit;
+  if (options.audit.path.empty()) return audit;
+  AuditPolicy policy = AuditPolicy::standard();
+  if (!options.audit_policy_file.empty()) {
+    constexpr std::size_t kMaxPolicy = 1 << 20;
+    Result<std::string> text = sys::read_file(sys::kCwd, options.audit_policy_file.c_str(), kMaxPolicy);
+    if (!text) return fail_with(std::move(text.error()), "--audit-policy-file");
+    Result<AuditPolicy> parsed = AuditPolicy::parse(*text);
+    if (!parsed) return fail_with(std::move(parsed.error()), cat("--audit-policy-file ", options.audit_policy_file));
+    policy = std::move(*parsed);
+  }
+  Result<std::unique_ptr<AuditFile>> file = AuditFile::open(options.audit);
+  if (!file) return fail_with(std::move(file.error()), "--audit-log-path");
+  audit.file = std::move(*file);
+  audit.log = std::make_unique<AuditLog>(std::move(policy), *audit.file, wall_clock);
+  return audit;
+}
+
 }  // namespace
 
 struct Api::Impl {
   Impl(Ground& ground, const PlaneOptions& options, std::unique_ptr<Security> made,
-       std::unique_ptr<Services> made_services, std::shared_ptr<Connector> connector)
+       std::unique_ptr<Services> made_services, std::shared_ptr<Connector> connector, Audit made_audit)
       : security(std::move(made)),
         services(std::move(made_services)),
+        audit(std::move(made_audit)),
         writer(ground.objects, security->admission(), wall_clock),
         binding(ground.kinds, writer, wall_clock),
         eviction(ground.objects, ground.caches, writer, wall_clock),
+        flow(options.flow),
+        health(*ground.store, ground.caches),
         server({.kinds = ground.kinds,
                 .store = *ground.store,
                 .caches = ground.caches,
@@ -61,7 +91,14 @@ struct Api::Impl {
                 .connector = std::move(connector),
                 .now = wall_clock,
                 .version = {.git_version = options.version},
-                .metrics = &ground.metrics}) {}
+                .flow = &flow,
+                .auditor = audit.log.get(),
+                .health = &health,
+                .metrics = &ground.metrics}) {
+    ground.metrics.add_source([this](metrics::Page* page) { flow.write_metrics(page); });
+    if (audit.log != nullptr)
+      ground.metrics.add_source([this](metrics::Page* page) { audit.log->write_metrics(page); });
+  }
 
   Actions actions() {
     Actions all = security->actions();
@@ -71,15 +108,19 @@ struct Api::Impl {
 
   std::unique_ptr<Security> security;
   std::unique_ptr<Services> services;
+  Audit audit;
   ResourceWriter writer;
   PodBinding binding;
   PodEviction eviction;
+  FlowControl flow;
+  Health health;
   ApiServer server;
 };
 
 Api::Api(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Api::~Api() = default;
 ApiServer& Api::server() { return impl_->server; }
+Health& Api::health() { return impl_->health; }
 
 Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOptions& options) {
   auto security =
@@ -91,9 +132,11 @@ Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOp
   }
   Result<std::shared_ptr<Connector>> connector = make_connector(ground);
   if (!connector) return std::unexpected(std::move(connector.error()));
+  Result<Audit> audit = make_audit(options);
+  if (!audit) return std::unexpected(std::move(audit.error()));
   home.spawn(services->repair.keep(home));
-  return std::unique_ptr<Api>(new Api(
-      std::make_unique<Impl>(ground, options, std::move(*security), std::move(services), std::move(*connector))));
+  return std::unique_ptr<Api>(new Api(std::make_unique<Impl>(ground, options, std::move(*security), std::move(services),
+                                                             std::move(*connector), std::move(*audit))));
 }
 
 }  // namespace gantry::control

@@ -16,6 +16,7 @@ class Api {
   ~Api();
 
   ApiServer& server();
+  Health& health();
 
  private:
   struct Impl;

@@ -16,6 +16,8 @@ namespace gantry::control {
 namespace {
 
 constexpr int kBacklog = 1024;
+// What is under way when this is told to end.
+constexpr Duration kDrainTime = std::chrono::seconds(10);
 
 Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground& ground, std::uint16_t port) {
   Result<std::string> random = random_hex(8);
@@ -41,6 +43,14 @@ Task<> await_stop(Loop& home, Watch& watch, Event& stopping) {
   (void)co_await watch.readable();
   stopping.set();
   home.stop();
+}
+
+// Nobody is sent here any more, then nobody is let in, and who is in gets his answer.
+Task<Status> end_serving(Loop& home, Duration delay, http::Listener& listener, Serving& serving) {
+  if (delay > Duration::zero()) co_await home.sleep_for(delay);
+  listener.socket.close();
+  co_await serving.drain(home, kDrainTime);
+  co_return Status();
 }
 
 }  // namespace
@@ -82,13 +92,15 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   if (Status written = write_admin_kubeconfig(options.data_dir, admin_kubeconfig((*ground)->identity, url)); !written) {
     return written;
   }
+  (*api)->health().set_bootstrapped();
   Result<std::unique_ptr<Serving>> serving = Serving::start((*api)->server(), *listener, *tls);
   if (!serving) return std::unexpected(std::move(serving.error()));
   log::info("serving the API", {{"url", url}, {"kubeconfig", options.data_dir + "/admin.kubeconfig"}});
   if ((*ground)->encrypted != nullptr) home.spawn(renew_encryption(home, *(*ground)->encrypted));
   home.spawn(keep_certificates(home, identity_options(options), *tls));
   home.run();
-  return {};
+  (*api)->health().set_stopping();
+  return run_to_end(home, end_serving(home, options.shutdown_delay, *listener, **serving));
 }
 
 }  // namespace gantry::control

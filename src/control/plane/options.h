@@ -8,6 +8,8 @@
 #include <vector>
 
 #include "api/ip_network.h"
+#include "control/audit/audit_file.h"
+#include "control/server/flow_control.h"
 
 namespace gantry::control {
 
@@ -31,6 +33,11 @@ struct PlaneOptions {
   std::string advertise_address;       // empty: the first of this host's
   std::vector<api::IpNetwork> service_networks;
   std::vector<api::IpNetwork> cluster_networks;
+  FlowControl::Limits flow;
+  AuditFile::Options audit;  // without a path: nothing is recorded
+  std::string audit_policy_file;
+  // From the signal to end until connections are closed: not ready any more, but answering.
+  Duration shutdown_delay{};
   std::string version;  // "v1.37.0-gantry.0.1.0"
 };
 

@@ -3,6 +3,7 @@
 
 #include <future>
 #include <thread>
+#include <tuple>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -22,31 +23,60 @@ constexpr Duration kCertificateCheck = std::chrono::hours(12);
 class Serving::Worker {
  public:
   Worker(ApiServer& server, SocketFd listener, std::shared_ptr<http::TlsServer> tls) {
-    std::promise<Loop*> started;
-    std::future<Loop*> loop = started.get_future();
+    std::promise<std::pair<Loop*, http::Server*>> started;
+    auto running = started.get_future();
     thread_ = std::thread([&server, listener = std::move(listener), tls = std::move(tls),
                            started = std::move(started)]() mutable {
       Loop loop;
       http::Server connections(
           loop, [&loop, &server](http::Request request) { return server.handle(loop, std::move(request)); }, kLimits);
       loop.post([&] { connections.serve(std::move(listener), std::move(tls)); });
-      started.set_value(&loop);
+      started.set_value({&loop, &connections});
       loop.run();
     });
-    loop_ = loop.get();
+    std::tie(loop_, connections_) = running.get();
   }
   ~Worker() {
     loop_->stop();
     thread_.join();
   }
 
+  // Any thread; `done` is called on the worker's.
+  void drain(Duration limit, std::function<void()> done) {
+    loop_->post([this, limit, done = std::move(done)] {
+      loop_->spawn([](http::Server& connections, Duration limit, std::function<void()> done) -> Task<> {
+        co_await connections.drain(limit);
+        done();
+      }(*connections_, limit, done));
+    });
+  }
+
  private:
   Loop* loop_ = nullptr;
+  http::Server* connections_ = nullptr;
   std::thread thread_;
 };
 
 Serving::Serving() = default;
 Serving::~Serving() = default;
+
+Task<> Serving::drain(Loop& here, Duration limit) {
+  struct Left {
+    explicit Left(Loop& here) : none(here) {}
+    Event none;
+    std::size_t count = 0;
+  };
+  auto left = std::make_shared<Left>(here);
+  left->count = workers_.size();
+  for (const auto& worker : workers_) {
+    worker->drain(limit, [&here, left] {
+      here.post([left] {
+        if (--left->count == 0) left->none.set();
+      });
+    });
+  }
+  co_await left->none.wait();
+}
 
 Result<std::unique_ptr<Serving>> Serving::start(ApiServer& server, const http::Listener& listener,
                                                 std::shared_ptr<http::TlsServer> tls) {

@@ -17,6 +17,9 @@ class Serving {
   // All must outlive it.
   static Result<std::unique_ptr<Serving>> start(ApiServer& server, const http::Listener& listener,
                                                 std::shared_ptr<http::TlsServer> tls);
+  // Listens no more, tells watches and clients to go, and returns when all that is under way has come to its end, or
+  // after `limit`.
+  Task<> drain(Loop& here, Duration limit);
   // Ends the connections.
   ~Serving();
 

@@ -94,6 +94,54 @@ bool set_encryption_config(PlaneOptions& options, Values values) {
   return true;
 }
 
+// A whole number from 1 on.
+bool parse_count(Values values, std::size_t* count) {
+  const std::string& text = values[0];
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), *count);
+  return error == std::errc() && end == text.data() + text.size() && *count > 0 && *count <= 100'000;
+}
+
+template <std::size_t FlowControl::Limits::* kMember>
+bool set_limit(PlaneOptions& options, Values values) {
+  return parse_count(values, &(options.flow.*kMember));
+}
+
+// Seconds, as "20s"; "0s" too.
+bool set_shutdown_delay(PlaneOptions& options, Values values) {
+  std::string_view text = values[0];
+  if (!text.ends_with('s')) return false;
+  text.remove_suffix(1);
+  int seconds = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
+  options.shutdown_delay = std::chrono::seconds(seconds);
+  return error == std::errc() && end == text.data() + text.size() && seconds >= 0 && seconds <= 600;
+}
+
+template <std::string PlaneOptions::* kMember>
+bool set_file(PlaneOptions& options, Values values) {
+  options.*kMember = values[0];
+  return true;
+}
+
+bool set_audit_path(PlaneOptions& options, Values values) {
+  options.audit.path = values[0];
+  return true;
+}
+bool set_audit_size(PlaneOptions& options, Values values) {
+  std::size_t megabytes = 0;
+  if (!parse_count(values, &megabytes)) return false;
+  options.audit.max_bytes = megabytes << 20;
+  return true;
+}
+bool set_audit_backups(PlaneOptions& options, Values values) { return parse_count(values, &options.audit.max_backups); }
+bool set_audit_age(PlaneOptions& options, Values values) {
+  std::size_t days = 0;
+  if (values[0] != "0" && !parse_count(values, &days)) return false;
+  options.audit.max_age = std::chrono::hours(24) * static_cast<int>(days);
+  return true;
+}
+
+constexpr char kCount[] = "a number from 1 to 100000";
 constexpr char kNetworks[] = "one network of 16 addresses or more, or one of IPv4 and one of IPv6";
 
 constexpr Setting kSettings[] = {
@@ -118,6 +166,23 @@ constexpr Setting kSettings[] = {
      set_service_networks},
     {"clusterCIDR", "cluster-cidr", "10.244.0.0/16", "the addresses of pods, one network a family", kNetworks, true,
      set_cluster_networks},
+    {"maxRequestsInflight", "max-requests-inflight", "400", "how many reading requests are served at once", kCount,
+     false, set_limit<&FlowControl::Limits::reading>},
+    {"maxMutatingRequestsInflight", "max-mutating-requests-inflight", "200",
+     "how many writing requests are served at once", kCount, false, set_limit<&FlowControl::Limits::mutating>},
+    {"auditLogPath", "audit-log-path", "", "the file in which requests are recorded; without it none are", "a file",
+     false, set_audit_path},
+    {"auditPolicyFile", "audit-policy-file", "",
+     "what is recorded: a Policy of audit.k8s.io/v1; without it every request's metadata", "a file", false,
+     set_file<&PlaneOptions::audit_policy_file>},
+    {"auditLogMaxSize", "audit-log-maxsize", "100", "MiB after which the file is put aside", kCount, false,
+     set_audit_size},
+    {"auditLogMaxBackup", "audit-log-maxbackup", "10", "how many of those are kept", kCount, false, set_audit_backups},
+    {"auditLogMaxAge", "audit-log-maxage", "0", "days after which those are removed; 0: never", "a number of days",
+     false, set_audit_age},
+    {"shutdownDelayDuration", "shutdown-delay-duration", "0s",
+     "how long this goes on serving after it was told to end, while /readyz says so", "seconds, as 20s", false,
+     set_shutdown_delay},
 };
 
 std::string joined(Values values) {

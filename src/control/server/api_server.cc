@@ -98,6 +98,8 @@ struct ApiServer::Impl {
   Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const User* known, RequestFacts& facts);
   Task<http::Reply> handle(Loop& here, const http::Request& request, const User* known);
   Task<Outcome<http::Reply>> serve_other(Loop& here, const http::Request& request, const RequestInfo& info);
+  // A place among those who are answered. What goes on has one that is kept along with it, in facts.
+  Task<Outcome<FlowControl::Seat>> take_seat(Loop& here, RequestFacts& facts);
 };
 
 ApiServer::ApiServer(Parts parts) : impl_(std::make_unique<Impl>(std::move(parts))) {}
@@ -135,10 +137,14 @@ Task<Outcome<void>> ApiServer::Impl::may(Loop& here, AccessRequest access) {
   co_return Outcome<void>();
 }
 
-Task<Outcome<http::Reply>> ApiServer::Impl::serve_other(Loop&, const http::Request& request, const RequestInfo& info) {
+Task<Outcome<http::Reply>> ApiServer::Impl::serve_other(Loop& here, const http::Request& request,
+                                                        const RequestInfo& info) {
   if (request.method != "GET" && request.method != "HEAD") co_return fail(method_not_allowed());
   const std::string& path = info.path;
-  if (path == "/healthz" || path == "/livez" || path == "/readyz") co_return text_reply(200, "ok");
+  if (parts.health != nullptr) {
+    std::optional<http::Reply> health = co_await parts.health->answer(here, info);
+    if (health) co_return std::move(*health);
+  }
   if (path == "/metrics" && parts.metrics != nullptr) {
     co_return bytes_reply(200, "text/plain; version=0.0.4; charset=utf-8", parts.metrics->text());
   }
@@ -161,15 +167,29 @@ Task<Outcome<void>> ApiServer::Impl::identify(Loop& here, const http::Request& r
   co_return Outcome<void>();
 }
 
+Task<Outcome<FlowControl::Seat>> ApiServer::Impl::take_seat(Loop& here, RequestFacts& facts) {
+  if (parts.flow == nullptr) co_return FlowControl::Seat();
+  if (facts.is_long_running) {
+    Outcome<FlowControl::Seat> place = parts.flow->begin_long_running(facts);
+    if (!place) co_return fail(std::move(place.error()));
+    facts.place = std::move(*place);
+    // A watch begins with a list of what is there; others wait for somebody else.
+    if (facts.info->verb != "watch") co_return FlowControl::Seat();
+  }
+  co_return co_await parts.flow->enter(here, facts);
+}
+
 Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Request& request, const User* known,
                                                   RequestFacts& facts) {
   Outcome<RequestInfo> parsed = parse_request_info(request.method, request.target);
   if (!parsed) co_return fail(std::move(parsed.error()));
   const RequestInfo& info = facts.info.emplace(std::move(*parsed));
   recognize(parts.kinds, &facts);
-  if (Outcome<void> known_user = co_await identify(here, request, known, facts); !known_user) {
-    co_return fail(std::move(known_user.error()));
-  }
+  Outcome<void> identified = co_await identify(here, request, known, facts);
+  if (parts.auditor != nullptr) facts.audited = co_await parts.auditor->begin(here, request, facts, facts.id);
+  if (!identified) co_return fail(std::move(identified.error()));
+  Outcome<FlowControl::Seat> seat = co_await take_seat(here, facts);
+  if (!seat) co_return fail(std::move(seat.error()));
   Outcome<Authorizer::Answer> allowed = co_await authorize(here, access_request(*facts.acting, info));
   facts.decision = allowed ? "allow" : "forbid";
   facts.reason = allowed ? allowed->reason : allowed.error().message;
@@ -193,6 +213,35 @@ Task<http::Reply> ApiServer::handle_as(Loop& here, User user, http::Request requ
 
 namespace {
 
+// What a client calls its request, or a name of our own.
+std::string request_id(const http::Request& request) {
+  constexpr std::size_t kMaxId = 64;
+  const std::string_view given = request.header("Audit-Id");
+  const bool is_plain = std::ranges::all_of(given, [](char c) { return c > ' ' && c < 0x7f; });
+  if (!given.empty() && is_plain) return std::string(given.substr(0, kMaxId));
+  return new_uid().value_or("");
+}
+
+Task<> then_record(Loop& here, Task<> answer, std::shared_ptr<AuditedRequest> audited) {
+  co_await answer;
+  co_await audited->ended(here);
+}
+
+// Records the end of an answer that goes on.
+void record_end(Loop& here, http::Reply* reply, std::shared_ptr<AuditedRequest> audited) {
+  if (reply->stream) {
+    reply->stream = [&here, inner = std::move(reply->stream), audited](http::BodyWriter& body) mutable {
+      return then_record(here, inner(body), audited);
+    };
+  }
+  if (reply->upgrade) {
+    reply->upgrade = [&here, inner = std::move(reply->upgrade),
+                      audited](std::unique_ptr<http::ByteStream> stream) mutable {
+      return then_record(here, inner(std::move(stream)), audited);
+    };
+  }
+}
+
 // Keeps `what` as long as the answer goes on.
 void keep_along(http::Reply* reply, std::shared_ptr<void> what) {
   if (reply->stream) {
@@ -209,7 +258,7 @@ void keep_along(http::Reply* reply, std::shared_ptr<void> what) {
 
 Task<http::Reply> ApiServer::Impl::handle(Loop& here, const http::Request& request, const User* known) {
   const auto began = std::chrono::steady_clock::now();
-  RequestFacts facts{.is_own = known != nullptr};
+  RequestFacts facts{.id = request_id(request), .is_own = known != nullptr};
   Outcome<http::Reply> reply = co_await serve(here, request, known, facts);
   http::Reply answer = reply ? std::move(*reply) : failure_reply(reply.error());
   if (!reply && reply.error().code >= 500) {
@@ -218,12 +267,18 @@ Task<http::Reply> ApiServer::Impl::handle(Loop& here, const http::Request& reque
                                                  {"code", reply.error().code},
                                                  {"error", reply.error().message}});
   }
-  if (Result<std::string> id = new_uid(); id) answer.response.headers.emplace_back("Audit-Id", *id);
+  answer.response.headers.emplace_back("Audit-Id", facts.id);
   answer.response.headers.emplace_back("Cache-Control", "no-cache, private");
   if (request_metrics != nullptr) {
     const auto took = std::chrono::steady_clock::now() - began;
     request_metrics->answered(facts, answer.response.status, answer.response.body_bytes().size(), took);
     if (facts.is_long_running) keep_along(&answer, request_metrics->long_running(facts));
+  }
+  if (facts.place) keep_along(&answer, std::move(facts.place));
+  if (facts.audited) {
+    const bool goes_on = answer.stream || answer.upgrade;
+    co_await facts.audited->answered(here, facts, answer.response, goes_on);
+    if (goes_on) record_end(here, &answer, std::move(facts.audited));
   }
   co_return answer;
 }

@@ -14,8 +14,11 @@
 #include "control/server/access.h"
 #include "control/server/action.h"
 #include "control/server/admission.h"
+#include "control/server/auditor.h"
 #include "control/server/connect/connector.h"
 #include "control/server/documents.h"
+#include "control/server/flow_control.h"
+#include "control/server/health.h"
 #include "control/server/resource_reader.h"
 #include "control/server/resource_writer.h"
 
@@ -36,6 +39,9 @@ class ApiServer {
     std::shared_ptr<Connector> connector;  // null: logs, exec and proxies are not served
     std::function<api::Timestamp()> now;   // the wall clock
     ServerVersion version;
+    FlowControl* flow = nullptr;           // null: nobody waits for his turn
+    Auditor* auditor = nullptr;            // null: nothing is recorded
+    Health* health = nullptr;              // null: health is not served
     metrics::Registry* metrics = nullptr;  // null: nothing is counted, and /metrics is not served
   };
   explicit ApiServer(Parts parts);

@@ -3,6 +3,7 @@
 // it and share out the server among those who ask. It belongs to the coroutine that serves the request.
 #pragma once
 
+#include <memory>
 #include <optional>
 #include <string>
 
@@ -12,7 +13,10 @@
 
 namespace gantry::control {
 
+class AuditedRequest;
+
 struct RequestFacts {
+  std::string id;                         // by which it is found in the audit log
   std::optional<RequestInfo> info;        // absent: the path or query can't be read
   std::optional<User> sender;             // absent: nobody, or one whose credentials are no good
   std::optional<User> acting;             // as whom it is done; another than `sender` when he impersonates
@@ -24,6 +28,9 @@ struct RequestFacts {
   std::string reason;
   // As which this process's own controllers ask.
   bool is_own = false;
+  // Of a long-running one: what it holds until its end.
+  std::shared_ptr<void> place;
+  std::shared_ptr<AuditedRequest> audited;  // null: nobody records it
 };
 
 // Reads the rest from `facts->info`: kind, sub, is_long_running.

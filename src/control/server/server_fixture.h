@@ -60,6 +60,7 @@ class ServerTest : public ::testing::Test {
     writer_.emplace(Objects(kinds_, *store_), admission_, [this] { return now_; });
     binding_.emplace(kinds_, *writer_, [this] { return now_; });
     eviction_.emplace(Objects(kinds_, *store_), *caches_, *writer_, [this] { return now_; });
+    health_.emplace(*store_, *caches_);
     server_.emplace(ApiServer::Parts{
         .kinds = kinds_,
         .store = *store_,
@@ -69,7 +70,8 @@ class ServerTest : public ::testing::Test {
         .authorizers = {},
         .actions = {{"bindings", &*binding_}, {"pods/binding", &*binding_}, {"pods/eviction", &*eviction_}},
         .now = [this] { return now_; },
-        .version = {.git_version = "v1.37.0-gantry.test"}});
+        .version = {.git_version = "v1.37.0-gantry.test"},
+        .health = &*health_});
   }
 
   Answer ask(http::Request request) {
@@ -115,6 +117,7 @@ class ServerTest : public ::testing::Test {
   std::optional<ResourceWriter> writer_;
   std::optional<PodBinding> binding_;
   std::optional<PodEviction> eviction_;
+  std::optional<Health> health_;
   std::optional<ApiServer> server_;
 };
 
