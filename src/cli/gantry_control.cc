@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/token_command.h"
 #include "control/plane/backup.h"
 #include "control/plane/config_file.h"
 #include "control/plane/control_plane.h"
@@ -67,6 +68,8 @@ int main(int argc, char** argv) {
   CLI::App* backup = app.add_subcommand("backup", "writes the store and the keys to a file; also while it runs");
   CLI::App* restore = app.add_subcommand("restore", "fills an empty data folder with what is in a backup");
   for (CLI::App* each : {backup, restore}) each->add_option("FILE", file, "the backup")->required();
+  gantry::TokenCommand token;
+  gantry::add_token_command(app, &token);
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
 
@@ -74,6 +77,9 @@ int main(int argc, char** argv) {
   gantry::Status done;
   if (!options) {
     done = std::unexpected(std::move(options.error()));
+  } else if (token.run) {
+    if (token.kubeconfig.empty()) token.kubeconfig = options->data_dir + "/admin.kubeconfig";
+    done = token.run(token);
   } else if (backup->parsed()) {
     done = gantry::control::make_backup(*options, file);
   } else if (restore->parsed()) {

@@ -299,7 +299,8 @@ Task<Status> NodeLifecycleController::look() {
       failed = std::unexpected(ready.error());
       continue;
     }
-    if (node->metadata().labels().contains("node.kubernetes.io/exclude-disruption")) continue;
+    // One that has never said how it is has no pods to lose.
+    if (ready->empty() || node->metadata().labels().contains("node.kubernetes.io/exclude-disruption")) continue;
     ZoneCount& zone = zones[zone_of(*node)];
     ++(*ready == "True" ? zone.ready : zone.not_ready);
   }

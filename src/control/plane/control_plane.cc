@@ -96,6 +96,8 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   Result<std::unique_ptr<Serving>> serving = Serving::start((*api)->server(), *listener, *tls);
   if (!serving) return std::unexpected(std::move(serving.error()));
   log::info("serving the API", {{"url", url}, {"kubeconfig", options.data_dir + "/admin.kubeconfig"}});
+  log::info("nodes join with a token",
+            {{"token", cat("gantry-control token create --print-join-command --data-dir ", options.data_dir)}});
   if ((*ground)->encrypted != nullptr) home.spawn(renew_encryption(home, *(*ground)->encrypted));
   home.spawn(keep_certificates(home, identity_options(options), *tls));
   home.run();

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 
 // What a Go program of a cluster does, over client-go: informers, a controller with its queue, leader election by Lease,
-// metadata alone. Prints "ok - WHAT" or "not ok - WHAT: WHY" for each thing that it tries.
+// metadata alone; or, with -join, how kubelet asks for its certificate. Prints "ok - WHAT" or "not ok - WHAT: WHY" for each thing that it tries.
 package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509/pkix"
 	"flag"
 	"fmt"
 	"os"
@@ -13,6 +17,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	certificatesv1 "k8s.io/api/certificates/v1"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -28,6 +33,8 @@ import (
 	"k8s.io/client-go/tools/clientcmd"
 	"k8s.io/client-go/tools/leaderelection"
 	"k8s.io/client-go/tools/leaderelection/resourcelock"
+	"k8s.io/client-go/util/cert"
+	"k8s.io/client-go/util/certificate/csr"
 	"k8s.io/client-go/util/retry"
 	"k8s.io/client-go/util/workqueue"
 )
@@ -318,9 +325,31 @@ func leaderElection(ctx context.Context, client kubernetes.Interface, namespace 
 	check("never both at once", err)
 }
 
+// join asks for a node's client certificate with the code that kubelet has for it.
+func join(ctx context.Context, client kubernetes.Interface, node string) {
+	what := "a certificate for system:node:" + node
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if !check("a key", err) {
+		return
+	}
+	subject := &pkix.Name{Organization: []string{"system:nodes"}, CommonName: "system:node:" + node}
+	request, err := cert.MakeCSR(key, subject, nil, nil)
+	if !check("a request", err) {
+		return
+	}
+	usages := []certificatesv1.KeyUsage{certificatesv1.UsageDigitalSignature, certificatesv1.UsageClientAuth}
+	name, uid, err := csr.RequestCertificateWithContext(ctx, client, request, "", certificatesv1.KubeAPIServerClientKubeletSignerName, nil, usages, key)
+	if !check("it is asked for", err) {
+		return
+	}
+	_, err = csr.WaitForCertificate(ctx, client, name, uid)
+	check(what, err)
+}
+
 func main() {
 	kubeconfig := flag.String("kubeconfig", "", "whom to ask")
 	contentType := flag.String("content-type", "application/json", "of bodies")
+	node := flag.String("join", "", "instead of all else: asks for this node's certificate as kubelet does")
 	flag.Parse()
 	config, err := clientcmd.BuildConfigFromFlags("", *kubeconfig)
 	if err != nil {
@@ -336,6 +365,10 @@ func main() {
 	client := kubernetes.NewForConfigOrDie(config)
 	ctx, cancel := context.WithTimeout(context.Background(), 4*time.Minute)
 	defer cancel()
+	if *node != "" {
+		join(ctx, client, *node)
+		return
+	}
 	made, err := client.CoreV1().Namespaces().Create(ctx, &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "go-"}}, metav1.CreateOptions{})
 	if !check("a namespace is created", err) {
 		os.Exit(1)

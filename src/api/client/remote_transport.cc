@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "api/client/remote_transport.h"
+
+#include <charconv>
+
+#include "base/text.h"
+#include "http/client.h"
+
+namespace gantry::api {
+
+namespace {
+
+struct Address {
+  bool tls = true;
+  std::string host;
+  std::uint16_t port = 0;
+};
+
+// "https://HOST[:PORT]", with an IPv6 address in brackets.
+Result<Address> parse_server(std::string_view text) {
+  const std::string_view whole = text;
+  const auto wrong = [whole] { return invalid_argument(cat(quoted(whole), " is no address of a server")); };
+  Address address{.port = 443};
+  if (text.starts_with("https://")) {
+    text.remove_prefix(8);
+  } else if (text.starts_with("http://")) {
+    text.remove_prefix(7);
+    address.tls = false;
+    address.port = 80;
+  } else {
+    return wrong();
+  }
+  while (text.ends_with('/')) text.remove_suffix(1);
+  const std::size_t bracket = text.find(']');
+  const std::size_t colon = text.find(':', bracket == text.npos ? 0 : bracket);
+  address.host = std::string(text.substr(0, colon));
+  if (address.host.starts_with('[') && address.host.ends_with(']')) {
+    address.host = address.host.substr(1, address.host.size() - 2);
+  }
+  if (address.host.empty() || address.host.find('/') != std::string::npos) return wrong();
+  if (colon == text.npos) return address;
+  const std::string_view port = text.substr(colon + 1);
+  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
+  if (error != std::errc() || end != port.data() + port.size() || address.port == 0) return wrong();
+  return address;
+}
+
+http::ClientRequest to_send(http::Request request, const std::string& token) {
+  http::ClientRequest sent{.method = std::move(request.method),
+                           .target = std::move(request.target),
+                           .headers = std::move(request.headers),
+                           .body = std::move(request.body)};
+  if (!token.empty()) sent.headers.emplace_back("Authorization", "Bearer " + token);
+  return sent;
+}
+
+}  // namespace
+
+RemoteTransport::RemoteTransport(std::unique_ptr<http::Client> client, std::string token)
+    : client_(std::move(client)), token_(std::move(token)) {}
+RemoteTransport::~RemoteTransport() = default;
+
+Result<std::unique_ptr<RemoteTransport>> RemoteTransport::make(Loop& loop, const Kubeconfig& config) {
+  Result<Address> address = parse_server(config.server);
+  if (!address) return std::unexpected(std::move(address.error()));
+  http::ClientOptions options{.host = address->host, .port = address->port, .server_name = config.server_name};
+  if (address->tls) {
+    Result<std::shared_ptr<http::TlsClient>> tls = http::TlsClient::make(config.tls);
+    if (!tls) return std::unexpected(std::move(tls.error()));
+    options.tls = std::move(*tls);
+  }
+  return std::unique_ptr<RemoteTransport>(
+      new RemoteTransport(std::make_unique<http::Client>(loop, std::move(options)), config.token));
+}
+
+Task<Result<http::Response>> RemoteTransport::call(Loop&, http::Request request) {
+  co_return co_await client_->send(to_send(std::move(request), token_));
+}
+
+Task<Result<http::Response>> RemoteTransport::follow(Loop&, http::Request request, TakeLine take) {
+  Result<http::StreamedResponse> opened = co_await client_->open(to_send(std::move(request), token_));
+  if (!opened) co_return std::unexpected(std::move(opened.error()));
+  http::Response response{.status = opened->status, .headers = std::move(opened->headers)};
+  LineSplitter lines(std::move(take));
+  for (;;) {
+    Result<std::string> bytes = co_await opened->body->read();
+    if (!bytes) co_return std::unexpected(std::move(bytes.error()));
+    if (bytes->empty()) co_return response;
+    if (response.status != 200) {
+      constexpr std::size_t kMaxBody = 1 << 20;
+      if (response.body.size() + bytes->size() <= kMaxBody) response.body += *bytes;
+      continue;
+    }
+    if (Status taken = lines.add(*bytes); !taken) co_return std::unexpected(std::move(taken.error()));
+  }
+}
+
+}  // namespace gantry::api

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// RemoteTransport: requests to an API server over the network, with the credentials of a kubeconfig. On one loop.
+#pragma once
+
+#include <memory>
+
+#include "api/client/kubeconfig.h"
+#include "api/client/transport.h"
+
+namespace gantry::http {
+class Client;
+}
+
+namespace gantry::api {
+
+class RemoteTransport final : public Transport {
+ public:
+  // kInvalidArgument when the server's address or the certificates are no good; nothing is asked yet.
+  static Result<std::unique_ptr<RemoteTransport>> make(Loop& loop, const Kubeconfig& config);
+  ~RemoteTransport() override;
+
+  Task<Result<http::Response>> call(Loop& here, http::Request request) override;
+  Task<Result<http::Response>> follow(Loop& here, http::Request request, TakeLine take) override;
+
+ private:
+  RemoteTransport(std::unique_ptr<http::Client> client, std::string token);
+
+  const std::unique_ptr<http::Client> client_;
+  const std::string token_;
+};
+
+}  // namespace gantry::api
