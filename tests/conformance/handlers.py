@@ -185,7 +185,11 @@ def users(world):
     checks.equal((volume / "mine").stat().st_uid, first, "with users: whose a file in a volume is")
     done = node.crictl("exec", "--sync", container, "sh", "-c", "echo $(busybox id -u); busybox cat /bin/written")
     checks.equal(done.stdout.split(), ["0", "b"], "with users: an exec is in it")
-    second = node.run_container(pod_id, node.container_config("second", "exec sleep 1000", linux=linux), pod)
+    terminal = node.container_config("second", "test -t 1 && echo has one; exec sleep 1000", tty=True, stdin=True, linux=linux)
+    second = node.run_container(pod_id, terminal, pod)
+    c.wait_until("it has a terminal", lambda: "has one" in node.log_of(pod, terminal).read_text())
+    command = f"crictl --config {node.work}/crictl.yaml exec -it {second} sh -c 'test -t 0 && echo tty'"
+    checks.contains(node.exec("script", "-qec", command, "/dev/null", check=False).stdout, "tty", "with users: terminals")
     space = [os.stat(f"/proc/{each}/ns/user").st_ino for each in (pid, node.container_pid(second), "self")]
     checks.ok(space[0] == space[1] != space[2], "with users: one user namespace for all of the pod", space)
     closed = stat.S_IMODE((node.root / "run/gantry").stat().st_mode)
