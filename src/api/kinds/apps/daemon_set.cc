@@ -6,6 +6,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "api/kinds/core/workload.h"
 #include "kubernetes/apps/v1/daemon_set.pb.h"
 
@@ -123,6 +124,10 @@ FieldProblems validate_update(const apps::DaemonSet& old, const apps::DaemonSet&
   return problems;
 }
 
+std::vector<std::string> warnings(const apps::DaemonSet& object) {
+  return template_warnings(object.spec().template_(), "spec.template");
+}
+
 }  // namespace
 
 Kind daemon_set_kind() {
@@ -130,6 +135,7 @@ Kind daemon_set_kind() {
   kind.categories = {"all"};
   kind.storage = "daemonsets";
   kind.validate = over(&validate);
+  kind.warnings = over(&warnings);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.prepare_create = over(&prepare_create);

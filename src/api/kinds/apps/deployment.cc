@@ -3,6 +3,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "api/kinds/core/workload.h"
 #include "base/text.h"
 #include "kubernetes/apps/v1/deployment.pb.h"
@@ -106,6 +107,10 @@ FieldProblems validate_update(const apps::Deployment& old, const apps::Deploymen
   return problems;
 }
 
+std::vector<std::string> warnings(const apps::Deployment& object) {
+  return template_warnings(object.spec().template_(), "spec.template");
+}
+
 }  // namespace
 
 Kind deployment_kind() {
@@ -113,6 +118,7 @@ Kind deployment_kind() {
   kind.categories = {"all"};
   kind.storage = "deployments";
   kind.validate = over(&validate);
+  kind.warnings = over(&warnings);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;

@@ -3,6 +3,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "api/kinds/core/workload.h"
 #include "kubernetes/apps/v1/replica_set.pb.h"
 
@@ -65,6 +66,10 @@ FieldProblems validate_update(const apps::ReplicaSet& old, const apps::ReplicaSe
   return problems;
 }
 
+std::vector<std::string> warnings(const apps::ReplicaSet& object) {
+  return template_warnings(object.spec().template_(), "spec.template");
+}
+
 }  // namespace
 
 Kind replica_set_kind() {
@@ -72,6 +77,7 @@ Kind replica_set_kind() {
   kind.categories = {"all"};
   kind.storage = "replicasets";
   kind.validate = over(&validate);
+  kind.warnings = over(&warnings);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;

@@ -6,6 +6,7 @@
 #include "api/kinds/apps/kinds.h"
 #include "api/kinds/core/claim.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "api/kinds/core/workload.h"
 #include "api/names.h"
 #include "base/text.h"
@@ -133,6 +134,10 @@ FieldProblems validate_update(const apps::StatefulSet& old, const apps::Stateful
   return problems;
 }
 
+std::vector<std::string> warnings(const apps::StatefulSet& object) {
+  return template_warnings(object.spec().template_(), "spec.template");
+}
+
 }  // namespace
 
 Kind stateful_set_kind() {
@@ -140,6 +145,7 @@ Kind stateful_set_kind() {
   kind.categories = {"all"};
   kind.storage = "statefulsets";
   kind.validate = over(&validate);
+  kind.warnings = over(&warnings);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;

@@ -9,6 +9,7 @@
 #include "api/kinds/batch/job_spec.h"
 #include "api/kinds/batch/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "base/text.h"
 #include "kubernetes/batch/v1/cron_job.pb.h"
 
@@ -109,6 +110,10 @@ FieldProblems validate(const batch::CronJob& object) {
   return problems;
 }
 
+std::vector<std::string> warnings(const batch::CronJob& object) {
+  return template_warnings(object.spec().job_template().spec().template_(), "spec.jobTemplate.spec.template");
+}
+
 }  // namespace
 
 Kind cron_job_kind() {
@@ -116,6 +121,7 @@ Kind cron_job_kind() {
   kind.categories = {"all"};
   kind.storage = "cronjobs";
   kind.validate = over(&validate);
+  kind.warnings = over(&warnings);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table = table();

@@ -7,6 +7,7 @@
 #include "api/kinds/batch/job_spec.h"
 #include "api/kinds/batch/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "api/kinds/core/workload.h"
 #include "base/text.h"
 #include "kubernetes/batch/v1/job.pb.h"
@@ -146,6 +147,10 @@ FieldProblems validate_update(const batch::Job& old, const batch::Job& updated) 
   return problems;
 }
 
+std::vector<std::string> warnings(const batch::Job& object) {
+  return template_warnings(object.spec().template_(), "spec.template");
+}
+
 }  // namespace
 
 void default_job_spec(batch::JobSpec* spec) {
@@ -164,6 +169,7 @@ Kind job_kind() {
   kind.storage = "jobs";
   kind.prepare_create = over(&prepare_create);
   kind.validate = over(&validate);
+  kind.warnings = over(&warnings);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;

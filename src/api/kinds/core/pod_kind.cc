@@ -4,6 +4,7 @@
 #include "api/kinds/core/pod.h"
 #include "api/kinds/core/pod_table.h"
 #include "api/kinds/core/pod_update.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::api {
@@ -62,6 +63,7 @@ Kind pod_kind() {
   kind.set_defaults = over(&default_pod);
   kind.prepare_create = over(&prepare_pod);
   kind.validate = over(&validate_pod_object);
+  kind.warnings = over(&pod_warnings);
   kind.update = pod_update_rules();
   kind.selectable = {"spec.nodeName",    "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName",
                      "spec.hostNetwork", "status.phase",       "status.podIP",       "status.nominatedNodeName"};

@@ -4,6 +4,7 @@
 #include "api/defaults.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/pod_rules.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "api/kinds/core/workload.h"
 #include "kubernetes/core/v1/pod_template.pb.h"
 
@@ -28,6 +29,10 @@ FieldProblems validate(const core::PodTemplate& object) {
   FieldProblems problems;
   check_pod_template(object.template_(), Check(&problems).at("template"));
   return problems;
+}
+
+std::vector<std::string> warnings(const core::PodTemplate& object) {
+  return template_warnings(object.template_(), "template");
 }
 
 }  // namespace
@@ -56,6 +61,7 @@ Kind pod_template_kind() {
   Kind kind = make_kind<core::PodTemplate>("podtemplates", "podtemplate");
   kind.storage = "podtemplates";
   kind.validate = over(&validate);
+  kind.warnings = over(&warnings);
   kind.has_generation = true;
   kind.set_defaults = over(&set_defaults);
   kind.table = {{name_column(), column("Containers", "string", "Names of the template's containers."),

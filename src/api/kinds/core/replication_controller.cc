@@ -5,6 +5,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/core/pod_template.h"
+#include "api/kinds/core/pod_warnings.h"
 #include "api/kinds/core/workload.h"
 #include "kubernetes/core/v1/pod_template.pb.h"
 #include "kubernetes/core/v1/replication_controller.pb.h"
@@ -65,6 +66,10 @@ FieldProblems validate(const core::ReplicationController& object) {
   return problems;
 }
 
+std::vector<std::string> warnings(const core::ReplicationController& object) {
+  return template_warnings(object.spec().template_(), "spec.template");
+}
+
 }  // namespace
 
 Kind replication_controller_kind() {
@@ -72,6 +77,7 @@ Kind replication_controller_kind() {
   kind.categories = {"all"};
   kind.storage = "controllers";
   kind.validate = over(&validate);
+  kind.warnings = over(&warnings);
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.selectable = {"status.replicas"};
