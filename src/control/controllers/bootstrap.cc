@@ -6,12 +6,10 @@
 #include "api/text.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/config.pb.h"
-#include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/core/v1/service.pb.h"
 #include "kubernetes/discovery/v1/endpoint_slice.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 #include "kubernetes/networking/v1/service_cidr.pb.h"
-#include "kubernetes/scheduling/v1/priority_class.pb.h"
 #include "kubernetes/util/intstr.pb.h"
 
 namespace gantry::control {
@@ -19,7 +17,6 @@ namespace gantry::control {
 namespace core = k8s::io::api::core::v1;
 namespace discovery = k8s::io::api::discovery::v1;
 namespace networking = k8s::io::api::networking::v1;
-namespace scheduling = k8s::io::api::scheduling::v1;
 
 namespace {
 
@@ -40,21 +37,6 @@ Task<Status> ensure(api::Client& client, M object) {
   api::Answer<M> made = co_await client.create(object);
   if (made || made.error().is_already_exists()) co_return Status();
   co_return fail_with(made.error().as_error(), cat("make ", client.target<M>().plural, " ", name));
-}
-
-core::Namespace make_namespace(const char* name) {
-  core::Namespace object;
-  object.mutable_metadata()->set_name(name);
-  return object;
-}
-
-scheduling::PriorityClass make_priority(const char* name, int32_t value, const char* description) {
-  scheduling::PriorityClass object;
-  object.mutable_metadata()->set_name(name);
-  object.set_value(value);
-  object.set_description(description);
-  object.set_preemption_policy("PreemptLowerPriority");
-  return object;
 }
 
 networking::ServiceCIDR make_range(const BootstrapOptions& options) {
@@ -207,18 +189,6 @@ api::IpAddress kubernetes_address(const api::IpNetwork& services) { return servi
 api::IpAddress dns_address(const api::IpNetwork& services) { return services.base.plus(10); }
 
 Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options) {
-  for (const char* name : {kDefault, kSystem, "kube-public", "kube-node-lease"}) {
-    if (Status done = co_await ensure(client, make_namespace(name)); !done) co_return done;
-  }
-  const scheduling::PriorityClass priorities[] = {
-      make_priority("system-cluster-critical", 2'000'000'000,
-                    "Used for system critical pods that must run in the cluster, but can be moved to another node if "
-                    "necessary."),
-      make_priority("system-node-critical", 2'000'001'000,
-                    "Used for system critical pods that must not be moved from their current node.")};
-  for (const scheduling::PriorityClass& priority : priorities) {
-    if (Status done = co_await ensure(client, priority); !done) co_return done;
-  }
   if (Status done = co_await ensure(client, make_range(options)); !done) co_return done;
   if (Status done = co_await ensure(client, make_kubernetes(options)); !done) co_return done;
   if (Status done = co_await ensure(client, make_dns(options)); !done) co_return done;
