@@ -8,6 +8,7 @@
 #include "control/admission/node_restriction.h"
 #include "control/admission/object_defaults.h"
 #include "control/admission/pod_security.h"
+#include "control/admission/pod_topology.h"
 #include "control/admission/priority.h"
 #include "control/admission/resource_quota.h"
 #include "control/admission/role_escalation.h"
@@ -30,6 +31,7 @@ AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rba
   plugins.push_back(std::make_unique<ClaimResize>(view));
   plugins.push_back(std::make_unique<RuntimeClassAdmission>(view));
   plugins.push_back(std::make_unique<CertificateRequests>(authorizers));
+  plugins.push_back(std::make_unique<PodTopology>(view));
   plugins.push_back(std::make_unique<RoleEscalation>(rbac, authorizers));
   plugins.push_back(std::make_unique<ServiceAllocation>(view, now));
   // Last: what it charges is used.

@@ -228,6 +228,18 @@ TEST_F(ResourcesTest, APodOfARuntimeClassHasItsOverheadAndGoesToItsNodes) {
               HasSubstr("Pod Overhead set without corresponding RuntimeClass defined Overhead"));
 }
 
+// --- PodTopologyLabels ---
+
+TEST_F(ResourcesTest, APodKnowsTheZoneOfItsNode) {
+  ASSERT_EQ(post("/api/v1/nodes", R"({"apiVersion":"v1","kind":"Node","metadata":{"name":"n","labels":)"
+                                  R"({"topology.kubernetes.io/zone":"z1","other":"x"}}})")
+                .code,
+            201);
+  const Answer made = post(kPods, pod("a", "{}", R"(,"nodeName":"n")"));
+  EXPECT_THAT(made.body, HasSubstr(R"("labels":{"topology.kubernetes.io/zone":"z1"})"));
+  EXPECT_EQ(post(kPods, pod("b", "{}", R"(,"nodeName":"away")")).code, 201);
+}
+
 // --- PersistentVolumeClaimResize ---
 
 TEST_F(ResourcesTest, AClaimGrowsOnlyWhereItsClassAllows) {

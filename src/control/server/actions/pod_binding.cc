@@ -35,6 +35,9 @@ Outcome<std::unique_ptr<api::Message>> bound(const api::Kind& kind, const core::
   for (const auto& [key, value] : binding.metadata().annotations()) {
     (*updated->mutable_metadata()->mutable_annotations())[key] = value;
   }
+  for (const auto& [key, value] : binding.metadata().labels()) {
+    (*updated->mutable_metadata()->mutable_labels())[key] = value;
+  }
   auto& conditions = *updated->mutable_status()->mutable_conditions();
   core::PodCondition* scheduled = nullptr;
   for (core::PodCondition& condition : conditions) {
