@@ -1,9 +1,12 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
-"""kubectl logs, exec, attach and raw proxies through gantry-control to a node's TLS server (tests/support/kubelet.py), and what it
+"""kubectl logs, exec, attach, port-forward and raw proxies through gantry-control to a node's TLS server (tests/support/kubelet.py), and what it
 will not do: give its certificate's word to a node that another CA has signed for."""
 import json
+import os
 import pathlib
+import re
+import socket
 import subprocess
 import sys
 
@@ -70,6 +73,39 @@ def streams(checks, control, kubelet):
     checks.contains(done.stdout, "attached", "attach")
 
 
+def forwarded(control, environment):
+    """What a port of the pod's sends back, through kubectl port-forward; and what kubectl said."""
+    # What it says comes at once, to a file that is no terminal too.
+    program = subprocess.Popen(control.kubectl_command("port-forward", "pod/on-n1", ":80"), text=True, stdout=subprocess.PIPE,
+                               stderr=subprocess.STDOUT, env={**os.environ, "HOME": str(control.folder), **environment})
+    try:
+        line = program.stdout.readline()
+        if not (found := re.search(r"127\.0\.0\.1:(\d+)", line)):
+            return b"", line + program.stdout.read()
+        answers = []
+        for text in (b"one", b"and two"):
+            with socket.create_connection(("127.0.0.1", int(found[1])), timeout=c.PATIENCE) as connection:
+                connection.sendall(text)
+                answers.append(connection.recv(100))
+        return b"|".join(answers), line
+    finally:
+        program.terminate()
+        program.wait()
+
+
+def forwarding(checks, control, kubelet):
+    for what, tunnels, environment, upgrade in (
+            ("SPDY within a WebSocket", True, {}, "websocket"),
+            ("SPDY, where the node takes no WebSocket", False, {}, "spdy/3.1"),
+            ("SPDY, as older clients", True, {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"}, "spdy/3.1")):
+        kubelet.tunnels = tunnels
+        answer, said = forwarded(control, environment)
+        checks.ok(answer == b"ONE|AND TWO", f"port-forward: {what}", (answer, said))
+        seen = kubelet.seen[-1]
+        checks.equal((seen["path"], seen["headers"].get("upgrade", "").lower()), ("/portForward/default/on-n1", upgrade),
+                     "the node is asked for it as the client asks")
+
+
 def entering(checks, control):
     """Who may get pods/exec, as a role that reads everything says, may not enter one."""
     control.out("create", "role", "reader", "--verb=get", "--resource=pods,pods/exec,pods/log")
@@ -111,6 +147,7 @@ def story(checks):
             prepare(control, "n2", stranger.port)
             logs(checks, control, kubelet)
             streams(checks, control, kubelet)
+            forwarding(checks, control, kubelet)
             entering(checks, control)
             proxies(checks, control, kubelet)
             refusals(checks, control)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The routes of a node's port 10250 that the API server leads on to, with answers that a test can know: logs, exec and attach
-over WebSocket (v5.channel.k8s.io), and whatever a proxy asks for. Its certificate is one of the cluster's CA."""
+over WebSocket (v5.channel.k8s.io), port-forward over SPDY, plain or within a WebSocket, and whatever a proxy asks for. Its
+certificate is one of the cluster's CA."""
 import base64
 import hashlib
 import http.server
@@ -10,9 +11,11 @@ import struct
 import subprocess
 import threading
 import urllib.parse
+import zlib
 
 GUID = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 PROTOCOL = "v5.channel.k8s.io"
+TUNNEL = "SPDY/3.1+portforward.k8s.io"
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
 
@@ -71,6 +74,53 @@ class Channels:
         self.writer.flush()
 
 
+class Tunnel:
+    """The bytes of a WebSocket's messages, as a file that is read and written."""
+
+    def __init__(self, reader, writer):
+        self.channels, self.writer, self.ahead = Channels(reader, writer), writer, b""
+
+    def read(self, size):
+        while len(self.ahead) < size and (message := self.channels.read()):
+            self.ahead += bytes([message[0]]) + message[1]
+        data, self.ahead = self.ahead[:size], self.ahead[size:]
+        return data
+
+    def write(self, data):
+        self.channels.write(data[0], data[1:])
+
+    def flush(self):
+        pass
+
+
+def serve_spdy(reader, writer):
+    """A port that sends back what it is sent, in capitals, until the client leaves. A client opens the errors' stream of a
+    connection, and then that of its data; nothing is said of errors. SPDY/3.1, as far as that needs it."""
+    packer, streams = zlib.compressobj(), []
+
+    def control(kind, flags, payload):
+        writer.write(struct.pack(">HHI", 0x8003, kind, flags << 24 | len(payload)) + payload)
+
+    def data(stream, flags, payload=b""):
+        writer.write(struct.pack(">II", stream, flags << 24 | len(payload)) + payload)
+    while len(head := reader.read(8)) == 8:
+        first, second = struct.unpack(">II", head)
+        flags, payload = second >> 24, reader.read(second & 0xffffff)
+        kind = first & 0xffff if first >> 31 else None
+        if kind == 1:  # SYN_STREAM
+            stream = struct.unpack(">I", payload[:4])[0] & 0x7fffffff
+            streams.append(stream)
+            names = packer.compress(struct.pack(">I", 0)) + packer.flush(zlib.Z_SYNC_FLUSH)
+            control(2, 0, struct.pack(">I", stream) + names)
+            if len(streams) % 2:
+                data(stream, 1)
+        elif kind == 6:  # PING
+            control(6, 0, payload)
+        elif kind is None and (payload or flags & 1):
+            data(first, flags & 1, payload.upper())
+        writer.flush()
+
+
 class Kubelet(http.server.ThreadingHTTPServer):
     """with Kubelet(certificate, key, client_ca) as kubelet: what it was asked is in `seen`."""
     daemon_threads = True
@@ -78,6 +128,7 @@ class Kubelet(http.server.ThreadingHTTPServer):
     def __init__(self, certificate, key, client_ca):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen, self.follow = [], threading.Event()
+        self.tunnels = True  # whether port-forward is served within a WebSocket
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         context.load_verify_locations(client_ca)
@@ -114,6 +165,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.logs(query)
         if url.path.startswith(("/exec/", "/attach/")):
             return self.channels(query)
+        if url.path.startswith("/portForward/"):
+            return self.forward()
         if url.path == "/moved":
             return self.answer(302, b"", {"Location": "/elsewhere"})
         length = int(self.headers.get("Content-Length") or 0)
@@ -144,17 +197,33 @@ class Handler(http.server.BaseHTTPRequestHandler):
             self.chunk(b"third line\n")
         self.chunk(b"")
 
+    def switch(self, headers):
+        self.send_response(101)
+        for name, value in headers:
+            self.send_header(name, value)
+        self.end_headers()
+        self.close_connection = True
+
+    def accept_websocket(self, protocol):
+        accept = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + GUID).encode()).digest()).decode()
+        self.switch((("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept),
+                     ("Sec-WebSocket-Protocol", protocol)))
+
+    def forward(self):
+        kind = self.headers.get("Upgrade", "").lower()
+        if kind == "websocket" and self.server.tunnels:
+            self.accept_websocket(TUNNEL)
+            return serve_spdy(*[Tunnel(self.rfile, self.wfile)] * 2)
+        if kind != "spdy/3.1":
+            return self.answer(400, b"expected SPDY")
+        self.switch((("Upgrade", "SPDY/3.1"), ("Connection", "Upgrade"), ("X-Stream-Protocol-Version", "portforward.k8s.io")))
+        return serve_spdy(self.rfile, self.wfile)
+
     def channels(self, query):
         """The command decides: `cat` sends stdin back, `exit N` ends so, else its words go to stdout and "oops" to stderr."""
         if self.headers.get("Upgrade", "").lower() != "websocket":
             return self.answer(400, b"expected a WebSocket")
-        accept = base64.b64encode(hashlib.sha1((self.headers["Sec-WebSocket-Key"] + GUID).encode()).digest()).decode()
-        self.send_response(101)
-        for name, value in (("Upgrade", "websocket"), ("Connection", "Upgrade"), ("Sec-WebSocket-Accept", accept),
-                            ("Sec-WebSocket-Protocol", PROTOCOL)):
-            self.send_header(name, value)
-        self.end_headers()
-        self.close_connection = True
+        self.accept_websocket(PROTOCOL)
         channels, command = Channels(self.rfile, self.wfile), query.get("command", ["attached"])
         if command == ["cat"]:
             while (message := channels.read()) and message[0] != CLOSE:
