@@ -26,6 +26,8 @@ class CachedItem final : public CachedObject {
   bool matches(const api::Kind& served, const Selection& selection) const;
   // As JSON of the kind as which it is served, with its resourceVersion. Made at the first call.
   std::shared_ptr<const std::string> json(const api::Kind& served) const;
+  // Whether what is stored is of that very kind, and not of another version.
+  bool is_stored_as(const api::Kind& served) const { return &served == &storage_; }
   // Decoded anew.
   std::shared_ptr<const api::Message> message(const api::Kind& served) const;
   // The same with another resourceVersion.

@@ -4,7 +4,9 @@
 #include <google/protobuf/message.h>
 
 #include "api/metadata.h"
+#include "api/wire.h"
 #include "base/text.h"
+#include "control/server/wire_form.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control {
@@ -137,6 +139,11 @@ Task<Outcome<std::string>> ResourceReader::list(Call& call, ListOptions options,
                                                 IncludeObject include) {
   Page page;
   if (Outcome<void> read = co_await read_page(call, options, &page); !read) co_return fail(std::move(read.error()));
+  if (form.encoding == Encoding::kProtobuf && form.view == View::kObject) {
+    api::WireList list(page.metadata.revision, page.metadata.continue_token, page.metadata.remaining);
+    for (const ItemPtr& item : page.items) list.add(object_bytes(*item, call.kind));
+    co_return api::wrap(call.kind.gvk.api_version(), call.kind.gvk.kind + "List", list.bytes());
+  }
   std::string text;
   ListWriter writer(call.kind, form, include, now_().seconds, &text);
   writer.begin(page.metadata);

@@ -203,7 +203,7 @@ Task<Outcome<http::Reply>> Resources::list(Call& call, const http::Request& requ
   if (!call.info.name.empty()) co_return fail(method_not_allowed());
   Outcome<ListOptions> options = parse_list_options(call.kind, call.info);
   if (!options) co_return fail(std::move(options.error()));
-  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = false, .views = true});
+  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = true, .views = true});
   if (!form) co_return fail(std::move(form.error()));
   Outcome<IncludeObject> include = parse_include_object(call.info.query.text("includeObject"));
   if (!include) co_return fail(std::move(include.error()));
@@ -215,7 +215,7 @@ Task<Outcome<http::Reply>> Resources::list(Call& call, const http::Request& requ
 Task<Outcome<http::Reply>> Resources::follow(Call& call, const http::Request& request) {
   Outcome<ListOptions> options = parse_list_options(call.kind, call.info);
   if (!options) co_return fail(std::move(options.error()));
-  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = false, .views = true});
+  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = true, .views = true});
   if (!form) co_return fail(std::move(form.error()));
   Outcome<IncludeObject> include = parse_include_object(call.info.query.text("includeObject"));
   if (!include) co_return fail(std::move(include.error()));

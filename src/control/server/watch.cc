@@ -8,8 +8,11 @@
 #include "api/codec.h"
 #include "api/json.h"
 #include "api/metadata.h"
+#include "api/wire.h"
 #include "base/text.h"
+#include "control/server/wire_form.h"
 #include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/meta/v1/status.pb.h"
 
 namespace gantry::control {
 
@@ -52,8 +55,24 @@ std::string shown(const Stream& stream, const CachedItem& item) {
   return text ? std::move(*text) : std::string("null");
 }
 
+bool is_protobuf(const Stream& stream) {
+  return stream.form.encoding == Encoding::kProtobuf && stream.form.view == View::kObject;
+}
+
+// In protobuf: a frame around an object with its envelope.
+Task<Status> write_frame(http::BodyWriter& body, std::string_view type, std::string_view object) {
+  const std::string head = api::watch_frame(type, object.size());
+  const std::string_view pieces[] = {head, object};
+  co_return co_await body.write(pieces);
+}
+
 Task<Status> write_event(const Stream& stream, http::BodyWriter& body, std::string_view type, const CachedItem& item) {
   if (stream.events != nullptr) stream.events->add();
+  if (is_protobuf(stream)) {
+    const std::string object =
+        api::wrap(stream.kind.gvk.api_version(), stream.kind.gvk.kind, object_bytes(item, stream.kind));
+    co_return co_await write_frame(body, type, object);
+  }
   const std::string head = cat(R"({"type":")", type, R"(","object":)");
   if (stream.form.view == View::kObject) {
     const std::shared_ptr<const std::string> json = item.json(stream.kind);
@@ -72,11 +91,19 @@ Task<Status> write_bookmark(const Stream& stream, http::BodyWriter& body, std::i
   if (initial_end) (*metadata->mutable_annotations())[std::string(kInitialEventsEnd)] = "true";
   (void)api::normalize(empty.get());
   Result<std::string> object = show_object(stream.kind, *empty, stream.form, stream.include, stream.now().seconds);
+  if (is_protobuf(stream) && object) co_return co_await write_frame(body, "BOOKMARK", *object);
   const std::string line = cat(R"({"type":"BOOKMARK","object":)", object ? *object : "null", "}\n");
   co_return co_await body.write(line);
 }
 
-Task<> write_error(http::BodyWriter& body, const Failure& failure) {
+Task<> write_error(const Stream& stream, http::BodyWriter& body, const Failure& failure) {
+  if (is_protobuf(stream)) {
+    k8s::io::apimachinery::pkg::apis::meta::v1::Status status;
+    (void)api::decode(to_status(failure), &status, {.strict = false});
+    const Result<std::string> object = api::encode_protobuf(&status);
+    if (object) (void)co_await write_frame(body, "ERROR", *object);
+    co_return;
+  }
   const std::string line = cat(R"({"type":"ERROR","object":)", api::write_json(to_status(failure)), "}\n");
   (void)co_await body.write(line);
 }
@@ -144,9 +171,9 @@ Task<> follow(Stream stream, http::BodyWriter& body) {
     Result<CacheBatch> batch = co_await stream.watcher->next();
     if (!batch) {
       if (is_compacted(batch.error())) {
-        co_await write_error(body, expired("too old resource version"));
+        co_await write_error(stream, body, expired("too old resource version"));
       } else if (!batch.error().is_cancelled()) {
-        co_await write_error(body, from_error(batch.error()));
+        co_await write_error(stream, body, from_error(batch.error()));
       }
       co_return;
     }
@@ -213,7 +240,9 @@ Task<Outcome<http::Reply>> watch(Call& call, const Caches& caches, ListOptions o
   stream.watcher = cache.watch(call.here, std::move(scope), after);
 
   http::Reply reply;
-  reply.response.headers.emplace_back("Content-Type", content_type(form));
+  std::string type = content_type(form);
+  if (is_protobuf(stream)) type += ";stream=watch";
+  reply.response.headers.emplace_back("Content-Type", std::move(type));
   reply.stream = [stream = std::move(stream), &here = call.here](http::BodyWriter& body) mutable -> Task<> {
     here.spawn(pace(stream.watcher, body.closed(), stream.end));
     return follow(std::move(stream), body);
