@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/controllers/event_recorder.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "kubernetes/core/v1/event.pb.h"
 #include "kubernetes/core/v1/object_reference.pb.h"
@@ -14,14 +16,14 @@ namespace {
 
 constexpr std::size_t kRemembered = 1024;
 constexpr std::size_t kLongestMessage = 1024;
+// Seconds in which the same word is said once: a controller looks at an object more often than something happens to it.
+constexpr int64_t kAgain = 10;
 
-// As client-go names events: the object, and the time in nanoseconds.
-std::string event_name(const std::string& object, api::Timestamp now) {
+std::string hex(uint64_t number) {
   static constexpr char kHex[] = "0123456789abcdef";
-  uint64_t nanos = static_cast<uint64_t>(now.seconds) * 1'000'000'000 + static_cast<uint64_t>(now.nanos);
   std::string digits;
-  for (; nanos != 0; nanos >>= 4) digits.insert(digits.begin(), kHex[nanos & 15]);
-  return cat(object, ".", digits);
+  for (; number != 0; number >>= 4) digits.insert(digits.begin(), kHex[number & 15]);
+  return digits;
 }
 
 }  // namespace
@@ -33,6 +35,9 @@ void EventRecorder::record(About about, std::string_view type, std::string_view 
   if (message.size() > kLongestMessage) message.resize(kLongestMessage);
   std::string key = cat(about.kind, "/", about.ns, "/", about.name, "/", about.uid, "/", reason, "/", message);
   const auto [found, is_new] = said_.try_emplace(key);
+  const int64_t now = parts_.now().seconds;
+  if (!is_new && now - found->second.said_at < kAgain) return;
+  found->second.said_at = now;
   ++found->second.count;
   if (found->second.is_writing) return;
   found->second.is_writing = true;
@@ -71,7 +76,10 @@ Task<> EventRecorder::write(std::string key, About about, std::string type, std:
     }
     core::Event event;
     event.mutable_metadata()->set_namespace_(ns);
-    event.mutable_metadata()->set_name(event_name(about.name, now));
+    // As client-go names events: the object, and the time in nanoseconds, which here are never the same twice.
+    const uint64_t nanos = static_cast<uint64_t>(now.seconds) * 1'000'000'000 + static_cast<uint64_t>(now.nanos);
+    last_name_ = std::max(nanos, last_name_ + 1);
+    event.mutable_metadata()->set_name(cat(about.name, ".", hex(last_name_)));
     core::ObjectReference* object = event.mutable_involved_object();
     object->set_api_version(about.api_version);
     object->set_kind(about.kind);

@@ -5,6 +5,7 @@
 // One loop's thread; it must live as long as the loop runs.
 #pragma once
 
+#include <cstdint>
 #include <deque>
 #include <string>
 #include <string_view>
@@ -48,6 +49,7 @@ class EventRecorder {
   struct Said {
     std::string name;  // of the event
     int count = 0;
+    int64_t said_at = 0;
     bool is_writing = false;
   };
   void record(About about, std::string_view type, std::string_view reason, std::string message);
@@ -57,6 +59,7 @@ class EventRecorder {
   std::string component_;
   std::unordered_map<std::string, Said> said_;
   std::deque<std::string> order_;  // of said_, for which there is a limit
+  uint64_t last_name_ = 0;
 };
 
 }  // namespace gantry::control

@@ -18,6 +18,7 @@
 #include "control/controllers/node_lifecycle.h"
 #include "control/controllers/quota_controller.h"
 #include "control/controllers/taint_eviction.h"
+#include "control/controllers/volume_binder.h"
 #include "control/controllers/volume_protection.h"
 
 namespace gantry::control {
@@ -52,6 +53,7 @@ struct Term {
     add<ClaimProtectionController>("pvc-protection-controller");
     add<VolumeProtectionController>("pv-protection-controller");
     add<QuotaController>("resourcequota-controller");
+    add<VolumeBinder>("persistent-volume-binder");
     add<NodeIpamController>("node-controller",
                             NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
     add<NodeLifecycleController>("node-controller", NodeLifecycleController::Options{.steady = steady_clock});

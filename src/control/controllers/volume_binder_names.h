@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: Apache-2.0
+// What the files of the volume binder share.
+#pragma once
+
+#include "api/client/api_error.h"
+#include "base/result.h"
+
+namespace gantry::control {
+
+inline constexpr char kByClaim[] = "claim";  // an index of volumes
+inline constexpr char kBindCompleted[] = "pv.kubernetes.io/bind-completed";
+inline constexpr char kBoundByController[] = "pv.kubernetes.io/bound-by-controller";
+
+template <typename M>
+bool has_annotation(const M& object, const char* name) {
+  return object.metadata().annotations().contains(name);
+}
+
+template <typename M>
+Status settled(const api::Answer<M>& answer) {
+  if (answer || answer.error().is_not_found()) return {};
+  return std::unexpected(answer.error().as_error());
+}
+
+}  // namespace gantry::control
