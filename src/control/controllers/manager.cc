@@ -18,6 +18,7 @@
 #include "control/controllers/node_lifecycle.h"
 #include "control/controllers/quota_controller.h"
 #include "control/controllers/taint_eviction.h"
+#include "control/controllers/pod_gc.h"
 #include "control/controllers/volume_binder.h"
 #include "control/controllers/volume_protection.h"
 
@@ -54,6 +55,7 @@ struct Term {
     add<VolumeProtectionController>("pv-protection-controller");
     add<QuotaController>("resourcequota-controller");
     add<VolumeBinder>("persistent-volume-binder");
+    add<PodGc>("pod-garbage-collector");
     add<NodeIpamController>("node-controller",
                             NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
     add<NodeLifecycleController>("node-controller", NodeLifecycleController::Options{.steady = steady_clock});
