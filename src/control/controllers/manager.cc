@@ -10,15 +10,17 @@
 #include "control/controllers/certificate_controllers.h"
 #include "control/controllers/controller.h"
 #include "control/controllers/fenced_transport.h"
+#include "control/controllers/finished_jobs.h"
 #include "control/controllers/garbage_collector.h"
 #include "control/controllers/leader_election.h"
 #include "control/controllers/namespace_controller.h"
 #include "control/controllers/namespace_objects.h"
 #include "control/controllers/node_ipam.h"
 #include "control/controllers/node_lifecycle.h"
-#include "control/controllers/quota_controller.h"
-#include "control/controllers/taint_eviction.h"
 #include "control/controllers/pod_gc.h"
+#include "control/controllers/quota_controller.h"
+#include "control/controllers/role_aggregation.h"
+#include "control/controllers/taint_eviction.h"
 #include "control/controllers/volume_binder.h"
 #include "control/controllers/volume_protection.h"
 
@@ -56,6 +58,8 @@ struct Term {
     add<QuotaController>("resourcequota-controller");
     add<VolumeBinder>("persistent-volume-binder");
     add<PodGc>("pod-garbage-collector");
+    add<RoleAggregation>("clusterrole-aggregation-controller");
+    add<FinishedJobs>("ttl-after-finished-controller");
     add<NodeIpamController>("node-controller",
                             NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
     add<NodeLifecycleController>("node-controller", NodeLifecycleController::Options{.steady = steady_clock});
