@@ -12,6 +12,7 @@
 #include "control/bootstrap/system_objects.h"
 #include "control/pki/certificate.h"
 #include "control/server/api_server.h"
+#include "control/server/health.h"
 #include "control/store/sqlite_store.h"
 #include "control/store/store_fixture.h"
 
@@ -49,6 +50,7 @@ class SecurityTest : public ::testing::Test {
     EXPECT_TRUE(run(loop_, make_system_objects(loop_, Objects(kinds_, *store_), now)).has_value());
     caches_.emplace(loop_, kinds_, *store_);
     security_ = std::move(*Security::make({loop_, kinds_, *store_, *caches_, key_, now}));
+    health_.emplace(*store_, *caches_);
     server_.emplace(ApiServer::Parts{.kinds = kinds_,
                                      .store = *store_,
                                      .caches = *caches_,
@@ -57,7 +59,8 @@ class SecurityTest : public ::testing::Test {
                                      .authorizers = security_->authorizers(),
                                      .actions = security_->actions(),
                                      .now = now,
-                                     .version = {.git_version = "v1.37.0-gantry.test"}});
+                                     .version = {.git_version = "v1.37.0-gantry.test"},
+                                     .health = &*health_});
     EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::seconds(10))).has_value());
     run(loop_, settle());
     as("admin", {"system:masters"});
@@ -137,6 +140,7 @@ class SecurityTest : public ::testing::Test {
   std::unique_ptr<SqliteStore> store_;
   std::optional<Caches> caches_;
   std::unique_ptr<Security> security_;
+  std::optional<Health> health_;
   std::optional<ApiServer> server_;
   std::shared_ptr<const http::ClientCertificate> certificate_;
   std::string token_;
