@@ -66,9 +66,12 @@ void Check::name(std::string_view value, std::string (*rule)(std::string_view)) 
   optional_name(value, rule);
 }
 
-void Check::optional_name(std::string_view value, std::string (*rule)(std::string_view)) const {
-  if (value.empty()) return;
+void Check::well_formed(std::string_view value, std::string (*rule)(std::string_view)) const {
   if (const std::string wrong = rule(value); !wrong.empty()) invalid(value, wrong);
+}
+
+void Check::optional_name(std::string_view value, std::string (*rule)(std::string_view)) const {
+  if (!value.empty()) well_formed(value, rule);
 }
 
 void Check::add(FieldProblem::Kind kind, std::string detail) const {

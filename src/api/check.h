@@ -38,6 +38,8 @@ class Check {
   void not_negative(int64_t value) const;
   // Required, and good by one of names.h.
   void name(std::string_view value, std::string (*rule)(std::string_view)) const;
+  // Good by one of names.h, which an empty one may not be.
+  void well_formed(std::string_view value, std::string (*rule)(std::string_view)) const;
   // Good by one of names.h, if it is not empty.
   void optional_name(std::string_view value, std::string (*rule)(std::string_view)) const;
 

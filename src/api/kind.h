@@ -68,6 +68,8 @@ struct UpdateRules {
   std::function<void(const Message& old, Message* updated)> prepare;
   // The rules between old and new; those that hold for any object are Kind::validate.
   std::function<FieldProblems(const Message& old, const Message& updated)> validate;
+  // Kind::validate is not asked again: what was created holds, and `validate` says all there is to say of a change.
+  bool changes_alone = false;
 };
 
 struct Subresource {

@@ -24,8 +24,8 @@ namespace gantry::api {
 
 // --- Subresources ---
 
-// has_status and the subresource "status".
-void add_status(Kind* kind, UpdateRules rules = {});
+// has_status and the subresource "status", whose rules are not those of the spec, which it does not change.
+void add_status(Kind* kind, UpdateRules rules = {.changes_alone = true});
 // Another view of the object itself, with get, update and patch: "approval".
 void add_view(Kind* kind, std::string name, UpdateRules rules = {});
 // What is done to or through the object: {"", "v1", "Binding"}.

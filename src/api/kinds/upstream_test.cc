@@ -130,7 +130,7 @@ Outcome consider(const Kind& kind, const Value& question) {
       take_back(*old, object.get(), false);
     }
     add(validate_object_meta_update(meta_of(*old), meta_of(*object)));
-    if (name.empty() && kind.validate) add(kind.validate(*object));
+    if (!rules.changes_alone && kind.validate) add(kind.validate(*object));
     if (rules.validate) add(rules.validate(*old, *object));
   }
   EXPECT_TRUE(normalize(object.get()));

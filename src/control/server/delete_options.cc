@@ -20,6 +20,9 @@ Outcome<DeleteOptions> delete_options_of(const meta::DeleteOptions& message) {
   if (message.preconditions().has_resource_version()) {
     options.resource_version = message.preconditions().resource_version();
   }
+  if (message.has_orphan_dependents() && !message.propagation_policy().empty()) {
+    return fail(bad_request("orphanDependents and propagationPolicy can not both be set"));
+  }
   // The older way to say it.
   if (message.has_orphan_dependents()) {
     options.propagation = message.orphan_dependents() ? Propagation::kOrphan : Propagation::kBackground;

@@ -115,7 +115,7 @@ Task<Outcome<std::unique_ptr<api::Message>>> ResourceWriter::prepare_update(Call
     api::mutable_metadata_of(updated.get())->set_generation(api::metadata_of(old).generation() + 1);
   }
   api::FieldProblems problems = api::validate_object_meta_update(api::metadata_of(old), api::metadata_of(*updated));
-  if (call.kind.validate) {
+  if (call.kind.validate && !rules.changes_alone) {
     for (api::FieldProblem& problem : call.kind.validate(*updated)) problems.push_back(std::move(problem));
   }
   if (rules.validate) {

@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/check.h"
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "base/text.h"
@@ -27,11 +28,25 @@ std::vector<Value> row(const apps::ControllerRevision& object, int64_t now) {
   return {object.metadata().name(), controller_text(object.metadata()), object.revision(), age(object.metadata(), now)};
 }
 
+FieldProblems validate(const apps::ControllerRevision& object) {
+  FieldProblems problems;
+  Check(&problems).at("revision").not_negative(object.revision());
+  return problems;
+}
+
+FieldProblems validate_update(const apps::ControllerRevision& old, const apps::ControllerRevision& updated) {
+  FieldProblems problems;
+  if (!equal(old.data(), updated.data())) Check(&problems).at("data").invalid("", "field is immutable");
+  return problems;
+}
+
 }  // namespace
 
 Kind controller_revision_kind() {
   Kind kind = make_kind<apps::ControllerRevision>("controllerrevisions", "controllerrevision");
   kind.storage = "controllerrevisions";
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.table = {{name_column(), column("Controller", "string", "Whose state it holds."),
                  column("Revision", "string", "Its number."), age_column()},
                 over(&row)};

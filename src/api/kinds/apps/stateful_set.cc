@@ -126,11 +126,14 @@ FieldProblems validate_update(const apps::StatefulSet& old, const apps::Stateful
   if (before.has_ordinals()) *spec.mutable_ordinals() = before.ordinals();
   spec.set_revision_history_limit(before.revision_history_limit());
   *spec.mutable_persistent_volume_claim_retention_policy() = before.persistent_volume_claim_retention_policy();
-  if (!equal(before, spec)) {
-    Check(&problems).at("spec").forbidden(
-        "of an existing StatefulSet only replicas, ordinals, template, updateStrategy, revisionHistoryLimit, "
-        "persistentVolumeClaimRetentionPolicy and minReadySeconds can be changed");
-  }
+  const Check check = Check(&problems).at("spec");
+  const auto same = [&](bool is_same, const char* field) {
+    if (!is_same) check.at(field).invalid("", "field is immutable");
+  };
+  same(before.pod_management_policy() == spec.pod_management_policy(), "podManagementPolicy");
+  same(before.service_name() == spec.service_name(), "serviceName");
+  same(std::ranges::equal(before.volume_claim_templates(), spec.volume_claim_templates(), &equal),
+       "volumeClaimTemplates");
   return problems;
 }
 

@@ -16,9 +16,8 @@ constexpr int32_t kMaxWindowSeconds = 3600;
 constexpr int32_t kMaxPeriodSeconds = 1800;
 
 void check_target(const v2::MetricTarget& target, const Check& check) {
-  if (target.type().empty()) {
-    check.at("type").required();
-  } else if (target.type() != "Utilization" && target.type() != "Value" && target.type() != "AverageValue") {
+  if (target.type().empty()) check.at("type").required();
+  if (target.type() != "Utilization" && target.type() != "Value" && target.type() != "AverageValue") {
     check.at("type").invalid(target.type(), "must be Utilization, Value or AverageValue");
   }
   if (target.has_average_utilization() && target.average_utilization() < 1) {
@@ -37,7 +36,7 @@ void check_resource(const std::string& name, const v2::MetricTarget& target, con
 
 void check_metric(const v2::MetricSpec& metric, const Check& check) {
   const std::string& type = metric.type();
-  if (type.empty()) return check.at("type").required();
+  if (type.empty()) check.at("type").required();
   check.at("type").one_of(type, {"ContainerResource", "External", "Object", "Pods", "Resource"});
   if (type == "Resource") {
     if (!metric.has_resource()) return check.at("resource").required();
@@ -46,7 +45,7 @@ void check_metric(const v2::MetricSpec& metric, const Check& check) {
     if (!metric.has_container_resource()) return check.at("containerResource").required();
     check_resource(metric.container_resource().name(), metric.container_resource().target(),
                    check.at("containerResource"));
-    if (metric.container_resource().container().empty()) check.at("containerResource").at("container").required();
+    check.at("containerResource").at("container").name(metric.container_resource().container(), check_path_segment);
   } else if (type == "Pods") {
     if (!metric.has_pods()) return check.at("pods").required();
     if (metric.pods().metric().name().empty()) check.at("pods").at("metric").at("name").required();
@@ -54,10 +53,20 @@ void check_metric(const v2::MetricSpec& metric, const Check& check) {
     if (!metric.pods().target().has_average_value()) check.at("pods").at("target").at("averageValue").required();
   } else if (type == "Object") {
     if (!metric.has_object()) return check.at("object").required();
-    if (metric.object().metric().name().empty()) check.at("object").at("metric").at("name").required();
+    const Check inside = check.at("object");
+    inside.at("describedObject").at("kind").name(metric.object().described_object().kind(), check_path_segment);
+    inside.at("describedObject").at("name").name(metric.object().described_object().name(), check_path_segment);
+    if (metric.object().metric().name().empty()) inside.at("metric").at("name").required();
+    check_target(metric.object().target(), inside.at("target"));
+    const v2::MetricTarget& target = metric.object().target();
+    if (!target.has_value() && !target.has_average_value()) inside.at("target").at("averageValue").required();
   } else if (type == "External") {
     if (!metric.has_external()) return check.at("external").required();
-    if (metric.external().metric().name().empty()) check.at("external").at("metric").at("name").required();
+    const Check inside = check.at("external");
+    if (metric.external().metric().name().empty()) inside.at("metric").at("name").required();
+    check_target(metric.external().target(), inside.at("target"));
+    const v2::MetricTarget& target = metric.external().target();
+    if (!target.has_value() && !target.has_average_value()) inside.at("target").at("averageValue").required();
   }
 }
 

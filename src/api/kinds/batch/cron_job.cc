@@ -6,6 +6,7 @@
 #include "api/check.h"
 #include "api/defaults.h"
 #include "api/kind_parts.h"
+#include "api/kinds/batch/cron_schedule.h"
 #include "api/kinds/batch/job_spec.h"
 #include "api/kinds/batch/kinds.h"
 #include "api/kinds/core/pod_template.h"
@@ -61,25 +62,6 @@ void set_defaults(batch::CronJob* object) {
 
 constexpr size_t kMaxName = 52;  // a job's name adds a dash and ten digits
 
-// Five fields, or one of cron's names for them. What stands in the fields is the controller's matter.
-bool is_schedule(std::string_view text) {
-  if (text.starts_with("@every ")) return text.size() > 7;
-  if (text.starts_with('@')) {
-    static constexpr std::array<std::string_view, 7> kNames = {"@yearly", "@annually", "@monthly", "@weekly",
-                                                               "@daily",  "@midnight", "@hourly"};
-    return std::ranges::find(kNames, text) != kNames.end();
-  }
-  size_t fields = 0;
-  bool inside = false;
-  for (const char c : text) {
-    const bool blank = c == ' ' || c == '\t';
-    if (!blank && !inside) ++fields;
-    inside = !blank;
-    if (!blank && !std::isalnum(static_cast<unsigned char>(c)) && !std::string_view("*/,-?").contains(c)) return false;
-  }
-  return fields == 5;
-}
-
 FieldProblems validate(const batch::CronJob& object) {
   FieldProblems problems;
   const Check root(&problems);
@@ -90,14 +72,21 @@ FieldProblems validate(const batch::CronJob& object) {
   }
   if (spec.schedule().empty()) {
     check.at("schedule").required();
-  } else if (!is_schedule(spec.schedule())) {
-    check.at("schedule").invalid(spec.schedule(), "must have the five fields of cron, or be a name such as @daily");
+  } else {
+    if (const std::string wrong = check_cron_schedule(spec.schedule()); !wrong.empty()) {
+      check.at("schedule").invalid(spec.schedule(), wrong);
+    }
+    if (spec.schedule().contains("TZ")) {
+      check.at("schedule").invalid(spec.schedule(), "can not have a time zone; spec.timeZone has it");
+    }
   }
   check.at("startingDeadlineSeconds").not_negative(spec.starting_deadline_seconds());
   if (spec.has_time_zone() && spec.time_zone().empty()) {
     check.at("timeZone").invalid("", "must be nil or non-empty string");
-  } else if (lowered(spec.time_zone()) == "local") {
-    check.at("timeZone").invalid(spec.time_zone(), "must be a name of the time zone database");
+  } else if (spec.has_time_zone()) {
+    if (const std::string wrong = check_time_zone(spec.time_zone()); !wrong.empty()) {
+      check.at("timeZone").invalid(spec.time_zone(), wrong);
+    }
   }
   check.at("concurrencyPolicy").one_of(spec.concurrency_policy(), {"Allow", "Forbid", "Replace"});
   const Check job = check.at("jobTemplate").at("spec");

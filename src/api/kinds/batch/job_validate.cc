@@ -2,6 +2,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/batch/job_spec.h"
 #include "api/kinds/core/workload.h"
+#include "api/names.h"
 #include "kubernetes/batch/v1/job.pb.h"
 
 namespace gantry::api {
@@ -24,18 +25,17 @@ void check_counts(const batch::JobSpec& spec, const Check& check) {
 
 void check_indexes(const batch::JobSpec& spec, const Check& check) {
   if (spec.has_completion_mode()) check.at("completionMode").one_of(spec.completion_mode(), {"NonIndexed", "Indexed"});
-  const bool indexed = spec.completion_mode() == "Indexed";
+  const bool indexed = spec.has_completion_mode() && spec.completion_mode() != "NonIndexed";
   const std::string_view reason = "needs completionMode: Indexed";
   if (!indexed && spec.has_backoff_limit_per_index()) {
     check.at("backoffLimitPerIndex").invalid(spec.backoff_limit_per_index(), reason);
   }
   if (!indexed && spec.has_max_failed_indexes())
     check.at("maxFailedIndexes").invalid(spec.max_failed_indexes(), reason);
-  if (!indexed && spec.has_success_policy()) check.at("successPolicy").invalid("", reason);
   if (spec.has_max_failed_indexes() && !spec.has_backoff_limit_per_index()) {
     check.at("backoffLimitPerIndex").required("must be set when maxFailedIndexes is");
   }
-  if (!indexed) return;
+  if (spec.completion_mode() != "Indexed") return;
   if (!spec.has_completions()) check.at("completions").required("must be set when completionMode is Indexed");
   if (spec.parallelism() > kMaxIndexedParallelism) {
     check.at("parallelism").invalid(spec.parallelism(), "must be at most 100000 when completionMode is Indexed");
@@ -45,16 +45,32 @@ void check_indexes(const batch::JobSpec& spec, const Check& check) {
   }
 }
 
+// "example.com/controller"
+void check_managed_by(const std::string& name, const Check& check) {
+  constexpr size_t kMaxName = 63;
+  if (name.empty()) return check.required();
+  const size_t slash = name.find('/');
+  if (slash == std::string::npos || slash == 0 || slash + 1 == name.size()) {
+    check.invalid(name, "must be a domain and a path, such as example.com/controller");
+  } else if (const std::string wrong = check_dns1123_subdomain(name.substr(0, slash)); !wrong.empty()) {
+    check.invalid(name, wrong);
+  }
+  if (name.size() > kMaxName) check.too_long(name.size(), kMaxName, "characters");
+}
+
 }  // namespace
 
 void check_job_spec(const batch::JobSpec& spec, const Check& check) {
   check_counts(spec, check);
   check_indexes(spec, check);
-  if (spec.has_pod_replacement_policy()) {
-    check.at("podReplacementPolicy").one_of(spec.pod_replacement_policy(), {"Failed", "TerminatingOrFailed"});
-    if (spec.has_pod_failure_policy() && spec.pod_replacement_policy() == "TerminatingOrFailed") {
-      check.at("podReplacementPolicy").one_of(spec.pod_replacement_policy(), {"Failed"});
-    }
+  if (spec.has_managed_by()) check_managed_by(spec.managed_by(), check.at("managedBy"));
+  check_failure_policy(spec, check);
+  check_success_policy(spec, check);
+  const Check replacement = check.at("podReplacementPolicy");
+  if (spec.has_pod_replacement_policy() && spec.has_pod_failure_policy()) {
+    replacement.one_of(spec.pod_replacement_policy(), {"Failed"});
+  } else if (spec.has_pod_replacement_policy()) {
+    replacement.one_of(spec.pod_replacement_policy(), {"Failed", "TerminatingOrFailed"});
   }
   check_pod_template(spec.template_(), check.at("template"));
   const Check policy = check.at("template").at("spec").at("restartPolicy");

@@ -54,7 +54,8 @@ void check_addresses(const google::protobuf::RepeatedPtrField<core::EndpointAddr
       check[i].at("ip").invalid(addresses[i].ip(), wrong);
     }
     check[i].at("hostname").optional_name(addresses[i].hostname(), check_dns1123_label);
-    if (addresses[i].has_node_name()) check[i].at("nodeName").name(addresses[i].node_name(), check_dns1123_subdomain);
+    if (addresses[i].has_node_name())
+      check[i].at("nodeName").well_formed(addresses[i].node_name(), check_dns1123_subdomain);
   }
 }
 
@@ -78,7 +79,7 @@ FieldProblems validate(const core::Endpoints& object) {
       }
       inside.at("port").in_range(port.port(), 1, kMaxPort);
       inside.at("protocol").one_of(port.protocol(), {"SCTP", "TCP", "UDP"});
-      if (port.has_app_protocol()) inside.at("appProtocol").name(port.app_protocol(), check_qualified_name);
+      if (port.has_app_protocol()) inside.at("appProtocol").well_formed(port.app_protocol(), check_qualified_name);
     }
   }
   return problems;

@@ -85,6 +85,7 @@ Kind event_kind() {
   }
   for (const char* field : {"reason", "reportingComponent", "source", "type"}) kind.selectable.emplace_back(field);
   kind.selectable_values = over(&event_selectable);
+  kind.validate = [](const Message& event) { return validate_event(static_cast<const core::Event&>(event), false); };
   kind.table = {event_columns(), over(&event_row)};
   return kind;
 }

@@ -21,5 +21,9 @@ std::vector<Value> event_row(const k8s::io::api::core::v1::Event& event, int64_t
 // The values of the fields by which a core/v1 Event can be selected: seven of the object, then reason,
 // reportingComponent, source and type.
 std::vector<std::string> event_selectable(const k8s::io::api::core::v1::Event& event);
+// The rules of both APIs, `strict` those of the new one beside them. Fields are named as in v1, but who reports.
+FieldProblems validate_event(const k8s::io::api::core::v1::Event& event, bool strict);
+FieldProblems validate_event_update(const k8s::io::api::core::v1::Event& old,
+                                    const k8s::io::api::core::v1::Event& updated, bool strict);
 
 }  // namespace gantry::api

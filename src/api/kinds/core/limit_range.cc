@@ -6,6 +6,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/core/amounts.h"
 #include "api/kinds/core/kinds.h"
+#include "api/names.h"
 #include "api/quantity.h"
 #include "kubernetes/core/v1/quota.pb.h"
 
@@ -45,12 +46,20 @@ void check_order(const Amounts& lower, const Amounts& upper, const Amounts& blam
   }
 }
 
+// One of Kubernetes' own, or with a domain.
+void check_type(const std::string& type, const Check& check) {
+  if (type == "Container" || type == "PersistentVolumeClaim" || type == "Pod") return;
+  if (const std::string wrong = check_qualified_name(type); !wrong.empty()) return check.invalid(type, wrong);
+  if (!type.contains('/')) check.invalid(type, "must be Container, PersistentVolumeClaim, Pod, or have a domain");
+}
+
 FieldProblems validate(const core::LimitRange& object) {
   FieldProblems problems;
   std::set<std::string_view> types;
   for (int i = 0; i < object.spec().limits_size(); ++i) {
     const core::LimitRangeItem& item = object.spec().limits(i);
     const Check check = Check(&problems).at("spec").at("limits")[i];
+    check_type(item.type(), check.at("type"));
     if (!types.insert(item.type()).second) check.at("type").duplicate(item.type());
     if (item.type() == "Pod") {
       const std::string_view reason = "can not be set when type is Pod";

@@ -6,6 +6,7 @@
 #include "api/kinds/core/amounts.h"
 #include "api/kinds/core/claim.h"
 #include "api/kinds/core/kinds.h"
+#include "api/kinds/core/persistent_volume_rules.h"
 #include "api/kinds/core/volume_text.h"
 #include "api/names.h"
 #include "api/quantity.h"
@@ -86,7 +87,8 @@ FieldProblems validate(const core::PersistentVolume& object) {
     check.at(sources[i]->json_name())
         .forbidden(cat("a volume has one source, and ", sources[0]->json_name(), " is set"));
   }
-  if (source.has_host_path() && source.host_path().path().empty()) check.at("hostPath").at("path").required();
+  check_persistent_source(spec, check);
+  check_volume_affinity(spec, check.at("nodeAffinity"));
   check.at("storageClassName").optional_name(spec.storage_class_name(), check_dns1123_subdomain);
   if (spec.has_volume_mode()) check.at("volumeMode").one_of(spec.volume_mode(), {"Block", "Filesystem"});
   return problems;
@@ -102,7 +104,7 @@ FieldProblems validate_update(const core::PersistentVolume& old, const core::Per
     Check(&problems).at("volumeMode").invalid(updated.spec().volume_mode(), "field is immutable");
   }
   if (old.spec().has_node_affinity() && !equal(old.spec().node_affinity(), updated.spec().node_affinity())) {
-    check.at("nodeAffinity").invalid("", "field is immutable");
+    Check(&problems).at("nodeAffinity").invalid("", "field is immutable");
   }
   return problems;
 }

@@ -41,13 +41,49 @@ TableRules table() {
           over(&row)};
 }
 
+bool is_old_source(const core::TypedLocalObjectReference& source) {
+  if (source.kind() == "PersistentVolumeClaim") return source.api_group().empty();
+  return source.kind() == "VolumeSnapshot" && source.api_group() == "snapshot.storage.k8s.io";
+}
+
+// The two fields that say of what a claim is a copy say the same, where the older one can say it.
+void mirror_sources(core::PersistentVolumeClaimSpec* spec) {
+  if (spec->has_data_source() && !spec->has_data_source_ref() && is_old_source(spec->data_source())) {
+    core::TypedObjectReference* reference = spec->mutable_data_source_ref();
+    if (spec->data_source().has_api_group()) reference->set_api_group(spec->data_source().api_group());
+    reference->set_kind(spec->data_source().kind());
+    reference->set_name(spec->data_source().name());
+  } else if (spec->has_data_source_ref() && !spec->has_data_source() && spec->data_source_ref().namespace_().empty()) {
+    core::TypedLocalObjectReference* source = spec->mutable_data_source();
+    if (spec->data_source_ref().has_api_group()) source->set_api_group(spec->data_source_ref().api_group());
+    source->set_kind(spec->data_source_ref().kind());
+    source->set_name(spec->data_source_ref().name());
+  }
+}
+
 void set_defaults(core::PersistentVolumeClaim* object) {
   apply_constant_defaults(object);
   if (object->status().phase().empty()) object->mutable_status()->set_phase("Pending");
   default_claim_spec(object->mutable_spec());
+  mirror_sources(object->mutable_spec());
 }
 
-void prepare_create(core::PersistentVolumeClaim* object) { object->mutable_status()->set_phase("Pending"); }
+// The older field is ignored when it names what it could not name at first.
+void prepare_create(core::PersistentVolumeClaim* object) {
+  core::PersistentVolumeClaimSpec* spec = object->mutable_spec();
+  if (spec->has_data_source() && !spec->has_data_source_ref()) spec->clear_data_source();
+  object->mutable_status()->set_phase("Pending");
+}
+
+// What the new volume is a copy of: of the core group only another claim.
+template <typename Source>
+void check_source(const Source& source, const Check& check) {
+  if (source.kind().empty()) check.at("kind").required();
+  if (source.name().empty()) check.at("name").required();
+  if (source.api_group().empty() && source.kind() != "PersistentVolumeClaim") {
+    check.invalid(source.kind(), "must be PersistentVolumeClaim when apiGroup is not set");
+  }
+}
 
 FieldProblems validate(const core::PersistentVolumeClaim& object) {
   FieldProblems problems;
@@ -67,6 +103,8 @@ FieldProblems validate(const core::PersistentVolumeClaim& object) {
     check.at("storageClassName").optional_name(spec.storage_class_name(), check_dns1123_subdomain);
   }
   if (spec.has_volume_mode()) check.at("volumeMode").one_of(spec.volume_mode(), {"Block", "Filesystem"});
+  if (spec.has_data_source()) check_source(spec.data_source(), check.at("dataSource"));
+  if (spec.has_data_source_ref()) check_source(spec.data_source_ref(), check.at("dataSourceRef"));
   if (spec.has_volume_attributes_class_name()) {
     check.at("volumeAttributesClassName").optional_name(spec.volume_attributes_class_name(), check_dns1123_subdomain);
   }

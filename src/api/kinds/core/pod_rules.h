@@ -2,17 +2,22 @@
 // The parts of default_pod and validate_pod, one file each; of use to kinds with a pod template, and to nobody else.
 #pragma once
 
+#include <google/protobuf/repeated_ptr_field.h>
+
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include "api/check.h"
 
 namespace k8s::io::api::core::v1 {
+class NodeSelector;
 class PodSpec;
 class ResourceRequirements;
 class SeccompProfile;
 class AppArmorProfile;
+class Toleration;
 class Volume;
 }  // namespace k8s::io::api::core::v1
 
@@ -28,8 +33,13 @@ void check_containers(const k8s::io::api::core::v1::PodSpec& spec, const Check& 
 // spec.volumes
 void check_volumes(const k8s::io::api::core::v1::PodSpec& spec, const Check& check);
 // The one source that a volume has, and its fields.
+// Affinity, spreading and scheduling gates.
+void check_placement(const k8s::io::api::core::v1::PodSpec& spec, const Check& check);
+void check_node_selector(const k8s::io::api::core::v1::NodeSelector& selector, const Check& check);
 void check_volume_source(const k8s::io::api::core::v1::Volume& volume, const Check& check);
 
+void check_tolerations(const google::protobuf::RepeatedPtrField<k8s::io::api::core::v1::Toleration>& tolerations,
+                       const Check& check);
 void check_resources(const k8s::io::api::core::v1::ResourceRequirements& resources, const Check& check);
 void check_seccomp(const k8s::io::api::core::v1::SeccompProfile& profile, const Check& check);
 void check_app_armor(const k8s::io::api::core::v1::AppArmorProfile& profile, const Check& check);
@@ -39,6 +49,10 @@ void check_inner_path(std::string_view path, const Check& check);
 // A path without "..", which may be absolute.
 void check_no_dot_dot(std::string_view path, const Check& check);
 // Permission bits, 0 to 0777.
+// A field of the pod that it can be told: one of `fields`, or a label or annotation of it by its key.
+void check_field_path(std::string_view path, std::span<const std::string_view> fields, const Check& check);
+// "limits.cpu"
+void check_resource_field(std::string_view resource, const Check& check);
 void check_mode(int32_t mode, const Check& check);
 
 }  // namespace gantry::api

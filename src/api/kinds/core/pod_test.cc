@@ -173,7 +173,7 @@ TEST(PodRules, MountsNameVolumes) {
           "spec.volumes[2].hostPath.type: \"What\": expected one of \"\", \"DirectoryOrCreate\", \"Directory\", "
           "\"FileOrCreate\", \"File\", \"Socket\", \"CharDevice\", \"BlockDevice\"",
           "spec.containers[0].volumeMounts[1].name: \"dat\" is not a volume of this pod",
-          "spec.containers[0].volumeMounts[2].mountPath: \"/a\" is used more than once",
+          "spec.containers[0].volumeMounts[2].mountPath: \"/a\": must be unique",
           "spec.containers[0].volumeMounts[2].subPath: \"../x\": must not contain '..'",
           "spec.containers[0].volumeMounts[3].mountPath: must be set",
           "spec.containers[0].volumeMounts[3].subPath: \"/x\": must be a relative path",
@@ -189,11 +189,11 @@ TEST(PodRules, EnvironmentHasNamesAndOneSource) {
       ElementsAre("spec.containers[0].env[0].name: must be set",
                   "spec.containers[0].env[1].name: \"a=b\": must consist of printable ASCII characters other than '='",
                   "spec.containers[0].env[2].valueFrom: can not be set beside value",
-                  "spec.containers[0].env[2].valueFrom: one of fieldRef, resourceFieldRef, configMapKeyRef, "
+                  "spec.containers[0].env[2].valueFrom: \"\": one of fieldRef, resourceFieldRef, configMapKeyRef, "
                   "secretKeyRef must be set",
                   "spec.containers[0].env[3].valueFrom.secretKeyRef: can not be set beside fieldRef",
                   "spec.containers[0].env[3].valueFrom.fieldRef.fieldPath: must be set",
-                  "spec.containers[0].envFrom[0]: \"\": exactly one of configMapRef and secretRef must be set"));
+                  "spec.containers[0].envFrom: \"\": exactly one of configMapRef and secretRef must be set"));
 }
 
 TEST(PodRules, ProbesHaveOneHandler) {
@@ -213,11 +213,10 @@ TEST(PodRules, ProbesHaveOneHandler) {
 }
 
 TEST(PodRules, RequestsStayWithinLimits) {
-  EXPECT_THAT(
-      problems_in_container("    resources: {limits: {cpu: 1, memory: -1}, requests: {cpu: 1001m}}\n"),
-      UnorderedElementsAre("spec.containers[0].resources.limits[memory]: \"-1\": must not be negative",
-                           "spec.containers[0].resources.requests[memory]: \"-1\": must not be negative",
-                           "spec.containers[0].resources.requests: \"1001m\": must not exceed the limit of 1"));
+  EXPECT_THAT(problems_in_container("    resources: {limits: {cpu: 1, memory: -1}, requests: {cpu: 1001m}}\n"),
+              UnorderedElementsAre("spec.containers[0].resources.limits[memory]: \"-1\": must not be negative",
+                                   "spec.containers[0].resources.requests[memory]: \"-1\": must not be negative",
+                                   "spec.containers[0].resources.requests: \"1001m\": must not exceed the limit of 1"));
 }
 
 TEST(PodRules, InitContainersAreNotProbed) {
@@ -242,11 +241,11 @@ TEST(PodRules, OfThePodAsAWhole) {
                             "{sysctls: [{name: 'a b'}]}\n"),
       UnorderedElementsAre(
           "spec.containers[0].securityContext.runAsUser: -1: must be between 0 and 2147483647",
-          "spec.containers[0].securityContext.allowPrivilegeEscalation: can not be false when privileged is true",
+          "spec.containers[0].securityContext: \"\": allowPrivilegeEscalation can not be false when privileged is true",
           "spec.containers[0].securityContext.seccompProfile.localhostProfile: must be set when type is Localhost",
           "spec.restartPolicy: \"always\": expected one of \"Always\", \"OnFailure\", \"Never\"",
           "spec.activeDeadlineSeconds: 0: must be between 1 and 2147483647",
-          "spec.dnsConfig.nameservers: must have at least one entry when dnsPolicy is \"None\"",
+          "spec.dnsConfig: must be set when dnsPolicy is \"None\"",
           "spec.hostname: \"a.b\": must consist of lower case letters, digits and '-', and begin and end with a letter "
           "or digit",
           "spec.shareProcessNamespace: can not be true when hostPID is true",

@@ -236,7 +236,7 @@ FieldProblems validate_pod_object(const core::Pod& pod) {
 }
 
 UpdateRules pod_update_rules() { return {{}, over(&validate_update)}; }
-UpdateRules pod_status_rules() { return {over(&prepare_status), over(&validate_status)}; }
+UpdateRules pod_status_rules() { return {over(&prepare_status), over(&validate_status), true}; }
 UpdateRules pod_ephemeral_rules() { return {over(&prepare_ephemeral), over(&validate_ephemeral)}; }
 UpdateRules pod_resize_rules() { return {over(&prepare_resize), over(&validate_resize)}; }
 

@@ -25,7 +25,7 @@ template <typename Labels>
 void check_labels(const Labels& labels, const Check& check) {
   for (const auto& [key, value] : labels) {
     check.name(key, check_qualified_name);
-    check.key(key).optional_name(value, check_label_value);
+    check.optional_name(value, check_label_value);
   }
 }
 
@@ -53,13 +53,16 @@ void check_dns(const core::PodSpec& spec, const Check& check) {
   check.at("dnsPolicy").one_of(spec.dns_policy(), {"ClusterFirst", "ClusterFirstWithHostNet", "Default", "None"});
   const core::PodDNSConfig& config = spec.dns_config();
   const Check inside = check.at("dnsConfig");
-  if (spec.dns_policy() == "None" && config.nameservers().empty()) {
+  if (spec.dns_policy() == "None" && !spec.has_dns_config()) {
+    inside.required("must be set when dnsPolicy is \"None\"");
+  } else if (spec.dns_policy() == "None" && config.nameservers().empty()) {
     inside.at("nameservers").required("must have at least one entry when dnsPolicy is \"None\"");
   }
   if (config.nameservers_size() > kMaxNameservers) {
     inside.at("nameservers").too_long(config.nameservers_size(), kMaxNameservers, "entries");
   }
-  for (int i = 0; i < config.nameservers_size(); ++i) inside.at("nameservers")[i].name(config.nameservers(i), check_ip);
+  for (int i = 0; i < config.nameservers_size(); ++i)
+    inside.at("nameservers")[i].well_formed(config.nameservers(i), check_ip);
   if (config.searches_size() > kMaxSearches) {
     inside.at("searches").too_long(config.searches_size(), kMaxSearches, "entries");
   }
@@ -69,13 +72,13 @@ void check_dns(const core::PodSpec& spec, const Check& check) {
     characters += search.size() + 1;
     if (search == ".") continue;
     if (search.ends_with('.')) search.remove_suffix(1);
-    inside.at("searches")[i].name(search, check_dns1123_subdomain);
+    inside.at("searches")[i].well_formed(search, check_dns1123_subdomain);
   }
   if (characters > kMaxSearchCharacters + 1) {
     inside.at("searches").too_long(characters - 1, kMaxSearchCharacters, "characters");
   }
   for (int i = 0; i < config.options_size(); ++i) {
-    if (config.options(i).name().empty()) inside.at("options")[i].at("name").required();
+    if (config.options(i).name().empty()) inside.at("options")[i].required();
   }
 }
 
@@ -110,28 +113,6 @@ void check_security_context(const core::PodSecurityContext& context, const Check
   if (context.has_app_armor_profile()) check_app_armor(context.app_armor_profile(), check.at("appArmorProfile"));
 }
 
-void check_tolerations(const core::PodSpec& spec, const Check& check) {
-  for (int i = 0; i < spec.tolerations_size(); ++i) {
-    const core::Toleration& toleration = spec.tolerations(i);
-    const Check inside = check[i];
-    inside.at("key").optional_name(toleration.key(), check_qualified_name);
-    const std::string& op = toleration.operator_();
-    if (toleration.key().empty() && op != "Exists") {
-      inside.at("operator").invalid(op, "must be Exists when key is empty, which means all keys");
-    }
-    if (op == "Exists" && !toleration.value().empty()) {
-      inside.at("value").invalid(toleration.value(), "must be empty when operator is Exists");
-    }
-    if (op.empty() || op == "Equal") inside.at("value").optional_name(toleration.value(), check_label_value);
-    if (!op.empty()) inside.at("operator").one_of(op, {"Equal", "Exists", "Lt", "Gt"});
-    const std::string& effect = toleration.effect();
-    if (!effect.empty()) inside.at("effect").one_of(effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"});
-    if (toleration.has_toleration_seconds() && effect != "NoExecute") {
-      inside.at("effect").invalid(effect, "must be NoExecute when tolerationSeconds is set");
-    }
-  }
-}
-
 void check_host_namespaces(const core::PodSpec& spec, const Check& check) {
   if (spec.share_process_namespace() && spec.host_pid()) {
     check.at("shareProcessNamespace").forbidden("can not be true when hostPID is true");
@@ -145,9 +126,9 @@ void check_host_namespaces(const core::PodSpec& spec, const Check& check) {
 void check_host_aliases(const core::PodSpec& spec, const Check& check) {
   for (int i = 0; i < spec.host_aliases_size(); ++i) {
     const core::HostAlias& alias = spec.host_aliases(i);
-    check[i].at("ip").name(alias.ip(), check_ip);
+    check[i].at("ip").well_formed(alias.ip(), check_ip);
     for (int j = 0; j < alias.hostnames_size(); ++j) {
-      check[i].at("hostnames")[j].name(alias.hostnames(j), check_dns1123_subdomain);
+      check[i].at("hostnames")[j].well_formed(alias.hostnames(j), check_dns1123_subdomain);
     }
   }
 }
@@ -165,16 +146,12 @@ void check_names(const core::PodSpec& spec, const Check& check) {
   check.at("nodeName").optional_name(spec.node_name(), check_dns1123_subdomain);
   check.at("serviceAccountName").optional_name(spec.service_account_name(), check_dns1123_subdomain);
   check.at("priorityClassName").optional_name(spec.priority_class_name(), check_dns1123_subdomain);
-  check.at("schedulerName").optional_name(spec.scheduler_name(), check_dns1123_subdomain);
   if (spec.has_runtime_class_name()) {
-    check.at("runtimeClassName").name(spec.runtime_class_name(), check_dns1123_subdomain);
-  }
-  for (int i = 0; i < spec.image_pull_secrets_size(); ++i) {
-    if (spec.image_pull_secrets(i).name().empty()) check.at("imagePullSecrets")[i].at("name").required();
+    check.at("runtimeClassName").well_formed(spec.runtime_class_name(), check_dns1123_subdomain);
   }
   for (int i = 0; i < spec.readiness_gates_size(); ++i) {
     const Check gate = check.at("readinessGates")[i].at("conditionType");
-    gate.name(spec.readiness_gates(i).condition_type(), check_qualified_name);
+    gate.well_formed(spec.readiness_gates(i).condition_type(), check_qualified_name);
   }
 }
 
@@ -217,6 +194,28 @@ void check_static_container(const core::Container& container, const Check& check
 
 }  // namespace
 
+void check_tolerations(const google::protobuf::RepeatedPtrField<core::Toleration>& tolerations, const Check& check) {
+  for (int i = 0; i < tolerations.size(); ++i) {
+    const core::Toleration& toleration = tolerations[i];
+    const Check inside = check[i];
+    inside.at("key").optional_name(toleration.key(), check_qualified_name);
+    const std::string& op = toleration.operator_();
+    if (toleration.key().empty() && op != "Exists") {
+      inside.at("operator").invalid(op, "must be Exists when key is empty, which means all keys");
+    }
+    if (op == "Exists" && !toleration.value().empty()) {
+      inside.at("operator").invalid(toleration.value(), "value must be empty when operator is Exists");
+    }
+    if (op.empty() || op == "Equal") inside.at("operator").optional_name(toleration.value(), check_label_value);
+    if (!op.empty()) inside.at("operator").one_of(op, {"Equal", "Exists", "Lt", "Gt"});
+    const std::string& effect = toleration.effect();
+    if (!effect.empty()) inside.at("effect").one_of(effect, {"NoSchedule", "PreferNoSchedule", "NoExecute"});
+    if (toleration.has_toleration_seconds() && effect != "NoExecute") {
+      inside.at("effect").invalid(effect, "must be NoExecute when tolerationSeconds is set");
+    }
+  }
+}
+
 void check_pod_spec(const core::PodSpec& spec, const Check& check) {
   check_volumes(spec, check.at("volumes"));
   check_containers(spec, check);
@@ -232,11 +231,18 @@ void check_pod_spec(const core::PodSpec& spec, const Check& check) {
   check_names(spec, check);
   check_host_namespaces(spec, check);
   if (spec.has_security_context()) check_security_context(spec.security_context(), check.at("securityContext"));
-  check_tolerations(spec, check.at("tolerations"));
+  check_placement(spec, check);
+  check_tolerations(spec.tolerations(), check.at("tolerations"));
   check_host_aliases(spec, check.at("hostAliases"));
   check_overhead(spec, check.at("overhead"));
-  if (spec.has_os()) check.at("os").at("name").one_of(spec.os().name(), {"linux", "windows"});
-  if (spec.has_preemption_policy()) {
+  if (spec.has_os() && spec.os().name().empty()) {
+    check.at("os").at("name").required();
+  } else if (spec.has_os()) {
+    check.at("os").one_of(spec.os().name(), {"linux", "windows"});
+  }
+  if (spec.has_preemption_policy() && spec.preemption_policy().empty()) {
+    check.at("preemptionPolicy").required();
+  } else if (spec.has_preemption_policy()) {
     check.at("preemptionPolicy").one_of(spec.preemption_policy(), {"Never", "PreemptLowerPriority"});
   }
   if (spec.has_resources()) check_resources(spec.resources(), check.at("resources"));

@@ -43,18 +43,23 @@ struct PodScope {
 void check_env_source(const core::EnvVarSource& source, const Check& check) {
   std::vector<const google::protobuf::FieldDescriptor*> set;
   source.GetReflection()->ListFields(source, &set);
-  if (set.empty())
-    return check.required("one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef must be set");
+  if (set.empty()) {
+    return check.invalid("", "one of fieldRef, resourceFieldRef, configMapKeyRef, secretKeyRef must be set");
+  }
   for (size_t i = 1; i < set.size(); ++i) {
     check.at(set[i]->json_name()).forbidden(cat("can not be set beside ", set[0]->json_name()));
   }
-  if (source.has_field_ref() && source.field_ref().field_path().empty())
-    check.at("fieldRef").at("fieldPath").required();
-  if (source.has_resource_field_ref() && source.resource_field_ref().resource().empty()) {
-    check.at("resourceFieldRef").at("resource").required();
+  if (source.has_field_ref()) {
+    static constexpr std::string_view kFields[] = {
+        "metadata.name", "metadata.namespace", "metadata.uid", "spec.nodeName", "spec.serviceAccountName",
+        "status.hostIP", "status.hostIPs",     "status.podIP", "status.podIPs"};
+    check_field_path(source.field_ref().field_path(), kFields, check.at("fieldRef").at("fieldPath"));
+  }
+  if (source.has_resource_field_ref()) {
+    check_resource_field(source.resource_field_ref().resource(), check.at("resourceFieldRef").at("resource"));
   }
   const auto check_key = [](const auto& selector, const Check& at) {
-    if (selector.local_object_reference().name().empty()) at.at("name").required();
+    at.at("name").well_formed(selector.local_object_reference().name(), check_dns1123_subdomain);
     at.at("key").name(selector.key(), check_config_key);
   };
   if (source.has_config_map_key_ref()) check_key(source.config_map_key_ref(), check.at("configMapKeyRef"));
@@ -83,14 +88,13 @@ void check_env(const Container& container, const Check& check) {
     const Check inside = check.at("envFrom")[i];
     inside.at("prefix").optional_name(source.prefix(), check_env_name);
     if (source.has_config_map_ref() == source.has_secret_ref()) {
-      inside.invalid("", "exactly one of configMapRef and secretRef must be set");
+      check.at("envFrom").invalid("", "exactly one of configMapRef and secretRef must be set");
     }
-    if (source.has_config_map_ref() && source.config_map_ref().local_object_reference().name().empty()) {
-      inside.at("configMapRef").at("name").required();
-    }
-    if (source.has_secret_ref() && source.secret_ref().local_object_reference().name().empty()) {
-      inside.at("secretRef").at("name").required();
-    }
+    const auto check_reference = [&](const auto& reference, const char* field) {
+      inside.at(field).at("name").name(reference.local_object_reference().name(), check_dns1123_subdomain);
+    };
+    if (source.has_config_map_ref()) check_reference(source.config_map_ref(), "configMapRef");
+    if (source.has_secret_ref()) check_reference(source.secret_ref(), "secretRef");
   }
 }
 
@@ -150,14 +154,13 @@ void check_mounts(const Container& container, const PodScope& scope, const Check
   for (int i = 0; i < container.volume_mounts_size(); ++i) {
     const core::VolumeMount& mount = container.volume_mounts(i);
     const Check inside = check.at("volumeMounts")[i];
-    if (mount.name().empty()) {
-      inside.at("name").required();
-    } else if (!scope.volumes.contains(mount.name())) {
+    if (mount.name().empty()) inside.at("name").required();
+    if (!scope.volumes.contains(mount.name())) {
       inside.at("name").not_found(mount.name(), "a volume of this pod");
     }
     if (mount.mount_path().empty()) inside.at("mountPath").required();
     if (!mount.mount_path().empty() && !paths.insert(mount.mount_path()).second) {
-      inside.at("mountPath").duplicate(mount.mount_path());
+      inside.at("mountPath").invalid(mount.mount_path(), "must be unique");
     }
     if (mount.mount_path().find('\0') != std::string::npos) {
       inside.at("mountPath").invalid(mount.mount_path(), "must not contain a zero byte");
@@ -170,26 +173,27 @@ void check_mounts(const Container& container, const PodScope& scope, const Check
     check_propagation(mount, is_privileged(container), inside);
   }
   std::set<std::string_view> devices;
+  std::set<std::string_view> device_names;
   for (int i = 0; i < container.volume_devices_size(); ++i) {
     const core::VolumeDevice& device = container.volume_devices(i);
     const Check inside = check.at("volumeDevices")[i];
     const auto volume = scope.volumes.find(device.name());
-    if (device.name().empty()) {
-      inside.at("name").required();
-    } else if (volume == scope.volumes.end() ||
-               !(volume->second->has_persistent_volume_claim() || volume->second->has_ephemeral())) {
+    if (device.name().empty()) inside.at("name").required();
+    if (!device_names.insert(device.name()).second) inside.at("name").invalid(device.name(), "must be unique");
+    if (volume == scope.volumes.end() ||
+        !(volume->second->has_persistent_volume_claim() || volume->second->has_ephemeral())) {
       inside.at("name").not_found(device.name(), "a persistent or ephemeral volume of this pod");
     }
     if (device.device_path().empty()) inside.at("devicePath").required();
     check_no_dot_dot(device.device_path(), inside.at("devicePath"));
     if (!devices.insert(device.device_path()).second || paths.contains(device.device_path())) {
-      inside.at("devicePath").duplicate(device.device_path());
+      inside.at("devicePath").invalid(device.device_path(), "must be unique");
     }
   }
 }
 
 void check_port(const k8s::io::apimachinery::pkg::util::intstr::IntOrString& port, const Check& check) {
-  if (port.type() == 1) return check.name(port.str_val(), check_port_name);
+  if (port.type() == 1) return check.well_formed(port.str_val(), check_port_name);
   check.in_range(port.int_val(), 1, kMaxPort);
 }
 
@@ -202,7 +206,7 @@ void check_http_get(const core::HTTPGetAction& action, const Check& check) {
     const bool good = !name.empty() && std::ranges::all_of(name, [](char c) {
       return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-';
     });
-    if (!good) check.at("httpHeaders")[i].at("name").invalid(name, "must consist of letters, digits and '-'");
+    if (!good) check.at("httpHeaders").invalid(name, "must consist of letters, digits and '-'");
   }
 }
 
@@ -237,7 +241,7 @@ void check_probe(const core::Probe& probe, bool may_need_several, const Check& c
 void check_lifecycle(const core::Lifecycle& lifecycle, const Check& check) {
   const auto check_hook = [](const core::LifecycleHandler& handler, const Check& at) {
     check_handler(handler, at);
-    if (handler.has_sleep()) at.at("sleep").at("seconds").not_negative(handler.sleep().seconds());
+    if (handler.has_sleep()) at.at("sleep").not_negative(handler.sleep().seconds());
   };
   if (lifecycle.has_post_start()) check_hook(lifecycle.post_start(), check.at("postStart"));
   if (lifecycle.has_pre_stop()) check_hook(lifecycle.pre_stop(), check.at("preStop"));
@@ -250,11 +254,11 @@ void check_security(const core::SecurityContext& context, const core::PodSpec& s
   if (context.has_allow_privilege_escalation() && !context.allow_privilege_escalation()) {
     const auto& added = context.capabilities().add();
     if (context.privileged()) {
-      check.at("allowPrivilegeEscalation").forbidden("can not be false when privileged is true");
+      check.invalid("", "allowPrivilegeEscalation can not be false when privileged is true");
     }
     if (std::ranges::find(added, "CAP_SYS_ADMIN") != added.end() ||
         std::ranges::find(added, "SYS_ADMIN") != added.end()) {
-      check.at("allowPrivilegeEscalation").forbidden("can not be false when CAP_SYS_ADMIN is added");
+      check.invalid("", "allowPrivilegeEscalation can not be false when CAP_SYS_ADMIN is added");
     }
   }
   if (context.has_proc_mount()) {
@@ -266,6 +270,24 @@ void check_security(const core::SecurityContext& context, const core::PodSpec& s
   }
   if (context.has_seccomp_profile()) check_seccomp(context.seccomp_profile(), check.at("seccompProfile"));
   if (context.has_app_armor_profile()) check_app_armor(context.app_armor_profile(), check.at("appArmorProfile"));
+}
+
+template <typename Container>
+void check_resize_policy(const Container& container, const Check& check) {
+  std::set<std::string_view> resources;
+  for (int i = 0; i < container.resize_policy_size(); ++i) {
+    const core::ContainerResizePolicy& policy = container.resize_policy(i);
+    if (!resources.insert(policy.resource_name()).second) check[i].duplicate(policy.resource_name());
+    const auto required_one_of = [&](const std::string& value, std::initializer_list<std::string_view> allowed) {
+      if (value.empty()) {
+        check.required();
+      } else {
+        check.one_of(value, allowed);
+      }
+    };
+    required_one_of(policy.resource_name(), {"cpu", "memory"});
+    required_one_of(policy.restart_policy(), {"NotRequired", "RestartContainer"});
+  }
 }
 
 // What every kind of container has to satisfy.
@@ -287,6 +309,7 @@ void check_common(const Container& container, PodScope& scope, const Check& chec
   check_env(container, check);
   check_mounts(container, scope, check);
   check_resources(container.resources(), check.at("resources"));
+  check_resize_policy(container, check.at("resizePolicy"));
   if (container.has_security_context()) {
     check_security(container.security_context(), scope.spec, check.at("securityContext"));
   }
@@ -331,26 +354,61 @@ void check_ephemeral_container(const core::EphemeralContainer& container, PodSco
   }
 }
 
+// What devices and operators count: of a domain that is not Kubernetes' own.
+bool is_extended_resource(std::string_view name) {
+  const size_t slash = name.find('/');
+  if (slash == std::string_view::npos || name.starts_with("requests.")) return false;
+  const std::string_view domain = name.substr(0, slash);
+  return domain != "kubernetes.io" && !domain.ends_with(".kubernetes.io");
+}
+
 }  // namespace
 
+void check_field_path(std::string_view path, std::span<const std::string_view> fields, const Check& check) {
+  if (path.empty()) return check.required();
+  for (const std::string_view map : {"metadata.annotations['", "metadata.labels['"}) {
+    if (!path.starts_with(map) || !path.ends_with("']")) continue;
+    return check.well_formed(path.substr(map.size(), path.size() - map.size() - 2),
+                             [](std::string_view key) { return check_qualified_name(lowered(std::string(key))); });
+  }
+  if (std::ranges::find(fields, path) == fields.end()) check.invalid(path, "is not a field that a pod can be told");
+}
+
+void check_resource_field(std::string_view resource, const Check& check) {
+  if (resource.empty()) return check.required();
+  for (const std::string_view kind : {"limits.hugepages-", "requests.hugepages-"}) {
+    if (resource.starts_with(kind)) return;
+  }
+  check.one_of(resource, {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu",
+                          "requests.ephemeral-storage", "requests.memory"});
+}
+
 void check_seccomp(const core::SeccompProfile& profile, const Check& check) {
-  check.at("type").one_of(profile.type(), {"RuntimeDefault", "Unconfined", "Localhost"});
+  if (profile.type().empty()) {
+    check.at("type").required();
+  } else {
+    check.at("type").one_of(profile.type(), {"RuntimeDefault", "Unconfined", "Localhost"});
+  }
   const Check path = check.at("localhostProfile");
   if (profile.type() == "Localhost") {
-    if (profile.localhost_profile().empty()) return path.required("must be set when type is Localhost");
+    if (!profile.has_localhost_profile()) return path.required("must be set when type is Localhost");
     check_inner_path(profile.localhost_profile(), path);
   } else if (profile.has_localhost_profile()) {
-    path.forbidden("can only be set when type is Localhost");
+    path.invalid(profile.localhost_profile(), "can only be set when type is Localhost");
   }
 }
 
 void check_app_armor(const core::AppArmorProfile& profile, const Check& check) {
-  check.at("type").one_of(profile.type(), {"RuntimeDefault", "Unconfined", "Localhost"});
+  if (profile.type().empty()) {
+    check.at("type").required();
+  } else {
+    check.at("type").one_of(profile.type(), {"RuntimeDefault", "Unconfined", "Localhost"});
+  }
   const Check name = check.at("localhostProfile");
   if (profile.type() == "Localhost" && profile.localhost_profile().empty()) {
     name.required("must be set when type is Localhost");
   } else if (profile.type() != "Localhost" && profile.has_localhost_profile()) {
-    name.forbidden("can only be set when type is Localhost");
+    name.invalid(profile.localhost_profile(), "can only be set when type is Localhost");
   }
 }
 
@@ -361,6 +419,9 @@ void check_resources(const core::ResourceRequirements& resources, const Check& c
       const Result<Quantity> quantity = Quantity::parse(amount.string());
       if (!quantity) continue;  // a normalized message has none
       if (quantity->is_negative()) at.key(name).invalid(amount.string(), "must not be negative");
+      if (is_extended_resource(name) && !quantity->is_multiple_of(0)) {
+        at.key(name).invalid(amount.string(), "must be a whole number");
+      }
       if (name != "cpu" && name.find('/') == std::string::npos && !quantity->is_multiple_of(-3)) {
         at.key(name).invalid(amount.string(), "must not be finer than a thousandth");
       }
@@ -370,10 +431,16 @@ void check_resources(const core::ResourceRequirements& resources, const Check& c
   check_amounts(resources.requests(), check.at("requests"));
   for (const auto& [name, request] : resources.requests()) {
     const auto limit = resources.limits().find(name);
-    if (limit == resources.limits().end()) continue;
+    const bool is_extended = is_extended_resource(name);
+    if (limit == resources.limits().end()) {
+      if (is_extended) check.at("limits").required(cat("must have ", name, ", as requests has"));
+      continue;
+    }
     const Result<Quantity> least = Quantity::parse(request.string());
     const Result<Quantity> most = Quantity::parse(limit->second.string());
-    if (least && most && least->compare(*most) > 0) {
+    if (least && most && is_extended && least->compare(*most) != 0) {
+      check.at("requests").invalid(request.string(), cat("must be the limit of ", limit->second.string()));
+    } else if (least && most && least->compare(*most) > 0) {
       check.at("requests").invalid(request.string(), cat("must not exceed the limit of ", limit->second.string()));
     }
   }

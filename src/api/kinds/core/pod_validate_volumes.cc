@@ -32,30 +32,33 @@ void check_key_path(std::string_view path, const Check& check) {
 template <typename Items>
 void check_items(const Items& items, const Check& check) {
   for (int i = 0; i < items.size(); ++i) {
-    check[i].at("key").name(items[i].key(), check_config_key);
+    if (items[i].key().empty()) check[i].at("key").required();
     check_key_path(items[i].path(), check[i].at("path"));
     if (items[i].has_mode()) check_mode(items[i].mode(), check[i].at("mode"));
   }
 }
 
+// Its fields are told without the item's number, as upstream tells them.
 void check_downward_items(const google::protobuf::RepeatedPtrField<core::DownwardAPIVolumeFile>& items,
                           const Check& check) {
   for (int i = 0; i < items.size(); ++i) {
     const core::DownwardAPIVolumeFile& item = items[i];
-    check_key_path(item.path(), check[i].at("path"));
-    if (item.has_mode()) check_mode(item.mode(), check[i].at("mode"));
+    check_key_path(item.path(), check.at("path"));
+    if (item.has_mode()) check_mode(item.mode(), check.at("mode"));
     if (item.has_field_ref() && item.has_resource_field_ref()) {
-      check[i].forbidden("fieldRef and resourceFieldRef can not both be set");
+      check.invalid("", "fieldRef and resourceFieldRef can not both be set");
     } else if (!item.has_field_ref() && !item.has_resource_field_ref()) {
-      check[i].required("one of fieldRef and resourceFieldRef must be set");
+      check.required("one of fieldRef and resourceFieldRef must be set");
     }
-    if (item.has_field_ref() && item.field_ref().field_path().empty()) {
-      check[i].at("fieldRef").at("fieldPath").required();
+    if (item.has_field_ref()) {
+      static constexpr std::string_view kFields[] = {"metadata.annotations", "metadata.labels", "metadata.name",
+                                                     "metadata.namespace", "metadata.uid"};
+      check_field_path(item.field_ref().field_path(), kFields, check.at("fieldRef").at("fieldPath"));
     }
     if (item.has_resource_field_ref()) {
-      const Check inside = check[i].at("resourceFieldRef");
+      const Check inside = check.at("resourceFieldRef");
       if (item.resource_field_ref().container_name().empty()) inside.at("containerName").required();
-      if (item.resource_field_ref().resource().empty()) inside.at("resource").required();
+      check_resource_field(item.resource_field_ref().resource(), inside.at("resource"));
     }
   }
 }
@@ -84,7 +87,7 @@ void check_empty_dir(const core::EmptyDirVolumeSource& source, const Check& chec
 void check_projection(const core::VolumeProjection& source, const Check& check) {
   std::vector<const google::protobuf::FieldDescriptor*> set;
   source.GetReflection()->ListFields(source, &set);
-  if (set.empty()) return check.required("a source must be set");
+  if (set.empty()) return;
   for (size_t i = 1; i < set.size(); ++i) {
     check.at(set[i]->json_name()).forbidden(cat("can not be set beside ", set[0]->json_name()));
   }
@@ -97,7 +100,7 @@ void check_projection(const core::VolumeProjection& source, const Check& check) 
     check_items(source.config_map().items(), check.at("configMap").at("items"));
   }
   if (source.has_downward_api()) {
-    check_downward_items(source.downward_api().items(), check.at("downwardAPI").at("items"));
+    check_downward_items(source.downward_api().items(), check.at("downwardAPI"));
   }
   if (source.has_service_account_token()) {
     const core::ServiceAccountTokenProjection& token = source.service_account_token();
@@ -106,6 +109,33 @@ void check_projection(const core::VolumeProjection& source, const Check& check) 
   }
   if (source.has_cluster_trust_bundle()) {
     check_key_path(source.cluster_trust_bundle().path(), check.at("clusterTrustBundle").at("path"));
+  }
+}
+
+void check_csi(const core::CSIVolumeSource& source, const Check& check) {
+  constexpr size_t kMaxDriver = 63;
+  const Check driver = check.at("driver");
+  if (source.driver().size() > kMaxDriver) driver.too_long(source.driver().size(), kMaxDriver, "characters");
+  driver.name(source.driver(),
+              [](std::string_view name) { return check_dns1123_subdomain(lowered(std::string(name))); });
+  if (!source.has_node_publish_secret_ref()) return;
+  const std::string& secret = source.node_publish_secret_ref().name();
+  if (secret.empty()) return check.at("nodePublishSecretRef").at("name").required();
+  check.at("name").well_formed(secret, check_dns1123_subdomain);  // upstream's place for it
+}
+
+// What a claim must say that is made for one pod.
+void check_ephemeral(const core::EphemeralVolumeSource& source, const Check& check) {
+  if (!source.has_volume_claim_template()) return check.required();
+  const core::PersistentVolumeClaimSpec& spec = source.volume_claim_template().spec();
+  if (spec.access_modes().empty()) check.at("spec").at("accessModes").required("must have at least one mode");
+  for (const std::string& mode : spec.access_modes()) {
+    check.at("spec")
+        .at("accessModes")
+        .one_of(mode, {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"});
+  }
+  if (!spec.resources().requests().contains("storage")) {
+    check.at("spec").at("resources").key("storage").required();
   }
 }
 
@@ -128,7 +158,7 @@ void check_source_fields(const core::VolumeSource& source, const Check& check) {
   }
   if (source.has_downward_api()) {
     check_mode(source.downward_api().default_mode(), check.at("downwardAPI").at("defaultMode"));
-    check_downward_items(source.downward_api().items(), check.at("downwardAPI").at("items"));
+    check_downward_items(source.downward_api().items(), check.at("downwardAPI"));
   }
   if (source.has_projected()) {
     const Check inside = check.at("projected");
@@ -142,10 +172,12 @@ void check_source_fields(const core::VolumeSource& source, const Check& check) {
   }
   if (source.has_nfs()) {
     if (source.nfs().server().empty()) check.at("nfs").at("server").required();
+    if (source.nfs().path().empty()) check.at("nfs").at("path").required();
     if (!source.nfs().path().starts_with('/'))
       check.at("nfs").at("path").invalid(source.nfs().path(), "must be absolute");
   }
-  if (source.has_csi()) check.at("csi").at("driver").name(source.csi().driver(), check_dns1123_subdomain);
+  if (source.has_csi()) check_csi(source.csi(), check.at("csi"));
+  if (source.has_ephemeral()) check_ephemeral(source.ephemeral(), check.at("ephemeral").at("volumeClaimTemplate"));
   if (source.has_image()) {
     if (source.image().reference().empty()) check.at("image").at("reference").required();
     check.at("image").at("pullPolicy").one_of(source.image().pull_policy(), {"Always", "IfNotPresent", "Never"});

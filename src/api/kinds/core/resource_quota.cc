@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <initializer_list>
 #include <map>
 #include <set>
 
@@ -41,6 +43,34 @@ void set_defaults(core::ResourceQuota* object) {
   round_amounts(object->mutable_status()->mutable_used());
 }
 
+constexpr std::initializer_list<std::string_view> kScopes = {
+    "BestEffort",  "CrossNamespacePodAffinity", "NotBestEffort", "NotTerminating", "PriorityClass",
+    "Terminating", "VolumeAttributesClass"};
+
+bool is_scope(std::string_view name) { return std::ranges::find(kScopes, name) != kScopes.end(); }
+
+void check_scopes(const core::ResourceQuotaSpec& spec, const Check& check) {
+  for (const std::string& scope : spec.scopes()) {
+    if (!is_scope(scope)) check.at("scopes").invalid(scope, "is no scope of a quota");
+  }
+  // Upstream names the expressions without their number.
+  const Check expressions = check.at("scopeSelector").at("matchExpressions");
+  for (const core::ScopedResourceSelectorRequirement& wanted : spec.scope_selector().match_expressions()) {
+    if (!is_scope(wanted.scope_name())) {
+      expressions.at("scopeName").invalid(wanted.scope_name(), "is no scope of a quota");
+    }
+    const std::string& op = wanted.operator_();
+    const bool of_values = op == "In" || op == "NotIn";
+    if (of_values && wanted.values().empty()) expressions.at("values").required("must have at least one value");
+    if (!of_values && !wanted.values().empty() && (op == "Exists" || op == "DoesNotExist")) {
+      expressions.at("values").invalid("", "must be empty when operator is Exists or DoesNotExist");
+    }
+    if (!of_values && op != "Exists" && op != "DoesNotExist") {
+      expressions.at("operator").invalid(op, "must be In, NotIn, Exists or DoesNotExist");
+    }
+  }
+}
+
 FieldProblems validate(const core::ResourceQuota& object) {
   FieldProblems problems;
   const Check check = Check(&problems).at("spec").at("hard");
@@ -49,6 +79,7 @@ FieldProblems validate(const core::ResourceQuota& object) {
     const Result<Quantity> quantity = Quantity::parse(amount.string());
     if (quantity && quantity->is_negative()) check.key(name).invalid(amount.string(), "must not be negative");
   }
+  check_scopes(object.spec(), Check(&problems).at("spec"));
   return problems;
 }
 

@@ -41,7 +41,7 @@ void check_ports(const core::ServiceSpec& spec, const Check& check) {
     inside.at("port").in_range(port.port(), 1, kMaxPort);
     inside.at("protocol").one_of(port.protocol(), {"SCTP", "TCP", "UDP"});
     check_target(port, inside.at("targetPort"));
-    if (port.has_app_protocol()) inside.at("appProtocol").name(port.app_protocol(), check_qualified_name);
+    if (port.has_app_protocol()) inside.at("appProtocol").well_formed(port.app_protocol(), check_qualified_name);
     if (!ports.emplace(port.protocol(), port.port()).second) inside.duplicate(cat(port.port(), "/", port.protocol()));
     if (port.node_port() == 0) continue;
     if (spec.type() == "ClusterIP") inside.at("nodePort").forbidden("can not be set when type is ClusterIP");
@@ -115,7 +115,7 @@ void check_balancer(const core::ServiceSpec& spec, const Check& check) {
   }
   if (!balancer && spec.has_load_balancer_class()) check.at("loadBalancerClass").forbidden(reason);
   if (balancer && spec.has_load_balancer_class()) {
-    check.at("loadBalancerClass").name(spec.load_balancer_class(), check_qualified_name);
+    check.at("loadBalancerClass").well_formed(spec.load_balancer_class(), check_qualified_name);
   }
 }
 

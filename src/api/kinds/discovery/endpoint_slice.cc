@@ -6,6 +6,7 @@
 #include "api/kind_parts.h"
 #include "api/kinds/core/endpoint_address.h"
 #include "api/kinds/discovery/kinds.h"
+#include "api/names.h"
 #include "kubernetes/discovery/v1/endpoint_slice.pb.h"
 
 namespace gantry::api {
@@ -68,7 +69,7 @@ void check_ports(const discovery::EndpointSlice& slice, const Check& check) {
     check[i].at("name").optional_name(port.name(), check_dns1123_label);
     if (!names.insert(port.name()).second) check[i].at("name").duplicate(port.name());
     check[i].at("protocol").one_of(port.protocol(), {"SCTP", "TCP", "UDP"});
-    if (port.has_app_protocol()) check[i].at("appProtocol").name(port.app_protocol(), check_qualified_name);
+    if (port.has_app_protocol()) check[i].at("appProtocol").well_formed(port.app_protocol(), check_qualified_name);
   }
 }
 
@@ -92,8 +93,15 @@ FieldProblems validate(const discovery::EndpointSlice& slice) {
     for (int j = 0; j < endpoint.addresses_size() && j < kMaxAddresses; ++j) {
       check_address(slice.address_type(), endpoint.addresses(j), addresses, j);
     }
-    if (endpoint.has_node_name()) check[i].at("nodeName").name(endpoint.node_name(), check_dns1123_subdomain);
-    if (endpoint.has_hostname()) check[i].at("hostname").name(endpoint.hostname(), check_dns1123_label);
+    if (endpoint.has_node_name()) check[i].at("nodeName").well_formed(endpoint.node_name(), check_dns1123_subdomain);
+    if (endpoint.has_hostname()) check[i].at("hostname").well_formed(endpoint.hostname(), check_dns1123_label);
+    std::set<std::string_view> zones;
+    for (int j = 0; j < endpoint.hints().for_zones_size(); ++j) {
+      const std::string& zone = endpoint.hints().for_zones(j).name();
+      const Check name = check[i].at("hints").at("forZones")[j].at("name");
+      if (!zones.insert(zone).second) name.duplicate(zone);
+      name.well_formed(zone, check_label_value);
+    }
   }
   return problems;
 }

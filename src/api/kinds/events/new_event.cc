@@ -74,6 +74,12 @@ std::vector<std::string> selectable(const events::Event& event) {
   return values;
 }
 
+FieldProblems validate(const events::Event& event) { return validate_event(as_stored(event), true); }
+
+FieldProblems validate_update(const events::Event& old, const events::Event& updated) {
+  return validate_event_update(as_stored(old), as_stored(updated), true);
+}
+
 }  // namespace
 
 Kind new_event_kind() {
@@ -86,6 +92,8 @@ Kind new_event_kind() {
   }
   for (const char* field : {"reason", "reportingController", "type"}) kind.selectable.emplace_back(field);
   kind.selectable_values = over(&selectable);
+  kind.validate = over(&validate);
+  kind.update = {.validate = over(&validate_update), .changes_alone = true};
   kind.table = {event_columns(), over(&row)};
   return kind;
 }

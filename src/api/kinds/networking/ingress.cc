@@ -56,6 +56,9 @@ void check_backend(const networking::IngressBackend& backend, const Check& check
     const Check inside = check.at("resource");
     if (backend.resource().kind().empty()) inside.at("kind").required();
     if (backend.resource().name().empty()) inside.at("name").required();
+    if (backend.resource().has_api_group()) {
+      inside.at("apiGroup").well_formed(backend.resource().api_group(), check_dns1123_subdomain);
+    }
     return;
   }
   if (!backend.has_service()) return check.invalid("", "resource or service must be set");
@@ -120,11 +123,12 @@ FieldProblems validate(const networking::Ingress& object) {
   }
   for (int i = 0; i < spec.tls_size(); ++i) {
     const Check inside = check.at("tls")[i];
-    for (int j = 0; j < spec.tls(i).hosts_size(); ++j) inside.at("hosts")[j].name(spec.tls(i).hosts(j), check_host);
+    for (int j = 0; j < spec.tls(i).hosts_size(); ++j)
+      inside.at("hosts")[j].well_formed(spec.tls(i).hosts(j), check_host);
     inside.at("secretName").optional_name(spec.tls(i).secret_name(), check_dns1123_subdomain);
   }
   if (spec.has_ingress_class_name())
-    check.at("ingressClassName").name(spec.ingress_class_name(), check_dns1123_subdomain);
+    check.at("ingressClassName").well_formed(spec.ingress_class_name(), check_dns1123_subdomain);
   return problems;
 }
 

@@ -75,7 +75,7 @@ void check_peer(const networking::NetworkPolicyPeer& peer, const Check& check) {
     const Check block = check.at("ipBlock");
     block.at("cidr").name(peer.ip_block().cidr(), check_cidr);
     for (int i = 0; i < peer.ip_block().except_size(); ++i)
-      block.at("except")[i].name(peer.ip_block().except(i), check_cidr);
+      block.at("except")[i].well_formed(peer.ip_block().except(i), check_cidr);
     if (selects) check.forbidden("ipBlock stands alone");
   } else if (!selects) {
     check.required("must specify a peer");

@@ -1,4 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
+#include <set>
+
+#include "api/check.h"
 #include "api/kind_parts.h"
 #include "api/kinds/storage/kinds.h"
 #include "kubernetes/storage/v1/csi.pb.h"
@@ -49,6 +53,56 @@ void set_defaults(storage::CSIDriver* object) {
   if (!spec->has_prevent_pod_scheduling_if_missing()) spec->set_prevent_pod_scheduling_if_missing(false);
 }
 
+constexpr int64_t kLeastUpdatePeriod = 10;
+constexpr int64_t kLeastTokenLife = 600;
+constexpr int64_t kMostTokenLife = int64_t{1} << 32;
+
+void check_token_requests(const storage::CSIDriverSpec& spec, const Check& check) {
+  std::set<std::string_view> audiences;
+  for (int i = 0; i < spec.token_requests_size(); ++i) {
+    const storage::TokenRequest& request = spec.token_requests(i);
+    if (!audiences.insert(request.audience()).second) {
+      check[i].at("audience").duplicate(request.audience());
+    } else if (request.has_expiration_seconds()) {
+      check[i].at("expirationSeconds").in_range(request.expiration_seconds(), kLeastTokenLife, kMostTokenLife);
+    }
+  }
+}
+
+FieldProblems validate(const storage::CSIDriver& object) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  const storage::CSIDriverSpec& spec = object.spec();
+  if (spec.has_fs_group_policy()) {
+    check.at("fsGroupPolicy").one_of(spec.fs_group_policy(), {"File", "None", "ReadWriteOnceWithFSType"});
+  }
+  check_token_requests(spec, check.at("tokenRequests"));
+  for (const std::string& mode : spec.volume_lifecycle_modes()) {
+    check.at("volumeLifecycleModes").one_of(mode, {"Persistent", "Ephemeral"});
+  }
+  if (spec.has_node_allocatable_update_period_seconds() &&
+      spec.node_allocatable_update_period_seconds() < kLeastUpdatePeriod) {
+    check.at("nodeAllocatableUpdatePeriodSeconds")
+        .invalid(spec.node_allocatable_update_period_seconds(), "must be at least 10 seconds");
+  }
+  if (spec.has_service_account_token_in_secrets() && spec.token_requests().empty()) {
+    check.at("serviceAccountTokenInSecrets").invalid("", "needs tokenRequests");
+  }
+  return problems;
+}
+
+FieldProblems validate_update(const storage::CSIDriver& old, const storage::CSIDriver& updated) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec");
+  if (old.spec().attach_required() != updated.spec().attach_required()) {
+    check.at("attachedRequired").invalid("", "field is immutable");  // upstream's name of it
+  }
+  if (!std::ranges::equal(old.spec().volume_lifecycle_modes(), updated.spec().volume_lifecycle_modes())) {
+    check.at("volumeLifecycleModes").invalid("", "field is immutable");
+  }
+  return problems;
+}
+
 }  // namespace
 
 Kind csi_driver_kind() {
@@ -56,6 +110,8 @@ Kind csi_driver_kind() {
   kind.namespaced = false;
   kind.storage = "csidrivers";
   kind.set_defaults = over(&set_defaults);
+  kind.validate = over(&validate);
+  kind.update.validate = over(&validate_update);
   kind.has_generation = true;
   kind.table = table();
   return kind;

@@ -1,8 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <map>
+#include <set>
+
 #include "api/check.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/same_map.h"
 #include "api/kinds/storage/kinds.h"
+#include "api/kinds/storage/rules.h"
 #include "api/names.h"
 #include "base/text.h"
 #include "kubernetes/storage/v1/storage_class.pb.h"
@@ -39,14 +43,40 @@ void set_defaults(storage::StorageClass* object) {
   if (!object->has_volume_binding_mode()) object->set_volume_binding_mode("Immediate");
 }
 
+// The terms in which volumes may be reached: labels of nodes, each with the values that it may have, no term twice.
+void check_topologies(const storage::StorageClass& object, const Check& check) {
+  std::set<std::map<std::string, std::set<std::string>>> terms;
+  for (int i = 0; i < object.allowed_topologies_size(); ++i) {
+    const Check expressions = check[i].at("matchLabelExpressions");
+    std::map<std::string, std::set<std::string>> term;
+    for (int j = 0; j < object.allowed_topologies(i).match_label_expressions_size(); ++j) {
+      const auto& expression = object.allowed_topologies(i).match_label_expressions(j);
+      std::set<std::string> values;
+      if (expression.values().empty()) expressions[j].at("values").required();
+      for (int k = 0; k < expression.values_size(); ++k) {
+        if (!values.insert(expression.values(k)).second) {
+          expressions[j].at("values")[k].duplicate(expression.values(k));
+        }
+      }
+      if (const std::string wrong = check_qualified_name(expression.key()); !wrong.empty()) {
+        expressions[j].at("key").invalid(expression.key(), wrong);
+      }
+      if (!term.emplace(expression.key(), std::move(values)).second) {
+        expressions[j].at("key").duplicate(expression.key());
+      }
+    }
+    if (!terms.insert(std::move(term)).second) expressions.duplicate("");
+  }
+}
+
 FieldProblems validate(const storage::StorageClass& object) {
   FieldProblems problems;
   const Check check(&problems);
-  check.at("provisioner").name(object.provisioner(), [](std::string_view name) {
-    return check_qualified_name(lowered(std::string(name)));
-  });
+  check_provisioner(object.provisioner(), check.at("provisioner"));
+  check_parameters(object.parameters(), check.at("parameters"));
   check.at("reclaimPolicy").one_of(object.reclaim_policy(), {"Delete", "Retain"});
   check.at("volumeBindingMode").one_of(object.volume_binding_mode(), {"Immediate", "WaitForFirstConsumer"});
+  check_topologies(object, check.at("allowedTopologies"));
   return problems;
 }
 
