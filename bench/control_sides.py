@@ -134,7 +134,7 @@ class Upstream(Side):
                    files["server.key"], "--service-account-issuer", "https://kubernetes.default.svc",
                    "--service-account-key-file", files["tokens.key"], "--service-account-signing-key-file",
                    files["tokens.key"], "--authorization-mode", "Node,RBAC", "--service-cluster-ip-range", "10.96.0.0/12",
-                   "--cert-dir", self.folder / "certs", "--advertise-address", "127.0.0.1")
+                   "--cert-dir", self.folder / "certs", "--advertise-address", "192.0.2.1", "--endpoint-reconciler-type", "none")
 
 
 def driver(program, *arguments, limit=600):
