@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/bootstrap/security.h"
 
+#include "api/json.h"
+#include "base/text.h"
 #include "control/admission/default_chain.h"
 #include "control/authentication/certificate_authenticator.h"
 #include "control/authentication/token_actions.h"
@@ -14,6 +16,7 @@ namespace gantry::control {
 
 namespace {
 
+constexpr char kKeysPath[] = "/openid/v1/jwks";
 constexpr char kIssuer[] = "https://kubernetes.default.svc.cluster.local";
 
 TokenIssuer issuer() { return {.issuer = kIssuer, .audiences = {kIssuer}}; }
@@ -82,6 +85,19 @@ Task<> Security::ready() {
 std::vector<Authenticator*> Security::authenticators() const { return {&impl_->certificates, &impl_->tokens}; }
 std::vector<Authorizer*> Security::authorizers() const { return impl_->authorizers; }
 const AdmissionChain& Security::admission() const { return impl_->admission; }
+
+std::vector<Page> Security::pages(const std::string& url) const {
+  api::Value::List algorithms;
+  for (const std::string& each : impl_->verifier.algorithms()) algorithms.emplace_back(each);
+  const auto one = [](const char* text) { return api::Value(api::Value::List{api::Value(text)}); };
+  const api::Value discovery = api::Value::object({{"issuer", kIssuer},
+                                                   {"jwks_uri", cat(url, kKeysPath)},
+                                                   {"response_types_supported", one("id_token")},
+                                                   {"subject_types_supported", one("public")},
+                                                   {"id_token_signing_alg_values_supported", std::move(algorithms)}});
+  return {{"/.well-known/openid-configuration", "application/json", api::write_json(discovery)},
+          {kKeysPath, "application/jwk-set+json", impl_->verifier.jwks()}};
+}
 
 Actions Security::actions() const {
   return {{"serviceaccounts/token", &impl_->token_request},

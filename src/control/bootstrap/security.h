@@ -13,6 +13,7 @@
 #include "control/server/action.h"
 #include "control/server/admission.h"
 #include "control/server/caches.h"
+#include "control/server/documents.h"
 
 namespace gantry::control {
 
@@ -38,6 +39,9 @@ class Security {
   std::vector<Authenticator*> authenticators() const;
   std::vector<Authorizer*> authorizers() const;
   const AdmissionChain& admission() const;
+  // By which others verify service accounts' tokens: OpenID's discovery document and the keys. `url`: where the API is
+  // reached, "https://192.0.2.1:6443".
+  std::vector<Page> pages(const std::string& url) const;
   // serviceaccounts/token and the reviews.
   Actions actions() const;
 

@@ -60,6 +60,7 @@ class SecurityTest : public ::testing::Test {
                                      .actions = security_->actions(),
                                      .now = now,
                                      .version = {.git_version = "v1.37.0-gantry.test"},
+                                     .pages = security_->pages("https://192.0.2.1:6443"),
                                      .health = &*health_});
     EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::seconds(10))).has_value());
     run(loop_, settle());

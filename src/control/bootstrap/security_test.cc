@@ -151,6 +151,20 @@ TEST_F(SecurityTest, ATokenIsItsAccountUntilThatIsGone) {
   EXPECT_EQ(get("/api").code, 401);
 }
 
+TEST_F(SecurityTest, OthersFindWhatVerifiesTokens) {
+  EXPECT_EQ(get("/openid/v1/jwks").code, 200);
+  const Answer found = get("/.well-known/openid-configuration");
+  EXPECT_EQ(found.code, 200);
+  EXPECT_EQ(found.text("issuer"), "https://kubernetes.default.svc.cluster.local");
+  EXPECT_EQ(found.text("jwks_uri"), "https://192.0.2.1:6443/openid/v1/jwks");
+  EXPECT_THAT(found.body, HasSubstr(R"("id_token_signing_alg_values_supported":["ES256"])"));
+  make_account("robot");
+  with_token(make_token("robot"));
+  EXPECT_EQ(get("/openid/v1/jwks").code, 200) << "service accounts may";
+  as("jane");
+  EXPECT_EQ(get("/openid/v1/jwks").code, 403);
+}
+
 TEST_F(SecurityTest, ATokenEndsInTimeAndIsForItsAudienceAlone) {
   make_account("robot");
   const std::string token = make_token("robot", R"({"expirationSeconds":600})");

@@ -183,6 +183,14 @@ Result<std::string> TokenVerifier::verify(std::string_view token) const {
   return refused(known ? "its signature is not valid" : "its key is not known");
 }
 
+std::vector<std::string> TokenVerifier::algorithms() const {
+  std::vector<std::string> all;
+  for (const Key& key : keys_) {
+    if (std::ranges::find(all, key.algorithm) == all.end()) all.push_back(key.algorithm);
+  }
+  return all;
+}
+
 std::string TokenVerifier::jwks() const {
   std::string keys;
   for (const Key& key : keys_) {

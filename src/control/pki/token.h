@@ -40,6 +40,8 @@ class TokenVerifier {
   Result<std::string> verify(std::string_view token) const;
   // The keys as a JSON Web Key Set (RFC 7517), which /openid/v1/jwks serves.
   std::string jwks() const;
+  // What they sign with: "ES256", "RS256". Each once.
+  std::vector<std::string> algorithms() const;
 
  private:
   struct Key {

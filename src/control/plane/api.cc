@@ -6,6 +6,7 @@
 #include "control/audit/audit_log.h"
 #include "control/bootstrap/security.h"
 #include "control/bootstrap/system_objects.h"
+#include "control/plane/serving.h"
 #include "control/server/actions/pod_binding.h"
 #include "control/server/actions/pod_eviction.h"
 #include "http/tls.h"
@@ -91,6 +92,7 @@ struct Api::Impl {
                 .connector = std::move(connector),
                 .now = wall_clock,
                 .version = {.git_version = options.version},
+                .pages = security->pages(public_url(options)),
                 .flow = &flow,
                 .auditor = audit.log.get(),
                 .health = &health,

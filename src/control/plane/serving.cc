@@ -107,6 +107,12 @@ std::string advertised_address(const PlaneOptions& options) {
   return {};
 }
 
+std::string public_url(const PlaneOptions& options) {
+  const std::string address = advertised_address(options);
+  const bool is_v6 = address.contains(':');
+  return cat("https://", is_v6 ? "[" : "", address, is_v6 ? "]" : "", ":", options.listen.port);
+}
+
 Task<> keep_certificates(Loop& home, IdentityOptions options, std::shared_ptr<http::TlsServer> tls) {
   while (true) {
     co_await home.sleep_for(kCertificateCheck);

@@ -36,6 +36,9 @@ std::string url_of(const http::Listener& listener);
 // address, as upstream does. Empty when there is none.
 std::string advertised_address(const PlaneOptions& options);
 
+// "https://192.0.2.1:6443"
+std::string public_url(const PlaneOptions& options);
+
 // Makes certificates anew before they end, also while nobody restarts this program. Never returns.
 Task<> keep_certificates(Loop& home, IdentityOptions options, std::shared_ptr<http::TlsServer> tls);
 

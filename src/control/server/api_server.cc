@@ -79,7 +79,7 @@ Failure access_denied(const AccessRequest& access, std::string_view reason) {
 struct ApiServer::Impl {
   explicit Impl(Parts p)
       : parts(std::move(p)),
-        documents(parts.kinds, parts.version),
+        documents(parts.kinds, parts.version, parts.pages),
         request_metrics(parts.metrics == nullptr ? nullptr : std::make_unique<RequestMetrics>(*parts.metrics)),
         resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.actions, parts.connector,
                   parts.now, request_metrics.get()) {}

@@ -39,6 +39,7 @@ class ApiServer {
     std::shared_ptr<Connector> connector;  // null: logs, exec and proxies are not served
     std::function<api::Timestamp()> now;   // the wall clock
     ServerVersion version;
+    std::vector<Page> pages = {};
     FlowControl* flow = nullptr;           // null: nobody waits for his turn
     Auditor* auditor = nullptr;            // null: nothing is recorded
     Health* health = nullptr;              // null: health is not served

@@ -122,6 +122,14 @@ std::optional<Documents::Kept> Documents::get(const http::Request& request, cons
   return made;
 }
 
+Documents::Documents(const api::Kinds& kinds, ServerVersion version, const std::vector<Page>& pages)
+    : kinds_(kinds), version_(std::move(version)) {
+  for (const Page& page : pages) {
+    const Kept kept{page.content_type, std::make_shared<const std::string>(page.body), etag_of(page.body)};
+    for (const char* form : {"", " aggregated"}) kept_.emplace(cat(page.path, form), kept);
+  }
+}
+
 std::optional<http::Reply> Documents::find(const http::Request& request, const RequestInfo& info) {
   // One name for each document, however many slashes it is asked with: what is kept is bounded by what there is.
   std::string path;

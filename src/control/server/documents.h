@@ -8,6 +8,7 @@
 #include <memory>
 #include <mutex>
 #include <string>
+#include <vector>
 
 #include "control/server/failure.h"
 #include "control/server/request_info.h"
@@ -21,9 +22,16 @@ struct ServerVersion {
   std::string git_version;  // "v1.37.0-gantry.1"
 };
 
+// A document that another part of the program made: keys of tokens, and where they are.
+struct Page {
+  std::string path;  // "/openid/v1/jwks"
+  std::string content_type;
+  std::string body;
+};
+
 class Documents {
  public:
-  Documents(const api::Kinds& kinds, ServerVersion version) : kinds_(kinds), version_(std::move(version)) {}
+  Documents(const api::Kinds& kinds, ServerVersion version, const std::vector<Page>& pages = {});
 
   // Empty: the path names no document.
   std::optional<http::Reply> find(const http::Request& request, const RequestInfo& info);
