@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/wire.h"
 
+#include <utility>
+
 namespace gantry::api {
 
 namespace {
@@ -106,6 +108,20 @@ std::optional<std::string_view> find_field(std::string_view bytes, std::uint32_t
   return found;
 }
 
+// What stands before and behind the bytes of an object in its envelope.
+std::string envelope_head(std::string_view api_version, std::string_view kind, std::size_t size) {
+  std::string type;
+  add_bytes(&type, kTypeVersion, api_version);
+  add_bytes(&type, kTypeKind, kind);
+  std::string head(kMagic);
+  add_bytes(&head, kEnvelopeType, type);
+  add_head(&head, kEnvelopeRaw, size);
+  return head;
+}
+constexpr char kTail[] = {kEnvelopeEncoding << 3 | kLengthDelimited, 0, kEnvelopeContentType << 3 | kLengthDelimited,
+                          0};
+constexpr std::string_view kEnvelopeTail(kTail, sizeof kTail);
+
 }  // namespace
 
 std::optional<std::string_view> unwrap(std::string_view stored) {
@@ -144,16 +160,10 @@ std::optional<std::string> with_version(std::string_view object, std::int64_t ve
 }
 
 std::string wrap(std::string_view api_version, std::string_view kind, std::string_view bytes) {
-  std::string type;
-  add_bytes(&type, kTypeVersion, api_version);
-  add_bytes(&type, kTypeKind, kind);
-  std::string out;
-  out.reserve(bytes.size() + type.size() + 32);
-  out += kMagic;
-  add_bytes(&out, kEnvelopeType, type);
-  add_bytes(&out, kEnvelopeRaw, bytes);
-  add_bytes(&out, kEnvelopeEncoding, "");
-  add_bytes(&out, kEnvelopeContentType, "");
+  std::string out = envelope_head(api_version, kind, bytes.size());
+  out.reserve(out.size() + bytes.size() + kEnvelopeTail.size());
+  out += bytes;
+  out += kEnvelopeTail;
   return out;
 }
 
@@ -167,6 +177,14 @@ WireList::WireList(std::int64_t version, std::string_view continue_token, std::o
     add_varint(&metadata, static_cast<std::uint64_t>(*remaining));
   }
   add_bytes(&bytes_, kListMetadata, metadata);
+}
+
+std::string WireList::take(std::string_view api_version, std::string_view kind) {
+  std::string out = std::exchange(bytes_, {});
+  // In place: a list may be large, and a second one of its size would cost more than moving this one.
+  out.insert(0, envelope_head(api_version, kind, out.size()));
+  out += kEnvelopeTail;
+  return out;
 }
 
 void WireList::add(std::string_view object) { add_bytes(&bytes_, kListItems, object); }

@@ -25,9 +25,11 @@ std::string wrap(std::string_view api_version, std::string_view kind, std::strin
 class WireList {
  public:
   WireList(std::int64_t version, std::string_view continue_token, std::optional<std::int64_t> remaining);
+  // That objects of so many bytes, about, will be added.
+  void reserve(std::size_t bytes) { bytes_.reserve(bytes + 256); }
   void add(std::string_view object);
-  // The list's message, without an envelope.
-  const std::string& bytes() const { return bytes_; }
+  // All of it with its envelope; nothing is left here.
+  std::string take(std::string_view api_version, std::string_view kind);
 
  private:
   std::string bytes_;

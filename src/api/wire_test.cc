@@ -49,5 +49,19 @@ TEST(Wire, RefusesWhatIsNoObject) {
   EXPECT_FALSE(with_version("\x0b", 1));
 }
 
+TEST(Wire, MakesLists) {
+  core::PodList expected;
+  expected.mutable_metadata()->set_resource_version("99");
+  expected.mutable_metadata()->set_continue_("next");
+  expected.mutable_metadata()->set_remaining_item_count(300);
+  WireList list(99, "next", 300);
+  list.reserve(1000);
+  for (const char* name : {"a", "b"}) {
+    core::Pod& pod = *expected.add_items() = pod_named(name);
+    list.add(pod.SerializeAsString());
+  }
+  EXPECT_EQ(list.take("v1", "PodList"), *encode_protobuf(&expected)) << "to the byte";
+}
+
 }  // namespace
 }  // namespace gantry::api

@@ -135,25 +135,37 @@ Task<Outcome<void>> ResourceReader::read_store(Call& call, const ListOptions& op
   }
 }
 
+std::string ResourceReader::list_json(const api::Kind& kind, const AnswerForm& form, IncludeObject include,
+                                      const Page& page) const {
+  std::vector<std::shared_ptr<const std::string>> objects;
+  std::size_t size = 512;
+  for (const ItemPtr& item : page.items) size += objects.emplace_back(item->json(kind))->size() + 1;
+  std::string text;
+  text.reserve(size);  // a large text that grows is copied again and again
+  ListWriter writer(kind, form, include, now_().seconds, &text);
+  writer.begin(page.metadata);
+  for (const auto& object : objects) writer.add_json(*object);
+  writer.end();
+  return text;
+}
+
 Task<Outcome<std::string>> ResourceReader::list(Call& call, ListOptions options, AnswerForm form,
                                                 IncludeObject include) {
   Page page;
   if (Outcome<void> read = co_await read_page(call, options, &page); !read) co_return fail(std::move(read.error()));
   if (form.encoding == Encoding::kProtobuf && form.view == View::kObject) {
     api::WireList list(page.metadata.revision, page.metadata.continue_token, page.metadata.remaining);
+    std::size_t size = 0;
+    for (const ItemPtr& item : page.items) size += item->entry().value.size() + 32;
+    list.reserve(size);
     for (const ItemPtr& item : page.items) list.add(object_bytes(*item, call.kind));
-    co_return api::wrap(call.kind.gvk.api_version(), call.kind.gvk.kind + "List", list.bytes());
+    co_return list.take(call.kind.gvk.api_version(), call.kind.gvk.kind + "List");
   }
+  if (form.view == View::kObject) co_return list_json(call.kind, form, include, page);
   std::string text;
   ListWriter writer(call.kind, form, include, now_().seconds, &text);
   writer.begin(page.metadata);
-  for (const ItemPtr& item : page.items) {
-    if (form.view == View::kObject) {
-      writer.add_json(*item->json(call.kind));
-    } else {
-      writer.add(*item->message(call.kind));
-    }
-  }
+  for (const ItemPtr& item : page.items) writer.add(*item->message(call.kind));
   writer.end();
   co_return text;
 }

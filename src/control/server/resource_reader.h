@@ -33,6 +33,7 @@ class ResourceReader {
   Task<Outcome<std::optional<Snapshot>>> choose_snapshot(Call& call, const ListOptions& options);
   void read_snapshot(Call& call, const ListOptions& options, const Snapshot& snapshot, Page* page);
   Task<Outcome<void>> read_store(Call& call, const ListOptions& options, Page* page);
+  std::string list_json(const api::Kind& kind, const AnswerForm& form, IncludeObject include, const Page& page) const;
 
   Objects objects_;
   const Caches& caches_;
