@@ -13,6 +13,7 @@ namespace gantry::http {
 namespace {
 
 constexpr std::size_t kPieceBytes = 256U << 10;  // about two milliseconds of work
+constexpr std::size_t kLeastRoom = 64U << 10;
 constexpr int kGzipWindow = 15 + 16;
 
 struct Deflate {
@@ -29,11 +30,18 @@ struct Deflate {
   bool feed(std::string_view piece, bool last, std::string& out) {
     stream.next_in = reinterpret_cast<Bytef*>(const_cast<char*>(piece.data()));
     stream.avail_in = static_cast<uInt>(piece.size());
-    out.resize(deflateBound(&stream, static_cast<uLong>(piece.size())));
-    stream.next_out = reinterpret_cast<Bytef*>(out.data());
-    stream.avail_out = static_cast<uInt>(out.size());
-    int code = deflate(&stream, last ? Z_FINISH : Z_NO_FLUSH);
-    out.resize(out.size() - stream.avail_out);
+    out.clear();
+    int code = Z_OK;
+    do {
+      // What came out of pieces before this one may still be inside, so that a bound for this one is none.
+      const std::size_t have = out.size();
+      out.resize(have + std::max<std::size_t>(kLeastRoom, deflateBound(&stream, stream.avail_in)));
+      stream.next_out = reinterpret_cast<Bytef*>(out.data() + have);
+      stream.avail_out = static_cast<uInt>(out.size() - have);
+      code = deflate(&stream, last ? Z_FINISH : Z_NO_FLUSH);
+      out.resize(out.size() - stream.avail_out);
+    } while (code == Z_OK && stream.avail_out == 0);
+    if (code == Z_BUF_ERROR && !last) code = Z_OK;  // it had just filled all of the room
     return code == (last ? Z_STREAM_END : Z_OK) && stream.avail_in == 0;
   }
 };

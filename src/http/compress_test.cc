@@ -86,6 +86,27 @@ TEST(CompressTest, LargeAnswersBecomeStreams) {
   }
 }
 
+// What zlib still holds of the pieces before may be more than the last one.
+TEST(CompressTest, AShortLastPieceEndsWell) {
+  Loop loop;
+  std::string body;
+  for (unsigned i = 0; body.size() < (256U << 10); ++i) body += std::to_string(i * 2654435761U);
+  body.resize(256U << 10);
+  for (std::size_t rest = 1; rest < 40'000; rest = rest * 3 + 1) {
+    Reply reply;
+    reply.response.body = body + std::string(rest, 'x');
+    const std::string sent = reply.response.body;
+    compress(loop, reply, 1000);
+    Collector collector(loop);
+    loop.spawn([](Loop& on, Reply& of, Collector& into) -> Task<> {
+      co_await of.stream(into);
+      on.stop();
+    }(loop, reply, collector));
+    loop.run();
+    EXPECT_EQ(inflated(collector.text, sent.size() + 1), sent) << rest;
+  }
+}
+
 TEST(CompressTest, OthersStayAsTheyAre) {
   Loop loop;
   auto is_left = [&loop](Reply reply, std::size_t least = 1000) {
