@@ -57,7 +57,7 @@ def health(checks, control):
 def metrics(checks, control):
     text = control.out("get", "--raw", "/metrics")
     for name in ("apiserver_request_total{", "apiserver_request_duration_seconds_bucket{", "etcd_request_duration_seconds_count{",
-                 "apiserver_longrunning_requests{", "apiserver_current_inflight_requests{", "process_cpu_seconds_total "):
+                 "apiserver_longrunning_requests{", "apiserver_current_inflight_requests{", "workqueue_adds_total{", "process_cpu_seconds_total "):
         checks.contains(text, name, f"/metrics has {name.rstrip('{ ')}")
     bad = [line for line in text.splitlines() if not re.fullmatch(r'# (HELP|TYPE) .*|[a-z_:]+(\{[^{}]*\})? [-+0-9.einfEINF]+', line)]
     checks.equal(bad[:3], [], "each line is one of the format")

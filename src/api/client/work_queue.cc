@@ -14,14 +14,24 @@ constexpr Duration kLongestPause = std::chrono::minutes(5);
 // After so many it is more than somebody else having been faster.
 constexpr int kWorthALine = 5;
 
+double seconds_since(std::chrono::steady_clock::time_point time) {
+  return std::chrono::duration<double>(std::chrono::steady_clock::now() - time).count();
+}
+
 Duration pause_after(int failures) {
   return std::min(kFirstPause * (std::int64_t{1} << std::min(failures - 1, 20)), kLongestPause);
 }
 
 }  // namespace
 
-WorkQueue::WorkQueue(Loop& here, std::string name, Work work, std::size_t workers)
-    : here_(here), name_(std::move(name)), work_(std::move(work)), workers_(workers) {}
+WorkQueue::WorkQueue(Home home, std::string name, Work work, std::size_t workers)
+    : here_(home.here), name_(std::move(name)), work_(std::move(work)), workers_(workers) {
+  if (home.metrics != nullptr) metrics_.emplace(home.metrics->of(name_));
+}
+
+WorkQueue::~WorkQueue() {
+  if (metrics_) metrics_->depth.add(-static_cast<std::int64_t>(waiting_.size()));
+}
 
 void WorkQueue::add(std::string key) {
   if (working_.contains(key)) {
@@ -29,7 +39,11 @@ void WorkQueue::add(std::string key) {
     return;
   }
   if (!queued_.insert(key).second) return;
-  waiting_.push_back(std::move(key));
+  waiting_.push_back({std::move(key), std::chrono::steady_clock::now()});
+  if (metrics_) {
+    metrics_->adds.add();
+    metrics_->depth.add();
+  }
   if (started_) here_.post([this] { pump(); });
 }
 
@@ -53,8 +67,12 @@ void WorkQueue::start() {
 
 void WorkQueue::pump() {
   while (working_.size() < workers_ && !waiting_.empty()) {
-    std::string key = std::move(waiting_.front());
+    auto [key, since] = std::move(waiting_.front());
     waiting_.pop_front();
+    if (metrics_) {
+      metrics_->depth.add(-1);
+      metrics_->waited.observe(seconds_since(since));
+    }
     queued_.erase(key);
     working_.insert(key);
     here_.spawn(run(std::move(key)));
@@ -62,7 +80,9 @@ void WorkQueue::pump() {
 }
 
 Task<> WorkQueue::run(std::string key) {
+  const Time began = std::chrono::steady_clock::now();
   const Status done = co_await work_(key);
+  if (metrics_) metrics_->worked.observe(seconds_since(began));
   working_.erase(key);
   const bool again = again_.erase(key) > 0;
   if (done || done.error().is_cancelled()) {
@@ -70,6 +90,7 @@ Task<> WorkQueue::run(std::string key) {
     if (again) add(key);
   } else {
     const int failures = ++failures_[key];
+    if (metrics_) metrics_->retries.add();
     if (failures >= kWorthALine) {
       log::warning("a controller failed, retrying", {{"controller", name_}, {"object", key}, {"error", done.error()}});
     }

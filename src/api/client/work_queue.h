@@ -6,13 +6,16 @@
 // On one loop. The queue and what its work uses must live as long as the loop runs.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <deque>
 #include <functional>
+#include <optional>
 #include <string>
 #include <unordered_map>
 #include <unordered_set>
 
+#include "api/client/queue_metrics.h"
 #include "base/loop.h"
 #include "base/result.h"
 
@@ -21,8 +24,15 @@ namespace gantry::api {
 class WorkQueue {
  public:
   using Work = std::function<Task<Status>(std::string key)>;
-  // `name` is for the log. `workers`: how many keys are worked on at a time.
-  WorkQueue(Loop& here, std::string name, Work work, std::size_t workers = 1);
+  // Where it works, and who counts what it does; null: nobody.
+  struct Home {
+    Home(Loop& loop, QueueMetrics* counted_by = nullptr) : here(loop), metrics(counted_by) {}
+    Loop& here;
+    QueueMetrics* metrics;
+  };
+  // `name` is for the log and the numbers. `workers`: how many keys are worked on at a time.
+  WorkQueue(Home home, std::string name, Work work, std::size_t workers = 1);
+  ~WorkQueue();
   WorkQueue(const WorkQueue&) = delete;
   WorkQueue& operator=(const WorkQueue&) = delete;
 
@@ -42,7 +52,13 @@ class WorkQueue {
   Work work_;
   std::size_t workers_;
   bool started_ = false;
-  std::deque<std::string> waiting_;
+  using Time = std::chrono::steady_clock::time_point;
+  struct Waiting {
+    std::string key;
+    Time since;
+  };
+  std::optional<QueueMetrics::Series> metrics_;
+  std::deque<Waiting> waiting_;
   std::unordered_set<std::string> queued_;  // those of waiting_
   std::unordered_set<std::string> working_;
   std::unordered_set<std::string> again_;  // of working_: added meanwhile

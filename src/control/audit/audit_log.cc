@@ -177,8 +177,9 @@ Task<std::shared_ptr<AuditedRequest>> AuditLog::begin(Loop& here, const http::Re
                                {"stage", to_string(AuditStage::kRequestReceived)},
                                {"requestURI", as_utf8(request.target, request.target.size())},
                                {"verb", facts.info->verb},
-                               {"user", user_value(facts.sender ? *facts.sender : nobody)},
-                               {"sourceIPs", strings({request.peer.address})}});
+                               {"user", user_value(facts.sender ? *facts.sender : nobody)}});
+  // This process's own controllers come from nowhere.
+  if (!request.peer.address.empty()) event["sourceIPs"] = strings({request.peer.address});
   const std::string_view agent = request.header("User-Agent");
   if (!agent.empty()) event["userAgent"] = as_utf8(agent, 1024);
   if (facts.info->is_resource) event["objectRef"] = reference(*facts.info);

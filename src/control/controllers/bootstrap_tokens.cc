@@ -41,7 +41,7 @@ Status settled(const api::Answer<M>& answer) {
 BootstrapSigner::BootstrapSigner(ControllerParts parts)
     : parts_(std::move(parts)),
       tokens_(parts_.client, token_options(parts_.client)),
-      queue_(parts_.here, "bootstrapsigner", [this](const std::string&) { return work(); }) {
+      queue_(parts_.queues(), "bootstrapsigner", [this](const std::string&) { return work(); }) {
   parts_.informers.of<core::ConfigMap>().on_change([this](const api::Informer::Change& change) {
     const auto& metadata = static_cast<const core::ConfigMap&>(change.object()).metadata();
     if (metadata.namespace_() == kPublic && metadata.name() == kInfo) queue_.add(kInfo);
@@ -80,7 +80,7 @@ Task<Status> BootstrapSigner::work() {
 TokenCleaner::TokenCleaner(ControllerParts parts)
     : parts_(std::move(parts)),
       tokens_(parts_.client, token_options(parts_.client)),
-      queue_(parts_.here, "tokencleaner", [this](std::string key) { return work(key); }) {
+      queue_(parts_.queues(), "tokencleaner", [this](std::string key) { return work(key); }) {
   tokens_.on_change([this](const api::Informer::Change& change) {
     if (change.now == nullptr) return;
     const auto& metadata = static_cast<const core::Secret&>(*change.now).metadata();

@@ -63,7 +63,7 @@ bool any_in(const std::vector<std::string>& some, const auto& others) {
 CertificateApprover::CertificateApprover(ControllerParts parts, AlternativeNames taken)
     : parts_(std::move(parts)),
       taken_(std::move(taken)),
-      queue_(parts_.here, "csrapproving", [this](std::string name) { return work(name); }, 4) {
+      queue_(parts_.queues(), "csrapproving", [this](std::string name) { return work(name); }, 4) {
   watch_requests(parts_.informers, queue_);
   // By which addresses a node asks for is said.
   (void)parts_.informers.of<core::Node>();
@@ -138,7 +138,7 @@ Task<Status> CertificateApprover::work(std::string name) {
 CertificateSigner::CertificateSigner(ControllerParts parts, Authority authority)
     : parts_(std::move(parts)),
       authority_(std::move(authority)),
-      queue_(parts_.here, "csrsigning", [this](std::string name) { return work(name); }, 4) {
+      queue_(parts_.queues(), "csrsigning", [this](std::string name) { return work(name); }, 4) {
   watch_requests(parts_.informers, queue_);
 }
 
@@ -174,7 +174,7 @@ Task<Status> CertificateSigner::work(std::string name) {
 }
 
 CertificateCleaner::CertificateCleaner(ControllerParts parts)
-    : parts_(std::move(parts)), queue_(parts_.here, "csrcleaner", [this](std::string name) { return work(name); }) {
+    : parts_(std::move(parts)), queue_(parts_.queues(), "csrcleaner", [this](std::string name) { return work(name); }) {
   parts_.informers.of<Csr>().on_change([this](const api::Informer::Change& change) {
     if (change.before == nullptr) queue_.add(static_cast<const Csr&>(*change.now).metadata().name());
   });

@@ -20,7 +20,11 @@ struct ControllerParts {
   Loop& here;
   api::Client& client;
   api::Informers& informers;
-  std::function<api::Timestamp()> now;  // the wall clock
+  std::function<api::Timestamp()> now;   // the wall clock
+  api::QueueMetrics* metrics = nullptr;  // null: nobody counts what queues do
+
+  // Where a controller's queues work.
+  api::WorkQueue::Home queues() const { return {here, metrics}; }
 };
 
 class Controller {

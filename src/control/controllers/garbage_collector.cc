@@ -117,9 +117,10 @@ GarbageCollector::GarbageCollector(ControllerParts parts)
               },
       }),
       checks_(
-          parts_.here, "garbage-collector", [this](std::string uid) { return check(uid); }, kWorkers),
+          parts_.queues(), "garbage-collector", [this](std::string uid) { return check(uid); }, kWorkers),
       orphans_(
-          parts_.here, "garbage-collector-orphans", [this](std::string uid) { return orphan(uid); }, kOrphanWorkers) {}
+          parts_.queues(), "garbage-collector-orphans", [this](std::string uid) { return orphan(uid); },
+          kOrphanWorkers) {}
 
 void GarbageCollector::start() { parts_.here.spawn(run()); }
 

@@ -79,7 +79,7 @@ struct Term {
   }
   template <typename C, typename... More>
   void add(const std::string& account, More... more) {
-    const ControllerParts parts{here, asker(account).client, informers, options.now};
+    const ControllerParts parts{here, asker(account).client, informers, options.now, options.queues};
     controllers.push_back(std::make_unique<C>(parts, std::move(more)...));
   }
   void close() {

@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "api/client/queue_metrics.h"
 #include "api/client/transport.h"
 #include "api/ip_network.h"
 #include "api/kind.h"
@@ -30,7 +31,8 @@ struct ManagerOptions {
   std::vector<api::IpNetwork> cluster_networks;
   int node_prefix_v4 = 24;
   int node_prefix_v6 = 64;
-  ServerList* servers = nullptr;  // null: there is no other
+  ServerList* servers = nullptr;        // null: there is no other
+  api::QueueMetrics* queues = nullptr;  // null: nobody counts what queues do
   std::function<api::Timestamp()> now;
   // Called on the manager's thread when the bootstrap objects are there.
   std::function<void()> bootstrapped;

@@ -39,7 +39,7 @@ struct NamespaceController::Remains {
 };
 
 NamespaceController::NamespaceController(ControllerParts parts)
-    : parts_(std::move(parts)), queue_(parts_.here, "namespace", [this](std::string key) { return work(key); }, 4) {
+    : parts_(std::move(parts)), queue_(parts_.queues(), "namespace", [this](std::string key) { return work(key); }, 4) {
   parts_.informers.of<core::Namespace>().on_change([this](const api::Informer::Change& change) {
     if (change.now == nullptr) return;
     const auto& metadata = static_cast<const core::Namespace&>(*change.now).metadata();

@@ -46,7 +46,8 @@ Status settled(const api::Answer<M>& answer) {
 }  // namespace
 
 ServiceAccountController::ServiceAccountController(ControllerParts parts)
-    : parts_(std::move(parts)), queue_(parts_.here, "serviceaccount", [this](std::string ns) { return work(ns); }, 4) {
+    : parts_(std::move(parts)),
+      queue_(parts_.queues(), "serviceaccount", [this](std::string ns) { return work(ns); }, 4) {
   watch_name<core::ServiceAccount>(parts_.informers, kAccount, queue_);
 }
 
@@ -62,7 +63,7 @@ Task<Status> ServiceAccountController::work(std::string ns) {
 RootCaController::RootCaController(ControllerParts parts, std::string certificate)
     : parts_(std::move(parts)),
       certificate_(std::move(certificate)),
-      queue_(parts_.here, "root-ca", [this](std::string ns) { return work(ns); }, 4) {
+      queue_(parts_.queues(), "root-ca", [this](std::string ns) { return work(ns); }, 4) {
   watch_name<core::ConfigMap>(parts_.informers, kRootCa, queue_);
 }
 

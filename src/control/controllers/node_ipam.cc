@@ -32,7 +32,7 @@ NodeIpamController::NodeIpamController(ControllerParts parts, NodeNetworks netwo
       networks_(std::move(networks)),
       events_(parts_, "cidrAllocator"),
       // One at a time: what is chosen for one node must be known when the next one is served.
-      queue_(parts_.here, "nodeipam", [this](std::string name) { return work(name); }) {
+      queue_(parts_.queues(), "nodeipam", [this](std::string name) { return work(name); }) {
   parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) {
     const auto& node = static_cast<const core::Node&>(change.object());
     if (change.now == nullptr) {

@@ -67,7 +67,7 @@ NodeLifecycleController::NodeLifecycleController(ControllerParts parts, Options 
       events_(parts_, "node-controller"),
       health_(options_.health),
       pace_(options_.pace),
-      queue_(parts_.here, "node-lifecycle", [this](std::string name) { return bring_taints(name); }, 4) {
+      queue_(parts_.queues(), "node-lifecycle", [this](std::string name) { return bring_taints(name); }, 4) {
   parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) {
     if (change.now != nullptr) queue_.add(static_cast<const core::Node&>(*change.now).metadata().name());
   });

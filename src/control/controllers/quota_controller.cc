@@ -61,7 +61,7 @@ bool any_smaller(const Amounts& before, const Amounts& now) {
 QuotaController::QuotaController(ControllerParts parts, Duration settled)
     : parts_(std::move(parts)),
       settled_(settled),
-      queue_(parts_.here, "resourcequota", [this](std::string key) { return work(key); }, kWorkers) {
+      queue_(parts_.queues(), "resourcequota", [this](std::string key) { return work(key); }, kWorkers) {
   parts_.informers.of<core::ResourceQuota>().on_change([this](const auto& change) { on_quota(change); });
   const auto follow = [this](api::Informer& informer) {
     informer.on_change([this, &informer](const auto& change) { on_object(informer.target(), change); });

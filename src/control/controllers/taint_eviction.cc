@@ -43,8 +43,8 @@ TaintEvictionController::TaintEvictionController(ControllerParts parts, std::fun
     : parts_(std::move(parts)),
       steady_(std::move(steady)),
       events_(parts_, "taint-eviction-controller"),
-      nodes_(parts_.here, "taint-eviction-controller", [this](std::string name) { return consider_node(name); }),
-      evictions_(parts_.here, "taint-eviction-controller", [this](std::string key) { return evict(key); }, 4) {
+      nodes_(parts_.queues(), "taint-eviction-controller", [this](std::string name) { return consider_node(name); }),
+      evictions_(parts_.queues(), "taint-eviction-controller", [this](std::string key) { return evict(key); }, 4) {
   auto& pods = parts_.informers.of<core::Pod>();
   pods.add_index(kByNode, [](const api::Message& pod) {
     return std::vector<std::string>{static_cast<const core::Pod&>(pod).spec().node_name()};

@@ -54,7 +54,8 @@ Status settled(const api::Answer<M>& answer) {
 }  // namespace
 
 ClaimProtectionController::ClaimProtectionController(ControllerParts parts)
-    : parts_(std::move(parts)), queue_(parts_.here, "pvc-protection", [this](std::string key) { return work(key); }) {
+    : parts_(std::move(parts)),
+      queue_(parts_.queues(), "pvc-protection", [this](std::string key) { return work(key); }) {
   parts_.informers.of<core::PersistentVolumeClaim>().on_change([this](const api::Informer::Change& change) {
     if (change.now != nullptr) queue_.add(key_of(static_cast<const core::PersistentVolumeClaim&>(*change.now)));
   });
@@ -99,7 +100,8 @@ Task<Status> ClaimProtectionController::work(std::string key) {
 }
 
 VolumeProtectionController::VolumeProtectionController(ControllerParts parts)
-    : parts_(std::move(parts)), queue_(parts_.here, "pv-protection", [this](std::string key) { return work(key); }) {
+    : parts_(std::move(parts)),
+      queue_(parts_.queues(), "pv-protection", [this](std::string key) { return work(key); }) {
   parts_.informers.of<core::PersistentVolume>().on_change([this](const api::Informer::Change& change) {
     if (change.now != nullptr) queue_.add(key_of(static_cast<const core::PersistentVolume&>(*change.now)));
   });

@@ -82,6 +82,8 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
     servers.emplace(*(*ground)->store, manager->bootstrap.advertise_address);
     manager->servers = &*servers;
   }
+  api::QueueMetrics queues((*ground)->metrics);
+  manager->queues = &queues;
   manager->bootstrapped = [&home] { home.post([&home] { home.stop(); }); };
   const ControllerManager controllers({.bootstrap = everything, .of = transport_of}, (*ground)->kinds,
                                       std::move(*manager));
