@@ -2,14 +2,17 @@
 // The parts of default_pod and validate_pod, one file each; of use to kinds with a pod template, and to nobody else.
 #pragma once
 
-#include <google/protobuf/repeated_ptr_field.h>
-
 #include <set>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "api/check.h"
+
+namespace google::protobuf {
+template <typename Element>
+class RepeatedPtrField;
+}
 
 namespace k8s::io::api::core::v1 {
 class NodeSelector;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/kinds/storage/rules.h"
 
+#include <google/protobuf/map.h>
+
 #include "api/names.h"
 #include "base/text.h"
 

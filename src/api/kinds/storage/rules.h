@@ -2,12 +2,15 @@
 // Rules that kinds of storage share. Pure; any thread.
 #pragma once
 
-#include <google/protobuf/map.h>
-
 #include <string>
 #include <string_view>
 
 #include "api/check.h"
+
+namespace google::protobuf {
+template <typename Key, typename T>
+class Map;
+}  // namespace google::protobuf
 
 namespace gantry::api {
 
