@@ -134,9 +134,9 @@ class ManagerTest : public ::testing::Test {
   // Lets the loop run until the object is as it should be; the last answer.
   template <typename M>
   api::Answer<M> await(const std::string& ns, const std::string& name, std::function<bool(const api::Answer<M>&)> is) {
-    for (int i = 0;; ++i) {
+    for (const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);;) {
       api::Answer<M> present = find<M>(ns, name);
-      if (is(present) || i == 5000) {
+      if (is(present) || std::chrono::steady_clock::now() > end) {
         EXPECT_TRUE(is(present)) << name << " does not become what it should be";
         return present;
       }
