@@ -167,6 +167,8 @@ struct Kind {
   std::function<bool(const Message&)> is_held;
   // What becomes of dependents when the client does not say: orphaned, else removed in the background.
   bool orphans_by_default = false;
+  // The garbage collector takes no notice of it: a deletion never waits for that, whatever the client says. Events.
+  bool is_uncollected = false;
 
   const Subresource* find_subresource(std::string_view name) const;
   const Schema& schema() const;

@@ -43,6 +43,7 @@ void set_finalizer(api::ObjectMeta* metadata, std::string_view name, bool wanted
 // Dependents are seen to by the garbage collector, for which these finalizers wait.
 void set_propagation(const api::Kind& kind, DeleteOptions::Propagation propagation, api::ObjectMeta* metadata) {
   using Propagation = DeleteOptions::Propagation;
+  if (kind.is_uncollected) return;
   if (propagation == Propagation::kDefault) {
     const auto& present = metadata->finalizers();
     if (std::ranges::find(present, kOrphan) != present.end() ||
@@ -55,14 +56,23 @@ void set_propagation(const api::Kind& kind, DeleteOptions::Propagation propagati
   set_finalizer(metadata, kForeground, propagation == Propagation::kForeground);
 }
 
-// The object as it is once its deletion has begun, or nothing when it can go at once.
+// Its deletion has begun and its time is not over.
+bool is_pending(const api::Kind& kind, const api::ObjectMeta& metadata) {
+  return kind.grace_period && metadata.has_deletion_timestamp() && metadata.deletion_grace_period_seconds() > 0;
+}
+
+// The object as it is once its deletion has begun (unchanged when it had, and is not asked to end sooner), or nothing
+// when it can go at once.
 std::unique_ptr<api::Message> begin_deletion(const api::Kind& kind, const DeleteOptions& options,
                                              const api::Message& current, int64_t now) {
   std::unique_ptr<api::Message> updated(current.New());
   updated->CopyFrom(current);
   api::ObjectMeta* metadata = api::mutable_metadata_of(updated.get());
-  set_propagation(kind, options.propagation, metadata);
   const int64_t grace = kind.grace_period ? kind.grace_period(current, options.grace_period) : 0;
+  if (is_pending(kind, *metadata) && (!options.grace_period || grace >= metadata->deletion_grace_period_seconds())) {
+    return updated;
+  }
+  set_propagation(kind, options.propagation, metadata);
   if (!metadata->has_deletion_timestamp()) {
     metadata->mutable_deletion_timestamp()->set_seconds(now + grace);
     metadata->set_deletion_grace_period_seconds(grace);
@@ -71,8 +81,9 @@ std::unique_ptr<api::Message> begin_deletion(const api::Kind& kind, const Delete
   } else if (kind.grace_period && options.grace_period && grace < metadata->deletion_grace_period_seconds()) {
     // Only ever shorter: counted from when deletion was asked for first.
     const int64_t asked = metadata->deletion_timestamp().seconds() - metadata->deletion_grace_period_seconds();
-    metadata->mutable_deletion_timestamp()->set_seconds(asked + grace);
-    metadata->set_deletion_grace_period_seconds(grace);
+    const bool is_over = asked + grace < now;
+    metadata->mutable_deletion_timestamp()->set_seconds(is_over ? now : asked + grace);
+    metadata->set_deletion_grace_period_seconds(is_over && grace > 0 ? 1 : grace);
   }
   const bool waits = metadata->finalizers_size() > 0 ||
                      (kind.grace_period && metadata->deletion_grace_period_seconds() > 0) ||

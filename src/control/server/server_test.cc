@@ -217,6 +217,19 @@ TEST_F(Server, APodThatRunsEndsWithGrace) {
   EXPECT_EQ(get(kPods + "/web").code, 404);
 }
 
+TEST_F(Server, APodThatEndsCanOnlyEndSooner) {
+  ASSERT_EQ(post(kPods, pod("web", R"(,"nodeName":"n")")).code, 201);
+  ASSERT_EQ(remove(kPods + "/web").code, 200);
+  now_.seconds += 20;
+  const Answer longer = remove(kPods + "/web", R"({"gracePeriodSeconds":60,"propagationPolicy":"Foreground"})");
+  EXPECT_EQ(longer.text("metadata/deletionTimestamp"), "2027-01-15T08:00:30Z");
+  EXPECT_EQ(longer.text("metadata/finalizers"), "null");
+  // Five seconds from when it was asked first are over.
+  const Answer sooner = remove(kPods + "/web", R"({"gracePeriodSeconds":5})");
+  EXPECT_EQ(sooner.text("metadata/deletionTimestamp"), "2027-01-15T08:00:20Z");
+  EXPECT_EQ(sooner.text("metadata/deletionGracePeriodSeconds"), "1");
+}
+
 TEST_F(Server, FinalizersHoldWhatIsDeleted) {
   ASSERT_EQ(
       post(kMaps, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","finalizers":["a.b/c"]}})").code,
@@ -231,6 +244,16 @@ TEST_F(Server, PropagationIsAFinalizer) {
   ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
   const Answer marked = remove(kDeployments + "/d", R"({"propagationPolicy":"Foreground"})");
   EXPECT_EQ(marked.text("metadata/finalizers"), R"(["foregroundDeletion"])");
+}
+
+TEST_F(Server, AnEventWaitsForNoGarbageCollector) {
+  const std::string events = "/api/v1/namespaces/default/events";
+  ASSERT_EQ(post(events, R"({"apiVersion":"v1","kind":"Event","metadata":{"name":"e"},)"
+                         R"("involvedObject":{"kind":"Pod","namespace":"default","name":"p"}})")
+                .code,
+            201);
+  EXPECT_EQ(remove(events + "/e", R"({"propagationPolicy":"Orphan"})").code, 200);
+  EXPECT_EQ(get(events + "/e").code, 404);
 }
 
 TEST_F(Server, ABindingGivesAPodItsNodeOnce) {

@@ -80,6 +80,7 @@ Kind event_kind() {
   Kind kind = make_kind<core::Event>("events", "event", {"ev"});
   kind.storage = "events";
   kind.lifetime = kEventLifetime;
+  kind.is_uncollected = true;
   for (const char* field : {"kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"}) {
     kind.selectable.push_back(cat("involvedObject.", field));
   }

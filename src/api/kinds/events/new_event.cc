@@ -86,6 +86,7 @@ Kind new_event_kind() {
   Kind kind = make_kind<events::Event>("events", "event", {"ev"});
   kind.storage = "events";
   kind.lifetime = kEventLifetime;
+  kind.is_uncollected = true;
   kind.conversion = Conversion{{"", "v1", "Event"}, &to_storage, &from_storage};
   for (const char* field : {"kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"}) {
     kind.selectable.push_back(cat("regarding.", field));
