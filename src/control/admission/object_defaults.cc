@@ -71,15 +71,17 @@ std::string default_class(const ClusterView& view, const char* annotation) {
 }  // namespace
 
 Task<Outcome<void>> ObjectDefaults::mutate(AdmissionRequest& request) {
-  if (request.operation != Operation::kCreate || request.call.subresource != nullptr || request.object == nullptr) {
-    co_return Outcome<void>();
-  }
+  if (request.call.subresource != nullptr || request.object == nullptr) co_return Outcome<void>();
   const google::protobuf::Descriptor* type = request.object->GetDescriptor();
   if (type == core::Pod::descriptor()) {
+    // In an update, too: who writes a list of tolerations anew means to add some, and none may be taken away.
     core::PodSpec* spec = static_cast<core::Pod*>(request.object)->mutable_spec();
     add_toleration(kNotReady, spec);
     add_toleration(kUnreachable, spec);
-  } else if (type == core::Node::descriptor()) {
+    co_return Outcome<void>();
+  }
+  if (request.operation != Operation::kCreate) co_return Outcome<void>();
+  if (type == core::Node::descriptor()) {
     add_not_ready(static_cast<core::Node*>(request.object));
   } else if (type == core::PersistentVolume::descriptor()) {
     add_finalizer("kubernetes.io/pv-protection", request.object);

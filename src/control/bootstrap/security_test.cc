@@ -407,7 +407,18 @@ TEST_F(SecurityTest, PodsHaveThePriorityOfTheirClass) {
               HasSubstr(R"("priority":2000001000)"));
   EXPECT_EQ(post(kPods, pod(R"("priorityClassName":"none",)")).code, 403);
   EXPECT_EQ(post(kPods, pod(R"("priority":7,)")).code, 403);
-  EXPECT_THAT(post(kPods, pod("")).body, HasSubstr(R"("tolerationSeconds":300)"));
+}
+
+TEST_F(SecurityTest, PodsOutlastAShortAbsenceOfTheirNode) {
+  make_account("default");
+  const auto twice = ::testing::ContainsRegex(R"("tolerationSeconds":300.*"tolerationSeconds":300)");
+  EXPECT_THAT(post(kPods, R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"p"},"spec":{)"
+                          R"("containers":[{"name":"c","image":"i"}]}})")
+                  .body,
+              twice);
+  const Answer more = merge(cat(kPods, "/p"), R"({"spec":{"tolerations":[{"key":"more","operator":"Exists"}]}})");
+  EXPECT_EQ(more.code, 200) << more.body;
+  EXPECT_THAT(more.body, twice);
 }
 
 }  // namespace
