@@ -149,10 +149,21 @@ Task<Outcome<void>> PodSecurity::validate(const AdmissionRequest& request) {
   if (*ns == nullptr) co_return fail(internal_error(cat("failed to lookup namespace ", quoted(request.call.info.ns))));
   api::FieldProblems problems;
   const PodSecurityPolicy policy = pod_security_policy((*ns)->metadata().labels(), &problems);
+  const auto annotate = [&request](std::string_view key, const std::string& value) {
+    if (request.call.annotations != nullptr) {
+      (*request.call.annotations)[cat("pod-security.kubernetes.io/", key)] = value;
+    }
+  };
+  if (is_pod) annotate("enforce-policy", policy.enforce.to_string());
   if (policy.allows_everything()) co_return Outcome<void>();
   if (is_pod && request.operation == Operation::kUpdate &&
       !changes_what_runs(static_cast<const core::Pod&>(*request.old), static_cast<const core::Pod&>(*request.object))) {
     co_return Outcome<void>();
+  }
+  const auto audited = check_pod_security(policy.audit, pod->metadata, pod->spec);
+  if (!audited.empty()) {
+    annotate("audit-violations",
+             cat("would violate PodSecurity \"", policy.audit.to_string(), "\": ", details_of(audited)));
   }
   if (is_pod) {
     const auto violations = check_pod_security(policy.enforce, pod->metadata, pod->spec);

@@ -119,6 +119,7 @@ class Audited final : public AuditedRequest {
       annotate("authorization.k8s.io/decision", facts.decision);
       annotate("authorization.k8s.io/reason", facts.decision == "allow" ? facts.reason : "");
     }
+    for (const auto& [key, value] : facts.annotations) annotate(key, value);
     if (!goes_on && decision_.level >= AuditLevel::kRequestResponse) take_response(facts, response);
     co_await write(here, goes_on ? AuditStage::kResponseStarted : AuditStage::kResponseComplete);
   }

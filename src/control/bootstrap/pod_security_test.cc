@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 
 #include "control/bootstrap/security_fixture.h"
+#include "control/server/auditor.h"
 
 namespace gantry::control {
 namespace {
@@ -126,6 +127,45 @@ TEST_F(PodSecurityTest, ADryRunIsRefusedAsWell) {
                 "application/apply-patch+yaml")
                 .code,
             403);
+}
+
+// Keeps what admission said of the last request.
+class LastAnnotations final : public Auditor,
+                              public AuditedRequest,
+                              public std::enable_shared_from_this<LastAnnotations> {
+ public:
+  Task<std::shared_ptr<AuditedRequest>> begin(Loop&, const http::Request&, const RequestFacts&,
+                                              const std::string&) override {
+    co_return shared_from_this();
+  }
+  Task<> answered(Loop&, const RequestFacts& facts, const http::Response&, bool) override {
+    said = facts.annotations;
+    co_return;
+  }
+  Task<> ended(Loop&) override { co_return; }
+
+  std::map<std::string, std::string> said;
+};
+
+TEST_F(PodSecurityTest, TheAuditLogHearsOfIt) {
+  const auto auditor = std::make_shared<LastAnnotations>();
+  server_.emplace(ApiServer::Parts{.kinds = kinds_,
+                                   .store = *store_,
+                                   .caches = *caches_,
+                                   .admission = security_->admission(),
+                                   .authenticators = security_->authenticators(),
+                                   .authorizers = security_->authorizers(),
+                                   .actions = security_->actions(),
+                                   .now = [this] { return now_; },
+                                   .version = {.git_version = "v1.37.0-gantry.test"},
+                                   .auditor = auditor.get()});
+  make_namespace("seen", R"("pod-security.kubernetes.io/audit":"baseline")");
+  ASSERT_EQ(post(cat(kNamespaces, "/seen/serviceaccounts"), account("default")).code, 201);
+  EXPECT_EQ(post(cat(kNamespaces, "/seen/pods"), pod("web", cat(R"("containers":[)", kPrivileged, "]"))).code, 201);
+  EXPECT_EQ(auditor->said["pod-security.kubernetes.io/enforce-policy"], "privileged:latest");
+  EXPECT_EQ(auditor->said["pod-security.kubernetes.io/audit-violations"],
+            R"(would violate PodSecurity "baseline:latest": privileged (container "x" must not set )"
+            R"(securityContext.privileged=true))");
 }
 
 }  // namespace

@@ -53,6 +53,8 @@ struct Call {
   FieldValidation field_validation = FieldValidation::kWarn;
   // For the header Warning; who finds something adds it.
   std::vector<std::string> warnings;
+  // For the audit log, beside what it says of every request; null: nobody keeps it.
+  std::map<std::string, std::string>* annotations = nullptr;
   // What admission has set aside for the write (addresses, ports): called when it is done, or did not come to be and
   // all of that goes back. An attempt that is made again begins anew.
   std::vector<std::function<Task<>(bool done)>> afterwards;

@@ -3,6 +3,7 @@
 // it and share out the server among those who ask. It belongs to the coroutine that serves the request.
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -26,6 +27,8 @@ struct RequestFacts {
   // Whether he may, where that came to be asked: "allow" or "forbid", and why.
   std::string decision;
   std::string reason;
+  // What admission says of it, for the audit log.
+  std::map<std::string, std::string> annotations;
   // As which this process's own controllers ask.
   bool is_own = false;
   // Of a long-running one: what it holds until its end.

@@ -117,10 +117,12 @@ Outcome<Call> Resources::make_call(Loop& here, const http::Request& request, con
 }
 
 Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& request, const RequestInfo& info,
-                                            const User& user, Permission may_create) {
+                                            const User& user, Permission may_create,
+                                            std::map<std::string, std::string>* annotations) {
   Outcome<Call> call = make_call(here, request, info, user);
   if (!call) co_return fail(std::move(call.error()));
   call->may_create = std::move(may_create);
+  call->annotations = annotations;
   if (connector_ != nullptr && Connector::knows(info.subresource)) co_return co_await connector_->serve(*call, request);
   const auto action = actions_.find(action_name(call->kind, call->subresource));
   if (action != actions_.end() && info.verb == "create") {

@@ -33,9 +33,10 @@ class Resources {
         metrics_(metrics) {}
 
   // `info.is_resource` holds. A failure is what the client is answered.
-  // `may_create`: asked before a patch makes an object, which is another right than to patch one.
+  // `may_create`: asked before a patch makes an object, which is another right than to patch one. `annotations`: as in
+  // Call.
   Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const RequestInfo& info, const User& user,
-                                   Permission may_create);
+                                   Permission may_create, std::map<std::string, std::string>* annotations = nullptr);
 
  private:
   Outcome<Call> make_call(Loop& here, const http::Request& request, const RequestInfo& info, const User& user) const;
