@@ -4,11 +4,14 @@
 #include <algorithm>
 #include <set>
 
+#include "api/ip_network.h"
+#include "api/names.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kubernetes/authorization/v1/authorization.pb.h"
 #include "kubernetes/certificates/v1/certificates.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
+#include "kubernetes/core/v1/service.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control {
@@ -38,14 +41,32 @@ Status settled(const api::Answer<M>& answer) {
 
 using Names = std::set<std::string>;
 
+// One way to write each name: who verifies a certificate knows no case.
+std::string one_form(std::string_view name) {
+  const std::string low = lowered(name);
+  const Result<api::IpAddress> address = api::parse_ip(low);
+  return address ? to_string(*address) : low;
+}
+
+// Neither a wildcard nor another way to write what may be somebody else's.
+bool is_plain(const AlternativeNames& names) {
+  const bool plain_names = std::ranges::all_of(names.dns, [](const std::string& name) {
+    return api::check_dns1123_subdomain(name).empty() && !api::parse_ip(name);
+  });
+  // A client takes ::ffff:1.2.3.4 for 1.2.3.4.
+  return plain_names && std::ranges::all_of(names.ips, [](const std::string& text) {
+           return one_form(text) == text && !text.starts_with("::ffff:");
+         });
+}
+
 struct NodeNames {
   Names dns, ips;
 };
 NodeNames names_of(const core::Node& node) {
-  NodeNames names{.dns = {node.metadata().name()}, .ips = {}};
+  NodeNames names{.dns = {one_form(node.metadata().name())}, .ips = {}};
   for (const core::NodeAddress& address : node.status().addresses()) {
     const bool is_ip = address.type() == "InternalIP" || address.type() == "ExternalIP";
-    (is_ip ? names.ips : names.dns).insert(address.address());
+    (is_ip ? names.ips : names.dns).insert(one_form(address.address()));
   }
   return names;
 }
@@ -64,9 +85,12 @@ CertificateApprover::CertificateApprover(ControllerParts parts, AlternativeNames
     : parts_(std::move(parts)),
       taken_(std::move(taken)),
       queue_(parts_.queues(), "csrapproving", [this](std::string name) { return work(name); }, 4) {
+  for (std::string& name : taken_.dns) name = one_form(name);
+  for (std::string& address : taken_.ips) address = one_form(address);
   watch_requests(parts_.informers, queue_);
-  // By which addresses a node asks for is said.
+  // What a node is known by, and the API servers.
   (void)parts_.informers.of<core::Node>();
+  (void)parts_.informers.of<core::Endpoints>();
 }
 
 Task<Result<bool>> CertificateApprover::may(const Csr& csr, std::string subresource) {
@@ -90,11 +114,19 @@ Task<Result<bool>> CertificateApprover::may(const Csr& csr, std::string subresou
 // Whose address a name is nobody has checked but those who write Node objects, each his own: what two claim, or what
 // the API server has, is nobody's.
 bool CertificateApprover::are_own_names(const std::string& node, const AlternativeNames& names) const {
+  if (!is_plain(names)) return false;
   const auto object = parts_.informers.of<core::Node>().find("", node);
   if (object == nullptr) return false;
   const NodeNames own = names_of(*object);
   if (!all_in(names.dns, own.dns) || !all_in(names.ips, own.ips)) return false;
   if (any_in(names.dns, taken_.dns) || any_in(names.ips, taken_.ips)) return false;
+  if (const auto servers = parts_.informers.of<core::Endpoints>().find("default", "kubernetes"); servers != nullptr) {
+    for (const core::EndpointSubset& subset : servers->subsets()) {
+      for (const core::EndpointAddress& each : subset.addresses()) {
+        if (any_in(names.ips, Names{one_form(each.ip())})) return false;
+      }
+    }
+  }
   return std::ranges::none_of(parts_.informers.of<core::Node>().objects(), [&](const auto& other) {
     if (other->metadata().name() == node) return false;
     const NodeNames theirs = names_of(*other);
@@ -131,8 +163,15 @@ Task<Status> CertificateApprover::work(std::string name) {
     if (!allowed) co_return std::unexpected(allowed.error());
     if (*allowed) co_return co_await approve(*csr, message);
   }
-  queue_.add_after(name, kAskAgain);
+  if (asked_again_.insert(name).second) parts_.here.spawn(ask_again(name));
   co_return Status();
+}
+
+// However often the request changes meanwhile, once.
+Task<> CertificateApprover::ask_again(std::string name) {
+  co_await parts_.here.sleep_for(kAskAgain);
+  asked_again_.erase(name);
+  queue_.add(std::move(name));
 }
 
 CertificateSigner::CertificateSigner(ControllerParts parts, Authority authority)

@@ -3,6 +3,9 @@
 // what is approved is signed, and what is old is removed.
 #pragma once
 
+#include <set>
+#include <string>
+
 #include "control/controllers/certificate_rules.h"
 #include "control/controllers/controller.h"
 
@@ -26,9 +29,11 @@ class CertificateApprover final : public Controller {
   Task<Status> approve(Csr csr, std::string message);
   Task<Result<bool>> may(const Csr& csr, std::string subresource);
   bool are_own_names(const std::string& node, const AlternativeNames& names) const;
+  Task<> ask_again(std::string name);
 
   ControllerParts parts_;
-  const AlternativeNames taken_;
+  AlternativeNames taken_;
+  std::set<std::string> asked_again_;  // requests that wait for that
   api::WorkQueue queue_;
 };
 

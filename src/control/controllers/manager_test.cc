@@ -184,12 +184,13 @@ class ManagerTest : public ::testing::Test {
   static User node_user(const std::string& node) {
     return {.name = "system:node:" + node, .groups = {"system:nodes", std::string(kAuthenticatedGroup)}};
   }
-  void make_node(const std::string& name, const std::string& address) {
+  // `addresses`: types and texts.
+  void make_node(const std::string& name, const std::vector<std::pair<std::string, std::string>>& all) {
     core::Node node;
     node.mutable_metadata()->set_name(name);
     make(node);
     api::Value::List addresses;
-    addresses.push_back(api::Value::object({{"type", "InternalIP"}, {"address", address}}));
+    for (const auto& [type, text] : all) addresses.push_back(api::Value::object({{"type", type}, {"address", text}}));
     const auto patched =
         run(loop_, admin_->patch<core::Node>(
                        "", name, api::PatchForm::kMerge,
@@ -236,19 +237,26 @@ TEST_F(ManagerTest, ANodeGetsItsCertificates) {
   EXPECT_THAT(client.subject.organizations, ElementsAre("system:nodes"));
   EXPECT_THAT(client.usages, ElementsAre("digital signature", "client auth"));
 
-  make_node("n1", "10.0.0.7");
-  make_node("n2", "10.0.0.8");
+  make_node("n1", {{"InternalIP", "10.0.0.7"},
+                   {"InternalDNS", "*.default.svc"},
+                   {"InternalDNS", "KUBERNETES"},
+                   {"InternalIP", "::ffff:10.0.0.8"}});
+  make_node("n2", {{"InternalIP", "10.0.0.8"}});
   await<core::Node>("", "n1", [](const auto& node) { return node && !node->spec().pod_cidr().empty(); });
   // What is not a node's own nobody approves by himself: names of the API server, another node's, or unknown ones.
   ASSERT_TRUE(make(node_user("n1"), serving_request("server", "n1", {.dns = {"kubernetes"}})));
   ASSERT_TRUE(make(node_user("n1"), serving_request("other", "n1", {.ips = {"10.0.0.8"}})));
   ASSERT_TRUE(make(node_user("n1"), serving_request("unknown", "n1", {.ips = {"10.9.9.9"}})));
+  // Nor other ways to write them, whatever the node says of itself.
+  ASSERT_TRUE(make(node_user("n1"), serving_request("wildcard", "n1", {.dns = {"*.default.svc"}})));
+  ASSERT_TRUE(make(node_user("n1"), serving_request("case", "n1", {.dns = {"KUBERNETES"}})));
+  ASSERT_TRUE(make(node_user("n1"), serving_request("mapped", "n1", {.ips = {"::ffff:10.0.0.8"}})));
   ASSERT_TRUE(make(node_user("n2"), client_request("theirs", "n1")));
   ASSERT_TRUE(make(node_user("n1"), serving_request("own", "n1", {.dns = {"n1"}, .ips = {"10.0.0.7"}})));
   ASSERT_TRUE(make(node_user("n1"), client_request("again", "n1")));
   EXPECT_THAT(await_certificate("own").names.ips, ElementsAre("10.0.0.7"));
   EXPECT_EQ(await_certificate("again").subject.common_name, "system:node:n1");
-  for (const char* name : {"server", "other", "unknown", "theirs"}) {
+  for (const char* name : {"server", "other", "unknown", "wildcard", "case", "mapped", "theirs"}) {
     const auto waiting = find<Csr>("", name);
     EXPECT_TRUE(waiting && waiting->status().conditions().empty()) << name;
   }
