@@ -44,6 +44,9 @@ constexpr std::array kAnnotations = {
     Hint{"security.alpha.kubernetes.io/sysctls", "non-functional in v1.11+; use the \"sysctls\" field instead"},
     Hint{"security.alpha.kubernetes.io/unsafe-sysctls", "non-functional in v1.11+; use the \"sysctls\" field instead"},
 };
+// An answer has no room for more.
+constexpr std::size_t kMaxWarnings = 64;
+constexpr std::size_t kMaxCompared = 64;
 constexpr std::string_view kSeccomp = "non-functional in v1.27+; use the \"seccompProfile\" field instead";
 
 std::string_view hint(const auto& hints, std::string_view name) {
@@ -203,7 +206,7 @@ class Reader {
 
   template <typename Container>
   void read_ports(const Container& container, const std::string& where) {
-    for (int i = 0; i < container.ports_size(); ++i) {
+    for (int i = 0; i < container.ports_size() && warnings_.size() < kMaxWarnings; ++i) {
       const core::ContainerPort& port = container.ports(i);
       const std::string field = cat(where, ".ports[", i, "]");
       auto& others = ports_[cat(port.container_port(), "/", port.protocol())];
@@ -218,7 +221,7 @@ class Reader {
         }
         if (!text.empty()) warnings_.push_back(cat(field, ": ", text, " port definition with ", other_field));
       }
-      others.emplace_back(field, &port);
+      if (others.size() < kMaxCompared) others.emplace_back(field, &port);
       if (port.name().empty()) continue;
       const auto [first, is_new] = names_.try_emplace(port.name(), field);
       if (is_new) continue;

@@ -27,6 +27,14 @@ core::Pod pod(const std::string& spec, const std::string& annotations = "{}") {
   return out;
 }
 
+TEST(PodWarnings, AreNoMoreThanAnAnswerHasRoomFor) {
+  core::Pod many;
+  core::Container* container = many.mutable_spec()->add_containers();
+  container->set_name("c");
+  for (int i = 0; i < 100'000; ++i) container->add_ports()->set_container_port(80);
+  EXPECT_LT(pod_warnings(many).size(), 200U);
+}
+
 TEST(PodWarnings, AGoodPodHasNone) {
   EXPECT_THAT(pod_warnings(pod("{containers: [{name: c, image: i, env: [{name: A, value: x}, {name: A, value: $(A)y}],"
                                " ports: [{containerPort: 80, protocol: TCP}, {containerPort: 80, protocol: UDP}]}]}")),
