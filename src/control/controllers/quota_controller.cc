@@ -23,6 +23,8 @@ namespace {
 
 // How often quotas are looked at of a namespace in which much happens.
 constexpr Duration kPause = std::chrono::milliseconds(300);
+// How often discovery is asked for a name that it does not know.
+constexpr Duration kAskAgain = std::chrono::seconds(30);
 constexpr std::size_t kWorkers = 4;
 
 QuotaResource resource_of(const api::Target& target) { return {target.group, target.plural}; }
@@ -107,6 +109,10 @@ void QuotaController::on_object(const api::Target& target, const api::Informer::
   look_at(ns);
 }
 
+void QuotaController::stop() {
+  for (const auto& [name, informer] : counted_) informer->stop();
+}
+
 void QuotaController::look_at(const std::string& ns) {
   if (looked_at_.insert(ns).second) parts_.here.spawn(look_later(ns));
 }
@@ -130,15 +136,18 @@ Task<Result<std::vector<api::Target>>> QuotaController::targets_of(const Resourc
     for (const api::Target& target : known_) {
       const QuotaResource resource = resource_of(target);
       const auto limits = [&resource](const std::string& name) { return is_limit_of(resource, name); };
-      if (!target.namespaced || !resource.is_counted() || std::ranges::none_of(left, limits)) continue;
+      // Of reviews and bindings there are none to count.
+      const bool can_be_seen = api::has(target.verbs, api::Verb::kList) && api::has(target.verbs, api::Verb::kWatch);
+      if (!target.namespaced || !can_be_seen || !resource.is_counted() || std::ranges::none_of(left, limits)) continue;
       std::erase_if(left, limits);
       targets.push_back(target);
     }
     // A resource that is not known yet may have come since discovery was asked; one that is none does not come.
-    if (left.empty() || attempt > 0) break;
+    if (left.empty() || attempt > 0 || (asked_ && Clock::now() - *asked_ < kAskAgain)) break;
     api::Answer<api::Discovered> found = co_await api::discover(parts_.client);
     if (!found) co_return std::unexpected(found.error().as_error());
     known_ = std::move(found->targets);
+    asked_ = Clock::now();
   }
   co_return targets;
 }

@@ -27,6 +27,7 @@ class QuotaController final : public Controller {
   // `settled`: longer than what was charged takes to be written.
   explicit QuotaController(ControllerParts parts, Duration settled = std::chrono::seconds(1));
   void start() override { queue_.start(); }
+  void stop() override;
 
  private:
   using Clock = std::chrono::steady_clock;
@@ -58,6 +59,7 @@ class QuotaController final : public Controller {
   const Duration settled_;
   api::WorkQueue queue_;
   std::vector<api::Target> known_;  // of discovery
+  std::optional<Clock::time_point> asked_;
   std::map<std::string, Mark> marks_;
   std::set<std::string> looked_at_;  // namespaces
   // Of resources without amounts of their own, by the name of their count.
