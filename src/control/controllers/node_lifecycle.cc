@@ -83,7 +83,7 @@ void NodeLifecycleController::start() {
 }
 
 Task<> NodeLifecycleController::look_for_ever() {
-  for (;;) {
+  while (!is_stopped_) {
     const Status done = co_await look();
     if (!done && done.error().is_cancelled()) co_return;
     if (!done) log::warning("not all nodes could be looked at, retrying", {{"error", done.error()}});
@@ -188,7 +188,9 @@ Task<Status> NodeLifecycleController::set_unknown(const Node& node) {
   co_return Status();
 }
 
+// One that cannot be marked keeps no other.
 Task<Status> NodeLifecycleController::mark_pods(const Node& node) {
+  Status failed;
   for (const auto& pod : parts_.informers.of<core::Pod>().by(kByNode, node.metadata().name())) {
     const auto& conditions = pod->status().conditions();
     const bool is_ready = std::ranges::any_of(conditions, [](const core::PodCondition& condition) {
@@ -204,10 +206,14 @@ Task<Status> NodeLifecycleController::mark_pods(const Node& node) {
         api::Value::object({{"metadata", api::Value::object({{"uid", metadata.uid()}})},
                             {"status", api::Value::object({{"conditions", api::Value(std::move(changed))}})}}),
         "status");
-    if (Status status = settled(done); !status) co_return status;
+    if (Status status = settled(done); !status) {
+      if (status.error().is_cancelled()) co_return status;
+      failed = std::move(status);
+      continue;
+    }
     events_.warning(events_.about(*pod), "NodeNotReady", "Node is not ready");
   }
-  co_return Status();
+  co_return failed;
 }
 
 // The status of the node's condition Ready, as it is now.
@@ -226,7 +232,11 @@ Task<Result<std::string>> NodeLifecycleController::look_at(NodePtr node) {
   }
   Status done;
   if (ready == "Unknown") done = co_await mark_pods(*node);
-  if (!done) co_return std::unexpected(std::move(done.error()));
+  if (!done && done.error().is_cancelled()) co_return std::unexpected(std::move(done.error()));
+  if (!done) {
+    log::warning("not all pods of a lost node could be marked, retrying", {{"node", name}, {"error", done.error()}});
+    done = Status();
+  }
   if (ready.empty()) co_return ready;
   const std::string key = ready == "True" ? "" : ready == "False" ? kNotReadyTaint : kUnreachableTaint;
   const Taints taints = taints_of(*node);

@@ -29,6 +29,7 @@ class NodeLifecycleController final : public Controller {
   };
   NodeLifecycleController(ControllerParts parts, Options options);
   void start() override;
+  void stop() override { is_stopped_ = true; }
 
   // One look at all nodes: what start() does once in a period. kCancelled when nothing may be asked any more.
   Task<Status> look();
@@ -54,6 +55,7 @@ class NodeLifecycleController final : public Controller {
   ZonePace pace_;
   std::map<std::string, std::string> known_;  // nodes' uids
   std::optional<Duration> looked_at_;
+  bool is_stopped_ = false;
   api::WorkQueue queue_;
 };
 

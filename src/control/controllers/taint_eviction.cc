@@ -79,6 +79,7 @@ void TaintEvictionController::start() {
 Task<> TaintEvictionController::watch_clock() {
   for (;;) {
     co_await parts_.here.sleep_for(kPeriod);
+    if (is_stopped_) co_return;
     remove_due();
   }
 }
@@ -133,7 +134,8 @@ Task<Status> TaintEvictionController::evict(std::string key) {
   const auto found = waiting_.find(key);
   const auto pod = parts_.informers.of<core::Pod>().find_key(key);
   if (found == waiting_.end() || pod == nullptr || pod->metadata().uid() != found->second.uid) co_return Status();
-  if (pod->metadata().has_deletion_timestamp()) co_return Status();
+  // Its time may have begun anew while this waited for its turn.
+  if (pod->metadata().has_deletion_timestamp() || found->second.due > steady_()) co_return Status();
   const std::string uid = found->second.uid;
   const auto& [ns, name] = api::split_key(key);
   events_.normal(subject_of(key, uid), "TaintManagerEviction", cat("Marking for deletion Pod ", key));
@@ -148,7 +150,9 @@ Task<Status> TaintEvictionController::evict(std::string key) {
       api::Value::object({{"metadata", api::Value::object({{"uid", uid}})},
                           {"status", api::Value::object({{"conditions", api::Value(std::move(conditions))}})}}),
       "status");
-  if (!marked) co_return settled(marked);
+  // A conflict is tried again: another uid is seen then.
+  if (!marked && marked.error().is_not_found()) co_return Status();
+  if (!marked) co_return std::unexpected(marked.error().as_error());
   co_return settled(co_await parts_.client.remove<core::Pod>(ns, name, {.uid = uid}));
 }
 

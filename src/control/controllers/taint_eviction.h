@@ -22,6 +22,7 @@ class TaintEvictionController final : public Controller {
   // `steady`: a clock that only goes on.
   TaintEvictionController(ControllerParts parts, std::function<Duration()> steady);
   void start() override;
+  void stop() override { is_stopped_ = true; }
 
   // Removes those whose time has come: once a second.
   void remove_due();
@@ -40,6 +41,7 @@ class TaintEvictionController final : public Controller {
   ControllerParts parts_;
   const std::function<Duration()> steady_;
   EventRecorder events_;
+  bool is_stopped_ = false;
   std::map<std::string, Waiting> waiting_;          // by the pod's key
   std::set<std::pair<Duration, std::string>> due_;  // the same, by time
   api::WorkQueue nodes_;
