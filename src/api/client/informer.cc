@@ -181,6 +181,10 @@ Task<Answer<void>> Informer::list() {
   };
   Answer<void> done = co_await client_.visit(options_.target, options_.query, take, options_.metadata_only, &version);
   if (!done) co_return done;
+  if (stopped_) {
+    listed_.clear();
+    co_return Answer<void>();
+  }
   replace_all();
   version_ = version;
   co_return Answer<void>();
@@ -215,7 +219,7 @@ Task<> Informer::run() {
     Answer<void> done;
     if (from_scratch && !can_watch_list_) {
       done = co_await list();
-      if (done) done = co_await watch(false);
+      if (done && !stopped_) done = co_await watch(false);
     } else {
       done = co_await watch(from_scratch);
       // A server that does not know the option says so; what else it may dislike a list will tell.

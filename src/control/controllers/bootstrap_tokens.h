@@ -16,6 +16,7 @@ class BootstrapSigner final : public Controller {
  public:
   explicit BootstrapSigner(ControllerParts parts);
   void start() override;
+  void stop() override { tokens_.stop(); }
 
  private:
   Task<Status> work();
@@ -29,6 +30,7 @@ class TokenCleaner final : public Controller {
  public:
   explicit TokenCleaner(ControllerParts parts);
   void start() override;
+  void stop() override { tokens_.stop(); }
 
  private:
   Task<Status> work(std::string key);

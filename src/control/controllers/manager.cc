@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/controllers/manager.h"
 
+#include <algorithm>
 #include <future>
 #include <map>
 #include <thread>
@@ -182,6 +183,7 @@ Task<> ControllerManager::Impl::run() {
   if (options.servers != nullptr) loop.spawn(keep_published());
   for (;;) {
     co_await election.acquire();
+    if (is_ending) co_return;
     log::info("the controllers work here", {{"identity", options.identity}});
     terms.push_back(std::make_unique<Term>(loop, transports, kinds, options));
     Term& term = *terms.back();
@@ -193,6 +195,7 @@ Task<> ControllerManager::Impl::run() {
     }(term));
     co_await election.hold();
     term.stop();
+    if (is_ending) co_return;
     log::warning("the lease of the controllers was lost: they have stopped", {{"identity", options.identity}});
   }
 }
@@ -200,18 +203,20 @@ Task<> ControllerManager::Impl::run() {
 // Ends in order: nothing new is asked, the lease is given up, what is under way ends.
 Task<> ControllerManager::Impl::end() {
   is_ending = true;
+  const Duration until = steady_clock() + kEndLimit;
+  const auto left = [until] { return std::max(until - steady_clock(), Duration(std::chrono::milliseconds(1))); };
   if (options.servers != nullptr) loop.spawn(leave());
   for (const auto& term : terms) term->close();
   if (!terms.empty()) {
     loop.spawn(release());
-    (void)co_await released.wait_for(kEndLimit);
+    (void)co_await released.wait_for(left());
   }
   fence.close();
   for (const auto& term : terms) {
-    for (const auto& [account, asker] : term->askers) (void)co_await asker->fence.wait_idle(kEndLimit);
+    for (const auto& [account, asker] : term->askers) (void)co_await asker->fence.wait_idle(left());
   }
-  (void)co_await fence.wait_idle(kEndLimit);
-  if (options.servers != nullptr) (void)co_await has_left.wait_for(kEndLimit);
+  (void)co_await fence.wait_idle(left());
+  if (options.servers != nullptr) (void)co_await has_left.wait_for(left());
   loop.stop();
 }
 
