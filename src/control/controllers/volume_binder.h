@@ -42,6 +42,7 @@ class VolumeBinder final : public Controller {
 
   ControllerParts parts_;
   EventRecorder events_;
+  bool is_started_ = false;
   api::WorkQueue claims_;
   api::WorkQueue volumes_;
 };

@@ -58,11 +58,13 @@ VolumeBinder::VolumeBinder(ControllerParts parts)
 }
 
 void VolumeBinder::start() {
+  is_started_ = true;
   claims_.start();
   volumes_.start();
 }
 
 void VolumeBinder::add_unbound_claims(const std::string* of_class) {
+  if (!is_started_) return;  // each comes by itself
   for (const auto& claim : parts_.informers.of<Claim>().objects()) {
     if (has_annotation(*claim, kBindCompleted)) continue;
     if (of_class != nullptr && class_of(*claim) != *of_class) continue;
