@@ -83,6 +83,7 @@ Task<Status> ServiceRepair::start(Loop& home) {
 }
 
 Task<> ServiceRepair::keep(Loop& home) {
+  is_alone_ = false;  // requests are under way from now on
   for (;;) {
     co_await home.sleep_for(kRound);
     Status done = co_await repair_ports(home);

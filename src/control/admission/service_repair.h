@@ -31,7 +31,7 @@ class ServiceRepair {
 
   const ClusterView& view_;
   const std::function<api::Timestamp()> now_;
-  const bool is_alone_;
+  bool is_alone_;  // and nobody is under way
   ServiceAddresses addresses_;
   NodePorts ports_;
   // Ports that are taken by nobody, as the last rounds saw them.
