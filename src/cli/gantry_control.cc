@@ -43,6 +43,8 @@ void add_settings(CLI::App& app, control::SettingValues* values) {
     } else {
       option->expected(1);
     }
+    // What follows a value may be the FILE of a command.
+    option->allow_extra_args(false);
     option->default_str(std::string(setting.fallback));
   }
 }

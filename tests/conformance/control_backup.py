@@ -37,7 +37,7 @@ def fill(control, count):
 
 def back_up(checks, control, target):
     """As it runs; then killed at any moment, which leaves the last whole one."""
-    status, said = run("backup", target, "--data-dir", control.data)
+    status, said = run("backup", "--data-dir", control.data, target)
     checks.ok(status == 0 and target.stat().st_mode & 0o777 == 0o600, "a running server is backed up", said)
     token = control.out("create", "token", "default").strip()
     control.out("create", "configmap", "later", "--from-literal=a=b")
@@ -95,7 +95,7 @@ def restore(checks, control, target, token):
     shutil.rmtree(control.data, ignore_errors=True)
     while not cut_restore(control, target, 0):
         shutil.rmtree(control.data, ignore_errors=True)
-    status, said = run("restore", target, "--data-dir", control.data)
+    status, said = run("restore", "--data-dir", control.data, target)
     checks.ok(status == 0, "a restore that was killed is run again", said)
     control.start()
     names = control.out("get", "configmaps", "-o", "name")
