@@ -5,7 +5,7 @@
 #include <sys/file.h>
 #include <sys/stat.h>
 
-#include <algorithm>
+#include <filesystem>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -19,8 +19,9 @@ namespace gantry::control {
 
 namespace {
 
-// There from before the first file of a restore until after the last.
+// There from before the first file of a restore until after the last. Its text is the store's path.
 constexpr char kMark[] = "restore-unfinished";
+constexpr char kMarkToBe[] = "restore-unfinished.new";
 constexpr char kKeys[] = "pki";
 // What file systems have of themselves.
 constexpr std::string_view kOfTheSystem = "lost+found";
@@ -75,18 +76,32 @@ Status clear_unfinished(FdRef folder, const std::string& store_path) {
   return sys::unlinkat(folder, kKeys, AT_REMOVEDIR);
 }
 
+// The same from whatever folder it is called.
+std::string name_of_store(const std::string& path) {
+  std::error_code error;
+  const std::filesystem::path whole = std::filesystem::weakly_canonical(path, error);
+  return error ? path : whole.string();
+}
+
 Status begin(FdRef folder, const PlaneOptions& options, const std::string& store_path) {
+  Result<std::string> mark = read_pem_file(folder, kMark);
+  if (!mark && !mark.error().is_not_found()) return std::unexpected(std::move(mark.error()));
+  if (mark && *mark != name_of_store(store_path)) {
+    return fail(Code::kFailedPrecondition, cat("what was interrupted in ", options.data_dir,
+                                               " was a restore of the store ", gantry::quoted(*mark)));
+  }
+  if (mark) return clear_unfinished(folder, store_path);
   Result<std::vector<std::string>> names = sys::list_dir(folder);
   if (!names) return std::unexpected(std::move(names.error()));
-  if (std::ranges::find(*names, kMark) != names->end()) return clear_unfinished(folder, store_path);
   for (const std::string& name : *names) {
-    if (name == kOfTheSystem) continue;
+    // A mark that was not yet there has nothing after it.
+    if (name == kOfTheSystem || name == kMarkToBe) continue;
     return fail(Code::kFailedPrecondition, cat("the data folder ", options.data_dir, " is not empty: it has ", name));
   }
   if (sys::fstatat(sys::kCwd, store_path.c_str(), 0)) {
     return fail(Code::kFailedPrecondition, cat("there is a store already: ", store_path));
   }
-  return write_private_file(folder, kMark, "");
+  return write_private_file(folder, kMark, name_of_store(store_path));
 }
 
 Status write_keys(FdRef folder, const std::vector<BackupFile>& files) {
@@ -95,7 +110,7 @@ Status write_keys(FdRef folder, const std::vector<BackupFile>& files) {
   if (!keys) return std::unexpected(std::move(keys.error()));
   for (const BackupFile& file : files) {
     if (file.name.empty() || file.name.front() == '.' || file.name.contains('/')) {
-      return fail(Code::kDataLoss, cat("a file is called ", quoted(file.name)));
+      return fail(Code::kDataLoss, cat("a file is called ", gantry::quoted(file.name)));
     }
     if (Status written = write_private_file(*keys, file.name, file.bytes); !written) return written;
   }

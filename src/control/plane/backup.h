@@ -14,7 +14,7 @@ namespace gantry::control {
 // etcd, which has its own way.
 Status make_backup(const PlaneOptions& options, const std::string& file);
 
-// Into a data folder that has nothing yet, or what a restore that was interrupted has left.
+// Into a data folder that has nothing yet, or what a restore of the same store that was interrupted has left.
 Status restore_backup(const PlaneOptions& options, const std::string& file);
 
 // An error while a restore is not whole: what is there is neither the old nor the new.
