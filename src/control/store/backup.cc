@@ -38,9 +38,13 @@ Status sync_folder_of(const std::string& path) {
   return sync(folder.empty() ? "." : folder.string());
 }
 
+void remove_store(const std::string& path) {
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) ::unlink((path + suffix).c_str());
+}
+
 // An empty file of ours alone, in the place of what a crash left.
 Status make_empty(const std::string& path) {
-  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) ::unlink((path + suffix).c_str());
+  remove_store(path);
   OwnFd file(::open(path.c_str(), O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!file.is_open()) return system_failed("make", path);
   return {};
@@ -143,6 +147,16 @@ Status put_in_place(const std::string& fresh, const std::string& path) {
   return sync_folder_of(path);
 }
 
+// The whole backup, in the file `part`.
+Result<Bounds> fill_part(db::Connection& store, const std::string& part, std::span<const BackupFile> files) {
+  if (auto copied = store.execute("VACUUM INTO ?", {part}); !copied) return std::unexpected(std::move(copied.error()));
+  if (auto put = put_files(part, files); !put) return std::unexpected(std::move(put.error()));
+  auto bounds = bounds_of(part);
+  if (!bounds) return bounds;
+  if (auto synced = sync(part); !synced) return std::unexpected(std::move(synced.error()));
+  return bounds;
+}
+
 }  // namespace
 
 Result<std::int64_t> backup_store(const std::string& path, const std::string& target,
@@ -152,15 +166,13 @@ Result<std::int64_t> backup_store(const std::string& path, const std::string& ta
   if (!store) return std::unexpected(std::move(store.error()));
   std::string part = target + ".part";
   if (auto made = make_empty(part); !made) return std::unexpected(std::move(made.error()));
-  if (auto copied = store->execute("VACUUM INTO ?", {part}); !copied) {
-    ::unlink(part.c_str());
-    return fail_with(std::move(copied.error()), "backup to " + target);
+  auto bounds = fill_part(*store, part, files);
+  if (bounds && ::rename(part.c_str(), target.c_str()) < 0) bounds = system_failed("rename to", target);
+  if (!bounds) {
+    // It has every secret and key.
+    remove_store(part);
+    return fail_with(std::move(bounds.error()), "backup to " + target);
   }
-  if (auto put = put_files(part, files); !put) return fail_with(std::move(put.error()), "backup to " + target);
-  auto bounds = bounds_of(part);
-  if (!bounds) return std::unexpected(std::move(bounds.error()));
-  if (auto synced = sync(part); !synced) return std::unexpected(std::move(synced.error()));
-  if (::rename(part.c_str(), target.c_str()) < 0) return system_failed("rename to", target);
   if (auto synced = sync_folder_of(target); !synced) return std::unexpected(std::move(synced.error()));
   return bounds->revision;
 }

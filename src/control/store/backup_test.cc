@@ -96,5 +96,17 @@ TEST_F(BackupTest, ABackupThatIsDamagedChangesNothing) {
   EXPECT_FALSE(fs::exists(path_ + ".restore"));
 }
 
+TEST_F(BackupTest, ABackupThatFailsLeavesNoSecretsBehind) {
+  put("1");
+  const BackupFile twice[] = {{"ca.key", "a"}, {"ca.key", "b"}};
+  EXPECT_FALSE(backup_store(path_, target_, twice).has_value());
+  EXPECT_FALSE(fs::exists(target_));
+  fs::create_directory(target_);
+  EXPECT_FALSE(backup_store(path_, target_).has_value());
+  for (const char* suffix : {"", "-wal", "-shm", "-journal"}) {
+    EXPECT_FALSE(fs::exists(target_ + ".part" + suffix)) << suffix;
+  }
+}
+
 }  // namespace
 }  // namespace gantry::control
