@@ -35,10 +35,13 @@ Result<EntryPtr> opened(const Prefixes& prefixes, const EntryPtr& entry) {
       Entry{entry->key, std::move(plain->plain), entry->create_revision, entry->mod_revision});
 }
 
-// As it is stored when it cannot be decrypted.
-EntryPtr opened_or_as_it_is(const Prefixes& prefixes, const EntryPtr& entry) {
+// Without its value when it cannot be decrypted. Who can write to the store and has no key writes in plain, and must
+// not be believed where everything is encrypted.
+EntryPtr opened_or_empty(const Prefixes& prefixes, const EntryPtr& entry) {
   Result<EntryPtr> plain = opened(prefixes, entry);
-  return plain ? std::move(*plain) : entry;
+  if (plain) return std::move(*plain);
+  log::error("a value of the store can't be decrypted", {{"error", plain.error()}});
+  return std::make_shared<Entry>(Entry{entry->key, {}, entry->create_revision, entry->mod_revision});
 }
 
 class OpeningWatcher final : public Watcher {
@@ -51,8 +54,8 @@ class OpeningWatcher final : public Watcher {
     if (!batch) co_return batch;
     for (StoreEvent& event : batch->events) {
       // A removal has no value.
-      if (event.kind == StoreEvent::Kind::kPut) event.entry = opened_or_as_it_is(prefixes_, event.entry);
-      event.previous = opened_or_as_it_is(prefixes_, event.previous);
+      if (event.kind == StoreEvent::Kind::kPut) event.entry = opened_or_empty(prefixes_, event.entry);
+      event.previous = opened_or_empty(prefixes_, event.previous);
     }
     co_return batch;
   }
@@ -76,7 +79,7 @@ Task<Result<GetAnswer>> open_get(Prefixes prefixes, Task<Result<GetAnswer>> inne
 Task<Result<ListAnswer>> open_list(Prefixes prefixes, Task<Result<ListAnswer>> inner) {
   Result<ListAnswer> answer = co_await inner;
   if (!answer) co_return answer;
-  for (EntryPtr& entry : answer->entries) entry = opened_or_as_it_is(prefixes, entry);
+  for (EntryPtr& entry : answer->entries) entry = opened_or_empty(prefixes, entry);
   co_return answer;
 }
 

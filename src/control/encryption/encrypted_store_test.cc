@@ -54,11 +54,28 @@ TEST_F(EncryptedStoreTest, WhatCannotBeReadIsAnErrorOfThatEntryAlone) {
   EXPECT_EQ(got.error().code(), Code::kDataLoss);
   auto listed = run(loop_, store->list(loop_, {.prefix = "/s/"}));
   ASSERT_EQ(listed->entries.size(), 2U);
-  EXPECT_EQ(listed->entries[0]->value, "k8s:enc:aesgcm:v1:a:damaged");
+  EXPECT_EQ(listed->entries[0]->value, "");
   EXPECT_EQ(listed->entries[1]->value, "good");
   EXPECT_FALSE(run(loop_, store->write(loop_, update("/s/1", "x", kAbsent))));
   auto removed = run(loop_, store->write(loop_, Write{.key = "/s/1", .value = std::nullopt, .expected = kAnyRevision}));
   EXPECT_TRUE(removed && removed->done);
+}
+
+TEST_F(EncryptedStoreTest, WhatIsInPlainIsNotBelievedWithoutIdentity) {
+  run(loop_, plain()->write(loop_, update("/s/1", "planted", kAnyRevision)));
+  {
+    std::unique_ptr<Store> store = encrypted();
+    EXPECT_EQ(run(loop_, store->get(loop_, "/s/1")).error().code(), Code::kDataLoss);
+    auto listed = run(loop_, store->list(loop_, {.prefix = "/"}));
+    ASSERT_EQ(listed->entries.size(), 1U);
+    EXPECT_EQ(listed->entries[0]->value, "");
+    auto watcher = store->watch(loop_, "/", 1);
+    auto batch = run(loop_, watcher->next());
+    ASSERT_EQ(batch->events.size(), 1U);
+    EXPECT_EQ(batch->events[0].entry->key, "/s/1");
+    EXPECT_EQ(batch->events[0].entry->value, "");
+  }
+  EXPECT_EQ(run(loop_, encrypted(true)->get(loop_, "/s/1"))->entry->value, "planted");
 }
 
 TEST_F(EncryptedStoreTest, WhatWasThereBeforeIsRenewed) {
