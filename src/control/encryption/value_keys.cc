@@ -2,6 +2,7 @@
 #include "control/encryption/value_keys.h"
 
 #include <algorithm>
+#include <optional>
 
 #include "base/text.h"
 
@@ -23,6 +24,7 @@ Result<std::string> ValueKeys::seal(std::string_view plain, std::string_view con
 
 Result<ValueKeys::Opened> ValueKeys::open(std::string_view stored, std::string_view context) const {
   const bool is_encrypted = stored.starts_with(kEncrypted);
+  std::optional<Error> unreadable;
   for (const Key& key : keys_) {
     const bool outdated = &key != &keys_.front();
     if (key.cipher == nullptr) {
@@ -31,9 +33,11 @@ Result<ValueKeys::Opened> ValueKeys::open(std::string_view stored, std::string_v
     }
     if (!stored.starts_with(key.prefix)) continue;
     Result<std::string> plain = key.cipher->open(stored.substr(key.prefix.size()), context);
-    if (!plain) return std::unexpected(std::move(plain.error()));
-    return Opened{std::move(*plain), outdated};
+    if (plain) return Opened{std::move(*plain), outdated};
+    // Two keys may have one name while one of them is taken out of use.
+    if (!unreadable) unreadable = std::move(plain.error());
   }
+  if (unreadable) return std::unexpected(std::move(*unreadable));
   if (!is_encrypted)
     return fail(Code::kDataLoss, "the value is not encrypted, and identity is not among the providers");
   // Up to the colon after the key's name.

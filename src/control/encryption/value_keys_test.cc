@@ -105,6 +105,19 @@ TEST(ValueKeysTest, KeysAreChanged) {
   EXPECT_EQ(gone.error().message(), "there is no key for \"k8s:enc:aesgcm:v1:first:\"");
 }
 
+TEST(ValueKeysTest, OfTwoKeysWithOneNameEachReadsItsOwn) {
+  const ValueKeys::Key old = key_of(kVectors[0]);
+  const ValueKeys::Key fresh = key_of(kVectors[4]);
+  ASSERT_EQ(old.prefix, fresh.prefix);
+  const ValueKeys both({fresh, old});
+  Result<ValueKeys::Opened> opened = both.open(*ValueKeys({old}).seal("x", kContext), kContext);
+  ASSERT_TRUE(opened);
+  EXPECT_EQ(opened->plain, "x");
+  EXPECT_TRUE(opened->outdated);
+  EXPECT_FALSE(both.open(*both.seal("x", kContext), kContext)->outdated);
+  EXPECT_EQ(both.open(fresh.prefix + "damaged", kContext).error().code(), Code::kDataLoss);
+}
+
 TEST(ValueKeysTest, IdentityIsAProvider) {
   const ValueKeys::Key gcm = key_of(kVectors[0]);
   EXPECT_TRUE(ValueKeys({gcm, {}}).open("plain", kContext)->outdated) << "to be encrypted";
