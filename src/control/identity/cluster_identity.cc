@@ -146,6 +146,12 @@ http::TlsServerOptions ClusterIdentity::tls() const {
           .http2 = true};
 }
 
+http::TlsClientOptions ClusterIdentity::tls_to_nodes() const {
+  return {.ca_pem = authority.certificate_pem(),
+          .certificate_pem = node_client.certificate_pem,
+          .key_pem = node_client.key_pem};
+}
+
 Result<ClusterIdentity> load_identity(const IdentityOptions& options) {
   Result<OwnFd> folder = open_folder(options.folder);
   if (!folder) return std::unexpected(std::move(folder.error()));

@@ -44,6 +44,7 @@ struct ClusterIdentity {
   PrivateKey token_key;
 
   http::TlsServerOptions tls() const;
+  http::TlsClientOptions tls_to_nodes() const;
 };
 
 Result<ClusterIdentity> load_identity(const IdentityOptions& options);

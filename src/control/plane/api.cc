@@ -34,15 +34,10 @@ Task<Status> prepare(Loop& home, Ground& ground, Security& security, ServiceRepa
   co_return co_await repair.start(home);
 }
 
-Result<std::shared_ptr<Connector>> make_connector(Ground& ground) {
-  Result<std::shared_ptr<http::TlsClient>> to_nodes =
-      http::TlsClient::make({.ca_pem = ground.identity.authority.certificate_pem(),
-                             .certificate_pem = ground.identity.node_client.certificate_pem,
-                             .key_pem = ground.identity.node_client.key_pem});
-  if (!to_nodes) return std::unexpected(std::move(to_nodes.error()));
+Result<std::shared_ptr<Connector>> make_connector(Ground& ground, std::shared_ptr<http::TlsClient> to_nodes) {
   Result<std::shared_ptr<http::TlsClient>> to_pods = http::TlsClient::make({.verify = false});
   if (!to_pods) return std::unexpected(std::move(to_pods.error()));
-  return std::make_shared<Connector>(ground.objects, ground.caches, *to_nodes, *to_pods);
+  return std::make_shared<Connector>(ground.objects, ground.caches, std::move(to_nodes), *to_pods);
 }
 
 // Null without a path.
@@ -124,7 +119,8 @@ Api::~Api() = default;
 ApiServer& Api::server() { return impl_->server; }
 Health& Api::health() { return impl_->health; }
 
-Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOptions& options) {
+Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOptions& options,
+                                       std::shared_ptr<http::TlsClient> to_nodes) {
   auto security =
       Security::make({home, ground.kinds, *ground.store, ground.caches, ground.identity.token_key, wall_clock});
   if (!security) return std::unexpected(std::move(security.error()));
@@ -132,7 +128,7 @@ Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOp
   if (Status prepared = run_to_end(home, prepare(home, ground, **security, services->repair)); !prepared) {
     return std::unexpected(std::move(prepared.error()));
   }
-  Result<std::shared_ptr<Connector>> connector = make_connector(ground);
+  Result<std::shared_ptr<Connector>> connector = make_connector(ground, std::move(to_nodes));
   if (!connector) return std::unexpected(std::move(connector.error()));
   Result<Audit> audit = make_audit(options);
   if (!audit) return std::unexpected(std::move(audit.error()));

@@ -6,13 +6,15 @@
 
 #include "control/plane/ground.h"
 #include "control/server/api_server.h"
+#include "http/tls.h"
 
 namespace gantry::control {
 
 class Api {
  public:
-  // Runs the loop until all that is stored has been read. The ground must outlive it.
-  static Result<std::unique_ptr<Api>> make(Loop& home, Ground& ground, const PlaneOptions& options);
+  // Runs the loop until all that is stored has been read. The ground must outlive it. Nodes are asked by `to_nodes`.
+  static Result<std::unique_ptr<Api>> make(Loop& home, Ground& ground, const PlaneOptions& options,
+                                           std::shared_ptr<http::TlsClient> to_nodes);
   ~Api();
 
   ApiServer& server();

@@ -65,7 +65,9 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   if (!ground) return std::unexpected(std::move(ground.error()));
   Result<std::shared_ptr<http::TlsServer>> tls = http::TlsServer::make((*ground)->identity.tls());
   if (!tls) return std::unexpected(std::move(tls.error()));
-  Result<std::unique_ptr<Api>> api = Api::make(home, **ground, options);
+  Result<std::shared_ptr<http::TlsClient>> to_nodes = http::TlsClient::make((*ground)->identity.tls_to_nodes());
+  if (!to_nodes) return std::unexpected(std::move(to_nodes.error()));
+  Result<std::unique_ptr<Api>> api = Api::make(home, **ground, options, *to_nodes);
   if (!api) return std::unexpected(std::move(api.error()));
   Result<http::Listener> listener = http::listen_tcp(options.listen.host, options.listen.port, kBacklog);
   if (!listener) return std::unexpected(std::move(listener.error()));
@@ -101,7 +103,8 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   log::info("nodes join with a token",
             {{"token", cat("gantry-control token create --print-join-command --data-dir ", options.data_dir)}});
   if ((*ground)->encrypted != nullptr) home.spawn(renew_encryption(home, *(*ground)->encrypted));
-  home.spawn(keep_certificates(home, identity_options(options), *tls));
+  home.spawn(keep_certificates(home, identity_options(options),
+                               {.to_clients = *tls, .to_nodes = *to_nodes, .data_dir = options.data_dir, .url = url}));
   home.run();
   (*api)->health().set_stopping();
   return run_to_end(home, end_serving(home, options.shutdown_delay, *listener, **serving));

@@ -17,6 +17,14 @@ namespace {
 constexpr http::Limits kLimits{.max_body_bytes = 3 << 20, .max_connections = 10'000};
 constexpr Duration kCertificateCheck = std::chrono::hours(12);
 
+Status renew_certificates(const IdentityOptions& options, const CertificateUsers& users) {
+  Result<ClusterIdentity> identity = load_identity(options);
+  if (!identity) return std::unexpected(std::move(identity.error()));
+  if (Status replaced = users.to_clients->replace(identity->tls()); !replaced) return replaced;
+  if (Status replaced = users.to_nodes->replace(identity->tls_to_nodes()); !replaced) return replaced;
+  return write_admin_kubeconfig(users.data_dir, admin_kubeconfig(*identity, users.url));
+}
+
 }  // namespace
 
 // One thread that serves connections. All that belongs to its loop is made and ends on it.
@@ -113,17 +121,12 @@ std::string public_url(const PlaneOptions& options) {
   return cat("https://", is_v6 ? "[" : "", address, is_v6 ? "]" : "", ":", options.listen.port);
 }
 
-Task<> keep_certificates(Loop& home, IdentityOptions options, std::shared_ptr<http::TlsServer> tls) {
+Task<> keep_certificates(Loop& home, IdentityOptions options, CertificateUsers users) {
   while (true) {
     co_await home.sleep_for(kCertificateCheck);
-    Result<ClusterIdentity> identity = load_identity(options);
-    Status replaced;
-    if (identity) {
-      replaced = tls->replace(identity->tls());
-    } else {
-      replaced = std::unexpected(std::move(identity.error()));
+    if (Status renewed = renew_certificates(options, users); !renewed) {
+      log::error("certificates cannot be renewed, retrying later", {{"error", renewed.error()}});
     }
-    if (!replaced) log::error("certificates cannot be renewed, retrying later", {{"error", replaced.error()}});
   }
 }
 
