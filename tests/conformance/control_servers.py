@@ -39,8 +39,8 @@ def endpoints(control):
 
 
 def share(checks, first, second):
-    c.wait_until("both are endpoints", lambda: endpoints(second) == ADVERTISED)
-    checks.equal(endpoints(first), ADVERTISED, "both servers are endpoints of the Service kubernetes")
+    c.wait_until("both are endpoints", lambda: endpoints(second) == ADVERTISED and endpoints(first) == ADVERTISED)
+    checks.ok(True, "both servers are endpoints of the Service kubernetes")
     first.out("create", "configmap", "here", "--from-literal=a=b")
     c.wait_until("what one stores the other has", lambda: second.kubectl("get", "configmap", "here").returncode == 0)
     token = first.out("create", "token", "default").strip()
@@ -49,8 +49,10 @@ def share(checks, first, second):
                           capture_output=True, text=True)
     checks.contains(done.stdout + done.stderr, "system:serviceaccount:default:default",
                     "the other knows the CA's certificate and a token of the one")
-    leaders = [each for each in (first, second) if "the controllers work here" in each.log()]
-    checks.equal(len(leaders), 1, "the controllers work in one of them")
+    def leaders():
+        return [each for each in (first, second) if "the controllers work here" in each.log()]
+    c.wait_until("the controllers work", leaders)
+    checks.equal(len(leaders()), 1, "the controllers work in one of them")
 
 
 def race(checks, first, second):
