@@ -100,7 +100,9 @@ class Watcher(threading.Thread):
     def begin(self):
         status, listed = self.connection.call("GET", self.path)
         if status == 200:
-            self.parts = [part for part in self.parts if part] + [[version(listed)] * 2]
+            with self.history.news:
+                self.parts = [part for part in self.parts if part] + [[version(listed)] * 2]
+                self.history.news.notify_all()
         else:
             time.sleep(0.05)
 
@@ -260,16 +262,18 @@ class History:
     # ---- judgement -------------------------------------------------------------------------------------------------------
 
     def catch_up(self):
-        """One last write that every watcher must see."""
+        """One last write that every watcher must get to: by its event, or by a list that has it."""
         connection = Connection(self.control)
         body = {"metadata": {"name": "last"}, "data": {"v": "last"}}
         c.wait_until("the last write", lambda: connection.call("POST", MAPS, body)[0] in (201, 409), limit=60)
-        _, last = connection.call("GET", f"{MAPS}/last")
+        last = c.wait_until("the last write is read", lambda: (
+            lambda seen: seen[1] if seen[0] == 200 else None)(connection.call("GET", f"{MAPS}/last")))
         def have_it():
-            return all(any(event[2] == "last" for event in watcher.events) for watcher in self.watchers[:-1])
+            parts = [(watcher.parts or [None])[-1] for watcher in self.watchers[:-1]]
+            return all(part and part[1] >= version(last) for part in parts)
         with self.news:
             if not self.news.wait_for(have_it, timeout=60):
-                behind = [watcher.parts[-1] for watcher in self.watchers]
+                behind = [watcher.parts[-1:] for watcher in self.watchers]
                 self.problem(f"watchers do not get to version {version(last)}: they are at {behind}")
 
     def truth(self):
