@@ -142,7 +142,7 @@ def story(checks):
     policy = control.folder / "policy.yaml"
     policy.write_text(POLICY)
     control.arguments = ["--audit-log-path", control.folder / "audit.log", "--audit-policy-file", policy,
-                         "--max-requests-inflight", "8", "--shutdown-delay-duration", "8s"]
+                         "--max-requests-inflight", "8", "--shutdown-delay-duration", "15s"]
     with control:
         health(checks, control)
         metrics(checks, control)

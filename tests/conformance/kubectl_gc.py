@@ -39,8 +39,7 @@ def make(control, wanted):
 
 
 def is_there(control, *what):
-    done = control.kubectl("get", *what, "-o", "name", "--ignore-not-found")
-    return bool(done.stdout.strip())
+    return bool(control.out("get", *what, "-o", "name", "--ignore-not-found").strip())
 
 
 def gone(control, *what):
