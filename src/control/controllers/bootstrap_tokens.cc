@@ -30,12 +30,6 @@ Task<> start_when_known(api::Informer& tokens, api::WorkQueue& queue) {
   queue.start();
 }
 
-template <typename M>
-Status settled(const api::Answer<M>& answer) {
-  if (answer || answer.error().is_not_found() || answer.error().is_conflict()) return {};
-  return std::unexpected(answer.error().as_error());
-}
-
 }  // namespace
 
 BootstrapSigner::BootstrapSigner(ControllerParts parts)
@@ -74,7 +68,7 @@ Task<Status> BootstrapSigner::work() {
   core::ConfigMap updated = *present;
   updated.mutable_data()->clear();
   updated.mutable_data()->insert(data.begin(), data.end());
-  co_return settled(co_await parts_.client.update(updated));
+  co_return done_or_late(co_await parts_.client.update(updated));
 }
 
 TokenCleaner::TokenCleaner(ControllerParts parts)
@@ -105,7 +99,7 @@ Task<Status> TokenCleaner::work(std::string key) {
     co_return Status();
   }
   const auto& metadata = secret->metadata();
-  co_return settled(co_await parts_.client.remove<core::Secret>(
+  co_return done_or_late(co_await parts_.client.remove<core::Secret>(
       metadata.namespace_(), metadata.name(),
       {.uid = metadata.uid(), .resource_version = metadata.resource_version()}));
 }

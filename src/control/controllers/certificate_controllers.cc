@@ -32,13 +32,6 @@ void watch_requests(api::Informers& informers, api::WorkQueue& queue) {
   });
 }
 
-// Somebody was faster, or removed it: it comes again by itself.
-template <typename M>
-Status settled(const api::Answer<M>& answer) {
-  if (answer || answer.error().is_not_found() || answer.error().is_conflict()) return {};
-  return std::unexpected(answer.error().as_error());
-}
-
 using Names = std::set<std::string>;
 
 // One way to write each name: who verifies a certificate knows no case.
@@ -136,7 +129,7 @@ bool CertificateApprover::are_own_names(const std::string& node, const Alternati
 
 Task<Status> CertificateApprover::approve(Csr csr, std::string message) {
   add_condition(&csr, "Approved", "AutoApproved", message, parts_.now());
-  co_return settled(co_await parts_.client.update(csr, "approval"));
+  co_return done_or_late(co_await parts_.client.update(csr, "approval"));
 }
 
 Task<Status> CertificateApprover::work(std::string name) {
@@ -200,7 +193,7 @@ Task<Status> CertificateSigner::work(std::string name) {
   }
   if (!good) {
     add_condition(&updated, "Failed", "SignerValidationFailure", good.error().message(), now);
-    co_return settled(co_await parts_.client.update_status(updated));
+    co_return done_or_late(co_await parts_.client.update_status(updated));
   }
   const CertificateOrder order = order_of(*csr, *request, now);
   if (authority_.certificate().not_after <= CertificateTime(std::chrono::seconds(now.seconds))) {
@@ -209,7 +202,7 @@ Task<Status> CertificateSigner::work(std::string name) {
   Result<std::string> issued = authority_.issue(request->key, order);
   if (!issued) co_return std::unexpected(std::move(issued.error()));
   updated.mutable_status()->set_certificate(*issued);
-  co_return settled(co_await parts_.client.update_status(updated));
+  co_return done_or_late(co_await parts_.client.update_status(updated));
 }
 
 CertificateCleaner::CertificateCleaner(ControllerParts parts)
@@ -229,7 +222,7 @@ Task<Status> CertificateCleaner::work(std::string name) {
   const api::Answer<void> gone = co_await parts_.client.remove<Csr>(
       "", name, {.uid = csr->metadata().uid(), .resource_version = csr->metadata().resource_version()});
   if (!gone && gone.error().is_conflict()) queue_.add_after(name, kCleanEvery);
-  co_return settled(gone);
+  co_return done_or_late(gone);
 }
 
 }  // namespace gantry::control

@@ -27,6 +27,18 @@ struct ControllerParts {
   api::WorkQueue::Home queues() const { return {here, metrics}; }
 };
 
+// What became of a write to an object that may be gone by now, which is as well.
+template <typename T>
+Status done_or_gone(const api::Answer<T>& answer) {
+  if (answer || answer.error().is_not_found()) return {};
+  return std::unexpected(answer.error().as_error());
+}
+// The same where nothing is lost if somebody else was faster: his change comes by itself.
+template <typename T>
+Status done_or_late(const api::Answer<T>& answer) {
+  return !answer && answer.error().is_conflict() ? Status() : done_or_gone(answer);
+}
+
 class Controller {
  public:
   Controller() = default;

@@ -70,11 +70,6 @@ std::string path_of(const DependencyGraph::Node& node) {
   return node.target->path(node.metadata().namespace_(), node.metadata().name());
 }
 
-Status settled(const api::Answer<void>& answer) {
-  if (answer || answer.error().is_not_found()) return {};
-  return std::unexpected(answer.error().as_error());
-}
-
 }  // namespace
 
 void AbsentOwners::add(std::string key) {
@@ -213,7 +208,7 @@ Task<Status> GarbageCollector::check(std::string uid) {
   const std::string path = path_of(*node);
   const std::string ns = node->metadata().namespace_();
   api::Answer<Value> object = co_await parts_.client.metadata(path);
-  if (!object) co_return settled(api::fail(object.error()));
+  if (!object) co_return done_or_gone(object);
   const Value* metadata = object->find("metadata");
   if (metadata == nullptr || text_at(*metadata, "uid") != uid) co_return Status();
   if (list_at(*metadata, "ownerReferences").empty()) co_return Status();
@@ -277,7 +272,7 @@ Task<Status> GarbageCollector::collect(std::string uid, std::string path, const 
   } else {
     query.propagation = has_finalizer(metadata, kForeground) ? "Foreground" : "Background";
   }
-  co_return settled(co_await parts_.client.remove_path(path, query));
+  co_return done_or_gone(co_await parts_.client.remove_path(path, query));
 }
 
 Task<Status> GarbageCollector::unblock(const std::string& path, const Value& metadata) {
@@ -317,7 +312,7 @@ Task<Status> GarbageCollector::orphan(std::string uid) {
 
 Task<Status> GarbageCollector::let_go(std::string path, std::string uid, std::string owner_uid) {
   const api::Answer<Value> object = co_await parts_.client.metadata(path);
-  if (!object) co_return settled(api::fail(object.error()));
+  if (!object) co_return done_or_gone(object);
   const Value* metadata = object->find("metadata");
   if (metadata == nullptr || text_at(*metadata, "uid") != uid) co_return Status();
   Value::List kept = without_owners(*metadata, {owner_uid});
@@ -327,7 +322,7 @@ Task<Status> GarbageCollector::let_go(std::string path, std::string uid, std::st
 
 Task<Status> GarbageCollector::remove_finalizer(std::string path, std::string uid, std::string finalizer) {
   const api::Answer<Value> object = co_await parts_.client.metadata(path);
-  if (!object) co_return settled(api::fail(object.error()));
+  if (!object) co_return done_or_gone(object);
   const Value* metadata = object->find("metadata");
   if (metadata == nullptr || text_at(*metadata, "uid") != uid || !has_finalizer(*metadata, finalizer)) {
     co_return Status();
@@ -345,7 +340,7 @@ Task<Status> GarbageCollector::patch(std::string path, const Value& metadata, co
       Value::object({{"metadata", Value::object({{"uid", text_at(metadata, "uid")},
                                                  {"resourceVersion", text_at(metadata, "resourceVersion")},
                                                  {field, std::move(list)}})}});
-  co_return settled(co_await parts_.client.patch_path_with(path, api::PatchForm::kMerge, change));
+  co_return done_or_gone(co_await parts_.client.patch_path_with(path, api::PatchForm::kMerge, change));
 }
 
 }  // namespace gantry::control

@@ -52,13 +52,6 @@ api::Value taint_list(const Taints& taints) {
   return api::Value(std::move(list));
 }
 
-// Somebody was faster: the next look sees it.
-template <typename M>
-Status settled(const api::Answer<M>& answer) {
-  if (answer || answer.error().is_not_found() || answer.error().is_conflict()) return {};
-  return std::unexpected(answer.error().as_error());
-}
-
 }  // namespace
 
 NodeLifecycleController::NodeLifecycleController(ControllerParts parts, Options options)
@@ -110,7 +103,7 @@ Task<Status> NodeLifecycleController::bring_taints(std::string name) {
     changed = true;
   }
   if (!changed) co_return Status();
-  co_return settled(co_await parts_.client.patch<core::Node>("", name, api::PatchForm::kMerge, std::move(patch)));
+  co_return done_or_late(co_await parts_.client.patch<core::Node>("", name, api::PatchForm::kMerge, std::move(patch)));
 }
 
 // Its NoSchedule taints change at the same time: with what is there now it is tried again.
@@ -125,9 +118,9 @@ Task<Status> NodeLifecycleController::set_readiness_taint(Node node, std::string
         "", name, api::PatchForm::kMerge,
         api::Value::object(
             {{"metadata", precondition(node)}, {"spec", api::Value::object({{"taints", taint_list(*taints)}})}}));
-    if (done || !done.error().is_conflict()) co_return settled(done);
+    if (done || !done.error().is_conflict()) co_return done_or_late(done);
     api::Answer<core::Node> present = co_await parts_.client.get<core::Node>("", name);
-    if (!present) co_return settled(present);
+    if (!present) co_return done_or_late(present);
     node = std::move(*present);
   }
   co_return Status();
@@ -180,7 +173,7 @@ Task<Status> NodeLifecycleController::set_unknown(const Node& node) {
       api::Value::object({{"metadata", precondition(node)},
                           {"status", api::Value::object({{"conditions", api::Value(std::move(conditions))}})}}),
       "status");
-  if (!done) co_return settled(done);
+  if (!done) co_return done_or_late(done);
   if (was_ready) {
     events_.normal(events_.about(node), "NodeNotReady",
                    cat("Node ", node.metadata().name(), " status is now: NodeNotReady"));
@@ -206,7 +199,7 @@ Task<Status> NodeLifecycleController::mark_pods(const Node& node) {
         api::Value::object({{"metadata", api::Value::object({{"uid", metadata.uid()}})},
                             {"status", api::Value::object({{"conditions", api::Value(std::move(changed))}})}}),
         "status");
-    if (Status status = settled(done); !status) {
+    if (Status status = done_or_late(done); !status) {
       if (status.error().is_cancelled()) co_return status;
       failed = std::move(status);
       continue;

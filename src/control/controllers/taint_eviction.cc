@@ -31,12 +31,6 @@ std::string no_execute_text(const core::Node& node) {
   return text;
 }
 
-template <typename M>
-Status settled(const api::Answer<M>& answer) {
-  if (answer || answer.error().is_not_found() || answer.error().is_conflict()) return {};
-  return std::unexpected(answer.error().as_error());
-}
-
 }  // namespace
 
 TaintEvictionController::TaintEvictionController(ControllerParts parts, std::function<Duration()> steady)
@@ -153,7 +147,7 @@ Task<Status> TaintEvictionController::evict(std::string key) {
   // A conflict is tried again: another uid is seen then.
   if (!marked && marked.error().is_not_found()) co_return Status();
   if (!marked) co_return std::unexpected(marked.error().as_error());
-  co_return settled(co_await parts_.client.remove<core::Pod>(ns, name, {.uid = uid}));
+  co_return done_or_late(co_await parts_.client.remove<core::Pod>(ns, name, {.uid = uid}));
 }
 
 }  // namespace gantry::control

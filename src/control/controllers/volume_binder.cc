@@ -98,7 +98,7 @@ Task<Status> VolumeBinder::unbind(Volume volume) {
     volume.mutable_spec()->mutable_claim_ref()->clear_resource_version();
   }
   const api::Answer<Volume> written = co_await parts_.client.update(volume);
-  if (!written) co_return settled(written);
+  if (!written) co_return done_or_gone(written);
   Result<Volume> done = co_await set_volume_phase(*written, "Available");
   if (!done) co_return std::unexpected(std::move(done.error()));
   co_return Status();

@@ -107,7 +107,7 @@ Task<Status> VolumeBinder::bind_any(Claim claim) {
   if (!claim.spec().has_storage_class_name() && !has_annotation(claim, kClassAnnotation)) {
     if (const std::string name = default_class(); !name.empty()) {
       claim.mutable_spec()->set_storage_class_name(name);
-      co_return settled(co_await parts_.client.update(claim));
+      co_return done_or_gone(co_await parts_.client.update(claim));
     }
   }
   const std::string of_class = class_of(claim);
@@ -145,7 +145,7 @@ Task<Status> VolumeBinder::provision(Claim claim) {
   if (annotations[kProvisioner] == provisioner && annotations[kBetaProvisioner] == provisioner) co_return Status();
   annotations[kProvisioner] = provisioner;
   annotations[kBetaProvisioner] = provisioner;
-  co_return settled(co_await parts_.client.update(claim));
+  co_return done_or_gone(co_await parts_.client.update(claim));
 }
 
 Task<Status> VolumeBinder::bind_named(Claim claim) {
@@ -240,7 +240,7 @@ Task<Status> VolumeBinder::set_claim_phase(Claim claim, std::string phase, const
   }
   status->set_phase(phase);
   if (status->SerializeAsString() == before) co_return Status();
-  co_return settled(co_await parts_.client.update_status(claim));
+  co_return done_or_gone(co_await parts_.client.update_status(claim));
 }
 
 }  // namespace gantry::control

@@ -16,10 +16,4 @@ bool has_annotation(const M& object, const char* name) {
   return object.metadata().annotations().contains(name);
 }
 
-template <typename M>
-Status settled(const api::Answer<M>& answer) {
-  if (answer || answer.error().is_not_found()) return {};
-  return std::unexpected(answer.error().as_error());
-}
-
 }  // namespace gantry::control

@@ -45,12 +45,6 @@ std::string key_of(const M& object) {
   return api::object_key(object.metadata().namespace_(), object.metadata().name());
 }
 
-template <typename M>
-Status settled(const api::Answer<M>& answer) {
-  if (answer || answer.error().is_not_found()) return {};
-  return std::unexpected(answer.error().as_error());
-}
-
 }  // namespace
 
 ClaimProtectionController::ClaimProtectionController(ControllerParts parts)
@@ -96,7 +90,7 @@ Task<Status> ClaimProtectionController::work(std::string key) {
   const api::Answer<void> seen = co_await parts_.client.visit(parts_.client.target<core::Pod>(), {.ns = ns}, look);
   if (!seen) co_return std::unexpected(seen.error().as_error());
   if (used) co_return Status();
-  co_return settled(co_await parts_.client.update(*updated));
+  co_return done_or_gone(co_await parts_.client.update(*updated));
 }
 
 VolumeProtectionController::VolumeProtectionController(ControllerParts parts)
@@ -112,7 +106,7 @@ Task<Status> VolumeProtectionController::work(std::string key) {
   if (volume == nullptr || volume->status().phase() == "Bound") co_return Status();
   const std::optional<core::PersistentVolume> updated = without(*volume, kVolumeFinalizer);
   if (!updated) co_return Status();
-  co_return settled(co_await parts_.client.update(*updated));
+  co_return done_or_gone(co_await parts_.client.update(*updated));
 }
 
 }  // namespace gantry::control
