@@ -156,7 +156,10 @@ class Http1Body final : public BodyWriter {
   Task<Status> write(std::span<const std::string_view> pieces) override {
     std::size_t size = 0;
     for (std::string_view piece : pieces) size += piece.size();
-    if (failed_ || closed_->is_set()) co_return fail(Code::kCancelled, "the client is gone");
+    // A drain alone refuses nothing: what is being sent then would end short with the mark of a whole body.
+    if (failed_ || connection_.ended || connection_.core->stopped.is_set()) {
+      co_return fail(Code::kCancelled, "the client is gone");
+    }
     if (size == 0) co_return Status();  // as a chunk it would be the end
     std::string together = chunked_ ? cat(hex(size), "\r\n") : std::string();
     if (size <= kTogetherBytes) {

@@ -111,7 +111,8 @@ class Http2Body final : public BodyWriter {
   void cut_off() override { stream_->cut_off = true; }
 
  private:
-  bool is_over() const { return stream_->closed->is_set() || stream_->cut_off || connection_->is_closed; }
+  // Not when the server is drained: what is being sent then would end short with the mark of a whole body.
+  bool is_over() const { return stream_->is_gone || stream_->cut_off || connection_->is_closed; }
 
   std::shared_ptr<Connection> connection_;
   std::shared_ptr<Http2Stream> stream_;

@@ -223,6 +223,7 @@ TEST_F(Http2Test, WhoIsIdleOrDrainedIsSentAway) {
           EXPECT_TRUE(co_await body.write("some"));
           writing->set();
           co_await body.closed()->wait();
+          EXPECT_TRUE(co_await body.write(" more"));
         };
         co_return reply;
       },
@@ -231,7 +232,7 @@ TEST_F(Http2Test, WhoIsIdleOrDrainedIsSentAway) {
         co_await writing->wait();
         for (const auto& wish : self.core_->drain_wishes) wish();
         co_await answer->closed.wait();
-        EXPECT_EQ(answer->body, "some");
+        EXPECT_EQ(answer->body, "some more");
         EXPECT_EQ(answer->error, NGHTTP2_NO_ERROR);
         co_await client.wait_for_end();
       });

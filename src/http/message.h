@@ -91,7 +91,8 @@ class BodyWriter {
   // The same for bytes in pieces, which leave as one: an event's frame around an object that others share.
   virtual Task<Status> write(std::span<const std::string_view> pieces) = 0;
   // Set when the client is gone (or, with HTTP/2, its stream), the server stops or drains, or the answer ended:
-  // whoever waits for it always gets on. A handler that waits for several things may set it too.
+  // whoever waits for it always gets on. A handler that waits for several things may set it too. While the server
+  // drains bytes are still taken: an answer that has an end of its own comes whole.
   virtual const std::shared_ptr<Event>& closed() const = 0;
   // What was written is not all and there will be no more (the source broke off): the client is to see that, so the
   // connection, or with HTTP/2 the stream, ends without the mark of a whole body.

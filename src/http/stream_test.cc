@@ -160,6 +160,22 @@ TEST_F(StreamTest, TheEndOfTheServerEndsAnswers) {
   loop_.run();
 }
 
+TEST_F(StreamTest, WhatIsBeingWrittenWhenTheServerIsDrainedComesWhole) {
+  serve([](BodyWriter& body) -> Task<> {
+    EXPECT_TRUE(co_await body.write("begun"));
+    co_await body.closed()->wait();
+    EXPECT_TRUE(co_await body.write("ended"));
+  });
+  with_clients([this] {
+    TestClient client(port_);
+    client.send(kGet);
+    client.response();
+    EXPECT_EQ(client.exactly(10), "5\r\nbegun\r\n");
+    loop_.post([this] { loop_.spawn([](Server& server) -> Task<> { co_await server.drain(10s); }(*server_)); });
+    EXPECT_EQ(client.rest(), "5\r\nended\r\n0\r\n\r\n");
+  });
+}
+
 TEST_F(StreamTest, SharedBodiesAreSentWhole) {
   auto listener = listen_tcp("127.0.0.1", 0);
   ASSERT_TRUE(listener);
