@@ -4,6 +4,7 @@
 #include <google/protobuf/message.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "api/codec.h"
 #include "api/json.h"
@@ -98,21 +99,19 @@ Value status_value(const http::Response& response) {
 
 class Audited final : public AuditedRequest {
  public:
-  Audited(AuditFile& file, std::function<api::Timestamp()> now, AuditDecision decision, Value event)
-      : file_(file), now_(std::move(now)), decision_(std::move(decision)), event_(std::move(event)) {}
-
-  void take_request(const http::Request& request, const RequestFacts& facts) {
-    if (decision_.level < AuditLevel::kRequest) return;
-    if (request.body.size() > AuditLog::kMaxObject) {
-      is_truncated_ = true;
-      return;
-    }
-    const api::Kind* kind = facts.sub == nullptr && facts.info->verb != "delete" ? facts.kind : nullptr;
-    request_ = as_json(request.header("Content-Type"), request.body, kind, decision_.omits_managed_fields);
-  }
+  Audited(AuditFile& file, std::function<api::Timestamp()> now, AuditDecision decision, Value event,
+          const http::Request& request)
+      : file_(file),
+        now_(std::move(now)),
+        decision_(std::move(decision)),
+        event_(std::move(event)),
+        will_take_(&request) {}
 
   Task<> answered(Loop& here, const RequestFacts& facts, const http::Response& response, bool goes_on) override {
     event_["responseStatus"] = status_value(response);
+    const http::Request* request = std::exchange(will_take_, nullptr);
+    // What strangers send is not read, and fills no disk.
+    if (request != nullptr && facts.decision == "allow") take_request(*request, facts);
     if (facts.acting && facts.acting->name != facts.sender->name)
       event_["impersonatedUser"] = user_value(*facts.acting);
     if (!facts.decision.empty()) {
@@ -144,6 +143,15 @@ class Audited final : public AuditedRequest {
     if (event_.find("annotations") == nullptr) event_["annotations"] = Value(Value::Object{});
     event_["annotations"][key] = value;
   }
+  void take_request(const http::Request& request, const RequestFacts& facts) {
+    if (decision_.level < AuditLevel::kRequest) return;
+    if (request.body.size() > AuditLog::kMaxObject) {
+      is_truncated_ = true;
+      return;
+    }
+    const api::Kind* kind = facts.sub == nullptr && facts.info->verb != "delete" ? facts.kind : nullptr;
+    request_ = as_json(request.header("Content-Type"), request.body, kind, decision_.omits_managed_fields);
+  }
   void take_response(const RequestFacts& facts, const http::Response& response) {
     if (response.body_bytes().size() > AuditLog::kMaxObject) {
       is_truncated_ = true;
@@ -159,6 +167,7 @@ class Audited final : public AuditedRequest {
   const std::function<api::Timestamp()> now_;
   const AuditDecision decision_;
   Value event_;
+  const http::Request* will_take_;  // until it is answered
   std::string request_;
   std::string response_;
   bool is_truncated_ = false;
@@ -185,10 +194,8 @@ Task<std::shared_ptr<AuditedRequest>> AuditLog::begin(Loop& here, const http::Re
   if (!agent.empty()) event["userAgent"] = as_utf8(agent, 1024);
   if (facts.info->is_resource) event["objectRef"] = reference(*facts.info);
   event["requestReceivedTimestamp"] = api::format_rfc3339_micro(now_());
-  auto audited = std::make_shared<Audited>(file_, now_, std::move(decision), std::move(event));
+  auto audited = std::make_shared<Audited>(file_, now_, std::move(decision), std::move(event), request);
   co_await audited->write(here, AuditStage::kRequestReceived);
-  // A body comes with what is said of the answer.
-  audited->take_request(request, facts);
   co_return audited;
 }
 

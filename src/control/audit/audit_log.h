@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // AuditLog: an Event of audit.k8s.io/v1 for each stage of the requests that the policy wants recorded, one JSON
 // document a line. Bodies are there as JSON, whatever the client sent and was sent; one beyond kMaxObject is left out,
-// and an annotation says so. Any thread.
+// and an annotation says so. What a request brought is there only if it was allowed. Any thread.
 #pragma once
 
 #include <functional>

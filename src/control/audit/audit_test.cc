@@ -172,6 +172,35 @@ TEST_F(AuditLogTest, AnEventTellsWhoAskedWhatAndWhatCameOfIt) {
   EXPECT_EQ(text(event, {"requestReceivedTimestamp"}), "2027-01-15T08:00:00.000005Z");
 }
 
+TEST_F(AuditLogTest, WhatARefusedRequestBroughtIsNotRecorded) {
+  {
+    auto file = AuditFile::open({.path = path()});
+    ASSERT_TRUE(file);
+    AuditLog log(policy_of("{apiVersion: audit.k8s.io/v1, kind: Policy, rules: [{level: RequestResponse}]}"), **file,
+                 [] { return api::Timestamp{1'800'000'000, 5000}; });
+    const http::Request request{.method = "POST",
+                                .target = "/api/v1/namespaces/default/configmaps",
+                                .headers = {{"Content-Type", "application/json"}},
+                                .body = "{}"};
+    for (const char* decision : {"", "forbid", "allow"}) {
+      RequestFacts facts = facts_of("POST", request.target);
+      recognize(kinds_, &facts);
+      const auto answer = [&]() -> Task<int> {
+        auto audited = co_await log.begin(loop_, request, facts, "the-id");
+        facts.decision = decision;
+        co_await audited->answered(loop_, facts, {.status = facts.decision == "allow" ? 201 : 403}, false);
+        co_return 1;
+      };
+      run(loop_, answer());
+    }
+  }
+  const std::vector<api::Value> all = events();
+  ASSERT_EQ(all.size(), 6);
+  EXPECT_EQ(all[1].find("requestObject"), nullptr);
+  EXPECT_EQ(all[3].find("requestObject"), nullptr);
+  EXPECT_EQ(text(all[5], {"requestObject"}), "{}");
+}
+
 TEST_F(AuditLogTest, AFileThatHasItsSizeIsPutAside) {
   const auto put = [this](AuditFile& file, std::string line) -> Task<int> {
     co_await file.put(loop_, std::move(line));

@@ -25,7 +25,8 @@ class AuditedRequest {
 class Auditor {
  public:
   virtual ~Auditor() = default;
-  // As soon as it is known who asks, or that he can't be known. Null: nothing is recorded of it.
+  // As soon as it is known who asks, or that he can't be known. Null: nothing is recorded of it. `request` lives until
+  // answered() has returned.
   virtual Task<std::shared_ptr<AuditedRequest>> begin(Loop& here, const http::Request& request,
                                                       const RequestFacts& facts, const std::string& id) = 0;
 };
