@@ -129,6 +129,7 @@ void AuditFile::serve() {
         log::error("the audit log can't be put aside, writing on", {{"error", rotated.error()}});
       }
     }
+    if (is_torn_) batch.insert(batch.begin(), '\n');
     (append(batch) ? written_ : lost_).fetch_add(lines, std::memory_order_relaxed);
   }
 }
@@ -143,6 +144,7 @@ bool AuditFile::append(std::string_view bytes) {
       return false;
     }
     size_ += static_cast<std::uint64_t>(size);
+    if (size > 0) is_torn_ = bytes[static_cast<std::size_t>(size) - 1] != '\n';
     bytes.remove_prefix(static_cast<std::size_t>(size));
   }
   if (std::exchange(is_failing_, false)) {
@@ -154,13 +156,15 @@ bool AuditFile::append(std::string_view bytes) {
 Status AuditFile::rotate() {
   const Names names = names_of(options_.path);
   const std::string aside = (names.folder / cat(names.prefix, time_of_name(), names.extension)).string();
-  if (::rename(options_.path.c_str(), aside.c_str()) < 0) {
+  // When it is gone somebody else put it aside, or this did and could not open the next one.
+  if (::rename(options_.path.c_str(), aside.c_str()) < 0 && errno != ENOENT) {
     return std::unexpected(Error::from_errno(errno, cat("rename ", gantry::quoted(options_.path))));
   }
   Result<OwnFd> file = open_file(options_.path);
   if (!file) return std::unexpected(std::move(file.error()));
   file_ = std::move(*file);
   size_ = 0;
+  is_torn_ = false;
   remove_old();
   return {};
 }

@@ -57,6 +57,7 @@ class AuditFile {
   OwnFd file_;
   std::uint64_t size_;
   bool is_failing_ = false;
+  bool is_torn_ = false;  // the last line has no end
 
   std::atomic<std::uint64_t> written_ = 0;
   std::atomic<std::uint64_t> lost_ = 0;

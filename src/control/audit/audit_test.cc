@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/resource.h>
 
 #include <filesystem>
 #include <fstream>
@@ -241,6 +243,50 @@ TEST_F(AuditLogTest, WhoComesWhenItIsFullWaitsAndLosesNothing) {
   int lines = 0;
   for (std::string line; std::getline(file, line);) lines += line == std::string(50, 'x') ? 1 : 0;
   EXPECT_EQ(lines, 500);
+}
+
+TEST_F(AuditLogTest, AFileThatIsGoneIsMadeAnewWhenItHasItsSize) {
+  {
+    auto file = AuditFile::open({.path = path(), .max_bytes = 100});
+    ASSERT_TRUE(file);
+    const auto put = [this, &file](char letter) -> Task<int> {
+      co_await (*file)->put(loop_, std::string(80, letter));
+      co_return 1;
+    };
+    run(loop_, put('a'));
+    while ((*file)->written() == 0) std::this_thread::yield();
+    std::filesystem::rename(path(), path() + ".1");
+    run(loop_, put('b'));
+  }
+  std::ifstream file(path());
+  std::string line;
+  std::getline(file, line);
+  EXPECT_EQ(line, std::string(80, 'b'));
+}
+
+TEST_F(AuditLogTest, ALineThatBrokeOffIsNotGluedToTheNext) {
+  {
+    auto file = AuditFile::open({.path = path()});
+    ASSERT_TRUE(file);
+    const auto put = [this, &file](char letter) -> Task<int> {
+      co_await (*file)->put(loop_, std::string(80, letter));
+      co_return 1;
+    };
+    // As a disk that fills up: half of a line finds room.
+    auto* handler = ::signal(SIGXFSZ, SIG_IGN);
+    rlimit before{};
+    ASSERT_EQ(::getrlimit(RLIMIT_FSIZE, &before), 0);
+    const rlimit small{.rlim_cur = 40, .rlim_max = before.rlim_max};
+    ASSERT_EQ(::setrlimit(RLIMIT_FSIZE, &small), 0);
+    run(loop_, put('a'));
+    while ((*file)->lost() == 0) std::this_thread::yield();
+    ::setrlimit(RLIMIT_FSIZE, &before);
+    ::signal(SIGXFSZ, handler);
+    run(loop_, put('b'));
+  }
+  std::ifstream file(path());
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_EQ(text, std::string(40, 'a') + "\n" + std::string(80, 'b') + "\n");
 }
 
 TEST_F(AuditLogTest, AFullDiskIsSaidAndCounted) {
