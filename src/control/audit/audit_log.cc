@@ -112,8 +112,8 @@ class Audited final : public AuditedRequest {
     const http::Request* request = std::exchange(will_take_, nullptr);
     // What strangers send is not read, and fills no disk.
     if (request != nullptr && facts.decision == "allow") take_request(*request, facts);
-    if (facts.acting && facts.acting->name != facts.sender->name)
-      event_["impersonatedUser"] = user_value(*facts.acting);
+    // Of one's own name with other groups, too.
+    if (facts.acting && facts.acting != facts.sender) event_["impersonatedUser"] = user_value(*facts.acting);
     if (!facts.decision.empty()) {
       annotate("authorization.k8s.io/decision", facts.decision);
       annotate("authorization.k8s.io/reason", facts.decision == "allow" ? facts.reason : "");

@@ -203,6 +203,31 @@ TEST_F(AuditLogTest, WhatARefusedRequestBroughtIsNotRecorded) {
   EXPECT_EQ(text(all[5], {"requestObject"}), "{}");
 }
 
+TEST_F(AuditLogTest, WhoTakesOtherGroupsImpersonatesToo) {
+  {
+    auto file = AuditFile::open({.path = path()});
+    ASSERT_TRUE(file);
+    AuditLog log(policy_of("{apiVersion: audit.k8s.io/v1, kind: Policy, omitStages: [RequestReceived], rules: [{level: "
+                           "Metadata}]}"),
+                 **file, [] { return api::Timestamp{1'800'000'000, 5000}; });
+    const http::Request request{.method = "GET", .target = "/api/v1/nodes"};
+    for (const char* group : {"dev", "system:masters"}) {
+      RequestFacts facts = facts_of("GET", request.target);
+      facts.acting->groups[0] = group;
+      const auto answer = [&]() -> Task<int> {
+        auto audited = co_await log.begin(loop_, request, facts, "the-id");
+        co_await audited->answered(loop_, facts, {.status = 200}, false);
+        co_return 1;
+      };
+      run(loop_, answer());
+    }
+  }
+  const std::vector<api::Value> all = events();
+  ASSERT_EQ(all.size(), 2);
+  EXPECT_EQ(all[0].find("impersonatedUser"), nullptr);
+  EXPECT_EQ(text(all[1], {"impersonatedUser", "groups"}), R"(["system:masters","system:authenticated"])");
+}
+
 TEST_F(AuditLogTest, AFileThatHasItsSizeIsPutAside) {
   const auto put = [this](AuditFile& file, std::string line) -> Task<int> {
     co_await file.put(loop_, std::move(line));

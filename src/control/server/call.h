@@ -25,6 +25,7 @@ struct User {
   std::map<std::string, std::vector<std::string>> extra;
 
   bool is_in(std::string_view group) const;
+  bool operator==(const User&) const = default;
 };
 
 inline constexpr std::string_view kAnonymous = "system:anonymous";
