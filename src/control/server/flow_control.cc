@@ -14,10 +14,6 @@ constexpr std::size_t kSystem = 0, kWorkload = 1, kExempt = 2;
 constexpr std::array<std::string_view, 3> kLevels = {"system", "workload", "exempt"};
 constexpr std::array<std::string_view, 2> kKinds = {"readOnly", "mutating"};
 
-bool is_lease(const RequestInfo& info) {
-  return info.group == "coordination.k8s.io" && info.resource == "leases" && info.ns == "kube-system";
-}
-
 std::size_t level_of(const RequestFacts& facts) {
   const RequestInfo& info = *facts.info;
   const User& user = *facts.acting;
@@ -26,8 +22,7 @@ std::size_t level_of(const RequestFacts& facts) {
   if (facts.is_own || user.is_in(kMastersGroup) || (!info.is_resource && is_probe)) return kExempt;
   const bool is_program = user.name == "system:kube-scheduler" || user.name == "system:kube-controller-manager" ||
                           user.is_in("system:serviceaccounts:kube-system");
-  const bool is_known = !user.is_in(kUnauthenticatedGroup);
-  return user.is_in("system:nodes") || is_program || (is_known && is_lease(info)) ? kSystem : kWorkload;
+  return user.is_in("system:nodes") || is_program ? kSystem : kWorkload;
 }
 
 }  // namespace

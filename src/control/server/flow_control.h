@@ -3,9 +3,9 @@
 // others from being answered. Any thread; tasks resume on the loop that they were given.
 //
 // A request takes a seat of its class while its answer is made. Seats for reads and for writes are apart, and a quarter
-// of each is for nodes, the cluster's own programs and the leases by which leaders are elected. When there is no seat
-// it waits in the queue of its user; users take turns, and none has more than a quarter of a class's seats. A user
-// whose queue is full, or a request that waited too long, is told to come again (429 with Retry-After).
+// of each is for nodes and the cluster's own programs: who asks decides, as what he may is not known yet. When there is
+// no seat it waits in the queue of its user; users take turns, and none has more than a quarter of a class's seats. A
+// user whose queue is full, or a request that waited too long, is told to come again (429 with Retry-After).
 //
 // Members of system:masters, this process's own controllers and health checks do not wait. What goes on (watches,
 // sessions) keeps no seat; how many of these one user has is bounded.

@@ -91,13 +91,17 @@ TEST_F(FlowControlTest, ReadsAndWritesAreApart) {
   EXPECT_EQ(order_.back(), "read");
 }
 
-TEST_F(FlowControlTest, NodesLeasesAndMastersGetThrough) {
+TEST_F(FlowControlTest, NodesProgramsAndMastersGetThrough) {
   for (const char* user : {"a", "b", "c", "d", "e"}) {
     for (int i = 0; i < 20; ++i) ask("flood", facts_of(user, "PUT", cat(kPods, "/p")));
   }
   ask("node", facts_of("system:node:n1", "PUT", "/api/v1/nodes/n1/status", {"system:nodes"}));
   EXPECT_EQ(order_.back(), "node");
-  ask("lease", facts_of("scheduler", "PUT", "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/s"));
+  constexpr char kLease[] = "/apis/coordination.k8s.io/v1/namespaces/kube-system/leases/s";
+  ask("lease", facts_of("system:kube-scheduler", "PUT", kLease));
+  EXPECT_EQ(order_.back(), "lease");
+  // Whoever names a lease is no program of the cluster.
+  ask("stranger", facts_of("a", "PUT", kLease));
   EXPECT_EQ(order_.back(), "lease");
   for (int i = 0; i < 30; ++i) ask("master", facts_of("admin", "PUT", cat(kPods, "/p"), {"system:masters"}));
   EXPECT_EQ(std::ranges::count(order_, "master"), 30);
