@@ -52,6 +52,13 @@ class FlowControlTest : public ::testing::Test {
     return turns;
   }
 
+  std::string text_of_metrics() const {
+    metrics::Page page;
+    flow_.write_metrics(&page);
+    return page.take();
+  }
+  static bool has(std::string_view text, std::string_view part) { return text.find(part) != text.npos; }
+
   Loop loop_;
   // Of the 8 seats for reading, 2 are the system's and 6 the others', of which a user may have 1; of 16 for writing 4
   // and 12, of which 3.
@@ -111,15 +118,22 @@ TEST_F(FlowControlTest, NodesProgramsAndMastersGetThrough) {
 
 TEST_F(FlowControlTest, WhoLeavesTheQueueTakesNobodysPlace) {
   for (int i = 0; i < 3; ++i) ask("jane", facts_of("jane", "POST", kPods));
+  constexpr char kQueued[] =
+      "apiserver_flowcontrol_current_inqueue_requests{priority_level=\"workload\",request_kind=\"mutating\"} ";
   {
-    Task<Outcome<FlowControl::Seat>> dropped = flow_.enter(loop_, facts_of("jane", "POST", kPods));
+    Loop other;
+    other.spawn([](FlowControl& flow, Loop& here) -> Task<> {
+      const RequestFacts facts = facts_of("jane", "POST", kPods);
+      Outcome<FlowControl::Seat> seat = co_await flow.enter(here, facts);
+      ADD_FAILURE() << "it has left";
+    }(flow_, other));
+    EXPECT_TRUE(has(text_of_metrics(), cat(kQueued, "1\n")));
   }
+  EXPECT_TRUE(has(text_of_metrics(), cat(kQueued, "0\n")));
   ask("second", facts_of("jane", "POST", kPods));
   EXPECT_EQ(turns_until("second"), 1);
   seats_.clear();
-  metrics::Page page;
-  flow_.write_metrics(&page);
-  EXPECT_NE(page.take().find("apiserver_current_inflight_requests{request_kind=\"mutating\"} 0\n"), std::string::npos);
+  EXPECT_TRUE(has(text_of_metrics(), "apiserver_current_inflight_requests{request_kind=\"mutating\"} 0\n"));
 }
 
 TEST_F(FlowControlTest, WaitingHasAnEnd) {
