@@ -21,31 +21,41 @@ namespace {
 
 // A store that hangs is not asked by every probe that comes.
 constexpr int kMostAsking = 8;
-
-struct Asked {
-  explicit Asked(Loop& here) : over(here) {}
-  Event over;
-  bool answered = false;
-};
-
-Task<> ask(Loop& here, Store& store, std::shared_ptr<Asked> asked, std::shared_ptr<std::atomic<int>> asking) {
-  Result<std::int64_t> revision = co_await store.current_revision(here);
-  --*asking;
-  asked->answered = revision.has_value();
-  asked->over.set();
-}
+// How often who does not ask looks what others were told.
+constexpr int kLooks = 10;
 
 }  // namespace
 
+Task<> Health::ask(Loop& here, Store& store, std::shared_ptr<Event> over, std::shared_ptr<Questions> questions) {
+  Result<std::int64_t> revision = co_await store.current_revision(here);
+  --questions->open;
+  if (revision) questions->answered = Questions::Clock::now();
+  over->set();
+}
+
 Task<bool> Health::store_answers(Loop& here) {
-  if (++*asking_ > kMostAsking) {
-    --*asking_;
-    co_return false;
+  using Clock = Questions::Clock;
+  const Clock::time_point begun = Clock::now();
+  if (++questions_->open > kMostAsking) {
+    --questions_->open;
+    // Others ask: what they were told a moment ago, or are told in time.
+    const Clock::time_point least = begun - store_limit_;
+    while (questions_->answered.load() < least && Clock::now() - begun < store_limit_) {
+      co_await here.sleep_for(store_limit_ / kLooks);
+    }
+    co_return questions_->answered.load() >= least;
   }
   // The question goes on when this gives up.
-  auto asked = std::make_shared<Asked>(here);
-  here.spawn(ask(here, store_, asked, asking_));
-  co_return co_await asked->over.wait_for(store_limit_) && asked->answered;
+  auto over = std::make_shared<Event>(here);
+  here.spawn(ask(here, store_, over, questions_));
+  co_return co_await over->wait_for(store_limit_) && questions_->answered.load() >= begun;
+}
+
+bool Health::may_warn() {
+  const Questions::Clock::time_point now = Questions::Clock::now();
+  Questions::Clock::time_point last = warned_;
+  const bool is_first = last == Questions::Clock::time_point::min();
+  return (is_first || now - last >= std::chrono::seconds(1)) && warned_.compare_exchange_strong(last, now);
 }
 
 Task<bool> Health::passes(Loop& here, const Check& check) {
@@ -104,7 +114,7 @@ Task<std::optional<http::Reply>> Health::answer(Loop& here, const RequestInfo& i
   }
   if (!is_known) co_return failure_reply(no_such_resource());
   if (!is_well) {
-    log::warning("a health check failed", {{"asked", which}, {"checks", failed}});
+    if (may_warn()) log::warning("a health check failed", {{"asked", which}, {"checks", failed}});
     if (!only.empty()) co_return text_reply(500, cat("internal server error: ", only, " failed: reason withheld\n"));
     co_return text_reply(500, cat(lines, which, " check failed\n"));
   }

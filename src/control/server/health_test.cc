@@ -42,7 +42,7 @@ TEST_F(HealthTest, WhoEndsLivesAndIsNotReady) {
   EXPECT_EQ(look("/readyz/shutdown").first, 500);
 }
 
-// Answers nothing.
+// Answers nothing while it hangs.
 class SilentStore final : public Store {
  public:
   explicit SilentStore(Loop& loop) : never_(loop) {}
@@ -51,6 +51,7 @@ class SilentStore final : public Store {
   Task<Result<std::int64_t>> count(Loop&, std::string) override { co_return fail(Code::kUnavailable, ""); }
   Task<Result<std::int64_t>> current_revision(Loop&) override {
     ++asked;
+    if (!hangs) co_return 1;
     co_await never_.wait();
     co_return fail(Code::kUnavailable, "");
   }
@@ -60,6 +61,7 @@ class SilentStore final : public Store {
   Task<Status> compact(Loop&, std::int64_t) override { co_return Status(); }
 
   int asked = 0;
+  bool hangs = true;
 
  private:
   Event never_;
@@ -76,6 +78,23 @@ TEST_F(HealthTest, AStoreThatHangsIsSeenAndAskedNoMore) {
     EXPECT_EQ(reply->response.body, "[+]ping ok\n[-]etcd failed: reason withheld\nlivez check failed\n");
   }
   EXPECT_EQ(store.asked, 8);
+}
+
+TEST_F(HealthTest, ManyProbesAtOnceAreNoSickness) {
+  SilentStore store(loop_);
+  Health health(store, *caches_, std::chrono::minutes(1));
+  const RequestInfo info = *parse_request_info("GET", "/livez");
+  store.hangs = false;
+  EXPECT_EQ(run(loop_, health.answer(loop_, info))->response.status, 200);
+  store.hangs = true;
+  for (int i = 0; i < 8; ++i) {
+    loop_.spawn([](Health& health, Loop& here, const RequestInfo& info) -> Task<> {
+      (void)co_await health.answer(here, info);
+    }(health, loop_, info));
+  }
+  EXPECT_EQ(store.asked, 9);
+  EXPECT_EQ(run(loop_, health.answer(loop_, info))->response.status, 200);
+  EXPECT_EQ(store.asked, 9);
 }
 
 }  // namespace
