@@ -67,7 +67,11 @@ Result<EtcdEndpoint> endpoint_of(const std::string& url, const EtcdOptions& opti
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, 2000);
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_USE_LOCAL_SUBCHANNEL_POOL, 1);
-  return EtcdEndpoint{url, grpc::CreateCustomChannel(address, credentials, arguments)};
+  std::shared_ptr<grpc::Channel> channel = grpc::CreateCustomChannel(address, credentials, arguments);
+  // gRPC 1.51 drops its queue for callbacks with the last channel that used it, and a thread of its own may use that
+  // once more (it aborts: ref_counted.h, "prior > 0"). So the first channel of the process stays.
+  [[maybe_unused]] static const auto* const kept = new std::shared_ptr<grpc::Channel>(channel);
+  return EtcdEndpoint{url, std::move(channel)};
 }
 
 enum class Retry { kNone, kEachEndpoint };
