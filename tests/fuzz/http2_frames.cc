@@ -72,7 +72,8 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   int ends[2];
   expect(::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0, "socketpair");
   auto client = http::make_socket_stream(loop, gantry::SocketFd(ends[1]));
-  loop.spawn(http::serve_http2(core, http::make_socket_stream(loop, gantry::SocketFd(ends[0])), {}));
+  auto served = std::make_unique<http::TrackedStream>(core, http::make_socket_stream(loop, gantry::SocketFd(ends[0])));
+  loop.spawn(http::serve_http2(core, std::move(served), {}));
   loop.spawn(talk(loop, *client, text, bytes[0] < 16 ? bytes[0] + 1U : 65536));
   loop.run();
   return 0;
