@@ -6,6 +6,7 @@
 #include <sys/mount.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -19,11 +20,15 @@
 #include "cgroups/hierarchy.h"
 #include "sys/file.h"
 #include "sys/mount.h"
+#include "sys/pipe.h"
 #include "sys/process.h"
 #include "sys/socket.h"
 
 namespace gantry::test {
 namespace {
+
+const std::string kCgroupRoot = "/sys/fs/cgroup";
+const std::string kCgroupPrefix = "/gantry-test-";
 
 std::string g_cgroup_path;
 OwnFd g_cgroup;
@@ -49,6 +54,31 @@ void remove_cgroup(const std::string& path) {
   ::rmdir(path.c_str());
 }
 
+// Whoever lives holds the lock of his folder: one that can be had was left by a runner that was killed.
+void remove_left_cgroups() {
+  auto root = sys::openat(sys::kCwd, kCgroupRoot.c_str(), O_RDONLY | O_DIRECTORY);
+  auto names = root ? sys::list_dir(*root) : Result<std::vector<std::string>>(std::vector<std::string>());
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (!("/" + name).starts_with(kCgroupPrefix)) continue;
+    auto left = sys::openat(*root, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW);
+    if (left && sys::try_lock_exclusive(*left).value_or(false)) remove_cgroup(kCgroupRoot + "/" + name);
+  }
+}
+
+void take_cgroup(const std::string& full) {
+  remove_left_cgroups();
+  // Another who begins at the same time may take it for a left one until its lock is held.
+  for (struct stat named{}, held{}; named.st_ino == 0 || named.st_ino != held.st_ino;) {
+    if (::mkdir(full.c_str(), 0755) < 0 && errno != EEXIST) give_up(full.c_str());
+    auto dir = sys::openat(sys::kCwd, full.c_str(), O_RDONLY | O_DIRECTORY);
+    if (!dir) continue;
+    if (!sys::lock_exclusive(*dir) || ::fstat(dir->get(), &held) < 0) give_up(full.c_str());
+    if (::stat(full.c_str(), &named) < 0) named = {};
+    g_cgroup = std::move(*dir);
+  }
+}
+
 void must_mount(const char* source, const char* target, const char* type, unsigned long flags) {
   if (::mount(source, target, type, flags, nullptr) < 0) give_up(target);
 }
@@ -62,14 +92,8 @@ void enter(pid_t outside_pid) {
   ::umount2("/sys/fs/cgroup", MNT_DETACH);
   auto place = sys::open_dir(sys::kCwd, "/sys/fs/cgroup");
   if (!place || !sys::attach(*hierarchy, *place)) give_up("/sys/fs/cgroup");
-  g_cgroup_path = "/gantry-test-" + std::to_string(outside_pid);
-  std::string full = "/sys/fs/cgroup" + g_cgroup_path;
-  // One that was killed may have left its own, and its process number is ours now.
-  remove_cgroup(full);
-  if (::mkdir(full.c_str(), 0755) < 0) give_up(full.c_str());
-  auto dir = sys::openat(sys::kCwd, full.c_str(), O_RDONLY | O_DIRECTORY);
-  if (!dir) give_up(full.c_str());
-  g_cgroup = std::move(*dir);
+  g_cgroup_path = kCgroupPrefix + std::to_string(outside_pid);
+  take_cgroup(kCgroupRoot + g_cgroup_path);
   if (!sys::raise_loopback()) give_up("set lo up");
 }
 
@@ -122,7 +146,7 @@ int run_in_own_world(int (*body)()) {
   while (::waitpid(first, &status, 0) < 0 && errno == EINTR) {
   }
   // The mounts that the child made are ours too: the folder is seen in the pure view.
-  remove_cgroup("/sys/fs/cgroup/gantry-test-" + std::to_string(outside));
+  remove_cgroup(kCgroupRoot + kCgroupPrefix + std::to_string(outside));
   // At once: LeakSanitizer's look at exit does not work for a process whose children are in another PID namespace. The
   // child has had its own.
   std::_Exit(WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status));
