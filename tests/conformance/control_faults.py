@@ -19,6 +19,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 from api_history import Connection, History
 from control import Control
+from judgement import Judgement
 from stores import Etcd
 
 SEED = int(os.environ.get("GANTRY_TEST_SEED", "9"))
@@ -34,6 +35,49 @@ def run(*command):
     if done.returncode:
         raise c.Failure(f"{' '.join(map(str, command))}: {done.stderr}")
     return done.stdout
+
+
+# ---- the judge -------------------------------------------------------------------------------------------------------------
+
+class Seen:
+    """What a watcher of [0, 9] notes."""
+
+    def __init__(self, *events):
+        self.events, self.parts, self.gone = list(events), [[0, 9]], 0
+
+
+def the_judge(checks):
+    """A judge that finds nothing proves nothing: it is shown each thing that must not be."""
+    first, second, gone = (1, "ADDED", "key", "a"), (2, "MODIFIED", "key", "b"), (3, "DELETED", "key", "b")
+    good = Seen(first, second, gone, (4, "ADDED", "kube-root-ca.crt", None))
+    writes = [("key", "a", 0, 1), ("key", "b", 1, 2), ("key", None, 2, None)]
+    when = "2026-01-01T00:00:0{}Z".format
+
+    def lease(*events):
+        return Seen(*((i, "MODIFIED", "one", {"holderIdentity": who, "renewTime": when(at)})
+                      for i, (who, at) in enumerate(events)))
+
+    def found(watchers=(good, good), answered=writes, refused=(), beliefs=(), leases=lease()):
+        return "; ".join(Judgement(["key"], answered, refused, beliefs, watchers, leases).problems())
+
+    refused = [("key", None, 2), ("key", "c", 1)]
+    turns = [(0, 2, "x"), (2, 4, "y")]
+    checks.equal(found(refused=refused, beliefs=turns, leases=lease(("x", 0), ("x", 1), ("y", 3))), "",
+                 "the judge finds nothing in what may be")
+    for what, seen in {
+        "two watchers see": found((good, Seen(first, (2, "MODIFIED", "key", "z"), gone)), []),
+        "missed [2]": found((good, Seen(first, gone))),
+        "after 2": found((good, Seen(second, first, gone))),
+        "was written 2 times": found([Seen(first, (2, "MODIFIED", "key", "a"))], []),
+        "was answered, and did not happen": found([Seen(first, second)]),
+        "and is not in the history": found(answered=[*writes, ("key", "d", 0, 5)]),
+        "which is": found(answered=[("key", "d", 0, 1)]),
+        "its client had seen 7": found(answered=[("key", "b", 7, 2)]),
+        "was refused, and is in the history": found(refused=[("key", "b", 1)]),
+        "had the lease 1.000 s before x's ended": found(beliefs=[(0, 2, "x"), (1, 3, "y")]),
+        "took the lease at": found(leases=lease(("x", 0), ("y", 1))),
+    }.items():
+        checks.contains(seen, what, f"the judge finds: {what}")
 
 
 # ---- SQLite ----------------------------------------------------------------------------------------------------------------
@@ -191,6 +235,7 @@ def members(checks):
 
 
 def story(checks):
+    the_judge(checks)
     kills(checks)
     full_disk(checks)
     libc = ctypes.CDLL(None, use_errno=True)

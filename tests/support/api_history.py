@@ -21,11 +21,11 @@ import time
 import urllib.parse
 
 import checks as c
+from judgement import LEASE_SECONDS, Judgement
 
 NAMESPACE = "faults"
 MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
-LEASE_SECONDS = 2
 LOST = (OSError, http.client.HTTPException, ssl.SSLError)
 
 
@@ -259,7 +259,7 @@ class History:
         with self.lock:
             self.problems.append(text)
 
-    # ---- judgement -------------------------------------------------------------------------------------------------------
+    # ---- the end ---------------------------------------------------------------------------------------------------------
 
     def catch_up(self):
         """One last write that every watcher must get to: by its event, or by a list that has it."""
@@ -276,84 +276,11 @@ class History:
                 behind = [watcher.parts[-1:] for watcher in self.watchers]
                 self.problem(f"watchers do not get to version {version(last)}: they are at {behind}")
 
-    def truth(self):
-        """{version: event} of all watchers of ConfigMaps, which must not contradict each other."""
-        events = {}
-        for watcher in self.watchers[:-1]:
-            for event in watcher.events:
-                if events.setdefault(event[0], event) != event:
-                    self.problem(f"two watchers see version {event[0]} as {event} and {events[event[0]]}")
-        return events
-
     def judge(self, checks):
-        events = self.truth()
-        for watcher in self.watchers[:-1]:
-            self.judge_watcher(watcher, events)
-        self.judge_writes(events)
-        self.judge_lease()
-        kinds = {410: sum(watcher.gone for watcher in self.watchers)}
-        c.log(f"{len(self.answered)} writes answered, {len(self.refused)} refused, {self.unknown} without an answer; {len(events)} "
-              f"events; {kinds[410]} times 410; the lease was renewed {len(self.beliefs)} times by "
-              f"{len({who for _, _, who in self.beliefs})} holders")
-        checks.ok(not self.problems, "no answered write is lost, no event missed or out of order, never two holders of the lease",
-                  "\n".join(self.problems[:20]))
-
-    def judge_watcher(self, watcher, events):
-        versions = [event[0] for event in watcher.events]
-        if versions != sorted(set(versions)):
-            at = next(i for i in range(1, len(versions)) if versions[i] <= versions[i - 1])
-            self.problem(f"a watcher has version {versions[at]} after {versions[at - 1]}")
-        own = set(versions)
-        for after, last in (part for part in watcher.parts if part):
-            missed = [v for v in events if after < v <= last and v not in own]
-            if missed:
-                self.problem(f"a watcher of {after} to {last} missed {sorted(missed)[:5]}")
-
-    def is_covered(self, number):
-        return any(after < number <= last for watcher in self.watchers[:-1] for after, last in filter(None, watcher.parts))
-
-    def judge_writes(self, events):
-        before, chain, values = {}, {}, {}  # of each name its last event; what was before an event; a value's events
-        for number in sorted(events):
-            _, kind, name, value = events[number]
-            last = before.get(name)
-            chain[number] = last[0] if last and last[1] != "DELETED" else 0
-            before[name] = events[number]
-            if kind != "DELETED":
-                values.setdefault(value, []).append(number)
-        for value, numbers in values.items():
-            if len(numbers) > 1:
-                self.problem(f"value {value} was written {len(numbers)} times: {numbers}")
-        removed = {chain[number] for number in events if events[number][1] == "DELETED"}
-        complete = not any(watcher.gone for watcher in self.watchers)
-        for name, value, was, number in self.answered:
-            if number is None:
-                if complete and was not in removed:
-                    self.problem(f"the removal of {name} at {was} was answered, and did not happen")
-                continue
-            if number not in events:
-                if self.is_covered(number):
-                    self.problem(f"{name}={value} was answered as version {number}, and is not in the history")
-            elif events[number][2:] != (name, value):
-                self.problem(f"{name}={value} was answered as version {number}, which is {events[number]}")
-            elif complete and chain[number] != was:
-                self.problem(f"{name}={value} was written over {chain[number]}, its client had seen {was}")
-        for name, value, _ in self.refused:
-            if value in values:
-                self.problem(f"{name}={value} was refused, and is in the history")
-
-    def judge_lease(self):
-        spans = sorted(self.beliefs)
-        for i, (began, ends, who) in enumerate(spans):
-            for other_began, _, other in spans[i + 1:]:
-                if other_began < ends and other != who:
-                    self.problem(f"{other} had the lease {ends - other_began:.3f} s before {who}'s ended")
-        holder = None
-        for _, kind, _, spec in self.leases.events:
-            if kind == "DELETED":
-                holder = None
-                continue
-            renewed = datetime.datetime.fromisoformat(spec["renewTime"].replace("Z", "+00:00"))
-            if holder and holder[0] != spec["holderIdentity"] and renewed < holder[1]:
-                self.problem(f"in the history {spec['holderIdentity']} took the lease at {renewed}, {holder[0]} had it to {holder[1]}")
-            holder = spec["holderIdentity"], renewed + datetime.timedelta(seconds=LEASE_SECONDS)
+        judgement = Judgement([*self.names, "last"], self.answered, self.refused, self.beliefs, self.watchers[:-1], self.leases)
+        problems = self.problems + judgement.problems()
+        c.log(f"{len(self.answered)} writes answered, {len(self.refused)} refused, {self.unknown} without an answer; "
+              f"{len(judgement.events)} events; {sum(watcher.gone for watcher in self.watchers)} times 410; the lease was renewed "
+              f"{len(self.beliefs)} times by {len({who for _, _, who in self.beliefs})} holders")
+        checks.ok(not problems, "no answered write is lost, no event missed or out of order, never two holders of the lease",
+                  "\n".join(problems[:20]))
