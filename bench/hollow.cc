@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "api/json.h"
+#include "api/time.h"
 #include "api/value.h"
 #include "base/text.h"
 #include "bench/api_target.h"
@@ -33,17 +34,10 @@ constexpr std::string_view kPods = "/api/v1/namespaces/default/pods";
 constexpr std::string_view kLeases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 constexpr std::string_view kStrategic = "application/strategic-merge-patch+json";
 
-std::string time_text(bool micros) {
+api::Timestamp wall_clock() {
   timespec time{};
   ::clock_gettime(CLOCK_REALTIME, &time);
-  tm parts{};
-  ::gmtime_r(&time.tv_sec, &parts);
-  char text[64];
-  const std::size_t length = std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%S", &parts);
-  if (!micros) return cat(std::string_view(text, length), "Z");
-  char fraction[16];
-  std::snprintf(fraction, sizeof fraction, ".%06ldZ", time.tv_nsec / 1000);
-  return cat(std::string_view(text, length), fraction);
+  return {time.tv_sec, static_cast<std::int32_t>(time.tv_nsec)};
 }
 
 std::string text_at(const api::Value& value, std::initializer_list<std::string_view> path) {
@@ -58,7 +52,7 @@ std::string text_at(const api::Value& value, std::initializer_list<std::string_v
 std::string node_name(int node) { return cat("hollow-", std::to_string(10000 + node).substr(1)); }
 
 std::string node_status() {
-  const std::string time = time_text(false);
+  const std::string time = api::format_rfc3339(wall_clock().seconds);
   std::string conditions;
   for (const std::string_view type : {"MemoryPressure", "DiskPressure", "PIDPressure", "Ready"}) {
     conditions += cat(conditions.empty() ? "" : ",", R"({"type":")", type, R"(","status":")",
@@ -72,11 +66,11 @@ std::string node_status() {
 std::string lease_json(const std::string& node, const std::string& version) {
   return cat(R"({"apiVersion":"coordination.k8s.io/v1","kind":"Lease","metadata":{"name":")", node,
              R"(","namespace":"kube-node-lease","resourceVersion":")", version, R"("},"spec":{"holderIdentity":")",
-             node, R"(","leaseDurationSeconds":40,"renewTime":")", time_text(true), R"("}})");
+             node, R"(","leaseDurationSeconds":40,"renewTime":")", api::format_rfc3339_micro(wall_clock()), R"("}})");
 }
 
 std::string running_status(int address) {
-  const std::string time = time_text(false);
+  const std::string time = api::format_rfc3339(wall_clock().seconds);
   const std::string ip = cat("10.", address >> 16 & 255, ".", address >> 8 & 255, ".", address & 255);
   return cat(R"({"status":{"phase":"Running","podIP":")", ip, R"(","podIPs":[{"ip":")", ip, R"("}],"startTime":")",
              time, R"(","conditions":[{"type":"Ready","status":"True","lastTransitionTime":")", time,
