@@ -60,6 +60,14 @@ std::string inflated(const std::string& text, std::size_t most) {
   return out;
 }
 
+void collect(Loop& loop, Reply& reply, Collector& collector) {
+  loop.spawn([](Loop& on, Reply& of, Collector& into) -> Task<> {
+    co_await of.stream(into);
+    on.stop();
+  }(loop, reply, collector));
+  loop.run();
+}
+
 TEST(CompressTest, LargeAnswersBecomeStreams) {
   Loop loop;
   std::string body;
@@ -75,11 +83,7 @@ TEST(CompressTest, LargeAnswersBecomeStreams) {
     ASSERT_TRUE(reply.stream);
     EXPECT_EQ(find_header(reply.response.headers, "Content-Encoding"), "gzip");
     Collector collector(loop);
-    loop.spawn([](Loop& on, Reply& of, Collector& into) -> Task<> {
-      co_await of.stream(into);
-      on.stop();
-    }(loop, reply, collector));
-    loop.run();
+    collect(loop, reply, collector);
     EXPECT_GT(collector.writes, 1);
     EXPECT_LT(collector.text.size(), body.size());
     EXPECT_EQ(inflated(collector.text, body.size() + 1), body);
@@ -98,11 +102,7 @@ TEST(CompressTest, AShortLastPieceEndsWell) {
     const std::string sent = reply.response.body;
     compress(loop, reply, 1000);
     Collector collector(loop);
-    loop.spawn([](Loop& on, Reply& of, Collector& into) -> Task<> {
-      co_await of.stream(into);
-      on.stop();
-    }(loop, reply, collector));
-    loop.run();
+    collect(loop, reply, collector);
     EXPECT_EQ(inflated(collector.text, sent.size() + 1), sent) << rest;
   }
 }
