@@ -114,6 +114,19 @@ const Value* Value::find(std::string_view key) const {
 
 Value* Value::find(std::string_view key) { return const_cast<Value*>(std::as_const(*this).find(key)); }
 
+std::string Value::text_at(std::string_view key) const {
+  const Value* found = find(key);
+  const std::string* text = found == nullptr ? nullptr : found->as_string();
+  return text == nullptr ? std::string() : *text;
+}
+
+const Value::List& Value::list_at(std::string_view key) const {
+  static const List kNone;
+  const Value* found = find(key);
+  const List* list = found == nullptr ? nullptr : found->as_list();
+  return list == nullptr ? kNone : *list;
+}
+
 Value& Value::operator[](std::string_view key) {
   if (Value* found = find(key)) return *found;
   return std::get<Object>(data_).emplace_back(std::string(key), Value()).value;

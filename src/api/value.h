@@ -84,6 +84,9 @@ class Value {
   // The member of that name (the last, if there are several); null if there is none or this is no object. Linear.
   const Value* find(std::string_view key) const;
   Value* find(std::string_view key);
+  // The member of that name; empty when there is none, or one of another kind.
+  std::string text_at(std::string_view key) const;
+  const List& list_at(std::string_view key) const;
   // Precondition: an object. The member of that name, made as null at the end if there was none.
   Value& operator[](std::string_view key);
 

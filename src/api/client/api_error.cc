@@ -10,12 +10,6 @@ namespace {
 
 const std::string kCancelled = "Cancelled";
 
-std::string text_at(const Value& value, std::string_view key) {
-  const Value* found = value.find(key);
-  const std::string* text = found == nullptr ? nullptr : found->as_string();
-  return text == nullptr ? std::string() : *text;
-}
-
 Code canonical(const ApiError& error) {
   switch (error.code) {
     case 400:
@@ -64,15 +58,15 @@ ApiError read_status(int code, std::string_view body) {
   if (const Value* number = status->find("code")) {
     error.code = static_cast<int>(number->as_int64().value_or(code));
   }
-  error.reason = text_at(*status, "reason");
-  error.message = text_at(*status, "message");
+  error.reason = status->text_at("reason");
+  error.message = status->text_at("message");
   const Value* details = status->find("details");
   if (details == nullptr) return error;
   if (const Value* seconds = details->find("retryAfterSeconds")) error.retry_after = seconds->as_int64().value_or(0);
   const Value* causes = details->find("causes");
   if (causes == nullptr || causes->as_list() == nullptr) return error;
   for (const Value& cause : *causes->as_list()) {
-    error.causes.push_back({text_at(cause, "reason"), text_at(cause, "message"), text_at(cause, "field")});
+    error.causes.push_back({cause.text_at("reason"), cause.text_at("message"), cause.text_at("field")});
   }
   return error;
 }

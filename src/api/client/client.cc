@@ -19,12 +19,6 @@ constexpr int kPage = 500;
 // A list in JSON of a server that we trust: a page of large objects.
 constexpr ParseLimits kAnswerLimits{.bytes = std::size_t{512} << 20, .depth = 200, .nodes = 50'000'000};
 
-std::string text_at(const Value& value, std::string_view key) {
-  const Value* found = value.find(key);
-  const std::string* text = found == nullptr ? nullptr : found->as_string();
-  return text == nullptr ? std::string() : *text;
-}
-
 http::Request make_request(std::string method, std::string path, const std::string& type, std::string body,
                            std::string_view accept, const std::string& program) {
   http::Request request{.method = std::move(method), .target = std::move(path), .body = std::move(body)};
@@ -170,8 +164,8 @@ Task<Answer<void>> Client::visit(Target target, ListQuery query, TakeItem take, 
     Result<Value> page = parse_json(response->body_bytes(), kAnswerLimits);
     if (!page) co_return fail(no_answer(page.error()));
     const Value* metadata = page->find("metadata");
-    rest = metadata == nullptr ? std::string() : text_at(*metadata, "continue");
-    if (metadata != nullptr && resource_version != nullptr) *resource_version = text_at(*metadata, "resourceVersion");
+    rest = metadata == nullptr ? std::string() : metadata->text_at("continue");
+    if (metadata != nullptr && resource_version != nullptr) *resource_version = metadata->text_at("resourceVersion");
     const Value* items = page->find("items");
     if (items == nullptr || items->as_list() == nullptr) continue;
     for (const Value& item : *items->as_list()) {

@@ -14,17 +14,12 @@ namespace {
 
 constexpr std::size_t kMaxBytes = 1 << 20;
 
-std::string text_at(const Value& object, std::string_view key) {
-  const Value* found = object.find(key);
-  return found != nullptr && found->as_string() != nullptr ? *found->as_string() : std::string();
-}
-
 // `key` of the entry of that name in a list such as "clusters"; null when there is none.
 const Value* named(const Value& config, std::string_view list, std::string_view name, std::string_view key) {
   const Value* all = config.find(list);
   if (all == nullptr || all->as_list() == nullptr) return nullptr;
   for (const Value& entry : *all->as_list()) {
-    if (text_at(entry, "name") == name) return entry.find(key);
+    if (entry.text_at("name") == name) return entry.find(key);
   }
   return nullptr;
 }
@@ -33,30 +28,30 @@ Result<std::string> read_text(const std::string& path) { return sys::read_file(s
 
 // What is in "KEY-data", or in the file that "KEY" names; "" when there is neither.
 Result<std::string> content(const Value& object, const std::string& key, const std::string& folder) {
-  if (const std::string data = text_at(object, key + "-data"); !data.empty()) {
+  if (const std::string data = object.text_at(key + "-data"); !data.empty()) {
     std::optional<std::string> bytes = decode_base64(data);
     if (!bytes) return invalid_argument(cat(key, "-data is no base64"));
     return std::move(*bytes);
   }
-  const std::string file = text_at(object, key);
+  const std::string file = object.text_at(key);
   if (file.empty()) return std::string();
   return read_text(file.starts_with('/') ? file : folder + file);
 }
 
 Result<Kubeconfig> parse(const Value& config, const std::string& folder) {
-  const Value* context = named(config, "contexts", text_at(config, "current-context"), "context");
+  const Value* context = named(config, "contexts", config.text_at("current-context"), "context");
   if (context == nullptr) return invalid_argument("it has no current context");
-  const Value* cluster = named(config, "clusters", text_at(*context, "cluster"), "cluster");
+  const Value* cluster = named(config, "clusters", context->text_at("cluster"), "cluster");
   if (cluster == nullptr) return invalid_argument("it has no cluster of its current context");
   Kubeconfig read;
-  read.server = text_at(*cluster, "server");
-  read.server_name = text_at(*cluster, "tls-server-name");
+  read.server = cluster->text_at("server");
+  read.server_name = cluster->text_at("tls-server-name");
   const Value* insecure = cluster->find("insecure-skip-tls-verify");
   read.tls.verify = insecure == nullptr || !insecure->as_bool().value_or(false);
   Result<std::string> ca = content(*cluster, "certificate-authority", folder);
   if (!ca) return std::unexpected(std::move(ca.error()));
   read.tls.ca_pem = std::move(*ca);
-  const Value* user = named(config, "users", text_at(*context, "user"), "user");
+  const Value* user = named(config, "users", context->text_at("user"), "user");
   if (user == nullptr) return read;
   if (user->find("exec") != nullptr || user->find("auth-provider") != nullptr) {
     return invalid_argument("credentials of other programs are not supported");
@@ -67,8 +62,8 @@ Result<Kubeconfig> parse(const Value& config, const std::string& folder) {
   if (!key) return std::unexpected(std::move(key.error()));
   read.tls.certificate_pem = std::move(*certificate);
   read.tls.key_pem = std::move(*key);
-  read.token = text_at(*user, "token");
-  if (const std::string file = text_at(*user, "tokenFile"); read.token.empty() && !file.empty()) {
+  read.token = user->text_at("token");
+  if (const std::string file = user->text_at("tokenFile"); read.token.empty() && !file.empty()) {
     Result<std::string> token = read_text(file.starts_with('/') ? file : folder + file);
     if (!token) return std::unexpected(std::move(token.error()));
     read.token = std::string(trimmed(*token));

@@ -12,11 +12,6 @@ constexpr std::string_view kPrivate = "kubernetes.io";
 
 api::Value id_value(const ObjectId& id) { return api::Value::object({{"name", id.name}, {"uid", id.uid}}); }
 
-std::string text_of(const api::Value& object, std::string_view key) {
-  const api::Value* value = object.find(key);
-  return value != nullptr && value->as_string() != nullptr ? *value->as_string() : std::string();
-}
-
 std::optional<int64_t> number_of(const api::Value& object, std::string_view key) {
   const api::Value* value = object.find(key);
   if (value == nullptr) return std::nullopt;
@@ -30,7 +25,7 @@ std::optional<int64_t> number_of(const api::Value& object, std::string_view key)
 std::optional<ObjectId> id_of(const api::Value& object, std::string_view key) {
   const api::Value* value = object.find(key);
   if (value == nullptr || value->as_object() == nullptr) return std::nullopt;
-  return ObjectId{text_of(*value, "name"), text_of(*value, "uid")};
+  return ObjectId{value->text_at("name"), value->text_at("uid")};
 }
 
 std::vector<std::string> audiences_of(const api::Value& claims) {
@@ -75,19 +70,19 @@ Result<ServiceAccountClaims> read_claims(std::string_view json) {
   if (!account || account->name.empty() || account->uid.empty()) {
     return fail(Code::kUnauthenticated, "the token's claims are no service account's");
   }
-  ServiceAccountClaims claims{.issuer = text_of(*value, "iss"),
+  ServiceAccountClaims claims{.issuer = value->text_at("iss"),
                               .audiences = audiences_of(*value),
-                              .id = text_of(*value, "jti"),
+                              .id = value->text_at("jti"),
                               .issued_at = number_of(*value, "iat").value_or(0),
                               .not_before = number_of(*value, "nbf").value_or(0),
                               .expires = number_of(*value, "exp").value_or(0),
                               .warn_after = number_of(*own, "warnafter"),
-                              .ns = text_of(*own, "namespace"),
+                              .ns = own->text_at("namespace"),
                               .account = *account,
                               .pod = id_of(*own, "pod"),
                               .node = id_of(*own, "node"),
                               .secret = id_of(*own, "secret")};
-  if (claims.ns.empty() || text_of(*value, "sub") != claims.user_name()) {
+  if (claims.ns.empty() || value->text_at("sub") != claims.user_name()) {
     return fail(Code::kUnauthenticated, "the token's subject is not its service account");
   }
   return claims;

@@ -25,29 +25,16 @@ constexpr Duration kDiscoverAgain = std::chrono::seconds(1);
 constexpr std::string_view kForeground = "foregroundDeletion";
 constexpr std::string_view kOrphan = "orphan";
 
-std::string text_at(const Value& value, std::string_view key) {
-  const Value* found = value.find(key);
-  const std::string* text = found == nullptr ? nullptr : found->as_string();
-  return text == nullptr ? std::string() : *text;
-}
-
-const Value::List& list_at(const Value& value, std::string_view key) {
-  static const Value::List kNone;
-  const Value* found = value.find(key);
-  const Value::List* list = found == nullptr ? nullptr : found->as_list();
-  return list == nullptr ? kNone : *list;
-}
-
 bool has_finalizer(const Value& metadata, std::string_view name) {
-  return std::ranges::any_of(list_at(metadata, "finalizers"), [&](const Value& finalizer) {
+  return std::ranges::any_of(metadata.list_at("finalizers"), [&](const Value& finalizer) {
     return finalizer.as_string() != nullptr && *finalizer.as_string() == name;
   });
 }
 
 Value::List without_owners(const Value& metadata, const std::set<std::string>& uids) {
   Value::List kept;
-  for (const Value& owner : list_at(metadata, "ownerReferences")) {
-    if (!uids.contains(text_at(owner, "uid"))) kept.push_back(owner);
+  for (const Value& owner : metadata.list_at("ownerReferences")) {
+    if (!uids.contains(owner.text_at("uid"))) kept.push_back(owner);
   }
   return kept;
 }
@@ -176,8 +163,8 @@ Task<> GarbageCollector::run() {
 }
 
 const api::Target* GarbageCollector::target_for(const Value& reference) const {
-  const std::string kind = text_at(reference, "kind");
-  const std::string api_version = text_at(reference, "apiVersion");
+  const std::string kind = reference.text_at("kind");
+  const std::string api_version = reference.text_at("apiVersion");
   const auto found = std::ranges::find_if(targets_, [&](const api::Target& target) {
     return target.kind == kind && target.group == group_of(api_version) && has(target.verbs, api::Verb::kGet);
   });
@@ -210,8 +197,8 @@ Task<Status> GarbageCollector::check(std::string uid) {
   api::Answer<Value> object = co_await parts_.client.metadata(path);
   if (!object) co_return done_or_gone(object);
   const Value* metadata = object->find("metadata");
-  if (metadata == nullptr || text_at(*metadata, "uid") != uid) co_return Status();
-  if (list_at(*metadata, "ownerReferences").empty()) co_return Status();
+  if (metadata == nullptr || metadata->text_at("uid") != uid) co_return Status();
+  if (metadata->list_at("ownerReferences").empty()) co_return Status();
   Owners owners;
   if (Status known = co_await classify(*metadata, ns, &owners); !known) co_return known;
   if (owners.is_unknown) co_return Status();
@@ -219,9 +206,9 @@ Task<Status> GarbageCollector::check(std::string uid) {
 }
 
 Task<Status> GarbageCollector::classify(const Value& metadata, std::string ns, Owners* out) {
-  for (const Value& reference : list_at(metadata, "ownerReferences")) {
-    const std::string uid = text_at(reference, "uid");
-    const std::string name = text_at(reference, "name");
+  for (const Value& reference : metadata.list_at("ownerReferences")) {
+    const std::string uid = reference.text_at("uid");
+    const std::string name = reference.text_at("name");
     const api::Target* target = target_for(reference);
     // An object without namespace can not belong to one in a namespace.
     if (target == nullptr || (target->namespaced && ns.empty())) {
@@ -237,7 +224,7 @@ Task<Status> GarbageCollector::classify(const Value& metadata, std::string ns, O
     const api::Answer<Value> owner = co_await parts_.client.metadata(target->path(owner_ns, name));
     if (!owner && !owner.error().is_not_found()) co_return std::unexpected(owner.error().as_error());
     const Value* found = owner ? owner->find("metadata") : nullptr;
-    if (found == nullptr || text_at(*found, "uid") != uid) {
+    if (found == nullptr || found->text_at("uid") != uid) {
       absent_.add(key);
       out->dangling.insert(uid);
     } else if (found->find("deletionTimestamp") != nullptr && has_finalizer(*found, kForeground)) {
@@ -256,7 +243,7 @@ Task<Status> GarbageCollector::collect(std::string uid, std::string path, const 
     if (left.empty()) co_return Status();
     co_return co_await patch(path, metadata, "ownerReferences", without_owners(metadata, left));
   }
-  api::RemoveQuery query{.uid = uid, .resource_version = text_at(metadata, "resourceVersion")};
+  api::RemoveQuery query{.uid = uid, .resource_version = metadata.text_at("resourceVersion")};
   const DependencyGraph::Node* node = graph_.find(uid);
   if (!owners.waiting.empty() && node != nullptr && !node->dependents.empty()) {
     // Of a circle each would wait for the other.
@@ -276,7 +263,7 @@ Task<Status> GarbageCollector::collect(std::string uid, std::string path, const 
 }
 
 Task<Status> GarbageCollector::unblock(const std::string& path, const Value& metadata) {
-  Value::List references = list_at(metadata, "ownerReferences");
+  Value::List references = metadata.list_at("ownerReferences");
   for (Value& reference : references) {
     if (reference.find("blockOwnerDeletion") != nullptr) reference["blockOwnerDeletion"] = false;
   }
@@ -314,9 +301,9 @@ Task<Status> GarbageCollector::let_go(std::string path, std::string uid, std::st
   const api::Answer<Value> object = co_await parts_.client.metadata(path);
   if (!object) co_return done_or_gone(object);
   const Value* metadata = object->find("metadata");
-  if (metadata == nullptr || text_at(*metadata, "uid") != uid) co_return Status();
+  if (metadata == nullptr || metadata->text_at("uid") != uid) co_return Status();
   Value::List kept = without_owners(*metadata, {owner_uid});
-  if (kept.size() == list_at(*metadata, "ownerReferences").size()) co_return Status();
+  if (kept.size() == metadata->list_at("ownerReferences").size()) co_return Status();
   co_return co_await patch(path, *metadata, "ownerReferences", std::move(kept));
 }
 
@@ -324,11 +311,11 @@ Task<Status> GarbageCollector::remove_finalizer(std::string path, std::string ui
   const api::Answer<Value> object = co_await parts_.client.metadata(path);
   if (!object) co_return done_or_gone(object);
   const Value* metadata = object->find("metadata");
-  if (metadata == nullptr || text_at(*metadata, "uid") != uid || !has_finalizer(*metadata, finalizer)) {
+  if (metadata == nullptr || metadata->text_at("uid") != uid || !has_finalizer(*metadata, finalizer)) {
     co_return Status();
   }
   Value::List kept;
-  for (const Value& present : list_at(*metadata, "finalizers")) {
+  for (const Value& present : metadata->list_at("finalizers")) {
     if (present.as_string() != nullptr && *present.as_string() != finalizer) kept.push_back(present);
   }
   co_return co_await patch(path, *metadata, "finalizers", std::move(kept));
@@ -337,8 +324,8 @@ Task<Status> GarbageCollector::remove_finalizer(std::string path, std::string ui
 // Changes one list of the very version that was looked at; one that changed meanwhile is looked at again.
 Task<Status> GarbageCollector::patch(std::string path, const Value& metadata, const char* field, Value::List list) {
   const Value change =
-      Value::object({{"metadata", Value::object({{"uid", text_at(metadata, "uid")},
-                                                 {"resourceVersion", text_at(metadata, "resourceVersion")},
+      Value::object({{"metadata", Value::object({{"uid", metadata.text_at("uid")},
+                                                 {"resourceVersion", metadata.text_at("resourceVersion")},
                                                  {field, std::move(list)}})}});
   co_return done_or_gone(co_await parts_.client.patch_path_with(path, api::PatchForm::kMerge, change));
 }
