@@ -7,6 +7,7 @@
 #include <atomic>
 #include <mutex>
 
+#include "api/json.h"
 #include "api/kinds/all.h"
 #include "base/text.h"
 #include "control/bootstrap/security.h"
@@ -131,20 +132,28 @@ class ManagerTest : public ::testing::Test {
   api::Answer<M> find(const std::string& ns, const std::string& name) {
     return run(loop_, admin_->get<M>(ns, name));
   }
-  // Lets the loop run until the object is as it should be; the last answer.
+  // The object as soon as it is as it should be, of what there is and of each change; the last answer.
   template <typename M>
   api::Answer<M> await(const std::string& ns, const std::string& name, std::function<bool(const api::Answer<M>&)> is) {
-    for (const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);;) {
-      api::Answer<M> present = find<M>(ns, name);
-      if (is(present) || std::chrono::steady_clock::now() > end) {
-        EXPECT_TRUE(is(present)) << name << " does not become what it should be";
-        return present;
-      }
-      run(loop_, [](Loop& here) -> Task<bool> {
-        co_await here.sleep_for(std::chrono::milliseconds(1));
-        co_return true;
-      }(loop_));
-    }
+    api::Answer<M> present = find<M>(ns, name);
+    if (is(present)) return present;
+    const std::string from = present ? cat("&resourceVersion=", present->metadata().resource_version()) : "";
+    const auto take = [&](std::string_view line) -> Status {
+      const Result<api::Value> event = api::parse_json(line);
+      const api::Value* object = event ? event->find("object") : nullptr;
+      if (object == nullptr) return invalid_argument("a line of a watch is no event");
+      M now;
+      const api::Answer<void> read = api::Client::decode_item(*object, &now);
+      if (!read) return std::unexpected(read.error().as_error());
+      present = std::move(now);
+      if (event->text_at("type") == "DELETED") present = api::fail(api::ApiError{.code = 404});
+      return is(present) ? fail(Code::kCancelled, "it is what was waited for") : Status();
+    };
+    (void)run(loop_, admin_->follow(cat(admin_->target<M>().path(ns), "?watch=true&timeoutSeconds=60",
+                                        "&fieldSelector=metadata.name%3D", name, from),
+                                    false, take));
+    EXPECT_TRUE(is(present)) << name << " does not become what it should be";
+    return present;
   }
   template <typename M>
   api::Answer<M> make(const User& user, const M& object) {
