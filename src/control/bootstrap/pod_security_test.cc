@@ -149,16 +149,9 @@ class LastAnnotations final : public Auditor,
 
 TEST_F(PodSecurityTest, TheAuditLogHearsOfIt) {
   const auto auditor = std::make_shared<LastAnnotations>();
-  server_.emplace(ApiServer::Parts{.kinds = kinds_,
-                                   .store = *store_,
-                                   .caches = *caches_,
-                                   .admission = security_->admission(),
-                                   .authenticators = security_->authenticators(),
-                                   .authorizers = security_->authorizers(),
-                                   .actions = security_->actions(),
-                                   .now = [this] { return now_; },
-                                   .version = {.git_version = "v1.37.0-gantry.test"},
-                                   .auditor = auditor.get()});
+  ApiServer::Parts parts = parts_of(*security_, kinds_, *store_, *caches_, [this] { return now_; });
+  parts.auditor = auditor.get();
+  server_.emplace(std::move(parts));
   make_namespace("seen", R"("pod-security.kubernetes.io/audit":"baseline")");
   ASSERT_EQ(post(cat(kNamespaces, "/seen/serviceaccounts"), account("default")).code, 201);
   EXPECT_EQ(post(cat(kNamespaces, "/seen/pods"), pod("web", cat(R"("containers":[)", kPrivileged, "]"))).code, 201);

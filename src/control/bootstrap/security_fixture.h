@@ -24,6 +24,20 @@ inline constexpr char kRbac[] = "/apis/rbac.authorization.k8s.io/v1";
 inline constexpr char kPod[] =
     R"({"apiVersion":"v1","kind":"Pod","metadata":{"name":"web"},"spec":{"containers":[{"name":"c","image":"i"}]}})";
 
+// What a server with that security is made of; the rest is the caller's to add.
+inline ApiServer::Parts parts_of(Security& security, const api::Kinds& kinds, Store& store, const Caches& caches,
+                                 std::function<api::Timestamp()> now) {
+  return {.kinds = kinds,
+          .store = store,
+          .caches = caches,
+          .admission = security.admission(),
+          .authenticators = security.authenticators(),
+          .authorizers = security.authorizers(),
+          .actions = security.actions(),
+          .now = std::move(now),
+          .version = {.git_version = "v1.37.0-gantry.test"}};
+}
+
 class SecurityTest : public ::testing::Test {
  protected:
   struct Answer {
@@ -51,17 +65,10 @@ class SecurityTest : public ::testing::Test {
     caches_.emplace(loop_, kinds_, *store_);
     security_ = std::move(*Security::make({loop_, kinds_, *store_, *caches_, key_, now}));
     health_.emplace(*store_, *caches_);
-    server_.emplace(ApiServer::Parts{.kinds = kinds_,
-                                     .store = *store_,
-                                     .caches = *caches_,
-                                     .admission = security_->admission(),
-                                     .authenticators = security_->authenticators(),
-                                     .authorizers = security_->authorizers(),
-                                     .actions = security_->actions(),
-                                     .now = now,
-                                     .version = {.git_version = "v1.37.0-gantry.test"},
-                                     .pages = security_->pages("https://192.0.2.1:6443"),
-                                     .health = &*health_});
+    ApiServer::Parts parts = parts_of(*security_, kinds_, *store_, *caches_, now);
+    parts.pages = security_->pages("https://192.0.2.1:6443");
+    parts.health = &*health_;
+    server_.emplace(std::move(parts));
     EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::seconds(10))).has_value());
     run(loop_, settle());
     as("admin", {"system:masters"});

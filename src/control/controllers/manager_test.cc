@@ -10,8 +10,7 @@
 #include "api/json.h"
 #include "api/kinds/all.h"
 #include "base/text.h"
-#include "control/bootstrap/security.h"
-#include "control/bootstrap/system_objects.h"
+#include "control/bootstrap/security_fixture.h"
 #include "control/controllers/certificate_rules.h"
 #include "control/pki/detached_signature.h"
 #include "control/server/api_server.h"
@@ -81,15 +80,7 @@ class ManagerTest : public ::testing::Test {
     EXPECT_TRUE(run(loop_, make_system_objects(loop_, Objects(kinds_, *store_), now())).has_value());
     caches_.emplace(loop_, kinds_, *store_);
     security_ = std::move(*Security::make({loop_, kinds_, *store_, *caches_, token_key_, now()}));
-    server_.emplace(ApiServer::Parts{.kinds = kinds_,
-                                     .store = *store_,
-                                     .caches = *caches_,
-                                     .admission = security_->admission(),
-                                     .authenticators = security_->authenticators(),
-                                     .authorizers = security_->authorizers(),
-                                     .actions = security_->actions(),
-                                     .now = now(),
-                                     .version = {.git_version = "v1.37.0-gantry.test"}});
+    server_.emplace(parts_of(*security_, kinds_, *store_, *caches_, now()));
     EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::seconds(10))).has_value());
     run(loop_, [](Security& security) -> Task<bool> {
       co_await security.ready();
