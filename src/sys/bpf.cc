@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/bpf.h"
 
+#include <signal.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -15,6 +16,22 @@ long bpf(bpf_cmd command, bpf_attr& attr) { return ::syscall(SYS_bpf, command, &
 std::unexpected<Error> failed(const char* call) { return std::unexpected(Error::from_errno(errno, call)); }
 
 std::uint64_t pointer(const void* address) { return reinterpret_cast<std::uintptr_t>(address); }
+
+// The verifier gives up with EAGAIN when a signal waits for its thread, be it only a wake-up of the kernel's own (Linux
+// commit c3494801cd17): none is let in meanwhile, and it is asked again.
+long load(bpf_attr& attr) {
+  constexpr int kAttempts = 30;
+  sigset_t all;
+  sigset_t before;
+  ::sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, &before);
+  long fd = bpf(BPF_PROG_LOAD, attr);
+  for (int attempt = 1; fd < 0 && errno == EAGAIN && attempt < kAttempts; ++attempt) fd = bpf(BPF_PROG_LOAD, attr);
+  const int error = errno;
+  ::pthread_sigmask(SIG_SETMASK, &before, nullptr);
+  errno = error;
+  return fd;
+}
 
 // The last lines of the verifier's log, which say what it refused.
 std::string tail(const std::string& log) {
@@ -34,7 +51,7 @@ Result<BpfProgFd> bpf_prog_load(bpf_prog_type type, bpf_attach_type attach_type,
   attr.insn_cnt = static_cast<std::uint32_t>(instructions.size());
   attr.license = pointer("Apache-2.0");
   std::strncpy(attr.prog_name, name, sizeof(attr.prog_name) - 1);
-  long fd = bpf(BPF_PROG_LOAD, attr);
+  long fd = load(attr);
   if (fd >= 0) return BpfProgFd(static_cast<int>(fd));
   if (errno != EINVAL && errno != EACCES) return failed("bpf BPF_PROG_LOAD");
 
@@ -44,7 +61,7 @@ Result<BpfProgFd> bpf_prog_load(bpf_prog_type type, bpf_attach_type attach_type,
   attr.log_level = 1;
   attr.log_buf = pointer(log.data());
   attr.log_size = static_cast<std::uint32_t>(log.size());
-  fd = bpf(BPF_PROG_LOAD, attr);
+  fd = load(attr);
   if (fd >= 0) return BpfProgFd(static_cast<int>(fd));
   return std::unexpected(Error::from_errno(error, "bpf BPF_PROG_LOAD: verifier: \"" + tail(log) + "\""));
 }

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/sysmacros.h>
+#include <sys/time.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -379,6 +380,27 @@ TEST_F(CgroupsTest, TheDeviceFilterIsInForce) {
   EXPECT_EQ(must(sys::bpf_prog_query(cgroup.dir(), BPF_CGROUP_DEVICE)).size(), 2U);
   must(sys::bpf_prog_detach(cgroup.dir(), program, BPF_CGROUP_DEVICE));
   EXPECT_EQ(allowed(), 15);
+}
+
+// The verifier gives up when a signal comes.
+TEST_F(CgroupsTest, AProgramIsLoadedAmongSignals) {
+  const auto many =
+      must(compile_device_rules(std::vector(200, DeviceRule{true, DeviceType::kBlock, 7, {}, kDeviceRead})));
+  struct sigaction action{};
+  struct sigaction before{};
+  action.sa_handler = [](int) {};
+  ASSERT_EQ(::sigaction(SIGALRM, &action, &before), 0);
+  const itimerval often{{0, 30}, {0, 30}};
+  const itimerval never{};
+  ASSERT_EQ(::setitimer(ITIMER_REAL, &often, nullptr), 0);
+  std::string refused;
+  for (int i = 0; i < 500 && refused.empty(); ++i) {
+    auto program = sys::bpf_prog_load(BPF_PROG_TYPE_CGROUP_DEVICE, BPF_CGROUP_DEVICE, "many", many);
+    if (!program) refused = program.error().message();
+  }
+  ASSERT_EQ(::setitimer(ITIMER_REAL, &never, nullptr), 0);
+  ASSERT_EQ(::sigaction(SIGALRM, &before, nullptr), 0);
+  EXPECT_EQ(refused, "");
 }
 
 TEST_F(CgroupsTest, KeptFiltersServeManyCgroups) {
