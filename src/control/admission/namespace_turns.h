@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // Whoever changes something that a whole namespace shares takes turns with others of this server, in the order of
-// asking: the store refuses all but one who change a thing at once, and each try again costs all of them. Any thread.
+// asking: the store refuses all but one who change a thing at once, and each try again costs all of them. Whoever is
+// dropped while he waits, with his loop, has no turn. Any thread.
 #pragma once
 
-#include <deque>
+#include <list>
 #include <map>
 #include <memory>
 #include <mutex>
 #include <string>
+#include <utility>
 
 #include "base/loop.h"
 #include "base/task.h"
@@ -34,14 +36,15 @@ class NamespaceTurns {
   Task<Turn> take(Loop& here, std::string ns);
 
  private:
-  struct Waiter {
-    Loop* loop;
-    std::shared_ptr<Event> begins;
-  };
+  struct Waiter;
+  struct Place;
+
   void end(const std::string& ns);
+  // Under the mutex.
+  void pass_on(const std::string& ns);
 
   std::mutex mutex_;
-  std::map<std::string, std::deque<Waiter>> waiting_;  // of namespaces in which it is somebody's turn
+  std::map<std::string, std::list<std::shared_ptr<Waiter>>> waiting_;  // of namespaces in which it is somebody's turn
 };
 
 }  // namespace gantry::control
