@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/controllers/bootstrap_tokens.h"
 
+#include <algorithm>
+
 #include "base/text.h"
 #include "control/authentication/bootstrap_token.h"
 #include "control/pki/detached_signature.h"
@@ -95,7 +97,7 @@ Task<Status> TokenCleaner::work(std::string key) {
   const int64_t left = *end - parts_.now().seconds;
   if (left > 0) {
     // The wall clock may be set meanwhile.
-    queue_.add_after(key, std::min<Duration>(std::chrono::seconds(left), std::chrono::hours(1)));
+    queue_.add_after(key, std::chrono::seconds(std::min<int64_t>(left, 3600)));
     co_return Status();
   }
   const auto& metadata = secret->metadata();

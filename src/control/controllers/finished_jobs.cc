@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/controllers/finished_jobs.h"
 
+#include <algorithm>
 #include <optional>
 
 #include "kubernetes/batch/v1/job.pb.h"
@@ -44,7 +45,8 @@ Task<Status> FinishedJobs::work(std::string key) {
   const std::optional<int64_t> end = job == nullptr ? std::nullopt : end_of(*job);
   if (!end) co_return Status();
   if (const int64_t left = *end - parts_.now().seconds; left > 0) {
-    queue_.add_after(key, std::chrono::seconds(left));
+    // The wall clock may be set meanwhile.
+    queue_.add_after(key, std::chrono::seconds(std::min<int64_t>(left, 3600)));
     co_return Status();
   }
   // Its time may have been made longer.

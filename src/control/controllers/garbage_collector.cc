@@ -251,7 +251,17 @@ Task<Status> GarbageCollector::collect(std::string uid, std::string path, const 
         node->dependents, [](const DependencyGraph::Node* dependent) { return dependent->is_deleting_dependents(); });
     if (may_be_circle) {
       if (Status done = co_await unblock(path, metadata); !done) co_return done;
-      query.resource_version.clear();
+      // As it is after that; what got another owner meanwhile stays.
+      const api::Answer<Value> now = co_await parts_.client.metadata(path);
+      if (!now) co_return done_or_gone(now);
+      const Value* changed = now->find("metadata");
+      std::set<std::string> known = owners.dangling;
+      known.insert(owners.waiting.begin(), owners.waiting.end());
+      if (changed == nullptr || changed->text_at("uid") != uid || changed->list_at("ownerReferences").empty() ||
+          !without_owners(*changed, known).empty()) {
+        co_return Status();
+      }
+      query.resource_version = changed->text_at("resourceVersion");
     }
     query.propagation = "Foreground";
   } else if (has_finalizer(metadata, kOrphan)) {

@@ -38,6 +38,9 @@ NodeIpamController::NodeIpamController(ControllerParts parts, NodeNetworks netwo
     if (change.now == nullptr) {
       waiting_.erase(node.metadata().name());
       for (const api::IpNetwork& network : networks_of(node)) std::erase(given_, network);
+      if (const auto unsure = unsure_.extract(node.metadata().uid())) {
+        for (const api::IpNetwork& network : unsure.mapped()) std::erase(given_, network);
+      }
       for (const auto& [name, uid] : waiting_) queue_.add(name);
     } else if (node.spec().pod_cidrs().empty()) {
       queue_.add(node.metadata().name());
@@ -63,40 +66,54 @@ Result<api::IpNetwork> NodeIpamController::choose(const api::IpNetwork& cluster)
   return fail(Code::kResourceExhausted, cat("all of ", to_string(cluster), " is given to nodes"));
 }
 
-Task<Status> NodeIpamController::work(std::string name) {
-  const std::shared_ptr<const core::Node> node = parts_.informers.of<core::Node>().find("", name);
-  if (node == nullptr || !node->spec().pod_cidrs().empty()) co_return Status();
+// A part of each network of the cluster; none while one of them has none left.
+std::vector<api::IpNetwork> NodeIpamController::choose_for(const core::Node& node) {
+  const std::string& name = node.metadata().name();
+  const std::string& uid = node.metadata().uid();
   std::vector<api::IpNetwork> chosen;
-  api::Value::List texts;
   for (const api::IpNetwork& cluster : networks_.cluster) {
     Result<api::IpNetwork> part = choose(cluster);
     if (!part) {
-      const std::string& uid = node->metadata().uid();
       if (std::exchange(waiting_[name], uid) != uid) {
         log::warning("a node waits for its part of the pods' network", {{"node", name}, {"error", part.error()}});
-        events_.normal(events_.about(*node), "CIDRNotAvailable",
-                       cat("Node ", name, " status is now: CIDRNotAvailable"));
+        events_.normal(events_.about(node), "CIDRNotAvailable", cat("Node ", name, " status is now: CIDRNotAvailable"));
       }
-      co_return Status();
+      return {};
     }
     chosen.push_back(*part);
-    texts.emplace_back(to_string(*part));
   }
+  return chosen;
+}
+
+Task<Status> NodeIpamController::work(std::string name) {
+  const std::shared_ptr<const core::Node> node = parts_.informers.of<core::Node>().find("", name);
+  if (node == nullptr || !node->spec().pod_cidrs().empty()) co_return Status();
+  const std::string uid = node->metadata().uid();
+  const auto asked = unsure_.find(uid);
+  const bool is_again = asked != unsure_.end();
+  // What was asked for once this node may have already.
+  const std::vector<api::IpNetwork> chosen = is_again ? asked->second : choose_for(*node);
   if (chosen.empty()) co_return Status();
-  given_.insert(given_.end(), chosen.begin(), chosen.end());
+  if (!is_again) given_.insert(given_.end(), chosen.begin(), chosen.end());
+  api::Value::List texts;
+  for (const api::IpNetwork& network : chosen) texts.emplace_back(to_string(network));
   // Its uid is a precondition: a node that was made anew meanwhile comes by itself.
   const api::Value first = texts.front();
   api::Answer<core::Node> done = co_await parts_.client.patch<core::Node>(
       "", name, api::PatchForm::kMerge,
       api::Value::object(
-          {{"metadata", api::Value::object({{"uid", node->metadata().uid()},
-                                            {"resourceVersion", node->metadata().resource_version()}})},
+          {{"metadata", api::Value::object({{"uid", uid}, {"resourceVersion", node->metadata().resource_version()}})},
            {"spec", api::Value::object({{"podCIDR", first}, {"podCIDRs", api::Value(std::move(texts))}})}}));
-  if (done) co_return Status();
-  // An answer that was lost may have been yes: only a refusal gives the networks back.
+  if (done) {
+    unsure_.erase(uid);
+    co_return Status();
+  }
+  // An answer that was lost may have been yes: the same is asked for again, and only a refusal of the first gives the
+  // networks back. One of the second may be for a version that the first has written.
   const bool refused = done.error().code >= 400 && done.error().code < 500;
+  if (!refused) unsure_[uid] = chosen;
   for (const api::IpNetwork& network : chosen) {
-    if (refused) std::erase(given_, network);
+    if (refused && !is_again) std::erase(given_, network);
   }
   if (done.error().is_not_found()) co_return Status();
   co_return std::unexpected(done.error().as_error());

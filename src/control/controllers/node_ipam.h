@@ -11,6 +11,10 @@
 #include "control/controllers/controller.h"
 #include "control/controllers/event_recorder.h"
 
+namespace k8s::io::api::core::v1 {
+class Node;
+}
+
 namespace gantry::control {
 
 struct NodeNetworks {
@@ -27,10 +31,13 @@ class NodeIpamController final : public Controller {
  private:
   Task<Status> work(std::string name);
   Result<api::IpNetwork> choose(const api::IpNetwork& cluster) const;
+  std::vector<api::IpNetwork> choose_for(const k8s::io::api::core::v1::Node& node);
 
   ControllerParts parts_;
   const NodeNetworks networks_;
   std::vector<api::IpNetwork> given_;  // by this one, and perhaps not seen yet
+  std::map<std::string, std::vector<api::IpNetwork>>
+      unsure_;  // by uid: of those given, what nobody knows to be written
   EventRecorder events_;
   std::map<std::string, std::string> waiting_;  // for a part: names and uids
   api::WorkQueue queue_;

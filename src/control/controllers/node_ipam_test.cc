@@ -50,5 +50,41 @@ TEST_F(NodeIpamTest, EachNodeHasItsPart) {
   run_until([&] { return network_of("c") == "10.244.0.0/24"; });
 }
 
+// Passes everything on, and loses the first answers to patches that were carried out.
+class LossyTransport final : public api::Transport {
+ public:
+  LossyTransport(api::Transport& inner, int losses) : inner_(inner), left_(losses) {}
+  Task<Result<http::Response>> call(Loop& here, http::Request request) override {
+    const bool is_lost = request.method == "PATCH" && left_ > 0;
+    left_ -= is_lost;
+    Result<http::Response> answer = co_await inner_.call(here, std::move(request));
+    if (is_lost) co_return fail(Code::kUnavailable, "the answer is lost");
+    co_return answer;
+  }
+  Task<Result<http::Response>> follow(Loop& here, http::Request request, api::TakeLine take) override {
+    return inner_.follow(here, std::move(request), std::move(take));
+  }
+
+ private:
+  api::Transport& inner_;
+  int left_;
+};
+
+TEST_F(NodeIpamTest, ALostAnswerUsesNothingUp) {
+  LossyTransport lossy(transport_, 3);
+  api::Client client(loop_, lossy, kinds_, "lossy");
+  NodeIpamController controller({loop_, client, informers_, [this] { return now_; }},
+                                {.cluster = {*api::parse_network("10.244.0.0/22")}});
+  for (const char* name : {"a", "b", "c", "d"}) make_node(name);
+  loop_.post([&] {
+    informers_.start_all();
+    controller.start();
+  });
+  run_until([&] {
+    return std::ranges::none_of(std::vector{"a", "b", "c", "d"},
+                                [&](const char* name) { return network_of(name).empty(); });
+  });
+}
+
 }  // namespace
 }  // namespace gantry::control

@@ -277,9 +277,10 @@ Task<Status> NodeLifecycleController::follow_zones(std::map<std::string, ZoneCou
       break;
   }
   for (const std::string& name : pace_.take(options_.steady())) {
-    // It may have come back, or changed, since it was put in line.
-    const NodePtr node = parts_.informers.of<core::Node>().find("", name);
-    if (node == nullptr) continue;
+    // It may have come back since it was put in line; and of what was just written no watch may have told yet.
+    const api::Answer<core::Node> node = co_await parts_.client.get<core::Node>("", name);
+    if (!node && !node.error().is_not_found()) co_return std::unexpected(node.error().as_error());
+    if (!node) continue;
     const std::string ready = condition_status(*node, "Ready");
     if (ready != "False" && ready != "Unknown") continue;
     Status done = co_await set_readiness_taint(*node, ready == "False" ? kNotReadyTaint : kUnreachableTaint);

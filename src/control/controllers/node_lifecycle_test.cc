@@ -215,6 +215,10 @@ TEST(NodeTaintsTest, HowLongAPodStays) {
   EXPECT_EQ(stay_of(pod, taints).seconds, 20);
   toleration->set_toleration_seconds(-1);
   EXPECT_EQ(stay_of(pod, taints).seconds, 0);
+  toleration->set_toleration_seconds(INT64_MAX);
+  const auto longest = std::chrono::duration_cast<std::chrono::seconds>(Duration::max());
+  EXPECT_GT(stay_of(pod, taints).seconds, 50LL * 365 * 24 * 3600);
+  EXPECT_LT(stay_of(pod, taints).seconds, longest.count() / 2) << "room for the clock's own";
 }
 
 }  // namespace

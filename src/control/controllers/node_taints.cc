@@ -99,6 +99,9 @@ std::optional<Taints> with_readiness_taint(const core::Node& node, std::string_v
   return exchange(node, wanted, kNoExecute, is_of_sort, now);
 }
 
+// More than a Duration has room for is as long to everybody here.
+constexpr int64_t kLongestStay = int64_t{100} * 365 * 24 * 3600;
+
 Stay stay_of(const core::Pod& pod, const Taints& taints) {
   Stay stay{.forever = true};
   for (const core::Taint& taint : taints) {
@@ -108,7 +111,7 @@ Stay stay_of(const core::Pod& pod, const Taints& taints) {
         tolerations, [&taint](const core::Toleration& toleration) { return bears(toleration, taint); });
     if (first == tolerations.end()) return {.forever = false, .seconds = 0};
     if (!first->has_toleration_seconds()) continue;
-    const int64_t seconds = std::max<int64_t>(0, first->toleration_seconds());
+    const int64_t seconds = std::clamp<int64_t>(first->toleration_seconds(), 0, kLongestStay);
     stay = {.forever = false, .seconds = stay.forever ? seconds : std::min(stay.seconds, seconds)};
   }
   return stay;
