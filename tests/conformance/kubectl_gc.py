@@ -114,12 +114,15 @@ def restart(checks, control):
     owner = make(control, replica_set("later"))
     make(control, config_map("later-holds", owner, finalizers=["example.com/holds"]))
     control.out("delete", "rs", "later", "--cascade=foreground", "--wait=false")
+    lease = ("-n", "kube-system", "get", "lease", "kube-controller-manager")
+    holder = control.json(*lease)["spec"]["holderIdentity"]
     control.kill()
     control.start()
     control.out("patch", "cm", "later-holds", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
     gone(control, "rs", "later")
     gone(control, "cm", "later-holds")
     checks.ok(True, "a deletion in the foreground goes on after kill -9")
+    checks.equal(control.json(*lease)["spec"]["holderIdentity"], holder, "the lease of the dead one is its successor's")
 
 
 def story(checks):

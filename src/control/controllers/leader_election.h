@@ -18,7 +18,7 @@ namespace gantry::control {
 struct ElectionOptions {
   std::string ns = "kube-system";
   std::string name;      // "kube-controller-manager"
-  std::string identity;  // of this process, unlike any other's
+  std::string identity;  // unlike that of any other process that may live at the same time
   Duration lease = std::chrono::seconds(15);
   Duration renew_limit = std::chrono::seconds(10);
   Duration retry = std::chrono::seconds(2);

@@ -20,9 +20,11 @@ constexpr int kBacklog = 1024;
 constexpr Duration kDrainTime = std::chrono::seconds(10);
 
 Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground& ground, std::uint16_t port) {
-  Result<std::string> random = random_hex(8);
-  if (!random) return std::unexpected(std::move(random.error()));
   const std::vector<std::string> names = host_names();
+  // Of several over one etcd each is another. A file has one at a time, which knows the lease of its dead forerunner as
+  // its own and need not wait for its end.
+  Result<std::string> which = options.store.etcd_endpoints.empty() ? std::string("alone") : random_hex(8);
+  if (!which) return std::unexpected(std::move(which.error()));
   Result<Certificate> serving = read_certificate(ground.identity.serving.certificate_pem);
   if (!serving) return std::unexpected(std::move(serving.error()));
   return ManagerOptions{.bootstrap = {.service_networks = options.service_networks,
@@ -32,7 +34,7 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground
                         .root_ca = ground.identity.authority.certificate_pem(),
                         .authority = ground.identity.authority,
                         .own_names = std::move(serving->names),
-                        .identity = cat(names.empty() ? "" : names.front(), "_", *random),
+                        .identity = cat(names.empty() ? "" : names.front(), "_", *which),
                         .cluster_networks = options.cluster_networks,
                         .now = wall_clock,
                         .bootstrapped = {}};
