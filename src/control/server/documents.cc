@@ -33,6 +33,12 @@ bool wants_openapi_message(const http::Request& request, std::string_view path) 
   return false;
 }
 
+// What one path has several documents for, by what the request accepts.
+std::string_view form_of(const http::Request& request, std::string_view path) {
+  if (path == "/api" || path == "/apis") return accepts_aggregated(request) ? " aggregated" : "";
+  return wants_openapi_message(request, path) ? " message" : "";
+}
+
 // "/apis/apps/v1" without slashes at its ends, in its parts.
 std::vector<std::string> parts_of(std::string_view path) {
   std::vector<std::string> parts;
@@ -109,9 +115,9 @@ std::optional<api::Value> Documents::openapi(std::string_view path) const {
 }
 
 std::optional<Documents::Kept> Documents::get(const http::Request& request, const std::string& path) {
+  const std::string key = cat(path, form_of(request, path));
   // It has the address by which the client came.
-  if (path == "/api" && !accepts_aggregated(request)) return make(request, path);
-  const std::string key = cat(path, accepts_aggregated(request) ? " aggregated" : "");
+  if (key == "/api") return make(request, path);
   {
     const std::lock_guard lock(mutex_);
     if (const auto found = kept_.find(key); found != kept_.end()) return found->second;
@@ -125,8 +131,8 @@ std::optional<Documents::Kept> Documents::get(const http::Request& request, cons
 Documents::Documents(const api::Kinds& kinds, ServerVersion version, const std::vector<Page>& pages)
     : kinds_(kinds), version_(std::move(version)) {
   for (const Page& page : pages) {
-    const Kept kept{page.content_type, std::make_shared<const std::string>(page.body), etag_of(page.body)};
-    for (const char* form : {"", " aggregated"}) kept_.emplace(cat(page.path, form), kept);
+    kept_.emplace(page.path,
+                  Kept{page.content_type, std::make_shared<const std::string>(page.body), etag_of(page.body)});
   }
 }
 

@@ -2,6 +2,7 @@
 // The API server as its clients see it, verb by verb.
 #include <gmock/gmock.h>
 
+#include "api/documents/openapi.h"
 #include "control/server/server_fixture.h"
 
 namespace gantry::control {
@@ -346,6 +347,21 @@ TEST_F(Server, DiscoveryIsKeptAndHasATag) {
   EXPECT_EQ(get("/api/v1").text("kind"), "APIResourceList");
   EXPECT_EQ(get("/openapi/v3").code, 200);
   EXPECT_EQ(get("/openapi/v3/api/v1").text("openapi"), "3.0.0");
+}
+
+TEST_F(Server, WhichFormOfADocumentWasAskedForFirstDoesNotMatter) {
+  const std::string message(api::kOpenApiV2Accept);
+  for (const std::string& accept : {std::string("application/json"), message, std::string("application/json")}) {
+    const Answer answer = get("/openapi/v2", accept);
+    EXPECT_EQ(http::find_header(answer.headers, "Content-Type"),
+              accept == message ? api::kOpenApiV2Type : "application/json");
+  }
+}
+
+TEST_F(Server, OpenApiAsAMessageMayBeAskedForFirst) {
+  EXPECT_EQ(http::find_header(get("/openapi/v2", std::string(api::kOpenApiV2Accept)).headers, "Content-Type"),
+            api::kOpenApiV2Type);
+  EXPECT_EQ(http::find_header(get("/openapi/v2").headers, "Content-Type"), "application/json");
 }
 
 }  // namespace
