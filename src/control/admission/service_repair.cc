@@ -21,6 +21,26 @@ namespace {
 constexpr Duration kRound = std::chrono::minutes(3);
 constexpr std::int64_t kAddressAge = 60;
 
+// What services have now, where the caches may be behind. Empty when one can't be read: no port is known to be
+// nobody's.
+Task<Result<std::optional<std::set<std::int32_t>>>> stored_ports(Loop& home, const ClusterView& view) {
+  const api::Kind& kind = view.kind_of<core::Service>();
+  std::set<std::int32_t> ports;
+  ListRequest request{.prefix = storage_key(kind, "", "")};
+  for (;;) {
+    Result<ListAnswer> page = co_await view.store().list(home, request);
+    if (!page) co_return std::unexpected(std::move(page.error()));
+    for (const EntryPtr& entry : page->entries) {
+      const Result<Object> service = decode_entry(view.kinds(), kind, entry);
+      if (!service) co_return std::nullopt;
+      ports.merge(service_ports(static_cast<const core::Service&>(*service->message)));
+    }
+    if (!page->more) co_return ports;
+    request.after = page->entries.back()->key;
+    request.revision = page->revision;
+  }
+}
+
 }  // namespace
 
 ServiceRepair::ServiceRepair(const ClusterView& view, std::function<api::Timestamp()> now, bool is_alone)
@@ -31,6 +51,15 @@ Task<Status> ServiceRepair::repair_ports(Loop& home) {
   for (const auto& service : view_.list<core::Service>("")) used.merge(service_ports(*service));
   std::set<std::int32_t> unused;
   std::ranges::set_intersection(unknown_, unknown_before_, std::inserter(unused, unused.end()));
+  if (!unused.empty()) {
+    Result<std::optional<std::set<std::int32_t>>> stored = co_await stored_ports(home, view_);
+    if (!stored) co_return std::unexpected(std::move(stored.error()));
+    if (!*stored) {
+      unused.clear();
+    } else {
+      used.merge(**stored);
+    }
+  }
   Result<std::set<std::int32_t>> unknown = co_await ports_.repair(home, std::move(used), std::move(unused));
   if (!unknown) co_return std::unexpected(std::move(unknown.error()));
   unknown_before_ = std::move(unknown_);
@@ -39,16 +68,23 @@ Task<Status> ServiceRepair::repair_ports(Loop& home) {
 }
 
 Task<Status> ServiceRepair::take_back_addresses(Loop& home, std::set<std::string> used) {
+  Objects objects(view_.kinds(), view_.store());
   for (const auto& address : view_.list<networking::IPAddress>("")) {
     const networking::ParentReference& parent = address->spec().parent_ref();
     const bool is_new = !is_alone_ && address->metadata().creation_timestamp().seconds() + kAddressAge > now_().seconds;
     if (used.contains(address->metadata().name()) || is_new) continue;
     if (parent.resource() != "services" || !parent.group().empty()) continue;
     // The caches may be behind.
-    auto service = co_await view_.find_now<core::Service>(home, parent.namespace_(), parent.name());
-    if (!service) co_return fail(Code::kUnavailable, service.error().message);
+    const Result<std::optional<Object>> service =
+        co_await objects.find(home, view_.kind_of<core::Service>(), parent.namespace_(), parent.name());
     const std::string& name = address->metadata().name();
-    if (*service != nullptr && service_addresses(**service).contains(name)) continue;
+    if (!service && service.error().code() == Code::kDataLoss) {
+      log::warning("an address stays taken, for its service can't be read",
+                   {{"address", name}, {"error", service.error()}});
+      continue;
+    }
+    if (!service) co_return std::unexpected(service.error());
+    if (*service && service_addresses(static_cast<const core::Service&>(*(*service)->message)).contains(name)) continue;
     log::info("an address that no service has is free again", {{"address", name}});
     Status released = co_await addresses_.release(home, name, parent.namespace_(), parent.name());
     if (!released) co_return released;
