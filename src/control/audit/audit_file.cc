@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/audit/audit_file.h"
 
+#include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <time.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -12,15 +13,25 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "sys/file.h"
 
 namespace gantry::control {
 
 namespace {
 
 Result<OwnFd> open_file(const std::string& path) {
-  OwnFd file(::open(path.c_str(), O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600));
-  if (!file.is_open()) return std::unexpected(Error::from_errno(errno, cat("open ", gantry::quoted(path))));
-  return file;
+  return sys::openat(sys::kCwd, path.c_str(), O_WRONLY | O_APPEND | O_CREAT, 0600);
+}
+
+// Whether the last line has no end: who wrote it died, or his disk was full.
+Result<bool> is_torn(const std::string& path, const struct stat& state) {
+  if (!S_ISREG(state.st_mode) || state.st_size == 0) return false;
+  const Result<OwnFd> file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK);
+  if (!file) return std::unexpected(file.error());
+  char last = '\n';
+  const Result<std::size_t> size = sys::pread(*file, &last, 1, static_cast<std::uint64_t>(state.st_size) - 1);
+  if (!size) return std::unexpected(size.error());
+  return last != '\n';
 }
 
 // "2026-11-22T09:20:07.123" with dashes for colons, as upstream names them.
@@ -70,14 +81,16 @@ struct AuditFile::Place {
 Result<std::unique_ptr<AuditFile>> AuditFile::open(Options options) {
   Result<OwnFd> file = open_file(options.path);
   if (!file) return std::unexpected(std::move(file.error()));
-  struct stat state{};
-  if (::fstat(file->get(), &state) < 0) return std::unexpected(Error::from_errno(errno, "fstat of the audit log"));
+  const Result<struct stat> state = sys::fstat(*file);
+  if (!state) return std::unexpected(state.error());
+  const Result<bool> torn = is_torn(options.path, *state);
+  if (!torn) return std::unexpected(torn.error());
   return std::unique_ptr<AuditFile>(
-      new AuditFile(std::move(options), std::move(*file), static_cast<std::uint64_t>(state.st_size)));
+      new AuditFile(std::move(options), std::move(*file), static_cast<std::uint64_t>(state->st_size), *torn));
 }
 
-AuditFile::AuditFile(Options options, OwnFd file, std::uint64_t size)
-    : options_(std::move(options)), file_(std::move(file)), size_(size), thread_([this] { serve(); }) {}
+AuditFile::AuditFile(Options options, OwnFd file, std::uint64_t size, bool torn)
+    : options_(std::move(options)), file_(std::move(file)), size_(size), is_torn_(torn), thread_([this] { serve(); }) {}
 
 AuditFile::~AuditFile() {
   {
@@ -136,16 +149,16 @@ void AuditFile::serve() {
 
 bool AuditFile::append(std::string_view bytes) {
   while (!bytes.empty()) {
-    const ssize_t size = ::write(file_.get(), bytes.data(), bytes.size());
-    if (size < 0 && errno == EINTR) continue;
-    if (size < 0) {
-      const Error error = Error::from_errno(errno, cat("write ", gantry::quoted(options_.path)));
-      if (!std::exchange(is_failing_, true)) log::error("records for the audit log are lost", {{"error", error}});
+    const Result<std::size_t> size = sys::write(file_, bytes.data(), bytes.size());
+    if (!size) {
+      if (!std::exchange(is_failing_, true)) {
+        log::error("records for the audit log are lost", {{"path", options_.path}, {"error", size.error()}});
+      }
       return false;
     }
-    size_ += static_cast<std::uint64_t>(size);
-    if (size > 0) is_torn_ = bytes[static_cast<std::size_t>(size) - 1] != '\n';
-    bytes.remove_prefix(static_cast<std::size_t>(size));
+    size_ += *size;
+    if (*size > 0) is_torn_ = bytes[*size - 1] != '\n';
+    bytes.remove_prefix(*size);
   }
   if (std::exchange(is_failing_, false)) {
     log::warning("the audit log is written again", {{"lost", lost_.load(std::memory_order_relaxed)}});

@@ -13,7 +13,6 @@
 #include <mutex>
 #include <string>
 #include <thread>
-#include <vector>
 
 #include "base/loop.h"
 #include "base/owned_fd.h"
@@ -45,7 +44,7 @@ class AuditFile {
  private:
   struct Waiter;
   struct Place;
-  AuditFile(Options options, OwnFd file, std::uint64_t size);
+  AuditFile(Options options, OwnFd file, std::uint64_t size, bool torn);
 
   void serve();
   bool append(std::string_view bytes);
@@ -57,7 +56,7 @@ class AuditFile {
   OwnFd file_;
   std::uint64_t size_;
   bool is_failing_ = false;
-  bool is_torn_ = false;  // the last line has no end
+  bool is_torn_;  // the last line has no end
 
   std::atomic<std::uint64_t> written_ = 0;
   std::atomic<std::uint64_t> lost_ = 0;

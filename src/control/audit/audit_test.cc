@@ -314,6 +314,22 @@ TEST_F(AuditLogTest, ALineThatBrokeOffIsNotGluedToTheNext) {
   EXPECT_EQ(text, std::string(40, 'a') + "\n" + std::string(80, 'b') + "\n");
 }
 
+TEST_F(AuditLogTest, ALineThatBrokeOffBeforeARestartIsNotGluedToTheFirstNewOne) {
+  std::ofstream(path()) << "half";
+  {
+    auto file = AuditFile::open({.path = path()});
+    ASSERT_TRUE(file);
+    const auto put = [this, &file]() -> Task<int> {
+      co_await (*file)->put(loop_, "{}");
+      co_return 1;
+    };
+    run(loop_, put());
+  }
+  std::ifstream file(path());
+  std::string text((std::istreambuf_iterator<char>(file)), {});
+  EXPECT_EQ(text, "half\n{}\n");
+}
+
 TEST_F(AuditLogTest, AFullDiskIsSaidAndCounted) {
   auto file = AuditFile::open({.path = "/dev/full"});
   ASSERT_TRUE(file);
