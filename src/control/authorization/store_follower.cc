@@ -98,7 +98,7 @@ Task<> StoreFollower::ready() {
   const Result<std::int64_t> now = co_await state->store.current_revision(state->home);
   if (!now) co_return;
   state->wanted = std::max(state->wanted, *now);
-  if (state->watcher != nullptr) state->watcher->request_progress(*now);
+  if (state->watcher != nullptr) state->watcher->request_progress(state->wanted);
   while (state->told < *now && !state->ended.is_set()) {
     state->progress.reset();
     co_await state->progress.wait();
