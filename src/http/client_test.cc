@@ -127,7 +127,7 @@ TEST_P(ClientTest, AnswersOverTimeAreReadAsTheyCome) {
             EXPECT_EQ((co_await answer->body->read()).error().code(), Code::kUnavailable);
           } else {
             answer->body = nullptr;
-            EXPECT_TRUE(co_await gone->wait_for(5s));
+            EXPECT_TRUE(co_await gone->wait_for(30s));
           }
         }
       });
@@ -182,37 +182,49 @@ TEST_P(ClientTest, WhatTheServerClosedIsNotUsed) {
       Limits{.keep_alive_time = 1ms});
 }
 
-TEST_P(ClientTest, WhatIsSlowOrTooLargeIsAnError) {
+TEST_P(ClientTest, WhatIsSlowIsAnError) {
   run(
-      [](Request request) -> Task<Reply> {
+      [](Request) -> Task<Reply> {
         Reply reply;
-        reply.response.body = std::string(2000, 'x');
-        if (request.path() == "/slow") {
-          reply.stream = [](BodyWriter& body) -> Task<> { co_await body.closed()->wait(); };
-        }
+        reply.stream = [](BodyWriter& body) -> Task<> { co_await body.closed()->wait(); };
         co_return reply;
       },
       [](auto& self) -> Task<> {
-        auto slow = co_await self.get("/slow");
+        auto slow = co_await self.get("/");
         EXPECT_EQ(slow.error().code(), Code::kDeadlineExceeded);
+      },
+      {}, ClientOptions{.response_time = 50ms});
+}
+
+TEST_P(ClientTest, WhatIsTooLargeIsAnError) {
+  run(
+      [](Request) -> Task<Reply> {
+        Reply reply;
+        reply.response.body = std::string(2000, 'x');
+        co_return reply;
+      },
+      [](auto& self) -> Task<> {
         auto large = co_await self.get("/");
         EXPECT_EQ(large.error().code(), Code::kResourceExhausted);
         EXPECT_TRUE(has(large.error().message(), "more than 1000 bytes"));
       },
-      {}, ClientOptions{.response_time = 50ms, .max_body_bytes = 1000});
+      {}, ClientOptions{.max_body_bytes = 1000});
 }
 
 TEST(ConnectTest, WhoIsNotThereIsNamed) {
   Loop loop;
-  auto listener = listen_tcp("127.0.0.1", 0);
-  ASSERT_TRUE(listener);
-  std::uint16_t port = listener->port;
-  listener->socket.close();
+  // Bound and never listening: refused, and nobody else's.
+  const SocketFd held(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  socklen_t size = sizeof(address);
+  ASSERT_EQ(::bind(held.get(), reinterpret_cast<sockaddr*>(&address), size), 0);
+  ASSERT_EQ(::getsockname(held.get(), reinterpret_cast<sockaddr*>(&address), &size), 0);
+  const std::uint16_t port = ntohs(address.sin_port);
   loop.spawn([](Loop& on, std::uint16_t closed) -> Task<> {
-    auto refused = co_await connect_tcp(on, "127.0.0.1", closed, 5s);
+    auto refused = co_await connect_tcp(on, "127.0.0.1", closed, 30s);
     EXPECT_TRUE(!refused && refused.error().code() == Code::kUnavailable);
     EXPECT_TRUE(has(refused.error().message(), cat("connect 127.0.0.1:", closed))) << refused.error().message();
-    auto named = co_await connect_tcp(on, "localhost", closed, 5s);
+    auto named = co_await connect_tcp(on, "localhost", closed, 30s);
     EXPECT_FALSE(named);
     Client client(on, {.host = "127.0.0.1", .port = closed});
     EXPECT_EQ((co_await client.send({})).error().code(), Code::kUnavailable);

@@ -105,11 +105,17 @@ TEST_F(ServerTest, WhatIsTooLargeOrMalformedIsRefused) {
 }
 
 TEST_F(ServerTest, SlowRequestsEndWithTheirConnection) {
-  serve(echo, Limits{.request_time = 30ms, .keep_alive_time = 30ms});
+  serve(echo, Limits{.request_time = 30ms});
   with_clients([this] {
     TestClient slow(port_);
     slow.send("GET / HTTP/1.1\r\nHost:");
     EXPECT_EQ(slow.rest(), "");
+  });
+}
+
+TEST_F(ServerTest, IdleConnectionsAreClosed) {
+  serve(echo, Limits{.keep_alive_time = 30ms});
+  with_clients([this] {
     TestClient idle(port_);
     idle.send("GET / HTTP/1.1\r\n\r\n");
     EXPECT_TRUE(idle.rest().starts_with("HTTP/1.1 200 OK")) << "and then it is closed";

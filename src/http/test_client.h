@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // For tests: a blocking client on a thread of its own, plain HTTP and, after an upgrade, SPDY as Kubernetes' clients
-// speak it. A read that takes longer than ten seconds ends it.
+// speak it. A read that takes longer than thirty seconds ends it.
 #pragma once
 
 #include <arpa/inet.h>
@@ -25,7 +25,7 @@ namespace gantry::http {
 class TestClient {
  public:
   explicit TestClient(OwnFd socket) : socket_(std::move(socket)) {
-    timeval limit{10, 0};
+    timeval limit{30, 0};
     ::setsockopt(socket_.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
   }
   // 127.0.0.1.
