@@ -29,9 +29,11 @@ class Server:
         self.port = int(self.process.stdout.readline())
         self.url = f"https://localhost:{self.port}"
 
+    def command(self, path, *arguments):
+        return ["curl", "-sS", "--max-time", "20", "--cacert", self.folder / "ca.pem", *arguments, self.url + path]
+
     def curl(self, path, *arguments, data=None):
-        command = ["curl", "-sS", "--max-time", "20", "--cacert", self.folder / "ca.pem", *arguments, self.url + path]
-        return subprocess.run(command, input=data, capture_output=True, check=False)
+        return subprocess.run(self.command(path, *arguments), input=data, capture_output=True, check=False)
 
     def text(self, path, *arguments):
         done = self.curl(path, *arguments)
@@ -69,8 +71,9 @@ def requests(checks, server):
         checks.ok(0 < small < LARGE // 20, f"{version}: which is smaller", small)
         checks.equal(server.text("/lines?1000", version).count("\n"), 1000, f"{version}: an answer that comes over time")
         checks.contains(server.text("/cut", version), "curl:", f"{version}: one that is cut off is no whole one")
-        done = server.curl("/hold", version, "--max-time", "0.3")
-        checks.equal(done.stdout, b"held\n", f"{version}: what is written comes at once")
+        with subprocess.Popen(server.command("/hold", version, "-N"), stdout=subprocess.PIPE) as client:
+            checks.equal(client.stdout.readline(), b"held\n", f"{version}: what is written comes at once")
+            client.kill()
         c.wait_until("the client's end is noticed", lambda: server.text("/held") == "0")
     # A certificate that nobody here has signed.
     subprocess.run(["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-subj", "/CN=root",

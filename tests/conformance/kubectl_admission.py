@@ -35,8 +35,7 @@ def namespace(control, name, *labels):
     control.out("create", "namespace", name)
     if labels:
         control.out("label", "namespace", name, *labels)
-    c.wait_until(f"{name} has what every namespace has",
-                 lambda: control.kubectl("get", "-n", name, "serviceaccount/default", "configmap/kube-root-ca.crt").returncode == 0)
+    control.wait_for_namespace(name)
 
 
 def pod_security(checks, control):

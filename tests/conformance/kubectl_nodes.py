@@ -110,6 +110,8 @@ def entering(checks, control):
     """Who may get pods/exec, as a role that reads everything says, may not enter one."""
     control.out("create", "role", "reader", "--verb=get", "--resource=pods,pods/exec,pods/log")
     control.out("create", "rolebinding", "readers", "--role=reader", "--user=jane")
+    c.wait_until("the binding is known", lambda: control.kubectl("auth", "can-i", "get", "pods", "--subresource=log",
+                                                                 "--as=jane").returncode == 0)
     checks.equal(control.out("logs", "on-n1", "--as=jane"), "first line\nsecond line\n", "a reader reads logs")
     done = control.kubectl("exec", "on-n1", "--as=jane", "--", "echo", "a")
     checks.contains(done.stderr, 'cannot create resource "pods/exec"', "and enters nothing")

@@ -19,10 +19,18 @@ ROOT = pathlib.Path(__file__).resolve().parents[2]
 BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or ROOT / "build/release/bin")
 
 
+# Sockets that keep the ports of free_port() to the end of this process.
+HELD = []
+
+
 def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
+    """A port of 127.0.0.1 that nobody else is given, also while its server is away: who connects is refused then. A server
+    with SO_REUSEADDR listens beside what keeps it."""
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    held.bind(("127.0.0.1", 0))
+    HELD.append(held)
+    return held.getsockname()[1]
 
 
 def peer(name):
@@ -32,7 +40,8 @@ def peer(name):
 
 
 class Control:
-    """with Control(checks) as control: ... kubectl works at once. kill() and start() again keep the data.
+    """with Control(checks) as control: ... kubectl works at once, and pods can be made in the namespace
+    default. kill() and start() again keep the data.
     GANTRY_CONTROL_ARGUMENTS has further arguments of it, so that a test can be run over another store. With `enter`
     (nsenter ...) it runs in other namespaces, where its data is in `data`, which is `seen` here."""
 
@@ -50,6 +59,7 @@ class Control:
     def __enter__(self):
         try:
             self.start()
+            self.wait_for_namespace("default")
         except BaseException:
             self.__exit__()
             raise
@@ -70,6 +80,11 @@ class Control:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         c.wait_until("gantry-control is ready", self.is_ready, pause=0.005)
         return time.monotonic() - began
+
+    def wait_for_namespace(self, name):
+        """Until pods can be made in it: what the controllers put into each namespace is there, and so do they work."""
+        c.wait_until(f"{name} has what every namespace has", lambda: self.kubectl(
+            "get", "-n", name, "serviceaccount/default", "configmap/kube-root-ca.crt").returncode == 0)
 
     def is_ready(self):
         if self.process.poll() is not None:

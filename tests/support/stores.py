@@ -3,11 +3,11 @@
 import os
 import pathlib
 import signal
-import socket
 import subprocess
 import time
 
 import checks as c
+from control import free_port
 
 BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or pathlib.Path(__file__).resolve().parents[2] / "build/release/bin")
 CHECK = BIN / "tests/conformance/gantry-test-store-check"
@@ -52,16 +52,6 @@ class Writer:
         return self.lines()
 
 
-def free_ports(count):
-    sockets = [socket.socket() for _ in range(count)]
-    for each in sockets:
-        each.bind(("127.0.0.1", 0))
-    ports = [each.getsockname()[1] for each in sockets]
-    for each in sockets:
-        each.close()
-    return ports
-
-
 class Certificates:
     """A CA, and certificates of a server on 127.0.0.1 and of a client."""
 
@@ -88,7 +78,7 @@ class Etcd:
     def __init__(self, folder, count=1, certificates=None):
         self.folder, self.certificates = folder, certificates
         self.program = subprocess.run([PEERS, "etcd"], check=True, capture_output=True, text=True).stdout.split()[-1]
-        ports = free_ports(2 * count)
+        ports = [free_port() for _ in range(2 * count)]
         scheme = "https" if certificates else "http"
         self.clients = [f"{scheme}://127.0.0.1:{port}" for port in ports[:count]]
         self.peers = [f"http://127.0.0.1:{port}" for port in ports[count:]]
