@@ -26,6 +26,8 @@ from judgement import LEASE_SECONDS, Judgement
 NAMESPACE = "faults"
 MAPS = f"/api/v1/namespaces/{NAMESPACE}/configmaps"
 LEASES = f"/apis/coordination.k8s.io/v1/namespaces/{NAMESPACE}/leases"
+# The date when the clock that contenders wait by was zero: the other clock may be set meanwhile.
+ZERO = datetime.datetime.now(datetime.timezone.utc) - datetime.timedelta(seconds=time.monotonic())
 LOST = (OSError, http.client.HTTPException, ssl.SSLError)
 
 
@@ -241,7 +243,7 @@ class History:
                 time.sleep(0.05 + rng.random() / 10)
                 continue
             began = time.monotonic()
-            now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+            now = (ZERO + datetime.timedelta(seconds=began)).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
             body = {"metadata": {"name": "one"}, "spec": {"holderIdentity": me, "leaseDurationSeconds": LEASE_SECONDS,
                                                           "renewTime": now}}
             if status == 200:

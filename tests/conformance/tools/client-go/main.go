@@ -14,6 +14,7 @@ import (
 	"fmt"
 	"os"
 	"reflect"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -286,11 +287,14 @@ func watches(ctx context.Context, client kubernetes.Interface, namespace string)
 func leaderElection(ctx context.Context, client kubernetes.Interface, namespace string) {
 	var leaders, most atomic.Int32
 	led := make(chan string, 2)
-	candidate := func(ctx context.Context, name string) {
+	candidate := func(name string) (stop func()) {
+		ctx, cancel := context.WithCancel(ctx)
+		// Who is told to end leads no more: OnStoppedLeading comes when the lease was given back, and then another may lead.
+		end := sync.OnceFunc(func() { leaders.Add(-1) })
 		lock := &resourcelock.LeaseLock{LeaseMeta: metav1.ObjectMeta{Name: "leader", Namespace: namespace}, Client: client.CoordinationV1(),
 			LockConfig: resourcelock.ResourceLockConfig{Identity: name}}
-		leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{Lock: lock, ReleaseOnCancel: true,
-			LeaseDuration: 4 * time.Second, RenewDeadline: 3 * time.Second, RetryPeriod: 200 * time.Millisecond,
+		go leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{Lock: lock, ReleaseOnCancel: true,
+			LeaseDuration: 30 * time.Second, RenewDeadline: 20 * time.Second, RetryPeriod: 200 * time.Millisecond,
 			Callbacks: leaderelection.LeaderCallbacks{
 				OnStartedLeading: func(context.Context) {
 					if now := leaders.Add(1); now > most.Load() {
@@ -298,7 +302,11 @@ func leaderElection(ctx context.Context, client kubernetes.Interface, namespace 
 					}
 					led <- name
 				},
-				OnStoppedLeading: func() { leaders.Add(-1) }}})
+				OnStoppedLeading: end}})
+		return func() {
+			end()
+			cancel()
+		}
 	}
 	wait := func(what string) string {
 		select {
@@ -310,12 +318,9 @@ func leaderElection(ctx context.Context, client kubernetes.Interface, namespace 
 			return ""
 		}
 	}
-	first, stopFirst := context.WithCancel(ctx)
-	go candidate(first, "first")
+	stopFirst := candidate("first")
 	wait("the first candidate leads")
-	second, stopSecond := context.WithCancel(ctx)
-	defer stopSecond()
-	go candidate(second, "second")
+	defer candidate("second")()
 	stopFirst()
 	name := wait("the second leads when the first gives up")
 	var err error
