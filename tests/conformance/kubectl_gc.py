@@ -42,8 +42,8 @@ def is_there(control, *what):
     return bool(control.out("get", *what, "-o", "name", "--ignore-not-found").strip())
 
 
-def gone(control, *what, limit=c.PATIENCE):
-    c.wait_until(f"{' '.join(what)} is gone", lambda: not is_there(control, *what), limit)
+def gone(control, *what):
+    c.wait_until(f"{' '.join(what)} is gone", lambda: not is_there(control, *what))
 
 
 def owners(control, *what):
@@ -119,8 +119,7 @@ def restart(checks, control):
     control.kill()
     control.start()
     control.out("patch", "cm", "later-holds", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
-    # The controllers begin when the lease of the dead server is over.
-    gone(control, "rs", "later", limit=60)
+    gone(control, "rs", "later")
     gone(control, "cm", "later-holds")
     checks.ok(True, "a deletion in the foreground goes on after kill -9")
     checks.equal(control.json(*lease)["spec"]["holderIdentity"], holder, "the lease of the dead one is its successor's")

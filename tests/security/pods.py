@@ -34,6 +34,8 @@ from registry import busybox_layer
 
 MIB = 1 << 20
 NODE = 2
+# For what takes up to 3 s when it is well, also on a busy machine, and for ever when it is not.
+PROMPT = 45.0
 
 
 class Pods:
@@ -241,7 +243,7 @@ def thief(checks, pods):
     def removed_in_time(pod_id):
         begun = time.monotonic()
         node.crictl("rmp", "--force", pod_id)
-        return time.monotonic() - begun < 15
+        return time.monotonic() - begun < PROMPT
 
     pod_id, container = pods.make("exec /bin/attack hold", **tracer)
     waits(container)
@@ -249,10 +251,10 @@ def thief(checks, pods):
     for turn in range(200 if c.ALL else 20):
         begun = time.monotonic()
         command = ("true",) if turn % 2 else ("sleep", "1")
-        node.crictl("exec", "--sync", "--timeout", "2", container, *command, check=False, limit=60)
+        node.crictl("exec", "--sync", "--timeout", "2", container, *command, check=False, limit=120)
         slow = max(slow, time.monotonic() - begun)
     checks.ok("held" in node.crictl("logs", container).stdout, "CVE-2016-9962: what an exec reports by is stolen")
-    checks.ok(slow < 15, "and yet an ExecSync of 2 s ends in time", f"{slow:.1f} s")
+    checks.ok(slow < PROMPT, "and yet an ExecSync of 2 s ends in time", f"{slow:.1f} s")
     checks.ok(removed_in_time(pod_id), "and the pod goes when it is told to")
 
     shared = {"security_context": {"namespace_options": {"pid": 0}}}

@@ -82,9 +82,10 @@ def main(checks):
         lines = flood.lines("endless")
         checks.ok(lines is not None and lines > 10_000, "its log has every line up to its last, whole", lines)
         after = exec_sync(node, quiet)
-        # 20 ms when this machine has nothing else to do; when it has, times vary by more than what is looked for.
+        # 20 ms when this machine has nothing else to do; when it has, times vary by more than that. Who waits for the disk,
+        # whose queue is seconds long, waits longer than this.
         longest = max(idle, after)
-        checks.ok(busy < longest + max(10, longest / 2), "while a container floods its log, ExecSync in its pod takes no 10 ms more",
+        checks.ok(busy < 100 + 3 * longest, "while a container floods its log, ExecSync in its pod is not held up",
                   f"{busy:.1f} ms; {idle:.1f} ms before, {after:.1f} ms after")
         c.log(f"ExecSync: {busy:.1f} ms during the flood; {idle:.1f} ms before, {after:.1f} ms after")
         short = flood.run("short", f"exec seq 1 {LINES}")
