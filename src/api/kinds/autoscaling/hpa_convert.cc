@@ -78,6 +78,26 @@ Value with_first_letters(const Value& value, int (*change)(int)) {
   return changed;
 }
 
+// There every field stands, null if it is not set.
+Value behavior_document(const v2::HorizontalPodAutoscalerBehavior& behavior) {
+  const Value given = with_first_letters(encode(behavior), &std::toupper);
+  Value::Object document;
+  for (const char* direction : {"ScaleUp", "ScaleDown"}) {
+    const Value* rules = given.find(direction);
+    if (rules == nullptr) {
+      document.emplace_back(direction, Value());
+      continue;
+    }
+    Value::Object all;
+    for (const char* field : {"StabilizationWindowSeconds", "SelectPolicy", "Policies", "Tolerance"}) {
+      const Value* value = rules->find(field);
+      all.emplace_back(field, value == nullptr ? Value() : *value);
+    }
+    document.emplace_back(direction, std::move(all));
+  }
+  return document;
+}
+
 void take_behavior(const ObjectMeta& meta, v2::HorizontalPodAutoscalerSpec* spec) {
   const auto found = meta.annotations().find(kBehavior);
   if (found == meta.annotations().end()) return;
@@ -179,7 +199,7 @@ v1::HorizontalPodAutoscaler hpa_to_v1(const v2::HorizontalPodAutoscaler& from) {
   if (!statuses.empty()) annotations[kCurrentMetrics] = to_annotation(std::move(statuses));
   if (!conditions.empty()) annotations[kConditions] = to_annotation(std::move(conditions));
   if (from.spec().has_behavior()) {
-    annotations[kBehavior] = write_json(with_first_letters(encode(from.spec().behavior()), &std::toupper));
+    annotations[kBehavior] = write_json(behavior_document(from.spec().behavior()));
   }
   (void)normalize(&to);  // what it came from is normalized
   return to;

@@ -58,6 +58,14 @@ TEST(Hpa, NothingIsLostByWayOfV1) {
   EXPECT_EQ(write_json(encode(hpa_to_v2(old))), write_json(encode(object)));
 }
 
+TEST(Hpa, BehaviorStandsWholeInItsAnnotation) {
+  v2::HorizontalPodAutoscaler object = read<v2::HorizontalPodAutoscaler>(kFull);
+  object.mutable_spec()->mutable_behavior()->mutable_scale_down()->clear_stabilization_window_seconds();
+  EXPECT_EQ(hpa_to_v1(object).metadata().annotations().at("autoscaling.alpha.kubernetes.io/behavior"),
+            R"({"ScaleUp":null,"ScaleDown":{"StabilizationWindowSeconds":null,"SelectPolicy":"Max",)"
+            R"("Policies":[{"Type":"Pods","Value":1,"PeriodSeconds":15}],"Tolerance":null}})");
+}
+
 TEST(Hpa, V1HasADefaultMetric) {
   const auto object = read<v1::HorizontalPodAutoscaler>(R"(
 apiVersion: autoscaling/v1
