@@ -77,7 +77,7 @@ class StructureCheck {
   Status check_elements(const Shape& shape, const Value& value) {
     const Value::List* list = value.as_list();
     if (list == nullptr) return at(path_, cat("expected list, got ", describe(value)));
-    const bool associative = form_of(shape, &value) == Form::kElements;
+    const bool associative = form_of(shape) == Form::kElements;
     const size_t length = path_.size();
     std::set<PathElement> seen;
     for (size_t i = 0; i < list->size(); ++i) {
@@ -109,7 +109,7 @@ struct Fields {
 
 Fields fields_at(const Shape& shape, const Value& value) {
   Fields out;
-  switch (form_of(shape, &value)) {
+  switch (form_of(shape)) {
     case Form::kLeaf:
       out.self = true;
       break;
@@ -207,7 +207,7 @@ void compare_elements(const Shape& shape, const Value* before, const Value* afte
 
 Difference difference_at(const Shape& shape, const Value* before, const Value* after) {
   Difference out;
-  const Form form = form_of(shape, before, after);
+  const Form form = form_of(shape);
   if (form == Form::kLeaf || (is_hollow(before) && is_hollow(after))) {
     out.self = presence_change(before, after);
     if (out.self == Change::kNone && !(*before == *after)) out.self = Change::kModified;
@@ -245,8 +245,7 @@ FieldSet with_named_fields(const Shape& shape, const FieldSet& fields) {
     Shape inside;
     bool named = false;
     const Type type = shape.type == nullptr ? Type::kString : shape.type->type;
-    if (element.kind() == PathElement::Kind::kField &&
-        (type == Type::kStruct || type == Type::kMap || type == Type::kRaw)) {
+    if (element.kind() == PathElement::Kind::kField && (type == Type::kStruct || type == Type::kMap)) {
       if (const auto member = member_shape(shape, element.name())) {
         inside = member->shape;
         named = member->named;
@@ -273,7 +272,7 @@ FieldSet reconciled_with_schema(const Shape& shape, const FieldSet& fields) {
     const bool container = inner == Type::kStruct || inner == Type::kMap || inner == Type::kList;
     if (!container || entry.beneath.empty()) {
       out.add(element, entry.member, entry.beneath);
-    } else if (form_of(*inside, nullptr) == Form::kLeaf) {
+    } else if (form_of(*inside) == Form::kLeaf) {
       out.add(element, true, {});
     } else {
       out.add(element, entry.member, reconciled_with_schema(*inside, entry.beneath));

@@ -121,7 +121,7 @@ std::optional<Value> merged_elements(const Shape& shape, const Value* base, cons
 }
 
 std::optional<Value> merged(const Shape& shape, const Value* base, const Value* changes) {
-  const Form form = form_of(shape, base, changes);
+  const Form form = form_of(shape);
   if (form == Form::kLeaf || (is_hollow(base) && is_hollow(changes))) return changes != nullptr ? *changes : *base;
   return form == Form::kMembers ? merged_members(shape, base, changes) : merged_elements(shape, base, changes);
 }
@@ -130,7 +130,7 @@ std::optional<Value> merged(const Shape& shape, const Value* base, const Value* 
 std::optional<Value> remaining(const Shape& shape, const Value& value, const FieldSet& fields) {
   if (!value.is_object() && !value.is_list()) return value;
   if (is_hollow(&value)) return std::nullopt;
-  switch (form_of(shape, &value)) {
+  switch (form_of(shape)) {
     case Form::kLeaf:
       return std::nullopt;
     case Form::kMembers: {

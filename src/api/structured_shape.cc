@@ -40,7 +40,7 @@ Result<PathElement> keyed_element(const Shape& shape, const Value& element) {
 
 }  // namespace
 
-Form form_of(const Shape& shape, const Value* a, const Value* b) {
+Form form_of(const Shape& shape) {
   if (shape.merge == Merge::kAtomic) return Form::kLeaf;
   switch (shape.type->type) {
     case Type::kStruct:
@@ -50,19 +50,12 @@ Form form_of(const Shape& shape, const Value* a, const Value* b) {
       const bool keyed = shape.merge == Merge::kByKey && shape.list_keys != nullptr && !shape.list_keys->empty();
       return keyed || shape.merge == Merge::kSet ? Form::kElements : Form::kLeaf;
     }
-    case Type::kRaw: {
-      const bool a_fits = a == nullptr || a->is_null() || a->is_object();
-      const bool b_fits = b == nullptr || b->is_null() || b->is_object();
-      const bool any = (a != nullptr && a->is_object()) || (b != nullptr && b->is_object());
-      return a_fits && b_fits && any ? Form::kMembers : Form::kLeaf;
-    }
     default:
       return Form::kLeaf;
   }
 }
 
 std::optional<MemberShape> member_shape(const Shape& shape, std::string_view name) {
-  if (shape.type->type == Type::kRaw) return MemberShape{shape, false};
   if (shape.type->type == Type::kMap) return MemberShape{Shape::of(*shape.type->element), false};
   // A kind's own fields of type are no fields of its schema.
   static const Schema kText = [] {

@@ -14,8 +14,8 @@ namespace gantry::api {
 // How a value is owned and merged: as one, by its members, or by its elements.
 enum class Form : uint8_t { kLeaf, kMembers, kElements };
 
-// Of two values either may be null; what is of any JSON is what the values are.
-Form form_of(const Shape& shape, const Value* a, const Value* b = nullptr);
+// What may be any JSON is a leaf, as upstream has it.
+Form form_of(const Shape& shape);
 
 // The shape of a member, and whether the schema names it as a field of a struct.
 struct MemberShape {

@@ -7,6 +7,11 @@
 #include "api/codec.h"
 #include "api/kinds/all.h"
 #include "base/text.h"
+#include "kubernetes/apps/v1/stateful_set.pb.h"
+#include "kubernetes/batch/v1/job.pb.h"
+#include "kubernetes/core/v1/pod_template.pb.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/runtime/runtime.pb.h"
 
 namespace gantry::api {
 namespace {
@@ -43,6 +48,37 @@ TEST(Kinds, StandInTheOrderOfDiscovery) {
                           "autoscaling/v2", "autoscaling/v1", "batch/v1", "certificates.k8s.io/v1",
                           "networking.k8s.io/v1", "policy/v1", "rbac.authorization.k8s.io/v1", "storage.k8s.io/v1",
                           "scheduling.k8s.io/v1", "coordination.k8s.io/v1", "node.k8s.io/v1", "discovery.k8s.io/v1"));
+}
+
+TEST(Kinds, AJobHasTheLabelsByWhichItsPodsAreFound) {
+  const Kinds kinds(all_kinds());
+  const Kind& kind = *kinds.find_resource("batch", "v1", "jobs");
+  for (const bool has_labels : {false, true}) {
+    k8s::io::api::batch::v1::Job job;
+    job.mutable_metadata()->set_name("task");
+    job.mutable_metadata()->set_uid("4");
+    if (has_labels) (*job.mutable_metadata()->mutable_labels())["a"] = "b";
+    kind.set_defaults(&job);
+    kind.prepare_create(&job);
+    const auto& labels = job.metadata().labels();
+    EXPECT_EQ(labels.size(), has_labels ? 1 : job.spec().template_().metadata().labels().size());
+    EXPECT_EQ(labels.contains("batch.kubernetes.io/controller-uid"), !has_labels);
+  }
+}
+
+TEST(Kinds, ARevisionKeepsTheBytesOfItsData) {
+  const Kinds kinds(all_kinds());
+  const Kind& kind = *kinds.find_resource("apps", "v1", "controllerrevisions");
+  k8s::io::api::apps::v1::ControllerRevision old;
+  old.mutable_data()->set_raw(R"({"spec": {"args": "a \u0026 b", "l": [1]}})");
+  k8s::io::api::apps::v1::ControllerRevision updated;
+  updated.mutable_data()->set_raw(R"({"spec":{"l":[1],"args":"a & b"}})");
+  kind.update.prepare(old, &updated);
+  EXPECT_EQ(updated.data().raw(), old.data().raw());
+  EXPECT_TRUE(kind.update.validate(old, updated).empty());
+  updated.mutable_data()->set_raw(R"({"spec":{"l":[2],"args":"a & b"}})");
+  kind.update.prepare(old, &updated);
+  EXPECT_FALSE(kind.update.validate(old, updated).empty());
 }
 
 // An object in which nothing is set passes through every function of its kind, and has a cell for each column.

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/check.h"
+#include "api/codec.h"
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "base/text.h"
@@ -34,6 +35,13 @@ FieldProblems validate(const apps::ControllerRevision& object) {
   return problems;
 }
 
+// Written differently it is the same data, but not to who compares bytes, as kube-controller-manager does.
+void prepare_update(const apps::ControllerRevision& old, apps::ControllerRevision* updated) {
+  if (!equal(old.data(), updated->data()) && encode(old.data()) == encode(updated->data())) {
+    *updated->mutable_data() = old.data();
+  }
+}
+
 FieldProblems validate_update(const apps::ControllerRevision& old, const apps::ControllerRevision& updated) {
   FieldProblems problems;
   if (!equal(old.data(), updated.data())) Check(&problems).at("data").invalid("", "field is immutable");
@@ -46,6 +54,7 @@ Kind controller_revision_kind() {
   Kind kind = make_kind<apps::ControllerRevision>("controllerrevisions", "controllerrevision");
   kind.storage = "controllerrevisions";
   kind.validate = over(&validate);
+  kind.update.prepare = over(&prepare_update);
   kind.update.validate = over(&validate_update);
   kind.table = {{name_column(), column("Controller", "string", "Whose state it holds."),
                  column("Revision", "string", "Its number."), age_column()},

@@ -96,6 +96,8 @@ void prepare_create(batch::Job* job) {
   for (const char* key : {"job-name", "batch.kubernetes.io/job-name"}) labels.insert({key, job->metadata().name()});
   for (const char* key : {"controller-uid", kUidLabel}) labels.insert({key, job->metadata().uid()});
   spec->mutable_selector()->mutable_match_labels()->insert({kUidLabel, job->metadata().uid()});
+  // As set_defaults() has it for a template that came with labels; upstream's does so whenever a job is read.
+  if (job->metadata().labels().empty()) *job->mutable_metadata()->mutable_labels() = labels;
 }
 
 FieldProblems validate(const batch::Job& job) {
