@@ -16,6 +16,7 @@ namespace gantry::control {
 
 namespace core = k8s::io::api::core::v1;
 namespace discovery = k8s::io::api::discovery::v1;
+namespace meta = k8s::io::apimachinery::pkg::apis::meta::v1;
 namespace networking = k8s::io::api::networking::v1;
 
 namespace {
@@ -44,6 +45,25 @@ networking::ServiceCIDR make_range(const BootstrapOptions& options) {
   object.mutable_metadata()->set_name(kName);
   for (const api::IpNetwork& network : options.service_networks) object.mutable_spec()->add_cidrs(to_string(network));
   return object;
+}
+
+// Says of the range, if it is the one that was asked for, that addresses are given from it.
+Task<Status> report_range(api::Client& client, const networking::ServiceCIDR& wanted, api::Timestamp now) {
+  api::Answer<networking::ServiceCIDR> range = co_await client.get<networking::ServiceCIDR>("", kName);
+  if (!range) co_return fail_with(range.error().as_error(), "read the range of service addresses");
+  const bool is_other = !std::ranges::equal(range->spec().cidrs(), wanted.spec().cidrs());
+  if (is_other || range->metadata().has_deletion_timestamp() || !range->status().conditions().empty()) {
+    co_return Status();
+  }
+  meta::Condition* ready = range->mutable_status()->add_conditions();
+  ready->set_type("Ready");
+  ready->set_status("True");
+  ready->set_message("Kubernetes default Service CIDR is ready");
+  ready->mutable_last_transition_time()->set_seconds(now.seconds);
+  const api::Answer<networking::ServiceCIDR> done = co_await client.update_status(*range);
+  // Somebody else is about to say it, or to take it away.
+  if (done || done.error().is_conflict() || done.error().is_not_found()) co_return Status();
+  co_return fail_with(done.error().as_error(), "report on the range of service addresses");
 }
 
 void add_port(core::Service* service, const char* name, const char* protocol, int32_t port, int32_t target) {
@@ -188,8 +208,11 @@ Task<Status> bring_cluster_info(api::Client& client, const BootstrapOptions& opt
 api::IpAddress kubernetes_address(const api::IpNetwork& services) { return services.base.plus(1); }
 api::IpAddress dns_address(const api::IpNetwork& services) { return services.base.plus(10); }
 
-Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options) {
-  if (Status done = co_await ensure(client, make_range(options)); !done) co_return done;
+Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options,
+                                    std::function<api::Timestamp()> now) {
+  const networking::ServiceCIDR range = make_range(options);
+  if (Status done = co_await ensure(client, range); !done) co_return done;
+  if (Status done = co_await report_range(client, range, now()); !done) co_return done;
   if (Status done = co_await ensure(client, make_kubernetes(options)); !done) co_return done;
   if (Status done = co_await ensure(client, make_dns(options)); !done) co_return done;
   if (options.root_ca.empty() || options.advertise_address.empty()) co_return Status();

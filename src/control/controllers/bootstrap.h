@@ -6,11 +6,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
 #include "api/client/client.h"
 #include "api/ip_network.h"
+#include "api/time.h"
 
 namespace gantry::control {
 
@@ -26,7 +28,7 @@ api::IpAddress kubernetes_address(const api::IpNetwork& services);
 api::IpAddress dns_address(const api::IpNetwork& services);
 
 // Can be run again after an error, and by several API servers at once.
-Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options);
+Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options, std::function<api::Timestamp()> now);
 
 // The endpoints of the Service kubernetes are these servers': addresses of the family of `advertise_address`; others
 // are left out. With none, nothing is changed.

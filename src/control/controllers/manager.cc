@@ -140,7 +140,7 @@ Task<> ControllerManager::Impl::bootstrap() {
   Duration pause = kPause;
   api::Client client(loop, transports.bootstrap, kinds, kProgram);
   for (;;) {
-    Status done = co_await make_bootstrap_objects(client, options.bootstrap);
+    Status done = co_await make_bootstrap_objects(client, options.bootstrap, options.now);
     if (done) done = co_await publish();
     if (done) break;
     log::warning("the objects that every cluster has could not be made, retrying", {{"error", done.error()}});

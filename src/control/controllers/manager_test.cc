@@ -22,6 +22,8 @@
 #include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/networking/v1/service_cidr.pb.h"
 
 namespace gantry::control {
 namespace {
@@ -29,6 +31,7 @@ namespace {
 using ::testing::ElementsAre;
 using ::testing::IsEmpty;
 namespace core = k8s::io::api::core::v1;
+namespace networking = k8s::io::api::networking::v1;
 
 // What was refused, by whom it was asked.
 class Refusals {
@@ -219,6 +222,16 @@ class ManagerTest : public ::testing::Test {
   Refusals refusals_;
   std::optional<ControllerManager> manager_;
 };
+
+TEST_F(ManagerTest, TheRangeOfServiceAddressesIsSaidToBeReady) {
+  using networking::ServiceCIDR;
+  const auto range = await<ServiceCIDR>("", "kubernetes", [](const api::Answer<ServiceCIDR>& there) {
+    return there && !there->status().conditions().empty();
+  });
+  ASSERT_TRUE(range.has_value());
+  EXPECT_EQ(range->status().conditions(0).type(), "Ready");
+  EXPECT_EQ(range->status().conditions(0).status(), "True");
+}
 
 TEST_F(ManagerTest, ANamespaceHasWhatItNeedsAndGoes) {
   core::Namespace ns;
