@@ -18,6 +18,8 @@ using Size = unsigned __int128;
 namespace {
 
 constexpr char kDefaultRange[] = "kubernetes";
+constexpr char kManagedBy[] = "ipaddress.kubernetes.io/managed-by";
+constexpr char kAllocator[] = "ipallocator.k8s.io";
 // Tries at random before all are tried in turn, of which there is an end, too.
 constexpr int kRandomTries = 32;
 constexpr std::uint64_t kTries = 1 << 16;
@@ -31,6 +33,14 @@ std::minstd_rand& random_source() {
 Size kept_for_asking(Size size) { return std::clamp<Size>(size / 16, 16, 256); }
 
 }  // namespace
+
+bool is_given_to_service(const networking::IPAddress& address) {
+  const auto& labels = address.metadata().labels();
+  const auto manager = labels.find(kManagedBy);
+  const networking::ParentReference& parent = address.spec().parent_ref();
+  return manager != labels.end() && manager->second == kAllocator && parent.group().empty() &&
+         parent.resource() == "services";
+}
 
 Task<Outcome<std::vector<api::IpNetwork>>> ServiceAddresses::networks(Loop& here) const {
   std::vector<std::shared_ptr<const networking::ServiceCIDR>> ranges = view_.list<networking::ServiceCIDR>("");
@@ -63,7 +73,7 @@ Task<Result<std::string>> ServiceAddresses::take(Loop& here, api::IpAddress want
   metadata->mutable_creation_timestamp()->set_seconds(now_().seconds);
   metadata->set_generation(1);
   (*metadata->mutable_labels())["ipaddress.kubernetes.io/ip-family"] = wanted.is_v6 ? "IPv6" : "IPv4";
-  (*metadata->mutable_labels())["ipaddress.kubernetes.io/managed-by"] = "ipallocator.k8s.io";
+  (*metadata->mutable_labels())[kManagedBy] = kAllocator;
   networking::ParentReference* parent = object->mutable_spec()->mutable_parent_ref();
   parent->set_resource("services");
   parent->set_namespace_(ns);

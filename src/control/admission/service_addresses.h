@@ -11,6 +11,10 @@
 #include "api/time.h"
 #include "control/server/cluster_view.h"
 
+namespace k8s::io::api::networking::v1 {
+class IPAddress;
+}
+
 namespace gantry::control {
 
 class ServiceAddresses {
@@ -32,5 +36,8 @@ class ServiceAddresses {
   const ClusterView& view_;
   std::function<api::Timestamp()> now_;
 };
+
+// An address of a service, and not one that somebody has set aside for another use.
+bool is_given_to_service(const k8s::io::api::networking::v1::IPAddress& address);
 
 }  // namespace gantry::control

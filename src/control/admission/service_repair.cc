@@ -72,8 +72,7 @@ Task<Status> ServiceRepair::take_back_addresses(Loop& home, std::set<std::string
   for (const auto& address : view_.list<networking::IPAddress>("")) {
     const networking::ParentReference& parent = address->spec().parent_ref();
     const bool is_new = !is_alone_ && address->metadata().creation_timestamp().seconds() + kAddressAge > now_().seconds;
-    if (used.contains(address->metadata().name()) || is_new) continue;
-    if (parent.resource() != "services" || !parent.group().empty()) continue;
+    if (used.contains(address->metadata().name()) || is_new || !is_given_to_service(*address)) continue;
     // The caches may be behind.
     const Result<std::optional<Object>> service =
         co_await objects.find(home, view_.kind_of<core::Service>(), parent.namespace_(), parent.name());

@@ -2,6 +2,7 @@
 // Addresses and node ports of services through the API: when they are given back.
 #include <gtest/gtest.h>
 
+#include "control/admission/service_repair.h"
 #include "control/bootstrap/security_fixture.h"
 
 namespace gantry::control {
@@ -40,6 +41,25 @@ TEST_F(ServicesTest, WithAFinalizerItIsFreeWhenThatHasGone) {
   EXPECT_EQ(merge(kServices + "/one", R"({"metadata":{"finalizers":null}})").code, 200);
   EXPECT_EQ(get(kServices + "/one").code, 404);
   EXPECT_EQ(make("two"), 201);
+}
+
+TEST_F(ServicesTest, AnAddressThatSomebodySetAsideIsNotTakenBack) {
+  const auto set_aside = [this](const std::string& name, const std::string& manager) {
+    return post("/apis/networking.k8s.io/v1/ipaddresses",
+                cat(R"({"apiVersion":"networking.k8s.io/v1","kind":"IPAddress","metadata":{"name":")", name,
+                    R"(","labels":{"ipaddress.kubernetes.io/managed-by":")", manager,
+                    R"("}},"spec":{"parentRef":{"resource":"services","namespace":"default","name":"gone"}}})"))
+        .code;
+  };
+  ASSERT_EQ(set_aside("10.96.0.60", "somebody"), 201);
+  ASSERT_EQ(set_aside("10.96.0.61", "ipallocator.k8s.io"), 201);
+  const api::Kind& addresses = *kinds_.find_resource("networking.k8s.io", "v1", "ipaddresses");
+  EXPECT_TRUE(run(loop_, caches_->of(addresses).fresh(loop_)));
+  const ClusterView view(kinds_, *caches_, *store_);
+  ServiceRepair repair(view, [this] { return now_; }, true);
+  EXPECT_TRUE(run(loop_, repair.start(loop_)));
+  EXPECT_EQ(get("/apis/networking.k8s.io/v1/ipaddresses/10.96.0.60").code, 200);
+  EXPECT_EQ(get("/apis/networking.k8s.io/v1/ipaddresses/10.96.0.61").code, 404);
 }
 
 }  // namespace
