@@ -35,7 +35,8 @@ def faults(checks, cluster):
             cluster.signal(member, signal.SIGCONT)
         time.sleep(1.5)
         turn += 1
-    retold(checks, driver.communicate(timeout=120)[0])
+    said = driver.communicate(timeout=120)[0]
+    retold(checks, driver.returncode, said)
 
 
 def without_majority(checks, cluster):
@@ -57,10 +58,10 @@ def story(checks):
         folder = pathlib.Path(name)
         certificates = Certificates(folder)
         with Etcd(folder, 3, certificates) as cluster:
-            retold(checks, check(cluster.store, "contract", environment=cluster.environment)[1])
+            retold(checks, *check(cluster.store, "contract", environment=cluster.environment))
             status, said = check(cluster.store, "get", "/ready", environment={"CA": certificates.client["CA"]})
             checks.ok(status != 0, "without a client certificate there is no answer", said)
-            retold(checks, check(cluster.store, "history", 2000, environment=cluster.environment)[1])
+            retold(checks, *check(cluster.store, "history", 2000, environment=cluster.environment))
             faults(checks, cluster)
             without_majority(checks, cluster)
 

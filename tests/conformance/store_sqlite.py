@@ -56,7 +56,7 @@ def story(checks):
     with tempfile.TemporaryDirectory(prefix="gantry-store-") as name:
         folder = pathlib.Path(name)
         kills(checks, folder)
-        retold(checks, check(f"sqlite:{folder}/history.db", "history", 30000 if c.ALL else 2000)[1])
+        retold(checks, *check(f"sqlite:{folder}/history.db", "history", 30000 if c.ALL else 2000))
         full_disk(checks, folder)
 
 

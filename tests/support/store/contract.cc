@@ -134,12 +134,28 @@ Task<> caches(Store& store, Loop& here, std::string prefix, Check check) {
   check(listed && listed->entries.size() == cache.snapshot().size(), "and as complete");
 }
 
+// Those who follow the store come and go with their loops.
+Task<> leavers(Store& store, Loop& here, std::string prefix, Check check) {
+  for (int i = 0; i < 20; ++i) {
+    auto leaving = std::make_unique<Loop>();
+    auto watcher = store.watch(*leaving, prefix + "v/", 0);
+    leaving->spawn([](std::unique_ptr<control::Watcher> watcher) -> Task<> {
+      (void)co_await watcher->next();
+    }(std::move(watcher)));
+    if (i % 2 == 0) leaving.reset();
+    auto written = co_await store.write(here, {prefix + "v/a", std::to_string(i), kAnyRevision, {}});
+    if (!written) co_return check(false, "write: " + written.error().message());
+  }
+  check(true, "a watch may end with its loop");
+}
+
 Task<> all(Store& store, Loop& here, std::string prefix, Check check) {
   co_await writes(store, here, prefix, check);
   co_await lists(store, here, prefix, check);
   co_await watches(store, here, prefix, check);
   co_await expiry(store, here, prefix, check);
   co_await caches(store, here, prefix, check);
+  co_await leavers(store, here, prefix, check);
   here.stop();
 }
 

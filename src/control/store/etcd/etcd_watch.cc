@@ -110,6 +110,16 @@ class Stream final : public grpc::ClientBidiReactor<etcdserverpb::WatchRequest, 
     return seen_;
   }
 
+  // Loop thread: its watcher ends, and the loop may, before the call does.
+  void leave() {
+    {
+      std::lock_guard lock(mutex_);
+      is_left_ = true;
+    }
+    close();
+    event_.set();  // wakes who waits
+  }
+
   // Any thread.
   void close() {
     context_.TryCancel();
@@ -157,6 +167,7 @@ class Stream final : public grpc::ClientBidiReactor<etcdserverpb::WatchRequest, 
  private:
   // All with the mutex held.
   void wake() {
+    if (is_left_) return;
     here_.post([self = shared_from_this()] { self->event_.set(); });
   }
   void release() {
@@ -207,6 +218,7 @@ class Stream final : public grpc::ClientBidiReactor<etcdserverpb::WatchRequest, 
   std::mutex mutex_;
   etcdserverpb::WatchRequest out_;
   etcdserverpb::WatchResponse in_;
+  bool is_left_ = false;  // here_ may be gone
   bool held_ = false;
   bool reading_ = false;
   bool writing_ = false;
@@ -220,10 +232,7 @@ class Stream final : public grpc::ClientBidiReactor<etcdserverpb::WatchRequest, 
 class EtcdWatcher final : public Watcher {
  public:
   explicit EtcdWatcher(std::shared_ptr<Stream> stream) : stream_(std::move(stream)) {}
-  ~EtcdWatcher() override {
-    stream_->close();
-    stream_->request_progress(0);  // wakes who waits
-  }
+  ~EtcdWatcher() override { stream_->leave(); }
   Task<Result<EventBatch>> next() override { return Stream::next(stream_); }
   void request_progress(std::int64_t revision) override { stream_->request_progress(revision); }
   std::int64_t seen_through() const override { return stream_->seen(); }
