@@ -73,9 +73,7 @@ FieldProblems validate(const batch::CronJob& object) {
   if (spec.schedule().empty()) {
     check.at("schedule").required();
   } else {
-    if (const std::string wrong = check_cron_schedule(spec.schedule()); !wrong.empty()) {
-      check.at("schedule").invalid(spec.schedule(), wrong);
-    }
+    check.at("schedule").well_formed(spec.schedule(), check_cron_schedule);
     if (spec.schedule().contains("TZ")) {
       check.at("schedule").invalid(spec.schedule(), "can not have a time zone; spec.timeZone has it");
     }
@@ -84,9 +82,7 @@ FieldProblems validate(const batch::CronJob& object) {
   if (spec.has_time_zone() && spec.time_zone().empty()) {
     check.at("timeZone").invalid("", "must be nil or non-empty string");
   } else if (spec.has_time_zone()) {
-    if (const std::string wrong = check_time_zone(spec.time_zone()); !wrong.empty()) {
-      check.at("timeZone").invalid(spec.time_zone(), wrong);
-    }
+    check.at("timeZone").well_formed(spec.time_zone(), check_time_zone);
   }
   check.at("concurrencyPolicy").one_of(spec.concurrency_policy(), {"Allow", "Forbid", "Replace"});
   const Check job = check.at("jobTemplate").at("spec");

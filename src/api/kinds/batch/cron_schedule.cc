@@ -49,7 +49,7 @@ std::optional<int> number(std::string_view text) {
 }
 
 std::optional<int> number_or_name(std::string_view text, const Field& field) {
-  const std::string low = lowered(std::string(text));
+  const std::string low = lowered(text);
   const auto found = std::ranges::find(field.names, low);
   if (found != field.names.end()) return field.least + static_cast<int>(found - field.names.begin());
   return number(text);
@@ -109,7 +109,7 @@ std::string check_cron_schedule(std::string_view text) {
 }
 
 std::string check_time_zone(std::string_view name) {
-  if (lowered(std::string(name)) == "local") return "must be a name of the time zone database";
+  if (lowered(name) == "local") return "must be a name of the time zone database";
   for (const std::string_view part : split(name, "/")) {
     const bool is_wrong = part.empty() || part == "." || part == ".." || part.front() == '-' ||
                           !std::ranges::all_of(part, [](unsigned char c) {

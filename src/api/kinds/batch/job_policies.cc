@@ -46,9 +46,7 @@ template <typename Patterns>
 void check_conditions(const Patterns& patterns, const Check& check) {
   if (patterns.size() > kMaxPatterns) check.too_long(patterns.size(), kMaxPatterns, "entries");
   for (int i = 0; i < patterns.size(); ++i) {
-    if (const std::string wrong = check_qualified_name(patterns[i].type()); !wrong.empty()) {
-      check[i].at("type").invalid(patterns[i].type(), wrong);
-    }
+    check[i].at("type").well_formed(patterns[i].type(), check_qualified_name);
     check[i].at("status").one_of(patterns[i].status(), {"False", "True", "Unknown"});
   }
 }

@@ -43,9 +43,7 @@ void check_new(const core::Event& event, bool strict, const Check& check) {
   }
   const Check reporter = check.at(strict ? "reportingController" : "reportingComponent");
   if (event.reporting_component().empty()) reporter.required();
-  if (const std::string wrong = check_qualified_name(event.reporting_component()); !wrong.empty()) {
-    reporter.invalid(event.reporting_component(), wrong);
-  }
+  reporter.well_formed(event.reporting_component(), check_qualified_name);
   check_word(event.reporting_instance(), check.at("reportingInstance"));
   check_word(event.action(), check.at("action"));
   check_word(event.reason(), check.at("reason"));

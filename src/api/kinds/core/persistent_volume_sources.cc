@@ -3,7 +3,6 @@
 #include "api/kinds/core/persistent_volume_rules.h"
 #include "api/kinds/core/pod_rules.h"
 #include "api/names.h"
-#include "base/text.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
 
 namespace gantry::api {
@@ -12,7 +11,6 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 
-constexpr size_t kMaxDriver = 63;
 constexpr int32_t kMaxLun = 255;
 
 void check_secret(const core::SecretReference& secret, const Check& check) {
@@ -21,10 +19,7 @@ void check_secret(const core::SecretReference& secret, const Check& check) {
 }
 
 void check_csi(const core::CSIPersistentVolumeSource& source, const Check& check) {
-  const Check driver = check.at("driver");
-  if (source.driver().size() > kMaxDriver) driver.too_long(source.driver().size(), kMaxDriver, "characters");
-  driver.name(source.driver(),
-              [](std::string_view name) { return check_dns1123_subdomain(lowered(std::string(name))); });
+  check_csi_driver_name(source.driver(), check.at("driver"));
   if (source.volume_handle().empty()) check.at("volumeHandle").required();
   if (source.has_controller_publish_secret_ref()) {
     check_secret(source.controller_publish_secret_ref(), check.at("controllerPublishSecretRef"));
@@ -65,21 +60,8 @@ void check_iscsi(const core::ISCSIPersistentVolumeSource& source, const Check& c
 
 void check_persistent_source(const core::PersistentVolumeSpec& spec, const Check& check) {
   const core::PersistentVolumeSource& source = spec.persistent_volume_source();
-  if (source.has_host_path()) {
-    if (source.host_path().path().empty()) check.at("hostPath").at("path").required();
-    check_no_dot_dot(source.host_path().path(), check.at("hostPath").at("path"));
-    check.at("hostPath")
-        .at("type")
-        .one_of(source.host_path().type(),
-                {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File", "FileOrCreate", "Socket"});
-  }
-  if (source.has_nfs()) {
-    if (source.nfs().server().empty()) check.at("nfs").at("server").required();
-    if (source.nfs().path().empty()) check.at("nfs").at("path").required();
-    if (!source.nfs().path().starts_with('/')) {
-      check.at("nfs").at("path").invalid(source.nfs().path(), "must be absolute");
-    }
-  }
+  if (source.has_host_path()) check_host_path(source.host_path(), check.at("hostPath"));
+  if (source.has_nfs()) check_nfs(source.nfs(), check.at("nfs"));
   if (source.has_local()) {
     if (source.local().path().empty()) check.at("local").at("path").required();
     check_no_dot_dot(source.local().path(), check.at("local").at("path"));

@@ -15,6 +15,8 @@ class RepeatedPtrField;
 }
 
 namespace k8s::io::api::core::v1 {
+class HostPathVolumeSource;
+class NFSVolumeSource;
 class NodeSelector;
 class PodSpec;
 class ResourceRequirements;
@@ -36,10 +38,15 @@ void check_containers(const k8s::io::api::core::v1::PodSpec& spec, const Check& 
 // spec.volumes
 void check_volumes(const k8s::io::api::core::v1::PodSpec& spec, const Check& check);
 // The one source that a volume has, and its fields.
+void check_volume_source(const k8s::io::api::core::v1::Volume& volume, const Check& check);
+// The sources that volumes of pods and persistent ones have in common.
+void check_host_path(const k8s::io::api::core::v1::HostPathVolumeSource& source, const Check& check);
+void check_nfs(const k8s::io::api::core::v1::NFSVolumeSource& source, const Check& check);
+// The name of a CSI driver: at most 63 characters, a subdomain in any case, required.
+void check_csi_driver_name(std::string_view name, const Check& check);
 // Affinity, spreading and scheduling gates.
 void check_placement(const k8s::io::api::core::v1::PodSpec& spec, const Check& check);
 void check_node_selector(const k8s::io::api::core::v1::NodeSelector& selector, const Check& check);
-void check_volume_source(const k8s::io::api::core::v1::Volume& volume, const Check& check);
 
 void check_tolerations(const google::protobuf::RepeatedPtrField<k8s::io::api::core::v1::Toleration>& tolerations,
                        const Check& check);
@@ -51,11 +58,11 @@ void check_app_armor(const k8s::io::api::core::v1::AppArmorProfile& profile, con
 void check_inner_path(std::string_view path, const Check& check);
 // A path without "..", which may be absolute.
 void check_no_dot_dot(std::string_view path, const Check& check);
-// Permission bits, 0 to 0777.
 // A field of the pod that it can be told: one of `fields`, or a label or annotation of it by its key.
 void check_field_path(std::string_view path, std::span<const std::string_view> fields, const Check& check);
 // "limits.cpu"
 void check_resource_field(std::string_view resource, const Check& check);
+// Permission bits, 0 to 0777.
 void check_mode(int32_t mode, const Check& check);
 
 }  // namespace gantry::api

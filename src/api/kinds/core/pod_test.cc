@@ -170,8 +170,8 @@ TEST(PodRules, MountsNameVolumes) {
           "spec.volumes[1].name: \"data\" is used more than once",
           "spec.volumes[2].emptyDir: a volume has one source, and hostPath is set",
           "spec.volumes[2].hostPath.path: \"../x\": must not contain '..'",
-          "spec.volumes[2].hostPath.type: \"What\": expected one of \"\", \"DirectoryOrCreate\", \"Directory\", "
-          "\"FileOrCreate\", \"File\", \"Socket\", \"CharDevice\", \"BlockDevice\"",
+          "spec.volumes[2].hostPath.type: \"What\": expected one of \"\", \"BlockDevice\", \"CharDevice\", "
+          "\"Directory\", \"DirectoryOrCreate\", \"File\", \"FileOrCreate\", \"Socket\"",
           "spec.containers[0].volumeMounts[1].name: \"dat\" is not a volume of this pod",
           "spec.containers[0].volumeMounts[2].mountPath: \"/a\": must be unique",
           "spec.containers[0].volumeMounts[2].subPath: \"../x\": must not contain '..'",

@@ -19,7 +19,6 @@ namespace core = k8s::io::api::core::v1;
 constexpr const char* kMirror = "kubernetes.io/config.mirror";
 constexpr int64_t kMaxInt32 = 0x7fffffff;
 
-// Guaranteed: every container has limits of cpu and memory, and requests that equal them. BestEffort: none has either.
 // False if the lists can not be compared one by one.
 template <typename Containers>
 bool check_images(const Containers& old, const Containers& updated, const Check& check) {
@@ -189,6 +188,7 @@ FieldProblems validate_resize(const core::Pod& old, const core::Pod& updated) {
 
 }  // namespace
 
+// Guaranteed: every container has limits of cpu and memory, and requests that equal them. BestEffort: none has either.
 std::string quality_of_service(const core::PodSpec& spec) {
   bool any = false;
   bool guaranteed = true;

@@ -369,7 +369,7 @@ void check_field_path(std::string_view path, std::span<const std::string_view> f
   for (const std::string_view map : {"metadata.annotations['", "metadata.labels['"}) {
     if (!path.starts_with(map) || !path.ends_with("']")) continue;
     return check.well_formed(path.substr(map.size(), path.size() - map.size() - 2),
-                             [](std::string_view key) { return check_qualified_name(lowered(std::string(key))); });
+                             [](std::string_view key) { return check_qualified_name(lowered(key)); });
   }
   if (std::ranges::find(fields, path) == fields.end()) check.invalid(path, "is not a field that a pod can be told");
 }

@@ -63,18 +63,6 @@ void check_downward_items(const google::protobuf::RepeatedPtrField<core::Downwar
   }
 }
 
-void check_host_path(const core::HostPathVolumeSource& source, const Check& check) {
-  if (source.path().empty()) {
-    check.at("path").required();
-  } else {
-    check_no_dot_dot(source.path(), check.at("path"));
-  }
-  if (source.has_type()) {
-    check.at("type").one_of(source.type(), {"", "DirectoryOrCreate", "Directory", "FileOrCreate", "File", "Socket",
-                                            "CharDevice", "BlockDevice"});
-  }
-}
-
 void check_empty_dir(const core::EmptyDirVolumeSource& source, const Check& check) {
   const std::string& medium = source.medium();
   if (!medium.starts_with("HugePages-")) check.at("medium").one_of(medium, {"", "Memory", "HugePages"});
@@ -113,11 +101,7 @@ void check_projection(const core::VolumeProjection& source, const Check& check) 
 }
 
 void check_csi(const core::CSIVolumeSource& source, const Check& check) {
-  constexpr size_t kMaxDriver = 63;
-  const Check driver = check.at("driver");
-  if (source.driver().size() > kMaxDriver) driver.too_long(source.driver().size(), kMaxDriver, "characters");
-  driver.name(source.driver(),
-              [](std::string_view name) { return check_dns1123_subdomain(lowered(std::string(name))); });
+  check_csi_driver_name(source.driver(), check.at("driver"));
   if (!source.has_node_publish_secret_ref()) return;
   const std::string& secret = source.node_publish_secret_ref().name();
   if (secret.empty()) return check.at("nodePublishSecretRef").at("name").required();
@@ -170,12 +154,7 @@ void check_source_fields(const core::VolumeSource& source, const Check& check) {
   if (source.has_persistent_volume_claim() && source.persistent_volume_claim().claim_name().empty()) {
     check.at("persistentVolumeClaim").at("claimName").required();
   }
-  if (source.has_nfs()) {
-    if (source.nfs().server().empty()) check.at("nfs").at("server").required();
-    if (source.nfs().path().empty()) check.at("nfs").at("path").required();
-    if (!source.nfs().path().starts_with('/'))
-      check.at("nfs").at("path").invalid(source.nfs().path(), "must be absolute");
-  }
+  if (source.has_nfs()) check_nfs(source.nfs(), check.at("nfs"));
   if (source.has_csi()) check_csi(source.csi(), check.at("csi"));
   if (source.has_ephemeral()) check_ephemeral(source.ephemeral(), check.at("ephemeral").at("volumeClaimTemplate"));
   if (source.has_image()) {
@@ -197,6 +176,28 @@ void check_no_dot_dot(std::string_view path, const Check& check) {
 void check_inner_path(std::string_view path, const Check& check) {
   if (path.starts_with('/')) return check.invalid(path, "must be a relative path");
   check_no_dot_dot(path, check);
+}
+
+void check_host_path(const core::HostPathVolumeSource& source, const Check& check) {
+  if (source.path().empty()) {
+    check.at("path").required();
+  } else {
+    check_no_dot_dot(source.path(), check.at("path"));
+  }
+  check.at("type").one_of(source.type(), {"", "BlockDevice", "CharDevice", "Directory", "DirectoryOrCreate", "File",
+                                          "FileOrCreate", "Socket"});
+}
+
+void check_nfs(const core::NFSVolumeSource& source, const Check& check) {
+  if (source.server().empty()) check.at("server").required();
+  if (source.path().empty()) check.at("path").required();
+  if (!source.path().starts_with('/')) check.at("path").invalid(source.path(), "must be absolute");
+}
+
+void check_csi_driver_name(std::string_view name, const Check& check) {
+  constexpr size_t kMaxDriverName = 63;
+  if (name.size() > kMaxDriverName) check.too_long(name.size(), kMaxDriverName, "characters");
+  check.name(name, [](std::string_view text) { return check_dns1123_subdomain(lowered(text)); });
 }
 
 void check_volume_source(const core::Volume& volume, const Check& check) {

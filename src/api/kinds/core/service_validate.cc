@@ -99,8 +99,8 @@ std::string check_reachable(std::string_view ip) {
   if (std::string wrong = check_ip(ip); !wrong.empty()) return wrong;
   if (ip == "0.0.0.0" || ip == "::") return "must not be unspecified";
   if (ip.starts_with("127.") || ip == "::1") return "must not be a loopback address";
-  if (ip.starts_with("169.254.") || lowered(std::string(ip)).starts_with("fe80:")) return "must not be link-local";
-  if (ip.starts_with("224.0.0.") || lowered(std::string(ip)).starts_with("ff02:")) {
+  if (ip.starts_with("169.254.") || lowered(ip).starts_with("fe80:")) return "must not be link-local";
+  if (ip.starts_with("224.0.0.") || lowered(ip).starts_with("ff02:")) {
     return "must not be a link-local multicast address";
   }
   return {};

@@ -3,8 +3,8 @@
 
 #include "api/check.h"
 #include "api/kind_parts.h"
+#include "api/kinds/core/pod_rules.h"
 #include "api/kinds/storage/kinds.h"
-#include "api/kinds/storage/rules.h"
 #include "api/names.h"
 #include "kubernetes/storage/v1/csi.pb.h"
 
@@ -31,7 +31,7 @@ void check_driver(const storage::CSINodeDriver& driver, const Check& check) {
   for (const std::string& key : driver.topology_keys()) {
     if (key.empty()) check.required();
     if (!keys.insert(key).second) check.duplicate(key);
-    if (const std::string wrong = check_qualified_name(key); !wrong.empty()) check.invalid(key, wrong);
+    check.well_formed(key, check_qualified_name);
   }
 }
 

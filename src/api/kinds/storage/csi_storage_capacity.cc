@@ -21,9 +21,7 @@ FieldProblems validate(const storage::CSIStorageCapacity& object) {
   FieldProblems problems;
   const Check check(&problems);
   if (object.has_node_topology()) check_label_selector(object.node_topology(), check.at("nodeTopology"));
-  if (const std::string wrong = check_dns1123_subdomain(object.storage_class_name()); !wrong.empty()) {
-    check.at("storageClassName").invalid(object.storage_class_name(), wrong);
-  }
+  check.at("storageClassName").well_formed(object.storage_class_name(), check_dns1123_subdomain);
   const Result<Quantity> capacity = Quantity::parse(object.capacity().string());
   if (object.has_capacity() && capacity && capacity->is_negative()) {
     check.at("capacity").invalid(object.capacity().string(), "must not be negative");

@@ -10,19 +10,13 @@ namespace gantry::api {
 
 namespace {
 
-constexpr size_t kMaxDriverName = 63;
 constexpr size_t kMaxParameters = 512;
 constexpr size_t kMaxParameterBytes = size_t{256} << 10;
 
 }  // namespace
 
 void check_provisioner(std::string_view name, const Check& check) {
-  check.name(name, [](std::string_view text) { return check_qualified_name(lowered(std::string(text))); });
-}
-
-void check_csi_driver_name(std::string_view name, const Check& check) {
-  if (name.size() > kMaxDriverName) check.too_long(name.size(), kMaxDriverName, "characters");
-  check.name(name, [](std::string_view text) { return check_dns1123_subdomain(lowered(std::string(text))); });
+  check.name(name, [](std::string_view text) { return check_qualified_name(lowered(text)); });
 }
 
 void check_parameters(const google::protobuf::Map<std::string, std::string>& parameters, const Check& check) {

@@ -16,8 +16,6 @@ namespace gantry::api {
 
 // Who makes volumes: a qualified name in any case, required.
 void check_provisioner(std::string_view name, const Check& check);
-// The name of a CSI driver: at most 63 characters, a subdomain in any case, required.
-void check_csi_driver_name(std::string_view name, const Check& check);
 // What a provisioner is told: at most 512 entries of 256 KiB.
 void check_parameters(const google::protobuf::Map<std::string, std::string>& parameters, const Check& check);
 

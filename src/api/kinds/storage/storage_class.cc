@@ -58,9 +58,7 @@ void check_topologies(const storage::StorageClass& object, const Check& check) {
           expressions[j].at("values")[k].duplicate(expression.values(k));
         }
       }
-      if (const std::string wrong = check_qualified_name(expression.key()); !wrong.empty()) {
-        expressions[j].at("key").invalid(expression.key(), wrong);
-      }
+      expressions[j].at("key").well_formed(expression.key(), check_qualified_name);
       if (!term.emplace(expression.key(), std::move(values)).second) {
         expressions[j].at("key").duplicate(expression.key());
       }

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/check.h"
 #include "api/kind_parts.h"
+#include "api/kinds/core/pod_rules.h"
 #include "api/kinds/storage/kinds.h"
-#include "api/kinds/storage/rules.h"
 #include "api/names.h"
 #include "kubernetes/storage/v1/volume_attachment.pb.h"
 
@@ -50,10 +50,7 @@ FieldProblems validate(const storage::VolumeAttachment& object) {
   const Check spec = root.at("spec");
   check_csi_driver_name(object.spec().attacher(), spec.at("attacher"));
   check_source(object.spec().source(), spec.at("source"));
-  const auto check_name = [](const std::string& name, const Check& check) {
-    if (const std::string wrong = check_dns1123_subdomain(name); !wrong.empty()) check.invalid(name, wrong);
-  };
-  check_name(object.spec().node_name(), spec.at("nodeName"));
+  spec.at("nodeName").well_formed(object.spec().node_name(), check_dns1123_subdomain);
   const Check status = root.at("status");
   size_t bytes = 0;
   for (const auto& [key, value] : object.status().attachment_metadata()) bytes += key.size() + value.size();
@@ -61,7 +58,9 @@ FieldProblems validate(const storage::VolumeAttachment& object) {
   check_error(object.status().attach_error(), status.at("attachError"));
   check_error(object.status().detach_error(), status.at("detachError"));
   if (object.spec().source().has_persistent_volume_name()) {
-    check_name(object.spec().source().persistent_volume_name(), spec.at("source").at("persistentVolumeName"));
+    spec.at("source")
+        .at("persistentVolumeName")
+        .well_formed(object.spec().source().persistent_volume_name(), check_dns1123_subdomain);
   }
   return problems;
 }
