@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <map>
 #include <set>
 
 #include "api/check.h"
@@ -51,12 +52,15 @@ FieldProblems validate(const storage::CSINode& object) {
 FieldProblems validate_update(const storage::CSINode& old, const storage::CSINode& updated) {
   FieldProblems problems;
   const Check check = Check(&problems).at("spec").at("drivers");
+  std::map<std::string_view, const storage::CSINodeDriver*> drivers;
+  for (const storage::CSINodeDriver& driver : updated.spec().drivers()) drivers.emplace(driver.name(), &driver);
   for (storage::CSINodeDriver before : old.spec().drivers()) {
+    const auto found = drivers.find(before.name());
+    if (found == drivers.end()) continue;
+    storage::CSINodeDriver after = *found->second;
     before.clear_allocatable();
-    for (storage::CSINodeDriver after : updated.spec().drivers()) {
-      after.clear_allocatable();
-      if (before.name() == after.name() && !equal(before, after)) check.invalid(after.name(), "field is immutable");
-    }
+    after.clear_allocatable();
+    if (!equal(before, after)) check.invalid(after.name(), "field is immutable");
   }
   return problems;
 }
