@@ -110,7 +110,10 @@ class Reader {
   }
 
  private:
-  void say(std::string_view field, std::string_view text) { warnings_.push_back(cat(path_, field, ": ", text)); }
+  void add(std::string warning) {
+    if (warnings_.size() < kMaxWarnings) warnings_.push_back(std::move(warning));
+  }
+  void say(std::string_view field, std::string_view text) { add(cat(path_, field, ": ", text)); }
   void say_annotation(std::string_view key, std::string_view text) {
     say(cat("metadata.annotations[", key, "]"), text);
   }
@@ -168,8 +171,8 @@ class Reader {
       if (found == amounts.end()) continue;
       const Result<Quantity> amount = Quantity::parse(found->second.string());
       if (!amount || amount->is_multiple_of(0)) continue;
-      warnings_.push_back(cat(where, "[", name, "]: fractional byte value ", quoted(amount->to_string()),
-                              " is invalid, must be an integer"));
+      add(cat(where, "[", name, "]: fractional byte value ", quoted(amount->to_string()),
+              " is invalid, must be an integer"));
     }
   }
 
@@ -199,8 +202,8 @@ class Reader {
       if (names.insert(variable.name()).second) continue;
       const std::string reference = cat("$(", variable.name(), ")");
       if (!variable.has_value_from() && variable.value() != reference && variable.value().contains(reference)) continue;
-      warnings_.push_back(cat(where, ".env[", i, "]: hides previous definition of ", quoted(variable.name(), 256),
-                              ", which may be dropped when using apply"));
+      add(cat(where, ".env[", i, "]: hides previous definition of ", quoted(variable.name(), 256),
+              ", which may be dropped when using apply"));
     }
   }
 
@@ -219,14 +222,14 @@ class Reader {
         } else if (port.host_port() == other->host_port() && port.host_ip().empty() != other->host_ip().empty()) {
           text = "dangerously ambiguous";
         }
-        if (!text.empty()) warnings_.push_back(cat(field, ": ", text, " port definition with ", other_field));
+        if (!text.empty()) add(cat(field, ": ", text, " port definition with ", other_field));
       }
       if (others.size() < kMaxCompared) others.emplace_back(field, &port);
       if (port.name().empty()) continue;
       const auto [first, is_new] = names_.try_emplace(port.name(), field);
       if (is_new) continue;
-      warnings_.push_back(cat(field, ": duplicate port name ", quoted(port.name()), " with ", first->second,
-                              ", services and probes that select ports by name will use ", first->second));
+      add(cat(field, ": duplicate port name ", quoted(port.name()), " with ", first->second,
+              ", services and probes that select ports by name will use ", first->second));
     }
   }
 

@@ -32,7 +32,13 @@ TEST(PodWarnings, AreNoMoreThanAnAnswerHasRoomFor) {
   core::Container* container = many.mutable_spec()->add_containers();
   container->set_name("c");
   for (int i = 0; i < 100'000; ++i) container->add_ports()->set_container_port(80);
-  EXPECT_LT(pod_warnings(many).size(), 200U);
+  EXPECT_EQ(pod_warnings(many).size(), 64U);
+  for (int i = 0; i < 100'000; ++i) many.mutable_spec()->add_image_pull_secrets();
+  EXPECT_EQ(pod_warnings(many).size(), 64U);
+  container->clear_ports();
+  many.mutable_spec()->clear_image_pull_secrets();
+  for (int i = 0; i < 1000; ++i) container->add_env()->set_name("A");
+  EXPECT_EQ(pod_warnings(many).size(), 64U);
 }
 
 TEST(PodWarnings, AGoodPodHasNone) {
