@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
+#include "api/domain_path.h"
 #include "api/kind_parts.h"
 #include "api/kinds/batch/job_spec.h"
 #include "api/kinds/core/workload.h"
-#include "api/names.h"
 #include "kubernetes/batch/v1/job.pb.h"
 
 namespace gantry::api {
@@ -45,16 +45,9 @@ void check_indexes(const batch::JobSpec& spec, const Check& check) {
   }
 }
 
-// "example.com/controller"
 void check_managed_by(const std::string& name, const Check& check) {
   constexpr size_t kMaxName = 63;
-  if (name.empty()) return check.required();
-  const size_t slash = name.find('/');
-  if (slash == std::string::npos || slash == 0 || slash + 1 == name.size()) {
-    check.invalid(name, "must be a domain and a path, such as example.com/controller");
-  } else if (const std::string wrong = check_dns1123_subdomain(name.substr(0, slash)); !wrong.empty()) {
-    check.invalid(name, wrong);
-  }
+  check.name(name, check_domain_path);
   if (name.size() > kMaxName) check.too_long(name.size(), kMaxName, "characters");
 }
 

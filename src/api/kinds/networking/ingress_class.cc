@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/check.h"
+#include "api/domain_path.h"
 #include "api/kind_parts.h"
 #include "api/kinds/networking/kinds.h"
 #include "api/names.h"
@@ -35,30 +36,9 @@ void set_defaults(networking::IngressClass* object) {
 
 constexpr size_t kMaxController = 250;
 
-// "example.com/controller"
-void check_controller(const std::string& controller, const Check& check) {
-  if (controller.size() > kMaxController) check.too_long(controller.size(), kMaxController, "characters");
-  if (controller.empty()) return check.required();
-  const size_t slash = controller.find('/');
-  if (slash == std::string::npos || slash == 0 || slash + 1 == controller.size()) {
-    return check.invalid(controller, "must be a domain and a path, such as example.com/controller");
-  }
-  if (const std::string wrong = check_dns1123_subdomain(controller.substr(0, slash)); !wrong.empty()) {
-    check.invalid(controller, wrong);
-  }
-  constexpr std::string_view kMarks = "/%!$&'()*+,;=:@-._~";
-  for (const char c : controller.substr(slash + 1)) {
-    if (std::isalnum(static_cast<unsigned char>(c)) == 0 && kMarks.find(c) == kMarks.npos) {
-      return check.invalid(controller, "must have a path of letters, digits and marks that URLs may have");
-    }
-  }
-}
-
 void check_parameters(const networking::IngressClassParametersReference& parameters, const Check& check) {
   if (parameters.has_api_group()) {
-    if (const std::string wrong = check_dns1123_subdomain(parameters.api_group()); !wrong.empty()) {
-      check.at("apiGroup").invalid(parameters.api_group(), wrong);
-    }
+    check.at("apiGroup").well_formed(parameters.api_group(), check_dns1123_subdomain);
   }
   check.at("kind").name(parameters.kind(), check_path_segment);
   check.at("name").name(parameters.name(), check_path_segment);
@@ -67,8 +47,8 @@ void check_parameters(const networking::IngressClassParametersReference& paramet
   if (parameters.scope() == "Namespace") {
     if (!parameters.has_namespace_()) {
       ns.required("must be set when scope is Namespace");
-    } else if (const std::string wrong = check_dns1123_label(parameters.namespace_()); !wrong.empty()) {
-      ns.invalid(parameters.namespace_(), wrong);
+    } else {
+      ns.well_formed(parameters.namespace_(), check_dns1123_label);
     }
   }
   if (parameters.scope() == "Cluster" && parameters.has_namespace_())
@@ -78,7 +58,11 @@ void check_parameters(const networking::IngressClassParametersReference& paramet
 FieldProblems validate(const networking::IngressClass& object) {
   FieldProblems problems;
   const Check check = Check(&problems).at("spec");
-  check_controller(object.spec().controller(), check.at("controller"));
+  const std::string& controller = object.spec().controller();
+  if (controller.size() > kMaxController) {
+    check.at("controller").too_long(controller.size(), kMaxController, "characters");
+  }
+  check.at("controller").name(controller, check_domain_path);
   if (object.spec().has_parameters()) check_parameters(object.spec().parameters(), check.at("parameters"));
   return problems;
 }
