@@ -13,6 +13,7 @@ import time
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import faulty_registry as f
+from control import free_port
 from oci import digest
 from pulls import MIB, layer, world_of
 from registry import OCI_INDEX, RemoteImage, index_of, make_certificate
@@ -191,9 +192,8 @@ def moods(world):
     start = time.monotonic()
     world.taken("a registry that is busy", name)
     world.checks.ok(time.monotonic() - start >= 2, "a registry that is busy: it was left alone for as long as it asked")
-    free = f.FaultyRegistry()
-    free.server.server_close()
-    world.refused("a registry that is not there", f"{free.host}/a:1", [free.host, "tried 5 times"])
+    free = f"127.0.0.1:{free_port()}"
+    world.refused("a registry that is not there", f"{free}/a:1", [free, "tried 5 times"])
     with black_hole() as host:
         world.refused("a registry that nothing comes back from", f"{host}/a:1", [host, "tried 5 times", "no connection"])
 

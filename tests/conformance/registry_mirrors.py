@@ -9,6 +9,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import faulty_registry as f
+from control import free_port
 from oci import digest
 from pulls import MIB, layer, world_of
 from registry import RemoteImage, make_certificate
@@ -90,12 +91,11 @@ def failures(world):
         world.checks.equal(shown.asked(shown.mirror).count("manifests"), asks, f"a mirror {what}: is asked {asks} times")
 
     shown = Mirrored(world)
-    gone = f.FaultyRegistry()
-    gone.server.server_close()
-    world.configure(world.registry.host, f'[host."http://{gone.host}"]\n')
+    gone = f"127.0.0.1:{free_port()}"
+    world.configure(world.registry.host, f'[host."http://{gone}"]\n')
     world.taken("a mirror that is not there", shown.name)
     shown.origin.routes = {}
-    world.refused("an image that nobody has", shown.name, [f"registry {world.registry.host}", "404", f"mirror {gone.host}"])
+    world.refused("an image that nobody has", shown.name, [f"registry {world.registry.host}", "404", f"mirror {gone}"])
 
     shown = Mirrored(world, layer("big", MIB))
     data = shown.image.blobs[shown.image.document["layers"][0]["digest"]]
