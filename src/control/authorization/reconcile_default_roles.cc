@@ -5,6 +5,7 @@
 
 #include "api/metadata.h"
 #include "base/text.h"
+#include "base/together.h"
 #include "control/authorization/default_roles.h"
 #include "control/server/object_names.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -117,24 +118,21 @@ Task<Result<bool>> step(Loop& here, Objects objects, const api::Kind& kind, cons
 }
 
 template <typename M>
-Task<Status> reconcile_all(Loop& here, Objects objects, std::string_view plural,
-                           const std::vector<std::shared_ptr<const M>>& wanted, api::Timestamp now) {
+Task<Status> reconcile_one(Loop& here, Objects objects, std::string plural, std::shared_ptr<const M> wanted,
+                           api::Timestamp now) {
   const api::Kind* kind = objects.kinds().find_resource("rbac.authorization.k8s.io", "v1", plural);
   if (kind == nullptr) co_return fail(Code::kFailedPrecondition, cat("there is no resource ", plural));
-  for (const std::shared_ptr<const M>& object : wanted) {
-    for (int attempt = 1;; ++attempt) {
-      Result<bool> done = co_await step(here, objects, *kind, *object, now);
-      if (!done) {
-        co_return std::unexpected(
-            std::move(done.error()).with_context(cat("reconcile ", plural, " ", object->metadata().name())));
-      }
-      if (*done) break;
-      if (attempt == kAttempts) {
-        co_return fail(Code::kAborted, cat("somebody else keeps changing ", plural, " ", object->metadata().name()));
-      }
+  for (int attempt = 1;; ++attempt) {
+    Result<bool> done = co_await step(here, objects, *kind, *wanted, now);
+    if (!done) {
+      co_return std::unexpected(
+          std::move(done.error()).with_context(cat("reconcile ", plural, " ", wanted->metadata().name())));
+    }
+    if (*done) co_return Status();
+    if (attempt == kAttempts) {
+      co_return fail(Code::kAborted, cat("somebody else keeps changing ", plural, " ", wanted->metadata().name()));
     }
   }
-  co_return Status();
 }
 
 }  // namespace
@@ -142,13 +140,16 @@ Task<Status> reconcile_all(Loop& here, Objects objects, std::string_view plural,
 Task<Status> reconcile_default_roles(Loop& here, Objects objects, std::function<api::Timestamp()> now) {
   Result<RbacObjects> wanted = default_roles();
   if (!wanted) co_return std::unexpected(std::move(wanted.error()));
-  Status done = co_await reconcile_all(here, objects, "clusterroles", wanted->cluster_roles, now());
-  if (done) done = co_await reconcile_all(here, objects, "roles", wanted->roles, now());
-  if (done) {
-    done = co_await reconcile_all(here, objects, "clusterrolebindings", wanted->cluster_role_bindings, now());
-  }
-  if (done) done = co_await reconcile_all(here, objects, "rolebindings", wanted->role_bindings, now());
-  co_return done;
+  // All at once: writes that come together share a sync of the disk, and a cluster's first start waits for this.
+  std::vector<Task<Status>> tasks;
+  const auto add = [&](const char* plural, const auto& all) {
+    for (const auto& each : all) tasks.push_back(reconcile_one(here, objects, plural, each, now()));
+  };
+  add("clusterroles", wanted->cluster_roles);
+  add("roles", wanted->roles);
+  add("clusterrolebindings", wanted->cluster_role_bindings);
+  add("rolebindings", wanted->role_bindings);
+  co_return co_await together(here, std::move(tasks));
 }
 
 }  // namespace gantry::control

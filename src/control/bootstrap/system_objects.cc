@@ -7,6 +7,7 @@
 
 #include "api/metadata.h"
 #include "base/text.h"
+#include "base/together.h"
 #include "control/authorization/default_roles.h"
 #include "control/server/object_names.h"
 #include "kubernetes/core/v1/namespace.pb.h"
@@ -59,6 +60,16 @@ Task<Result<bool>> make_missing(Loop& here, Objects objects, std::unique_ptr<api
   co_return answer->done;
 }
 
+namespace {
+
+Task<Status> make_one(Loop& here, Objects objects, std::unique_ptr<api::Message> wanted, api::Timestamp now) {
+  Result<bool> made = co_await make_missing(here, objects, std::move(wanted), now);
+  if (!made) co_return std::unexpected(std::move(made.error()));
+  co_return Status();
+}
+
+}  // namespace
+
 Task<Status> make_system_objects(Loop& here, Objects objects, std::function<api::Timestamp()> now) {
   std::vector<std::unique_ptr<api::Message>> wanted;
   for (const char* name : {"default", "kube-system", "kube-public", "kube-node-lease"}) {
@@ -69,11 +80,12 @@ Task<Status> make_system_objects(Loop& here, Objects objects, std::function<api:
                                   "another node if necessary."));
   wanted.push_back(priority_class("system-node-critical", 2'000'001'000,
                                   "Used for system critical pods that must not be moved from their current node."));
+  std::vector<Task<Status>> tasks;
   for (std::unique_ptr<api::Message>& object : wanted) {
-    Result<bool> made = co_await make_missing(here, objects, std::move(object), now());
-    if (!made) co_return std::unexpected(std::move(made.error()));
+    tasks.push_back(make_one(here, objects, std::move(object), now()));
   }
-  co_return co_await reconcile_default_roles(here, objects, now);
+  tasks.push_back(reconcile_default_roles(here, objects, now));
+  co_return co_await together(here, std::move(tasks));
 }
 
 }  // namespace gantry::control
