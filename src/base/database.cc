@@ -188,7 +188,8 @@ Status create(const std::string& path) {
     auto state = open_file(fresh);
     if (!state) return std::unexpected(std::move(state.error()));
     std::string sql =
-        "PRAGMA page_size=" + std::to_string(kMinSize) +
+        // Synced as a whole before it gets its name.
+        "PRAGMA synchronous=OFF; PRAGMA page_size=" + std::to_string(kMinSize) +
         "; PRAGMA journal_mode=WAL; PRAGMA application_id=" + std::to_string(kApplicationId) +
         "; PRAGMA user_version=" + std::to_string(kStoreVersion) +
         "; CREATE TABLE gantry_schema (user TEXT PRIMARY KEY, version INTEGER NOT NULL) WITHOUT ROWID, STRICT";

@@ -10,7 +10,6 @@ namespace gantry::control {
 
 namespace {
 
-constexpr std::int64_t kLogBytes = 12 << 20;
 constexpr std::size_t kHistoryBatchBytes = 1 << 20;
 
 }  // namespace
@@ -21,7 +20,8 @@ Result<std::unique_ptr<SqliteStore>> SqliteStore::open(const std::string& path, 
   auto writer = db::Connection::open(path, history_schemas());
   if (!writer) return std::unexpected(std::move(writer.error()));
   writer->keep_log();
-  if (auto reserved = writer->reserve_room(kLogBytes); !reserved) return std::unexpected(std::move(reserved.error()));
+  if (auto reserved = writer->reserve_room(Writer::kFirstRoom); !reserved)
+    return std::unexpected(std::move(reserved.error()));
   auto checkpointer = db::Connection::open(path, history_schemas());
   if (!checkpointer) return std::unexpected(std::move(checkpointer.error()));
   std::vector<db::Connection> readers;

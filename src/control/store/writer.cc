@@ -30,6 +30,10 @@ constexpr milliseconds kPause{10'000};
 // A log this long has readers that never end between them: the next one waits a moment, so that it can begin anew.
 constexpr std::int64_t kLongLog = 6 * Checkpointer::kPages;
 constexpr milliseconds kReaderWait{20};
+// The log's room comes to be step by step: the next commit's sync has each step to write, too.
+constexpr std::int64_t kRoom = 12 << 20;
+constexpr std::int64_t kRoomStep = 512 << 10;
+constexpr milliseconds kRoomPace{250};
 
 std::size_t size_of(const Write& write) { return write.key.size() + (write.value ? write.value->size() : 0); }
 
@@ -46,7 +50,8 @@ Writer::Writer(db::Connection connection, Checkpointer& checkpointer, WatchHub& 
       hub_(hub),
       limits_(limits),
       bounds_(bounds),
-      next_expiry_(next_expiry) {
+      next_expiry_(next_expiry),
+      next_room_(steady_clock::now() + kRoomPace) {
   if (bounds_.revision > bounds_.compacted) marks_.push_back({steady_clock::now(), bounds_.revision, 0});
   thread_ = std::thread([this] { serve(); });
 }
@@ -202,6 +207,7 @@ std::optional<Writer::Time> Writer::next_maintenance() const {
   Time due = expiry_due();
   if (!marks_.empty()) due = std::min(due, marks_.front().time + limits_.age);
   if (bounds_.swept < bounds_.compacted) due = Time{};
+  if (room_ < kRoom) due = std::min(due, next_room_);
   due = std::max(due, paused_until_);
   if (due == Time::max()) return std::nullopt;
   return due;
@@ -218,6 +224,7 @@ void Writer::maintain(std::size_t batch) {
     }
   }
   write_back();
+  make_room();
 }
 
 Status Writer::remove_expired() {
@@ -281,6 +288,15 @@ void Writer::write_back() {
     write_back_at_ = pages + Checkpointer::kPages;
     checkpointer_.begin();
   }
+}
+
+void Writer::make_room() {
+  const Time now = steady_clock::now();
+  if (room_ >= kRoom || now < next_room_) return;
+  room_ += kRoomStep;
+  next_room_ = now + kRoomPace;
+  // Where that can't be had, all else works.
+  (void)connection_.reserve_room(room_);
 }
 
 }  // namespace gantry::control

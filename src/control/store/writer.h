@@ -32,6 +32,9 @@ struct HistoryLimits {
 
 class Writer {
  public:
+  // What the log has of room (Connection::reserve_room) when the connection comes here.
+  static constexpr std::int64_t kFirstRoom = 512 << 10;
+
   // `hub` outlives it.
   Writer(db::Connection connection, Checkpointer& checkpointer, WatchHub& hub, Bounds bounds, std::int64_t next_expiry,
          HistoryLimits limits);
@@ -71,6 +74,7 @@ class Writer {
   Status compact_to(std::int64_t revision);
   Status sweep_some(std::size_t batch);
   void write_back();
+  void make_room();
   void note(std::vector<StoreEvent> events);
   std::optional<Time> next_maintenance() const;
   Time expiry_due() const;
@@ -88,6 +92,8 @@ class Writer {
   std::int64_t bytes_ = 0;
   std::size_t last_batch_ = 0;
   std::int64_t write_back_at_ = Checkpointer::kPages;
+  std::int64_t room_ = kFirstRoom;
+  Time next_room_{};
 
   std::mutex mutex_;
   std::condition_variable wake_;
