@@ -15,7 +15,7 @@ namespace {
 
 constexpr std::size_t kMaxBatch = 256;
 constexpr std::size_t kMaxScanned = 8192;  // events looked at under the mutex at a time
-constexpr std::size_t kWokenAtOnce = 64;   // watchers, before others of their loop have a turn
+constexpr std::size_t kWokenAtOnce = 16;   // watchers, before others of their loop have a turn
 
 std::size_t size_of(const CacheEvent& event) {
   return sizeof(event) + event.object->bytes() + (event.previous ? event.previous->bytes() : 0);
@@ -94,36 +94,41 @@ struct EventWindow::Inside {
     }
   }
 
-  // Wakes watchers with one post for many of a loop.
+  // Wakes watchers, those of a loop some at a time: what comes to it meanwhile, as the answer to who wrote, has its
+  // turn between them and not after a thousand.
   class Wakes {
    public:
     void add(const PlacePtr& place) {
       place->waiting = false;
-      auto& chunk = chunks_[&place->here];
-      chunk.push_back(place);
-      if (chunk.size() >= kWokenAtOnce) post(place->here, std::exchange(chunk, {}));
+      woken_[&place->here].push_back(place);
     }
     ~Wakes() {
-      for (auto& [loop, chunk] : chunks_) {
-        if (!chunk.empty()) post(*loop, std::move(chunk));
-      }
+      for (auto& [loop, places] : woken_) post(*loop, std::move(places), 0);
     }
 
    private:
-    static void post(Loop& loop, std::vector<PlacePtr> chunk) {
-      loop.post([chunk = std::move(chunk)] {
-        for (const auto& place : chunk) {
-          if (place->caller) std::exchange(place->caller, {}).resume();
+    static void post(Loop& loop, std::vector<PlacePtr> places, std::size_t begin) {
+      loop.post([&loop, places = std::move(places), begin]() mutable {
+        const std::size_t end = std::min(begin + kWokenAtOnce, places.size());
+        for (std::size_t i = begin; i < end; ++i) {
+          if (places[i]->caller) std::exchange(places[i]->caller, {}).resume();
         }
+        if (end < places.size()) post(loop, std::move(places), end);
       });
     }
-    std::unordered_map<Loop*, std::vector<PlacePtr>> chunks_;
+    std::unordered_map<Loop*, std::vector<PlacePtr>> woken_;
   };
 
   enum class State { kBatch, kWaiting, kTooOld, kClosed };
   State take(Place& place, CacheBatch& batch) {
-    std::int64_t reached = revision();  // first: what comes meanwhile is beyond it
-    std::lock_guard lock(mutex);
+    std::unique_lock lock(mutex);
+    std::int64_t reached = 0;
+    // Who only waits for events does without the store's word of how far it is.
+    if (place.progress) {
+      lock.unlock();
+      reached = revision();  // first: what comes meanwhile is beyond it
+      lock.lock();
+    }
     if (closed || place.closed) return State::kClosed;
     if (place.too_old || place.cursor < first) return State::kTooOld;
     std::uint64_t limit = std::min(last(), place.cursor + kMaxScanned);
