@@ -211,6 +211,10 @@ Task<Outcome<http::Reply>> watch(Call& call, const Caches& caches, ListOptions o
   if (name && !name->empty() && (!storage.namespaced || !call.info.ns.empty())) {
     stream.key = storage_key(storage, call.info.ns, *name);
     scope = {.key = stream.key};
+    // What the key says need not be looked up in each event.
+    if (stream.selection.fields.requirements().size() == 1 && stream.selection.fields.exact("metadata.name") == name) {
+      stream.selection.fields = {};
+    }
   } else if (std::optional<std::string> node = stream.selection.fields.exact("spec.nodeName"); node && !node->empty()) {
     scope.topic = *node;
   }
