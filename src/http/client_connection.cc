@@ -111,10 +111,10 @@ Task<Status> ClientConnection::read_more() {
     }
   }
   if (ended_) co_return fail(Code::kUnavailable, "the server closed the connection");
-  std::size_t have = pending_.size();
-  pending_.resize(have + kReadBytes);
-  auto size = co_await stream_->read(std::span(pending_).subspan(have));
-  pending_.resize(have + size.value_or(0));
+  // Not cleared first: who follows a watch waits here for a few bytes at a time.
+  if (!room_) room_ = std::make_unique_for_overwrite<char[]>(kReadBytes);
+  auto size = co_await stream_->read(std::span(room_.get(), kReadBytes));
+  pending_.append(room_.get(), size.value_or(0));
   if (!size) co_return std::unexpected(std::move(size.error()));
   if (*size == 0) {
     ended_ = true;

@@ -47,6 +47,7 @@ class ClientConnection : public std::enable_shared_from_this<ClientConnection> {
   const Duration response_time_;
   const std::size_t max_header_bytes_;
   std::unique_ptr<Answer> answer_;
+  std::unique_ptr<char[]> room_;
   std::string pending_;     // read and not parsed
   bool got_bytes_ = false;  // of the answer
   bool late_ = false;
