@@ -158,7 +158,13 @@ void fan_out(Loops& loops, const ApiTarget& target, const Words& words) {
   const int watchers = option(words, "--watchers", 1000);
   const int changes = option(words, "--changes", 20);
   std::atomic<int> left = 0;
+  std::atomic<int> awaited =
+      0;  // what `left` is waited for to come down to: a wake-up for each line would cost more than it
   std::atomic<int> value = 0;
+  const auto wait_for = [&](int count) {
+    awaited = count;
+    for (int now = left; now > count; now = left) left.wait(now);
+  };
   loops.run(1, [&](Loop& here, int) -> Task<> {
     http::Client client(here, target.client);
     co_await call_for(client, {201, 409}, "POST", "/api/v1/namespaces",
@@ -176,17 +182,14 @@ void fan_out(Loops& loops, const ApiTarget& target, const Words& words) {
       loop.spawn(follow_lines(*client, cat(kFanOut, "?watch=true&fieldSelector=metadata.name%3Done"),
                               [&](std::string_view line) {
                                 if (line.find(R"("BOOKMARK")") != std::string_view::npos) return true;
-                                left -= 1;
-                                left.notify_all();
+                                if (left.fetch_sub(1) - 1 <= awaited) left.notify_all();
                                 return true;
                               }));
     });
     // Handshakes cost both sides most: not all at once.
-    if (i % 50 == 49) {
-      for (int now = left; now > watchers - i - 1; now = left) left.wait(now);
-    }
+    if (i % 50 == 49) wait_for(watchers - i - 1);
   }
-  for (int now = left; now > 0; now = left) left.wait(now);
+  wait_for(0);
   const double cpu = own_cpu(), server = cpu_of(words);
   Times answered, seen;
   for (int i = 0; i < changes; ++i) {
@@ -199,7 +202,7 @@ void fan_out(Loops& loops, const ApiTarget& target, const Words& words) {
       co_await call_for(client, {200}, "PUT", cat(kFanOut, "/one"), map_json("one", "fan-out", ++value));
       answer = now();
     });
-    for (int now = left; now > 0; now = left) left.wait(now);
+    wait_for(0);
     answered.push_back(answer - begin);
     seen.push_back(now() - begin);
   }
