@@ -44,6 +44,11 @@ void add_bytes(std::string* out, std::uint32_t field, std::string_view bytes) {
 }
 
 std::optional<std::uint64_t> read_varint(std::string_view* bytes) {
+  if (!bytes->empty() && static_cast<unsigned char>(bytes->front()) < 0x80) {  // as most are
+    const std::uint64_t value = static_cast<unsigned char>(bytes->front());
+    bytes->remove_prefix(1);
+    return value;
+  }
   std::uint64_t value = 0;
   for (unsigned shift = 0; shift < 64 && !bytes->empty(); shift += 7) {
     const auto byte = static_cast<unsigned char>(bytes->front());
@@ -108,6 +113,55 @@ std::optional<std::string_view> find_field(std::string_view bytes, std::uint32_t
   return found;
 }
 
+// An object's bytes with another resourceVersion, in pieces of those that are there.
+struct Versioned {
+  std::string_view before, after;  // of the metadata
+  std::string version;
+  std::string_view rest;
+
+  std::size_t metadata_size() const {
+    return before.size() + 1 + varint_size(version.size()) + version.size() + after.size();
+  }
+  std::size_t size() const {
+    const std::size_t metadata = metadata_size();
+    return 1 + varint_size(metadata) + metadata + rest.size();
+  }
+  void append_to(std::string* out) const {
+    add_head(out, kObjectMetadata, metadata_size());
+    *out += before;
+    add_bytes(out, kObjectVersion, version);
+    *out += after;
+    *out += rest;
+  }
+};
+
+std::optional<Versioned> versioned(std::string_view object, std::int64_t version) {
+  Versioned parts{.version = std::to_string(version), .rest = object};
+  const std::optional<WireField> first = read_field(&parts.rest);
+  if (!first || !is_of(*first, kObjectMetadata)) return std::nullopt;
+  for (std::string_view left = parts.rest; !left.empty();) {
+    const std::optional<WireField> field = read_field(&left);
+    // Metadata in two parts may be a message, but nobody writes it so.
+    if (!field || field->number == kObjectMetadata) return std::nullopt;
+  }
+  const std::string_view metadata = first->content;
+  parts.before = metadata;
+  bool placed = false;
+  for (std::string_view left = metadata; !left.empty();) {
+    const std::size_t at = metadata.size() - left.size();
+    const std::optional<WireField> field = read_field(&left);
+    if (!field) return std::nullopt;
+    if (!placed && field->number >= kObjectVersion) {
+      parts.before = metadata.substr(0, at);
+      parts.after = field->number == kObjectVersion ? left : metadata.substr(at);
+      placed = true;
+    } else if (field->number == kObjectVersion) {
+      return std::nullopt;  // nor one that has it twice
+    }
+  }
+  return parts;
+}
+
 // What stands before and behind the bytes of an object in its envelope.
 std::string envelope_head(std::string_view api_version, std::string_view kind, std::size_t size) {
   std::string type;
@@ -130,32 +184,11 @@ std::optional<std::string_view> unwrap(std::string_view stored) {
 }
 
 std::optional<std::string> with_version(std::string_view object, std::int64_t version) {
-  std::string_view rest = object;
-  const std::optional<WireField> first = read_field(&rest);
-  if (!first || !is_of(*first, kObjectMetadata)) return std::nullopt;
-  for (std::string_view left = rest; !left.empty();) {
-    const std::optional<WireField> field = read_field(&left);
-    // Metadata in two parts may be a message, but nobody writes it so.
-    if (!field || field->number == kObjectMetadata) return std::nullopt;
-  }
-  const std::string text = std::to_string(version);
-  std::string metadata;
-  metadata.reserve(first->content.size() + text.size() + 2);
-  bool placed = false;
-  for (std::string_view left = first->content; !left.empty();) {
-    const std::optional<WireField> field = read_field(&left);
-    if (!field) return std::nullopt;
-    if (!placed && field->number >= kObjectVersion) {
-      add_bytes(&metadata, kObjectVersion, text);
-      placed = true;
-    }
-    if (field->number != kObjectVersion) metadata += field->whole;
-  }
-  if (!placed) add_bytes(&metadata, kObjectVersion, text);
+  const std::optional<Versioned> parts = versioned(object, version);
+  if (!parts) return std::nullopt;
   std::string out;
-  out.reserve(metadata.size() + rest.size() + 8);
-  add_bytes(&out, kObjectMetadata, metadata);
-  out += rest;
+  out.reserve(parts->size());
+  parts->append_to(&out);
   return out;
 }
 
@@ -167,22 +200,35 @@ std::string wrap(std::string_view api_version, std::string_view kind, std::strin
   return out;
 }
 
-WireList::WireList(std::int64_t version, std::string_view continue_token, std::optional<std::int64_t> remaining) {
-  std::string metadata;
-  add_bytes(&metadata, kListSelfLink, "");
-  add_bytes(&metadata, kListVersion, std::to_string(version));
-  add_bytes(&metadata, kListContinue, continue_token);
-  if (remaining) {
-    metadata += static_cast<char>(kListRemaining << 3);
-    add_varint(&metadata, static_cast<std::uint64_t>(*remaining));
+WireList::WireList(std::string_view api_version, std::string_view kind, const WireListMetadata& metadata,
+                   std::size_t expected)
+    : api_version_(api_version), kind_(kind) {
+  std::string fields;
+  add_bytes(&fields, kListSelfLink, "");
+  add_bytes(&fields, kListVersion, std::to_string(metadata.version));
+  add_bytes(&fields, kListContinue, metadata.continue_token);
+  if (metadata.remaining) {
+    fields += static_cast<char>(kListRemaining << 3);
+    add_varint(&fields, static_cast<std::uint64_t>(*metadata.remaining));
   }
-  add_bytes(&bytes_, kListMetadata, metadata);
+  bytes_.reserve(expected + fields.size() + 256);
+  bytes_ += envelope_head(api_version_, kind_, expected);
+  head_size_ = bytes_.size();
+  add_bytes(&bytes_, kListMetadata, fields);
 }
 
-std::string WireList::take(std::string_view api_version, std::string_view kind) {
+bool WireList::add(std::string_view object, std::int64_t version) {
+  const std::optional<Versioned> parts = versioned(object, version);
+  if (!parts) return false;
+  add_head(&bytes_, kListItems, parts->size());
+  parts->append_to(&bytes_);
+  return true;
+}
+
+std::string WireList::take() {
   std::string out = std::exchange(bytes_, {});
-  // In place: a list may be large, and a second one of its size would cost more than moving this one.
-  out.insert(0, envelope_head(api_version, kind, out.size()));
+  // It is as long as the one that holds its place, if the list is about as long as it was expected to be.
+  out.replace(0, head_size_, envelope_head(api_version_, kind_, out.size() - head_size_));
   out += kEnvelopeTail;
   return out;
 }

@@ -21,17 +21,27 @@ std::optional<std::string> with_version(std::string_view object, std::int64_t ve
 // "k8s\0" and the envelope around such bytes, of an object or a list.
 std::string wrap(std::string_view api_version, std::string_view kind, std::string_view bytes);
 
+struct WireListMetadata {
+  std::int64_t version = 0;
+  std::string_view continue_token;
+  std::optional<std::int64_t> remaining;
+};
+
 // A list in pieces: one call for each object.
 class WireList {
  public:
-  WireList(std::int64_t version, std::string_view continue_token, std::optional<std::int64_t> remaining);
-  // That objects of so many bytes, about, will be added.
-  void reserve(std::size_t bytes) { bytes_.reserve(bytes + 256); }
+  // `expected`: so many bytes of objects, about; a list that is much longer or shorter is copied once more.
+  WireList(std::string_view api_version, std::string_view kind, const WireListMetadata& metadata, std::size_t expected);
+  // As it is.
   void add(std::string_view object);
+  // As with_version() makes it. False, and nothing is added: it makes nothing of this.
+  bool add(std::string_view object, std::int64_t version);
   // All of it with its envelope; nothing is left here.
-  std::string take(std::string_view api_version, std::string_view kind);
+  std::string take();
 
  private:
+  std::string api_version_, kind_;
+  std::size_t head_size_ = 0;
   std::string bytes_;
 };
 

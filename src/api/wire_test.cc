@@ -47,6 +47,7 @@ TEST(Wire, RefusesWhatIsNoObject) {
   EXPECT_FALSE(with_version("\x0a\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01", 1));
   EXPECT_FALSE(with_version("\x12\x00", 1));
   EXPECT_FALSE(with_version("\x0b", 1));
+  EXPECT_FALSE(with_version("\x0a\x06\x32\x01\x31\x32\x01\x32", 1)) << "it has two";
 }
 
 TEST(Wire, MakesLists) {
@@ -54,13 +55,15 @@ TEST(Wire, MakesLists) {
   expected.mutable_metadata()->set_resource_version("99");
   expected.mutable_metadata()->set_continue_("next");
   expected.mutable_metadata()->set_remaining_item_count(300);
-  WireList list(99, "next", 300);
-  list.reserve(1000);
-  for (const char* name : {"a", "b"}) {
-    core::Pod& pod = *expected.add_items() = pod_named(name);
-    list.add(pod.SerializeAsString());
+  for (const char* name : {"a", "b"}) *expected.add_items() = pod_named(name);
+  expected.mutable_items(1)->mutable_metadata()->set_resource_version("98");
+  for (const std::size_t size : {std::size_t{0}, expected.ByteSizeLong(), std::size_t{1} << 20}) {
+    WireList list("v1", "PodList", {.version = 99, .continue_token = "next", .remaining = 300}, size);
+    list.add(pod_named("a").SerializeAsString());
+    EXPECT_FALSE(list.add("no object", 98));
+    EXPECT_TRUE(list.add(pod_named("b").SerializeAsString(), 98));
+    EXPECT_EQ(list.take(), *encode_protobuf(&expected)) << "to the byte, " << size << " expected";
   }
-  EXPECT_EQ(list.take("v1", "PodList"), *encode_protobuf(&expected)) << "to the byte";
 }
 
 }  // namespace

@@ -154,12 +154,15 @@ Task<Outcome<std::string>> ResourceReader::list(Call& call, ListOptions options,
   Page page;
   if (Outcome<void> read = co_await read_page(call, options, &page); !read) co_return fail(std::move(read.error()));
   if (form.encoding == Encoding::kProtobuf && form.view == View::kObject) {
-    api::WireList list(page.metadata.revision, page.metadata.continue_token, page.metadata.remaining);
     std::size_t size = 0;
-    for (const ItemPtr& item : page.items) size += item->entry().value.size() + 32;
-    list.reserve(size);
-    for (const ItemPtr& item : page.items) list.add(object_bytes(*item, call.kind));
-    co_return list.take(call.kind.gvk.api_version(), call.kind.gvk.kind + "List");
+    for (const ItemPtr& item : page.items) size += item->entry().value.size();
+    api::WireList list(call.kind.gvk.api_version(), call.kind.gvk.kind + "List",
+                       {.version = page.metadata.revision,
+                        .continue_token = page.metadata.continue_token,
+                        .remaining = page.metadata.remaining},
+                       size);
+    for (const ItemPtr& item : page.items) add_object(list, *item, call.kind);
+    co_return list.take();
   }
   if (form.view == View::kObject) co_return list_json(call.kind, form, include, page);
   std::string text;

@@ -21,4 +21,12 @@ std::string object_bytes(const CachedItem& item, const api::Kind& served) {
   return whole ? std::string(api::unwrap(*whole).value_or("")) : std::string();
 }
 
+void add_object(api::WireList& list, const CachedItem& item, const api::Kind& served) {
+  if (item.is_stored_as(served)) {
+    const std::optional<std::string_view> stored = api::unwrap(item.entry().value);
+    if (stored && list.add(*stored, item.revision())) return;
+  }
+  list.add(object_bytes(item, served));
+}
+
 }  // namespace gantry::control

@@ -4,11 +4,15 @@
 
 #include <string>
 
+#include "api/wire.h"
 #include "control/server/caches.h"
 
 namespace gantry::control {
 
 // The message's bytes of an object as `served`, with its resourceVersion.
 std::string object_bytes(const CachedItem& item, const api::Kind& served);
+
+// Adds them to a list.
+void add_object(api::WireList& list, const CachedItem& item, const api::Kind& served);
 
 }  // namespace gantry::control
