@@ -39,11 +39,11 @@ class Api:
                 answer = self.connection.getresponse()
                 content = answer.read()
                 break
-            except (http.client.HTTPException, ConnectionError):
+            except (http.client.HTTPException, ConnectionResetError):
                 self.connection.close()
                 self.connection = None
-                if attempt:
-                    raise
+                if attempt:  # Go's servers end the connection when a handler panics
+                    return 0, http.client.HTTPMessage(), "no answer"
         if "json" in answer.headers.get("Content-Type", ""):
             content = json.loads(content)
         else:
