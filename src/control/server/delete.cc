@@ -115,13 +115,16 @@ Task<Outcome<DeleteAnswer>> ResourceWriter::try_remove(Call& call, std::string n
       co_return fail(std::move(admitted.error()));
     }
     std::unique_ptr<api::Message> marked = begin_deletion(call.kind, options, *current.message, now_().seconds);
-    if (call.dry_run) co_return DeleteAnswer{.removed = marked == nullptr, .object = current};
     if (marked != nullptr && api::equal_but(*marked, *current.message, {})) {
       co_return DeleteAnswer{.removed = false, .object = current};
     }
     const bool removes = marked == nullptr;
     if (!removes) {
       if (Status normal = api::normalize(marked.get()); !normal) co_return fail(from_error(normal.error()));
+    }
+    if (call.dry_run) {
+      co_return DeleteAnswer{.removed = removes,
+                             .object = removes ? current : Object{current.entry, std::move(marked)}};
     }
     Result<Objects::Answer> answer =
         removes ? co_await objects_.remove(call.here, call.kind, metadata.namespace_(), name, current.revision())

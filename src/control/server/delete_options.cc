@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/server/delete_options.h"
 
-#include "base/text.h"
+#include "api/check.h"
+#include "control/server/body.h"
+#include "control/server/invalid_options.h"
 #include "kubernetes/meta/v1/options.pb.h"
 
 namespace gantry::control {
@@ -13,35 +15,40 @@ using Propagation = DeleteOptions::Propagation;
 
 }  // namespace
 
-Outcome<DeleteOptions> delete_options_of(const meta::DeleteOptions& message) {
+Outcome<DeleteOptions> delete_options_of(const meta::DeleteOptions& message, Call* call) {
   DeleteOptions options;
   if (message.has_grace_period_seconds()) options.grace_period = message.grace_period_seconds();
   if (message.preconditions().has_uid()) options.uid = message.preconditions().uid();
   if (message.preconditions().has_resource_version()) {
     options.resource_version = message.preconditions().resource_version();
   }
-  if (message.has_orphan_dependents() && !message.propagation_policy().empty()) {
-    return fail(bad_request("orphanDependents and propagationPolicy can not both be set"));
+  const std::string& policy = message.propagation_policy();
+  api::FieldProblems problems;
+  const api::Check check(&problems);
+  for (const std::string& value : message.dry_run()) check.at("dryRun").one_of(value, {"All"});
+  if (message.has_orphan_dependents() && !policy.empty()) {
+    check.at("propagationPolicy").invalid(policy, "orphanDependents and propagationPolicy can not both be set");
+  } else {
+    check.at("propagationPolicy").one_of(policy, {"", "Background", "Foreground", "Orphan"});
   }
+  if (!problems.empty()) return fail(invalid_options("DeleteOptions", problems));
+  if (!message.dry_run().empty()) call->dry_run = true;
   // The older way to say it.
   if (message.has_orphan_dependents()) {
     options.propagation = message.orphan_dependents() ? Propagation::kOrphan : Propagation::kBackground;
   }
-  const std::string& policy = message.propagation_policy();
   if (policy == "Orphan") {
     options.propagation = Propagation::kOrphan;
   } else if (policy == "Background") {
     options.propagation = Propagation::kBackground;
   } else if (policy == "Foreground") {
     options.propagation = Propagation::kForeground;
-  } else if (!policy.empty()) {
-    return fail(
-        bad_request(cat("propagationPolicy is ", quoted(policy), "; expected Orphan, Background or Foreground")));
   }
   return options;
 }
 
-Outcome<DeleteOptions> parse_delete_options(const http::Request& request, const RequestInfo& info) {
+Outcome<DeleteOptions> parse_delete_options(const http::Request& request, Call* call) {
+  const RequestInfo& info = call->info;
   meta::DeleteOptions message;
   if (!request.body.empty()) {
     Outcome<Decoded> decoded = decode_body(*meta::DeleteOptions::descriptor(), std::make_unique<meta::DeleteOptions>(),
@@ -59,7 +66,7 @@ Outcome<DeleteOptions> parse_delete_options(const http::Request& request, const 
       message.set_propagation_policy(policy);
     }
   }
-  return delete_options_of(message);
+  return delete_options_of(message, call);
 }
 
 }  // namespace gantry::control

@@ -11,9 +11,10 @@ class DeleteOptions;
 
 namespace gantry::control {
 
-// 400 for a propagation policy that there is not.
-Outcome<DeleteOptions> delete_options_of(const k8s::io::apimachinery::pkg::apis::meta::v1::DeleteOptions& message);
+// 422 for a propagation policy or a dry run that there is not. Both make the call a dry run when they say so.
+Outcome<DeleteOptions> delete_options_of(const k8s::io::apimachinery::pkg::apis::meta::v1::DeleteOptions& message,
+                                         Call* call);
 // From the query, and from the body, whose word counts.
-Outcome<DeleteOptions> parse_delete_options(const http::Request& request, const RequestInfo& info);
+Outcome<DeleteOptions> parse_delete_options(const http::Request& request, Call* call);
 
 }  // namespace gantry::control

@@ -6,9 +6,11 @@
 #include <algorithm>
 #include <charconv>
 
+#include "api/check.h"
 #include "api/json.h"
 #include "api/metadata.h"
 #include "api/text.h"
+#include "control/server/invalid_options.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control {
@@ -28,47 +30,45 @@ Outcome<std::optional<std::int64_t>> parse_version(const std::string* text) {
   return version;
 }
 
-Failure invalid_options(std::string_view field, std::string_view why) {
-  Failure failure;
-  failure.code = 422;
-  failure.reason = "Invalid";
-  failure.group = "meta.k8s.io";
-  failure.kind = "ListOptions";
-  const std::string text = cat("Forbidden: ", why);
-  failure.message = cat("ListOptions.meta.k8s.io \"\" is invalid: ", field, ": ", text);
-  failure.causes.push_back({"FieldValueForbidden", text, std::string(field)});
-  return failure;
+Failure forbidden_option(std::string_view field, std::string_view why) {
+  api::FieldProblems problems;
+  api::Check(&problems).at(field).forbidden(why);
+  return invalid_options("ListOptions", problems);
 }
 
 Outcome<VersionMatch> parse_match(const RequestInfo& info, const ListOptions& options, bool watch) {
   const std::string text = info.query.text("resourceVersionMatch");
   if (text.empty()) {
     if (options.initial_events) {
-      return fail(invalid_options("resourceVersionMatch",
-                                  "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
+      return fail(forbidden_option("resourceVersionMatch",
+                                   "sendInitialEvents requires setting resourceVersionMatch to NotOlderThan"));
     }
     return VersionMatch::kUnset;
   }
   if (watch && !options.initial_events) {
-    return fail(invalid_options("resourceVersionMatch",
-                                "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
+    return fail(forbidden_option("resourceVersionMatch",
+                                 "resourceVersionMatch is forbidden for watch unless sendInitialEvents is provided"));
   }
   if (!watch && !options.revision) {
-    return fail(invalid_options("resourceVersionMatch",
-                                "resourceVersionMatch is forbidden unless resourceVersion is provided"));
+    return fail(forbidden_option("resourceVersionMatch",
+                                 "resourceVersionMatch is forbidden unless resourceVersion is provided"));
   }
   if (options.page) {
-    return fail(invalid_options("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
+    return fail(
+        forbidden_option("resourceVersionMatch", "resourceVersionMatch is forbidden when continue is provided"));
   }
   if (text == "NotOlderThan") return VersionMatch::kNotOlderThan;
   if (text == "Exact" && !watch) {
     if (options.revision == 0) {
-      return fail(invalid_options("resourceVersionMatch",
-                                  "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
+      return fail(forbidden_option("resourceVersionMatch",
+                                   "resourceVersionMatch \"exact\" is forbidden for resourceVersion \"0\""));
     }
     return VersionMatch::kExact;
   }
-  return fail(invalid_options("resourceVersionMatch", cat(quoted(text), " is no value that it can have here")));
+  api::FieldProblems problems;
+  api::Check(&problems).at("resourceVersionMatch").one_of(text, {"Exact", "NotOlderThan"});
+  if (problems.empty()) return fail(forbidden_option("resourceVersionMatch", cat(text, " is forbidden for watch")));
+  return fail(invalid_options("ListOptions", problems));
 }
 
 Outcome<Selection> parse_selection(const api::Kind& kind, const RequestInfo& info) {
@@ -153,11 +153,12 @@ Outcome<ListOptions> parse_list_options(const api::Kind& kind, const RequestInfo
   Result<bool> initial = info.query.flag("sendInitialEvents");
   if (!initial) return fail(bad_request(initial.error().message()));
   if (*initial && !watch) {
-    return fail(invalid_options("sendInitialEvents", "sendInitialEvents is forbidden for list"));
+    return fail(forbidden_option("sendInitialEvents", "sendInitialEvents is forbidden for list"));
   }
   options.initial_events = *initial;
   if (options.initial_events && !options.bookmarks) {
-    return fail(invalid_options("sendInitialEvents", "sendInitialEvents requires setting allowWatchBookmarks to true"));
+    return fail(
+        forbidden_option("sendInitialEvents", "sendInitialEvents requires setting allowWatchBookmarks to true"));
   }
   Outcome<VersionMatch> match = parse_match(info, options, watch);
   if (!match) return fail(std::move(match.error()));

@@ -3,10 +3,12 @@
 
 #include <google/protobuf/message.h>
 
+#include "api/check.h"
 #include "api/metadata.h"
 #include "base/text.h"
 #include "control/server/answer.h"
 #include "control/server/delete_options.h"
+#include "control/server/invalid_options.h"
 #include "control/server/managers.h"
 #include "control/server/scale.h"
 #include "control/server/watch.h"
@@ -41,23 +43,39 @@ std::optional<api::Verb> verb_of(std::string_view word) {
   return std::nullopt;
 }
 
-Outcome<bool> parse_dry_run(const RequestInfo& info) {
-  bool dry_run = false;
-  for (const std::string& value : info.query.all("dryRun")) {
-    if (value.empty()) continue;
-    if (value != "All") return fail(bad_request(cat("dryRun is ", quoted(value), "; expected All")));
-    dry_run = true;
-  }
-  return dry_run;
+// The type of which a write's options are.
+std::string_view options_of(api::Verb verb) {
+  if (verb == api::Verb::kCreate) return "CreateOptions";
+  if (verb == api::Verb::kUpdate) return "UpdateOptions";
+  return verb == api::Verb::kPatch ? "PatchOptions" : "DeleteOptions";
 }
 
-Outcome<std::string> parse_field_manager(const http::Request& request, const RequestInfo& info) {
-  const std::string manager = info.query.text("fieldManager");
-  if (manager.size() > kMaxManager) {
-    return fail(bad_request(cat("fieldManager has ", manager.size(), " bytes; at most ", kMaxManager, " are allowed")));
+bool is_write(api::Verb verb) {
+  return verb != api::Verb::kGet && verb != api::Verb::kList && verb != api::Verb::kWatch;
+}
+
+// ?dryRun=, fieldManager= and fieldValidation= of a write.
+Outcome<void> read_write_options(const http::Request& request, api::Verb verb, Call* call) {
+  const Query& query = call->info.query;
+  api::FieldProblems problems;
+  const api::Check check(&problems);
+  for (const std::string& value : query.all("dryRun")) {
+    check.at("dryRun").one_of(value, {"", "All"});
+    if (!value.empty()) call->dry_run = true;
   }
-  if (!manager.empty()) return manager;
-  return default_field_manager(request.header("User-Agent"));
+  call->field_manager = query.text("fieldManager");
+  if (call->field_manager.size() > kMaxManager) {
+    check.at("fieldManager").too_long(call->field_manager.size(), kMaxManager, "bytes");
+  } else if (call->field_manager.empty()) {
+    call->field_manager = default_field_manager(request.header("User-Agent"));
+  }
+  const std::string validation = query.text("fieldValidation");
+  check.at("fieldValidation").one_of(validation, {"", "Ignore", "Strict", "Warn"});
+  if (!problems.empty()) return fail(invalid_options(options_of(verb), problems));
+  Outcome<FieldValidation> parsed = parse_field_validation(validation);
+  if (!parsed) return fail(std::move(parsed.error()));
+  call->field_validation = *parsed;
+  return {};
 }
 
 Outcome<PatchType> patch_type(std::string_view content_type) {
@@ -104,15 +122,12 @@ Outcome<Call> Resources::make_call(Loop& here, const http::Request& request, con
   const std::optional<api::Verb> verb = verb_of(info.verb);
   if (!verb || !api::has(verbs, *verb)) return fail(method_not_allowed());
 
-  Outcome<bool> dry_run = parse_dry_run(info);
-  if (!dry_run) return fail(std::move(dry_run.error()));
-  call.dry_run = *dry_run;
-  Outcome<FieldValidation> validation = parse_field_validation(info.query.text("fieldValidation"));
-  if (!validation) return fail(std::move(validation.error()));
-  call.field_validation = *validation;
-  Outcome<std::string> manager = parse_field_manager(request, info);
-  if (!manager) return fail(std::move(manager.error()));
-  call.field_manager = std::move(*manager);
+  // A collection is made smaller or larger, and not written over.
+  const bool is_of_one = *verb == api::Verb::kUpdate || *verb == api::Verb::kPatch || *verb == api::Verb::kDelete;
+  if (is_of_one && info.name.empty()) return fail(method_not_allowed());
+  if (is_write(*verb)) {
+    if (Outcome<void> read = read_write_options(request, *verb, &call); !read) return fail(std::move(read.error()));
+  }
   return call;
 }
 
@@ -268,11 +283,14 @@ Task<Outcome<http::Reply>> Resources::patch(Call& call, const http::Request& req
   Result<bool> force = call.info.query.flag("force");
   if (!force) co_return fail(bad_request(force.error().message()));
   const bool is_apply = *type == PatchType::kApply;
+  api::FieldProblems problems;
   if (is_apply && call.info.query.text("fieldManager").empty()) {
-    co_return fail(
-        bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for "
-                    "apply patch"));
+    api::Check(&problems).at("fieldManager").required("is required for apply patch");
   }
+  if (!is_apply && call.info.query.find("force") != nullptr) {
+    api::Check(&problems).at("force").forbidden("may not be specified for non-apply patch");
+  }
+  if (!problems.empty()) co_return fail(invalid_options("PatchOptions", problems));
   Outcome<api::Value> document = parse_document(is_apply ? Encoding::kYaml : Encoding::kJson, request.body);
   if (!document) co_return fail(std::move(document.error()));
   const PatchText text = is_apply                    ? PatchText::kApply
@@ -290,7 +308,7 @@ Task<Outcome<http::Reply>> Resources::patch(Call& call, const http::Request& req
 }
 
 Task<Outcome<http::Reply>> Resources::remove(Call& call, const http::Request& request) {
-  Outcome<DeleteOptions> options = parse_delete_options(request, call.info);
+  Outcome<DeleteOptions> options = parse_delete_options(request, &call);
   if (!options) co_return fail(std::move(options.error()));
   Outcome<DeleteAnswer> answer = co_await writer_.remove(call, call.info.name, std::move(*options));
   if (!answer) co_return fail(std::move(answer.error()));
@@ -304,7 +322,7 @@ Task<Outcome<http::Reply>> Resources::remove_collection(Call& call, const http::
   if (!call.info.name.empty()) co_return fail(method_not_allowed());
   Outcome<ListOptions> list_options = parse_list_options(call.kind, call.info);
   if (!list_options) co_return fail(std::move(list_options.error()));
-  Outcome<DeleteOptions> options = parse_delete_options(request, call.info);
+  Outcome<DeleteOptions> options = parse_delete_options(request, &call);
   if (!options) co_return fail(std::move(options.error()));
   Outcome<std::vector<ItemPtr>> items = co_await reader_.all(call, list_options->selection);
   if (!items) co_return fail(std::move(items.error()));

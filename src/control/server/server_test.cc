@@ -98,6 +98,43 @@ TEST_F(Server, ADryRunLeavesNothing) {
   EXPECT_EQ(get(kMaps + "/m").code, 200);
 }
 
+TEST_F(Server, ADryRunMayBeSaidInTheBody) {
+  const std::string body = R"({"kind":"DeleteOptions","apiVersion":"v1","dryRun":["All"]})";
+  ASSERT_EQ(post(kMaps, map("m")).code, 201);
+  EXPECT_EQ(remove(kMaps + "/m", body).code, 200);
+  EXPECT_EQ(remove(kMaps, body).code, 200);
+  EXPECT_EQ(get(kMaps + "/m").code, 200);
+  ASSERT_EQ(post(kPods, pod("p")).code, 201);
+  const std::string eviction = R"({"kind":"Eviction","apiVersion":"policy/v1","metadata":{"name":"p"},)";
+  EXPECT_EQ(post(kPods + "/p/eviction", cat(eviction, R"("deleteOptions":{"dryRun":["All"]}})")).code, 201);
+  EXPECT_EQ(get(kPods + "/p").text("metadata/deletionTimestamp"), "null");
+  EXPECT_EQ(get(kPods + "/p").code, 200);
+}
+
+TEST_F(Server, ADryRunOfADeletionShowsWhatItWouldLeave) {
+  const std::string held = R"({"metadata":{"name":"m","finalizers":["a.b/c"]}})";
+  ASSERT_EQ(post(kMaps, held).code, 201);
+  EXPECT_NE(remove(kMaps + "/m?dryRun=All").text("metadata/deletionTimestamp"), "null");
+  EXPECT_EQ(get(kMaps + "/m").text("metadata/deletionTimestamp"), "null");
+}
+
+TEST_F(Server, OptionsThatCannotBeAreRefusedByTheirNames) {
+  const Answer made = post(kMaps + "?dryRun=Some&fieldValidation=Odd", map("m"));
+  EXPECT_EQ(made.code, 422);
+  EXPECT_EQ(made.text("details/kind"), "CreateOptions");
+  EXPECT_EQ(made.text("details/causes/0/field"), "dryRun");
+  EXPECT_EQ(made.text("details/causes/1/field"), "fieldValidation");
+  EXPECT_EQ(merge(kMaps + "/m?force=true", "{}").code, 422);
+  EXPECT_EQ(remove(kMaps + "/m?propagationPolicy=Odd").text("details/kind"), "DeleteOptions");
+  EXPECT_EQ(get(kMaps + "?resourceVersion=1&resourceVersionMatch=Odd").text("details/kind"), "ListOptions");
+  EXPECT_EQ(get(kMaps + "?dryRun=Some").code, 200);  // means nothing there
+}
+
+TEST_F(Server, ACollectionIsNotWrittenOver) {
+  EXPECT_EQ(put(kMaps, map("m")).code, 405);
+  EXPECT_EQ(merge(kMaps, "{}").code, 405);
+}
+
 TEST_F(Server, AnUpdateOfAnOldVersionIsAConflict) {
   const Answer made = post(kMaps, map("m"));
   const std::string first = api::write_json(made.body);
@@ -156,7 +193,7 @@ TEST_F(Server, AScaleIsAViewOfReplicas) {
 
 TEST_F(Server, AnApplyMakesChangesAndMeetsConflicts) {
   const std::string mine = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n";
-  EXPECT_EQ(apply(kMaps + "/m", mine).code, 400);  // without a manager
+  EXPECT_EQ(apply(kMaps + "/m", mine).code, 422);  // without a manager
   const Answer made = apply(kMaps + "/m?fieldManager=one", mine);
   EXPECT_EQ(made.code, 201) << made.text("message");
   EXPECT_EQ(apply(kMaps + "/m?fieldManager=one", mine).text("metadata/resourceVersion"),

@@ -161,6 +161,8 @@ Task<Outcome<std::unique_ptr<api::Message>>> PodEviction::run(Call& call, std::u
     co_return fail(bad_request(
         cat("the eviction is of ", quoted(eviction.metadata().name()), ", and the URL names ", quoted(name))));
   }
+  Outcome<DeleteOptions> wanted = delete_options_of(eviction.delete_options(), &call);
+  if (!wanted) co_return fail(std::move(wanted.error()));
   Result<std::optional<Object>> pod = co_await objects_.find(call.here, pods_, call.info.ns, name);
   if (!pod) co_return fail(from_error(pod.error()));
   if (!*pod) co_return fail(object_not_found(pods_, name));
@@ -176,8 +178,6 @@ Task<Outcome<std::unique_ptr<api::Message>>> PodEviction::run(Call& call, std::u
   Call inner{.here = call.here, .user = call.user, .info = call.info, .kind = pods_};
   inner.dry_run = call.dry_run;
   inner.field_manager = call.field_manager;
-  Outcome<DeleteOptions> wanted = delete_options_of(eviction.delete_options());
-  if (!wanted) co_return fail(std::move(wanted.error()));
   DeleteOptions options = std::move(*wanted);
   // The pod that was looked at, and no later one of its name.
   if (!options.uid) options.uid = static_cast<const core::Pod&>(*(*pod)->message).metadata().uid();
