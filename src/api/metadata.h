@@ -2,6 +2,9 @@
 // The metadata of an object whose kind is not known when the code is written. Pure; any thread.
 #pragma once
 
+#include <initializer_list>
+#include <string_view>
+
 #include "api/kind.h"
 
 namespace k8s::io::apimachinery::pkg::apis::meta::v1 {
@@ -12,6 +15,10 @@ class ListMeta;
 namespace gantry::api {
 
 using ObjectMeta = k8s::io::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+// Finalizers that a deletion sets, for the garbage collector: dependents are let go, or go before their owner.
+inline constexpr std::string_view kOrphanFinalizer = "orphan";
+inline constexpr std::string_view kForegroundFinalizer = "foregroundDeletion";
 
 // Precondition: the message is a kind that has metadata (ObjectMeta). An absent one reads as empty.
 const ObjectMeta& metadata_of(const Message& message);

@@ -5,6 +5,7 @@
 
 #include <set>
 
+#include "api/metadata.h"
 #include "api/names.h"
 #include "api/text.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -51,8 +52,8 @@ void check_finalizers(const google::protobuf::RepeatedPtrField<std::string>& fin
   bool foreground = false;
   for (const std::string& finalizer : finalizers) {
     if (const std::string wrong = check_qualified_name(finalizer); !wrong.empty()) check.invalid(finalizer, wrong);
-    orphans |= finalizer == "orphan";
-    foreground |= finalizer == "foregroundDeletion";
+    orphans |= finalizer == kOrphanFinalizer;
+    foreground |= finalizer == kForegroundFinalizer;
   }
   if (orphans && foreground) check.invalid("orphan", "can not be there beside foregroundDeletion");
 }
@@ -166,8 +167,8 @@ FieldProblems validate_object_meta_update(const ObjectMeta& old, const ObjectMet
   if (old.has_deletion_timestamp()) {
     for (const std::string& finalizer : updated.finalizers()) {
       if (finalizers.contains(finalizer)) continue;
-      check.at("finalizers").forbidden(cat("no finalizer can be added while the object is being deleted: ",
-                                           quoted(finalizer)));
+      check.at("finalizers")
+          .forbidden(cat("no finalizer can be added while the object is being deleted: ", quoted(finalizer)));
     }
   }
   if (updated.generation() < old.generation()) {

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/metadata.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 #include "kubernetes/meta/v1/object.pb.h"
 
@@ -20,9 +21,6 @@ bool has_finalizer(const ObjectMeta& metadata, std::string_view name) {
 bool is_deleting(const ObjectMeta& metadata, std::string_view finalizer) {
   return metadata.has_deletion_timestamp() && has_finalizer(metadata, finalizer);
 }
-
-constexpr std::string_view kForeground = "foregroundDeletion";
-constexpr std::string_view kOrphan = "orphan";
 
 const OwnerReference* find_owner(const ObjectMeta& metadata, const std::string& uid) {
   const auto& owners = metadata.owner_references();
@@ -43,8 +41,12 @@ std::string_view group_of(std::string_view api_version) {
 
 const ObjectMeta& DependencyGraph::Node::metadata() const { return object->metadata(); }
 bool DependencyGraph::Node::is_being_deleted() const { return is_seen() && metadata().has_deletion_timestamp(); }
-bool DependencyGraph::Node::is_deleting_dependents() const { return is_seen() && is_deleting(metadata(), kForeground); }
-bool DependencyGraph::Node::is_orphaning_dependents() const { return is_seen() && is_deleting(metadata(), kOrphan); }
+bool DependencyGraph::Node::is_deleting_dependents() const {
+  return is_seen() && is_deleting(metadata(), api::kForegroundFinalizer);
+}
+bool DependencyGraph::Node::is_orphaning_dependents() const {
+  return is_seen() && is_deleting(metadata(), api::kOrphanFinalizer);
+}
 
 std::vector<const DependencyGraph::Node*> DependencyGraph::Node::blocking_dependents() const {
   std::vector<const Node*> out;
@@ -137,10 +139,12 @@ void DependencyGraph::put(const api::Target& target, ObjectPtr object) {
     const OwnerReference* old = before == nullptr ? nullptr : find_owner(before->metadata(), reference.uid());
     if (old == nullptr || !names_the_same(*old, reference)) link(changed, reference);
   }
-  if (is_deleting(now, kOrphan) && (before == nullptr || !is_deleting(before->metadata(), kOrphan))) {
+  if (is_deleting(now, api::kOrphanFinalizer) &&
+      (before == nullptr || !is_deleting(before->metadata(), api::kOrphanFinalizer))) {
     actions_.orphan(changed);
   }
-  if (is_deleting(now, kForeground) && (before == nullptr || !is_deleting(before->metadata(), kForeground))) {
+  if (is_deleting(now, api::kForegroundFinalizer) &&
+      (before == nullptr || !is_deleting(before->metadata(), api::kForegroundFinalizer))) {
     check_dependents(changed);
     actions_.check(changed);
   }

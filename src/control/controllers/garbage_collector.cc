@@ -22,8 +22,6 @@ constexpr std::size_t kOrphanWorkers = 4;
 // An owner that was made just before its dependents is seen by then.
 constexpr Duration kOwnerIsSeen = std::chrono::milliseconds(200);
 constexpr Duration kDiscoverAgain = std::chrono::seconds(1);
-constexpr std::string_view kForeground = "foregroundDeletion";
-constexpr std::string_view kOrphan = "orphan";
 
 bool has_finalizer(const Value& metadata, std::string_view name) {
   return std::ranges::any_of(metadata.list_at("finalizers"), [&](const Value& finalizer) {
@@ -227,7 +225,7 @@ Task<Status> GarbageCollector::classify(const Value& metadata, std::string ns, O
     if (found == nullptr || found->text_at("uid") != uid) {
       absent_.add(key);
       out->dangling.insert(uid);
-    } else if (found->find("deletionTimestamp") != nullptr && has_finalizer(*found, kForeground)) {
+    } else if (found->find("deletionTimestamp") != nullptr && has_finalizer(*found, api::kForegroundFinalizer)) {
       out->waiting.insert(uid);
     } else {
       ++out->solid;
@@ -264,10 +262,10 @@ Task<Status> GarbageCollector::collect(std::string uid, std::string path, const 
       query.resource_version = changed->text_at("resourceVersion");
     }
     query.propagation = "Foreground";
-  } else if (has_finalizer(metadata, kOrphan)) {
+  } else if (has_finalizer(metadata, api::kOrphanFinalizer)) {
     query.propagation = "Orphan";
   } else {
-    query.propagation = has_finalizer(metadata, kForeground) ? "Foreground" : "Background";
+    query.propagation = has_finalizer(metadata, api::kForegroundFinalizer) ? "Foreground" : "Background";
   }
   co_return done_or_gone(co_await parts_.client.remove_path(path, query));
 }
@@ -284,7 +282,8 @@ Task<Status> GarbageCollector::unblock(const std::string& path, const Value& met
 Task<Status> GarbageCollector::wait_for_dependents(std::string uid) {
   const DependencyGraph::Node* node = graph_.find(uid);
   const std::vector<const DependencyGraph::Node*> blocking = node->blocking_dependents();
-  if (blocking.empty()) co_return co_await remove_finalizer(path_of(*node), uid, std::string(kForeground));
+  if (blocking.empty())
+    co_return co_await remove_finalizer(path_of(*node), uid, std::string(api::kForegroundFinalizer));
   for (const DependencyGraph::Node* dependent : blocking) {
     if (!dependent->is_deleting_dependents()) checks_.add(dependent->uid);
   }
@@ -304,7 +303,7 @@ Task<Status> GarbageCollector::orphan(std::string uid) {
     if (Status done = co_await let_go(dependent, dependent_uid, uid); !done) result = std::move(done);
   }
   if (!result) co_return result;
-  co_return co_await remove_finalizer(path, uid, std::string(kOrphan));
+  co_return co_await remove_finalizer(path, uid, std::string(api::kOrphanFinalizer));
 }
 
 Task<Status> GarbageCollector::let_go(std::string path, std::string uid, std::string owner_uid) {

@@ -14,8 +14,6 @@ namespace gantry::control {
 namespace {
 
 constexpr int kAttempts = 16;
-constexpr std::string_view kOrphan = "orphan";
-constexpr std::string_view kForeground = "foregroundDeletion";
 
 Outcome<void> check_preconditions(const api::Kind& kind, const DeleteOptions& options,
                                   const api::ObjectMeta& metadata) {
@@ -46,14 +44,14 @@ void set_propagation(const api::Kind& kind, DeleteOptions::Propagation propagati
   if (kind.is_uncollected) return;
   if (propagation == Propagation::kDefault) {
     const auto& present = metadata->finalizers();
-    if (std::ranges::find(present, kOrphan) != present.end() ||
-        std::ranges::find(present, kForeground) != present.end()) {
+    if (std::ranges::find(present, api::kOrphanFinalizer) != present.end() ||
+        std::ranges::find(present, api::kForegroundFinalizer) != present.end()) {
       return;
     }
     propagation = kind.orphans_by_default ? Propagation::kOrphan : Propagation::kBackground;
   }
-  set_finalizer(metadata, kOrphan, propagation == Propagation::kOrphan);
-  set_finalizer(metadata, kForeground, propagation == Propagation::kForeground);
+  set_finalizer(metadata, api::kOrphanFinalizer, propagation == Propagation::kOrphan);
+  set_finalizer(metadata, api::kForegroundFinalizer, propagation == Propagation::kForeground);
 }
 
 // Its deletion has begun and its time is not over.
