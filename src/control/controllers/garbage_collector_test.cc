@@ -2,6 +2,8 @@
 // The garbage collector against a whole server in this process. ConfigMaps stand for everything that owns or is owned.
 #include "control/controllers/garbage_collector.h"
 
+#include <set>
+
 #include "control/server/client_fixture.h"
 #include "kubernetes/core/v1/config.pb.h"
 #include "kubernetes/core/v1/event.pb.h"
@@ -16,7 +18,11 @@ using Map = core::ConfigMap;
 
 class GarbageCollectorTest : public ClientTest {
  protected:
-  GarbageCollectorTest() { informers_.of<Map>(); }
+  GarbageCollectorTest() {
+    informers_.of<Map>().on_change([this](const api::Informer::Change& change) {
+      if (change.now == nullptr) gone_.insert(static_cast<const Map&>(change.object()).metadata().name());
+    });
+  }
 
   void start() {
     loop_.post([this] {
@@ -58,6 +64,7 @@ class GarbageCollectorTest : public ClientTest {
   // What the server says, not what a watch has told so far.
   bool is_stored(const std::string& name) { return wait(client_.get<Map>("default", name)).has_value(); }
 
+  std::set<std::string> gone_;  // names of objects that were there, and whose end a watch has told
   GarbageCollector collector_{{loop_, client_, informers_, [this] { return now_; }}};
 };
 
@@ -129,11 +136,11 @@ TEST_F(GarbageCollectorTest, AnOwnerThatNeverWasIsNoOwner) {
   start();
   run_until([&] { return !is_there("before"); });
   make("after", {&never});
-  run_until([&] { return !is_there("after"); });
+  run_until([&] { return gone_.contains("after"); });
   // A name that another has now is no owner either.
   make("never");
   make("namesake", {&never});
-  run_until([&] { return !is_there("namesake"); });
+  run_until([&] { return gone_.contains("namesake"); });
   EXPECT_TRUE(is_stored("never"));
 }
 
@@ -147,7 +154,7 @@ TEST_F(GarbageCollectorTest, AnOwnerInAnotherNamespaceIsNone) {
   far = make(far);
   start();
   make("child", {&far});
-  run_until([&] { return !is_there("child") && !events.objects().empty(); });
+  run_until([&] { return gone_.contains("child") && !events.objects().empty(); });
   EXPECT_EQ(events.objects()[0]->reason(), "OwnerRefInvalidNamespace");
   EXPECT_EQ(events.objects()[0]->involved_object().name(), "child");
 }

@@ -38,8 +38,12 @@ TEST_F(NamespaceControllersTest, EachHasAServiceAccount) {
   start(controller);
   make_namespace("web");
   run_until([&] { return exists<core::ServiceAccount>("web", "default"); });
+  const std::string first = informers_.of<core::ServiceAccount>().find("web", "default")->metadata().uid();
   ASSERT_TRUE(wait(client_.remove<core::ServiceAccount>("web", "default")));
-  run_until([&] { return exists<core::ServiceAccount>("web", "default"); });
+  run_until([&] {
+    const auto account = informers_.of<core::ServiceAccount>().find("web", "default");
+    return account != nullptr && account->metadata().uid() != first;
+  });
 }
 
 TEST_F(NamespaceControllersTest, EachHasTheRootCa) {
