@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "control/controllers/node_taints.h"
+#include "control/controllers/pods.h"
 #include "kubernetes/coordination/v1/lease.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -19,7 +20,6 @@ namespace coordination = k8s::io::api::coordination::v1;
 
 namespace {
 
-constexpr char kByNode[] = "spec.nodeName";
 constexpr char kLeases[] = "kube-node-lease";
 // Of what a node says; the network's is not its own.
 constexpr const char* kOwnConditions[] = {"Ready", "MemoryPressure", "DiskPressure", "PIDPressure"};
@@ -64,9 +64,7 @@ NodeLifecycleController::NodeLifecycleController(ControllerParts parts, Options 
   parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) {
     if (change.now != nullptr) queue_.add(static_cast<const core::Node&>(*change.now).metadata().name());
   });
-  parts_.informers.of<core::Pod>().add_index(kByNode, [](const api::Message& pod) {
-    return std::vector<std::string>{static_cast<const core::Pod&>(pod).spec().node_name()};
-  });
+  index_by_node(parts_.informers.of<core::Pod>());
   (void)parts_.informers.of<coordination::Lease>();
 }
 
@@ -184,7 +182,7 @@ Task<Status> NodeLifecycleController::set_unknown(const Node& node) {
 // One that cannot be marked keeps no other.
 Task<Status> NodeLifecycleController::mark_pods(const Node& node) {
   Status failed;
-  for (const auto& pod : parts_.informers.of<core::Pod>().by(kByNode, node.metadata().name())) {
+  for (const auto& pod : parts_.informers.of<core::Pod>().by(kPodsByNode, node.metadata().name())) {
     const auto& conditions = pod->status().conditions();
     const bool is_ready = std::ranges::any_of(conditions, [](const core::PodCondition& condition) {
       return condition.type() == "Ready" && condition.status() == "True";

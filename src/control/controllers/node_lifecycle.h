@@ -7,8 +7,9 @@
 // of; and before a node is given up its Lease is read from the server once more.
 #pragma once
 
+#include <functional>
 #include <map>
-#include <set>
+#include <optional>
 
 #include "control/controllers/controller.h"
 #include "control/controllers/event_recorder.h"

@@ -5,6 +5,8 @@
 #include <set>
 
 #include "base/log.h"
+#include "control/controllers/node_taints.h"
+#include "control/controllers/pods.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -17,8 +19,6 @@ using api::Value;
 namespace {
 
 constexpr char kOutOfService[] = "node.kubernetes.io/out-of-service";
-
-bool has_ended(const core::Pod& pod) { return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed"; }
 
 // Those that go first: evicted ones, then the oldest.
 bool goes_first(const std::shared_ptr<const core::Pod>& a, const std::shared_ptr<const core::Pod>& b) {
@@ -48,11 +48,9 @@ Task<> PodGc::run() {
 bool PodGc::is_out_of_service(const std::string& name) const {
   const auto node = parts_.informers.of<core::Node>().find("", name);
   if (node == nullptr) return false;
-  const bool ready = std::ranges::any_of(node->status().conditions(), [](const core::NodeCondition& condition) {
-    return condition.type() == "Ready" && condition.status() == "True";
-  });
-  return !ready && std::ranges::any_of(node->spec().taints(),
-                                       [](const core::Taint& taint) { return taint.key() == kOutOfService; });
+  return condition_status(*node, "Ready") != "True" &&
+         std::ranges::any_of(node->spec().taints(),
+                             [](const core::Taint& taint) { return taint.key() == kOutOfService; });
 }
 
 // The nodes that have been missing for as long as that takes.

@@ -3,6 +3,7 @@
 
 #include "base/text.h"
 #include "control/controllers/node_taints.h"
+#include "control/controllers/pods.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -13,7 +14,6 @@ namespace core = k8s::io::api::core::v1;
 
 namespace {
 
-constexpr char kByNode[] = "spec.nodeName";
 constexpr Duration kPeriod = std::chrono::seconds(1);
 
 std::string key_of(const core::Pod& pod) { return api::object_key(pod.metadata().namespace_(), pod.metadata().name()); }
@@ -37,12 +37,10 @@ TaintEvictionController::TaintEvictionController(ControllerParts parts, std::fun
     : parts_(std::move(parts)),
       steady_(std::move(steady)),
       events_(parts_, "taint-eviction-controller"),
-      nodes_(parts_.queues(), "taint-eviction-controller", [this](std::string name) { return consider_node(name); }),
-      evictions_(parts_.queues(), "taint-eviction-controller", [this](std::string key) { return evict(key); }, 4) {
+      nodes_(parts_.queues(), "noexec_taint_node", [this](std::string name) { return consider_node(name); }),
+      evictions_(parts_.queues(), "noexec_taint_pod", [this](std::string key) { return evict(key); }, 4) {
   auto& pods = parts_.informers.of<core::Pod>();
-  pods.add_index(kByNode, [](const api::Message& pod) {
-    return std::vector<std::string>{static_cast<const core::Pod&>(pod).spec().node_name()};
-  });
+  index_by_node(pods);
   pods.on_change([this](const api::Informer::Change& change) {
     const auto& pod = static_cast<const core::Pod&>(change.object());
     if (change.now == nullptr) {
@@ -95,7 +93,7 @@ void TaintEvictionController::let_stay(const std::string& key) {
 }
 
 Task<Status> TaintEvictionController::consider_node(std::string name) {
-  for (const auto& pod : parts_.informers.of<core::Pod>().by(kByNode, name)) consider(*pod);
+  for (const auto& pod : parts_.informers.of<core::Pod>().by(kPodsByNode, name)) consider(*pod);
   co_return Status();
 }
 

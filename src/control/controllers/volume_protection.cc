@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "control/controllers/pods.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -17,8 +18,6 @@ namespace {
 
 constexpr char kClaimFinalizer[] = "kubernetes.io/pvc-protection";
 constexpr char kVolumeFinalizer[] = "kubernetes.io/pv-protection";
-
-bool has_ended(const core::Pod& pod) { return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed"; }
 
 // The name of the claim that a volume of the pod is; "" for other volumes.
 std::string claim_of(const core::Pod& pod, const core::Volume& volume) {

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: Apache-2.0
+// What controllers ask of pods.
+#pragma once
+
+#include "api/client/informer.h"
+
+namespace k8s::io::api::core::v1 {
+class Pod;
+}
+
+namespace gantry::control {
+
+// Whether it runs no more, and never will again.
+bool has_ended(const k8s::io::api::core::v1::Pod& pod);
+
+// An index of pods by the name of their node, "" of those that have none. Added by each who asks it.
+inline constexpr char kPodsByNode[] = "spec.nodeName";
+void index_by_node(api::Informer& pods);
+
+}  // namespace gantry::control
