@@ -29,7 +29,7 @@ std::optional<int64_t> end_of(const batch::Job& job) {
 
 FinishedJobs::FinishedJobs(ControllerParts parts)
     : parts_(std::move(parts)),
-      queue_(parts_.here, "ttl-after-finished", [this](std::string key) { return work(key); }) {
+      queue_(parts_.queues(), "ttl-after-finished", [this](std::string key) { return work(key); }) {
   parts_.informers.of<batch::Job>().on_change([this](const api::Informer::Change& change) {
     if (change.now == nullptr) return;
     const auto& job = static_cast<const batch::Job&>(*change.now);
@@ -52,18 +52,13 @@ Task<Status> FinishedJobs::work(std::string key) {
   // Its time may have been made longer.
   const api::Answer<batch::Job> live =
       co_await parts_.client.get<batch::Job>(job->metadata().namespace_(), job->metadata().name());
-  if (!live) {
-    if (live.error().is_not_found()) co_return Status();
-    co_return std::unexpected(live.error().as_error());
-  }
+  if (!live) co_return done_or_gone(live);
   if (live->metadata().uid() != job->metadata().uid() || end_of(*live) != end) co_return Status();
-  const api::Answer<void> removed =
+  co_return done_or_gone(
       co_await parts_.client.remove<batch::Job>(job->metadata().namespace_(), job->metadata().name(),
                                                 {.uid = live->metadata().uid(),
                                                  .resource_version = live->metadata().resource_version(),
-                                                 .propagation = "Foreground"});
-  if (!removed && !removed.error().is_not_found()) co_return std::unexpected(removed.error().as_error());
-  co_return Status();
+                                                 .propagation = "Foreground"}));
 }
 
 }  // namespace gantry::control

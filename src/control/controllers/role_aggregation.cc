@@ -16,7 +16,7 @@ using api::Value;
 
 RoleAggregation::RoleAggregation(ControllerParts parts)
     : parts_(std::move(parts)),
-      queue_(parts_.here, "clusterrole-aggregation", [this](std::string name) { return work(name); }) {
+      queue_(parts_.queues(), "clusterrole-aggregation", [this](std::string name) { return work(name); }) {
   auto& roles = parts_.informers.of<rbac::ClusterRole>();
   roles.on_change([this, &roles](const api::Informer::Change&) {
     for (const auto& role : roles.objects()) {
@@ -58,10 +58,7 @@ Task<Status> RoleAggregation::work(std::string name) {
       {{"metadata",
         Value::object({{"uid", role->metadata().uid()}, {"resourceVersion", role->metadata().resource_version()}})},
        {"rules", std::move(rules)}});
-  const api::Answer<rbac::ClusterRole> written =
-      co_await parts_.client.patch<rbac::ClusterRole>("", name, api::PatchForm::kMerge, change);
-  if (!written && !written.error().is_not_found()) co_return std::unexpected(written.error().as_error());
-  co_return Status();
+  co_return done_or_gone(co_await parts_.client.patch<rbac::ClusterRole>("", name, api::PatchForm::kMerge, change));
 }
 
 }  // namespace gantry::control

@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Claims: finding each a volume, and what is said while there is none.
-#include <algorithm>
-
 #include "base/text.h"
 #include "control/controllers/volume_binder.h"
 #include "control/controllers/volume_binder_names.h"
@@ -27,8 +25,8 @@ constexpr char kDefaultClass[] = "storageclass.kubernetes.io/is-default-class";
 VolumeBinder::VolumeBinder(ControllerParts parts)
     : parts_(std::move(parts)),
       events_(parts_, "persistentvolume-controller"),
-      claims_(parts_.here, "persistentvolume-binder-claims", [this](std::string key) { return work_claim(key); }),
-      volumes_(parts_.here, "persistentvolume-binder", [this](std::string name) { return work_volume(name); }) {
+      claims_(parts_.queues(), "persistentvolume-binder-claims", [this](std::string key) { return work_claim(key); }),
+      volumes_(parts_.queues(), "persistentvolume-binder", [this](std::string name) { return work_volume(name); }) {
   auto& volumes = parts_.informers.of<Volume>();
   volumes.add_index(kByClaim, [](const api::Message& message) -> std::vector<std::string> {
     const auto& spec = static_cast<const Volume&>(message).spec();
