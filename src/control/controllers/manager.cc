@@ -116,6 +116,7 @@ struct ControllerManager::Impl {
   Task<> run();
   Task<> bootstrap();
   Task<Status> publish();
+  Task<Status> publish_now();
   Task<> keep_published();
   Task<> end();
   Task<> leave();
@@ -132,6 +133,8 @@ struct ControllerManager::Impl {
   Event released{loop};
   Event has_left{loop};
   bool is_ending = false;
+  bool is_publishing = false;
+  Event published{loop};  // set when it ends while this is published
   // The last one works; those before it wait for the end of what they asked.
   std::vector<std::unique_ptr<Term>> terms;
 };
@@ -150,9 +153,17 @@ Task<> ControllerManager::Impl::bootstrap() {
   if (options.bootstrapped) options.bootstrapped();
 }
 
-// Which API servers there are, this one among them.
+// Which API servers there are, this one among them. Not when it ends: leave() has the last word.
 Task<Status> ControllerManager::Impl::publish() {
-  if (options.bootstrap.advertise_address.empty()) co_return Status();
+  if (is_ending || options.bootstrap.advertise_address.empty()) co_return Status();
+  is_publishing = true;
+  Status done = co_await publish_now();
+  is_publishing = false;
+  if (is_ending) published.set();
+  co_return done;
+}
+
+Task<Status> ControllerManager::Impl::publish_now() {
   Result<std::vector<std::string>> all = std::vector<std::string>{options.bootstrap.advertise_address};
   if (options.servers != nullptr) all = co_await options.servers->renew(loop);
   if (!all) co_return std::unexpected(std::move(all.error()));
@@ -172,6 +183,7 @@ Task<> ControllerManager::Impl::keep_published() {
 
 // Clients need not find out that it is gone. Who is alone stays: he comes back.
 Task<> ControllerManager::Impl::leave() {
+  if (is_publishing) co_await published.wait();
   Result<std::vector<std::string>> others = co_await options.servers->leave(loop);
   api::Client client(loop, transports.bootstrap, kinds, kProgram);
   if (others) (void)co_await publish_servers(client, options.bootstrap, std::move(*others));

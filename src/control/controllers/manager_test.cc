@@ -91,12 +91,7 @@ class ManagerTest : public ::testing::Test {
     }(*security_));
     everything_.emplace(*server_, User{.name = "admin", .groups = {std::string(kMastersGroup)}});
     admin_.emplace(loop_, *everything_, kinds_, "test");
-    manager_.emplace(ManagerTransports{.bootstrap = *everything_,
-                                       .of =
-                                           [this](const std::string& account) {
-                                             return std::make_unique<WatchedTransport>(*server_, account, refusals_);
-                                           }},
-                     kinds_,
+    manager_.emplace(transports(), kinds_,
                      ManagerOptions{.bootstrap = {.service_networks = {*api::parse_network("10.96.0.0/16")},
                                                   .advertise_address = "10.0.0.1",
                                                   .root_ca = authority_.certificate_pem()},
@@ -110,13 +105,21 @@ class ManagerTest : public ::testing::Test {
   }
   // The manager's requests are served on its own thread, but its writes pass through this loop.
   ~ManagerTest() override {
-    std::thread ending([this] {
-      manager_.reset();
+    end(manager_);
+    EXPECT_THAT(refusals_.list(), IsEmpty());
+  }
+  void end(std::optional<ControllerManager>& manager) {
+    std::thread ending([&] {
+      manager.reset();
       loop_.stop();
     });
     loop_.run();
     ending.join();
-    EXPECT_THAT(refusals_.list(), IsEmpty());
+  }
+  ManagerTransports transports() {
+    return {.bootstrap = *everything_, .of = [this](const std::string& account) {
+              return std::make_unique<WatchedTransport>(*server_, account, refusals_);
+            }};
   }
 
   std::function<api::Timestamp()> now() const {
@@ -334,6 +337,52 @@ TEST_F(ManagerTest, AVolumeThatNobodyUsesGoes) {
   make(volume);
   EXPECT_TRUE(run(loop_, admin_->remove<core::PersistentVolume>("", "disk")));
   await<core::PersistentVolume>("", "disk", [](const auto& present) { return !present; });
+}
+
+// Says slowly that a server lives.
+class SlowServers final : public ServerList {
+ public:
+  explicit SlowServers(std::function<void()> renewing) : renewing_(std::move(renewing)) {}
+
+  Task<Result<std::vector<std::string>>> renew(Loop& here) override {
+    left_.emplace(here);
+    renewing_();
+    (void)co_await left_->wait_for(std::chrono::milliseconds(100));
+    left_.reset();
+    words_.push_back("renewed");
+    co_return std::vector<std::string>{"10.0.0.1"};
+  }
+  Task<Result<std::vector<std::string>>> leave(Loop&) override {
+    words_.push_back("left");
+    if (left_) left_->set();
+    co_return std::vector<std::string>();
+  }
+  // When nobody calls it any more.
+  const std::vector<std::string>& words() const { return words_; }
+
+ private:
+  std::function<void()> renewing_;
+  std::optional<Event> left_;
+  std::vector<std::string> words_;
+};
+
+TEST_F(ManagerTest, WhoLeavesIsNotPublishedAfterwards) {
+  SlowServers servers([this] { loop_.post([this] { loop_.stop(); }); });
+  std::optional<ControllerManager> leaving;
+  leaving.emplace(transports(), kinds_,
+                  ManagerOptions{.bootstrap = {.service_networks = {*api::parse_network("10.96.0.0/16")},
+                                               .advertise_address = "10.0.0.1",
+                                               .root_ca = {}},
+                                 .root_ca = {},
+                                 .authority = {},
+                                 .own_names = {},
+                                 .identity = "leaving",
+                                 .servers = &servers,
+                                 .now = now(),
+                                 .bootstrapped = {}});
+  loop_.run();
+  end(leaving);
+  EXPECT_THAT(servers.words(), ElementsAre("renewed", "left"));
 }
 
 }  // namespace
