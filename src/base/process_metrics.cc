@@ -3,7 +3,6 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
-#include <array>
 #include <charconv>
 #include <filesystem>
 #include <fstream>

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/client/kubeconfig.h"
 
-#include <fcntl.h>
-
 #include "api/text.h"
 #include "api/yaml.h"
 #include "base/text.h"

@@ -6,7 +6,6 @@
 
 #include "api/ip_network.h"
 #include "api/names.h"
-#include "base/log.h"
 #include "base/text.h"
 #include "kubernetes/authorization/v1/authorization.pb.h"
 #include "kubernetes/certificates/v1/certificates.pb.h"

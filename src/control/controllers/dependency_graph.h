@@ -65,7 +65,6 @@ class DependencyGraph {
   std::vector<const Node*> with_unseen_owners() const;
   // Whether what the dependent calls its owner is that object, and not only its uid. Precondition: both are seen.
   bool agrees(const Node& dependent, const OwnerReference& reference, const Node& owner) const;
-  std::size_t size() const { return nodes_.size(); }
 
  private:
   Node& node(const std::string& uid);

@@ -32,11 +32,7 @@ EventRecorder::EventRecorder(ControllerParts parts, std::string component)
     : parts_(std::move(parts)), component_(std::move(component)) {}
 
 void EventRecorder::record(About about, std::string_view type, std::string_view reason, std::string message) {
-  if (message.size() > kLongestMessage) {
-    std::size_t end = kLongestMessage;
-    while (end > 0 && (static_cast<unsigned char>(message[end]) & 0xC0) == 0x80) --end;  // not within a character
-    message.resize(end);
-  }
+  message = as_utf8(message, kLongestMessage);
   std::string key = cat(about.kind, "/", about.ns, "/", about.name, "/", about.uid, "/", reason, "/", message);
   const auto [found, is_new] = said_.try_emplace(key);
   const int64_t now = parts_.now().seconds;

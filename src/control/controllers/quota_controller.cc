@@ -225,12 +225,8 @@ Task<Status> QuotaController::write(ResourceQuota quota, Amounts hard, Amounts u
   marks_.erase(key_of(quota));
   write_amounts(hard, quota.mutable_status()->mutable_hard());
   write_amounts(used, quota.mutable_status()->mutable_used());
-  const auto written = co_await parts_.client.update_status(quota);
-  if (written) co_return Status();
   // Charged meanwhile: the change comes, and with it this.
-  if (written.error().is_conflict()) co_return Status();
-  if (written.error().is_not_found()) co_return Status();
-  co_return std::unexpected(written.error().as_error());
+  co_return done_or_late(co_await parts_.client.update_status(quota));
 }
 
 // What a limit that is new counts from its beginning; what was charged for already stays.

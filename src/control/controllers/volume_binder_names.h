@@ -2,9 +2,6 @@
 // What the files of the volume binder share.
 #pragma once
 
-#include "api/client/api_error.h"
-#include "base/result.h"
-
 namespace gantry::control {
 
 inline constexpr char kByClaim[] = "claim";  // an index of volumes
