@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every cluster has before its users come, beside what the API server has from its beginning (namespaces, priority
 // classes, roles: bootstrap/system_objects.h): the range of service addresses, the Services kubernetes (the API server
-// itself) and kube-dns (at the tenth address, without a selector: a node's own DNS answers for it). What is there
-// already is left as it is, but for the endpoints of the API servers.
+// itself) and kube-dns (at the tenth address, without a selector: a node's own DNS answers for it), and cluster-info
+// for who joins. What is there already is left as it is, but for the endpoints of the API servers and the kubeconfig of
+// cluster-info, which are these.
 #pragma once
 
 #include <cstdint>
