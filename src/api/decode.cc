@@ -239,8 +239,11 @@ class Decoder {
         return decode_time(schema.type, value, slot.mutable_message());
       case Type::kIntOrString:
         return decode_int_or_string(value, slot.mutable_message());
-      case Type::kRaw:
-        return api::slot(slot.mutable_message(), 1).set(write_json(value));
+      case Type::kRaw: {
+        std::string text = write_json(value);
+        text.shrink_to_fit();  // who reads many objects keeps many of these
+        return api::slot(slot.mutable_message(), 1).set(std::move(text));
+      }
       case Type::kList: {
         pb::Message* message = slot.mutable_message();
         if (!value.is_null()) decode_list(schema, value, api::slot(message, 1));

@@ -83,7 +83,9 @@ std::shared_ptr<const std::string> CachedItem::json(const api::Kind& served) con
     if (json_ != nullptr) return json_;
   }
   // Two may make it at once; one is kept.
-  auto made = std::make_shared<const std::string>(object_json(*message(served)));
+  std::string text = object_json(*message(served));
+  text.shrink_to_fit();  // it stays as long as the object, and grew in steps
+  auto made = std::make_shared<const std::string>(std::move(text));
   const std::lock_guard lock(mutex_);
   if (json_ == nullptr) json_ = std::move(made);
   return json_;
