@@ -121,8 +121,7 @@ def fan_out(report, watchers, changes):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--apiserver", help="upstream's kube-apiserver; without it there is one side only")
-    parser.add_argument("--etcd")
+    parser.add_argument("--apiserver", help="upstream's kube-apiserver, over etcd of scripts/peers; without it there is one side only")
     parser.add_argument("--turns", type=int, default=5, help="of starts and lists; of writes 3")
     parser.add_argument("--seconds", type=int, default=5, help="of writes, each time")
     parser.add_argument("--pods", type=int, default=10000)
@@ -135,7 +134,7 @@ def main():
         with contextlib.ExitStack() as stack:
             sides = [stack.enter_context(Gantry(work / "gantry"))]
             if options.apiserver:
-                sides.append(stack.enter_context(Upstream(work / "upstream", options.apiserver, options.etcd)))
+                sides.append(stack.enter_context(Upstream(work / "upstream", options.apiserver)))
             else:
                 print("kube-apiserver is not there: one side only.")
             report = Report(sides)

@@ -6,7 +6,6 @@ import contextlib
 import os
 import pathlib
 import re
-import signal
 import ssl
 import subprocess
 import sys
@@ -17,6 +16,8 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/support"))
 import checks as c
 from control import BIN, free_port
+from stores import Etcd
+from upstream import apiserver, end
 
 
 def proportional_size(pid):
@@ -56,13 +57,7 @@ class Side:
         return time.monotonic() - begin
 
     def end(self):
-        for process in reversed(self.processes):
-            process.send_signal(signal.SIGTERM)
-            try:
-                process.wait(30)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait()
+        end(self.processes)
         self.processes = []
 
     @property
@@ -102,10 +97,9 @@ class Gantry(Side):
 class Upstream(Side):
     name = "kube-apiserver, etcd"
 
-    def __init__(self, folder, apiserver, etcd):
+    def __init__(self, folder, program):
         super().__init__(folder)
-        self.apiserver, self.etcd = apiserver, etcd
-        self.etcd_ports = free_port(), free_port()
+        self.program, self.etcd = program, Etcd(folder)
         self.make_certificates()
 
     def make_certificates(self):
@@ -124,17 +118,11 @@ class Upstream(Side):
             raise c.Failure(f"openssl {arguments[0]}: {done.stderr}")
 
     def launch(self):
-        client, peer = (f"http://127.0.0.1:{port}" for port in self.etcd_ports)
-        self.spawn(self.etcd, "--data-dir", self.folder / "etcd", "--listen-client-urls", client, "--advertise-client-urls",
-                   client, "--listen-peer-urls", peer, "--initial-advertise-peer-urls", peer, "--initial-cluster",
-                   f"default={peer}")
-        files = {name: self.folder / name for name in ("ca", "server", "server.key", "tokens.key")}
-        self.spawn(self.apiserver, "--etcd-servers", client, "--bind-address", "127.0.0.1", "--secure-port", self.port,
-                   "--client-ca-file", files["ca"], "--tls-cert-file", files["server"], "--tls-private-key-file",
-                   files["server.key"], "--service-account-issuer", "https://kubernetes.default.svc",
-                   "--service-account-key-file", files["tokens.key"], "--service-account-signing-key-file",
-                   files["tokens.key"], "--authorization-mode", "Node,RBAC", "--service-cluster-ip-range", "10.96.0.0/12",
-                   "--cert-dir", self.folder / "certs", "--advertise-address", "192.0.2.1", "--endpoint-reconciler-type", "none")
+        self.processes.append(self.etcd.start(0))
+        self.spawn(*apiserver(self.program, self.etcd.clients[0], self.port, self.folder, self.folder / "tokens.key",
+                              "--client-ca-file", self.folder / "ca", "--tls-cert-file", self.folder / "server",
+                              "--tls-private-key-file", self.folder / "server.key", "--advertise-address", "192.0.2.1",
+                              "--endpoint-reconciler-type", "none"))
 
 
 def driver(program, *arguments, limit=600):

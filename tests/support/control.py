@@ -39,7 +39,54 @@ def peer(name):
     return done.stdout.split()[2]
 
 
-class Control:
+class Kubectl:
+    """A program that kubectl speaks to: `kubeconfig`, a `folder` for what kubectl keeps, start() and stop(). `with` has it run inside,
+    and its folder goes with it."""
+
+    kubectl_path = None
+
+    def __enter__(self):
+        try:
+            self.start()
+            self.settle()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def __exit__(self, *_):
+        self.stop()
+        if self.checks.failed:
+            c.log(self.log()[-4000:])
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def settle(self):
+        """Until a story can begin."""
+
+    def kubectl_command(self, *arguments):
+        if self.kubectl_path is None:
+            self.kubectl_path = peer("kubectl")
+        return [self.kubectl_path, "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.folder / "cache"),
+                *map(str, arguments)]
+
+    def kubectl(self, *arguments, given=None, limit=c.PATIENCE):
+        """Runs kubectl to its end: a CompletedProcess with both outputs as text."""
+        environment = {**os.environ, "HOME": str(self.folder), "KUBE_EDITOR": "true"}
+        return subprocess.run(self.kubectl_command(*arguments), input=given, capture_output=True, text=True,
+                              timeout=limit, env=environment)
+
+    def out(self, *arguments, given=None):
+        """kubectl's output; a failure of it ends the story."""
+        done = self.kubectl(*arguments, given=given)
+        if done.returncode:
+            raise c.Failure(f"kubectl {' '.join(map(str, arguments))}: {done.stderr or done.stdout}")
+        return done.stdout
+
+    def json(self, *arguments):
+        return json.loads(self.out(*arguments, "-o", "json"))
+
+
+class Control(Kubectl):
     """with Control(checks) as control: ... kubectl works at once, and pods can be made in the namespace
     default. kill() and start() again keep the data.
     GANTRY_CONTROL_ARGUMENTS has further arguments of it, so that a test can be run over another store. With `enter`
@@ -54,22 +101,6 @@ class Control:
         self.kubeconfig = (seen or self.data) / "admin.kubeconfig"
         self.log_path = self.folder / "log"
         self.process = None
-        self.kubectl_path = None
-
-    def __enter__(self):
-        try:
-            self.start()
-            self.wait_for_namespace("default")
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
-
-    def __exit__(self, *_):
-        self.stop()
-        if self.checks.failed:
-            c.log(self.log()[-4000:])
-        shutil.rmtree(self.folder, ignore_errors=True)
 
     def start(self):
         """Returns when /readyz says ok; the seconds that it took."""
@@ -80,6 +111,9 @@ class Control:
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         c.wait_until("gantry-control is ready", self.is_ready, pause=0.005)
         return time.monotonic() - began
+
+    def settle(self):
+        self.wait_for_namespace("default")
 
     def wait_for_namespace(self, name):
         """Until pods can be made in it: what the controllers put into each namespace is there, and so do they work."""
@@ -133,25 +167,3 @@ class Control:
 
     def log(self):
         return self.log_path.read_text(errors="replace") if self.log_path.exists() else ""
-
-    def kubectl_command(self, *arguments):
-        if self.kubectl_path is None:
-            self.kubectl_path = peer("kubectl")
-        return [self.kubectl_path, "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.folder / "cache"),
-                *map(str, arguments)]
-
-    def kubectl(self, *arguments, given=None, limit=c.PATIENCE):
-        """Runs kubectl to its end: a CompletedProcess with both outputs as text."""
-        environment = {**os.environ, "HOME": str(self.folder), "KUBE_EDITOR": "true"}
-        return subprocess.run(self.kubectl_command(*arguments), input=given, capture_output=True, text=True,
-                              timeout=limit, env=environment)
-
-    def out(self, *arguments, given=None):
-        """kubectl's output; a failure of it ends the story."""
-        done = self.kubectl(*arguments, given=given)
-        if done.returncode:
-            raise c.Failure(f"kubectl {' '.join(map(str, arguments))}: {done.stderr or done.stdout}")
-        return done.stdout
-
-    def json(self, *arguments):
-        return json.loads(self.out(*arguments, "-o", "json"))

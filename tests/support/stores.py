@@ -76,8 +76,8 @@ class Certificates:
 class Etcd:
     """A cluster of etcd. `members` are processes; kill(i) and start(i) one of them."""
 
-    def __init__(self, folder, count=1, certificates=None):
-        self.folder, self.certificates = folder, certificates
+    def __init__(self, folder, count=1, certificates=None, arguments=()):
+        self.folder, self.certificates, self.arguments = folder, certificates, list(arguments)
         self.program = subprocess.run([PEERS, "etcd"], check=True, capture_output=True, text=True).stdout.split()[-1]
         ports = [free_port() for _ in range(2 * count)]
         scheme = "https" if certificates else "http"
@@ -103,8 +103,9 @@ class Etcd:
                         "key-file": self.certificates.folder / "server.key",
                         "trusted-ca-file": self.certificates.folder / "ca.crt", "client-cert-auth": "true"}
         with open(self.folder / f"m{i}.log", "ab") as log:
-            self.members[i] = subprocess.Popen([*self.command(i), self.program, *(f"--{k}={v}" for k, v in options.items())],
+            self.members[i] = subprocess.Popen([*self.command(i), self.program, *(f"--{k}={v}" for k, v in options.items()), *self.arguments],
                                                stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+        return self.members[i]
 
     def signal(self, i, number):
         self.members[i].send_signal(number)

@@ -13,7 +13,8 @@ import tempfile
 import yaml
 
 import checks as c
-from control import ROOT, free_port, peer
+from control import ROOT, Kubectl, free_port
+from stores import Etcd
 
 PATIENCE = 120.0  # it makes thousands of things before it is ready
 
@@ -67,64 +68,69 @@ def api_of(control):
     return Api(control.port, context)
 
 
-class Upstream:
-    """with Upstream(checks) as upstream: upstream.api is its admin."""
+def apiserver(program, etcd, port, folder, key, *more):
+    """The command line of a kube-apiserver with roles, over that etcd; tokens of service accounts are signed with `key`."""
+    return [program, "--etcd-servers", etcd, "--bind-address", "127.0.0.1", "--secure-port", port, "--cert-dir", folder / "pki",
+            "--authorization-mode", "Node,RBAC", "--service-cluster-ip-range", "10.96.0.0/12",
+            "--service-account-issuer", "https://kubernetes.default.svc.cluster.local",
+            "--service-account-key-file", key, "--service-account-signing-key-file", key, *more]
+
+
+def end(processes):
+    """SIGTERM, the last one first, and SIGKILL for who takes too long."""
+    for process in reversed(processes):
+        process.terminate()
+        try:
+            process.wait(c.PATIENCE)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+
+
+class Upstream(Kubectl):
+    """with Upstream(checks) as upstream: upstream.api is its admin, as is kubectl. With `etcd`, a URL, over that one."""
 
     def __init__(self, checks, arguments=(), etcd=None):
         self.checks, self.arguments = checks, list(arguments)
         self.folder = pathlib.Path(tempfile.mkdtemp(prefix="gantry-upstream-"))
         self.processes, self.port, self.etcd = [], free_port(), etcd
         self.token = secrets.token_hex(16)
+        self.kubeconfig = self.folder / "kubeconfig"
+        self.kubeconfig.write_text(json.dumps({
+            "apiVersion": "v1", "kind": "Config", "current-context": "it",
+            "clusters": [{"name": "it", "cluster": {"server": f"https://127.0.0.1:{self.port}", "insecure-skip-tls-verify": True}}],
+            "users": [{"name": "it", "user": {"token": self.token}}],
+            "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}]}))
         self.api = Api(self.port, trusting(), {"Authorization": f"Bearer {self.token}"})
 
-    def __enter__(self):
-        try:
-            self.start()
-        except BaseException:
-            self.__exit__()
-            raise
-        return self
+    def stop(self):
+        """What it is asked comes to its end, and its leases go; its etcd is the last to end."""
+        end(self.processes)
+        self.processes = []
 
-    def __exit__(self, *_):
-        for process in reversed(self.processes):
-            process.kill()
-            process.wait()
-        if self.checks.failed:
-            c.log(self.log("kube-apiserver")[-2000:])
-        shutil.rmtree(self.folder, ignore_errors=True)
-
-    def log(self, name):
-        path = self.folder / f"{name}.log"
+    def log(self):
+        path = self.folder / "log"
         return path.read_text(errors="replace") if path.exists() else ""
-
-    def run(self, name, *command):
-        with open(self.folder / f"{name}.log", "wb") as log:
-            self.processes.append(subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log))
 
     def start(self):
         if self.etcd is None:
-            client, other = free_port(), free_port()
-            self.etcd = f"http://127.0.0.1:{client}"
-            self.run("etcd", peer("etcd"), "--data-dir", self.folder / "etcd", "--listen-client-urls", self.etcd,
-                     "--advertise-client-urls", self.etcd, "--listen-peer-urls", f"http://127.0.0.1:{other}",
-                     "--initial-advertise-peer-urls", f"http://127.0.0.1:{other}",
-                     "--initial-cluster", f"default=http://127.0.0.1:{other}", "--unsafe-no-fsync", "--log-level", "error")
+            own = Etcd(self.folder, arguments=["--unsafe-no-fsync", "--log-level=error"])
+            self.etcd = own.clients[0]
+            self.processes.append(own.start(0))
         built = subprocess.run([ROOT / "scripts/tools", "kube-apiserver"], capture_output=True, text=True, check=True)
         key, tokens = self.folder / "sa.key", self.folder / "tokens.csv"
         subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
         tokens.write_text(f'{self.token},admin,admin,"system:masters"\n')
-        self.run("kube-apiserver", built.stdout.split()[2], "--etcd-servers", self.etcd, "--bind-address", "127.0.0.1",
-                 "--secure-port", self.port, "--cert-dir", self.folder / "pki", "--token-auth-file", tokens,
-                 "--advertise-address", "192.0.2.100", "--authorization-mode", "Node,RBAC",
-                 "--enable-admission-plugins", "NodeRestriction", "--service-cluster-ip-range", "10.96.0.0/12",
-                 "--service-account-issuer", "https://kubernetes.default.svc.cluster.local",
-                 "--service-account-key-file", key, "--service-account-signing-key-file", key,
-                 "--enable-bootstrap-token-auth", *self.arguments)
+        command = apiserver(built.stdout.split()[2], self.etcd, self.port, self.folder, key, "--token-auth-file", tokens,
+                            "--advertise-address", "192.0.2.100", "--enable-admission-plugins", "NodeRestriction",
+                            "--enable-bootstrap-token-auth", *self.arguments)
+        with open(self.folder / "log", "wb") as log:
+            self.processes.append(subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log))
         c.wait_until("kube-apiserver is ready", self.is_ready, limit=PATIENCE, pause=0.2)
 
     def is_ready(self):
         if self.processes[-1].poll() is not None:
-            raise c.Failure(f"kube-apiserver ended: {self.log('kube-apiserver')[-2000:]}")
+            raise c.Failure(f"kube-apiserver ended: {self.log()[-2000:]}")
         try:
             return self.api.ask("GET", "/readyz")[0] == 200
         except OSError:
