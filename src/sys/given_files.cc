@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/given_files.h"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 
 #include <algorithm>
@@ -35,6 +36,14 @@ Result<std::string> read_regular(FdRef fd, std::size_t limit) {
   if (!info) return std::unexpected(std::move(info.error()));
   if (!S_ISREG(info->st_mode)) return invalid_argument("is not a regular file");
   return read_all(fd, limit);
+}
+
+Result<std::string> read_given(const std::string& path, std::size_t limit) {
+  auto file = openat(kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
+  if (!file) return fail_with(std::move(file.error()), path);
+  auto text = read_regular(*file, limit);
+  if (!text) return fail_with(std::move(text.error()), path);
+  return text;
 }
 
 }  // namespace gantry::sys

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Folders into which people and other programs put files for us: configurations, specifications, manifests. Who may put
-// them there is trusted, but what it is may be anything: bounded, and never waited for.
+// Files that people and other programs put into folders for us, or name to us: configurations, specifications,
+// manifests. Who may do that is trusted, but what it is may be anything: bounded, and never waited for.
 #pragma once
 
 #include <cstddef>
@@ -22,5 +22,9 @@ Result<std::vector<std::string>> list_ending(FdRef dir, std::initializer_list<st
 // read_all() of what was opened without knowing what it is (with O_NONBLOCK, for a FIFO that nobody writes to):
 // anything but a regular file is kInvalidArgument.
 Result<std::string> read_regular(FdRef fd, std::size_t limit);
+
+// The same of the file that `path` leads to, by links too: a mounted ConfigMap is made of them. Errors begin with the
+// path.
+Result<std::string> read_given(const std::string& path, std::size_t limit);
 
 }  // namespace gantry::sys

@@ -40,6 +40,17 @@ TEST_F(GivenFilesTest, ReadsWhatIsAFileAndRefusesTheRest) {
   }
 }
 
+TEST_F(GivenFilesTest, WhatIsNamedIsReadByLinksAndRefusedByName) {
+  put("f", "text");
+  ASSERT_TRUE(symlinkat("f", dir_, "link"));
+  ASSERT_TRUE(mknodat(dir_, "fifo", S_IFIFO | 0600, 0));
+  const std::string folder = "/tmp/" + name_;
+  EXPECT_EQ(*read_given(folder + "/link", 4), "text");
+  EXPECT_EQ(read_given(folder + "/fifo", 4).error().message(), folder + "/fifo: is not a regular file");
+  EXPECT_EQ(read_given(folder, 4).error().message(), folder + ": is not a regular file");
+  EXPECT_TRUE(read_given(folder + "/none", 4).error().is_not_found());
+}
+
 TEST_F(GivenFilesTest, ListsWhatIsMeantInOrderAndCountsNothingElse) {
   for (const char* name : {"b.json", "a.yaml", "c.txt", "d.yaml"}) put(name, "");
   auto names = list_ending(dir_, {".json", ".yaml"}, 3, "things");

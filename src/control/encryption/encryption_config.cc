@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/encryption/encryption_config.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 
 #include "api/text.h"
 #include "api/yaml.h"
 #include "base/text.h"
-#include "sys/file.h"
+#include "sys/given_files.h"
 
 namespace gantry::control {
 
@@ -160,10 +158,8 @@ Result<EncryptionConfig> EncryptionConfig::parse(std::string_view text) {
 }
 
 Result<EncryptionConfig> EncryptionConfig::read(const std::string& path) {
-  Result<OwnFd> file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK);
-  if (!file) return fail_with(std::move(file.error()), path);
-  Result<std::string> text = sys::read_all(*file, kMaxBytes);
-  if (!text) return fail_with(std::move(text.error()), path);
+  Result<std::string> text = sys::read_given(path, kMaxBytes);
+  if (!text) return std::unexpected(std::move(text.error()));
   Result<EncryptionConfig> config = parse(*text);
   if (!config) return fail_with(std::move(config.error()), path);
   return config;

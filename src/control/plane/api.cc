@@ -10,7 +10,7 @@
 #include "control/server/actions/pod_binding.h"
 #include "control/server/actions/pod_eviction.h"
 #include "http/tls.h"
-#include "sys/file.h"
+#include "sys/given_files.h"
 
 namespace gantry::control {
 
@@ -51,7 +51,7 @@ Result<Audit> make_audit(const PlaneOptions& options) {
   AuditPolicy policy = AuditPolicy::standard();
   if (!options.audit_policy_file.empty()) {
     constexpr std::size_t kMaxPolicy = 1 << 20;
-    Result<std::string> text = sys::read_file(sys::kCwd, options.audit_policy_file.c_str(), kMaxPolicy);
+    Result<std::string> text = sys::read_given(options.audit_policy_file, kMaxPolicy);
     if (!text) return fail_with(std::move(text.error()), "--audit-policy-file");
     Result<AuditPolicy> parsed = AuditPolicy::parse(*text);
     if (!parsed) return fail_with(std::move(parsed.error()), cat("--audit-policy-file ", options.audit_policy_file));

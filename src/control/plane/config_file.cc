@@ -1,14 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/plane/config_file.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 
 #include "api/json.h"
 #include "api/yaml.h"
 #include "base/text.h"
-#include "sys/file.h"
+#include "sys/given_files.h"
 
 namespace gantry::control {
 
@@ -73,10 +71,8 @@ Result<SettingValues> parse_config(std::string_view text) {
 Result<PlaneOptions> read_options(const std::string& config_file, const SettingValues& flags) {
   SettingValues values = flags;
   if (!config_file.empty()) {
-    Result<OwnFd> file = sys::openat(sys::kCwd, config_file.c_str(), O_RDONLY | O_NONBLOCK | O_CLOEXEC);
-    if (!file) return fail_with(std::move(file.error()), config_file);
-    Result<std::string> text = sys::read_all(*file, kMaxBytes);
-    if (!text) return fail_with(std::move(text.error()), config_file);
+    Result<std::string> text = sys::read_given(config_file, kMaxBytes);
+    if (!text) return std::unexpected(std::move(text.error()));
     Result<SettingValues> written = parse_config(*text);
     if (!written) return fail_with(std::move(written.error()), config_file);
     values.merge(*written);
