@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "control/authentication/bootstrap_token.h"
 #include "control/pki/key.h"
+#include "control/plane/ground.h"
 #include "kubernetes/core/v1/config.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
@@ -25,7 +26,6 @@ namespace core = k8s::io::api::core::v1;
 namespace {
 
 constexpr char kNamespace[] = "kube-system";
-constexpr char kType[] = "bootstrap.kubernetes.io/token";
 constexpr char kGroups[] = "system:bootstrappers:kubeadm:default-node-token";
 constexpr char kNever[] = "<forever>";
 
@@ -80,11 +80,11 @@ Task<Result<std::string>> join_command(api::Client& client, const api::Kubeconfi
   const api::Answer<core::ConfigMap> info = co_await client.get<core::ConfigMap>("kube-public", "cluster-info");
   if (info && info->data().contains("kubeconfig")) {
     const auto documents = api::parse_yaml(info->data().at("kubeconfig"));
-    const api::Value* clusters = documents && documents->size() == 1 ? documents->front().find("clusters") : nullptr;
-    if (clusters != nullptr && clusters->as_list() != nullptr && !clusters->as_list()->empty()) {
-      const api::Value* cluster = clusters->as_list()->front().find("cluster");
-      const api::Value* said = cluster != nullptr ? cluster->find("server") : nullptr;
-      if (said != nullptr && said->as_string() != nullptr) server = *said->as_string();
+    if (documents && documents->size() == 1) {
+      const api::Value::List& clusters = documents->front().list_at("clusters");
+      const api::Value* cluster = clusters.empty() ? nullptr : clusters.front().find("cluster");
+      const std::string said = cluster == nullptr ? "" : cluster->text_at("server");
+      if (!said.empty()) server = said;
     }
   }
   Result<std::vector<control::PublicKey>> keys = control::PublicKey::read_all(config.tls.ca_pem);
@@ -104,7 +104,7 @@ Task<Status> create(api::Client& client, const api::Kubeconfig& config, const To
   core::Secret secret;
   secret.mutable_metadata()->set_namespace_(kNamespace);
   secret.mutable_metadata()->set_name(control::bootstrap_secret_name(*token));
-  secret.set_type(kType);
+  secret.set_type(control::kBootstrapSecretType);
   auto& data = *secret.mutable_data();
   data["token-id"] = token->substr(0, token->find('.'));
   data["token-secret"] = token->substr(token->find('.') + 1);
@@ -127,7 +127,7 @@ Task<Status> create(api::Client& client, const api::Kubeconfig& config, const To
 
 Task<Status> list(api::Client& client, const api::Kubeconfig&, const TokenCommand&) {
   const auto secrets = co_await client.list<core::Secret>(
-      {.ns = kNamespace, .label_selector = {}, .field_selector = cat("type=", kType)});
+      {.ns = kNamespace, .label_selector = {}, .field_selector = cat("type=", control::kBootstrapSecretType)});
   if (!secrets) co_return std::unexpected(secrets.error().as_error());
   std::printf("%-25s %-10s %-22s %-24s %-s\n", "TOKEN", "TTL", "EXPIRES", "USAGES", "DESCRIPTION");
   for (const core::Secret& secret : *secrets) {
@@ -165,13 +165,7 @@ Status run(const TokenCommand& command, Work work) {
   if (!transport) return std::unexpected(std::move(transport.error()));
   const api::Kinds kinds(api::all_kinds());
   api::Client client(loop, **transport, kinds, "gantry-control");
-  Status status;
-  loop.spawn([](Loop& loop, Task<Status> task, Status& status) -> Task<> {
-    status = co_await task;
-    loop.stop();
-  }(loop, work(client, *config, command), status));
-  loop.run();
-  return status;
+  return control::run_to_end(loop, work(client, *config, command));
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/admission/claim_resize.h"
 
+#include "api/kinds/core/volume_text.h"
 #include "api/quantity.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -21,10 +22,8 @@ api::Quantity size_of(const PersistentVolumeClaim& claim) {
   return api::Quantity::parse(found->second.string()).value_or(api::Quantity());
 }
 
-const std::string& class_of(const PersistentVolumeClaim& claim) {
-  const auto& annotations = claim.metadata().annotations();
-  const auto found = annotations.find("volume.beta.kubernetes.io/storage-class");
-  return found == annotations.end() ? claim.spec().storage_class_name() : found->second;
+std::string class_of(const PersistentVolumeClaim& claim) {
+  return api::class_of(claim.metadata(), claim.spec().storage_class_name());
 }
 
 }  // namespace
@@ -40,7 +39,7 @@ Task<Outcome<void>> ClaimResize::validate(const AdmissionRequest& request) {
     return fail(forbidden(request.call.kind, request.name, why));
   };
   if (old.status().phase() != "Bound") co_return refuse("Only bound persistent volume claims can be expanded");
-  const std::string& name = class_of(claim);
+  const std::string name = class_of(claim);
   bool can_grow = !name.empty() && name == class_of(old);
   if (can_grow) {
     Outcome<std::shared_ptr<const StorageClass>> found = co_await view_.find<StorageClass>(request.call.here, "", name);

@@ -13,7 +13,6 @@ namespace {
 
 constexpr size_t kIdSize = 6;
 constexpr size_t kSecretSize = 16;
-constexpr char kSecretType[] = "bootstrap.kubernetes.io/token";
 constexpr char kGroup[] = "system:bootstrappers";
 
 bool is_lower_alnum(char c) { return (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9'); }
@@ -53,7 +52,7 @@ std::string bootstrap_secret_name(std::string_view token) { return cat("bootstra
 Result<User> read_bootstrap_token(std::string_view token, const k8s::io::api::core::v1::Secret& secret,
                                   api::Timestamp now) {
   const auto refused = [](const char* why) { return fail(Code::kUnauthenticated, why); };
-  if (secret.type() != kSecretType || secret.metadata().has_deletion_timestamp()) {
+  if (secret.type() != kBootstrapSecretType || secret.metadata().has_deletion_timestamp()) {
     return refused("the bootstrap token's secret is no such secret");
   }
   if (field(secret, "token-id") != token.substr(0, kIdSize) ||
@@ -78,7 +77,7 @@ Result<User> read_bootstrap_token(std::string_view token, const k8s::io::api::co
 
 std::optional<std::string> token_for_signing(const k8s::io::api::core::v1::Secret& secret, api::Timestamp now) {
   std::string token = cat(field(secret, "token-id"), ".", field(secret, "token-secret"));
-  if (secret.type() != kSecretType || secret.metadata().has_deletion_timestamp()) return std::nullopt;
+  if (secret.type() != kBootstrapSecretType || secret.metadata().has_deletion_timestamp()) return std::nullopt;
   if (!is_bootstrap_token(token) || secret.metadata().name() != bootstrap_secret_name(token)) return std::nullopt;
   if (field(secret, "usage-bootstrap-signing") != "true") return std::nullopt;
   if (const auto end = token_end(secret); end && *end <= now.seconds) return std::nullopt;

@@ -15,6 +15,9 @@ class Secret;
 
 namespace gantry::control {
 
+// The type of their secrets.
+inline constexpr char kBootstrapSecretType[] = "bootstrap.kubernetes.io/token";
+
 // Six and sixteen of a-z0-9.
 bool is_bootstrap_token(std::string_view token);
 // "bootstrap-token-ID". Precondition: is_bootstrap_token().

@@ -22,7 +22,7 @@ constexpr std::string_view kSignature = "jws-kubeconfig-";
 
 api::Informer::Options token_options(const api::Client& client) {
   return {.target = client.target<core::Secret>(),
-          .query = {.ns = "kube-system", .label_selector = {}, .field_selector = "type=bootstrap.kubernetes.io/token"},
+          .query = {.ns = "kube-system", .label_selector = {}, .field_selector = cat("type=", kBootstrapSecretType)},
           .make = [] { return std::make_unique<core::Secret>(); }};
 }
 

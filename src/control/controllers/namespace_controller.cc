@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <map>
 
+#include "api/kind_parts.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -15,16 +16,11 @@ namespace core = k8s::io::api::core::v1;
 namespace {
 
 constexpr std::string_view kFinalizer = "kubernetes";
+constexpr std::string_view kBetween = ", ";
 constexpr Duration kLookAgain = std::chrono::seconds(1);
 
 std::string full_name(const api::Target& target) {
   return target.group.empty() ? target.plural : cat(target.plural, ".", target.group);
-}
-
-std::string joined(const std::vector<std::string>& parts) {
-  std::string out;
-  for (const std::string& part : parts) out += cat(out.empty() ? "" : ", ", part);
-  return out;
 }
 
 }  // namespace
@@ -128,23 +124,25 @@ Task<Status> NamespaceController::tell(core::Namespace object, const Remains& re
     condition->set_message(holds ? std::move(message) : std::string(otherwise));
   };
   set("NamespaceDeletionDiscoveryFailure", !remains.undiscovered.empty(), "DiscoveryFailed", "ResourcesDiscovered",
-      cat("Discovery failed for some groups: ", joined(remains.undiscovered)), "All resources successfully discovered");
+      cat("Discovery failed for some groups: ", api::joined(remains.undiscovered, kBetween)),
+      "All resources successfully discovered");
   set("NamespaceDeletionGroupVersionParsingFailure", false, "GroupVersionParsingFailed", "ParsedGroupVersions", "",
       "All legacy kube types successfully parsed");
   set("NamespaceDeletionContentFailure", !remains.errors.empty(), "ContentDeletionFailed", "ContentDeleted",
-      cat("Failed to delete all resource types, ", remains.errors.size(), " remaining: ", joined(remains.errors)),
+      cat("Failed to delete all resource types, ", remains.errors.size(),
+          " remaining: ", api::joined(remains.errors, kBetween)),
       "All content successfully deleted, may be waiting on finalization");
   std::vector<std::string> left;
   for (const auto& [resource, count] : remains.objects)
     left.push_back(cat(resource, " has ", count, " resource instances"));
   set("NamespaceContentRemaining", !left.empty(), "SomeResourcesRemain", "ContentRemoved",
-      cat("Some resources are remaining: ", joined(left)), "All content successfully removed");
+      cat("Some resources are remaining: ", api::joined(left, kBetween)), "All content successfully removed");
   std::vector<std::string> holders;
   for (const auto& [finalizer, count] : remains.finalizers) {
     holders.push_back(cat(finalizer, " in ", count, " resource instances"));
   }
   set("NamespaceFinalizersRemaining", !holders.empty(), "SomeFinalizersRemain", "ContentHasNoFinalizers",
-      cat("Some content in the namespace has finalizers remaining: ", joined(holders)),
+      cat("Some content in the namespace has finalizers remaining: ", api::joined(holders, kBetween)),
       "All content-preserving finalizers finished");
   if (object.status().SerializeAsString() == before) co_return Status();
   api::Answer<core::Namespace> written = co_await parts_.client.update_status(object);

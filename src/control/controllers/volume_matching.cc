@@ -6,6 +6,7 @@
 #include <set>
 
 #include "api/codec.h"
+#include "api/kinds/core/volume_text.h"
 #include "api/label_selector.h"
 #include "api/quantity.h"
 #include "base/text.h"
@@ -17,7 +18,6 @@ namespace gantry::control {
 
 namespace {
 
-constexpr char kClassAnnotation[] = "volume.beta.kubernetes.io/storage-class";
 constexpr char kStorage[] = "storage";
 
 template <typename Map>
@@ -25,13 +25,6 @@ api::Quantity storage_in(const Map& quantities) {
   const auto found = quantities.find(kStorage);
   if (found == quantities.end()) return {};
   return api::Quantity::parse(found->second.string()).value_or(api::Quantity());
-}
-
-template <typename M>
-std::string class_name(const M& object) {
-  const auto& annotations = object.metadata().annotations();
-  const auto found = annotations.find(kClassAnnotation);
-  return found == annotations.end() ? object.spec().storage_class_name() : found->second;
 }
 
 template <typename Spec>
@@ -56,8 +49,10 @@ bool is_large_enough(const Volume& volume, const Claim& claim) {
 
 }  // namespace
 
-std::string class_of(const Volume& volume) { return class_name(volume); }
-std::string class_of(const Claim& claim) { return class_name(claim); }
+std::string class_of(const Volume& volume) {
+  return api::class_of(volume.metadata(), volume.spec().storage_class_name());
+}
+std::string class_of(const Claim& claim) { return api::class_of(claim.metadata(), claim.spec().storage_class_name()); }
 
 bool is_bound_to(const Volume& volume, const Claim& claim) {
   if (!volume.spec().has_claim_ref()) return false;

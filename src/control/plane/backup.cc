@@ -2,7 +2,6 @@
 #include "control/plane/backup.h"
 
 #include <fcntl.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 
 #include <filesystem>
@@ -14,6 +13,7 @@
 #include "control/store/backup.h"
 #include "sys/file.h"
 #include "sys/folders.h"
+#include "sys/pipe.h"
 
 namespace gantry::control {
 
@@ -145,10 +145,9 @@ Status restore_backup(const PlaneOptions& options, const std::string& file) {
   Result<OwnFd> folder = open_folder(options.data_dir);
   if (!folder) return std::unexpected(std::move(folder.error()));
   const std::string path = sqlite_path(options);
-  if (::flock(folder->get(), LOCK_EX | LOCK_NB) < 0) {
-    return std::unexpected(
-        Error::from_errno(errno, cat("lock ", options.data_dir, ", which another restore may have")));
-  }
+  const Result<bool> locked = sys::try_lock_exclusive(*folder);
+  if (!locked) return fail_with(locked.error(), options.data_dir);
+  if (!*locked) return fail(Code::kUnavailable, cat(options.data_dir, " is locked: another restore may be under way"));
   if (Status begun = begin(*folder, options, path); !begun) return begun;
   Result<std::int64_t> revision = fill(*folder, path, file);
   if (!revision) {

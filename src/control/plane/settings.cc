@@ -3,6 +3,7 @@
 
 #include <charconv>
 
+#include "api/kind_parts.h"
 #include "base/text.h"
 
 namespace gantry::control {
@@ -89,8 +90,9 @@ bool set_store_file(PlaneOptions& options, Values values) {
   return true;
 }
 
-bool set_encryption_config(PlaneOptions& options, Values values) {
-  options.encryption_config_file = values[0];
+template <std::string PlaneOptions::* kMember>
+bool set_file(PlaneOptions& options, Values values) {
+  options.*kMember = values[0];
   return true;
 }
 
@@ -115,12 +117,6 @@ bool set_shutdown_delay(PlaneOptions& options, Values values) {
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
   options.shutdown_delay = std::chrono::seconds(seconds);
   return error == std::errc() && end == text.data() + text.size() && seconds >= 0 && seconds <= 600;
-}
-
-template <std::string PlaneOptions::* kMember>
-bool set_file(PlaneOptions& options, Values values) {
-  options.*kMember = values[0];
-  return true;
 }
 
 bool set_audit_path(PlaneOptions& options, Values values) {
@@ -158,7 +154,7 @@ constexpr Setting kSettings[] = {
     {"etcdKeyFile", "etcd-keyfile", "", "PEM: its key", "a file", false, set_store_file<&StoreOptions::etcd_key_file>},
     {"encryptionProviderConfig", "encryption-provider-config", "",
      "an EncryptionConfiguration: which resources are encrypted in the store, with which keys", "a file", false,
-     set_encryption_config},
+     set_file<&PlaneOptions::encryption_config_file>},
     {"advertiseAddress", "advertise-address", "",
      "where nodes and pods reach the API; without it the first address of this host", "an IP address", false,
      set_advertise_address},
@@ -185,15 +181,6 @@ constexpr Setting kSettings[] = {
      set_shutdown_delay},
 };
 
-std::string joined(Values values) {
-  std::string text;
-  for (const std::string& value : values) {
-    if (!text.empty()) text += ',';
-    text += value;
-  }
-  return text;
-}
-
 }  // namespace
 
 std::span<const Setting> settings() { return kSettings; }
@@ -207,8 +194,8 @@ Result<PlaneOptions> read_settings(const SettingValues& values,
     const auto given = values.find(setting.field);
     const Values used = given != values.end() ? given->second : fallback;
     if ((!setting.is_list && used.size() != 1) || !setting.set(options, used)) {
-      return invalid_argument(
-          cat(name_of(setting), " is ", quoted(joined(used), 200), "; expected ", setting.expected));
+      return invalid_argument(cat(name_of(setting), " is ", quoted(api::joined({used.begin(), used.end()}), 200),
+                                  "; expected ", setting.expected));
     }
   }
   return options;

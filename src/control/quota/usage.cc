@@ -6,6 +6,7 @@
 #include <set>
 
 #include "api/kinds/core/pod_update.h"
+#include "api/kinds/core/volume_text.h"
 #include "base/text.h"
 #include "control/quota/pod_amounts.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
@@ -26,7 +27,6 @@ constexpr std::string_view kHugePages = "hugepages-";
 constexpr std::string_view kByClass = ".storageclass.storage.k8s.io/";
 constexpr std::string_view kNative = "kubernetes.io/";
 constexpr std::string_view kDeviceClass = "deviceclass.resource.kubernetes.io/";
-constexpr char kClassAnnotation[] = "volume.beta.kubernetes.io/storage-class";
 // What each has a name of its own for in quotas, beside "count/...".
 constexpr std::array<std::string_view, 4> kOldCounts = {"configmaps", "replicationcontrollers", "resourcequotas",
                                                         "secrets"};
@@ -99,9 +99,7 @@ Amounts usage_of_claim(const core::PersistentVolumeClaim& claim) {
     storage.round_up(0);
     out["requests.storage"] = storage;
   }
-  const auto& annotations = claim.metadata().annotations();
-  const auto old_way = annotations.find(kClassAnnotation);
-  const std::string& name = old_way != annotations.end() ? old_way->second : claim.spec().storage_class_name();
+  const std::string name = api::class_of(claim.metadata(), claim.spec().storage_class_name());
   if (name.empty()) return out;
   out[cat(name, kByClass, "persistentvolumeclaims")] = kOne;
   if (const auto storage = out.find("requests.storage"); storage != out.end()) {
