@@ -48,17 +48,11 @@ Value reference(const RequestInfo& info) {
 
 void drop_managed_fields(Value* object) {
   if (Value* metadata = object->find("metadata"); metadata != nullptr && metadata->is_object()) {
-    Value kept(Value::Object{});
-    for (const Value::Member& member : *metadata->as_object()) {
-      if (member.key != "managedFields") kept[member.key] = member.value;
-    }
-    *metadata = std::move(kept);
+    std::erase_if(*metadata->as_object(), [](const Value::Member& member) { return member.key == "managedFields"; });
   }
   Value* items = object->find("items");
   if (items == nullptr || !items->is_list()) return;
-  Value::List list = *items->as_list();
-  for (Value& item : list) drop_managed_fields(&item);
-  *items = Value(std::move(list));
+  for (Value& item : *items->as_list()) drop_managed_fields(&item);
 }
 
 // A body as JSON; empty when it is none, or of a kind that is not known here.
@@ -176,14 +170,14 @@ class Audited final : public AuditedRequest {
 }  // namespace
 
 Task<std::shared_ptr<AuditedRequest>> AuditLog::begin(Loop& here, const http::Request& request,
-                                                      const RequestFacts& facts, const std::string& id) {
+                                                      const RequestFacts& facts) {
   AuditDecision decision = policy_.decide(facts);
   if (decision.level == AuditLevel::kNone) co_return nullptr;
   const User nobody;
   Value event = Value::object({{"kind", "Event"},
                                {"apiVersion", "audit.k8s.io/v1"},
                                {"level", to_string(decision.level)},
-                               {"auditID", id},
+                               {"auditID", facts.id},
                                {"stage", to_string(AuditStage::kRequestReceived)},
                                {"requestURI", as_utf8(request.target, request.target.size())},
                                {"verb", facts.info->verb},

@@ -22,8 +22,8 @@ class AuditLog final : public Auditor {
   AuditLog(AuditPolicy policy, AuditFile& file, std::function<api::Timestamp()> now)
       : policy_(std::move(policy)), file_(file), now_(std::move(now)) {}
 
-  Task<std::shared_ptr<AuditedRequest>> begin(Loop& here, const http::Request& request, const RequestFacts& facts,
-                                              const std::string& id) override;
+  Task<std::shared_ptr<AuditedRequest>> begin(Loop& here, const http::Request& request,
+                                              const RequestFacts& facts) override;
 
   void write_metrics(metrics::Page* page) const;
 

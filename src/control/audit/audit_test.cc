@@ -16,6 +16,7 @@ namespace {
 
 RequestFacts facts_of(std::string method, std::string path, std::string user = "jane") {
   RequestFacts facts;
+  facts.id = "the-id";
   facts.info = *parse_request_info(method, path);
   facts.sender = User{.name = std::move(user), .groups = {"dev", "system:authenticated"}};
   facts.acting = facts.sender;
@@ -141,7 +142,7 @@ TEST_F(AuditLogTest, AnEventTellsWhoAskedWhatAndWhatCameOfIt) {
                                 .headers = {{"User-Agent", "test/1"}, {"Content-Type", "application/yaml"}},
                                 .body = "metadata: {name: a}\n",
                                 .peer = {.address = "192.0.2.1"}};
-    auto audited = run(loop_, log.begin(loop_, request, facts, "the-id"));
+    auto audited = run(loop_, log.begin(loop_, request, facts));
     ASSERT_TRUE(audited);
     facts.decision = "allow";
     facts.reason = "he may";
@@ -188,7 +189,7 @@ TEST_F(AuditLogTest, WhatARefusedRequestBroughtIsNotRecorded) {
       RequestFacts facts = facts_of("POST", request.target);
       recognize(kinds_, &facts);
       const auto answer = [&]() -> Task<int> {
-        auto audited = co_await log.begin(loop_, request, facts, "the-id");
+        auto audited = co_await log.begin(loop_, request, facts);
         facts.decision = decision;
         co_await audited->answered(loop_, facts, {.status = facts.decision == "allow" ? 201 : 403}, false);
         co_return 1;
@@ -215,7 +216,7 @@ TEST_F(AuditLogTest, WhoTakesOtherGroupsImpersonatesToo) {
       RequestFacts facts = facts_of("GET", request.target);
       facts.acting->groups[0] = group;
       const auto answer = [&]() -> Task<int> {
-        auto audited = co_await log.begin(loop_, request, facts, "the-id");
+        auto audited = co_await log.begin(loop_, request, facts);
         co_await audited->answered(loop_, facts, {.status = 200}, false);
         co_return 1;
       };

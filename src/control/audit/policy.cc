@@ -32,24 +32,16 @@ std::optional<Word> parse_word(std::span<const std::string_view> words, const ap
   return static_cast<Word>(found - words.begin());
 }
 
-Result<Strings> strings_of(const api::Value& owner, std::string_view field) {
-  Strings texts;
+Status read_strings(const api::Value& owner, std::string_view field, Strings* into) {
   const api::Value* value = owner.find(field);
-  if (value == nullptr || value->is_null()) return texts;
+  if (value == nullptr || value->is_null()) return {};
   const api::Value::List* list = value->as_list();
   if (list == nullptr) return invalid_argument(cat(field, " is no list"));
   for (const api::Value& item : *list) {
     const std::string* text = item.as_string();
     if (text == nullptr) return invalid_argument(cat(field, " has something that is no string"));
-    texts.push_back(*text);
+    into->push_back(*text);
   }
-  return texts;
-}
-
-Status read_strings(const api::Value& owner, std::string_view field, Strings* into) {
-  Result<Strings> texts = strings_of(owner, field);
-  if (!texts) return std::unexpected(std::move(texts.error()));
-  *into = std::move(*texts);
   return {};
 }
 
@@ -80,9 +72,7 @@ Result<AuditResources> parse_resources(const api::Value& value) {
     return std::unexpected(std::move(known.error()));
   }
   AuditResources parsed;
-  if (const api::Value* group = value.find("group"); group != nullptr && group->as_string() != nullptr) {
-    parsed.group = *group->as_string();
-  }
+  parsed.group = value.text_at("group");
   for (auto [field, into] : {std::pair{"resources", &parsed.resources}, {"resourceNames", &parsed.names}}) {
     if (Status read = read_strings(value, field, into); !read) return std::unexpected(std::move(read.error()));
   }
@@ -208,11 +198,7 @@ Result<AuditPolicy> AuditPolicy::parse(std::string_view text) {
   Status read = check_members(document, "an audit policy",
                               {"apiVersion", "kind", "metadata", "rules", "omitStages", "omitManagedFields"});
   if (!read) return std::unexpected(std::move(read.error()));
-  const auto is = [&document](std::string_view field, std::string_view wanted) {
-    const api::Value* value = document.find(field);
-    return value != nullptr && value->as_string() != nullptr && *value->as_string() == wanted;
-  };
-  if (!is("apiVersion", "audit.k8s.io/v1") || !is("kind", "Policy")) {
+  if (document.text_at("apiVersion") != "audit.k8s.io/v1" || document.text_at("kind") != "Policy") {
     return invalid_argument("an audit policy is a Policy of audit.k8s.io/v1");
   }
   std::vector<AuditStage> omitted;

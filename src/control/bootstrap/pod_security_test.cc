@@ -134,8 +134,7 @@ class LastAnnotations final : public Auditor,
                               public AuditedRequest,
                               public std::enable_shared_from_this<LastAnnotations> {
  public:
-  Task<std::shared_ptr<AuditedRequest>> begin(Loop&, const http::Request&, const RequestFacts&,
-                                              const std::string&) override {
+  Task<std::shared_ptr<AuditedRequest>> begin(Loop&, const http::Request&, const RequestFacts&) override {
     co_return shared_from_this();
   }
   Task<> answered(Loop&, const RequestFacts& facts, const http::Response&, bool) override {

@@ -186,7 +186,7 @@ Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Reques
   const RequestInfo& info = facts.info.emplace(std::move(*parsed));
   recognize(parts.kinds, &facts);
   Outcome<void> identified = co_await identify(here, request, known, facts);
-  if (parts.auditor != nullptr) facts.audited = co_await parts.auditor->begin(here, request, facts, facts.id);
+  if (parts.auditor != nullptr) facts.audited = co_await parts.auditor->begin(here, request, facts);
   if (!identified) co_return fail(std::move(identified.error()));
   Outcome<FlowControl::Seat> seat = co_await take_seat(here, facts);
   if (!seat) co_return fail(std::move(seat.error()));

@@ -4,9 +4,7 @@
 #pragma once
 
 #include <memory>
-#include <string>
 
-#include "api/time.h"
 #include "control/server/request_facts.h"
 #include "http/message.h"
 
@@ -28,7 +26,7 @@ class Auditor {
   // As soon as it is known who asks, or that he can't be known. Null: nothing is recorded of it. `request` lives until
   // answered() has returned.
   virtual Task<std::shared_ptr<AuditedRequest>> begin(Loop& here, const http::Request& request,
-                                                      const RequestFacts& facts, const std::string& id) = 0;
+                                                      const RequestFacts& facts) = 0;
 };
 
 }  // namespace gantry::control
