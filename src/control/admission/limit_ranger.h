@@ -4,7 +4,7 @@
 // size.
 #pragma once
 
-#include "control/admission/pods.h"
+#include "control/server/admission.h"
 #include "control/server/cluster_view.h"
 
 namespace gantry::control {

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // EncryptedStore: a store whose values beneath some prefixes are encrypted in the one that it stands on. Entries that
 // it gives are in plain. A value that cannot be decrypted is an error (kDataLoss) of who reads or overwrites it; in
-// lists and watches it comes as it is stored, which is no object, so that one damaged entry does not hide the others.
+// lists and watches its entry comes without a value, which is no object, so that one damaged entry does not hide the
+// others.
 //
 // Threads and tasks: as the store that it stands on.
 #pragma once

@@ -29,7 +29,7 @@ struct Ground {
   Caches caches;
 };
 
-// Blocking, and runs the loop. An etcd that does not answer is waited for until `stopping`, then it is kCancelled.
+// Blocking, and runs the loop. An etcd that does not answer is waited for until `stopping`, then it is kUnavailable.
 Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options, Event& stopping);
 
 // The store's file, when it is one.

@@ -2,6 +2,12 @@
 #include "control/server/flow_control.h"
 
 #include <algorithm>
+#include <array>
+#include <atomic>
+#include <list>
+#include <mutex>
+#include <unordered_map>
+#include <utility>
 
 namespace gantry::control {
 
@@ -157,13 +163,15 @@ struct FlowControl::Waiting {
   // The seat, if there is one; either way nothing waits any more.
   Seat finish() {
     const std::lock_guard lock(state->mutex);
-    const std::shared_ptr<Waiter> mine = std::exchange(waiter, nullptr);
-    if (mine->has_seat) return State::make_seat(state, pool, user);
-    waiter = mine;
-    give_up();
+    Seat seat;
+    if (waiter->has_seat) {
+      seat = State::make_seat(state, pool, user);
+    } else {
+      give_up();
+      ++pool.rejected_late;
+    }
     waiter = nullptr;
-    ++pool.rejected_late;
-    return nullptr;
+    return seat;
   }
 };
 

@@ -11,14 +11,9 @@
 // sessions) keeps no seat; how many of these one user has is bounded.
 #pragma once
 
-#include <array>
-#include <atomic>
 #include <cstddef>
-#include <list>
 #include <memory>
-#include <mutex>
 #include <string>
-#include <unordered_map>
 
 #include "base/loop.h"
 #include "base/metrics.h"

@@ -25,9 +25,6 @@ bool is_default_capability(std::string_view name) {
 // As upstream writes a Go string; names of annotations are plain.
 std::string annotation(std::string_view key, std::string_view value) { return cat(key, "=", quoted(value, 1024)); }
 
-// The profile types that both AppArmor and seccomp have and that keep a pod in its place.
-bool is_confined(std::string_view type) { return type == "RuntimeDefault" || type == "Localhost"; }
-
 Finding check_se_linux_types(const PodView& pod, bool has_engine) {
   bool sets_user = false;
   bool sets_role = false;

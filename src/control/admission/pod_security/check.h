@@ -6,6 +6,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "control/admission/pod_security/checks.h"
@@ -57,6 +58,9 @@ std::string_view one_or_many(std::string_view one, std::string_view many, std::s
 std::string containers(const Names& names);
 // `pod and container "a"`
 std::string setters(bool is_pod, const Names& names);
+
+// The profile types that both AppArmor and seccomp have and that keep a pod in its place.
+inline bool is_confined(std::string_view type) { return type == "RuntimeDefault" || type == "Localhost"; }
 
 // --- baseline ---
 Finding check_app_armor(const PodView& pod);

@@ -10,8 +10,6 @@ namespace gantry::control::pod_security {
 
 namespace {
 
-bool is_confined(std::string_view type) { return type == "RuntimeDefault" || type == "Localhost"; }
-
 // The kind of a volume that is not among those which a pod may name by itself; "" for one that is.
 std::string_view restricted_volume(const core::VolumeSource& source) {
   if (source.has_config_map() || source.has_csi() || source.has_downward_api() || source.has_empty_dir() ||
