@@ -187,6 +187,8 @@ def changes(tour):
     tour.checks.ok(done.returncode == 1 and '+  a: "2"' in done.stdout, "kubectl diff shows what an apply would change",
                    done.stdout + done.stderr)
     tour.says("unchanged", "apply", "-f", "-", "--dry-run=server", given=INTRODUCTIONS)
+    tour.says("(server dry run)", "delete", "configmap", "cm", "--dry-run=server")
+    tour.says("configmap/cm", "get", "configmap", "cm", "-o", "name")
 
 
 def server_side_apply(tour):
