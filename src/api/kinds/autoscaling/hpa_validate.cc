@@ -3,6 +3,7 @@
 
 #include "api/check.h"
 #include "api/kinds/autoscaling/hpa.h"
+#include "api/kinds/core/amounts.h"
 #include "api/names.h"
 #include "kubernetes/autoscaling/v2/autoscaling.pb.h"
 
@@ -45,7 +46,11 @@ void check_metric(const v2::MetricSpec& metric, const Check& check) {
     if (!metric.has_container_resource()) return check.at("containerResource").required();
     check_resource(metric.container_resource().name(), metric.container_resource().target(),
                    check.at("containerResource"));
-    check.at("containerResource").at("container").name(metric.container_resource().container(), check_path_segment);
+    const Check inside = check.at("containerResource");
+    if (const std::string& name = metric.container_resource().name(); !name.empty()) {
+      check_container_resource_name(name, inside.at("name"));
+    }
+    inside.at("container").name(metric.container_resource().container(), check_dns1123_label);
   } else if (type == "Pods") {
     if (!metric.has_pods()) return check.at("pods").required();
     if (metric.pods().metric().name().empty()) check.at("pods").at("metric").at("name").required();
@@ -115,7 +120,9 @@ FieldProblems validate_hpa(const v2::HorizontalPodAutoscaler& object) {
   target.at("kind").name(spec.scale_target_ref().kind(), check_path_segment);
   target.at("name").name(spec.scale_target_ref().name(), check_path_segment);
   const std::string& version = spec.scale_target_ref().api_version();
-  if (version.empty() || std::ranges::count(version, '/') > 1) {
+  const bool is_core = version == "v1" || spec.scale_target_ref().kind() == "ReplicationController";
+  const auto slashes = std::ranges::count(version, '/');
+  if (slashes > 1 || version.starts_with('/') || (slashes == 0 && !is_core)) {
     target.at("apiVersion").invalid(version, "must be GROUP/VERSION, or v1");
   }
   for (int i = 0; i < spec.metrics_size(); ++i) check_metric(spec.metrics(i), check.at("metrics")[i]);

@@ -34,6 +34,12 @@ void set_defaults(core::LimitRange* object) {
   }
 }
 
+// One without a name gets one that nobody else has.
+void prepare_create(core::LimitRange* object) {
+  ObjectMeta* metadata = object->mutable_metadata();
+  if (metadata->name().empty()) metadata->set_name(metadata->uid());
+}
+
 Quantity amount_of(const Amounts& amounts, const std::string& name) {
   return Quantity::parse(amounts.at(name).string()).value_or(Quantity());
 }
@@ -43,6 +49,41 @@ void check_order(const Amounts& lower, const Amounts& upper, const Amounts& blam
   for (const auto& [name, amount] : lower) {
     if (!upper.contains(name) || amount_of(lower, name).compare(amount_of(upper, name)) <= 0) continue;
     check.key(name).invalid(blamed.at(name).string(), "does not fit between min and max");
+  }
+}
+
+void check_names(const std::string& type, const Amounts& amounts, const Check& check) {
+  for (const auto& [name, amount] : amounts) {
+    if (type == "Pod" || type == "Container") {
+      check_container_resource_name(name, check.key(name));
+    } else {
+      check_resource_name(name, check.key(name));
+    }
+  }
+}
+
+// How many times its request a limit may be: at least once, and no more than max and min leave room for.
+void check_ratios(const core::LimitRangeItem& item, const Check& check) {
+  for (const auto& [name, ratio] : item.max_limit_request_ratio()) {
+    const Quantity most = amount_of(item.max_limit_request_ratio(), name);
+    if (most.compare(Quantity(1)) < 0) check.key(name).invalid(ratio.string(), "must be at least 1");
+    if (!item.min().contains(name) || !item.max().contains(name)) continue;
+    const auto milli = [&](const Amounts& amounts) {
+      return static_cast<double>(amount_of(amounts, name).milli_value());
+    };
+    if (static_cast<double>(most.milli_value()) / 1000 > milli(item.max()) / milli(item.min())) {
+      check.key(name).invalid(ratio.string(), "must not be more than max is of min");
+    }
+  }
+}
+
+// Of what cannot be promised twice the default of the request is that of the limit.
+void check_promises(const core::LimitRangeItem& item, const Check& check) {
+  for (const auto& [name, amount] : item.default_request()) {
+    if (can_be_overcommitted(name) || !item.default_().contains(name)) continue;
+    if (amount_of(item.default_(), name) != amount_of(item.default_request(), name)) {
+      check.key(name).invalid(amount.string(), "must equal default");
+    }
   }
 }
 
@@ -61,11 +102,18 @@ FieldProblems validate(const core::LimitRange& object) {
     const Check check = Check(&problems).at("spec").at("limits")[i];
     check_type(item.type(), check.at("type"));
     if (!types.insert(item.type()).second) check.at("type").duplicate(item.type());
+    check_names(item.type(), item.max(), check.at("max"));
+    check_names(item.type(), item.min(), check.at("min"));
+    check_names(item.type(), item.max_limit_request_ratio(), check.at("maxLimitRequestRatio"));
+    check_ratios(item, check.at("maxLimitRequestRatio"));
     if (item.type() == "Pod") {
       const std::string_view reason = "can not be set when type is Pod";
       if (!item.default_().empty()) check.at("default").forbidden(reason);
       if (!item.default_request().empty()) check.at("defaultRequest").forbidden(reason);
     } else {
+      check_names(item.type(), item.default_(), check.at("default"));
+      check_names(item.type(), item.default_request(), check.at("defaultRequest"));
+      check_promises(item, check.at("defaultRequest"));
       check_order(item.min(), item.default_request(), item.default_request(), check.at("defaultRequest"));
       check_order(item.default_request(), item.max(), item.default_request(), check.at("defaultRequest"));
       check_order(item.default_request(), item.default_(), item.default_request(), check.at("defaultRequest"));
@@ -86,6 +134,7 @@ Kind limit_range_kind() {
   Kind kind = make_kind<core::LimitRange>("limitranges", "limitrange", {"limits"});
   kind.storage = "limitranges";
   kind.set_defaults = over(&set_defaults);
+  kind.prepare_create = over(&prepare_create);
   kind.validate = over(&validate);
   kind.table = name_and_creation<core::LimitRange>();
   return kind;

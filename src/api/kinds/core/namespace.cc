@@ -38,6 +38,20 @@ void prepare_create(core::Namespace* object) {
   if (std::ranges::find(*finalizers, kFinalizer) == finalizers->end()) finalizers->Add(std::string(kFinalizer));
 }
 
+FieldProblems validate(const core::Namespace& object) {
+  FieldProblems problems;
+  const Check check = Check(&problems).at("spec").at("finalizers");
+  for (const std::string& name : object.spec().finalizers()) {
+    const bool is_own = name == kFinalizer || name == "orphan" || name == "foregroundDeletion";
+    if (const std::string wrong = check_qualified_name(name); !wrong.empty()) {
+      check.invalid(name, wrong);
+    } else if (!is_own && name.find('/') == name.npos) {
+      check.invalid(name, "must be a standard finalizer or have a domain");
+    }
+  }
+  return problems;
+}
+
 // Its finalizers are changed through "finalize", and nothing else is.
 void prepare_update(const core::Namespace& old, core::Namespace* updated) {
   *updated->mutable_spec() = old.spec();
@@ -57,6 +71,7 @@ Kind namespace_kind() {
   kind.storage = "namespaces";
   kind.set_defaults = over(&set_defaults);
   kind.prepare_create = over(&prepare_create);
+  kind.validate = over(&validate);
   kind.update.prepare = over(&prepare_update);
   kind.check_name = check_dns1123_label;
   kind.selectable = {"status.phase"};

@@ -9,8 +9,6 @@
 #include "api/kind_parts.h"
 #include "api/kinds/core/amounts.h"
 #include "api/kinds/core/kinds.h"
-#include "api/names.h"
-#include "api/quantity.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/quota.pb.h"
 
@@ -75,9 +73,8 @@ FieldProblems validate(const core::ResourceQuota& object) {
   FieldProblems problems;
   const Check check = Check(&problems).at("spec").at("hard");
   for (const auto& [name, amount] : object.spec().hard()) {
-    if (const std::string wrong = check_qualified_name(name); !wrong.empty()) check.key(name).invalid(name, wrong);
-    const Result<Quantity> quantity = Quantity::parse(amount.string());
-    if (quantity && quantity->is_negative()) check.key(name).invalid(amount.string(), "must not be negative");
+    check_quota_resource_name(name, check.key(name));
+    check_amount(name, amount.string(), check.key(name));
   }
   check_scopes(object.spec(), Check(&problems).at("spec"));
   return problems;

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "api/check.h"
+#include "api/cidr.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/service_rules.h"
 #include "api/names.h"
@@ -109,7 +110,11 @@ std::string check_reachable(std::string_view ip) {
 void check_balancer(const core::ServiceSpec& spec, const Check& check) {
   const bool balancer = spec.type() == "LoadBalancer";
   const std::string_view reason = "can only be set when type is LoadBalancer";
-  if (!balancer && !spec.load_balancer_source_ranges().empty()) check.at("LoadBalancerSourceRanges").forbidden(reason);
+  const Check ranges = check.at("LoadBalancerSourceRanges");
+  if (!balancer && !spec.load_balancer_source_ranges().empty()) ranges.forbidden(reason);
+  for (int i = 0; i < spec.load_balancer_source_ranges_size(); ++i) {
+    ranges[i].well_formed(trimmed(spec.load_balancer_source_ranges(i)), check_cidr);
+  }
   if (!balancer && spec.has_allocate_load_balancer_node_ports()) {
     check.at("allocateLoadBalancerNodePorts").forbidden(reason);
   }

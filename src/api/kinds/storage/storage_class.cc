@@ -45,7 +45,7 @@ void set_defaults(storage::StorageClass* object) {
 
 // The terms in which volumes may be reached: labels of nodes, each with the values that it may have, no term twice.
 void check_topologies(const storage::StorageClass& object, const Check& check) {
-  std::set<std::map<std::string, std::set<std::string>>> terms;
+  std::set<std::map<std::string, std::set<std::string>>> terms = {{}};  // one that says nothing is one too many
   for (int i = 0; i < object.allowed_topologies_size(); ++i) {
     const Check expressions = check[i].at("matchLabelExpressions");
     std::map<std::string, std::set<std::string>> term;
@@ -72,7 +72,7 @@ FieldProblems validate(const storage::StorageClass& object) {
   const Check check(&problems);
   check_provisioner(object.provisioner(), check.at("provisioner"));
   check_parameters(object.parameters(), check.at("parameters"));
-  check.at("reclaimPolicy").one_of(object.reclaim_policy(), {"Delete", "Retain"});
+  check.at("reclaimPolicy").one_of(object.reclaim_policy(), {"", "Delete", "Retain"});
   check.at("volumeBindingMode").one_of(object.volume_binding_mode(), {"Immediate", "WaitForFirstConsumer"});
   check_topologies(object, check.at("allowedTopologies"));
   return problems;
