@@ -37,6 +37,13 @@ void read(const std::string& request_pem, const std::string& certificate_pem) {
   } else {
     gantry::fuzz::expect_sentence(request.error());
   }
+  auto all = control::split_certificates(certificate_pem);
+  if (all) {
+    expect(!all->empty(), "certificates are at least one");
+    for (const auto& each : *all) expect(control::split_certificates(each)->size() == 1, "each is one by itself");
+  } else {
+    gantry::fuzz::expect_sentence(all.error());
+  }
   auto certificate = control::read_certificate(certificate_pem);
   if (certificate) {
     expect_names(certificate->names);

@@ -14,9 +14,9 @@ namespace gantry::control {
 class TokenRequestAction final : public Action {
  public:
   // What the arguments refer to must outlive it.
-  TokenRequestAction(const ClusterView& view, const TokenSigner& signer, TokenIssuer issuer,
+  TokenRequestAction(const ClusterView& view, const TokenKeys& keys, TokenIssuer issuer,
                      std::function<api::Timestamp()> now)
-      : view_(view), signer_(signer), issuer_(std::move(issuer)), now_(std::move(now)) {}
+      : view_(view), keys_(keys), issuer_(std::move(issuer)), now_(std::move(now)) {}
 
   std::unique_ptr<api::Message> make() const override;
   Task<Outcome<std::unique_ptr<api::Message>>> run(Call& call, std::unique_ptr<api::Message> sent) override;
@@ -25,7 +25,7 @@ class TokenRequestAction final : public Action {
   Task<Outcome<void>> bind(Call& call, const api::Message& sent, ServiceAccountClaims* claims) const;
 
   const ClusterView& view_;
-  const TokenSigner& signer_;
+  const TokenKeys& keys_;
   const TokenIssuer issuer_;
   const std::function<api::Timestamp()> now_;
 };

@@ -67,7 +67,7 @@ Task<Result<TokenAuthenticator::Verified>> TokenAuthenticator::verify(Loop& here
     co_return Verified{std::move(*user), std::move(audiences)};
   }
   if (token.size() > kMaxTokenBytes) co_return refused("the token is too long");
-  Result<std::string> json = verifier_.verify(token);
+  Result<std::string> json = keys_.verify(token);
   if (!json) co_return std::unexpected(std::move(json.error()));
   Result<ServiceAccountClaims> claims = read_claims(*json);
   if (!claims) co_return std::unexpected(std::move(claims.error()));

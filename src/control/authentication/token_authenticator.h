@@ -9,7 +9,7 @@
 
 #include "api/time.h"
 #include "control/authentication/service_account_claims.h"
-#include "control/pki/token.h"
+#include "control/pki/token_keys.h"
 #include "control/server/access.h"
 #include "control/server/cluster_view.h"
 
@@ -24,9 +24,9 @@ struct TokenIssuer {
 class TokenAuthenticator : public Authenticator {
  public:
   // What the arguments refer to must outlive it. `now`: the wall clock.
-  TokenAuthenticator(const ClusterView& view, const TokenVerifier& verifier, TokenIssuer issuer,
+  TokenAuthenticator(const ClusterView& view, const TokenKeys& keys, TokenIssuer issuer,
                      std::function<api::Timestamp()> now)
-      : view_(view), verifier_(verifier), issuer_(std::move(issuer)), now_(std::move(now)) {}
+      : view_(view), keys_(keys), issuer_(std::move(issuer)), now_(std::move(now)) {}
 
   Task<Outcome<std::optional<User>>> authenticate(Loop& here, const http::Request& request) override;
 
@@ -43,7 +43,7 @@ class TokenAuthenticator : public Authenticator {
   Task<Result<User>> verify_bound(Loop& here, ServiceAccountClaims claims) const;
 
   const ClusterView& view_;
-  const TokenVerifier& verifier_;
+  const TokenKeys& keys_;
   const TokenIssuer issuer_;
   const std::function<api::Timestamp()> now_;
 };

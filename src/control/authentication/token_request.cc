@@ -161,7 +161,7 @@ Task<Outcome<std::unique_ptr<api::Message>>> TokenRequestAction::run(Call& call,
   }
   std::string token;
   if (!call.dry_run) {
-    Result<std::string> signed_token = signer_.sign(write_claims(claims));
+    Result<std::string> signed_token = keys_.sign(write_claims(claims));
     if (!signed_token) co_return fail(from_error(signed_token.error()));
     token = std::move(*signed_token);
   }

@@ -19,24 +19,33 @@ namespace {
 constexpr char kKeysPath[] = "/openid/v1/jwks";
 constexpr char kIssuer[] = "https://kubernetes.default.svc.cluster.local";
 
+std::string discovery(const TokenKeys& keys, const std::string& url) {
+  api::Value::List algorithms;
+  for (const std::string& each : keys.algorithms()) algorithms.emplace_back(each);
+  const auto one = [](const char* text) { return api::Value(api::Value::List{api::Value(text)}); };
+  return api::write_json(api::Value::object({{"issuer", kIssuer},
+                                             {"jwks_uri", cat(url, kKeysPath)},
+                                             {"response_types_supported", one("id_token")},
+                                             {"subject_types_supported", one("public")},
+                                             {"id_token_signing_alg_values_supported", std::move(algorithms)}}));
+}
+
 TokenIssuer issuer() { return {.issuer = kIssuer, .audiences = {kIssuer}}; }
 
 }  // namespace
 
 struct Security::Impl {
-  Impl(const Parts& parts, TokenSigner made_signer, TokenVerifier made_verifier,
-       std::shared_ptr<const RbacPolicy::Rules> node_rules)
+  Impl(const Parts& parts, std::unique_ptr<TokenKeys> made_keys, std::shared_ptr<const RbacPolicy::Rules> node_rules)
       : view(parts.kinds, parts.caches, parts.store),
-        signer(std::move(made_signer)),
-        verifier(std::move(made_verifier)),
-        tokens(view, verifier, issuer(), parts.now),
+        keys(std::move(made_keys)),
+        tokens(view, *keys, issuer(), parts.now),
         rbac(parts.home, parts.store),
         roles(rbac),
         graph(parts.home, parts.store),
         nodes(graph, view, std::move(node_rules)),
         authorizers{&nodes, &roles},
         admission(make_default_chain(view, rbac, authorizers, parts.now)),
-        token_request(view, signer, issuer(), parts.now),
+        token_request(view, *keys, issuer(), parts.now),
         token_review(tokens),
         subject_review(AccessReviewAction::Of::kSubject, authorizers),
         local_review(AccessReviewAction::Of::kSubjectInNamespace, authorizers),
@@ -44,8 +53,7 @@ struct Security::Impl {
         rules_review(rbac) {}
 
   ClusterView view;
-  TokenSigner signer;
-  TokenVerifier verifier;
+  const std::unique_ptr<TokenKeys> keys;
   CertificateAuthenticator certificates;
   TokenAuthenticator tokens;
   RbacFollower rbac;
@@ -67,14 +75,16 @@ Security::Security(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Security::~Security() = default;
 
 Result<std::unique_ptr<Security>> Security::make(Parts parts) {
-  Result<TokenSigner> signer = TokenSigner::make(parts.token_key);
-  if (!signer) return std::unexpected(std::move(signer.error()));
-  Result<TokenVerifier> verifier = TokenVerifier::make({parts.token_key.public_key()});
-  if (!verifier) return std::unexpected(std::move(verifier.error()));
+  Result<std::unique_ptr<TokenKeys>> keys = TokenKeys::make(parts.token_key, parts.older_token_keys);
+  if (!keys) return std::unexpected(std::move(keys.error()));
   Result<std::shared_ptr<const RbacPolicy::Rules>> node_rules = NodeAuthorizer::default_rules();
   if (!node_rules) return std::unexpected(std::move(node_rules.error()));
   return std::unique_ptr<Security>(
-      new Security(std::make_unique<Impl>(parts, std::move(*signer), std::move(*verifier), std::move(*node_rules))));
+      new Security(std::make_unique<Impl>(parts, std::move(*keys), std::move(*node_rules))));
+}
+
+Status Security::replace_token_keys(PrivateKey signing, std::vector<PublicKey> others) {
+  return impl_->keys->replace(std::move(signing), std::move(others));
 }
 
 Task<> Security::ready() {
@@ -87,16 +97,9 @@ std::vector<Authorizer*> Security::authorizers() const { return impl_->authorize
 const AdmissionChain& Security::admission() const { return impl_->admission; }
 
 std::vector<Page> Security::pages(const std::string& url) const {
-  api::Value::List algorithms;
-  for (const std::string& each : impl_->verifier.algorithms()) algorithms.emplace_back(each);
-  const auto one = [](const char* text) { return api::Value(api::Value::List{api::Value(text)}); };
-  const api::Value discovery = api::Value::object({{"issuer", kIssuer},
-                                                   {"jwks_uri", cat(url, kKeysPath)},
-                                                   {"response_types_supported", one("id_token")},
-                                                   {"subject_types_supported", one("public")},
-                                                   {"id_token_signing_alg_values_supported", std::move(algorithms)}});
-  return {{"/.well-known/openid-configuration", "application/json", api::write_json(discovery)},
-          {kKeysPath, "application/jwk-set+json", impl_->verifier.jwks()}};
+  const TokenKeys& keys = *impl_->keys;
+  return {{"/.well-known/openid-configuration", "application/json", [&keys, url] { return discovery(keys, url); }},
+          {kKeysPath, "application/jwk-set+json", [&keys] { return keys.jwks(); }}};
 }
 
 Actions Security::actions() const {

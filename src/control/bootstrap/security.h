@@ -26,10 +26,14 @@ class Security {
     const Caches& caches;
     const PrivateKey& token_key;  // of service accounts' tokens
     std::function<api::Timestamp()> now;
+    std::vector<PublicKey> older_token_keys = {};  // which verify, too
   };
   // Made and destroyed on `home`; what the parts refer to must outlive it.
   static Result<std::unique_ptr<Security>> make(Parts parts);
   ~Security();
+
+  // Any thread: of tokens from now on.
+  Status replace_token_keys(PrivateKey signing, std::vector<PublicKey> others);
 
   // On `home`: returns when all roles and pods count that were in the store before the call. Until it has returned
   // once, nobody but system:masters may do anything.

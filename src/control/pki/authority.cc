@@ -2,6 +2,8 @@
 #include "control/pki/authority.h"
 
 #include <algorithm>
+#include <array>
+#include <ctime>
 
 #include "control/pki/names.h"
 #include "control/pki/openssl_text.h"
@@ -78,6 +80,14 @@ Result<std::string> sign(X509* certificate, EVP_PKEY* key) {
   return text_of(out);
 }
 
+std::string time_text(CertificateTime time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm parts{};
+  std::array<char, 40> text{};
+  ::gmtime_r(&seconds, &parts);
+  return {text.data(), std::strftime(text.data(), text.size(), "%Y-%m-%dT%H:%M:%SZ", &parts)};
+}
+
 OwnCertificate parse(const std::string& pem) {
   OwnBio bio = reader_of(pem);
   return OwnCertificate(PEM_read_bio_X509(bio.get(), nullptr, no_password, nullptr));
@@ -96,29 +106,47 @@ std::vector<std::string> client_usages() { return {"digital signature", "key enc
 Result<Authority> Authority::make(std::string_view common_name, std::chrono::seconds life) {
   auto key = PrivateKey::generate();
   if (!key) return std::unexpected(std::move(key.error()));
+  return make(std::move(*key), common_name, life);
+}
+
+Result<Authority> Authority::make(PrivateKey key, std::string_view common_name, std::chrono::seconds life) {
   ERR_clear_error();
   OwnCertificate certificate(X509_new());
   if (!certificate) return openssl_failed(Code::kInternal, "make CA");
   CertificateOrder order = order_for(life);
   order.subject.common_name = common_name;
   order.usages = {"digital signature", "key encipherment", "cert sign"};
-  if (auto filled = fill(certificate.get(), nullptr, key->raw(), order); !filled) {
+  if (auto filled = fill(certificate.get(), nullptr, key.raw(), order); !filled) {
     return fail_with(std::move(filled.error()), "make CA");
   }
-  auto pem = sign(certificate.get(), key->raw());
+  auto pem = sign(certificate.get(), key.raw());
   if (!pem) return fail_with(std::move(pem.error()), "make CA");
-  return read(*pem, key->pem());
+  return read(*pem, key.pem());
 }
 
-Result<Authority> Authority::read(std::string_view certificate_pem, std::string_view key_pem) {
-  auto certificate = read_certificate(certificate_pem);
-  if (!certificate) return fail_with(std::move(certificate.error()), "CA");
+Result<Authority> Authority::read(std::string_view certificates_pem, std::string_view key_pem) {
   auto key = PrivateKey::read(key_pem);
   if (!key) return fail_with(std::move(key.error()), "CA");
-  if (!certificate->is_ca) return invalid_argument("CA: its certificate is not one of an authority");
-  if (!(certificate->key == key->public_key()))
-    return invalid_argument("CA: its certificate has another key than this");
-  return Authority(std::string(certificate_pem), std::move(*certificate), std::move(*key));
+  auto certificates = split_certificates(certificates_pem);
+  if (!certificates) return fail_with(std::move(certificates.error()), "CA");
+  for (std::string& each : *certificates) {
+    auto certificate = read_certificate(each);
+    if (!certificate) return fail_with(std::move(certificate.error()), "CA");
+    if (!(certificate->key == key->public_key())) continue;
+    if (!certificate->is_ca) return invalid_argument("CA: its certificate is not one of an authority");
+    return Authority(std::move(each), std::move(*certificate), std::move(*key));
+  }
+  return invalid_argument("CA: its certificate has another key than this");
+}
+
+Status Authority::check_time(CertificateTime now) const {
+  if (certificate_.not_after <= now) {
+    return fail(Code::kFailedPrecondition, cat("CA: its certificate has ended at ", time_text(certificate_.not_after)));
+  }
+  if (certificate_.not_before > now) {
+    return fail(Code::kFailedPrecondition, cat("CA: its certificate begins at ", time_text(certificate_.not_before)));
+  }
+  return {};
 }
 
 Result<std::string> Authority::issue(const PublicKey& key, const CertificateOrder& order) const {
@@ -130,6 +158,26 @@ Result<std::string> Authority::issue(const PublicKey& key, const CertificateOrde
   if (bounded.not_after <= bounded.not_before) return invalid_argument("issue certificate: it ends before it begins");
   if (auto filled = fill(certificate.get(), issuer.get(), key.raw(), bounded); !filled) {
     return fail_with(std::move(filled.error()), "issue certificate");
+  }
+  return sign(certificate.get(), key_.raw());
+}
+
+Result<std::string> Authority::vouch_for(const Authority& other) const {
+  ERR_clear_error();
+  OwnCertificate issuer = parse(certificate_pem_), certificate = parse(other.certificate_pem_);
+  if (!issuer || !certificate) return openssl_failed(Code::kInternal, "vouch for a CA");
+  if (X509_get_pathlen(issuer.get()) == 0) {
+    return fail(Code::kFailedPrecondition, "CA: its certificate says that it signs no other CA (pathlen:0)");
+  }
+  X509_set_issuer_name(certificate.get(), X509_get_subject_name(issuer.get()));
+  if (auto set = set_serial(certificate.get()); !set) return std::unexpected(std::move(set.error()));
+  set_times(certificate.get(), std::max(certificate_.not_before, other.certificate_.not_before),
+            std::min(certificate_.not_after, other.certificate_.not_after));
+  for (int at = 0; (at = X509_get_ext_by_NID(certificate.get(), NID_authority_key_identifier, -1)) >= 0;) {
+    X509_EXTENSION_free(X509_delete_ext(certificate.get(), at));
+  }
+  if (auto added = add_extension(certificate.get(), issuer.get(), NID_authority_key_identifier, "keyid"); !added) {
+    return fail_with(std::move(added.error()), "vouch for a CA");
   }
   return sign(certificate.get(), key_.raw());
 }

@@ -31,11 +31,18 @@ class Authority {
  public:
   // A new one, which signs itself.
   static Result<Authority> make(std::string_view common_name, std::chrono::seconds life);
-  // One that there is. Its certificate must be a CA's, and the key its own.
-  static Result<Authority> read(std::string_view certificate_pem, std::string_view key_pem);
+  static Result<Authority> make(PrivateKey key, std::string_view common_name, std::chrono::seconds life);
+  // One that there is: of the certificates, the one that has this key. It must be a CA's.
+  static Result<Authority> read(std::string_view certificates_pem, std::string_view key_pem);
+
+  // An error that says so when it has ended, or has not begun.
+  Status check_time(CertificateTime now) const;
 
   // PEM. It ends no later than the authority itself.
   Result<std::string> issue(const PublicKey& key, const CertificateOrder& order) const;
+  // The other's certificate, signed by this one: by it, who trusts this one alone trusts what the other issues. PEM.
+  // kFailedPrecondition when this one may sign no CA.
+  Result<std::string> vouch_for(const Authority& other) const;
 
   const std::string& certificate_pem() const { return certificate_pem_; }
   const Certificate& certificate() const { return certificate_; }

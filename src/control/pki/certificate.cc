@@ -64,6 +64,35 @@ Result<Certificate> read_certificate(std::string_view pem) {
   return certificate;
 }
 
+Result<std::vector<std::string>> split_certificates(std::string_view pem) {
+  constexpr std::size_t kMost = 100;
+  ERR_clear_error();
+  if (pem.size() > kMaxPemBytes) return invalid_argument("certificates: too long");
+  OwnBio bio = reader_of(pem);
+  std::vector<std::string> all;
+  while (OwnCertificate certificate = next_certificate(bio)) {
+    if (all.size() == kMost) return invalid_argument(cat("certificates: more than ", kMost));
+    OwnBio out(BIO_new(BIO_s_mem()));
+    PEM_write_bio_X509(out.get(), certificate.get());
+    all.push_back(text_of(out));
+  }
+  const unsigned long error = ERR_peek_last_error();
+  const bool at_end = ERR_GET_LIB(error) == ERR_LIB_PEM && ERR_GET_REASON(error) == PEM_R_NO_START_LINE;
+  if (!at_end) return openssl_failed(Code::kInvalidArgument, "read certificates");
+  ERR_clear_error();
+  if (all.empty()) return invalid_argument("certificates: no PEM block of one");
+  return all;
+}
+
+bool is_issuer(std::string_view issuer_pem, std::string_view certificate_pem) {
+  ERR_clear_error();
+  OwnBio issuer_bio = reader_of(issuer_pem), bio = reader_of(certificate_pem);
+  OwnCertificate issuer = next_certificate(issuer_bio), certificate = next_certificate(bio);
+  const bool is = issuer && certificate && X509_check_issued(issuer.get(), certificate.get()) == X509_V_OK;
+  ERR_clear_error();
+  return is;
+}
+
 Status check_certificate(std::string_view certificate_pem, std::string_view key_pem, std::string_view ca_pem) {
   auto key = PrivateKey::read(key_pem);
   if (!key) return std::unexpected(std::move(key.error()));

@@ -44,8 +44,14 @@ struct Certificate {
 // The first certificate of a PEM text, which may have others, or keys, beside it.
 Result<Certificate> read_certificate(std::string_view pem);
 
+// Each certificate of a PEM text as a PEM text of its own, without what stands between them. At least one, at most 100.
+Result<std::vector<std::string>> split_certificates(std::string_view pem);
+
 // The certificate with which the key of `key_pem` goes, and which one of `ca_pem`'s has signed, now or at some time.
 Status check_certificate(std::string_view certificate_pem, std::string_view key_pem, std::string_view ca_pem);
+
+// Whether the one may have signed the other, by what both say: names, key identifiers, usages.
+bool is_issuer(std::string_view issuer_pem, std::string_view certificate_pem);
 
 // A request (PKCS #10) whose signature was checked: whoever made it has the key.
 struct SigningRequest {

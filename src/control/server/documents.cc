@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/server/documents.h"
 
+#include <algorithm>
+
 #include "api/documents/discovery.h"
 #include "api/documents/openapi.h"
 #include "api/json.h"
@@ -114,7 +116,16 @@ std::optional<api::Value> Documents::openapi(std::string_view path) const {
   return api::openapi_v3(kinds_, path.substr(kV3.size()), kubernetes::comment);
 }
 
+std::optional<Documents::Kept> Documents::page(const std::string& path) const {
+  const auto found = std::ranges::find(pages_, path, &Page::path);
+  if (found == pages_.end()) return std::nullopt;
+  auto bytes = std::make_shared<const std::string>(found->body());
+  std::string etag = etag_of(*bytes);
+  return Kept{found->content_type, std::move(bytes), std::move(etag)};
+}
+
 std::optional<Documents::Kept> Documents::get(const http::Request& request, const std::string& path) {
+  if (std::optional<Kept> made = page(path)) return made;
   const std::string key = cat(path, form_of(request, path));
   // It has the address by which the client came.
   if (key == "/api") return make(request, path);
@@ -128,13 +139,8 @@ std::optional<Documents::Kept> Documents::get(const http::Request& request, cons
   return made;
 }
 
-Documents::Documents(const api::Kinds& kinds, ServerVersion version, const std::vector<Page>& pages)
-    : kinds_(kinds), version_(std::move(version)) {
-  for (const Page& page : pages) {
-    kept_.emplace(page.path,
-                  Kept{page.content_type, std::make_shared<const std::string>(page.body), etag_of(page.body)});
-  }
-}
+Documents::Documents(const api::Kinds& kinds, ServerVersion version, std::vector<Page> pages)
+    : kinds_(kinds), version_(std::move(version)), pages_(std::move(pages)) {}
 
 std::optional<http::Reply> Documents::find(const http::Request& request, const RequestInfo& info) {
   // One name for each document, however many slashes it is asked with: what is kept is bounded by what there is.

@@ -22,16 +22,16 @@ struct ServerVersion {
   std::string git_version;  // "v1.37.0-gantry.1"
 };
 
-// A document that another part of the program made: keys of tokens, and where they are.
+// A document that another part of the program makes whenever somebody asks: keys of tokens, and where they are.
 struct Page {
   std::string path;  // "/openid/v1/jwks"
   std::string content_type;
-  std::string body;
+  std::function<std::string()> body;  // any thread
 };
 
 class Documents {
  public:
-  Documents(const api::Kinds& kinds, ServerVersion version, const std::vector<Page>& pages = {});
+  Documents(const api::Kinds& kinds, ServerVersion version, std::vector<Page> pages = {});
 
   // Empty: the path names no document.
   std::optional<http::Reply> find(const http::Request& request, const RequestInfo& info);
@@ -42,12 +42,14 @@ class Documents {
     std::shared_ptr<const std::string> bytes;
     std::string etag;
   };
+  std::optional<Kept> page(const std::string& path) const;
   std::optional<Kept> make(const http::Request& request, const std::string& path) const;
   std::optional<api::Value> openapi(std::string_view path) const;
   std::optional<Kept> get(const http::Request& request, const std::string& path);
 
   const api::Kinds& kinds_;
   const ServerVersion version_;
+  const std::vector<Page> pages_;
   std::mutex mutex_;
   std::map<std::string, Kept> kept_;  // by path and form
 };
