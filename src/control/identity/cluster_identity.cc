@@ -4,9 +4,11 @@
 #include <fcntl.h>
 
 #include <algorithm>
+#include <tuple>
 
 #include "api/text.h"
 #include "base/text.h"
+#include "control/identity/key_files.h"
 #include "control/pki/files.h"
 #include "sys/file.h"
 #include "sys/folders.h"
@@ -17,25 +19,8 @@ namespace {
 
 using std::chrono::hours;
 
-constexpr auto kYear = hours(24 * 365);
-constexpr auto kAuthorityLife = 10 * kYear;
-constexpr auto kCertificateLife = kYear;
+constexpr auto kCertificateLife = hours(24 * 365);
 constexpr auto kRenewBefore = hours(24 * 30);
-
-Result<OwnFd> open_folder(const std::string& path) {
-  if (Status made = sys::make_folders(path, 0700); !made) return std::unexpected(std::move(made.error()));
-  Result<OwnFd> folder = sys::openat(FdRef(AT_FDCWD), path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  if (!folder) return std::unexpected(std::move(folder.error()).with_context(path));
-  return folder;
-}
-
-// Nothing when there is no such file.
-Result<std::optional<std::string>> read_if_there(FdRef folder, const std::string& name) {
-  Result<std::string> text = read_pem_file(folder, name);
-  if (text) return std::move(*text);
-  if (text.error().is_not_found()) return std::nullopt;
-  return std::unexpected(std::move(text.error()));
-}
 
 // The key first: a key without its certificate gets one at the next start, the other way round nothing goes.
 Status write_pair(FdRef folder, const std::string& name, const KeyPair& pair) {
@@ -43,21 +28,21 @@ Status write_pair(FdRef folder, const std::string& name, const KeyPair& pair) {
   return write_private_file(folder, name + ".crt", pair.certificate_pem);
 }
 
-Result<Authority> load_authority(FdRef folder) {
-  Result<std::optional<std::string>> certificate = read_if_there(folder, "ca.crt");
+Result<AuthorityFiles> load_authority(FdRef folder, bool make_missing) {
+  Result<std::optional<std::string>> certificate = read_if_there(folder, kCaCertificates);
   if (!certificate) return std::unexpected(std::move(certificate.error()));
-  Result<std::optional<std::string>> key = read_if_there(folder, "ca.key");
-  if (!key) return std::unexpected(std::move(key.error()));
-  if (*certificate) {
-    if (!*key) return fail(Code::kFailedPrecondition, "ca.crt is there, but its key ca.key is not");
-    return Authority::read(**certificate, **key);
-  }
-  Result<Authority> made = Authority::make("kubernetes", kAuthorityLife);
-  if (!made) return made;
+  if (*certificate || !make_missing) return read_authority(folder);
+  // A key without its certificate is one that a crash, or somebody, has left.
+  Result<std::optional<std::string>> present = read_if_there(folder, kCaKey);
+  if (!present) return std::unexpected(std::move(present.error()));
+  Result<PrivateKey> key = *present ? PrivateKey::read(**present) : PrivateKey::generate();
+  if (!key) return fail_with(std::move(key.error()), kCaKey);
+  Result<Authority> made = Authority::make(std::move(*key), "kubernetes", kAuthorityLife);
+  if (!made) return std::unexpected(std::move(made.error()));
   if (Status written = write_pair(folder, "ca", {made->certificate_pem(), made->key().pem()}); !written) {
     return std::unexpected(std::move(written.error()));
   }
-  return made;
+  return read_authority(folder);
 }
 
 bool includes(std::vector<std::string> all, std::vector<std::string> some) {
@@ -77,38 +62,53 @@ bool is_good(const Authority& authority, const KeyPair& pair, const CertificateO
          includes(certificate->names.dns, order.names.dns) && includes(certificate->names.ips, order.names.ips);
 }
 
-Result<KeyPair> load_pair(FdRef folder, const std::string& name, const Authority& authority,
+// What is in the files is without the chain.
+Result<KeyPair> load_pair(FdRef folder, const std::string& name, const AuthorityFiles& files,
                           const CertificateOrder& order) {
+  const Authority& authority = files.authority;
   Result<std::optional<std::string>> certificate = read_if_there(folder, name + ".crt");
   if (!certificate) return std::unexpected(std::move(certificate.error()));
   Result<std::optional<std::string>> key = read_if_there(folder, name + ".key");
   if (!key) return std::unexpected(std::move(key.error()));
   if (*certificate && *key) {
     KeyPair present{std::move(**certificate), std::move(**key)};
-    if (is_good(authority, present, order)) return present;
+    if (is_good(authority, present, order)) {
+      present.certificate_pem += files.chain_pem;
+      return present;
+    }
   }
   Result<PrivateKey> made = PrivateKey::generate();
   if (!made) return std::unexpected(std::move(made.error()));
   Result<std::string> issued = authority.issue(made->public_key(), order);
   if (!issued) return std::unexpected(std::move(issued.error()).with_context(cat("certificate ", name)));
   KeyPair pair{std::move(*issued), made->pem()};
+  // A CA may be one that says it is, and whose word is worth nothing.
+  if (Status good = check_certificate(pair.certificate_pem, pair.key_pem, authority.certificate_pem()); !good) {
+    return fail_with(std::move(good.error()), cat("certificate ", name));
+  }
   if (Status written = write_pair(folder, name, pair); !written) return std::unexpected(std::move(written.error()));
+  pair.certificate_pem += files.chain_pem;
   return pair;
 }
 
-Result<PrivateKey> load_token_key(FdRef folder) {
-  Result<std::optional<std::string>> present = read_if_there(folder, "sa.key");
+Result<TokenKeyFiles> load_token_keys(FdRef folder, bool make_missing) {
+  Result<std::optional<std::string>> present = read_if_there(folder, kTokenKey);
   if (!present) return std::unexpected(std::move(present.error()));
-  if (*present) return PrivateKey::read(**present);
-  Result<PrivateKey> made = PrivateKey::generate();
-  if (!made) return made;
-  if (Status written = write_private_file(folder, "sa.pub", made->public_key().pem()); !written) {
+  if (!*present && make_missing) {
+    Result<PrivateKey> made = PrivateKey::generate();
+    if (!made) return std::unexpected(std::move(made.error()));
+    if (Status written = write_private_file(folder, kTokenKey, made->pem()); !written) {
+      return std::unexpected(std::move(written.error()));
+    }
+  }
+  Result<TokenKeyFiles> keys = read_token_keys(folder);
+  if (!keys || std::ranges::count(keys->verifying, keys->signing.public_key()) > 0) return keys;
+  // As it is at the first start, and when somebody has brought another key.
+  keys->verifying.insert(keys->verifying.begin(), keys->signing.public_key());
+  if (Status written = write_private_file(folder, kTokenKeys, pem_of(keys->verifying)); !written) {
     return std::unexpected(std::move(written.error()));
   }
-  if (Status written = write_private_file(folder, "sa.key", made->pem()); !written) {
-    return std::unexpected(std::move(written.error()));
-  }
-  return made;
+  return keys;
 }
 
 void add(std::vector<std::string>* list, std::string text) {
@@ -142,20 +142,27 @@ CertificateOrder client_order(std::string name, std::string group) {
 http::TlsServerOptions ClusterIdentity::tls() const {
   return {.certificate_pem = serving.certificate_pem,
           .key_pem = serving.key_pem,
-          .client_ca_pem = authority.certificate_pem(),
+          .client_ca_pem = trusted_pem,
           .http2 = true};
 }
 
 http::TlsClientOptions ClusterIdentity::tls_to_nodes() const {
-  return {.ca_pem = authority.certificate_pem(),
-          .certificate_pem = node_client.certificate_pem,
-          .key_pem = node_client.key_pem};
+  return {.ca_pem = trusted_pem, .certificate_pem = node_client.certificate_pem, .key_pem = node_client.key_pem};
+}
+
+bool ClusterIdentity::operator==(const ClusterIdentity& other) const {
+  const auto all = [](const ClusterIdentity& one) {
+    return std::tie(one.authority.certificate_pem(), one.trusted_pem, one.chain_pem, one.serving, one.node_client,
+                    one.admin, one.token_verifiers);
+  };
+  return all(*this) == all(other) && token_key.public_key() == other.token_key.public_key();
 }
 
 Result<ClusterIdentity> load_identity(const IdentityOptions& options) {
-  Result<OwnFd> folder = open_folder(options.folder);
+  if (Status made = sys::make_folders(options.folder, 0700); !made) return std::unexpected(std::move(made.error()));
+  Result<OwnFd> folder = lock_key_folder(options.folder);
   if (!folder) return std::unexpected(std::move(folder.error()));
-  Result<Authority> authority = load_authority(*folder);
+  Result<AuthorityFiles> authority = load_authority(*folder, options.make_missing);
   if (!authority) return std::unexpected(std::move(authority.error()).with_context(options.folder));
   Result<KeyPair> serving = load_pair(*folder, "apiserver", *authority, serving_order(options));
   if (!serving) return std::unexpected(std::move(serving.error()));
@@ -165,18 +172,21 @@ Result<ClusterIdentity> load_identity(const IdentityOptions& options) {
   if (!node_client) return std::unexpected(std::move(node_client.error()));
   Result<KeyPair> admin = load_pair(*folder, "admin", *authority, client_order("kubernetes-admin", "system:masters"));
   if (!admin) return std::unexpected(std::move(admin.error()));
-  Result<PrivateKey> token_key = load_token_key(*folder);
-  if (!token_key) return std::unexpected(std::move(token_key.error()));
-  return ClusterIdentity{.authority = std::move(*authority),
+  Result<TokenKeyFiles> token_keys = load_token_keys(*folder, options.make_missing);
+  if (!token_keys) return std::unexpected(std::move(token_keys.error()).with_context(options.folder));
+  return ClusterIdentity{.authority = std::move(authority->authority),
+                         .trusted_pem = std::move(authority->trusted_pem),
+                         .chain_pem = std::move(authority->chain_pem),
                          .serving = std::move(*serving),
                          .node_client = std::move(*node_client),
                          .admin = std::move(*admin),
-                         .token_key = std::move(*token_key)};
+                         .token_key = std::move(token_keys->signing),
+                         .token_verifiers = std::move(token_keys->verifying)};
 }
 
 std::string admin_kubeconfig(const ClusterIdentity& identity, const std::string& server) {
   return cat("apiVersion: v1\nkind: Config\nclusters:\n- name: gantry\n  cluster:\n    server: ", server,
-             "\n    certificate-authority-data: ", api::encode_base64(identity.authority.certificate_pem()),
+             "\n    certificate-authority-data: ", api::encode_base64(identity.trusted_pem),
              "\nusers:\n- name: kubernetes-admin\n  user:\n    client-certificate-data: ",
              api::encode_base64(identity.admin.certificate_pem),
              "\n    client-key-data: ", api::encode_base64(identity.admin.key_pem),
@@ -185,8 +195,8 @@ std::string admin_kubeconfig(const ClusterIdentity& identity, const std::string&
 }
 
 Status write_admin_kubeconfig(const std::string& data_dir, const std::string& text) {
-  Result<OwnFd> folder = open_folder(data_dir);
-  if (!folder) return std::unexpected(std::move(folder.error()));
+  Result<OwnFd> folder = sys::openat(sys::kCwd, data_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (!folder) return fail_with(std::move(folder.error()), data_dir);
   return write_private_file(*folder, "admin.kubeconfig", text);
 }
 
