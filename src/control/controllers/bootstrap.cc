@@ -180,27 +180,13 @@ bool same_slice(const discovery::EndpointSlice& a, const discovery::EndpointSlic
   });
 }
 
-// What who has nothing but a token must know: kube-public/cluster-info, as kubeadm has it. The bootstrap signer adds
-// signatures to it.
-Task<Status> bring_cluster_info(api::Client& client, const BootstrapOptions& options) {
-  const std::string& address = options.advertise_address;
-  const std::string host = is_v6(address) ? cat("[", address, "]") : address;
-  const std::string kubeconfig = cat(
-      "apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ", api::encode_base64(options.root_ca),
-      "\n    server: https://", host, ":", options.port,
-      "\n  name: \"\"\ncontexts: null\ncurrent-context: \"\"\nkind: Config\npreferences: {}\nusers: null\n");
-  core::ConfigMap wanted;
-  wanted.mutable_metadata()->set_namespace_("kube-public");
-  wanted.mutable_metadata()->set_name("cluster-info");
-  (*wanted.mutable_data())["kubeconfig"] = kubeconfig;
-  const api::Answer<core::ConfigMap> made = co_await client.create(wanted);
-  if (made) co_return Status();
-  if (!made.error().is_already_exists()) co_return fail_with(made.error().as_error(), "make cluster-info");
-  const api::Answer<core::ConfigMap> there = co_await client.patch<core::ConfigMap>(
-      "kube-public", "cluster-info", api::PatchForm::kMerge,
-      api::Value::object({{"data", api::Value::object({{"kubeconfig", kubeconfig}})}}));
-  if (!there) co_return fail_with(there.error().as_error(), "write cluster-info");
-  co_return Status();
+std::string server_line(const std::string& endpoint) { return cat("\n    server: https://", endpoint, "\n"); }
+
+// The bootstrap signer adds signatures to it.
+std::string cluster_info(const BootstrapOptions& options, const std::string& endpoint) {
+  return cat("apiVersion: v1\nclusters:\n- cluster:\n    certificate-authority-data: ",
+             api::encode_base64(options.root_ca), server_line(endpoint),
+             "  name: \"\"\ncontexts: null\ncurrent-context: \"\"\nkind: Config\npreferences: {}\nusers: null\n");
 }
 
 }  // namespace
@@ -214,9 +200,7 @@ Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions option
   if (Status done = co_await ensure(client, range); !done) co_return done;
   if (Status done = co_await report_range(client, range, now()); !done) co_return done;
   if (Status done = co_await ensure(client, make_kubernetes(options)); !done) co_return done;
-  if (Status done = co_await ensure(client, make_dns(options)); !done) co_return done;
-  if (options.root_ca.empty() || options.advertise_address.empty()) co_return Status();
-  co_return co_await bring_cluster_info(client, options);
+  co_return co_await ensure(client, make_dns(options));
 }
 
 Task<Status> publish_servers(api::Client& client, BootstrapOptions options, std::vector<std::string> servers) {
@@ -226,6 +210,39 @@ Task<Status> publish_servers(api::Client& client, BootstrapOptions options, std:
   if (servers.empty()) co_return Status();
   if (Status done = co_await bring(client, make_endpoints(options, servers), same_endpoints); !done) co_return done;
   co_return co_await bring(client, make_slice(options, servers), same_slice);
+}
+
+Task<Status> publish_cluster_info(api::Client& client, BootstrapOptions options, std::vector<std::string> servers) {
+  std::vector<std::string> endpoints;
+  std::ranges::sort(servers);
+  for (const std::string& each : servers) {
+    endpoints.push_back(is_v6(each) ? cat("[", each, "]:", options.port) : cat(each, ":", options.port));
+  }
+  if (!options.endpoint.empty()) endpoints = {options.endpoint};
+  if (options.root_ca.empty() || endpoints.empty()) co_return Status();
+  core::ConfigMap wanted;
+  wanted.mutable_metadata()->set_namespace_("kube-public");
+  wanted.mutable_metadata()->set_name("cluster-info");
+  std::string& text = (*wanted.mutable_data())["kubeconfig"];
+  text = cluster_info(options, endpoints.front());
+  const api::Answer<core::ConfigMap> there = co_await client.get<core::ConfigMap>("kube-public", "cluster-info");
+  if (!there && !there.error().is_not_found()) co_return fail_with(there.error().as_error(), "read cluster-info");
+  if (!there) {
+    const api::Answer<core::ConfigMap> made = co_await client.create(wanted);
+    if (made || made.error().is_already_exists()) co_return Status();
+    co_return fail_with(made.error().as_error(), "make cluster-info");
+  }
+  const auto found = there->data().find("kubeconfig");
+  const std::string present = found == there->data().end() ? "" : found->second;
+  for (const std::string& each : endpoints) {
+    if (present.contains(server_line(each))) text = cluster_info(options, each);
+  }
+  if (present == text) co_return Status();
+  const api::Answer<core::ConfigMap> done = co_await client.patch<core::ConfigMap>(
+      "kube-public", "cluster-info", api::PatchForm::kMerge,
+      api::Value::object({{"data", api::Value::object({{"kubeconfig", text}})}}));
+  if (!done) co_return fail_with(done.error().as_error(), "write cluster-info");
+  co_return Status();
 }
 
 }  // namespace gantry::control

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every cluster has before its users come, beside what the API server has from its beginning (namespaces, priority
 // classes, roles: bootstrap/system_objects.h): the range of service addresses, the Services kubernetes (the API server
-// itself) and kube-dns (at the tenth address, without a selector: a node's own DNS answers for it), and cluster-info
-// for who joins. What is there already is left as it is, but for the endpoints of the API servers and the kubeconfig of
-// cluster-info, which are these.
+// itself) and kube-dns (at the tenth address, without a selector: a node's own DNS answers for it). What is there
+// already is left as it is, but for the endpoints of the API servers and the kubeconfig of cluster-info, which are
+// these.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +22,8 @@ struct BootstrapOptions {
   std::string advertise_address;                 // where nodes and pods reach this API server
   std::uint16_t port = 6443;
   std::string root_ca;  // PEM; empty: there is no cluster-info
+  // "cluster.example.org:6443": what nodes are told in cluster-info; empty: one of the servers.
+  std::string endpoint;
 };
 
 // What a range has for the API server and for DNS.
@@ -34,6 +36,10 @@ Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions option
 // The endpoints of the Service kubernetes are these servers': addresses of the family of `advertise_address`; others
 // are left out. With none, nothing is changed.
 Task<Status> publish_servers(api::Client& client, BootstrapOptions options, std::vector<std::string> servers);
+
+// What who has nothing but a token must know: kube-public/cluster-info, as kubeadm has it, names the endpoint. Without
+// one it goes on to name the server that it names, for as long as that is among `servers`, and then the first of them.
+Task<Status> publish_cluster_info(api::Client& client, BootstrapOptions options, std::vector<std::string> servers);
 
 // The API servers of a cluster that live. Each says so again and again, or is forgotten. One loop's thread.
 class ServerList {

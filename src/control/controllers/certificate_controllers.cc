@@ -166,11 +166,17 @@ Task<> CertificateApprover::ask_again(std::string name) {
   queue_.add(std::move(name));
 }
 
-CertificateSigner::CertificateSigner(ControllerParts parts, Authority authority)
+CertificateSigner::CertificateSigner(ControllerParts parts, Authority authority, std::string chain)
     : parts_(std::move(parts)),
       authority_(std::move(authority)),
+      chain_(std::move(chain)),
       queue_(parts_.queues(), "csrsigning", [this](std::string name) { return work(name); }, 4) {
   watch_requests(parts_.informers, queue_);
+}
+
+void CertificateSigner::sign_with(Authority authority, std::string chain) {
+  authority_ = std::move(authority);
+  chain_ = std::move(chain);
 }
 
 Task<Status> CertificateSigner::work(std::string name) {
@@ -200,7 +206,7 @@ Task<Status> CertificateSigner::work(std::string name) {
   }
   Result<std::string> issued = authority_.issue(request->key, order);
   if (!issued) co_return std::unexpected(std::move(issued.error()));
-  updated.mutable_status()->set_certificate(*issued);
+  updated.mutable_status()->set_certificate(*issued + chain_);
   co_return done_or_late(co_await parts_.client.update_status(updated));
 }
 

@@ -40,14 +40,18 @@ class CertificateApprover final : public Controller {
 // Signs for Kubernetes' own signers. A request that the signer has no use for gets the condition Failed.
 class CertificateSigner final : public Controller {
  public:
-  CertificateSigner(ControllerParts parts, Authority authority);
+  // `chain`: PEM, what stands behind each certificate that is signed; may be empty.
+  CertificateSigner(ControllerParts parts, Authority authority, std::string chain);
   void start() override { queue_.start(); }
+  // From now on.
+  void sign_with(Authority authority, std::string chain);
 
  private:
   Task<Status> work(std::string name);
 
   ControllerParts parts_;
-  const Authority authority_;
+  Authority authority_;
+  std::string chain_;
   api::WorkQueue queue_;
 };
 

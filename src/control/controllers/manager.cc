@@ -66,11 +66,13 @@ struct Term {
     add<NodeLifecycleController>("node-controller", NodeLifecycleController::Options{.steady = steady_clock});
     add<TaintEvictionController>("node-controller", steady_clock);
     add<CertificateApprover>("certificate-controller", options.own_names);
-    if (options.authority) add<CertificateSigner>("certificate-controller", *options.authority);
+    if (options.authority) {
+      signer = &add<CertificateSigner>("certificate-controller", *options.authority, options.chain);
+    }
     add<CertificateCleaner>("certificate-controller");
     add<BootstrapSigner>("bootstrap-signer");
     add<TokenCleaner>("token-cleaner");
-    if (!options.root_ca.empty()) add<RootCaController>("root-ca-cert-publisher", options.root_ca);
+    if (!options.root_ca.empty()) root_ca = &add<RootCaController>("root-ca-cert-publisher", options.root_ca);
   }
 
   Asker& asker(const std::string& account) {
@@ -79,9 +81,12 @@ struct Term {
     return *slot;
   }
   template <typename C, typename... More>
-  void add(const std::string& account, More... more) {
+  C& add(const std::string& account, More... more) {
     const ControllerParts parts{here, asker(account).client, informers, options.now, options.queues};
-    controllers.push_back(std::make_unique<C>(parts, std::move(more)...));
+    auto made = std::make_unique<C>(parts, std::move(more)...);
+    C& controller = *made;
+    controllers.push_back(std::move(made));
+    return controller;
   }
   void close() {
     for (const auto& [account, one] : askers) one->fence.close();
@@ -100,6 +105,8 @@ struct Term {
   std::map<std::string, std::unique_ptr<Asker>> askers;
   api::Informers informers;
   std::vector<std::unique_ptr<Controller>> controllers;
+  CertificateSigner* signer = nullptr;
+  RootCaController* root_ca = nullptr;
 };
 
 }  // namespace
@@ -117,6 +124,8 @@ struct ControllerManager::Impl {
   Task<> bootstrap();
   Task<Status> publish();
   Task<Status> publish_now();
+  Task<> republish();
+  void replace(std::string root_ca, Authority authority, std::string chain);
   Task<> keep_published();
   Task<> end();
   Task<> leave();
@@ -125,7 +134,7 @@ struct ControllerManager::Impl {
   Loop loop;
   const ManagerTransports transports;
   const api::Kinds& kinds;
-  const ManagerOptions options;
+  ManagerOptions options;
   const std::unique_ptr<api::Transport> transport;  // for the lease
   FencedTransport fence{loop, *transport};
   api::Client client;
@@ -133,8 +142,11 @@ struct ControllerManager::Impl {
   Event released{loop};
   Event has_left{loop};
   bool is_ending = false;
-  bool is_publishing = false;
-  Event published{loop};  // set when it ends while this is published
+  int publishing = 0;       // how often, just now
+  Event published{loop};    // set when it ends while this is published
+  bool is_working = false;  // the last of the terms does
+  bool has_begun = false;   // the bootstrap objects are there
+  bool is_stale = false;    // what is published is not what is to be: nobody worked when it was replaced
   // The last one works; those before it wait for the end of what they asked.
   std::vector<std::unique_ptr<Term>> terms;
 };
@@ -150,25 +162,52 @@ Task<> ControllerManager::Impl::bootstrap() {
     co_await loop.sleep_for(pause);
     pause = std::min(pause * 2, kLongestPause);
   }
+  has_begun = true;
   if (options.bootstrapped) options.bootstrapped();
 }
 
-// Which API servers there are, this one among them. Not when it ends: leave() has the last word.
+// Which API servers there are, this one among them, and how they are found. Of several, who works says the second, and
+// each when it starts. Not when it ends: leave() has the last word.
 Task<Status> ControllerManager::Impl::publish() {
-  if (is_ending || options.bootstrap.advertise_address.empty()) co_return Status();
-  is_publishing = true;
+  if (is_ending) co_return Status();
+  ++publishing;
   Status done = co_await publish_now();
-  is_publishing = false;
-  if (is_ending) published.set();
+  if (--publishing == 0 && is_ending) published.set();
   co_return done;
 }
 
 Task<Status> ControllerManager::Impl::publish_now() {
   Result<std::vector<std::string>> all = std::vector<std::string>{options.bootstrap.advertise_address};
+  if (options.bootstrap.advertise_address.empty()) all->clear();
   if (options.servers != nullptr) all = co_await options.servers->renew(loop);
   if (!all) co_return std::unexpected(std::move(all.error()));
   api::Client client(loop, transports.bootstrap, kinds, kProgram);
-  co_return co_await publish_servers(client, options.bootstrap, std::move(*all));
+  if (!all->empty()) {
+    if (Status done = co_await publish_servers(client, options.bootstrap, *all); !done) co_return done;
+  }
+  if (has_begun && !is_working) co_return Status();
+  co_return co_await publish_cluster_info(client, options.bootstrap, std::move(*all));
+}
+
+Task<> ControllerManager::Impl::republish() {
+  for (Duration pause = kPause; !is_ending; pause = std::min(pause * 2, kLongestPause)) {
+    const Status done = co_await publish();
+    if (done) co_return;
+    log::warning("the cluster's CAs could not be published, retrying", {{"error", done.error()}});
+    co_await loop.sleep_for(pause);
+  }
+}
+
+void ControllerManager::Impl::replace(std::string root_ca, Authority authority, std::string chain) {
+  options.root_ca = root_ca;
+  options.bootstrap.root_ca = root_ca;
+  options.chain = chain;
+  options.authority = authority;
+  is_stale = !is_working;
+  if (!is_working || is_ending) return;
+  if (terms.back()->signer != nullptr) terms.back()->signer->sign_with(std::move(authority), std::move(chain));
+  if (terms.back()->root_ca != nullptr) terms.back()->root_ca->publish(std::move(root_ca));
+  loop.spawn(republish());
 }
 
 Task<> ControllerManager::Impl::keep_published() {
@@ -183,7 +222,7 @@ Task<> ControllerManager::Impl::keep_published() {
 
 // Clients need not find out that it is gone. Who is alone stays: he comes back.
 Task<> ControllerManager::Impl::leave() {
-  if (is_publishing) co_await published.wait();
+  if (publishing > 0) co_await published.wait();
   Result<std::vector<std::string>> others = co_await options.servers->leave(loop);
   api::Client client(loop, transports.bootstrap, kinds, kProgram);
   if (others) (void)co_await publish_servers(client, options.bootstrap, std::move(*others));
@@ -205,7 +244,10 @@ Task<> ControllerManager::Impl::run() {
       co_await started.informers.wait_synced();
       for (const auto& controller : started.controllers) controller->start();
     }(term));
+    is_working = true;
+    if (std::exchange(is_stale, false)) loop.spawn(republish());
     co_await election.hold();
+    is_working = false;
     term.stop();
     if (is_ending) co_return;
     log::warning("the lease of the controllers was lost: they have stopped", {{"identity", options.identity}});
@@ -248,6 +290,13 @@ ControllerManager::ControllerManager(ManagerTransports transports, const api::Ki
     impl.loop.run();
   });
   impl_ = impl.get();
+}
+
+void ControllerManager::replace(std::string root_ca, Authority authority, std::string chain) {
+  impl_->loop.post([impl = impl_, root_ca = std::move(root_ca), authority = std::move(authority),
+                    chain = std::move(chain)]() mutable {
+    impl->replace(std::move(root_ca), std::move(authority), std::move(chain));
+  });
 }
 
 ControllerManager::~ControllerManager() {

@@ -22,6 +22,7 @@ namespace gantry::control {
 struct ManagerOptions {
   BootstrapOptions bootstrap;
   std::string root_ca;  // PEM; empty: none is published
+  std::string chain;    // PEM, stands behind each certificate that is signed; may be empty
   // By which requests for certificates are signed; without it they wait for others. The names and addresses that the
   // API server is known by are given to no node.
   std::optional<Authority> authority;
@@ -50,6 +51,8 @@ class ControllerManager {
  public:
   // `kinds` must outlive it.
   ControllerManager(ManagerTransports transports, const api::Kinds& kinds, ManagerOptions options);
+  // Any thread: who is trusted, and who signs, from now on.
+  void replace(std::string root_ca, Authority authority, std::string chain);
   // Waits for requests that are under way.
   ~ControllerManager();
 

@@ -9,6 +9,7 @@
 
 #include "api/json.h"
 #include "api/kinds/all.h"
+#include "api/text.h"
 #include "base/text.h"
 #include "control/bootstrap/security_fixture.h"
 #include "control/controllers/certificate_rules.h"
@@ -307,6 +308,53 @@ TEST_F(ManagerTest, ClusterInfoIsSignedWithLiveTokens) {
   await<core::Secret>("kube-system", "bootstrap-token-bbbbbb", [](const auto& secret) { return !secret; });
   EXPECT_TRUE(run(loop_, admin_->remove<core::Secret>("kube-system", "bootstrap-token-aaaaaa")));
   await<core::ConfigMap>("kube-public", "cluster-info", [&has](const auto& map) { return map && !has("aaaaaa")(map); });
+}
+
+TEST_F(ManagerTest, ClusterInfoStaysWithTheServerThatItNamesWhileThatLives) {
+  BootstrapOptions options{.service_networks = {},
+                           .advertise_address = "10.0.0.2",
+                           .port = 6443,
+                           .root_ca = authority_.certificate_pem(),
+                           .endpoint = {}};
+  const auto server_of = [&](std::vector<std::string> servers) {
+    const Status done = run(loop_, publish_cluster_info(*admin_, options, std::move(servers)));
+    EXPECT_TRUE(done) << done.error().message();
+    const std::string text = find<core::ConfigMap>("kube-public", "cluster-info")->data().at("kubeconfig");
+    const size_t at = text.find("server: ") + 8;
+    return text.substr(at, text.find('\n', at) - at);
+  };
+  await<core::ConfigMap>("kube-public", "cluster-info", [](const auto& map) { return map.has_value(); });
+  EXPECT_EQ(server_of({"10.0.0.0", "10.0.0.1", "10.0.0.2"}), "https://10.0.0.1:6443");
+  EXPECT_EQ(server_of({"10.0.0.2", "10.0.0.0"}), "https://10.0.0.0:6443");
+  EXPECT_EQ(server_of({"10.0.0.2", "10.0.0.0"}), "https://10.0.0.0:6443");
+  options.endpoint = "cluster.example.org:443";
+  EXPECT_EQ(server_of({"10.0.0.2"}), "https://cluster.example.org:443");
+}
+
+TEST_F(ManagerTest, WhoIsTrustedAndWhoSignsIsReplaced) {
+  const auto trusts = [](const std::string& text) {
+    return [text](const auto& map) {
+      if (!map) return false;
+      const auto found = map->data().find("ca.crt");
+      return found != map->data().end() && found->second == text;
+    };
+  };
+  await<core::ConfigMap>("default", "kube-root-ca.crt", trusts(authority_.certificate_pem()));
+  const Authority next = *Authority::make("next", std::chrono::hours(1000));
+  const std::string both = next.certificate_pem() + authority_.certificate_pem();
+  const std::string chain = *authority_.vouch_for(next);
+  manager_->replace(both, next, chain);
+  await<core::ConfigMap>("default", "kube-root-ca.crt", trusts(both));
+  await<core::ConfigMap>("kube-public", "cluster-info", [&both](const auto& map) {
+    return map && map->data().at("kubeconfig").contains(api::encode_base64(both));
+  });
+  make(request_of("jane", kClientSigner, {.common_name = "jane", .organizations = {}, .other_kinds = {}}, {},
+                  {"client auth"}));
+  Csr csr = *find<Csr>("", "jane");
+  add_condition(&csr, "Approved", "Mine", "", {1, 0});
+  ASSERT_TRUE(run(loop_, admin_->update(csr, "approval")));
+  EXPECT_EQ(await_certificate("jane").issuer, "next");
+  EXPECT_TRUE(find<Csr>("", "jane")->status().certificate().ends_with(chain));
 }
 
 TEST_F(ManagerTest, WhatPeopleApproveIsSignedWhenItIsGood) {

@@ -67,6 +67,11 @@ RootCaController::RootCaController(ControllerParts parts, std::string certificat
   watch_name<core::ConfigMap>(parts_.informers, kRootCa, queue_);
 }
 
+void RootCaController::publish(std::string certificate) {
+  certificate_ = std::move(certificate);
+  for (const auto& each : parts_.informers.of<core::Namespace>().objects()) queue_.add(each->metadata().name());
+}
+
 Task<Status> RootCaController::work(std::string ns) {
   if (!is_open(parts_.informers, ns)) co_return Status();
   core::ConfigMap map;

@@ -24,12 +24,14 @@ class RootCaController final : public Controller {
   // `certificate`: PEM of the CAs that sign the API server's certificates.
   RootCaController(ControllerParts parts, std::string certificate);
   void start() override { queue_.start(); }
+  // From now on, in every namespace.
+  void publish(std::string certificate);
 
  private:
   Task<Status> work(std::string ns);
 
   ControllerParts parts_;
-  const std::string certificate_;
+  std::string certificate_;
   api::WorkQueue queue_;
 };
 
