@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "cli/keys_command.h"
 #include "cli/token_command.h"
 #include "control/plane/backup.h"
 #include "control/plane/config_file.h"
@@ -72,6 +73,8 @@ int main(int argc, char** argv) {
   for (CLI::App* each : {backup, restore}) each->add_option("FILE", file, "the backup")->required();
   gantry::TokenCommand token;
   gantry::add_token_command(app, &token);
+  gantry::KeysCommand keys;
+  gantry::add_keys_command(app, &keys);
   app.require_subcommand(0, 1);
   CLI11_PARSE(app, argc, argv);
 
@@ -82,6 +85,8 @@ int main(int argc, char** argv) {
   } else if (token.run) {
     if (token.kubeconfig.empty()) token.kubeconfig = options->data_dir + "/admin.kubeconfig";
     done = token.run(token);
+  } else if (keys.run) {
+    done = keys.run(keys, options->data_dir + "/pki");
   } else if (backup->parsed()) {
     done = gantry::control::make_backup(*options, file);
   } else if (restore->parsed()) {

@@ -31,7 +31,8 @@ def entered(pid):
 
 
 def run_holding(command, meanwhile):
-    """Runs a program, and calls meanwhile(number, *arguments) before each system call that it makes. Its exit code."""
+    """Runs a program, and calls meanwhile(number, *arguments) before each system call that it makes; when that returns something
+    true the program is killed there. Its exit code."""
     program = subprocess.Popen(command, stdin=subprocess.DEVNULL, preexec_fn=lambda: ptrace(PTRACE_TRACEME, 0))
     os.waitpid(program.pid, 0)
     ptrace(PTRACE_SETOPTIONS, program.pid, None, PTRACE_O_TRACESYSGOOD | PTRACE_O_EXITKILL)
@@ -44,7 +45,8 @@ def run_holding(command, meanwhile):
             return program.returncode
         sent = os.WSTOPSIG(status)
         if sent & 0x80:
-            if call := entered(program.pid):
-                meanwhile(*call)
+            if (call := entered(program.pid)) and meanwhile(*call):
+                program.kill()
+                return program.wait()
         if sent & 0x80 or sent == signal.SIGTRAP:
             sent = 0

@@ -117,12 +117,15 @@ struct Api::Impl {
 Api::Api(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Api::~Api() = default;
 ApiServer& Api::server() { return impl_->server; }
+Status Api::replace_token_keys(const ClusterIdentity& identity) {
+  return impl_->security->replace_token_keys(identity.token_key, identity.token_verifiers);
+}
 Health& Api::health() { return impl_->health; }
 
 Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOptions& options,
                                        std::shared_ptr<http::TlsClient> to_nodes) {
-  auto security =
-      Security::make({home, ground.kinds, *ground.store, ground.caches, ground.identity.token_key, wall_clock});
+  auto security = Security::make({home, ground.kinds, *ground.store, ground.caches, ground.identity.token_key,
+                                  wall_clock, ground.identity.token_verifiers});
   if (!security) return std::unexpected(std::move(security.error()));
   auto services = std::make_unique<Services>(ground, options.store.etcd_endpoints.empty());
   if (Status prepared = run_to_end(home, prepare(home, ground, **security, services->repair)); !prepared) {

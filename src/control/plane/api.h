@@ -18,6 +18,8 @@ class Api {
   ~Api();
 
   ApiServer& server();
+  // Of tokens from now on. Any thread.
+  Status replace_token_keys(const ClusterIdentity& identity);
   Health& health();
 
  private:

@@ -8,6 +8,7 @@
 
 #include "base/log.h"
 #include "base/text.h"
+#include "control/identity/key_files.h"
 #include "control/pki/files.h"
 #include "control/plane/ground.h"
 #include "control/store/backup.h"
@@ -41,8 +42,9 @@ Status check_store(const PlaneOptions& options, std::string_view what) {
 
 Result<std::vector<BackupFile>> read_keys(const std::string& data_dir) {
   const std::string path = cat(data_dir, "/", kKeys);
-  Result<OwnFd> folder = open_folder(path);
-  if (!folder) return fail_with(std::move(folder.error()), path);
+  // Files that go together are not changed meanwhile.
+  Result<OwnFd> folder = lock_key_folder(path);
+  if (!folder) return std::unexpected(std::move(folder.error()));
   Result<std::vector<std::string>> names = sys::list_dir(*folder);
   if (!names) return fail_with(std::move(names.error()), path);
   std::vector<BackupFile> files;

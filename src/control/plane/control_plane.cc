@@ -7,6 +7,7 @@
 #include "control/controllers/manager.h"
 #include "control/plane/api.h"
 #include "control/plane/ground.h"
+#include "control/plane/identity_keeper.h"
 #include "control/plane/server_leases.h"
 #include "control/plane/serving.h"
 #include "control/server/local_transport.h"
@@ -19,6 +20,15 @@ constexpr int kBacklog = 1024;
 // What is under way when this is told to end.
 constexpr Duration kDrainTime = std::chrono::seconds(10);
 
+// "HOST:PORT"; empty when none is configured.
+std::string endpoint_of(const PlaneOptions& options) {
+  const std::string& host = options.endpoint.host;
+  if (host.empty()) return {};
+  const bool is_v6 = host.contains(':');
+  return cat(is_v6 ? "[" : "", host, is_v6 ? "]:" : ":",
+             options.endpoint.port != 0 ? options.endpoint.port : options.listen.port);
+}
+
 Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground& ground, std::uint16_t port) {
   const std::vector<std::string> names = host_names();
   // Of several over one etcd each is another. A file has one at a time, which knows the lease of its dead forerunner as
@@ -30,8 +40,10 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground
   return ManagerOptions{.bootstrap = {.service_networks = options.service_networks,
                                       .advertise_address = advertised_address(options),
                                       .port = port,
-                                      .root_ca = ground.identity.authority.certificate_pem()},
-                        .root_ca = ground.identity.authority.certificate_pem(),
+                                      .root_ca = ground.identity.trusted_pem,
+                                      .endpoint = endpoint_of(options)},
+                        .root_ca = ground.identity.trusted_pem,
+                        .chain = ground.identity.chain_pem,
                         .authority = ground.identity.authority,
                         .own_names = std::move(serving->names),
                         .identity = cat(names.empty() ? "" : names.front(), "_", *which),
@@ -89,8 +101,7 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   api::QueueMetrics queues((*ground)->metrics);
   manager->queues = &queues;
   manager->bootstrapped = [&home] { home.post([&home] { home.stop(); }); };
-  const ControllerManager controllers({.bootstrap = everything, .of = transport_of}, (*ground)->kinds,
-                                      std::move(*manager));
+  ControllerManager controllers({.bootstrap = everything, .of = transport_of}, (*ground)->kinds, std::move(*manager));
   if (!stopping.is_set()) home.run();
   if (stopping.is_set()) return {};
 
@@ -105,8 +116,14 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   log::info("nodes join with a token",
             {{"token", cat("gantry-control token create --print-join-command --data-dir ", options.data_dir)}});
   if ((*ground)->encrypted != nullptr) home.spawn(renew_encryption(home, *(*ground)->encrypted));
-  home.spawn(keep_certificates(home, identity_options(options),
-                               {.to_clients = *tls, .to_nodes = *to_nodes, .data_dir = options.data_dir, .url = url}));
+  home.spawn(keep_identity(home, identity_options(options), (*ground)->identity, [&](const ClusterIdentity& identity) {
+    Status done = (*tls)->replace(identity.tls());
+    if (done) done = (*to_nodes)->replace(identity.tls_to_nodes());
+    if (done) done = (*api)->replace_token_keys(identity);
+    if (done) done = write_admin_kubeconfig(options.data_dir, admin_kubeconfig(identity, url));
+    if (done) controllers.replace(identity.trusted_pem, identity.authority, identity.chain_pem);
+    return done;
+  }));
   home.run();
   (*api)->health().set_stopping();
   return run_to_end(home, end_serving(home, options.shutdown_delay, *listener, **serving));

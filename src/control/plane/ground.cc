@@ -80,8 +80,12 @@ IdentityOptions identity_options(const PlaneOptions& options) {
   for (const std::string& own : {options.advertise_address, options.listen.host}) {
     if (!own.empty() && own != "0.0.0.0" && own != "::") addresses.push_back(own);
   }
+  std::vector<std::string> names = host_names();
+  if (!options.endpoint.host.empty()) {
+    (api::parse_ip(options.endpoint.host) ? addresses : names).push_back(options.endpoint.host);
+  }
   return {.folder = options.data_dir + "/pki",
-          .dns_names = host_names(),
+          .dns_names = std::move(names),
           .addresses = std::move(addresses),
           .service_address = to_string(kubernetes_address(options.service_networks.front()))};
 }

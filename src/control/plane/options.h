@@ -31,6 +31,9 @@ struct PlaneOptions {
   StoreOptions store;
   std::string encryption_config_file;  // empty: nothing is encrypted
   std::string advertise_address;       // empty: the first of this host's
+  // Where nodes and clients find one of the servers, "cluster.example.org"; without a host one of the servers
+  // themselves. Port 0: that of `listen`.
+  ListenAddress endpoint{.host = {}, .port = 0};
   std::vector<api::IpNetwork> service_networks;
   std::vector<api::IpNetwork> cluster_networks;
   FlowControl::Limits flow;

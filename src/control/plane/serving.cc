@@ -5,7 +5,6 @@
 #include <thread>
 #include <tuple>
 
-#include "base/log.h"
 #include "base/text.h"
 #include "http/server.h"
 
@@ -15,15 +14,6 @@ namespace {
 
 // Of one thread.
 constexpr http::Limits kLimits{.max_body_bytes = 3 << 20, .max_connections = 10'000};
-constexpr Duration kCertificateCheck = std::chrono::hours(12);
-
-Status renew_certificates(const IdentityOptions& options, const CertificateUsers& users) {
-  Result<ClusterIdentity> identity = load_identity(options);
-  if (!identity) return std::unexpected(std::move(identity.error()));
-  if (Status replaced = users.to_clients->replace(identity->tls()); !replaced) return replaced;
-  if (Status replaced = users.to_nodes->replace(identity->tls_to_nodes()); !replaced) return replaced;
-  return write_admin_kubeconfig(users.data_dir, admin_kubeconfig(*identity, users.url));
-}
 
 }  // namespace
 
@@ -119,15 +109,6 @@ std::string public_url(const PlaneOptions& options) {
   const std::string address = advertised_address(options);
   const bool is_v6 = address.contains(':');
   return cat("https://", is_v6 ? "[" : "", address, is_v6 ? "]" : "", ":", options.listen.port);
-}
-
-Task<> keep_certificates(Loop& home, IdentityOptions options, CertificateUsers users) {
-  while (true) {
-    co_await home.sleep_for(kCertificateCheck);
-    if (Status renewed = renew_certificates(options, users); !renewed) {
-      log::error("certificates cannot be renewed, retrying later", {{"error", renewed.error()}});
-    }
-  }
 }
 
 }  // namespace gantry::control

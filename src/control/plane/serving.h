@@ -39,14 +39,4 @@ std::string advertised_address(const PlaneOptions& options);
 // "https://192.0.2.1:6443"
 std::string public_url(const PlaneOptions& options);
 
-// Who has certificates of this program, and the admin's kubeconfig in `data_dir`, which names `url`.
-struct CertificateUsers {
-  std::shared_ptr<http::TlsServer> to_clients;
-  std::shared_ptr<http::TlsClient> to_nodes;
-  std::string data_dir, url;
-};
-
-// Makes certificates anew before they end, also while nobody restarts this program. Never returns.
-Task<> keep_certificates(Loop& home, IdentityOptions options, CertificateUsers users);
-
 }  // namespace gantry::control

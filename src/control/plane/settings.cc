@@ -2,8 +2,10 @@
 #include "control/plane/settings.h"
 
 #include <charconv>
+#include <optional>
 
 #include "api/kind_parts.h"
+#include "api/names.h"
 #include "base/text.h"
 
 namespace gantry::control {
@@ -12,22 +14,46 @@ namespace {
 
 using Values = std::span<const std::string>;
 
-// "0.0.0.0:6443", "[::]:6443".
-bool set_listen(PlaneOptions& options, Values values) {
-  const std::string_view text = values[0];
+struct HostPort {
+  std::string host;  // without brackets
+  std::optional<std::uint16_t> port;
+  bool is_numeric = false;
+};
+
+// "0.0.0.0:6443", "[::]:6443", "cluster.example.org:6443"; the port may be left out.
+std::optional<HostPort> parse_host_port(std::string_view text) {
+  HostPort parsed;
   const size_t colon = text.rfind(':');
-  if (colon == std::string_view::npos) return false;
-  const std::string_view port = text.substr(colon + 1);
-  ListenAddress address;
-  const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), address.port);
-  if (error != std::errc() || end != port.data() + port.size()) return false;
-  std::string_view host = text.substr(0, colon);
-  const bool has_brackets = host.starts_with('[') && host.ends_with(']');
-  if (has_brackets) host = host.substr(1, host.size() - 2);
-  Result<api::IpAddress> numeric = api::parse_ip(host);
-  if (!numeric || numeric->is_v6 != has_brackets) return false;
-  address.host = host;
-  options.listen = std::move(address);
+  if (colon != std::string_view::npos && !text.ends_with(']')) {
+    const std::string_view port = text.substr(colon + 1);
+    std::uint16_t number = 0;
+    const auto [end, error] = std::from_chars(port.data(), port.data() + port.size(), number);
+    if (error != std::errc() || end != port.data() + port.size()) return std::nullopt;
+    parsed.port = number;
+    text = text.substr(0, colon);
+  }
+  const bool has_brackets = text.starts_with('[') && text.ends_with(']');
+  if (has_brackets) text = text.substr(1, text.size() - 2);
+  const Result<api::IpAddress> numeric = api::parse_ip(text);
+  parsed.is_numeric = numeric.has_value();
+  if ((numeric && numeric->is_v6) != has_brackets) return std::nullopt;
+  parsed.host = text;
+  return parsed;
+}
+
+bool set_listen(PlaneOptions& options, Values values) {
+  std::optional<HostPort> parsed = parse_host_port(values[0]);
+  if (!parsed || !parsed->is_numeric || !parsed->port) return false;
+  options.listen = {.host = std::move(parsed->host), .port = *parsed->port};
+  return true;
+}
+
+bool set_endpoint(PlaneOptions& options, Values values) {
+  options.endpoint = {.host = {}, .port = 0};
+  if (values[0].empty()) return true;
+  std::optional<HostPort> parsed = parse_host_port(values[0]);
+  if (!parsed || (!parsed->is_numeric && !api::check_dns1123_subdomain(parsed->host).empty())) return false;
+  options.endpoint = {.host = std::move(parsed->host), .port = parsed->port.value_or(0)};
   return true;
 }
 
@@ -158,6 +184,9 @@ constexpr Setting kSettings[] = {
     {"advertiseAddress", "advertise-address", "",
      "where nodes and pods reach the API; without it the first address of this host", "an IP address", false,
      set_advertise_address},
+    {"controlPlaneEndpoint", "control-plane-endpoint", "",
+     "where nodes and clients find one of the servers; without it one of the servers' addresses",
+     "HOST or HOST:PORT, a DNS name or an IP address", false, set_endpoint},
     {"serviceCIDR", "service-cidr", "10.96.0.0/12", "the addresses of services, one network a family", kNetworks, true,
      set_service_networks},
     {"clusterCIDR", "cluster-cidr", "10.244.0.0/16", "the addresses of pods, one network a family", kNetworks, true,

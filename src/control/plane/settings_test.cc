@@ -45,6 +45,18 @@ TEST(SettingsTest, ValuesAreRead) {
   EXPECT_EQ(options->service_networks.size(), 2U);
 }
 
+TEST(SettingsTest, AnEndpointIsAHostAndMayHaveAPort) {
+  const auto endpoint = [](const std::string& text) { return read({{"controlPlaneEndpoint", {text}}})->endpoint; };
+  EXPECT_EQ(endpoint("cluster.example.org").host, "cluster.example.org");
+  EXPECT_EQ(endpoint("cluster.example.org").port, 0);
+  EXPECT_EQ(endpoint("192.0.2.1:443").port, 443);
+  EXPECT_EQ(endpoint("[fd00::1]:443").host, "fd00::1");
+  EXPECT_EQ(endpoint("[fd00::1]").host, "fd00::1");
+  for (const char* wrong : {"fd00::1", "a_b", "host:", "host:x", "https://host", "[host]:1"}) {
+    EXPECT_NE(error_of({{"controlPlaneEndpoint", {wrong}}}), "") << wrong;
+  }
+}
+
 TEST(SettingsTest, AWrongValueIsNamedWithWhatWasExpected) {
   EXPECT_EQ(error_of({{"listen", {"nowhere"}}}), "--listen is \"nowhere\"; expected ADDRESS:PORT");
   EXPECT_NE(error_of({{"listen", {"::1:6443"}}}), "");
