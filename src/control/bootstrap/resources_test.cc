@@ -56,6 +56,11 @@ class ResourcesTest : public SecurityTest {
 
 // --- LimitRanger ---
 
+TEST_F(ResourcesTest, ARatioOfWhatHasNoRoomForThousandthsIsTaken) {
+  make_range(R"({"type":"PersistentVolumeClaim","min":{"storage":"1Pi"},"max":{"storage":"100Pi"},)"
+             R"("maxLimitRequestRatio":{"storage":"10"}})");
+}
+
 TEST_F(ResourcesTest, ContainersGetTheDefaultsOfTheirNamespace) {
   make_range(R"({"type":"Container","default":{"cpu":"500m"},"defaultRequest":{"cpu":"100m","memory":"64Mi"}})");
   const Answer made =

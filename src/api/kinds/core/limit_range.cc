@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <limits>
 #include <set>
 
 #include "api/check.h"
@@ -68,10 +69,12 @@ void check_ratios(const core::LimitRangeItem& item, const Check& check) {
     const Quantity most = amount_of(item.max_limit_request_ratio(), name);
     if (most.compare(Quantity(1)) < 0) check.key(name).invalid(ratio.string(), "must be at least 1");
     if (!item.min().contains(name) || !item.max().contains(name)) continue;
-    const auto milli = [&](const Amounts& amounts) {
-      return static_cast<double>(amount_of(amounts, name).milli_value());
-    };
-    if (static_cast<double>(most.milli_value()) / 1000 > milli(item.max()) / milli(item.min())) {
+    const Quantity largest = amount_of(item.max(), name);
+    const Quantity least = amount_of(item.min(), name);
+    // In thousandths, where these have room for it.
+    const int power = largest.milli_value() == std::numeric_limits<int64_t>::max() ? 0 : -3;
+    const double allowed = static_cast<double>(largest.scaled(power)) / static_cast<double>(least.scaled(power));
+    if (static_cast<double>(most.milli_value()) / 1000 > allowed) {
       check.key(name).invalid(ratio.string(), "must not be more than max is of min");
     }
   }
