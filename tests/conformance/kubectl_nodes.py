@@ -120,6 +120,8 @@ def entering(checks, control):
 def proxies(checks, control, kubelet):
     base = "/api/v1/nodes/n1/proxy"
     checks.equal(control.out("get", "--raw", base + "/metrics/x?a=b"), "GET /metrics/x?a=b ", "a proxy's path is the node's")
+    checks.contains(control.out("create", "--raw", base + "/x?dryRun=true", "-f", "-", given="{}"), "POST /x?dryRun=true",
+                    "and its query is, whatever it means to an API server")
     done = control.kubectl("get", "--raw", base + "/moved", "-v=8")
     checks.contains(done.stderr, f"{base}/elsewhere", "a redirect stays within the proxy")
     done = control.kubectl("get", "--raw", base + "/x", "--as=jane")

@@ -125,7 +125,8 @@ Outcome<Call> Resources::make_call(Loop& here, const http::Request& request, con
   // A collection is made smaller or larger, and not written over.
   const bool is_of_one = *verb == api::Verb::kUpdate || *verb == api::Verb::kPatch || *verb == api::Verb::kDelete;
   if (is_of_one && info.name.empty()) return fail(method_not_allowed());
-  if (is_write(*verb)) {
+  // What is sent on to another server has that one's query.
+  if (is_write(*verb) && !Connector::knows(info.subresource)) {
     if (Outcome<void> read = read_write_options(request, *verb, &call); !read) return fail(std::move(read.error()));
   }
   return call;
