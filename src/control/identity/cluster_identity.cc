@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <tuple>
 
+#include "api/ip_network.h"
 #include "api/text.h"
 #include "base/text.h"
 #include "control/identity/key_files.h"
@@ -28,10 +29,20 @@ Status write_pair(FdRef folder, const std::string& name, const KeyPair& pair) {
   return write_private_file(folder, name + ".crt", pair.certificate_pem);
 }
 
+// With one that has ended nothing is served; it can still be replaced (key_rotation.h).
+Result<AuthorityFiles> read_authority_that_issues(FdRef folder) {
+  Result<AuthorityFiles> files = read_authority(folder);
+  if (!files) return files;
+  if (Status good = files->authority.check_time(std::chrono::system_clock::now()); !good) {
+    return fail_with(std::move(good.error()), kCaCertificates);
+  }
+  return files;
+}
+
 Result<AuthorityFiles> load_authority(FdRef folder, bool make_missing) {
   Result<std::optional<std::string>> certificate = read_if_there(folder, kCaCertificates);
   if (!certificate) return std::unexpected(std::move(certificate.error()));
-  if (*certificate || !make_missing) return read_authority(folder);
+  if (*certificate || !make_missing) return read_authority_that_issues(folder);
   // A key without its certificate is one that a crash, or somebody, has left.
   Result<std::optional<std::string>> present = read_if_there(folder, kCaKey);
   if (!present) return std::unexpected(std::move(present.error()));
@@ -42,7 +53,7 @@ Result<AuthorityFiles> load_authority(FdRef folder, bool make_missing) {
   if (Status written = write_pair(folder, "ca", {made->certificate_pem(), made->key().pem()}); !written) {
     return std::unexpected(std::move(written.error()));
   }
-  return read_authority(folder);
+  return read_authority_that_issues(folder);
 }
 
 bool includes(std::vector<std::string> all, std::vector<std::string> some) {
@@ -97,6 +108,10 @@ Result<TokenKeyFiles> load_token_keys(FdRef folder, bool make_missing) {
   if (!*present && make_missing) {
     Result<PrivateKey> made = PrivateKey::generate();
     if (!made) return std::unexpected(std::move(made.error()));
+    // Who takes a key away wants its tokens to be refused.
+    if (Status written = write_private_file(folder, kTokenKeys, made->public_key().pem()); !written) {
+      return std::unexpected(std::move(written.error()));
+    }
     if (Status written = write_private_file(folder, kTokenKey, made->pem()); !written) {
       return std::unexpected(std::move(written.error()));
     }
@@ -125,7 +140,11 @@ CertificateOrder serving_order(const IdentityOptions& options) {
   }
   for (const std::string& name : options.dns_names) add(&order.names.dns, name);
   for (const char* address : {options.service_address.c_str(), "127.0.0.1", "::1"}) add(&order.names.ips, address);
-  for (const std::string& address : options.addresses) add(&order.names.ips, address);
+  for (const std::string& address : options.addresses) {
+    // As a certificate says it.
+    const Result<api::IpAddress> ip = api::parse_ip(address);
+    add(&order.names.ips, ip ? to_string(*ip) : address);
+  }
   return order;
 }
 

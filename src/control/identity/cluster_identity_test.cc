@@ -55,6 +55,11 @@ TEST_F(ClusterIdentityTest, TheFirstStartMakesAllAndTheNextOnesKeepIt) {
   EXPECT_TRUE(http::TlsServer::make(first.tls()).has_value());
 }
 
+TEST_F(ClusterIdentityTest, AnAddressWrittenInAnotherWayIsTheSame) {
+  options_.addresses = {"FD00:0:0::1"};
+  EXPECT_EQ(load().serving, load().serving);
+}
+
 TEST_F(ClusterIdentityTest, ANewNameOrAnotherCaMakesCertificatesAnew) {
   const ClusterIdentity first = load();
   options_.dns_names = {"other"};

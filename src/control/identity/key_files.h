@@ -46,7 +46,7 @@ struct AuthorityFiles {
   std::string trusted_pem;  // ca.crt
   std::string chain_pem;    // what of ca-chain.crt is the authority's; may be empty
 };
-// What is there; kFailedPrecondition when something is missing, or when the CA cannot issue now.
+// What is there; kFailedPrecondition when something is missing. The CA may have ended.
 Result<AuthorityFiles> read_authority(FdRef folder);
 
 struct TokenKeyFiles {

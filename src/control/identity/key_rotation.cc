@@ -104,8 +104,10 @@ Status prepare_authority(FdRef folder, const std::optional<KeyPair>& given) {
   if (Result<std::string> vouched = files->authority.vouch_for(*authority); !vouched) {
     return std::unexpected(std::move(vouched.error()));
   }
+  const std::string trusted = next->certificate_pem + files->trusted_pem;
+  if (!split_certificates(trusted)) return fail(Code::kFailedPrecondition, "too many CAs are trusted: keys retire ca");
   if (Status written = write_private_file(folder, kCaNextKey, next->key_pem); !written) return written;
-  return write_private_file(folder, kCaCertificates, next->certificate_pem + files->trusted_pem);
+  return write_private_file(folder, kCaCertificates, trusted);
 }
 
 Status rotate_authority(FdRef folder) {
@@ -159,6 +161,9 @@ Status prepare_token_key(FdRef folder) {
   keys.insert(keys.end(), files->verifying.begin(), files->verifying.end());
   const std::string text = pem_of(keys);
   if (text == pem_of(files->verifying)) return {};
+  if (!PublicKey::read_all(text)) {
+    return fail(Code::kFailedPrecondition, "too many keys are trusted: keys retire token");
+  }
   return write_private_file(folder, kTokenKeys, text);
 }
 

@@ -197,6 +197,48 @@ TEST_F(KeyRotationTest, AnEndedCaStartsNothing) {
   EXPECT_THAT(identity.error().message(), HasSubstr("ca.crt: CA: its certificate has ended at 2"));
 }
 
+TEST_F(KeyRotationTest, AnEndedCaIsReplaced) {
+  load();
+  const Authority ended = *Authority::make("ended", std::chrono::minutes(-30));
+  std::ofstream(root_ / "pki/ca.crt") << ended.certificate_pem();
+  std::ofstream(root_ / "pki/ca.key") << ended.key().pem();
+  EXPECT_THAT(states(KeyUse::kCa), ElementsAre("in use"));
+  ASSERT_TRUE(ok(rotate_key(folder(), KeyUse::kCa)));
+  const ClusterIdentity rotated = load();
+  EXPECT_TRUE(is_issued(rotated.serving, rotated.authority));
+  ASSERT_TRUE(ok(retire_keys(folder(), KeyUse::kCa)));
+  EXPECT_EQ(load().trusted_pem, rotated.authority.certificate_pem());
+}
+
+TEST_F(KeyRotationTest, AnOldCaOfTheSameNameIsRetired) {
+  load();
+  const Authority given = *Authority::make("kubernetes", std::chrono::hours(1000));
+  ASSERT_TRUE(ok(prepare_key(folder(), KeyUse::kCa, KeyPair{given.certificate_pem(), given.key().pem()})));
+  ASSERT_TRUE(ok(rotate_key(folder(), KeyUse::kCa)));
+  ASSERT_TRUE(ok(retire_keys(folder(), KeyUse::kCa)));
+  EXPECT_EQ(load().trusted_pem, given.certificate_pem());
+}
+
+TEST_F(KeyRotationTest, WhatCannotBeReadAgainIsNotWritten) {
+  load();
+  Status done;
+  int rotations = 0;
+  for (; done && rotations < 200; ++rotations) done = rotate_key(folder(), KeyUse::kToken);
+  ASSERT_FALSE(done);
+  EXPECT_THAT(done.error().message(), HasSubstr("too many keys are trusted: keys retire token"));
+  EXPECT_EQ(load().token_verifiers.size(), static_cast<std::size_t>(rotations));
+  ASSERT_TRUE(ok(retire_keys(folder(), KeyUse::kToken)));
+  ASSERT_TRUE(ok(rotate_key(folder(), KeyUse::kToken)));
+}
+
+TEST_F(KeyRotationTest, AKeyThatWasTakenAwaySignsNothingMore) {
+  const ClusterIdentity first = load();
+  fs::remove(root_ / "pki/sa.key");
+  const ClusterIdentity second = load();
+  EXPECT_THAT(second.token_verifiers, ElementsAre(second.token_key.public_key()));
+  EXPECT_FALSE(second.token_key.public_key() == first.token_key.public_key());
+}
+
 TEST_F(KeyRotationTest, WhoRunsMakesNoCaAndNoKey) {
   load();
   options_.make_missing = false;

@@ -88,7 +88,9 @@ bool is_issuer(std::string_view issuer_pem, std::string_view certificate_pem) {
   ERR_clear_error();
   OwnBio issuer_bio = reader_of(issuer_pem), bio = reader_of(certificate_pem);
   OwnCertificate issuer = next_certificate(issuer_bio), certificate = next_certificate(bio);
-  const bool is = issuer && certificate && X509_check_issued(issuer.get(), certificate.get()) == X509_V_OK;
+  // By its name and by its signature: another's may have the same name.
+  const bool is = issuer && certificate && X509_check_issued(issuer.get(), certificate.get()) == X509_V_OK &&
+                  X509_verify(certificate.get(), X509_get0_pubkey(issuer.get())) == 1;
   ERR_clear_error();
   return is;
 }

@@ -120,8 +120,8 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
     Status done = (*tls)->replace(identity.tls());
     if (done) done = (*to_nodes)->replace(identity.tls_to_nodes());
     if (done) done = (*api)->replace_token_keys(identity);
-    if (done) done = write_admin_kubeconfig(options.data_dir, admin_kubeconfig(identity, url));
     if (done) controllers.replace(identity.trusted_pem, identity.authority, identity.chain_pem);
+    if (done) done = write_admin_kubeconfig(options.data_dir, admin_kubeconfig(identity, url));
     return done;
   }));
   home.run();

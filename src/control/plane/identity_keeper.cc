@@ -13,6 +13,7 @@ namespace gantry::control {
 namespace {
 
 constexpr Duration kCheck = std::chrono::hours(12);
+constexpr Duration kRetry = std::chrono::minutes(1);
 // Files that belong together are written one after the other.
 constexpr Duration kTogether = std::chrono::milliseconds(100);
 // After this the next CA is asked for.
@@ -72,7 +73,7 @@ Task<> keep_identity(Loop& home, IdentityOptions options, ClusterIdentity used,
     if (used.authority.certificate().not_after < std::chrono::system_clock::now() + kWarnBefore) {
       log::warning("the CA is about to end: gantry-control keys rotate ca");
     }
-    (void)co_await changed.wait_for(kCheck);
+    (void)co_await changed.wait_for(done ? kCheck : kRetry);
   }
 }
 
