@@ -54,6 +54,13 @@ Result<SandboxPtr> Runtime::sandbox_of_running(const ContainerPtr& container) co
   return sandbox->second;
 }
 
+Error Runtime::told_of(const ContainerPtr& container, Error error) const {
+  if (error.code() != Code::kUnavailable) return error;
+  if (auto running = running_container(container->id()); !running) return std::move(running.error());
+  if (auto alive = sandbox_of_running(container); !alive) return std::move(alive.error());
+  return error;
+}
+
 // The process part of the container's plan; after a restart it is made anew from the record and the image's users.
 Task<Status> Runtime::need_process(ContainerPtr container) {
   if (container->process) co_return Status();
@@ -172,7 +179,10 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
                            .out = std::move(out->write),
                            .err = std::move(err->write),
                            .launch_limit = std::min<Duration>(std::chrono::seconds(limit), shim::kLaunchLimit)});
-  if (!started) co_return fail_from(started, cat("exec in container ", (*container)->id()));
+  if (!started) {
+    co_return std::unexpected(
+        told_of(*container, std::move(started.error()).with_context(cat("exec in container ", (*container)->id()))));
+  }
   sync->exec = std::move(*started);
   auto budget = std::make_shared<CollectBudget>(kMaxOutput);
   Collector out_collector(node_.loop, std::move(out->read), budget);
@@ -314,8 +324,12 @@ Task<Result<v1::ReopenContainerLogResponse>> Runtime::reopen_container_log(v1::R
   if (!log) co_return std::unexpected(std::move(log.error()));
   // A container without a log has nothing to open.
   if (!log->is_open()) co_return v1::ReopenContainerLogResponse();
+  if (auto alive = sandbox_of_running(*container); !alive) co_return std::unexpected(std::move(alive.error()));
   auto reopened = co_await sandbox->shim->reopen_log((*container)->id(), std::move(*log));
-  if (!reopened) co_return fail_from(reopened, cat("reopen the log of container ", (*container)->id()));
+  if (!reopened) {
+    co_return std::unexpected(told_of(
+        *container, std::move(reopened.error()).with_context(cat("reopen the log of container ", (*container)->id()))));
+  }
   co_return v1::ReopenContainerLogResponse();
 }
 

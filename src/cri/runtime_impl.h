@@ -106,6 +106,8 @@ class Runtime final : public NodeRuntime {
   Result<SandboxPtr> sandbox_of_running(const ContainerPtr& container) const;
   Result<SandboxPtr> ready_sandbox(std::string_view id) const;
   Result<ContainerPtr> running_container(std::string_view id) const;
+  // Of an error of a shim: a shim that closed its connection may have ended with its container.
+  Error told_of(const ContainerPtr& container, Error error) const;
   Loop& loop() { return node_.loop; }
 
  private:
