@@ -6,6 +6,8 @@
 #include <filesystem>
 #include <fstream>
 
+#include "control/identity/identity_fixture.h"
+
 namespace gantry::control {
 namespace {
 
@@ -13,28 +15,7 @@ using ::testing::Contains;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 
-class ClusterIdentityTest : public ::testing::Test {
- protected:
-  ClusterIdentityTest() {
-    char path[] = "/dev/shm/gantry-identity-test-XXXXXX";
-    if (::mkdtemp(path) == nullptr) ADD_FAILURE() << "mkdtemp " << path;
-    folder_ = path;
-    options_.folder = folder_ / "pki";
-  }
-  ~ClusterIdentityTest() override { std::filesystem::remove_all(folder_); }
-
-  ClusterIdentity load() {
-    Result<ClusterIdentity> identity = load_identity(options_);
-    if (!identity) {
-      ADD_FAILURE() << identity.error().message();
-      std::abort();
-    }
-    return std::move(*identity);
-  }
-
-  std::filesystem::path folder_;
-  IdentityOptions options_;
-};
+using ClusterIdentityTest = IdentityTest;
 
 TEST_F(ClusterIdentityTest, TheFirstStartMakesAllAndTheNextOnesKeepIt) {
   options_.dns_names = {"host"};
@@ -66,8 +47,8 @@ TEST_F(ClusterIdentityTest, ANewNameOrAnotherCaMakesCertificatesAnew) {
   const ClusterIdentity named = load();
   EXPECT_NE(first.serving.certificate_pem, named.serving.certificate_pem);
   EXPECT_EQ(first.admin.certificate_pem, named.admin.certificate_pem);
-  std::filesystem::remove(folder_ / "pki/ca.crt");
-  std::filesystem::remove(folder_ / "pki/ca.key");
+  std::filesystem::remove(root_ / "pki/ca.crt");
+  std::filesystem::remove(root_ / "pki/ca.key");
   const ClusterIdentity replaced = load();
   EXPECT_NE(named.admin.certificate_pem, replaced.admin.certificate_pem);
   EXPECT_TRUE(
@@ -77,15 +58,15 @@ TEST_F(ClusterIdentityTest, ANewNameOrAnotherCaMakesCertificatesAnew) {
 
 TEST_F(ClusterIdentityTest, ACaWithoutItsKeyIsNotReplaced) {
   load();
-  std::filesystem::remove(folder_ / "pki/ca.key");
+  std::filesystem::remove(root_ / "pki/ca.key");
   EXPECT_FALSE(load_identity(options_).has_value());
-  EXPECT_FALSE(std::filesystem::exists(folder_ / "pki/ca.key"));
+  EXPECT_FALSE(std::filesystem::exists(root_ / "pki/ca.key"));
 }
 
 TEST_F(ClusterIdentityTest, KeysAreTheOwnersAlone) {
   load();
   for (const char* name : {"ca.key", "sa.key", "apiserver.key", "admin.key"}) {
-    EXPECT_EQ(std::filesystem::status(folder_ / "pki" / name).permissions(),
+    EXPECT_EQ(std::filesystem::status(root_ / "pki" / name).permissions(),
               std::filesystem::perms::owner_read | std::filesystem::perms::owner_write)
         << name;
   }
@@ -96,8 +77,8 @@ TEST_F(ClusterIdentityTest, TheKubeconfigHasAllInItself) {
   const std::string text = admin_kubeconfig(identity, "https://127.0.0.1:6443");
   EXPECT_THAT(text, HasSubstr("server: https://127.0.0.1:6443\n"));
   EXPECT_THAT(text, HasSubstr("certificate-authority-data: LS0tLS1CRUdJTi"));
-  ASSERT_TRUE(write_admin_kubeconfig(folder_, text).has_value());
-  EXPECT_EQ(std::filesystem::file_size(folder_ / "admin.kubeconfig"), text.size());
+  ASSERT_TRUE(write_admin_kubeconfig(root_, text).has_value());
+  EXPECT_EQ(std::filesystem::file_size(root_ / "admin.kubeconfig"), text.size());
 }
 
 }  // namespace

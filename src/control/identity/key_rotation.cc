@@ -60,6 +60,21 @@ Result<std::optional<Authority>> read_next_authority(FdRef folder, const Authori
   return std::optional(std::move(*authority));
 }
 
+struct Authorities {
+  AuthorityFiles files;
+  std::optional<Authority> next;
+  std::vector<std::string> trusted;  // certificates in PEM
+};
+Result<Authorities> read_authorities(FdRef folder) {
+  Result<AuthorityFiles> files = read_authority(folder);
+  if (!files) return std::unexpected(std::move(files.error()));
+  Result<std::optional<Authority>> next = read_next_authority(folder, *files);
+  if (!next) return std::unexpected(std::move(next.error()));
+  Result<std::vector<std::string>> trusted = split_certificates(files->trusted_pem);
+  if (!trusted) return std::unexpected(std::move(trusted.error()));
+  return Authorities{std::move(*files), std::move(*next), std::move(*trusted)};
+}
+
 Result<KeyPair> take_given(const KeyPair& given) {
   Result<Authority> authority = Authority::read(given.certificate_pem, given.key_pem);
   if (!authority) return std::unexpected(std::move(authority.error()));
@@ -126,16 +141,12 @@ Status rotate_authority(FdRef folder) {
 
 // The CA that issues, those that have signed it, and one that is prepared.
 Status retire_authorities(FdRef folder) {
-  Result<AuthorityFiles> files = read_authority(folder);
-  if (!files) return std::unexpected(std::move(files.error()));
-  Result<std::optional<Authority>> next = read_next_authority(folder, *files);
-  if (!next) return std::unexpected(std::move(next.error()));
-  Result<std::vector<std::string>> trusted = split_certificates(files->trusted_pem);
-  if (!trusted) return std::unexpected(std::move(trusted.error()));
-  std::vector<std::string> kept{files->authority.certificate_pem()};
-  if (*next) kept.push_back((*next)->certificate_pem());
+  const Result<Authorities> all = read_authorities(folder);
+  if (!all) return std::unexpected(all.error());
+  std::vector<std::string> kept{all->files.authority.certificate_pem()};
+  if (all->next) kept.push_back(all->next->certificate_pem());
   for (std::size_t i = 0; i < kept.size(); ++i) {
-    for (const std::string& each : *trusted) {
+    for (const std::string& each : all->trusted) {
       if (std::ranges::find(kept, each) == kept.end() && is_issuer(each, kept[i])) kept.push_back(each);
     }
   }
@@ -200,18 +211,14 @@ std::string_view state_of(const PublicKey& key, const PublicKey& in_use, const s
 }
 
 Status list_authorities(FdRef folder, std::vector<KeyState>* list) {
-  Result<AuthorityFiles> files = read_authority(folder);
-  if (!files) return std::unexpected(std::move(files.error()));
-  Result<std::optional<Authority>> next = read_next_authority(folder, *files);
-  if (!next) return std::unexpected(std::move(next.error()));
-  Result<std::vector<std::string>> trusted = split_certificates(files->trusted_pem);
-  if (!trusted) return std::unexpected(std::move(trusted.error()));
-  const auto next_key = *next ? std::optional((*next)->certificate().key) : std::nullopt;
-  for (const std::string& each : *trusted) {
+  const Result<Authorities> all = read_authorities(folder);
+  if (!all) return std::unexpected(all.error());
+  const auto next_key = all->next ? std::optional(all->next->certificate().key) : std::nullopt;
+  for (const std::string& each : all->trusted) {
     Result<Certificate> certificate = read_certificate(each);
     if (!certificate) return std::unexpected(std::move(certificate.error()));
     list->push_back({.use = KeyUse::kCa,
-                     .state = state_of(certificate->key, files->authority.certificate().key, next_key),
+                     .state = state_of(certificate->key, all->files.authority.certificate().key, next_key),
                      .id = certificate->key.pin(),
                      .name = certificate->subject.common_name,
                      .not_after = certificate->not_after});

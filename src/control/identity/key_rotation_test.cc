@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "control/identity/identity_fixture.h"
 #include "control/identity/key_files.h"
 #include "control/pki/token_keys.h"
 
@@ -16,28 +17,12 @@ using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 namespace fs = std::filesystem;
 
-class KeyRotationTest : public ::testing::Test {
+class KeyRotationTest : public IdentityTest {
  protected:
-  KeyRotationTest() {
-    char path[] = "/dev/shm/gantry-rotation-test-XXXXXX";
-    if (::mkdtemp(path) == nullptr) ADD_FAILURE() << "mkdtemp " << path;
-    root_ = path;
-    options_.folder = folder();
-  }
-  ~KeyRotationTest() override { fs::remove_all(root_); }
-
   std::string folder() const { return root_ / "pki"; }
   std::string text(const std::string& name) const {
     std::ifstream file(root_ / "pki" / name);
     return {std::istreambuf_iterator<char>(file), {}};
-  }
-  ClusterIdentity load() {
-    Result<ClusterIdentity> identity = load_identity(options_);
-    if (!identity) {
-      ADD_FAILURE() << identity.error().message();
-      std::abort();
-    }
-    return std::move(*identity);
   }
   std::vector<std::string> states(KeyUse use) {
     std::vector<std::string> all;
@@ -52,9 +37,6 @@ class KeyRotationTest : public ::testing::Test {
   static bool is_issued(const KeyPair& pair, const Authority& by) {
     return check_certificate(pair.certificate_pem, pair.key_pem, by.certificate_pem()).has_value();
   }
-
-  fs::path root_;
-  IdentityOptions options_;
 };
 
 bool ok(const Status& status) {

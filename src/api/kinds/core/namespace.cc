@@ -3,6 +3,7 @@
 
 #include "api/kind_parts.h"
 #include "api/kinds/core/kinds.h"
+#include "api/metadata.h"
 #include "api/names.h"
 #include "kubernetes/core/v1/namespace.pb.h"
 
@@ -42,7 +43,7 @@ FieldProblems validate(const core::Namespace& object) {
   FieldProblems problems;
   const Check check = Check(&problems).at("spec").at("finalizers");
   for (const std::string& name : object.spec().finalizers()) {
-    const bool is_own = name == kFinalizer || name == "orphan" || name == "foregroundDeletion";
+    const bool is_own = name == kFinalizer || name == kOrphanFinalizer || name == kForegroundFinalizer;
     if (const std::string wrong = check_qualified_name(name); !wrong.empty()) {
       check.invalid(name, wrong);
     } else if (!is_own && name.find('/') == name.npos) {
