@@ -48,34 +48,23 @@ TEST(NamespaceTurns, ANamespaceHasOneTurnAtATime) {
   EXPECT_TRUE(third);
 }
 
+// Before its turn comes, or when it has come and nobody is there to take it.
 TEST(NamespaceTurns, WhoIsDroppedWithItsLoopHasNoTurn) {
-  Loop loop;
-  auto ending = std::make_unique<Loop>();
-  NamespaceTurns turns;
-  Turn first, dropped, last;
-  loop.spawn(take(turns, loop, "a", first));
-  ending->spawn(take(turns, *ending, "a", dropped));
-  loop.spawn(take(turns, loop, "a", last));
-  ending.reset();
-  first.reset();
-  settle(loop);
-  EXPECT_FALSE(dropped);
-  EXPECT_TRUE(last);
-}
-
-TEST(NamespaceTurns, ATurnThatNobodyTakesAnyMoreGoesOn) {
-  Loop loop;
-  auto ending = std::make_unique<Loop>();
-  NamespaceTurns turns;
-  Turn first, dropped, last;
-  loop.spawn(take(turns, loop, "a", first));
-  ending->spawn(take(turns, *ending, "a", dropped));
-  loop.spawn(take(turns, loop, "a", last));
-  first.reset();  // it is the turn of the one whose loop does not run any more
-  ending.reset();
-  settle(loop);
-  EXPECT_FALSE(dropped);
-  EXPECT_TRUE(last);
+  for (const bool turn_comes : {false, true}) {
+    Loop loop;
+    auto ending = std::make_unique<Loop>();
+    NamespaceTurns turns;
+    Turn first, dropped, last;
+    loop.spawn(take(turns, loop, "a", first));
+    ending->spawn(take(turns, *ending, "a", dropped));
+    loop.spawn(take(turns, loop, "a", last));
+    if (turn_comes) first.reset();
+    ending.reset();
+    first.reset();
+    settle(loop);
+    EXPECT_FALSE(dropped) << turn_comes;
+    EXPECT_TRUE(last) << turn_comes;
+  }
 }
 
 TEST(NamespaceTurns, TurnsOfSeveralThreads) {

@@ -36,8 +36,8 @@ class NodeIpamController final : public Controller {
   ControllerParts parts_;
   const NodeNetworks networks_;
   std::vector<api::IpNetwork> given_;  // by this one, and perhaps not seen yet
-  std::map<std::string, std::vector<api::IpNetwork>>
-      unsure_;  // by uid: of those given, what nobody knows to be written
+  // By uid, of those given: what nobody knows to be written.
+  std::map<std::string, std::vector<api::IpNetwork>> unsure_;
   EventRecorder events_;
   std::map<std::string, std::string> waiting_;  // for a part: names and uids
   api::WorkQueue queue_;
