@@ -6,7 +6,7 @@
 #include "api/time.h"
 #include "base/text.h"
 #include "control/identity/key_rotation.h"
-#include "sys/file.h"
+#include "sys/given_files.h"
 
 namespace gantry {
 
@@ -23,9 +23,9 @@ Status prepare(const KeysCommand& command, const std::string& folder) {
   if (use_of(command) != control::KeyUse::kCa || command.certificate_file.empty() || command.key_file.empty()) {
     return invalid_argument("a given CA has --ca-cert and --ca-key");
   }
-  Result<std::string> certificate = sys::read_file(sys::kCwd, command.certificate_file.c_str(), kMostBytes);
+  Result<std::string> certificate = sys::read_given(command.certificate_file, kMostBytes);
   if (!certificate) return fail_with(std::move(certificate.error()), "--ca-cert");
-  Result<std::string> key = sys::read_file(sys::kCwd, command.key_file.c_str(), kMostBytes);
+  Result<std::string> key = sys::read_given(command.key_file, kMostBytes);
   if (!key) return fail_with(std::move(key.error()), "--ca-key");
   return prepare_key(folder, control::KeyUse::kCa, control::KeyPair{std::move(*certificate), std::move(*key)});
 }
