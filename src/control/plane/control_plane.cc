@@ -116,14 +116,16 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   log::info("nodes join with a token",
             {{"token", cat("gantry-control token create --print-join-command --data-dir ", options.data_dir)}});
   if ((*ground)->encrypted != nullptr) home.spawn(renew_encryption(home, *(*ground)->encrypted));
-  home.spawn(keep_identity(home, identity_options(options), (*ground)->identity, [&](const ClusterIdentity& identity) {
+  Pool disk(home, 1);
+  const auto use = [&](const ClusterIdentity& identity) {
     Status done = (*tls)->replace(identity.tls());
     if (done) done = (*to_nodes)->replace(identity.tls_to_nodes());
     if (done) done = (*api)->replace_token_keys(identity);
     if (done) controllers.replace(identity.trusted_pem, identity.authority, identity.chain_pem);
     if (done) done = write_admin_kubeconfig(options.data_dir, admin_kubeconfig(identity, url));
     return done;
-  }));
+  };
+  home.spawn(keep_identity(home, disk, identity_options(options), (*ground)->identity, use));
   home.run();
   (*api)->health().set_stopping();
   return run_to_end(home, end_serving(home, options.shutdown_delay, *listener, **serving));

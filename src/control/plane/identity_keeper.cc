@@ -44,7 +44,7 @@ Task<> follow(Loop& home, OwnFd inotify, Event& changed) {
 
 }  // namespace
 
-Task<> keep_identity(Loop& home, IdentityOptions options, ClusterIdentity used,
+Task<> keep_identity(Loop& home, Pool& disk, IdentityOptions options, ClusterIdentity used,
                      std::function<Status(const ClusterIdentity&)> use) {
   options.make_missing = false;
   Event changed(home);
@@ -57,7 +57,8 @@ Task<> keep_identity(Loop& home, IdentityOptions options, ClusterIdentity used,
   // What has changed since it was read, too.
   while (true) {
     changed.reset();
-    Result<ClusterIdentity> identity = load_identity(options);
+    // Who changes keys has their lock meanwhile, and may be slow.
+    Result<ClusterIdentity> identity = co_await disk.run([options] { return load_identity(options); });
     Status done;
     if (!identity) done = std::unexpected(std::move(identity.error()));
     if (identity && !(*identity == used)) {

@@ -12,10 +12,10 @@
 
 namespace gantry::control {
 
-// `use` is called with each identity that is not what was used last, `used` at the beginning; when it fails, again
-// later. A folder in which something is missing or does not go together is reported, and the last identity stays. Never
-// returns.
-Task<> keep_identity(Loop& home, IdentityOptions options, ClusterIdentity used,
+// `use` is called on the loop with each identity that is not what was used last, `used` at the beginning; when it
+// fails, again later. A folder in which something is missing or does not go together is reported, and the last identity
+// stays. The folder is read on `disk`. Never returns.
+Task<> keep_identity(Loop& home, Pool& disk, IdentityOptions options, ClusterIdentity used,
                      std::function<Status(const ClusterIdentity&)> use);
 
 }  // namespace gantry::control
