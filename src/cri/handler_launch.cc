@@ -215,6 +215,8 @@ Task<Result<shim::StartedAnswer>> Runtime::launch_by_handler(ContainerPtr contai
     started = co_await try_launch_by_handler(*handler, container, sandbox, std::move(opened), std::move(plan),
                                              std::move(cgroup));
   }
+  // The runtime may be at work: who asks again joins it.
+  if (!started && sandbox->may_have_done(started.error())) co_return started;
   end_call(*sandbox, container->id());
   if (started) {
     // Who is elsewhere is not limited, and would outlive the pod.

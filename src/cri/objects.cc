@@ -67,6 +67,10 @@ bool Sandbox::has_handler() const {
   return !status.runtime_handler().empty() && status.runtime_handler() != kOwnHandler;
 }
 
+bool Sandbox::may_have_done(const Error& error) const {
+  return error.code() == Code::kUnavailable && shim && shim->is_alive() && !shim->is_connected();
+}
+
 void Container::set_state(ContainerState next) {
   if (next != state) {
     log::info("container", {{"container", id()},

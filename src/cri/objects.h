@@ -62,7 +62,7 @@ struct Samples {
 };
 
 struct Sandbox {
-  explicit Sandbox(Loop& loop) : turn(loop) {}
+  explicit Sandbox(Loop& loop) : reconnected(loop), turn(loop) {}
 
   const std::string& id() const { return status.id(); }
   // Logs the change. Also sets the CRI's state in `status`.
@@ -70,6 +70,8 @@ struct Sandbox {
   SandboxKind kind() const;
   // Its containers are made by another OCI runtime (handlers.h).
   bool has_handler() const;
+  // Whether the shim, of which a call failed so, lives and may have done what was asked: the connection ended first.
+  bool may_have_done(const Error& error) const;
 
   v1::PodSandboxStatus status;
   SandboxState state = SandboxState::kStarting;
@@ -81,6 +83,7 @@ struct Sandbox {
   // Why nothing can be asked of a shim that may live: a restart has not reached it. Empty: it can be asked, or is gone.
   std::string unreachable;
   bool reconnecting = false;          // its shim's connection ended, and another is being made
+  Event reconnected;                  // that has come to an end, one way or the other
   bool stopping = false;              // its shim's end is our own doing
   bool released = false;              // shim, network and cgroup are gone
   std::vector<std::string> warnings;  // shown in verbose status

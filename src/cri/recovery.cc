@@ -359,11 +359,24 @@ Task<Status> Runtime::reconnect(SandboxPtr sandbox) {
   auto state = co_await state_in_time(node_.loop, *sandbox->shim);
   if (!state) co_return std::unexpected(std::move(state.error()));
   sandbox->unreachable.clear();
-  co_await recover_live(std::move(*state));
+  // Not waited for: a start that holds its container's turn may lose this connection too, and wait for the next.
+  node_.loop.spawn(recover_live(std::move(*state)));
+  sandbox->reconnected.set();
   co_return Status();
 }
 
-// The connection ended, and the shim seems to live. What is asked of it meanwhile fails as what was under way has.
+// Whether the shim can be asked again after a connection that ended; waits for that.
+Task<bool> Runtime::connected_again(SandboxPtr sandbox) {
+  if (!sandbox->shim || !sandbox->shim->is_alive()) co_return false;
+  if (!sandbox->shim->is_connected()) {
+    sandbox->reconnected.reset();
+    (void)co_await sandbox->reconnected.wait_for(kAnswerLimit);
+  }
+  co_return sandbox->shim && sandbox->shim->is_connected();
+}
+
+// The connection ended, and the shim seems to live. What is asked of it meanwhile fails as what was under way has; a
+// start goes on by the next one.
 Task<> Runtime::shim_lost(SandboxPtr sandbox) {
   // One that is being taken over is connected to again there.
   if (sandbox->reconnecting || !sandbox->unreachable.empty()) co_return;
@@ -385,6 +398,7 @@ Task<> Runtime::shim_lost(SandboxPtr sandbox) {
     co_await node_.loop.sleep_for(delay);
   }
   sandbox->reconnecting = false;
+  sandbox->reconnected.set();
   if (sandbox->unreachable.empty()) co_return;
   // It ended while it could not be reached.
   sandbox->unreachable.clear();

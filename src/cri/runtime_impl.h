@@ -147,7 +147,7 @@ class Runtime final : public NodeRuntime {
 
   // ---- start.cc
   Task<Status> do_start(ContainerPtr container);
-  Task<std::optional<shim::ContainerState>> known_to_shim(ContainerPtr container, SandboxPtr sandbox);
+  Task<Result<shim::ContainerState>> launch_or_find(ContainerPtr container, SandboxPtr sandbox);
   Task<> container_launched(ContainerPtr container, shim::LaunchedEvent event);
   // With the container's turn held.
   void set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at);
@@ -240,6 +240,7 @@ class Runtime final : public NodeRuntime {
   void read_records(FdRef folder, Sandbox& sandbox);
   Task<Status> take_over(SandboxPtr sandbox);
   Task<Status> reconnect(SandboxPtr sandbox);
+  Task<bool> connected_again(SandboxPtr sandbox);
   bool is_dead(const Error& error, const Sandbox& sandbox) const;
   Task<> recover_live(shim::StateAnswer state);
   bool was_started(const Container& container) const;

@@ -410,6 +410,7 @@ void Runtime::watch_shim(const SandboxPtr& sandbox) {
 }
 
 Task<> Runtime::shim_ended(SandboxPtr sandbox) {
+  sandbox->reconnected.set();
   if (sandbox->stopping || sandbox->state == SandboxState::kStarting) co_return;
   // One that ended while it was being taken over is dealt with there.
   if (!sandbox->shim || !sandbox->unreachable.empty()) co_return;

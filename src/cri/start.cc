@@ -16,6 +16,9 @@ namespace {
 constexpr std::int32_t kStartErrorCode = 128;
 constexpr std::string_view kStartError = "StartError";
 
+// A connection that ends again and again is not the start's to mend.
+constexpr int kLaunchTries = 3;
+
 }  // namespace
 
 Task<Result<v1::StartContainerResponse>> Runtime::start_container(v1::StartContainerRequest request) {
@@ -48,21 +51,25 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
   }
   SandboxPtr sandbox = found->second;
   container->set_state(ContainerState::kStarting);
-  Result<shim::StartedAnswer> started;
+  Result<shim::ContainerState> started;
   Status agreed = has_plugins() ? co_await tell_plugins(nri::Happening::kContainerStarts, container) : Status();
-  if (agreed) {
-    started = co_await launch(container, sandbox);
-  } else {
+  if (!agreed) {
     started = std::unexpected(std::move(agreed.error()));
-  }
-  if (!started && started.error().is_already_exists()) {
-    if (auto known = co_await known_to_shim(container, sandbox)) {
-      if (known->exited) {
-        co_await finish(container, std::move(known->exit));
-        co_return Status();
-      }
-      started = shim::StartedAnswer{known->pid, known->exit.started_at};
+  } else {
+    // One whose connection to the shim ended may be under way there; who asks again joins it, or finds it.
+    for (int i = 0; i < kLaunchTries; ++i) {
+      started = co_await launch_or_find(container, sandbox);
+      if (started || !sandbox->may_have_done(started.error()) || !co_await connected_again(sandbox)) break;
     }
+  }
+  if (!started && sandbox->may_have_done(started.error())) {
+    // As after a restart: the shim tells of it as soon as it is connected to (recover_live).
+    container->set_state(ContainerState::kCreated);
+    co_return std::unexpected(std::move(started.error()));
+  }
+  if (started && started->exited) {
+    co_await finish(container, std::move(started->exit));
+    co_return Status();
   }
   if (!started) {
     auto removed = co_await remove_cgroup(container->cgroup);
@@ -74,7 +81,7 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
     notify(v1::CONTAINER_STOPPED_EVENT, *container);
     co_return std::unexpected(std::move(started.error()));
   }
-  set_running(container, started->pid, started->started_at);
+  set_running(container, started->pid, started->exit.started_at);
   co_return Status();
 }
 
@@ -88,14 +95,20 @@ void Runtime::set_running(ContainerPtr container, std::int32_t pid, std::int64_t
   tell_plugins_soon(nri::Happening::kContainerStarted, container);
 }
 
-// What the shim knows of a container that it was told to start by a gantryd that did not live to hear of it.
-Task<std::optional<shim::ContainerState>> Runtime::known_to_shim(ContainerPtr container, SandboxPtr sandbox) {
+// Also of one that the shim was told to start by a gantryd, or on a connection, that did not live to hear of it.
+Task<Result<shim::ContainerState>> Runtime::launch_or_find(ContainerPtr container, SandboxPtr sandbox) {
+  auto launched = co_await launch(container, sandbox);
+  if (launched) {
+    co_return shim::ContainerState{
+        .container_id = container->id(), .pid = launched->pid, .exit = {.started_at = launched->started_at}};
+  }
+  if (!launched.error().is_already_exists()) co_return std::unexpected(std::move(launched.error()));
   auto state = co_await sandbox->shim->state();
-  if (!state) co_return std::nullopt;
+  if (!state) co_return std::unexpected(std::move(state.error()));
   for (auto& each : state->containers) {
     if (each.container_id == container->id()) co_return std::move(each);
   }
-  co_return std::nullopt;
+  co_return std::unexpected(std::move(launched.error()));
 }
 
 // Its start was under way when gantryd was started.

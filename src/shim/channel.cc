@@ -84,10 +84,14 @@ Task<Status> Channel::send(Kind kind, std::uint32_t number, std::string_view bod
   std::vector<FdRef> refs(fds.begin(), fds.end());
   auto self = shared_from_this();
   for (;;) {
-    if (!open_) co_return fail(Code::kUnavailable, "the shim closed its connection");
+    if (!is_open()) co_return fail(Code::kUnavailable, "the shim closed its connection");
     auto sent = sys::send_packet(socket_, packet, refs);
+    if (!sent && sent.error().is_gone()) {
+      deaf_ = true;
+      continue;
+    }
     if (sent || !sent.error().is_would_block()) co_return sent;
-    if (auto s = co_await watch_.writable(); !s) co_return s;
+    if (auto s = co_await watch_.writable(); !s && open_) co_return s;
   }
 }
 

@@ -28,13 +28,14 @@ class Channel : public std::enable_shared_from_this<Channel> {
                                        std::function<void()> ended = {});
   Channel(Loop& loop, SocketFd socket, EventReceiver events, std::function<void()> ended);
 
-  // Sends and waits for the answer of kind `expected`; kFailed becomes its error. Descriptors may be dropped when this
-  // returns.
+  // Sends and waits for the answer of kind `expected`; kFailed becomes its error. kUnavailable when the connection
+  // ended first, and was perhaps taken all the same. Descriptors may be dropped when this returns.
   Task<Result<Answer>> request(Kind kind, std::string body, std::vector<OwnFd> fds, Kind expected);
   // Sends without waiting for an answer.
   Task<Status> send(Kind kind, std::uint32_t number, std::string_view body, std::vector<OwnFd> fds);
   void close();
-  bool is_open() const { return open_; }
+  // False as soon as nothing more can be sent: what the peer said before it ended may still come.
+  bool is_open() const { return open_ && !deaf_; }
 
  private:
   struct Pending {
@@ -55,6 +56,7 @@ class Channel : public std::enable_shared_from_this<Channel> {
   std::map<std::uint32_t, std::shared_ptr<Pending>> pending_;
   std::uint32_t next_ = 1;
   bool open_ = true;
+  bool deaf_ = false;  // the peer takes nothing any more
 };
 
 }  // namespace gantry::shim

@@ -2,9 +2,11 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 """The connection between gantryd and a pod's shim ends, and both live: gantryd connects again, and knows what happened meanwhile."""
+import contextlib
 import ctypes
 import os
 import pathlib
+import select
 import signal
 import socket
 import sys
@@ -36,16 +38,85 @@ def sockets_of(pid):
         os.close(process)
 
 
-def cut(shim, gantryd):
-    """Ends the connections between the two; how many there were."""
-    count = 0
+def connections(shim, gantryd):
+    """Of the two, as the shim has them."""
     for each in sockets_of(shim):
         if each.type != socket.SOCK_SEQPACKET or each.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             continue
         if int.from_bytes(each.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)[:4], sys.byteorder) == gantryd:
-            each.shutdown(socket.SHUT_RDWR)
-            count += 1
+            yield each
+
+
+def cut(shim, gantryd):
+    """Ends the connections between the two; how many there were."""
+    count = 0
+    for each in connections(shim, gantryd):
+        each.shutdown(socket.SHUT_RDWR)
+        count += 1
     return count
+
+
+def drain(connection):
+    with contextlib.suppress(BlockingIOError):
+        while connection.recv(1 << 17, socket.MSG_DONTWAIT):
+            pass
+
+
+@contextlib.contextmanager
+def standing(pid):
+    """A process that does not run meanwhile."""
+    with c.Process(pid) as process:
+        process.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            process.signal(signal.SIGCONT)
+
+
+def start_and_cut(node, container, shim, gantryd, is_lost):
+    """What crictl says of a start during which the connection ends: before the shim has the request, or before it answers."""
+    answers = []
+    starting = threading.Thread(target=lambda: answers.append(node.crictl("start", container, check=False)))
+    with standing(shim):
+        starting.start()
+        for connection in connections(shim, gantryd):
+            if not select.select([connection], [], [], c.PATIENCE)[0]:
+                raise c.Failure("the shim is not asked to start the container")
+            if is_lost:
+                drain(connection)
+            connection.shutdown(socket.SHUT_RDWR)
+    starting.join(c.PATIENCE)
+    return answers[0] if answers else None
+
+
+def running(node, words):
+    """How many of the pods' processes have such a command line."""
+    def command_line(pid):
+        try:
+            return pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().rstrip(b"\0").replace(b"\0", b" ").decode()
+        except OSError:
+            return ""
+    return sum(command_line(pid) == words for pid in node.pids())
+
+
+def starts(checks, node, pod, config, shim, gantryd):
+    for seconds, is_lost, what in ((2001, False, "after the shim was asked"), (2002, True, "before the shim was asked")):
+        words = f"sleep {seconds}"
+        container = node.create(pod, node.container_config(f"s{seconds}", f"exec {words}"), config)
+        done = start_and_cut(node, container, shim, gantryd, is_lost)
+        checks.ok(done is not None and done.returncode == 0, f"a start whose connection ends {what} succeeds", str(done))
+        checks.equal(node.container_status(container)["state"], "CONTAINER_RUNNING", "its container runs")
+        checks.equal(running(node, words), 1, "once")
+
+    container = node.create(pod, node.container_config("late", "exec sleep 2003"), config)
+    with standing(shim):
+        cut(shim, gantryd)
+        said = node.refusal("start", container)
+        checks.ok("Unavailable" in said, "a start that the shim can't be asked for is refused for now", said)
+        checks.equal(node.container_status(container)["state"], "CONTAINER_CREATED", "and leaves the container to be started")
+    c.wait_until("the container is started", lambda: node.crictl("start", container, check=False).returncode == 0)
+    checks.equal(node.container_status(container)["state"], "CONTAINER_RUNNING", "as it is when the shim answers")
+    checks.equal(running(node, "sleep 2003"), 1, "once")
 
 
 def works(node, container):
@@ -91,6 +162,8 @@ def story(checks):
         checks.equal(cut_off, 1, "there is one connection again")
         c.wait_until("its end is known", lambda: node.container_status(one)["state"] == "CONTAINER_EXITED")
         checks.equal(node.container_status(one)["exitCode"], 137, "a container that ended meanwhile has its own exit code")
+
+        starts(checks, node, pod, config, shim, gantryd)
 
         for _ in range(5):
             cut(shim, gantryd)
