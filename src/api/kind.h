@@ -136,6 +136,10 @@ struct Kind {
   // metadata.generation counts changes of what is neither metadata nor status.
   bool has_generation = false;
   bool has_status = false;
+  // An update names the resourceVersion that it changes: one without is refused instead of changing what is there.
+  bool updates_by_version = false;
+  // A PUT of an object that is not there makes it.
+  bool put_creates = false;
   // A create keeps the status that comes with it, as of nodes, which register themselves.
   bool creates_with_status = false;
 

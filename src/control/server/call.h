@@ -47,7 +47,7 @@ struct Call {
   // Of writes:
   bool dry_run = false;
   std::string field_manager;  // never empty: the client's program when it does not say
-  // For an apply that finds nothing; empty: nobody asks.
+  // For an apply or a PUT that finds nothing; empty: nobody asks.
   Permission may_create;
   // Server-side apply keeps managed fields itself.
   bool is_apply = false;

@@ -40,8 +40,9 @@ class ResourceWriter {
       : objects_(objects), admission_(admission), now_(std::move(now)) {}
 
   Task<Outcome<Object>> create(Call& call, std::unique_ptr<api::Message> message);
-  // PUT of the object or of a subresource that is a view of it (call.subresource).
-  Task<Outcome<Object>> replace(Call& call, std::string name, std::unique_ptr<api::Message> message);
+  // PUT of the object or of a subresource that is a view of it (call.subresource). `created` is set when it made the
+  // object, of kinds that have put_creates.
+  Task<Outcome<Object>> replace(Call& call, std::string name, std::unique_ptr<api::Message> message, bool* created);
   // `created` is set when an apply made the object.
   struct Patch {
     PatchType type = PatchType::kMerge;

@@ -273,9 +273,10 @@ Task<Outcome<http::Reply>> Resources::update(Call& call, const http::Request& re
       decode_body(call.kind, request.header("Content-Type"), request.body, call.field_validation);
   if (!decoded) co_return fail(std::move(decoded.error()));
   call.warnings = std::move(decoded->warnings);
-  Outcome<Object> done = co_await writer_.replace(call, call.info.name, std::move(decoded->message));
+  bool created = false;
+  Outcome<Object> done = co_await writer_.replace(call, call.info.name, std::move(decoded->message), &created);
   if (!done) co_return fail(std::move(done.error()));
-  co_return object_reply(call, request, 200, *done, now_().seconds);
+  co_return object_reply(call, request, created ? 201 : 200, *done, now_().seconds);
 }
 
 Task<Outcome<http::Reply>> Resources::patch(Call& call, const http::Request& request) {

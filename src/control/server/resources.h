@@ -33,8 +33,8 @@ class Resources {
         metrics_(metrics) {}
 
   // `info.is_resource` holds. A failure is what the client is answered.
-  // `may_create`: asked before a patch makes an object, which is another right than to patch one. `annotations`: as in
-  // Call.
+  // `may_create`: asked before a PUT or an apply makes an object, which is another right than to write one.
+  // `annotations`: as in Call.
   Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const RequestInfo& info, const User& user,
                                    Permission may_create, std::map<std::string, std::string>* annotations = nullptr);
 

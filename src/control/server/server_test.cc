@@ -146,6 +146,35 @@ TEST_F(Server, AnUpdateOfAnOldVersionIsAConflict) {
   EXPECT_EQ(get(kMaps + "/m").text("data/a"), "d");
 }
 
+TEST_F(Server, SomeKindsAreUpdatedByVersionAlone) {
+  const std::string leases = "/apis/coordination.k8s.io/v1/namespaces/default/leases";
+  const auto lease = [](const std::string& holder, const std::string& version) {
+    return cat(R"({"metadata":{"name":"l","resourceVersion":")", version, R"("},"spec":{"holderIdentity":")", holder,
+               R"("}})");
+  };
+  const Answer made = post(leases, lease("a", ""));
+  ASSERT_EQ(made.code, 201) << made.text("message");
+  const Answer refused = put(leases + "/l", lease("b", ""));
+  EXPECT_EQ(refused.code, 422);
+  EXPECT_EQ(refused.text("details/kind"), "leases");
+  EXPECT_THAT(refused.text("message"), HasSubstr("leases.coordination.k8s.io \"l\" is invalid"));
+  EXPECT_EQ(refused.text("details/causes/0/field"), "metadata.resourceVersion");
+  EXPECT_EQ(put(leases + "/l", lease("b", made.text("metadata/resourceVersion"))).code, 200);
+  EXPECT_EQ(merge(leases + "/l", R"({"spec":{"holderIdentity":"c"}})").text("spec/holderIdentity"), "c");
+}
+
+TEST_F(Server, APutMakesAnObjectOfSomeKinds) {
+  const std::string roles = "/apis/rbac.authorization.k8s.io/v1/namespaces/default/roles";
+  const auto role = [](const std::string& metadata) { return cat(R"({"metadata":{)", metadata, "}}"); };
+  EXPECT_EQ(put(roles + "/r", role(R"("name":"other")")).code, 400);
+  EXPECT_EQ(put(roles + "/r", role(R"("name":"r","uid":"u")")).code, 409);
+  const Answer made = put(roles + "/r", role(R"("name":"r","resourceVersion":"7")"));
+  EXPECT_EQ(made.code, 201) << made.text("message");
+  EXPECT_NE(made.text("metadata/uid"), "null");
+  EXPECT_EQ(put(roles + "/r", role(R"("name":"r","labels":{"a":"b"})")).code, 200);
+  EXPECT_EQ(put(kMaps + "/m", map("m")).code, 404);
+}
+
 TEST_F(Server, AWriteThatChangesNothingIsNone) {
   const Answer made = post(kMaps, map("m"));
   now_.seconds += 60;

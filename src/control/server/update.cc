@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <google/protobuf/message.h>
 
+#include "api/check.h"
 #include "api/codec.h"
 #include "api/json_patch.h"
 #include "api/merge_patch.h"
@@ -39,12 +40,28 @@ void keep_the_other_half(const Call& call, const api::Message& old, api::Message
   }
 }
 
+Failure other_name(std::string_view name, std::string_view in_url) {
+  return bad_request(cat("the name of the object (", name, ") does not match the name on the URL (", in_url, ")"));
+}
+
+Failure other_uid(const api::Kind& kind, std::string_view name, std::string_view uid, std::string_view there) {
+  return conflict(kind, name, cat("Precondition failed: UID in precondition: ", uid, ", UID in object meta: ", there));
+}
+
+// Said of the resource, not of the kind as other refusals of a field are.
+Failure version_required(const api::Kind& kind, std::string_view name) {
+  api::FieldProblems problems;
+  api::Check(&problems).at("metadata").at("resourceVersion").invalid(0, "must be specified for an update");
+  api::Kind resource = kind;
+  resource.gvk.kind = kind.plural;
+  return invalid(resource, name, problems);
+}
+
 // What the server alone writes, as it is in the object that is there.
 Outcome<void> keep_identity(const Call& call, const api::ObjectMeta& old, api::ObjectMeta* updated) {
   if (updated->namespace_().empty()) updated->set_namespace_(old.namespace_());
   if (updated->name() != old.name()) {
-    return fail(bad_request(cat("the name of the object (", quoted(updated->name()),
-                                ") does not match the name on the URL (", quoted(old.name()), ")")));
+    return fail(other_name(updated->name(), old.name()));
   }
   if (updated->namespace_() != old.namespace_()) {
     return fail(
@@ -52,9 +69,10 @@ Outcome<void> keep_identity(const Call& call, const api::ObjectMeta& old, api::O
                         quoted(updated->namespace_()), " and ", quoted(old.namespace_()))));
   }
   if (!updated->uid().empty() && updated->uid() != old.uid()) {
-    return fail(conflict(
-        call.kind, old.name(),
-        cat("Precondition failed: UID in precondition: ", updated->uid(), ", UID in object meta: ", old.uid())));
+    return fail(other_uid(call.kind, old.name(), updated->uid(), old.uid()));
+  }
+  if (updated->resource_version().empty() && call.kind.updates_by_version) {
+    return fail(version_required(call.kind, old.name()));
   }
   if (!updated->resource_version().empty() && updated->resource_version() != old.resource_version()) {
     return fail(conflict(call.kind, old.name(), kModified));
@@ -76,6 +94,11 @@ Outcome<void> keep_identity(const Call& call, const api::ObjectMeta& old, api::O
     updated->clear_deletion_grace_period_seconds();
   }
   return {};
+}
+
+Task<Outcome<void>> allow_creation(const Call& call) {
+  if (!call.may_create) co_return Outcome<void>();
+  co_return co_await call.may_create();
 }
 
 // Deleted before, and nothing holds it any more.
@@ -180,13 +203,32 @@ Task<Outcome<Object>> ResourceWriter::try_change(Call& call, std::string name, c
   }
 }
 
-Task<Outcome<Object>> ResourceWriter::replace(Call& call, std::string name, std::unique_ptr<api::Message> message) {
+Task<Outcome<Object>> ResourceWriter::replace(Call& call, std::string name, std::unique_ptr<api::Message> message,
+                                              bool* created) {
+  *created = false;
   const std::shared_ptr<const api::Message> sent(std::move(message));
-  return change(call, std::move(name), rules_of(call), [sent](const Object&) -> Outcome<std::unique_ptr<api::Message>> {
-    std::unique_ptr<api::Message> copy(sent->New());
-    copy->CopyFrom(*sent);
-    return copy;
-  });
+  const auto copy = [sent](const Object&) -> Outcome<std::unique_ptr<api::Message>> {
+    std::unique_ptr<api::Message> made(sent->New());
+    made->CopyFrom(*sent);
+    return made;
+  };
+  // A kind may be made by its first PUT; between the two somebody may have made or removed the object.
+  for (int attempt = 1;; ++attempt) {
+    Outcome<Object> changed = co_await change(call, name, rules_of(call), copy);
+    if (changed || changed.error().code != 404 || call.subresource != nullptr || !call.kind.put_creates) {
+      co_return changed;
+    }
+    const api::ObjectMeta& metadata = api::metadata_of(*sent);
+    if (metadata.name() != name) co_return fail(other_name(metadata.name(), name));
+    if (!metadata.uid().empty()) co_return fail(other_uid(call.kind, name, metadata.uid(), ""));
+    if (Outcome<void> allowed = co_await allow_creation(call); !allowed) co_return fail(std::move(allowed.error()));
+    std::unique_ptr<api::Message> first(sent->New());
+    first->CopyFrom(*sent);
+    api::mutable_metadata_of(first.get())->clear_resource_version();
+    Outcome<Object> made = co_await create(call, std::move(first));
+    *created = made.has_value();
+    if (made || made.error().reason != "AlreadyExists" || attempt == kAttempts) co_return made;
+  }
 }
 
 Task<Outcome<Object>> ResourceWriter::patch(Call& call, std::string name, Patch patch, bool* created) {
@@ -206,10 +248,7 @@ Task<Outcome<Object>> ResourceWriter::patch(Call& call, std::string name, Patch 
   for (int attempt = 1;; ++attempt) {
     Outcome<Object> changed = co_await change(call, name, rules_of(call), patched);
     if (changed || changed.error().code != 404 || call.subresource != nullptr) co_return changed;
-    if (call.may_create) {
-      Outcome<void> allowed = co_await call.may_create();
-      if (!allowed) co_return fail(std::move(allowed.error()));
-    }
+    if (Outcome<void> allowed = co_await allow_creation(call); !allowed) co_return fail(std::move(allowed.error()));
     Outcome<api::Value> document = apply_onto_nothing(call, name, shared->document, now_());
     if (!document) co_return fail(std::move(document.error()));
     Outcome<Decoded> decoded = decode_document(call.kind, *document, call.field_validation);

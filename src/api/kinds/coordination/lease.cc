@@ -30,6 +30,8 @@ FieldProblems validate(const coordination::Lease& object) {
 Kind lease_kind() {
   Kind kind = make_kind<coordination::Lease>("leases", "lease");
   kind.storage = "leases";
+  kind.updates_by_version = true;
+  kind.put_creates = true;
   kind.validate = over(&validate);
   kind.table = {{name_column(), column("Holder", "string", "Who has it."), age_column()}, over(&row)};
   return kind;

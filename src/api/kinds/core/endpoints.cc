@@ -90,6 +90,7 @@ FieldProblems validate(const core::Endpoints& object) {
 Kind endpoints_kind() {
   Kind kind = make_kind<core::Endpoints>("endpoints", "endpoints", {"ep"});
   kind.storage = "services/endpoints";
+  kind.put_creates = true;
   kind.validate = over(&validate);
   kind.set_defaults = over(&set_defaults);
   kind.table = {{name_column(), column("Endpoints", "string", "Addresses that serve."), age_column()}, over(&row)};

@@ -79,6 +79,7 @@ std::vector<std::string> event_selectable(const core::Event& event) {
 Kind event_kind() {
   Kind kind = make_kind<core::Event>("events", "event", {"ev"});
   kind.storage = "events";
+  kind.put_creates = true;
   kind.lifetime = kEventLifetime;
   kind.is_uncollected = true;
   for (const char* field : {"kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"}) {

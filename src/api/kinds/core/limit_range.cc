@@ -136,6 +136,7 @@ FieldProblems validate(const core::LimitRange& object) {
 Kind limit_range_kind() {
   Kind kind = make_kind<core::LimitRange>("limitranges", "limitrange", {"limits"});
   kind.storage = "limitranges";
+  kind.put_creates = true;
   kind.set_defaults = over(&set_defaults);
   kind.prepare_create = over(&prepare_create);
   kind.validate = over(&validate);

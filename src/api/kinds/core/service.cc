@@ -21,6 +21,7 @@ Kind service_kind() {
   Kind kind = make_kind<core::Service>("services", "service", {"svc"});
   kind.categories = {"all"};
   kind.storage = "services/specs";
+  kind.put_creates = true;
   kind.check_name = check_dns1123_label;
   kind.set_defaults = over(&default_service);
   kind.prepare_create = over(&prepare_service);

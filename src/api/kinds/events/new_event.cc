@@ -85,6 +85,7 @@ FieldProblems validate_update(const events::Event& old, const events::Event& upd
 Kind new_event_kind() {
   Kind kind = make_kind<events::Event>("events", "event", {"ev"});
   kind.storage = "events";
+  kind.put_creates = true;
   kind.lifetime = kEventLifetime;
   kind.is_uncollected = true;
   kind.conversion = Conversion{{"", "v1", "Event"}, &to_storage, &from_storage};

@@ -60,6 +60,8 @@ Kind runtime_class_kind() {
   Kind kind = make_kind<node::RuntimeClass>("runtimeclasses", "runtimeclass");
   kind.namespaced = false;
   kind.storage = "runtimeclasses";
+  kind.updates_by_version = true;
+  kind.put_creates = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.table = {{name_column(), column("Handler", "string", "What nodes call the runtime."), age_column()}, over(&row)};

@@ -39,6 +39,7 @@ FieldProblems validate(const policy::PodDisruptionBudget& object) {
 Kind pod_disruption_budget_kind() {
   Kind kind = make_kind<policy::PodDisruptionBudget>("poddisruptionbudgets", "poddisruptionbudget", {"pdb"});
   kind.storage = "poddisruptionbudgets";
+  kind.updates_by_version = true;
   kind.validate = over(&validate);
   kind.has_generation = true;
   kind.table = {{name_column(), column("Min Available", "string", "How many pods must be available."),

@@ -30,6 +30,7 @@ Kind cluster_role_kind() {
   Kind kind = make_kind<rbac::ClusterRole>("clusterroles", "clusterrole");
   kind.namespaced = false;
   kind.storage = "clusterroles";
+  kind.put_creates = true;
   kind.check_name = check_path_segment;
   kind.validate = over(&validate);
   kind.table = name_and_creation<rbac::ClusterRole>();

@@ -38,6 +38,7 @@ Kind cluster_role_binding_kind() {
   Kind kind = make_kind<rbac::ClusterRoleBinding>("clusterrolebindings", "clusterrolebinding");
   kind.namespaced = false;
   kind.storage = "clusterrolebindings";
+  kind.put_creates = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);

@@ -22,6 +22,7 @@ FieldProblems validate(const rbac::Role& object) {
 Kind role_kind() {
   Kind kind = make_kind<rbac::Role>("roles", "role");
   kind.storage = "roles";
+  kind.put_creates = true;
   kind.check_name = check_path_segment;
   kind.validate = over(&validate);
   kind.table = name_and_creation<rbac::Role>();

@@ -37,6 +37,7 @@ FieldProblems validate_update(const rbac::RoleBinding& old, const rbac::RoleBind
 Kind role_binding_kind() {
   Kind kind = make_kind<rbac::RoleBinding>("rolebindings", "rolebinding");
   kind.storage = "rolebindings";
+  kind.put_creates = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);

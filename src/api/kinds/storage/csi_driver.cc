@@ -109,6 +109,7 @@ Kind csi_driver_kind() {
   Kind kind = make_kind<storage::CSIDriver>("csidrivers", "csidriver");
   kind.namespaced = false;
   kind.storage = "csidrivers";
+  kind.updates_by_version = true;
   kind.set_defaults = over(&set_defaults);
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);

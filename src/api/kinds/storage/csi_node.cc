@@ -71,6 +71,7 @@ Kind csi_node_kind() {
   Kind kind = make_kind<storage::CSINode>("csinodes", "csinode");
   kind.namespaced = false;
   kind.storage = "csinodes";
+  kind.updates_by_version = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.table = {{name_column(), column("Drivers", "integer", "How many drivers the node has."), age_column()},

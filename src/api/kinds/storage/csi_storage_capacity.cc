@@ -46,6 +46,7 @@ FieldProblems validate_update(const storage::CSIStorageCapacity& old, const stor
 Kind csi_storage_capacity_kind() {
   Kind kind = make_kind<storage::CSIStorageCapacity>("csistoragecapacities", "csistoragecapacity");
   kind.storage = "csistoragecapacities";
+  kind.updates_by_version = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.table = {{name_column(), column("StorageClassName", "string", "The class whose capacity it is."),

@@ -77,6 +77,7 @@ Kind volume_attachment_kind() {
   Kind kind = make_kind<storage::VolumeAttachment>("volumeattachments", "volumeattachment");
   kind.namespaced = false;
   kind.storage = "volumeattachments";
+  kind.updates_by_version = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.table = table();
