@@ -140,6 +140,8 @@ struct Kind {
   bool updates_by_version = false;
   // A PUT of an object that is not there makes it.
   bool put_creates = false;
+  // A deletion that removes it answers the object as it was, instead of a Status that says so.
+  bool answers_deleted = false;
   // A create keeps the status that comes with it, as of nodes, which register themselves.
   bool creates_with_status = false;
 

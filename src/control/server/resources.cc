@@ -102,9 +102,6 @@ api::Value removed_status(const api::Kind& kind, const api::ObjectMeta& metadata
                              {"details", std::move(details)}});
 }
 
-// Pods and their like are answered as they were, as upstream does for what ends with grace.
-bool answers_object(const api::Kind& kind) { return static_cast<bool>(kind.grace_period); }
-
 }  // namespace
 
 Outcome<Call> Resources::make_call(Loop& here, const http::Request& request, const RequestInfo& info,
@@ -314,7 +311,7 @@ Task<Outcome<http::Reply>> Resources::remove(Call& call, const http::Request& re
   if (!options) co_return fail(std::move(options.error()));
   Outcome<DeleteAnswer> answer = co_await writer_.remove(call, call.info.name, std::move(*options));
   if (!answer) co_return fail(std::move(answer.error()));
-  if (!answer->removed || answers_object(call.kind)) {
+  if (!answer->removed || call.kind.answers_deleted) {
     co_return object_reply(call, request, 200, answer->object, now_().seconds);
   }
   co_return json_reply(200, removed_status(call.kind, api::metadata_of(*answer->object.message)));

@@ -297,6 +297,20 @@ TEST_F(Server, APodThatEndsCanOnlyEndSooner) {
   EXPECT_EQ(sooner.text("metadata/deletionGracePeriodSeconds"), "1");
 }
 
+TEST_F(Server, ADeletionAnswersTheObjectOfSomeKinds) {
+  const std::string accounts = "/api/v1/namespaces/default/serviceaccounts";
+  const Answer made = post(accounts, R"({"metadata":{"name":"a"}})");
+  ASSERT_EQ(made.code, 201) << made.text("message");
+  const Answer account = remove(accounts + "/a");
+  EXPECT_EQ(account.text("kind"), "ServiceAccount");
+  EXPECT_EQ(account.text("metadata/uid"), made.text("metadata/uid"));
+  EXPECT_EQ(get(accounts + "/a").code, 404);
+  ASSERT_EQ(post(kMaps, map("m")).code, 201);
+  const Answer gone = remove(kMaps + "/m");
+  EXPECT_EQ(gone.text("kind"), "Status");
+  EXPECT_EQ(gone.text("details/name"), "m");
+}
+
 TEST_F(Server, FinalizersHoldWhatIsDeleted) {
   ASSERT_EQ(
       post(kMaps, R"({"apiVersion":"v1","kind":"ConfigMap","metadata":{"name":"m","finalizers":["a.b/c"]}})").code,

@@ -70,6 +70,7 @@ Kind namespace_kind() {
   kind.namespaced = false;
   kind.verbs = static_cast<Verbs>(kAllVerbs & ~static_cast<Verbs>(Verb::kDeleteCollection));
   kind.storage = "namespaces";
+  kind.answers_deleted = true;
   kind.set_defaults = over(&set_defaults);
   kind.prepare_create = over(&prepare_create);
   kind.validate = over(&validate);

@@ -115,6 +115,7 @@ Kind persistent_volume_kind() {
   Kind kind = make_kind<core::PersistentVolume>("persistentvolumes", "persistentvolume", {"pv"});
   kind.namespaced = false;
   kind.storage = "persistentvolumes";
+  kind.answers_deleted = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);

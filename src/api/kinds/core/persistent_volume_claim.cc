@@ -172,6 +172,7 @@ void default_claim_spec(core::PersistentVolumeClaimSpec* spec) {
 Kind persistent_volume_claim_kind() {
   Kind kind = make_kind<core::PersistentVolumeClaim>("persistentvolumeclaims", "persistentvolumeclaim", {"pvc"});
   kind.storage = "persistentvolumeclaims";
+  kind.answers_deleted = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);

@@ -59,6 +59,7 @@ Kind pod_kind() {
   Kind kind = make_kind<core::Pod>("pods", "pod", {"po"});
   kind.categories = {"all"};
   kind.storage = "pods";
+  kind.answers_deleted = true;
   kind.has_generation = true;
   kind.set_defaults = over(&default_pod);
   kind.prepare_create = over(&prepare_pod);

@@ -60,6 +60,7 @@ void add_template_columns(std::vector<Column>* columns, bool with_selector) {
 Kind pod_template_kind() {
   Kind kind = make_kind<core::PodTemplate>("podtemplates", "podtemplate");
   kind.storage = "podtemplates";
+  kind.answers_deleted = true;
   kind.validate = over(&validate);
   kind.warnings = over(&warnings);
   kind.has_generation = true;

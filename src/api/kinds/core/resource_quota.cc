@@ -93,6 +93,7 @@ FieldProblems validate_update(const core::ResourceQuota& old, const core::Resour
 Kind resource_quota_kind() {
   Kind kind = make_kind<core::ResourceQuota>("resourcequotas", "resourcequota", {"quota"});
   kind.storage = "resourcequotas";
+  kind.answers_deleted = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);

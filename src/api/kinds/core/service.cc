@@ -22,6 +22,7 @@ Kind service_kind() {
   kind.categories = {"all"};
   kind.storage = "services/specs";
   kind.put_creates = true;
+  kind.answers_deleted = true;
   kind.check_name = check_dns1123_label;
   kind.set_defaults = over(&default_service);
   kind.prepare_create = over(&prepare_service);

@@ -29,6 +29,7 @@ void prepare_update(const core::ServiceAccount&, core::ServiceAccount* updated) 
 Kind service_account_kind() {
   Kind kind = make_kind<core::ServiceAccount>("serviceaccounts", "serviceaccount", {"sa"});
   kind.storage = "serviceaccounts";
+  kind.answers_deleted = true;
   kind.prepare_create = over(&clean);
   kind.update.prepare = over(&prepare_update);
   kind.table = {{name_column(), age_column()}, over(&row)};

@@ -110,6 +110,7 @@ Kind csi_driver_kind() {
   kind.namespaced = false;
   kind.storage = "csidrivers";
   kind.updates_by_version = true;
+  kind.answers_deleted = true;
   kind.set_defaults = over(&set_defaults);
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);

@@ -72,6 +72,7 @@ Kind csi_node_kind() {
   kind.namespaced = false;
   kind.storage = "csinodes";
   kind.updates_by_version = true;
+  kind.answers_deleted = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.table = {{name_column(), column("Drivers", "integer", "How many drivers the node has."), age_column()},

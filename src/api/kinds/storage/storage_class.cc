@@ -97,6 +97,7 @@ Kind storage_class_kind() {
   Kind kind = make_kind<storage::StorageClass>("storageclasses", "storageclass", {"sc"});
   kind.namespaced = false;
   kind.storage = "storageclasses";
+  kind.answers_deleted = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.set_defaults = over(&set_defaults);

@@ -78,6 +78,7 @@ Kind volume_attachment_kind() {
   kind.namespaced = false;
   kind.storage = "volumeattachments";
   kind.updates_by_version = true;
+  kind.answers_deleted = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.table = table();

@@ -40,6 +40,7 @@ Kind volume_attributes_class_kind() {
   Kind kind = make_kind<storage::VolumeAttributesClass>("volumeattributesclasses", "volumeattributesclass", {"vac"});
   kind.namespaced = false;
   kind.storage = "volumeattributesclasses";
+  kind.answers_deleted = true;
   kind.validate = over(&validate);
   kind.update.validate = over(&validate_update);
   kind.table = {{name_column(), column("DriverName", "string", "The driver that it is for."), age_column()},
