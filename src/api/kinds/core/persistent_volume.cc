@@ -59,7 +59,10 @@ void set_defaults(core::PersistentVolume* object) {
   if (source->has_host_path() && !source->host_path().has_type()) source->mutable_host_path()->set_type("");
 }
 
-void prepare_create(core::PersistentVolume* object) { object->mutable_status()->set_phase("Pending"); }
+void prepare_create(core::PersistentVolume* object) {
+  object->mutable_status()->set_phase("Pending");
+  *object->mutable_status()->mutable_last_phase_transition_time() = object->metadata().creation_timestamp();
+}
 
 FieldProblems validate(const core::PersistentVolume& object) {
   FieldProblems problems;
