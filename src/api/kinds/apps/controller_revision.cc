@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/check.h"
 #include "api/codec.h"
+#include "api/json.h"
 #include "api/kind_parts.h"
 #include "api/kinds/apps/kinds.h"
 #include "base/text.h"
@@ -31,7 +32,10 @@ std::vector<Value> row(const apps::ControllerRevision& object, int64_t now) {
 
 FieldProblems validate(const apps::ControllerRevision& object) {
   FieldProblems problems;
-  Check(&problems).at("revision").not_negative(object.revision());
+  const Check check(&problems);
+  check.at("revision").not_negative(object.revision());
+  const Result<Value> data = parse_json(object.data().raw());
+  if (!data || !data->is_object()) check.at("data").required("must be a JSON object");
   return problems;
 }
 
@@ -44,6 +48,7 @@ void prepare_update(const apps::ControllerRevision& old, apps::ControllerRevisio
 
 FieldProblems validate_update(const apps::ControllerRevision& old, const apps::ControllerRevision& updated) {
   FieldProblems problems;
+  Check(&problems).at("revision").not_negative(updated.revision());
   if (!equal(old.data(), updated.data())) Check(&problems).at("data").invalid("", "field is immutable");
   return problems;
 }
@@ -54,8 +59,7 @@ Kind controller_revision_kind() {
   Kind kind = make_kind<apps::ControllerRevision>("controllerrevisions", "controllerrevision");
   kind.storage = "controllerrevisions";
   kind.validate = over(&validate);
-  kind.update.prepare = over(&prepare_update);
-  kind.update.validate = over(&validate_update);
+  kind.update = {.prepare = over(&prepare_update), .validate = over(&validate_update), .changes_alone = true};
   kind.table = {{name_column(), column("Controller", "string", "Whose state it holds."),
                  column("Revision", "string", "Its number."), age_column()},
                 over(&row)};

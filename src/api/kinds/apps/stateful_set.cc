@@ -86,7 +86,8 @@ auto with_claims(const apps::StatefulSetSpec& spec) {
   return pod;
 }
 
-FieldProblems validate(const apps::StatefulSet& object) {
+// All but its templates of claims, which can not be changed, and may be older than their rules.
+FieldProblems validate_set(const apps::StatefulSet& object) {
   FieldProblems problems;
   const Check check = Check(&problems).at("spec");
   const apps::StatefulSetSpec& spec = object.spec();
@@ -112,8 +113,17 @@ FieldProblems validate(const apps::StatefulSet& object) {
   return problems;
 }
 
+FieldProblems validate(const apps::StatefulSet& object) {
+  FieldProblems problems = validate_set(object);
+  const Check check = Check(&problems).at("spec").at("volumeClaimTemplates");
+  for (int i = 0; i < object.spec().volume_claim_templates_size(); ++i) {
+    check_claim_spec(object.spec().volume_claim_templates(i).spec(), check[i].at("spec"));
+  }
+  return problems;
+}
+
 FieldProblems validate_update(const apps::StatefulSet& old, const apps::StatefulSet& updated) {
-  FieldProblems problems;
+  FieldProblems problems = validate_set(updated);
   apps::StatefulSetSpec spec = updated.spec();
   const apps::StatefulSetSpec& before = old.spec();
   check_immutable(before.selector(), spec.selector(), Check(&problems).at("spec").at("selector"));
@@ -149,7 +159,7 @@ Kind stateful_set_kind() {
   kind.storage = "statefulsets";
   kind.validate = over(&validate);
   kind.warnings = over(&warnings);
-  kind.update.validate = over(&validate_update);
+  kind.update = {.prepare = {}, .validate = over(&validate_update), .changes_alone = true};
   kind.set_defaults = over(&set_defaults);
   kind.has_generation = true;
   kind.table.columns = {name_column(), column("Ready", "string", "How many of its pods are ready."), age_column()};

@@ -20,6 +20,7 @@ namespace gantry::api {
 
 void default_claim_spec(k8s::io::api::core::v1::PersistentVolumeClaimSpec* spec);
 
+void check_claim_spec(const k8s::io::api::core::v1::PersistentVolumeClaimSpec& spec, const Check& check);
 void check_access_modes(const google::protobuf::RepeatedPtrField<std::string>& modes, const Check& check);
 
 }  // namespace gantry::api

@@ -3,6 +3,7 @@
 #include <set>
 
 #include "api/check.h"
+#include "api/cidr.h"
 #include "api/defaults.h"
 #include "api/kind_parts.h"
 #include "api/kinds/core/amounts.h"
@@ -76,8 +77,20 @@ TableRules table() {
           over(&row)};
 }
 
+// podCIDR is the first of podCIDRs, and has the last word where they differ.
+void align_pod_ranges(core::Node* node) {
+  core::NodeSpec* spec = node->mutable_spec();
+  if (spec->pod_cidr().empty()) {
+    if (!spec->pod_cidrs().empty()) spec->set_pod_cidr(spec->pod_cidrs(0));
+  } else if (spec->pod_cidrs().empty() || spec->pod_cidrs(0) != spec->pod_cidr()) {
+    spec->clear_pod_cidrs();
+    spec->add_pod_cidrs(spec->pod_cidr());
+  }
+}
+
 void set_defaults(core::Node* node) {
   apply_constant_defaults(node);
+  align_pod_ranges(node);
   core::NodeStatus* status = node->mutable_status();
   if (status->allocatable().empty()) *status->mutable_allocatable() = status->capacity();
   round_amounts(status->mutable_allocatable());
@@ -102,9 +115,22 @@ void check_taints(const core::NodeSpec& spec, const Check& check) {
   }
 }
 
+// One range, or one of each family.
+void check_pod_ranges(const core::NodeSpec& spec, const Check& check) {
+  std::set<bool> families;
+  for (int i = 0; i < spec.pod_cidrs_size(); ++i) {
+    check[i].well_formed(spec.pod_cidrs(i), check_cidr);
+    families.insert(spec.pod_cidrs(i).find(':') != std::string::npos);
+  }
+  if (static_cast<int>(families.size()) != spec.pod_cidrs_size()) {
+    check.invalid("", "may have no more than one range of each family");
+  }
+}
+
 FieldProblems validate(const core::Node& node) {
   FieldProblems problems;
   check_taints(node.spec(), Check(&problems).at("metadata").at("taints"));
+  check_pod_ranges(node.spec(), Check(&problems).at("spec").at("podCIDRs"));
   return problems;
 }
 

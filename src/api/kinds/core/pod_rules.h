@@ -19,6 +19,7 @@ class HostPathVolumeSource;
 class NFSVolumeSource;
 class NodeSelector;
 class PodSpec;
+class ResourceFieldSelector;
 class ResourceRequirements;
 class SeccompProfile;
 class AppArmorProfile;
@@ -50,7 +51,9 @@ void check_node_selector(const k8s::io::api::core::v1::NodeSelector& selector, c
 
 void check_tolerations(const google::protobuf::RepeatedPtrField<k8s::io::api::core::v1::Toleration>& tolerations,
                        const Check& check);
+// What a container asks for; the second all but the names of resources.
 void check_resources(const k8s::io::api::core::v1::ResourceRequirements& resources, const Check& check);
+void check_resource_amounts(const k8s::io::api::core::v1::ResourceRequirements& resources, const Check& check);
 void check_seccomp(const k8s::io::api::core::v1::SeccompProfile& profile, const Check& check);
 void check_app_armor(const k8s::io::api::core::v1::AppArmorProfile& profile, const Check& check);
 
@@ -60,8 +63,9 @@ void check_inner_path(std::string_view path, const Check& check);
 void check_no_dot_dot(std::string_view path, const Check& check);
 // A field of the pod that it can be told: one of `fields`, or a label or annotation of it by its key.
 void check_field_path(std::string_view path, std::span<const std::string_view> fields, const Check& check);
-// "limits.cpu"
-void check_resource_field(std::string_view resource, const Check& check);
+// A resource of a container and the unit in which it is told: of its own container, or of one that it names.
+void check_resource_field(const k8s::io::api::core::v1::ResourceFieldSelector& selector, bool names_container,
+                          const Check& check);
 // Permission bits, 0 to 0777.
 void check_mode(int32_t mode, const Check& check);
 

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Rules of a Pod as a whole: its metadata and what is said once for all containers.
 #include <limits>
+#include <map>
 
+#include "api/kinds/core/amounts.h"
 #include "api/kinds/core/pod.h"
 #include "api/kinds/core/pod_rules.h"
 #include "api/names.h"
@@ -82,8 +84,61 @@ void check_dns(const core::PodSpec& spec, const Check& check) {
   }
 }
 
+using Quantities = std::map<std::string, Quantity>;
+
+void add_requests(const core::Container& container, Quantities* sum) {
+  for (const auto& [name, amount] : container.resources().requests()) {
+    (*sum)[name].add(Quantity::parse(amount.string()).value_or(Quantity()));
+  }
+}
+
+// What its containers ask for together: the running ones at once, each init container beside the sidecars before it.
+Quantities requests_of_containers(const core::PodSpec& spec) {
+  Quantities sidecars;
+  Quantities most;
+  const auto consider = [&](const Quantities& sum) {
+    for (const auto& [name, amount] : sum) {
+      if (amount.compare(most[name]) > 0) most[name] = amount;
+    }
+  };
+  for (const core::Container& container : spec.init_containers()) {
+    Quantities together = sidecars;
+    add_requests(container, &together);
+    if (container.restart_policy() == "Always") sidecars = together;
+    consider(together);
+  }
+  for (const core::Container& container : spec.containers()) add_requests(container, &sidecars);
+  consider(sidecars);
+  return most;
+}
+
+// What a pod asks for as a whole is no less than what its containers do.
+void check_pod_resources(const core::PodSpec& spec, const Check& check) {
+  const auto check_names = [](const auto& amounts, const Check& at) {
+    for (const auto& [name, amount] : amounts) {
+      if (!check_resource_name(name, at.key(name)) || is_huge_page(name)) continue;
+      at.key(name).one_of(name, {"cpu", "memory"});
+    }
+  };
+  check_names(spec.resources().limits(), check.at("limits"));
+  check_names(spec.resources().requests(), check.at("requests"));
+  check_resource_amounts(spec.resources(), check);
+  for (const auto& [name, needed] : requests_of_containers(spec)) {
+    const auto request = spec.resources().requests().find(name);
+    if (request == spec.resources().requests().end()) continue;
+    const Result<Quantity> amount = Quantity::parse(request->second.string());
+    if (amount && needed.compare(*amount) > 0) {
+      check.at("requests")
+          .key(name)
+          .invalid(request->second.string(), cat("must be at least the ", needed.to_string(), " of its containers"));
+    }
+  }
+}
+
 void check_sysctl_name(std::string_view name, const Check& check) {
+  constexpr size_t kMaxSysctl = 253;
   if (name.empty()) return check.required();
+  if (name.size() > kMaxSysctl) return check.invalid(name, cat("must have at most ", kMaxSysctl, " characters"));
   for (const char c : name) {
     const bool good = (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || std::string_view("-_./").find(c) != name.npos;
     if (!good) return check.invalid(name, "must be a kernel parameter, such as net.ipv4.ip_forward");
@@ -245,7 +300,7 @@ void check_pod_spec(const core::PodSpec& spec, const Check& check) {
   } else if (spec.has_preemption_policy()) {
     check.at("preemptionPolicy").one_of(spec.preemption_policy(), {"Never", "PreemptLowerPriority"});
   }
-  if (spec.has_resources()) check_resources(spec.resources(), check.at("resources"));
+  if (spec.has_resources()) check_pod_resources(spec, check.at("resources"));
 }
 
 FieldProblems validate_pod(const core::Pod& pod) {

@@ -5,6 +5,7 @@
 #include <limits>
 #include <map>
 
+#include "api/kinds/core/amounts.h"
 #include "api/kinds/core/pod_rules.h"
 #include "api/names.h"
 #include "api/quantity.h"
@@ -56,7 +57,7 @@ void check_env_source(const core::EnvVarSource& source, const Check& check) {
     check_field_path(source.field_ref().field_path(), kFields, check.at("fieldRef").at("fieldPath"));
   }
   if (source.has_resource_field_ref()) {
-    check_resource_field(source.resource_field_ref().resource(), check.at("resourceFieldRef").at("resource"));
+    check_resource_field(source.resource_field_ref(), false, check.at("resourceFieldRef"));
   }
   const auto check_key = [](const auto& selector, const Check& at) {
     at.at("name").well_formed(selector.local_object_reference().name(), check_dns1123_subdomain);
@@ -238,10 +239,14 @@ void check_probe(const core::Probe& probe, bool may_need_several, const Check& c
   grace.in_range(probe.termination_grace_period_seconds(), 1, std::numeric_limits<int64_t>::max());
 }
 
-void check_lifecycle(const core::Lifecycle& lifecycle, const Check& check) {
-  const auto check_hook = [](const core::LifecycleHandler& handler, const Check& at) {
+void check_lifecycle(const core::Lifecycle& lifecycle, int64_t grace, const Check& check) {
+  const auto check_hook = [grace](const core::LifecycleHandler& handler, const Check& at) {
     check_handler(handler, at);
-    if (handler.has_sleep()) at.at("sleep").not_negative(handler.sleep().seconds());
+    if (!handler.has_sleep()) return;
+    const int64_t seconds = handler.sleep().seconds();
+    if (seconds < 0 || seconds > grace) {
+      at.at("sleep").invalid(seconds, cat("must be between 0 and terminationGracePeriodSeconds, ", grace));
+    }
   };
   if (lifecycle.has_post_start()) check_hook(lifecycle.post_start(), check.at("postStart"));
   if (lifecycle.has_pre_stop()) check_hook(lifecycle.pre_stop(), check.at("preStop"));
@@ -315,11 +320,13 @@ void check_common(const Container& container, PodScope& scope, const Check& chec
   }
 }
 
-void check_probes(const core::Container& container, const Check& check) {
+void check_probes(const core::Container& container, const core::PodSpec& spec, const Check& check) {
   if (container.has_liveness_probe()) check_probe(container.liveness_probe(), false, check.at("livenessProbe"));
   if (container.has_readiness_probe()) check_probe(container.readiness_probe(), true, check.at("readinessProbe"));
   if (container.has_startup_probe()) check_probe(container.startup_probe(), false, check.at("startupProbe"));
-  if (container.has_lifecycle()) check_lifecycle(container.lifecycle(), check.at("lifecycle"));
+  if (container.has_lifecycle()) {
+    check_lifecycle(container.lifecycle(), spec.termination_grace_period_seconds(), check.at("lifecycle"));
+  }
 }
 
 void check_init_container(const core::Container& container, PodScope& scope, const Check& check) {
@@ -329,7 +336,7 @@ void check_init_container(const core::Container& container, PodScope& scope, con
   if (container.has_restart_policy()) {
     check.at("restartPolicy").one_of(container.restart_policy(), {"Always", "OnFailure", "Never"});
   }
-  if (sidecar) return check_probes(container, check);
+  if (sidecar) return check_probes(container, scope.spec, check);
   const std::string_view reason = "is for init containers with restartPolicy: Always only";
   if (container.has_liveness_probe()) check.at("livenessProbe").forbidden(reason);
   if (container.has_readiness_probe()) check.at("readinessProbe").forbidden(reason);
@@ -354,14 +361,6 @@ void check_ephemeral_container(const core::EphemeralContainer& container, PodSco
   }
 }
 
-// What devices and operators count: of a domain that is not Kubernetes' own.
-bool is_extended_resource(std::string_view name) {
-  const size_t slash = name.find('/');
-  if (slash == std::string_view::npos || name.starts_with("requests.")) return false;
-  const std::string_view domain = name.substr(0, slash);
-  return domain != "kubernetes.io" && !domain.ends_with(".kubernetes.io");
-}
-
 }  // namespace
 
 void check_field_path(std::string_view path, std::span<const std::string_view> fields, const Check& check) {
@@ -374,13 +373,31 @@ void check_field_path(std::string_view path, std::span<const std::string_view> f
   if (std::ranges::find(fields, path) == fields.end()) check.invalid(path, "is not a field that a pod can be told");
 }
 
-void check_resource_field(std::string_view resource, const Check& check) {
-  if (resource.empty()) return check.required();
-  for (const std::string_view kind : {"limits.hugepages-", "requests.hugepages-"}) {
-    if (resource.starts_with(kind)) return;
+void check_resource_field(const core::ResourceFieldSelector& selector, bool names_container, const Check& check) {
+  const std::string& resource = selector.resource();
+  const bool of_huge_pages = resource.starts_with("limits.hugepages-") || resource.starts_with("requests.hugepages-");
+  if (names_container && selector.container_name().empty()) {
+    check.at("containerName").required();
+  } else if (resource.empty()) {
+    check.at("resource").required();
+  } else if (!of_huge_pages) {
+    check.at("resource")
+        .one_of(resource, {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu",
+                           "requests.ephemeral-storage", "requests.memory"});
   }
-  check.one_of(resource, {"limits.cpu", "limits.ephemeral-storage", "limits.memory", "requests.cpu",
-                          "requests.ephemeral-storage", "requests.memory"});
+  const std::string& divisor = selector.divisor().string();
+  if (const Result<Quantity> amount = Quantity::parse(divisor); !amount || amount->is_zero()) return;
+  const bool of_cpu = resource == "limits.cpu" || resource == "requests.cpu";
+  const bool of_bytes = of_huge_pages || resource.ends_with(".memory") || resource.ends_with(".ephemeral-storage");
+  static constexpr std::string_view kShares[] = {"1m", "1"};
+  static constexpr std::string_view kUnits[] = {"1",   "1k",  "1M",  "1G",  "1T",  "1P", "1E",
+                                                "1Ki", "1Mi", "1Gi", "1Ti", "1Pi", "1Ei"};
+  if (of_cpu && std::ranges::find(kShares, divisor) == std::end(kShares)) {
+    check.at("divisor").invalid(resource, "of cpu can be 1m or 1");
+  }
+  if (of_bytes && std::ranges::find(kUnits, divisor) == std::end(kUnits)) {
+    check.at("divisor").invalid(resource, "must be 1 or one unit, such as 1k or 1Mi");
+  }
 }
 
 void check_seccomp(const core::SeccompProfile& profile, const Check& check) {
@@ -413,32 +430,38 @@ void check_app_armor(const core::AppArmorProfile& profile, const Check& check) {
 }
 
 void check_resources(const core::ResourceRequirements& resources, const Check& check) {
-  const auto check_amounts = [](const auto& amounts, const Check& at) {
+  for (const auto& [name, amount] : resources.limits()) {
+    check_container_resource_name(name, check.at("limits").key(name));
+  }
+  for (const auto& [name, amount] : resources.requests()) {
+    check_container_resource_name(name, check.at("requests").key(name));
+  }
+  check_resource_amounts(resources, check);
+}
+
+void check_resource_amounts(const core::ResourceRequirements& resources, const Check& check) {
+  bool has_huge_pages = false;
+  bool has_others = false;
+  const auto check_amounts = [&](const auto& amounts, const Check& at) {
     for (const auto& [name, amount] : amounts) {
-      at.name(name, check_qualified_name);
-      const Result<Quantity> quantity = Quantity::parse(amount.string());
-      if (!quantity) continue;  // a normalized message has none
-      if (quantity->is_negative()) at.key(name).invalid(amount.string(), "must not be negative");
-      if (is_extended_resource(name) && !quantity->is_multiple_of(0)) {
-        at.key(name).invalid(amount.string(), "must be a whole number");
-      }
-      if (name != "cpu" && name.find('/') == std::string::npos && !quantity->is_multiple_of(-3)) {
-        at.key(name).invalid(amount.string(), "must not be finer than a thousandth");
-      }
+      check_amount(name, amount.string(), at.key(name));
+      if (is_huge_page(name)) has_huge_pages = true;
+      if (name == "cpu" || name == "memory") has_others = true;
     }
   };
   check_amounts(resources.limits(), check.at("limits"));
   check_amounts(resources.requests(), check.at("requests"));
+  if (has_huge_pages && !has_others) check.forbidden("huge pages need cpu or memory beside them");
   for (const auto& [name, request] : resources.requests()) {
     const auto limit = resources.limits().find(name);
-    const bool is_extended = is_extended_resource(name);
+    const bool must_equal = !can_be_overcommitted(name);
     if (limit == resources.limits().end()) {
-      if (is_extended) check.at("limits").required(cat("must have ", name, ", as requests has"));
+      if (must_equal) check.at("limits").required(cat("must have ", name, ", as requests has"));
       continue;
     }
     const Result<Quantity> least = Quantity::parse(request.string());
     const Result<Quantity> most = Quantity::parse(limit->second.string());
-    if (least && most && is_extended && least->compare(*most) != 0) {
+    if (least && most && must_equal && least->compare(*most) != 0) {
       check.at("requests").invalid(request.string(), cat("must be the limit of ", limit->second.string()));
     } else if (least && most && least->compare(*most) > 0) {
       check.at("requests").invalid(request.string(), cat("must not exceed the limit of ", limit->second.string()));
@@ -455,7 +478,7 @@ void check_containers(const core::PodSpec& spec, const Check& check) {
     const Check inside = check.at("containers")[i];
     check_common(container, scope, inside);
     check_ports(container, scope, true, inside.at("ports"));
-    check_probes(container, inside);
+    check_probes(container, spec, inside);
     if (container.has_restart_policy()) {
       inside.at("restartPolicy").one_of(container.restart_policy(), {"Always", "OnFailure", "Never"});
     }

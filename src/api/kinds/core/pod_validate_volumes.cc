@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <google/protobuf/descriptor.h>
 
+#include "api/kinds/core/claim.h"
 #include "api/kinds/core/pod_rules.h"
 #include "api/names.h"
+#include "api/object_meta.h"
 #include "api/quantity.h"
 #include "api/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -56,9 +58,7 @@ void check_downward_items(const google::protobuf::RepeatedPtrField<core::Downwar
       check_field_path(item.field_ref().field_path(), kFields, check.at("fieldRef").at("fieldPath"));
     }
     if (item.has_resource_field_ref()) {
-      const Check inside = check.at("resourceFieldRef");
-      if (item.resource_field_ref().container_name().empty()) inside.at("containerName").required();
-      check_resource_field(item.resource_field_ref().resource(), inside.at("resource"));
+      check_resource_field(item.resource_field_ref(), true, check.at("resourceFieldRef"));
     }
   }
 }
@@ -111,15 +111,22 @@ void check_csi(const core::CSIVolumeSource& source, const Check& check) {
 // What a claim must say that is made for one pod.
 void check_ephemeral(const core::EphemeralVolumeSource& source, const Check& check) {
   if (!source.has_volume_claim_template()) return check.required();
-  const core::PersistentVolumeClaimSpec& spec = source.volume_claim_template().spec();
-  if (spec.access_modes().empty()) check.at("spec").at("accessModes").required("must have at least one mode");
-  for (const std::string& mode : spec.access_modes()) {
-    check.at("spec")
-        .at("accessModes")
-        .one_of(mode, {"ReadOnlyMany", "ReadWriteMany", "ReadWriteOnce", "ReadWriteOncePod"});
-  }
-  if (!spec.resources().requests().contains("storage")) {
-    check.at("spec").at("resources").key("storage").required();
+  const core::PersistentVolumeClaimTemplate& claim = source.volume_claim_template();
+  check_labels(claim.metadata().labels(), check.at("metadata").at("labels"));
+  check_claim_spec(claim.spec(), check.at("spec"));
+}
+
+// Each file of a projected volume comes from one of its sources.
+void check_projected_paths(const core::ProjectedVolumeSource& volume, const Check& check) {
+  std::set<std::string_view> paths;
+  const auto add = [&](const std::string& path) {
+    if (!path.empty() && !paths.insert(path).second) check.invalid(path, "is the path of two sources");
+  };
+  for (const core::VolumeProjection& source : volume.sources()) {
+    for (const core::KeyToPath& item : source.secret().items()) add(item.path());
+    for (const core::KeyToPath& item : source.config_map().items()) add(item.path());
+    for (const core::DownwardAPIVolumeFile& item : source.downward_api().items()) add(item.path());
+    add(source.cluster_trust_bundle().path());
   }
 }
 
@@ -150,6 +157,7 @@ void check_source_fields(const core::VolumeSource& source, const Check& check) {
     for (int i = 0; i < source.projected().sources_size(); ++i) {
       check_projection(source.projected().sources(i), inside.at("sources")[i]);
     }
+    check_projected_paths(source.projected(), inside);
   }
   if (source.has_persistent_volume_claim() && source.persistent_volume_claim().claim_name().empty()) {
     check.at("persistentVolumeClaim").at("claimName").required();
