@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: Apache-2.0
 // The API server as its clients see it, verb by verb.
 #include <gmock/gmock.h>
+#include <google/protobuf/message.h>
 
 #include "api/documents/openapi.h"
+#include "api/metadata.h"
 #include "control/server/server_fixture.h"
+#include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control {
 namespace {
@@ -198,6 +201,21 @@ TEST_F(Server, StatusIsWrittenThroughItsSubresourceAlone) {
   const Answer done = merge(kDeployments + "/d/status", R"({"spec":{"replicas":9},"status":{"replicas":7}})");
   EXPECT_EQ(done.text("status/replicas"), "7");
   EXPECT_EQ(done.text("spec/replicas"), "3");
+}
+
+TEST_F(Server, StatusIsWrittenOfWhatWasTakenBeforeARule) {
+  const api::Kind& kind = *kinds_.find_resource("apps", "v1", "deployments");
+  std::unique_ptr<api::Message> old = kind.make();
+  api::ObjectMeta* metadata = api::mutable_metadata_of(old.get());
+  metadata->set_namespace_("default");
+  metadata->set_name("d");
+  metadata->set_uid("u");
+  Objects objects(kinds_, *store_);
+  ASSERT_TRUE(run(loop_, objects.create(loop_, kind, std::move(old))));
+  EXPECT_EQ(merge(kDeployments + "/d", R"({"metadata":{"labels":{"a":"b"}}})").code, 422);
+  const Answer written = merge(kDeployments + "/d/status", R"({"status":{"replicas":2}})");
+  EXPECT_EQ(written.code, 200) << written.text("message");
+  EXPECT_EQ(written.text("status/replicas"), "2");
 }
 
 TEST_F(Server, ANodeRegistersWithItsStatusAndAPodWithout) {

@@ -139,7 +139,11 @@ Task<Outcome<std::unique_ptr<api::Message>>> ResourceWriter::prepare_update(Call
   }
   api::FieldProblems problems = api::validate_object_meta_update(api::metadata_of(old), api::metadata_of(*updated));
   if (call.kind.validate && !rules.changes_alone) {
-    for (api::FieldProblem& problem : call.kind.validate(*updated)) problems.push_back(std::move(problem));
+    // What a change of status leaves as it is was taken once, maybe before there was a rule against it.
+    const bool is_of_status = call.subresource != nullptr && call.subresource->name == "status";
+    for (api::FieldProblem& problem : call.kind.validate(*updated)) {
+      if (!is_of_status || !problem.path.starts_with("spec")) problems.push_back(std::move(problem));
+    }
   }
   if (rules.validate) {
     for (api::FieldProblem& problem : rules.validate(old, *updated)) problems.push_back(std::move(problem));
