@@ -260,7 +260,7 @@ def terminal(checks, oci):
 
 def deaf(checks, oci):
     """A program that never reads what comes to its terminal, and more than that takes."""
-    folder = oci.bundle("sh", "-c", "trap 'exit 7' TERM; sleep 1000 & wait",
+    folder = oci.bundle("sh", "-c", "trap 'exit 7' TERM; touch /tmp/deaf; sleep 1000 & wait",
                         change=lambda config: config["process"].update(terminal=True))
     FULL = 65536  # bytes of a pipe
     with subprocess.Popen("yes", stdout=subprocess.PIPE) as talker:
@@ -274,11 +274,11 @@ def deaf(checks, oci):
             waiting[:] = [*waiting, count[0]] if count[0] == FULL else []
             return len(waiting) == 20
 
-        c.wait_until("it runs", lambda: oci.status("deaf") == "running")
+        c.wait_until("it waits for a signal", (oci.rootfs / "tmp/deaf").exists)
         c.wait_until("nobody takes what is said to it", is_full)
         running.send_signal(signal.SIGTERM)
         with contextlib.suppress(subprocess.TimeoutExpired):
-            running.wait(10)
+            running.wait(c.PATIENCE)
         checks.equal(running.poll(), 7, "signals go to a program that does not read what is said to it")
         running.kill()
         running.wait()
@@ -366,6 +366,13 @@ class Waiting:
             self.socket.settimeout(oci_bundle.LIMIT)
 
 
+def environment_of(pid):
+    """Of a container's process: before its program begins it is not everybody's to see."""
+    with contextlib.suppress(OSError):
+        return pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
+    return []
+
+
 def notifying(checks, oci):
     """NOTIFY_SOCKET: a container's word that it is ready goes to who waits outside."""
     waiting = Waiting(oci.work)
@@ -391,8 +398,8 @@ def notifying(checks, oci):
     for command, flags in (("start", ()), ("run", ("--detach",)), ("run", ())):
         what, name = " ".join((command, *flags)), f"notify{oci.count}"
         starting, pid = begin(command, name, *flags)
-        environment = pathlib.Path(f"/proc/{pid}/environ").read_text().split("\0")
-        checks.ok("NOTIFY_SOCKET=/run/notify/notify.sock" in environment, f"{what}: the container has a socket of its own")
+        c.wait_until(f"{what}: the container has a socket of its own", lambda: (
+            "NOTIFY_SOCKET=/run/notify/notify.sock" in environment_of(pid)))
         checks.ok(not (oci.rootfs / "tmp/writable").exists(), f"{what}: in a folder that it can't write to")
         say(pid, "STATUS=begins", "MAINPID=1", "x" * 5000)
         checks.equal((starting.poll(), waiting.said()), (None, b""), f"{what}: waits, and hands on no other word")

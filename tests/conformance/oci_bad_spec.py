@@ -417,7 +417,9 @@ class Refusals:
         missing = [words for words in expected if words.lower() not in message]
         if missing or len(errors[0]) > 8192:
             return f"without {missing}: {errors[0][:8192]}"
-        left = [(now, then) for now, then in zip(after, self.before) if now != then]
+        left = [(now, then) for now, then in zip(after[:-1], self.before) if now != then]
+        # One of before, which has been killed, may have been seen on its way out.
+        left += sorted(after[-1] - self.before[-1])
         return f"leaves {left}" if left else None
 
 

@@ -113,7 +113,9 @@ def other_mount_namespaces(checks, oci):
     waiting = subprocess.Popen(["unshare", "--mount", "sleep", "1000"])
     own = os.readlink("/proc/self/ns/mnt")
     link = pathlib.Path(f"/proc/{waiting.pid}/ns/mnt")
-    c.wait_until("it has a mount namespace", lambda: os.readlink(link) != own)
+    # By then all is done with its mounts.
+    c.wait_until("it waits", lambda: pathlib.Path(f"/proc/{waiting.pid}/comm").read_text() == "sleep\n")
+    checks.ok(os.readlink(link) != own, "there is another mount namespace")
     for path, what in ((None, "the caller's mount namespace"), (link, "one that is joined by its path")):
         def shares(config):
             config["linux"]["namespaces"] = [space for space in config["linux"]["namespaces"] if space["type"] != "mount"]

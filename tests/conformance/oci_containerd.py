@@ -136,7 +136,7 @@ def by_crictl(checks, containerd):
     pod = containerd.pod_config("pod", linux=ON_HOST_NETWORK)
     pod_id = containerd.run_pod(pod)
     checks.equal(containerd.pod_status(pod_id)["state"], "SANDBOX_READY", "crictl: a pod is ready")
-    config = containerd.container_config("web", "echo started; trap 'exit 3' TERM; while :; do sleep 0.05; done")
+    config = containerd.container_config("web", "trap 'exit 3' TERM; echo started; while :; do sleep 0.05; done")
     config |= {"image": {"image": IMAGE}, "linux": ON_HOST_NETWORK}
     web = containerd.run_container(pod_id, config, pod)
     checks.equal(containerd.container_status(web)["state"], "CONTAINER_RUNNING", "crictl: a container runs in it")
@@ -147,7 +147,8 @@ def by_crictl(checks, containerd):
     checks.contains(done.stdout, "/dev/pts/", "crictl: exec -it has a terminal")
     stats = containerd.json("stats", "-o", "json", "--id", web)["stats"][0]
     checks.ok(stats["attributes"]["id"] == web and int(stats["cpu"]["timestamp"]) > 0, "crictl: stats are taken", stats)
-    checks.equal(containerd.crictl("logs", web).stdout, "started\n", "crictl: logs show what it said")
+    said = c.wait_until("it has said something", lambda: containerd.crictl("logs", web).stdout)
+    checks.equal(said, "started\n", "crictl: logs show what it said")
     updated(checks, containerd, web)
     containerd.crictl("stop", "--timeout", "30", web)
     status = containerd.container_status(web)

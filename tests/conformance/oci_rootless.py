@@ -100,7 +100,8 @@ def refused(checks, oci):
 
 
 def cgroupless(checks, oci):
-    name = oci.start("sh", "-c", "trap 'exit 3' TERM; while :; do sleep 0.1; done", change=without_cgroup)
+    name = oci.start("sh", "-c", "trap 'exit 3' TERM; touch /tmp/trapped; while :; do sleep 0.1; done", change=without_cgroup)
+    c.wait_until("it waits for a signal", (oci.rootfs / "tmp/trapped").exists)
     pid = oci.state(name)["pid"]
     own = pathlib.Path("/proc/self/cgroup").read_text()
     checks.equal((oci.status(name), pathlib.Path(f"/proc/{pid}/cgroup").read_text()), ("running", own),
