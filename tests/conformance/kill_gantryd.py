@@ -67,7 +67,7 @@ def beside_a_hung_shim(checks, node):
     with c.Process(shim) as process:
         process.signal(signal.SIGSTOP)
         node.kill_gantryd()
-        node.wait_for_gantryd()
+        node.wait_for_gantryd(all_pods=False)
         process.kill()
     c.wait_until("its pod has ended", lambda: node.pods()[hung_id]["state"] == "SANDBOX_NOTREADY")
     checks.ok(True, "a hung shim that is killed: its pod ends")

@@ -8,7 +8,7 @@ import time
 import traceback
 
 # For what takes milliseconds on an idle machine: only a hang, or a machine that is very busy, comes near it.
-PATIENCE = 30.0
+PATIENCE = 60.0
 # With scripts/test --all: a story may be longer.
 ALL = os.environ.get("GANTRY_TEST_ALL") == "1"
 
@@ -50,13 +50,15 @@ def log(text):
 
 
 def wait_until(what, holds, limit=PATIENCE, pause=0.02):
-    """Asks until `holds()` is true, and returns its answer. For what a program outside of it gives no event of."""
+    """Asks until `holds()` is true, and returns its answer. For what a program outside of it gives no event of. It asks once more
+    after `limit` seconds: a machine may have stood still meanwhile."""
     deadline = time.monotonic() + limit
     while True:
+        is_last = time.monotonic() > deadline
         answer = holds()
         if answer:
             return answer
-        if time.monotonic() > deadline:
+        if is_last:
             raise Failure(f"{what}: not within {limit:g} s")
         time.sleep(pause)
 

@@ -102,7 +102,9 @@ class Node(CriClient):
         """The pid of gantryd, or None when there is none now."""
         for pid in read_pids(self.cgroup / "gantryd"):
             with contextlib.suppress(OSError):
-                if pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith(b"gantryd"):
+                program, first = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:2]
+                # Its workers are the same program, and may outlive it.
+                if program.endswith(b"gantryd") and not first.endswith(b"-worker"):
                     return pid
         return None
 
@@ -121,9 +123,26 @@ class Node(CriClient):
         return wait_until("gantryd has read its files again", lambda: (
             said := self.log_file.read_text(errors="replace")[before:]) and " reloaded" in said and said)
 
-    def wait_for_gantryd(self, limit=PATIENCE):
-        """Returns when gantryd answers."""
-        wait_until("gantryd answers", lambda: self.crictl("version", check=False).returncode == 0, limit, 0.05)
+    def wait_for_gantryd(self, limit=PATIENCE, all_pods=True):
+        """Returns when gantryd answers. Of shims that are late it does not wait for long before it does, and calls on their pods
+        are refused until they have come; with `all_pods` all have."""
+        def answers():
+            done = self.crictl("info", check=False)
+            return done.returncode == 0 and not (all_pods and "does not answer" in done.stdout)
+        wait_until("gantryd answers, and all shims have answered it" if all_pods else "gantryd answers", answers, limit, 0.05)
+
+    def connections(self):
+        """How many connections to its socket gantryd has. The kernel lists each with its client's network: this one, or the node's."""
+        served, pid = set(), self.gantryd_pid()
+        for table in ("/proc/self/net/unix", f"/proc/{self.supervisor()}/net/unix"):
+            for line in pathlib.Path(table).read_text().splitlines():
+                if line.endswith("/gantryd.sock") and line.split()[3] != "00010000":  # that one listens
+                    served.add(f"socket:[{line.split()[6]}]")
+        found = 0
+        for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+            with contextlib.suppress(OSError):  # it was closed since
+                found += os.readlink(fd) in served
+        return found
 
     @contextlib.contextmanager
     def without_gantryd(self):
@@ -239,10 +258,12 @@ def parse_time(text):
     return 0 if seconds <= 0 else seconds * 10**9 + int((fraction or "").ljust(9, "0") or 0)
 
 
-def log_lines(path):
-    """A container's log: (time, stream, tag, text) of every line."""
-    lines = []
-    for number, line in enumerate(path.read_text(errors="replace").splitlines(), 1):
+def log_lines(path, growing=False):
+    """A container's log: (time, stream, tag, text) of every line. Of one that is growing the last may not be whole."""
+    lines, text = [], path.read_text(errors="replace")
+    if growing:
+        text = text[:text.rfind("\n") + 1]
+    for number, line in enumerate(text.splitlines(), 1):
         match = re.fullmatch(r"(\S+) (stdout|stderr) ([PF]) (.*)", line)
         if not match or not parse_time(match[1]):
             raise Failure(f"{path}:{number}: not a line of a CRI log: {line[:200]!r}")
