@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from cri_client import IMAGE
-from node import Node, log_lines
+from node import Node, log_lines, parse_time
 
 RICH = f"""
 apiVersion: v1
@@ -39,7 +39,7 @@ spec:
     volumeMounts: [{{name: disk, mountPath: /disk}}]
   - name: second
     image: {IMAGE}
-    command: [/bin/sh, -c, "echo second >> /disk/order"]
+    command: [/bin/sh, -c, "until grep -q proxy /disk/order; do sleep 0.05; done; echo second >> /disk/order"]
     volumeMounts: [{{name: disk, mountPath: /disk}}]
   containers:
   - name: web
@@ -104,7 +104,7 @@ def rich(checks, node):
     status = node.container_status(web)
     log_path = pathlib.Path(status["logPath"])
     log = pathlib.Path(f"{node.root}{log_path}")
-    lines = c.wait_until("its log is whole", lambda: log.exists() and len(log_lines(log)) >= 7 and [line[3] for line in log_lines(log)])
+    lines = c.wait_until("its log is whole", lambda: log.exists() and len(said := log_lines(log, growing=True)) >= 7 and [line[3] for line in said])
     ip = node.pod_status(pod_id)["network"]["ip"]
     checks.equal(lines[0], f"hello rich $(GREETING) rich {ip} shop 10.88.0.1",
                  "environment and expansion; without a default route the node's address is the pods' gateway")
@@ -130,7 +130,10 @@ def rich(checks, node):
     checks.equal(len(pods_of(node, "rich")), 1, "a changed manifest: one pod, a new one")
     checks.equal(node.crictl("exec", again, "cat", "/proc/sys/kernel/hostname").stdout.strip(), "desk", "it is as the manifest says now")
     checks.equal(node.crictl("exec", again, "cat", "/disk/order").stdout.split(), ["first", "proxy", "second"],
-                 "init containers in their order, a sidecar among them, and a volume of its own")
+                 "init containers, a sidecar that runs beside them, and a volume of its own")
+    first, proxy, second = (node.container_status(containers_of(node, "rich", name)[0]["id"]) for name in ("first", "proxy", "second"))
+    times = [parse_time(text) for text in (first["finishedAt"], proxy["createdAt"], proxy["startedAt"], second["createdAt"])]
+    checks.equal(times, sorted(times), "each is made when the one before it is done, or runs")
     manifest.write_text(RICH.replace("hostname:", "hostnam:"))
     c.wait_until("the typo is reported", lambda: "spec.hostnam: line 10" in node.log_file.read_text())
     checks.ok(running(node, "rich", "web") == again, "a typo names file, line and field, and the pod goes on")
@@ -147,7 +150,7 @@ def endings(checks, node):
     c.wait_until("crash is held back", lambda: "CrashLoopBackOff" in node.log_file.read_text())
     ended = containers_of(node, "crash", "web")
     checks.ok(1 <= len(ended) <= 2, "one or two of a crashing container are kept", ended)
-    status = node.container_status(ended[0]["id"])
+    status = node.container_status(next(item["id"] for item in ended if item["state"] == "CONTAINER_EXITED"))
     checks.equal((status["exitCode"], status["reason"]), (7, "Error"), "how it ended")
     c.wait_until("once is done", lambda: all(p["state"] == "SANDBOX_NOTREADY" for p in pods_of(node, "once").values()) and
                  "Succeeded" in node.log_file.read_text())

@@ -185,8 +185,10 @@ def garbage(checks, node):
     """What is no gRPC at all."""
     path = node.root / "run/gantry/gantryd.sock"
     checks.equal(path.stat().st_mode & 0o777, 0o600, "the socket is its owner's alone")
-    open_before = len(os.listdir(f"/proc/{node.gantryd_pid()}/fd"))
     here = os.open(path.parent, os.O_PATH)
+    with socket.socket(socket.AF_UNIX) as client:
+        client.connect(f"/proc/self/fd/{here}/gantryd.sock")
+        c.wait_until("a connection is counted", node.connections)
     for data in (b"GET / HTTP/1.1\r\n\r\n", os.urandom(50_000), b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n" + b"\xff" * 9000, b""):
         for _ in range(20):
             with socket.socket(socket.AF_UNIX) as client:
@@ -197,8 +199,7 @@ def garbage(checks, node):
                     pass  # it was hung up on
     os.close(here)
     node.wait_for_gantryd()
-    c.wait_until("the connections of all these are closed",
-                 lambda: len(os.listdir(f"/proc/{node.gantryd_pid()}/fd")) <= open_before)
+    c.wait_until("the connections of all these are closed", lambda: node.connections() == 0)
     checks.ok(True, "clients that speak no gRPC are hung up on, and forgotten")
 
 

@@ -105,9 +105,11 @@ class Counter:
 
     def is_whole(self):
         """Each number once, in both files."""
-        said = [line.split(" ", 3)[3] for line in whole_lines(self.world.node.log_of(self.pod, self.config).read_text())]
         written = whole_lines((self.out / "open").read_text())
-        return all(lines == [str(n) for n in range(1, len(lines) + 1)] for lines in (said, written))
+        return all(lines == [str(n) for n in range(1, len(lines) + 1)] for lines in (self.logged(), written))
+
+    def logged(self):
+        return [line.split(" ", 3)[3] for line in whole_lines(self.world.node.log_of(self.pod, self.config).read_text())]
 
 
 def whole_lines(text):
@@ -125,7 +127,7 @@ def refused_without_criu(world):
 def archive(world):
     checks, location = world.checks, world.out / "counter.tar"
     with world.counter() as counter:
-        pid, before = world.node.container_pid(counter.id), counter.count()
+        pid, before = world.node.container_pid(counter.id), c.wait_until("it has logged", counter.logged)[-1]
         counter.checkpoint(location)
         checks.ok(counter.counts_on() and world.node.container_pid(counter.id) == pid, "a container that was checkpointed goes on")
         checks.ok(counter.is_whole(), "not a word of it is lost or said twice")
@@ -146,7 +148,8 @@ def archive(world):
         checks.equal(spec["annotations"]["io.kubernetes.cri.sandbox-name"], counter.pod["metadata"]["name"], "spec.dump the pod")
         checks.ok(status["id"] == counter.id and isinstance(status["created_at"], int) and status["state"] == 1,
                   "status.dump is as Go reads it", status)
-        checks.ok(int(whole_lines(said)[-1].split()[-1]) >= before, "container.log is its log up to then")
+        kept = [line.split(" ", 3)[3] for line in whole_lines(said)]
+        checks.ok(before in kept and kept == counter.logged()[:len(kept)], "container.log is its log up to then", (before, kept[-3:]))
         checks.equal((text, changed["etc/group"].isdir(), "bin/.wh.dirname" in changed, "bin/dirname" in changed),
                      (b"hello\n", True, True, False), "rootfs-diff.tar has what it changed, as a layer of an image")
         checks.ok(streams[0] == "/dev/null" and all(name.startswith("pipe:[") for name in streams[1:]),

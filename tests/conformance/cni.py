@@ -26,7 +26,7 @@ def answers(node, address, name, what):
 
 
 def fetch_within(node, container, address):
-    script = f"printf 'GET /name HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 5 {address} 80"
+    script = f"printf 'GET /name HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 60 {address} 80"
     return node.crictl("exec", container, "sh", "-c", script, check=False).stdout.split("\n\n")[-1].strip()
 
 
@@ -48,8 +48,10 @@ def bridge(node):
     checks.ok(address.startswith("10.99.0.") and more.startswith("fd99::"), "a pod has an address of each family", str(network))
     answers(node, address, "one", "the host reaches it")
     answers(node, "127.0.0.1:12000", "one", "by its port of the host, too")
+    address_of_two = node.pod_status(two)["network"]["ip"]
+    answers(node, address_of_two, "two", "and the other")
     checks.equal(fetch_within(node, other, address), "one", "another pod reaches it")
-    checks.equal(fetch_within(node, web, node.pod_status(two)["network"]["ip"]), "two", "and it reaches that one")
+    checks.equal(fetch_within(node, web, address_of_two), "two", "and it reaches that one")
     checks.contains(node.crictl("exec", web, "cat", "/proc/net/if_inet6").stdout, " lo\n", "its loopback is up")
     checks.contains(node.exec("tc", "qdisc").stdout, "tbf", "its bandwidth is limited")
     checks.contains(node.exec("ip", "netns").stdout, f"gantry-{one}", "`ip netns` knows its namespace")

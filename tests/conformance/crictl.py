@@ -70,7 +70,7 @@ def life(w):
     status = w.node.pod_status(pod[0])
     w.checks.equal((status["state"], status["metadata"]["attempt"], status["labels"], status["annotations"]),
                    ("SANDBOX_READY", 0, {"app": "life"}, {"note": "a\nb"}), "inspectp tells what was given")
-    script = "trap 'echo bye; exit 7' TERM; echo out; echo err >&2; printf partial; while :; do sleep 0.05; done"
+    script = "trap 'echo bye; exit 7' TERM; echo out; printf partial; echo err >&2; while :; do sleep 0.05; done"
     config = w.node.container_config("main", script, labels={"part": "main"})
     container = w.node.create(pod[0], config, pod[1])
     w.checks.equal(w.node.create(pod[0], config, pod[1]), container, "the same container again is the same")
@@ -88,7 +88,7 @@ def life(w):
         arguments = [text for pair in filters.items() for text in pair]
         shown = w.node.crictl("ps", "-a", "-q", "--no-trunc", *arguments).stdout.split()
         w.checks.equal(container in shown, found, f"ps {' '.join(arguments)[:40]}")
-    w.logged(pod, config, "out")
+    w.logged(pod, config, "err")  # the last that it says
     w.node.crictl("stop", "--timeout", "10", container)
     status = w.node.container_status(container)
     w.checks.equal((status["state"], status["exitCode"], status["reason"]), ("CONTAINER_EXITED", 7, "Error"),
@@ -126,7 +126,7 @@ def ends(w):
     w.node.crictl("stop", "--timeout", "1", deaf)
     took = time.monotonic() - started
     w.checks.equal(w.node.container_status(deaf)["exitCode"], 137, "one that is deaf to SIGTERM is killed")
-    w.checks.ok(1 <= took < 5, "after its grace", f"{took:.2f} s")
+    w.checks.ok(1 <= took < c.PATIENCE, "after its grace", f"{took:.2f} s")
     config = w.node.container_config("quit", "trap 'exit 3' QUIT; echo ready; while :; do sleep 0.05; done") | {"stop_signal": 18}
     container = w.node.run_container(pod[0], config, pod[1])
     w.logged(pod, config, "ready")
@@ -152,10 +152,8 @@ def entering(w):
     w.checks.equal(w.sh(container, 'echo "$FOO"'), "a b", "exec --sync gives the output of a command")
     done = w.sh(container, "echo problem >&2; exit 4", check=False)
     w.checks.contains(done.stderr, ["exited with 4", "problem"], "and what is wrong with one that fails")
-    started = time.monotonic()
-    refused = w.node.refusal("exec", "--sync", "--timeout", "1", container, "sleep", "1000")
-    w.checks.contains(refused, ["timed out"], "exec --sync that takes too long is refused")
-    w.checks.ok(time.monotonic() - started < 10, "in time")
+    refused = w.node.refusal("exec", "--sync", "--timeout", "3", container, "sleep", "1000")
+    w.checks.contains(refused, ["timed out after 3 s"], "exec --sync that takes too long is refused, in time")
     w.checks.equal(w.sh(container, "ps | grep -c '[s]leep 1000$' || true"), "0",
                    "and its process is gone")
     w.node.exec("timeout", "-s", "KILL", "1", "crictl", "--config", w.node.work / "crictl.yaml", "exec", "--sync", container,
@@ -208,11 +206,12 @@ def surroundings(w):
     shared = w.pod("shared-pids", linux={})
     first = w.run(shared, "first", linux={})
     second = w.run(shared, "second", linux={})
-    processes = w.sh(second, "ps")
-    w.checks.ok(processes.count("sleep 100000") == 2, "with pid POD containers see each other", processes)
+    c.wait_until("both are seen", lambda: w.sh(second, "ps").count("sleep 100000") == 2)
+    w.checks.ok(True, "with pid POD containers see each other")
     w.checks.contains(w.sh(first, "cat /proc/1/comm"), "gantry-init", "and gantry-init is pid 1")
-    w.sh(first, "(sleep 0.01 &) ; sleep 0.2", check=False)
-    w.checks.ok(" Z " not in w.sh(second, "ps -o stat"), "which reaps")
+    w.sh(first, "(sleep 0.01 &)")
+    c.wait_until("the orphan has gone", lambda: "sleep" not in w.sh(second, "ps -o comm,args | grep -v 100000 || true"))
+    w.checks.ok(True, "which reaps")
     w.remove(shared)
 
     host = w.pod("host", linux={"security_context": {"namespace_options": {"network": 2, "pid": 2, "ipc": 2}}})
@@ -308,12 +307,13 @@ def logs(w):
 def numbers(w):
     pod = w.pod("numbers")
     container = w.run(pod, "main", "dd if=/dev/zero of=/big bs=1M count=3 2>/dev/null; while :; do :; done")
-    c.wait_until("the file is written", lambda: w.sh(container, "ls -l /big | wc -l") == "1")
-    time.sleep(0.6)  # a sample serves for half a second
-    stats = c.wait_until("there are statistics", lambda: w.node.json("stats", "-o", "json", "--id", container)["stats"])[0]
+    # A sample serves for half a second.
+    stats = c.wait_until("there are statistics, and the file is counted", lambda: [
+        each for each in w.node.json("stats", "-o", "json", "--id", container)["stats"] or []
+        if int((each["writableLayer"] or {}).get("usedBytes", {}).get("value", 0)) >= 3 << 20])[0]
     w.checks.equal(stats["attributes"]["id"], container, "stats of a container")
     w.checks.ok(int(stats["cpu"]["timestamp"]) and int(stats["cpu"]["usageCoreNanoSeconds"]["value"]) > 0, "its CPU time", stats)
-    w.checks.ok(int(stats["writableLayer"]["usedBytes"]["value"]) >= 3 << 20, "its disk", stats["writableLayer"])
+    w.checks.ok(int(stats["writableLayer"]["usedBytes"]["value"]) < 8 << 20, "its disk", stats["writableLayer"])
     w.checks.equal(w.node.json("stats", "-o", "json", "--label", "no=such")["stats"] or [], [], "none with another label")
     w.remove(pod)
 

@@ -75,6 +75,8 @@ def said(node, since):
 
 
 def check_reported(checks, node, since, ids, when):
+    with contextlib.suppress(c.Failure):
+        c.wait_until("both name them", lambda: all(all(i in text for i in ids) for text in said(node, since)))
     log, info = said(node, since)
     checks.ok(all(i in log for i in ids), f"{when}: gantryd's log names each of them as left alone", log[-3000:])
     checks.ok(all(i in info for i in ids), f"{when}: so does its status (crictl info)", info[-3000:])
@@ -250,7 +252,7 @@ def beside_another(checks, node, pods):
         crictl("rmp", "--force", second)
     pods.check_alive(checks, "the other gantryd stopped")
     # A third one that would share the first's folders is refused.
-    refused = node.exec(BIN / "gantryd", f"--root={node.lib}", check=False, limit=20)
+    refused = node.exec(BIN / "gantryd", f"--root={node.lib}", check=False)
     checks.ok(refused.returncode != 0, "one more with the same folders is refused")
     checks.contains(refused.stderr + refused.stdout, ["in use", str(node.gantryd_pid())], "and told who has them")
 

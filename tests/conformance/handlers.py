@@ -5,6 +5,7 @@
 """Runtime handlers: pods whose containers are made by crun, by runc and by gantry-oci. What is promised of containers holds
 for theirs: logs, exit codes, execs, terminals, a gantryd and a shim that are killed midway; a runtime that fails, hangs or is
 not there is an error that says so; and nothing is left behind. Given names of handlers it tells those alone."""
+import contextlib
 import json
 import os
 import pathlib
@@ -130,6 +131,7 @@ def streams(world):
     script = "trap 'echo termed; exit 5' TERM; echo ready; while :; do sleep 0.05; done"
     config = node.container_config("main", script, linux=world.pids)
     container = node.run_container(pod_id, config, pod)
+    c.wait_until("it is ready", lambda: "ready" in node.log_of(pod, config).read_text())
     done = node.crictl("exec", "--sync", container, "sh", "-c", "echo said; echo wrong >&2; exit 4", check=False)
     checks.contains(done.stderr, ["exited with 4: wrong"], "an exec and its exit code")
     checks.equal(node.crictl("exec", "--sync", container, "echo", "said").stdout.strip(), "said", "what an exec says")
@@ -140,7 +142,7 @@ def streams(world):
     checks.contains(done.stdout, "tty", "a terminal of an exec")
     said = node.refusal("exec", "--sync", container, "/no/such/program")
     checks.contains(said, ["no/such/program"], "an exec of what is not there says so")
-    done = node.crictl("exec", "--sync", "--timeout", "1", container, "sleep", "1000", check=False)
+    done = node.crictl("exec", "--sync", "--timeout", "5", container, "sleep", "1000", check=False)
     checks.contains(done.stderr, ["timed out"], "an exec has its time")
     shim = node.shim_pid(pod_id)
     checks.ok(is_alive(shim), "the shim lives")
@@ -287,6 +289,16 @@ def settled(world):
             once(number)
 
 
+def hanging(node):
+    """Processes of the runtime that hangs."""
+    found = []
+    for pid in node.pids(""):
+        with contextlib.suppress(OSError):  # it has ended since
+            if b"runtime-hangs" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
+
+
 def broken(checks, node):
     """Runtimes that don't do what they should."""
     for name, parts in (("fails", ["runtime-fails", "ended with 7", "of the script"]), ("logs", ["no such thing as luck"]),
@@ -305,13 +317,12 @@ def broken(checks, node):
     container = node.create(pod_id, node.container_config("main", "true"), pod)
     thread = threading.Thread(target=lambda: node.crictl("start", container, check=False))
     thread.start()
-    c.wait_until("its start has begun", lambda: (world.folder(pod_id) / f"bundle-{container}/config.json").exists())
+    c.wait_until("its runtime hangs", lambda: hanging(node))
     node.crictl("stop", "--timeout", "0", container)
     thread.join()
     checks.equal(node.container_status(container)["state"], "CONTAINER_EXITED", "a start whose runtime hangs can be ended")
     node.crictl("rmp", "--force", pod_id)
-    ours = [pid for pid in node.pids("") if b"runtime-hangs" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes()]
-    checks.equal(ours, [], "and nothing of that runtime is left")
+    checks.equal(hanging(node), [], "and nothing of that runtime is left")
 
 
 def configuration(checks, node, handlers):

@@ -26,15 +26,15 @@ class Pods:
         container = self.node.run_container(pod_id, self.node.container_config("web", script), config)
         return pod_id, container, config
 
-    def fetch(self, address):
-        return self.node.exec("curl", "-s", "-m", "5", f"http://{address}/name", check=False).stdout.strip()
+    def fetch(self, address, limit=60):
+        return self.node.exec("curl", "-s", "-m", limit, f"http://{address}/name", check=False).stdout.strip()
 
     def fetch_within(self, container, address, port):
-        script = f"printf 'GET /name HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 5 {address} {port}"
+        script = f"printf 'GET /name HTTP/1.0\\r\\n\\r\\n' | busybox nc -w 60 {address} {port}"
         return self.node.crictl("exec", container, "sh", "-c", script, check=False).stdout.split("\n\n")[-1].strip()
 
     def answers(self, name, address, what):
-        self.checks.ok(c.wait_until(what, lambda: self.fetch(address) == name), what)
+        self.checks.ok(c.wait_until(what, lambda: self.fetch(address, 5) == name), what)
 
 
 def story(checks):
@@ -48,6 +48,7 @@ def story(checks):
         pods.answers("one", f"{GATEWAY}:12001", "by the address that it is bound to")
         checks.equal(pods.fetch("127.0.0.1:12001"), "", "and by no other")
         other, client, _ = pods.run("other", {"container_port": 80, "host_port": 12002})
+        pods.answers("other", "127.0.0.1:12002", "another pod by its own")
         checks.equal(pods.fetch_within(client, GATEWAY, 12000), "one", "from another pod")
         checks.equal(pods.fetch_within(web, GATEWAY, 12000), "one", "from the pod itself")
 

@@ -4,8 +4,7 @@
 # limit: 900
 """What containers and clients may do to hurt: a line without end, control bytes, exec output without end, orphans by the thousand,
 containers that end all at once, clients that attach and drop. Each is bounded: neither memory nor descriptors grow with it."""
-import ctypes
-import os
+import contextlib
 import pathlib
 import re
 import socket
@@ -20,6 +19,7 @@ import checks as c
 import cycles
 from cri_grpc import Cri, Messages
 from node import Node, is_alive
+from registry import network_of
 
 MB = 1 << 20
 LINE = (1024 if c.ALL else 128) * MB
@@ -31,7 +31,6 @@ GROWTH = 48  # MB that a process of ours may have more than before: what it take
 EXEC_MOST = 16 * MB  # what gRPC's clients take
 RECORD = re.compile(rb"\S+T\S+Z (stdout|stderr) ([FP]) (.*)\n", re.S)
 WORDS = bytes(range(1, 10)) + b"\x0b\x0c\x0d\x1b]0;title\x07\x7f\x80\xff\xfe\xc3\x28"
-CLONE_NEWNET = 0x40000000
 
 
 def memory(pid):
@@ -65,6 +64,15 @@ class Story:
     def ours(self):
         """Processes of ours that serve pods, and gantryd."""
         return [self.node.gantryd_pid(), *(pid for pid in self.node.shims() if is_alive(pid))]
+
+    def called(self, name):
+        """Processes of pods by the name that they are called by."""
+        found = []
+        for pid in self.node.pids():
+            with contextlib.suppress(OSError):  # it has ended since
+                if is_alive(pid) and pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(name + b"\0"):
+                    found.append(pid)
+        return found
 
     def watch(self, what, holds, limit=300):
         """Waits, and says how many MB the largest of our processes has grown meanwhile."""
@@ -122,9 +130,7 @@ def endless_exec(story):
     story.checks.ok(size <= EXEC_MOST, "exec output without end ends", said)
     # Collected, encoded and sent: each of it once.
     story.checks.ok(grown < 4 * EXEC_MOST / MB, "it takes no more memory than what fits an answer", f"{grown:.0f} MB more")
-    left = [pid for pid in story.node.pids() if is_alive(pid) and
-            pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().startswith(b"cat\0")]
-    story.checks.equal(left, [], "what said it is gone")
+    story.checks.equal(story.called(b"cat"), [], "what said it is gone")
 
 
 def orphans(story):
@@ -194,24 +200,16 @@ def attach_and_drop(story):
         return sum(len(cycles.listing(f"/proc/{pid}/fd")) for pid in story.ours())
 
     def drop(count):
-        """In the node's network, where its streaming server is."""
-        child = os.fork()
-        if child == 0:
-            status = 1
-            try:
-                with open(f"/proc/{story.node.supervisor()}/ns/net") as network:
-                    if ctypes.CDLL(None).setns(network.fileno(), CLONE_NEWNET) == 0:
-                        status = 0 if attach_each(story.node, story.v1, container, count) else 2
-            finally:
-                os._exit(status)
-        return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        with network_of(story.node.supervisor()):  # where its streaming server is
+            return attach_each(story, container, count)
 
+    cycles.settle(story.node)
     checks, idle = story.checks, open_now()
-    checks.equal(drop(200), 0, "clients attach and drop")
+    checks.ok(drop(200), "clients attach and drop")
     c.wait_until("the first are forgotten", lambda: open_now() <= idle + FEW)
     before, fds = memory(gantryd), open_now()
     began = time.monotonic()
-    checks.equal(drop(ATTACHES), 0, f"{ATTACHES} more do")
+    checks.ok(drop(ATTACHES), f"{ATTACHES} more do")
     c.log(f"{ATTACHES} clients attached and dropped in {time.monotonic() - began:.0f} s")
     c.wait_until("they are forgotten", lambda: open_now() <= fds + FEW, 60)
     checks.ok(True, "no descriptor is left of them")
@@ -221,12 +219,11 @@ def attach_and_drop(story):
     checks.equal(said, b"here\n", "the container goes on, and takes others")
 
 
-def attach_each(node, v1, container, count):
-    cri = Cri(node, v1)
-    request = v1.AttachRequest(container_id=container, stdout=True, stderr=True)
+def attach_each(story, container, count):
+    request = story.v1.AttachRequest(container_id=container, stdout=True, stderr=True)
     for _ in range(count):
-        url = urllib.parse.urlsplit(cri.call("Attach", request).url)
-        with socket.create_connection((url.hostname, url.port), 30) as connection:
+        url = urllib.parse.urlsplit(story.cri.call("Attach", request).url)
+        with socket.create_connection((url.hostname, url.port), c.PATIENCE) as connection:
             connection.sendall(f"GET {url.path}?{url.query} HTTP/1.1\r\nHost: {url.netloc}\r\nConnection: Upgrade\r\n"
                                "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n"
                                "Sec-WebSocket-Protocol: v5.channel.k8s.io\r\n\r\n".encode())

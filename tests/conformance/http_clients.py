@@ -30,7 +30,7 @@ class Server:
         self.url = f"https://localhost:{self.port}"
 
     def command(self, path, *arguments):
-        return ["curl", "-sS", "--max-time", "20", "--cacert", self.folder / "ca.pem", *arguments, self.url + path]
+        return ["curl", "-sS", "--max-time", "60", "--cacert", self.folder / "ca.pem", *arguments, self.url + path]
 
     def curl(self, path, *arguments, data=None):
         return subprocess.run(self.command(path, *arguments), input=data, capture_output=True, check=False)

@@ -78,7 +78,7 @@ class Logger:
         return faults
 
     def lines(self):
-        return sum(1 for _ in log_lines(self.path))
+        return len(log_lines(self.path, growing=True))
 
 
 def newest_line(path):

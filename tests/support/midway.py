@@ -10,6 +10,7 @@ import checks as c
 import cycles
 
 KILLS = 40
+LIMIT = 300  # seconds for a call, which may succeed only when the kills are over
 IDS = [{"host_id": 131072, "container_id": 0, "length": 65536}]
 IN_USERS = {"security_context": {"namespace_options": {"pid": 1, "userns_options": {"mode": 0, "uids": IDS, "gids": IDS}}}}
 
@@ -25,7 +26,7 @@ class Client(threading.Thread):
         self.ending, self.calls, self.retries, self.cycles, self.faults = False, 0, 0, 0, []
 
     def call(self, *arguments):
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + LIMIT
         while True:
             done = self.node.crictl(*arguments, check=False)
             self.calls += 1
@@ -38,7 +39,7 @@ class Client(threading.Thread):
             if arguments[0] in ("rm", "rmp") and "code = NotFound" in done.stderr:
                 return ""
             if time.monotonic() > deadline:
-                raise c.Failure(f"crictl {' '.join(arguments)}: no success within 60 s: {done.stderr}")
+                raise c.Failure(f"crictl {' '.join(arguments)}: no success within {LIMIT} s: {done.stderr}")
             self.retries += 1
             select.select([], [], [], 0.05)
 
@@ -53,7 +54,7 @@ class Client(threading.Thread):
             containers.append(container)
             self.call("start", container)
             if name == "ends":
-                c.wait_until("its end is known", lambda: self.ended(container), 60)
+                c.wait_until("its end is known", lambda: self.ended(container), LIMIT)
                 said = self.node.log_of(pod, config).read_text()
                 if said.count(" stdout F said\n") != 1:
                     self.faults.append(f"the log of a container that ran once: {said!r}")
