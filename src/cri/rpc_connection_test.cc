@@ -200,7 +200,7 @@ TEST(RpcConnection, ACallIsToldWhenNobodyWaitsForIt) {
       if (end == "cancel") client.cancel(waits);
       if (end == "close") co_await client.close();
       if (end == "stop") w.connection->stop();
-      EXPECT_TRUE(co_await w.never.wait_for(std::chrono::seconds(10))) << end;
+      EXPECT_TRUE(co_await w.never.wait_for(std::chrono::seconds(60))) << end;
       if (end == "timeout") {
         co_await client.wait_for(waits);
         EXPECT_EQ(client.answers.at(waits).headers["grpc-status"], "1");
