@@ -3,12 +3,14 @@
 #include <csignal>
 
 #include "base/log.h"
+#include "cgroups/hierarchy.h"
 #include "cgroups/stats.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
 #include "cri/runtime_impl.h"
 #include "cri/text.h"
 #include "runtime/plan/signals.h"
+#include "sys/process.h"
 
 namespace gantry::cri {
 namespace {
@@ -19,6 +21,16 @@ constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
 constexpr std::int32_t kUnknownCode = 255;
 constexpr std::string_view kUnknown = "Unknown";
+
+// To its first process, past a shim that can't be told. The number may be another's by now; what it is in may not, and
+// is looked at when the process is held.
+Status send_signal(const Container& container, int signal) {
+  auto process = sys::pidfd_open(container.pid);
+  if (!process) return std::unexpected(std::move(process.error()));
+  auto place = cgroups::cgroup_path_of(std::to_string(container.pid));
+  if (!place || !cat(*place, "/").starts_with(cat(container.cgroup, "/"))) return not_found("its process has ended");
+  return sys::pidfd_send_signal(*process, signal);
+}
 
 }  // namespace
 
@@ -51,6 +63,10 @@ Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
   if (grace > Duration::zero() && sandbox && sandbox->shim && sandbox->shim->is_alive()) {
     auto signal = runtime::parse_signal(signal_text(container->status.stop_signal()));
     auto sent = co_await sandbox->shim->signal(container->id(), signal ? *signal : SIGTERM);
+    // The connection to it ended: that is no reason to take away the container's time. It may get the signal twice.
+    if (!sent && sent.error().code() == Code::kUnavailable && container->state == ContainerState::kRunning) {
+      sent = send_signal(*container, signal ? *signal : SIGTERM);
+    }
     if (!sent && !container->exited.is_set()) {
       log::warning("sending the stop signal, killing instead",
                    {{"container", container->id()}, {"error", sent.error()}});

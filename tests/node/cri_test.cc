@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <sys/mount.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -27,6 +28,8 @@
 #include "nri/plugins.h"
 #include "sys/bpf.h"
 #include "sys/file.h"
+#include "sys/pidfd.h"
+#include "sys/process.h"
 #include "tests/support/tree.h"
 #include "tests/support/world.h"
 
@@ -517,6 +520,67 @@ TEST_F(CriTest, AContainerWhoseStartWasNotWrittenDownEndsWithItsShim) {
     EXPECT_EQ((co_await status_of(w, ended)).exit_code(), 4);
     EXPECT_EQ((co_await status_of(w, never)).state(), v1::CONTAINER_CREATED);
     EXPECT_FALSE(w.driver.open(test::cgroup_path() + "/kubepods/poduid-unwritten/" + lives)) << "it was killed";
+    co_await remove_pod(w, sandbox);
+  });
+}
+
+// "pid" of a verbose status.
+pid_t pid_in(const std::string& info) {
+  const std::string key = "\"pid\":";
+  auto at = info.find(key);
+  return at == info.npos ? 0 : std::atoi(info.c_str() + at + key.size());
+}
+
+// Ends the connections that a shim has to this process; how many there were.
+int cut(pid_t shim) {
+  int count = 0;
+  PidFd process = must(sys::pidfd_open(shim));
+  for (const auto& entry : fs::directory_iterator("/proc/" + std::to_string(shim) + "/fd")) {
+    auto copy = sys::pidfd_getfd(process, std::stoi(entry.path().filename()));
+    int type = 0, listens = 0;
+    ucred peer{};
+    socklen_t size = sizeof(type), peer_size = sizeof(peer);
+    if (!copy || ::getsockopt(copy->get(), SOL_SOCKET, SO_TYPE, &type, &size) < 0 || type != SOCK_SEQPACKET) continue;
+    if (::getsockopt(copy->get(), SOL_SOCKET, SO_ACCEPTCONN, &listens, &size) < 0 || listens != 0) continue;
+    if (::getsockopt(copy->get(), SOL_SOCKET, SO_PEERCRED, &peer, &peer_size) < 0 || peer.pid != ::getpid()) continue;
+    EXPECT_EQ(::shutdown(copy->get(), SHUT_RDWR), 0);
+    ++count;
+  }
+  return count;
+}
+
+TEST_F(CriTest, AContainerHasItsTimeToEndAlsoWhenTheConnectionToItsShimEnds) {
+  run([](World& w) -> Task<> {
+    must(co_await w.runtime->recover());
+    auto sandbox = co_await run_pod(w, "time");
+    auto id = co_await run_container(w, sandbox, "main", "trap 'exit 7' TERM; echo > /ready; while :; do :; done");
+    co_await output_of(w, id, "while ! [ -e /ready ]; do :; done");
+    v1::PodSandboxStatusRequest of_pod;
+    of_pod.set_pod_sandbox_id(sandbox);
+    of_pod.set_verbose(true);
+    auto pod_info = must(co_await w.runtime->pod_sandbox_status(of_pod)).info().at("info");
+    v1::ContainerStatusRequest of_container;
+    of_container.set_container_id(id);
+    of_container.set_verbose(true);
+    auto info = must(co_await w.runtime->container_status(of_container)).info().at("info");
+    PidFd shim = must(sys::pidfd_open(pid_in(pod_info))), process = must(sys::pidfd_open(pid_in(info)));
+
+    // It asks for the signal of a shim that does not get to run.
+    must(sys::pidfd_send_signal(shim, SIGSTOP));
+    Event stopped(w.loop);
+    w.loop.spawn([](World& world, std::string container_id, Event& done) -> Task<> {
+      v1::StopContainerRequest stop;
+      stop.set_container_id(container_id);
+      stop.set_timeout(600);
+      must(co_await world.runtime->stop_container(stop));
+      done.set();
+    }(w, id, stopped));
+    EXPECT_EQ(cut(pid_in(pod_info)), 1);
+    Watch end(w.loop, process);
+    must(co_await end.readable());
+    must(sys::pidfd_send_signal(shim, SIGCONT));
+    co_await stopped.wait();
+    EXPECT_EQ((co_await status_of(w, id)).exit_code(), 7);
     co_await remove_pod(w, sandbox);
   });
 }
