@@ -85,6 +85,7 @@ struct Sandbox {
   bool reconnecting = false;          // its shim's connection ended, and another is being made
   Event reconnected;                  // that has come to an end, one way or the other
   bool stopping = false;              // its shim's end is our own doing
+  bool stop_untold = false;           // somebody began to stop it, and nobody was told that it is stopped
   bool released = false;              // shim, network and cgroup are gone
   std::vector<std::string> warnings;  // shown in verbose status
   Samples samples;

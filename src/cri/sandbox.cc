@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <utility>
 
 #include "base/log.h"
 #include "cri/boot_records.h"
@@ -309,22 +310,33 @@ Task<Status> Runtime::do_stop_sandbox(SandboxPtr sandbox) {
   auto turn = co_await sandbox->turn.acquire();
   if (auto reachable = need_reachable(*sandbox); !reachable) co_return reachable;
   // From here on no container is created or started in it.
-  bool was_ready = sandbox->state == SandboxState::kReady;
-  if (was_ready) {
+  if (sandbox->state == SandboxState::kReady) {
     sandbox->set_state(SandboxState::kNotReady);
+    sandbox->stop_untold = true;
     record_soon(sandbox);
   }
-  for (const auto& container : containers_of(sandbox->id())) {
-    auto stopped = co_await stop(container, Duration::zero());
-    if (!stopped) co_return fail_from(stopped, cat("container ", container->id()));
+  bool was_released = sandbox->released;
+  if (!was_released) {
+    for (const auto& container : containers_of(sandbox->id())) {
+      auto stopped = co_await stop(container, Duration::zero());
+      if (!stopped) co_return fail_from(stopped, cat("container ", container->id()));
+    }
+    auto released = co_await release_sandbox(sandbox);
+    if (!released) co_return released;
   }
-  if (sandbox->released) co_return Status();
-  auto released = co_await release_sandbox(sandbox);
-  if (!released) co_return released;
+  // A start that an earlier gantryd began may have come to its end only now.
+  for (const auto& container : containers_of(sandbox->id())) {
+    auto container_turn = co_await container->turn.acquire();
+    if (container->state == ContainerState::kRunning || was_started(*container)) {
+      co_await finish_unknown(container, "its pod was stopped");
+    }
+  }
+  // Told by the call that succeeds, which need not be the first one.
+  if (was_released && !sandbox->stop_untold) co_return Status();
   sandbox->status.mutable_network()->Clear();
   auto recorded = co_await record(sandbox);
   if (!recorded) co_return recorded;
-  if (was_ready) {
+  if (std::exchange(sandbox->stop_untold, false)) {
     notify(v1::CONTAINER_STOPPED_EVENT, *sandbox);
     tell_plugins_soon(nri::Happening::kPodStopped, sandbox);
   }

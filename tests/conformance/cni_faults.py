@@ -12,9 +12,11 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from cni import CniNode
+from grpc_stream import GrpcStream, field
 
 SCRIPTED = {"type": "scripted", "capabilities": {"portMappings": True, "dns": True, "ipRanges": True}, "own": {"kept": 1}}
 SECOND = {"type": "second"}
+STOPPED, DELETED = 2, 3  # kinds of events
 # What it does next, when gantryd is dead, would give an address.
 HANG = "touch $state/begun; sleep 1000; touch $state/leases/late"
 GO_ON = "touch $state/begun; while [ ! -e $state/go ]; do sleep 0.05; done; rm $state/go; touch $state/gone_on"
@@ -99,11 +101,21 @@ def faults(node):
     node.does("ADD", None)
 
     node.does("DEL", """echo '{"code": 100, "msg": "not now"}'; exit 1""")
-    checks.contains(node.refusal("stopp", pod), ["second", "DEL: code 100: not now"], "a DEL that fails is told")
-    checks.equal(node.leases(), [pod], "and not taken for done")
-    node.does("DEL", None)
-    node.crictl("stopp", pod)
-    node.crictl("rmp", pod)
+    with GrpcStream(node, "RuntimeService/GetContainerEvents", "stop") as events:
+        def stops():
+            return [each for each in events.messages() if (field(each, 1).decode(), field(each, 2, 0)) == (pod, STOPPED)]
+
+        c.wait_until("the events begin", events.began)
+        checks.contains(node.refusal("stopp", pod), ["second", "DEL: code 100: not now"], "a DEL that fails is told")
+        checks.equal(node.leases(), [pod], "and not taken for done")
+        checks.equal(stops(), [], "nor is the pod said to be stopped")
+        node.does("DEL", None)
+        node.crictl("stopp", pod)
+        c.wait_until("the pod's stop is told", stops)
+        node.crictl("stopp", pod)
+        node.crictl("rmp", pod)
+        c.wait_until("its end is told", lambda: any(field(each, 2, 0) == DELETED for each in events.messages()))
+        checks.equal(len(stops()), 1, "the call that succeeds tells the stop, once")
     node.wait_for_nothing("until it succeeds")
 
 
