@@ -336,8 +336,9 @@ Task<Status> Runtime::take_over(SandboxPtr sandbox) {
   sandbox->shim = std::move(*shim);
   watch_shim(sandbox);
   auto state = co_await state_in_time(node_.loop, *sandbox->shim);
-  if (!state) {
-    bool ended = !sandbox->shim->is_alive();
+  // One that ended when it had answered, too: nobody else looks at an end that comes before it is taken over.
+  bool ended = !sandbox->shim->is_alive();
+  if (!state || ended) {
     sandbox->shim.reset();
     if (ended) co_return not_found("the shim ended");
     co_return std::unexpected(std::move(state.error()));
