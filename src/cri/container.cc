@@ -141,7 +141,10 @@ Task<Status> Runtime::prepare_with(ContainerPtr container, SandboxPtr sandbox, i
   }
 
   auto recorded = co_await record(container);
-  if (!recorded) co_return recorded;
+  if (!recorded) {
+    tell_plugins_of_end(container);
+    co_return recorded;
+  }
   auto folder = node_.folders.open_run_sandbox(sandbox->id());
   if (!folder) {
     co_await undo_container(container);
