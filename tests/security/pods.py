@@ -68,11 +68,11 @@ class Pods:
 
 
 def capabilities(checks, pods):
-    node, shown = pods.node, "cat /proc/self/status"
+    node, shown = pods.node, "cat /proc/self/status; echo END"
     user, more = {"run_as_user": {"value": 1000}}, {"capabilities": {"add_capabilities": ["NET_ADMIN"]}}
     for what, security in (("", {}), (" as a user", user), (" with more", more)):
         pod_id, container = pods.make(f"{shown}; exec sleep 1000", **security)
-        said = {"start": c.wait_until("it has spoken", lambda: node.crictl("logs", container).stdout),
+        said = {"start": c.wait_until("it has spoken", lambda: (said := node.crictl("logs", container).stdout).endswith("END\n") and said),
                 "ExecSync": node.crictl("exec", "--sync", container, "sh", "-c", shown).stdout,
                 "Exec": node.crictl("exec", container, "sh", "-c", shown).stdout}
         for case, text in said.items():
@@ -80,6 +80,12 @@ def capabilities(checks, pods):
             checks.equal((found["CapInh"], found["CapAmb"], found["CapEff"] == 0), (0, 0, bool(security is user)),
                          f"CVE-2022-27649, 27651, 27652: {case}{what}: nothing is inheritable")
         node.crictl("rmp", "--force", pod_id)
+
+
+def beneath(folder):
+    """All that is in a folder and beneath it; what goes meanwhile may be left out."""
+    for path, folders, files in os.walk(folder):
+        yield from (pathlib.Path(path, name) for name in (*folders, *files))
 
 
 def abstract(text):
@@ -105,7 +111,7 @@ def sockets(checks, pods):
     for folder in (node.root / "run/gantry", node.lib):
         if folder.stat().st_mode & 0o077:
             wrong.append(folder)
-        wrong += [path for path in folder.rglob("*") if path.is_socket() and path.lstat().st_mode & 0o077]
+        wrong += [path for path in beneath(folder) if path.is_socket() and path.lstat().st_mode & 0o077]
     checks.equal(wrong, [], "CVE-2020-15257, 2024-25621: its folders, and sockets in them, are root's alone")
 
 
@@ -137,11 +143,11 @@ def folders(checks, pods):
     node.start(prefix=["sh", "-c", 'umask 0; exec "$@"', "sh"])
     node.wait_for_gantryd()
     pods.output("echo text > /file; chmod 4755 /file")
-    files = [path for path in node.lib.rglob("*") if path.is_file() and not path.is_symlink()]
+    files = [path for path in beneath(node.lib) if path.is_file() and not path.is_symlink()]
     checks.ok(any(path.name == "setuid" for path in files), "there is a setuid file of an image's", len(files))
     checks.equal(opened_by_nobody(node.lib, files), [],
                  "CVE-2021-41103, 2024-25621: another user of the host's opens nothing of it, umask 0")
-    opened = {folder: folder.stat().st_mode for folder in (node.lib, *node.lib.rglob("*")) if folder.is_dir()}
+    opened = {folder: folder.stat().st_mode for folder in (node.lib, *beneath(node.lib)) if folder.is_dir()}
     for folder, mode in opened.items():
         folder.chmod(mode | 0o055)
     found = opened_by_nobody(node.lib, files)
@@ -248,7 +254,10 @@ def thief(checks, pods):
     pod_id, container = pods.make("exec /bin/attack hold", **tracer)
     waits(container)
     slow = 0.0
-    for turn in range(200 if c.ALL else 20):
+    turns = 200 if c.ALL else 20
+    for turn in range(20 * turns):
+        if turn >= turns and "held" in node.crictl("logs", container).stdout:
+            break
         begun = time.monotonic()
         command = ("true",) if turn % 2 else ("sleep", "1")
         node.crictl("exec", "--sync", "--timeout", "2", container, *command, check=False, limit=120)
@@ -267,7 +276,7 @@ def thief(checks, pods):
             start = threads.submit(node.crictl, "--timeout", "300s", "start", late, check=False, limit=300)
             return not concurrent.futures.wait([start], timeout=3).done
 
-        held = any(is_held(turn) for turn in range(10))
+        held = any(is_held(turn) for turn in range(100))
         checks.ok(held, "CVE-2016-9962: what a start into the pod's PID namespace reports by is stolen")
         checks.ok(removed_in_time(pod_id), "and yet the pod goes when it is told to")
 
@@ -296,15 +305,19 @@ def streams(checks, pods):
 
     good = [session(number) for number in range(6)]
     before, _ = cycles.settle(node)
-    resident = cycles.resident(node)
-    good += [session(number) for number in range(2000 if c.ALL else 30)]
-    after, details = cycles.settle(node, before)
+    grown = []
+    # Some once: a heap may grow for the first that come side by side. What stays of each grows it every time.
+    while len(grown) < 5 and not (grown and grown[-1] < 4096):
+        resident = cycles.resident(node)
+        good += [session(number) for number in range(2000 if c.ALL else 30)]
+        after, details = cycles.settle(node, before)
+        grown.append(cycles.resident(node) - resident)
     checks.ok(all(good), "terminals are opened, resized, and left", good)
     # What runs in a container comes and goes.
     told = [{what: count for what, count in counts.items() if what != "processes"} for counts in (after, before)]
     checks.equal(*told, "CVE-2022-23471, 2025-64329: nothing of them stays") or c.log(details)
-    grown = cycles.resident(node) - resident
-    checks.ok(grown < 4096, "nor does memory", f"{grown} KiB")
+    c.log(f"gantryd's memory has grown by {grown} KiB")
+    checks.ok(grown[-1] < 4096, "nor does memory", f"{grown} KiB")
     node.crictl("rmp", "--force", pod_id)
 
 

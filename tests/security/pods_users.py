@@ -161,10 +161,10 @@ spec:
   - name: ids
     hostPath: {{path: {ids}, type: File}}
 """)
-    c.wait_until("it was started three times", lambda: ids.read_text().count("\n") >= 3, limit=120)
+    c.wait_until("it was started three times", lambda: ids.read_text().count("\n") >= 3, limit=300)
     checks.equal(set(ids.read_text().split()), {"1000"}, "CVE-2019-11245: a container that is started again has the same user")
     manifest.unlink()
-    c.wait_until("the pod is gone", lambda: "restarts" not in str(node.pods()))
+    c.wait_until("the pod is gone", lambda: "restarts" not in str(node.pods()), limit=120)
 
 
 def story(checks):
