@@ -9,6 +9,8 @@ import traceback
 
 # For what takes milliseconds on an idle machine: only a hang, or a machine that is very busy, comes near it.
 PATIENCE = 60.0
+# How much longer things may take where the test, or what it drives, is: vm/machine.py has it for what is emulated.
+slowness = float(os.environ.get("GANTRY_TEST_SLOWNESS") or 1)
 # With scripts/test --all: a story may be longer.
 ALL = os.environ.get("GANTRY_TEST_ALL") == "1"
 
@@ -52,6 +54,7 @@ def log(text):
 def wait_until(what, holds, limit=PATIENCE, pause=0.02):
     """Asks until `holds()` is true, and returns its answer. For what a program outside of it gives no event of. It asks once more
     after `limit` seconds: a machine may have stood still meanwhile."""
+    limit *= slowness
     deadline = time.monotonic() + limit
     while True:
         is_last = time.monotonic() > deadline

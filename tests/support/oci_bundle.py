@@ -20,7 +20,7 @@ APPLETS = ("sh", "ls", "cat", "id", "sleep", "mount", "hostname", "ps", "touch",
            "false", "readlink", "dd", "tty", "stty", "env", "mknod", "uname", "kill", "ip", "test", "dmesg", "umount",
            "head", "rm", "[", "ionice", "cut", "tr", "wc", "tail")
 PROGRAMS = "seccomp:1"  # compiled ones stay, beside the states
-LIMIT = 60  # seconds for one command
+LIMIT = 60 * c.slowness  # seconds for one command
 
 
 # Who calls the runtime, and the whole test with it, so that what it makes is its own: root; an ordinary user, whom the

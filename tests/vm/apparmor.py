@@ -93,9 +93,8 @@ def named_profile(story):
     story.checks.contains(told, ': is not loaded on this node', "a profile that is not loaded is refused")
     story.node.put("/root/no-secrets", PROFILE)
     story.node.machine.run("apparmor_parser", "--replace", "/root/no-secrets")
-    make = "mkdir /secrets /public; exec sleep 100000"
-    write = "echo x > /public/file && echo public; echo x > /secrets/file && echo secret"
-    confined = story.run("confined", make, "localhost/no-secrets")
+    write = "mkdir -p /secrets /public; echo x > /public/file && echo public; echo x > /secrets/file && echo secret"
+    confined = story.run("confined", "exec sleep 100000", "localhost/no-secrets")
     told = story.inside(confined, f"{LABEL}; {write}")
     story.checks.contains(told, "no-secrets (enforce)\npublic\n", "loaded, it is what the container has")
     story.checks.contains(told, "/secrets/file: Permission denied", "and what it denies is denied")

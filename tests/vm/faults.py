@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # long
-# limit: 600
 """A disk without a free block, and a clock that jumps: what runs goes on, what cannot be done is said, and afterwards all is
 as before, with the same gantryd."""
 import pathlib

@@ -1,7 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 900
 """An image of 120 layers on Debian 12's kernel, where an overlay's layers must fit into one string of mount(2)."""
 import pathlib
 import sys

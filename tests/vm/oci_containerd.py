@@ -1,7 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 1200
 """containerd with gantry-oci where all controllers are: what conformance test oci_containerd tells of crictl; its updates are
 in force."""
 import os

@@ -1,7 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
 # long
 """With the cgroup driver systemd each pod has a scope in the slice that it is given: systemd shows it, undoes none of its
 limits, and takes it away with the pod; it does not end before, whatever becomes of gantryd, of the bus and of its keeper."""

@@ -8,6 +8,7 @@ made.
 
 The seed of a cut is printed; GANTRY_SEED repeats its choice of what the disk lost, though not the moment."""
 import concurrent.futures
+import contextlib
 import pathlib
 import random
 import sys
@@ -51,6 +52,13 @@ class Story:
 
     def equal(self, seen, expected, what):
         self.ok(seen == expected, what, f"expected {expected!r}\nseen     {seen!r}")
+
+    def comes_to(self, look, what):
+        """look() gives what is seen and what is expected, which is so in the end: the pool of pods is filled meanwhile."""
+        looks = []
+        with contextlib.suppress(c.Failure):
+            c.wait_until(what, lambda: looks.append(look()) or looks[-1][0] == looks[-1][1])
+        self.equal(*looks[-1], what)
 
     def cut(self):
         """Until something was answered for, and then for a while. The kernel keeps what it was not told to sync for a second
@@ -131,22 +139,34 @@ class Story:
             self.node.crictl("rm", *left, check=False)
         pods = self.node.pods()
         self.equal(sorted(set(pods) - set(kept)), [], "every pod that was there can be removed")
-        owners = set(pods) | set(self.machine.shell("ls /run/gantry/sandboxes").split())  # the second with the pool's
+
+        def owners():
+            return set(pods) | set(self.machine.shell("ls /run/gantry/sandboxes").split())  # the second with the pool's
+
+        def addresses():
+            with layers.database(self.machine) as database:
+                held = {owner for (owner,) in database.execute("SELECT sandbox_id FROM pod_addresses")}
+            return held - owners(), set()
+
+        def links():
+            return int(self.machine.shell("ip -br link | grep -c '^gt' || true")), len(owners())
+
+        def cgroups():
+            counts = self.machine.shell("cd /sys/fs/cgroup/gantry-pods.scope; find kubepods -path '*/pod*' -prune | wc -l; "
+                                        "ls -d shims/*/ | wc -l").split()
+            return [int(count) for count in counts], [len(pods), len(owners())]
+
         with layers.database(self.machine) as database:
             sandboxes = {id for (id,) in database.execute("SELECT id FROM cri_sandboxes")}
-            addresses = {owner for (owner,) in database.execute("SELECT sandbox_id FROM pod_addresses")}
         strays, unfinished = layers.strays(self.machine)
         strays += set(self.machine.shell("ls /var/lib/gantry/sandboxes").split()) - sandboxes
         self.equal(strays, [], "no folder or file is nobody's")
         self.equal(unfinished, [], "nothing half made is left")
-        self.equal(addresses - owners, set(), "no address is nobody's")
+        self.comes_to(addresses, "no address is nobody's")
         mounts = self.machine.shell("grep -E 'gantry|kubelet' /proc/mounts | grep -v cargo || true")
         self.equal(mounts, "", "nothing is mounted")
-        links = self.machine.shell("ip -br link | grep -c '^gt' || true").strip()
-        self.equal(int(links), len(owners), "each pod has its link, and there is no other")
-        cgroups = self.machine.shell("cd /sys/fs/cgroup/gantry-pods.scope; find kubepods -path '*/pod*' -prune | wc -l; "
-                                     "ls -d shims/*/ | wc -l").split()
-        self.equal([int(count) for count in cgroups], [len(pods), len(owners)], "nor is there any other cgroup")
+        self.comes_to(links, "each pod has its link, and there is no other")
+        self.comes_to(cgroups, "nor is there any other cgroup")
 
 
 def cuts(checks, node, enough):

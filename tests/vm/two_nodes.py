@@ -2,7 +2,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # long
-# limit: 900
 """Two nodes on one switch, with routes to each other's pods made by hand: pods reach each other under their own addresses and
 no others, with any amount of data, and a cut of the network is a pause."""
 import pathlib

@@ -187,6 +187,8 @@ def configure(tree, agent):
     write("etc/hosts", "127.0.0.1 localhost vm\n")
     write("etc/fstab", "/dev/vda / ext4 defaults 0 1\n")
     write("etc/systemd/journald.conf.d/tests.conf", "[Journal]\nStorage=persistent\nRateLimitBurst=0\n")
+    # What takes a second elsewhere takes minutes here while the host is busy.
+    write("etc/systemd/system.conf.d/tests.conf", "[Manager]\nDefaultTimeoutStartSec=900\n")
     write("etc/systemd/system/serial-getty@ttyS0.service.d/login.conf",
           "[Service]\nExecStart=\nExecStart=-/sbin/agetty --autologin root --noclear %I linux\n")
     wanted = tree / "etc/systemd/system/multi-user.target.wants"

@@ -13,6 +13,8 @@ import subprocess
 import tempfile
 import time
 
+import checks as c
+
 from . import disk as disks
 from .channel import Channel, Lost
 from .power import Cord
@@ -21,7 +23,9 @@ from .qmp import Qmp
 KERNEL = os.environ.get("GANTRY_VM_KERNEL", "debian12")
 MEMORY_MB = 2048
 CARGO_SIZE = "256M"
-BOOT_LIMIT = 600  # seconds, on a loaded machine
+BOOT_LIMIT = 1200  # seconds, on a loaded machine
+COMMAND_LIMIT = 900  # the same for a command
+c.slowness = 10
 BUILD = pathlib.Path(os.environ.get("GANTRY_BIN") or disks.ROOT / "build/release/bin")
 AGENT = BUILD / "tests/vm-agent/gantry-vm-agent"
 LOGS = BUILD.parent / "test-logs"
@@ -107,14 +111,16 @@ class Emulator:
 
 
 def answer(channel, limit):
-    """Waits for the agent: what was sent before it opened its port is lost, so it is asked again."""
-    deadline = time.monotonic() + limit
+    """Waits for the agent: what was sent before it opened its port may be lost, so it is asked again. Not often: what is not
+    lost it does all at once, and has descriptors for some hundred commands."""
+    deadline, patience = time.monotonic() + limit, 1
     while True:
         with contextlib.suppress(TimeoutError):
-            channel.start(["true"]).wait(1)
+            channel.start(["true"]).wait(patience)
             return
         if time.monotonic() > deadline:
             raise TimeoutError(f"the machine's agent did not answer in {limit} s")
+        patience = min(2 * patience, 15)
 
 
 def snapshot(kernel):
@@ -255,7 +261,7 @@ class Machine:
         """A command that goes on while the story does."""
         return self.channel.start([str(word) for word in argv])
 
-    def run(self, *argv, data=b"", check=True, timeout=300):
+    def run(self, *argv, data=b"", check=True, timeout=COMMAND_LIMIT):
         """Runs a command to its end: its output, as text. With check=False: (exit status, output, error)."""
         command = self.start(*argv)
         command.write(data.encode() if isinstance(data, str) else data)
@@ -274,7 +280,7 @@ class Machine:
     def run_bytes(self, *argv):
         """The output of a command as it is."""
         command = self.start(*argv)
-        if status := command.wait(300):
+        if status := command.wait(COMMAND_LIMIT):
             raise Failed(f"{self.name}: {' '.join(argv)}: exit status {status}\n{command.error.decode(errors='replace')}")
         return bytes(command.output)
 

@@ -7,11 +7,11 @@ import subprocess
 import tempfile
 
 from checks import Failure, log
-from cri_client import APPLETS, IMAGE, CriClient
+from cri_client import APPLETS, CRICTL, IMAGE, SOCKET, CriClient
 
 from . import disk
 from .channel import Lost
-from .machine import KERNEL, Machine
+from .machine import COMMAND_LIMIT, KERNEL, Machine
 
 MAKE_TREE = """mkdir -p tree/bin tree/etc tree/tmp tree/out
 cp /usr/bin/busybox tree/bin/
@@ -63,6 +63,10 @@ class VmNode(CriClient):
         self.machine.__exit__(kind, error, trace)
         self._cargo.cleanup()
 
+    def configure_crictl(self):
+        limit = f"timeout: {COMMAND_LIMIT}"
+        self.put(self.work / "crictl.yaml", CRICTL.format(socket=SOCKET).replace("timeout: 60", limit))
+
     def install(self, version):
         self.machine.run("dpkg", "--install", f"/opt/cargo/gantry-{version}.deb")
 
@@ -74,7 +78,7 @@ class VmNode(CriClient):
     def use_cgroup_driver(self, driver):
         self.restart_with(*self.flags, f"--cgroup-driver={driver}")
 
-    def exec(self, *command, check=True, limit=300, stdin=None):
+    def exec(self, *command, check=True, limit=COMMAND_LIMIT, stdin=None):
         status, output, error = self.machine.run(*command, data=stdin or b"", check=False, timeout=limit)
         if check and status:
             raise Failure(f"{' '.join(map(str, command))}: exit status {status}\n{output}{error}".rstrip())

@@ -16,10 +16,11 @@ def carry(machine, *paths):
         machine.run("tar", "-C", path.parent, "-xpf", "-", data=packed)
 
 
-def tell(checks, machine, test, *parts, limit=900, **environment):
+def tell(checks, machine, test, *parts, limit=1800, **environment):
     """Some parts of a test in tests/conformance. A skip is a failure: it belongs here."""
     script = ROOT / "tests/conformance" / test
     carry(machine, script, *(ROOT / "tests/support").glob("*.py"))
+    environment |= {"GANTRY_TEST_SLOWNESS": c.slowness}
     run = machine.start("env", *(f"{name}={value}" for name, value in environment.items()), "python3", "-B", script, *parts)
     run.wait(limit)
     told = 0
