@@ -137,8 +137,8 @@ class Story:
             checks.contains(headers["grpc-message"], "too slow", "in words")
             checks.equal(slow.messages(), quick.messages()[:len(slow.messages())], "what it got has no gap")
             checks.ok(2 < len(slow.messages()) < len(events), "and is not all", f"{len(slow.messages())} of {len(events)}")
-            node.crictl("rmp", "-f", pod_id)
-            self.wait_for(quick, pod_id, "deleted")
+        # Nobody follows: these are more events at once than a reader may be late with.
+        node.crictl("rmp", "-f", pod_id)
 
     def leaves(self):
         """Followers that come and go leave nothing."""

@@ -106,7 +106,7 @@ def plain(world):
     status = node.container_status(container)
     checks.equal((status["exitCode"], status["reason"]), (3, "Error"), "its exit code and reason")
     lines = [(stream, text) for _, stream, _, text in log_lines(node.log_of(pod, config))]
-    checks.equal(lines[:1] + [line for line in lines if line[0] == "stderr"][:1], [("stdout", "out"), ("stderr", "err")],
+    checks.equal([next((text for each, text in lines if each == stream), "") for stream in ("stdout", "stderr")], ["out", "err"],
                  "its log has both streams")
     text = "\n".join(text for _, text in lines)
     checks.contains(text, ["named", "shm", "Read-only", "root"], "the pod's files, /dev/shm, volumes and a root to write on")
