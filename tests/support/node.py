@@ -102,7 +102,8 @@ class Node(CriClient):
         """The pid of gantryd, or None when there is none now."""
         for pid in read_pids(self.cgroup / "gantryd"):
             with contextlib.suppress(OSError):
-                program, first = pathlib.Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[:2]
+                # Of a process that is ending or just becomes another program this is empty.
+                program, first, *_ = (pathlib.Path(f"/proc/{pid}/cmdline").read_bytes() + b"\0\0").split(b"\0")
                 # Its workers are the same program, and may outlive it.
                 if program.endswith(b"gantryd") and not first.endswith(b"-worker"):
                     return pid
