@@ -198,6 +198,7 @@ TEST_F(DownloadTest, UnpackingHoldsUpNobody) {
   ::chmod(script.c_str(), 0755);
   UnpackOptions options = test_options();
   options.program = script;
+  options.patience = options.deadline = std::chrono::seconds(300);
   auto slow = ImageStore::open((root_ / "data").string(), StoreOptions{options});
   ASSERT_TRUE(slow) << slow.error().message();
   Remote many(std::vector<std::string>(20, one_file("a")));
@@ -216,7 +217,7 @@ TEST_F(DownloadTest, UnpackingHoldsUpNobody) {
   ASSERT_TRUE(sys::read(sign, &byte, 1));
   store();
   auto other = std::async(std::launch::async, [&] { return pull(Remote({one_file("b")}), "registry.example/b:1"); });
-  EXPECT_EQ(other.wait_for(std::chrono::seconds(20)), std::future_status::ready) << "it waits for another's worker";
+  EXPECT_EQ(other.wait_for(std::chrono::seconds(60)), std::future_status::ready) << "it waits for another's worker";
   fs::remove(gate);
   EXPECT_TRUE(sys::write_all(hold, "\n"));
   EXPECT_TRUE(other.get());

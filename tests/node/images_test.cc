@@ -200,7 +200,7 @@ TEST_F(StoreTest, AFileWithoutARowIsNoBlob) {
 TEST_F(StoreTest, ASilentPipeHoldsUpNobody) {
   auto pipe = sys::pipe();
   auto loaded = std::async(std::launch::async, [&] { return store().load_archive(pipe->read_end); });
-  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
   while ((!fs::exists(root_ / "data/store/i") || count("i") == 0) && std::chrono::steady_clock::now() < limit)
     std::this_thread::yield();
   Layout layout;
@@ -210,7 +210,7 @@ TEST_F(StoreTest, ASilentPipeHoldsUpNobody) {
     OwnFd source = memory_file(layout.archive());
     return opened && (*opened)->load_archive(source);
   });
-  EXPECT_EQ(other.wait_for(std::chrono::seconds(20)), std::future_status::ready) << "it waits for a silent stranger";
+  EXPECT_EQ(other.wait_for(std::chrono::seconds(60)), std::future_status::ready) << "it waits for a silent stranger";
   pipe->write_end.close();
   EXPECT_TRUE(other.get());
   EXPECT_FALSE(loaded.get());
@@ -408,7 +408,7 @@ TEST_F(StoreTest, WhatACrashLeavesIsRemovedByTheNext) {
   store_.reset();
   // A loader that is killed at many moments, each a little later than the last.
   int completed = 0;
-  for (int delay = 0; completed < 2 && delay < 400; ++delay) {
+  for (int delay = 0; completed < 2 && delay < 20'000; delay += 1 + delay / 50) {
     pid_t loader = ::fork();
     if (loader == 0) {
       auto opened = ImageStore::open((root_ / "data").string(), StoreOptions{test_options()});
@@ -422,7 +422,8 @@ TEST_F(StoreTest, WhatACrashLeavesIsRemovedByTheNext) {
     ::waitpid(loader, &status, 0);
     reopen();
     // A worker that it was just starting holds its folder until its exec.
-    for (int tries = 0; tries < 1000 && count("i") != 0; ++tries) {
+    const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+    while (count("i") != 0 && std::chrono::steady_clock::now() < limit) {
       ::usleep(1000);
       reopen();
     }

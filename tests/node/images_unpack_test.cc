@@ -267,8 +267,13 @@ TEST_F(UnpackTest, AFolderThatBecomesALinkMeanwhileLeadsNowhere) {
     attacker.join();
     return std::distance(fs::directory_iterator(victim), fs::directory_iterator());
   };
-  const fs::path careless = root_ / "careless";
-  EXPECT_GT(attacked(careless, [&] { unpack_carelessly(bytes, careless); }), 0) << "the attack does not bite";
+  // On a busy machine the attacker may not come to it in time.
+  std::ptrdiff_t bitten = 0;
+  for (int tries = 0; tries < 50 && bitten == 0; ++tries) {
+    const fs::path careless = root_ / ("careless" + std::to_string(tries));
+    bitten = attacked(careless, [&] { unpack_carelessly(bytes, careless); });
+  }
+  EXPECT_GT(bitten, 0) << "the attack does not bite";
   EXPECT_EQ(attacked(layer(), [&] { (void)unpack_bytes(bytes); }), 0);
 }
 
@@ -331,10 +336,12 @@ TEST_F(UnpackTest, ABombIsStoppedEarly) {
   // 600 MiB of zeros in a few hundred KiB, as data of one honest entry; and zstd, which packs it into a few ten.
   std::string zeros = Tar().lie("zeros", 600ULL << 20).bytes();
   zeros.resize(512 + (600ULL << 20));
-  auto started = std::chrono::steady_clock::now();
-  EXPECT_THAT(refusal(test::gzip(zeros)), HasSubstr("inflate to more than 200 times"));
-  EXPECT_THAT(refusal(test::zstd(zeros)), HasSubstr("inflate to more than 200 times"));
-  EXPECT_LT(std::chrono::steady_clock::now() - started, std::chrono::seconds(50));
+  for (const std::string& bomb : {test::gzip(zeros), test::zstd(zeros)}) {
+    EXPECT_THAT(refusal(bomb), HasSubstr("inflate to more than 200 times"));
+    const auto written = static_cast<std::uint64_t>(info_of(layer("zeros")).st_blocks) * 512;
+    EXPECT_LT(written, 500ULL << 20);
+    fs::remove(layer("zeros"));
+  }
 }
 
 TEST_F(UnpackTest, DepthIsBounded) {
@@ -373,8 +380,10 @@ TEST_F(UnpackTest, AHundredThousandEntries) {
   Tar tar;
   for (int i = 0; i < 100'000; ++i) tar.file("d" + std::to_string(i / 1000) + "/f" + std::to_string(i), "x");
   const std::string packed = test::gzip(tar.bytes());
+  UnpackOptions options = test_options();
+  options.deadline = std::chrono::minutes(5);
   auto started = std::chrono::steady_clock::now();
-  auto unpacked = unpack_bytes(packed);
+  auto unpacked = unpack_bytes(packed, options);
   ASSERT_TRUE(unpacked) << unpacked.error().message();
   EXPECT_EQ(unpacked->inodes, 100'100U);
   std::printf(
@@ -400,23 +409,26 @@ Result<Unpacked> unpack_meddled(FdRef folder, std::string_view begin, const Unpa
   std::optional<Result<Unpacked>> result;
   pid_t tid = 0;
   auto announced = sys::pipe();
+  std::atomic<bool> is_over = false;
   std::thread thread([&] {
     tid = ::gettid();
     (void)sys::write_all(announced->write_end, "x");
     result.emplace(unpack(pipe->read_end, folder, UnpackKind::kLayer, options));
+    is_over = true;
   });
   char ignored;
   (void)sys::read(announced->read_end, &ignored, 1);
   EXPECT_TRUE(sys::write_all(pipe->write_end, begin));
-  // Both workers run when the bytes have passed the second: its first file is there.
+  // Both workers run when the bytes have passed the second: its first file is there. With little patience they may have
+  // been given up before.
   std::vector<pid_t> workers;
-  while (workers.size() < 2 || !sys::fstatat(folder, "first", AT_SYMLINK_NOFOLLOW)) {
+  while (!is_over && (workers.size() < 2 || !sys::fstatat(folder, "first", AT_SYMLINK_NOFOLLOW))) {
     workers.clear();
     std::ifstream file("/proc/self/task/" + std::to_string(tid) + "/children");
     for (pid_t pid; file >> pid;) workers.push_back(pid);
     ::usleep(1000);  // the kernel gives no event for another thread's children
   }
-  meddle(workers);
+  if (!is_over) meddle(workers);
   pipe->write_end.close();
   thread.join();
   return std::move(*result);
@@ -455,9 +467,10 @@ TEST_F(UnpackTest, AHangingWorkerIsKilled) {
 TEST_F(UnpackTest, AWorkerThatIsGivenNothingIsNotTheOneWhoHangs) {
   auto folder = sys::openat(sys::kCwd, layer().c_str(), O_RDONLY | O_DIRECTORY);
   UnpackOptions options = test_options();
-  options.patience = std::chrono::milliseconds(100);
-  auto unpacked =
-      unpack_meddled(*folder, unfinished_archive(), options, [](const std::vector<pid_t>&) { ::usleep(500'000); });
+  options.patience = std::chrono::seconds(3);
+  auto unpacked = unpack_meddled(*folder, unfinished_archive(), options, [&](const std::vector<pid_t>&) {
+    std::this_thread::sleep_for(options.patience + std::chrono::seconds(2));
+  });
   ASSERT_FALSE(unpacked);
   EXPECT_THAT(unpacked.error().message(), HasSubstr("not a whole tar archive"));
 }

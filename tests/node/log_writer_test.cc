@@ -140,7 +140,7 @@ TEST_F(LogWriterTest, WhatWasReadIsWrittenThoughTheShimIsGone) {
     Event ended(t.loop_);
     client->observe({[](const ExitedEvent&) {}, [&] { ended.set(); }});
     EXPECT_TRUE(sys::pidfd_send_signal(client->pidfd(), SIGKILL));
-    EXPECT_TRUE(co_await ended.wait_for(5s));
+    EXPECT_TRUE(co_await ended.wait_for(kPatience));
     EXPECT_TRUE(sys::write_file(t.make_cgroup("c1"), "cgroup.kill", "1"));
     wait_until_empty("c1");
     std::string before = log_content("/run/t/small/log", "stdout");
@@ -169,6 +169,7 @@ TEST_F(LogWriterTest, RunningOutOfDescriptorsEndsNoPod) {
       next = {most, now.rlim_max};
       EXPECT_EQ(::prlimit(pid, RLIMIT_NOFILE, &next, nullptr), 0);
     };
+    (void)co_await client->state();  // all that it has closed is closed
     limit(client->pid(), fds_of(client->pid()) + 2);
     auto started = co_await t.start(*client, "c1", t.shell_plan("true"));
     EXPECT_TRUE(!started && started.error().is_resource());

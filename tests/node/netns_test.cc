@@ -20,13 +20,10 @@ TEST_F(PodNetworkTest, PodsAndHostReachEachOther) {
   OwnFd in_b = b.inside([&] { return bound_socket(SOCK_DGRAM, address_b, 1000); });
   OwnFd on_host = bound_socket(SOCK_DGRAM, IpAddress(), 1000);
   auto expect_way = [](FdRef from, const IpAddress& from_address, FdRef to, const IpAddress& to_address) {
-    auto start = Clock::now();
     send_to(from, to_address, 1000, "hello");
     Datagram got = receive_from(to);
     EXPECT_EQ(got.text, "hello");
     EXPECT_EQ(got.from, from_address.to_string());
-    // The very first packet over a link, too, waits for no address resolution and no link watch: these take a second.
-    EXPECT_LT(Clock::now() - start, std::chrono::milliseconds(900));
   };
   expect_way(on_host, network->gateway(), in_b, address_b);
   expect_way(in_a, address_a, in_b, address_b);
@@ -54,6 +51,31 @@ TEST_F(PodNetworkTest, PodsAndHostReachEachOther) {
     received.append(buffer, static_cast<std::size_t>(in));
   }
   EXPECT_EQ(received, sent);
+}
+
+// Not for address resolution and no link watch: these take a second, each time; a busy machine does not.
+TEST_F(PodNetworkTest, TheFirstPacketOverALinkWaitsForNothing) {
+  OwnFd on_host = bound_socket(SOCK_DGRAM, IpAddress(), 1000);
+  auto longest = Clock::duration::max();
+  for (int tries = 0; tries < 10 && longest > std::chrono::milliseconds(900); ++tries) {
+    FakeShim a, b;
+    IpAddress address_a = attach(a, "a"), address_b = attach(b, "b");
+    OwnFd in_a = a.inside([&] { return bound_socket(SOCK_DGRAM, address_a, 1000); });
+    OwnFd in_b = b.inside([&] { return bound_socket(SOCK_DGRAM, address_b, 1000); });
+    longest = {};
+    auto go = [&](FdRef from, FdRef to, const IpAddress& address) {
+      auto start = Clock::now();
+      send_to(from, address, 1000, "hello");
+      EXPECT_EQ(receive_from(to).text, "hello");
+      longest = std::max<Clock::duration>(longest, Clock::now() - start);
+    };
+    go(on_host, in_b, address_b);
+    go(in_a, in_b, address_b);
+    go(in_b, in_a, address_a);
+    go(in_a, on_host, network->gateway());
+    for (const char* id : {"a", "b"}) ASSERT_TRUE(ok(network->detach(id)));
+  }
+  EXPECT_LT(longest, std::chrono::milliseconds(900));
 }
 
 TEST_F(PodNetworkTest, TheHostsEndIsClosedForWhatIsNotIpv4) {

@@ -60,8 +60,9 @@ dev_t file_system_of(const std::string& path) {
 // Of the test's own one, looked at before any container is entered.
 const dev_t kHostsDev = file_system_of("/dev/null");
 
-// Looks at every process that appears in the container, as fast as it can, until the pipe is closed: its descriptors,
-// its capabilities, its program. Anything that is not the container's own is written down.
+// Looks at every process that appears in the container, as fast as it can, until it is told to end ("e"): its
+// descriptors, its capabilities, its program. Anything that is not the container's own is written down; who asks ("?")
+// is told of it so far.
 int look_into_all(int channel) {
   auto note = [](Loot& loot, const char* what, const std::string& value) {
     if (loot.worst[0] == '\0') std::snprintf(loot.worst, sizeof(loot.worst), "%s: %s", what, value.c_str());
@@ -71,8 +72,9 @@ int look_into_all(int channel) {
   (void)!::write(channel, "r", 1);
   std::set<long> known;
   for (;;) {
-    char byte;
-    if (::read(channel, &byte, 1) == 1) break;
+    char byte = 0;
+    if (::read(channel, &byte, 1) == 1 && byte == 'e') break;
+    if (byte == '?') (void)!::write(channel, &loot, sizeof(loot));
     // Numbers are given in a row: the next ones are tried before they can be listed.
     DIR* proc = ::opendir("/proc");
     while (const dirent* entry = ::readdir(proc)) {
@@ -134,17 +136,24 @@ class Attacker {
     char byte;
     EXPECT_EQ(::read(channel_.get(), &byte, 1), 1);
   }
+  // What it says so far.
+  std::string ask() { return answer("?"); }
   // What it says last.
   std::string end() {
-    EXPECT_EQ(::write(channel_.get(), "e", 1), 1);
-    char last[1024];
-    auto size = ::read(channel_.get(), last, sizeof(last));
+    std::string last = answer("e");
     channel_.close();
     EXPECT_EQ(finish(attacker_), 0);
-    return std::string(last, size > 0 ? static_cast<std::size_t>(size) : 0);
+    return last;
   }
 
  private:
+  std::string answer(const char* word) {
+    EXPECT_EQ(::write(channel_.get(), word, 1), 1);
+    char said[1024];
+    auto size = ::read(channel_.get(), said, sizeof(said));
+    return std::string(said, size > 0 ? static_cast<std::size_t>(size) : 0);
+  }
+
   OwnFd channel_;
   pid_t attacker_ = -1;
 };
@@ -153,16 +162,22 @@ class Attacker {
 class Attack {
  public:
   explicit Attack(pid_t container) : attacker_(container, look_into_all) {}
+  // Whether it came near to so many processes. On a busy machine it comes too late to most.
+  bool came_near(int processes) { return taken(attacker_.ask()).processes > processes; }
   Loot end() {
-    Loot loot;
-    std::string last = attacker_.end();
-    EXPECT_EQ(last.size(), sizeof(loot));
-    if (last.size() == sizeof(loot)) std::memcpy(&loot, last.data(), sizeof(loot));
+    Loot loot = taken(attacker_.end());
     EXPECT_STREQ(loot.worst, "");
     return loot;
   }
 
  private:
+  static Loot taken(const std::string& said) {
+    Loot loot;
+    EXPECT_EQ(said.size(), sizeof(loot));
+    if (said.size() == sizeof(loot)) std::memcpy(&loot, said.data(), sizeof(loot));
+    return loot;
+  }
+
   Attacker attacker_;
 };
 
@@ -178,14 +193,14 @@ TEST_F(ShimTest, AContainerThatMayTraceSeesNothingOfAnExecOnItsWay) {
     exec.process.capabilities = capabilities;
     auto as_user = exec;
     as_user.process.uid = as_user.process.gid = 1000;
-    int worked = 0;
-    for (int i = 0; i < 300; ++i) {
-      auto executed = co_await t.execute(client, "c1", i % 2 == 0 ? exec : as_user);
+    int worked = 0, tried = 0;
+    for (; tried < 300 || (tried < 6000 && !attack.came_near(5)); ++tried) {
+      auto executed = co_await t.execute(client, "c1", tried % 2 == 0 ? exec : as_user);
       if (executed.code == 0) ++worked;
     }
     Loot loot = attack.end();
     EXPECT_GT(loot.processes, 5) << "the attack did not come near";
-    EXPECT_GT(worked, 250);
+    EXPECT_GT(worked, tried / 6 * 5);
     RecordProperty("attached", loot.attached);
   });
 }
@@ -229,17 +244,17 @@ TEST_F(ShimTest, AContainerThatMayTraceHoldsNoLaunchUpForEver) {
       EXPECT_EQ(result.error().code(), code) << result.error().message();
       ++held;
     };
-    for (int i = 0; i < 10 && held < 2; ++i) {
+    for (int i = 0; i < 200 && held < 2; ++i) {
       note(co_await t.start(client, "late" + std::to_string(i), plan, request, 300ms), Code::kDeadlineExceeded);
     }
     EXPECT_EQ(held, 2) << "the attack did not come near";
-    for (int i = 0; i < 10 && held < 4; ++i) {
+    for (int i = 0; i < 200 && held < 4; ++i) {
       auto executed = co_await t.begin_exec(client, "c1", exec_plan({"busybox", "sleep", "1000"}), 300ms);
       EXPECT_EQ(executed.error, executed.exec ? "" : "the launch was not over within 0 s and was ended");
       if (!executed.exec) ++held;
     }
     EXPECT_EQ(held, 4) << "the attack did not come near";
-    for (int i = 0; i < 10 && held < 6; ++i) {
+    for (int i = 0; i < 200 && held < 6; ++i) {
       // Whoever stops a container does not wait for its start, either.
       std::string id = "stopped" + std::to_string(i);
       t.loop_.spawn([](ShimTest& test, Client& c, std::string name) -> Task<> {
@@ -302,15 +317,15 @@ Task<> start_under_a_tracer(ShimTest& t, Client& client, ShimTest::Ends& ends, S
   Attack attack(started->pid);
   plan.namespaces.new_pid = false;
   plan.process.args = {"busybox", "true"};
-  int worked = 0;
-  for (int i = 0; i < 100; ++i) {
-    plan.process.uid = plan.process.gid = i % 2 == 0 ? 0 : 1000;
-    auto ran = co_await t.run_container(client, ends, "s" + std::to_string(i), plan, request);
+  int worked = 0, tried = 0;
+  for (; tried < 100 || (tried < 2000 && !attack.came_near(3)); ++tried) {
+    plan.process.uid = plan.process.gid = tried % 2 == 0 ? 0 : 1000;
+    auto ran = co_await t.run_container(client, ends, "s" + std::to_string(tried), plan, request);
     if (ran.code == 0) ++worked;
   }
   Loot loot = attack.end();
   EXPECT_GT(loot.processes, 3) << "the attack did not come near";
-  EXPECT_GT(worked, 80);
+  EXPECT_GT(worked, tried / 5 * 4);
 }
 
 TEST_F(ShimTest, AContainerThatMayTraceSeesNothingOfAStartInItsPod) {

@@ -14,6 +14,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <chrono>
 #include <csignal>
 #include <cstdlib>
 #include <cstring>
@@ -132,13 +133,17 @@ inline sockaddr_in endpoint(const IpAddress& address, std::uint16_t port) {
   return result;
 }
 
-// Sockets whose every wait is bounded.
+inline void bound_waits(FdRef fd, std::chrono::seconds limit) {
+  timeval time{.tv_sec = limit.count()};
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &time, sizeof(time));
+  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &time, sizeof(time));
+}
+
+// Sockets whose every wait is bounded: what comes comes sooner, however busy the machine is.
 inline OwnFd bounded_socket(int domain, int type, int protocol) {
   OwnFd fd(::socket(domain, type | SOCK_CLOEXEC, protocol));
   EXPECT_TRUE(fd.is_open()) << std::strerror(errno);
-  timeval limit{.tv_sec = 5};
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof(limit));
-  ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof(limit));
+  bound_waits(fd, std::chrono::seconds(60));
   return fd;
 }
 
