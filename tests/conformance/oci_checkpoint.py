@@ -32,11 +32,12 @@ def may_listen():
 
 
 LISTENS = f"busybox nc -l -p {PORT} > /tmp/heard &" if may_listen() else ""
-# Counts through a pipe into an open file, into one of a bind mount and to its standard output, and listens.
+# Counts through a pipe into an open file, into one of a bind mount and to its standard output, and listens. It only appends: of
+# other files that are open to be written CRIU wants the size that they had.
 COUNTER = f"""
 exec 3>>/data/open; echo kept > /dev/shm/kept; {LISTENS}
 trap 'exit 7' TERM; touch /tmp/ready
-i=0; while :; do i=$((i+1)); echo $i >&3; echo $i; sleep 0.02; done | while read n; do echo $n > /data/count; echo $n; done &
+i=0; while :; do i=$((i+1)); echo $i >&3; echo $i; sleep 0.02; done | while read n; do echo $n >> /data/count; echo $n; done &
 wait
 """
 # At the end of whatever CRIU failed with.
@@ -102,8 +103,8 @@ class Story:
         return done
 
     def count(self):
-        text = (self.data / "count").read_text() if (self.data / "count").exists() else ""
-        return int(text or 0)
+        path = self.data / "count"
+        return (path.exists() and self.words(path) or [0])[-1]
 
     def counts_on(self, before):
         c.wait_until("it counts on", lambda: self.count() > before + 3)
