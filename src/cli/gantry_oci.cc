@@ -401,5 +401,8 @@ int main(int argc, char** argv) {
     return app.exit(error) == 0 ? 0 : 1;
   }
   if (globals.root.empty()) globals.root = default_state_folder();
-  return run(commands, globals, app.get_subcommands().front()->get_name(), argv);
+  int code = run(commands, globals, app.get_subcommands().front()->get_name(), argv);
+  // What is left is memory alone, which goes faster with the process.
+  (void)std::fflush(nullptr);
+  ::_exit(code);
 }

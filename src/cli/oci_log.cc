@@ -2,9 +2,9 @@
 #include "cli/oci_log.h"
 
 #include <fcntl.h>
-#include <time.h>
 
 #include <boost/json.hpp>
+#include <chrono>
 #include <cstdio>
 
 #include "base/text.h"
@@ -13,13 +13,16 @@
 namespace gantry::cli {
 
 std::string time_text() {
-  timespec now{};
-  ::clock_gettime(CLOCK_REALTIME, &now);
-  tm parts{};
-  ::gmtime_r(&now.tv_sec, &parts);
-  char date[32], text[64];
-  std::strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%S", &parts);
-  std::snprintf(text, sizeof(text), "%s.%09ldZ", date, now.tv_nsec);
+  // gmtime_r() reads the time zone's file first.
+  auto now = std::chrono::floor<std::chrono::nanoseconds>(std::chrono::system_clock::now());
+  auto day = std::chrono::floor<std::chrono::days>(now);
+  std::chrono::year_month_day date(day);
+  std::chrono::hh_mm_ss time(now - day);
+  char text[96];
+  std::snprintf(text, sizeof(text), "%04d-%02u-%02uT%02d:%02d:%02d.%09dZ", static_cast<int>(date.year()),
+                static_cast<unsigned>(date.month()), static_cast<unsigned>(date.day()),
+                static_cast<int>(time.hours().count()), static_cast<int>(time.minutes().count()),
+                static_cast<int>(time.seconds().count()), static_cast<int>(time.subseconds().count()));
   return text;
 }
 
