@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <limits.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -51,6 +52,12 @@ std::string temporary_name(const std::string& name) { return cat(".", name, ".",
 bool has_ended(FdRef pidfd) {
   pollfd entry{pidfd.get(), POLLIN, 0};
   return ::poll(&entry, 1, 0) != 0;
+}
+
+// Whether the byte is in the fifo that its process has not come to yet.
+bool is_gate_open(FdRef start) {
+  int size = 0;
+  return ::ioctl(start.get(), FIONREAD, &size) == 0 && size > 0;
 }
 
 // The record's process, if it lives.
@@ -107,6 +114,7 @@ Result<ContainerRecord> parse_record(std::string_view text) {
   // Not there in records of before.
   (void)flag_of("inScope", record.in_scope);
   (void)flag_of("plain", record.is_plain);
+  (void)flag_of("goesOn", record.goes_on);
   (void)text_of("claim", record.claim);
   if (const json::value* streams = object.if_contains("streams"); streams != nullptr && streams->is_array()) {
     for (const json::value& each : streams->get_array())
@@ -133,6 +141,7 @@ std::string record_text(const ContainerRecord& record) {
   out["inScope"] = record.in_scope;
   out["plain"] = record.is_plain;
   out["creating"] = record.is_creating;
+  out["goesOn"] = record.goes_on;
   out["pid"] = record.pid;
   out["startTime"] = record.start_time;
   out["created"] = record.created;
@@ -270,11 +279,9 @@ Result<runtime::oci::Config> ContainerFolder::read_config() const {
   return runtime::oci::parse_config(*text);
 }
 
-Status ContainerFolder::make_fifos() {
-  for (const char* name : {kStartFifo, kReportFifo}) {
-    if (auto s = sys::mknodat(dir_, name, S_IFIFO | 0600, 0); !s) return s;
-  }
-  return {};
+Status ContainerFolder::make_fifos(bool goes_on) {
+  auto s = sys::mknodat(dir_, kStartFifo, S_IFIFO | 0600, 0);
+  return !s || goes_on ? s : sys::mknodat(dir_, kReportFifo, S_IFIFO | 0600, 0);
 }
 
 Status ContainerFolder::remove() { return sys::remove_tree(root_, id_.c_str()); }
@@ -286,20 +293,21 @@ Result<LiveContainer> look_at(ContainerFolder& folder, bool holds_lock) {
   if (!record && !is_unwritten) return fail_with(std::move(record.error()), cat("container ", folder.id()));
   if (record) live.record = std::move(*record);
   if (is_unwritten) live.record.id = folder.id();  // its creator has just begun, or was killed
-  if (live.record.is_creating) {
-    if (!holds_lock) {
-      auto busy = folder.is_busy();
-      if (!busy) return std::unexpected(std::move(busy.error()));
-      live.state = *busy ? ContainerState::kCreating : ContainerState::kStopped;
-    }
-    return live;
-  }
+  auto unfinished = [&](bool goes_on_alone) -> Result<LiveContainer> {
+    if (holds_lock) return std::move(live);
+    auto busy = folder.is_busy();
+    if (!busy) return std::unexpected(std::move(busy.error()));
+    live.state = *busy || goes_on_alone ? ContainerState::kCreating : ContainerState::kStopped;
+    return std::move(live);
+  };
+  if (live.record.is_creating) return unfinished(false);
   auto pidfd = find_process(live.record);
   if (!pidfd) return std::unexpected(std::move(pidfd.error()));
-  live.pidfd = std::move(*pidfd);
-  if (!live.pidfd.is_open()) return live;
-  // Only a process that waits for its start reads from it.
+  if (!pidfd->is_open()) return live;
+  // Only a process that waits for its start reads from it, or one that has not come so far.
   auto waits = sys::openat(folder.dir(), kStartFifo, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
+  if (waits && live.record.goes_on) return unfinished(is_gate_open(*waits));
+  live.pidfd = std::move(*pidfd);
   live.state = waits ? ContainerState::kCreated : ContainerState::kRunning;
   if (live.record.cgroup.empty()) return live;
   if (auto hierarchy = cgroups::Hierarchy::find()) {

@@ -6,12 +6,17 @@
 //     state.json      the record below, replaced as a whole
 //     config.json     the bundle's, as it was when the container was created: later changes of it mean nothing
 //     start           fifo: the container's process reads one byte from it before it executes the program
-//     report          fifo: why it could not; its end without a word says that the program runs
+//     report          fifo: why it could not; its end without a word says that the program runs. Not there when who
+//                     made the container waits for that itself
 //
 // The record is written before anything is made (is_creating), and again when the container waits for its start. All
 // else is asked of the kernel: whether the process lives (pidfd, and its start time, so that a number that was given
 // away again is never taken for it), whether it waits (only then the fifo has a reader), whether it is frozen. So no
 // state is wrong after a kill -9 of gantry-oci, and `delete` removes whatever is left.
+//
+// `run` does not wait for its container to wait: the record is complete before that has been made (goes_on), and while
+// the fifo has a reader the container is one that is created still, or that nobody will complete any more: without the
+// byte, when its maker is gone.
 #pragma once
 
 #include <cstdint>
@@ -44,6 +49,7 @@ struct ContainerRecord {
   // delete it.
   bool is_plain = false;
   bool is_creating = true;
+  bool goes_on = false;  // its process does not stop at the gate
   pid_t pid = 0;
   std::uint64_t start_time = 0;  // sys::start_time_of
   std::string created;           // RFC 3339
@@ -79,7 +85,8 @@ class ContainerFolder {
   Result<ContainerRecord> read() const;
   Status write_config(std::string_view text);
   Result<runtime::oci::Config> read_config() const;
-  Status make_fifos();
+  // `goes_on`: as in the record.
+  Status make_fifos(bool goes_on);
   // Removes it with all that is in it.
   Status remove();
 

@@ -15,6 +15,7 @@ TEST(ContainerRecordTest, IsReadAsItWasWritten) {
   record.cgroup = "/c";
   record.made_cgroup = true;
   record.claim = "d";
+  record.goes_on = true;
   record.pid = 7;
   record.start_time = UINT64_MAX;
   record.owner = UINT32_MAX;
@@ -24,6 +25,7 @@ TEST(ContainerRecordTest, IsReadAsItWasWritten) {
   EXPECT_EQ(record_text(*read), record_text(record));
   EXPECT_EQ(read->annotations, record.annotations);
   EXPECT_EQ(read->start_time, record.start_time);
+  EXPECT_TRUE(read->goes_on);
 }
 
 TEST(ContainerRecordTest, IsWholeOrRefused) {

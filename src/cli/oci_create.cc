@@ -48,12 +48,16 @@ void add_home(FdRef root, runtime::ProcessPlan& process) {
 // The launch of a container, up to its gate.
 class Creation {
  public:
-  Creation(ContainerFolder folder, Bundle bundle, const CreateOptions& options, Log& log, Times& times)
+  // `is_run`: it is to be started as well.
+  Creation(ContainerFolder folder, Bundle bundle, const CreateOptions& options, bool is_run, Log& log, Times& times)
       : making_(std::move(folder), std::move(bundle), options, log),
         bundle_(making_.bundle()),
         options_(options),
         log_(log),
-        times_(times) {}
+        times_(times),
+        goes_on_(is_run && can_go_on()) {
+    if (goes_on_) making_.go_on();
+  }
 
   Result<LaunchedProcess> run() {
     auto cgroup = making_.begin(times_);
@@ -62,9 +66,10 @@ class Creation {
     auto launch = make_launch();
     if (!launch) return std::unexpected(std::move(launch.error()));
     launch->cgroup = std::move(*cgroup);
-    launch->meanwhile = [this](pid_t pid) {
+    launch->meanwhile = [this](const shim::Launching& launching) {
       auto s = making_.complete();
-      return s ? making_.prepare_record(pid) : s;
+      if (s) s = making_.prepare_record(launching.pid);
+      return s && goes_on_ ? making_.record_process(launching.pid, launching.pidfd) : s;
     };
     auto hold = make_hold(*launch);
     if (!hold) return std::unexpected(std::move(hold.error()));
@@ -73,6 +78,10 @@ class Creation {
     if (!process) return process;
     times_.lap("launch");
     times_.split("launch", *process->notes.get());
+    if (goes_on_) {
+      times_.split_rest("launch", "exec", *process->notes.get());
+      return process;
+    }
     auto s = making_.record_process(process->pid, process->pidfd);
     if (!s) return std::unexpected(std::move(s.error()));
     times_.lap("state");
@@ -80,8 +89,24 @@ class Creation {
   }
 
   Making& making() { return making_; }
+  // Whether the program runs already when run() has returned, with nothing left to do for its start.
+  bool goes_on() const { return goes_on_; }
 
  private:
+  // Nobody is to be told anything between the making of this container and its start, and the process that is cloned
+  // is the container's, with our clocks.
+  bool can_go_on() const {
+    const oci::Hooks& hooks = bundle_.config.hooks;
+    const runtime::Plan& plan = bundle_.planned.plan;
+    bool has_hooks = !hooks.prestart.empty() || !hooks.create_runtime.empty() || !hooks.create_container.empty() ||
+                     !hooks.start_container.empty() || !hooks.poststart.empty() || !hooks.poststop.empty();
+    bool is_ours = !plan.namespaces.in_user && plan.namespaces.join_process == runtime::kNoFd &&
+                   plan.namespaces.join_pid == runtime::kNoFd && !plan.namespaces.new_time &&
+                   plan.namespaces.join_time == runtime::kNoFd;
+    return !has_hooks && is_ours && !plan.process.terminal && plan.process.seccomp.agent.path.empty() &&
+           !options_.in_scope && !options_.is_rootless && callers_notify_socket().empty();
+  }
+
   Status stay_outside() {
     const oci::Hooks& hooks = bundle_.config.hooks;
     bool has_hooks =
@@ -131,8 +156,7 @@ class Creation {
     process.keep_keyring = options_.keeps_keyring;
     launch.state = [this](pid_t pid) { return making_.state(pid, ContainerState::kCreating); };
     add_home(launch.fds[static_cast<std::size_t>(launch.plan.root.rootfs)], process);
-    if (auto s = add_gate(making_.folder().dir(), launch.plan, launch.fds); !s)
-      return std::unexpected(std::move(s.error()));
+    if (auto s = add_gate(making_.folder().dir(), goes_on_, launch); !s) return std::unexpected(std::move(s.error()));
     return launch;
   }
 
@@ -181,6 +205,7 @@ class Creation {
   const CreateOptions& options_;
   Log& log_;
   Times& times_;
+  bool goes_on_;
   MountFd host_;  // what createContainer hooks see
 };
 
@@ -193,7 +218,7 @@ Status create_container(const std::string& root, const CreateOptions& options, L
   auto folder = ContainerFolder::make(root, options.id);
   if (!folder) return std::unexpected(std::move(folder.error()));
   times.lap("bundle");
-  Creation creation(std::move(*folder), std::move(*bundle), options, log, times);
+  Creation creation(std::move(*folder), std::move(*bundle), options, false, log, times);
   auto process = creation.run();
   if (!process) return std::unexpected(std::move(process.error()));
   creation.making().keep();
@@ -209,7 +234,7 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   auto folder = ContainerFolder::make(root, options.id);
   if (!folder) return std::unexpected(std::move(folder.error()));
   times.lap("bundle");
-  Creation creation(std::move(*folder), std::move(*bundle), options, log, times);
+  Creation creation(std::move(*folder), std::move(*bundle), options, true, log, times);
   // Before the process is there: none of its signals is missed.
   Foreground foreground;
   if (!options.detaches) {
@@ -226,8 +251,10 @@ Result<int> run_container(const std::string& root, const CreateOptions& options,
   auto notify = NotifyProxy::open(making.folder().dir());
   if (!notify) return std::unexpected(std::move(notify.error()));
   making.begin_hooks();
-  auto started = start_locked(making.folder(), live, making.config().process.has_value(), making.hooks(), times, log);
-  if (!started) return std::unexpected(std::move(started.error()));
+  if (!creation.goes_on()) {
+    auto started = start_locked(making.folder(), live, making.config().process.has_value(), making.hooks(), times, log);
+    if (!started) return std::unexpected(std::move(started.error()));
+  }
   times.split("exec", *process->notes.get());
   log.debug(cat("run took ", times.text()));
   making.keep();

@@ -51,7 +51,9 @@ struct Launch {
   bool in_empty_world = false;
   runtime::LaunchHooks hooks;
   // What is done here while the new process makes its mounts. It passes neither hold nor gate before that is done.
-  std::function<Status(pid_t)> meanwhile;
+  std::function<Status(const shim::Launching&)> meanwhile;
+  // The gate's other end, which is opened right after that when the process is not to wait there.
+  OwnFd gate;
   // The container's state, as the agent of its seccomp profile is told it.
   std::function<std::string(pid_t)> state;
 };
@@ -61,14 +63,15 @@ struct Hold {
   OwnFd release;
   std::function<Status(pid_t)> run;
 };
-// From clone to the process at its gate, or executing. What failed is ended and reaped.
+// From clone to the process at its gate, or executing: at one that is open it does not stop. What failed is ended and
+// reaped.
 Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& console_socket);
 
 // Hands a terminal's master to who listens there.
 Status send_terminal(const std::string& console_socket, FdRef master);
 
-// Gate's descriptors.
-Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds);
+// Gate's descriptors; with Launch::gate it is one for a launch that goes on at once.
+Status add_gate(FdRef folder, bool goes_on, Launch& launch);
 
 // How many descriptors systemd hands to this process ($LISTEN_FDS, and $LISTEN_PID if it is there). They go on to a
 // container.

@@ -179,7 +179,7 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
   auto prepared = shim::deliver(*launching);
   if (!prepared) return std::unexpected(std::move(prepared.error()));
   prepared = map_ids(*launching, launch.ids);
-  if (prepared && launch.meanwhile) prepared = launch.meanwhile(launching->pid);
+  if (prepared && launch.meanwhile) prepared = launch.meanwhile(*launching);
   if (!prepared) {
     shim::abandon(*launching);
     return std::unexpected(std::move(prepared.error()));
@@ -187,6 +187,14 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
   // Without privileges on the host this process is in the user namespace that the container is in: who is in there, may
   // trace and sees it, would come to the host by it.
   (void)sys::prctl(PR_SET_DUMPABLE, 0);
+  if (launch.gate.is_open()) {
+    prepared = sys::write_all(launch.gate, "+");
+    launch.gate.close();
+    if (!prepared) {
+      shim::abandon(*launching);
+      return std::unexpected(std::move(prepared.error()));
+    }
+  }
   auto terminal = follow(*launching, launch, hold, console_socket);
   if (!terminal) {
     shim::abandon(*launching);
@@ -214,15 +222,21 @@ Status send_terminal(const std::string& console_socket, FdRef master) {
   return sys::send_packet(*socket, "/dev/ptmx", fds);
 }
 
-Status add_gate(FdRef folder, runtime::Plan& plan, std::vector<OwnFd>& fds) {
-  for (auto [name, index] :
-       {std::pair(kStartFifo, &plan.process.start), std::pair(kReportFifo, &plan.process.start_report)}) {
+Status add_gate(FdRef folder, bool goes_on, Launch& launch) {
+  auto add = [&](const char* name, runtime::FdIndex& index) -> Status {
     // For both ends: to open one alone would wait for the other.
     auto fifo = sys::openat(folder, name, O_RDWR | O_NOFOLLOW);
     if (!fifo) return std::unexpected(std::move(fifo.error()));
-    fds.push_back(std::move(*fifo));
-    *index = static_cast<runtime::FdIndex>(fds.size() - 1);
-  }
+    launch.fds.push_back(std::move(*fifo));
+    index = static_cast<runtime::FdIndex>(launch.fds.size() - 1);
+    return {};
+  };
+  runtime::ProcessPlan& process = launch.plan.process;
+  if (auto s = add(kStartFifo, process.start); !s) return s;
+  if (!goes_on) return add(kReportFifo, process.start_report);
+  auto gate = duplicate(launch.fds.back());
+  if (!gate) return std::unexpected(std::move(gate.error()));
+  launch.gate = std::move(*gate);
   return {};
 }
 

@@ -131,7 +131,7 @@ Status Making::record_intent() {
   if (!callers_notify_socket().empty()) {
     if (auto s = make_notify_folder(folder_.dir()); !s) return s;
   }
-  return folder_.make_fifos();
+  return folder_.make_fifos(record_.goes_on);
 }
 
 // Whom nobody lets make cgroups gets none, unless limits are wanted.

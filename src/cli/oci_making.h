@@ -44,6 +44,8 @@ class Making {
         log_(log),
         run_hooks_(hook_runner(bundle_.config.hooks, log)) {}
   ~Making();
+  // To be called before begin(): the container's process is not to stop at its gate.
+  void go_on() { record_.goes_on = true; }
   Making(const Making&) = delete;
   Making& operator=(const Making&) = delete;
 

@@ -39,6 +39,13 @@ void Times::split(const char* of, const runtime::LaunchNotes& notes) {
   }
 }
 
+void Times::split_rest(const char* of, const char* what, const runtime::LaunchNotes& notes) {
+  if (notes.begun == 0) return;  // nobody has asked for times
+  Clock::duration rest = last_.time_since_epoch() - std::chrono::nanoseconds(notes.begun);
+  add(what, rest);
+  add(of, -rest);
+}
+
 std::string Times::text() const {
   std::string text = milliseconds(last_ - begun_) + " ms:";
   const char* separator = " ";

@@ -17,6 +17,9 @@ class Times {
   void lap(const char* what);
   // Of what was spent on `of`, a launch's steps have taken that since the last call.
   void split(const char* of, const runtime::LaunchNotes& notes);
+  // Of what was spent on `of`, all since a launch's last step began was spent on `what`. To be called after split(),
+  // when the launch was followed to that lap.
+  void split_rest(const char* of, const char* what, const runtime::LaunchNotes& notes);
   // All since it was made, and what each part of it was spent on, in milliseconds.
   std::string text() const;
 

@@ -1,6 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
-"""kill -9 of gantry-oci in the middle of create, start and delete: whatever step it was at, no command says what is not so,
+"""kill -9 of gantry-oci in the middle of create, start, run and delete: whatever step it was at, no command says what is not so,
 delete removes what is left, the id and the cgroup can be used again, and what it did not make is left alone."""
 import os
 import pathlib
@@ -98,6 +98,7 @@ def story(checks):
     shared_cgroup(checks, oci)
     if oci_bundle.caller() == oci_bundle.ROOT:  # who may choose the next process's number
         number_of_another(checks, oci)
+        steps_of_run(checks, oci)
     checks.equal(oci.remnants(), [], "nothing is left in the end")
 
 
@@ -161,6 +162,46 @@ def number_of_another(checks, oci):
     stranger.kill()
     stranger.wait()
     oci("delete", "--force", name)
+
+
+def steps_of_run(checks, oci):
+    """run completes its record before its container is made, which then does not wait for it. Killed before every second system
+    call from there on."""
+    folder = oci.bundle("sleep", "1000")
+    seen, faults, begun, is_over = {}, [], random.randrange(2), False
+    for step in range(begun, 400, 2):
+        name, calls, held = f"s{step}", [], []
+
+        def meanwhile(number, *arguments):
+            if calls or number == tracer.CLONE3:
+                calls.append(number)
+            if len(calls) <= step + 1:
+                return False
+            before = oci.status(name)
+            entered = oci("exec", name, "true", check=False).returncode == 0
+            held.append((before, entered, oci.status(name)))
+            return True
+
+        is_over = tracer.run_holding(oci.command("run", "--detach", "--bundle", folder, name), meanwhile) == 0
+        if not is_over:
+            (before, entered, after), = held
+            # "creating" before and after: it was so in between.
+            if before not in ("creating", "running") or (before, entered, after) == ("creating", True, "creating"):
+                faults.append(f"{name}: {held}")
+        status = oci.status(name)
+        seen[status] = seen.get(status, 0) + 1
+        if status not in (("running",) if is_over else ("creating", "stopped", "running")):
+            faults.append(f"{name} is {status} after a run that was killed")
+        oci("delete", "--force", name)
+        if oci.remnants():
+            faults.append(f"{name}: {oci.remnants()} is left after delete")
+        if not c.wait_until("no process is left", lambda: oci_bundle.reap() or not processes() or None, 10):
+            faults.append(f"{name}: {processes()}")
+        if is_over:
+            break
+    c.log(f"states found after a run that was killed, from its call {begun} on: {seen}")
+    checks.ok(is_over and "running" in seen and len(seen) > 1, "run was killed at each step of a launch", str(seen))
+    checks.equal(faults, [], "run: whoever came meanwhile was not let into what was half made, and delete left nothing")
 
 
 if __name__ == "__main__":

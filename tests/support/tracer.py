@@ -9,7 +9,7 @@ import subprocess
 PTRACE_TRACEME, PTRACE_SYSCALL, PTRACE_SETOPTIONS, PTRACE_GET_SYSCALL_INFO = 0, 24, 0x4200, 0x420E
 PTRACE_O_TRACESYSGOOD, PTRACE_O_EXITKILL = 1, 0x100000
 OP_ENTRY = 1
-PIDFD_OPEN = 434  # on every architecture
+PIDFD_OPEN, CLONE3 = 434, 435  # on every architecture
 
 libc = ctypes.CDLL(None, use_errno=True)
 libc.ptrace.argtypes = [ctypes.c_long, ctypes.c_long, ctypes.c_void_p, ctypes.c_void_p]

@@ -409,8 +409,10 @@ Status Launch::wait_for_start() {
   });
   if (!found && argv_[0] != nullptr) return found;
   if (!namespaces_.second) request_.notes->ready = 1;
-  ::close(request_.report.get());
-  request_.report = start_report_;
+  if (start_report_.is_open()) {
+    ::close(request_.report.get());
+    request_.report = start_report_;
+  }
   auto started = wait_for_byte(start_);
   // Now, and not by execve, which ends the report before it: who reads that end is to find that nobody waits here.
   ::close(start_.get());

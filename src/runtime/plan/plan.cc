@@ -158,8 +158,8 @@ void encode_process(Encoder& out, const ProcessPlan& process) {
   out.integer(process.preserved_fds);
   out.fd("process.start", process.start);
   out.fd("process.start_report", process.start_report);
-  if ((process.start == kNoFd) != (process.start_report == kNoFd))
-    out.refuse("process.start", "goes with process.start_report");
+  if (process.start == kNoFd && process.start_report != kNoFd)
+    out.refuse("process.start_report", "goes with process.start");
   out.flag(process.set_personality);
   out.integer(process.personality);
   encode_schedule(out, process.schedule);

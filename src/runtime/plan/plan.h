@@ -178,7 +178,8 @@ struct ProcessPlan {
   std::uint32_t preserved_fds = 0;
   bool keep_keyring = false;  // the launching process's session keyring, in place of a new one
   // A gate right before the filter and execve, of gantry-oci's create: what one byte is read from, and what a failure
-  // of the rest is written to (launch.h's Report), whose end says that the program began.
+  // of the rest is written to (launch.h's Report), whose end says that the program began. Without `start_report` the
+  // maker stays, and is told of that as of all before.
   FdIndex start = kNoFd, start_report = kNoFd;
 };
 
