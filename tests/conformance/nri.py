@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from nri import Plugin, ready
+from nri import PATIENT, Plugin, ready
 from node import Node
 
 POD = ["RunPodSandbox", "StopPodSandbox", "RemovePodSandbox"]
@@ -104,7 +104,7 @@ def installed(node, checks):
 
 
 def story(checks):
-    with Node(checks) as node:
+    with Node(checks, options=PATIENT) as node:
         node.build_image()
         told(node, checks, "nri-plugin")
         told(node, checks, "old-nri-plugin")

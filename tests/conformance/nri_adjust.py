@@ -11,8 +11,8 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from nri import Plugin
-from node import BIN, Node
+from nri import PATIENT, Plugin
+from node import BIN, Node, walk
 
 PEERS = pathlib.Path(__file__).resolve().parents[2] / "scripts/peers"
 
@@ -195,9 +195,8 @@ def updated(node, checks):
     first = node.run_container(pod_id, node.container_config("first", "sleep 1000"), pod)
 
     def limit(container):
-        for path in node.cgroup.rglob(container):
-            return int((path / "hugetlb.2MB.max").read_text()) >> 20
-        return None
+        path = next(path for path in walk(node.cgroup) if path.name == container)
+        return int((path / "hugetlb.2MB.max").read_text()) >> 20
 
     with Plugin(node, "10", "update") as plugin:
         checks.equal(plugin.ask_update({"container_id": first} | unified(2), {"container_id": "nobody"} | unified(2),
@@ -223,7 +222,7 @@ def updated(node, checks):
 
 
 def story(checks):
-    with Node(checks) as node:
+    with Node(checks, options=PATIENT) as node:
         node.build_image()
         for part in (adjusted, by_handlers, several, updated):
             part(node, checks)

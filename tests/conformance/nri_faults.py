@@ -11,10 +11,13 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
+import cycles
 from nri import PLUGIN, REQUEST, RESPONSE, RUNTIME, Connection, Plugin, field, message, ready, register
 from node import Node
 
-REQUEST_LIMIT, REGISTRATION_LIMIT = 2, 5
+# More than by default, so that nobody is dropped because the machine is busy.
+REQUEST_LIMIT, REGISTRATION_LIMIT = 4, 6
+LIMITS = [f"--option=--nri-request-timeout={REQUEST_LIMIT}", f"--option=--nri-registration-timeout={REGISTRATION_LIMIT}"]
 
 
 class World:
@@ -53,7 +56,6 @@ def slow_and_dying(world):
             checks.equal(dying.process.wait(c.PATIENCE), 3, "it is dead")
         stopped = Plugin(node, "10", "stopped", StopContainer={"sleep_ms": 60000})
         with stopped:
-            began = time.monotonic()
             checks.equal(world.output(), "second", "one that is slow about an end")
             checks.ok(gone(node, "10-stopped"), "is dropped too")
         strict = Plugin(node, "10", "strict", CreateContainer={"sleep_ms": 60000})
@@ -108,19 +110,17 @@ def rubbish(world):
             connection = stack.enter_context(Connection(node))
             connection.send(said)
             if at_once:
-                checks.ok(connection.ends() and time.monotonic() - began < c.PATIENCE, f"{what}: the connection is closed")
+                checks.ok(connection.ends(), f"{what}: the connection is closed")
             else:
                 waiting.append((what, connection))
         for what, connection in waiting:
             checks.ok(connection.ends(), f"{what}: it is closed when it has not registered in time")
         checks.ok(time.monotonic() - began >= REGISTRATION_LIMIT, "and not before")
     with Connection(node) as early:
-        early.send(register(b"early"))
-        early.receive()
         update = field(1, b"nri.pkg.api.v1alpha1.Runtime") + field(2, b"UpdateContainers")
-        early.send(message(RUNTIME, 3, REQUEST, update))
+        early.send(register(b"early") + message(RUNTIME, 3, REQUEST, update))
         said = early.receive()
-        while said[0] == PLUGIN:
+        while said[:2] != (RUNTIME, 3):
             said = early.receive()
         checks.contains(said[3].decode(errors="replace"), "not synchronized yet", "a call before its time is refused")
     for what, answer in RUBBISH:
@@ -128,10 +128,12 @@ def rubbish(world):
             hand.become_ready(node)
             pid = os.fork()
             if pid == 0:
-                asked = hand.receive()
-                hand.send(answer(asked[1]))
-                hand.ends()
-                os._exit(0)
+                try:
+                    asked = hand.receive()
+                    hand.send(answer(asked[1]))
+                    hand.ends()
+                finally:
+                    os._exit(0)  # whatever happens, this is not the test
             hand.socket.close()
             checks.equal(world.output(), "", f"an answer that is {what}: the request goes on")
             checks.ok(gone(node, "55-hand"), "and it is dropped")
@@ -143,7 +145,6 @@ def floods(world):
     with Connection(node) as hand:
         hand.become_ready(node, b"flood")
         call = field(1, b"nri.pkg.api.v1alpha1.Runtime") + field(2, b"None") + field(3, b"x" * 100)
-        hand.socket.settimeout(1)
         with contextlib.suppress(OSError):
             for stream in range(3, 2_000_003, 2):
                 hand.socket.sendall(message(RUNTIME, stream, REQUEST, call))
@@ -154,9 +155,16 @@ def floods(world):
             checks.ok(one_more.ends(), "there is an end to how many may connect")
         for connection in connections:
             connection.socket.close()
+    c.wait_until("there is room again", lambda: may_register(node))
     with Plugin(node, "30", "after") as plugin:
         plugin.wait_for("Synchronize")
     checks.equal(world.output(), "", "and life goes on")
+
+
+def may_register(node):
+    with Connection(node) as connection:
+        connection.send(register(b"one-more"))
+        return connection.receive()
 
 
 def many(world):
@@ -173,7 +181,7 @@ def many(world):
 
 
 def story(checks):
-    with Node(checks) as node:
+    with Node(checks, options=LIMITS) as node:
         node.build_image()
         world = World(checks, node)
         pid = node.gantryd_pid()
@@ -182,7 +190,8 @@ def story(checks):
         descriptors = lambda: len(list(pathlib.Path(f"/proc/{pid}/fd").iterdir()))
         with Plugin(node, "10", "last"):
             pass
-        before = c.wait_until("no plugin is left", lambda: not ready(node) and descriptors())
+        c.wait_until("no plugin is left", lambda: not ready(node))
+        before = cycles.settle(node)[0]["open fds of gantryd"]
         for _ in range(20):
             with Connection(node) as connection:
                 connection.send(b"\xff" * 100)

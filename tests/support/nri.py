@@ -8,7 +8,10 @@ import signal
 import socket
 import subprocess
 
-from checks import Failure, wait_until
+from checks import PATIENCE, Failure, wait_until
+
+# Of a node whose plugins are not to be dropped because the machine is busy.
+PATIENT = ["--option=--nri-request-timeout=60", "--option=--nri-registration-timeout=60"]
 
 
 class Plugin:
@@ -139,7 +142,7 @@ class Connection:
     def __init__(self, node):
         self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.connect(str(node.root / "run/nri/nri.sock"))
-        self.socket.settimeout(30)
+        self.socket.settimeout(PATIENCE)
         self.bytes = b""
 
     def __enter__(self):
