@@ -3,6 +3,7 @@
 """More that a registry may do to who pulls, beside registry_faults.py: layers that are bombs, documents cut short or larger
 than they may be, servers that break TLS, and unpack workers that crash. Each pull ends within its time, with one sentence, and
 leaves the store as it was."""
+import contextlib
 import gzip
 import json
 import pathlib
@@ -17,7 +18,7 @@ import checks as c
 import faulty_registry as f
 from node import BIN
 from oci import entry, sparse_layer, tar
-from pulls import MIB, layer, world_of
+from pulls import MIB, PATIENCE, SHORT, layer, world_of
 from registry import RemoteImage, make_certificate
 
 
@@ -138,7 +139,8 @@ def tls(world):
                                "registry")):
         with Listener(treat) as server:
             world.configure(server.host, f'server = "https://{server.host}"\n')
-            world.refused(f"a server that {what} where TLS should be", f"{server.host}/a:1", [server.host, part])
+            world.refused(f"a server that {what} where TLS should be", f"{server.host}/a:1", [server.host, part],
+                          patience=SHORT if what == "says nothing" else PATIENCE)
 
     folder = world.folder / "tls"
     folder.mkdir()
@@ -149,7 +151,7 @@ def tls(world):
         described = image.document["layers"][0]
         route, data = f"/v2/test/app/blobs/{described['digest']}", image.blobs[described["digest"]]
         world.configure(registry.host, f'server = "https://{registry.host}"\n')
-        world.refused("a certificate of nobody that is known", name, [registry.host, "certificate"], bound=10)
+        world.refused("a certificate of nobody that is known", name, [registry.host, "certificate"])
         world.configure(registry.host, f'server = "https://{registry.host}"\nca = "{folder}/ca.crt"\n')
         for what, respond, part in (("breaks off", f.truncated(data, 300_000), "tried"),
                                     ("is reset", f.reset, "tried 5 times"),
@@ -159,14 +161,14 @@ def tls(world):
                                     ("is at a place without TLS", f.redirect(f"http://{registry.host}/x"),
                                      "from https to http")):
             registry.routes[route] = respond
-            world.refused(f"over TLS, a layer that {what}", name, part)
+            world.refused(f"over TLS, a layer that {what}", name, part, patience=SHORT if what == "stops coming" else PATIENCE)
         registry.routes[route] = f.truncated(data, 700_000, f.blob(data))
         world.taken("over TLS, a layer that broke off once", name)
         world.gantry("remove", name)
         registry.routes[route] = f.blob(data)
         registry.routes["/v2/test/app/manifests/1"] = f.guarded(registry.routes["/v2/test/app/manifests/1"],
                                                                 right="Basic bWU6c2VjcmV0")
-        world.refused("over TLS, a wrong password", name, "refuses the credentials", "--creds", "me:wrong", bound=10)
+        world.refused("over TLS, a wrong password", name, "refuses the credentials", "--creds", "me:wrong")
         world.taken("over TLS, the right one", name, "--creds", "me:secret")
 
 
@@ -185,7 +187,7 @@ def workers(world):
         with c.Process(found[victim]) as worker:
             worker.kill()
         gate.set()
-        said = pull.communicate(timeout=60)[1].splitlines()
+        said = pull.communicate(timeout=120)[1].splitlines()
         text = [line for line in said if not line.startswith("layer ")]
         world.checks.ok(pull.returncode == 1 and len(text) == 1 and "was ended by signal 9" in text[0] and what in text[0],
                         f"worker {victim} of a layer is killed: the pull ends with a sentence", f"{pull.returncode}: {said}")
@@ -205,11 +207,13 @@ def half_then(data, gate):
 def workers_of(pid):
     """Both, the unpacker first; None when they are not there yet, or have not begun to read."""
     found = []
-    for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
-        found += [int(child) for child in children.read_text().split()]
-    found = sorted(pid for pid in found if b"unpack-worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
-    ready = all("Seccomp:\t2" in pathlib.Path(f"/proc/{pid}/status").read_text() for pid in found)
-    return found if len(found) == 2 and ready else None
+    with contextlib.suppress(OSError):  # a thread or a process has ended meanwhile
+        for children in pathlib.Path(f"/proc/{pid}/task").glob("*/children"):
+            found += [int(child) for child in children.read_text().split()]
+        found = sorted(pid for pid in found if b"unpack-worker" in pathlib.Path(f"/proc/{pid}/cmdline").read_bytes())
+        ready = all("Seccomp:\t2" in pathlib.Path(f"/proc/{pid}/status").read_text() for pid in found)
+        return found if len(found) == 2 and ready else None
+    return None
 
 
 def story(checks):

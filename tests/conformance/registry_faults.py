@@ -15,7 +15,7 @@ import checks as c
 import faulty_registry as f
 from control import free_port
 from oci import digest
-from pulls import MIB, layer, world_of
+from pulls import MIB, SHORT, layer, world_of
 from registry import OCI_INDEX, RemoteImage, index_of, make_certificate
 
 
@@ -45,8 +45,8 @@ def digests(world):
             name, image = world.image()
             (image.document["layers"][0] if part == "layer" else image.document["config"])["digest"] = wrong
             world.registry.put(name.split("/", 1)[1], image)
-            world.refused(f"CVE-2024-3727: a {part}'s digest that is {what}", name, wrong.removeprefix("sha256:"), bound=10)
-        world.refused(f"a name's that is {what}", f"{name.rsplit(':', 1)[0]}@{wrong}", [], bound=10)
+            world.refused(f"CVE-2024-3727: a {part}'s digest that is {what}", name, wrong.removeprefix("sha256:"))
+        world.refused(f"a name's that is {what}", f"{name.rsplit(':', 1)[0]}@{wrong}", [])
     name, image = world.image()
     spoilt = json.loads(image.blobs[image.id])
     spoilt["rootfs"]["diff_ids"].reverse()
@@ -80,7 +80,7 @@ def documents(world):
     image.document["config"]["size"] = 64 * MIB
     world.registry.put(name.split("/", 1)[1], image)
     world.route(name, "blobs", image.id, f.endless)
-    world.refused("CVE-2023-25153: a configuration of 64 MiB", name, "bytes", bound=10)
+    world.refused("CVE-2023-25153: a configuration of 64 MiB", name, "bytes")
 
     name, image = world.image()
     at = image.descriptor()
@@ -130,9 +130,9 @@ def bodies(world):
     layer_is(f.blob(b"this is no archive at all " * (len(data) // 26) + b"x" * (len(data) % 26)))
     world.refused("a layer that is no archive", name, described["digest"])
     layer_is(f.hang(data[:200_000], len(data)))
-    world.refused("a layer that stops coming", name, "no progress for 2 s")
+    world.refused("a layer that stops coming", name, "no progress for 2 s", patience=SHORT)
     layer_is(f.drip(data))
-    world.refused("a layer that drips", name, "no progress for 2 s")
+    world.refused("a layer that drips", name, "no progress for 2 s", patience=SHORT)
 
     layer_is(f.truncated(data, 700_000, f.blob(data)))
     world.taken("a layer that broke off", name)
@@ -143,7 +143,7 @@ def bodies(world):
     world.taken("a layer that broke off, from a server without ranges", name)
     world.gantry("remove", name)
     layer_is(f.hang(data, len(data) + 1))
-    world.taken("a connection that stays open behind the last byte", name)
+    world.taken("a connection that stays open behind the last byte", name, patience=SHORT)
     world.gantry("remove", name)
     layer_is(f.first(2, f.reset, f.blob(data)))
     world.taken("a connection that was reset twice", name)
@@ -168,15 +168,15 @@ def bodies(world):
 def moods(world):
     name, image = world.image()
     world.route(name, "manifests", "1", f.hang())
-    world.refused("a registry that hangs", name, "no progress for 2 s")
+    world.refused("a registry that hangs", name, "no progress for 2 s", patience=SHORT)
     world.route(name, "manifests", "1", f.reset)
     world.refused("a registry that resets", name, "tried 5 times")
     world.route(name, "manifests", "1", f.answer(503))
     world.refused("a registry that is broken", name, ["tried 5 times", "503"])
     world.route(name, "manifests", "1", f.answer(429, b"", {"Retry-After": "3600"}))
-    world.refused("a registry that wants to be left alone for an hour", name, ["429", "again in 3600 s"], bound=10)
+    world.refused("a registry that wants to be left alone for an hour", name, ["429", "again in 3600 s"])
     world.registry.routes.pop(world.path(name, "manifests", "1"))
-    world.refused("an image that is not there", name, ["404", "no route"], bound=10)
+    world.refused("an image that is not there", name, ["404", "no route"])
     evil = "\x1b]0;title\x07\x9b2J\r\n"
     refusal = json.dumps({"errors": [{"code": evil, "message": evil}]}).encode()
     world.route(name, "manifests", "1", f.answer(404, refusal))
@@ -184,7 +184,7 @@ def moods(world):
     world.checks.ok(said.returncode == 1 and not set(said.stderr) & set("\x1b\x07\x9b\r") and "\\x1b]0;title" in said.stderr,
                     "a registry that speaks to the terminal: what it says is shown in letters", repr(said.stderr))
     world.route(name, "manifests", "1", f.answer(403))
-    world.refused("an image that is not ours", name, "403", bound=10)
+    world.refused("an image that is not ours", name, "403")
 
     world.registry.put(name.split("/", 1)[1], image)
     good = world.registry.routes[world.path(name, "manifests", "1")]
@@ -195,7 +195,7 @@ def moods(world):
     free = f"127.0.0.1:{free_port()}"
     world.refused("a registry that is not there", f"{free}/a:1", [free, "tried 5 times"])
     with black_hole() as host:
-        world.refused("a registry that nothing comes back from", f"{host}/a:1", [host, "tried 5 times", "no connection"])
+        world.refused("a registry that nothing comes back from", f"{host}/a:1", [host, "tried 5 times", "no connection"], patience=SHORT)
 
 
 @contextlib.contextmanager
@@ -249,11 +249,11 @@ def redirects(world):
     world.registry.routes["/circle"] = f.redirect("/circle")
     name, image = world.image()
     world.route(name, "manifests", "1", f.redirect("/circle"))
-    world.refused("redirects in a circle", name, "more than 5 redirects", bound=10)
+    world.refused("redirects in a circle", name, "more than 5 redirects")
     world.route(name, "manifests", "1", f.redirect("file:///etc/passwd"))
-    world.refused("a redirect to a file", name, "file:///etc/passwd", bound=10)
+    world.refused("a redirect to a file", name, "file:///etc/passwd")
     world.route(name, "manifests", "1", f.answer(307))
-    world.refused("a redirect to nowhere", name, "a redirect", bound=10)
+    world.refused("a redirect to nowhere", name, "a redirect")
 
     # A layer that lies elsewhere, as with storage in a cloud. The other place asks for credentials, too, and gets none.
     name, image = world.image(layer("moved"))
@@ -294,15 +294,15 @@ def tokens(world):
     world.refused("a token server that gives nothing without credentials", name, [world.other.host, "without credentials"])
     world.refused("a token server that refuses the credentials", name, [world.other.host, "refuses"], "--creds", "me:secret")
     token_is(200, {"token": "bad-token"})
-    world.refused("a token that the registry does not take", name, "refuses", bound=10)
+    world.refused("a token that the registry does not take", name, "refuses")
     token_is(200, {"token": "good-token\r\nX-Evil: 1"})
-    world.refused("a token with a header in it", name, "no token that HTTP can send", bound=10)
+    world.refused("a token with a header in it", name, "no token that HTTP can send")
     token_is(200, {"token": "x" * MIB})
-    world.refused("a token of 1 MiB", name, "bytes that are allowed", bound=10)
+    world.refused("a token of 1 MiB", name, "bytes that are allowed")
     world.other.routes["/token"] = f.answer(429, b"", {"Retry-After": "3600"})
-    world.refused("a token server that wants to be left alone for an hour", name, ["429", "again in 3600 s"], bound=10)
+    world.refused("a token server that wants to be left alone for an hour", name, ["429", "again in 3600 s"])
     world.other.routes["/token"] = f.hang()
-    world.refused("a token server that hangs", name, world.other.host)
+    world.refused("a token server that hangs", name, world.other.host, patience=SHORT)
     token_is(200, {"access_token": "good-token"})
     world.taken("an image behind a token", name, "--creds", "me:secret")
     path, headers = world.other.requests[-1]

@@ -209,7 +209,7 @@ def wrong(world):
                         ('[host."https://a.example"]\nca = "none.crt"', ["none.crt"]),
                         ('capabilities = ["push"]', ["configured", "resolve"])):
         world.configure(world.registry.host, text)
-        world.refused(f"hosts.toml: {text!r}", name, parts, bound=10)
+        world.refused(f"hosts.toml: {text!r}", name, parts)
 
 
 def story(checks):

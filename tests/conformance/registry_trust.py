@@ -52,9 +52,9 @@ def authorities(world):
             world.taken(what, name)
             world.gantry("remove", name)
 
-        world.refused("an authority that nobody knows", name, [registry.host, "certificate"], bound=10)
+        world.refused("an authority that nobody knows", name, [registry.host, "certificate"])
         world.configure(registry.host, f'ca = "{other}/ca.crt"\n')
-        world.refused("another authority than the registry's own", name, [registry.host, "certificate"], bound=10)
+        world.refused("another authority than the registry's own", name, [registry.host, "certificate"])
         subprocess.run(["mount", "--bind", system, "/etc/ssl/certs"], check=True)
         taken("an authority of the system's, beside the registry's own")
         shutil.rmtree(world.registries)
