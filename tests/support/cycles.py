@@ -13,6 +13,8 @@ from node import Node, is_alive, walk
 WARM_UP = 5
 SHOWN_EVERY = 100
 WORKERS = 3
+POOL = 2  # sandboxes that wait ready-made
+SETTLED_WITHIN = 120  # seconds
 
 
 def listing(path):
@@ -102,7 +104,8 @@ def story(checks, cycles):
 def settle(node, wanted=None):
     """The counts, when the pool is full again and what ends in the background has ended: when they no longer change, or are
     those that are wanted."""
-    deadline, steady, last = time.monotonic() + c.PATIENCE, 0, None
+    c.wait_until("the pool is full", lambda: node.json("info")["state"]["pool"] == POOL, SETTLED_WITHIN)
+    deadline, steady, last = time.monotonic() + SETTLED_WITHIN, 0, None
     while time.monotonic() < deadline:
         now = counts(node)
         steady = steady + 1 if now[0] == last else 0

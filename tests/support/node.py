@@ -148,6 +148,7 @@ class Node(CriClient):
     @contextlib.contextmanager
     def without_gantryd(self):
         """Inside the block gantryd is dead and stays so: its supervisor is held. Afterwards it is started, and answers."""
+        self.wait_for_gantryd(all_pods=False)  # while its supervisor is held none is started
         with Process(self.supervisor()) as supervisor:
             supervisor.signal(signal.SIGSTOP)
             try:
