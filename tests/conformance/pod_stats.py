@@ -64,7 +64,9 @@ class Story:
         address = node.pod_status(self.pod_id)["network"]["ip"]
         c.wait_until("httpd answers", lambda: node.exec("curl", "-sS", f"http://{address}/", check=False).stdout == "hello\n")
         before = self.carried()["eth0"]
-        found = self.pod_stats()
+        # Those of `busy`, which start after httpd; a child that httpd has had for the request may take its time to go.
+        found = c.wait_until("its processes are those that it should have", lambda: (now := self.pod_stats()) and value(
+            now[self.pod_id]["linux"]["process"], "processCount") == 1 + 5 and now)
         checks.equal(set(found), {self.pod_id, self.host_id}, "statsp lists the ready pods")
         told, after = found[self.pod_id]["linux"], self.carried()["eth0"]
         network = told["network"]
@@ -76,7 +78,7 @@ class Story:
         checks.ok("network" not in found[self.host_id]["linux"] or not found[self.host_id]["linux"]["network"],
                   "a pod on the host's network has none of its own", found[self.host_id]["linux"])
         checks.contains(node.crictl("statsp").stdout, f"pod                 {self.pod_id[:13]}", "statsp's table")
-        checks.equal(value(told["process"], "processCount"), 1 + 5, "its processes are counted")
+        checks.ok(True, "its processes are counted")
         checks.equal(sorted(each["attributes"]["id"] for each in told["containers"]), sorted([self.quiet, self.busy]),
                      "its containers' statistics are in it")
         checks.ok(value(told["cpu"], "usageCoreNanoSeconds") > 0, "CPU time", told["cpu"])

@@ -72,10 +72,15 @@ class World(checkpoint.World):
                 if path.name.startswith(("restore-", "bundle-"))]
 
 
+def first_lines(log):
+    """What it has said, when it has said something."""
+    return c.wait_until("it says something", lambda: log.exists() and checkpoint.whole_lines(log.read_text()))
+
+
 def check_restored(world, counter, what):
     checks, node = world.checks, world.node
     checks.ok(counter.counts_on(), f"{what}: it counts")
-    said = [int(line.split(" ", 3)[3]) for line in checkpoint.whole_lines(node.log_of(counter.pod, counter.config).read_text())]
+    said = [int(line.split(" ", 3)[3]) for line in first_lines(node.log_of(counter.pod, counter.config))]
     checks.ok(0 < said[0] <= world.reached + 1, f"{what}: it goes on from where it was", f"{said[:3]}, {world.reached}")
     checks.equal(said, list(range(said[0], said[0] + len(said))), f"{what}: and misses nothing")
     shown = node.crictl("exec", counter.id, "/bin/sh", "-c", "cat /made/file; ls -d /etc/group/. /bin/dirname; echo $$", check=False)
@@ -126,7 +131,7 @@ def with_terminal(world):
     container = node.create(pod_id, config, pod)
     node.crictl("start", container)
     checks.ok(Counter(world, container, pod, pod_id, config, out).counts_on(), "with a terminal: it counts")
-    first = int(node.log_of(pod, config).read_text().split("\n")[0].split()[-1])
+    first = int(first_lines(node.log_of(pod, config))[0].split()[-1])
     checks.ok(0 < first <= reached + 1, "with a terminal: it goes on from where it was, and has one", f"{first}, {reached}")
     node.crictl("rmp", "-f", pod_id)
 

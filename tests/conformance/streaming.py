@@ -48,7 +48,7 @@ def attach(streams, transport):
     checks, node = streams.checks, streams.node
     container, log = streams.container('echo early; read x; echo "hello $x"; echo to err >&2; cat; echo end', stdin=True,
                                        stdin_once=True)
-    c.wait_until("it waits for its input", lambda: log.read_text().count("early"))
+    c.wait_until("it waits for its input", lambda: log.exists() and log.read_text().count("early"))
     done = node.crictl("attach", "-i", "-r", transport, container, stdin="you\nmore\nwords\n")
     checks.equal((done.stdout, done.stderr), ("hello you\nmore\nwords\nend\n", "to err\n"),
                  f"{transport}: what is written is read, and its output comes from then on, until it ends")
@@ -104,20 +104,20 @@ def refused(streams):
 def ports(streams, transport):
     checks, node = streams.checks, streams.node
     said = node.work / f"port-forward-{transport}"
-    local = "18080" if transport == "spdy" else "18081"
-    with open(said, "w") as file, streams.crictl("port-forward", "-r", transport, streams.pod_id, f"{local}:8080", "18082:9",
+    local, nobody = ("18080", "18082") if transport == "spdy" else ("18081", "18083")
+    with open(said, "w") as file, streams.crictl("port-forward", "-r", transport, streams.pod_id, f"{local}:8080", f"{nobody}:9",
                                                  stdin=subprocess.DEVNULL, stdout=file, stderr=file):
-        c.wait_until("crictl listens", lambda: ":18082 -> 9" in said.read_text())
+        c.wait_until("crictl listens", lambda: f":{nobody} -> 9" in said.read_text())
 
         def fetch(port):
-            return node.exec("curl", "-s", "-m", "20", f"http://127.0.0.1:{port}/big", check=False).stdout
+            return node.exec("curl", "-s", "-m", "60", f"http://127.0.0.1:{port}/big", check=False).stdout
 
         checks.equal(fetch(local), PAGE, f"{transport}: a port of the pod's own loopback")
         with concurrent.futures.ThreadPoolExecutor(20) as pool:
             answers = list(pool.map(fetch, [local] * 60))
         checks.ok(all(answer == PAGE for answer in answers), f"{transport}: sixty connections, twenty at a time",
                   f"{[len(answer) for answer in answers]}")
-        fetch("18082")
+        fetch(nobody)
         c.wait_until("crictl tells", lambda: "an error occurred" in said.read_text())
         checks.contains(said.read_text(), ["port 9", "refused"], f"{transport}: a port where nobody listens")
 

@@ -45,6 +45,14 @@ class Terminal:
         except c.Failure as failure:
             raise c.Failure(f"{failure}, but:\n{self.shown().strip()}") from None
 
+    def asks(self, command, answer):
+        """As often as it takes: what the answer is about may not have come to the other side yet."""
+        def answered():
+            self.type(command, "Enter")
+            return answer in self.shown()
+
+        c.wait_until(f"{command!r} says {answer!r}", answered, pause=0.2)
+
     def resize(self, columns, rows):
         self.tmux("resize-window", "-x", columns, "-y", rows)
 
@@ -56,21 +64,16 @@ def by_exec(checks, node, container, transport):
     with Terminal(node, "exec", "-i", "-t", "-r", transport, container, "sh") as terminal:
         terminal.type("PS1='rea''dy> '", "Enter")
         terminal.wait_for("ready>")
-        terminal.type("busybox stty size", "Enter")
-        terminal.wait_for("30 100")
+        terminal.asks("busybox stty size", "30 100")
         checks.ok(True, f"{transport}: the shell has the terminal's size")
         terminal.resize(120, 40)
-
-        def resized():
-            terminal.type("busybox stty size", "Enter")
-            return "40 120" in terminal.shown()
-
-        c.wait_until("the new size is known", resized, pause=0.2)
+        terminal.asks("busybox stty size", "40 120")
         checks.ok(True, f"{transport}: and its new one")
         terminal.type("clear; sleep 1000", "Enter")
-        c.wait_until("it sleeps", lambda: "sleep" in node.exec("ps", "-A", "-o", "args=").stdout and
-                     "stty" not in terminal.shown())
+        c.wait_until("it sleeps", lambda: "sleep 1000" in node.exec("ps", "-A", "-o", "args=").stdout.splitlines() and
+                     "ready>" not in terminal.shown())
         terminal.type("C-c")
+        terminal.wait_for("ready>")
         terminal.type("echo status $?", "Enter")
         terminal.wait_for("status 130")
         checks.ok(True, f"{transport}: Ctrl-C ends what runs, and not the shell")
@@ -87,8 +90,8 @@ def by_attach(checks, node, pod, transport):
         terminal.type("echo from=$((40 + 2))", "Enter")
         terminal.wait_for("from=42")
         checks.ok(True, f"{transport}: what is typed reaches the container's shell")
-        terminal.type("kept=here", "Enter")
-        terminal.wait_for("kept=here")
+        terminal.type("kept=here; echo kept $((40 + 3))", "Enter")
+        terminal.wait_for("kept 43")
     with Terminal(node, *attach, columns=77, rows=22) as terminal:
         terminal.type("echo still $kept", "Enter")
         terminal.wait_for("still here")

@@ -123,7 +123,8 @@ def ids(checks, node, pod):
               f"busybox stat -c '%n %u:%g' {' '.join(owners)}; ls /full /gone; busybox rm -r /full; mkdir /full; ls /full; "
               "busybox hostname; busybox dd if=/dev/zero bs=1 count=2 2>/dev/null | busybox wc -c; echo done; exec sleep 1000")
     container = pod.start(script)
-    log = c.wait_until("it has said all", lambda: (said := node.crictl("logs", container)).stdout.endswith("done\n") and said)
+    log = c.wait_until("it has said all", lambda: (said := node.crictl("logs", container)).stdout.endswith("done\n") and
+                       said.stderr and said)
     lines = log.stdout.splitlines()
     checks.equal(lines[:3], [f" 0 {pod.first} {COUNT}"] * 2 + ["0"], "inside: the mapping that was asked for, and root")
     checks.equal(dict(line.split() for line in lines[3:-5]), owners, "inside: whose files are: of the image, of ours, new ones")
@@ -280,7 +281,8 @@ def privileged(checks, node):
                                       "busybox unshare -m true && echo unshared; echo 1 > /proc/sys/kernel/panic; echo end",
                                       linux={"security_context": context})
     container_id = node.run_container(pod_id, container, config)
-    said = c.wait_until("it ends", lambda: (log := node.crictl("logs", container_id)).stdout.endswith("end\n") and log)
+    c.wait_until("it ends", lambda: node.container_status(container_id)["state"] == "CONTAINER_EXITED")
+    said = node.crictl("logs", container_id)
     checks.contains(said.stdout, ["unshared", "65534"], "a privileged one is so in its namespace; devices stay the host's")
     checks.ok(said.stderr.count("ermission denied") + said.stderr.count("not permitted") >= 1, "and not to the host", said.stderr)
     node.crictl("rmp", "--force", pod_id)
