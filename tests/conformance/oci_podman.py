@@ -198,9 +198,10 @@ def health(checks, oci, podman):
 
 def pods(checks, oci, podman):
     podman.check("pod", "create", "--name", "pod", "--hostname", "shared")
-    podman.check("run", "-d", "--pod", "pod", "--name", "one", "busy", "sleep", "1000")
-    podman.check("run", "-d", "--pod", "pod", "--name", "two", "busy", "sh", "-c",
-                 "trap 'exit 3' TERM; while :; do sleep 0.05; done")
+    for name in ("one", "two"):
+        podman.check("run", "-d", "--pod", "pod", "--name", name, "busy", "sh", "-c",
+                     "trap 'exit 3' TERM; touch /tmp/trapped; while :; do sleep 0.05; done")
+        c.wait_until(f"{name} waits for a signal", lambda: podman("exec", name, "test", "-e", "/tmp/trapped").returncode == 0)
     shared = [podman.namespace("one", kind) == podman.namespace("two", kind) for kind in ("net", "ipc", "uts", "pid", "mnt")]
     checks.equal(shared, [True, True, True, False, False], "a pod's containers share network, ipc and uts namespaces")
     checks.equal(podman.check("exec", "two", "hostname"), "shared", "and the pod's name")
@@ -208,7 +209,7 @@ def pods(checks, oci, podman):
     podman.check("pod", "pause", "pod")
     checks.equal(podman.check("inspect", "--format", "{{.State.Status}}", "one"), "paused", "pod pause pauses all of it")
     podman.check("pod", "unpause", "pod")
-    podman.check("pod", "stop", "pod", "-t", "5")
+    podman.check("pod", "stop", "pod", "-t", "10")
     checks.equal(podman.check("inspect", "--format", "{{.State.ExitCode}}", "two"), "3", "pod stop sends its signal")
     podman.check("pod", "start", "pod")
     checks.equal(podman.check("exec", "one", "hostname"), "shared", "a pod can be started again")
