@@ -101,16 +101,17 @@ def story(checks, cycles):
                 c.log(f"{done + len(batch)} cycles in {time.monotonic() - start:.0f} s, gantryd {resident(node)} KiB")
 
 
-def settle(node, wanted=None):
+def settle(node, wanted=None, may_differ=lambda what, before, after: False):
     """The counts, when the pool is full again and what ends in the background has ended: when they no longer change, or are
-    those that are wanted."""
+    those that are wanted, but for those that `may_differ`."""
     c.wait_until("the pool is full", lambda: node.json("info")["state"]["pool"] == POOL, SETTLED_WITHIN)
     deadline, steady, last = time.monotonic() + SETTLED_WITHIN, 0, None
     while time.monotonic() < deadline:
         now = counts(node)
         steady = steady + 1 if now[0] == last else 0
         last = now[0]
-        if steady >= 5 if wanted is None else now[0] == wanted:
+        if steady >= 5 if wanted is None else all(now[0][what] == count or may_differ(what, count, now[0][what])
+                                                  for what, count in wanted.items()):
             return now
         time.sleep(0.2)
     return counts(node)
@@ -121,7 +122,7 @@ def leaves_nothing(checks, node, story, may_differ=lambda what, before, after: F
     """A block after which every count is what it was before; but for those that `may_differ`."""
     before, details_before = settle(node)
     yield
-    after, details_after = settle(node, before)
+    after, details_after = settle(node, before, may_differ)
     same = [checks.equal(after[what], count, f"{what}, after {story} as before") for what, count in before.items()
             if not may_differ(what, count, after[what])]
     if not all(same):

@@ -101,6 +101,8 @@ def storm(checks, node):
         try:
             for kill in range(KILLS):
                 # A gantryd that dies young too often is held back by its supervisor: every fifth lives longer.
+                if kill % 4 == 3:
+                    c.wait_until("gantryd is there", node.gantryd_pid)
                 select.select([], [], [], 2.2 if kill % 4 == 3 else 0.7 * chance.random())
                 if any(client.faults for client in clients):
                     break
