@@ -158,7 +158,7 @@ Status Caller::lay_out() {
 // The container's streams are those of the command that makes it.
 Status Caller::execute(const std::vector<std::string>& args, bool makes) const {
   runtime::Program program{.path = call_.program, .args = args, .env = call_.env, .folder = call_.folder};
-  if (makes && !console_.is_open()) {
+  if (makes) {
     program.in = fds_.in;
     program.out = fds_.out;
     program.err = fds_.err;

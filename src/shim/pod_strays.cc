@@ -43,6 +43,14 @@ Result<Launching> Pod::begin_by_runtime(LaunchFds fds, bool terminal, OwnFd& run
     if (auto s = poller_.add((*strays)->fd(), EPOLLIN, **strays); !s) return std::unexpected(std::move(s.error()));
     strays_ = std::move(*strays);
   }
+  // A runtime may give its own streams to the container's root: these can't be given, and the host's null device must
+  // not be.
+  for (OwnFd* stream : {&fds.in, &fds.out, &fds.err}) {
+    if (!terminal) break;
+    auto null = duplicate(fds_.null);
+    if (!null) return std::unexpected(std::move(null.error()));
+    *stream = std::move(*null);
+  }
   auto begun = shim::begin_by_runtime(std::move(fds), terminal);
   if (!begun) return std::unexpected(std::move(begun.error()));
   runtime_cgroup = std::move(begun->cgroup);

@@ -194,6 +194,7 @@ def users(world):
     checks.contains(node.exec("script", "-qec", command, "/dev/null", check=False).stdout, "tty", "with users: terminals")
     space = [os.stat(f"/proc/{each}/ns/user").st_ino for each in (pid, node.container_pid(second), "self")]
     checks.ok(space[0] == space[1] != space[2], "with users: one user namespace for all of the pod", space)
+    checks.ok(os.stat("/dev/null").st_uid != first, "with users: the host's devices stay the host's")
     closed = stat.S_IMODE((node.root / "run/gantry").stat().st_mode)
     checks.equal(closed, 0o700, "with users: strangers don't come to the pods' folders")
     node.crictl("rmp", "--force", pod_id)
