@@ -359,6 +359,8 @@ Task<Status> Runtime::reconnect(SandboxPtr sandbox) {
   if (auto resumed = sandbox->shim->resume(std::move(*fresh)); !resumed) co_return resumed;
   auto state = co_await state_in_time(node_.loop, *sandbox->shim);
   if (!state) co_return std::unexpected(std::move(state.error()));
+  // Of an end while it could not be reached nobody else takes notice.
+  if (!sandbox->shim->is_alive()) co_return not_found("the shim ended");
   sandbox->unreachable.clear();
   // Not waited for: a start that holds its container's turn may lose this connection too, and wait for the next.
   node_.loop.spawn(recover_live(std::move(*state)));
