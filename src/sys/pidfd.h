@@ -11,4 +11,8 @@ namespace gantry::sys {
 // of a process of other ids or that is not dumpable, CAP_SYS_PTRACE.
 Result<OwnFd> pidfd_getfd(FdRef pidfd, int number);
 
+// PIDFD_GET_PID_NAMESPACE (include/uapi/linux/pidfd.h), Linux 6.11: the PID namespace that the process is in. Takes
+// what reading its /proc/PID/ns takes.
+Result<OwnFd> pid_namespace_of(FdRef pidfd);
+
 }  // namespace gantry::sys

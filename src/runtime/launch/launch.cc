@@ -21,6 +21,7 @@
 #include "runtime/launch/steps.h"
 #include "sys/file.h"
 #include "sys/mount.h"
+#include "sys/pidfd.h"
 #include "sys/socket.h"
 
 namespace gantry::runtime {
@@ -194,7 +195,25 @@ std::unexpected<Error> not_joined(Error&& error) {
   return fail_with(std::move(error), "join the PID namespace");
 }
 
+bool is_same(FdRef one, FdRef other) {
+  auto first = sys::fstat(one), second = sys::fstat(other);
+  return first && second && first->st_ino == second->st_ino && first->st_dev == second->st_dev;
+}
+
 }  // namespace
+
+// In place of another one's, such as the host's, where who is in it has the host's mounts. Made from outside, which
+// Linux 6.18 can; nothing when it need not or can't be.
+std::optional<MountFd> Launch::own_processes() {
+  auto joined = sys::pid_namespace_of(request_.join_pid);
+  if (!joined || is_same(*joined, shown_space_)) return std::nullopt;
+  auto context = sys::FsContext::open("proc");
+  if (!context || !context->set_fd("pidns", *joined) || !context->create()) return std::nullopt;
+  auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+  if (!mount) return std::nullopt;
+  shown_space_ = std::move(*joined);
+  return std::move(*mount);
+}
 
 Status Launch::take_processes() {
   auto processes =
@@ -206,6 +225,7 @@ Status Launch::take_processes() {
     auto space = sys::openat(*processes, "1/ns/pid", O_RDONLY);
     if (!space) return fail_with(std::move(space.error()), "join the PID namespace: the procfs of the process in it");
     shown_space_ = std::move(*space);
+    if (auto own = own_processes()) processes = std::move(*own);
   }
   auto s = sys::set_attributes(*processes, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kPrivate,
                                sys::Recursive::kNo);

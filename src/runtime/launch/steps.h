@@ -91,6 +91,7 @@ class Launch {
   Status wait_at_hold(FdRef fd);
   Status enter_namespaces();
   Status take_processes();
+  std::optional<MountFd> own_processes();
   Status join_pid_namespace();
   Status check_processes();
   Result<MountFd> processes_of_target();
