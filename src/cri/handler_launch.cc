@@ -204,6 +204,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch_by_handler(ContainerPtr contai
                                                              runtime::Plan plan, OwnFd cgroup) {
   auto handler = sandbox->has_handler() ? handler_of(*sandbox) : own_oci_runtime();
   if (!handler) co_return std::unexpected(std::move(handler.error()));
+  const std::uint64_t connection = sandbox->connection;
   Result<shim::StartedAnswer> started = invalid_argument("");
   if (auto folder = node_.folders.open_run_sandbox(sandbox->id());
       folder && sys::fstatat(*folder, bundle_name(container->id()).c_str(), AT_SYMLINK_NOFOLLOW)) {
@@ -216,7 +217,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch_by_handler(ContainerPtr contai
                                              std::move(cgroup));
   }
   // The runtime may be at work: who asks again joins it.
-  if (!started && sandbox->may_have_done(started.error())) co_return started;
+  if (!started && sandbox->may_have_done(started.error(), connection)) co_return started;
   end_call(*sandbox, container->id());
   if (started) {
     // Who is elsewhere is not limited, and would outlive the pod.

@@ -67,8 +67,8 @@ bool Sandbox::has_handler() const {
   return !status.runtime_handler().empty() && status.runtime_handler() != kOwnHandler;
 }
 
-bool Sandbox::may_have_done(const Error& error) const {
-  return error.code() == Code::kUnavailable && shim && shim->is_alive() && !shim->is_connected();
+bool Sandbox::may_have_done(const Error& error, std::uint64_t at) const {
+  return error.code() == Code::kUnavailable && shim && shim->is_alive() && (!shim->is_connected() || at != connection);
 }
 
 void Container::set_state(ContainerState next) {

@@ -70,8 +70,9 @@ struct Sandbox {
   SandboxKind kind() const;
   // Its containers are made by another OCI runtime (handlers.h).
   bool has_handler() const;
-  // Whether the shim, of which a call failed so, lives and may have done what was asked: the connection ended first.
-  bool may_have_done(const Error& error) const;
+  // Whether the shim, of which a call failed so, lives and may have done what was asked: the connection ended first,
+  // whose number was `at`.
+  bool may_have_done(const Error& error, std::uint64_t at) const;
 
   v1::PodSandboxStatus status;
   SandboxState state = SandboxState::kStarting;
@@ -82,6 +83,7 @@ struct Sandbox {
   std::unique_ptr<shim::Client> shim;  // while it lives
   // Why nothing can be asked of a shim that may live: a restart has not reached it. Empty: it can be asked, or is gone.
   std::string unreachable;
+  std::uint64_t connection = 0;       // the number of the current one to the shim
   bool reconnecting = false;          // its shim's connection ended, and another is being made
   Event reconnected;                  // that has come to an end, one way or the other
   bool stopping = false;              // its shim's end is our own doing

@@ -357,6 +357,7 @@ Task<Status> Runtime::reconnect(SandboxPtr sandbox) {
   if (!fresh) co_return std::unexpected(std::move(fresh.error()));
   if (!sandbox->shim || sandbox->stopping) co_return Status();
   if (auto resumed = sandbox->shim->resume(std::move(*fresh)); !resumed) co_return resumed;
+  ++sandbox->connection;
   auto state = co_await state_in_time(node_.loop, *sandbox->shim);
   if (!state) co_return std::unexpected(std::move(state.error()));
   // Of an end while it could not be reached nobody else takes notice.

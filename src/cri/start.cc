@@ -52,17 +52,21 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
   SandboxPtr sandbox = found->second;
   container->set_state(ContainerState::kStarting);
   Result<shim::ContainerState> started;
+  std::uint64_t connection = sandbox->connection;
   Status agreed = has_plugins() ? co_await tell_plugins(nri::Happening::kContainerStarts, container) : Status();
   if (!agreed) {
     started = std::unexpected(std::move(agreed.error()));
   } else {
     // One whose connection to the shim ended may be under way there; who asks again joins it, or finds it.
     for (int i = 0; i < kLaunchTries; ++i) {
+      connection = sandbox->connection;
       started = co_await launch_or_find(container, sandbox);
-      if (started || !sandbox->may_have_done(started.error()) || !co_await connected_again(sandbox)) break;
+      if (started || !sandbox->may_have_done(started.error(), connection)) break;
+      // Nothing more begins in a pod that is being stopped.
+      if (!co_await connected_again(sandbox) || sandbox->state != SandboxState::kReady) break;
     }
   }
-  if (!started && sandbox->may_have_done(started.error())) {
+  if (!started && sandbox->may_have_done(started.error(), connection)) {
     // As after a restart: the shim tells of it as soon as it is connected to (recover_live).
     container->set_state(ContainerState::kCreated);
     co_return std::unexpected(std::move(started.error()));

@@ -349,9 +349,10 @@ Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Du
 }
 
 Task<Result<StartedAnswer>> Client::join_start(std::string container_id) {
-  auto channel = impl_->channel;
+  SignalRequest kill{container_id, SIGKILL, true};
   StartRequest request{.container_id = std::move(container_id)};
-  auto answer = co_await channel->request(Kind::kStart, encode(request), {}, Kind::kStarted);
+  auto answer = co_await launch(impl_->loop, impl_->channel, {Kind::kStart, encode(request)}, {},
+                                {Kind::kSignal, encode(kill)}, kLaunchLimit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return decode<StartedAnswer>(answer->body);
 }

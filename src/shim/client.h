@@ -89,8 +89,8 @@ class Client {
   // that is not over within `limit` is ended: kDeadlineExceeded.
   Task<Result<StartedAnswer>> start(StartRequest request, StartFds fds, Duration limit = kLaunchLimit);
 
-  // The answer of a start() that another connection, which has gone, asked for. kInvalidArgument: the shim does not
-  // know of one.
+  // The answer of a start() that another connection, which has gone, asked for; of one that is not over within
+  // kLaunchLimit as there. kInvalidArgument: the shim does not know of one.
   Task<Result<StartedAnswer>> join_start(std::string container_id);
 
   struct ExecFds {

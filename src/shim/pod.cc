@@ -226,6 +226,13 @@ Result<OwnFd> Pod::take(std::vector<OwnFd>& fds, const char* what) {
   return fd;
 }
 
+bool Pod::is_older(const Connection& one, const Connection& other) const {
+  if (&one == &other) return false;
+  auto first =
+      std::ranges::find_if(connections_, [&](const auto& each) { return each.get() == &one || each.get() == &other; });
+  return first != connections_.end() && first->get() == &one;
+}
+
 std::size_t Pod::count(bool execs) const {
   return static_cast<std::size_t>(
       std::ranges::count_if(processes_, [&](const auto& process) { return process->is_exec() == execs; }));

@@ -90,6 +90,8 @@ class Pod {
   void broadcast(Kind kind, std::string_view body);
   Status add(std::unique_ptr<Process> process);
   Process* find(const std::string& container_id);
+  // Of two that are connected.
+  bool is_older(const Connection& one, const Connection& other) const;
   std::size_t count(bool execs) const;
   Result<PidJoin> pid_namespace_for(const StartRequest& request);
   void remove(Process& process);

@@ -108,7 +108,8 @@ Status Pod::start_hooked(Connection& connection, std::uint32_t number, const Sta
 Status Pod::start(Connection& connection, std::uint32_t number, const StartRequest& request, std::vector<OwnFd> fds,
                   const runtime::LaunchHooks* hooks, bool by_runtime) {
   if (Process* known = find(request.container_id); known != nullptr) {
-    if (known->state != Process::State::kLaunching || known->owner == &connection) {
+    if (known->state != Process::State::kLaunching ||
+        (known->owner != nullptr && !is_older(*known->owner, connection))) {
       return fail(Code::kAlreadyExists, "container " + request.container_id + " was started already");
     }
     // Whoever began this start is gone, or its end has yet to be read; who asks again gets its answer.

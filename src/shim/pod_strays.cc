@@ -44,8 +44,8 @@ Result<Launching> Pod::begin_by_runtime(LaunchFds fds, bool terminal, OwnFd& run
     strays_ = std::move(*strays);
   }
   // A runtime may give its own streams to the container's root: these can't be given, and the host's null device must
-  // not be.
-  for (OwnFd* stream : {&fds.in, &fds.out, &fds.err}) {
+  // not be. What it says on standard error is the error's.
+  for (OwnFd* stream : {&fds.in, &fds.out}) {
     if (!terminal) break;
     auto null = duplicate(fds_.null);
     if (!null) return std::unexpected(std::move(null.error()));

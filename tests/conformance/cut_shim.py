@@ -106,6 +106,7 @@ def starts(checks, node, pod, config, shim, gantryd):
         done = start_and_cut(node, container, shim, gantryd, is_lost)
         checks.ok(done is not None and done.returncode == 0, f"a start whose connection ends {what} succeeds", str(done))
         checks.equal(node.container_status(container)["state"], "CONTAINER_RUNNING", "its container runs")
+        c.wait_until("its shell has executed it", lambda: running(node, words))
         checks.equal(running(node, words), 1, "once")
 
     container = node.create(pod, node.container_config("late", "exec sleep 2003"), config)
@@ -116,6 +117,7 @@ def starts(checks, node, pod, config, shim, gantryd):
         checks.equal(node.container_status(container)["state"], "CONTAINER_CREATED", "and leaves the container to be started")
     c.wait_until("the container is started", lambda: node.crictl("start", container, check=False).returncode == 0)
     checks.equal(node.container_status(container)["state"], "CONTAINER_RUNNING", "as it is when the shim answers")
+    c.wait_until("its shell has executed it", lambda: running(node, "sleep 2003"))
     checks.equal(running(node, "sleep 2003"), 1, "once")
 
 
