@@ -6,6 +6,7 @@
 #include "api/documents/openapi.h"
 #include "api/metadata.h"
 #include "control/server/server_fixture.h"
+#include "kubernetes/apps/v1/stateful_set.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control {
@@ -204,18 +205,36 @@ TEST_F(Server, StatusIsWrittenThroughItsSubresourceAlone) {
 }
 
 TEST_F(Server, StatusIsWrittenOfWhatWasTakenBeforeARule) {
-  const api::Kind& kind = *kinds_.find_resource("apps", "v1", "deployments");
+  const api::Kind& kind = *kinds_.find_resource("storage.k8s.io", "v1", "volumeattachments");
   std::unique_ptr<api::Message> old = kind.make();
   api::ObjectMeta* metadata = api::mutable_metadata_of(old.get());
-  metadata->set_namespace_("default");
-  metadata->set_name("d");
+  metadata->set_name("v");
   metadata->set_uid("u");
   Objects objects(kinds_, *store_);
   ASSERT_TRUE(run(loop_, objects.create(loop_, kind, std::move(old))));
-  EXPECT_EQ(merge(kDeployments + "/d", R"({"metadata":{"labels":{"a":"b"}}})").code, 422);
-  const Answer written = merge(kDeployments + "/d/status", R"({"status":{"replicas":2}})");
+  const std::string path = "/apis/storage.k8s.io/v1/volumeattachments/v";
+  EXPECT_EQ(merge(path, R"({"metadata":{"labels":{"a":"b"}}})").code, 422);
+  const Answer written = merge(path + "/status", R"({"status":{"attached":true}})");
   EXPECT_EQ(written.code, 200) << written.text("message");
-  EXPECT_EQ(written.text("status/replicas"), "2");
+  EXPECT_EQ(written.text("status/attached"), "true");
+}
+
+TEST_F(Server, AStatefulSetThatIsOlderThanARuleOfItsPodsIsChanged) {
+  const api::Kind& kind = *kinds_.find_resource("apps", "v1", "statefulsets");
+  auto old = std::make_unique<k8s::io::api::apps::v1::StatefulSet>();
+  old->mutable_metadata()->set_namespace_("default");
+  old->mutable_metadata()->set_name("s");
+  old->mutable_metadata()->set_uid("u");
+  auto* spec = old->mutable_spec();
+  (*spec->mutable_selector()->mutable_match_labels())["app"] = "s";
+  (*spec->mutable_template_()->mutable_metadata()->mutable_labels())["app"] = "s";
+  kind.set_defaults(old.get());
+  Objects objects(kinds_, *store_);
+  ASSERT_TRUE(run(loop_, objects.create(loop_, kind, std::move(old))));
+  const std::string path = "/apis/apps/v1/namespaces/default/statefulsets/s";
+  const Answer scaled = merge(path, R"({"spec":{"replicas":3}})");
+  EXPECT_EQ(scaled.code, 200) << scaled.text("message");
+  EXPECT_EQ(merge(path, R"({"spec":{"replicas":-1}})").code, 422);
 }
 
 TEST_F(Server, ANodeRegistersWithItsStatusAndAPodWithout) {

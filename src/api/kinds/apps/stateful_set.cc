@@ -86,8 +86,9 @@ auto with_claims(const apps::StatefulSetSpec& spec) {
   return pod;
 }
 
-// All but its templates of claims, which can not be changed, and may be older than their rules.
-FieldProblems validate_set(const apps::StatefulSet& object) {
+// All but its templates of claims. Of an update neither the service, which can not be changed, nor the template of pods
+// of a set that is older than a rule that it breaks.
+FieldProblems validate_set(const apps::StatefulSet& object, const apps::StatefulSet* old) {
   FieldProblems problems;
   const Check check = Check(&problems).at("spec");
   const apps::StatefulSetSpec& spec = object.spec();
@@ -102,19 +103,21 @@ FieldProblems validate_set(const apps::StatefulSet& object) {
   check.at("replicas").not_negative(spec.replicas());
   check.at("minReadySeconds").not_negative(spec.min_ready_seconds());
   if (spec.has_ordinals()) check.at("ordinals.start").not_negative(spec.ordinals().start());
-  check.at("serviceName").optional_name(spec.service_name(), check_dns1123_label);
+  if (old == nullptr) check.at("serviceName").optional_name(spec.service_name(), check_dns1123_label);
   if (!spec.has_selector()) {
     check.at("selector").required();
     check_absent_selector(check);
   } else {
     check_selector_of(spec.selector(), spec.template_(), check);
   }
-  check_lasting_template(with_claims(spec), check.at("template"));
+  if (old == nullptr || validate_set(*old, nullptr).empty()) {
+    check_lasting_template(with_claims(spec), check.at("template"));
+  }
   return problems;
 }
 
 FieldProblems validate(const apps::StatefulSet& object) {
-  FieldProblems problems = validate_set(object);
+  FieldProblems problems = validate_set(object, nullptr);
   const Check check = Check(&problems).at("spec").at("volumeClaimTemplates");
   for (int i = 0; i < object.spec().volume_claim_templates_size(); ++i) {
     check_claim_spec(object.spec().volume_claim_templates(i).spec(), check[i].at("spec"));
@@ -123,7 +126,7 @@ FieldProblems validate(const apps::StatefulSet& object) {
 }
 
 FieldProblems validate_update(const apps::StatefulSet& old, const apps::StatefulSet& updated) {
-  FieldProblems problems = validate_set(updated);
+  FieldProblems problems = validate_set(updated, &old);
   apps::StatefulSetSpec spec = updated.spec();
   const apps::StatefulSetSpec& before = old.spec();
   check_immutable(before.selector(), spec.selector(), Check(&problems).at("spec").at("selector"));

@@ -14,6 +14,7 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 using testing::ElementsAre;
+using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::UnorderedElementsAre;
 
@@ -217,6 +218,12 @@ TEST(PodRules, RequestsStayWithinLimits) {
               UnorderedElementsAre("spec.containers[0].resources.limits[memory]: \"-1\": must not be negative",
                                    "spec.containers[0].resources.requests[memory]: \"-1\": must not be negative",
                                    "spec.containers[0].resources.requests: \"1001m\": must not exceed the limit of 1"));
+}
+
+TEST(PodRules, APodWithLimitsAsksForWhatItsContainersDo) {
+  const std::string pages = "  resources: {limits: {hugepages-2Mi: 4Mi}}\n";
+  EXPECT_THAT(problems_in_container("    resources: {requests: {cpu: 100m}}\n", pages), IsEmpty());
+  EXPECT_THAT(problems_in_container("", pages), ElementsAre(HasSubstr("huge pages need cpu or memory")));
 }
 
 TEST(PodRules, InitContainersAreNotProbed) {

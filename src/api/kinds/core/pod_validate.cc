@@ -122,8 +122,16 @@ void check_pod_resources(const core::PodSpec& spec, const Check& check) {
   };
   check_names(spec.resources().limits(), check.at("limits"));
   check_names(spec.resources().requests(), check.at("requests"));
-  check_resource_amounts(spec.resources(), check);
-  for (const auto& [name, needed] : requests_of_containers(spec)) {
+  const Quantities of_containers = requests_of_containers(spec);
+  // With limits it asks for what its containers do.
+  core::ResourceRequirements whole = spec.resources();
+  for (const char* name : {"cpu", "memory"}) {
+    const auto needed = of_containers.find(name);
+    if (whole.limits().empty() || whole.requests().contains(name) || needed == of_containers.end()) continue;
+    (*whole.mutable_requests())[name].set_string(needed->second.to_string());
+  }
+  check_resource_amounts(whole, check);
+  for (const auto& [name, needed] : of_containers) {
     const auto request = spec.resources().requests().find(name);
     if (request == spec.resources().requests().end()) continue;
     const Result<Quantity> amount = Quantity::parse(request->second.string());

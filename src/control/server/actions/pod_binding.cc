@@ -51,8 +51,9 @@ Outcome<std::unique_ptr<api::Message>> bound(const api::Kind& kind, const core::
   return updated;
 }
 
-// Neither spec nor status are the client's here: what bound() did stands.
-const api::UpdateRules kRules = {.prepare = [](const api::Message&, api::Message*) {}, .validate = {}};
+// Neither spec nor status are the client's here: what bound() did stands, also of a pod that is older than a rule.
+const api::UpdateRules kRules = {
+    .prepare = [](const api::Message&, api::Message*) {}, .validate = {}, .changes_alone = true};
 
 }  // namespace
 

@@ -88,7 +88,8 @@ Outcome<std::unique_ptr<api::Message>> with_condition(const core::Pod& pod, int6
   return updated;
 }
 
-const api::UpdateRules kRules = {.prepare = [](const api::Message&, api::Message*) {}, .validate = {}};
+const api::UpdateRules kRules = {
+    .prepare = [](const api::Message&, api::Message*) {}, .validate = {}, .changes_alone = true};
 
 Call inner_call(Call& call, const api::Kind& kind) {
   Call inner{.here = call.here, .user = call.user, .info = call.info, .kind = kind};
