@@ -54,7 +54,7 @@ bool has_ended(FdRef pidfd) {
   return ::poll(&entry, 1, 0) != 0;
 }
 
-// Whether the byte is in the fifo that its process has not come to yet.
+// Whether there is a byte in the fifo: one more is written than its process takes.
 bool is_gate_open(FdRef start) {
   int size = 0;
   return ::ioctl(start.get(), FIONREAD, &size) == 0 && size > 0;
@@ -293,21 +293,26 @@ Result<LiveContainer> look_at(ContainerFolder& folder, bool holds_lock) {
   if (!record && !is_unwritten) return fail_with(std::move(record.error()), cat("container ", folder.id()));
   if (record) live.record = std::move(*record);
   if (is_unwritten) live.record.id = folder.id();  // its creator has just begun, or was killed
-  auto unfinished = [&](bool goes_on_alone) -> Result<LiveContainer> {
-    if (holds_lock) return std::move(live);
-    auto busy = folder.is_busy();
-    if (!busy) return std::unexpected(std::move(busy.error()));
-    live.state = *busy || goes_on_alone ? ContainerState::kCreating : ContainerState::kStopped;
-    return std::move(live);
-  };
-  if (live.record.is_creating) return unfinished(false);
+  // Before its gate is looked at, which its creator opens before it lets go.
+  Result<bool> busy = false;
+  if (!holds_lock && (live.record.is_creating || live.record.goes_on)) busy = folder.is_busy();
+  if (!busy) return std::unexpected(std::move(busy.error()));
+  if (live.record.is_creating) {
+    if (*busy) live.state = ContainerState::kCreating;
+    return live;
+  }
   auto pidfd = find_process(live.record);
   if (!pidfd) return std::unexpected(std::move(pidfd.error()));
   if (!pidfd->is_open()) return live;
   // Only a process that waits for its start reads from it, or one that has not come so far.
   auto waits = sys::openat(folder.dir(), kStartFifo, O_WRONLY | O_NONBLOCK | O_NOFOLLOW);
-  if (waits && live.record.goes_on) return unfinished(is_gate_open(*waits));
-  live.pidfd = std::move(*pidfd);
+  bool is_unfinished = waits && live.record.goes_on;
+  if (is_unfinished && !holds_lock) {
+    if (*busy || is_gate_open(*waits)) live.state = ContainerState::kCreating;
+    return live;
+  }
+  live.pidfd = std::move(*pidfd);  // by this delete ends it
+  if (is_unfinished) return live;
   live.state = waits ? ContainerState::kCreated : ContainerState::kRunning;
   if (live.record.cgroup.empty()) return live;
   if (auto hierarchy = cgroups::Hierarchy::find()) {

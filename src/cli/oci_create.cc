@@ -93,8 +93,8 @@ class Creation {
   bool goes_on() const { return goes_on_; }
 
  private:
-  // Nobody is to be told anything between the making of this container and its start, and the process that is cloned
-  // is the container's, with our clocks.
+  // Nobody is to be told anything between the making of this container and its start, nor of a process that is not made
+  // in the end, and the process that is cloned is the container's, with our clocks.
   bool can_go_on() const {
     const oci::Hooks& hooks = bundle_.config.hooks;
     const runtime::Plan& plan = bundle_.planned.plan;
@@ -104,7 +104,7 @@ class Creation {
                    plan.namespaces.join_pid == runtime::kNoFd && !plan.namespaces.new_time &&
                    plan.namespaces.join_time == runtime::kNoFd;
     return !has_hooks && is_ours && !plan.process.terminal && plan.process.seccomp.agent.path.empty() &&
-           !options_.in_scope && !options_.is_rootless && callers_notify_socket().empty();
+           options_.pid_file.empty() && !options_.in_scope && !options_.is_rootless && callers_notify_socket().empty();
   }
 
   Status stay_outside() {

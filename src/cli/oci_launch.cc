@@ -188,7 +188,8 @@ Result<LaunchedProcess> carry_out(Launch launch, Hold hold, const std::string& c
   // trace and sees it, would come to the host by it.
   (void)sys::prctl(PR_SET_DUMPABLE, 0);
   if (launch.gate.is_open()) {
-    prepared = sys::write_all(launch.gate, "+");
+    // The second byte stays until the process has closed its end: until then it can be seen that the gate is open.
+    prepared = sys::write_all(launch.gate, "++");
     launch.gate.close();
     if (!prepared) {
       shim::abandon(*launching);

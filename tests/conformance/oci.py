@@ -58,6 +58,9 @@ def life(checks, oci):
     checks.equal((oci.state("one"), oci.remnants()), (None, []), "delete leaves nothing")
     checks.equal((oci("delete", "one", check=False).returncode, oci("delete", "--force", "one").returncode), (1, 0),
                  "delete of one that is not there fails, with --force it does not")
+    left = oci.work / "left"
+    none = oci("run", "--bundle", oci.bundle("nosuch"), "--pid-file", left, "none", check=False)
+    checks.equal((none.returncode, left.exists()), (1, False), "a run of a program that is not there leaves no pid file")
     name = oci.start("sleep", "1000")
     oci("delete", "--force", name)
     folder = oci.bundle("sleep", "1000")
