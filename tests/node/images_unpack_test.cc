@@ -3,6 +3,7 @@
 // The confined worker on a real kernel: what it keeps of good layers, and hostile ones.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/sysmacros.h>
 
@@ -415,6 +416,11 @@ Result<Unpacked> unpack_meddled(FdRef folder, std::string_view begin, const Unpa
     (void)sys::write_all(announced->write_end, "x");
     result.emplace(unpack(pipe->read_end, folder, UnpackKind::kLayer, options));
     is_over = true;
+    // What is still being written nobody else takes.
+    char rest[4096];
+    for (pollfd readable{pipe->read_end.get(), POLLIN, 0}; ::poll(&readable, 1, -1) == 1;) {
+      if (sys::read(pipe->read_end, rest, sizeof(rest)).value_or(0) == 0) break;
+    }
   });
   char ignored;
   (void)sys::read(announced->read_end, &ignored, 1);
