@@ -376,8 +376,12 @@ TEST_F(Server, AnEventWaitsForNoGarbageCollector) {
 
 TEST_F(Server, ABindingGivesAPodItsNodeOnce) {
   ASSERT_EQ(post(kPods, pod("web")).code, 201);
-  const std::string binding =
-      R"({"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{"kind":"Node","name":"n"}})";
+  const auto binding_to = [](std::string_view node) {
+    return cat(R"({"apiVersion":"v1","kind":"Binding","metadata":{"name":"web"},"target":{"kind":"Node","name":")",
+               node, R"("}})");
+  };
+  EXPECT_EQ(post(kPods + "/web/binding", binding_to("Node_A/..")).code, 400);
+  const std::string binding = binding_to("n");
   const Answer bound = post(kPods + "/web/binding", binding);
   EXPECT_EQ(bound.code, 201) << bound.text("message");
   EXPECT_EQ(bound.text("status"), "Success");

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/server/actions/pod_binding.h"
 
+#include "api/names.h"
 #include "base/text.h"
 #include "control/server/actions/success.h"
 #include "kubernetes/core/v1/object_reference.pb.h"
@@ -74,7 +75,11 @@ Task<Outcome<std::unique_ptr<api::Message>>> PodBinding::run(Call& call, std::un
     co_return fail(
         bad_request(cat("the binding's target is of kind ", quoted(binding->target().kind()), "; expected Node")));
   }
-  if (binding->target().name().empty()) co_return fail(bad_request("the binding names no node (target.name)"));
+  const std::string& node = binding->target().name();
+  if (node.empty()) co_return fail(bad_request("the binding names no node (target.name)"));
+  if (const std::string wrong = api::check_dns1123_subdomain(node); !wrong.empty()) {
+    co_return fail(bad_request(cat("the binding's target.name ", quoted(node), ": ", wrong)));
+  }
   Call inner{.here = call.here, .user = call.user, .info = call.info, .kind = pods_, .subresource = call.subresource};
   inner.dry_run = call.dry_run;
   inner.field_manager = call.field_manager;
