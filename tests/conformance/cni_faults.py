@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# faults
 """CNI plugins that fail, hang, die and print rubbish, and gantryd killed while they run: each time the reason is told with the
 plugin's name, and no address, process or name of a namespace is left. And what a plugin is told, to the letter."""
 import json

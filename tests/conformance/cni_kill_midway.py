@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 900
+# faults
 """kill_midway.py on a network of CNI's: no address, rule or plugin is left of what was cut short."""
 import pathlib
 import sys

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # limit: 900
+# faults
 """gantry-control keeps its word: clients that compare and write, contenders for a lease and watchers agree while the server is
 killed with -9 and its disk is full, and, over three members of etcd, while the leader is killed, stopped and cut off from
 the others. The network is one of this program's own."""

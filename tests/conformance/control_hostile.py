@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
+# faults
 """What strangers and users can send to gantry-control over TLS: bombs, floods, slowness, sizes. Each is bounded and answered,
 and neither memory nor the log grows with it. Published: CVE-2019-11253 (YAML and JSON bombs), CVE-2019-1002100 (JSON patches
 that copy), CVE-2019-9512, 9514, 9515 and CVE-2023-44487 (HTTP/2 floods, rapid reset), CVE-2023-45288 (endless headers)."""

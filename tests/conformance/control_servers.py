@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
+# faults
 """Two servers over one etcd: both are endpoints of the Service kubernetes, clients and tokens of one are good at the other, no
 node port or address is given twice, and when one is killed the other goes on alone."""
 import pathlib

@@ -73,7 +73,7 @@ def tell(checks, spec):
     name, state = name_of(spec), spec["State"]
     failure = spec.get("Failure") or {}
     if state == "skipped":
-        checks.skip(name, " ".join(failure.get("Message", "no reason given").split()))
+        checks.skip(name, "belongs in vm: " + " ".join(failure.get("Message", "no reason given").split()))
     else:
         checks.ok(state == "passed", name, f"{state}: {failure.get('Message')}\n{spec.get('CapturedGinkgoWriterOutput', '')[-3000:]}")
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# faults
 """The connection between gantryd and a pod's shim ends, and both live: gantryd connects again, and knows what happened meanwhile."""
 import contextlib
 import ctypes

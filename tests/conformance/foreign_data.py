@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# faults
 """gantryd started without the data that names what lives ends none of it: its own 20 pods, and those of another gantryd."""
 import contextlib
 import json

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S /usr/bin/python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# faults
 """Calls that gRPC's C library gives up, some before it has opened their streams, on connections that are full: all others are
 answered, and no connection ends."""
 import collections

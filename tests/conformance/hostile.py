@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 900
+# faults
 """What containers and clients may do to hurt: a line without end, control bytes, exec output without end, orphans by the thousand,
 containers that end all at once, clients that attach and drop. Each is bounded: neither memory nor descriptors grow with it."""
 import contextlib

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 900
+# faults
 """kill -9 of gantryd, many times, while many containers log and some of them end: nothing that they do is lost. And once beside a shim
 that hangs: nobody waits for it, and its pod is whole again as soon as it goes on."""
 import os

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 900
+# faults
 """kill -9 of gantryd in the middle of what it does: whatever step of making and removing pods it was at, the next one takes back or
 carries out, a retry of the client succeeds, and in the end nothing is left."""
 import pathlib

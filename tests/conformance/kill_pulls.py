@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 3600
+# faults
 """kill -9 in the middle of pulls: of `gantry image pull`, and of gantryd. Whatever step they were at, every file of every
 layer that the store calls complete is as its tar entry says, the next pull succeeds, and nothing is left that is nobody's.
 

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# faults
 """kill -9 of a pod's shim, with gantryd up and with gantryd down: the pod ends with it, is shown as it is, and can be removed."""
 import os
 import pathlib

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl nri-plugin
+# faults
 """Plugins of the Node Resource Interface that are slow, die, or send what no plugin sends: each is dropped, or what it asked for
 in its place is done, and containers come and go meanwhile. And more pods than one message of the interface holds."""
 import contextlib

@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
+# faults
 """kill -9 of gantry-oci in the middle of create, start, run and delete: whatever step it was at, no command says what is not so,
 delete removes what is left, the id and the cgroup can be used again, and what it did not make is left alone."""
 import os

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 300
+# faults
 """A pull ends when the last of those who wait for it has left, and a slow registry does not take all places."""
 import concurrent.futures
 import os

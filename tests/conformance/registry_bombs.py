@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
+# faults
 """More that a registry may do to who pulls, beside registry_faults.py: layers that are bombs, documents cut short or larger
 than they may be, servers that break TLS, and unpack workers that crash. Each pull ends within its time, with one sentence, and
 leaves the store as it was."""

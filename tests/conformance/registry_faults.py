@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
+# faults
 """Registries that lie, hang up, hang, or lead away: each pull ends within its time, with one sentence that says what is
 wrong, and leaves the store as it was. What may pass is tried again, and goes on where it broke off."""
 import contextlib

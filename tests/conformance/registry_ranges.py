@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
+# faults
 """A big layer from a registry that gives each connection its share: it comes over several, by ranges, and whatever is wrong
 with those the image is right in the end, or refused as without them."""
 import contextlib

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # limit: 600
+# faults
 """The control plane's store in etcd (Debian 13's, three members on loopback, TLS with client certificates): the contract of
 every store; clients and watchers that agree while members are killed, stopped and started; and without a majority an
 error and nothing old."""

@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # limit: 900
 # tools: crictl
+# faults
 """Mixed calls from 64 clients, each with a connection of its own, of which many are cancelled or have a deadline that is too short,
 at any moment: none is answered wrongly, no name stays reserved, no id is stuck, and nothing is left in the end."""
 import collections

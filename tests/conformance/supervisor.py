@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# faults
 """A node's supervisor that can't start gantryd anew: pods go on, and it tries again until it can."""
 import os
 import pathlib

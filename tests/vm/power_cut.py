@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 3600
+# faults
 """The power goes while pods come and go and images are built, loaded and removed. Each time the node comes back by itself,
 with all that it had answered for, nothing stuck, nothing that is nobody's, and every layer that it calls complete as it was
 made.

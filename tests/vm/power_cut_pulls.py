@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 3600
+# faults
 """The power goes during pulls, or as soon as one was answered for. Each time the node comes back with every image that it had
 answered for, every file of every layer that it calls complete is as its tar entry says, the next pull succeeds, and nothing
 is left that is nobody's.
