@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "sys/file.h"
+#include "sys/same_file.h"
 
 namespace gantry::cli {
 namespace {
@@ -40,7 +41,7 @@ Result<sys::CloneFlag> shared_namespaces(pid_t pid) {
     if (!own) return std::unexpected(std::move(own.error()));
     auto its = sys::fstatat(*folder, cat(pid, "/ns/", name).c_str(), 0);
     if (!its) return std::unexpected(std::move(its.error()));
-    if (own->st_ino == its->st_ino && own->st_dev == its->st_dev) shared |= kind;
+    if (sys::is_same_file(*own, *its)) shared |= kind;
   }
   return shared;
 }

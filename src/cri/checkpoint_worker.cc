@@ -20,6 +20,7 @@
 #include "sys/folders.h"
 #include "sys/mount_table.h"
 #include "sys/process.h"
+#include "sys/same_file.h"
 
 namespace gantry::cri {
 namespace {
@@ -61,7 +62,7 @@ Result<bool> shares_namespace(pid_t pid, std::string_view kind, ino_t& inode) {
   auto own = sys::fstatat(sys::kCwd, cat("/proc/self/ns/", kind).c_str(), 0);
   if (!own) return std::unexpected(std::move(own.error()));
   inode = theirs->st_ino;
-  return own->st_ino == theirs->st_ino && own->st_dev == theirs->st_dev;
+  return sys::is_same_file(*own, *theirs);
 }
 
 // The number that a process has in its own PID namespace.

@@ -16,6 +16,7 @@
 #include "images/documents.h"
 #include "images/text.h"
 #include "sys/file.h"
+#include "sys/same_file.h"
 #include "sys/xattr.h"
 
 namespace gantry::images {
@@ -407,7 +408,7 @@ Status Unpacker::hard_link(Place& at, archive_entry* entry) {
   if (!there) return fail_with(std::move(there.error()), cat("hard link to ", in_quotes(*target)));
   if (S_ISDIR(there->st_mode)) return invalid_argument(cat("hard link to the folder ", in_quotes(*target)));
   auto here = sys::fstatat(at.parent, at.name.c_str(), AT_SYMLINK_NOFOLLOW);
-  if (here && here->st_ino == there->st_ino && here->st_dev == there->st_dev) return {};  // to itself, or made already
+  if (here && sys::is_same_file(*here, *there)) return {};  // to itself, or made already
   if (auto cleared = clear_place(at, false); !cleared) return std::unexpected(std::move(cleared.error()));
   return sys::linkat(*folder, text.c_str(), at.parent, at.name.c_str(), 0);
 }

@@ -22,6 +22,7 @@
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/pidfd.h"
+#include "sys/same_file.h"
 #include "sys/socket.h"
 
 namespace gantry::runtime {
@@ -164,8 +165,8 @@ Status Launch::wait_at_hold(FdRef hold) {
   return wait_for_byte(hold);
 }
 
-// The procfs of another container's PID namespace: the one that it has itself, without what lies over it. Who made one
-// anew would have to be in that namespace, for all in it to see.
+// The procfs of another container's PID namespace: the one that it has itself, without what lies over it. Before Linux
+// 6.18 who made one anew would have to be in that namespace, for all in it to see.
 Result<MountFd> Launch::processes_of_target() {
   if (auto s = make_proc(); !s) return std::unexpected(std::move(s.error()));
   auto own = sys::openat(proc_, "self/ns/mnt", O_RDONLY);
@@ -195,21 +196,14 @@ std::unexpected<Error> not_joined(Error&& error) {
   return fail_with(std::move(error), "join the PID namespace");
 }
 
-bool is_same(FdRef one, FdRef other) {
-  auto first = sys::fstat(one), second = sys::fstat(other);
-  return first && second && first->st_ino == second->st_ino && first->st_dev == second->st_dev;
-}
-
 }  // namespace
 
 // In place of another one's, such as the host's, where who is in it has the host's mounts. Made from outside, which
 // Linux 6.18 can; nothing when it need not or can't be.
 std::optional<MountFd> Launch::own_processes() {
   auto joined = sys::pid_namespace_of(request_.join_pid);
-  if (!joined || is_same(*joined, shown_space_)) return std::nullopt;
-  auto context = sys::FsContext::open("proc");
-  if (!context || !context->set_fd("pidns", *joined) || !context->create()) return std::nullopt;
-  auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+  if (!joined || sys::is_same_file(*joined, shown_space_)) return std::nullopt;
+  auto mount = new_procfs(*joined);
   if (!mount) return std::nullopt;
   shown_space_ = std::move(*joined);
   return std::move(*mount);
@@ -246,7 +240,7 @@ Status Launch::check_processes() {
   auto joined = sys::fstatat(proc_, "self/ns/pid_for_children", 0);
   if (!joined) return joined.error().is_not_found() ? pid_namespace_ended() : not_joined(std::move(joined.error()));
   auto shown = sys::fstat(shown_space_);
-  if (shown && shown->st_ino == joined->st_ino && shown->st_dev == joined->st_dev) return {};
+  if (shown && sys::is_same_file(*shown, *joined)) return {};
   return fail(Code::kFailedPrecondition,
               "join the PID namespace: at the /proc of the process in it is the procfs of another one");
 }

@@ -359,13 +359,20 @@ Status Launch::make_links() {
   return {};
 }
 
+Result<MountFd> new_procfs(FdRef space) {
+  auto context = sys::FsContext::open("proc");
+  if (!context) return std::unexpected(std::move(context.error()));
+  if (space.is_open()) {
+    if (auto s = context->set_fd("pidns", space); !s) return std::unexpected(std::move(s.error()));
+  }
+  if (auto s = context->create(); !s) return std::unexpected(std::move(s.error()));
+  return context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+}
+
 Status Launch::make_proc() {
   if (proc_.is_open()) return {};
   if (spaces_.in_user && !spaces_.new_pid) return take_host_proc(kStagingHostProc);
-  auto context = sys::FsContext::open("proc");
-  if (!context) return std::unexpected(std::move(context.error()));
-  if (auto s = context->create(); !s) return s;
-  auto mount = context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev | sys::MountAttr::kNoExec);
+  auto mount = new_procfs({});
   if (!mount) return std::unexpected(std::move(mount.error()));
   proc_ = std::move(*mount);
   return {};

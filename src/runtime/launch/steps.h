@@ -208,6 +208,10 @@ class Launch {
 
 std::unexpected<Error> pid_namespace_ended();
 
+// A procfs of the PID namespace `space` (pidns, Linux 6.18), or, when that is not open, of the one that this process is
+// in.
+Result<MountFd> new_procfs(FdRef space);
+
 // The parent of `path`, made if missing.
 Result<Parent> ensure_parent(FdRef root, const char* path, sys::Resolve also);
 

@@ -18,6 +18,7 @@
 #include "sys/file.h"
 #include "sys/mount.h"
 #include "sys/process.h"
+#include "sys/same_file.h"
 
 namespace gantry::runtime::oci {
 
@@ -32,17 +33,12 @@ Result<OwnFd> open_namespace(const std::string& path) {
 
 namespace {
 
-bool is_same(FdRef a, FdRef b) {
-  auto one = sys::fstat(a), other = sys::fstat(b);
-  return one && other && one->st_ino == other->st_ino && one->st_dev == other->st_dev;
-}
-
 // To change one of these is to change the host.
 Status check_not_own(FdRef space, const Source& source) {
   for (const char* own : {"/proc/self/ns/net", "/proc/self/ns/ipc", "/proc/self/ns/uts"}) {
     auto file = sys::openat(sys::kCwd, own, O_RDONLY);
     if (!file) return std::unexpected(std::move(file.error()));
-    if (is_same(*file, space))
+    if (sys::is_same_file(*file, space))
       return invalid_argument(
           cat(quoted(source.path), " is the runtime's own: ", source.sets, " would change the host"));
   }
@@ -51,7 +47,7 @@ Status check_not_own(FdRef space, const Source& source) {
 
 bool is_of(FdRef proc, const std::string& pid, const struct stat& space) {
   auto info = sys::fstatat(proc, cat(pid, "/ns/pid").c_str(), 0);
-  return info && info->st_ino == space.st_ino && info->st_dev == space.st_dev;
+  return info && sys::is_same_file(*info, space);
 }
 
 Result<PidFd> open_process(FdRef proc, const std::string& pid, const struct stat& space) {
@@ -134,7 +130,7 @@ Result<OwnFd> open_source(FdRef bundle, const Source& source, Plan& plan) {
     case Source::Kind::kPidNamespace: {
       // Our own is nothing to join: a process is born there anyway.
       auto own = open_namespace("/proc/self/ns/pid"), wanted = open_namespace(source.path);
-      if (own && wanted && is_same(*own, *wanted)) plan.namespaces.join_pid = kNoFd;
+      if (own && wanted && sys::is_same_file(*own, *wanted)) plan.namespaces.join_pid = kNoFd;
       return as_own(process_in(source.path));
     }
     case Source::Kind::kHostCgroups:
