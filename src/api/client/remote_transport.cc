@@ -56,8 +56,9 @@ http::ClientRequest to_send(http::Request request, const std::string& token) {
 
 }  // namespace
 
-RemoteTransport::RemoteTransport(std::unique_ptr<http::Client> client, std::string token)
-    : client_(std::move(client)), token_(std::move(token)) {}
+RemoteTransport::RemoteTransport(std::unique_ptr<http::Client> client, std::shared_ptr<http::TlsClient> tls,
+                                 std::string token)
+    : client_(std::move(client)), tls_(std::move(tls)), token_(std::move(token)) {}
 RemoteTransport::~RemoteTransport() = default;
 
 Result<std::unique_ptr<RemoteTransport>> RemoteTransport::make(Loop& loop, const Kubeconfig& config) {
@@ -69,8 +70,17 @@ Result<std::unique_ptr<RemoteTransport>> RemoteTransport::make(Loop& loop, const
     if (!tls) return std::unexpected(std::move(tls.error()));
     options.tls = std::move(*tls);
   }
-  return std::unique_ptr<RemoteTransport>(
-      new RemoteTransport(std::make_unique<http::Client>(loop, std::move(options)), config.token));
+  std::shared_ptr<http::TlsClient> tls = options.tls;
+  auto client = std::make_unique<http::Client>(loop, std::move(options));
+  return std::unique_ptr<RemoteTransport>(new RemoteTransport(std::move(client), std::move(tls), config.token));
+}
+
+Status RemoteTransport::replace(const Kubeconfig& config) {
+  if (tls_ != nullptr) {
+    if (Status replaced = tls_->replace(config.tls); !replaced) return replaced;
+  }
+  token_ = config.token;
+  return {};
 }
 
 Task<Result<http::Response>> RemoteTransport::call(Loop&, http::Request request) {

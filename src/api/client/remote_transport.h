@@ -9,7 +9,8 @@
 
 namespace gantry::http {
 class Client;
-}
+class TlsClient;
+}  // namespace gantry::http
 
 namespace gantry::api {
 
@@ -19,14 +20,19 @@ class RemoteTransport final : public Transport {
   static Result<std::unique_ptr<RemoteTransport>> make(Loop& loop, const Kubeconfig& config);
   ~RemoteTransport() override;
 
+  // Other credentials of the same server, for connections that are made from now on and requests that are sent from now
+  // on. On an error all stays as it was.
+  Status replace(const Kubeconfig& config);
+
   Task<Result<http::Response>> call(Loop& here, http::Request request) override;
   Task<Result<http::Response>> follow(Loop& here, http::Request request, TakeLine take) override;
 
  private:
-  RemoteTransport(std::unique_ptr<http::Client> client, std::string token);
+  RemoteTransport(std::unique_ptr<http::Client> client, std::shared_ptr<http::TlsClient> tls, std::string token);
 
   const std::unique_ptr<http::Client> client_;
-  const std::string token_;
+  const std::shared_ptr<http::TlsClient> tls_;  // null: none
+  std::string token_;
 };
 
 }  // namespace gantry::api

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/cluster.h"
+
+#include "base/text.h"
+#include "kubernetes/authentication/v1/authentication.pb.h"
+#include "kubernetes/authorization/v1/authorization.pb.h"
+#include "kubernetes/certificates/v1/certificates.pb.h"
+#include "kubernetes/coordination/v1/lease.pb.h"
+#include "kubernetes/core/v1/config.pb.h"
+#include "kubernetes/core/v1/event.pb.h"
+#include "kubernetes/core/v1/node.pb.h"
+#include "kubernetes/core/v1/persistent_volume.pb.h"
+#include "kubernetes/core/v1/persistent_volume_claim.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+#include "kubernetes/core/v1/service.pb.h"
+#include "kubernetes/node/v1/runtime_class.pb.h"
+
+namespace gantry::agent {
+
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+constexpr char kProgram[] = "gantryd";
+
+template <typename M>
+api::Kind global_kind(std::string plural, std::string singular) {
+  api::Kind kind = api::make_kind<M>(std::move(plural), std::move(singular));
+  kind.namespaced = false;
+  return kind;
+}
+
+// The objects with that value of that field, as one informer.
+template <typename M>
+std::unique_ptr<api::InformerOf<M>> informer_by_field(api::Client& client, std::string selector) {
+  return std::make_unique<api::InformerOf<M>>(
+      client, api::Informer::Options{.target = client.target<M>(),
+                                     .query = {.ns = {}, .label_selector = {}, .field_selector = std::move(selector)},
+                                     .make = [] { return std::make_unique<M>(); },
+                                     .trim = nullptr});
+}
+
+}  // namespace
+
+std::vector<api::Kind> cluster_kinds() {
+  std::vector<api::Kind> kinds;
+  kinds.push_back(api::make_kind<core::Pod>("pods", "pod"));
+  kinds.push_back(api::make_kind<core::ConfigMap>("configmaps", "configmap"));
+  kinds.push_back(api::make_kind<core::Secret>("secrets", "secret"));
+  kinds.push_back(api::make_kind<core::Service>("services", "service"));
+  kinds.push_back(api::make_kind<core::PersistentVolumeClaim>("persistentvolumeclaims", "persistentvolumeclaim"));
+  kinds.push_back(api::make_kind<core::Event>("events", "event"));
+  kinds.push_back(global_kind<core::Node>("nodes", "node"));
+  kinds.push_back(global_kind<core::PersistentVolume>("persistentvolumes", "persistentvolume"));
+  kinds.push_back(api::make_kind<k8s::io::api::coordination::v1::Lease>("leases", "lease"));
+  kinds.push_back(global_kind<k8s::io::api::node::v1::RuntimeClass>("runtimeclasses", "runtimeclass"));
+  kinds.push_back(global_kind<k8s::io::api::certificates::v1::CertificateSigningRequest>("certificatesigningrequests",
+                                                                                         "certificatesigningrequest"));
+  kinds.push_back(global_kind<k8s::io::api::authentication::v1::TokenReview>("tokenreviews", "tokenreview"));
+  kinds.push_back(
+      global_kind<k8s::io::api::authorization::v1::SubjectAccessReview>("subjectaccessreviews", "subjectaccessreview"));
+  return kinds;
+}
+
+Result<std::unique_ptr<Cluster>> Cluster::open(Loop& loop, const api::Kubeconfig& config, std::string node_name) {
+  auto transport = api::RemoteTransport::make(loop, config);
+  if (!transport) return std::unexpected(std::move(transport.error()));
+  return std::unique_ptr<Cluster>(new Cluster(loop, std::move(*transport), std::move(node_name)));
+}
+
+Cluster::Cluster(Loop& loop, std::unique_ptr<api::RemoteTransport> transport, std::string node_name)
+    : loop_(loop),
+      node_name_(std::move(node_name)),
+      remote_(std::move(transport)),
+      kinds_(cluster_kinds()),
+      client_(loop, *remote_, kinds_, kProgram),
+      node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
+      pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
+      informers_(client_) {}
+
+Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
+    : loop_(loop),
+      node_name_(std::move(node_name)),
+      kinds_(cluster_kinds()),
+      client_(loop, transport, kinds_, kProgram),
+      node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
+      pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
+      informers_(client_) {}
+
+Cluster::~Cluster() = default;
+
+Status Cluster::replace_credentials(const api::Kubeconfig& config) {
+  return remote_ == nullptr ? Status() : remote_->replace(config);
+}
+
+void Cluster::start() {
+  node_->start();
+  pods_->start();
+  informers_.start_all();
+}
+
+void Cluster::stop() {
+  node_->stop();
+  pods_->stop();
+  informers_.stop_all();
+}
+
+std::shared_ptr<const Cluster::Node> Cluster::node_object() const { return node_->find("", node_name_); }
+
+}  // namespace gantry::agent
