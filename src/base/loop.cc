@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "base/loop.h"
 
+#include <poll.h>
 #include <pthread.h>
 #include <signal.h>
 
@@ -153,15 +154,27 @@ struct DescriptorWait {
   void await_resume() const noexcept {}
 };
 
+// Asio's epoll reactor uses what it keeps for a descriptor again while an event of the former one may be on its way
+// through the queue, and to it that is an event of the new one.
+bool is_ready(int fd, asio::posix::descriptor_base::wait_type kind) {
+  pollfd now{.fd = fd, .events = POLLIN, .revents = 0};
+  if (kind == asio::posix::descriptor_base::wait_write) now.events = POLLOUT;
+  return ::poll(&now, 1, 0) != 0;
+}
+
 template <typename Impl>
 Task<Status> wait_for_descriptor(std::shared_ptr<Impl> impl, asio::posix::descriptor_base::wait_type kind) {
   if (impl->assign_error != 0) co_return std::unexpected(Error::from_errno(impl->assign_error, "watch descriptor"));
-  if (impl->cancelled) co_return fail(Code::kCancelled, "watch cancelled");
-  DescriptorWait wait{impl->descriptor, kind};
-  co_await wait;
-  if (wait.error == asio::error::operation_aborted) co_return fail(Code::kCancelled, "watch cancelled");
-  if (wait.error) co_return std::unexpected(Error::from_errno(wait.error.value(), "wait for descriptor"));
-  co_return Status();
+  for (;;) {
+    if (impl->cancelled) co_return fail(Code::kCancelled, "watch cancelled");
+    DescriptorWait wait{impl->descriptor, kind};
+    co_await wait;
+    if (impl->cancelled || wait.error == asio::error::operation_aborted) {
+      co_return fail(Code::kCancelled, "watch cancelled");
+    }
+    if (wait.error) co_return std::unexpected(Error::from_errno(wait.error.value(), "wait for descriptor"));
+    if (is_ready(impl->descriptor.native_handle(), kind)) co_return Status();
+  }
 }
 
 }  // namespace

@@ -23,6 +23,17 @@ void run(Loop& loop, Task<> task) {
   loop.run();
 }
 
+struct Pipe {
+  Pipe() {
+    int fds[2] = {-1, -1};
+    EXPECT_EQ(::pipe2(fds, O_CLOEXEC), 0);
+    in = OwnFd(fds[0]);
+    out = OwnFd(fds[1]);
+  }
+  void write() const { EXPECT_EQ(::write(out.get(), "x", 1), 1); }
+  OwnFd in, out;
+};
+
 TEST(LoopTest, PostedWorkRunsInOrderOnTheLoopThread) {
   Loop loop;
   std::string order;
@@ -71,34 +82,58 @@ TEST(LoopTest, EventWakesAllAndLateComersDoNotWait) {
 
 TEST(LoopTest, WatchSeesDataAndCancelWakesTheWaiter) {
   Loop loop;
-  int pipe_fds[2];
-  ASSERT_EQ(::pipe2(pipe_fds, O_CLOEXEC), 0);
-  OwnFd in(pipe_fds[0]), out(pipe_fds[1]);
-  Watch watch(loop, in);
-  run(loop, [](Loop& l, Watch& w, OwnFd& writer) -> Task<> {
-    EXPECT_EQ(::write(writer.get(), "x", 1), 1);
+  Pipe pipe;
+  Watch watch(loop, pipe.in);
+  run(loop, [](Watch& w, Pipe& p) -> Task<> {
+    p.write();
     EXPECT_TRUE((co_await w.readable()).has_value());
     EXPECT_TRUE((co_await w.readable()).has_value()) << "level-triggered: still unread";
-    Watch idle(l, writer.ref());
-    l.post([&w] { w.cancel(); });
-    char byte;
-    (void)byte;
-    co_return;
-  }(loop, watch, out));
+  }(watch, pipe));
 }
 
 TEST(LoopTest, CancelWakesAWaitingWatch) {
   Loop loop;
-  int pipe_fds[2];
-  ASSERT_EQ(::pipe2(pipe_fds, O_CLOEXEC), 0);
-  OwnFd in(pipe_fds[0]), out(pipe_fds[1]);
-  auto watch = std::make_unique<Watch>(loop, in);
+  Pipe pipe;
+  auto watch = std::make_unique<Watch>(loop, pipe.in);
   run(loop, [](Loop& l, std::unique_ptr<Watch>& w) -> Task<> {
     l.post([&w] { w.reset(); });
     auto result = co_await w->readable();
     EXPECT_FALSE(result.has_value());
     if (!result) EXPECT_TRUE(result.error().is_cancelled());
   }(loop, watch));
+}
+
+// The reactor keeps a place for each descriptor, and gives it to another one at once. Of two descriptors that get ready
+// in one turn the first one's waiter ends the watch of the second one, and begins one of a third.
+TEST(LoopTest, AWatchIsNotWokenByWhatAnotherOneSaw) {
+  Loop loop;
+  Pipe first, second, third;
+  Watch first_watch(loop, first.in);
+  auto second_watch = std::make_unique<Watch>(loop, second.in);
+  std::unique_ptr<Watch> third_watch;
+  bool is_written = false, is_woken = false;
+  auto wait_for_second = [&]() -> Task<> { EXPECT_FALSE((co_await second_watch->readable()).has_value()); };
+  auto wait_for_third = [&]() -> Task<> {
+    EXPECT_TRUE((co_await third_watch->readable()).has_value());
+    EXPECT_TRUE(is_written);
+    is_woken = true;
+  };
+  auto swap = [&]() -> Task<> {
+    EXPECT_TRUE((co_await first_watch.readable()).has_value());
+    second_watch.reset();
+    third_watch = std::make_unique<Watch>(loop, third.in);
+    loop.spawn(wait_for_third());
+    co_await loop.sleep_for(1ms);
+    is_written = true;
+    third.write();
+    while (!is_woken) co_await loop.sleep_for(1ms);
+  };
+  loop.spawn(wait_for_second());
+  loop.post([&] {
+    first.write();
+    second.write();
+  });
+  run(loop, swap());
 }
 
 TEST(LoopTest, PoolRunsElsewhereAndResumesHere) {
