@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every black-box test needs to say what holds: TAP lines for scripts/test, bounded waits, an orderly end on SIGTERM."""
 import os
+import re
 import select
 import signal
 import sys
@@ -64,6 +65,30 @@ def wait_until(what, holds, limit=PATIENCE, pause=0.02):
         if is_last:
             raise Failure(f"{what}: not within {limit:g} s")
         time.sleep(pause)
+
+
+SANITIZER_REPORT = re.compile(r"^.*?((WARNING|ERROR|FATAL): \w+Sanitizer\b|: runtime error: )")
+REPORTS_SHOWN, REPORT_LINES = 5, 60
+
+
+def sanitizer_reports(path):
+    """What the sanitizers that a program was built with said in its log: the first lines of each report. Most often it is none."""
+    reports, room = [], 0
+    with open(path, errors="replace") as file:
+        for line in file:
+            if SANITIZER_REPORT.match(line):
+                reports.append("")
+                room = REPORT_LINES
+            if room > 0:
+                reports[-1] += line
+                room = 0 if line.startswith("SUMMARY: ") else room - 1
+    return reports
+
+
+def no_sanitizer_reports(checks, program, path):
+    """A check that is made when it does not hold, and not seen otherwise: whoever runs a program in a test has it at the end."""
+    if reports := sanitizer_reports(path) if os.path.exists(path) else []:
+        checks.ok(False, f"{program} has no report of a sanitizer: {len(reports)}", "\n".join(reports[:REPORTS_SHOWN]))
 
 
 class Process:

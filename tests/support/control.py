@@ -159,6 +159,7 @@ class Control(Kubectl):
                 self.process.kill()
                 self.process.wait()
         self.process = None
+        c.no_sanitizer_reports(self.checks, "gantry-control", self.log_path)
 
     def kill(self):
         self.process.kill()

@@ -15,7 +15,7 @@ import subprocess
 import tempfile
 import time
 
-from checks import PATIENCE, Failure, Process, log, wait_until
+from checks import PATIENCE, Failure, Process, log, no_sanitizer_reports, wait_until
 from cri_client import APPLETS, IMAGE, CriClient
 
 BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or pathlib.Path(__file__).resolve().parents[2] / "build/release/bin")
@@ -82,6 +82,8 @@ class Node(CriClient):
             with contextlib.suppress(OSError, ValueError):
                 os.kill(self.supervisor(), signal.SIGCONT)
                 self.stop()
+        # Of shims and log writers, too: they write there.
+        no_sanitizer_reports(self.checks, "gantryd", self.log_file)
         if any(f" {self.state}" in line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()):
             raise Failure(f"something is mounted beneath {self.state}; leaving it as it is")
         shutil.rmtree(self.state, ignore_errors=True)
