@@ -22,6 +22,7 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 
 constexpr char kProgram[] = "gantryd";
+constexpr Duration kUrgent = std::chrono::seconds(10);
 
 template <typename M>
 api::Kind global_kind(std::string plural, std::string singular) {
@@ -63,17 +64,21 @@ std::vector<api::Kind> cluster_kinds() {
 }
 
 Result<std::unique_ptr<Cluster>> Cluster::open(Loop& loop, const api::Kubeconfig& config, std::string node_name) {
-  auto transport = api::RemoteTransport::make(loop, config);
-  if (!transport) return std::unexpected(std::move(transport.error()));
-  return std::unique_ptr<Cluster>(new Cluster(loop, std::move(*transport), std::move(node_name)));
+  auto usual = api::RemoteTransport::make(loop, config);
+  if (!usual) return std::unexpected(std::move(usual.error()));
+  auto urgent = api::RemoteTransport::make(loop, config, kUrgent);
+  if (!urgent) return std::unexpected(std::move(urgent.error()));
+  Remote remote{std::move(*usual), std::move(*urgent)};
+  return std::unique_ptr<Cluster>(new Cluster(loop, std::move(remote), std::move(node_name)));
 }
 
-Cluster::Cluster(Loop& loop, std::unique_ptr<api::RemoteTransport> transport, std::string node_name)
+Cluster::Cluster(Loop& loop, Remote remote, std::string node_name)
     : loop_(loop),
       node_name_(std::move(node_name)),
-      remote_(std::move(transport)),
+      remote_(std::move(remote)),
       kinds_(cluster_kinds()),
-      client_(loop, *remote_, kinds_, kProgram),
+      client_(loop, *remote_.usual, kinds_, kProgram),
+      urgent_client_(loop, *remote_.urgent, kinds_, kProgram),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
       informers_(client_) {}
@@ -83,6 +88,7 @@ Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
       node_name_(std::move(node_name)),
       kinds_(cluster_kinds()),
       client_(loop, transport, kinds_, kProgram),
+      urgent_client_(loop, transport, kinds_, kProgram),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
       informers_(client_) {}
@@ -90,7 +96,11 @@ Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
 Cluster::~Cluster() = default;
 
 Status Cluster::replace_credentials(const api::Kubeconfig& config) {
-  return remote_ == nullptr ? Status() : remote_->replace(config);
+  for (auto* transport : {remote_.usual.get(), remote_.urgent.get()}) {
+    if (transport == nullptr) continue;
+    if (Status replaced = transport->replace(config); !replaced) return replaced;
+  }
+  return {};
 }
 
 void Cluster::start() {

@@ -47,6 +47,9 @@ class Cluster {
   Loop& loop() const { return loop_; }
   const std::string& node_name() const { return node_name_; }
   api::Client& client() { return client_; }
+  // On connections of its own, and with answers within ten seconds or none: for what must not wait behind a connection
+  // whose other end is gone, such as the sign of life.
+  api::Client& urgent_client() { return urgent_client_; }
 
   // This node's Node alone: nothing is in it until the node is registered.
   api::InformerOf<Node>& node() { return *node_; }
@@ -58,13 +61,16 @@ class Cluster {
   api::Informers& informers() { return informers_; }
 
  private:
-  Cluster(Loop& loop, std::unique_ptr<api::RemoteTransport> transport, std::string node_name);
+  struct Remote {
+    std::unique_ptr<api::RemoteTransport> usual, urgent;
+  };
+  Cluster(Loop& loop, Remote remote, std::string node_name);
 
   Loop& loop_;
   const std::string node_name_;
-  const std::unique_ptr<api::RemoteTransport> remote_;  // null: over another's
+  const Remote remote_;  // of nulls: over another's
   const api::Kinds kinds_;
-  api::Client client_;
+  api::Client client_, urgent_client_;
   std::unique_ptr<api::InformerOf<Node>> node_;
   std::unique_ptr<api::InformerOf<Pod>> pods_;
   api::Informers informers_;

@@ -15,6 +15,9 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "agent/cluster.h"
+#include "agent/node_lease.h"
+#include "agent/node_reporter.h"
 #include "base/database.h"
 #include "base/layout.h"
 #include "base/log.h"
@@ -49,6 +52,8 @@ namespace gantry {
 namespace {
 
 constexpr char kVersion[] = GANTRY_VERSION;
+// As nodes of a cluster have it.
+constexpr char kKubernetesVersion[] = "v1.37.0-gantry." GANTRY_VERSION;
 
 // Connections of clients that never close theirs, pipes and pidfds of a few hundred pods: as many as the hard limit
 // gives, which needs no privilege.
@@ -98,8 +103,26 @@ agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::s
   config.cgroup_root = options.cgroup_root;
   config.cgroup_driver = options.cgroup_driver;
   config.image_gc = options.image_gc;
+  // On the nodes of a cluster one manifest may be there many times.
+  if (!options.kubeconfig.empty()) config.name_suffix = "-" + options.node_name;
   return config;
 }
+
+agent::NodeConfig node_config(const cli::GantrydOptions& options, const std::string& node_ip) {
+  agent::NodeConfig config;
+  config.name = options.node_name;
+  config.addresses = {node_ip};
+  config.version = kKubernetesVersion;
+  config.root_dir = options.kubelet_root;
+  return config;
+}
+
+// What makes this a node of a cluster.
+struct Membership {
+  std::unique_ptr<agent::Cluster> cluster;
+  std::unique_ptr<agent::NodeReporter> reporter;
+  std::unique_ptr<agent::NodeLease> lease;
+};
 
 struct Serving {
   Loop& loop;
@@ -114,6 +137,7 @@ struct Serving {
   bool run_agent;
   cli::KeptSockets kept;
   std::unique_ptr<cri::Server> server;
+  Membership member;
   std::unique_ptr<agent::Agent> agent;
   bool failed = false;
 };
@@ -143,6 +167,34 @@ Result<http::Listener> listen_for_streams(const cli::GantrydOptions& options, cl
   return fresh;
 }
 
+Status join_cluster(Serving& serving) {
+  auto kubeconfig = api::read_kubeconfig(serving.options.kubeconfig);
+  if (!kubeconfig) return fail_with(std::move(kubeconfig.error()), "the cluster's kubeconfig");
+  auto cluster = agent::Cluster::open(serving.loop, *kubeconfig, serving.options.node_name);
+  if (!cluster) return fail_with(std::move(cluster.error()), "the cluster's kubeconfig");
+  Membership& member = serving.member;
+  member.cluster = std::move(*cluster);
+  const agent::NodeConfig config = node_config(serving.options, serving.node_ip);
+  member.reporter =
+      std::make_unique<agent::NodeReporter>(*member.cluster, serving.runtime, serving.images, serving.disk, config);
+  member.lease = std::make_unique<agent::NodeLease>(*member.cluster, config.lease_seconds);
+  return {};
+}
+
+void start_member(Membership& member) {
+  if (member.cluster == nullptr) return;
+  member.cluster->start();
+  member.reporter->start();
+  member.lease->start();
+}
+
+void stop_member(Membership& member) {
+  if (member.cluster == nullptr) return;
+  member.lease->stop();
+  member.reporter->stop();
+  member.cluster->stop();
+}
+
 // Recovery comes before the socket: whoever connects finds all that there is. The agent comes last, and its pods after
 // it.
 Task<> start_serving(Serving& serving) {
@@ -156,11 +208,13 @@ Task<> start_serving(Serving& serving) {
       serving.server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
     }
   }
+  if (done && serving.run_agent && !serving.options.kubeconfig.empty()) done = join_cluster(serving);
   if (done && serving.run_agent) {
     serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
                                                    agent_config(serving.options, serving.node_ip, serving.host));
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");
+    if (done) start_member(serving.member);
   }
   if (!done) {
     log::error("gantryd can't start", {{"error", done.error()}});
@@ -211,6 +265,7 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
   }
   log::info("stopping; pods go on");
   (void)::sd_notify(0, "STOPPING=1");
+  stop_member(serving.member);
   if (serving.agent) serving.agent->stop();
   if (serving.server) co_await serving.server->stop();
   co_await serving.runtime.drain();
@@ -224,6 +279,7 @@ Status run(cli::GantrydOptions options) {
   if (!signals) return std::unexpected(std::move(signals.error()));
   auto config = cli::read_gantryd_config(options);
   if (!config) return std::unexpected(std::move(config.error()));
+  if (options.kubeconfig.empty()) options.kubeconfig = config->kubeconfig;
   // First: its limits are those that containers have, the daemon's own are not.
   auto host = runtime::read_host_facts();
   if (!host) return fail_with(std::move(host.error()), "facts of this host");

@@ -130,7 +130,13 @@ Result<GantrydConfig> parse_gantryd_config(std::string_view text) {
   const auto* object = documents->front().as_object();
   if (documents->size() > 1 || object == nullptr) return invalid_argument("one document, an object, was expected");
   for (const auto& [key, value, position] : *object) {
-    if (key != "runtimeHandlers") return wrong(key, "is unknown; there is: runtimeHandlers");
+    if (key == "kubeconfig") {
+      const std::string* path = value.as_string();
+      if (path == nullptr || !path->starts_with('/')) return wrong(key, "an absolute path was expected");
+      config.kubeconfig = *path;
+      continue;
+    }
+    if (key != "runtimeHandlers") return wrong(key, "is unknown; there are: kubeconfig, runtimeHandlers");
     auto handlers = read_handlers(value);
     if (!handlers) return std::unexpected(std::move(handlers.error()));
     config.handlers = std::move(*handlers);

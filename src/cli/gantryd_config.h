@@ -2,6 +2,7 @@
 // gantryd.yaml: what is too much for a command line. A key that nobody knows is an error, as is a file that was named
 // and is not there.
 //
+//   kubeconfig: /etc/gantry/kubeconfig # of the cluster that this is a node of; --kubeconfig counts more
 //   runtimeHandlers:
 //   - name: crun                     # as RunPodSandbox and a RuntimeClass have it
 //     path: /usr/bin/crun
@@ -9,6 +10,7 @@
 //     annotations: [example.com/x]   # of pods and containers that it is told, by exact name
 #pragma once
 
+#include <string>
 #include <string_view>
 #include <vector>
 
@@ -19,6 +21,7 @@
 namespace gantry::cli {
 
 struct GantrydConfig {
+  std::string kubeconfig;  // empty: none
   std::vector<cri::RuntimeHandler> handlers;
 };
 

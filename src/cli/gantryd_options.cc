@@ -154,6 +154,10 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--node-ip", options.node_ip,
                  "the node's address, as pods are told it (default: that of the default route, else the pods' gateway)")
       ->check(checked(netns::IpAddress::parse));
+  app.add_option("--kubeconfig", options.kubeconfig,
+                 "the API server of the cluster that this is a node of, and the node's credentials there (default: "
+                 "kubeconfig of gantryd.yaml; without one it stands alone)")
+      ->check(checked(absolute));
   app.add_option("--manifest-dir", options.manifest_dir, "folder of pod manifests to run")
       ->capture_default_str()
       ->check(checked(absolute));

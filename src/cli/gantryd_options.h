@@ -48,8 +48,9 @@ struct GantrydOptions {
 
   // ---- modules; cri is always on
   bool agent = true;
-  std::string node_name;  // the hostname when none is given
-  std::string node_ip;    // empty: the network says
+  std::string node_name;   // the hostname when none is given
+  std::string node_ip;     // empty: the network says
+  std::string kubeconfig;  // of the cluster that it is a node of; empty: the configuration says, or it stands alone
   std::string manifest_dir = "/etc/gantry/manifests";
   std::string kubelet_root = "/var/lib/kubelet";
   std::string pod_logs = "/var/log/pods";

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/client/kubeconfig.h"
 
+#include <fcntl.h>
+
 #include "api/text.h"
 #include "api/yaml.h"
 #include "base/text.h"
@@ -22,7 +24,14 @@ const Value* named(const Value& config, std::string_view list, std::string_view 
   return nullptr;
 }
 
-Result<std::string> read_text(const std::string& path) { return sys::read_file(sys::kCwd, path.c_str(), kMaxBytes); }
+// Also by a link, as certificates that are renewed are named.
+Result<std::string> read_text(const std::string& path) {
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK);
+  if (!file) return std::unexpected(std::move(file.error()));
+  auto text = sys::read_all(*file, kMaxBytes);
+  if (!text) return fail_with(std::move(text.error()), path);
+  return text;
+}
 
 // What is in "KEY-data", or in the file that "KEY" names; "" when there is neither.
 Result<std::string> content(const Value& object, const std::string& key, const std::string& folder) {

@@ -61,10 +61,11 @@ RemoteTransport::RemoteTransport(std::unique_ptr<http::Client> client, std::shar
     : client_(std::move(client)), tls_(std::move(tls)), token_(std::move(token)) {}
 RemoteTransport::~RemoteTransport() = default;
 
-Result<std::unique_ptr<RemoteTransport>> RemoteTransport::make(Loop& loop, const Kubeconfig& config) {
+Result<std::unique_ptr<RemoteTransport>> RemoteTransport::make(Loop& loop, const Kubeconfig& config, Duration limit) {
   Result<Address> address = parse_server(config.server);
   if (!address) return std::unexpected(std::move(address.error()));
-  http::ClientOptions options{.host = address->host, .port = address->port, .server_name = config.server_name};
+  http::ClientOptions options{
+      .host = address->host, .port = address->port, .server_name = config.server_name, .response_time = limit};
   if (address->tls) {
     Result<std::shared_ptr<http::TlsClient>> tls = http::TlsClient::make(config.tls);
     if (!tls) return std::unexpected(std::move(tls.error()));

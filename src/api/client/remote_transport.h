@@ -2,6 +2,7 @@
 // RemoteTransport: requests to an API server over the network, with the credentials of a kubeconfig. On one loop.
 #pragma once
 
+#include <chrono>
 #include <memory>
 
 #include "api/client/kubeconfig.h"
@@ -16,8 +17,10 @@ namespace gantry::api {
 
 class RemoteTransport final : public Transport {
  public:
-  // kInvalidArgument when the server's address or the certificates are no good; nothing is asked yet.
-  static Result<std::unique_ptr<RemoteTransport>> make(Loop& loop, const Kubeconfig& config);
+  // kInvalidArgument when the server's address or the certificates are no good; nothing is asked yet. An answer that is
+  // not whole after `limit` is given up, and its connection with it.
+  static Result<std::unique_ptr<RemoteTransport>> make(Loop& loop, const Kubeconfig& config,
+                                                       Duration limit = std::chrono::seconds(60));
   ~RemoteTransport() override;
 
   // Other credentials of the same server, for connections that are made from now on and requests that are sent from now

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: Apache-2.0
+// This node's Node, as it should be: made once, and its status as often as anybody looks. Pure.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/node_config.h"
+#include "agent/node_machine.h"
+#include "api/time.h"
+#include "api/value.h"
+
+namespace k8s::io::api::core::v1 {
+class Node;
+}
+
+namespace gantry::agent {
+
+using Node = k8s::io::api::core::v1::Node;
+
+struct ImageOnNode {
+  std::vector<std::string> names;
+  std::int64_t size = 0;
+};
+
+struct RuntimeHandlerOnNode {
+  std::string name;
+  bool recursive_read_only_mounts = false, user_namespaces = false;
+};
+
+// What one look found.
+struct NodeState {
+  NodeMachine machine;
+  NodeReadings readings;
+  std::string runtime_version;         // "gantry://0.1.0"
+  std::vector<std::string> not_ready;  // why pods can't run; none: they can
+  std::vector<ImageOnNode> images;     // the largest first
+  std::vector<RuntimeHandlerOnNode> handlers;
+  bool supplemental_groups_policy = false;
+};
+
+// A pressure stays said for a while after it was last seen. Times are of a clock that only goes on.
+class Pressures {
+ public:
+  explicit Pressures(const NodeConfig& config) : config_(config) {}
+  void look(const NodeReadings& readings, Duration now);
+  bool memory() const { return memory_.is_on; }
+  bool disk() const { return disk_.is_on; }
+  bool pids() const { return pids_.is_on; }
+
+ private:
+  struct One {
+    bool is_on = false;
+    Duration seen{};
+  };
+  void note(One* one, bool is_there, Duration now) const;
+  bool is_below(const std::string& signal, std::uint64_t left, std::uint64_t whole) const;
+
+  const NodeConfig& config_;
+  One memory_, disk_, pids_;
+};
+
+// The Node with which it registers, with its status.
+Node new_node(const NodeConfig& config, const NodeState& state, const Pressures& pressures, api::Timestamp now);
+// The merge patch that brings to a Node that is there already what it lacks of `wanted`'s labels and annotations;
+// nothing when it has all.
+std::optional<api::Value> registration_patch(const Node& there, const Node& wanted);
+
+// The status of `node` becomes what `state` says; times of conditions that hold stay.
+void set_status(Node* node, const NodeConfig& config, const NodeState& state, const Pressures& pressures,
+                api::Timestamp now);
+// The strategic merge patch from one status to another. Nothing when they differ in heartbeats alone and not
+// `heartbeat`.
+std::optional<api::Value> status_patch(const Node& there, const Node& wanted, bool heartbeat);
+
+}  // namespace gantry::agent
