@@ -34,7 +34,7 @@ Wanted wanted_by(const http::Request& request) {
     if (name == kGroup) wanted.groups.push_back(value);
     if (name.starts_with(kExtra)) {
       const std::string_view key = std::string_view(name).substr(kExtra.size());
-      wanted.extra[decode_percent(key, false).value_or(std::string(key))].push_back(value);
+      wanted.extra[http::decode_percent(key, false).value_or(std::string(key))].push_back(value);
     }
   }
   return wanted;

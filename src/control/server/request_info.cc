@@ -1,22 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/server/request_info.h"
 
-#include <charconv>
-
 #include "base/text.h"
 
 namespace gantry::control {
 
 namespace {
-
-constexpr size_t kMaxParameters = 1000;
-
-int hex(char c) {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 // The segments between slashes as they were sent; empty ones (//) are dropped, as upstream's mux cleans paths.
 std::vector<std::string_view> split(std::string_view path) {
@@ -30,7 +19,7 @@ std::vector<std::string_view> split(std::string_view path) {
 }
 
 Outcome<std::string> decode_segment(std::string_view segment) {
-  std::optional<std::string> decoded = decode_percent(segment, false);
+  std::optional<std::string> decoded = http::decode_percent(segment, false);
   if (!decoded) return fail(bad_request(cat("the path has a broken escape: ", quoted(segment))));
   if (*decoded == "." || *decoded == ".." || decoded->find('/') != std::string::npos) {
     return fail(bad_request(cat("the path has the segment ", quoted(*decoded), ", which can be no name")));
@@ -53,84 +42,6 @@ std::string verb_of(std::string_view method, bool named, bool watch) {
 
 }  // namespace
 
-std::optional<std::string> decode_percent(std::string_view text, bool plus_is_space) {
-  std::string decoded;
-  decoded.reserve(text.size());
-  for (size_t i = 0; i < text.size(); ++i) {
-    if (text[i] == '%') {
-      if (i + 2 >= text.size()) return std::nullopt;
-      const int high = hex(text[i + 1]);
-      const int low = hex(text[i + 2]);
-      if (high < 0 || low < 0) return std::nullopt;
-      decoded += static_cast<char>(high * 16 + low);
-      i += 2;
-    } else {
-      decoded += plus_is_space && text[i] == '+' ? ' ' : text[i];
-    }
-  }
-  return decoded;
-}
-
-Result<Query> Query::parse(std::string_view text) {
-  Query query;
-  while (!text.empty()) {
-    const size_t end = text.find('&');
-    const std::string_view pair = text.substr(0, end);
-    text.remove_prefix(end == text.npos ? text.size() : end + 1);
-    if (pair.empty()) continue;
-    const size_t equals = pair.find('=');
-    std::optional<std::string> name = decode_percent(pair.substr(0, equals), true);
-    std::optional<std::string> value =
-        equals == pair.npos ? std::string() : decode_percent(pair.substr(equals + 1), true);
-    if (!name || !value) return invalid_argument(cat("the query has a broken escape: ", quoted(pair)));
-    if (query.parameters_.size() == kMaxParameters) {
-      return invalid_argument(cat("the query has more than ", kMaxParameters, " parameters"));
-    }
-    query.parameters_.emplace_back(std::move(*name), std::move(*value));
-  }
-  return query;
-}
-
-const std::string* Query::find(std::string_view name) const {
-  for (const auto& [key, value] : parameters_) {
-    if (key == name) return &value;
-  }
-  return nullptr;
-}
-
-std::string Query::text(std::string_view name) const {
-  const std::string* found = find(name);
-  return found == nullptr ? std::string() : *found;
-}
-
-std::vector<std::string> Query::all(std::string_view name) const {
-  std::vector<std::string> values;
-  for (const auto& [key, value] : parameters_) {
-    if (key == name) values.push_back(value);
-  }
-  return values;
-}
-
-Result<bool> Query::flag(std::string_view name) const {
-  const std::string* value = find(name);
-  if (value == nullptr) return false;
-  const std::string word = lowered(*value);
-  if (word.empty() || word == "1" || word == "t" || word == "true") return true;
-  if (word == "0" || word == "f" || word == "false") return false;
-  return invalid_argument(cat("the parameter ", name, " is ", quoted(*value), "; expected true or false"));
-}
-
-Result<std::optional<int64_t>> Query::number(std::string_view name) const {
-  const std::string* value = find(name);
-  if (value == nullptr || value->empty()) return std::nullopt;
-  int64_t number = 0;
-  const auto [end, error] = std::from_chars(value->data(), value->data() + value->size(), number);
-  if (error != std::errc() || end != value->data() + value->size()) {
-    return invalid_argument(cat("the parameter ", name, " is ", quoted(*value), "; expected a whole number"));
-  }
-  return number;
-}
-
 Outcome<RequestInfo> parse_request_info(std::string_view method, std::string_view target) {
   const size_t mark = target.find('?');
   const std::string_view raw = target.substr(0, mark);
@@ -140,7 +51,7 @@ Outcome<RequestInfo> parse_request_info(std::string_view method, std::string_vie
   RequestInfo info;
   info.query = std::move(*query);
   if (mark != target.npos) info.raw_query = target.substr(mark + 1);
-  std::optional<std::string> path = decode_percent(raw, false);
+  std::optional<std::string> path = http::decode_percent(raw, false);
   if (!path || !path->starts_with('/')) return fail(bad_request(cat("the path is not one: ", quoted(raw))));
   info.path = std::move(*path);
   info.verb = method == "HEAD" ? "get" : lowered(method);

@@ -10,27 +10,11 @@
 #include <vector>
 
 #include "control/server/failure.h"
+#include "http/query.h"
 
 namespace gantry::control {
 
-// Names and values decoded from %XX and '+', in order.
-class Query {
- public:
-  // kInvalidArgument for a broken %XX, or more than 1,000 parameters.
-  static Result<Query> parse(std::string_view text);
-
-  // The first of that name; empty when there is none.
-  const std::string* find(std::string_view name) const;
-  std::string text(std::string_view name) const;
-  std::vector<std::string> all(std::string_view name) const;
-  // "", "1" and "true" are true as Go's clients write them, "0" and "false" are not; absent is false.
-  Result<bool> flag(std::string_view name) const;
-  // A whole number; empty when absent.
-  Result<std::optional<int64_t>> number(std::string_view name) const;
-
- private:
-  std::vector<std::pair<std::string, std::string>> parameters_;
-};
+using http::Query;
 
 struct RequestInfo {
   std::string path;  // decoded, without query
@@ -54,8 +38,5 @@ struct RequestInfo {
 
 // /api/VERSION/..., /apis/GROUP/VERSION/...: the path decides. HEAD counts as GET.
 Outcome<RequestInfo> parse_request_info(std::string_view method, std::string_view target);
-
-// Decodes %XX; nothing for a broken one.
-std::optional<std::string> decode_percent(std::string_view text, bool plus_is_space);
 
 }  // namespace gantry::control

@@ -5,7 +5,7 @@
 #include <array>
 
 #include "base/text.h"
-#include "control/server/connect/relay.h"
+#include "http/relay.h"
 
 namespace gantry::control {
 
@@ -77,7 +77,7 @@ Task<Outcome<http::Reply>> forward_upgrade(Loop& here, http::Client& client, htt
     co_return reply;
   }
   reply.upgrade = [&here, far = std::move(answer->stream)](std::unique_ptr<http::ByteStream> near) mutable -> Task<> {
-    return relay(here, std::move(near), std::move(far));
+    return http::relay(here, std::move(near), std::move(far));
   };
   co_return reply;
 }

@@ -1,22 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/server/connect/relay.h"
+#include "http/relay.h"
 
 #include <array>
 
-namespace gantry::control {
+namespace gantry::http {
 
 namespace {
 
 struct Pair {
-  Pair(Loop& here, std::unique_ptr<http::ByteStream> a, std::unique_ptr<http::ByteStream> b)
+  Pair(Loop& here, std::unique_ptr<ByteStream> a, std::unique_ptr<ByteStream> b)
       : one(std::move(a)), other(std::move(b)), ended(here) {}
-  std::unique_ptr<http::ByteStream> one;
-  std::unique_ptr<http::ByteStream> other;
+  std::unique_ptr<ByteStream> one;
+  std::unique_ptr<ByteStream> other;
   Event ended;  // of the direction from other to one
 };
 
 // False when a connection failed, which ends both directions.
-Task<bool> pump(http::ByteStream& from, http::ByteStream& to) {
+Task<bool> pump(ByteStream& from, ByteStream& to) {
   std::array<char, 32 << 10> buffer;
   for (;;) {
     Result<std::size_t> size = co_await from.read(buffer);
@@ -30,8 +30,8 @@ Task<bool> pump(http::ByteStream& from, http::ByteStream& to) {
 }
 
 Task<> pump_one_way(std::shared_ptr<Pair> pair, bool back) {
-  http::ByteStream& from = back ? *pair->other : *pair->one;
-  http::ByteStream& to = back ? *pair->one : *pair->other;
+  ByteStream& from = back ? *pair->other : *pair->one;
+  ByteStream& to = back ? *pair->one : *pair->other;
   if (!co_await pump(from, to)) {
     pair->one->close();
     pair->other->close();
@@ -41,7 +41,7 @@ Task<> pump_one_way(std::shared_ptr<Pair> pair, bool back) {
 
 }  // namespace
 
-Task<> relay(Loop& here, std::unique_ptr<http::ByteStream> one, std::unique_ptr<http::ByteStream> other) {
+Task<> relay(Loop& here, std::unique_ptr<ByteStream> one, std::unique_ptr<ByteStream> other) {
   auto pair = std::make_shared<Pair>(here, std::move(one), std::move(other));
   here.spawn(pump_one_way(pair, true));
   co_await pump_one_way(pair, false);
@@ -50,4 +50,4 @@ Task<> relay(Loop& here, std::unique_ptr<http::ByteStream> one, std::unique_ptr<
   pair->other->close();
 }
 
-}  // namespace gantry::control
+}  // namespace gantry::http

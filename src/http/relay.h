@@ -6,10 +6,10 @@
 
 #include "http/byte_stream.h"
 
-namespace gantry::control {
+namespace gantry::http {
 
 // Returns when both directions have ended, or either connection has failed; then both are closed. The end of one
 // direction is passed on and the other goes on. Nothing is kept but one piece of at most 32 KiB a direction.
-Task<> relay(Loop& here, std::unique_ptr<http::ByteStream> one, std::unique_ptr<http::ByteStream> other);
+Task<> relay(Loop& here, std::unique_ptr<ByteStream> one, std::unique_ptr<ByteStream> other);
 
-}  // namespace gantry::control
+}  // namespace gantry::http
