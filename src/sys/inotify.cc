@@ -21,6 +21,8 @@ Result<int> inotify_add_watch(FdRef inotify, FdRef target, std::uint32_t mask) {
   return watch;
 }
 
+void inotify_rm_watch(FdRef inotify, int watch) { (void)::inotify_rm_watch(inotify.get(), watch); }
+
 Result<std::vector<InotifyEvent>> inotify_read(FdRef inotify) {
   std::vector<InotifyEvent> events;
   alignas(inotify_event) char buffer[16 * 1024];

@@ -23,6 +23,8 @@ struct InotifyEvent {
 Result<OwnFd> inotify_init();
 // Watches what `target` is open at (also O_PATH), not what has its path later. Returns the number of the watch.
 Result<int> inotify_add_watch(FdRef inotify, FdRef target, std::uint32_t mask);
+// What was watched may be gone by itself: that is no error.
+void inotify_rm_watch(FdRef inotify, int watch);
 // All that has happened up to now; empty when nothing has.
 Result<std::vector<InotifyEvent>> inotify_read(FdRef inotify);
 
