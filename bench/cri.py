@@ -170,6 +170,28 @@ def bursts(sides, turns, pods):
     return out
 
 
+def upstreams(sides, options, work):
+    """critest's own benchmark of pods and of containers: {side: {call: [milliseconds]}}; they take turns. (Its images want a
+    registry, and `bench/run pull` measures those; of a start from scratch it takes one sample.)"""
+    (work / "images").write_text(json.dumps({"defaultTestContainerImage": IMAGE, "webServerTestImage": IMAGE}))
+    samples = options.runs // options.turns + 2  # the first is not counted: what came before it differs
+    (work / "parameters").write_text(json.dumps({
+        "podsNumber": samples, "podsNumberParallel": 1, "containersNumber": samples, "containersNumberParallel": 1}))  # as YAML
+    took = {side.name: {} for side in sides}
+    for _ in range(options.turns):
+        for side in sides:
+            with tempfile.TemporaryDirectory(dir=side.logs) as folder:
+                run("env", f"TMPDIR={folder}", options.critest, "--benchmark", f"--benchmarking-params-file={work}/parameters",
+                    f"--benchmarking-output-dir={folder}", f"--test-images-file={work}/images", "--ginkgo.skip=Image|scratch",
+                    "--ginkgo.seed=1", f"--runtime-endpoint=unix://{side.socket}", f"--image-endpoint=unix://{side.socket}")
+                for part in ("pod", "container"):
+                    told = json.loads(pathlib.Path(folder, f"{part}_benchmark_data.json").read_text())
+                    for point in told["datapoints"][1:]:
+                        for call, nanoseconds in zip(told["operationsNames"], point["operationsDurationsNs"]):
+                            took[side.name].setdefault(call, []).append(nanoseconds / 1e6)
+    return took
+
+
 def proportional_size(pid):
     with contextlib.suppress(OSError, IndexError):
         text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
@@ -228,11 +250,11 @@ def quantile(values, part):
     return sorted(values)[min(int(len(values) * part), len(values) - 1)]
 
 
-def show_steps(took):
+def show_steps(title, steps, took):
     names = list(took)
-    head(f"one at a time, {SOME} idle pods", *(f"{name}: {part}, ms" for name in names for part in ("p50", "p99")),
+    head(f"{title}, {SOME} idle pods", *(f"{name}: {part}, ms" for name in names for part in ("p50", "p99")),
          *(f"gantry / {name}" for name in names[1:]))
-    for step in STEPS:
+    for step in steps:
         middles = [statistics.median(took[name][step]) for name in names]
         row(step, *(f"{value:.2f}" for name, middle in zip(names, middles)
                     for value in (middle, quantile(took[name][step], 0.99))),
@@ -285,6 +307,7 @@ def measure(sides, archives, options, work):
     burst = bursts(sides, options.turns, options.pods)
     fill(sides, FEW, SOME)
     some = cycles(sides, options.runs)
+    theirs = upstreams(sides, options, work)
     used = idle(sides, options.seconds)
     after = {side.name: memory(side) for side in sides}
     fill(sides[:1], SOME, options.many)
@@ -295,16 +318,18 @@ def measure(sides, archives, options, work):
     print(f"{options.runs} turns of each, interleaved; {options.turns} of {options.pods} pods, many at once; load average "
           f"{load} before and {os.getloadavg()[0]:.2f} after on {os.cpu_count()} processors.")
     some = dict(zip(names, some))
-    show_steps(some)
+    show_steps("one at a time", STEPS, some)
     show_bursts(burst, options.pods)
     show_memory(before, after, used, options.seconds)
     show_calls(few, many, options.many, some)
+    show_steps("critest's own benchmark", theirs[RUNC], theirs)
 
 
 def make_archives(folder):
     layer = [oci.entry(name, oci.tarfile.DIRTYPE) for name in ("bin", "dev", "etc", "proc", "sys", "tmp")]
     layer.append(oci.entry("bin/busybox", content=pathlib.Path("/bin/busybox").read_bytes(), mode=0o755))
-    layer += [oci.entry(f"bin/{name}", oci.tarfile.SYMTYPE, linkname="busybox") for name in APPLETS]
+    layer += [oci.entry(f"bin/{name}", oci.tarfile.SYMTYPE, linkname="busybox")
+              for name in (*APPLETS, "top")]  # critest's containers run top
     # It does what pause does, in as little memory.
     pause = [oci.entry("pause", content=(BIN / "gantry-init").read_bytes(), mode=0o755)]
     return [oci.Image(oci.tar(layer)).archive(folder / "image.tar", IMAGE),
@@ -315,7 +340,7 @@ def main():
     if sys.argv[1:2] == ["--inside"]:
         return inside(*sys.argv[2:])
     parser = argparse.ArgumentParser(description=__doc__)
-    for name in ("containerd", "runc", "crun", "cni"):
+    for name in ("containerd", "runc", "crun", "cni", "critest"):
         parser.add_argument(f"--{name}", required=True)
     parser.add_argument("--runs", type=int, default=100, help="turns of single pods, with each number of idle pods")
     parser.add_argument("--turns", type=int, default=3, help="of many at once")
