@@ -138,10 +138,11 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   }
   response.mutable_features()->set_supplemental_groups_policy(true);
   if (!request.verbose()) co_return response;
-  boost::json::object config{
-      {"stateDir", node_.folders.layout().run()}, {"rootDir", node_.folders.layout().lib()},
-      {"cgroupRoot", node_.cgroup_root},          {"network", node_.uses_cni ? "cni" : "builtin"},
-      {"podCIDRs", json_list(pod_cidrs_)},        {"instance", node_.instance.id}};
+  // Not "stateDir": by that containerd names the folder that its containers' roots are mounted beneath, and who wants
+  // to know whether their ids can be mapped asks of its file system. Here that is the one of rootDir.
+  boost::json::object config{{"runDir", node_.folders.layout().run()}, {"rootDir", node_.folders.layout().lib()},
+                             {"cgroupRoot", node_.cgroup_root},        {"network", node_.uses_cni ? "cni" : "builtin"},
+                             {"podCIDRs", json_list(pod_cidrs_)},      {"instance", node_.instance.id}};
   (*response.mutable_info())["config"] = boost::json::serialize(config);
   auto problems = json_list(problems_);
   for (const auto& [id, sandbox] : sandboxes_) {
