@@ -29,6 +29,7 @@
 #include "cli/credentials.h"
 #include "cli/gantryd_config.h"
 #include "cli/gantryd_options.h"
+#include "cli/node_api_server.h"
 #include "cli/service.h"
 #include "cni/network.h"
 #include "cri/checkpoint_worker.h"
@@ -114,6 +115,7 @@ agent::NodeConfig node_config(const cli::GantrydOptions& options, const std::str
   config.addresses = {node_ip};
   config.version = kKubernetesVersion;
   config.root_dir = options.kubelet_root;
+  config.port = options.node_api_port;
   return config;
 }
 
@@ -122,6 +124,8 @@ struct Membership {
   std::unique_ptr<agent::Cluster> cluster;
   std::unique_ptr<agent::NodeReporter> reporter;
   std::unique_ptr<agent::NodeLease> lease;
+  std::string ca;  // of the cluster, as PEM
+  cli::NodeApiServer node_api;
 };
 
 struct Serving {
@@ -170,6 +174,7 @@ Result<http::Listener> listen_for_streams(const cli::GantrydOptions& options, cl
 Status join_cluster(Serving& serving) {
   auto kubeconfig = api::read_kubeconfig(serving.options.kubeconfig);
   if (!kubeconfig) return fail_with(std::move(kubeconfig.error()), "the cluster's kubeconfig");
+  serving.member.ca = kubeconfig->tls.ca_pem;
   auto cluster = agent::Cluster::open(serving.loop, *kubeconfig, serving.options.node_name);
   if (!cluster) return fail_with(std::move(cluster.error()), "the cluster's kubeconfig");
   Membership& member = serving.member;
@@ -181,15 +186,32 @@ Status join_cluster(Serving& serving) {
   return {};
 }
 
-void start_member(Membership& member) {
-  if (member.cluster == nullptr) return;
+Status serve_node_api(Serving& serving) {
+  if (serving.options.node_api_port == 0) return {};
+  agent::NodeApiSources sources{.runtime = serving.runtime,
+                                .images = serving.images,
+                                .pods = [&agent = *serving.agent] { return agent.pods(); },
+                                .configuration = nullptr};
+  auto server = cli::start_node_api(serving.loop, serving.options, serving.node_ip, serving.member.ca,
+                                    *serving.member.cluster, std::move(sources), serving.kept);
+  if (!server) return fail_with(std::move(server.error()), "the node API");
+  serving.member.node_api = std::move(*server);
+  return {};
+}
+
+Status start_member(Serving& serving) {
+  Membership& member = serving.member;
+  if (member.cluster == nullptr) return {};
+  if (auto served = serve_node_api(serving); !served) return served;
   member.cluster->start();
   member.reporter->start();
   member.lease->start();
+  return {};
 }
 
 void stop_member(Membership& member) {
   if (member.cluster == nullptr) return;
+  member.node_api.api.reset();
   member.lease->stop();
   member.reporter->stop();
   member.cluster->stop();
@@ -214,7 +236,7 @@ Task<> start_serving(Serving& serving) {
                                                    agent_config(serving.options, serving.node_ip, serving.host));
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");
-    if (done) start_member(serving.member);
+    if (done) done = start_member(serving);
   }
   if (!done) {
     log::error("gantryd can't start", {{"error", done.error()}});

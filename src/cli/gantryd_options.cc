@@ -158,6 +158,20 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
                  "the API server of the cluster that this is a node of, and the node's credentials there (default: "
                  "kubeconfig of gantryd.yaml; without one it stands alone)")
       ->check(checked(absolute));
+  app.add_option("--node-api-address", options.node_api_address, "the address of the node API, with a kubeconfig")
+      ->capture_default_str()
+      ->check(checked(netns::IpAddress::parse));
+  app.add_option("--node-api-port", options.node_api_port, "its port; 0: it is not served")->capture_default_str();
+  app.add_option("--client-ca-file", options.client_ca_file,
+                 "CAs of the certificates of its clients (default: that of the kubeconfig)")
+      ->check(checked(absolute));
+  auto* certificate = app.add_option("--tls-cert-file", options.tls_cert_file,
+                                     "its certificate and those up to its CA (default: one that signs itself)")
+                          ->check(checked(absolute));
+  auto* key =
+      app.add_option("--tls-private-key-file", options.tls_key_file, "the key of that")->check(checked(absolute));
+  certificate->needs(key);
+  key->needs(certificate);
   app.add_option("--manifest-dir", options.manifest_dir, "folder of pod manifests to run")
       ->capture_default_str()
       ->check(checked(absolute));

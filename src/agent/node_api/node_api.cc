@@ -22,7 +22,7 @@ using Kind = Route::Kind;
 constexpr char kJson[] = "application/json";
 constexpr char kMetrics[] = "text/plain; version=0.0.4; charset=utf-8";
 // A command's words and a script among them are in the query.
-constexpr std::size_t kMaxHeader = 256 << 10;
+constexpr std::size_t kMaxHeader = 128 << 10;
 // No request has a body that is read.
 constexpr std::size_t kMaxBody = 64 << 10;
 // Whoever follows a log may look at it for a while before he goes on reading; kubelet gives him as long.

@@ -135,6 +135,13 @@ TEST_F(NodeApiTest, OnlyThoseWithARightAreAnswered) {
   });
 }
 
+TEST_F(NodeApiTest, LongQueriesAreTakenAndEndlessOnesAreNot) {
+  with_clients([this] {
+    EXPECT_THAT(get("/healthz?a=" + std::string(100'000, 'a')), StartsWith("HTTP/1.1 200"));
+    EXPECT_THAT(get("/healthz?a=" + std::string(200'000, 'a')), StartsWith("HTTP/1.1 431"));
+  });
+}
+
 TEST_F(NodeApiTest, TheNodeIsToldOf) {
   with_clients([this] {
     EXPECT_THAT(get("/pods"), HasSubstr(R"("metadata":{"name":"web","namespace":"shop","uid":"u1")"));

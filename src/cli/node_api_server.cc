@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/node_api_server.h"
+
+#include "agent/node_api/self_signed.h"
+#include "base/text.h"
+#include "http/listen.h"
+#include "sys/given_files.h"
+
+namespace gantry::cli {
+namespace {
+
+constexpr std::size_t kMaxPem = 1 << 20;
+constexpr char kName[] = "node-api";
+
+// The one that an earlier gantryd kept has the callers that came meanwhile.
+Result<http::Listener> listen(const GantrydOptions& options, KeptSockets& kept) {
+  if (SocketFd earlier = kept.take(kName); earlier.is_open()) {
+    auto listener = http::adopt_listener(std::move(earlier));
+    const std::string& address = options.node_api_address;
+    if (listener && listener->port == options.node_api_port &&
+        (listener->host == address || listener->host == cat("[", address, "]"))) {
+      return listener;
+    }
+  }
+  auto fresh = http::listen_tcp(options.node_api_address, options.node_api_port);
+  if (fresh) keep_socket(kName, fresh->socket);
+  return fresh;
+}
+
+Result<http::TlsServerOptions> own_certificate(const GantrydOptions& options, const std::string& node_ip) {
+  if (options.tls_cert_file.empty()) return agent::make_self_signed(options.node_name, {node_ip});
+  auto certificate = sys::read_given(options.tls_cert_file, kMaxPem);
+  if (!certificate) return std::unexpected(std::move(certificate.error()));
+  auto key = sys::read_given(options.tls_key_file, kMaxPem);
+  if (!key) return std::unexpected(std::move(key.error()));
+  return http::TlsServerOptions{
+      .certificate_pem = std::move(*certificate), .key_pem = std::move(*key), .client_ca_pem = {}};
+}
+
+}  // namespace
+
+Result<NodeApiServer> start_node_api(Loop& loop, const GantrydOptions& options, const std::string& node_ip,
+                                     std::string client_ca, agent::Cluster& cluster, agent::NodeApiSources sources,
+                                     KeptSockets& kept) {
+  NodeApiServer server;
+  auto certificate = own_certificate(options, node_ip);
+  if (!certificate) return fail_with(std::move(certificate.error()), "its certificate");
+  server.tls_options = std::move(*certificate);
+  server.tls_options.client_ca_pem = std::move(client_ca);
+  if (!options.client_ca_file.empty()) {
+    auto given = sys::read_given(options.client_ca_file, kMaxPem);
+    if (!given) return std::unexpected(std::move(given.error()));
+    server.tls_options.client_ca_pem = std::move(*given);
+  }
+  auto tls = http::TlsServer::make(server.tls_options);
+  if (!tls) return std::unexpected(std::move(tls.error()));
+  server.tls = std::move(*tls);
+  auto listener = listen(options, kept);
+  if (!listener) return std::unexpected(std::move(listener.error()));
+  server.reviewer = std::make_unique<agent::ApiReviewer>(cluster.client(), cluster.node_name());
+  sources.tokens = server.reviewer.get();
+  sources.access = server.reviewer.get();
+  server.api = std::make_unique<agent::NodeApi>(
+      loop, std::move(sources),
+      agent::NodeApiOptions{
+          .node_name = options.node_name, .root_dir = options.kubelet_root, .pod_logs_dir = options.pod_logs});
+  server.api->serve(std::move(listener->socket), server.tls);
+  return server;
+}
+
+}  // namespace gantry::cli
