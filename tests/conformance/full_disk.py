@@ -35,6 +35,7 @@ UNFILL = 'cd "$0" && rm -f filling-*; sync -f .'
 
 class SmallDisk(Node):
     """A node whose data lies on a file system of its own, an ext4 in a file."""
+    image_gc = ()
 
     def __init__(self, checks, folder):
         super().__init__(checks)

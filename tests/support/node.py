@@ -23,6 +23,9 @@ BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or pathlib.Path(__file__).resolv
 class Node(CriClient):
     """One node. Folders: `state` is all of its disk, `lib` gantryd's data, `work` what the test keeps there."""
 
+    # How full the machine's own disk is decides about no image of a test.
+    image_gc = ("--option=--image-gc-high-threshold=100",)
+
     def __init__(self, checks, suffix="", options=()):
         """`options` are those of `gantry node start`."""
         super().__init__()
@@ -55,7 +58,7 @@ class Node(CriClient):
 
     def start(self, prefix=()):
         """`prefix` is a command that runs the given one, in a world that it has changed."""
-        self.gantry("node", "start", self.name, *self.options, prefix=prefix)
+        self.gantry("node", "start", self.name, *self.image_gc, *self.options, prefix=prefix)
 
     def stop(self):
         self.gantry("node", "stop", self.name)
