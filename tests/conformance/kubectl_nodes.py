@@ -49,6 +49,11 @@ def logs(checks, control, kubelet):
                  {"tailLines": ["5"], "timestamps": ["true"], "sinceSeconds": ["60"]}, "with what the client asked for")
     checks.equal(seen["user"], "kube-apiserver-kubelet-client", "by the API server's own certificate")
     checks.ok("authorization" not in seen["headers"], "and without the client's credentials")
+    kubelet.refusal = b"container main is waiting to start: ContainerCreating\n"
+    done = control.kubectl("logs", "on-n1")
+    checks.equal(done.stderr, "Error from server (BadRequest): container main is waiting to start: ContainerCreating\n",
+                 "why there is no log is told in the node's words")
+    kubelet.refusal = None
     follower = subprocess.Popen(control.kubectl_command("logs", "-f", "on-n1"), stdout=subprocess.PIPE, text=True)
     try:
         first = [follower.stdout.readline() for _ in range(2)]

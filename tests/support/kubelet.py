@@ -128,6 +128,7 @@ class Kubelet(http.server.ThreadingHTTPServer):
     def __init__(self, certificate, key, client_ca):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen, self.follow = [], threading.Event()
+        self.refusal = None  # what it says instead of a log
         self.tunnels = True  # whether port-forward is served within a WebSocket
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
@@ -187,6 +188,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
 
     def logs(self, query):
         """Two lines; with follow a third when the test says so."""
+        if self.server.refusal:
+            return self.answer(400, self.server.refusal)
         self.send_response(200)
         self.send_header("Content-Type", "text/plain")
         self.send_header("Transfer-Encoding", "chunked")

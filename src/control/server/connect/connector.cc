@@ -193,7 +193,8 @@ Task<Outcome<http::Reply>> Connector::serve(Call& call, const http::Request& req
   ForwardTo to{
       .server = {.host = target->host, .port = target->port, .tls = target->tls, .server_name = target->server_name},
       .target = target->path,
-      .prefix = target->prefix};
+      .prefix = target->prefix,
+      .fails_in_words = call.info.subresource == "log"};
   co_return co_await forward(call.here, request, std::move(to));
 }
 

@@ -101,6 +101,29 @@ Task<> copy_body(Loop& here, std::shared_ptr<http::BodyReader> body, http::BodyW
   }
 }
 
+// What is longer is cut, as upstream does.
+constexpr std::size_t kMaxWords = 50'000;
+
+Task<Failure> failure_of(http::StreamedResponse answer) {
+  std::string words;
+  while (words.size() < kMaxWords) {
+    Result<std::string> more = co_await answer.body->read();
+    if (!more || more->empty()) break;
+    words += *more;
+  }
+  words = as_utf8(trimmed(words), kMaxWords);
+  if (answer.status == 400) co_return bad_request(std::move(words));
+  if (answer.status == 500) co_return internal_error(std::move(words));
+  Failure failure;
+  failure.code = answer.status;
+  failure.reason = answer.status == 404   ? "NotFound"
+                   : answer.status == 429 ? "TooManyRequests"
+                   : answer.status == 503 ? "ServiceUnavailable"
+                                          : "InternalError";
+  failure.message = std::move(words);
+  co_return failure;
+}
+
 }  // namespace
 
 Task<Outcome<http::Reply>> forward(Loop& here, const http::Request& request, ForwardTo to) {
@@ -113,6 +136,9 @@ Task<Outcome<http::Reply>> forward(Loop& here, const http::Request& request, For
   if (upgrade) co_return co_await forward_upgrade(here, client, std::move(onward), to);
   Result<http::StreamedResponse> answer = co_await client.open(std::move(onward));
   if (!answer) co_return fail(unreachable(to, answer.error()));
+  if (to.fails_in_words && (answer->status < 200 || answer->status > 206)) {
+    co_return fail(co_await failure_of(std::move(*answer)));
+  }
   http::Reply reply;
   reply.response.status = answer->status;
   reply.response.headers = answered(answer->headers, to, false);

@@ -15,6 +15,9 @@ struct ForwardTo {
   std::string target;  // path and query
   // What a Location header of the answer that names the server's own paths begins with here; empty: none is changed.
   std::string prefix;
+  // An answer that is none (not 2xx) comes back as Failure with its text: of a node, which answers in plain words,
+  // where clients look for a Status.
+  bool fails_in_words = false;
 };
 
 // Headers that belong to one connection, and the client's credentials, are left out. 503 when the server can't be
