@@ -10,10 +10,14 @@
 #include <set>
 #include <utility>
 
+#include "agent/api_source.h"
+#include "agent/cluster.h"
 #include "agent/environment.h"
 #include "agent/manifest_source.h"
 #include "agent/names.h"
 #include "agent/pod_worker.h"
+#include "agent/status_writer.h"
+#include "agent/supported.h"
 #include "base/log.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -27,6 +31,8 @@ namespace v1 = ::runtime::v1;
 
 // A thread that reads manifests or removes a large tree does not hold up the others.
 constexpr std::size_t kDiskThreads = 2;
+// In seconds: long enough for everybody, and short enough to be added to a time.
+constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
 std::uint64_t memory_of_machine() {
   auto pages = ::sysconf(_SC_PHYS_PAGES);
@@ -51,6 +57,15 @@ std::string value_of(const google::protobuf::Map<std::string, std::string>& map,
   return found == map.end() ? std::string() : found->second;
 }
 
+// Nothing: it is not deleted.
+std::optional<Duration> deletion_grace(const core::Pod& pod) {
+  if (!pod.metadata().has_deletion_timestamp()) return std::nullopt;
+  // As the server has it, or what it would have set.
+  auto seconds = pod.metadata().has_deletion_grace_period_seconds() ? pod.metadata().deletion_grace_period_seconds()
+                                                                    : pod.spec().termination_grace_period_seconds();
+  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLongestGrace));
+}
+
 Result<DiskSpace> space_of(const std::string& path) {
   auto folder = sys::openat(sys::kCwd, path.c_str(), O_PATH | O_DIRECTORY);
   if (!folder) return std::unexpected(std::move(folder.error()));
@@ -63,18 +78,30 @@ Result<DiskSpace> space_of(const std::string& path) {
 }  // namespace
 
 struct Agent::Impl : std::enable_shared_from_this<Impl> {
-  Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config);
+  // What should run, from both sources.
+  struct Wanted {
+    PodIdentity identity;
+    std::shared_ptr<const core::Pod> pod;
+  };
+  using WantedPods = std::map<std::string, Wanted>;  // by uid
+
+  Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster);
 
   Task<Status> find_earlier_pods();
   void hear(const v1::ContainerEventResponse& event);
   void reconcile();
-  void end_unwanted(const std::map<std::string, StaticPod>& wanted);
-  void end_earlier(const std::map<std::string, StaticPod>& wanted);
-  void begin(PodIdentity identity, std::shared_ptr<const core::Pod> pod, bool terminate);
+  WantedPods wanted_pods() const;
+  void follow_worker(PodWorker& worker, const WantedPods& wanted);
+  void end_earlier(const WantedPods& wanted);
+  void begin(PodIdentity identity, std::shared_ptr<const core::Pod> pod);
+  void end(PodIdentity identity);
+  // Nobody knows yet which of the API server's pods are gone.
+  bool may_be_api_pod(const PodIdentity& identity) const { return identity.is_api() && !(api && api->is_synced()); }
   bool is_taken(const std::string& full_name) const;
   void log_problems();
   static Task<> collect_images(std::weak_ptr<Impl> weak, Loop& loop, Duration period);
   void pod_changed(const std::string& uid);
+  void tell_api(const PodWorker& worker);
   void pod_ended(const std::string& uid);
   void stop();
 
@@ -85,11 +112,16 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   std::map<std::string, PodIdentity> earlier;                 // found at the start, by uid, until a worker has them
   std::vector<std::function<void(const PodInfo&)>> observers;
   std::set<std::pair<std::string, std::string>> logged_problems;
+  std::unique_ptr<ApiSource> api;  // null: a node that stands alone
+  std::unique_ptr<StatusWriter> writer;
+  // Nothing of them is left here, and their objects are being removed: uids.
+  std::set<std::string> leaving;
   bool started = false;
   bool stopped = false;
 };
 
-Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config)
+Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config,
+                  Cluster* cluster)
     : env(std::shared_ptr<Environment>(
           new Environment{.loop = loop,
                           .runtime = runtime,
@@ -99,18 +131,25 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .folders = PodFolders(config.root_dir, config.pod_logs_dir, config.container_logs_dir),
                           .disk = {loop, kDiskThreads}})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
-      image_gc(runtime, images, config.image_gc, space_of) {}
+      image_gc(runtime, images, config.image_gc, space_of) {
+  if (cluster == nullptr) return;
+  api = std::make_unique<ApiSource>(*cluster, [this] { reconcile(); });
+  auto known = [this](const PodKey& pod) { return api->find(pod.namespace_, pod.name, pod.uid); };
+  writer = std::make_unique<StatusWriter>(cluster->client(), std::move(known), config.tell);
+}
 
 // ---- what is there
 
-// Only those that an agent made from a manifest: others' pods are theirs.
+// Only those that an agent made: others' pods are theirs. Those of an API server are left alone while there is none.
 Task<Status> Agent::Impl::find_earlier_pods() {
   auto list = co_await env->runtime.list_pod_sandbox({});
   if (!list) co_return fail_with(std::move(list.error()), "list the runtime's sandboxes");
   for (const auto& sandbox : list->items()) {
     std::string file = value_of(sandbox.annotations(), kManifestFileAnnotation);
     std::string uid = value_of(sandbox.labels(), kPodUidLabel);
-    if (file.empty() || uid.empty() || uid != sandbox.metadata().uid()) continue;
+    std::string node = value_of(sandbox.annotations(), kApiNodeAnnotation);
+    bool is_ours = !file.empty() || (api && node == env->config.node_name);
+    if (!is_ours || uid.empty() || uid != sandbox.metadata().uid()) continue;
     earlier[uid] = {uid, sandbox.metadata().name(), sandbox.metadata().namespace_(), file};
     env->sandbox_owners[sandbox.id()] = uid;
   }
@@ -130,47 +169,89 @@ bool Agent::Impl::is_taken(const std::string& full_name) const {
                              [&](const auto& pair) { return pair.second->identity().full_name() == full_name; });
 }
 
-void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> pod, bool terminate) {
-  earlier.erase(identity.uid);
-  std::string uid = identity.uid;
-  auto worker = std::make_shared<PodWorker>(env, std::move(identity), std::move(pod));
+void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> pod) {
+  const bool is_new = earlier.erase(identity.uid) == 0;
+  const std::string uid = identity.uid;
+  const auto grace = identity.is_api() ? deletion_grace(*pod) : std::nullopt;
+  const bool is_asked_to_run = identity.is_api() && is_new && !grace && pod->status().phase() != "Succeeded" &&
+                               pod->status().phase() != "Failed";
+  auto worker = std::make_shared<PodWorker>(env, std::move(identity), pod);
   workers[uid] = worker;
-  if (terminate) worker->terminate();
+  if (is_asked_to_run) {
+    auto able = api::to_status(validate_supported(*pod, PodOrigin::kApiServer));
+    if (!able) worker->reject({"UnsupportedByNode", able.error().message()});
+  }
+  if (grace) worker->terminate(grace);
   worker->start();
 }
 
-void Agent::Impl::end_unwanted(const std::map<std::string, StaticPod>& wanted) {
-  for (const auto& [uid, worker] : workers) {
-    if (!wanted.contains(uid) && !worker->is_terminating()) worker->terminate();
+// One that is known by its labels alone.
+void Agent::Impl::end(PodIdentity identity) {
+  const std::string uid = identity.uid;
+  earlier.erase(uid);
+  auto worker = std::make_shared<PodWorker>(env, std::move(identity), nullptr);
+  workers[uid] = worker;
+  worker->terminate();
+  worker->start();
+}
+
+Agent::Impl::WantedPods Agent::Impl::wanted_pods() const {
+  WantedPods wanted;
+  for (auto& pod : source.pods())
+    wanted.try_emplace(pod.uid, PodIdentity{pod.uid, pod.name, pod.namespace_, pod.file}, pod.pod);
+  if (!api) return wanted;
+  for (auto& pod : api->pods()) {
+    const auto& metadata = pod->metadata();
+    if (leaving.contains(metadata.uid())) continue;
+    wanted.try_emplace(metadata.uid(), PodIdentity{metadata.uid(), metadata.name(), metadata.namespace_(), ""}, pod);
+  }
+  return wanted;
+}
+
+void Agent::Impl::follow_worker(PodWorker& worker, const WantedPods& wanted) {
+  auto found = wanted.find(worker.identity().uid);
+  if (found == wanted.end()) {
+    if (!worker.is_terminating() && !may_be_api_pod(worker.identity())) worker.terminate();
+    return;
+  }
+  if (!worker.identity().is_api()) return;
+  const auto& pod = found->second.pod;
+  if (auto grace = deletion_grace(*pod)) {
+    worker.terminate(grace);
+  } else if (!worker.is_terminating() && matters(*worker.pod(), *pod)) {
+    worker.update(pod);
   }
 }
 
 // A pod whose manifest is there and can't be read now stays as it is: nobody knows that it is not wanted.
-void Agent::Impl::end_earlier(const std::map<std::string, StaticPod>& wanted) {
+void Agent::Impl::end_earlier(const WantedPods& wanted) {
   std::vector<PodIdentity> ending;
   for (const auto& [uid, identity] : earlier) {
-    bool replaced =
-        std::ranges::any_of(wanted, [&](const auto& pair) { return pair.second.full_name() == identity.full_name(); });
-    if (wanted.contains(uid) || (source.is_unreadable(identity.file) && !replaced)) continue;
+    bool replaced = std::ranges::any_of(
+        wanted, [&](const auto& pair) { return pair.second.identity.full_name() == identity.full_name(); });
+    if (wanted.contains(uid) || may_be_api_pod(identity)) continue;
+    if (!identity.is_api() && source.is_unreadable(identity.file) && !replaced) continue;
     ending.push_back(identity);
   }
-  for (auto& identity : ending) begin(std::move(identity), nullptr, true);
+  for (auto& identity : ending) end(std::move(identity));
 }
 
 // A pod begins when no other of its name is left: the old one of a changed manifest ends first.
 void Agent::Impl::reconcile() {
   if (!started || stopped) return;
   log_problems();
-  std::map<std::string, StaticPod> wanted;
-  for (auto& pod : source.pods()) {
-    std::string uid = pod.uid;
-    wanted.emplace(std::move(uid), std::move(pod));
+  if (writer && api->is_synced()) {
+    writer->forget_unknown();
+    std::erase_if(leaving, [&](const std::string& uid) {
+      return std::ranges::none_of(api->pods(), [&](const auto& pod) { return pod->metadata().uid() == uid; });
+    });
   }
-  end_unwanted(wanted);
+  const auto wanted = wanted_pods();
+  for (const auto& [uid, worker] : workers) follow_worker(*worker, wanted);
   end_earlier(wanted);
   for (const auto& [uid, pod] : wanted) {
-    if (is_taken(pod.full_name())) continue;
-    begin({uid, pod.name, pod.namespace_, pod.file}, pod.pod, false);
+    if (is_taken(pod.identity.full_name())) continue;
+    begin(pod.identity, pod.pod);
   }
 }
 
@@ -206,14 +287,27 @@ void Agent::Impl::pod_changed(const std::string& uid) {
   auto found = workers.find(uid);
   if (found == workers.end()) return;
   PodInfo info{uid, found->second->pod(), found->second->status()};
+  tell_api(*found->second);
   for (const auto& observer : observers) observer(info);
+}
+
+void Agent::Impl::tell_api(const PodWorker& worker) {
+  const auto& identity = worker.identity();
+  if (writer && identity.is_api() && worker.status()) {
+    writer->set({identity.uid, identity.namespace_, identity.name}, worker.status());
+  }
 }
 
 void Agent::Impl::pod_ended(const std::string& uid) {
   auto found = workers.find(uid);
   if (found == workers.end()) return;
   PodInfo info{uid, found->second->pod(), nullptr};
+  const PodIdentity identity = found->second->identity();
   workers.erase(found);
+  if (identity.is_api() && api && api->find(identity.namespace_, identity.name, uid)) {
+    leaving.insert(uid);
+    writer->remove({uid, identity.namespace_, identity.name});
+  }
   for (const auto& observer : observers) observer(info);
   reconcile();
 }
@@ -221,13 +315,15 @@ void Agent::Impl::pod_ended(const std::string& uid) {
 void Agent::Impl::stop() {
   if (std::exchange(stopped, true)) return;
   source.stop();
+  if (api) api->stop();
+  if (writer) writer->stop();
   for (const auto& [uid, worker] : workers) worker->stop();
 }
 
 // ---- Agent
 
-Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config)
-    : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config))) {}
+Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster)
+    : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config), cluster)) {}
 
 // What the pool works on belongs to tasks that the loop may drop from now on: it is waited for. Each thread takes one
 // of the last pieces of work, and has by then ended all that came before.
@@ -272,10 +368,11 @@ std::vector<PodInfo> Agent::pods() const {
   for (const auto& [uid, worker] : impl_->workers) {
     sorted[{worker->identity().full_name(), uid}] = {uid, worker->pod(), worker->status()};
   }
-  for (const auto& pod : impl_->source.pods()) {
+  for (const auto& [uid, wanted] : impl_->wanted_pods()) {
     // Waiting for the old one of its name to end.
-    if (!impl_->workers.contains(pod.uid)) {
-      sorted[{pod.full_name(), pod.uid}] = {pod.uid, pod.pod, std::make_shared<core::PodStatus>(pod.pod->status())};
+    if (!impl_->workers.contains(uid)) {
+      sorted[{wanted.identity.full_name(), uid}] = {uid, wanted.pod,
+                                                    std::make_shared<core::PodStatus>(wanted.pod->status())};
     }
   }
   std::vector<PodInfo> pods;

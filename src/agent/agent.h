@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// The agent: what kubelet is on other nodes. Today its pods come from a folder of manifests, as in kubelet's standalone
-// mode: a file that appears is a pod that runs, a file that changes is a new pod in place of the old one, a file that
-// goes takes its pod along. Every pod has a serial worker (pod_worker.h); the runtime's events and the folder's drive
-// them, nothing polls.
+// The agent: what kubelet is on other nodes. Its pods come from a folder of manifests: a file that appears is a pod
+// that runs, a file that changes is a new pod in place of the old one, a file that goes takes its pod along. On a node
+// of a cluster they also come from the API server, which is told how they are (status_writer.h); a pod that is deleted
+// there is ended here, and its object removed when nothing of it is left. While the API server is away all goes on as
+// it was, and none of its pods is ended before all of them were seen. Every pod has a serial worker (pod_worker.h); the
+// runtime's events and the folder's drive them, nothing polls.
 //
 // A restart of gantryd changes nothing that runs: start() finds the pods of before by their labels and goes on with
 // them. Pods that others run through the CRI (crictl, a kubelet) are not the agent's and are never touched.
@@ -32,6 +34,8 @@ class PodStatus;
 }  // namespace k8s::io::api::core::v1
 
 namespace gantry::agent {
+
+class Cluster;
 
 struct AgentConfig {
   // Made (0755) when it is not there. Absolute, as all paths here.
@@ -68,6 +72,8 @@ struct AgentConfig {
   Duration image_gc_period = std::chrono::minutes(5);
   // Trying again what the runtime or the node refused.
   BackoffLimits retry{std::chrono::seconds(1), std::chrono::minutes(1), std::chrono::minutes(2)};
+  // Telling the API server again what it did not take, or was not there to take.
+  BackoffLimits tell{std::chrono::milliseconds(200), std::chrono::seconds(10), std::chrono::minutes(1)};
 };
 
 // A pod as it is asked for and as it is. Values that don't change; a later state is another object.
@@ -79,8 +85,10 @@ struct PodInfo {
 
 class Agent {
  public:
-  // All three outlive it. `runtime` also outlives the loop's last turn: what was under way may still come back to it.
-  Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config);
+  // All outlive it. `runtime` and `cluster` also outlive the loop's last turn: what was under way may still come back
+  // to them. A node that stands alone has no cluster (null); one that has is started after the agent.
+  Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config,
+        Cluster* cluster = nullptr);
   // Stops it.
   ~Agent();
   Agent(const Agent&) = delete;

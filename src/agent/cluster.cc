@@ -31,6 +31,12 @@ api::Kind global_kind(std::string plural, std::string singular) {
   return kind;
 }
 
+// Who changed what of an object is of no use here, and may be as large as the rest.
+template <typename M>
+void drop_managed_fields(api::Message* object) {
+  static_cast<M*>(object)->mutable_metadata()->clear_managed_fields();
+}
+
 // The objects with that value of that field, as one informer.
 template <typename M>
 std::unique_ptr<api::InformerOf<M>> informer_by_field(api::Client& client, std::string selector) {
@@ -38,7 +44,7 @@ std::unique_ptr<api::InformerOf<M>> informer_by_field(api::Client& client, std::
       client, api::Informer::Options{.target = client.target<M>(),
                                      .query = {.ns = {}, .label_selector = {}, .field_selector = std::move(selector)},
                                      .make = [] { return std::make_unique<M>(); },
-                                     .trim = nullptr});
+                                     .trim = drop_managed_fields<M>});
 }
 
 }  // namespace

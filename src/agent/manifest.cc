@@ -89,7 +89,7 @@ Result<StaticPod> parse_manifest(const ManifestContext& context, const std::stri
   metadata.clear_deletion_grace_period_seconds();
   api::default_pod(pod.get());
   auto problems = api::validate_pod(*pod);
-  for (auto&& more : {api::validate_static_pod(*pod), validate_supported(*pod)}) {
+  for (auto&& more : {api::validate_static_pod(*pod), validate_supported(*pod, PodOrigin::kManifest)}) {
     problems.insert(problems.end(), more.begin(), more.end());
   }
   api::locate(*document, &problems);

@@ -73,8 +73,7 @@ TEST(Manifest, ProblemsNameLineAndField) {
 
 TEST(Manifest, WhatIsNotSupportedIsRefusedByName) {
   const std::pair<const char*, const char*> table[] = {
-      {"  activeDeadlineSeconds: 5\n", "spec.activeDeadlineSeconds: line 7"},
-      {"  hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]\n", "spec.hostAliases"},
+      {"  hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]\n", "spec.hostAliases: line 7"},
       {"  nodeSelector: {a: b}\n", "spec.nodeSelector"},
       {"  hostUsers: false\n", "spec.hostUsers"},
       {"  runtimeClassName: x\n", "spec.runtimeClassName"},

@@ -25,8 +25,12 @@ inline constexpr char kGracePeriodAnnotation[] = "io.kubernetes.pod.terminationG
 inline constexpr char kConfigSourceAnnotation[] = "kubernetes.io/config.source";
 inline constexpr char kConfigHashAnnotation[] = "kubernetes.io/config.hash";
 inline constexpr char kConfigSeenAnnotation[] = "kubernetes.io/config.seen";
+// Of the API objects that stand for static pods: the hash of the pod that they show.
+inline constexpr char kConfigMirrorAnnotation[] = "kubernetes.io/config.mirror";
 // Of sandboxes alone: the manifest's file name. It marks a pod as this agent's, and says which pod a broken file stands
 // for.
 inline constexpr char kManifestFileAnnotation[] = "gantry.io/manifest-file";
+// Of sandboxes alone: the node whose pod the API server says it is. Of pods that come from there.
+inline constexpr char kApiNodeAnnotation[] = "gantry.io/api-node";
 
 }  // namespace gantry::agent

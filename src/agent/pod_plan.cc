@@ -45,6 +45,11 @@ struct Planner {
 
 // A pod is finished when none of its main containers is to run again, or when an init container failed for good.
 void Planner::find_end() {
+  if (rules.is_over) {
+    plan.finished = true;
+    plan.failed = rules.is_over_as_failed;
+    return;
+  }
   bool all_done = true;
   bool any_failed = false;
   for (const auto& rule : rules.containers) {

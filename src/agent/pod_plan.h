@@ -33,6 +33,9 @@ struct ContainerRule {
 // What of a pod's spec decides about steps.
 struct PodRules {
   Restart restart = Restart::kAlways;
+  // It comes to its end whatever its containers do: its time is over, or the API server has it as one that has ended.
+  bool is_over = false;
+  bool is_over_as_failed = false;
   std::vector<ContainerRule> containers;  // init containers (sidecars among them) in their order, then the main ones
 };
 PodRules rules_of(const k8s::io::api::core::v1::Pod& pod);

@@ -176,7 +176,15 @@ v1::PodSandboxConfig sandbox_config(const core::Pod& pod, const NodeFacts& node,
   labels[kPodNamespaceLabel] = metadata.namespace_();
   labels[kPodUidLabel] = metadata.uid();
   *config.mutable_annotations() = metadata.annotations();
-  if (!manifest_file.empty()) (*config.mutable_annotations())[kManifestFileAnnotation] = manifest_file;
+  // Whose it is, is not the pod's to say.
+  auto& annotations = *config.mutable_annotations();
+  annotations.erase(kManifestFileAnnotation);
+  annotations.erase(kApiNodeAnnotation);
+  if (manifest_file.empty()) {
+    annotations[kApiNodeAnnotation] = node.node_name;
+  } else {
+    annotations[kManifestFileAnnotation] = manifest_file;
+  }
   auto& linux = *config.mutable_linux();
   set_pod_resources(pod, *linux.mutable_resources());
   linux.set_cgroup_parent(node.cgroup_driver == cgroups::DriverKind::kSystemd

@@ -49,7 +49,7 @@ std::string pod_hostname(const k8s::io::api::core::v1::Pod& pod);
 // `host_resolv_conf` is the text of the node's file. It counts for a pod that adds to it; a pod that takes the node's
 // as it is (the dns policies Default and, as long as there is no cluster, ClusterFirst) leaves that to the runtime.
 // Nameservers and search domains over what resolvers read are left out, and `omitted` says so in a sentence, empty when
-// all is there. `manifest_file` may be empty.
+// all is there. `manifest_file` is empty for a pod of the API server's.
 ::runtime::v1::PodSandboxConfig sandbox_config(const k8s::io::api::core::v1::Pod& pod, const NodeFacts& node,
                                                std::uint32_t attempt, std::string_view host_resolv_conf,
                                                const std::string& manifest_file, std::string* omitted = nullptr);

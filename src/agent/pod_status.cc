@@ -43,8 +43,26 @@ struct Maker {
   void set_phase();
   void set_addresses();
   void set_conditions();
+  std::string open_gates() const;
   void condition(const char* type, bool holds, std::string reason, std::string message);
 };
+
+// The conditions that the pod's spec waits for and others have not set yet, in sentences; empty when there is none.
+std::string Maker::open_gates() const {
+  std::vector<std::string> open;
+  for (const auto& gate : in.pod->spec().readiness_gates()) {
+    const auto& conditions = in.pod->status().conditions();
+    auto found = std::ranges::find(conditions, gate.condition_type(), [](const auto& one) { return one.type(); });
+    if (found == conditions.end()) {
+      open.push_back(absl::StrCat("corresponding condition of pod readiness gate \"", gate.condition_type(),
+                                  "\" does not exist."));
+    } else if (found->status() != "True") {
+      open.push_back(absl::StrCat("the status of pod readiness gate \"", gate.condition_type(),
+                                  "\" is not \"True\", but ", found->status()));
+    }
+  }
+  return absl::StrJoin(open, ", ");
+}
 
 Waiting Maker::why_waiting(const std::string& name) const {
   if (auto own = in.waiting->find(name); own != in.waiting->end()) return own->second;
@@ -113,6 +131,10 @@ void Maker::set_addresses() {
     ips = in.observed->sandboxes.front().ips;
     if (in.pod->spec().host_network() && ips.empty() && !in.host_ip.empty()) ips.emplace_back(in.host_ip);
   }
+  // One that has ended keeps the addresses that it had.
+  if (ips.empty() && in.plan->finished && in.before != nullptr) {
+    for (const auto& ip : in.before->pod_ips()) ips.push_back(ip.ip());
+  }
   if (!ips.empty()) status.set_pod_ip(ips.front());
   for (const auto& ip : ips) status.add_pod_ips()->set_ip(ip);
 }
@@ -124,6 +146,7 @@ void Maker::condition(const char* type, bool holds, std::string reason, std::str
   condition.set_reason(std::move(reason));
   condition.set_message(std::move(message));
   condition.mutable_last_transition_time()->set_seconds(in.now);
+  if (status.observed_generation() > 0) condition.set_observed_generation(status.observed_generation());
   if (in.before == nullptr) return;
   for (const auto& old : in.before->conditions()) {
     if (old.type() != type || old.status() != condition.status()) continue;
@@ -152,8 +175,12 @@ void Maker::set_conditions() {
   std::string message = ready || in.plan->finished
                             ? ""
                             : absl::StrCat("containers with unready status: [", absl::StrJoin(unready, " "), "]");
-  condition("Ready", ready, reason, message);
   condition("ContainersReady", ready, reason, message);
+  if (std::string open = open_gates(); ready && !open.empty()) {
+    condition("Ready", false, "ReadinessGatesNotReady", std::move(open));
+  } else {
+    condition("Ready", ready, reason, message);
+  }
   condition("PodScheduled", true, "", "");
 }
 
@@ -168,6 +195,9 @@ std::string describe(const core::ContainerState& state) {
 std::shared_ptr<core::PodStatus> make_status(const StatusInputs& inputs) {
   auto status = std::make_shared<core::PodStatus>();
   Maker maker{inputs, *status};
+  if (const auto generation = inputs.pod->metadata().generation(); generation > 0) {
+    status->set_observed_generation(generation);
+  }
   for (const auto& spec : inputs.pod->spec().init_containers()) {
     maker.set_container(spec, true, *status->add_init_container_statuses());
   }
@@ -175,17 +205,33 @@ std::shared_ptr<core::PodStatus> make_status(const StatusInputs& inputs) {
     maker.set_container(spec, false, *status->add_container_statuses());
   }
   maker.set_phase();
+  if (inputs.end != nullptr) {
+    status->set_reason(inputs.end->reason);
+    status->set_message(inputs.end->message);
+  }
   maker.set_addresses();
   maker.set_conditions();
   status->set_qos_class(std::string(to_string(qos_of(*inputs.pod))));
   // When the node took the pod: of one that was adopted, its first sandbox's time.
-  if (inputs.before != nullptr) {
+  if (inputs.before != nullptr && inputs.before->has_start_time()) {
     *status->mutable_start_time() = inputs.before->start_time();
   } else if (!inputs.observed->sandboxes.empty()) {
     set_time(inputs.observed->sandboxes.back().created_at, *status->mutable_start_time());
   } else {
     status->mutable_start_time()->set_seconds(inputs.now);
   }
+  return status;
+}
+
+std::shared_ptr<core::PodStatus> make_rejected_status(const core::Pod& pod, const Waiting& why, std::int64_t now) {
+  auto status = std::make_shared<core::PodStatus>();
+  status->set_phase("Failed");
+  status->set_reason(why.reason);
+  status->set_message("Pod was rejected: " + why.message);
+  status->set_qos_class(std::string(to_string(qos_of(pod))));
+  status->mutable_start_time()->set_seconds(now);
+  if (pod.status().has_start_time()) *status->mutable_start_time() = pod.status().start_time();
+  if (pod.metadata().generation() > 0) status->set_observed_generation(pod.metadata().generation());
   return status;
 }
 

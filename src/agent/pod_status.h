@@ -31,6 +31,8 @@ struct StatusInputs {
   const PodPlan* plan = nullptr;
   // By container name; "" is the pod itself (its sandbox, its volumes) and counts for all that wait for it.
   const std::map<std::string, Waiting>* waiting = nullptr;
+  // Why the pod as a whole has ended: status.reason and message. Null: its containers say it.
+  const Waiting* end = nullptr;
   // The last status, whose conditions keep their times as long as they stay; null for the first.
   const k8s::io::api::core::v1::PodStatus* before = nullptr;
   std::string_view host_ip;
@@ -38,6 +40,10 @@ struct StatusInputs {
 };
 
 std::shared_ptr<k8s::io::api::core::v1::PodStatus> make_status(const StatusInputs& inputs);
+
+// Of a pod that this node does not run at all.
+std::shared_ptr<k8s::io::api::core::v1::PodStatus> make_rejected_status(const k8s::io::api::core::v1::Pod& pod,
+                                                                        const Waiting& why, std::int64_t now);
 
 // One line for the log: "Running 1/2 ip=10.88.0.5 web=running init=terminated(Completed)
 // sidecar=waiting(CrashLoopBackOff) restarts=3"

@@ -51,14 +51,27 @@ Task<Status> PodWorker::stop_containers(std::vector<std::string> ids, Duration g
   if (ids.empty()) co_return Status();
   auto group = std::make_shared<StopGroup>(env_->loop);
   group->left = ids.size();
+  stopping_ = {ids.begin(), ids.end()};
   for (const auto& id : ids) env_->loop.spawn(stop_one(env_, group, id, seconds_of(grace)));
   co_await group->all_ended.wait();
+  stopping_.clear();
   if (group->errors.empty()) co_return Status();
   co_return fail(Code::kUnavailable, absl::StrJoin(group->errors, "; "));
 }
 
+// The runtime takes the shorter of two calls.
+void PodWorker::shorten(Duration grace) {
+  const TimePoint end = now() + std::chrono::duration_cast<TimePoint::duration>(grace);
+  if (deadline_) deadline_ = std::min(*deadline_, end);
+  if (stopping_.empty()) return;
+  auto nobody = std::make_shared<StopGroup>(env_->loop);
+  nobody->left = stopping_.size();
+  for (const auto& id : stopping_) env_->loop.spawn(stop_one(env_, nobody, id, seconds_of(grace)));
+}
+
 Duration PodWorker::grace_of(const ObservedPod& observed) const {
   std::int64_t seconds = 0;
+  if (grace_) return std::clamp<Duration>(*grace_, Duration::zero(), std::chrono::seconds(kLongestGrace));
   if (pod_) {
     seconds = pod_->spec().termination_grace_period_seconds();
   } else {
@@ -126,6 +139,12 @@ Task<Status> PodWorker::tear_down_once() {
   if (stopped_) co_return Status();
   if (auto stopped = co_await stop_by_role(*observed); !stopped || stopped_) co_return stopped;
   if (auto stopped = co_await stop_sandboxes(*observed); !stopped || stopped_) co_return stopped;
+  if (pod_ && identity_.is_api()) {
+    auto ended = co_await look();
+    if (!ended) co_return std::unexpected(std::move(ended.error()));
+    if (stopped_) co_return Status();
+    publish_end(*ended);
+  }
   if (had_sandbox_) {
     auto removed = co_await env_->disk.run(
         [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });

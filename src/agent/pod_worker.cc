@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "base/log.h"
@@ -24,6 +25,10 @@ std::string text_of(Duration duration) {
   return seconds < 60 ? absl::StrCat(seconds, "s") : absl::StrCat(seconds / 60, "m", seconds % 60, "s");
 }
 
+std::int64_t wall_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
 }  // namespace
 
 PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity identity,
@@ -36,7 +41,13 @@ PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity ident
       crashes_(env_->config.crash),
       images_(env_->config.image),
       retries_(env_->config.retry) {
-  if (pod_) rules_ = rules_of(*pod_);
+  if (!pod_) return;
+  rules_ = rules_of(*pod_);
+  rules_.is_over_as_failed = pod_->status().phase() == "Failed";
+  rules_.is_over = identity_.is_api() && (rules_.is_over_as_failed || pod_->status().phase() == "Succeeded");
+  if (rules_.is_over && !pod_->status().reason().empty()) {
+    end_ = Waiting{pod_->status().reason(), pod_->status().message()};
+  }
 }
 
 void PodWorker::start() { env_->loop.spawn(run(shared_from_this())); }
@@ -46,8 +57,17 @@ void PodWorker::hear() {
   wake_.set();
 }
 
-void PodWorker::terminate() {
+void PodWorker::update(std::shared_ptr<const core::Pod> pod) {
+  next_pod_ = std::move(pod);
+  hear();
+}
+
+void PodWorker::terminate(std::optional<Duration> grace) {
   terminating_ = true;
+  if (grace && (!grace_ || *grace < *grace_)) {
+    grace_ = grace;
+    shorten(*grace);
+  }
   wake_.set();
 }
 
@@ -61,6 +81,13 @@ std::string PodWorker::log_folder() const {
 }
 
 Task<> PodWorker::run(std::shared_ptr<PodWorker> self) {
+  if (self->rejected_) {
+    self->set_status(make_rejected_status(*self->pod_, *self->rejected_, wall_seconds()));
+    while (!self->stopped_ && !self->terminating_) {
+      self->wake_.reset();
+      co_await self->wake_.wait();
+    }
+  }
   while (!self->stopped_ && !self->terminating_) {
     auto again_at = co_await self->sync();
     if (again_at && !self->stopped_ && !self->terminating_) co_await self->wait_until(*again_at);
@@ -99,13 +126,23 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
     co_return retries_.failed("look", now());
   }
   retries_.succeeded("look");
+  if (next_pod_) {
+    pod_ = std::exchange(next_pod_, nullptr);
+    PodRules rules = rules_of(*pod_);
+    rules.is_over = rules_.is_over;
+    rules.is_over_as_failed = rules_.is_over_as_failed;
+    rules_ = std::move(rules);
+  }
+  const auto over_at = check_deadline();
   auto is_stopped = [this](const std::string& id) { return stopped_sandboxes_.contains(id); };
   auto may = [this](const std::string& name, const ObservedContainer* last) { return may_start(name, last); };
   PodPlan plan = plan_pod(rules_, *observed, is_stopped, may, now());
   publish(*observed, plan);
   bool has_steps = !plan.stop_containers.empty() || !plan.stop_sandboxes.empty() || plan.run_sandbox ||
                    !plan.starts.empty() || !plan.remove_containers.empty() || !plan.remove_sandboxes.empty();
-  if (!has_steps) co_return plan.again_at.value_or(TimePoint::max());
+  if (!has_steps) {
+    co_return std::min(plan.again_at.value_or(TimePoint::max()), over_at.value_or(TimePoint::max()));
+  }
   if (co_await carry_out(*observed, plan)) co_return std::nullopt;
   co_return retries_.ready_at("step", now());
 }
@@ -217,14 +254,67 @@ std::map<std::string, Waiting> PodWorker::waiting(const ObservedPod& observed, c
 
 void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
   auto waits = waiting(observed, plan);
-  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch());
-  auto status = make_status({.pod = pod_.get(),
-                             .observed = &observed,
-                             .plan = &plan,
-                             .waiting = &waits,
-                             .before = status_.get(),
-                             .host_ip = env_->config.host_ip,
-                             .now = seconds.count()});
+  // Of one that ended long ago the runtime may know nothing any more: what was said of it stays true.
+  if (observed.containers.empty() && was_over()) {
+    return set_status(std::make_shared<core::PodStatus>(*status_before()));
+  }
+  set_status(make_status({.pod = pod_.get(),
+                          .observed = &observed,
+                          .plan = &plan,
+                          .waiting = &waits,
+                          .end = end_ ? &*end_ : nullptr,
+                          .before = status_before(),
+                          .host_ip = env_->config.host_ip,
+                          .now = wall_seconds()}));
+}
+
+// All of it has ended, and whoever looks at the object before it goes sees how.
+void PodWorker::publish_end(const ObservedPod& observed) {
+  if (rejected_ || (observed.containers.empty() && was_over()) || std::exchange(end_published_, true)) return;
+  PodPlan plan;
+  plan.finished = plan.initialized = true;
+  plan.failed = rules_.is_over && rules_.is_over_as_failed;
+  for (const auto& rule : rules_.containers) {
+    if (rule.role == ContainerRule::Role::kSidecar) continue;
+    const auto* newest = observed.newest(rule.name);
+    const bool did_well = newest != nullptr && newest->is_exited() && newest->exit_code == 0;
+    plan.failed |= !did_well;
+    if (rule.role == ContainerRule::Role::kInit) plan.initialized &= did_well;
+  }
+  const std::map<std::string, Waiting> nobody_waits;
+  set_status(make_status({.pod = pod_.get(),
+                          .observed = &observed,
+                          .plan = &plan,
+                          .waiting = &nobody_waits,
+                          .end = end_ ? &*end_ : nullptr,
+                          .before = status_before(),
+                          .host_ip = env_->config.host_ip,
+                          .now = wall_seconds()}));
+}
+
+const core::PodStatus* PodWorker::status_before() const {
+  if (status_) return status_.get();
+  return identity_.is_api() && pod_->status().has_start_time() ? &pod_->status() : nullptr;
+}
+
+bool PodWorker::was_over() const {
+  const auto* before = status_before();
+  return before != nullptr && (before->phase() == "Succeeded" || before->phase() == "Failed");
+}
+
+std::optional<TimePoint> PodWorker::check_deadline() {
+  if (rules_.is_over || !pod_->spec().has_active_deadline_seconds()) return std::nullopt;
+  const auto* before = status_before();
+  if (before == nullptr || !before->has_start_time()) return now();
+  const auto left =
+      std::chrono::seconds(before->start_time().seconds() + pod_->spec().active_deadline_seconds() - wall_seconds());
+  if (left > left.zero()) return now() + left;
+  rules_.is_over = rules_.is_over_as_failed = true;
+  end_ = Waiting{"DeadlineExceeded", "Pod was active on the node longer than the specified deadline"};
+  return std::nullopt;
+}
+
+void PodWorker::set_status(std::shared_ptr<const core::PodStatus> status) {
   if (status_ && status_->SerializeAsString() == status->SerializeAsString()) return;
   status_ = std::move(status);
   std::string line = describe(*status_);

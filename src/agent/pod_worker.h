@@ -5,6 +5,9 @@
 //
 //   syncing -> terminating -> gone
 //
+// A pod comes from a manifest or from the API server. One that can't run on this node as it is asked for is rejected:
+// it does nothing but say so, until it is terminated.
+//
 // syncing: sandbox, init containers in their order, main containers; restarts with back-off; a new sandbox for one that
 // was lost. terminating: the manifest has gone or changed. Containers are stopped with the pod's grace period, then
 // sandboxes; volumes and logs are removed, and at last the sandboxes with their containers, which say until then that
@@ -38,9 +41,10 @@ namespace gantry::agent {
 
 struct PodIdentity {
   std::string uid, name, namespace_;
-  std::string file;  // the manifest
+  std::string file;  // the manifest; empty: the API server's
 
   std::string full_name() const { return namespace_ + "/" + name; }
+  bool is_api() const { return file.empty(); }
 };
 
 class PodWorker : public std::enable_shared_from_this<PodWorker> {
@@ -51,13 +55,18 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodWorker(const PodWorker&) = delete;
   PodWorker& operator=(const PodWorker&) = delete;
 
+  // Before start().
+  void reject(Waiting why) { rejected_ = std::move(why); }
   // Once.
   void start();
+  // The pod as it is asked for now: what may change of it while it runs.
+  void update(std::shared_ptr<const k8s::io::api::core::v1::Pod> pod);
   // Something of this pod's changed in the runtime.
   void hear();
   // Ends the pod; environment.ended is called when nothing of it is left. For good: a pod that is wanted again gets a
-  // new worker.
-  void terminate();
+  // new worker. `grace` takes the place of the pod's own; a later call can only shorten it, and ends a wait that is
+  // longer.
+  void terminate(std::optional<Duration> grace = std::nullopt);
   // Leaves the pod as it is and does nothing more.
   void stop();
 
@@ -94,6 +103,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<> tear_down();
   Task<Status> tear_down_once();
   Task<Status> stop_containers(std::vector<std::string> ids, Duration grace);
+  void shorten(Duration grace);
   Task<Status> stop_by_role(const ObservedPod& observed);
   Task<Status> stop_sandboxes(const ObservedPod& observed);
   Task<Status> remove_sandboxes(const ObservedPod& observed);
@@ -103,6 +113,14 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   TimePoint may_start(const std::string& name, const ObservedContainer* last) const;
   std::map<std::string, Waiting> waiting(const ObservedPod& observed, const PodPlan& plan) const;
   void publish(const ObservedPod& observed, const PodPlan& plan);
+  void publish_end(const ObservedPod& observed);
+  void set_status(std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status);
+  // The last one, of now or of before this gantryd; null: there is none.
+  const k8s::io::api::core::v1::PodStatus* status_before() const;
+  // The last status says that the pod has come to its end.
+  bool was_over() const;
+  // Marks the rules when activeDeadlineSeconds are over; else when they will be.
+  std::optional<TimePoint> check_deadline();
   // Notes why `name` ("" is the pod) does not run and when that is tried again.
   void trouble(const std::string& name, std::string reason, const Error& error, TimePoint until);
   void untrouble(const std::string& name);
@@ -111,7 +129,10 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::shared_ptr<Environment> env_;
   PodIdentity identity_;
   std::shared_ptr<const k8s::io::api::core::v1::Pod> pod_;
+  std::shared_ptr<const k8s::io::api::core::v1::Pod> next_pod_;  // taken over by the next look
   PodRules rules_;
+  std::optional<Waiting> rejected_;
+  std::optional<Waiting> end_;  // why the pod as a whole has ended
   PodObserver observer_;
   std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status_;
   std::string described_;  // what was logged of it last
@@ -121,8 +142,11 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::uint64_t covered_ = 0;  // events that the last look covers
   bool terminating_ = false;
   bool stopped_ = false;
+  bool end_published_ = false;
   bool had_sandbox_ = false;           // seen or made: only then are the pod's folders this worker's
+  std::optional<Duration> grace_;      // that terminate() was given
   std::optional<TimePoint> deadline_;  // of the grace period
+  std::set<std::string> stopping_;     // containers that are being stopped, by id
 
   Backoff crashes_, images_, retries_;
   std::map<std::string, Trouble> troubles_;

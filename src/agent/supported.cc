@@ -103,7 +103,7 @@ void check_pod_security(const core::PodSecurityContext& security, const Check& c
 
 }  // namespace
 
-api::FieldProblems validate_supported(const core::Pod& pod) {
+api::FieldProblems validate_supported(const core::Pod& pod, PodOrigin origin) {
   api::FieldProblems problems;
   const Check check = Check(&problems).at("spec");
   const core::PodSpec& spec = pod.spec();
@@ -115,16 +115,18 @@ api::FieldProblems validate_supported(const core::Pod& pod) {
   }
   check_volumes(spec, check.at("volumes"));
   check_pod_security(spec.security_context(), check.at("securityContext"));
-  refuse(spec.has_active_deadline_seconds(), check, "activeDeadlineSeconds");
   refuse(spec.has_host_users() && !spec.host_users(), check, "hostUsers", "false is not supported yet; leave it out");
   refuse(spec.has_runtime_class_name(), check, "runtimeClassName");
   refuse(spec.overhead_size() > 0, check, "overhead");
   refuse(spec.has_resources(), check, "resources");
   refuse(spec.host_aliases_size() > 0, check, "hostAliases");
-  refuse(spec.readiness_gates_size() > 0, check, "readinessGates", "need an API server that sets the conditions");
-  refuse(spec.node_selector_size() > 0, check, "nodeSelector");
-  refuse(spec.has_affinity(), check, "affinity");
-  refuse(spec.scheduling_gates_size() > 0, check, "schedulingGates", "a static pod is not scheduled");
+  // Who bound the pod to this node has looked at them.
+  if (origin == PodOrigin::kManifest) {
+    refuse(spec.readiness_gates_size() > 0, check, "readinessGates", "need an API server that sets the conditions");
+    refuse(spec.node_selector_size() > 0, check, "nodeSelector");
+    refuse(spec.has_affinity(), check, "affinity");
+    refuse(spec.scheduling_gates_size() > 0, check, "schedulingGates", "a static pod is not scheduled");
+  }
   refuse(spec.set_hostname_as_fqdn(), check, "setHostnameAsFQDN", "needs a cluster domain, which this node has not");
   refuse(spec.os().name() == "windows", check, "os", "this node runs Linux");
   return problems;

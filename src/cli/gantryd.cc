@@ -233,7 +233,8 @@ Task<> start_serving(Serving& serving) {
   if (done && serving.run_agent && !serving.options.kubeconfig.empty()) done = join_cluster(serving);
   if (done && serving.run_agent) {
     serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
-                                                   agent_config(serving.options, serving.node_ip, serving.host));
+                                                   agent_config(serving.options, serving.node_ip, serving.host),
+                                                   serving.member.cluster.get());
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");
     if (done) done = start_member(serving);

@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: Apache-2.0
+// The agent with pods of an API server's, and a runtime in memory.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+
+#include <filesystem>
+
+#include "agent/agent.h"
+#include "agent/cluster.h"
+#include "agent/fake_api.h"
+#include "agent/fake_runtime.h"
+#include "agent/status_writer.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace fs = std::filesystem;
+using std::chrono::milliseconds;
+using testing::HasSubstr;
+using testing::IsEmpty;
+using testing::SizeIs;
+
+std::string pod_text(const std::string& name, const std::string& spec = "", const std::string& metadata = "",
+                     const std::string& status = "{}") {
+  return "apiVersion: v1\nkind: Pod\nmetadata:\n  name: " + name + "\n" + metadata + "spec:\n  nodeName: node\n" +
+         "  restartPolicy: Always\n  terminationGracePeriodSeconds: 30\n" + spec +
+         "  containers:\n  - {name: web, image: 'my-app:1.0', imagePullPolicy: IfNotPresent, terminationMessagePath: "
+         "/dev/termination-log, terminationMessagePolicy: File}\nstatus: " +
+         status + "\n";
+}
+
+constexpr char kDeleted[] = "  deletionTimestamp: 2026-01-01T00:00:00Z\n  deletionGracePeriodSeconds: ";
+
+class AgentApiTest : public testing::Test {
+ protected:
+  AgentApiTest() {
+    char path[] = "/tmp/gantry-agent-XXXXXX";
+    root_ = ::mkdtemp(path);
+    config_.manifest_dir = root_ + "/manifests";
+    config_.root_dir = root_ + "/kubelet";
+    config_.pod_logs_dir = root_ + "/logs";
+    config_.container_logs_dir = root_ + "/links";
+    config_.node_name = "node";
+    config_.host_ip = "192.0.2.1";
+    config_.crash = {milliseconds(20), milliseconds(80), std::chrono::seconds(10)};
+    config_.retry = {milliseconds(5), milliseconds(20), std::chrono::seconds(10)};
+    config_.tell = {milliseconds(5), milliseconds(20), std::chrono::seconds(10)};
+    runtime_.changed = api_.changed = [this] { check(); };
+  }
+  ~AgentApiTest() override {
+    agent_.reset();
+    fs::remove_all(root_);
+  }
+
+  void start() {
+    agent_.reset();
+    clusters_.push_back(std::make_unique<Cluster>(loop_, api_, "node"));
+    agent_ = std::make_unique<Agent>(loop_, runtime_, runtime_, config_, clusters_.back().get());
+    agent_->observe([this](const PodInfo&) { loop_.post([this] { check(); }); });
+    bool started = false;
+    loop_.spawn([](AgentApiTest& self, bool& done) -> Task<> {
+      auto result = co_await self.agent_->start();
+      EXPECT_TRUE(result) << (result ? "" : result.error().message());
+      self.clusters_.back()->start();
+      done = true;
+      self.check();
+    }(*this, started));
+    ASSERT_TRUE(until([&] { return started; }));
+  }
+  bool until(std::function<bool()> holds) {
+    if (holds()) return true;
+    holds_ = std::move(holds);
+    bool late = false;
+    int turn = ++turn_;
+    loop_.spawn([](AgentApiTest& self, int turn, bool& late) -> Task<> {
+      co_await self.loop_.sleep_for(std::chrono::seconds(20));
+      if (self.turn_ != turn) co_return;
+      late = true;
+      self.loop_.stop();
+    }(*this, turn, late));
+    loop_.run();
+    ++turn_;
+    holds_ = nullptr;
+    return !late;
+  }
+  void check() {
+    if (holds_ && holds_()) loop_.stop();
+  }
+  bool is_ready(const std::string& name) {
+    const auto* pod = api_.pod(name);
+    if (pod == nullptr || pod->find("status") == nullptr) return false;
+    for (const auto& condition : pod->find("status")->list_at("conditions")) {
+      if (condition.text_at("type") == "Ready") return condition.text_at("status") == "True";
+    }
+    return false;
+  }
+  std::string said(const std::string& name, const char* member) {
+    const auto* pod = api_.pod(name);
+    return pod == nullptr ? "" : pod->find("status")->text_at(member);
+  }
+
+  Loop loop_;
+  FakeRuntime runtime_{loop_};
+  FakeApi api_{loop_};
+  std::string root_;
+  AgentConfig config_;
+  std::vector<std::unique_ptr<Cluster>> clusters_;
+  std::unique_ptr<Agent> agent_;
+  std::function<bool()> holds_;
+  int turn_ = 0;
+};
+
+TEST_F(AgentApiTest, RunsAPodAndSaysSo) {
+  start();
+  api_.put_pod(pod_text("web", "", "  generation: 3\n"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  EXPECT_EQ(api_.phase("web"), "Running");
+  EXPECT_EQ(said("web", "podIP"), "10.88.0.5");
+  EXPECT_EQ(said("web", "hostIP"), "192.0.2.1");
+  EXPECT_EQ(said("web", "qosClass"), "BestEffort");
+  EXPECT_EQ(api_.pod("web")->find("status")->find("observedGeneration")->as_int64(), 3);
+  EXPECT_EQ(runtime_.sandboxes.begin()->second.config.annotations().at("gantry.io/api-node"), "node");
+}
+
+TEST_F(AgentApiTest, ADeletedPodEndsWithItsGraceAndThenItsObjectGoes) {
+  start();
+  api_.put_pod(pod_text("web"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  std::vector<std::string> ends;
+  api_.changed = [&] {
+    if (!api_.phase("web").empty()) ends.push_back(api_.phase("web"));
+    check();
+  };
+  api_.put_pod(pod_text("web", "", std::string(kDeleted) + "7\n", "{phase: Running}"));
+  ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr && agent_->pods().empty(); }));
+  EXPECT_EQ(runtime_.count("stop web 7"), 1);
+  EXPECT_THAT(runtime_.sandboxes, IsEmpty());
+  ASSERT_FALSE(ends.empty());
+  EXPECT_EQ(ends.back(), "Failed") << "its end was told before the object went";
+  EXPECT_EQ(api_.count("DELETE " + FakeApi::path_of("web")), 1);
+}
+
+TEST_F(AgentApiTest, APodThatVanishedIsTornDown) {
+  start();
+  api_.put_pod(pod_text("web"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  api_.remove(FakeApi::path_of("web"));
+  ASSERT_TRUE(until([&] { return agent_->pods().empty(); }));
+  EXPECT_THAT(runtime_.sandboxes, IsEmpty());
+  EXPECT_EQ(api_.count("DELETE " + FakeApi::path_of("web")), 0);
+}
+
+TEST_F(AgentApiTest, NothingIsEndedBeforeAllPodsWereSeen) {
+  start();
+  api_.put_pod(pod_text("web"));
+  api_.put_pod(pod_text("gone"));
+  ASSERT_TRUE(until([&] { return is_ready("web") && is_ready("gone"); }));
+  agent_.reset();
+  api_.set_away(true);
+  api_.remove(FakeApi::path_of("gone"));
+  runtime_.calls.clear();
+  start();
+  ASSERT_TRUE(until([&] { return clusters_.back()->pods().is_synced() || std::ranges::empty(runtime_.calls); }));
+  EXPECT_EQ(runtime_.sandboxes.size(), 2U);
+  api_.set_away(false);
+  ASSERT_TRUE(until([&] { return runtime_.sandboxes.size() == 1 && agent_->pods().size() == 1; }));
+  EXPECT_EQ(runtime_.count("run web 0"), 0) << "what runs goes on";
+  EXPECT_EQ(runtime_.count("stop web 30"), 1) << "of the pod that is gone";
+}
+
+TEST_F(AgentApiTest, TheStatusCatchesUpWhenTheServerIsBack) {
+  start();
+  api_.put_pod(pod_text("web"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  api_.set_away(true);
+  runtime_.exit("web", 1);
+  ASSERT_TRUE(until([&] { return runtime_.count("create web 1") == 1 && runtime_.is_running("web"); }));
+  api_.set_away(false);
+  ASSERT_TRUE(until([&] {
+    const auto& containers = api_.pod("web")->find("status")->list_at("containerStatuses");
+    return !containers.empty() && containers[0].find("restartCount")->as_int64() == 1 && is_ready("web");
+  }));
+}
+
+TEST_F(AgentApiTest, WhatRunsToItsEndHasAPhaseThatStays) {
+  config_.retry = config_.tell;
+  start();
+  api_.put_pod(pod_text("good", "  restartPolicy: Never\n"));
+  ASSERT_TRUE(until([&] { return is_ready("good"); }));
+  runtime_.exit("web", 0);
+  ASSERT_TRUE(until([&] { return api_.phase("good") == "Succeeded"; }));
+  EXPECT_EQ(said("good", "podIP"), "10.88.0.5");
+  // The runtime has lost all of it: it is not begun again.
+  agent_.reset();
+  runtime_.containers.clear();
+  runtime_.sandboxes.clear();
+  runtime_.calls.clear();
+  start();
+  api_.put_pod(pod_text("next", "  restartPolicy: Never\n"));
+  ASSERT_TRUE(until([&] { return is_ready("next"); }));
+  EXPECT_EQ(runtime_.count("run good 0"), 0);
+  EXPECT_EQ(api_.phase("good"), "Succeeded");
+  runtime_.exit("web", 3);
+  ASSERT_TRUE(until([&] { return api_.phase("next") == "Failed"; }));
+}
+
+TEST_F(AgentApiTest, TheActiveDeadlineEndsAPod) {
+  start();
+  api_.put_pod(
+      pod_text("web", "  activeDeadlineSeconds: 60\n", "", "{phase: Running, startTime: '2026-01-01T00:00:00Z'}"));
+  ASSERT_TRUE(until([&] { return api_.phase("web") == "Failed"; }));
+  EXPECT_EQ(said("web", "reason"), "DeadlineExceeded");
+  EXPECT_EQ(said("web", "startTime"), "2026-01-01T00:00:00Z");
+  EXPECT_FALSE(runtime_.is_running("web"));
+}
+
+TEST_F(AgentApiTest, WhatIsNotSupportedIsRejectedByName) {
+  start();
+  api_.put_pod(pod_text("odd", "  hostUsers: false\n"));
+  ASSERT_TRUE(until([&] { return api_.phase("odd") == "Failed"; }));
+  EXPECT_THAT(said("odd", "message"), HasSubstr("spec.hostUsers"));
+  EXPECT_EQ(said("odd", "reason"), "UnsupportedByNode");
+  EXPECT_THAT(runtime_.sandboxes, IsEmpty());
+  api_.put_pod(pod_text("odd", "", std::string(kDeleted) + "0\n", "{phase: Failed}"));
+  ASSERT_TRUE(until([&] { return api_.pod("odd") == nullptr; }));
+}
+
+TEST_F(AgentApiTest, AReadinessGateIsWaitedFor) {
+  start();
+  api_.put_pod(pod_text("web", "  readinessGates: [{conditionType: example.com/open}]\n"));
+  ASSERT_TRUE(until([&] { return api_.phase("web") == "Running"; }));
+  EXPECT_FALSE(is_ready("web"));
+  api::Value pod = *api_.pod("web");
+  api::Value& conditions = pod["status"]["conditions"];
+  conditions.as_list()->push_back(api::Value::object({{"type", "example.com/open"}, {"status", "True"}}));
+  api_.put(FakeApi::path_of("web"), std::move(pod));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  bool is_kept = false;
+  for (const auto& condition : api_.pod("web")->find("status")->list_at("conditions")) {
+    is_kept |= condition.text_at("type") == "example.com/open";
+  }
+  EXPECT_TRUE(is_kept);
+}
+
+TEST_F(AgentApiTest, ARestartWritesNothing) {
+  start();
+  api_.put_pod(pod_text("web"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  agent_.reset();
+  api_.calls.clear();
+  api_.patches.clear();
+  start();
+  // A pod that comes after it: by then the first one was looked at.
+  ASSERT_TRUE(until([&] { return !agent_->pods().empty() && agent_->pods()[0].status->phase() == "Running"; }));
+  api_.put_pod(pod_text("next"));
+  ASSERT_TRUE(until([&] { return is_ready("next"); }));
+  EXPECT_EQ(api_.count("PATCH " + FakeApi::path_of("web") + "/status"), 0)
+      << api::write_json(api::Value(api::Value::List(api_.patches)));
+}
+
+TEST(StatusPatch, HasWhatChangedAndNothingOfOthers) {
+  core::Pod known;
+  known.mutable_metadata()->set_uid("u");
+  known.mutable_status()->set_phase("Pending");
+  auto& other = *known.mutable_status()->add_conditions();
+  other.set_type("DisruptionTarget");
+  other.set_status("True");
+  known.mutable_status()->add_pod_ips()->set_ip("10.0.0.1");
+  core::PodStatus wanted;
+  wanted.set_phase("Running");
+  wanted.add_pod_ips()->set_ip("10.0.0.2");
+  auto& ready = *wanted.add_conditions();
+  ready.set_type("Ready");
+  ready.set_status("True");
+  auto& unready = *known.mutable_status()->add_conditions();
+  unready.set_type("Ready");
+  unready.set_status("False");
+  unready.set_reason("ContainersNotReady");
+  auto patch = status_patch(known, wanted);
+  ASSERT_TRUE(patch);
+  EXPECT_EQ(patch->find("metadata")->text_at("uid"), "u");
+  EXPECT_EQ(patch->find("status")->text_at("phase"), "Running");
+  ASSERT_EQ(patch->find("status")->list_at("conditions").size(), 1U);
+  const api::Value* reason = patch->find("status")->list_at("conditions")[0].find("reason");
+  EXPECT_TRUE(reason != nullptr && reason->is_null()) << "conditions are merged";
+  EXPECT_EQ(patch->find("status")->list_at("podIPs")[0].text_at("$patch"), "replace");
+  EXPECT_EQ(patch->find("status")->find("qosClass"), nullptr);
+  *known.mutable_status() = wanted;
+  EXPECT_FALSE(status_patch(known, wanted));
+  known.mutable_status()->set_phase("Succeeded");
+  EXPECT_FALSE(status_patch(known, wanted)) << "what has ended does not run again";
+}
+
+}  // namespace
+}  // namespace gantry::agent

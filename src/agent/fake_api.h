@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// For tests: an API server in memory that has pods, and other objects that can be read. It lists by a watch, patches
+// status by strategic merge, deletes with preconditions, and can be away. Every call gives way to the loop once.
+#pragma once
+
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <functional>
+#include <map>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "api/client/transport.h"
+#include "api/codec.h"
+#include "api/json.h"
+#include "api/strategic_merge.h"
+#include "api/yaml.h"
+#include "base/loop.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+
+class FakeApi final : public api::Transport {
+ public:
+  explicit FakeApi(Loop& loop) : changed_(loop), loop_(loop) {}
+
+  // By path: "/api/v1/namespaces/default/pods/web".
+  std::map<std::string, api::Value> objects;
+  // "PATCH /api/v1/.../status", in their order; reads are not among them.
+  std::vector<std::string> calls;
+  std::vector<api::Value> patches;
+  // Nobody answers, and watches end.
+  bool is_away = false;
+  // After each change.
+  std::function<void()> changed = [] {};
+
+  static std::string path_of(const std::string& name) { return "/api/v1/namespaces/default/pods/" + name; }
+  const api::Value* pod(const std::string& name) const {
+    auto found = objects.find(path_of(name));
+    return found == objects.end() ? nullptr : &found->second;
+  }
+  std::string phase(const std::string& name) const {
+    const auto* found = pod(name);
+    const auto* status = found == nullptr ? nullptr : found->find("status");
+    return status == nullptr ? "" : status->text_at("phase");
+  }
+  int count(const std::string& call) const { return static_cast<int>(std::ranges::count(calls, call)); }
+  // From YAML; a uid "uid-NAME" when it has none.
+  void put_pod(const std::string& text) {
+    auto documents = api::parse_documents(text);
+    ASSERT_TRUE(documents) << documents.error().message();
+    api::Value object = std::move(documents->front());
+    api::Value& metadata = object["metadata"];
+    const std::string name = metadata.text_at("name");
+    metadata["namespace"] = "default";
+    if (metadata.find("uid") == nullptr) metadata["uid"] = "uid-" + name;
+    put(path_of(name), std::move(object));
+  }
+  void put(const std::string& path, api::Value object) {
+    const bool is_new = !objects.contains(path);
+    object["metadata"]["resourceVersion"] = std::to_string(++version_);
+    objects[path] = object;
+    note(path, is_new ? "ADDED" : "MODIFIED", std::move(object));
+  }
+  void remove(const std::string& path) {
+    auto found = objects.find(path);
+    if (found == objects.end()) return;
+    api::Value object = std::move(found->second);
+    objects.erase(found);
+    object["metadata"]["resourceVersion"] = std::to_string(++version_);
+    note(path, "DELETED", std::move(object));
+  }
+  void set_away(bool away) {
+    is_away = away;
+    changed_.set();
+  }
+
+  Task<Result<http::Response>> call(Loop&, http::Request request) override {
+    co_await loop_.sleep_for(Duration::zero());
+    if (is_away) co_return fail(Code::kUnavailable, "connection refused");
+    std::string path = std::string(request.path());
+    if (request.method != "GET") calls.push_back(request.method + " " + path);
+    if (request.method == "POST") {
+      auto body = api::parse_json(request.body);
+      path += "/" + body->find("metadata")->text_at("name");
+      if (objects.contains(path)) co_return status(409, "AlreadyExists");
+      (*body)["metadata"]["uid"] = "uid-made-" + std::to_string(version_);
+      put(path, std::move(*body));
+      co_return answer(objects.at(path));
+    }
+    const bool is_status = path.ends_with("/status");
+    if (is_status) path.resize(path.size() - std::string_view("/status").size());
+    auto found = objects.find(path);
+    if (found == objects.end()) co_return status(404, "NotFound");
+    if (request.method == "GET") co_return answer(found->second);
+    auto body = api::parse_json(request.body);
+    if (!body) co_return status(400, "BadRequest");
+    const std::string uid = found->second.find("metadata")->text_at("uid");
+    if (request.method == "DELETE") {
+      const auto* conditions = body->find("preconditions");
+      if (conditions != nullptr && conditions->text_at("uid") != uid) co_return status(409, "Conflict");
+      remove(path);
+      co_return status(200, "");
+    }
+    if (body->find("metadata")->text_at("uid") != uid) co_return status(409, "Conflict");
+    patches.push_back(*body);
+    const auto& schema = api::schema_of(*k8s::io::api::core::v1::Pod::descriptor());
+    auto patched = api::apply_strategic_merge_patch(schema, found->second, *body);
+    if (!patched) co_return status(422, "Invalid");
+    put(path, std::move(*patched));
+    co_return answer(objects.at(path));
+  }
+
+  Task<Result<http::Response>> follow(Loop&, http::Request request, api::TakeLine take) override {
+    co_await loop_.sleep_for(Duration::zero());
+    if (is_away) co_return fail(Code::kUnavailable, "connection refused");
+    const bool is_pods = request.path() == "/api/v1/pods";
+    if (request.query().find("sendInitialEvents=true") != std::string_view::npos) {
+      for (const auto& [path, object] : objects) {
+        if (is_pods && is_pod(path)) (void)take(event("ADDED", object));
+      }
+    }
+    std::size_t next = history_.size();
+    (void)take(event(
+        "BOOKMARK",
+        api::Value::object(
+            {{"kind", "Pod"},
+             {"metadata",
+              api::Value::object({{"resourceVersion", std::to_string(version_)},
+                                  {"annotations", api::Value::object({{"k8s.io/initial-events-end", "true"}})}})}})));
+    loop_.post([this] { changed(); });
+    while (!is_away) {
+      for (; next < history_.size(); ++next) {
+        if (is_pods && is_pod(history_[next].first) && !take(history_[next].second)) co_return http::Response{};
+      }
+      changed_.reset();
+      co_await changed_.wait();
+    }
+    co_return fail(Code::kUnavailable, "connection reset");
+  }
+
+ private:
+  static bool is_pod(const std::string& path) { return path.find("/pods/") != std::string::npos; }
+  static std::string event(const char* type, const api::Value& object) {
+    return api::write_json(api::Value::object({{"type", type}, {"object", object}}));
+  }
+  static http::Response answer(const api::Value& object) { return {.status = 200, .body = api::write_json(object)}; }
+  static http::Response status(int code, const char* reason) {
+    return {.status = code,
+            .body = api::write_json(api::Value::object(
+                {{"kind", "Status"}, {"apiVersion", "v1"}, {"reason", reason}, {"message", reason}, {"code", code}}))};
+  }
+  void note(const std::string& path, const char* type, const api::Value& object) {
+    history_.emplace_back(path, event(type, object));
+    changed_.set();
+    loop_.post([this] { changed(); });
+  }
+
+  Event changed_;
+  Loop& loop_;
+  int version_ = 0;
+  std::vector<std::pair<std::string, std::string>> history_;
+};
+
+}  // namespace gantry::agent

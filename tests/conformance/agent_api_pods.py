@@ -1,0 +1,98 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 300
+"""Pods that the API server binds to a node, with real kubectl: they run, the API says how they are and how they ended,
+they are deleted with their grace, and neither a restart of gantryd nor one of the control plane changes what runs."""
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from cluster import JoiningNode, NodeControl
+from cri_client import IMAGE
+
+
+def pod(node, name, command, **spec):
+    container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", command]}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+                       "spec": {"nodeName": node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 5,
+                                "containers": [container], **spec}})
+
+
+def wait_for(control, name, what, jsonpath, wanted):
+    def is_so():
+        return control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout == wanted
+    c.wait_until(f"{name} {what}", is_so)
+
+
+READY = '.status.conditions[?(@.type=="Ready")].status'
+SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+
+
+def is_gone(control, name):
+    return "NotFound" in control.kubectl("get", "pod", name).stderr
+
+
+def lives(checks, control, node):
+    control.out("create", "-f", "-", given=pod(node, "web", SLEEPS))
+    wait_for(control, "web", "is Ready", READY, "True")
+    status = control.json("get", "pod", "web")["status"]
+    sandbox = next(iter(node.pods()))
+    checks.equal(status["phase"], "Running", "phase")
+    checks.equal(status["podIP"], node.pod_status(sandbox)["network"]["ip"], "its address is the sandbox's")
+    checks.equal(status["qosClass"], "BestEffort", "QoS class")
+    checks.equal(status["containerStatuses"][0]["restartCount"], 0, "no restart")
+    checks.ok(status["hostIP"] and status["startTime"], "host address and start time", str(status))
+    checks.ok("1/1" in control.out("get", "pod", "web"), "kubectl's table")
+
+    before = {key: item["state"] for key, item in node.containers().items()}
+    node.kill_gantryd()
+    node.wait_for_gantryd()
+    control.kill()
+    control.start()
+    control.out("create", "-f", "-", given=pod(node, "after", SLEEPS))
+    wait_for(control, "after", "is Ready", READY, "True")
+    now = {key: item["state"] for key, item in node.containers().items()}
+    checks.equal({key: now.get(key) for key in before}, before, "restarts of gantryd and of the control plane change nothing")
+    checks.equal(control.json("get", "pod", "web")["status"], status, "nor what the API says")
+
+    control.out("delete", "pod", "web", "--wait=false")
+    c.wait_until("web is gone", lambda: is_gone(control, "web"))
+    checks.equal(len(node.pods()), 1, "of a deleted pod nothing is left when its object is gone")
+    control.out("delete", "pod", "after", "--force", "--grace-period=0")
+    c.wait_until("after is gone from the node", lambda: not node.pods())
+
+
+def ends(checks, control, node):
+    table = (("good", "exit 0", "Never", "Succeeded"), ("bad", "exit 3", "Never", "Failed"),
+             ("done", "exit 0", "OnFailure", "Succeeded"))
+    for name, command, policy, _ in table:
+        control.out("create", "-f", "-", given=pod(node, name, command, restartPolicy=policy))
+    for name, _, _, phase in table:
+        wait_for(control, name, f"is {phase}", ".status.phase", phase)
+    state = control.json("get", "pod", "bad")["status"]["containerStatuses"][0]["state"]["terminated"]
+    checks.equal((state["exitCode"], state["reason"]), (3, "Error"), "how it ended")
+    control.out("create", "-f", "-", given=pod(node, "late", SLEEPS, activeDeadlineSeconds=1))
+    wait_for(control, "late", "is over", ".status.reason", "DeadlineExceeded")
+    control.out("create", "-f", "-", given=pod(node, "again", "exit 1", restartPolicy="OnFailure"))
+    wait_for(control, "again", "is held back", ".status.containerStatuses[0].state.waiting.reason", "CrashLoopBackOff")
+    control.out("create", "-f", "-", given=pod(node, "odd", SLEEPS, hostAliases=[{"ip": "10.0.0.1", "hostnames": ["a"]}]))
+    wait_for(control, "odd", "is rejected", ".status.reason", "UnsupportedByNode")
+    checks.ok("spec.hostAliases" in control.json("get", "pod", "odd")["status"]["message"], "what is not supported is named")
+    control.out("delete", "pod", "--all", "--wait=false")
+    c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and not node.pods())
+
+
+def story(checks):
+    with JoiningNode(checks) as node:
+        node.build_image()
+        with NodeControl(checks, node) as control:
+            node.join_as(control.kubeconfig.read_text())
+            node.wait_until_ready(control)
+            lives(checks, control, node)
+            ends(checks, control, node)
+
+
+c.main(story)
