@@ -105,11 +105,14 @@ def several(checks, chosen):
     total = collections.Counter()
     with concurrent.futures.ThreadPoolExecutor(chosen.at_once) as workers:
         runs = {workers.submit(run_of, seed, chosen): seed for seed in seeds}
-        for run in concurrent.futures.as_completed(runs):
-            status, said = run.result()
-            counts = critest_suite.counted(said)
-            total.update(counts)
-            checks.ok(status == 0 and counts["passed"], f"seed {runs[run]}: {critest_suite.in_words(counts)}", said)
+        try:
+            for run in concurrent.futures.as_completed(runs):
+                status, said = run.result()
+                counts = critest_suite.counted(said)
+                total.update(counts)
+                checks.ok(status == 0 and counts["passed"], f"seed {runs[run]}: {critest_suite.in_words(counts)}", said)
+        finally:
+            workers.shutdown(wait=False, cancel_futures=True)  # when we are ended no other begins
     print(f"# critest, {chosen.times} times: {critest_suite.in_words(total)}", flush=True)
 
 
