@@ -23,14 +23,14 @@ echo root:x:0: > tree/etc/group
 
 class VmNode(CriClient):
     """Leaving its `with` block ends the machine. `versions` are those of our package to take along, all of the same programs;
-    the first is installed. `flags` are gantryd's, `options` are Machine's."""
+    the first is installed. `cargo` are more files to take along, `flags` are gantryd's, `options` are Machine's."""
 
-    def __init__(self, checks, name="node", kernel=KERNEL, versions=("1.0",), flags=(), **options):
+    def __init__(self, checks, name="node", kernel=KERNEL, versions=("1.0",), flags=(), cargo=(), **options):
         super().__init__()
         self.checks, self.name, self.versions, self.flags = checks, name, versions, flags
         self.work = pathlib.PurePosixPath("/root/test")
         self._cargo = tempfile.TemporaryDirectory()
-        self.machine = Machine(name, kernel, self._load_cargo(), **options)
+        self.machine = Machine(name, kernel, [*self._load_cargo(), *cargo], **options)
 
     def _load_cargo(self):
         """Our packages and crictl: the files to take along."""
