@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/layout.h"
+#include "cli/join_command.h"
 #include "cli/node_command.h"
 #include "images/command.h"
 #include "images/unpack_worker.h"
@@ -25,6 +26,7 @@ int main(int argc, char** argv) {
   int result = 0;
   app.add_subcommand("image", "images in this machine's store: build, load, pull, list, remove, tag");
   gantry::cli::add_node_command(app, result);
+  gantry::cli::add_join_command(app, result);
   CLI11_PARSE(app, argc, argv);
   return result;
 }

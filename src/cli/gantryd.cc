@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "agent/certificate_keeper.h"
 #include "agent/cluster.h"
 #include "agent/node_lease.h"
 #include "agent/node_reporter.h"
@@ -126,6 +127,7 @@ struct Membership {
   std::unique_ptr<agent::NodeLease> lease;
   std::string ca;  // of the cluster, as PEM
   cli::NodeApiServer node_api;
+  std::unique_ptr<agent::CertificateKeeper> client_certificate, serving_certificate;
 };
 
 struct Serving {
@@ -171,6 +173,45 @@ Result<http::Listener> listen_for_streams(const cli::GantrydOptions& options, cl
   return fresh;
 }
 
+// The client's is renewed when the kubeconfig is `gantry join`'s or kubelet's, which name the file that is replaced.
+void keep_certificates(Serving& serving, const api::Kubeconfig& kubeconfig) {
+  Membership& member = serving.member;
+  agent::Cluster& cluster = *member.cluster;
+  const std::string pki = serving.options.kubelet_root + "/pki";
+  const agent::CertificateStore client(pki, "kubelet-client");
+  auto current = client.current();
+  if (current && *current && (*current)->certificate_pem == kubeconfig.tls.certificate_pem) {
+    agent::CertificateKeeper::Options options{.signer = agent::kNodeClientSigner, .store = client};
+    options.names = [&cluster] { return agent::node_names(cluster.node_name()); };
+    options.changed = [&cluster, kubeconfig](const agent::StoredCertificate& stored) {
+      api::Kubeconfig renewed = kubeconfig;
+      renewed.tls.certificate_pem = stored.certificate_pem;
+      renewed.tls.key_pem = stored.key_pem;
+      if (Status used = cluster.replace_credentials(renewed); !used) {
+        log::error("the node's new certificate can't be used", {{"error", used.error()}});
+      }
+    };
+    options.asks_first = false;
+    member.client_certificate = std::make_unique<agent::CertificateKeeper>(cluster, serving.disk, std::move(options));
+  }
+  if (serving.options.node_api_port == 0 || !serving.options.tls_cert_file.empty()) return;
+  agent::CertificateKeeper::Options options{.signer = agent::kNodeServingSigner,
+                                            .store = agent::CertificateStore(pki, "kubelet-server")};
+  options.names = [&cluster] { return agent::serving_names(cluster); };
+  options.changed = [&api = member.node_api](const agent::StoredCertificate& stored) {
+    if (api.tls == nullptr) return;
+    api.tls_options.certificate_pem = stored.certificate_pem;
+    api.tls_options.key_pem = stored.key_pem;
+    if (Status used = api.tls->replace(api.tls_options); !used) {
+      log::error("the node's new serving certificate can't be used", {{"error", used.error()}});
+    }
+  };
+  member.serving_certificate = std::make_unique<agent::CertificateKeeper>(cluster, serving.disk, std::move(options));
+  cluster.node().on_change([&keeper = *member.serving_certificate](const api::Informer::Change& change) {
+    if (change.before == nullptr) keeper.look_again();
+  });
+}
+
 Status join_cluster(Serving& serving) {
   auto kubeconfig = api::read_kubeconfig(serving.options.kubeconfig);
   if (!kubeconfig) return fail_with(std::move(kubeconfig.error()), "the cluster's kubeconfig");
@@ -183,6 +224,7 @@ Status join_cluster(Serving& serving) {
   member.reporter =
       std::make_unique<agent::NodeReporter>(*member.cluster, serving.runtime, serving.images, serving.disk, config);
   member.lease = std::make_unique<agent::NodeLease>(*member.cluster, config.lease_seconds);
+  keep_certificates(serving, *kubeconfig);
   return {};
 }
 
@@ -206,12 +248,16 @@ Status start_member(Serving& serving) {
   member.cluster->start();
   member.reporter->start();
   member.lease->start();
+  if (member.client_certificate) member.client_certificate->start();
+  if (member.serving_certificate) member.serving_certificate->start();
   return {};
 }
 
 void stop_member(Membership& member) {
   if (member.cluster == nullptr) return;
   member.node_api.api.reset();
+  if (member.client_certificate) member.client_certificate->stop();
+  if (member.serving_certificate) member.serving_certificate->stop();
   member.lease->stop();
   member.reporter->stop();
   member.cluster->stop();
@@ -303,6 +349,7 @@ Status run(cli::GantrydOptions options) {
   auto config = cli::read_gantryd_config(options);
   if (!config) return std::unexpected(std::move(config.error()));
   if (options.kubeconfig.empty()) options.kubeconfig = config->kubeconfig;
+  if (options.kubeconfig.empty()) options.kubeconfig = cli::joined_kubeconfig(options);
   // First: its limits are those that containers have, the daemon's own are not.
   auto host = runtime::read_host_facts();
   if (!host) return fail_with(std::move(host.error()), "facts of this host");

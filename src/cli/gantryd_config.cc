@@ -157,4 +157,10 @@ Result<GantrydConfig> read_gantryd_config(const GantrydOptions& options) {
   return config;
 }
 
+std::string joined_kubeconfig(const GantrydOptions& options) {
+  const std::string config = options.config.empty() ? kConfigFile : options.config;
+  std::string path = config.substr(0, config.rfind('/') + 1) + "kubeconfig";
+  return sys::fstatat(sys::kCwd, path.c_str(), 0) ? path : "";
+}
+
 }  // namespace gantry::cli

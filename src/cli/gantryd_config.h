@@ -29,5 +29,7 @@ struct GantrydConfig {
 Result<GantrydConfig> parse_gantryd_config(std::string_view text);
 // Also looks whether the programs are there. Blocking.
 Result<GantrydConfig> read_gantryd_config(const GantrydOptions& options);
+// What `gantry join` has written: the file kubeconfig beside gantryd.yaml, if it is there, or "". Blocking.
+std::string joined_kubeconfig(const GantrydOptions& options);
 
 }  // namespace gantry::cli

@@ -154,9 +154,11 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--node-ip", options.node_ip,
                  "the node's address, as pods are told it (default: that of the default route, else the pods' gateway)")
       ->check(checked(netns::IpAddress::parse));
-  app.add_option("--kubeconfig", options.kubeconfig,
-                 "the API server of the cluster that this is a node of, and the node's credentials there (default: "
-                 "kubeconfig of gantryd.yaml; without one it stands alone)")
+  app.add_option(
+         "--kubeconfig", options.kubeconfig,
+         "the API server of the cluster that this is a node of, and the node's credentials there (default: "
+         "kubeconfig of gantryd.yaml, or the file kubeconfig beside that, which `gantry join` writes; without one it "
+         "stands alone)")
       ->check(checked(absolute));
   app.add_option("--node-api-address", options.node_api_address, "the address of the node API, with a kubeconfig")
       ->capture_default_str()

@@ -77,6 +77,9 @@ struct TlsSession {
   // A server's view of its client, as in Peer.
   std::shared_ptr<const ClientCertificate> certificate;
   std::string certificate_error;
+  // A client's that does not verify its server: the certificates that it was shown, the server's own first. Nobody has
+  // vouched for any of them.
+  std::string shown_pem;
 };
 
 class TlsStream : public ByteStream {

@@ -2,6 +2,7 @@
 // TLS on a socket. OpenSSL reads from the socket itself and writes into a string, which is sent from here: so a reader
 // and a writer, both of whom may have to send, don't meet, and many small records leave together.
 
+#include <openssl/pem.h>
 #include <sys/socket.h>
 
 #include <algorithm>
@@ -184,12 +185,23 @@ bool is_plain_http() {
   return ERR_GET_LIB(error) == ERR_LIB_SSL && ERR_GET_REASON(error) == SSL_R_HTTP_REQUEST;
 }
 
+std::string shown_by(SSL* ssl) {
+  OwnBio out(BIO_new(BIO_s_mem()));
+  STACK_OF(X509)* chain = SSL_get_peer_cert_chain(ssl);
+  for (int i = 0; chain != nullptr && i < sk_X509_num(chain); ++i)
+    PEM_write_bio_X509(out.get(), sk_X509_value(chain, i));
+  char* text = nullptr;
+  const long size = BIO_get_mem_data(out.get(), &text);
+  return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
+}
+
 TlsSession session_of(SSL* ssl) {
   TlsSession session;
   const unsigned char* protocol = nullptr;
   unsigned int size = 0;
   SSL_get0_alpn_selected(ssl, &protocol, &size);
   session.protocol.assign(reinterpret_cast<const char*>(protocol), size);
+  if (!SSL_is_server(ssl) && SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE) session.shown_pem = shown_by(ssl);
   X509* certificate = SSL_is_server(ssl) ? SSL_get0_peer_certificate(ssl) : nullptr;
   if (certificate == nullptr) return session;
   long verified = SSL_get_verify_result(ssl);

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster of one machine: a node of the test's own (node.py) and, in its network, its control plane. kubectl runs there, too."""
+import json
 import subprocess
 
 import checks as c
@@ -7,12 +8,15 @@ from control import BIN, Control
 from node import Node
 
 
+NODE_ADDRESS = "10.88.0.1"
+
+
 class NodeControl(Control):
-    """gantry-control in the network of `node`, on its loopback. Its kubeconfig is seen by the node as well."""
+    """gantry-control in the network of `node`, at its address there: the pods' gateway."""
 
     def __init__(self, checks, node, arguments=()):
         self.node = node
-        super().__init__(checks, arguments, enter=self.entering(node))
+        super().__init__(checks, arguments, enter=self.entering(node), host=NODE_ADDRESS)
 
     @staticmethod
     def entering(node):
@@ -39,28 +43,39 @@ class NodeControl(Control):
 
 
 class JoiningNode(Node):
-    """A Node whose gantryd is a member of `control`'s cluster once configure() has said so: gantryd.yaml names `kubeconfig`, which
-    is read at each start."""
+    """A Node whose gantryd becomes a member of a cluster: when it starts and `kubeconfig` is there."""
 
     @property
     def kubeconfig(self):
         return self.state / "kubeconfig"
 
+    def join(self, words, check=True):
+        """Runs `gantry join` there, by what the control plane's join_words() say."""
+        return self.exec(BIN / "gantry", *words[1:], "--node-name", self.name, "--kubeconfig", self.kubeconfig,
+                         "--kubelet-root", self.state / "kubelet", check=check)
+
     def join_as(self, text):
         """With that kubeconfig; gantryd starts anew."""
         self.kubeconfig.write_text(text)
-        (self.state / "gantryd.yaml").write_text(f"kubeconfig: {self.kubeconfig}\n")
         self.kill_gantryd()
         self.wait_for_gantryd()
 
-    def status_of(self, control):
-        """(condition, status, reason) of the Node in the API."""
-        conditions = control.json("get", "node", self.name)["status"].get("conditions", [])
-        return {one["type"]: (one["status"], one["reason"]) for one in conditions}
+    def condition(self, control, kind="Ready"):
+        """The Node's condition in the API, or {}."""
+        done = control.kubectl("get", "node", self.name, "-o", "json")
+        conditions = json.loads(done.stdout)["status"].get("conditions", []) if done.returncode == 0 else []
+        return next((one for one in conditions if one["type"] == kind), {})
 
     def wait_until_ready(self, control):
-        def is_ready():
-            done = control.kubectl("get", "node", self.name, "-o",
-                                   'jsonpath={.status.conditions[?(@.type=="Ready")].status}')
-            return done.stdout == "True"
-        c.wait_until(f"{self.name} is Ready", is_ready)
+        c.wait_until(f"{self.name} is Ready", lambda: self.condition(control).get("status") == "True")
+
+    def approve_serving(self, control):
+        """The request for a serving certificate names an address that is the API server's as well, for they share a network: such
+        a one waits for people."""
+        def pending():
+            for csr in control.json("get", "csr")["items"]:
+                if csr["spec"]["signerName"] == "kubernetes.io/kubelet-serving" and not csr["status"]:
+                    return csr["metadata"]["name"]
+            return None
+        control.out("certificate", "approve", c.wait_until("the node asks for a serving certificate", pending))
+        c.wait_until("the node has its serving certificate", (self.state / "kubelet/pki/kubelet-server-current.pem").exists)

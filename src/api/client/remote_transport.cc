@@ -10,17 +10,21 @@ namespace gantry::api {
 
 namespace {
 
-struct Address {
-  bool tls = true;
-  std::string host;
-  std::uint16_t port = 0;
-};
+http::ClientRequest to_send(http::Request request, const std::string& token) {
+  http::ClientRequest sent{.method = std::move(request.method),
+                           .target = std::move(request.target),
+                           .headers = std::move(request.headers),
+                           .body = std::move(request.body)};
+  if (!token.empty()) sent.headers.emplace_back("Authorization", "Bearer " + token);
+  return sent;
+}
 
-// "https://HOST[:PORT]", with an IPv6 address in brackets.
-Result<Address> parse_server(std::string_view text) {
+}  // namespace
+
+Result<ServerAddress> parse_server(std::string_view text) {
   const std::string_view whole = text;
   const auto wrong = [whole] { return invalid_argument(cat(quoted(whole), " is no address of a server")); };
-  Address address{.port = 443};
+  ServerAddress address{.port = 443};
   if (text.starts_with("https://")) {
     text.remove_prefix(8);
   } else if (text.starts_with("http://")) {
@@ -45,24 +49,13 @@ Result<Address> parse_server(std::string_view text) {
   return address;
 }
 
-http::ClientRequest to_send(http::Request request, const std::string& token) {
-  http::ClientRequest sent{.method = std::move(request.method),
-                           .target = std::move(request.target),
-                           .headers = std::move(request.headers),
-                           .body = std::move(request.body)};
-  if (!token.empty()) sent.headers.emplace_back("Authorization", "Bearer " + token);
-  return sent;
-}
-
-}  // namespace
-
 RemoteTransport::RemoteTransport(std::unique_ptr<http::Client> client, std::shared_ptr<http::TlsClient> tls,
                                  std::string token)
     : client_(std::move(client)), tls_(std::move(tls)), token_(std::move(token)) {}
 RemoteTransport::~RemoteTransport() = default;
 
 Result<std::unique_ptr<RemoteTransport>> RemoteTransport::make(Loop& loop, const Kubeconfig& config, Duration limit) {
-  Result<Address> address = parse_server(config.server);
+  Result<ServerAddress> address = parse_server(config.server);
   if (!address) return std::unexpected(std::move(address.error()));
   http::ClientOptions options{
       .host = address->host, .port = address->port, .server_name = config.server_name, .response_time = limit};

@@ -15,6 +15,14 @@ class TlsClient;
 
 namespace gantry::api {
 
+struct ServerAddress {
+  bool tls = true;
+  std::string host;  // a name or a numeric address, IPv6 without brackets
+  std::uint16_t port = 0;
+};
+// Of "https://HOST[:PORT]", with an IPv6 address in brackets.
+Result<ServerAddress> parse_server(std::string_view text);
+
 class RemoteTransport final : public Transport {
  public:
   // kInvalidArgument when the server's address or the certificates are no good; nothing is asked yet. An answer that is

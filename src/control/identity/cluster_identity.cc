@@ -158,8 +158,9 @@ CertificateOrder client_order(std::string name, std::string group) {
 
 }  // namespace
 
+// With the CA itself, which nobody needs who knows it: who is told its hash finds it by that.
 http::TlsServerOptions ClusterIdentity::tls() const {
-  return {.certificate_pem = serving.certificate_pem,
+  return {.certificate_pem = serving.certificate_pem + authority.certificate_pem(),
           .key_pem = serving.key_pem,
           .client_ca_pem = trusted_pem,
           .http2 = true};
