@@ -23,6 +23,8 @@ constexpr std::size_t kMaxConnections = 64;
 constexpr std::size_t kMaxMessage = 4096;
 // What waits for the log writer: a log of each container to reopen, and each of the readers that a pod may have.
 constexpr std::size_t kMaxLetters = Pod::kMaxContainers + Pod::kMaxAttachments;
+// How long nobody is accepted when no descriptor is free, unless something happens.
+constexpr int kPauseMs = 1000;
 // Bytes that wait for a peer that is busy: the ends of all that runs in the pod, many times over.
 constexpr std::size_t kMaxUnread = 1U << 20;
 
@@ -88,7 +90,10 @@ void Pod::serve(OwnFd first, OwnFd route) {
   connections_.push_back(std::make_unique<Connection>(*this, std::move(first)));
   greet(*connections_.back(), std::move(route));
   while (!done_) {
-    poller_.wait();
+    const bool is_paused = !is_listening_;
+    poller_.wait(is_paused ? kPauseMs : -1);
+    // What was closed was closed on the way through here, or is another process's.
+    if (is_paused) is_listening_ = poller_.change(fds_.listener, EPOLLIN, *listener_).has_value();
     if (may_have_strays_) reap_strays();
   }
 }
@@ -103,7 +108,11 @@ void Pod::greet(Connection& connection, OwnFd route) {
 
 void Pod::accept() {
   auto socket = sys::accept(fds_.listener);
-  if (!socket) return;
+  if (!socket) {
+    // Who waits to be accepted would wake us again and again.
+    if (socket.error().is_resource()) is_listening_ = !poller_.change(fds_.listener, 0, *listener_).has_value();
+    return;
+  }
   auto peer = sys::peer_credentials(*socket);
   // The folder's mode keeps others out already; this holds when somebody loosens it.
   if (!peer || peer->uid != 0) return;

@@ -103,6 +103,7 @@ class Pod {
   std::string sandbox_id_;
   PodFds fds_;
   std::unique_ptr<Listener> listener_;
+  bool is_listening_ = true;
   std::unique_ptr<LogWriter> log_writer_;
   std::list<std::unique_ptr<Connection>> connections_;
   std::list<std::unique_ptr<Process>> processes_;

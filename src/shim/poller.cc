@@ -31,10 +31,10 @@ Status Poller::change(FdRef fd, std::uint32_t events, Source& source) {
 }
 void Poller::remove(FdRef fd) { (void)control(fd_, EPOLL_CTL_DEL, fd, 0, nullptr); }
 
-void Poller::wait() {
+void Poller::wait(int limit_ms) {
   // One at a time: a source may end others, and an event that was fetched for one of them would name freed memory.
   epoll_event event;
-  if (::epoll_wait(fd_.get(), &event, 1, -1) == 1) static_cast<Source*>(event.data.ptr)->on_ready(event.events);
+  if (::epoll_wait(fd_.get(), &event, 1, limit_ms) == 1) static_cast<Source*>(event.data.ptr)->on_ready(event.events);
 }
 
 }  // namespace gantry::shim

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The shim's loop: epoll, and objects that are called when their descriptor is ready. Single-threaded; no timers but
-// one (the log writer's, for a full disk), no signals. A source may end itself or others while it is called.
+// two (the log writer's, for a full disk, and the listener's, for want of a descriptor), no signals. A source may end
+// itself or others while it is called.
 #pragma once
 
 #include <sys/epoll.h>
@@ -25,8 +26,8 @@ class Poller {
   Status add(FdRef fd, std::uint32_t events, Source& source);
   Status change(FdRef fd, std::uint32_t events, Source& source);
   void remove(FdRef fd);
-  // Waits for events and calls their sources once.
-  void wait();
+  // Waits for an event and calls its source; for `limit_ms` at most, unless that is -1.
+  void wait(int limit_ms = -1);
 
  private:
   explicit Poller(OwnFd fd) : fd_(std::move(fd)) {}
