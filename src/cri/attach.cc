@@ -28,7 +28,7 @@ class Session final : public ExecSession {
     if (auto s = make_output(wanted.out, ours.out, options.out); !s) co_return std::unexpected(std::move(s.error()));
     if (auto s = make_output(wanted.err, ours.err, options.err); !s) co_return std::unexpected(std::move(s.error()));
     auto attachment = co_await sandbox_->shim->attach(container_id_, std::move(options));
-    if (!attachment) co_return std::unexpected(std::move(attachment.error()));
+    if (!attachment) co_return std::unexpected(runtime_.told_of(container_id_, std::move(attachment.error())));
     attachment_ = std::move(*attachment);
     ours.in = attachment_->take_input();
     co_return ours;
@@ -37,7 +37,7 @@ class Session final : public ExecSession {
   // The container's own exit status is told by ContainerStatus.
   Task<Result<sys::ExitStatus>> wait() override {
     auto ended = co_await attachment_->wait();
-    if (!ended) co_return std::unexpected(std::move(ended.error()));
+    if (!ended) co_return std::unexpected(runtime_.told_of(container_id_, std::move(ended.error())));
     co_return sys::ExitStatus{};
   }
 

@@ -4,6 +4,9 @@
 #include <fcntl.h>
 #include <sys/ioctl.h>
 
+#include <algorithm>
+#include <chrono>
+
 #include "base/log.h"
 #include "cgroups/hierarchy.h"
 #include "cri/boot_records.h"
@@ -54,10 +57,11 @@ Result<SandboxPtr> Runtime::sandbox_of_running(const ContainerPtr& container) co
   return sandbox->second;
 }
 
-Error Runtime::told_of(const ContainerPtr& container, Error error) const {
+Error Runtime::told_of(const std::string& container_id, Error error) const {
   if (error.code() != Code::kUnavailable) return error;
-  if (auto running = running_container(container->id()); !running) return std::move(running.error());
-  if (auto alive = sandbox_of_running(container); !alive) return std::move(alive.error());
+  auto running = running_container(container_id);
+  if (!running) return std::move(running.error());
+  if (auto alive = sandbox_of_running(*running); !alive) return std::move(alive.error());
   return error;
 }
 
@@ -172,6 +176,7 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
   }
   constexpr std::int64_t kLongest = 3600 * 24 * 365;
   std::int64_t limit = request.timeout() > 0 ? std::min(request.timeout(), kLongest) : kLongest;
+  const auto deadline = std::chrono::steady_clock::now() + std::chrono::seconds(limit);  // of launch and run together
   auto sync = std::make_shared<SyncExec>(node_.loop);
   auto started =
       co_await start_exec((*container)->id(), std::move(command), false,
@@ -180,8 +185,8 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
                            .err = std::move(err->write),
                            .launch_limit = std::min<Duration>(std::chrono::seconds(limit), shim::kLaunchLimit)});
   if (!started) {
-    co_return std::unexpected(
-        told_of(*container, std::move(started.error()).with_context(cat("exec in container ", (*container)->id()))));
+    co_return std::unexpected(told_of(
+        (*container)->id(), std::move(started.error()).with_context(cat("exec in container ", (*container)->id()))));
   }
   sync->exec = std::move(*started);
   auto budget = std::make_shared<CollectBudget>(kMaxOutput);
@@ -189,7 +194,8 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
   Collector err_collector(node_.loop, std::move(err->read), budget);
   node_.loop.spawn(await_exec(sync));
   if (over) node_.loop.spawn(await_caller(sync, over));
-  bool in_time = co_await sync->enough.wait_for(std::chrono::seconds(limit));
+  const Duration left = deadline - std::chrono::steady_clock::now();
+  bool in_time = co_await sync->enough.wait_for(std::max(left, Duration::zero()));
   if (!sync->done.is_set()) {
     sync->exec->kill();
     bool ended = co_await sync->done.wait_for(kKillLimit);
@@ -198,7 +204,11 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
                    cat("exec in container ", (*container)->id(), ": ", why,
                        ended ? " and was killed" : "; its process was killed and has not ended yet"));
   }
-  if (!sync->status) co_return std::unexpected(std::move(sync->status.error()));
+  if (!sync->status) {
+    co_return std::unexpected(
+        told_of((*container)->id(),
+                std::move(sync->status.error()).with_context(cat("exec in container ", (*container)->id()))));
+  }
   v1::ExecSyncResponse response;
   response.set_stdout(out_collector.finish());
   response.set_stderr(err_collector.finish());
@@ -234,7 +244,11 @@ class Session final : public ExecSession {
     co_return ours;
   }
 
-  Task<Result<sys::ExitStatus>> wait() override { return exec_->wait(); }
+  Task<Result<sys::ExitStatus>> wait() override {
+    auto ended = co_await exec_->wait();
+    if (!ended) co_return std::unexpected(runtime_.told_of(container_id_, std::move(ended.error())));
+    co_return ended;
+  }
 
   void resize(std::uint16_t rows, std::uint16_t columns) override {
     winsize size{.ws_row = rows, .ws_col = columns};
@@ -327,8 +341,9 @@ Task<Result<v1::ReopenContainerLogResponse>> Runtime::reopen_container_log(v1::R
   if (auto alive = sandbox_of_running(*container); !alive) co_return std::unexpected(std::move(alive.error()));
   auto reopened = co_await sandbox->shim->reopen_log((*container)->id(), std::move(*log));
   if (!reopened) {
-    co_return std::unexpected(told_of(
-        *container, std::move(reopened.error()).with_context(cat("reopen the log of container ", (*container)->id()))));
+    co_return std::unexpected(
+        told_of((*container)->id(),
+                std::move(reopened.error()).with_context(cat("reopen the log of container ", (*container)->id()))));
   }
   co_return v1::ReopenContainerLogResponse();
 }

@@ -320,6 +320,7 @@ Task<Result<shim::StartedAnswer>> Runtime::try_launch_by_handler(RuntimeHandler 
   fds.log = std::move(opened.log);
   fds.others = std::move(opened.fds).take();
   fds.by_runtime = std::move(*by);
+  if (auto wanted = need_wanted(*container); !wanted) co_return std::unexpected(std::move(wanted.error()));
   co_return co_await sandbox->shim->start(std::move(start), std::move(fds));
 }
 

@@ -39,24 +39,8 @@ Result<std::string> boot_id() {
 // millisecond when nothing is wrong.
 constexpr std::chrono::milliseconds kPatience{300};
 // For one answer of a shim. Of a hello nothing depends on the limit: it is waited for again at once, or nearly so.
-constexpr std::chrono::seconds kAnswerLimit{10};
+constexpr std::chrono::seconds kRecoverLimit{10};
 constexpr std::chrono::seconds kLastRetry{15};
-
-// Nothing when there is none in time. The client may be dropped meanwhile.
-Task<Result<shim::StateAnswer>> state_in_time(Loop& loop, shim::Client& client) {
-  struct Asked {
-    explicit Asked(Loop& l) : done(l) {}
-    Result<shim::StateAnswer> answer = fail(Code::kDeadlineExceeded, "it does not say what its containers do");
-    Event done;
-  };
-  auto asked = std::make_shared<Asked>(loop);
-  loop.spawn([](std::shared_ptr<Asked> a, Task<Result<shim::StateAnswer>> question) -> Task<> {
-    a->answer = co_await std::move(question);
-    a->done.set();
-  }(asked, client.state()));
-  (void)co_await asked->done.wait_for(kAnswerLimit);
-  co_return std::move(asked->answer);
-}
 
 }  // namespace
 
@@ -331,11 +315,11 @@ Task<Status> Runtime::take_over(SandboxPtr sandbox) {
   auto folder = node_.folders.open_run_sandbox(sandbox->id());
   if (!folder) co_return std::unexpected(std::move(folder.error()));
   if (!sandbox->has_config) read_records(*folder, *sandbox);
-  auto shim = co_await shim::Client::connect(node_.loop, *folder, std::string(Layout::kShimSocket), kAnswerLimit);
+  auto shim = co_await shim::Client::connect(node_.loop, *folder, std::string(Layout::kShimSocket), kRecoverLimit);
   if (!shim) co_return std::unexpected(std::move(shim.error()));
   sandbox->shim = std::move(*shim);
   watch_shim(sandbox);
-  auto state = co_await state_in_time(node_.loop, *sandbox->shim);
+  auto state = co_await sandbox->shim->state(kRecoverLimit);
   // One that ended when it had answered, too: nobody else looks at an end that comes before it is taken over.
   bool ended = !sandbox->shim->is_alive();
   if (!state || ended) {
@@ -353,12 +337,12 @@ Task<Status> Runtime::take_over(SandboxPtr sandbox) {
 Task<Status> Runtime::reconnect(SandboxPtr sandbox) {
   auto folder = node_.folders.open_run_sandbox(sandbox->id());
   if (!folder) co_return std::unexpected(std::move(folder.error()));
-  auto fresh = co_await shim::Client::connect(node_.loop, *folder, std::string(Layout::kShimSocket), kAnswerLimit);
+  auto fresh = co_await shim::Client::connect(node_.loop, *folder, std::string(Layout::kShimSocket), kRecoverLimit);
   if (!fresh) co_return std::unexpected(std::move(fresh.error()));
   if (!sandbox->shim || sandbox->stopping) co_return Status();
   if (auto resumed = sandbox->shim->resume(std::move(*fresh)); !resumed) co_return resumed;
   ++sandbox->connection;
-  auto state = co_await state_in_time(node_.loop, *sandbox->shim);
+  auto state = co_await sandbox->shim->state(kRecoverLimit);
   if (!state) co_return std::unexpected(std::move(state.error()));
   // Of an end while it could not be reached nobody else takes notice.
   if (!sandbox->shim->is_alive()) co_return not_found("the shim ended");
@@ -374,7 +358,7 @@ Task<bool> Runtime::connected_again(SandboxPtr sandbox) {
   if (!sandbox->shim || !sandbox->shim->is_alive()) co_return false;
   if (!sandbox->shim->is_connected()) {
     sandbox->reconnected.reset();
-    (void)co_await sandbox->reconnected.wait_for(kAnswerLimit);
+    (void)co_await sandbox->reconnected.wait_for(kRecoverLimit);
   }
   co_return sandbox->shim && sandbox->shim->is_connected();
 }

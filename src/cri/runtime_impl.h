@@ -107,7 +107,7 @@ class Runtime final : public NodeRuntime {
   Result<SandboxPtr> ready_sandbox(std::string_view id) const;
   Result<ContainerPtr> running_container(std::string_view id) const;
   // Of an error of a shim: a shim that closed its connection may have ended with its container.
-  Error told_of(const ContainerPtr& container, Error error) const;
+  Error told_of(const std::string& container_id, Error error) const;
   Loop& loop() { return node_.loop; }
 
  private:
@@ -152,6 +152,7 @@ class Runtime final : public NodeRuntime {
   // With the container's turn held.
   void set_running(ContainerPtr container, std::int32_t pid, std::int64_t started_at);
   Task<Result<shim::StartedAnswer>> launch(ContainerPtr container, SandboxPtr sandbox);
+  static Status need_wanted(const Container& container);
   Task<Status> open_users(const Sandbox& sandbox, LaunchRequest& request);
   Task<Result<OwnFd>> make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules);
 
@@ -178,7 +179,8 @@ class Runtime final : public NodeRuntime {
 
   // ---- stop.cc
   Task<Status> stop(ContainerPtr container, Duration grace);
-  Task<> end_launch(const Container& container);
+  Task<> end_launch(ContainerPtr container);
+  bool has_processes(const Container& container) const;
   Task<> container_exited(ContainerPtr container, shim::ExitedEvent event);
   // With the container's turn held.
   Task<> finish(ContainerPtr container, shim::ExitedEvent event);

@@ -50,6 +50,7 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
     co_return fail(Code::kFailedPrecondition, "the record of the container was lost; remove it and create it anew");
   }
   SandboxPtr sandbox = found->second;
+  container->unwanted = false;
   container->set_state(ContainerState::kStarting);
   Result<shim::ContainerState> started;
   std::uint64_t connection = sandbox->connection;
@@ -61,7 +62,7 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
     for (int i = 0; i < kLaunchTries; ++i) {
       connection = sandbox->connection;
       started = co_await launch_or_find(container, sandbox);
-      if (started || !sandbox->may_have_done(started.error(), connection)) break;
+      if (started || !sandbox->may_have_done(started.error(), connection) || container->unwanted) break;
       // Nothing more begins in a pod that is being stopped.
       if (!co_await connected_again(sandbox) || sandbox->state != SandboxState::kReady) break;
     }
@@ -214,7 +215,13 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
     fds.hooks = opened->bundle->hooks;
     fds.host = std::move(opened->bundle->host);
   }
+  // From here on it is the shim that is told (end_launch).
+  if (auto wanted = need_wanted(*container); !wanted) co_return std::unexpected(std::move(wanted.error()));
   co_return co_await sandbox->shim->start(std::move(start), std::move(fds));
+}
+
+Status Runtime::need_wanted(const Container& container) {
+  return container.unwanted ? fail(Code::kAborted, "it was stopped before it was launched") : Status();
 }
 
 // The pod's user namespace, and for each mount that wants its ids mapped one that says how: the pod's, as a rule.

@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The end of containers: asked for, by themselves, or with their shim.
+#include <algorithm>
+#include <chrono>
 #include <csignal>
 
 #include "base/log.h"
@@ -17,6 +19,8 @@ namespace {
 
 // After SIGKILL a process is gone as soon as it runs again; what takes longer hangs in the kernel.
 constexpr std::chrono::seconds kKillLimit{10};
+// A shim that does not take the stop signal within this is gone around.
+constexpr std::chrono::seconds kSignalLimit{5};
 constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
 constexpr std::int32_t kUnknownCode = 255;
@@ -52,7 +56,7 @@ Task<Result<v1::StopContainerResponse>> Runtime::stop_container(v1::StopContaine
 Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
   {
     // One that is being started is waited for, and what may hold it up ended when there is no grace.
-    if (container->state == ContainerState::kStarting && grace == Duration::zero()) co_await end_launch(*container);
+    if (container->state == ContainerState::kStarting && grace == Duration::zero()) co_await end_launch(container);
     auto turn = co_await container->turn.acquire();
     if (container->state == ContainerState::kExited) co_return Status();
     if (auto reachable = need_reachable(*container); !reachable) co_return reachable;
@@ -60,32 +64,54 @@ Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
   }
   auto found = sandboxes_.find(container->sandbox_id);
   SandboxPtr sandbox = found == sandboxes_.end() ? nullptr : found->second;
-  if (grace > Duration::zero() && sandbox && sandbox->shim && sandbox->shim->is_alive()) {
-    auto signal = runtime::parse_signal(signal_text(container->status.stop_signal()));
-    auto sent = co_await sandbox->shim->signal(container->id(), signal ? *signal : SIGTERM);
-    // The connection to it ended: that is no reason to take away the container's time. It may get the signal twice.
-    if (!sent && sent.error().code() == Code::kUnavailable && container->state == ContainerState::kRunning) {
-      sent = send_signal(*container, signal ? *signal : SIGTERM);
+  const bool has_shim = sandbox && sandbox->shim && sandbox->shim->is_alive();
+  if (grace > Duration::zero() && has_shim) {
+    const auto begun = std::chrono::steady_clock::now();
+    auto parsed = runtime::parse_signal(signal_text(container->status.stop_signal()));
+    const int signal = parsed ? *parsed : SIGTERM;
+    auto sent = co_await sandbox->shim->signal(container->id(), signal, std::min<Duration>(grace, kSignalLimit));
+    // The connection to it ended, or it hangs: that is no reason to take away the container's time. It may get the
+    // signal twice.
+    if (!sent && (sent.error().code() == Code::kUnavailable || sent.error().is_deadline()) &&
+        container->state == ContainerState::kRunning) {
+      sent = send_signal(*container, signal);
     }
+    const Duration left = grace - (std::chrono::steady_clock::now() - begun);
     if (!sent && !container->exited.is_set()) {
       log::warning("sending the stop signal, killing instead",
                    {{"container", container->id()}, {"error", sent.error()}});
-    } else if (co_await container->exited.wait_for(grace)) {
+    } else if (co_await container->exited.wait_for(std::max(left, Duration::zero()))) {
       co_return Status();
     }
   }
   if (auto killed = kill_cgroup(node_.cgroups, container->cgroup); !killed) co_return killed;
   if (co_await container->exited.wait_for(kKillLimit)) co_return Status();
+  if (has_processes(*container) || !has_shim) {
+    co_return fail(Code::kDeadlineExceeded,
+                   cat("it has not ended ", kKillLimit.count(), " s after SIGKILL; a process of it (pid ",
+                       container->pid, ") probably waits in the kernel for a device or a network file system"));
+  }
   co_return fail(Code::kDeadlineExceeded,
-                 cat("it has not ended ", kKillLimit.count(), " s after SIGKILL; a process of it (pid ", container->pid,
-                     ") probably waits in the kernel for a device or a network file system"));
+                 cat("its processes have ended, but ", kKillLimit.count(), " s after SIGKILL its pod's shim (pid ",
+                     sandbox->shim->pid(), ") does not say so: that hangs, or the disk that the log is on does"));
 }
 
-Task<> Runtime::end_launch(const Container& container) {
-  auto sandbox = sandboxes_.find(container.sandbox_id);
+// Of one whose cgroup can't be looked at, too, as far as is known.
+bool Runtime::has_processes(const Container& container) const {
+  auto cgroup = node_.cgroups.open(container.cgroup);
+  if (!cgroup) return !cgroup.error().is_not_found();
+  auto events = cgroup->events();
+  return events ? events->populated : !events.error().is_gone();
+}
+
+// Of a start that has not come to the shim yet, too; one that the shim was asked for ends as a launch that is late
+// does.
+Task<> Runtime::end_launch(ContainerPtr container) {
+  container->unwanted = true;
+  auto sandbox = sandboxes_.find(container->sandbox_id);
   if (sandbox == sandboxes_.end() || !sandbox->second->shim) co_return;
-  // A shim that does not know it yet says so; then the start is only about to begin, and has its own limit.
-  (void)co_await sandbox->second->shim->kill(container.id());
+  // A shim that does not know it yet says so.
+  (void)co_await sandbox->second->shim->kill(container->id());
 }
 
 Task<Status> Runtime::remove_cgroup(std::string path) {

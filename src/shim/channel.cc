@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "shim/channel.h"
 
+#include <chrono>
+
 #include "base/text.h"
 #include "sys/socket.h"
 
@@ -64,6 +66,7 @@ void Channel::end() {
   open_ = false;
   watch_.cancel();
   socket_.close();
+  outbox_.clear();
   auto pending = std::move(pending_);
   pending_.clear();
   for (auto& [number, waiter] : pending) waiter->done.set();
@@ -75,38 +78,72 @@ void Channel::close() {
   end();
 }
 
-Task<Status> Channel::send(Kind kind, std::uint32_t number, std::string_view body, std::vector<OwnFd> fds) {
-  std::string packet = encode_packet(kind, number, body);
-  if (packet.size() > kMaxPacket) {
-    co_return invalid_argument("shim message of " + std::to_string(packet.size()) + " bytes: at most " +
-                               std::to_string(kMaxPacket) + " are allowed");
+Status Channel::send(Kind kind, std::string_view body) { return send(Letter{0, encode_packet(kind, 0, body), {}}); }
+
+Status Channel::send(Letter letter) {
+  if (letter.packet.size() > kMaxPacket) {
+    return invalid_argument("shim message of " + std::to_string(letter.packet.size()) + " bytes: at most " +
+                            std::to_string(kMaxPacket) + " are allowed");
   }
-  std::vector<FdRef> refs(fds.begin(), fds.end());
-  auto self = shared_from_this();
-  for (;;) {
-    if (!is_open()) co_return fail(Code::kUnavailable, "the shim closed its connection");
-    auto sent = sys::send_packet(socket_, packet, refs);
-    if (!sent && sent.error().is_gone()) {
-      deaf_ = true;
-      continue;
-    }
-    if (sent || !sent.error().is_would_block()) co_return sent;
-    if (auto s = co_await watch_.writable(); !s && open_) co_return s;
+  if (outbox_.empty()) {
+    auto sent = try_send(letter);
+    if (sent || !sent.error().is_would_block()) return sent;
   }
+  outbox_.push_back(std::move(letter));
+  if (!flushing_) loop_.spawn(flush(shared_from_this()));
+  return {};
 }
 
-Task<Result<Channel::Answer>> Channel::request(Kind kind, std::string body, std::vector<OwnFd> fds, Kind expected) {
+Status Channel::try_send(const Letter& letter) {
+  constexpr const char* kClosed = "the shim closed its connection";
+  if (!is_open()) return fail(Code::kUnavailable, kClosed);
+  std::vector<FdRef> refs(letter.fds.begin(), letter.fds.end());
+  auto sent = sys::send_packet(socket_, letter.packet, refs);
+  if (!sent && sent.error().is_gone()) {
+    deaf_ = true;
+    return fail(Code::kUnavailable, kClosed);
+  }
+  return sent;
+}
+
+Task<> Channel::flush([[maybe_unused]] std::shared_ptr<Channel> self) {  // keeps this alive
+  flushing_ = true;
+  while (!outbox_.empty()) {
+    auto sent = try_send(outbox_.front());
+    if (!sent && sent.error().is_would_block()) {
+      if (auto room = co_await watch_.writable(); !room) break;
+      continue;  // whoever asked may have taken it back meanwhile
+    }
+    std::uint32_t number = outbox_.front().number;
+    outbox_.pop_front();
+    auto found = sent ? pending_.end() : pending_.find(number);
+    if (found == pending_.end()) continue;
+    auto pending = std::move(found->second);
+    pending_.erase(found);
+    pending->answer = std::unexpected(std::move(sent.error()));
+    pending->done.set();
+  }
+  flushing_ = false;
+}
+
+Task<Result<Channel::Answer>> Channel::request(Kind kind, std::string body, std::vector<OwnFd> fds, Kind expected,
+                                               Duration limit) {
   loop_.assert_here();
   std::uint32_t number = next_++;
   auto pending = std::make_shared<Pending>(loop_);
   pending_[number] = pending;
   auto self = shared_from_this();
-  auto sent = co_await send(kind, number, body, std::move(fds));
-  if (!sent) {
+  if (auto sent = send(Letter{number, encode_packet(kind, number, body), std::move(fds)}); !sent) {
     pending_.erase(number);
     co_return std::unexpected(std::move(sent.error()));
   }
-  co_await pending->done.wait();
+  if (!co_await pending->done.wait_for(limit) && !pending->done.is_set()) {
+    pending_.erase(number);
+    std::erase_if(outbox_, [number](const Letter& letter) { return letter.number == number; });
+    co_return fail(Code::kDeadlineExceeded, "the shim did not answer within " +
+                                                std::to_string(std::chrono::ceil<std::chrono::seconds>(limit).count()) +
+                                                " s");
+  }
   if (pending->answer && pending->answer->kind != expected) {
     co_return fail(Code::kInternal, "the shim answered with message kind " +
                                         std::to_string(static_cast<int>(pending->answer->kind)) + ", expected " +

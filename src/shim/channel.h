@@ -4,6 +4,7 @@
 #pragma once
 
 #include <functional>
+#include <list>
 #include <map>
 #include <memory>
 #include <string>
@@ -29,10 +30,11 @@ class Channel : public std::enable_shared_from_this<Channel> {
   Channel(Loop& loop, SocketFd socket, EventReceiver events, std::function<void()> ended);
 
   // Sends and waits for the answer of kind `expected`; kFailed becomes its error. kUnavailable when the connection
-  // ended first, and was perhaps taken all the same. Descriptors may be dropped when this returns.
-  Task<Result<Answer>> request(Kind kind, std::string body, std::vector<OwnFd> fds, Kind expected);
-  // Sends without waiting for an answer.
-  Task<Status> send(Kind kind, std::uint32_t number, std::string_view body, std::vector<OwnFd> fds);
+  // ended first, kDeadlineExceeded when there was no answer within `limit`; it was perhaps taken all the same. What is
+  // sent first is taken first.
+  Task<Result<Answer>> request(Kind kind, std::string body, std::vector<OwnFd> fds, Kind expected, Duration limit);
+  // Sends what nobody answers.
+  Status send(Kind kind, std::string_view body);
   void close();
   // False as soon as nothing more can be sent: what the peer said before it ended may still come.
   bool is_open() const { return open_ && !deaf_; }
@@ -43,6 +45,15 @@ class Channel : public std::enable_shared_from_this<Channel> {
     Event done;
     Result<Answer> answer = fail(Code::kUnavailable, "the shim closed its connection");
   };
+  // What the peer has no room for yet.
+  struct Letter {
+    std::uint32_t number = 0;
+    std::string packet;
+    std::vector<OwnFd> fds;
+  };
+  Status send(Letter letter);
+  Status try_send(const Letter& letter);
+  Task<> flush(std::shared_ptr<Channel> self);
   Task<> read(std::shared_ptr<Channel> self);
   bool receive_all();
   void receive(std::string_view packet, std::vector<OwnFd> fds, bool fds_lost);
@@ -54,6 +65,8 @@ class Channel : public std::enable_shared_from_this<Channel> {
   EventReceiver events_;
   std::function<void()> ended_;
   std::map<std::uint32_t, std::shared_ptr<Pending>> pending_;
+  std::list<Letter> outbox_;
+  bool flushing_ = false;
   std::uint32_t next_ = 1;
   bool open_ = true;
   bool deaf_ = false;  // the peer takes nothing any more

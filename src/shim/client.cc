@@ -47,6 +47,15 @@ struct Client::Attachment::State {
   }
 };
 
+// A launch that the shim was asked for.
+struct Launching {
+  explicit Launching(Loop& l) : loop(l), over(l) {}
+  Loop& loop;
+  Event over;  // it has been answered, or is not wanted any more
+  bool is_ending = false;
+  std::optional<Result<Channel::Answer>> answer;
+};
+
 struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   explicit Impl(Loop& l) : loop(l), hello_came(l), ended(l) {}
 
@@ -119,6 +128,13 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
     if (auto lost = observer.lost) lost();
   }
 
+  std::shared_ptr<Launching> start_of(const std::string& container_id) {
+    auto launching = std::make_shared<Launching>(loop);
+    std::erase_if(starts, [](const auto& entry) { return entry.second.expired(); });
+    starts[container_id] = launching;
+    return launching;
+  }
+
   void start_watching(PidFd process, SocketFd socket) {
     pidfd = std::move(process);
     auto weak = weak_from_this();
@@ -149,6 +165,7 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
   std::uint32_t next_exec = 1;
   std::map<std::uint32_t, std::shared_ptr<Attachment::State>> attachments;
   std::uint32_t next_attachment = 1;
+  std::map<std::string, std::weak_ptr<Launching>> starts;  // by container
 };
 
 Client::Client(std::shared_ptr<Impl> impl) : impl_(std::move(impl)) {}
@@ -203,7 +220,7 @@ Task<Result<std::unique_ptr<Client>>> Client::connect(Loop& loop, FdRef dir, std
 Task<Result<std::unique_ptr<Client>>> Client::adopt(Loop& loop, PidFd pidfd, SocketFd socket) {
   auto impl = std::make_shared<Impl>(loop);
   impl->start_watching(std::move(pidfd), std::move(socket));
-  co_await impl->hello_came.wait();
+  if (!co_await impl->hello_came.wait_for(kLaunchLimit)) co_return fail(Code::kDeadlineExceeded, "no hello in time");
   if (!impl->alive || !impl->channel->is_open())
     co_return fail(Code::kUnavailable, "the shim ended before it was ready");
   co_return std::unique_ptr<Client>(new Client(std::move(impl)));
@@ -239,8 +256,9 @@ OwnFd Client::take_route_socket() { return std::move(impl_->route); }
 
 namespace {
 
-Task<Status> plain_request(std::shared_ptr<Channel> channel, Kind kind, std::string body, std::vector<OwnFd> fds) {
-  auto answer = co_await channel->request(kind, std::move(body), std::move(fds), Kind::kDone);
+Task<Status> plain_request(std::shared_ptr<Channel> channel, Kind kind, std::string body, std::vector<OwnFd> fds,
+                           Duration limit = kAnswerLimit) {
+  auto answer = co_await channel->request(kind, std::move(body), std::move(fds), Kind::kDone, limit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return Status();
 }
@@ -263,31 +281,37 @@ struct Words {
   std::string body;
 };
 
-struct Answered {
-  explicit Answered(Loop& loop) : event(loop) {}
-  Event event;
-  bool is_late = false;
-};
+// After what was asked to end was killed.
+constexpr std::chrono::seconds kEndLimit{10};
 
-Task<> kill_when_late(std::shared_ptr<Answered> answered, Duration limit, std::shared_ptr<Channel> channel,
-                      Words kill) {
-  if (co_await answered->event.wait_for(limit)) co_return;
-  answered->is_late = true;
-  (void)co_await channel->request(kill.kind, std::move(kill.body), {}, Kind::kDone);
+Task<> ask(std::shared_ptr<Launching> launching, Task<Result<Channel::Answer>> request) {
+  launching->answer = co_await std::move(request);
+  launching->over.set();
 }
 
-Task<Result<Channel::Answer>> launch(Loop& loop, std::shared_ptr<Channel> channel, Words request,
-                                     std::vector<OwnFd> fds, Words kill, Duration limit) {
-  auto answered = std::make_shared<Answered>(loop);
-  loop.spawn(kill_when_late(answered, limit, channel, std::move(kill)));
-  auto answer = co_await channel->request(request.kind, std::move(request.body), std::move(fds), Kind::kStarted);
-  answered->event.set();
-  if (!answer && answered->is_late) {
-    auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit).count();
-    co_return fail(Code::kDeadlineExceeded,
-                   "the launch was not over within " + std::to_string(seconds) + " s and was ended");
+Task<> tell(std::shared_ptr<Channel> channel, Words words) {
+  (void)co_await channel->request(words.kind, std::move(words.body), {}, Kind::kDone, kAnswerLimit);
+}
+
+// Ends with the answer, or some time after the launch was ended: at `limit`, or when it is not wanted any more.
+Task<Result<Channel::Answer>> launch(std::shared_ptr<Launching> launching, std::shared_ptr<Channel> channel,
+                                     Words request, std::vector<OwnFd> fds, Words kill, Duration limit) {
+  Loop& loop = launching->loop;
+  auto answer =
+      channel->request(request.kind, std::move(request.body), std::move(fds), Kind::kStarted, limit + 2 * kEndLimit);
+  loop.spawn(ask(launching, std::move(answer)));
+  bool is_late = !co_await launching->over.wait_for(limit) && !launching->answer;
+  if (!launching->answer) {
+    launching->is_ending = true;
+    launching->over.reset();
+    loop.spawn(tell(channel, std::move(kill)));
+    (void)co_await launching->over.wait_for(kEndLimit);
   }
-  co_return answer;
+  if (launching->answer && (*launching->answer || !is_late)) co_return std::move(*launching->answer);
+  if (!is_late) co_return fail(Code::kDeadlineExceeded, "the launch was to be ended, and the shim does not answer");
+  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(limit).count();
+  co_return fail(Code::kDeadlineExceeded, cat("the launch was not over within ", seconds, " s and was ended",
+                                              launching->answer ? "" : "; the shim does not answer"));
 }
 
 }  // namespace
@@ -342,7 +366,8 @@ Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Du
   all.push_back(std::move(fds.log));
   for (auto& fd : fds.others) all.push_back(std::move(fd));
   SignalRequest kill{request.container_id, SIGKILL, true};
-  auto answer = co_await launch(impl_->loop, impl_->channel, {kind, encode(request)}, std::move(all),
+  auto launching = impl_->start_of(request.container_id);
+  auto answer = co_await launch(launching, impl_->channel, {kind, encode(request)}, std::move(all),
                                 {Kind::kSignal, encode(kill)}, limit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return decode<StartedAnswer>(answer->body);
@@ -350,8 +375,9 @@ Task<Result<StartedAnswer>> Client::start(StartRequest request, StartFds fds, Du
 
 Task<Result<StartedAnswer>> Client::join_start(std::string container_id) {
   SignalRequest kill{container_id, SIGKILL, true};
+  auto launching = impl_->start_of(container_id);
   StartRequest request{.container_id = std::move(container_id)};
-  auto answer = co_await launch(impl_->loop, impl_->channel, {Kind::kStart, encode(request)}, {},
+  auto answer = co_await launch(launching, impl_->channel, {Kind::kStart, encode(request)}, {},
                                 {Kind::kSignal, encode(kill)}, kLaunchLimit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return decode<StartedAnswer>(answer->body);
@@ -382,8 +408,8 @@ Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_i
   // From here on whoever drops this task, or what it returns, ends the exec.
   std::unique_ptr<Exec> exec(new Exec(state));
   ExecRequest request{state->id, std::move(container_id), terminal};
-  auto answer = co_await launch(impl->loop, impl->channel, {kind, encode(request)}, std::move(all),
-                                {Kind::kKillExec, encode(ExecReference{state->id})}, limit);
+  auto answer = co_await launch(std::make_shared<Launching>(impl->loop), impl->channel, {kind, encode(request)},
+                                std::move(all), {Kind::kKillExec, encode(ExecReference{state->id})}, limit);
   if (!answer) {
     // It may run all the same, when its terminal found no room here.
     if (answer.error().is_resource()) exec->kill();
@@ -396,13 +422,19 @@ Task<Result<std::unique_ptr<Client::Exec>>> Client::exec(std::string container_i
   co_return std::move(exec);
 }
 
-Task<Status> Client::signal(std::string container_id, int signal) {
-  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), signal, false}),
-                       {});
+Task<Status> Client::signal(std::string container_id, int signal, Duration limit) {
+  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), signal, false}), {},
+                       limit);
 }
 Task<Status> Client::kill(std::string container_id) {
-  return plain_request(impl_->channel, Kind::kSignal, encode(SignalRequest{std::move(container_id), SIGKILL, true}),
-                       {});
+  auto found = impl_->starts.find(container_id);
+  auto launching = found == impl_->starts.end() ? nullptr : found->second.lock();
+  if (launching && !launching->answer) {
+    if (!launching->is_ending) launching->over.set();
+    co_return Status();
+  }
+  co_return co_await plain_request(impl_->channel, Kind::kSignal,
+                                   encode(SignalRequest{std::move(container_id), SIGKILL, true}), {});
 }
 Task<Status> Client::reopen_log(std::string container_id, OwnFd log) {
   std::vector<OwnFd> fds;
@@ -411,16 +443,17 @@ Task<Status> Client::reopen_log(std::string container_id, OwnFd log) {
                        std::move(fds));
 }
 Task<Status> Client::forget(std::string container_id) {
-  return plain_request(impl_->channel, Kind::kForget, encode(ContainerReference{std::move(container_id)}), {});
+  constexpr std::chrono::seconds kLimit{5};  // what it was sent is done also when nobody waits for that
+  return plain_request(impl_->channel, Kind::kForget, encode(ContainerReference{std::move(container_id)}), {}, kLimit);
 }
 Task<Status> Client::resize(std::string container_id, std::uint16_t rows, std::uint16_t columns) {
   return plain_request(impl_->channel, Kind::kResize, encode(ResizeRequest{std::move(container_id), rows, columns}),
                        {});
 }
 
-Task<Result<StateAnswer>> Client::state() {
+Task<Result<StateAnswer>> Client::state(Duration limit) {
   auto channel = impl_->channel;
-  auto answer = co_await channel->request(Kind::kState, "", {}, Kind::kStateIs);
+  auto answer = co_await channel->request(Kind::kState, "", {}, Kind::kStateIs, limit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   co_return decode<StateAnswer>(answer->body);
 }
@@ -429,7 +462,7 @@ Task<> Client::shutdown() {
   auto impl = impl_;
   if (!impl->alive) co_return;
   // One that has closed the connection can't be told; its end is the pod's all the same.
-  if (!co_await impl->channel->send(Kind::kShutdown, 0, "", {})) (void)sys::pidfd_send_signal(impl->pidfd, SIGKILL);
+  if (!impl->channel->send(Kind::kShutdown, "")) (void)sys::pidfd_send_signal(impl->pidfd, SIGKILL);
   co_await impl->ended.wait();
 }
 
@@ -447,7 +480,8 @@ Task<Result<std::unique_ptr<Client::Attachment>>> Client::attach(std::string con
   }
   // Before the answer: the container may end, and say so, as soon as the shim has it.
   impl->attachments[state->id] = state;
-  auto answer = co_await impl->channel->request(Kind::kAttach, encode(request), std::move(fds), Kind::kDone);
+  auto answer =
+      co_await impl->channel->request(Kind::kAttach, encode(request), std::move(fds), Kind::kDone, kAnswerLimit);
   if (!answer) {
     impl->attachments.erase(state->id);
     co_return std::unexpected(std::move(answer.error()));
@@ -477,7 +511,7 @@ Task<Status> Client::close_input(std::string container_id) {
 
 Task<Result<Client::Sockets>> Client::make_sockets() {
   auto channel = impl_->channel;
-  auto answer = co_await channel->request(Kind::kSockets, "", {}, Kind::kDone);
+  auto answer = co_await channel->request(Kind::kSockets, "", {}, Kind::kDone, kAnswerLimit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   if (answer->fds.size() != 2) co_return fail(Code::kInternal, "the shim gave no sockets");
   co_return Sockets{std::move(answer->fds[0]), std::move(answer->fds[1])};
@@ -502,7 +536,7 @@ Task<Result<sys::ExitStatus>> Client::Exec::wait() {
 
 void Client::Exec::kill() {
   state_->loop->spawn([](std::shared_ptr<Channel> channel, std::uint32_t id) -> Task<> {
-    (void)co_await channel->request(Kind::kKillExec, encode(ExecReference{id}), {}, Kind::kDone);
+    (void)co_await channel->request(Kind::kKillExec, encode(ExecReference{id}), {}, Kind::kDone, kAnswerLimit);
   }(state_->channel, state_->id));
 }
 

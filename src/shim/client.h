@@ -4,6 +4,9 @@
 //
 // A Client learns of the shim's end by its pidfd, not by its socket: ended() is the pod's end (see
 // docs/architecture.md).
+//
+// A shim that hangs holds nobody up for ever: what is not answered within kAnswerLimit, or the limit that a call has
+// besides, is kDeadlineExceeded, and was perhaps done all the same.
 #pragma once
 
 #include <functional>
@@ -25,6 +28,8 @@ namespace gantry::shim {
 // Launches take milliseconds; on a machine that is very busy, seconds. Somebody with CAP_SYS_PTRACE in the container,
 // or in the PID namespace that it joins, can hold one up for ever.
 inline constexpr std::chrono::minutes kLaunchLimit{2};
+// For all else that a shim is asked, which takes it no time.
+inline constexpr std::chrono::seconds kAnswerLimit{30};
 
 class Client {
  public:
@@ -86,7 +91,8 @@ class Client {
     std::optional<ByRuntime> by_runtime = std::nullopt;
   };
   // Returns when the process has executed its program, or with the reason why not; then nothing of it is left. A launch
-  // that is not over within `limit` is ended: kDeadlineExceeded.
+  // that is not over within `limit`, or that kill() names, is ended; of one that a shim which hangs has not ended in
+  // some seconds this gives up: kDeadlineExceeded.
   Task<Result<StartedAnswer>> start(StartRequest request, StartFds fds, Duration limit = kLaunchLimit);
 
   // The answer of a start() that another connection, which has gone, asked for; of one that is not over within
@@ -154,13 +160,14 @@ class Client {
   // Sockets in the pod's network namespace.
   Task<Result<Sockets>> make_sockets();
 
-  Task<Status> signal(std::string container_id, int signal);
-  // SIGKILL to everything in the container's cgroup; a launch that is under way fails.
+  Task<Status> signal(std::string container_id, int signal, Duration limit = kAnswerLimit);
+  // SIGKILL to everything in the container's cgroup. A launch of it that is under way fails; nobody waits for that
+  // here.
   Task<Status> kill(std::string container_id);
   Task<Status> reopen_log(std::string container_id, OwnFd log);
   Task<Status> forget(std::string container_id);
   Task<Status> resize(std::string container_id, std::uint16_t rows, std::uint16_t columns);
-  Task<Result<StateAnswer>> state();
+  Task<Result<StateAnswer>> state(Duration limit = kAnswerLimit);
   // Kills all that the shim runs and the shim itself; returns when it is gone.
   Task<> shutdown();
 

@@ -62,7 +62,8 @@ Task<Result<std::unique_ptr<Client>>> Template::spawn(SpawnRequest request, Spaw
   all.push_back(std::move(fds.records));
   if (fds.users.is_open()) all.push_back(std::move(fds.users));
   std::string id = request.sandbox_id;
-  auto answer = co_await self->channel->request(Kind::kSpawn, encode(request), std::move(all), Kind::kStarted);
+  auto answer =
+      co_await self->channel->request(Kind::kSpawn, encode(request), std::move(all), Kind::kStarted, kLaunchLimit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   if (answer->fds.empty()) co_return fail(Code::kInternal, "the template of shims sent no pidfd");
   auto client = co_await Client::adopt(self->loop, PidFd(std::move(answer->fds[0])), SocketFd(std::move(pair->left)));
@@ -76,7 +77,7 @@ Task<Result<OwnFd>> Template::user_namespace(runtime::oci::IdMappings ids) {
     if (auto s = self->launch(); !s) co_return std::unexpected(std::move(s.error()));
   }
   auto answer = co_await self->channel->request(Kind::kUserNamespace, encode(UserNamespaceRequest{std::move(ids)}), {},
-                                                Kind::kDone);
+                                                Kind::kDone, kLaunchLimit);
   if (!answer) co_return std::unexpected(std::move(answer.error()));
   if (answer->fds.empty()) co_return fail(Code::kInternal, "the template of shims sent no user namespace");
   co_return std::move(answer->fds[0]);

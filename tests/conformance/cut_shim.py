@@ -63,22 +63,11 @@ def drain(connection):
             pass
 
 
-@contextlib.contextmanager
-def standing(pid):
-    """A process that does not run meanwhile."""
-    with c.Process(pid) as process:
-        process.signal(signal.SIGSTOP)
-        try:
-            yield
-        finally:
-            process.signal(signal.SIGCONT)
-
-
 def start_and_cut(node, container, shim, gantryd, is_lost):
     """What crictl says of a start during which the connection ends: before the shim has the request, or before it answers."""
     answers = []
     starting = threading.Thread(target=lambda: answers.append(node.crictl("start", container, check=False)))
-    with standing(shim):
+    with c.standing(shim):
         starting.start()
         for connection in connections(shim, gantryd):
             if not select.select([connection], [], [], c.PATIENCE)[0]:
@@ -111,7 +100,7 @@ def starts(checks, node, pod, config, shim, gantryd):
         checks.equal(running(node, words), 1, "once")
 
     container = node.create(pod, node.container_config("late", "exec sleep 2003"), config)
-    with standing(shim):
+    with c.standing(shim):
         cut(shim, gantryd)
         said = node.refusal("start", container)
         checks.ok("Unavailable" in said, "a start that the shim can't be asked for is refused for now", said)

@@ -159,6 +159,46 @@ TEST_F(ShimTest, ConnectionsAreBoundedAndNobodyWaitsForAnother) {
   });
 }
 
+TEST_F(ShimTest, AShimThatHangsHoldsNobodyUp) {
+  with_pod([](ShimTest&, Client& client, Ends&) -> Task<> {
+    EXPECT_EQ(::kill(client.pid(), SIGSTOP), 0);
+    // More than there is room for on the way to it.
+    int late = 0;
+    constexpr int kCalls = 2000;
+    for (int i = 0; i < kCalls; ++i) {
+      auto state = co_await client.state(1ms);
+      late += !state && state.error().is_deadline() ? 1 : 0;
+    }
+    EXPECT_EQ(late, kCalls);
+    EXPECT_TRUE((co_await client.signal("c1", SIGTERM, 1ms)).error().is_deadline());
+    EXPECT_EQ(::kill(client.pid(), SIGCONT), 0);
+    EXPECT_TRUE((co_await client.state()).has_value());
+  });
+}
+
+// It sleeps until one is free, and then who waits is served.
+TEST_F(ShimTest, WithoutADescriptorNobodyIsAccepted) {
+  with_pod([](ShimTest& t, Client& client, Ends&) -> Task<> {
+    EXPECT_TRUE((co_await client.state()).has_value());
+    rlimit before{};
+    EXPECT_EQ(::prlimit(client.pid(), RLIMIT_NOFILE, nullptr, &before), 0);
+    rlimit none{.rlim_cur = 0, .rlim_max = before.rlim_max};
+    EXPECT_EQ(::prlimit(client.pid(), RLIMIT_NOFILE, &none, nullptr), 0);
+    Peer waiting(t.run_);
+    const std::string status = "/proc/" + std::to_string(client.pid()) + "/status";
+    for (int i = 0; i < 3; ++i) {
+      bool sleeps = co_await t.eventually([&] { return slurp(status).contains("State:\tS"); });
+      EXPECT_TRUE(sleeps);
+      if (!sleeps) break;
+      EXPECT_TRUE((co_await client.state()).has_value());
+    }
+    EXPECT_EQ(::prlimit(client.pid(), RLIMIT_NOFILE, &before, nullptr), 0);
+    waiting.send(encode_packet(Kind::kState, 1, ""));
+    auto answer = waiting.receive();
+    EXPECT_TRUE(answer && answer->first == Kind::kStateIs);
+  });
+}
+
 TEST_F(ShimTest, WhoReadsLateMissesNothing) {
   with_pod([](ShimTest& t, Client&, Ends&) -> Task<> {
     constexpr std::uint32_t kAsked = 2000;  // a socket takes fewer answers

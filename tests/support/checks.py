@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """What every black-box test needs to say what holds: TAP lines for scripts/test, bounded waits, an orderly end on SIGTERM."""
+import contextlib
 import os
 import re
 import select
@@ -114,6 +115,18 @@ class Process:
         self.signal(signal.SIGKILL)
         if not self.has_ended(PATIENCE):
             raise Failure(f"process {self.pid} has not ended within {PATIENCE:g} s of SIGKILL")
+
+
+@contextlib.contextmanager
+def standing(pid):
+    """A process that does not run meanwhile."""
+    with Process(pid) as process:
+        process.signal(signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            with contextlib.suppress(ProcessLookupError):  # somebody killed it
+                process.signal(signal.SIGCONT)
 
 
 def main(story, label=""):
