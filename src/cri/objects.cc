@@ -80,6 +80,7 @@ void Container::set_state(ContainerState next) {
                             {"to", to_string(next)}});
   }
   state = next;
+  if (next != ContainerState::kCreated && next != ContainerState::kStarting) bundle.reset();
   switch (next) {
     case ContainerState::kCreating:
     case ContainerState::kCreated:

@@ -120,6 +120,7 @@ struct Container {
   runtime::ImageProcess image;
   std::optional<runtime::ProcessPlan> process;  // what exec starts from; made anew after a restart
   std::int32_t pid = 0;
+  std::optional<Bundle> bundle;  // what its hooks are shown, while it is being started
   bool unwanted = false;         // of one that is being started: it is to be stopped, without a grace
   std::vector<std::string> warnings;
   Samples samples;

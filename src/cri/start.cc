@@ -124,6 +124,12 @@ Task<> Runtime::container_launched(ContainerPtr container, shim::LaunchedEvent e
 }
 
 Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, SandboxPtr sandbox) {
+  if (container->bundle) {
+    // The connection ended when the shim was asked; its hooks may run, and what they are shown must stay.
+    auto joined = co_await sandbox->shim->join_start(container->id());
+    if (joined || !joined.error().is_invalid()) co_return joined;
+    container->bundle.reset();
+  }
   auto apparmor = co_await apparmor_.choose(container->config.linux().security_context());
   if (!apparmor) co_return std::unexpected(std::move(apparmor.error()));
   LaunchRequest request{.config = container->config,
@@ -214,6 +220,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   if (opened->bundle) {
     fds.hooks = opened->bundle->hooks;
     fds.host = std::move(opened->bundle->host);
+    container->bundle = std::move(opened->bundle);
   }
   // From here on it is the shim that is told (end_launch).
   if (auto wanted = need_wanted(*container); !wanted) co_return std::unexpected(std::move(wanted.error()));

@@ -5,6 +5,7 @@
 """The connection between gantryd and a pod's shim ends, and both live: gantryd connects again, and knows what happened meanwhile."""
 import contextlib
 import ctypes
+import json
 import os
 import pathlib
 import select
@@ -111,6 +112,38 @@ def starts(checks, node, pod, config, shim, gantryd):
     checks.equal(running(node, "sleep 2003"), 1, "once")
 
 
+HOOK = """
+bundle=$(sed 's/.*"bundle":"\\([^"]*\\)".*/\\1/')
+: > OUT/begun
+while [ ! -e OUT/go ]; do sleep 0.05; done
+echo "by a hook" > "$bundle/rootfs/made"
+"""
+
+
+def hooked(checks, node, pod, config, shim, gantryd):
+    """A start whose connection ends while a hook of it runs."""
+    out, folder = node.work / "hooks", node.root / "run/cdi"
+    out.mkdir()
+    folder.mkdir(parents=True)
+    (out / "hook.sh").write_text(HOOK.replace("OUT", str(out)))
+    hook = {"hookName": "createContainer", "path": "/bin/sh", "args": ["sh", str(out / "hook.sh")]}
+    devices = [{"name": "hook", "containerEdits": {"hooks": [hook]}}]
+    (folder / "hook.json").write_text(json.dumps({"cdiVersion": "0.8.0", "kind": "v.com/cut", "devices": devices}))
+    named = {"CDI_devices": [{"name": "v.com/cut=hook"}]}
+    container = node.create(pod, node.container_config("hooked", "cat /made; exec sleep 2004", **named), config)
+    answers = []
+    starting = threading.Thread(target=lambda: answers.append(node.crictl("start", container, check=False)))
+    starting.start()
+    c.wait_until("its hook runs", (out / "begun").exists)
+    checks.equal(cut(shim, gantryd), 1, "the connection ends while a hook runs")
+    c.wait_until("the shim is connected to again", lambda: len(list(connections(shim, gantryd))) == 1)
+    (out / "go").touch()
+    starting.join(c.PATIENCE)
+    done = answers[0] if answers else None
+    checks.ok(done is not None and done.returncode == 0, "its container is started all the same", str(done))
+    c.wait_until("the hook changed its root", lambda: "by a hook" in node.crictl("logs", container).stdout)
+
+
 def works(node, container):
     done = node.crictl("exec", container, "echo", "here", check=False)
     return done.stdout.strip() == "here"
@@ -156,6 +189,7 @@ def story(checks):
         checks.equal(node.container_status(one)["exitCode"], 137, "a container that ended meanwhile has its own exit code")
 
         starts(checks, node, pod, config, shim, gantryd)
+        hooked(checks, node, pod, config, shim, gantryd)
 
         for _ in range(5):
             cut(shim, gantryd)
