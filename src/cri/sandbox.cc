@@ -89,6 +89,11 @@ Task<Result<v1::RunPodSandboxResponse>> Runtime::do_run(v1::RunPodSandboxRequest
     made = co_await tell_plugins(nri::Happening::kPodRun, sandbox);
     if (!made) co_await undo_sandbox(sandbox);
   }
+  // Until it is in the table nobody else looks at its end (shim_ended).
+  if (made && !sandbox->shim->is_alive()) {
+    made = fail(Code::kUnavailable, "the pod's shim ended");
+    co_await undo_sandbox(sandbox);
+  }
   if (!made) co_return fail_from(made, cat("run pod sandbox ", quoted(status.metadata().name())));
   sandboxes_.add(sandbox);
   notify(v1::CONTAINER_CREATED_EVENT, *sandbox);
@@ -197,7 +202,6 @@ Task<Status> Runtime::prepare_sandbox(SandboxPtr sandbox) {
   if (auto mapped = co_await map_host_ports(sandbox); !mapped) co_return mapped;
   auto written = co_await write_files(sandbox);
   if (!written) co_return fail_from(written, cat("write ", node_.folders.layout().lib_sandbox(sandbox->id())));
-  if (!sandbox->shim->is_alive()) co_return fail(Code::kUnavailable, "the pod's shim ended");
   sandbox->set_state(SandboxState::kReady);
   co_return co_await record(sandbox);
 }
@@ -429,7 +433,7 @@ void Runtime::watch_shim(const SandboxPtr& sandbox) {
 
 Task<> Runtime::shim_ended(SandboxPtr sandbox) {
   sandbox->reconnected.set();
-  if (sandbox->stopping || sandbox->state == SandboxState::kStarting) co_return;
+  if (sandbox->stopping || !sandboxes_.contains(sandbox->id())) co_return;
   // One that ended while it was being taken over is dealt with there.
   if (!sandbox->shim || !sandbox->unreachable.empty()) co_return;
   std::string message = cat("the pod's shim (gantry-shim, pid ", sandbox->shim->pid(), ") ended, and the pod with it");
