@@ -23,7 +23,9 @@ void SandboxPool::fill(Duration delay) {
 
 Task<> SandboxPool::add_one(Duration delay) {
   while (!(delay > Duration::zero() ? co_await draining_.wait_for(delay) : draining_.is_set())) {
+    ++trying_;
     Result<MadeSandbox> made = co_await make_one();
+    --trying_;
     if (made) {
       if (draining_.is_set()) {
         co_await end(std::move(*made));
@@ -31,8 +33,10 @@ Task<> SandboxPool::add_one(Duration delay) {
         watch(*made);
         ready_.push_back(std::move(*made));
       }
+      tried_.set();
       break;
     }
+    tried_.set();
     delay = std::clamp<Duration>(delay * 2, kFirstRetry, kLastRetry);
     log::warning("no sandbox for the pool",
                  {{"error", made.error()}, {"retry_s", std::chrono::ceil<std::chrono::seconds>(delay).count()}});
@@ -67,18 +71,31 @@ Task<> SandboxPool::end(MadeSandbox made) {
   }
 }
 
-Task<Result<MadeSandbox>> SandboxPool::take() {
+std::optional<MadeSandbox> SandboxPool::take_ready() {
   while (!ready_.empty()) {
     MadeSandbox made = std::move(ready_.front());
     ready_.pop_front();
     if (made.shim->is_connected()) {
       fill();
-      co_return made;
+      return made;
     }
     node_.loop.spawn(end(std::move(made)));
   }
+  return {};
+}
+
+Task<Result<MadeSandbox>> SandboxPool::take() {
+  if (auto ready = take_ready()) co_return std::move(*ready);
   fill();
-  co_return co_await make_one();
+  auto made = co_await make_one();
+  // The last addresses may be those of sandboxes that are on their way into the pool.
+  while (!made && made.error().is_resource()) {
+    if (auto ready = take_ready()) co_return std::move(*ready);
+    if (trying_ == 0) break;
+    tried_.reset();
+    co_await tried_.wait();
+  }
+  co_return made;
 }
 
 Task<Result<MadeSandbox>> SandboxPool::make_one() {

@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <list>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/loop.h"
@@ -20,12 +21,12 @@ namespace gantry::cri {
 class SandboxPool {
  public:
   SandboxPool(Node& node, SandboxMaker& maker)
-      : node_(node), maker_(maker), none_making_(node.loop), draining_(node.loop) {}
+      : node_(node), maker_(maker), none_making_(node.loop), tried_(node.loop), draining_(node.loop) {}
 
   // Fills up, in the background. One that can't be made is logged and tried again, in 1 s at first and then at longer
   // intervals, at most a minute; one whose shim ends is replaced.
   void fill() { fill(Duration::zero()); }
-  // A ready one, or, when none is, one that is made now.
+  // A ready one, or, when none is, one that is made now; for want of an address, one that is being made for the pool.
   Task<Result<MadeSandbox>> take();
   // Ends those that wait, and makes no more.
   Task<> drain();
@@ -35,6 +36,7 @@ class SandboxPool {
  private:
   void fill(Duration delay);
   Task<> add_one(Duration delay);
+  std::optional<MadeSandbox> take_ready();
   Task<Result<MadeSandbox>> make_one();
   void watch(const MadeSandbox& made);
   Task<> drop(std::string id);
@@ -44,7 +46,9 @@ class SandboxPool {
   SandboxMaker& maker_;
   std::list<MadeSandbox> ready_;
   std::size_t making_ = 0;  // with those that wait to be tried again
+  std::size_t trying_ = 0;  // without them
   Event none_making_;
+  Event tried_;  // one that was being made is ready, or could not be made
   Event draining_;
 };
 
