@@ -38,8 +38,8 @@ bool place_fds(FdRef socket, std::span<const FdRef> fds) {
   return sys::close_range(static_cast<unsigned>(end), false).has_value();
 }
 
-// The last lines of its log that say "Error". (Of all that went wrong its answer has the first, which may be harmless.)
-std::string last_errors(const std::string& path) {
+// The first lines of its log that say "Error", not one alone: that may be harmless. What comes later follows from them.
+std::string first_errors(const std::string& path) {
   constexpr std::size_t kMost = 3;
   std::vector<std::string_view> errors;
   auto text = sys::read_file(sys::kCwd, path.c_str(), kMaxLog);
@@ -49,7 +49,7 @@ std::string last_errors(const std::string& path) {
     std::size_t begin = line.find("Error (");
     if (begin == line.npos || line.ends_with("FAILED.")) continue;
     errors.push_back(line.substr(begin));
-    if (errors.size() > kMost) errors.erase(errors.begin());
+    if (errors.size() == kMost) break;
   }
   std::string said;
   for (std::string_view error : errors) said += cat(said.empty() ? "" : "; ", as_utf8(error, kMaxWords));
@@ -167,7 +167,7 @@ Result<CriuReply> Criu::ask(const CriuRequest& request, const CriuLog& log, cons
   (void)sys::wait_child_end(pidfd_);
   pidfd_.close();
   if (reply->success) return reply;
-  std::string why = last_errors(log.path);
+  std::string why = first_errors(log.path);
   if (why.empty()) why = as_utf8(trimmed(reply->message), kMaxWords);
   if (why.empty()) why = reply->error != 0 ? std::strerror(reply->error) : "it does not say why";
   return fail(Code::kAborted, cat("criu failed: ", why, where(log)));
