@@ -38,18 +38,25 @@ Status make_folder(const std::string& path) {
   return {};
 }
 
-// The node's file, locked against others who start or stop it.
+// The node's file, locked against others who start or stop it. Who stops another node, or this one, may remove the
+// folder or the file meanwhile, and then it is made anew.
 Result<OwnFd> lock_node(const std::string& name) {
   if (auto s = check_name(name); !s) return std::unexpected(std::move(s.error()));
-  if (auto s = make_folder(kRunFolder); !s) return std::unexpected(std::move(s.error()));
-  auto file = sys::openat(sys::kCwd, (std::string(kRunFolder) + "/" + name).c_str(), O_RDWR | O_CREAT, 0600);
-  if (!file) return file;
-  if (::flock(file->get(), LOCK_EX | LOCK_NB) < 0) {
-    if (errno == EWOULDBLOCK)
-      return fail(Code::kUnavailable, "node " + name + ": another gantry command is starting or stopping it");
-    return std::unexpected(Error::from_errno(errno, "flock " + name));
+  constexpr int kTries = 100;
+  for (int i = 0; i < kTries; ++i) {
+    if (auto s = make_folder(kRunFolder); !s) return std::unexpected(std::move(s.error()));
+    auto file = sys::openat(sys::kCwd, (std::string(kRunFolder) + "/" + name).c_str(), O_RDWR | O_CREAT, 0600);
+    if (!file && file.error().is_not_found()) continue;
+    if (!file) return file;
+    if (::flock(file->get(), LOCK_EX | LOCK_NB) < 0) {
+      if (errno == EWOULDBLOCK) break;
+      return std::unexpected(Error::from_errno(errno, "flock " + name));
+    }
+    auto info = sys::fstat(*file);
+    if (!info) return std::unexpected(std::move(info.error()));
+    if (info->st_nlink > 0) return file;
   }
-  return file;
+  return fail(Code::kUnavailable, "node " + name + ": another gantry command is starting or stopping it");
 }
 
 struct Supervisor {
