@@ -15,6 +15,7 @@
 #include "api/kinds/core/pod.h"
 #include "api/time.h"
 #include "api/yaml.h"
+#include "base/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::agent {
@@ -49,6 +50,11 @@ Result<api::Value> parse_document(std::string_view text) {
   return std::move(documents->front());
 }
 
+// What the manifest calls its fields is in it.
+std::unexpected<Error> refusal(const Error& error) {
+  return fail(error.code(), as_utf8(error.message(), kMaxManifestBytes));
+}
+
 // What kubelet sets in a pod that comes from a file.
 void make_static(core::Pod& pod, const ManifestContext& context, const std::string& uid) {
   auto& metadata = *pod.mutable_metadata();
@@ -72,9 +78,9 @@ void make_static(core::Pod& pod, const ManifestContext& context, const std::stri
 
 Result<StaticPod> parse_manifest(const ManifestContext& context, const std::string& file, std::string_view text) {
   auto document = parse_document(text);
-  if (!document) return std::unexpected(std::move(document.error()));
+  if (!document) return refusal(document.error());
   auto pod = std::make_shared<core::Pod>();
-  if (auto decoded = api::decode(*document, pod.get()); !decoded) return std::unexpected(std::move(decoded.error()));
+  if (auto decoded = api::decode(*document, pod.get()); !decoded) return refusal(decoded.error());
 
   // Before anything is added: what the manifest says, and nothing else, makes the uid.
   pod->clear_status();
@@ -93,7 +99,7 @@ Result<StaticPod> parse_manifest(const ManifestContext& context, const std::stri
     problems.insert(problems.end(), more.begin(), more.end());
   }
   api::locate(*document, &problems);
-  if (auto good = api::to_status(problems); !good) return std::unexpected(std::move(good.error()));
+  if (auto good = api::to_status(problems); !good) return refusal(good.error());
 
   make_static(*pod, context, *uid);
   StaticPod result{.file = file, .uid = *uid, .name = metadata.name(), .namespace_ = metadata.namespace_()};

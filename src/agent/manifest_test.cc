@@ -71,6 +71,11 @@ TEST(Manifest, ProblemsNameLineAndField) {
   EXPECT_THAT(problem_of("apiVersion: v1\nkind: Service\nmetadata: {name: web}\n"), HasSubstr("kind"));
 }
 
+// They come to logs and terminals.
+TEST(Manifest, ProblemsHaveNoControls) {
+  EXPECT_THAT(problem_in_spec("  \"im\\x7fage\": x\n"), AllOf(HasSubstr("im\\x7fage"), HasSubstr("unknown field")));
+}
+
 TEST(Manifest, WhatIsNotSupportedIsRefusedByName) {
   const std::pair<const char*, const char*> table[] = {
       {"  hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]\n", "spec.hostAliases: line 7"},
