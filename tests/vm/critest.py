@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: critest crictl busybox
 # limit: 7200
+# kernels: debian13
 # long
 """Upstream's test suite of the CRI where all controllers and AppArmor are: with each cgroup driver every spec passes, none skips.
 
