@@ -153,6 +153,12 @@ std::weak_ordering operator<=>(const PathElement& a, const PathElement& b) {
   return a.key_.size() <=> b.key_.size();
 }
 
+FieldPath field_path(const std::vector<std::string>& names) {
+  FieldPath path;
+  for (const std::string& name : names) path.push_back(PathElement::field(name));
+  return path;
+}
+
 std::string to_string(const FieldPath& path) {
   std::string out;
   for (const PathElement& element : path) out += element.to_string();

@@ -53,6 +53,9 @@ class PathElement {
 
 using FieldPath = std::vector<PathElement>;
 
+// Of named fields: {"metadata", "labels"}.
+FieldPath field_path(const std::vector<std::string>& names);
+
 // ".spec.containers[name=\"web\"].image"
 std::string to_string(const FieldPath& path);
 

@@ -74,7 +74,7 @@ Task<Outcome<Object>> ResourceWriter::try_create(Call& call, std::unique_ptr<api
     if (Status normal = api::normalize(message.get()); !normal) {
       co_return fail(bad_request(normal.error().message()));
     }
-    if (Outcome<void> tracked = track_create(call, now_(), message.get()); !tracked) {
+    if (Outcome<void> tracked = track_create(objects_.kinds(), call, now_(), message.get()); !tracked) {
       co_return fail(std::move(tracked.error()));
     }
     const std::string name = api::metadata_of(*message).name();

@@ -5,7 +5,9 @@
 
 #include "api/apply.h"
 #include "api/codec.h"
+#include "api/convert.h"
 #include "api/json_patch.h"
+#include "api/kept_fields.h"
 #include "api/merge_patch.h"
 #include "api/metadata.h"
 #include "api/strategic_merge.h"
@@ -28,19 +30,16 @@ Failure unprocessable(const Call& call, const Error& error) {
   return failure;
 }
 
-// What a request can't change at all belongs to nobody by it.
-api::FieldSet reset_fields(const Call& call) {
-  if (call.info.subresource == "status") return api::FieldSet::of({{"spec"}, {"metadata"}});
-  if (call.kind.has_status) return api::FieldSet::of({{"status"}});
-  return {};
-}
-
-api::FieldManager manager_of(const Call& call, api::Timestamp now) {
+api::FieldManager manager_of(const api::Kinds& kinds, const Call& call, api::Timestamp now) {
+  api::FieldSet kept;
+  for (const std::vector<std::string>& path : api::kept_fields(call.kind, call.info.subresource)) {
+    kept.insert(api::field_path(path));
+  }
   return {.manager = call.field_manager,
           .subresource = call.info.subresource,
           .now = now.seconds,
-          .reset_fields = reset_fields(call),
-          .convert = {}};
+          .reset_fields = std::move(kept),
+          .convert = api::converter_of(kinds)};
 }
 
 Outcome<void> set_managed_fields(const api::Value& document, api::Message* message) {
@@ -57,11 +56,15 @@ Outcome<void> set_managed_fields(const api::Value& document, api::Message* messa
   return {};
 }
 
-Outcome<api::Value> apply(const Call& call, const api::Value* live, const api::Value& document, bool force,
-                          api::Timestamp now) {
+// Of the Scale of an object nothing is kept apart, and it has one version.
+api::FieldManager manager_of_scale(const Call& call, api::Timestamp now) {
+  return {.manager = call.field_manager, .subresource = call.info.subresource, .now = now.seconds};
+}
+
+Outcome<api::Value> apply(const api::Schema& schema, const api::FieldManager& manager, const api::Value* live,
+                          const api::Value& document, bool force) {
   std::vector<api::ApplyConflict> conflicts;
-  Result<api::Value> applied =
-      api::apply_patch(call.kind.schema(), live, document, manager_of(call, now), force, &conflicts);
+  Result<api::Value> applied = api::apply_patch(schema, live, document, manager, force, &conflicts);
   if (applied) return std::move(*applied);
   if (applied.error().code() != Code::kAborted) return fail(bad_request(applied.error().message()));
   Failure failure;
@@ -101,30 +104,31 @@ Outcome<api::Value> patch_document(const Call& call, const api::Schema& schema, 
   return std::move(*patched);
 }
 
-Outcome<void> track_create(const Call& call, api::Timestamp now, api::Message* made) {
+Outcome<void> track_create(const api::Kinds& kinds, const Call& call, api::Timestamp now, api::Message* made) {
   if (call.is_apply) return {};
-  return set_managed_fields(api::track_update(call.kind.schema(), nullptr, api::encode(*made), manager_of(call, now)),
-                            made);
+  return set_managed_fields(
+      api::track_update(call.kind.schema(), nullptr, api::encode(*made), manager_of(kinds, call, now)), made);
 }
 
-Outcome<void> track_update(const Call& call, api::Timestamp now, const api::Message& old, api::Message* updated) {
+Outcome<void> track_update(const api::Kinds& kinds, const Call& call, api::Timestamp now, const api::Message& old,
+                           api::Message* updated) {
   if (call.is_apply) return {};
   const api::Value live = api::encode(old);
-  return set_managed_fields(api::track_update(call.kind.schema(), &live, api::encode(*updated), manager_of(call, now)),
-                            updated);
+  return set_managed_fields(
+      api::track_update(call.kind.schema(), &live, api::encode(*updated), manager_of(kinds, call, now)), updated);
 }
 
-Outcome<api::Value> apply_patch(const Call& call, const ResourceWriter::Patch& patch, const api::Message& current,
-                                api::Timestamp now) {
+Outcome<api::Value> apply_patch(const api::Kinds& kinds, const Call& call, const ResourceWriter::Patch& patch,
+                                const api::Message& current, api::Timestamp now) {
   if (patch.type == PatchType::kApply) {
     const api::Value live = api::encode(current);
-    return apply(call, &live, patch.document, patch.force, now);
+    return apply(call.kind.schema(), manager_of(kinds, call, now), &live, patch.document, patch.force);
   }
   return patch_document(call, call.kind.schema(), patch.type, patch.document, api::encode(current));
 }
 
-Outcome<api::Value> apply_onto_nothing(const Call& call, std::string_view name, const api::Value& document,
-                                       api::Timestamp now) {
+Outcome<api::Value> apply_onto_nothing(const api::Kinds& kinds, const Call& call, std::string_view name,
+                                       const api::Value& document, api::Timestamp now) {
   const api::Value* metadata = document.find("metadata");
   const api::Value* said = metadata == nullptr ? nullptr : metadata->find("name");
   if (said != nullptr && said->is_string() && *said->as_string() != name) {
@@ -137,7 +141,21 @@ Outcome<api::Value> apply_onto_nothing(const Call& call, std::string_view name, 
   if (named.is_object() && absent) named["metadata"] = api::Value(api::Value::Object{});
   api::Value* names = named.find("metadata");
   if (names != nullptr && names->is_object()) (*names)["name"] = name;
-  return apply(call, nullptr, named, false, now);
+  return apply(call.kind.schema(), manager_of(kinds, call, now), nullptr, named, false);
+}
+
+Outcome<api::Value> patch_scale(const Call& call, const api::Schema& schema, const ResourceWriter::Patch& patch,
+                                const api::Value& live, api::Timestamp now) {
+  const api::FieldManager manager = manager_of_scale(call, now);
+  if (patch.type == PatchType::kApply) return apply(schema, manager, &live, patch.document, patch.force);
+  Outcome<api::Value> patched = patch_document(call, schema, patch.type, patch.document, live);
+  if (!patched) return patched;
+  return api::track_update(schema, &live, std::move(*patched), manager);
+}
+
+api::Value replace_scale(const Call& call, const api::Schema& schema, api::Value sent, const api::Value& live,
+                         api::Timestamp now) {
+  return api::track_update(schema, &live, std::move(sent), manager_of_scale(call, now));
 }
 
 bool differ_in_times_alone(const api::Message& a, const api::Message& b) {

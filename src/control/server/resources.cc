@@ -89,6 +89,32 @@ Outcome<PatchType> patch_type(std::string_view content_type) {
       "application/apply-patch+yaml"));
 }
 
+// The patch that a request brings; what it says twice is warned of in the call, or refused.
+Outcome<ResourceWriter::Patch> parse_patch(Call* call, const http::Request& request) {
+  Outcome<PatchType> type = patch_type(request.header("Content-Type"));
+  if (!type) return fail(std::move(type.error()));
+  Result<bool> force = call->info.query.flag("force");
+  if (!force) return fail(bad_request(force.error().message()));
+  const bool is_apply = *type == PatchType::kApply;
+  api::FieldProblems problems;
+  if (is_apply && call->info.query.text("fieldManager").empty()) {
+    api::Check(&problems).at("fieldManager").required("is required for apply patch");
+  }
+  if (!is_apply && call->info.query.find("force") != nullptr) {
+    api::Check(&problems).at("force").forbidden("may not be specified for non-apply patch");
+  }
+  if (!problems.empty()) return fail(invalid_options("PatchOptions", problems));
+  Outcome<api::Value> document = parse_document(is_apply ? Encoding::kYaml : Encoding::kJson, request.body);
+  if (!document) return fail(std::move(document.error()));
+  const PatchText text = is_apply                    ? PatchText::kApply
+                         : *type == PatchType::kJson ? PatchText::kOperations
+                                                     : PatchText::kDocument;
+  Outcome<std::vector<std::string>> warnings = check_patch_text(text, *document, call->field_validation);
+  if (!warnings) return fail(std::move(warnings.error()));
+  call->warnings = std::move(*warnings);
+  return ResourceWriter::Patch{.type = *type, .document = std::move(*document), .force = *force};
+}
+
 // What a delete answers when the object is gone: that it is.
 api::Value removed_status(const api::Kind& kind, const api::ObjectMeta& metadata) {
   api::Value details = api::Value::object({{"name", metadata.name()}});
@@ -171,18 +197,18 @@ Task<Outcome<http::Reply>> Resources::scale(Call& call, const http::Request& req
         decode_body(descriptor, std::move(empty), request.header("Content-Type"), request.body, call.field_validation);
     if (!decoded) co_return fail(std::move(decoded.error()));
     const std::shared_ptr<const api::Message> sent(std::move(decoded->message));
-    change = [&call, sent](const Object& current) { return with_scale(call.kind, *current.message, *sent); };
-  }
-  if (call.info.verb == "patch") {
-    Outcome<PatchType> type = patch_type(request.header("Content-Type"));
-    if (!type) co_return fail(std::move(type.error()));
-    if (*type == PatchType::kApply) co_return fail(unsupported_media_type("application/merge-patch+json"));
-    Outcome<api::Value> document = parse_document(Encoding::kJson, request.body);
-    if (!document) co_return fail(std::move(document.error()));
-    change = [&call, type = *type, patch = std::move(*document)](const Object& current) {
-      return with_patched_scale(call, type, patch, *current.message);
+    change = [&call, sent, now = now_()](const Object& current) {
+      return with_scale(call, *sent, *current.message, now);
     };
   }
+  if (call.info.verb == "patch") {
+    Outcome<ResourceWriter::Patch> patch = parse_patch(&call, request);
+    if (!patch) co_return fail(std::move(patch.error()));
+    change = [&call, patch = std::move(*patch), now = now_()](const Object& current) {
+      return with_patched_scale(call, patch, *current.message, now);
+    };
+  }
+  call.is_apply = true;  // who owns the replicas the Scale has settled
   Outcome<Object> object = change ? co_await writer_.change(call, call.info.name, call.kind.update, std::move(change))
                                   : co_await reader_.get(call, call.info.name);
   if (!object) co_return fail(std::move(object.error()));
@@ -277,31 +303,11 @@ Task<Outcome<http::Reply>> Resources::update(Call& call, const http::Request& re
 }
 
 Task<Outcome<http::Reply>> Resources::patch(Call& call, const http::Request& request) {
-  Outcome<PatchType> type = patch_type(request.header("Content-Type"));
-  if (!type) co_return fail(std::move(type.error()));
-  Result<bool> force = call.info.query.flag("force");
-  if (!force) co_return fail(bad_request(force.error().message()));
-  const bool is_apply = *type == PatchType::kApply;
-  api::FieldProblems problems;
-  if (is_apply && call.info.query.text("fieldManager").empty()) {
-    api::Check(&problems).at("fieldManager").required("is required for apply patch");
-  }
-  if (!is_apply && call.info.query.find("force") != nullptr) {
-    api::Check(&problems).at("force").forbidden("may not be specified for non-apply patch");
-  }
-  if (!problems.empty()) co_return fail(invalid_options("PatchOptions", problems));
-  Outcome<api::Value> document = parse_document(is_apply ? Encoding::kYaml : Encoding::kJson, request.body);
-  if (!document) co_return fail(std::move(document.error()));
-  const PatchText text = is_apply                    ? PatchText::kApply
-                         : *type == PatchType::kJson ? PatchText::kOperations
-                                                     : PatchText::kDocument;
-  Outcome<std::vector<std::string>> warnings = check_patch_text(text, *document, call.field_validation);
-  if (!warnings) co_return fail(std::move(warnings.error()));
-  call.warnings = std::move(*warnings);
-  call.is_apply = is_apply;
+  Outcome<ResourceWriter::Patch> patch = parse_patch(&call, request);
+  if (!patch) co_return fail(std::move(patch.error()));
+  call.is_apply = patch->type == PatchType::kApply;
   bool created = false;
-  Outcome<Object> done = co_await writer_.patch(
-      call, call.info.name, {.type = *type, .document = std::move(*document), .force = *force}, &created);
+  Outcome<Object> done = co_await writer_.patch(call, call.info.name, std::move(*patch), &created);
   if (!done) co_return fail(std::move(done.error()));
   co_return object_reply(call, request, created ? 201 : 200, *done, now_().seconds);
 }

@@ -6,6 +6,7 @@
 #include "api/metadata.h"
 #include "base/text.h"
 #include "control/server/managers.h"
+#include "control/server/scale_owners.h"
 #include "kubernetes/autoscaling/v1/autoscaling.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
@@ -33,6 +34,29 @@ void set_number(api::Value* document, const std::vector<std::string>& path, int3
   *value = number;
 }
 
+const api::Value* managed_fields_in(const api::Value& document) {
+  const api::Value* metadata = document.find("metadata");
+  return metadata == nullptr ? nullptr : metadata->find("managedFields");
+}
+
+// Those of a document that says nothing that can be read are none.
+api::ManagedFields owners_in(const api::Value& document) {
+  const api::Value* list = managed_fields_in(document);
+  Result<api::ManagedFields> owners = api::decode_managed_fields(list == nullptr ? api::Value() : *list);
+  return owners ? std::move(*owners) : api::ManagedFields();
+}
+
+ReplicasField replicas_of(const api::Kind& kind) { return {kind.gvk.api_version(), kind.scale->replicas_path}; }
+
+Outcome<api::Value> owned_scale_of(const api::Kind& kind, const api::Message& object) {
+  Outcome<std::unique_ptr<api::Message>> scale = scale_of(kind, object);
+  if (!scale) return fail(std::move(scale.error()));
+  api::Value document = api::encode(**scale);
+  const api::ManagedFields owners = owners_of_scale(replicas_of(kind), owners_in(api::encode(object)));
+  document["metadata"]["managedFields"] = api::encode_managed_fields(owners);
+  return document;
+}
+
 }  // namespace
 
 std::unique_ptr<api::Message> make_scale() { return std::make_unique<Scale>(); }
@@ -53,25 +77,36 @@ Outcome<std::unique_ptr<api::Message>> scale_of(const api::Kind& kind, const api
   return scale;
 }
 
-Outcome<std::unique_ptr<api::Message>> with_scale(const api::Kind& kind, const api::Message& object,
-                                                  const api::Message& wanted) {
-  const auto& scale = static_cast<const Scale&>(wanted);
+namespace {
+
+Failure negative_replicas(const api::Kind& kind, std::string_view name, int32_t replicas) {
+  api::FieldProblems problems;
+  api::Check(&problems).at("spec").at("replicas").not_negative(replicas);
+  Failure failure = invalid(kind, name, problems);
+  failure.group = "autoscaling";
+  failure.kind = "Scale";
+  return failure;
+}
+
+Outcome<std::unique_ptr<api::Message>> with_document(const api::Kind& kind, const api::Value& document,
+                                                     const api::Message& object) {
+  Scale scale;
+  if (Status decoded = api::decode(document, &scale, {.strict = false}); !decoded) {
+    return fail(bad_request(decoded.error().message()));
+  }
   const api::ObjectMeta& metadata = api::metadata_of(object);
   if (scale.spec().replicas() < 0) {
-    api::FieldProblems problems;
-    api::Check(&problems).at("spec").at("replicas").not_negative(scale.spec().replicas());
-    Failure failure = invalid(kind, metadata.name(), problems);
-    failure.group = "autoscaling";
-    failure.kind = "Scale";
-    return fail(std::move(failure));
+    return fail(negative_replicas(kind, metadata.name(), scale.spec().replicas()));
   }
   if (!scale.metadata().name().empty() && scale.metadata().name() != metadata.name()) {
     return fail(bad_request(
         cat("the scale is of ", quoted(scale.metadata().name()), ", and the URL names ", quoted(metadata.name()))));
   }
-  api::Value document = api::encode(object);
-  set_number(&document, kind.scale->replicas_path, scale.spec().replicas());
-  Outcome<Decoded> decoded = decode_document(kind, document, FieldValidation::kIgnore);
+  api::Value whole = api::encode(object);
+  const api::ManagedFields owners = owners_after_scale(replicas_of(kind), owners_in(whole), owners_in(document));
+  set_number(&whole, kind.scale->replicas_path, scale.spec().replicas());
+  whole["metadata"]["managedFields"] = api::encode_managed_fields(owners);
+  Outcome<Decoded> decoded = decode_document(kind, whole, FieldValidation::kIgnore);
   if (!decoded) return fail(std::move(decoded.error()));
   api::ObjectMeta* updated = api::mutable_metadata_of(decoded->message.get());
   updated->set_resource_version(scale.metadata().resource_version());
@@ -79,18 +114,23 @@ Outcome<std::unique_ptr<api::Message>> with_scale(const api::Kind& kind, const a
   return std::move(decoded->message);
 }
 
-Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, PatchType type, const api::Value& patch,
-                                                          const api::Message& object) {
-  Outcome<std::unique_ptr<api::Message>> scale = scale_of(call.kind, object);
-  if (!scale) return scale;
+}  // namespace
+
+Outcome<std::unique_ptr<api::Message>> with_scale(const Call& call, const api::Message& sent,
+                                                  const api::Message& object, api::Timestamp now) {
+  Outcome<api::Value> live = owned_scale_of(call.kind, object);
+  if (!live) return fail(std::move(live.error()));
   const api::Schema& schema = api::schema_of(*Scale::descriptor());
-  Outcome<api::Value> patched = patch_document(call, schema, type, patch, api::encode(**scale));
+  return with_document(call.kind, replace_scale(call, schema, api::encode(sent), *live, now), object);
+}
+
+Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, const ResourceWriter::Patch& patch,
+                                                          const api::Message& object, api::Timestamp now) {
+  Outcome<api::Value> live = owned_scale_of(call.kind, object);
+  if (!live) return fail(std::move(live.error()));
+  Outcome<api::Value> patched = patch_scale(call, api::schema_of(*Scale::descriptor()), patch, *live, now);
   if (!patched) return fail(std::move(patched.error()));
-  Scale wanted;
-  if (Status decoded = api::decode(*patched, &wanted, {.strict = false}); !decoded) {
-    return fail(bad_request(decoded.error().message()));
-  }
-  return with_scale(call.kind, object, wanted);
+  return with_document(call.kind, *patched, object);
 }
 
 }  // namespace gantry::control

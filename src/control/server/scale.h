@@ -3,6 +3,7 @@
 // nothing else of the kind.
 #pragma once
 
+#include "api/time.h"
 #include "control/server/resource_writer.h"
 
 namespace gantry::control {
@@ -10,13 +11,13 @@ namespace gantry::control {
 // Precondition: the kind has ScaleRules.
 Outcome<std::unique_ptr<api::Message>> scale_of(const api::Kind& kind, const api::Message& object);
 
-// The object with the replicas that the Scale asks for. 422 for a negative count, 409 for another version or uid.
-Outcome<std::unique_ptr<api::Message>> with_scale(const api::Kind& kind, const api::Message& object,
-                                                  const api::Message& scale);
-
+// The object with the replicas that the Scale asks for, and their owners, which metadata.managedFields of the Scale had
+// become by the write. 422 for a negative count, 409 for another version or uid.
+Outcome<std::unique_ptr<api::Message>> with_scale(const Call& call, const api::Message& sent,
+                                                  const api::Message& object, api::Timestamp now);
 // The same for a patch of the Scale.
-Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, PatchType type, const api::Value& patch,
-                                                          const api::Message& object);
+Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, const ResourceWriter::Patch& patch,
+                                                          const api::Message& object, api::Timestamp now);
 
 // An empty Scale.
 std::unique_ptr<api::Message> make_scale();

@@ -257,6 +257,83 @@ TEST_F(Server, AScaleIsAViewOfReplicas) {
   EXPECT_EQ(merge(kDeployments + "/d/scale", R"({"spec":{"replicas":-1}})").code, 422);
 }
 
+// The managers of an object in the order in which it lists them, each with what it owns.
+std::vector<std::string> owners(const api::Value& managed) {
+  std::vector<std::string> texts;
+  for (const api::Value& entry : *managed.as_list()) {
+    const api::Value* subresource = entry.find("subresource");
+    texts.push_back(cat(*entry.find("manager")->as_string(), " ", *entry.find("apiVersion")->as_string(),
+                        subresource == nullptr ? "" : cat(" ", *subresource->as_string()), " ",
+                        api::write_json(*entry.find("fieldsV1"))));
+  }
+  return texts;
+}
+
+TEST_F(Server, AScaleIsApplied) {
+  ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
+  const std::string scale = kDeployments + "/d/scale?fieldManager=";
+  const auto wanting = [](int replicas) {
+    return cat(R"({"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"d"},"spec":{"replicas":)", replicas,
+               "}}");
+  };
+  const Answer met = apply(scale + "one", wanting(5));
+  EXPECT_EQ(met.code, 409);
+  EXPECT_EQ(met.text("details/causes/0/message"), R"(conflict with "test" using autoscaling/v1)");
+  EXPECT_EQ(met.text("details/causes/0/field"), ".spec.replicas");
+  EXPECT_EQ(apply(scale + "one&force=true", wanting(5)).text("spec/replicas"), "5");
+  const Answer taken = get(kDeployments + "/d");
+  EXPECT_EQ(taken.text("spec/replicas"), "5");
+  EXPECT_EQ(owners(taken.at("metadata/managedFields"))[0], R"(one apps/v1 scale {"f:spec":{"f:replicas":{}}})");
+  EXPECT_TRUE(taken.at("metadata/managedFields/0/time").is_null()) << "as upstream: not since when";
+  EXPECT_THAT(taken.text("metadata/managedFields/1/fieldsV1"), ::testing::Not(HasSubstr("f:replicas")));
+
+  ASSERT_EQ(apply(scale + "two", wanting(5)).code, 200) << "who wants the same owns it, too";
+  ASSERT_EQ(merge(kDeployments + "/d/scale?fieldManager=three", R"({"spec":{"replicas":6}})").code, 200);
+  const std::vector<std::string> after = owners(get(kDeployments + "/d").at("metadata/managedFields"));
+  ASSERT_EQ(after.size(), 2u);
+  EXPECT_EQ(after[0], R"(three apps/v1 scale {"f:spec":{"f:replicas":{}}})");
+  EXPECT_EQ(apply(scale + "one", R"({"apiVersion":"apps/v1","kind":"Scale","metadata":{"name":"d"}})").code, 400);
+  EXPECT_EQ(send("PATCH", kDeployments + "/d/scale", wanting(1), "application/apply-patch+yaml").code, 422);
+}
+
+TEST_F(Server, AnEntryOfAnotherVersionIsKept) {
+  const std::string scalers = "/namespaces/default/horizontalpodautoscalers";
+  const std::string v1 = "/apis/autoscaling/v1" + scalers;
+  const std::string v2 = "/apis/autoscaling/v2" + scalers;
+  ASSERT_EQ(post(v2 + "?fieldManager=two", R"({
+    "apiVersion": "autoscaling/v2", "kind": "HorizontalPodAutoscaler", "metadata": {"name": "h"},
+    "spec": {"maxReplicas": 5, "scaleTargetRef": {"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"},
+             "metrics": [{"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization",
+                                                                                   "averageUtilization": 60}}}]}})")
+                .code,
+            201);
+  const auto max = [](int replicas) {
+    return cat(R"({"apiVersion":"autoscaling/v1","kind":"HorizontalPodAutoscaler","metadata":{"name":"h"},)",
+               R"("spec":{"maxReplicas":)", replicas, "}}");
+  };
+  EXPECT_EQ(apply(v1 + "/h?fieldManager=one", max(6)).code, 409) << "an entry of autoscaling/v2 owns it";
+  ASSERT_EQ(apply(v1 + "/h?fieldManager=one&force=true", max(6)).code, 200);
+  const std::vector<std::string> after = owners(get(v1 + "/h").at("metadata/managedFields"));
+  ASSERT_EQ(after.size(), 2u);
+  EXPECT_EQ(after[0], R"(one autoscaling/v1 {"f:spec":{"f:maxReplicas":{}}})");
+  EXPECT_EQ(after[1], R"(two autoscaling/v2 {"f:spec":{"f:metrics":{},"f:minReplicas":{},"f:scaleTargetRef":)"
+                      R"({"f:apiVersion":{},"f:kind":{},"f:name":{}}}})");
+}
+
+TEST_F(Server, WhatAStatusMayOwnIsTheKinds) {
+  ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
+  const std::string more = R"({"metadata":{"labels":{"x":"y"},"annotations":{"x":"y"}},"spec":{"replicas":7}})";
+  const Answer written = merge(kDeployments + "/d/status?fieldManager=status", more);
+  ASSERT_EQ(written.code, 200);
+  EXPECT_TRUE(written.at("metadata/labels").is_null());
+  EXPECT_EQ(written.text("metadata/annotations/x"), "y");
+  EXPECT_EQ(written.text("spec/replicas"), "3");
+  const std::vector<std::string> after = owners(written.at("metadata/managedFields"));
+  ASSERT_EQ(after.size(), 2u);
+  EXPECT_THAT(after,
+              ::testing::Contains(R"(status apps/v1 status {"f:metadata":{"f:annotations":{".":{},"f:x":{}}}})"));
+}
+
 TEST_F(Server, AnApplyMakesChangesAndMeetsConflicts) {
   const std::string mine = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n";
   EXPECT_EQ(apply(kMaps + "/m", mine).code, 422);  // without a manager

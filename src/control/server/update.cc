@@ -4,6 +4,7 @@
 #include "api/check.h"
 #include "api/codec.h"
 #include "api/json_patch.h"
+#include "api/kept_fields.h"
 #include "api/merge_patch.h"
 #include "api/metadata.h"
 #include "api/object_meta.h"
@@ -25,19 +26,6 @@ constexpr std::string_view kModified =
 
 const api::UpdateRules& rules_of(const Call& call) {
   return call.subresource != nullptr && call.subresource->update ? *call.subresource->update : call.kind.update;
-}
-
-// Through the main resource all but status changes, through a view of that name status alone.
-void keep_the_other_half(const Call& call, const api::Message& old, api::Message* updated) {
-  if (call.subresource != nullptr && call.subresource->name == "status") {
-    const std::unique_ptr<api::Message> sent(updated->New());
-    sent->CopyFrom(*updated);
-    updated->CopyFrom(old);
-    api::copy_field(*sent, "metadata", updated);
-    api::copy_field(*sent, "status", updated);
-  } else if (call.kind.has_status) {
-    api::copy_field(old, "status", updated);
-  }
 }
 
 Failure other_name(std::string_view name, std::string_view in_url) {
@@ -121,10 +109,10 @@ Task<Outcome<std::unique_ptr<api::Message>>> ResourceWriter::prepare_update(Call
   if (rules.prepare) {
     rules.prepare(old, updated.get());
   } else {
-    keep_the_other_half(call, old, updated.get());
+    for (const auto& path : api::kept_fields(call.kind, call.info.subresource)) api::put_back(old, path, updated.get());
   }
   if (Status normal = api::normalize(updated.get()); !normal) co_return fail(bad_request(normal.error().message()));
-  if (Outcome<void> tracked = track_update(call, now_(), old, updated.get()); !tracked) {
+  if (Outcome<void> tracked = track_update(objects_.kinds(), call, now_(), old, updated.get()); !tracked) {
     co_return fail(std::move(tracked.error()));
   }
   const std::string& name = api::metadata_of(old).name();
@@ -239,8 +227,8 @@ Task<Outcome<Object>> ResourceWriter::patch(Call& call, std::string name, Patch 
   *created = false;
   const std::shared_ptr<const Patch> shared = std::make_shared<Patch>(std::move(patch));
   const api::Timestamp now = now_();
-  const auto patched = [&call, shared, now](const Object& current) -> Outcome<std::unique_ptr<api::Message>> {
-    Outcome<api::Value> document = apply_patch(call, *shared, *current.message, now);
+  const auto patched = [this, &call, shared, now](const Object& current) -> Outcome<std::unique_ptr<api::Message>> {
+    Outcome<api::Value> document = apply_patch(objects_.kinds(), call, *shared, *current.message, now);
     if (!document) return fail(std::move(document.error()));
     Outcome<Decoded> decoded = decode_document(call.kind, *document, call.field_validation);
     if (!decoded) return fail(std::move(decoded.error()));
@@ -253,7 +241,7 @@ Task<Outcome<Object>> ResourceWriter::patch(Call& call, std::string name, Patch 
     Outcome<Object> changed = co_await change(call, name, rules_of(call), patched);
     if (changed || changed.error().code != 404 || call.subresource != nullptr) co_return changed;
     if (Outcome<void> allowed = co_await allow_creation(call); !allowed) co_return fail(std::move(allowed.error()));
-    Outcome<api::Value> document = apply_onto_nothing(call, name, shared->document, now_());
+    Outcome<api::Value> document = apply_onto_nothing(objects_.kinds(), call, name, shared->document, now_());
     if (!document) co_return fail(std::move(document.error()));
     Outcome<Decoded> decoded = decode_document(call.kind, *document, call.field_validation);
     if (!decoded) co_return fail(std::move(decoded.error()));
