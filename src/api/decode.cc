@@ -82,7 +82,7 @@ class Decoder {
         }
       }
     }
-    decode_struct(schema, value, message);
+    decode_struct(schema, value, message, true);
   }
 
   bool failed() const { return failed_; }
@@ -127,7 +127,8 @@ class Decoder {
     problem(Kind::kWrongType, cat("expected ", expectation(type), ", found ", describe(value)), value.position());
   }
 
-  void decode_struct(const Schema& schema, const Value& value, pb::Message* message) {
+  // An object within an object may call itself what it likes.
+  void decode_struct(const Schema& schema, const Value& value, pb::Message* message, bool root = false) {
     const Value::Object* object = value.as_object();
     if (object == nullptr) return wrong_type(Type::kStruct, value);
     std::vector<bool> seen(schema.fields.size());
@@ -137,7 +138,7 @@ class Decoder {
         const bool is_kind = member.key == "kind";
         if (!schema.kind.empty() && (is_kind || member.key == "apiVersion")) {
           if (std::exchange(seen_type[is_kind], true)) duplicate(member);
-          if (!is_kind && schema.any_version && member.value.is_string()) return;
+          if ((!root || (!is_kind && schema.any_version)) && member.value.is_string()) return;
           return check_type(is_kind ? schema.kind : schema.api_version, member.value);
         }
         const Schema::Field* field = schema.find(member.key);

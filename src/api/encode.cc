@@ -9,6 +9,7 @@
 
 #include "api/codec.h"
 #include "api/json.h"
+#include "api/nested_object.h"
 #include "api/quantity.h"
 #include "api/text.h"
 #include "api/time.h"
@@ -123,6 +124,8 @@ Value encode_element(const Schema& schema, const pb::Message& message, const pb:
     case Type::kBytes:
       return encode_base64(reflection.GetRepeatedString(message, field, i));
     default:
+      if (says_type(field->name()))
+        return encode_struct(schema, reflection.GetRepeatedMessage(message, field, i), true);
       return encode_message(schema, reflection.GetRepeatedMessage(message, field, i));
   }
 }

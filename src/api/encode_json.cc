@@ -10,6 +10,7 @@
 
 #include "api/codec.h"
 #include "api/json.h"
+#include "api/nested_object.h"
 #include "api/quantity.h"
 #include "api/text.h"
 #include "api/time.h"
@@ -174,6 +175,7 @@ class TextEncoder {
         return append_json_string(encode_base64(reflection.GetRepeatedStringReference(message, field, i, &scratch_)),
                                   &out_);
       default:
+        if (says_type(field->name())) return add_struct(schema, reflection.GetRepeatedMessage(message, field, i), true);
         return add_message(schema, reflection.GetRepeatedMessage(message, field, i));
     }
   }

@@ -54,15 +54,8 @@ const Value& member(const Value& object, std::string_view key) {
 
 std::string text_of(const Value& value) { return value.as_string() == nullptr ? "" : *value.as_string(); }
 
-// What the server adds to the metadata of any object; times of conditions, which are now; and the type that upstream
-// writes into templates of claims.
+// What the server adds to the metadata of any object, and times of conditions, which are now.
 void drop_what_differs(Value* object) {
-  if (Value* spec = object->find("spec"); spec != nullptr && spec->find("volumeClaimTemplates") != nullptr) {
-    for (Value& claim : *spec->find("volumeClaimTemplates")->as_list()) {
-      std::erase_if(*claim.as_object(),
-                    [](const Value::Member& m) { return m.key == "kind" || m.key == "apiVersion"; });
-    }
-  }
   if (Value* status = object->find("status"); status != nullptr && status->find("conditions") != nullptr) {
     for (Value& condition : *status->find("conditions")->as_list()) {
       std::erase_if(*condition.as_object(), [](const Value::Member& m) { return m.key == "lastTransitionTime"; });

@@ -72,6 +72,7 @@ TEST_F(ResourcesTest, ContainersGetTheDefaultsOfTheirNamespace) {
               HasSubstr("LimitRanger plugin set: cpu request for container c; cpu limit for container c; cpu, "
                         "memory request for init container i; cpu limit for init container i"));
   EXPECT_THAT(made.body, HasSubstr(R"("qosClass":"Burstable")"));
+  EXPECT_THAT(post(kPods, pod("plain")).body, HasSubstr(R"("qosClass":"Burstable")")) << "by what it got";
 }
 
 TEST_F(ResourcesTest, LimitsAreKeptByEveryContainer) {

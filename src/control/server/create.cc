@@ -69,8 +69,6 @@ Task<Outcome<Object>> ResourceWriter::try_create(Call& call, std::unique_ptr<api
   for (int attempt = 1;; ++attempt) {
     if (Outcome<void> begun = begin_create(call, message.get()); !begun) co_return fail(std::move(begun.error()));
     if (call.kind.set_defaults) call.kind.set_defaults(message.get());
-    if (call.kind.has_status && !call.kind.creates_with_status) api::clear_field(message.get(), "status");
-    if (call.kind.prepare_create) call.kind.prepare_create(message.get());
     if (Status normal = api::normalize(message.get()); !normal) {
       co_return fail(bad_request(normal.error().message()));
     }
@@ -82,6 +80,9 @@ Task<Outcome<Object>> ResourceWriter::try_create(Call& call, std::unique_ptr<api
     if (Outcome<void> admitted = co_await admission_.mutate(request); !admitted) {
       co_return fail(std::move(admitted.error()));
     }
+    // As upstream, after all who change it: what a pod is made of may come from them. Nobody owns what this adds.
+    if (call.kind.has_status && !call.kind.creates_with_status) api::clear_field(message.get(), "status");
+    if (call.kind.prepare_create) call.kind.prepare_create(message.get());
     if (Status normal = api::normalize(message.get()); !normal) {
       co_return fail(bad_request(normal.error().message()));
     }

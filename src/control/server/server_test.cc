@@ -334,6 +334,28 @@ TEST_F(Server, WhatAStatusMayOwnIsTheKinds) {
               ::testing::Contains(R"(status apps/v1 status {"f:metadata":{"f:annotations":{".":{},"f:x":{}}}})"));
 }
 
+TEST_F(Server, NobodyOwnsWhatTheServerMakesOfAnObject) {
+  const Answer made = post("/apis/batch/v1/namespaces/default/jobs", R"({
+    "apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": "j"},
+    "spec": {"template": {"spec": {"restartPolicy": "Never", "containers": [{"name": "c", "image": "i"}]}}}})");
+  ASSERT_EQ(made.code, 201) << made.text("message");
+  EXPECT_FALSE(made.at("spec/selector").is_null());
+  EXPECT_THAT(made.text("metadata/managedFields/0/fieldsV1"), ::testing::Not(HasSubstr("f:selector")));
+}
+
+TEST_F(Server, ATemplateOfAClaimSaysWhatItIs) {
+  const Answer made = post("/apis/apps/v1/namespaces/default/statefulsets", R"({
+    "apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "s"},
+    "spec": {"serviceName": "s", "selector": {"matchLabels": {"app": "s"}},
+             "template": {"metadata": {"labels": {"app": "s"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}},
+             "volumeClaimTemplates": [{"metadata": {"name": "v"}, "apiVersion": "any", "spec": {
+               "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}]}})");
+  ASSERT_EQ(made.code, 201) << made.text("message");
+  EXPECT_EQ(made.text("spec/volumeClaimTemplates/0/kind"), "PersistentVolumeClaim");
+  EXPECT_EQ(made.text("spec/volumeClaimTemplates/0/apiVersion"), "v1");
+  EXPECT_EQ(get("/apis/apps/v1/namespaces/default/statefulsets/s").body, made.body);
+}
+
 TEST_F(Server, AnApplyMakesChangesAndMeetsConflicts) {
   const std::string mine = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n";
   EXPECT_EQ(apply(kMaps + "/m", mine).code, 422);  // without a manager
