@@ -91,6 +91,9 @@ Value status_value(const http::Response& response) {
   return value;
 }
 
+// No longer than a name can be: one that is refused may be any text.
+constexpr std::size_t kMaxName = 253;
+
 class Audited final : public AuditedRequest {
  public:
   Audited(AuditFile& file, std::function<api::Timestamp()> now, AuditDecision decision, Value event,
@@ -103,6 +106,7 @@ class Audited final : public AuditedRequest {
 
   Task<> answered(Loop& here, const RequestFacts& facts, const http::Response& response, bool goes_on) override {
     event_["responseStatus"] = status_value(response);
+    if (!facts.made.empty()) event_["objectRef"]["name"] = as_utf8(facts.made, kMaxName);
     const http::Request* request = std::exchange(will_take_, nullptr);
     // What strangers send is not read, and fills no disk.
     if (request != nullptr && facts.decision == "allow") take_request(*request, facts);

@@ -146,6 +146,7 @@ TEST_F(AuditLogTest, AnEventTellsWhoAskedWhatAndWhatCameOfIt) {
     ASSERT_TRUE(audited);
     facts.decision = "allow";
     facts.reason = "he may";
+    facts.made = "a";
     facts.acting->name = "joe";
     http::Response response{.status = 201, .headers = {{"Content-Type", "application/json"}}};
     response.body = R"({"kind":"ConfigMap","metadata":{"name":"a","managedFields":[{"manager":"m"}]}})";
@@ -168,6 +169,7 @@ TEST_F(AuditLogTest, AnEventTellsWhoAskedWhatAndWhatCameOfIt) {
   EXPECT_EQ(text(event, {"impersonatedUser", "username"}), "joe");
   EXPECT_EQ(text(event, {"sourceIPs"}), R"(["192.0.2.1"])");
   EXPECT_EQ(text(event, {"objectRef", "resource"}), "configmaps");
+  EXPECT_EQ(text(event, {"objectRef", "name"}), "a");
   EXPECT_EQ(text(event, {"responseStatus", "code"}), "201");
   EXPECT_EQ(text(event, {"requestObject"}), R"({"metadata":{"name":"a"}})");
   EXPECT_EQ(text(event, {"responseObject"}), R"({"kind":"ConfigMap","metadata":{"name":"a"}})");

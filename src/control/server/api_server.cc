@@ -200,7 +200,7 @@ Task<Outcome<http::Reply>> ApiServer::Impl::serve(Loop& here, const http::Reques
     creation.verb = "create";
     return may(here, std::move(creation));
   };
-  co_return co_await resources.serve(here, request, info, *facts.acting, may_create, &facts.annotations);
+  co_return co_await resources.serve(here, request, info, *facts.acting, may_create, &facts.annotations, &facts.made);
 }
 
 Task<http::Reply> ApiServer::handle(Loop& here, http::Request request) {

@@ -27,6 +27,8 @@ struct RequestFacts {
   // Whether he may, where that came to be asked: "allow" or "forbid", and why.
   std::string decision;
   std::string reason;
+  // The name of what a create makes: what its body says, or what came of generateName.
+  std::string made;
   // What admission says of it, for the audit log.
   std::map<std::string, std::string> annotations;
   // As which this process's own controllers ask.

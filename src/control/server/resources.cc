@@ -157,7 +157,7 @@ Outcome<Call> Resources::make_call(Loop& here, const http::Request& request, con
 
 Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& request, const RequestInfo& info,
                                             const User& user, Permission may_create,
-                                            std::map<std::string, std::string>* annotations) {
+                                            std::map<std::string, std::string>* annotations, std::string* made) {
   Outcome<Call> call = make_call(here, request, info, user);
   if (!call) co_return fail(std::move(call.error()));
   call->may_create = std::move(may_create);
@@ -176,7 +176,7 @@ Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& req
   if (info.verb == "get") reply = co_await get(*call, request);
   if (info.verb == "list") reply = co_await list(*call, request);
   if (info.verb == "watch") reply = co_await follow(*call, request);
-  if (info.verb == "create") reply = co_await create(*call, request);
+  if (info.verb == "create") reply = co_await create(*call, request, made);
   if (info.verb == "update") reply = co_await update(*call, request);
   if (info.verb == "patch") reply = co_await patch(*call, request);
   if (info.verb == "delete") reply = co_await remove(*call, request);
@@ -264,15 +264,17 @@ Task<Outcome<http::Reply>> Resources::follow(Call& call, const http::Request& re
   co_return co_await watch(call, caches_, std::move(*options), *form, *include, now_, events);
 }
 
-Task<Outcome<http::Reply>> Resources::create(Call& call, const http::Request& request) {
+Task<Outcome<http::Reply>> Resources::create(Call& call, const http::Request& request, std::string* made) {
   if (!call.info.name.empty()) co_return fail(method_not_allowed());
   Outcome<Decoded> decoded =
       decode_body(call.kind, request.header("Content-Type"), request.body, call.field_validation);
   if (!decoded) co_return fail(std::move(decoded.error()));
   call.warnings = std::move(decoded->warnings);
-  Outcome<Object> made = co_await writer_.create(call, std::move(decoded->message));
-  if (!made) co_return fail(std::move(made.error()));
-  co_return object_reply(call, request, 201, *made, now_().seconds);
+  if (made != nullptr) *made = api::metadata_of(*decoded->message).name();
+  Outcome<Object> object = co_await writer_.create(call, std::move(decoded->message));
+  if (!object) co_return fail(std::move(object.error()));
+  if (made != nullptr) *made = api::metadata_of(*object->message).name();
+  co_return object_reply(call, request, 201, *object, now_().seconds);
 }
 
 Task<Outcome<http::Reply>> Resources::act(Call& call, Action& action, const http::Request& request) {

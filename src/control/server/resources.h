@@ -34,9 +34,10 @@ class Resources {
 
   // `info.is_resource` holds. A failure is what the client is answered.
   // `may_create`: asked before a PUT or an apply makes an object, which is another right than to write one.
-  // `annotations`: as in Call.
+  // `annotations`: as in Call. `made`: gets the name of what a create makes, or would have made.
   Task<Outcome<http::Reply>> serve(Loop& here, const http::Request& request, const RequestInfo& info, const User& user,
-                                   Permission may_create, std::map<std::string, std::string>* annotations = nullptr);
+                                   Permission may_create, std::map<std::string, std::string>* annotations = nullptr,
+                                   std::string* made = nullptr);
 
  private:
   Outcome<Call> make_call(Loop& here, const http::Request& request, const RequestInfo& info, const User& user) const;
@@ -44,7 +45,7 @@ class Resources {
   Task<Outcome<http::Reply>> get(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> list(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> follow(Call& call, const http::Request& request);
-  Task<Outcome<http::Reply>> create(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> create(Call& call, const http::Request& request, std::string* made);
   Task<Outcome<http::Reply>> scale(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> act(Call& call, Action& action, const http::Request& request);
   Task<Outcome<http::Reply>> update(Call& call, const http::Request& request);
