@@ -129,7 +129,7 @@ Task<Outcome<DeleteAnswer>> ResourceWriter::try_remove(Call& call, std::string n
                 : co_await objects_.update(call.here, call.kind, current.revision(), std::move(marked));
     if (!answer) co_return fail(from_error(answer.error()));
     if (answer->done) {
-      co_return DeleteAnswer{.removed = removes, .object = removes ? current : std::move(*answer->object)};
+      co_return DeleteAnswer{.removed = removes, .object = std::move(*answer->object)};
     }
     co_await settle(call, false);
     if (attempt == kAttempts) {

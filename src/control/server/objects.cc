@@ -108,6 +108,12 @@ Task<Result<Objects::Answer>> Objects::remove(Loop& here, const api::Kind& kind,
       here, Write{.key = storage_key(kind, ns, name), .value = std::nullopt, .expected = expected});
   if (!written) co_return std::unexpected(std::move(written.error()));
   Answer answer{.done = written->done};
+  if (written->done) {
+    // As it was, with the version in which it is not there any more: what a watch says of it, too.
+    Entry removed = *written->entry;
+    removed.mod_revision = written->revision;
+    written->entry = std::make_shared<const Entry>(std::move(removed));
+  }
   if (written->entry != nullptr) {
     Result<Object> object = decode_entry(kinds_, kind, std::move(written->entry));
     if (!object) co_return std::unexpected(std::move(object.error()));

@@ -36,7 +36,8 @@ class Objects {
   // Empty when there is none.
   Task<Result<std::optional<Object>>> find(Loop& here, const api::Kind& kind, std::string ns, std::string name);
 
-  // A write whose precondition did not hold: not done, with the object that is there now, if there is one.
+  // A write whose precondition did not hold: not done, with the object that is there now, if there is one. Of a removal
+  // that is done the object as it was, with the removal's version.
   struct Answer {
     bool done = false;
     std::optional<Object> object;

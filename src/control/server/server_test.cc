@@ -32,7 +32,10 @@ const std::string kDeployment = R"({
   "spec": {"replicas": 3, "selector": {"matchLabels": {"app": "d"}},
            "template": {"metadata": {"labels": {"app": "d"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}})";
 
-class Server : public ServerTest {};
+class Server : public ServerTest {
+ protected:
+  std::int64_t store_revision() { return run(loop_, store_->current_revision(loop_)).value_or(-1); }
+};
 
 TEST_F(Server, ACreatedObjectHasWhatTheServerGives) {
   const Answer made = post(kPods, pod("web"));
@@ -440,6 +443,9 @@ TEST_F(Server, ADeletionAnswersTheObjectOfSomeKinds) {
   const Answer account = remove(accounts + "/a");
   EXPECT_EQ(account.text("kind"), "ServiceAccount");
   EXPECT_EQ(account.text("metadata/uid"), made.text("metadata/uid"));
+  EXPECT_EQ(account.text("metadata/resourceVersion"), std::to_string(store_revision()))
+      << "the version in which it is there no more";
+  EXPECT_NE(account.text("metadata/resourceVersion"), made.text("metadata/resourceVersion"));
   EXPECT_EQ(get(accounts + "/a").code, 404);
   ASSERT_EQ(post(kMaps, map("m")).code, 201);
   const Answer gone = remove(kMaps + "/m");
