@@ -161,7 +161,9 @@ Task<Outcome<std::string>> ResourceReader::list(Call& call, ListOptions options,
                         .continue_token = page.metadata.continue_token,
                         .remaining = page.metadata.remaining},
                        size);
-    for (const ItemPtr& item : page.items) add_object(list, *item, call.kind);
+    for (const ItemPtr& item : page.items) {
+      if (Status added = add_object(list, *item, call.kind); !added) co_return fail(from_error(added.error()));
+    }
     co_return list.take();
   }
   if (form.view == View::kObject) co_return list_json(call.kind, form, include, page);

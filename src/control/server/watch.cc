@@ -9,6 +9,7 @@
 #include "api/json.h"
 #include "api/metadata.h"
 #include "api/wire.h"
+#include "base/log.h"
 #include "base/text.h"
 #include "control/server/wire_form.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -49,12 +50,6 @@ struct Stream {
   std::shared_ptr<CacheWatcher> watcher;
 };
 
-std::string shown(const Stream& stream, const CachedItem& item) {
-  Result<std::string> text =
-      show_object(stream.kind, *item.message(stream.kind), stream.form, stream.include, stream.now().seconds);
-  return text ? std::move(*text) : std::string("null");
-}
-
 bool is_protobuf(const Stream& stream) {
   return stream.form.encoding == Encoding::kProtobuf && stream.form.view == View::kObject;
 }
@@ -66,11 +61,31 @@ Task<Status> write_frame(http::BodyWriter& body, std::string_view type, std::str
   co_return co_await body.write(pieces);
 }
 
+Task<> write_error(const Stream& stream, http::BodyWriter& body, const Failure& failure) {
+  if (is_protobuf(stream)) {
+    k8s::io::apimachinery::pkg::apis::meta::v1::Status status;
+    (void)api::decode(to_status(failure), &status, {.strict = false});
+    const Result<std::string> object = api::encode_protobuf(&status);
+    if (object) (void)co_await write_frame(body, "ERROR", *object);
+    co_return;
+  }
+  const std::string line = cat(R"({"type":"ERROR","object":)", api::write_json(to_status(failure)), "}\n");
+  (void)co_await body.write(line);
+}
+
+// An object that has no such form ends the watch: who follows would else believe that there is none.
+Task<Status> write_unshown(const Stream& stream, http::BodyWriter& body, Error error) {
+  log::warning("an object can't be shown to who watches", {{"kind", stream.kind.gvk.kind}, {"error", error.message()}});
+  co_await write_error(stream, body, from_error(error));
+  co_return std::unexpected(std::move(error));
+}
+
 Task<Status> write_event(const Stream& stream, http::BodyWriter& body, std::string_view type, const CachedItem& item) {
   if (stream.events != nullptr) stream.events->add();
   if (is_protobuf(stream)) {
-    const std::string object =
-        api::wrap(stream.kind.gvk.api_version(), stream.kind.gvk.kind, object_bytes(item, stream.kind));
+    const Result<std::string> bytes = object_bytes(item, stream.kind);
+    if (!bytes) co_return co_await write_unshown(stream, body, bytes.error());
+    const std::string object = api::wrap(stream.kind.gvk.api_version(), stream.kind.gvk.kind, *bytes);
     co_return co_await write_frame(body, type, object);
   }
   const std::string head = cat(R"({"type":")", type, R"(","object":)");
@@ -79,8 +94,10 @@ Task<Status> write_event(const Stream& stream, http::BodyWriter& body, std::stri
     const std::string_view pieces[] = {head, *json, "}\n"};
     co_return co_await body.write(pieces);
   }
-  const std::string object = shown(stream, item);
-  const std::string_view pieces[] = {head, object, "}\n"};
+  const Result<std::string> object =
+      show_object(stream.kind, *item.message(stream.kind), stream.form, stream.include, stream.now().seconds);
+  if (!object) co_return co_await write_unshown(stream, body, object.error());
+  const std::string_view pieces[] = {head, *object, "}\n"};
   co_return co_await body.write(pieces);
 }
 
@@ -94,18 +111,6 @@ Task<Status> write_bookmark(const Stream& stream, http::BodyWriter& body, std::i
   if (is_protobuf(stream) && object) co_return co_await write_frame(body, "BOOKMARK", *object);
   const std::string line = cat(R"({"type":"BOOKMARK","object":)", object ? *object : "null", "}\n");
   co_return co_await body.write(line);
-}
-
-Task<> write_error(const Stream& stream, http::BodyWriter& body, const Failure& failure) {
-  if (is_protobuf(stream)) {
-    k8s::io::apimachinery::pkg::apis::meta::v1::Status status;
-    (void)api::decode(to_status(failure), &status, {.strict = false});
-    const Result<std::string> object = api::encode_protobuf(&status);
-    if (object) (void)co_await write_frame(body, "ERROR", *object);
-    co_return;
-  }
-  const std::string line = cat(R"({"type":"ERROR","object":)", api::write_json(to_status(failure)), "}\n");
-  (void)co_await body.write(line);
 }
 
 // What a change is to who sees only what is selected; empty: nothing.

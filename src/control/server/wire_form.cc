@@ -5,10 +5,11 @@
 
 #include "api/codec.h"
 #include "api/wire.h"
+#include "base/text.h"
 
 namespace gantry::control {
 
-std::string object_bytes(const CachedItem& item, const api::Kind& served) {
+Result<std::string> object_bytes(const CachedItem& item, const api::Kind& served) {
   if (item.is_stored_as(served)) {
     const std::optional<std::string_view> stored = api::unwrap(item.entry().value);
     std::optional<std::string> bytes = stored ? api::with_version(*stored, item.revision()) : std::nullopt;
@@ -18,15 +19,19 @@ std::string object_bytes(const CachedItem& item, const api::Kind& served) {
   const std::unique_ptr<api::Message> copy(message->New());
   copy->CopyFrom(*message);
   const Result<std::string> whole = api::encode_protobuf(copy.get());
-  return whole ? std::string(api::unwrap(*whole).value_or("")) : std::string();
+  if (!whole) return fail(Code::kInternal, cat("the object at ", item.entry().key, ": ", whole.error().message()));
+  return std::string(api::unwrap(*whole).value_or(""));
 }
 
-void add_object(api::WireList& list, const CachedItem& item, const api::Kind& served) {
+Status add_object(api::WireList& list, const CachedItem& item, const api::Kind& served) {
   if (item.is_stored_as(served)) {
     const std::optional<std::string_view> stored = api::unwrap(item.entry().value);
-    if (stored && list.add(*stored, item.revision())) return;
+    if (stored && list.add(*stored, item.revision())) return {};
   }
-  list.add(object_bytes(item, served));
+  const Result<std::string> bytes = object_bytes(item, served);
+  if (!bytes) return std::unexpected(bytes.error());
+  list.add(*bytes);
+  return {};
 }
 
 }  // namespace gantry::control

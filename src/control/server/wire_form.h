@@ -9,10 +9,10 @@
 
 namespace gantry::control {
 
-// The message's bytes of an object as `served`, with its resourceVersion.
-std::string object_bytes(const CachedItem& item, const api::Kind& served);
+// The message's bytes of an object as `served`, with its resourceVersion. kInternal for one that has no such form.
+Result<std::string> object_bytes(const CachedItem& item, const api::Kind& served);
 
 // Adds them to a list.
-void add_object(api::WireList& list, const CachedItem& item, const api::Kind& served);
+Status add_object(api::WireList& list, const CachedItem& item, const api::Kind& served);
 
 }  // namespace gantry::control
