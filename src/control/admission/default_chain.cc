@@ -15,6 +15,7 @@
 #include "control/admission/runtime_class.h"
 #include "control/admission/service_account.h"
 #include "control/admission/service_allocation.h"
+#include "control/admission/volume_phases.h"
 
 namespace gantry::control {
 
@@ -29,6 +30,7 @@ AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rba
   plugins.push_back(std::make_unique<PriorityAdmission>(view));
   plugins.push_back(std::make_unique<ObjectDefaults>(view));
   plugins.push_back(std::make_unique<ClaimResize>(view));
+  plugins.push_back(std::make_unique<VolumePhases>(now));
   plugins.push_back(std::make_unique<RuntimeClassAdmission>(view));
   plugins.push_back(std::make_unique<CertificateRequests>(authorizers));
   plugins.push_back(std::make_unique<PodTopology>(view));

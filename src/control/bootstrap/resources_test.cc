@@ -117,6 +117,31 @@ TEST_F(ResourcesTest, LimitsOfPodsAndClaims) {
   EXPECT_EQ(post(kClaims, claim("1Gi")).code, 201);
 }
 
+// --- VolumePhases ---
+
+TEST_F(ResourcesTest, AVolumeSaysSinceWhenItIsInItsPhase) {
+  const auto since = [](const Answer& answer) {
+    const size_t at = answer.body.find("\"lastPhaseTransitionTime\":\"");
+    return at == std::string::npos ? std::string() : answer.body.substr(at + 27, 20);
+  };
+  const std::string volumes = "/api/v1/persistentvolumes";
+  const Answer made = post(volumes, R"({"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"v"},"spec":{)"
+                                    R"("capacity":{"storage":"1Gi"},"accessModes":["ReadWriteOnce"],)"
+                                    R"("hostPath":{"path":"/x"}}})");
+  ASSERT_EQ(made.code, 201) << made.body;
+  EXPECT_EQ(since(made), "2027-01-15T08:00:00Z");
+  const auto write = [&](const std::string& status) {
+    now_.seconds += 60;
+    return merge(volumes + "/v/status", cat(R"({"status":)", status, "}"));
+  };
+  EXPECT_EQ(since(write(R"({"phase":"Available"})")), "2027-01-15T08:01:00Z") << "the writer left it as it was";
+  EXPECT_EQ(since(write(R"({"message":"m"})")), "2027-01-15T08:01:00Z") << "the phase is the same";
+  EXPECT_EQ(since(write(R"({"lastPhaseTransitionTime":null})")), "2027-01-15T08:01:00Z");
+  EXPECT_EQ(since(write(R"({"phase":"Bound","lastPhaseTransitionTime":"2020-01-02T03:04:05Z"})")),
+            "2020-01-02T03:04:05Z");
+  EXPECT_EQ(since(write(R"({"phase":"Released","lastPhaseTransitionTime":null})")), "2027-01-15T08:05:00Z");
+}
+
 // --- ResourceQuota ---
 
 TEST_F(ResourcesTest, WhatIsMadeIsChargedAndTooMuchIsRefused) {
