@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "control/authorization/default_roles.h"
 #include "control/authorization/pod_references.h"
+#include "control/server/node_users.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
@@ -19,8 +20,6 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 
-constexpr std::string_view kUserPrefix = "system:node:";
-constexpr std::string_view kNodesGroup = "system:nodes";
 constexpr std::string_view kLeaseNamespace = "kube-node-lease";
 
 bool is_one_of(std::string_view text, std::initializer_list<std::string_view> words) {
@@ -59,9 +58,9 @@ bool may_with_pod(const NodeGraph& graph, const AccessRequest& request, const st
 }  // namespace
 
 std::optional<std::string> node_name_of(const User& user) {
-  if (!user.is_in(kNodesGroup) || !user.name.starts_with(kUserPrefix)) return std::nullopt;
-  if (user.name.size() == kUserPrefix.size()) return std::nullopt;
-  return user.name.substr(kUserPrefix.size());
+  if (!user.is_in(kNodesGroup) || !user.name.starts_with(kNodeUserPrefix)) return std::nullopt;
+  if (user.name.size() == kNodeUserPrefix.size()) return std::nullopt;
+  return user.name.substr(kNodeUserPrefix.size());
 }
 
 NodeAuthorizer::~NodeAuthorizer() = default;

@@ -7,6 +7,7 @@
 #include "api/ip_network.h"
 #include "api/names.h"
 #include "base/text.h"
+#include "control/server/node_users.h"
 #include "kubernetes/authorization/v1/authorization.pb.h"
 #include "kubernetes/certificates/v1/certificates.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
@@ -20,7 +21,6 @@ namespace core = k8s::io::api::core::v1;
 
 namespace {
 
-constexpr std::string_view kNodeUser = "system:node:";
 // Roles may come later than who needs them.
 constexpr Duration kAskAgain = std::chrono::seconds(30);
 constexpr Duration kCleanEvery = std::chrono::hours(1);
@@ -147,7 +147,7 @@ Task<Status> CertificateApprover::work(std::string name) {
       ways.emplace_back("selfnodeclient", "Auto approving self kubelet client certificate after SubjectAccessReview.");
     }
     ways.emplace_back("nodeclient", "Auto approving kubelet client certificate after SubjectAccessReview.");
-  } else if (is_self && are_own_names(csr->spec().username().substr(kNodeUser.size()), request->names)) {
+  } else if (is_self && are_own_names(csr->spec().username().substr(kNodeUserPrefix.size()), request->names)) {
     ways.emplace_back("selfnodeserver", "Auto approving kubelet serving certificate after SubjectAccessReview.");
   }
   for (auto& [subresource, message] : ways) {

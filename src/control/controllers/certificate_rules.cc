@@ -5,6 +5,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "control/server/node_users.h"
 #include "kubernetes/certificates/v1/certificates.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
@@ -46,10 +47,10 @@ Status check_client(const std::vector<std::string>& usages) {
 }
 
 Status check_node(const SigningRequest& request) {
-  if (request.subject.organizations != std::vector<std::string>{"system:nodes"}) {
+  if (request.subject.organizations != std::vector<std::string>{std::string(kNodesGroup)}) {
     return refuse("subject organization is not system:nodes");
   }
-  if (!request.subject.common_name.starts_with("system:node:")) {
+  if (!request.subject.common_name.starts_with(kNodeUserPrefix)) {
     return refuse("subject common name does not begin with system:node:");
   }
   if (!request.names.emails.empty()) return refuse("Email subjectAltNames are not allowed");

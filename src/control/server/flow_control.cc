@@ -9,6 +9,8 @@
 #include <unordered_map>
 #include <utility>
 
+#include "control/server/node_users.h"
+
 namespace gantry::control {
 
 namespace {
@@ -28,7 +30,7 @@ std::size_t level_of(const RequestFacts& facts) {
   if (facts.is_own || user.is_in(kMastersGroup) || (!info.is_resource && is_probe)) return kExempt;
   const bool is_program = user.name == "system:kube-scheduler" || user.name == "system:kube-controller-manager" ||
                           user.is_in("system:serviceaccounts:kube-system");
-  return user.is_in("system:nodes") || is_program ? kSystem : kWorkload;
+  return user.is_in(kNodesGroup) || is_program ? kSystem : kWorkload;
 }
 
 }  // namespace

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "control/server/actions/success.h"
 #include "control/server/delete_options.h"
+#include "control/server/node_users.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "kubernetes/policy/v1/policy.pb.h"
 
@@ -16,8 +17,6 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 namespace policy = k8s::io::api::policy::v1;
 
-constexpr std::string_view kNodesGroup = "system:nodes";
-constexpr std::string_view kNodeUser = "system:node:";
 // So many pods may be on their way out before the budget's controller has seen them go.
 constexpr int kMaxDisrupted = 2000;
 
@@ -169,7 +168,7 @@ Task<Outcome<std::unique_ptr<api::Message>>> PodEviction::run(Call& call, std::u
   if (!*pod) co_return fail(object_not_found(pods_, name));
   // A node may evict what it runs, and nothing of others' budgets goes by what it may not.
   const std::string& node = static_cast<const core::Pod&>(*(*pod)->message).spec().node_name();
-  if (call.user.is_in(kNodesGroup) && call.user.name != cat(kNodeUser, node)) {
+  if (call.user.is_in(kNodesGroup) && call.user.name != cat(kNodeUserPrefix, node)) {
     co_return fail(forbidden(pods_, name, cat("node ", quoted(call.user.name), " can only evict pods that it runs")));
   }
   if (!needs_no_budget(static_cast<const core::Pod&>(*(*pod)->message))) {
