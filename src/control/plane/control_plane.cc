@@ -122,10 +122,12 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
     if (done) done = (*to_nodes)->replace(identity.tls_to_nodes());
     if (done) done = (*api)->replace_token_keys(identity);
     if (done) controllers.replace(identity.trusted_pem, identity.authority, identity.chain_pem);
-    if (done) done = write_admin_kubeconfig(options.data_dir, admin_kubeconfig(identity, url));
     return done;
   };
-  home.spawn(keep_identity(home, disk, identity_options(options), (*ground)->identity, use));
+  const auto write = [&options, &url](const ClusterIdentity& identity) {
+    return write_admin_kubeconfig(options.data_dir, admin_kubeconfig(identity, url));
+  };
+  home.spawn(keep_identity(home, disk, identity_options(options), (*ground)->identity, use, write));
   home.run();
   (*api)->health().set_stopping();
   return run_to_end(home, end_serving(home, options.shutdown_delay, *listener, **serving));

@@ -45,7 +45,8 @@ Task<> follow(Loop& home, OwnFd inotify, Event& changed) {
 }  // namespace
 
 Task<> keep_identity(Loop& home, Pool& disk, IdentityOptions options, ClusterIdentity used,
-                     std::function<Status(const ClusterIdentity&)> use) {
+                     std::function<Status(const ClusterIdentity&)> use,
+                     std::function<Status(const ClusterIdentity&)> write) {
   options.make_missing = false;
   Event changed(home);
   Result<OwnFd> inotify = watch_folder(options.folder);
@@ -63,6 +64,7 @@ Task<> keep_identity(Loop& home, Pool& disk, IdentityOptions options, ClusterIde
     if (!identity) done = std::unexpected(std::move(identity.error()));
     if (identity && !(*identity == used)) {
       done = use(*identity);
+      if (done) done = co_await disk.run([write, taken = *identity] { return write(taken); });
       if (done) {
         log::info("keys and certificates have changed", {{"ca", identity->authority.certificate().key.pin()},
                                                          {"token-key", identity->token_key.public_key().id()}});

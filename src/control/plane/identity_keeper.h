@@ -13,9 +13,10 @@
 namespace gantry::control {
 
 // `use` is called on the loop with each identity that is not what was used last, `used` at the beginning; when it
-// fails, again later. A folder in which something is missing or does not go together is reported, and the last identity
-// stays. The folder is read on `disk`. Never returns.
+// fails, again later; `write` writes on `disk` what others read of it. A folder in which something is missing or does
+// not go together is reported, and the last identity stays. The folder is read on `disk`. Never returns.
 Task<> keep_identity(Loop& home, Pool& disk, IdentityOptions options, ClusterIdentity used,
-                     std::function<Status(const ClusterIdentity&)> use);
+                     std::function<Status(const ClusterIdentity&)> use,
+                     std::function<Status(const ClusterIdentity&)> write);
 
 }  // namespace gantry::control
