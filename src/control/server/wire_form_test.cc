@@ -67,6 +67,30 @@ TEST_F(WireFormServer, ListsInProtobuf) {
   EXPECT_EQ(*api::encode(first).find("metadata"), *one.body.find("metadata"));
 }
 
+// Bytes that nobody's program writes, in an etcd that others write to: fields out of order, and text that is none.
+TEST_F(WireFormServer, WhatHasNoSuchFormIsAnError) {
+  const std::string data("\x12\x06\x0a\x01k\x12\x01\xff", 8);
+  const std::string metadata(
+      "\x0a\x0c\x0a\x01m\x1a\x07"
+      "default",
+      14);
+  ASSERT_TRUE(run(loop_, store_->write(loop_, {.key = "/registry/configmaps/default/m",
+                                               .value = api::wrap("v1", "ConfigMap", data + metadata)})));
+  const http::Reply reply = reply_of(kMaps);
+  EXPECT_EQ(reply.response.status, 500);
+  EXPECT_NE(reply.response.body_bytes().find("/registry/configmaps/default/m"), std::string_view::npos);
+
+  http::Reply watch = reply_of(cat(kMaps, "?watch=true"));
+  ASSERT_TRUE(watch.stream);
+  Reader reader(loop_, 100);
+  run(loop_, [](http::Reply& reply, Reader& reader) -> Task<bool> {
+    co_await reply.stream(reader);
+    co_return true;
+  }(watch, reader));
+  EXPECT_NE(reader.text.find("ERROR"), std::string::npos);
+  EXPECT_EQ(reader.text.find("ADDED"), std::string::npos);
+}
+
 TEST_F(WireFormServer, WatchesInProtobuf) {
   make_two();
   http::Reply reply = reply_of(cat(kMaps, "?watch=true"));
