@@ -14,6 +14,7 @@
 #include "agent/cluster.h"
 #include "agent/environment.h"
 #include "agent/manifest_source.h"
+#include "agent/mirror_pods.h"
 #include "agent/names.h"
 #include "agent/pod_worker.h"
 #include "agent/status_writer.h"
@@ -102,6 +103,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   static Task<> collect_images(std::weak_ptr<Impl> weak, Loop& loop, Duration period);
   void pod_changed(const std::string& uid);
   void tell_api(const PodWorker& worker);
+  void keep_mirrors();
   void pod_ended(const std::string& uid);
   void stop();
 
@@ -114,6 +116,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   std::set<std::pair<std::string, std::string>> logged_problems;
   std::unique_ptr<ApiSource> api;  // null: a node that stands alone
   std::unique_ptr<StatusWriter> writer;
+  std::unique_ptr<MirrorPods> mirrors;
+  std::map<std::string, std::string> told_mirrors;  // by a static pod's uid: that of the mirror which has its status
   // Nothing of them is left here, and their objects are being removed: uids.
   std::set<std::string> leaving;
   bool started = false;
@@ -129,13 +133,15 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .config = config,
                           .node = facts_of(config),
                           .folders = PodFolders(config.root_dir, config.pod_logs_dir, config.container_logs_dir),
-                          .disk = {loop, kDiskThreads}})),
+                          .disk = {loop, kDiskThreads},
+                          .cluster = cluster})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
       image_gc(runtime, images, config.image_gc, space_of) {
   if (cluster == nullptr) return;
   api = std::make_unique<ApiSource>(*cluster, [this] { reconcile(); });
   auto known = [this](const PodKey& pod) { return api->find(pod.namespace_, pod.name, pod.uid); };
   writer = std::make_unique<StatusWriter>(cluster->client(), std::move(known), config.tell);
+  mirrors = std::make_unique<MirrorPods>(*cluster, *api, config.tell, [this] { reconcile(); });
 }
 
 // ---- what is there
@@ -253,6 +259,22 @@ void Agent::Impl::reconcile() {
     if (is_taken(pod.identity.full_name())) continue;
     begin(pod.identity, pod.pod);
   }
+  if (mirrors) keep_mirrors();
+}
+
+void Agent::Impl::keep_mirrors() {
+  std::vector<MirrorPods::PodPtr> pods;
+  for (const auto& pod : source.pods()) pods.push_back(pod.pod);
+  mirrors->keep(pods, [this](const std::string& name) {
+    return is_taken(name) ||
+           std::ranges::any_of(earlier, [&](const auto& pair) { return pair.second.full_name() == name; });
+  });
+  // A mirror that is new hears how its pod is.
+  for (const auto& [uid, worker] : workers) {
+    if (worker->identity().is_api()) continue;
+    const auto mirror = api->mirror(worker->identity().namespace_, worker->identity().name);
+    if (mirror && worker->status() && told_mirrors[uid] != mirror->metadata().uid()) tell_api(*worker);
+  }
 }
 
 void Agent::Impl::log_problems() {
@@ -293,9 +315,15 @@ void Agent::Impl::pod_changed(const std::string& uid) {
 
 void Agent::Impl::tell_api(const PodWorker& worker) {
   const auto& identity = worker.identity();
-  if (writer && identity.is_api() && worker.status()) {
+  if (!writer || !worker.status()) return;
+  if (identity.is_api()) {
     writer->set({identity.uid, identity.namespace_, identity.name}, worker.status());
+    return;
   }
+  const auto mirror = api->mirror(identity.namespace_, identity.name);
+  if (!mirror || !worker.pod() || !is_mirror_of(*mirror, *worker.pod())) return;
+  told_mirrors[identity.uid] = mirror->metadata().uid();
+  writer->set({mirror->metadata().uid(), identity.namespace_, identity.name}, worker.status());
 }
 
 void Agent::Impl::pod_ended(const std::string& uid) {
@@ -304,6 +332,7 @@ void Agent::Impl::pod_ended(const std::string& uid) {
   PodInfo info{uid, found->second->pod(), nullptr};
   const PodIdentity identity = found->second->identity();
   workers.erase(found);
+  told_mirrors.erase(uid);
   if (identity.is_api() && api && api->find(identity.namespace_, identity.name, uid)) {
     leaving.insert(uid);
     writer->remove({uid, identity.namespace_, identity.name});
@@ -317,6 +346,7 @@ void Agent::Impl::stop() {
   source.stop();
   if (api) api->stop();
   if (writer) writer->stop();
+  if (mirrors) mirrors->stop();
   for (const auto& [uid, worker] : workers) worker->stop();
 }
 
@@ -354,6 +384,16 @@ Task<Status> Agent::start() {
       if (auto live = weak.lock(); live && !live->stopped) live->pod_ended(uid);
     });
   };
+  // Mirror pods belong to the Node, and wait for it.
+  if (Cluster* cluster = impl->env->cluster; cluster != nullptr) {
+    cluster->node().on_change(
+        [weak = std::weak_ptr<Impl>(impl), &loop = impl->env->loop](const api::Informer::Change& change) {
+          if (change.before) return;
+          loop.post([weak] {
+            if (auto live = weak.lock()) live->reconcile();
+          });
+        });
+  }
   impl->started = true;
   auto& loop = impl->env->loop;
   loop.spawn(Impl::collect_images(impl, loop, impl->env->config.image_gc_period));

@@ -5,6 +5,7 @@
 #include <stdlib.h>
 
 #include <filesystem>
+#include <fstream>
 
 #include "agent/agent.h"
 #include "agent/cluster.h"
@@ -259,6 +260,70 @@ TEST_F(AgentApiTest, ARestartWritesNothing) {
   ASSERT_TRUE(until([&] { return is_ready("next"); }));
   EXPECT_EQ(api_.count("PATCH " + FakeApi::path_of("web") + "/status"), 0)
       << api::write_json(api::Value(api::Value::List(api_.patches)));
+}
+
+TEST_F(AgentApiTest, TheEnvironmentComesFromConfigMapsAndSecrets) {
+  config_.retry = config_.tell;
+  start();
+  api_.put_pod(
+      "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n  nodeName: node\n  containers:\n  - name: web\n"
+      "    image: 'my-app:1.0'\n    imagePullPolicy: IfNotPresent\n    command: [run, $(A_COLOR)]\n"
+      "    envFrom: [{prefix: A_, configMapRef: {name: settings}}, {secretRef: {name: none, optional: true}}]\n"
+      "    env:\n    - {name: KEY, valueFrom: {secretKeyRef: {name: secret, key: key}}}\n"
+      "    - {name: NONE, valueFrom: {configMapKeyRef: {name: settings, key: none, optional: true}}}\n"
+      "    - {name: BOTH, value: $(KEY)-$(A_COLOR)}\n");
+  const auto waiting = [&] {
+    const auto* status = api_.pod("web")->find("status");
+    if (status == nullptr || status->list_at("containerStatuses").empty()) return std::string();
+    const auto* state = status->list_at("containerStatuses")[0].find("state")->find("waiting");
+    return state == nullptr ? "" : state->text_at("reason") + ": " + state->text_at("message");
+  };
+  ASSERT_TRUE(until([&] { return waiting() == "CreateContainerConfigError: configmap \"settings\" not found"; }));
+  api_.put("/api/v1/namespaces/default/configmaps/settings",
+           *api::parse_json(R"({"metadata": {"name": "settings"}, "data": {"COLOR": "red", "not=good": "x"}})"));
+  ASSERT_TRUE(until([&] { return waiting() == "CreateContainerConfigError: secret \"secret\" not found"; }));
+  api_.put("/api/v1/namespaces/default/secrets/secret",
+           *api::parse_json(R"({"metadata": {"name": "secret"}, "data": {"other": "eA=="}})"));
+  ASSERT_TRUE(
+      until([&] { return waiting() == "CreateContainerConfigError: couldn't find key key in Secret default/secret"; }));
+  api_.put("/api/v1/namespaces/default/secrets/secret",
+           *api::parse_json(R"({"metadata": {"name": "secret"}, "data": {"key": "c2VzYW1l"}})"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  const auto& made = runtime_.containers.at(runtime_.id_of("web")).config;
+  std::map<std::string, std::string> env;
+  for (const auto& one : made.envs()) env[one.key()] = one.value();
+  const std::map<std::string, std::string> wanted{{"A_COLOR", "red"}, {"KEY", "sesame"}, {"BOTH", "sesame-$(A_COLOR)"}};
+  EXPECT_EQ(env, wanted);
+  EXPECT_EQ(made.command(1), "red") << "a command sees all of it";
+}
+
+TEST_F(AgentApiTest, AStaticPodHasAMirror) {
+  config_.name_suffix = "-node";
+  fs::create_directory(config_.manifest_dir);
+  const auto write = [&](const std::string& more) {
+    std::ofstream(config_.manifest_dir + "/web.yaml") << "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n" +
+                                                             more +
+                                                             "  containers: [{name: web, image: 'my-app:1.0'}]\n";
+  };
+  write("");
+  start();
+  ASSERT_TRUE(until([&] { return runtime_.is_running("web"); }));
+  EXPECT_EQ(api_.pod("web-node"), nullptr) << "it waits for the Node";
+  api_.put("/api/v1/nodes/node", *api::parse_json(R"({"metadata": {"name": "node", "uid": "uid-node"}})"));
+  ASSERT_TRUE(until([&] { return is_ready("web-node"); })) << testing::PrintToString(api_.calls);
+  const auto uid = [&] { return api_.pod("web-node")->find("metadata")->text_at("uid"); };
+  const std::string first = uid();
+  const api::Value owner = api_.pod("web-node")->find("metadata")->list_at("ownerReferences")[0];
+  EXPECT_EQ(owner.text_at("kind") + " " + owner.text_at("uid"), "Node uid-node");
+  runtime_.calls.clear();
+  api_.remove(FakeApi::path_of("web-node"));
+  ASSERT_TRUE(until([&] { return is_ready("web-node") && uid() != first; })) << "it is made again";
+  EXPECT_EQ(runtime_.count("stop web 30"), 0) << "and the pod knows nothing of it";
+  const std::string second = uid();
+  write("  hostname: other\n");
+  ASSERT_TRUE(until([&] { return api_.pod("web-node") != nullptr && is_ready("web-node") && uid() != second; }));
+  fs::remove(config_.manifest_dir + "/web.yaml");
+  ASSERT_TRUE(until([&] { return api_.pod("web-node") == nullptr && agent_->pods().empty(); }));
 }
 
 TEST(StatusPatch, HasWhatChangedAndNothingOfOthers) {

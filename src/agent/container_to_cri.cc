@@ -1,5 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
+#include <algorithm>
 #include <map>
+#include <optional>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -55,27 +57,83 @@ Result<std::string> field_value(const core::Pod& pod, const NodeFacts& node, con
       absl::StrCat("fieldPath ", api::quoted(path), ": an environment variable can not be taken from it"));
 }
 
-// Later variables see earlier ones; of two with the same name the last counts, in the place of the first.
-Result<Values> set_env(const core::Pod& pod, const core::Container& container, const NodeFacts& node,
-                       const std::vector<std::string>& ips, v1::ContainerConfig& out) {
+// What the kernel and shells can do with: not empty, printable, and no '='.
+bool is_variable_name(std::string_view name) {
+  return !name.empty() && std::ranges::all_of(name, [](char c) { return c > ' ' && c <= '~' && c != '='; });
+}
+
+void add_from(const EnvObjects::Data& data, const std::string& prefix, Values& values) {
+  for (const auto& [key, value] : data) {
+    // kubelet leaves out those that can't be names, too.
+    if (is_variable_name(prefix + key)) values[prefix + key] = value;
+  }
+}
+
+Values env_from(const core::Container& container, const EnvObjects& objects) {
   Values values;
-  std::map<std::string, v1::KeyValue*> places;
-  for (const auto& variable : container.env()) {
-    std::string value;
-    if (variable.value_from().has_field_ref()) {
-      auto field = field_value(pod, node, ips, variable.value_from().field_ref().field_path());
-      if (!field) return fail_with(std::move(field.error()), absl::StrCat("env ", variable.name()));
-      value = std::move(*field);
-    } else {
-      value = expand(variable.value(), values);
-    }
-    auto& place = places[variable.name()];
-    if (place == nullptr) place = out.add_envs();
-    place->set_key(variable.name());
-    place->set_value(value);
-    values[variable.name()] = std::move(value);
+  for (const auto& source : container.env_from()) {
+    const bool is_secret = source.has_secret_ref();
+    const auto& name = is_secret ? source.secret_ref().local_object_reference().name()
+                                 : source.config_map_ref().local_object_reference().name();
+    const auto& all = is_secret ? objects.secrets : objects.config_maps;
+    if (auto found = all.find(name); found != all.end()) add_from(found->second, source.prefix(), values);
   }
   return values;
+}
+
+// Nothing: the reference is optional and leads nowhere, and then there is no variable.
+template <typename Selector>
+Result<std::optional<std::string>> key_value(const std::map<std::string, EnvObjects::Data>& objects,
+                                             const Selector& selector, const char* kind,
+                                             const std::string& namespace_) {
+  const std::string& name = selector.local_object_reference().name();
+  if (auto object = objects.find(name); object != objects.end()) {
+    if (auto value = object->second.find(selector.key()); value != object->second.end()) return value->second;
+  }
+  if (selector.optional()) return std::nullopt;
+  return fail(Code::kNotFound,
+              absl::StrCat("couldn't find key ", selector.key(), " in ", kind, " ", namespace_, "/", name));
+}
+
+Result<std::optional<std::string>> variable_value(const core::Pod& pod, const core::EnvVar& variable,
+                                                  const NodeFacts& node, const ContainerInputs& inputs,
+                                                  const Values& before) {
+  const auto& source = variable.value_from();
+  const auto& namespace_ = pod.metadata().namespace_();
+  if (source.has_config_map_key_ref()) {
+    return key_value(inputs.env.config_maps, source.config_map_key_ref(), "ConfigMap", namespace_);
+  }
+  if (source.has_secret_key_ref()) {
+    return key_value(inputs.env.secrets, source.secret_key_ref(), "Secret", namespace_);
+  }
+  if (!source.has_field_ref()) return expand(variable.value(), before);
+  auto field = field_value(pod, node, inputs.pod_ips, source.field_ref().field_path());
+  if (!field) return fail_with(std::move(field.error()), absl::StrCat("env ", variable.name()));
+  return std::move(*field);
+}
+
+// Later variables see earlier ones, but not those of envFrom; of two with the same name the last counts, in the place
+// of the first. Returned is what a command sees: all of them.
+Result<Values> set_env(const core::Pod& pod, const core::Container& container, const NodeFacts& node,
+                       const ContainerInputs& inputs, v1::ContainerConfig& out) {
+  Values all = env_from(container, inputs.env);
+  Values own;
+  std::map<std::string, v1::KeyValue*> places;
+  const auto set = [&](const std::string& name, const std::string& value) {
+    auto& place = places[name];
+    if (place == nullptr) place = out.add_envs();
+    place->set_key(name);
+    place->set_value(value);
+  };
+  for (const auto& [name, value] : all) set(name, value);
+  for (const auto& variable : container.env()) {
+    auto value = variable_value(pod, variable, node, inputs, own);
+    if (!value) return std::unexpected(std::move(value.error()));
+    if (!*value) continue;
+    set(variable.name(), **value);
+    all[variable.name()] = own[variable.name()] = **value;
+  }
+  return all;
 }
 
 // ---- mounts
@@ -155,7 +213,7 @@ Result<v1::ContainerConfig> container_config(const core::Pod& pod, const core::C
   // By its id: the image that was looked at is the one that runs, whatever its name means by then.
   config.mutable_image()->set_image(inputs.image == nullptr ? container.image() : inputs.image->id());
   config.mutable_image()->set_user_specified_image(container.image());
-  auto values = set_env(pod, container, node, inputs.pod_ips, config);
+  auto values = set_env(pod, container, node, inputs, config);
   if (!values) return std::unexpected(std::move(values.error()));
   for (const auto& word : container.command()) config.add_command(expand(word, *values));
   for (const auto& word : container.args()) config.add_args(expand(word, *values));

@@ -24,6 +24,8 @@ struct Environment {
   PodFolders folders;
   Pool disk;
 
+  Cluster* cluster = nullptr;  // null: a node that stands alone
+
   // Whose a sandbox is, by id: where its events go.
   std::map<std::string, std::string> sandbox_owners = {};
   // A worker's pod has a new status; a worker's pod is gone. Empty once the agent has stopped.

@@ -116,24 +116,24 @@ class FakeApi final : public api::Transport {
   Task<Result<http::Response>> follow(Loop&, http::Request request, api::TakeLine take) override {
     co_await loop_.sleep_for(Duration::zero());
     if (is_away) co_return fail(Code::kUnavailable, "connection refused");
-    const bool is_pods = request.path() == "/api/v1/pods";
+    const std::string kind = std::string(request.path().substr(request.path().rfind('/'))) + "/";
     if (request.query().find("sendInitialEvents=true") != std::string_view::npos) {
       for (const auto& [path, object] : objects) {
-        if (is_pods && is_pod(path)) (void)take(event("ADDED", object));
+        if (path.find(kind) != std::string::npos) (void)take(event("ADDED", object));
       }
     }
     std::size_t next = history_.size();
     (void)take(event(
         "BOOKMARK",
         api::Value::object(
-            {{"kind", "Pod"},
-             {"metadata",
+            {{"metadata",
               api::Value::object({{"resourceVersion", std::to_string(version_)},
                                   {"annotations", api::Value::object({{"k8s.io/initial-events-end", "true"}})}})}})));
     loop_.post([this] { changed(); });
     while (!is_away) {
       for (; next < history_.size(); ++next) {
-        if (is_pods && is_pod(history_[next].first) && !take(history_[next].second)) co_return http::Response{};
+        if (history_[next].first.find(kind) == std::string::npos) continue;
+        if (!take(history_[next].second)) co_return http::Response{};
       }
       changed_.reset();
       co_await changed_.wait();
@@ -142,7 +142,6 @@ class FakeApi final : public api::Transport {
   }
 
  private:
-  static bool is_pod(const std::string& path) { return path.find("/pods/") != std::string::npos; }
   static std::string event(const char* type, const api::Value& object) {
     return api::write_json(api::Value::object({{"type", type}, {"object", object}}));
   }

@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "agent/env_objects.h"
 #include "base/result.h"
 #include "cgroups/driver.h"
 
@@ -60,6 +61,7 @@ struct ContainerInputs {
   std::vector<std::string> pod_ips;
   const ::runtime::v1::Image* image = nullptr;  // as the store has it
   std::map<std::string, std::string> volumes;   // where they are on the host, by name
+  EnvObjects env = {};                          // that the environment is taken from
   std::string termination_log;                  // the host's file that is mounted at terminationMessagePath; or empty
 };
 

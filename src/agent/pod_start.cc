@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agent/cluster.h"
 #include "agent/pod_worker.h"
 #include "api/text.h"
 #include "base/log.h"
@@ -149,9 +150,17 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerError", log.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(log.error()));
   }
+  auto env = co_await fetch_env_objects(env_->cluster == nullptr ? nullptr : &env_->cluster->client(),
+                                        identity_.namespace_, spec);
+  if (stopped_) co_return fail(Code::kCancelled, "stopped");
+  if (!env) {
+    trouble(name, "CreateContainerConfigError", env.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(env.error()));
+  }
   ContainerInputs inputs{
       .attempt = start.attempt, .pod_ips = sandbox.ips, .image = &image->image(), .volumes = *volumes_};
   inputs.termination_log = std::move(*log);
+  inputs.env = std::move(*env);
   if (pod_->spec().host_network() && inputs.pod_ips.empty()) inputs.pod_ips.push_back(env_->config.host_ip);
   auto config = container_config(*pod_, spec, env_->node, inputs);
   if (!config) {

@@ -65,6 +65,49 @@ def lives(checks, control, node):
     c.wait_until("after is gone from the node", lambda: not node.pods())
 
 
+def environment(checks, control, node):
+    """A pod waits for what its environment is taken from, and says for what."""
+    waiting = ".status.containerStatuses[0].state.waiting"
+    container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent",
+                 "command": ["/bin/sh", "-c", "echo $A_COLOR-$KEY-$(A_COLOR) > /dev/termination-log"],
+                 "envFrom": [{"prefix": "A_", "configMapRef": {"name": "settings"}}],
+                 "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}}]}
+    control.out("create", "-f", "-", given=pod(node, "env", "", restartPolicy="Never", containers=[container]))
+    wait_for(control, "env", "waits", f"{waiting}.message", 'configmap "settings" not found')
+    checks.equal(control.json("get", "pod", "env")["status"]["containerStatuses"][0]["state"]["waiting"]["reason"],
+                 "CreateContainerConfigError", "the reason")
+    control.out("create", "configmap", "settings", "--from-literal=COLOR=red")
+    control.out("create", "secret", "generic", "keys", "--from-literal=key=sesame")
+    wait_for(control, "env", "has ended", ".status.phase", "Succeeded")
+    state = control.json("get", "pod", "env")["status"]["containerStatuses"][0]["state"]["terminated"]
+    checks.equal(state["message"].strip(), "red-sesame-red", "it heals by itself, and has them")
+    control.out("delete", "pod", "env", "--wait=false")
+    c.wait_until("env is gone", lambda: is_gone(control, "env"))
+
+
+def mirror(checks, control, node):
+    """A static pod is seen in the API, and made to be seen again."""
+    name = f"static-{node.name}"
+    manifest = node.manifests / "static.yaml"
+    manifest.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "static"}, "spec": {
+        "terminationGracePeriodSeconds": 1,
+        "containers": [{"name": "web", "image": IMAGE, "command": ["/bin/sh", "-c", SLEEPS]}]}}))
+    wait_for(control, name, "is Ready", READY, "True")
+    metadata = control.json("get", "pod", name)["metadata"]
+    checks.equal([owner["kind"] for owner in metadata["ownerReferences"]], ["Node"], "a mirror pod is the Node's")
+    before = list(node.containers())
+    control.out("delete", "pod", name, "--wait=false")
+
+    def is_another():
+        done = control.kubectl("get", "pod", name, "-o", "jsonpath={.metadata.uid}")
+        return done.returncode == 0 and done.stdout not in ("", metadata["uid"])
+    c.wait_until("the mirror pod is there again", is_another)
+    wait_for(control, name, "is Ready again", READY, "True")
+    checks.equal(list(node.containers()), before, "the static pod knows nothing of it")
+    manifest.unlink()
+    c.wait_until("both are gone", lambda: is_gone(control, name) and not node.pods())
+
+
 def ends(checks, control, node):
     table = (("good", "exit 0", "Never", "Succeeded"), ("bad", "exit 3", "Never", "Failed"),
              ("done", "exit 0", "OnFailure", "Succeeded"))
@@ -93,6 +136,8 @@ def story(checks):
             node.wait_until_ready(control)
             lives(checks, control, node)
             ends(checks, control, node)
+            environment(checks, control, node)
+            mirror(checks, control, node)
 
 
 c.main(story)
