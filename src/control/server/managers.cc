@@ -144,13 +144,9 @@ Outcome<api::Value> apply_onto_nothing(const api::Kinds& kinds, const Call& call
   return apply(call.kind.schema(), manager_of(kinds, call, now), nullptr, named, false);
 }
 
-Outcome<api::Value> patch_scale(const Call& call, const api::Schema& schema, const ResourceWriter::Patch& patch,
+Outcome<api::Value> apply_scale(const Call& call, const api::Schema& schema, const ResourceWriter::Patch& patch,
                                 const api::Value& live, api::Timestamp now) {
-  const api::FieldManager manager = manager_of_scale(call, now);
-  if (patch.type == PatchType::kApply) return apply(schema, manager, &live, patch.document, patch.force);
-  Outcome<api::Value> patched = patch_document(call, schema, patch.type, patch.document, live);
-  if (!patched) return patched;
-  return api::track_update(schema, &live, std::move(*patched), manager);
+  return apply(schema, manager_of_scale(call, now), &live, patch.document, patch.force);
 }
 
 api::Value replace_scale(const Call& call, const api::Schema& schema, api::Value sent, const api::Value& live,

@@ -30,8 +30,8 @@ Outcome<api::Value> apply_onto_nothing(const api::Kinds& kinds, const Call& call
                                        const api::Value& document, api::Timestamp now);
 
 // The same of the Scale of an object: `live` has its owners in managedFields, and so has what comes of it. The first
-// for a patch of any kind, the second for a whole Scale that was sent.
-Outcome<api::Value> patch_scale(const Call& call, const api::Schema& schema, const ResourceWriter::Patch& patch,
+// for an apply, the second for a whole Scale that was sent, or came of another patch.
+Outcome<api::Value> apply_scale(const Call& call, const api::Schema& schema, const ResourceWriter::Patch& patch,
                                 const api::Value& live, api::Timestamp now);
 api::Value replace_scale(const Call& call, const api::Schema& schema, api::Value sent, const api::Value& live,
                          api::Timestamp now);

@@ -128,9 +128,18 @@ Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, cons
                                                           const api::Message& object, api::Timestamp now) {
   Outcome<api::Value> live = owned_scale_of(call.kind, object);
   if (!live) return fail(std::move(live.error()));
-  Outcome<api::Value> patched = patch_scale(call, api::schema_of(*Scale::descriptor()), patch, *live, now);
+  const api::Schema& schema = api::schema_of(*Scale::descriptor());
+  const bool is_apply = patch.type == PatchType::kApply;
+  Outcome<api::Value> patched = is_apply ? apply_scale(call, schema, patch, *live, now)
+                                         : patch_document(call, schema, patch.type, patch.document, *live);
   if (!patched) return fail(std::move(patched.error()));
-  return with_document(call.kind, *patched, object);
+  if (is_apply) return with_document(call.kind, *patched, object);
+  // In the one form: who asks for none owns nothing, as upstream has it, where no replicas are not written.
+  Scale wanted;
+  if (Status decoded = api::decode(*patched, &wanted, {.strict = false}); !decoded) {
+    return fail(bad_request(decoded.error().message()));
+  }
+  return with_document(call.kind, replace_scale(call, schema, api::encode(wanted), *live, now), object);
 }
 
 }  // namespace gantry::control

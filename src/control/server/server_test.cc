@@ -295,6 +295,8 @@ TEST_F(Server, AScaleIsApplied) {
   const std::vector<std::string> after = owners(get(kDeployments + "/d").at("metadata/managedFields"));
   ASSERT_EQ(after.size(), 2u);
   EXPECT_EQ(after[0], R"(three apps/v1 scale {"f:spec":{"f:replicas":{}}})");
+  ASSERT_EQ(merge(kDeployments + "/d/scale?fieldManager=three", R"({"spec":{"replicas":0}})").code, 200);
+  EXPECT_EQ(owners(get(kDeployments + "/d").at("metadata/managedFields")).size(), 1u) << "none is not written";
   EXPECT_EQ(apply(scale + "one", R"({"apiVersion":"apps/v1","kind":"Scale","metadata":{"name":"d"}})").code, 400);
   EXPECT_EQ(send("PATCH", kDeployments + "/d/scale", wanting(1), "application/apply-patch+yaml").code, 422);
 }
