@@ -17,6 +17,7 @@
 #include "agent/agent.h"
 #include "agent/certificate_keeper.h"
 #include "agent/cluster.h"
+#include "agent/kubelet_config.h"
 #include "agent/node_lease.h"
 #include "agent/node_reporter.h"
 #include "base/database.h"
@@ -220,7 +221,12 @@ Status join_cluster(Serving& serving) {
   if (!cluster) return fail_with(std::move(cluster.error()), "the cluster's kubeconfig");
   Membership& member = serving.member;
   member.cluster = std::move(*cluster);
-  const agent::NodeConfig config = node_config(serving.options, serving.node_ip);
+  agent::NodeConfig config = node_config(serving.options, serving.node_ip);
+  auto said = agent::read_kubelet_config(serving.options.kubelet_config, serving.options.kubelet_config_dir, &config);
+  if (!said) return fail_with(std::move(said.error()), "the kubelet's configuration");
+  for (const auto& field : said->ignored) {
+    log::warning("a field of the kubelet's configuration has no effect here", {{"field", field}});
+  }
   member.reporter =
       std::make_unique<agent::NodeReporter>(*member.cluster, serving.runtime, serving.images, serving.disk, config);
   member.lease = std::make_unique<agent::NodeLease>(*member.cluster, config.lease_seconds);

@@ -174,6 +174,13 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
       app.add_option("--tls-private-key-file", options.tls_key_file, "the key of that")->check(checked(absolute));
   certificate->needs(key);
   key->needs(certificate);
+  app.add_option(
+         "--kubelet-config", options.kubelet_config,
+         "a KubeletConfiguration, for what a node of a cluster says of itself; fields without an effect here are "
+         "logged")
+      ->check(checked(absolute));
+  app.add_option("--kubelet-config-dir", options.kubelet_config_dir, "folder of *.conf that change it, in their order")
+      ->check(checked(absolute));
   app.add_option("--manifest-dir", options.manifest_dir, "folder of pod manifests to run")
       ->capture_default_str()
       ->check(checked(absolute));

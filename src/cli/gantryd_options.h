@@ -54,8 +54,9 @@ struct GantrydOptions {
   // The node API, of a node of a cluster; port 0: there is none. Files are PEM.
   std::string node_api_address = "0.0.0.0";
   std::uint16_t node_api_port = 10250;
-  std::string client_ca_file;               // whose clients it takes; empty: those of the kubeconfig's CA
-  std::string tls_cert_file, tls_key_file;  // what it shows; empty: one that signs itself
+  std::string client_ca_file;                      // whose clients it takes; empty: those of the kubeconfig's CA
+  std::string tls_cert_file, tls_key_file;         // what it shows; empty: one that signs itself
+  std::string kubelet_config, kubelet_config_dir;  // KubeletConfiguration; empty: none
   std::string manifest_dir = "/etc/gantry/manifests";
   std::string kubelet_root = "/var/lib/kubelet";
   std::string pod_logs = "/var/log/pods";

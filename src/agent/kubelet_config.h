@@ -1,0 +1,30 @@
+// SPDX-License-Identifier: Apache-2.0
+// KubeletConfiguration (kubelet.config.k8s.io/v1beta1), as kubelet reads it: a file, and a folder of files that change
+// it, *.conf in the order of their names, where a later one counts more; maps are merged, lists and all else replaced.
+// What is said there and has no effect here is told by name, so that nobody believes it.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "agent/node_config.h"
+#include "api/value.h"
+#include "base/result.h"
+
+namespace gantry::agent {
+
+struct KubeletConfig {
+  // Fields that are there and have no effect here, by name, sorted.
+  std::vector<std::string> ignored;
+};
+
+// What the document says becomes part of `node`; where it says nothing that stays. kInvalidArgument names the field.
+Result<KubeletConfig> apply_kubelet_config(const api::Value& document, NodeConfig* node);
+// `file` or `folder` may be "". Blocking; errors name the file.
+Result<KubeletConfig> read_kubelet_config(const std::string& file, const std::string& folder, NodeConfig* node);
+
+// Go's durations as these files have them: "10s", "1m30s", "1.5h", "300ms". Not negative.
+Result<Duration> parse_go_duration(std::string_view text);
+
+}  // namespace gantry::agent
