@@ -326,6 +326,35 @@ TEST_F(AgentApiTest, AStaticPodHasAMirror) {
   ASSERT_TRUE(until([&] { return api_.pod("web-node") == nullptr && agent_->pods().empty(); }));
 }
 
+TEST_F(AgentApiTest, AMirrorThatAFinalizerHoldsIsDeletedOnce) {
+  using std::chrono::microseconds;
+  config_.tell = {microseconds(1), microseconds(1), std::chrono::seconds(10)};
+  config_.name_suffix = "-node";
+  api_.put("/api/v1/nodes/node", *api::parse_json(R"({"metadata": {"name": "node", "uid": "uid-node"}})"));
+  fs::create_directory(config_.manifest_dir);
+  std::ofstream(config_.manifest_dir + "/web.yaml") << "apiVersion: v1\nkind: Pod\nmetadata: {name: web}\nspec:\n"
+                                                       "  containers: [{name: web, image: 'my-app:1.0'}]\n";
+  // One of a pod that is another one now, and one of a pod that is none any more.
+  for (const char* name : {"web-node", "gone-node"}) {
+    api_.put_pod(pod_text(name, "",
+                          "  annotations: {kubernetes.io/config.mirror: old}\n"
+                          "  finalizers: [example.com/mine]\n"));
+  }
+  start();
+  const std::vector<std::string> deletes = {"DELETE " + FakeApi::path_of("web-node"),
+                                            "DELETE " + FakeApi::path_of("gone-node")};
+  ASSERT_TRUE(until([&] { return api_.count(deletes[0]) > 0 && api_.count(deletes[1]) > 0; }));
+  for (const char* name : {"a", "b", "c"}) {
+    api_.put_pod(pod_text(name));
+    ASSERT_TRUE(until([&] { return is_ready(name); }));
+  }
+  EXPECT_EQ(api_.count(deletes[0]), 1);
+  EXPECT_EQ(api_.count(deletes[1]), 1);
+  api_.remove(FakeApi::path_of("gone-node"));
+  api_.remove(FakeApi::path_of("web-node"));
+  ASSERT_TRUE(until([&] { return is_ready("web-node"); })) << "it is made when the old one is gone";
+}
+
 TEST(StatusPatch, HasWhatChangedAndNothingOfOthers) {
   core::Pod known;
   known.mutable_metadata()->set_uid("u");

@@ -101,7 +101,14 @@ class FakeApi final : public api::Transport {
     if (request.method == "DELETE") {
       const auto* conditions = body->find("preconditions");
       if (conditions != nullptr && conditions->text_at("uid") != uid) co_return status(409, "Conflict");
-      remove(path);
+      if (found->second.find("metadata")->list_at("finalizers").empty()) {
+        remove(path);
+      } else {
+        api::Value held = found->second;
+        held["metadata"]["deletionTimestamp"] = "2026-01-01T00:00:00Z";
+        held["metadata"]["deletionGracePeriodSeconds"] = 0;
+        put(path, std::move(held));
+      }
       co_return status(200, "");
     }
     if (body->find("metadata")->text_at("uid") != uid) co_return status(409, "Conflict");

@@ -25,6 +25,12 @@ std::string annotation(const core::Pod& pod, const char* key) {
   return found == pod.metadata().annotations().end() ? std::string() : found->second;
 }
 
+// Only its finalizers hold it: another DELETE changes nothing.
+bool is_held(const core::Pod& mirror) {
+  const auto& metadata = mirror.metadata();
+  return metadata.has_deletion_timestamp() && metadata.deletion_grace_period_seconds() == 0;
+}
+
 core::Pod make_mirror(const core::Pod& pod, const core::Node& node) {
   core::Pod mirror = pod;
   mirror.clear_status();
@@ -45,32 +51,35 @@ core::Pod make_mirror(const core::Pod& pod, const core::Node& node) {
 
 struct MirrorPods::Impl : std::enable_shared_from_this<Impl> {
   Impl(Cluster& of, const ApiSource& from, BackoffLimits pauses, std::function<void()> when)
-      : cluster(of), source(from), limits(pauses), backoff(pauses), again(std::move(when)) {}
+      : cluster(of), source(from), backoff(pauses), again(std::move(when)) {}
 
   static Task<> create(std::shared_ptr<Impl> self, core::Pod mirror);
   static Task<> remove(std::shared_ptr<Impl> self, PodPtr mirror);
   // The end of a call about the pod of that name.
   Task<> settle(std::string name, api::Answer<void> done);
+  // The pod of that name is shown as it is, or is none any more.
+  void is_good(const std::string& name) {
+    if (tried.erase(name) > 0) backoff.succeeded(name);
+  }
 
   Cluster& cluster;
   const ApiSource& source;
-  const BackoffLimits limits;
   Backoff backoff;
   std::function<void()> again;
-  std::set<std::string> busy;  // names of pods with a call under way, or a pause after it
+  std::set<std::string> tried;  // those that the back-off knows
+  std::set<std::string> busy;   // names of pods with a call under way, or a pause after it
   bool stopped = false;
 };
 
 Task<> MirrorPods::Impl::settle(std::string name, api::Answer<void> done) {
-  if (done) {
-    backoff.succeeded(name);
-  } else if (!done.error().is_already_exists() && !done.error().is_conflict()) {
+  if (!done && !done.error().is_already_exists() && !done.error().is_conflict()) {
     log::warning("a static pod can't be shown in the API, retrying", {{"pod", name}, {"error", done.error().message}});
   }
-  // Also after what went well: the watch is given time to show it.
+  // Also after what went well: the watch is given time to show it, and what is not seen to help is done ever less
+  // often.
   const auto now = std::chrono::steady_clock::now();
-  const Duration pause = done ? limits.initial : Duration(backoff.failed(name, now) - now);
-  co_await cluster.loop().sleep_for(pause);
+  tried.insert(name);
+  co_await cluster.loop().sleep_for(backoff.failed(name, now) - now);
   busy.erase(name);
   if (!stopped) again();
 }
@@ -105,7 +114,11 @@ void MirrorPods::keep(const std::vector<PodPtr>& pods,
     const std::string name = name_of(*pod);
     wanted.insert(name);
     const auto mirror = impl_->source.mirror(pod->metadata().namespace_(), pod->metadata().name());
-    if (mirror && is_mirror_of(*mirror, *pod) && !mirror->metadata().has_deletion_timestamp()) continue;
+    if (mirror && is_mirror_of(*mirror, *pod) && !mirror->metadata().has_deletion_timestamp()) {
+      impl_->is_good(name);
+      continue;
+    }
+    if (mirror && is_held(*mirror)) continue;
     if (!impl_->busy.insert(name).second) continue;
     if (mirror) {
       loop.spawn(Impl::remove(impl_, mirror));
@@ -113,11 +126,18 @@ void MirrorPods::keep(const std::vector<PodPtr>& pods,
       loop.spawn(Impl::create(impl_, make_mirror(*pod, *node)));
     }
   }
+  std::set<std::string> shown;
   for (const auto& mirror : impl_->source.mirrors()) {
     const std::string name = name_of(*mirror);
+    shown.insert(name);
+    if (is_held(*mirror)) continue;
     const bool is_deleted = mirror->metadata().has_deletion_timestamp();
     if (wanted.contains(name) || (is_taken(name) && !is_deleted) || !impl_->busy.insert(name).second) continue;
     loop.spawn(Impl::remove(impl_, mirror));
+  }
+  const auto tried = impl_->tried;
+  for (const auto& name : tried) {
+    if (!wanted.contains(name) && !shown.contains(name)) impl_->is_good(name);
   }
 }
 
