@@ -194,9 +194,11 @@ Task<Result<v1::ExecSyncResponse>> Runtime::exec_sync(v1::ExecSyncRequest reques
   Collector err_collector(node_.loop, std::move(err->read), budget);
   node_.loop.spawn(await_exec(sync));
   if (over) node_.loop.spawn(await_caller(sync, over));
+  // A launch that was ended at the deadline may have come to its end by then, and is over all the same.
   const Duration left = deadline - std::chrono::steady_clock::now();
-  bool in_time = co_await sync->enough.wait_for(std::max(left, Duration::zero()));
-  if (!sync->done.is_set()) {
+  const bool is_over = left <= Duration::zero();
+  bool in_time = !is_over && co_await sync->enough.wait_for(left);
+  if (is_over || !sync->done.is_set()) {
     sync->exec->kill();
     bool ended = co_await sync->done.wait_for(kKillLimit);
     std::string why = in_time ? "nobody waits for its answer any more" : cat("timed out after ", limit, " s");

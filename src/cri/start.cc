@@ -65,9 +65,12 @@ Task<Status> Runtime::do_start(ContainerPtr container) {
       if (started || !sandbox->may_have_done(started.error(), connection) || container->unwanted) break;
       // Nothing more begins in a pod that is being stopped.
       if (!co_await connected_again(sandbox) || sandbox->state != SandboxState::kReady) break;
+      // Who did not want it any more could not say so meanwhile.
+      if (container->unwanted) (void)co_await sandbox->shim->kill(container->id());
     }
   }
-  if (!started && sandbox->may_have_done(started.error(), connection)) {
+  // What is not wanted any more has ended with its cgroup, which is taken away below.
+  if (!started && !container->unwanted && sandbox->may_have_done(started.error(), connection)) {
     // As after a restart: the shim tells of it as soon as it is connected to (recover_live).
     container->set_state(ContainerState::kCreated);
     co_return std::unexpected(std::move(started.error()));

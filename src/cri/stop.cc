@@ -69,9 +69,9 @@ Task<Status> Runtime::stop(ContainerPtr container, Duration grace) {
     const auto begun = std::chrono::steady_clock::now();
     auto parsed = runtime::parse_signal(signal_text(container->status.stop_signal()));
     const int signal = parsed ? *parsed : SIGTERM;
-    auto sent = co_await sandbox->shim->signal(container->id(), signal, std::min<Duration>(grace, kSignalLimit));
-    // The connection to it ended, or it hangs: that is no reason to take away the container's time. It may get the
-    // signal twice.
+    auto sent = co_await sandbox->shim->signal(container->id(), signal, std::min<Duration>(grace / 2, kSignalLimit));
+    // The connection to it ended, or it hangs: that is no reason to take away all of the container's time. It may get
+    // the signal twice.
     if (!sent && (sent.error().code() == Code::kUnavailable || sent.error().is_deadline()) &&
         container->state == ContainerState::kRunning) {
       sent = send_signal(*container, signal);

@@ -84,7 +84,7 @@ def hangs(checks, node, pod, other):
         for process, what in ((deaf_process, "a container that does not heed the stop signal is killed"),
                               (heeding_process, "one that heeds it gets it"), (its_process, "one whose pod is stopped is killed")):
             checks.ok(process.has_ended(c.PATIENCE), what)
-        checks.ok("bye" in node.crictl("logs", heeds).stdout, "in time")
+        c.wait_until("it has said so in its log", lambda: "bye" in node.crictl("logs", heeds).stdout)
         for asked in (deaf_stop, heeding_stop):
             done, said = asked.answer()
             checks.ok(done is False and "DeadlineExceeded" in said and f"shim (pid {pod.shim})" in said,
