@@ -218,6 +218,22 @@ TEST_F(AgentApiTest, TheActiveDeadlineEndsAPod) {
   EXPECT_FALSE(runtime_.is_running("web"));
 }
 
+TEST_F(AgentApiTest, APodThatAnotherHasEndedIsStopped) {
+  start();
+  api_.put_pod(pod_text("web"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  api::Value pod = *api_.pod("web");
+  pod["status"]["phase"] = "Failed";
+  pod["status"]["reason"] = "Evicted";
+  api_.put(FakeApi::path_of("web"), std::move(pod));
+  ASSERT_TRUE(until([&] { return !runtime_.is_running("web") && !is_ready("web"); }));
+  api_.put_pod(pod_text("next"));
+  ASSERT_TRUE(until([&] { return is_ready("next"); }));
+  EXPECT_EQ(runtime_.count("stop web 30"), 1);
+  EXPECT_EQ(runtime_.count("create web 1"), 0);
+  EXPECT_EQ(api_.phase("web") + " " + said("web", "reason"), "Failed Evicted");
+}
+
 TEST_F(AgentApiTest, WhatIsNotSupportedIsRejectedByName) {
   start();
   api_.put_pod(pod_text("odd", "  hostUsers: false\n"));

@@ -103,6 +103,8 @@ ApiSource::PodPtr ApiSource::find(const std::string& namespace_, const std::stri
 
 bool is_mirror(const core::Pod& pod) { return pod.metadata().annotations().contains(kConfigMirrorAnnotation); }
 
+bool has_ended(const core::Pod& pod) { return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed"; }
+
 bool matters(const core::Pod& before, const core::Pod& now) {
   const auto& old_metadata = before.metadata();
   const auto& new_metadata = now.metadata();
@@ -111,6 +113,7 @@ bool matters(const core::Pod& before, const core::Pod& now) {
       !has_same_entries(old_metadata.annotations(), new_metadata.annotations())) {
     return true;
   }
+  if (now.status().phase() != before.status().phase() && has_ended(now)) return true;
   for (const auto& gate : now.spec().readiness_gates()) {
     if (gate_status(before, gate.condition_type()) != gate_status(now, gate.condition_type())) return true;
   }

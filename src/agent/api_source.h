@@ -51,8 +51,11 @@ class ApiSource {
 
 bool is_mirror(const k8s::io::api::core::v1::Pod& pod);
 
-// Something changed that a pod's worker looks at: its spec, labels, annotations, or conditions that others set. A
-// status that the agent itself wrote is none.
+// Its status says so: for good.
+bool has_ended(const k8s::io::api::core::v1::Pod& pod);
+
+// Something changed that a pod's worker looks at: its spec, labels, annotations, conditions that others set, or the pod
+// has come to its end. Another status that the agent itself wrote is none.
 bool matters(const k8s::io::api::core::v1::Pod& before, const k8s::io::api::core::v1::Pod& now);
 
 }  // namespace gantry::agent

@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agent/api_source.h"
 #include "base/log.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -43,11 +44,7 @@ PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity ident
       retries_(env_->config.retry) {
   if (!pod_) return;
   rules_ = rules_of(*pod_);
-  rules_.is_over_as_failed = pod_->status().phase() == "Failed";
-  rules_.is_over = identity_.is_api() && (rules_.is_over_as_failed || pod_->status().phase() == "Succeeded");
-  if (rules_.is_over && !pod_->status().reason().empty()) {
-    end_ = Waiting{pod_->status().reason(), pod_->status().message()};
-  }
+  take_end();
 }
 
 void PodWorker::start() { env_->loop.spawn(run(shared_from_this())); }
@@ -132,6 +129,7 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
     rules.is_over = rules_.is_over;
     rules.is_over_as_failed = rules_.is_over_as_failed;
     rules_ = std::move(rules);
+    take_end();
   }
   const auto over_at = check_deadline();
   auto is_stopped = [this](const std::string& id) { return stopped_sandboxes_.contains(id); };
@@ -300,6 +298,15 @@ const core::PodStatus* PodWorker::status_before() const {
 bool PodWorker::was_over() const {
   const auto* before = status_before();
   return before != nullptr && (before->phase() == "Succeeded" || before->phase() == "Failed");
+}
+
+// Whoever said it: a pod's end is never taken back.
+void PodWorker::take_end() {
+  const auto& status = pod_->status();
+  if (rules_.is_over || !identity_.is_api() || !has_ended(*pod_)) return;
+  rules_.is_over = true;
+  rules_.is_over_as_failed = status.phase() == "Failed";
+  if (!status.reason().empty()) end_ = Waiting{status.reason(), status.message()};
 }
 
 std::optional<TimePoint> PodWorker::check_deadline() {

@@ -119,6 +119,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   const k8s::io::api::core::v1::PodStatus* status_before() const;
   // The last status says that the pod has come to its end.
   bool was_over() const;
+  // Marks the rules when the API server has the pod as one that has ended.
+  void take_end();
   // Marks the rules when activeDeadlineSeconds are over; else when they will be.
   std::optional<TimePoint> check_deadline();
   // Notes why `name` ("" is the pod) does not run and when that is tried again.
