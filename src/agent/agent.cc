@@ -224,7 +224,7 @@ void Agent::Impl::follow_worker(PodWorker& worker, const WantedPods& wanted) {
   const auto& pod = found->second.pod;
   if (auto grace = deletion_grace(*pod)) {
     worker.terminate(grace);
-  } else if (!worker.is_terminating() && matters(*worker.pod(), *pod)) {
+  } else if (!worker.is_terminating() && matters(*worker.asked(), *pod)) {
     worker.update(pod);
   }
 }

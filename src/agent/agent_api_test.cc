@@ -87,6 +87,16 @@ class AgentApiTest : public testing::Test {
     holds_ = nullptr;
     return !late;
   }
+  // What was posted up to now has been done after it.
+  void turn() {
+    bool done = false;
+    loop_.spawn([](AgentApiTest& self, bool& done) -> Task<> {
+      co_await self.loop_.sleep_for(milliseconds(1));
+      done = true;
+      self.check();
+    }(*this, done));
+    ASSERT_TRUE(until([&] { return done; }));
+  }
   void check() {
     if (holds_ && holds_()) loop_.stop();
   }
@@ -232,6 +242,30 @@ TEST_F(AgentApiTest, APodThatAnotherHasEndedIsStopped) {
   EXPECT_EQ(runtime_.count("stop web 30"), 1);
   EXPECT_EQ(runtime_.count("create web 1"), 0);
   EXPECT_EQ(api_.phase("web") + " " + said("web", "reason"), "Failed Evicted");
+}
+
+TEST_F(AgentApiTest, AnUpdateThatIsTakenBackBeforeItWasSeenIsNone) {
+  start();
+  const auto put = [&](const std::string& color) {
+    api_.put_pod(pod_text("web", "", "  labels: {color: " + color + "}\n", "{phase: Running}"));
+    const auto seen = [&] {
+      const auto pod = clusters_.back()->pods().find("default", "web");
+      return pod && pod->metadata().labels().at("color") == color;
+    };
+    for (int i = 0; i < 10'000 && !seen(); ++i) turn();
+    ASSERT_TRUE(seen());
+    turn();  // the worker hears it by a post
+  };
+  put("red");
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  runtime_.gate = std::make_unique<Event>(loop_);
+  put("blue");
+  put("red");
+  runtime_.gate->set();
+  for (int i = 0; i < 20; ++i) turn();  // nothing is heard of the API server now that would make it good again
+  const auto pods = agent_->pods();
+  ASSERT_THAT(pods, SizeIs(1));
+  EXPECT_EQ(pods[0].pod->metadata().labels().at("color"), "red");
 }
 
 TEST_F(AgentApiTest, WhatIsNotSupportedIsRejectedByName) {

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <functional>
 #include <map>
+#include <memory>
 #include <set>
 #include <string>
 #include <utility>
@@ -49,6 +50,8 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   std::map<std::string, Error> failures;
   // Containers that end as soon as they were started, by name.
   std::map<std::string, int> short_lived;
+  // Whoever lists sandboxes waits until it is set.
+  std::unique_ptr<Event> gate;
   // After every change.
   std::function<void()> changed = [] {};
 
@@ -142,6 +145,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   Task<Result<v1::ListPodSandboxResponse>> list_pod_sandbox(v1::ListPodSandboxRequest request) override {
     co_await loop_.sleep_for(Duration::zero());
     ++lists;
+    if (gate) co_await gate->wait();
     v1::ListPodSandboxResponse response;
     for (const auto& [id, sandbox] : sandboxes) {
       if (matches(request.filter().label_selector(), sandbox.sandbox.labels())) *response.add_items() = sandbox.sandbox;

@@ -73,6 +73,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   const PodIdentity& identity() const { return identity_; }
   bool is_terminating() const { return terminating_; }
   const std::shared_ptr<const k8s::io::api::core::v1::Pod>& pod() const { return pod_; }
+  // The newest that update() was given: pod() as soon as this worker has looked again.
+  const std::shared_ptr<const k8s::io::api::core::v1::Pod>& asked() const { return next_pod_ ? next_pod_ : pod_; }
   // Null until the runtime was looked at.
   const std::shared_ptr<const k8s::io::api::core::v1::PodStatus>& status() const { return status_; }
 
