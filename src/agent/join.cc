@@ -15,6 +15,7 @@
 #include "base/text.h"
 #include "http/client.h"
 #include "http/connect.h"
+#include "http/detached_signature.h"
 #include "http/tls.h"
 
 namespace gantry::agent {
@@ -72,7 +73,7 @@ Result<std::string> ca_of_cluster_info(const Value& info, const JoinOptions& opt
   if (signature.empty()) {
     return fail(Code::kPermissionDenied, cat("the cluster does not know the token ", id, ": it may have ended"));
   }
-  if (signature != detached_signature(text, id, options.token.substr(7))) {
+  if (signature != http::detached_signature(text, id, options.token.substr(7))) {
     return fail(Code::kPermissionDenied, "kube-public/cluster-info is not signed with this token");
   }
   auto kubeconfig = api::parse_yaml(text);

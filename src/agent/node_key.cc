@@ -4,15 +4,12 @@
 #include <arpa/inet.h>
 #include <openssl/asn1.h>
 #include <openssl/ec.h>
-#include <openssl/hmac.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
 #include <openssl/x509v3.h>
 
 #include <ctime>
 
-#include "api/text.h"
-#include "base/text.h"
 #include "http/openssl.h"
 
 namespace gantry::agent {
@@ -126,13 +123,6 @@ void read_names(X509* certificate, CertificateFacts* facts) {
   }
 }
 
-std::string base64url(std::string_view bytes) {
-  std::string text = api::encode_base64(bytes);
-  while (text.ends_with('=')) text.pop_back();
-  for (char& c : text) c = c == '+' ? '-' : c == '/' ? '_' : c;
-  return text;
-}
-
 }  // namespace
 
 Result<KeyAndRequest> make_request(const CertificateNames& names) {
@@ -181,16 +171,6 @@ std::string find_pinned(std::string_view certificates_pem, std::string_view pin)
     return text_of(out);
   }
   return {};
-}
-
-std::string detached_signature(std::string_view text, std::string_view key_id, std::string_view secret) {
-  const std::string header = base64url(cat(R"({"alg":"HS256","kid":")", key_id, R"("})"));
-  const std::string input = cat(header, ".", base64url(text));
-  unsigned char code[EVP_MAX_MD_SIZE];
-  unsigned int size = 0;
-  ::HMAC(::EVP_sha256(), secret.data(), static_cast<int>(secret.size()),
-         reinterpret_cast<const unsigned char*>(input.data()), input.size(), code, &size);
-  return cat(header, "..", base64url({reinterpret_cast<const char*>(code), size}));
 }
 
 }  // namespace gantry::agent

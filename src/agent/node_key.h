@@ -39,7 +39,4 @@ Result<CertificateFacts> read_certificate(std::string_view certificate_pem, std:
 // none has.
 std::string find_pinned(std::string_view certificates_pem, std::string_view pin);
 
-// A JWS of a text without the text (HS256), with which a bootstrap token signs kube-public's cluster-info.
-std::string detached_signature(std::string_view text, std::string_view key_id, std::string_view secret);
-
 }  // namespace gantry::agent

@@ -61,11 +61,6 @@ TEST(NodeKeyTest, ACaIsFoundByItsPin) {
   EXPECT_EQ(find_pinned("nothing", kPin), "");
 }
 
-TEST(NodeKeyTest, ASignatureIsAsUpstreamMakesIt) {
-  EXPECT_EQ(detached_signature("a text\n", "abcdef", "0123456789abcdef"),
-            "eyJhbGciOiJIUzI1NiIsImtpZCI6ImFiY2RlZiJ9..bDPA0QxmFV_ECwgnO4MppDGuqnLHvYgaGlxaHGskink");
-}
-
 class CertificateStoreTest : public testing::Test {
  protected:
   CertificateStoreTest() {

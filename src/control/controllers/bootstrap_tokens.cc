@@ -5,7 +5,7 @@
 
 #include "base/text.h"
 #include "control/authentication/bootstrap_token.h"
-#include "control/pki/detached_signature.h"
+#include "http/detached_signature.h"
 #include "kubernetes/core/v1/config.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
@@ -64,7 +64,7 @@ Task<Status> BootstrapSigner::work() {
     if (!token) continue;
     const size_t dot = token->find('.');
     const std::string id = token->substr(0, dot);
-    data[cat(kSignature, id)] = detached_signature(config->second, id, token->substr(dot + 1));
+    data[cat(kSignature, id)] = http::detached_signature(config->second, id, token->substr(dot + 1));
   }
   if (data == std::map<std::string, std::string>(present->data().begin(), present->data().end())) co_return Status();
   core::ConfigMap updated = *present;

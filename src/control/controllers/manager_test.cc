@@ -13,11 +13,11 @@
 #include "base/text.h"
 #include "control/bootstrap/security_fixture.h"
 #include "control/controllers/certificate_rules.h"
-#include "control/pki/detached_signature.h"
 #include "control/server/api_server.h"
 #include "control/server/local_transport.h"
 #include "control/store/sqlite_store.h"
 #include "control/store/store_fixture.h"
+#include "http/detached_signature.h"
 #include "kubernetes/certificates/v1/certificates.pb.h"
 #include "kubernetes/core/v1/config.pb.h"
 #include "kubernetes/core/v1/namespace.pb.h"
@@ -302,7 +302,7 @@ TEST_F(ManagerTest, ClusterInfoIsSignedWithLiveTokens) {
   ASSERT_TRUE(info);
   const std::string& text = info->data().at("kubeconfig");
   EXPECT_THAT(text, ::testing::HasSubstr("server: https://10.0.0.1:6443"));
-  EXPECT_EQ(info->data().at("jws-kubeconfig-aaaaaa"), detached_signature(text, "aaaaaa", "0123456789abcdef"));
+  EXPECT_EQ(info->data().at("jws-kubeconfig-aaaaaa"), http::detached_signature(text, "aaaaaa", "0123456789abcdef"));
   EXPECT_FALSE(has("bbbbbb")(info));
   // What has ended goes; a signature goes with its token.
   await<core::Secret>("kube-system", "bootstrap-token-bbbbbb", [](const auto& secret) { return !secret; });

@@ -5,8 +5,8 @@
 
 #include <array>
 
-#include "control/pki/base64url.h"
 #include "control/pki/openssl_text.h"
+#include "http/base64url.h"
 
 namespace gantry::control {
 namespace {
@@ -86,7 +86,7 @@ std::string PublicKey::der() const {
 
 std::string PublicKey::id() const {
   auto digest = sha256(der());
-  return base64url({reinterpret_cast<const char*>(digest.data()), digest.size()});
+  return http::base64url({reinterpret_cast<const char*>(digest.data()), digest.size()});
 }
 
 std::string PublicKey::pin() const {

@@ -8,8 +8,8 @@
 #include <array>
 #include <boost/json.hpp>
 
-#include "control/pki/base64url.h"
 #include "control/pki/openssl_text.h"
+#include "http/base64url.h"
 
 namespace gantry::control {
 namespace {
@@ -90,7 +90,7 @@ std::string number_member(EVP_PKEY* key, const char* name, std::size_t least) {
   if (!number) return {};
   std::string bytes(std::max(least, static_cast<std::size_t>(BN_num_bytes(number.get()))), 0);
   BN_bn2binpad(number.get(), reinterpret_cast<unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  return base64url(bytes);
+  return http::base64url(bytes);
 }
 
 struct Header {
@@ -99,7 +99,7 @@ struct Header {
 };
 
 Result<Header> read_header(std::string_view encoded) {
-  auto text = from_base64url(encoded);
+  auto text = http::from_base64url(encoded);
   if (!text) return refused("malformed");
   json::parse_options options;
   options.max_depth = 4;
@@ -127,11 +127,11 @@ Result<TokenSigner> TokenSigner::make(PrivateKey key) {
   auto algorithm = algorithm_of(key.raw());
   if (!algorithm) return std::unexpected(std::move(algorithm.error()));
   std::string header = cat(R"({"alg":")", *algorithm, R"(","kid":")", key.public_key().id(), R"("})");
-  return TokenSigner(std::move(key), base64url(header));
+  return TokenSigner(std::move(key), http::base64url(header));
 }
 
 Result<std::string> TokenSigner::sign(std::string_view claims_json) const {
-  std::string text = cat(header_, ".", base64url(claims_json));
+  std::string text = cat(header_, ".", http::base64url(claims_json));
   OwnDigest digest(EVP_MD_CTX_new());
   ERR_clear_error();
   std::size_t size = 0;
@@ -146,7 +146,7 @@ Result<std::string> TokenSigner::sign(std::string_view claims_json) const {
   }
   signature.resize(size);
   if (EVP_PKEY_get_base_id(key_.raw()) == EVP_PKEY_EC) signature = to_jws(signature);
-  return cat(text, ".", base64url(signature));
+  return cat(text, ".", http::base64url(signature));
 }
 
 Result<TokenVerifier> TokenVerifier::make(std::vector<PublicKey> keys) {
@@ -169,8 +169,8 @@ Result<std::string> TokenVerifier::verify(std::string_view token) const {
   if (claims.contains('.')) return refused("malformed");
   auto header = read_header(token.substr(0, first));
   if (!header) return std::unexpected(std::move(header.error()));
-  auto signature = from_base64url(token.substr(last + 1));
-  auto json = from_base64url(claims);
+  auto signature = http::from_base64url(token.substr(last + 1));
+  auto json = http::from_base64url(claims);
   if (!signature || !json) return refused("malformed");
   bool known = false;
   for (const Key& key : keys_) {

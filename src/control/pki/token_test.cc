@@ -11,8 +11,8 @@
 #include <string>
 
 #include "control/pki/authority.h"
-#include "control/pki/base64url.h"
 #include "control/pki/files.h"
+#include "http/base64url.h"
 #include "sys/file.h"
 
 namespace gantry::control {
@@ -53,8 +53,8 @@ TEST(TokenTest, IsVerifiedWithTheKeyThatSignedIt) {
 
 // The token of RFC 7515, A.3, whose key is given there, without a key id.
 TEST(TokenTest, OthersTokensAreVerified) {
-  std::string point = "\x04" + *from_base64url("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU") +
-                      *from_base64url("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
+  std::string point = "\x04" + *http::from_base64url("f83OJ3D2xF1Bg8vub9tLe1gHMzV76e8Tus9uPHvRVEU") +
+                      *http::from_base64url("x_FEzRu9m36HLN_tue659LNpXW6pCyStikYjKIWI5a0");
   // SubjectPublicKeyInfo for a point on P-256.
   std::string der =
       "\x30\x59\x30\x13\x06\x07\x2a\x86\x48\xce\x3d\x02\x01\x06\x08\x2a\x86\x48\xce\x3d\x03\x01\x07\x03\x42";
@@ -82,12 +82,13 @@ TEST(TokenTest, TheAlgorithmIsNotTheTokensChoice) {
   auto key = *PrivateKey::generate();
   auto verifier = TokenVerifier::make({key.public_key()});
   auto with_header = [&](std::string_view header, std::string_view signature = "c2ln") {
-    return why(verifier->verify(base64url(header) + "." + base64url("{}") + "." + std::string(signature)));
+    return why(verifier->verify(http::base64url(header) + "." + http::base64url("{}") + "." + std::string(signature)));
   };
   EXPECT_EQ(with_header(R"({"alg":"none"})", ""), "token: its key is not known");
   EXPECT_EQ(with_header(R"({"alg":"HS256"})"), "token: its key is not known");
   EXPECT_EQ(with_header(R"({"alg":"ES256"})"), "token: its signature is not valid");
-  EXPECT_EQ(with_header(R"({"alg":"ES256"})", base64url(std::string(64, '\0'))), "token: its signature is not valid");
+  EXPECT_EQ(with_header(R"({"alg":"ES256"})", http::base64url(std::string(64, '\0'))),
+            "token: its signature is not valid");
   EXPECT_EQ(with_header(R"({"alg":"ES256","crit":["exp"]})"), "token: it has critical members");
   EXPECT_EQ(with_header(R"({"alg":1})"), "token: malformed");
   EXPECT_EQ(with_header("[]"), "token: malformed");
@@ -115,13 +116,13 @@ TEST(KeyTest, WeakAndOtherKeysAreRefused) {
 
 TEST(Base64UrlTest, HasOneFormForEachText) {
   for (std::string_view bytes : {"", "f", "fo", "foo", "foob", "\xff\xfe\xfd\xfb"}) {
-    EXPECT_EQ(from_base64url(base64url(bytes)), bytes);
+    EXPECT_EQ(http::from_base64url(http::base64url(bytes)), bytes);
   }
-  EXPECT_EQ(base64url("\xff\xfe\xfd\xfb"), "__79-w");
-  EXPECT_FALSE(from_base64url("Zg=="));
-  EXPECT_FALSE(from_base64url("Zh")) << "bits that say nothing";
-  EXPECT_FALSE(from_base64url("Z"));
-  EXPECT_FALSE(from_base64url("+/+/"));
+  EXPECT_EQ(http::base64url("\xff\xfe\xfd\xfb"), "__79-w");
+  EXPECT_FALSE(http::from_base64url("Zg=="));
+  EXPECT_FALSE(http::from_base64url("Zh")) << "bits that say nothing";
+  EXPECT_FALSE(http::from_base64url("Z"));
+  EXPECT_FALSE(http::from_base64url("+/+/"));
 }
 
 TEST(FilesTest, SecretsAreReplacedWholeAndAreTheOwners) {

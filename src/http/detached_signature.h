@@ -6,9 +6,9 @@
 #include <string>
 #include <string_view>
 
-namespace gantry::control {
+namespace gantry::http {
 
 // "HEADER..SIGNATURE", the same for the same text, key and secret. `key_id` is of plain letters and digits.
 std::string detached_signature(std::string_view text, std::string_view key_id, std::string_view secret);
 
-}  // namespace gantry::control
+}  // namespace gantry::http

@@ -1,13 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/pki/detached_signature.h"
+#include "http/detached_signature.h"
 
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
 #include "base/text.h"
-#include "control/pki/base64url.h"
+#include "http/base64url.h"
 
-namespace gantry::control {
+namespace gantry::http {
 
 std::string detached_signature(std::string_view text, std::string_view key_id, std::string_view secret) {
   const std::string header = base64url(cat(R"({"alg":"HS256","kid":")", key_id, R"("})"));
@@ -19,4 +19,4 @@ std::string detached_signature(std::string_view text, std::string_view key_id, s
   return cat(header, "..", base64url({reinterpret_cast<const char*>(code), size}));
 }
 
-}  // namespace gantry::control
+}  // namespace gantry::http

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/pki/detached_signature.h"
+#include "http/detached_signature.h"
 
 #include <gtest/gtest.h>
 
-namespace gantry::control {
+namespace gantry::http {
 namespace {
 
 // As upstream's k8s.io/cluster-bootstrap signs the same.
@@ -14,4 +14,4 @@ TEST(DetachedSignatureTest, IsUpstreams) {
 }
 
 }  // namespace
-}  // namespace gantry::control
+}  // namespace gantry::http

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "control/pki/base64url.h"
+#include "http/base64url.h"
 
 #include <cstdint>
 
-namespace gantry::control {
+namespace gantry::http {
 namespace {
 
 constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
@@ -50,4 +50,4 @@ std::optional<std::string> from_base64url(std::string_view text) {
   return bytes;
 }
 
-}  // namespace gantry::control
+}  // namespace gantry::http

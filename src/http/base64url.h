@@ -6,10 +6,10 @@
 #include <string>
 #include <string_view>
 
-namespace gantry::control {
+namespace gantry::http {
 
 std::string base64url(std::string_view bytes);
 // Nothing when it is no such text, or another one than base64url() makes of the same bytes.
 std::optional<std::string> from_base64url(std::string_view text);
 
-}  // namespace gantry::control
+}  // namespace gantry::http
