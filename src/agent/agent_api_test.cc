@@ -345,6 +345,17 @@ TEST_F(AgentApiTest, TheEnvironmentComesFromConfigMapsAndSecrets) {
   const std::map<std::string, std::string> wanted{{"A_COLOR", "red"}, {"KEY", "sesame"}, {"BOTH", "sesame-$(A_COLOR)"}};
   EXPECT_EQ(env, wanted);
   EXPECT_EQ(made.command(1), "red") << "a command sees all of it";
+  api_.set_away(true);
+  runtime_.exit("web", 1);
+  ASSERT_TRUE(until([&] { return runtime_.count("create web 1") == 1 && runtime_.is_running("web"); }));
+  const auto& again = runtime_.containers.at(runtime_.id_of("web")).config;
+  EXPECT_EQ(again.envs_size(), made.envs_size()) << "as it was read last";
+  EXPECT_EQ(again.command(1), "red");
+  // Gone is not away.
+  api_.remove("/api/v1/namespaces/default/secrets/secret");
+  api_.set_away(false);
+  runtime_.exit("web", 1);
+  ASSERT_TRUE(until([&] { return waiting() == "CreateContainerConfigError: secret \"secret\" not found"; }));
 }
 
 TEST_F(AgentApiTest, AStaticPodHasAMirror) {

@@ -51,19 +51,26 @@ Needed needed_by(const core::Container& container) {
 
 template <typename M>
 Task<Status> fetch(api::Client* client, std::string namespace_, const char* kind, std::map<std::string, bool> names,
-                   std::map<std::string, EnvObjects::Data>& into) {
+                   std::map<std::string, EnvObjects::Data>& into,
+                   std::map<std::string, std::optional<EnvObjects::Data>>& last) {
   for (const auto& [name, optional] : names) {
     if (client == nullptr) co_return fail(Code::kFailedPrecondition, absl::StrCat(kind, ": there is no API server"));
     auto object = co_await client->get<M>(namespace_, name);
     if (!object && object.error().is_not_found()) {
+      last[name] = std::nullopt;
       if (optional) continue;
       co_return fail(Code::kNotFound, absl::StrCat(kind, " ", api::quoted(name), " not found"));
+    }
+    if (auto known = last.find(name); !object && known != last.end() && (known->second || optional)) {
+      if (known->second) into[name] = *known->second;
+      continue;
     }
     if (!object) {
       co_return fail(Code::kUnavailable, absl::StrCat(kind, " ", api::quoted(name), ": ", object.error().message));
     }
     EnvObjects::Data& data = into[name];
     for (const auto& [key, value] : object->data()) data[key] = value;
+    last[name] = data;
   }
   co_return Status();
 }
@@ -71,13 +78,15 @@ Task<Status> fetch(api::Client* client, std::string namespace_, const char* kind
 }  // namespace
 
 Task<Result<EnvObjects>> fetch_env_objects(api::Client* client, std::string namespace_,
-                                           const core::Container& container) {
+                                           const core::Container& container, LastEnvObjects& last) {
   EnvObjects objects;
   Needed needed = needed_by(container);
   auto done = co_await fetch<core::ConfigMap>(client, namespace_, "configmap", std::move(needed.config_maps),
-                                              objects.config_maps);
-  if (done)
-    done = co_await fetch<core::Secret>(client, namespace_, "secret", std::move(needed.secrets), objects.secrets);
+                                              objects.config_maps, last.config_maps);
+  if (done) {
+    done = co_await fetch<core::Secret>(client, namespace_, "secret", std::move(needed.secrets), objects.secrets,
+                                        last.secrets);
+  }
   if (!done) co_return std::unexpected(std::move(done.error()));
   co_return objects;
 }

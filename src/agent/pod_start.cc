@@ -150,9 +150,9 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerError", log.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(log.error()));
   }
-  auto env = co_await fetch_env_objects(env_->cluster == nullptr ? nullptr : &env_->cluster->client(),
-                                        identity_.namespace_, spec);
-  if (stopped_) co_return fail(Code::kCancelled, "stopped");
+  auto env = co_await fetch_env_objects(env_->cluster == nullptr ? nullptr : &env_->cluster->urgent_client(),
+                                        identity_.namespace_, spec, env_objects_);
+  if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
   if (!env) {
     trouble(name, "CreateContainerConfigError", env.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(env.error()));

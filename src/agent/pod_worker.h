@@ -29,6 +29,7 @@
 #include <vector>
 
 #include "agent/backoff.h"
+#include "agent/env_objects.h"
 #include "agent/environment.h"
 #include "agent/observed_pod.h"
 #include "agent/pod_plan.h"
@@ -156,6 +157,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, Trouble> troubles_;
   std::set<std::string> stopped_sandboxes_;
   std::optional<std::map<std::string, std::string>> volumes_;
+  LastEnvObjects env_objects_;  // as they were read last
 };
 
 }  // namespace gantry::agent
