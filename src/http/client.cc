@@ -21,6 +21,7 @@ bool only_reads(std::string_view method) { return method == "GET" || method == "
 
 struct Asked {
   Connection connection;
+  std::uint64_t generation = 0;
   Response response;
 };
 
@@ -31,11 +32,13 @@ struct Client::Impl : std::enable_shared_from_this<Client::Impl> {
 
   Loop& loop;
   const ClientOptions options;
-  std::list<Connection> kept;  // the newest first
+  std::list<Connection> kept;    // the newest first
+  std::uint64_t generation = 0;  // of what is kept; a connection has the one that it was begun in
   bool is_closed = false;
 
   Connection take_kept();
-  void keep(const Connection& connection);
+  void keep(const Connection& connection, std::uint64_t of);
+  void close_kept();
   static Task<Result<Asked>> ask(std::shared_ptr<Impl> self, ClientRequest request);
   static Task<Result<Response>> send(std::shared_ptr<Impl> self, ClientRequest request);
   static Task<Result<StreamedResponse>> open(std::shared_ptr<Impl> self, ClientRequest request);
@@ -75,8 +78,8 @@ Task<Result<std::string>> read_in_time(Client::Impl& client, const Connection& c
 
 class Reader final : public BodyReader {
  public:
-  Reader(std::weak_ptr<Client::Impl> client, Connection connection)
-      : shared_(std::make_shared<Shared>(std::move(client), std::move(connection))) {}
+  Reader(std::weak_ptr<Client::Impl> client, Asked asked)
+      : shared_(std::make_shared<Shared>(std::move(client), std::move(asked.connection), asked.generation)) {}
   ~Reader() override { close(); }
 
   Task<Result<std::string>> read() override { return read_some(shared_); }
@@ -88,6 +91,7 @@ class Reader final : public BodyReader {
   struct Shared {
     std::weak_ptr<Client::Impl> client;
     Connection connection;  // null after the end
+    std::uint64_t generation;
   };
   static Task<Result<std::string>> read_some(std::shared_ptr<Shared> self) {
     auto connection = self->connection;
@@ -97,7 +101,7 @@ class Reader final : public BodyReader {
     auto owner = self->client.lock();
     const bool is_mine = std::exchange(self->connection, nullptr) != nullptr;
     if (piece && owner && is_mine) {
-      owner->keep(connection);
+      owner->keep(connection, self->generation);
     } else {
       connection->close();
     }
@@ -117,8 +121,9 @@ Connection Client::Impl::take_kept() {
   return connection;
 }
 
-void Client::Impl::keep(const Connection& connection) {
-  if (is_closed || !connection->is_reusable() || options.max_kept == 0) return connection->close();
+void Client::Impl::keep(const Connection& connection, std::uint64_t of) {
+  const bool is_wanted = !is_closed && of == generation && options.max_kept > 0;
+  if (!is_wanted || !connection->is_reusable()) return connection->close();
   if (kept.size() >= options.max_kept) {
     kept.back()->close();
     kept.pop_back();
@@ -134,17 +139,23 @@ void Client::Impl::keep(const Connection& connection) {
   });
 }
 
+void Client::Impl::close_kept() {
+  for (const auto& connection : kept) connection->close();
+  kept.clear();
+}
+
 Task<Result<Asked>> Client::Impl::ask(std::shared_ptr<Impl> self, ClientRequest request) {
   for (;;) {
     Connection connection = self->take_kept();
     const bool was_kept = connection != nullptr;
+    const std::uint64_t begun_in = self->generation;
     if (!was_kept) {
       auto opened = co_await ClientConnection::open(self->loop, self->options);
       if (!opened) co_return std::unexpected(std::move(opened.error()));
       connection = std::move(*opened);
     }
     auto response = co_await connection->ask(request);
-    if (response) co_return Asked{std::move(connection), std::move(*response)};
+    if (response) co_return Asked{std::move(connection), begun_in, std::move(*response)};
     const bool again = was_kept && connection->is_unanswered() && only_reads(request.method);
     if (!again) co_return std::unexpected(std::move(response.error()));
   }
@@ -155,7 +166,7 @@ Task<Result<Response>> Client::Impl::send(std::shared_ptr<Impl> self, ClientRequ
   if (!asked) co_return std::unexpected(std::move(asked.error()));
   auto body = co_await read_in_time(*self, asked->connection, self->options.max_body_bytes);
   if (!body) co_return std::unexpected(std::move(body.error()));
-  self->keep(asked->connection);
+  self->keep(asked->connection, asked->generation);
   asked->response.body = std::move(*body);
   co_return std::move(asked->response);
 }
@@ -166,7 +177,7 @@ Task<Result<StreamedResponse>> Client::Impl::open(std::shared_ptr<Impl> self, Cl
   StreamedResponse streamed;
   streamed.status = asked->response.status;
   streamed.headers = std::move(asked->response.headers);
-  streamed.body = std::make_unique<Reader>(self, std::move(asked->connection));
+  streamed.body = std::make_unique<Reader>(self, std::move(*asked));
   co_return streamed;
 }
 
@@ -181,7 +192,7 @@ Task<Result<UpgradedResponse>> Client::Impl::upgrade(std::shared_ptr<Impl> self,
   }
   auto body = co_await read_in_time(*self, asked->connection, kMaxRefusalBytes);
   if (!body) co_return std::unexpected(std::move(body.error()));
-  self->keep(asked->connection);
+  self->keep(asked->connection, asked->generation);
   upgraded.response.body = std::move(*body);
   co_return upgraded;
 }
@@ -190,8 +201,12 @@ Client::Client(Loop& loop, ClientOptions options) : impl_(std::make_shared<Impl>
 
 Client::~Client() {
   impl_->is_closed = true;
-  for (const auto& connection : impl_->kept) connection->close();
-  impl_->kept.clear();
+  impl_->close_kept();
+}
+
+void Client::forget_kept() {
+  ++impl_->generation;
+  impl_->close_kept();
 }
 
 Task<Result<Response>> Client::send(ClientRequest request) { return Impl::send(impl_, std::move(request)); }

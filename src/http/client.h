@@ -79,6 +79,10 @@ class Client {
   // The request brings the headers that ask for it (Connection, Upgrade).
   Task<Result<UpgradedResponse>> upgrade(ClientRequest request);
 
+  // What is sent from now on goes over new connections, as when TlsClient was replaced: those that are kept are closed,
+  // those in use end with what they are used for.
+  void forget_kept();
+
   struct Impl;
 
  private:

@@ -164,6 +164,32 @@ TEST_P(ClientTest, UpgradesGiveTheConnection) {
       });
 }
 
+TEST_P(ClientTest, WhatIsForgottenIsNotUsedAgain) {
+  auto ports = std::make_shared<std::set<int>>();
+  run(
+      [ports](Request request) -> Task<Reply> {
+        ports->insert(request.peer.port);
+        Reply reply;
+        reply.stream = [](BodyWriter& body) -> Task<> { (void)co_await body.write("all"); };
+        co_return reply;
+      },
+      [ports](auto& self) -> Task<> {
+        EXPECT_TRUE(co_await self.get("/"));
+        self.client_->forget_kept();
+        auto in_use = co_await self.client_->open({});
+        EXPECT_EQ(ports->size(), 2U);
+        self.client_->forget_kept();
+        EXPECT_TRUE(in_use);
+        if (!in_use) co_return;
+        EXPECT_EQ(*co_await in_use->body->read(), "all");
+        EXPECT_EQ(*co_await in_use->body->read(), "");
+        EXPECT_TRUE(co_await self.get("/"));
+        EXPECT_EQ(ports->size(), 3U);
+        EXPECT_TRUE(co_await self.get("/"));
+        EXPECT_EQ(ports->size(), 3U);
+      });
+}
+
 // Whether it is noticed before the next request or by it.
 TEST_P(ClientTest, WhatTheServerClosedIsNotUsed) {
   auto count = std::make_shared<int>(0);

@@ -51,6 +51,7 @@ struct TlsClientOptions {
   std::string key_pem;
   bool verify = true;  // false: whoever answers is taken for the server
   bool http2 = false;
+  bool operator==(const TlsClientOptions&) const = default;
 };
 
 class TlsClient {

@@ -2,6 +2,7 @@
 #include "api/client/remote_transport.h"
 
 #include <charconv>
+#include <utility>
 
 #include "base/text.h"
 #include "http/client.h"
@@ -18,6 +19,20 @@ http::ClientRequest to_send(http::Request request, const std::string& token) {
   if (!token.empty()) sent.headers.emplace_back("Authorization", "Bearer " + token);
   return sent;
 }
+
+// What is followed, for as long as it is.
+class Entry {
+ public:
+  Entry(std::set<http::BodyReader*>& all, http::BodyReader* one) : all_(all), one_(one) { all_.insert(one); }
+  ~Entry() { all_.erase(one_); }
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+  bool is_there() const { return all_.contains(one_); }
+
+ private:
+  std::set<http::BodyReader*>& all_;
+  http::BodyReader* const one_;
+};
 
 }  // namespace
 
@@ -50,8 +65,12 @@ Result<ServerAddress> parse_server(std::string_view text) {
 }
 
 RemoteTransport::RemoteTransport(std::unique_ptr<http::Client> client, std::shared_ptr<http::TlsClient> tls,
-                                 std::string token)
-    : client_(std::move(client)), tls_(std::move(tls)), token_(std::move(token)) {}
+                                 const Kubeconfig& config)
+    : client_(std::move(client)),
+      tls_(std::move(tls)),
+      credentials_(config.tls),
+      token_(config.token),
+      followed_(std::make_shared<Followed>()) {}
 RemoteTransport::~RemoteTransport() = default;
 
 Result<std::unique_ptr<RemoteTransport>> RemoteTransport::make(Loop& loop, const Kubeconfig& config, Duration limit) {
@@ -66,14 +85,18 @@ Result<std::unique_ptr<RemoteTransport>> RemoteTransport::make(Loop& loop, const
   }
   std::shared_ptr<http::TlsClient> tls = options.tls;
   auto client = std::make_unique<http::Client>(loop, std::move(options));
-  return std::unique_ptr<RemoteTransport>(new RemoteTransport(std::move(client), std::move(tls), config.token));
+  return std::unique_ptr<RemoteTransport>(new RemoteTransport(std::move(client), std::move(tls), config));
 }
 
 Status RemoteTransport::replace(const Kubeconfig& config) {
+  if (config.tls == credentials_ && config.token == token_) return {};
   if (tls_ != nullptr) {
     if (Status replaced = tls_->replace(config.tls); !replaced) return replaced;
   }
+  credentials_ = config.tls;
   token_ = config.token;
+  client_->forget_kept();
+  for (http::BodyReader* body : std::exchange(*followed_, {})) body->close();
   return {};
 }
 
@@ -82,12 +105,15 @@ Task<Result<http::Response>> RemoteTransport::call(Loop&, http::Request request)
 }
 
 Task<Result<http::Response>> RemoteTransport::follow(Loop&, http::Request request, TakeLine take) {
+  const std::shared_ptr<Followed> followed = followed_;
   Result<http::StreamedResponse> opened = co_await client_->open(to_send(std::move(request), token_));
   if (!opened) co_return std::unexpected(std::move(opened.error()));
   http::Response response{.status = opened->status, .headers = std::move(opened->headers)};
   LineSplitter lines(std::move(take));
+  const Entry entry(*followed, opened->body.get());
   for (;;) {
     Result<std::string> bytes = co_await opened->body->read();
+    if (!bytes && !entry.is_there()) co_return response;  // replace() closed it
     if (!bytes) co_return std::unexpected(std::move(bytes.error()));
     if (bytes->empty()) co_return response;
     if (response.status != 200) {

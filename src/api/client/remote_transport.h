@@ -4,11 +4,13 @@
 
 #include <chrono>
 #include <memory>
+#include <set>
 
 #include "api/client/kubeconfig.h"
 #include "api/client/transport.h"
 
 namespace gantry::http {
+class BodyReader;
 class Client;
 class TlsClient;
 }  // namespace gantry::http
@@ -31,19 +33,23 @@ class RemoteTransport final : public Transport {
                                                        Duration limit = std::chrono::seconds(60));
   ~RemoteTransport() override;
 
-  // Other credentials of the same server, for connections that are made from now on and requests that are sent from now
-  // on. On an error all stays as it was.
+  // Other credentials of the same server, for what is sent from now on: no connection that was made with the ones
+  // before is used again, and what is followed ends, as if the server had ended it, to be begun anew. With the same
+  // ones nothing happens. On an error all stays as it was.
   Status replace(const Kubeconfig& config);
 
   Task<Result<http::Response>> call(Loop& here, http::Request request) override;
   Task<Result<http::Response>> follow(Loop& here, http::Request request, TakeLine take) override;
 
  private:
-  RemoteTransport(std::unique_ptr<http::Client> client, std::shared_ptr<http::TlsClient> tls, std::string token);
+  using Followed = std::set<http::BodyReader*>;
+  RemoteTransport(std::unique_ptr<http::Client> client, std::shared_ptr<http::TlsClient> tls, const Kubeconfig& config);
 
   const std::unique_ptr<http::Client> client_;
   const std::shared_ptr<http::TlsClient> tls_;  // null: none
+  http::TlsClientOptions credentials_;
   std::string token_;
+  const std::shared_ptr<Followed> followed_;  // who follows may outlive this
 };
 
 }  // namespace gantry::api
