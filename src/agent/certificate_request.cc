@@ -15,7 +15,7 @@ namespace {
 using Csr = k8s::io::api::certificates::v1::CertificateSigningRequest;
 using std::chrono::steady_clock;
 
-// Of one watch: a server that is gone without a word is asked again after that.
+// Of one watch, by the server's clock; one that is gone without a word ends with its connection (http/connect.h).
 constexpr int kWatchSeconds = 60;
 constexpr Duration kPause = std::chrono::seconds(1);
 

@@ -2,6 +2,9 @@
 #include "http/client.h"
 
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
 
 #include <array>
 #include <memory>
@@ -258,6 +261,27 @@ TEST(ConnectTest, WhoIsNotThereIsNamed) {
   }(loop, port));
   loop.run();
   EXPECT_EQ(host_and_port("fd00::1", 80), "[fd00::1]:80");
+}
+
+TEST(ConnectTest, WhoIsGoneWithoutAWordIsNoticedWithinAMinute) {
+  auto listener = listen_tcp("127.0.0.1", 0);
+  ASSERT_TRUE(listener);
+  Loop loop;
+  loop.spawn([](Loop& on, std::uint16_t port) -> Task<> {
+    auto socket = co_await connect_tcp(on, "127.0.0.1", port, 30s);
+    EXPECT_TRUE(socket);
+    on.stop();
+    if (!socket) co_return;
+    const auto option = [&socket](int level, int name) {
+      int value = 0;
+      socklen_t size = sizeof(value);
+      return ::getsockopt(socket->get(), level, name, &value, &size) == 0 ? value : -1;
+    };
+    EXPECT_EQ(option(SOL_SOCKET, SO_KEEPALIVE), 1);
+    EXPECT_LE(option(IPPROTO_TCP, TCP_KEEPIDLE) + option(IPPROTO_TCP, TCP_KEEPINTVL) * option(IPPROTO_TCP, TCP_KEEPCNT),
+              60);
+  }(loop, listener->port));
+  loop.run();
 }
 
 }  // namespace

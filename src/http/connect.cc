@@ -62,7 +62,12 @@ Task<Result<SocketFd>> connect_one(Loop& loop, const asio::ip::tcp::endpoint& en
   const std::string what = "connect " + host_and_port(endpoint.address().to_string(), endpoint.port());
   int on = 1;
   ::setsockopt(socket->get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
+  // Without TCP_USER_TIMEOUT, which also ends a connection whose reader is there and slow (exec, port-forward).
+  const int idle = 30, between = 10, most = 3;
   ::setsockopt(socket->get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
+  ::setsockopt(socket->get(), IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof(idle));
+  ::setsockopt(socket->get(), IPPROTO_TCP, TCP_KEEPINTVL, &between, sizeof(between));
+  ::setsockopt(socket->get(), IPPROTO_TCP, TCP_KEEPCNT, &most, sizeof(most));
   int code = ::connect(socket->get(), endpoint.data(), static_cast<socklen_t>(endpoint.size()));
   int error = errno;
   if (code == 0) co_return std::move(*socket);

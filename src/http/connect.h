@@ -14,7 +14,8 @@ namespace gantry::http {
 
 // Loop thread. `host` is a name or a numeric address (IPv6 without brackets). The addresses that a name has are tried
 // one after the other, at most eight of them; `limit` is for all. kUnavailable, kDeadlineExceeded, or is_not_found()
-// when there is no such name.
+// when there is no such name. A connection on which nothing comes for a minute, and whose other end is gone without a
+// word, ends (keepalive).
 Task<Result<SocketFd>> connect_tcp(Loop& loop, std::string host, std::uint16_t port, Duration limit);
 
 // "10.0.0.1:80", "[fd00::1]:80", "name:80".
