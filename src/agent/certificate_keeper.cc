@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/certificate_keeper.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 #include <random>
 #include <set>
@@ -23,6 +25,15 @@ double random_part() {
   return std::uniform_real_distribution<double>(0, 1)(device);
 }
 
+// As the certificate's will be written (read_certificate); what is no address is left out.
+void add_address(const std::string& text, std::vector<std::string>& ips) {
+  const int family = text.find(':') == text.npos ? AF_INET : AF_INET6;
+  unsigned char bytes[sizeof(in6_addr)];
+  char shown[INET6_ADDRSTRLEN];
+  if (::inet_pton(family, text.c_str(), bytes) != 1) return;
+  if (::inet_ntop(family, bytes, shown, sizeof(shown)) != nullptr) ips.emplace_back(shown);
+}
+
 }  // namespace
 
 system_clock::time_point renewal_of(const CertificateFacts& facts, double random) {
@@ -36,7 +47,7 @@ CertificateNames serving_names(const Cluster& cluster) {
   if (node == nullptr) return names;
   for (const auto& address : node->status().addresses()) {
     if (address.type() == "Hostname" || address.type().ends_with("DNS")) names.dns.push_back(address.address());
-    if (address.type().ends_with("IP")) names.ips.push_back(address.address());
+    if (address.type().ends_with("IP")) add_address(address.address(), names.ips);
   }
   for (auto* list : {&names.dns, &names.ips}) {
     std::ranges::sort(*list);
@@ -103,18 +114,27 @@ Task<> CertificateKeeper::run() {
     auto facts = is_there ? read_certificate((*current)->certificate_pem, (*current)->key_pem)
                           : Result<CertificateFacts>(invalid_argument("there is none"));
     if (facts && is_good_for(*facts, names) && system_clock::now() < renewal_of(*facts, part)) {
+      pause = kFirstPause;
       const Duration left = renewal_of(*facts, part) - system_clock::now();
       co_await wait(std::min(left, kLongestSleep));
       continue;
     }
     Status renewed = co_await renew(std::move(names));
-    if (renewed) {
-      pause = kFirstPause;
+    if (stopped_) co_return;
+    const bool is_over = facts && facts->not_after <= system_clock::now();
+    if (!renewed && is_over && options_.signer == kNodeClientSigner) {
+      log::error(
+          "the node's certificate has expired, and with it the cluster gives no new one: join the cluster again "
+          "(gantry join), then start gantryd anew",
+          {{"error", renewed.error()}});
+      co_await wait(kLongestSleep);
       continue;
     }
-    if (stopped_) co_return;
-    log::warning("the node gets no new certificate, retrying",
-                 {{"signer", options_.signer}, {"error", renewed.error()}});
+    if (!renewed) {
+      log::warning("the node gets no new certificate, retrying",
+                   {{"signer", options_.signer}, {"error", renewed.error()}});
+    }
+    // Also after one that was given: what it lacks, the next one may lack, too.
     co_await cluster_.loop().sleep_for(pause);
     pause = std::min(pause * 2, kLongestPause);
   }

@@ -3,6 +3,8 @@
 
 #include <gtest/gtest.h>
 
+#include "agent/certificate_keeper.h"
+#include "agent/fake_api.h"
 #include "kubernetes/certificates/v1/certificates.pb.h"
 #include "kubernetes/coordination/v1/lease.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
@@ -33,6 +35,24 @@ TEST(ClusterTest, KnowsWhereItsKindsAre) {
   EXPECT_EQ(client.target<k8s::io::api::certificates::v1::CertificateSigningRequest>().path("", "c", "approval"),
             "/apis/certificates.k8s.io/v1/certificatesigningrequests/c/approval");
   EXPECT_EQ(cluster.node_object(), nullptr);
+}
+
+// Else a certificate would never have them.
+TEST(CertificateKeeperTest, ServingNamesAreWrittenAsACertificateHasThem) {
+  Loop loop;
+  FakeApi api(loop);
+  auto node = api::parse_documents(
+      "metadata: {name: n1}\nstatus: {addresses: [{type: InternalIP, address: 'FD00:0:0::01'}, {type: InternalIP, "
+      "address: 192.0.2.7}, {type: ExternalIP, address: none}, {type: Hostname, address: n1}]}\n");
+  ASSERT_TRUE(node);
+  api.put("/api/v1/nodes/n1", std::move(node->front()));
+  Cluster cluster(loop, api, "n1");
+  cluster.node().on_change([&loop](const api::Informer::Change&) { loop.stop(); });
+  cluster.node().start();
+  loop.run();
+  const CertificateNames names = serving_names(cluster);
+  EXPECT_EQ(names.ips, (std::vector<std::string>{"192.0.2.7", "fd00::1"}));
+  EXPECT_EQ(names.dns, std::vector<std::string>{"n1"});
 }
 
 }  // namespace
