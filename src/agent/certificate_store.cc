@@ -102,4 +102,14 @@ Status CertificateStore::put(std::string_view certificate_pem, std::string_view 
   return {};
 }
 
+Status CertificateStore::forget() {
+  auto folder = sys::open_dir(sys::kCwd, folder_.c_str());
+  if (!folder && folder.error().is_not_found()) return {};
+  if (!folder) return fail_with(std::move(folder.error()), folder_);
+  auto gone = sys::unlinkat(*folder, current_name().c_str(), 0);
+  if (!gone && gone.error().is_not_found()) return {};
+  if (gone) gone = sync_folder(*folder);
+  return gone ? gone : fail_with(std::move(gone.error()), current_path());
+}
+
 }  // namespace gantry::agent

@@ -29,6 +29,8 @@ class CertificateStore {
   // The newest, if there is one.
   Result<std::optional<StoredCertificate>> current() const;
   Status put(std::string_view certificate_pem, std::string_view key_pem);
+  // There is none from now on. The files stay, as after put().
+  Status forget();
   std::string current_path() const { return folder_ + "/" + current_name(); }
 
  private:

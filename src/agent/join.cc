@@ -161,6 +161,8 @@ Task<Status> join(Loop& loop, JoinOptions options) {
   }
   CertificateStore store(pki, "kubelet-client");
   if (Status kept = store.put(issued->certificate_pem, issued->key_pem); !kept) co_return kept;
+  // What the node shows may be of the cluster that it leaves, and this one's clients would not trust it.
+  if (Status gone = CertificateStore(pki, "kubelet-server").forget(); !gone) co_return gone;
   co_return write_secret_file(options.kubeconfig,
                               node_kubeconfig(options.server, *ca, options.node_name, store.current_path()));
 }

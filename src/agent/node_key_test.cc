@@ -89,6 +89,21 @@ TEST_F(CertificateStoreTest, KeepsTheNewestAndTheOneBefore) {
   EXPECT_EQ(files, 2U);
 }
 
+TEST_F(CertificateStoreTest, WhatIsForgottenIsNotThere) {
+  CertificateStore store(folder_, "kubelet-server");
+  EXPECT_TRUE(store.forget());  // there is not even a folder
+  ASSERT_TRUE(store.put(kCertificate, kKey));
+  ASSERT_TRUE(store.forget());
+  auto none = store.current();
+  ASSERT_TRUE(none);
+  EXPECT_FALSE(none->has_value());
+  EXPECT_TRUE(store.forget());
+  ASSERT_TRUE(store.put(kCertificate, kKey));
+  auto current = store.current();
+  ASSERT_TRUE(current);
+  EXPECT_TRUE(current->has_value());
+}
+
 TEST_F(CertificateStoreTest, WhatIsNoCertificateIsAnError) {
   std::filesystem::create_directories(folder_);
   CertificateStore store(folder_, "kubelet-server");
