@@ -39,13 +39,18 @@ std::string key_text(EVP_PKEY* key) {
   return text_of(out);
 }
 
-void write_subject(X509_NAME* subject, const CertificateNames& names) {
+// Given as MBSTRING_UTF8, a name of more than 64 bytes would be refused (X.520's limit), which nodes' names do not
+// have.
+bool write_subject(X509_NAME* subject, const CertificateNames& names) {
   const auto add = [subject](const char* kind, const std::string& text) {
-    X509_NAME_add_entry_by_txt(subject, kind, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(text.data()),
-                               static_cast<int>(text.size()), -1, 0);
+    return X509_NAME_add_entry_by_txt(subject, kind, V_ASN1_UTF8STRING,
+                                      reinterpret_cast<const unsigned char*>(text.data()),
+                                      static_cast<int>(text.size()), -1, 0) == 1;
   };
-  for (const auto& organization : names.organizations) add("O", organization);
-  add("CN", names.common_name);
+  for (const auto& organization : names.organizations) {
+    if (!add("O", organization)) return false;
+  }
+  return add("CN", names.common_name);
 }
 
 void push_name(GENERAL_NAMES* all, int kind, std::string_view bytes) {
@@ -130,13 +135,16 @@ Result<KeyAndRequest> make_request(const CertificateNames& names) {
   const OwnKey key(EVP_EC_gen("P-256"));
   const OwnRequest request(X509_REQ_new());
   if (!key || !request) return openssl_failed(Code::kInternal, "make a key");
-  write_subject(X509_REQ_get_subject_name(request.get()), names);
+  if (!write_subject(X509_REQ_get_subject_name(request.get()), names)) {
+    return openssl_failed(Code::kInternal, "name who asks for a certificate");
+  }
   X509_REQ_set_pubkey(request.get(), key.get());
   if (const OwnNames others = alternative_names(names)) {
     STACK_OF(X509_EXTENSION)* extensions = nullptr;
     X509V3_add1_i2d(&extensions, NID_subject_alt_name, others.get(), 0, X509V3_ADD_APPEND);
-    X509_REQ_add_extensions(request.get(), extensions);
+    const bool added = X509_REQ_add_extensions(request.get(), extensions) == 1;
     sk_X509_EXTENSION_pop_free(extensions, X509_EXTENSION_free);
+    if (!added) return openssl_failed(Code::kInternal, "name what a certificate is asked for");
   }
   if (X509_REQ_sign(request.get(), key.get(), EVP_sha256()) <= 0) {
     return openssl_failed(Code::kInternal, "sign a request for a certificate");

@@ -2,6 +2,7 @@
 #include "agent/node_key.h"
 
 #include <gtest/gtest.h>
+#include <openssl/pem.h>
 #include <sys/stat.h>
 
 #include <cstdlib>
@@ -11,6 +12,7 @@
 #include "agent/certificate_keeper.h"
 #include "agent/certificate_store.h"
 #include "agent/join.h"
+#include "http/openssl.h"
 
 namespace gantry::agent {
 namespace {
@@ -52,6 +54,27 @@ TEST(NodeKeyTest, ARequestHasAKeyOfItsOwn) {
   EXPECT_FALSE(read_certificate(kCertificate, made->key_pem));  // another key
   EXPECT_FALSE(read_certificate("", kKey));
   EXPECT_FALSE(read_certificate(kCertificate, "no key"));
+}
+
+// Of the subject of a request; "" when there is none.
+std::string common_name_of(const std::string& request_pem) {
+  const http::OwnBio bio(BIO_new_mem_buf(request_pem.data(), static_cast<int>(request_pem.size())));
+  const std::unique_ptr<X509_REQ, http::OpensslDelete<X509_REQ_free>> request(
+      PEM_read_bio_X509_REQ(bio.get(), nullptr, nullptr, nullptr));
+  char text[512] = {};
+  if (request) {
+    X509_NAME_get_text_by_NID(X509_REQ_get_subject_name(request.get()), NID_commonName, text, sizeof(text));
+  }
+  return text;
+}
+
+TEST(NodeKeyTest, ARequestHasItsNameHoweverLong) {
+  for (const std::size_t size : {1, 52, 53, 63, 253}) {
+    const std::string node(size, 'n'), name = "system:node:" + node;
+    const auto made = make_request({.common_name = name, .organizations = {"system:nodes"}, .dns = {node}, .ips = {}});
+    ASSERT_TRUE(made) << size;
+    EXPECT_EQ(common_name_of(made->request_pem), name);
+  }
 }
 
 TEST(NodeKeyTest, ACaIsFoundByItsPin) {
