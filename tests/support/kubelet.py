@@ -22,7 +22,9 @@ STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 def make_certificate(pki, folder, address="127.0.0.1", own_ca=False):
     """(certificate, key) for `address`, signed by the CA of the folder `pki`, or by one that nobody knows."""
     key, request, certificate, extensions = (folder / name for name in ("n.key", "n.csr", "n.crt", "n.ext"))
-    extensions.write_text(f"subjectAltName=IP:{address}\nextendedKeyUsage=serverAuth\n")
+    # Of an own CA for both uses: it is refused for its CA alone.
+    usage = "serverAuth,clientAuth" if own_ca else "serverAuth"
+    extensions.write_text(f"subjectAltName=IP:{address}\nextendedKeyUsage={usage}\n")
     ca, ca_key = pki / "ca.crt", pki / "ca.key"
     run = lambda *command: subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
     if own_ca:

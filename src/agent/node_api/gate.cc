@@ -67,15 +67,19 @@ Task<Gate::Named> Gate::name(const http::Request& request) {
 Task<Gate::Named> Gate::name_by_token(std::string token) {
   std::string hash = hash_of(token);
   if (const auto* known = known_tokens_.find(hash, now_())) co_return *known;
-  if (asking_ >= kMaxAsking) co_return std::unexpected(too_many());
-  Asking asking(asking_);
+  if (no_tokens_.find(hash, now_()) != nullptr) co_return nullptr;
+  if (asking_who_ >= kMaxAsking) co_return std::unexpected(too_many());
+  Asking asking(asking_who_);
   auto reviewed = co_await tokens_->review(std::move(token));
   if (!reviewed) {
     log::warning("a client's token could not be checked", {{"error", reviewed.error()}});
     co_return std::unexpected(unauthorized());
   }
-  std::shared_ptr<const ApiUser> user;
-  if (*reviewed) user = std::make_shared<ApiUser>(std::move(**reviewed));
+  if (!*reviewed) {
+    no_tokens_.put(std::move(hash), true, now_() + times_.tokens);
+    co_return nullptr;
+  }
+  auto user = std::make_shared<const ApiUser>(std::move(**reviewed));
   known_tokens_.put(std::move(hash), user, now_() + times_.tokens);
   co_return user;
 }
@@ -85,8 +89,8 @@ Task<Gate::Named> Gate::name_by_token(std::string token) {
 Task<std::expected<bool, http::Response>> Gate::may(std::shared_ptr<const ApiUser> user, NodeAction action) {
   std::pair<ApiUser, NodeAction> question(*user, action);
   if (const bool* known = known_rights_.find(question, now_())) co_return *known;
-  if (asking_ >= kMaxAsking) co_return std::unexpected(too_many());
-  Asking asking(asking_);
+  if (asking_rights_ >= kMaxAsking) co_return std::unexpected(too_many());
+  Asking asking(asking_rights_);
   auto answer = co_await access_->may(*user, action);
   if (!answer) {
     log::warning("a client's rights could not be checked", {{"user", user->name}, {"error", answer.error()}});

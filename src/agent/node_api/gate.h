@@ -5,7 +5,8 @@
 // pods are open to whoever may use these or nodes/proxy.
 //
 // Answers are kept for short times; of tokens only a hash is kept. Memory and the questions under way are bounded: a
-// flood of invented tokens is answered 429 and does not reach the API server all at once. Loop thread.
+// flood of invented tokens is answered 429 and does not reach the API server all at once, while those who come by
+// certificate or by a token that is known are answered. Loop thread.
 #pragma once
 
 #include <chrono>
@@ -106,7 +107,7 @@ class AnswerCache {
 class Gate {
  public:
   static constexpr std::size_t kMaxKept = 4096;    // answers, of each kind
-  static constexpr std::size_t kMaxAsking = 64;    // questions under way
+  static constexpr std::size_t kMaxAsking = 64;    // questions under way: who, and as many about rights
   static constexpr std::size_t kMaxToken = 16384;  // bytes
 
   using Now = std::function<std::chrono::steady_clock::time_point()>;
@@ -129,8 +130,10 @@ class Gate {
   AccessReviewer* access_;
   GateTimes times_;
   Now now_;
-  std::size_t asking_ = 0;
+  // Apart: whoever invents tokens takes no room from those who have a name.
+  std::size_t asking_who_ = 0, asking_rights_ = 0;
   AnswerCache<std::string, std::shared_ptr<const ApiUser>> known_tokens_{kMaxKept};
+  AnswerCache<std::string, bool> no_tokens_{kMaxKept};
   AnswerCache<std::pair<ApiUser, NodeAction>, bool> known_rights_{kMaxKept};
 };
 

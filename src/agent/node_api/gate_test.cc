@@ -126,6 +126,15 @@ TEST_F(GateTest, WhenNobodyAnswersNothingIsKept) {
   EXPECT_EQ(asked_.size(), 4U);
 }
 
+TEST_F(GateTest, InventedTokensPushNoKnownOneOut) {
+  EXPECT_EQ(ask(by_token("good")), 200);
+  for (std::size_t i = 0; i < Gate::kMaxKept + 1; ++i) EXPECT_EQ(ask(by_token("bad" + std::to_string(i))), 401);
+  asked_.clear();
+  EXPECT_EQ(ask(by_token("bad" + std::to_string(Gate::kMaxKept))), 401);  // kept, too
+  EXPECT_EQ(ask(by_token("good")), 200);
+  EXPECT_TRUE(asked_.empty());
+}
+
 TEST_F(GateTest, QuestionsUnderWayAreBounded) {
   std::size_t over = 0;
   for (std::size_t i = 0; i < Gate::kMaxAsking; ++i) {
@@ -137,6 +146,7 @@ TEST_F(GateTest, QuestionsUnderWayAreBounded) {
     }(loop_, gate_, over));
   }
   EXPECT_EQ(ask(by_token("another")), 429);
+  EXPECT_EQ(ask(by_certificate("admin")), 200);  // whose rights are another question
   release_.set();
   loop_.run();
   EXPECT_EQ(over, Gate::kMaxAsking);
