@@ -83,6 +83,8 @@ Result<KeyPair> load_pair(FdRef folder, const std::string& name, const Authority
   if (!key) return std::unexpected(std::move(key.error()));
   if (*certificate && *key) {
     KeyPair present{std::move(**certificate), std::move(**key)};
+    // One that was brought may end without it, and another certificate follows.
+    if (!present.certificate_pem.ends_with('\n')) present.certificate_pem += '\n';
     if (is_good(authority, present, order)) {
       present.certificate_pem += files.chain_pem;
       return present;

@@ -41,6 +41,18 @@ TEST_F(ClusterIdentityTest, AnAddressWrittenInAnotherWayIsTheSame) {
   EXPECT_EQ(load().serving, load().serving);
 }
 
+TEST_F(ClusterIdentityTest, ACertificateMayEndWithoutANewline) {
+  const ClusterIdentity first = load();
+  for (const char* name : {"apiserver.crt", "admin.crt"}) {
+    const std::filesystem::path path = root_ / "pki" / name;
+    std::filesystem::resize_file(path, std::filesystem::file_size(path) - 1);
+  }
+  const ClusterIdentity brought = load();
+  EXPECT_EQ(brought.serving, first.serving);
+  EXPECT_EQ(brought.admin, first.admin);
+  EXPECT_TRUE(http::TlsServer::make(brought.tls()).has_value());
+}
+
 TEST_F(ClusterIdentityTest, ANewNameOrAnotherCaMakesCertificatesAnew) {
   const ClusterIdentity first = load();
   options_.dns_names = {"other"};
