@@ -122,8 +122,11 @@ FieldProblems validate_status(const core::Pod& old, const core::Pod& updated) {
 void prepare_ephemeral(const core::Pod& old, core::Pod* updated) {
   const auto containers = updated->spec().ephemeral_containers();
   const std::string version = updated->metadata().resource_version();
+  const auto managed = updated->metadata().managed_fields();
   *updated = old;
   updated->mutable_metadata()->set_resource_version(version);
+  // Who owns the containers was settled before, where they are applied.
+  *updated->mutable_metadata()->mutable_managed_fields() = managed;
   *updated->mutable_spec()->mutable_ephemeral_containers() = containers;
 }
 
