@@ -103,20 +103,32 @@ Task<> copy_body(Loop& here, std::shared_ptr<http::BodyReader> body, http::BodyW
 
 // What is longer is cut, as upstream does.
 constexpr std::size_t kMaxWords = 50'000;
+// For saying all of them: a node that does not come to an end holds a request, and its seat.
+constexpr Duration kMaxTelling = std::chrono::seconds(10);
 
-Task<Failure> failure_of(http::StreamedResponse answer) {
+Task<> close_late(std::shared_ptr<Event> done, std::shared_ptr<http::BodyReader> body) {
+  if (!co_await done->wait_for(kMaxTelling)) body->close();
+}
+
+Task<Failure> failure_of(Loop& here, http::StreamedResponse answer) {
+  const std::shared_ptr<http::BodyReader> body(std::move(answer.body));
+  const auto done = std::make_shared<Event>(here);
+  here.spawn(close_late(done, body));
   std::string words;
   while (words.size() < kMaxWords) {
-    Result<std::string> more = co_await answer.body->read();
+    Result<std::string> more = co_await body->read();
     if (!more || more->empty()) break;
     words += *more;
   }
+  done->set();
   words = as_utf8(trimmed(words), kMaxWords);
   if (answer.status == 400) co_return bad_request(std::move(words));
   if (answer.status == 500) co_return internal_error(std::move(words));
   Failure failure;
   failure.code = answer.status;
-  failure.reason = answer.status == 404   ? "NotFound"
+  failure.reason = answer.status == 401   ? "Unauthorized"
+                   : answer.status == 403 ? "Forbidden"
+                   : answer.status == 404 ? "NotFound"
                    : answer.status == 429 ? "TooManyRequests"
                    : answer.status == 503 ? "ServiceUnavailable"
                                           : "InternalError";
@@ -137,7 +149,7 @@ Task<Outcome<http::Reply>> forward(Loop& here, const http::Request& request, For
   Result<http::StreamedResponse> answer = co_await client.open(std::move(onward));
   if (!answer) co_return fail(unreachable(to, answer.error()));
   if (to.fails_in_words && (answer->status < 200 || answer->status > 206)) {
-    co_return fail(co_await failure_of(std::move(*answer)));
+    co_return fail(co_await failure_of(here, std::move(*answer)));
   }
   http::Reply reply;
   reply.response.status = answer->status;
