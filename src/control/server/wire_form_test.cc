@@ -4,6 +4,7 @@
 #include "api/codec.h"
 #include "control/server/server_fixture.h"
 #include "kubernetes/core/v1/config.pb.h"
+#include "kubernetes/core/v1/event.pb.h"
 #include "kubernetes/meta/v1/object.pb.h"
 
 namespace gantry::control {
@@ -89,6 +90,15 @@ TEST_F(WireFormServer, WhatHasNoSuchFormIsAnError) {
   }(watch, reader));
   EXPECT_NE(reader.text.find("ERROR"), std::string::npos);
   EXPECT_EQ(reader.text.find("ADDED"), std::string::npos);
+
+  core::Event event;
+  event.mutable_metadata()->set_name("e");
+  event.mutable_metadata()->set_namespace_("default");
+  event.set_message("\xff");
+  ASSERT_TRUE(run(loop_, store_->write(loop_, {.key = "/registry/events/default/e",
+                                               .value = api::wrap("v1", "Event", event.SerializePartialAsString())})));
+  const char converted[] = "/apis/events.k8s.io/v1/namespaces/default/events";
+  EXPECT_EQ(reply_of(converted).response.status, 500);
 }
 
 TEST_F(WireFormServer, WatchesInProtobuf) {
