@@ -118,6 +118,12 @@ Outcome<Decoded> decode_body(const api::Kind& kind, std::string_view content_typ
   return decode_body(*kind.descriptor, kind.make(), content_type, body, validation);
 }
 
+Outcome<Decoded> decode_document(const google::protobuf::Descriptor& descriptor, std::unique_ptr<api::Message> empty,
+                                 const api::Value& document, FieldValidation validation) {
+  const api::Schema& schema = api::schema_of(descriptor);
+  return decode_value(schema, schema.kind, document, std::move(empty), validation);
+}
+
 Outcome<Decoded> decode_document(const api::Kind& kind, const api::Value& document, FieldValidation validation) {
   return decode_value(kind.schema(), kind.gvk.kind, document, kind.make(), validation);
 }

@@ -29,6 +29,8 @@ Outcome<Decoded> decode_body(const api::Kind& kind, std::string_view content_typ
 Outcome<Decoded> decode_body(const google::protobuf::Descriptor& descriptor, std::unique_ptr<api::Message> empty,
                              std::string_view content_type, std::string_view body, FieldValidation validation);
 // The same for a document that a patch made.
+Outcome<Decoded> decode_document(const google::protobuf::Descriptor& descriptor, std::unique_ptr<api::Message> empty,
+                                 const api::Value& document, FieldValidation validation);
 Outcome<Decoded> decode_document(const api::Kind& kind, const api::Value& document, FieldValidation validation);
 
 // What only the text of a patch shows: fields that stand twice, and members that no operation of a JSON patch has. The

@@ -170,7 +170,11 @@ Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& req
     co_return reply;
   }
   if (call->kind.storage.empty()) co_return fail(no_such_resource());
-  if (call->kind.scale && info.subresource == "scale") co_return co_await scale(*call, request);
+  if (call->kind.scale && info.subresource == "scale") {
+    Outcome<http::Reply> reply = co_await scale(*call, request);
+    if (reply) add_warnings(call->warnings, &*reply);
+    co_return reply;
+  }
   if (call->subresource != nullptr && !call->subresource->update) co_return fail(no_such_resource());
   Outcome<http::Reply> reply = fail(method_not_allowed());
   if (info.verb == "get") reply = co_await get(*call, request);
@@ -196,6 +200,7 @@ Task<Outcome<http::Reply>> Resources::scale(Call& call, const http::Request& req
     Outcome<Decoded> decoded =
         decode_body(descriptor, std::move(empty), request.header("Content-Type"), request.body, call.field_validation);
     if (!decoded) co_return fail(std::move(decoded.error()));
+    call.warnings = std::move(decoded->warnings);
     const std::shared_ptr<const api::Message> sent(std::move(decoded->message));
     change = [&call, sent, now = now_()](const Object& current) {
       return with_scale(call, *sent, *current.message, now);

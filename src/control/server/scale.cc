@@ -124,7 +124,7 @@ Outcome<std::unique_ptr<api::Message>> with_scale(const Call& call, const api::M
   return with_document(call.kind, replace_scale(call, schema, api::encode(sent), *live, now), object);
 }
 
-Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, const ResourceWriter::Patch& patch,
+Outcome<std::unique_ptr<api::Message>> with_patched_scale(Call& call, const ResourceWriter::Patch& patch,
                                                           const api::Message& object, api::Timestamp now) {
   Outcome<api::Value> live = owned_scale_of(call.kind, object);
   if (!live) return fail(std::move(live.error()));
@@ -133,13 +133,12 @@ Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, cons
   Outcome<api::Value> patched = is_apply ? apply_scale(call, schema, patch, *live, now)
                                          : patch_document(call, schema, patch.type, patch.document, *live);
   if (!patched) return fail(std::move(patched.error()));
+  Outcome<Decoded> wanted = decode_document(*Scale::descriptor(), make_scale(), *patched, call.field_validation);
+  if (!wanted) return fail(std::move(wanted.error()));
+  for (std::string& warning : wanted->warnings) call.warnings.push_back(std::move(warning));
   if (is_apply) return with_document(call.kind, *patched, object);
   // In the one form: who asks for none owns nothing, as upstream has it, where no replicas are not written.
-  Scale wanted;
-  if (Status decoded = api::decode(*patched, &wanted, {.strict = false}); !decoded) {
-    return fail(bad_request(decoded.error().message()));
-  }
-  return with_document(call.kind, replace_scale(call, schema, api::encode(wanted), *live, now), object);
+  return with_document(call.kind, replace_scale(call, schema, api::encode(*wanted->message), *live, now), object);
 }
 
 }  // namespace gantry::control

@@ -15,8 +15,8 @@ Outcome<std::unique_ptr<api::Message>> scale_of(const api::Kind& kind, const api
 // become by the write. 422 for a negative count, 409 for another version or uid.
 Outcome<std::unique_ptr<api::Message>> with_scale(const Call& call, const api::Message& sent,
                                                   const api::Message& object, api::Timestamp now);
-// The same for a patch of the Scale.
-Outcome<std::unique_ptr<api::Message>> with_patched_scale(const Call& call, const ResourceWriter::Patch& patch,
+// The same for a patch of the Scale; call.warnings gets what is unknown in it, unless that is refused or ignored.
+Outcome<std::unique_ptr<api::Message>> with_patched_scale(Call& call, const ResourceWriter::Patch& patch,
                                                           const api::Message& object, api::Timestamp now);
 
 // An empty Scale.

@@ -260,6 +260,28 @@ TEST_F(Server, AScaleIsAViewOfReplicas) {
   EXPECT_EQ(merge(kDeployments + "/d/scale", R"({"spec":{"replicas":-1}})").code, 422);
 }
 
+TEST_F(Server, UnknownFieldsOfAScaleAreRefusedOrWarnedOf) {
+  ASSERT_EQ(post(kDeployments, kDeployment).code, 201);
+  const std::string path = kDeployments + "/d/scale?fieldValidation=";
+  const std::string patch = R"({"spec":{"replicas":4,"replica":5}})";
+  const Answer strict = merge(path + "Strict", patch);
+  EXPECT_EQ(strict.code, 400);
+  EXPECT_THAT(strict.text("message"), HasSubstr(R"(unknown field "spec.replica")"));
+  EXPECT_EQ(get(kDeployments + "/d").text("spec/replicas"), "3");
+  const Answer warned = merge(path + "Warn", patch);
+  EXPECT_EQ(warned.text("spec/replicas"), "4");
+  const std::string words = R"(299 - "unknown field \"spec.replica\"")";
+  EXPECT_EQ(http::find_header(warned.headers, "Warning"), words);
+  EXPECT_EQ(http::find_header(merge(path + "Ignore", patch).headers, "Warning"), "");
+
+  const std::string whole =
+      R"({"apiVersion":"autoscaling/v1","kind":"Scale","metadata":{"name":"d"},"spec":{"replicas":6,"replica":5}})";
+  EXPECT_EQ(send("PUT", path + "Strict", whole).code, 400);
+  const Answer put = send("PUT", path + "Warn", whole);
+  EXPECT_EQ(put.text("spec/replicas"), "6");
+  EXPECT_EQ(http::find_header(put.headers, "Warning"), words);
+}
+
 // The managers of an object in the order in which it lists them, each with what it owns.
 std::vector<std::string> owners(const api::Value& managed) {
   std::vector<std::string> texts;
