@@ -2,11 +2,12 @@
 // Tokens, as they come in requests. None of them is signed with the key of this run, whatever it says.
 #include <string>
 
-#include "control/pki/base64url.h"
 #include "control/pki/token.h"
+#include "http/base64url.h"
 #include "tests/fuzz/fuzz.h"
 
 namespace control = gantry::control;
+namespace http = gantry::http;
 using gantry::fuzz::expect;
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t size) {
@@ -20,8 +21,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   };
   check(verifier.verify(text));
   // The same as a header, in a token that is well formed.
-  check(verifier.verify(control::base64url(text) + ".e30." + control::base64url(text)));
-  if (auto decoded = control::from_base64url(text))
-    expect(control::base64url(*decoded) == text, "one form for each text");
+  check(verifier.verify(http::base64url(text) + ".e30." + http::base64url(text)));
+  if (auto decoded = http::from_base64url(text)) expect(http::base64url(*decoded) == text, "one form for each text");
   return 0;
 }
