@@ -1,18 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/kubelet_config.h"
 
-#include <fcntl.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <limits>
 #include <optional>
 
+#include "api/merge_patch.h"
 #include "api/quantity.h"
 #include "api/yaml.h"
+#include "base/duration.h"
 #include "base/text.h"
 #include "sys/file.h"
+#include "sys/given_files.h"
 
 namespace gantry::agent {
 
@@ -22,7 +23,7 @@ using api::Value;
 
 constexpr std::size_t kMaxFile = 1 << 20;
 constexpr std::size_t kMaxFiles = 256;
-constexpr std::size_t kMaxDepth = 32;
+constexpr std::chrono::hours kMostTime{24 * 366};
 constexpr std::int64_t kMaxCount = 1'000'000;
 
 std::unexpected<Error> wrong(std::string_view field, std::string_view problem) {
@@ -51,8 +52,9 @@ Status take_flag(const Value& value, std::string_view field, bool* out) {
 // Zero is, as with kubelet, what is not said.
 Status take_duration(const Value& value, std::string_view field, Duration* out) {
   const std::string* text = value.as_string();
-  auto duration = text == nullptr ? invalid_argument("a duration was expected") : parse_go_duration(*text);
+  auto duration = text == nullptr ? invalid_argument("a duration was expected") : parse_duration(*text);
   if (!duration) return wrong(field, duration.error().message());
+  if (*duration > kMostTime) return wrong(field, "at most a year was expected");
   if (*duration > Duration::zero()) *out = *duration;
   return {};
 }
@@ -158,22 +160,9 @@ std::optional<Status> take(std::string_view field, const Value& value, NodeConfi
 
 // ---- files
 
-void merge(Value* base, const Value& over, std::size_t depth) {
-  for (const auto& [key, value, position] : *over.as_object()) {
-    Value& slot = (*base)[key];
-    if (slot.is_object() && value.is_object() && depth < kMaxDepth) {
-      merge(&slot, value, depth + 1);
-    } else {
-      slot = value;
-    }
-  }
-}
-
 Result<Value> read_document(const std::string& path) {
-  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK);
-  if (!file) return fail_with(std::move(file.error()), path);
-  auto text = sys::read_all(*file, kMaxFile);
-  if (!text) return fail_with(std::move(text.error()), path);
+  auto text = sys::read_given(path, kMaxFile);
+  if (!text) return std::unexpected(std::move(text.error()));
   auto documents = api::parse_documents(*text);
   if (!documents) return fail_with(std::move(documents.error()), path);
   if (documents->size() != 1 || !documents->front().is_object()) {
@@ -190,39 +179,14 @@ Result<Value> read_document(const std::string& path) {
 Result<std::vector<std::string>> drop_ins(const std::string& folder) {
   auto opened = sys::open_dir(sys::kCwd, folder.c_str());
   if (!opened) return fail_with(std::move(opened.error()), folder);
-  auto names = sys::list_dir(*opened);
+  auto names = sys::list_ending(*opened, {".conf"}, kMaxFiles, "drop-in files");
   if (!names) return fail_with(std::move(names.error()), folder);
-  std::erase_if(*names, [](const std::string& name) { return !name.ends_with(".conf") || name.starts_with('.'); });
-  if (names->size() > kMaxFiles) return invalid_argument(cat(folder, ": more than ", kMaxFiles, " files"));
-  std::ranges::sort(*names);
+  std::erase_if(*names, [](const std::string& name) { return name.starts_with('.'); });
   for (auto& name : *names) name = folder + "/" + name;
   return names;
 }
 
 }  // namespace
-
-Result<Duration> parse_go_duration(std::string_view text) {
-  const auto no = [text] { return invalid_argument(cat(gantry::quoted(text), " is no duration such as 1m30s")); };
-  if (text == "0") return Duration::zero();
-  if (text.empty() || text.size() > 64) return no();
-  double total = 0;
-  for (std::string_view rest = text; !rest.empty();) {
-    if (rest.front() != '.' && (rest.front() < '0' || rest.front() > '9')) return no();
-    double number = 0;
-    const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number, std::chars_format::fixed);
-    if (error != std::errc()) return no();
-    rest.remove_prefix(static_cast<std::size_t>(end - rest.data()));
-    constexpr std::array<std::pair<std::string_view, double>, 7> kUnits = {
-        {{"ns", 1}, {"us", 1e3}, {"µs", 1e3}, {"ms", 1e6}, {"s", 1e9}, {"m", 60e9}, {"h", 3600e9}}};
-    const auto unit = std::ranges::find_if(kUnits, [rest](const auto& one) { return rest.starts_with(one.first); });
-    if (unit == kUnits.end()) return no();
-    total += number * unit->second;
-    rest.remove_prefix(unit->first.size());
-  }
-  constexpr double kMost = 1e9 * 3600 * 24 * 366;
-  if (total > kMost) return invalid_argument(cat(gantry::quoted(text), " is more than a year"));
-  return Duration(static_cast<std::int64_t>(total));
-}
 
 Result<KubeletConfig> apply_kubelet_config(const Value& document, NodeConfig* node) {
   KubeletConfig config;
@@ -254,7 +218,9 @@ Result<KubeletConfig> read_kubelet_config(const std::string& file, const std::st
   for (const auto& path : paths) {
     auto document = read_document(path);
     if (!document) return std::unexpected(std::move(document.error()));
-    merge(&whole, *document, 0);
+    auto merged = api::apply_merge_patch(std::move(whole), *document);
+    if (!merged) return fail_with(std::move(merged.error()), path);
+    whole = std::move(*merged);
     // Each by itself, so that an error names the file.
     NodeConfig trial = *node;
     if (auto good = apply_kubelet_config(*document, &trial); !good) return fail_with(std::move(good.error()), path);

@@ -24,7 +24,4 @@ Result<KubeletConfig> apply_kubelet_config(const api::Value& document, NodeConfi
 // `file` or `folder` may be "". Blocking; errors name the file.
 Result<KubeletConfig> read_kubelet_config(const std::string& file, const std::string& folder, NodeConfig* node);
 
-// Go's durations as these files have them: "10s", "1m30s", "1.5h", "300ms". Not negative.
-Result<Duration> parse_go_duration(std::string_view text);
-
 }  // namespace gantry::agent

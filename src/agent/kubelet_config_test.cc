@@ -12,7 +12,6 @@
 namespace gantry::agent {
 namespace {
 
-using std::chrono::milliseconds;
 using std::chrono::seconds;
 
 constexpr char kHead[] = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
@@ -64,16 +63,6 @@ TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
   EXPECT_NE(problem_of("evictionHard: {weather.available: 1%}"), "");
   EXPECT_NE(problem_of("registerWithTaints: [{key: a, effect: Never}]"), "");
   EXPECT_EQ(problem_of("maxPods: null"), "");
-}
-
-TEST(KubeletConfigTest, DurationsAreGos) {
-  EXPECT_EQ(*parse_go_duration("300ms"), milliseconds(300));
-  EXPECT_EQ(*parse_go_duration("1h2m3s"), seconds(3723));
-  EXPECT_EQ(*parse_go_duration("1.5h"), seconds(5400));
-  EXPECT_EQ(*parse_go_duration("0"), Duration::zero());
-  for (const char* text : {"", "10", "s", "-1s", "1x", "1s2", "1e9s", "99999999999h", "nan", "infs"}) {
-    EXPECT_FALSE(parse_go_duration(text)) << text;
-  }
 }
 
 TEST(KubeletConfigTest, LaterFilesCountMore) {

@@ -7,8 +7,8 @@
 #include <cstdio>
 #include <cstdlib>
 
+#include "base/duration.h"
 #include "base/text.h"
-#include "images/registry/duration.h"
 
 namespace gantry::cli {
 namespace {
@@ -202,10 +202,10 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
       ->check(CLI::Range(0, 100));
   app.add_option("--minimum-image-ttl-duration", image_min_age, "how long an image stays at least")
       ->capture_default_str()
-      ->check(checked(images::parse_duration));
+      ->check(checked(parse_duration));
   app.add_option("--maximum-image-ttl-duration", image_max_age, "how long an image that is not used stays, 0s for ever")
       ->capture_default_str()
-      ->check(checked(images::parse_duration));
+      ->check(checked(parse_duration));
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -228,8 +228,8 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   options.plugins.request_limit = std::chrono::seconds(request_seconds);
   options.owns_devices = device_ownership == "security-context";
   // All were checked.
-  options.image_gc.min_age = *images::parse_duration(image_min_age);
-  options.image_gc.max_age = *images::parse_duration(image_max_age);
+  options.image_gc.min_age = *parse_duration(image_min_age);
+  options.image_gc.max_age = *parse_duration(image_max_age);
   options.pod_cidr = *netns::Cidr::parse(pod_cidr);
   if (!cluster_cidr.empty()) options.cluster_cidr = *netns::Cidr::parse(cluster_cidr);
   options.log_level = *log::parse_level(log_level);

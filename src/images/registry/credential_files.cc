@@ -5,9 +5,9 @@
 #include <boost/json.hpp>
 #include <set>
 
+#include "base/duration.h"
 #include "images/json_reader.h"
 #include "images/registry/credential_helper.h"
-#include "images/registry/duration.h"
 #include "images/registry/image_glob.h"
 #include "images/text.h"
 

@@ -20,7 +20,7 @@
 #include <algorithm>
 #include <optional>
 
-#include "images/registry/duration.h"
+#include "base/duration.h"
 #include "images/text.h"
 
 namespace gantry::images {

@@ -1,21 +1,24 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "images/registry/duration.h"
+#include "base/duration.h"
 
 #include <gtest/gtest.h>
 
-namespace gantry::images {
+namespace gantry {
 namespace {
 
 TEST(DurationTest, AsGoHasThem) {
   using std::chrono::milliseconds;
   EXPECT_EQ(*parse_duration("1s"), milliseconds(1000));
   EXPECT_EQ(*parse_duration("1h2m3.5s4ms"), milliseconds(3723504));
+  EXPECT_EQ(*parse_duration("1.5h"), std::chrono::minutes(90));
+  EXPECT_EQ(*parse_duration("300ms"), milliseconds(300));
   EXPECT_EQ(*parse_duration("0"), milliseconds(0));
   EXPECT_EQ(*parse_duration("0s"), milliseconds(0));
   EXPECT_EQ(*parse_duration("12h0m0s"), std::chrono::hours(12));
-  for (const char* text : {"", "1", "s", "-1s", "1d", "1e3s", "nans", "infs", "1 s", "1s ", "9999999999h"})
+  for (const char* text : {"", "1", "s", "-1s", "1d", "1e3s", "nans", "infs", "1 s", "1s ", "9999999999h", "10", "1x",
+                           "1s2", "99999999999h", "nan"})
     EXPECT_FALSE(parse_duration(text)) << text;
 }
 
 }  // namespace
-}  // namespace gantry::images
+}  // namespace gantry

@@ -7,9 +7,9 @@
 
 #include "base/result.h"
 
-namespace gantry::images {
+namespace gantry {
 
 // "1m30s", "250ms", "0": in h, m, s and ms, not negative.
 Result<std::chrono::milliseconds> parse_duration(std::string_view text);
 
-}  // namespace gantry::images
+}  // namespace gantry

@@ -1,23 +1,23 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "images/registry/duration.h"
+#include "base/duration.h"
 
 #include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <utility>
 
-#include "images/text.h"
+#include "base/text.h"
 
-namespace gantry::images {
+namespace gantry {
 
 using std::chrono::milliseconds;
 
 namespace {
-constexpr double kLongest = 1e12;  // thirty years
+constexpr double kLongest = 1e12;  // thirty years, which nanoseconds can count, too
 }
 
 Result<milliseconds> parse_duration(std::string_view text) {
-  const auto bad = [&] { return invalid_argument(cat(in_quotes(text), ", expected a duration such as \"1m30s\"")); };
+  const auto bad = [&] { return invalid_argument(cat(quoted(text), ", expected a duration such as \"1m30s\"")); };
   milliseconds total(0);
   std::string_view rest = text;
   if (rest.empty() || rest.size() > 64) return bad();
@@ -35,9 +35,10 @@ Result<milliseconds> parse_duration(std::string_view text) {
       if (unit == name) factor = milliseconds_each;
     }
     if (factor == 0) return bad();
-    total += milliseconds(static_cast<std::int64_t>(std::min(number * factor, kLongest)));
+    const double sum = static_cast<double>(total.count()) + number * factor;
+    total = milliseconds(static_cast<std::int64_t>(std::min(sum, kLongest)));
   }
   return total;
 }
 
-}  // namespace gantry::images
+}  // namespace gantry
