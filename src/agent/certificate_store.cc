@@ -10,6 +10,9 @@
 #include "agent/node_key.h"
 #include "base/text.h"
 #include "sys/file.h"
+#include "sys/folders.h"
+#include "sys/given_files.h"
+#include "sys/private_file.h"
 
 namespace gantry::agent {
 
@@ -18,30 +21,12 @@ namespace {
 constexpr std::size_t kMaxBytes = 1 << 20;
 constexpr std::size_t kKept = 2;  // files of one name
 
-Status sync_folder(FdRef folder) {
-  auto opened = sys::openat(folder, ".", O_RDONLY | O_DIRECTORY);
-  return opened ? sys::fsync(*opened) : std::unexpected(std::move(opened.error()));
-}
-
-// Under another name until it is whole.
-Status write_file(FdRef folder, const std::string& name, std::string_view bytes) {
-  const std::string next = name + ".new";
-  // One that a crash has left is nobody's.
-  if (auto gone = sys::unlinkat(folder, next.c_str(), 0); !gone && !gone.error().is_not_found()) return gone;
-  auto file = sys::openat(folder, next.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0600);
-  if (!file) return std::unexpected(std::move(file.error()));
-  if (auto written = sys::write_all(*file, bytes); !written) return written;
-  if (auto synced = sys::fsync(*file); !synced) return synced;
-  if (auto renamed = sys::renameat2(folder, next.c_str(), folder, name.c_str(), 0); !renamed) return renamed;
-  return sync_folder(folder);
-}
-
 Status point_link(FdRef folder, const std::string& link, const std::string& target) {
   const std::string next = link + ".new";
   if (auto gone = sys::unlinkat(folder, next.c_str(), 0); !gone && !gone.error().is_not_found()) return gone;
   if (auto made = sys::symlinkat(target.c_str(), folder, next.c_str()); !made) return made;
   if (auto renamed = sys::renameat2(folder, next.c_str(), folder, link.c_str(), 0); !renamed) return renamed;
-  return sync_folder(folder);
+  return sys::sync_folder(folder);
 }
 
 std::string time_text() {
@@ -55,20 +40,10 @@ std::string time_text() {
 
 }  // namespace
 
-Status write_secret_file(const std::string& path, std::string_view bytes) {
-  const std::size_t slash = path.rfind('/');
-  auto folder = sys::openat(sys::kCwd, path.substr(0, slash + 1).c_str(), O_RDONLY | O_DIRECTORY);
-  if (!folder) return fail_with(std::move(folder.error()), path);
-  auto written = write_file(*folder, path.substr(slash + 1), bytes);
-  return written ? written : fail_with(std::move(written.error()), path);
-}
-
 Result<std::optional<StoredCertificate>> CertificateStore::current() const {
-  auto file = sys::openat(sys::kCwd, current_path().c_str(), O_RDONLY | O_NONBLOCK);
-  if (!file && file.error().is_not_found()) return std::nullopt;
-  if (!file) return fail_with(std::move(file.error()), current_path());
-  auto text = sys::read_all(*file, kMaxBytes);
-  if (!text) return fail_with(std::move(text.error()), current_path());
+  auto text = sys::read_given(current_path(), kMaxBytes);
+  if (!text && text.error().is_not_found()) return std::nullopt;
+  if (!text) return std::unexpected(std::move(text.error()));
   if (auto good = read_certificate(*text, *text); !good) return fail_with(std::move(good.error()), current_path());
   return StoredCertificate{*text, *text};
 }
@@ -85,8 +60,8 @@ Status CertificateStore::put(std::string_view certificate_pem, std::string_view 
   for (int i = 1; i < 100 && sys::fstatat(*folder, name.c_str(), AT_SYMLINK_NOFOLLOW); ++i) {
     name = cat(stem, "-", i < 10 ? "0" : "", i, ".pem");
   }
-  if (auto written = write_file(*folder, name, cat(certificate_pem, key_pem)); !written) {
-    return fail_with(std::move(written.error()), cat(folder_, "/", name));
+  if (auto written = sys::write_private_file(*folder, name, cat(certificate_pem, key_pem)); !written) {
+    return fail_with(std::move(written.error()), folder_);
   }
   if (auto linked = point_link(*folder, current_name(), name); !linked) {
     return fail_with(std::move(linked.error()), current_path());
@@ -108,7 +83,7 @@ Status CertificateStore::forget() {
   if (!folder) return fail_with(std::move(folder.error()), folder_);
   auto gone = sys::unlinkat(*folder, current_name().c_str(), 0);
   if (!gone && gone.error().is_not_found()) return {};
-  if (gone) gone = sync_folder(*folder);
+  if (gone) gone = sys::sync_folder(*folder);
   return gone ? gone : fail_with(std::move(gone.error()), current_path());
 }
 

@@ -39,7 +39,4 @@ class CertificateStore {
   const std::string folder_, name_;
 };
 
-// A file of mode 0600 in place of what was there, whole or not at all, in a folder that is there.
-Status write_secret_file(const std::string& path, std::string_view bytes);
-
 }  // namespace gantry::agent

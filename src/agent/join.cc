@@ -2,7 +2,6 @@
 #include "agent/join.h"
 
 #include <algorithm>
-#include <filesystem>
 
 #include "agent/certificate_request.h"
 #include "agent/certificate_store.h"
@@ -17,6 +16,9 @@
 #include "http/connect.h"
 #include "http/detached_signature.h"
 #include "http/tls.h"
+#include "sys/file.h"
+#include "sys/folders.h"
+#include "sys/private_file.h"
 
 namespace gantry::agent {
 
@@ -119,7 +121,7 @@ Task<Result<std::string>> find_ca(Loop& loop, const JoinOptions& options) {
 
 std::string node_kubeconfig(const std::string& server, const std::string& ca_pem, const std::string& node_name,
                             const std::string& certificate_path) {
-  const std::string user = "system:node:" + node_name;
+  const std::string user = node_names(node_name).common_name;
   const auto named = [](const char* name, const char* what, Value content) {
     return Value::List{Value::object({{"name", name}, {what, std::move(content)}})};
   };
@@ -154,17 +156,20 @@ Task<Status> join(Loop& loop, JoinOptions options) {
       client, {.signer = kNodeClientSigner, .names = node_names(options.node_name), .patience = kPatience});
   if (!issued) co_return std::unexpected(std::move(issued.error()));
   const std::string pki = options.root_dir + "/pki";
-  std::error_code error;
-  for (const auto& folder : {pki, options.kubeconfig.substr(0, options.kubeconfig.rfind('/') + 1)}) {
-    std::filesystem::create_directories(folder, error);
-    if (error) co_return fail(Code::kUnknown, cat("make ", folder, ": ", error.message()));
+  const std::size_t slash = options.kubeconfig.rfind('/');
+  const std::string beside = options.kubeconfig.substr(0, slash + 1);
+  for (const auto& folder : {pki, beside}) {
+    if (Status made = sys::make_folders(folder, 0755); !made) co_return made;
   }
   CertificateStore store(pki, "kubelet-client");
   if (Status kept = store.put(issued->certificate_pem, issued->key_pem); !kept) co_return kept;
   // What the node shows may be of the cluster that it leaves, and this one's clients would not trust it.
   if (Status gone = CertificateStore(pki, "kubelet-server").forget(); !gone) co_return gone;
-  co_return write_secret_file(options.kubeconfig,
-                              node_kubeconfig(options.server, *ca, options.node_name, store.current_path()));
+  auto folder = sys::open_dir(sys::kCwd, beside.c_str());
+  if (!folder) co_return fail_with(std::move(folder.error()), beside);
+  auto written = sys::write_private_file(*folder, options.kubeconfig.substr(slash + 1),
+                                         node_kubeconfig(options.server, *ca, options.node_name, store.current_path()));
+  co_return written ? written : fail_with(std::move(written.error()), options.kubeconfig);
 }
 
 }  // namespace gantry::agent

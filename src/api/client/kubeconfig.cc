@@ -1,12 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/client/kubeconfig.h"
 
-#include <fcntl.h>
-
 #include "api/text.h"
 #include "api/yaml.h"
 #include "base/text.h"
-#include "sys/file.h"
+#include "sys/given_files.h"
 
 namespace gantry::api {
 
@@ -24,15 +22,6 @@ const Value* named(const Value& config, std::string_view list, std::string_view 
   return nullptr;
 }
 
-// Also by a link, as certificates that are renewed are named.
-Result<std::string> read_text(const std::string& path) {
-  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK);
-  if (!file) return std::unexpected(std::move(file.error()));
-  auto text = sys::read_all(*file, kMaxBytes);
-  if (!text) return fail_with(std::move(text.error()), path);
-  return text;
-}
-
 // What is in "KEY-data", or in the file that "KEY" names; "" when there is neither.
 Result<std::string> content(const Value& object, const std::string& key, const std::string& folder) {
   if (const std::string data = object.text_at(key + "-data"); !data.empty()) {
@@ -42,7 +31,7 @@ Result<std::string> content(const Value& object, const std::string& key, const s
   }
   const std::string file = object.text_at(key);
   if (file.empty()) return std::string();
-  return read_text(file.starts_with('/') ? file : folder + file);
+  return sys::read_given(file.starts_with('/') ? file : folder + file, kMaxBytes);
 }
 
 Result<Kubeconfig> parse(const Value& config, const std::string& folder) {
@@ -71,7 +60,7 @@ Result<Kubeconfig> parse(const Value& config, const std::string& folder) {
   read.tls.key_pem = std::move(*key);
   read.token = user->text_at("token");
   if (const std::string file = user->text_at("tokenFile"); read.token.empty() && !file.empty()) {
-    Result<std::string> token = read_text(file.starts_with('/') ? file : folder + file);
+    Result<std::string> token = sys::read_given(file.starts_with('/') ? file : folder + file, kMaxBytes);
     if (!token) return std::unexpected(std::move(token.error()));
     read.token = std::string(trimmed(*token));
   }
@@ -81,8 +70,8 @@ Result<Kubeconfig> parse(const Value& config, const std::string& folder) {
 }  // namespace
 
 Result<Kubeconfig> read_kubeconfig(const std::string& path) {
-  Result<std::string> text = read_text(path);
-  if (!text) return fail_with(std::move(text.error()), path);
+  Result<std::string> text = sys::read_given(path, kMaxBytes);
+  if (!text) return std::unexpected(std::move(text.error()));
   Result<std::vector<Value>> documents = parse_documents(*text);
   if (!documents) return fail_with(std::move(documents.error()), path);
   if (documents->size() != 1) return invalid_argument(cat(path, ": not one document"));

@@ -10,9 +10,9 @@
 #include "api/text.h"
 #include "base/text.h"
 #include "control/identity/key_files.h"
-#include "control/pki/files.h"
 #include "sys/file.h"
 #include "sys/folders.h"
+#include "sys/private_file.h"
 
 namespace gantry::control {
 
@@ -25,8 +25,8 @@ constexpr auto kRenewBefore = hours(24 * 30);
 
 // The key first: a key without its certificate gets one at the next start, the other way round nothing goes.
 Status write_pair(FdRef folder, const std::string& name, const KeyPair& pair) {
-  if (Status written = write_private_file(folder, name + ".key", pair.key_pem); !written) return written;
-  return write_private_file(folder, name + ".crt", pair.certificate_pem);
+  if (Status written = sys::write_private_file(folder, name + ".key", pair.key_pem); !written) return written;
+  return sys::write_private_file(folder, name + ".crt", pair.certificate_pem);
 }
 
 // With one that has ended nothing is served; it can still be replaced (key_rotation.h).
@@ -111,10 +111,10 @@ Result<TokenKeyFiles> load_token_keys(FdRef folder, bool make_missing) {
     Result<PrivateKey> made = PrivateKey::generate();
     if (!made) return std::unexpected(std::move(made.error()));
     // Who takes a key away wants its tokens to be refused.
-    if (Status written = write_private_file(folder, kTokenKeys, made->public_key().pem()); !written) {
+    if (Status written = sys::write_private_file(folder, kTokenKeys, made->public_key().pem()); !written) {
       return std::unexpected(std::move(written.error()));
     }
-    if (Status written = write_private_file(folder, kTokenKey, made->pem()); !written) {
+    if (Status written = sys::write_private_file(folder, kTokenKey, made->pem()); !written) {
       return std::unexpected(std::move(written.error()));
     }
   }
@@ -122,7 +122,7 @@ Result<TokenKeyFiles> load_token_keys(FdRef folder, bool make_missing) {
   if (!keys || std::ranges::count(keys->verifying, keys->signing.public_key()) > 0) return keys;
   // As it is at the first start, and when somebody has brought another key.
   keys->verifying.insert(keys->verifying.begin(), keys->signing.public_key());
-  if (Status written = write_private_file(folder, kTokenKeys, pem_of(keys->verifying)); !written) {
+  if (Status written = sys::write_private_file(folder, kTokenKeys, pem_of(keys->verifying)); !written) {
     return std::unexpected(std::move(written.error()));
   }
   return keys;
@@ -219,7 +219,7 @@ std::string admin_kubeconfig(const ClusterIdentity& identity, const std::string&
 Status write_admin_kubeconfig(const std::string& data_dir, const std::string& text) {
   Result<OwnFd> folder = sys::openat(sys::kCwd, data_dir.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (!folder) return fail_with(std::move(folder.error()), data_dir);
-  return write_private_file(*folder, "admin.kubeconfig", text);
+  return sys::write_private_file(*folder, "admin.kubeconfig", text);
 }
 
 }  // namespace gantry::control

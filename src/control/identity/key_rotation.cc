@@ -5,8 +5,8 @@
 
 #include "base/text.h"
 #include "control/identity/key_files.h"
-#include "control/pki/files.h"
 #include "sys/file.h"
+#include "sys/private_file.h"
 
 namespace gantry::control {
 
@@ -121,8 +121,8 @@ Status prepare_authority(FdRef folder, const std::optional<KeyPair>& given) {
   }
   const std::string trusted = next->certificate_pem + files->trusted_pem;
   if (!split_certificates(trusted)) return fail(Code::kFailedPrecondition, "too many CAs are trusted: keys retire ca");
-  if (Status written = write_private_file(folder, kCaNextKey, next->key_pem); !written) return written;
-  return write_private_file(folder, kCaCertificates, trusted);
+  if (Status written = sys::write_private_file(folder, kCaNextKey, next->key_pem); !written) return written;
+  return sys::write_private_file(folder, kCaCertificates, trusted);
 }
 
 Status rotate_authority(FdRef folder) {
@@ -135,7 +135,7 @@ Status rotate_authority(FdRef folder) {
   if (Status good = (*next)->check_time(std::chrono::system_clock::now()); !good) return good;
   Result<std::string> vouched = files->authority.vouch_for(**next);
   if (!vouched) return std::unexpected(std::move(vouched.error()));
-  if (Status written = write_private_file(folder, kCaChain, *vouched + files->chain_pem); !written) return written;
+  if (Status written = sys::write_private_file(folder, kCaChain, *vouched + files->chain_pem); !written) return written;
   return use_next(folder, kCaNextKey, kCaKey);
 }
 
@@ -152,7 +152,7 @@ Status retire_authorities(FdRef folder) {
   }
   std::string text;
   for (const std::string& each : kept) text += each;
-  if (Status written = write_private_file(folder, kCaCertificates, text); !written) return written;
+  if (Status written = sys::write_private_file(folder, kCaCertificates, text); !written) return written;
   if (Status gone = sys::unlinkat(folder, kCaChain, 0); !gone && !gone.error().is_not_found()) return gone;
   return sys::fsync(folder);
 }
@@ -165,7 +165,7 @@ Status prepare_token_key(FdRef folder) {
   if (!*left) {
     Result<PrivateKey> made = PrivateKey::generate();
     if (!made) return std::unexpected(std::move(made.error()));
-    if (Status written = write_private_file(folder, kTokenNextKey, made->pem()); !written) return written;
+    if (Status written = sys::write_private_file(folder, kTokenNextKey, made->pem()); !written) return written;
     *left = std::move(*made);
   }
   std::vector<PublicKey> keys{(*left)->public_key(), files->signing.public_key()};
@@ -175,7 +175,7 @@ Status prepare_token_key(FdRef folder) {
   if (!PublicKey::read_all(text)) {
     return fail(Code::kFailedPrecondition, "too many keys are trusted: keys retire token");
   }
-  return write_private_file(folder, kTokenKeys, text);
+  return sys::write_private_file(folder, kTokenKeys, text);
 }
 
 Status rotate_token_key(FdRef folder) {
@@ -190,7 +190,7 @@ Status retire_token_keys(FdRef folder) {
   if (!next) return std::unexpected(std::move(next.error()));
   std::vector<PublicKey> keys{files->signing.public_key()};
   if (*next) keys.push_back((*next)->public_key());
-  return write_private_file(folder, kTokenKeys, pem_of(keys));
+  return sys::write_private_file(folder, kTokenKeys, pem_of(keys));
 }
 
 template <typename Step>

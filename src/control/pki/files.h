@@ -13,8 +13,4 @@ namespace gantry::control {
 // Of at most 1 MiB. is_not_found() when there is none.
 Result<std::string> read_pem_file(FdRef dir, const std::string& name);
 
-// Mode 0600, in place of what was there, on the disk when this returns. Who reads or crashes meanwhile has the old or
-// the new one, whole. One writer of a folder at a time.
-Status write_private_file(FdRef dir, const std::string& name, std::string_view bytes);
-
 }  // namespace gantry::control

@@ -14,6 +14,7 @@
 #include "control/pki/files.h"
 #include "http/base64url.h"
 #include "sys/file.h"
+#include "sys/private_file.h"
 
 namespace gantry::control {
 namespace {
@@ -131,10 +132,10 @@ TEST(FilesTest, SecretsAreReplacedWholeAndAreTheOwners) {
   auto dir = sys::open_dir(sys::kCwd, folder);
   ASSERT_TRUE(dir);
   EXPECT_TRUE(read_pem_file(*dir, "ca.key").error().is_not_found());
-  EXPECT_TRUE(write_private_file(*dir, "ca.key", "one"));
+  EXPECT_TRUE(sys::write_private_file(*dir, "ca.key", "one"));
   auto left = sys::openat(*dir, "ca.key.new", O_WRONLY | O_CREAT | O_CLOEXEC, 0644);  // by a crash
   ASSERT_TRUE(left);
-  EXPECT_TRUE(write_private_file(*dir, "ca.key", "two"));
+  EXPECT_TRUE(sys::write_private_file(*dir, "ca.key", "two"));
   EXPECT_EQ(*read_pem_file(*dir, "ca.key"), "two");
   auto facts = sys::fstatat(*dir, "ca.key", 0);
   ASSERT_TRUE(facts);

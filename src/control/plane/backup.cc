@@ -15,6 +15,7 @@
 #include "sys/file.h"
 #include "sys/folders.h"
 #include "sys/pipe.h"
+#include "sys/private_file.h"
 
 namespace gantry::control {
 
@@ -103,7 +104,7 @@ Status begin(FdRef folder, const PlaneOptions& options, const std::string& store
   if (sys::fstatat(sys::kCwd, store_path.c_str(), 0)) {
     return fail(Code::kFailedPrecondition, cat("there is a store already: ", store_path));
   }
-  return write_private_file(folder, kMark, name_of_store(store_path));
+  return sys::write_private_file(folder, kMark, name_of_store(store_path));
 }
 
 Status write_keys(FdRef folder, const std::vector<BackupFile>& files) {
@@ -114,7 +115,7 @@ Status write_keys(FdRef folder, const std::vector<BackupFile>& files) {
     if (file.name.empty() || file.name.front() == '.' || file.name.contains('/')) {
       return fail(Code::kDataLoss, cat("a file is called ", gantry::quoted(file.name)));
     }
-    if (Status written = write_private_file(*keys, file.name, file.bytes); !written) return written;
+    if (Status written = sys::write_private_file(*keys, file.name, file.bytes); !written) return written;
   }
   return sys::sync_folder(folder);
 }

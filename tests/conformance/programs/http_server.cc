@@ -16,14 +16,15 @@
 
 #include "base/text.h"
 #include "control/pki/authority.h"
-#include "control/pki/files.h"
 #include "http/listen.h"
 #include "http/server.h"
 #include "http/tls.h"
 #include "sys/file.h"
+#include "sys/private_file.h"
 
 namespace http = gantry::http;
 namespace control = gantry::control;
+namespace sys = gantry::sys;
 using gantry::cat;
 using gantry::Task;
 using namespace std::chrono_literals;
@@ -137,7 +138,7 @@ class Worker {
 
 int main(int argc, char** argv) {
   if (argc < 2) return 2;
-  auto dir = must(gantry::sys::open_dir(gantry::sys::kCwd, argv[1]));
+  auto dir = must(sys::open_dir(sys::kCwd, argv[1]));
   auto ca = must(control::Authority::make("http_server's CA", 24h));
   auto key = must(control::PrivateKey::generate());
   auto serving = control::order_for(1h), client = control::order_for(1h);
@@ -147,7 +148,7 @@ int main(int argc, char** argv) {
   client.subject = {.common_name = "tester", .organizations = {"one", "two"}};
   client.usages = control::client_usages();
   auto write = [&dir](const char* name, std::string_view text) {
-    if (auto written = control::write_private_file(dir, name, text); !written) die(written.error());
+    if (auto written = sys::write_private_file(dir, name, text); !written) die(written.error());
   };
   write("ca.pem", ca.certificate_pem());
   write("client.pem", must(ca.issue(key.public_key(), client)));
