@@ -145,9 +145,9 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
       return invalid_argument(absl::StrCat("volumeMounts: the pod has no volume ", api::quoted(mount.name())));
     }
     auto& to = *out.add_mounts();
-    to.set_host_path(volume->second);
+    to.set_host_path(volume->second.path);
     to.set_container_path(mount.mount_path().starts_with('/') ? mount.mount_path() : "/" + mount.mount_path());
-    to.set_readonly(mount.read_only());
+    to.set_readonly(mount.read_only() || volume->second.is_read_only);
     to.set_recursive_read_only(mount.recursive_read_only() == "Enabled" || mount.recursive_read_only() == "IfPossible");
     if (mount.mount_propagation() == "HostToContainer") to.set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
     if (mount.mount_propagation() == "Bidirectional") to.set_propagation(v1::PROPAGATION_BIDIRECTIONAL);

@@ -1,19 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
-// Log files and removal; pod_volumes.cc has the volumes.
 #include "agent/pod_folders.h"
 
 #include <fcntl.h>
-#include <sys/mount.h>
 #include <unistd.h>
 
 #include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "agent/folder_tools.h"
 #include "agent/pod_spec_to_cri.h"
 #include "sys/file.h"
 #include "sys/folders.h"
-#include "sys/mount.h"
+#include "volumes/prepare.h"
 
 namespace gantry::agent {
 namespace {
@@ -71,22 +68,6 @@ Status remove_below(const std::string& folder, const std::string& name) {
   }
   if (auto removed = sys::remove_tree(*dir, name.c_str()); !removed) {
     return fail_with(std::move(removed.error()), absl::StrCat("remove ", folder, "/", name));
-  }
-  return {};
-}
-
-// Beneath `folder` all names are ours; a tmpfs on one of them is our emptyDir.
-Status unmount_all(const std::string& folder) {
-  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
-  if (!dir && dir.error().is_not_found()) return {};
-  auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
-  if (!names) return fail_with(std::move(names.error()), folder);
-  for (const auto& name : *names) {
-    auto mounted = is_mount(*dir, name);
-    if (!mounted) return std::unexpected(std::move(mounted.error()));
-    if (!*mounted) continue;
-    std::string path = absl::StrCat(folder, "/", name);
-    if (auto done = sys::umount2(path.c_str(), UMOUNT_NOFOLLOW); !done) return fail_with(std::move(done.error()), path);
   }
   return {};
 }
@@ -179,11 +160,11 @@ Status PodFolders::remove_container_files(std::string_view uid, std::string_view
 }
 
 // Out of the way in one step, so that a pod which comes again with the same uid never finds a part of its volumes.
-Status PodFolders::remove_volumes(std::string_view uid) const {
+Status PodFolders::remove_folder(std::string_view uid) const {
   std::string pods = root_ + "/pods";
   std::string going = absl::StrCat(".", std::string(uid), ".going");  // no uid begins with a dot
   auto remove_going = [&]() -> Status {
-    if (auto done = unmount_all(empty_dirs(going)); !done) return done;
+    if (auto done = volumes::unmount(pod_folder(going)); !done) return done;
     return remove_below(pods, going);
   };
   if (auto done = remove_going(); !done) return done;  // of an earlier try
@@ -195,7 +176,7 @@ Status PodFolders::remove_volumes(std::string_view uid) const {
 }
 
 Status PodFolders::remove_pod(std::string_view uid, std::string_view pod_log_folder) const {
-  if (auto done = remove_volumes(uid); !done) return done;
+  if (auto done = remove_folder(uid); !done) return done;
   auto dir = sys::open_dir(sys::kCwd, links_.c_str());
   if (auto done = remove_below(logs_, std::string(pod_log_folder)); !done) return done;
   auto names = dir ? sys::list_dir(*dir) : Result<std::vector<std::string>>();

@@ -2,7 +2,7 @@
 // What the agent keeps on disk for its pods, as a drawing and functions; nobody else joins these names.
 //
 //   ROOT/pods/UID/                                  0750
-//     volumes/kubernetes.io~empty-dir/NAME/         an emptyDir; of medium Memory a tmpfs is mounted on it
+//     volumes/                                      volumes/prepare.h draws it
 //     containers/NAME/ATTEMPT                       the file at terminationMessagePath
 //   ROOT/pods/.UID.going/                           the same on its way out
 //   LOGS/NAMESPACE_NAME_UID/NAME/ATTEMPT.log        written by the runtime
@@ -15,15 +15,10 @@
 #pragma once
 
 #include <cstdint>
-#include <map>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
-
-namespace k8s::io::api::core::v1 {
-class Pod;
-}
 
 namespace gantry::agent {
 
@@ -38,8 +33,7 @@ class PodFolders {
   // Makes the three folders, and removes links that lead to logs which are no longer there.
   Status prepare() const;
 
-  // Makes the pod's volumes, or finds them as they were made before, and returns where each is. Errors name the volume.
-  Result<std::map<std::string, std::string>> prepare_volumes(const k8s::io::api::core::v1::Pod& pod) const;
+  std::string pod_folder(std::string_view uid) const { return root_ + "/pods/" + std::string(uid); }
 
   // Makes an empty file, writable for everybody, which the container finds at its terminationMessagePath.
   Result<std::string> make_termination_log(std::string_view uid, std::string_view container,
@@ -55,14 +49,13 @@ class PodFolders {
   Status remove_container_files(std::string_view uid, std::string_view container, std::uint32_t attempt,
                                 std::string_view pod_log_folder, const std::string& link) const;
 
-  // All of the above of a pod: tmpfs are unmounted, trees removed. What is not there is fine, and so is a call that was
-  // cut short: volumes of a pod that comes again with the same uid are new ones, and the next call removes the rest.
+  // All of the above of a pod: volumes are unmounted, trees removed. What is not there is fine, and so is a call that
+  // was cut short: volumes of a pod that comes again with the same uid are new ones, and the next call removes the
+  // rest.
   Status remove_pod(std::string_view uid, std::string_view pod_log_folder) const;
 
  private:
-  Status remove_volumes(std::string_view uid) const;
-  std::string pod_folder(std::string_view uid) const { return root_ + "/pods/" + std::string(uid); }
-  std::string empty_dirs(std::string_view uid) const { return pod_folder(uid) + "/volumes/kubernetes.io~empty-dir"; }
+  Status remove_folder(std::string_view uid) const;
 
   std::string root_, logs_, links_;
 };

@@ -12,6 +12,7 @@
 #include "agent/env_objects.h"
 #include "base/result.h"
 #include "cgroups/driver.h"
+#include "volumes/prepare.h"
 
 namespace k8s::io::api::core::v1 {
 class Container;
@@ -60,9 +61,9 @@ struct ContainerInputs {
   std::uint32_t attempt = 0;
   std::vector<std::string> pod_ips;
   const ::runtime::v1::Image* image = nullptr;  // as the store has it
-  std::map<std::string, std::string> volumes;   // where they are on the host, by name
-  EnvObjects env = {};                          // that the environment is taken from
-  std::string termination_log;                  // the host's file that is mounted at terminationMessagePath; or empty
+  volumes::PreparedVolumes volumes;
+  EnvObjects env = {};          // that the environment is taken from
+  std::string termination_log;  // the host's file that is mounted at terminationMessagePath; or empty
 };
 
 // The error is one that the pod's author can repair (CreateContainerConfigError): runAsNonRoot with an image of root's,

@@ -55,7 +55,7 @@ v1::Image image_of(const std::string& user) {
 Result<v1::ContainerConfig> made(const core::Pod& pod, const std::string& user = "") {
   v1::Image image = image_of(user);
   ContainerInputs inputs{.attempt = 2, .pod_ips = {"10.88.0.5", "fd00::5"}, .image = &image};
-  for (const auto& volume : pod.spec().volumes()) inputs.volumes[volume.name()] = "/host/" + volume.name();
+  for (const auto& volume : pod.spec().volumes()) inputs.volumes[volume.name()].path = "/host/" + volume.name();
   inputs.termination_log = "/log";
   return container_config(pod, pod.spec().containers(0), kNode, inputs);
 }

@@ -11,6 +11,7 @@
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
+#include "volumes/prepare.h"
 
 namespace gantry::agent {
 namespace {
@@ -72,9 +73,10 @@ Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
 
 Task<Status> PodWorker::prepare_volumes() {
   if (volumes_) co_return Status();
-  auto paths = co_await env_->disk.run([env = env_, pod = pod_] { return env->folders.prepare_volumes(*pod); });
-  if (!paths) co_return std::unexpected(std::move(paths.error()));
-  volumes_ = std::move(*paths);
+  auto prepared = co_await env_->disk.run(
+      [env = env_, pod = pod_] { return volumes::prepare(*pod, env->folders.pod_folder(pod->metadata().uid())); });
+  if (!prepared) co_return std::unexpected(std::move(prepared.error()));
+  volumes_ = std::move(*prepared);
   untrouble("");
   co_return Status();
 }

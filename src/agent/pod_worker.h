@@ -37,6 +37,7 @@
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "volumes/prepare.h"
 
 namespace gantry::agent {
 
@@ -156,7 +157,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Backoff crashes_, images_, retries_;
   std::map<std::string, Trouble> troubles_;
   std::set<std::string> stopped_sandboxes_;
-  std::optional<std::map<std::string, std::string>> volumes_;
+  std::optional<volumes::PreparedVolumes> volumes_;
   LastEnvObjects env_objects_;  // as they were read last
 };
 

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// deps: gantry_agent gantry_kubernetes_proto
+// deps: gantry_agent gantry_volumes gantry_kubernetes_proto
 // The agent's volumes that are mounts: an emptyDir of medium Memory, made, found again, and taken down.
 #include <fcntl.h>
 #include <gtest/gtest.h>
@@ -13,6 +13,7 @@
 #include "agent/pod_folders.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "tests/support/world.h"
+#include "volumes/prepare.h"
 
 namespace gantry::agent {
 namespace {
@@ -24,6 +25,10 @@ constexpr long kTmpfs = 0x01021994;
 const std::string kData = "/mnt/kubelet/pods/u1/volumes/kubernetes.io~empty-dir/data";
 
 PodFolders folders() { return {"/mnt/kubelet", "/mnt/logs", "/mnt/links"}; }
+
+Result<volumes::PreparedVolumes> prepare(const core::Pod& pod) {
+  return volumes::prepare(pod, folders().pod_folder(pod.metadata().uid()));
+}
 
 core::Pod pod_in_memory() {
   core::Pod pod;
@@ -41,9 +46,9 @@ TEST(AgentVolumes, EmptyDirInMemory) {
   ASSERT_TRUE(folders().prepare());
   std::size_t mounts = test::count_mounts();
   std::size_t fds = test::count_open_fds();
-  auto made = folders().prepare_volumes(pod_in_memory());
+  auto made = prepare(pod_in_memory());
   ASSERT_TRUE(made) << made.error().message();
-  EXPECT_EQ(made->at("data"), kData);
+  EXPECT_EQ(made->at("data").path, kData);
   EXPECT_EQ(test::count_mounts(), mounts + 1);
   struct statfs file_system;
   ASSERT_EQ(::statfs(kData.c_str(), &file_system), 0);
@@ -56,7 +61,7 @@ TEST(AgentVolumes, EmptyDirInMemory) {
 
   // A restart of gantryd finds it, with what is in it.
   std::ofstream(kData + "/file") << "x";
-  ASSERT_TRUE(folders().prepare_volumes(pod_in_memory()));
+  ASSERT_TRUE(prepare(pod_in_memory()));
   EXPECT_EQ(test::count_mounts(), mounts + 1);
   EXPECT_TRUE(fs::exists(kData + "/file"));
 
@@ -72,7 +77,7 @@ TEST(AgentVolumes, RemovalStaysInside) {
   ASSERT_TRUE(folders().prepare());
   core::Pod pod = pod_in_memory();
   pod.mutable_spec()->mutable_volumes(0)->mutable_volume_source()->mutable_empty_dir()->clear_medium();
-  ASSERT_TRUE(folders().prepare_volumes(pod));
+  ASSERT_TRUE(prepare(pod));
   fs::create_directories("/mnt/precious/folder");
   fs::create_symlink("/mnt/precious", kData + "/link");
   // Mounted by somebody within the volume: nothing beneath it is touched.
@@ -91,14 +96,14 @@ TEST(AgentVolumes, RemovalStaysInside) {
 // One that another process holds busy is said so, and goes when it can.
 TEST(AgentVolumes, ABusyVolumeIsNamed) {
   ASSERT_TRUE(folders().prepare());
-  ASSERT_TRUE(folders().prepare_volumes(pod_in_memory()));
+  ASSERT_TRUE(prepare(pod_in_memory()));
   {
     std::ofstream open(kData + "/file");
     auto removed = folders().remove_pod("u1", "default_web_u1");
     ASSERT_FALSE(removed);
     EXPECT_NE(removed.error().message().find("/volumes/kubernetes.io~empty-dir/data"), std::string::npos);
     // The pod of the same manifest, put back meanwhile, gets volumes of its own.
-    ASSERT_TRUE(folders().prepare_volumes(pod_in_memory()));
+    ASSERT_TRUE(prepare(pod_in_memory()));
     EXPECT_FALSE(fs::exists(kData + "/file"));
   }
   EXPECT_TRUE(folders().remove_pod("u1", "default_web_u1"));

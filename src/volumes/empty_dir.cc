@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// emptyDir and hostPath, until there are volumes of more kinds.
+#include "volumes/empty_dir.h"
+
 #include <fcntl.h>
 #include <sys/stat.h>
 
@@ -8,21 +9,18 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
-#include "agent/folder_tools.h"
-#include "agent/pod_folders.h"
 #include "api/quantity.h"
-#include "api/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
 #include "sys/folders.h"
 #include "sys/mount.h"
+#include "volumes/mount_point.h"
+#include "volumes/prepare.h"
 
-namespace gantry::agent {
+namespace gantry::volumes {
 namespace {
 
 namespace core = k8s::io::api::core::v1;
-
-// ---- emptyDir
 
 // 0777; with fsGroup owned by that group, which what is made in it inherits.
 mode_t mode_of(const core::EmptyDirVolumeSource& source, const core::PodSecurityContext& security) {
@@ -47,7 +45,7 @@ Result<MountFd> make_tmpfs(const core::EmptyDirVolumeSource& source, const core:
 
 // Only once: what is there already is what the containers wrote into.
 Status mount_tmpfs(FdRef parent, const core::Volume& volume, const core::PodSecurityContext& security) {
-  auto mounted = is_mount(parent, volume.name());
+  auto mounted = is_mount_point(parent, volume.name());
   if (!mounted) return std::unexpected(std::move(mounted.error()));
   if (*mounted) return {};
   auto tmpfs = make_tmpfs(volume.volume_source().empty_dir(), security);
@@ -57,9 +55,7 @@ Status mount_tmpfs(FdRef parent, const core::Volume& volume, const core::PodSecu
   return sys::attach(*tmpfs, *target);
 }
 
-// It gets its name when it is as it should be, and is not touched after that: what containers changed of it is theirs.
-Status make_empty_dir(const std::string& parent_path, const core::Volume& volume,
-                      const core::PodSecurityContext& security) {
+Status make(const std::string& parent_path, const core::Volume& volume, const core::PodSecurityContext& security) {
   if (auto made = sys::make_folders(parent_path, 0750); !made) return made;
   auto parent = sys::open_dir(sys::kCwd, parent_path.c_str());
   if (!parent) return std::unexpected(std::move(parent.error()));
@@ -81,65 +77,13 @@ Status make_empty_dir(const std::string& parent_path, const core::Volume& volume
   return source.medium() == "Memory" ? mount_tmpfs(*parent, volume, security) : Status();
 }
 
-// ---- hostPath
-
-std::string kind_of(mode_t mode) {
-  if (S_ISDIR(mode)) return "a folder";
-  if (S_ISREG(mode)) return "a file";
-  if (S_ISSOCK(mode)) return "a socket";
-  if (S_ISCHR(mode)) return "a character device";
-  if (S_ISBLK(mode)) return "a block device";
-  return "of another kind";
-}
-
-bool is_of_type(const std::string& type, mode_t mode) {
-  if (type == "Directory" || type == "DirectoryOrCreate") return S_ISDIR(mode);
-  if (type == "File" || type == "FileOrCreate") return S_ISREG(mode);
-  if (type == "Socket") return S_ISSOCK(mode);
-  if (type == "CharDevice") return S_ISCHR(mode);
-  return type == "BlockDevice" && S_ISBLK(mode);
-}
-
-Status prepare_host_path(const core::HostPathVolumeSource& source) {
-  const std::string& path = source.path();
-  const std::string& type = source.type();
-  if (!path.starts_with('/'))
-    return invalid_argument(absl::StrCat("hostPath.path ", api::quoted(path), ": give an absolute path"));
-  if (type.empty()) return {};  // whatever is there; nothing becomes a folder when the container starts
-  auto info = sys::fstatat(sys::kCwd, path.c_str(), 0);
-  if (!info && info.error().is_not_found()) {
-    if (type == "DirectoryOrCreate") return sys::make_folders(path, 0755);
-    if (type == "FileOrCreate") {
-      auto file = sys::openat(sys::kCwd, path.c_str(), O_WRONLY | O_CREAT | O_NOCTTY | O_NONBLOCK, 0644);
-      return file ? Status() : Status(std::unexpected(std::move(file.error())));
-    }
-  }
-  if (!info) return std::unexpected(std::move(info.error()));
-  if (is_of_type(type, info->st_mode)) return {};
-  return fail(Code::kFailedPrecondition, absl::StrCat("hostPath type check failed: ", path, " is ",
-                                                      kind_of(info->st_mode), ", and type ", type, " was asked for"));
-}
-
 }  // namespace
 
-Result<std::map<std::string, std::string>> PodFolders::prepare_volumes(const core::Pod& pod) const {
-  std::map<std::string, std::string> paths;
-  std::string parent = empty_dirs(pod.metadata().uid());
-  for (const auto& volume : pod.spec().volumes()) {
-    const auto& source = volume.volume_source();
-    Status done;
-    if (source.has_host_path()) {
-      done = prepare_host_path(source.host_path());
-      paths[volume.name()] = source.host_path().path();
-    } else if (source.has_empty_dir()) {
-      done = make_empty_dir(parent, volume, pod.spec().security_context());
-      paths[volume.name()] = absl::StrCat(parent, "/", volume.name());
-    } else {
-      done = fail(Code::kUnimplemented, "is of a kind that is not supported yet; emptyDir and hostPath are");
-    }
-    if (!done) return fail_with(std::move(done.error()), absl::StrCat("volume ", api::quoted(volume.name())));
-  }
-  return paths;
+Result<std::string> prepare_empty_dir(const core::Pod& pod, const core::Volume& volume, const std::string& pod_folder) {
+  std::string path = volume_folder(pod_folder, "empty-dir", volume.name());
+  auto made = make(path.substr(0, path.rfind('/')), volume, pod.spec().security_context());
+  if (!made) return std::unexpected(std::move(made.error()));
+  return path;
 }
 
-}  // namespace gantry::agent
+}  // namespace gantry::volumes

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the agent's files ask about folders. Blocking; any thread.
+// Whether something is mounted at a place. Blocking, but never on what is mounted; any thread.
 #pragma once
 
 #include <string>
@@ -7,9 +7,9 @@
 #include "base/owned_fd.h"
 #include "base/result.h"
 
-namespace gantry::agent {
+namespace gantry::volumes {
 
 // Something is mounted on `name` in `folder`; a name that is a link is not followed. False when it is not there.
-Result<bool> is_mount(FdRef folder, const std::string& name);
+Result<bool> is_mount_point(FdRef folder, const std::string& name);
 
-}  // namespace gantry::agent
+}  // namespace gantry::volumes

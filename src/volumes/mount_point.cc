@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/folder_tools.h"
+#include "volumes/mount_point.h"
 
 #include <fcntl.h>
 
@@ -7,9 +7,9 @@
 
 #include "sys/file.h"
 
-namespace gantry::agent {
+namespace gantry::volumes {
 
-Result<bool> is_mount(FdRef folder, const std::string& name) {
+Result<bool> is_mount_point(FdRef folder, const std::string& name) {
   // The device number would not tell a bind mount of the same file system; the kernel knows.
   auto within = sys::openat2(folder, name.c_str(), O_PATH | O_NOFOLLOW, sys::Resolve::kNoXdev | sys::Resolve::kBeneath);
   if (within || within.error().is_not_found()) return false;
@@ -17,4 +17,4 @@ Result<bool> is_mount(FdRef folder, const std::string& name) {
   return std::unexpected(std::move(within.error()));
 }
 
-}  // namespace gantry::agent
+}  // namespace gantry::volumes

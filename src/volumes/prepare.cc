@@ -1,0 +1,81 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "volumes/prepare.h"
+
+#include <sys/mount.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "api/text.h"
+#include "kubernetes/core/v1/pod.pb.h"
+#include "sys/file.h"
+#include "sys/mount.h"
+#include "volumes/empty_dir.h"
+#include "volumes/host_path.h"
+#include "volumes/mount_point.h"
+
+namespace gantry::volumes {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+Result<Prepared> prepare_one(const core::Pod& pod, const core::Volume& volume, const std::string& pod_folder) {
+  const auto& source = volume.volume_source();
+  if (source.has_host_path()) {
+    auto done = prepare_host_path(source.host_path());
+    if (!done) return std::unexpected(std::move(done.error()));
+    return Prepared{source.host_path().path()};
+  }
+  if (source.has_empty_dir()) {
+    auto path = prepare_empty_dir(pod, volume, pod_folder);
+    if (!path) return std::unexpected(std::move(path.error()));
+    return Prepared{std::move(*path)};
+  }
+  return fail(Code::kUnimplemented, "is of a kind that is not supported yet");
+}
+
+// Beneath `folder` all names are ours, and so is what is mounted on them.
+Status unmount_in(const std::string& folder) {
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir && dir.error().is_not_found()) return {};
+  auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
+  if (!names) return fail_with(std::move(names.error()), folder);
+  for (const auto& name : *names) {
+    auto mounted = is_mount_point(*dir, name);
+    if (!mounted) return std::unexpected(std::move(mounted.error()));
+    if (!*mounted) continue;
+    std::string path = absl::StrCat(folder, "/", name);
+    if (auto done = sys::umount2(path.c_str(), UMOUNT_NOFOLLOW); !done) return fail_with(std::move(done.error()), path);
+  }
+  return {};
+}
+
+}  // namespace
+
+std::string volume_folder(std::string_view pod_folder, std::string_view kind, std::string_view name) {
+  return std::string(pod_folder) + "/volumes/kubernetes.io~" + std::string(kind) + "/" + std::string(name);
+}
+
+Result<PreparedVolumes> prepare(const core::Pod& pod, const std::string& pod_folder) {
+  PreparedVolumes all;
+  for (const auto& volume : pod.spec().volumes()) {
+    auto prepared = prepare_one(pod, volume, pod_folder);
+    if (!prepared) return fail_with(std::move(prepared.error()), absl::StrCat("volume ", api::quoted(volume.name())));
+    all[volume.name()] = std::move(*prepared);
+  }
+  return all;
+}
+
+Status unmount(const std::string& pod_folder) {
+  const std::string volumes = absl::StrCat(pod_folder, "/volumes");
+  auto dir = sys::open_dir(sys::kCwd, volumes.c_str());
+  if (!dir && dir.error().is_not_found()) return {};
+  auto kinds = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
+  if (!kinds) return fail_with(std::move(kinds.error()), volumes);
+  for (const auto& kind : *kinds) {
+    if (auto done = unmount_in(absl::StrCat(volumes, "/", kind)); !done) return done;
+  }
+  return {};
+}
+
+}  // namespace gantry::volumes

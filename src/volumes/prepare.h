@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+// The volumes of a pod: made before its first container, found as they are by every later one and after a restart of
+// gantryd, and taken down when the pod has ended. One file for each kind; all are where kubelet has them, as what CSI
+// drivers, backups and people look for is there:
+//
+//   POD/                               ROOT/pods/UID
+//     volumes/kubernetes.io~KIND/NAME  a volume: a folder, or a mount of ours on it
+//
+// Names of volumes are the API's, validated as DNS labels.
+//
+// All functions block: on the pool. Any thread; calls for one pod are serial.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+
+namespace k8s::io::api::core::v1 {
+class Pod;
+}
+
+namespace gantry::volumes {
+
+// One that is ready to be mounted into containers.
+struct Prepared {
+  std::string path;           // on the host
+  bool is_read_only = false;  // whatever a container's mount asks for
+};
+using PreparedVolumes = std::map<std::string, Prepared, std::less<>>;  // by name
+
+// `kind` as in "empty-dir".
+std::string volume_folder(std::string_view pod_folder, std::string_view kind, std::string_view name);
+
+// Makes the pod's volumes, or finds them as they were made before. Errors name the volume.
+Result<PreparedVolumes> prepare(const k8s::io::api::core::v1::Pod& pod, const std::string& pod_folder);
+
+// Unmounts what the above mounted for a pod whose folder this is now, and nothing else. Files stay: whoever removes
+// them finds no mount of ours in the way.
+Status unmount(const std::string& pod_folder);
+
+}  // namespace gantry::volumes

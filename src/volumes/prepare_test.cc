@@ -1,0 +1,88 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "volumes/prepare.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::volumes {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace fs = std::filesystem;
+using testing::HasSubstr;
+
+class VolumesTest : public testing::Test {
+ protected:
+  VolumesTest() {
+    char path[] = "/tmp/gantry-volumes-XXXXXX";
+    root_ = ::mkdtemp(path);
+  }
+  ~VolumesTest() override { fs::remove_all(root_); }
+
+  core::VolumeSource& add_volume(const std::string& name) {
+    auto& volume = *pod_.mutable_spec()->add_volumes();
+    volume.set_name(name);
+    return *volume.mutable_volume_source();
+  }
+  std::string try_host_path(const std::string& path, const std::string& type) {
+    pod_.Clear();
+    auto& source = *add_volume("data").mutable_host_path();
+    source.set_path(path);
+    source.set_type(type);
+    auto done = prepare(pod_, root_ + "/pod");
+    return done ? "" : done.error().message();
+  }
+
+  std::string root_;
+  core::Pod pod_;
+};
+
+TEST_F(VolumesTest, EmptyDirsAreMadeOnceForEverybody) {
+  add_volume("data").mutable_empty_dir();
+  ::umask(027);
+  auto made = prepare(pod_, root_ + "/pod");
+  ASSERT_TRUE(made) << made.error().message();
+  std::string path = root_ + "/pod/volumes/kubernetes.io~empty-dir/data";
+  EXPECT_EQ(made->at("data").path, path);
+  EXPECT_FALSE(made->at("data").is_read_only);
+  struct stat info;
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0777u);
+  // What a container made of it stays.
+  fs::permissions(path, fs::perms(0700));
+  std::ofstream(path + "/file") << "x";
+  ASSERT_TRUE(prepare(pod_, root_ + "/pod"));
+  ASSERT_EQ(::stat(path.c_str(), &info), 0);
+  EXPECT_EQ(info.st_mode & 07777, 0700u);
+  EXPECT_TRUE(fs::exists(path + "/file"));
+  EXPECT_TRUE(unmount(root_ + "/pod"));
+  EXPECT_TRUE(unmount(root_ + "/nothing"));
+}
+
+TEST_F(VolumesTest, HostPathsAreOfTheirType) {
+  EXPECT_EQ(try_host_path("/dev/null", "CharDevice"), "");
+  EXPECT_EQ(try_host_path("/etc", "Directory"), "");
+  EXPECT_EQ(try_host_path("/etc/passwd", "File"), "");
+  EXPECT_EQ(try_host_path(root_ + "/not-there", ""), "");
+  EXPECT_FALSE(fs::exists(root_ + "/not-there"));
+  EXPECT_EQ(try_host_path(root_ + "/a/b", "DirectoryOrCreate"), "");
+  EXPECT_TRUE(fs::is_directory(root_ + "/a/b"));
+  EXPECT_EQ(try_host_path(root_ + "/a/file", "FileOrCreate"), "");
+  EXPECT_TRUE(fs::is_regular_file(root_ + "/a/file"));
+  EXPECT_THAT(try_host_path("/etc/passwd", "Directory"),
+              HasSubstr("volume \"data\": hostPath type check failed: /etc/passwd is a file"));
+  EXPECT_THAT(try_host_path("/etc", "BlockDevice"), HasSubstr("type BlockDevice"));
+  EXPECT_THAT(try_host_path("/dev/null", "Socket"), HasSubstr("a character device"));
+  EXPECT_THAT(try_host_path(root_ + "/no/file", "FileOrCreate"), HasSubstr("No such file"));
+  EXPECT_THAT(try_host_path(root_ + "/nothing", "File"), HasSubstr("No such file"));
+}
+
+}  // namespace
+}  // namespace gantry::volumes
