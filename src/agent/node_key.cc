@@ -6,7 +6,6 @@
 #include <openssl/ec.h>
 #include <openssl/pem.h>
 #include <openssl/sha.h>
-#include <openssl/x509v3.h>
 
 #include <ctime>
 
@@ -20,18 +19,12 @@ using http::openssl_failed;
 using http::OwnBio;
 using http::OwnCertificate;
 using http::OwnKey;
-using OwnRequest = std::unique_ptr<X509_REQ, http::OpensslDelete<X509_REQ_free>>;
-using OwnNames = std::unique_ptr<GENERAL_NAMES, http::OpensslDelete<GENERAL_NAMES_free>>;
+using http::OwnNames;
+using http::OwnRequest;
+using http::reader_of;
+using http::text_of;
 
 constexpr std::size_t kMaxCertificates = 64;
-
-std::string text_of(const OwnBio& bio) {
-  char* text = nullptr;
-  const long size = BIO_get_mem_data(bio.get(), &text);
-  return size > 0 ? std::string(text, static_cast<std::size_t>(size)) : std::string();
-}
-
-OwnBio reader_of(std::string_view text) { return OwnBio(BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))); }
 
 std::string key_text(EVP_PKEY* key) {
   OwnBio out(BIO_new(BIO_s_mem()));
@@ -39,18 +32,11 @@ std::string key_text(EVP_PKEY* key) {
   return text_of(out);
 }
 
-// Given as MBSTRING_UTF8, a name of more than 64 bytes would be refused (X.520's limit), which nodes' names do not
-// have.
 bool write_subject(X509_NAME* subject, const CertificateNames& names) {
-  const auto add = [subject](const char* kind, const std::string& text) {
-    return X509_NAME_add_entry_by_txt(subject, kind, V_ASN1_UTF8STRING,
-                                      reinterpret_cast<const unsigned char*>(text.data()),
-                                      static_cast<int>(text.size()), -1, 0) == 1;
-  };
   for (const auto& organization : names.organizations) {
-    if (!add("O", organization)) return false;
+    if (!http::add_name(subject, "O", organization)) return false;
   }
-  return add("CN", names.common_name);
+  return http::add_name(subject, "CN", names.common_name);
 }
 
 void push_name(GENERAL_NAMES* all, int kind, std::string_view bytes) {
@@ -158,8 +144,7 @@ Result<CertificateFacts> read_certificate(std::string_view certificate_pem, std:
   const std::vector<OwnCertificate> all = all_certificates(certificate_pem);
   if (all.empty()) return invalid_argument("there is no certificate in it");
   const OwnBio bio = reader_of(key_pem);
-  // No password is asked for.
-  const OwnKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, [](char*, int, int, void*) { return -1; }, nullptr));
+  const OwnKey key(PEM_read_bio_PrivateKey(bio.get(), nullptr, http::no_password, nullptr));
   if (!key) return openssl_failed(Code::kInvalidArgument, "read its key");
   if (X509_check_private_key(all.front().get(), key.get()) != 1) {
     ERR_clear_error();

@@ -28,7 +28,7 @@ class TestAuthority {
     OwnCertificate certificate = make(name, organization, alternatives, usage, seconds, key.get());
     OwnBio out(BIO_new(BIO_s_mem()));
     check(PEM_write_bio_PrivateKey(out.get(), key.get(), nullptr, nullptr, 0, nullptr, nullptr));
-    return {pem(certificate.get()), text(out.get())};
+    return {pem(certificate.get()), text_of(out)};
   }
   Pair server() const { return issue("server", "", "DNS:localhost,IP:127.0.0.1", "serverAuth"); }
   std::string pem() const { return pem(certificate_.get()); }
@@ -38,19 +38,10 @@ class TestAuthority {
     if (ok != 1) std::abort();
   }
   static OwnKey new_key() { return OwnKey(EVP_EC_gen("P-256")); }
-  static std::string text(BIO* bio) {
-    char* bytes = nullptr;
-    long size = BIO_get_mem_data(bio, &bytes);
-    return std::string(bytes, static_cast<std::size_t>(size));
-  }
   static std::string pem(X509* certificate) {
     OwnBio out(BIO_new(BIO_s_mem()));
     check(PEM_write_bio_X509(out.get(), certificate));
-    return text(out.get());
-  }
-  static void add_name(X509_NAME* name, const char* field, std::string_view value) {
-    check(X509_NAME_add_entry_by_txt(name, field, MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(value.data()),
-                                     static_cast<int>(value.size()), -1, 0));
+    return text_of(out);
   }
   static void add_extension(X509* certificate, int kind, const char* value) {
     std::unique_ptr<X509_EXTENSION, OpensslDelete<X509_EXTENSION_free>> extension(
@@ -66,8 +57,8 @@ class TestAuthority {
     X509_gmtime_adj(X509_getm_notBefore(certificate.get()), -7200);
     X509_gmtime_adj(X509_getm_notAfter(certificate.get()), seconds);
     X509_NAME* subject = X509_get_subject_name(certificate.get());
-    if (!organization.empty()) add_name(subject, "O", organization);
-    add_name(subject, "CN", name);
+    if (!organization.empty()) check(add_name(subject, "O", organization) ? 1 : 0);
+    check(add_name(subject, "CN", name) ? 1 : 0);
     check(X509_set_pubkey(certificate.get(), key != nullptr ? key : key_.get()));
     if (key == nullptr) add_extension(certificate.get(), NID_basic_constraints, "critical,CA:TRUE");
     if (alternatives != nullptr && *alternatives != 0) {

@@ -3,7 +3,6 @@
 
 #include <openssl/pem.h>
 #include <openssl/rand.h>
-#include <openssl/x509v3.h>
 
 #include <array>
 #include <memory>
@@ -53,12 +52,6 @@ Status set_names(X509* certificate, std::string_view host, const std::vector<std
   return {};
 }
 
-std::string take_text(BIO* bio) {
-  char* bytes = nullptr;
-  long size = BIO_get_mem_data(bio, &bytes);
-  return std::string(bytes, static_cast<std::size_t>(size));
-}
-
 }  // namespace
 
 Result<http::TlsServerOptions> make_self_signed(std::string_view host, const std::vector<std::string>& addresses) {
@@ -69,15 +62,13 @@ Result<http::TlsServerOptions> make_self_signed(std::string_view host, const std
   if (!key || !certificate || RAND_bytes(serial.data(), serial.size()) != 1)
     return openssl_failed(Code::kInternal, "make a key");
   serial[0] &= 0x7f;  // positive
-  std::unique_ptr<BIGNUM, http::OpensslDelete<BN_free>> number(BN_bin2bn(serial.data(), serial.size(), nullptr));
+  const http::OwnNumber number(BN_bin2bn(serial.data(), serial.size(), nullptr));
   BN_to_ASN1_INTEGER(number.get(), X509_get_serialNumber(certificate.get()));
   X509_set_version(certificate.get(), X509_VERSION_3);
   X509_gmtime_adj(X509_getm_notBefore(certificate.get()), kEarlier);
   X509_gmtime_adj(X509_getm_notAfter(certificate.get()), kYear);
   X509_NAME* subject = X509_get_subject_name(certificate.get());
-  std::string name(host.substr(0, 64));  // no more fits
-  X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8, reinterpret_cast<const unsigned char*>(name.data()),
-                             static_cast<int>(name.size()), -1, 0);
+  if (!http::add_name(subject, "CN", host)) return openssl_failed(Code::kInternal, "certificate: host");
   X509_set_issuer_name(certificate.get(), subject);
   X509_set_pubkey(certificate.get(), key.get());
   if (auto set = set_names(certificate.get(), host, addresses); !set) return std::unexpected(std::move(set.error()));
@@ -88,7 +79,7 @@ Result<http::TlsServerOptions> make_self_signed(std::string_view host, const std
     return openssl_failed(Code::kInternal, "write a certificate");
   }
   return http::TlsServerOptions{
-      .certificate_pem = take_text(text.get()), .key_pem = take_text(key_text.get()), .client_ca_pem = {}};
+      .certificate_pem = http::text_of(text), .key_pem = http::text_of(key_text), .client_ca_pem = {}};
 }
 
 }  // namespace gantry::agent

@@ -48,7 +48,7 @@ Status fill(X509* certificate, X509* issuer, EVP_PKEY* key, const CertificateOrd
   X509_set_version(certificate, X509_VERSION_3);
   if (auto set = set_serial(certificate); !set) return set;
   set_times(certificate, order.not_before, order.not_after);
-  write_subject(X509_get_subject_name(certificate), order.subject);
+  if (auto named = write_subject(X509_get_subject_name(certificate), order.subject); !named) return named;
   X509_set_issuer_name(certificate, X509_get_subject_name(issuer != nullptr ? issuer : certificate));
   X509_set_pubkey(certificate, key);
   const bool is_ca = issuer == nullptr;

@@ -80,6 +80,23 @@ TEST(AuthorityTest, IssuesClientCertificatesWithGroups) {
   EXPECT_EQ(facts->not_after, authority.certificate().not_after) << "not after its authority";
 }
 
+// X.520 ends them at 64 bytes; a node's name has up to 253.
+TEST(AuthorityTest, CommonNamesMayBeLong) {
+  auto authority = make_authority();
+  auto key = make_key();
+  const Subject subject{.common_name = "system:node:" + std::string(253, 'n'),
+                        .organizations = {std::string(200, 'o')}};
+  auto request = read_signing_request(*make_signing_request(key, subject, {}));
+  ASSERT_TRUE(request) << request.error().message();
+  EXPECT_EQ(request->subject.common_name, subject.common_name);
+  CertificateOrder order = order_for(1h);
+  order.subject = subject;
+  auto facts = read_certificate(*authority.issue(key.public_key(), order));
+  ASSERT_TRUE(facts);
+  EXPECT_EQ(facts->subject.common_name, subject.common_name);
+  EXPECT_EQ(facts->subject.organizations, subject.organizations);
+}
+
 TEST(AuthorityTest, OrdersThatCannotBeFilledAreRefused) {
   auto authority = make_authority();
   auto refusal = [&](CertificateOrder order) {

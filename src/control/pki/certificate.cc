@@ -146,7 +146,9 @@ Result<std::string> make_signing_request(const PrivateKey& key, const Subject& s
   ERR_clear_error();
   OwnRequest request(X509_REQ_new());
   if (!request) return openssl_failed(Code::kInternal, "certificate request");
-  write_subject(X509_REQ_get_subject_name(request.get()), subject);
+  if (auto named = write_subject(X509_REQ_get_subject_name(request.get()), subject); !named) {
+    return fail_with(std::move(named.error()), "certificate request");
+  }
   X509_REQ_set_pubkey(request.get(), key.raw());
   if (!is_empty(names)) {
     auto written = write_names(names);

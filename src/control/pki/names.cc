@@ -90,9 +90,12 @@ Result<AlternativeNames> read_names(const GENERAL_NAMES* names) {
   return read;
 }
 
-void write_subject(X509_NAME* name, const Subject& subject) {
-  for (const std::string& organization : subject.organizations) add_name(name, "O", organization);
-  if (!subject.common_name.empty()) add_name(name, "CN", subject.common_name);
+Status write_subject(X509_NAME* name, const Subject& subject) {
+  for (const std::string& organization : subject.organizations) {
+    if (!add_name(name, "O", organization)) return openssl_failed(Code::kInvalidArgument, "organization");
+  }
+  if (subject.common_name.empty() || add_name(name, "CN", subject.common_name)) return {};
+  return openssl_failed(Code::kInvalidArgument, "common name");
 }
 
 Result<OwnNames> write_names(const AlternativeNames& names) {

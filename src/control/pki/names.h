@@ -14,7 +14,7 @@ Subject read_subject(const X509_NAME* name);
 // An address of another length, or a kind of name that AlternativeNames has no place for, is an error.
 Result<AlternativeNames> read_names(const GENERAL_NAMES* names);
 
-void write_subject(X509_NAME* name, const Subject& subject);
+Status write_subject(X509_NAME* name, const Subject& subject);
 Result<OwnNames> write_names(const AlternativeNames& names);
 bool is_empty(const AlternativeNames& names);
 
