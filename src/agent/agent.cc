@@ -134,7 +134,8 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .node = facts_of(config),
                           .folders = PodFolders(config.root_dir, config.pod_logs_dir, config.container_logs_dir),
                           .disk = {loop, kDiskThreads},
-                          .cluster = cluster})),
+                          .cluster = cluster,
+                          .events = cluster == nullptr ? nullptr : &cluster->events()})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
       image_gc(runtime, images, config.image_gc, space_of) {
   if (cluster == nullptr) return;

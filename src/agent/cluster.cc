@@ -85,6 +85,7 @@ Cluster::Cluster(Loop& loop, Remote remote, std::string node_name)
       kinds_(cluster_kinds()),
       client_(loop, *remote_.usual, kinds_, kProgram),
       urgent_client_(loop, *remote_.urgent, kinds_, kProgram),
+      events_(client_, node_name_),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
       informers_(client_) {}
@@ -95,6 +96,7 @@ Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
       kinds_(cluster_kinds()),
       client_(loop, transport, kinds_, kProgram),
       urgent_client_(loop, transport, kinds_, kProgram),
+      events_(client_, node_name_),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
       informers_(client_) {}
@@ -119,6 +121,7 @@ void Cluster::stop() {
   node_->stop();
   pods_->stop();
   informers_.stop_all();
+  events_.stop();
 }
 
 std::shared_ptr<const Cluster::Node> Cluster::node_object() const { return node_->find("", node_name_); }

@@ -10,6 +10,7 @@
 #include <memory>
 #include <string>
 
+#include "agent/event_recorder.h"
 #include "api/client/client.h"
 #include "api/client/informer.h"
 #include "api/client/kubeconfig.h"
@@ -51,6 +52,9 @@ class Cluster {
   // whose other end is gone, such as the sign of life.
   api::Client& urgent_client() { return urgent_client_; }
 
+  // What people are told of this node and its pods.
+  EventRecorder& events() { return events_; }
+
   // This node's Node alone: nothing is in it until the node is registered.
   api::InformerOf<Node>& node() { return *node_; }
   std::shared_ptr<const Node> node_object() const;
@@ -71,6 +75,7 @@ class Cluster {
   const Remote remote_;  // of nulls: over another's
   const api::Kinds kinds_;
   api::Client client_, urgent_client_;
+  EventRecorder events_;
   std::unique_ptr<api::InformerOf<Node>> node_;
   std::unique_ptr<api::InformerOf<Pod>> pods_;
   api::Informers informers_;

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "agent/agent.h"
+#include "agent/event_recorder.h"
 #include "agent/pod_folders.h"
 #include "agent/pod_spec_to_cri.h"
 #include "base/loop.h"
@@ -24,7 +25,8 @@ struct Environment {
   PodFolders folders;
   Pool disk;
 
-  Cluster* cluster = nullptr;  // null: a node that stands alone
+  Cluster* cluster = nullptr;       // null: a node that stands alone
+  EventRecorder* events = nullptr;  // the cluster's; null with it
 
   // Whose a sandbox is, by id: where its events go.
   std::map<std::string, std::string> sandbox_owners = {};

@@ -18,6 +18,7 @@
 #include "api/strategic_merge.h"
 #include "api/yaml.h"
 #include "base/loop.h"
+#include "kubernetes/core/v1/event.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::agent {
@@ -28,7 +29,7 @@ class FakeApi final : public api::Transport {
 
   // By path: "/api/v1/namespaces/default/pods/web".
   std::map<std::string, api::Value> objects;
-  // "PATCH /api/v1/.../status", in their order; reads are not among them.
+  // "PATCH /api/v1/.../status", in their order; reads are not among them, and neither is what is done to events.
   std::vector<std::string> calls;
   std::vector<api::Value> patches;
   // Nobody answers, and watches end.
@@ -47,6 +48,20 @@ class FakeApi final : public api::Transport {
     return status == nullptr ? "" : status->text_at("phase");
   }
   int count(const std::string& call) const { return static_cast<int>(std::ranges::count(calls, call)); }
+  // "Warning BackOff web{app} x3: message" of each event: of the object, and the field of a container.
+  std::vector<std::string> events() const {
+    std::vector<std::string> all;
+    for (const auto& [path, event] : objects) {
+      if (path.find("/events/") == std::string::npos) continue;
+      const auto* object = event.find("involvedObject");
+      const std::string field = object->text_at("fieldPath");
+      const auto* count = event.find("count");
+      all.push_back(event.text_at("type") + " " + event.text_at("reason") + " " + object->text_at("name") +
+                    (field.empty() ? "" : field.substr(field.find('{'))) + " x" +
+                    std::to_string(count->as_int64().value_or(0)) + ": " + event.text_at("message"));
+    }
+    return all;
+  }
   // From YAML; a uid "uid-NAME" when it has none.
   void put_pod(const std::string& text) {
     auto documents = api::parse_documents(text);
@@ -81,7 +96,8 @@ class FakeApi final : public api::Transport {
     co_await loop_.sleep_for(Duration::zero());
     if (is_away) co_return fail(Code::kUnavailable, "connection refused");
     std::string path = std::string(request.path());
-    if (request.method != "GET") calls.push_back(request.method + " " + path);
+    const bool is_event = path.find("/events") != std::string::npos;
+    if (request.method != "GET" && !is_event) calls.push_back(request.method + " " + path);
     if (request.method == "POST") {
       auto body = api::parse_json(request.body);
       path += "/" + body->find("metadata")->text_at("name");
@@ -111,9 +127,10 @@ class FakeApi final : public api::Transport {
       }
       co_return status(200, "");
     }
-    if (body->find("metadata")->text_at("uid") != uid) co_return status(409, "Conflict");
-    patches.push_back(*body);
-    const auto& schema = api::schema_of(*k8s::io::api::core::v1::Pod::descriptor());
+    if (!is_event && body->find("metadata")->text_at("uid") != uid) co_return status(409, "Conflict");
+    if (!is_event) patches.push_back(*body);
+    const auto& schema = api::schema_of(is_event ? *k8s::io::api::core::v1::Event::descriptor()
+                                                 : *k8s::io::api::core::v1::Pod::descriptor());
     auto patched = api::apply_strategic_merge_patch(schema, found->second, *body);
     if (!patched) co_return status(422, "Invalid");
     put(path, std::move(*patched));

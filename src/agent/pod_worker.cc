@@ -347,4 +347,9 @@ void PodWorker::untrouble(const std::string& name) {
   images_.succeeded(name);
 }
 
+void PodWorker::tell(EventType type, std::string_view reason, std::string_view message,
+                     std::string_view container) const {
+  if (env_->events != nullptr && pod_) env_->events->record(*pod_, type, reason, message, container);
+}
+
 }  // namespace gantry::agent

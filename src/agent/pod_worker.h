@@ -26,6 +26,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "agent/backoff.h"
@@ -130,6 +131,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // Notes why `name` ("" is the pod) does not run and when that is tried again.
   void trouble(const std::string& name, std::string reason, const Error& error, TimePoint until);
   void untrouble(const std::string& name);
+  // An event of the pod, or of that container of it.
+  void tell(EventType type, std::string_view reason, std::string_view message, std::string_view container = {}) const;
   std::string log_folder() const;
 
   std::shared_ptr<Environment> env_;
