@@ -154,6 +154,49 @@ TEST_F(AgentApiTest, ADeletedPodEndsWithItsGraceAndThenItsObjectGoes) {
   EXPECT_EQ(api_.count("DELETE " + FakeApi::path_of("web")), 1);
 }
 
+TEST_F(AgentApiTest, AnotherImageIsAnotherContainerInThePodsPlace) {
+  start();
+  runtime_.images["my-app:2.0"] = "";
+  const std::string more =
+      "  initContainers:\n  - {name: proxy, image: 'my-app:1.0', restartPolicy: Always, imagePullPolicy: "
+      "IfNotPresent}\n";
+  api_.put_pod(pod_text("web", more, "  generation: 1\n"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  std::string changed = pod_text("web", more, "  generation: 2\n");
+  const auto with_image = [&](const std::string& image) {
+    std::string text = changed;
+    text.replace(text.rfind("my-app:1.0"), std::string("my-app:1.0").size(), image);
+    return text;
+  };
+  const auto restarts = [&] {
+    const auto& containers = api_.pod("web")->find("status")->list_at("containerStatuses");
+    const auto* count = containers.empty() ? nullptr : containers[0].find("restartCount");
+    return count == nullptr ? 0 : count->as_int64().value_or(0);
+  };
+  api_.put_pod(with_image("my-app:2.0"));
+  ASSERT_TRUE(until([&] { return restarts() == 1 && is_ready("web"); }));
+  EXPECT_EQ(runtime_.count("stop web 30"), 1);
+  EXPECT_EQ(runtime_.count("stop proxy 30"), 0) << "others are untouched";
+  EXPECT_EQ(runtime_.containers.at(runtime_.id_of("web")).config.image().user_specified_image(), "my-app:2.0");
+  // Nor does a restart of gantryd change anything.
+  const auto id = runtime_.id_of("web");
+  start();
+  turn();
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  EXPECT_EQ(runtime_.id_of("web"), id);
+
+  // An image that is not there is named, and the right one is taken at once.
+  config_.image = {std::chrono::hours(1), std::chrono::hours(1), std::chrono::hours(1)};
+  start();
+  changed = pod_text("web", more, "  generation: 3\n");
+  api_.put_pod(with_image("my-app:3.0"));
+  ASSERT_TRUE(until([&] { return runtime_.count("image my-app:3.0") == 1 && !is_ready("web"); }));
+  changed = pod_text("web", more, "  generation: 4\n");
+  api_.put_pod(with_image("my-app:1.0"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  EXPECT_EQ(restarts(), 2);
+}
+
 TEST_F(AgentApiTest, APodThatVanishedIsTornDown) {
   start();
   api_.put_pod(pod_text("web"));

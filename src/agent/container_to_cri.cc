@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
 #include "absl/strings/str_replace.h"
+#include "agent/container_spec.h"
 #include "agent/expansion.h"
 #include "agent/names.h"
 #include "agent/pod_resources.h"
@@ -160,15 +161,6 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
 }
 
 // ---- names
-
-// FNV-1a of what makes a running container another one when it changes: name and image.
-std::string container_hash(const core::Container& container) {
-  std::uint32_t hash = 2166136261U;
-  for (char c : absl::StrCat(container.name(), "\n", container.image())) {
-    hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
-  }
-  return absl::StrCat(absl::Hex(hash));
-}
 
 void set_names(const core::Pod& pod, const core::Container& container, const ContainerInputs& inputs,
                v1::ContainerConfig& out) {

@@ -60,6 +60,7 @@ ObservedContainer to_observed(const v1::ContainerStatus& status, std::string san
       status.image().user_specified_image().empty() ? status.image().image() : status.image().user_specified_image();
   container.image_id = status.image_ref();
   container.log_path = status.log_path();
+  container.hash = annotation(status, kContainerHashAnnotation);
   (void)absl::SimpleAtoi(annotation(status, kGracePeriodAnnotation), &container.grace_seconds);
   if (container.is_exited()) container.ended = steady(status.finished_at());
   return container;

@@ -29,8 +29,10 @@ struct ObservedContainer {
   std::int32_t exit_code = 0;
   std::string reason, message;  // of its end, the termination message included
   std::string image, image_id, log_path;
+  std::string hash;                // of the spec that it was made of (container_spec.h); may be empty
   std::int64_t grace_seconds = 0;  // as it was made with
   TimePoint ended;                 // finished_at by the steady clock, not later than now
+  bool is_replaced = false;        // it was stopped for another to take its place
 
   bool is_running() const { return state == State::kRunning || state == State::kUnknown; }
   bool is_exited() const { return state == State::kExited; }

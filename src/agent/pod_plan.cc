@@ -4,6 +4,8 @@
 #include <algorithm>
 #include <set>
 
+#include "absl/strings/str_cat.h"
+#include "agent/container_spec.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::agent {
@@ -33,6 +35,7 @@ struct Planner {
   void find_end();
   void stop_leftovers();
   void stop_finished();
+  void stop_changed();
   void plan_sandbox();
   void plan_init_containers();
   void plan_main_containers();
@@ -75,7 +78,7 @@ void Planner::stop_leftovers() {
   for (const auto& container : observed.containers) {
     bool is_current = current != nullptr && current->ready && container.sandbox_id == current->id;
     if (container.is_running() && (!is_current || container.state == State::kUnknown)) {
-      plan.stop_containers.push_back(container.id);
+      plan.stop_containers.push_back({container.id, ""});
     }
   }
   for (const auto& other : observed.sandboxes) {
@@ -86,10 +89,25 @@ void Planner::stop_leftovers() {
 
 void Planner::stop_finished() {
   for (const auto& container : observed.containers) {
-    if (container.is_running()) plan.stop_containers.push_back(container.id);
+    if (container.is_running()) plan.stop_containers.push_back({container.id, ""});
   }
   for (const auto& any : observed.sandboxes) {
     if (!is_stopped(any.id)) plan.stop_sandboxes.push_back(any.id);
+  }
+}
+
+// Those that serve while the pod lives; what runs to its end is let run to it.
+void Planner::stop_changed() {
+  for (const auto& rule : rules.containers) {
+    const auto* newest = observed.newest(rule.name);
+    if (newest == nullptr || newest->state != State::kRunning || !rule.has_changed(*newest)) continue;
+    if (rule.role == Role::kMain) {
+      plan.stop_containers.push_back(
+          {newest->id, absl::StrCat("Container ", rule.name, " definition changed, will be restarted"), true});
+    } else if (rule.role == Role::kSidecar) {
+      plan.stop_containers.push_back(
+          {newest->id, absl::StrCat("Init container ", rule.name, " definition changed"), true});
+    }
   }
 }
 
@@ -102,7 +120,8 @@ void Planner::start(std::size_t rule, std::string created_id) {
     return;
   }
   std::uint32_t attempt = last == nullptr ? 0 : is_new ? last->attempt + 1 : last->attempt;
-  plan.starts.push_back({rule, attempt, std::move(created_id), is_new ? last : nullptr});
+  const bool takes_place = is_new && last != nullptr && last->is_exited();
+  plan.starts.push_back({rule, attempt, std::move(created_id), takes_place ? last : nullptr});
 }
 
 bool Planner::keep_running(std::size_t rule, bool restart_any_end) {
@@ -110,7 +129,7 @@ bool Planner::keep_running(std::size_t rule, bool restart_any_end) {
   const auto* newest = observed.newest(name, &sandbox()->id);
   if (newest != nullptr && newest->state == State::kRunning) return true;
   if (newest != nullptr && newest->state == State::kCreated) {
-    start(rule, newest->id);
+    start(rule, rules.containers[rule].has_changed(*newest) ? "" : newest->id);
   } else if (newest == nullptr || restart_any_end || !rules.containers[rule].is_done(*newest)) {
     start(rule, "");
   }
@@ -177,7 +196,9 @@ void Planner::plan_removals() {
   for (const auto& container : observed.containers) {
     bool is_known =
         std::ranges::any_of(rules.containers, [&](const auto& rule) { return rule.name == container.name; });
-    bool is_live = container.is_running() || (container.state == State::kCreated && current != nullptr &&
+    bool is_changed = std::ranges::any_of(
+        rules.containers, [&](const auto& rule) { return rule.name == container.name && rule.has_changed(container); });
+    bool is_live = container.is_running() || (container.state == State::kCreated && !is_changed && current != nullptr &&
                                               current->ready && container.sandbox_id == current->id);
     if (is_live || (is_known && container.is_exited() && kept.insert(container.name).second)) {
       used.insert(container.sandbox_id);
@@ -193,7 +214,7 @@ void Planner::plan_removals() {
 }  // namespace
 
 bool ContainerRule::is_done(const ObservedContainer& container) const {
-  if (role == Role::kSidecar) return false;
+  if (role == Role::kSidecar || container.is_replaced) return false;
   if (role == Role::kInit && container.exit_code == 0) return true;
   switch (restart) {
     case Restart::kAlways:
@@ -206,16 +227,21 @@ bool ContainerRule::is_done(const ObservedContainer& container) const {
   return false;
 }
 
+bool ContainerRule::has_changed(const ObservedContainer& container) const {
+  return !hash.empty() && !container.hash.empty() && hash != container.hash;
+}
+
 PodRules rules_of(const core::Pod& pod) {
   PodRules rules;
   rules.restart = restart_of(pod.spec().restart_policy(), Restart::kAlways);
   for (const auto& container : pod.spec().init_containers()) {
     bool is_sidecar = container.restart_policy() == "Always";
     rules.containers.push_back({container.name(), is_sidecar ? Role::kSidecar : Role::kInit,
-                                restart_of(container.restart_policy(), rules.restart)});
+                                restart_of(container.restart_policy(), rules.restart), container_hash(container)});
   }
   for (const auto& container : pod.spec().containers()) {
-    rules.containers.push_back({container.name(), Role::kMain, restart_of(container.restart_policy(), rules.restart)});
+    rules.containers.push_back({container.name(), Role::kMain, restart_of(container.restart_policy(), rules.restart),
+                                container_hash(container)});
   }
   return rules;
 }
@@ -228,6 +254,7 @@ PodPlan plan_pod(const PodRules& rules, const ObservedPod& observed,
       std::ranges::all_of(rules.containers, [](const auto& rule) { return rule.role == ContainerRule::Role::kMain; });
   planner.find_end();
   planner.plan.finished ? planner.stop_finished() : planner.stop_leftovers();
+  if (!planner.plan.finished && planner.plan.stop_containers.empty()) planner.stop_changed();
   if (planner.plan.stop_containers.empty() && planner.plan.stop_sandboxes.empty()) {
     if (!planner.plan.finished) planner.plan_sandbox();
     planner.plan_removals();

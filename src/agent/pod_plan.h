@@ -25,9 +25,12 @@ struct ContainerRule {
   std::string name;
   Role role = Role::kMain;
   Restart restart = Restart::kAlways;  // its own, or the pod's; of an init container on its failure
+  std::string hash = {};               // container_hash() of its spec; empty: whatever runs is that
 
   // It ended so that it is not to run again.
   bool is_done(const ObservedContainer& container) const;
+  // It was made of another spec. One that says nothing of its spec is taken for this one's.
+  bool has_changed(const ObservedContainer& container) const;
 };
 
 // What of a pod's spec decides about steps.
@@ -41,6 +44,11 @@ struct PodRules {
 PodRules rules_of(const k8s::io::api::core::v1::Pod& pod);
 
 struct PodPlan {
+  struct Stop {
+    std::string id;
+    std::string why;        // as its event says it; empty: with the pod
+    bool replaced = false;  // another takes its place, whatever it is restarted for
+  };
   struct Start {
     std::size_t rule = 0;  // index in PodRules::containers
     std::uint32_t attempt = 0;
@@ -55,7 +63,7 @@ struct PodPlan {
   bool initialized = false;
 
   // Done in this order; when there is something to stop, nothing else is in the plan.
-  std::vector<std::string> stop_containers;
+  std::vector<Stop> stop_containers;
   std::vector<std::string> stop_sandboxes;
   std::optional<std::uint32_t> run_sandbox;  // the attempt
   std::vector<Start> starts;

@@ -46,6 +46,12 @@ std::vector<std::string> starts(const PodRules& rules, const PodPlan& plan) {
   return made;
 }
 
+std::vector<std::string> stops(const PodPlan& plan) {
+  std::vector<std::string> made;
+  for (const auto& stop : plan.stop_containers) made.push_back(stop.id);
+  return made;
+}
+
 TEST(PodPlan, SandboxFirst) {
   auto pod_rules = rules(Restart::kAlways, {{"web", Role::kMain}});
   PodPlan made = plan(pod_rules, {});
@@ -96,7 +102,7 @@ TEST(PodPlan, WhatOutlivedItsSandboxIsStoppedFirst) {
   auto pod_rules = rules(Restart::kAlways, {{"web", Role::kMain}});
   ObservedPod pod{{sandbox("s", 4, false)}, {container("web", "s", 0, State::kRunning)}};
   PodPlan made = plan(pod_rules, pod);
-  EXPECT_THAT(made.stop_containers, ElementsAre("web0"));
+  EXPECT_THAT(stops(made), ElementsAre("web0"));
   EXPECT_THAT(made.stop_sandboxes, ElementsAre("s"));
   EXPECT_FALSE(made.run_sandbox);
   pod.containers[0].state = State::kExited;
@@ -134,7 +140,7 @@ TEST(PodPlan, SidecarsEndWithTheMainContainers) {
                   {container("proxy", "s", 0, State::kRunning), container("job", "s", 0, State::kExited, 0)}};
   PodPlan made = plan(pod_rules, pod);
   EXPECT_TRUE(made.finished);
-  EXPECT_THAT(made.stop_containers, ElementsAre("proxy0"));
+  EXPECT_THAT(stops(made), ElementsAre("proxy0"));
 }
 
 TEST(PodPlan, TheLastDeadOneOfANameStays) {
@@ -146,6 +152,63 @@ TEST(PodPlan, TheLastDeadOneOfANameStays) {
   ASSERT_THAT(made.remove_containers, SizeIs(2));
   EXPECT_EQ(made.remove_containers[0]->id, "web1");
   EXPECT_EQ(made.remove_containers[1]->id, "other0");
+}
+
+// A pod of a sidecar, an init container that is done, and two main containers, as they were made.
+struct ChangedPod {
+  PodRules pod_rules = rules(
+      Restart::kNever, {{"proxy", Role::kSidecar}, {"init", Role::kInit}, {"a", Role::kMain}, {"b", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 0, true)},
+                  {container("proxy", "s", 0, State::kRunning), container("init", "s", 0, State::kExited, 0),
+                   container("a", "s", 0, State::kRunning), container("b", "s", 0, State::kRunning)}};
+  ChangedPod() {
+    for (auto& rule : pod_rules.containers) rule.hash = "old";
+    for (auto& one : pod.containers) one.hash = "old";
+  }
+};
+
+TEST(PodPlan, AContainerThatWasChangedIsStoppedAndComesAgain) {
+  ChangedPod changed;
+  EXPECT_THAT(stops(plan(changed.pod_rules, changed.pod)), IsEmpty());
+  changed.pod_rules.containers[2].hash = "new";
+  PodPlan made = plan(changed.pod_rules, changed.pod);
+  ASSERT_THAT(stops(made), ElementsAre("a0"));
+  EXPECT_EQ(made.stop_containers[0].why, "Container a definition changed, will be restarted");
+  EXPECT_TRUE(made.stop_containers[0].replaced);
+  EXPECT_THAT(made.starts, IsEmpty());
+  // It was stopped, in a pod that restarts nothing.
+  auto& stopped = changed.pod.containers[2];
+  stopped.state = State::kExited;
+  stopped.exit_code = 143;
+  EXPECT_THAT(starts(changed.pod_rules, plan(changed.pod_rules, changed.pod)), IsEmpty());
+  stopped.is_replaced = true;
+  EXPECT_THAT(starts(changed.pod_rules, plan(changed.pod_rules, changed.pod)), ElementsAre("a 1"));
+}
+
+TEST(PodPlan, ASidecarThatWasChangedIsStoppedAndAnInitContainerIsNot) {
+  ChangedPod changed;
+  changed.pod_rules.containers[0].hash = changed.pod_rules.containers[1].hash = "new";
+  EXPECT_THAT(stops(plan(changed.pod_rules, changed.pod)), ElementsAre("proxy0"));
+  changed.pod.containers[1].state = State::kRunning;
+  EXPECT_THAT(stops(plan(changed.pod_rules, changed.pod)), ElementsAre("proxy0"));
+}
+
+TEST(PodPlan, WhatSaysNothingOfItsSpecIsNotChanged) {
+  ChangedPod changed;
+  for (auto& one : changed.pod.containers) one.hash.clear();
+  EXPECT_THAT(stops(plan(changed.pod_rules, changed.pod)), IsEmpty());
+}
+
+TEST(PodPlan, OneThatWasMadeOfAnotherSpecIsNotStarted) {
+  auto pod_rules = rules(Restart::kAlways, {{"web", Role::kMain}});
+  pod_rules.containers[0].hash = "new";
+  ObservedPod pod{{sandbox("s", 0, true)}, {container("web", "s", 0, State::kCreated)}};
+  pod.containers[0].hash = "old";
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_THAT(starts(pod_rules, made), ElementsAre("web 1"));
+  EXPECT_EQ(made.starts[0].created_id, "");
+  ASSERT_THAT(made.remove_containers, SizeIs(1));
+  EXPECT_EQ(made.remove_containers[0]->id, "web0");
 }
 
 TEST(Backoff, DoublesAndBeginsAnew) {

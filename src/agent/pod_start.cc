@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/cluster.h"
+#include "agent/container_spec.h"
 #include "agent/pod_worker.h"
 #include "api/text.h"
 #include "base/log.h"
@@ -22,15 +23,6 @@ namespace v1 = ::runtime::v1;
 constexpr std::size_t kMaxResolvConf = 64 * 1024;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
-
-const core::Container* find_container(const core::Pod& pod, const std::string& name) {
-  for (const auto* list : {&pod.spec().init_containers(), &pod.spec().containers()}) {
-    for (const auto& container : *list) {
-      if (container.name() == name) return &container;
-    }
-  }
-  return nullptr;
-}
 
 // A node without the file has no servers to name.
 Result<std::string> read_resolv_conf(const std::string& path) {
@@ -115,7 +107,9 @@ Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSan
 
 Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox) {
   const std::string& name = rules_.containers[start.rule].name;
-  const core::Container& spec = *find_container(*pod_, name);
+  const auto found = find_container(*pod_, name);
+  if (!found) co_return fail(Code::kNotFound, "the pod has no such container");
+  const core::Container& spec = *found;
   if (auto prepared = co_await prepare_volumes(); !prepared) {
     if (!stopped_) trouble("", "ContainerCreating", prepared.error(), retries_.failed("", now()));
     co_return std::unexpected(std::move(prepared.error()));
@@ -179,7 +173,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerError", created.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(created.error()));
   }
-  if (start.last != nullptr) crashes_.retried(name, start.last->ended, now());
+  if (start.last != nullptr && !start.last->is_replaced) crashes_.retried(name, start.last->ended, now());
   co_return created->container_id();
 }
 

@@ -47,12 +47,14 @@ std::int64_t seconds_of(Duration duration) {
 }  // namespace
 
 // All at once; returns when all have ended.
-Task<Status> PodWorker::stop_containers(std::vector<std::string> ids, Duration grace) {
-  if (ids.empty()) co_return Status();
+Task<Status> PodWorker::stop_containers(std::vector<PodPlan::Stop> stops, Duration grace) {
+  if (stops.empty()) co_return Status();
   auto group = std::make_shared<StopGroup>(env_->loop);
-  group->left = ids.size();
-  stopping_ = {ids.begin(), ids.end()};
-  for (const auto& id : ids) env_->loop.spawn(stop_one(env_, group, id, seconds_of(grace)));
+  group->left = stops.size();
+  for (const auto& stop : stops) {
+    stopping_.insert(stop.id);
+    env_->loop.spawn(stop_one(env_, group, stop.id, seconds_of(grace)));
+  }
   co_await group->all_ended.wait();
   stopping_.clear();
   if (group->errors.empty()) co_return Status();
@@ -83,26 +85,26 @@ Duration PodWorker::grace_of(const ObservedPod& observed) const {
 // The main containers first, as the others serve them; then sidecars, the last that was started first.
 Task<Status> PodWorker::stop_by_role(const ObservedPod& observed) {
   if (!deadline_) deadline_ = now() + std::chrono::duration_cast<TimePoint::duration>(grace_of(observed));
-  std::vector<std::string> main;
-  std::vector<std::string> sidecars;
+  std::vector<PodPlan::Stop> main;
+  std::vector<PodPlan::Stop> sidecars;
   for (const auto& container : observed.containers) {
     if (!container.is_running()) continue;
     bool is_sidecar = std::ranges::any_of(rules_.containers, [&](const ContainerRule& rule) {
       return rule.name == container.name && rule.role == ContainerRule::Role::kSidecar;
     });
-    if (!is_sidecar) main.push_back(container.id);
+    if (!is_sidecar) main.push_back({container.id, ""});
   }
   for (auto rule = rules_.containers.rbegin(); rule != rules_.containers.rend(); ++rule) {
     if (rule->role != ContainerRule::Role::kSidecar) continue;
     for (const auto& container : observed.containers) {
-      if (container.is_running() && container.name == rule->name) sidecars.push_back(container.id);
+      if (container.is_running() && container.name == rule->name) sidecars.push_back({container.id, ""});
     }
   }
   auto stopped = co_await stop_containers(main, *deadline_ - now());
   if (!stopped) co_return stopped;
-  for (const auto& id : sidecars) {
+  for (const auto& sidecar : sidecars) {
     Duration left = std::max<Duration>(*deadline_ - now(), kLeastSidecarGrace);
-    auto one = co_await stop_containers({id}, left);
+    auto one = co_await stop_containers({sidecar}, left);
     if (!one) co_return one;
   }
   co_return Status();

@@ -109,10 +109,30 @@ Task<Result<ObservedPod>> PodWorker::look() {
   if (!observed || stopped_) co_return observed;
   for (const auto& sandbox : observed->sandboxes) env_->sandbox_owners[sandbox.id] = identity_.uid;
   had_sandbox_ |= !observed->sandboxes.empty();
+  std::erase_if(replaced_, [&](const std::string& id) {
+    return std::ranges::none_of(observed->containers, [&](const auto& container) { return container.id == id; });
+  });
+  for (auto& container : observed->containers) container.is_replaced = replaced_.contains(container.id);
   std::erase_if(stopped_sandboxes_, [&](const std::string& id) {
     return std::ranges::none_of(observed->sandboxes, [&](const auto& sandbox) { return sandbox.id == id; });
   });
   co_return observed;
+}
+
+void PodWorker::take_pod() {
+  pod_ = std::exchange(next_pod_, nullptr);
+  PodRules rules = rules_of(*pod_);
+  rules.is_over = rules_.is_over;
+  rules.is_over_as_failed = rules_.is_over_as_failed;
+  // What went wrong with another image says nothing of this one.
+  for (const auto& rule : rules.containers) {
+    const auto same = [&](const ContainerRule& old) { return old.name == rule.name && old.hash == rule.hash; };
+    if (std::ranges::any_of(rules_.containers, same)) continue;
+    untrouble(rule.name);
+    crashes_.succeeded(rule.name);
+  }
+  rules_ = std::move(rules);
+  take_end();
 }
 
 Task<std::optional<TimePoint>> PodWorker::sync() {
@@ -123,14 +143,7 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
     co_return retries_.failed("look", now());
   }
   retries_.succeeded("look");
-  if (next_pod_) {
-    pod_ = std::exchange(next_pod_, nullptr);
-    PodRules rules = rules_of(*pod_);
-    rules.is_over = rules_.is_over;
-    rules.is_over_as_failed = rules_.is_over_as_failed;
-    rules_ = std::move(rules);
-    take_end();
-  }
+  if (next_pod_) take_pod();
   const auto over_at = check_deadline();
   auto is_stopped = [this](const std::string& id) { return stopped_sandboxes_.contains(id); };
   auto may = [this](const std::string& name, const ObservedContainer* last) { return may_start(name, last); };
@@ -160,6 +173,9 @@ Task<bool> PodWorker::carry_out(const ObservedPod& observed, const PodPlan& plan
 }
 
 Task<bool> PodWorker::stop_all(const ObservedPod& observed, const PodPlan& plan) {
+  for (const auto& stop : plan.stop_containers) {
+    if (stop.replaced) replaced_.insert(stop.id);
+  }
   Status done = co_await stop_containers(plan.stop_containers, grace_of(observed));
   for (const auto& id : plan.stop_sandboxes) {
     if (!done || stopped_) break;
@@ -229,7 +245,8 @@ TimePoint PodWorker::may_start(const std::string& name, const ObservedContainer*
   for (const std::string& who : {name, std::string()}) {
     if (auto found = troubles_.find(who); found != troubles_.end()) at = std::max(at, found->second.until);
   }
-  return last != nullptr && last->is_exited() ? std::max(at, crashes_.ready_at(name, last->ended)) : at;
+  return last != nullptr && last->is_exited() && !last->is_replaced ? std::max(at, crashes_.ready_at(name, last->ended))
+                                                                    : at;
 }
 
 std::map<std::string, Waiting> PodWorker::waiting(const ObservedPod& observed, const PodPlan& plan) const {
@@ -238,7 +255,7 @@ std::map<std::string, Waiting> PodWorker::waiting(const ObservedPod& observed, c
   if (plan.finished) return {};
   for (const auto& rule : rules_.containers) {
     const auto* last = observed.newest(rule.name);
-    if (last == nullptr || !last->is_exited() || rule.is_done(*last)) continue;
+    if (last == nullptr || !last->is_exited() || last->is_replaced || rule.is_done(*last)) continue;
     TimePoint ready = crashes_.ready_at(rule.name, last->ended);
     auto own = troubles_.find(rule.name);
     if (ready <= now() || (own != troubles_.end() && own->second.until > ready)) continue;

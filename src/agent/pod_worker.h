@@ -107,7 +107,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // --- the end (pod_teardown.cc)
   Task<> tear_down();
   Task<Status> tear_down_once();
-  Task<Status> stop_containers(std::vector<std::string> ids, Duration grace);
+  Task<Status> stop_containers(std::vector<PodPlan::Stop> stops, Duration grace);
   void shorten(Duration grace);
   Task<Status> stop_by_role(const ObservedPod& observed);
   Task<Status> stop_sandboxes(const ObservedPod& observed);
@@ -124,6 +124,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   const k8s::io::api::core::v1::PodStatus* status_before() const;
   // The last status says that the pod has come to its end.
   bool was_over() const;
+  // The newest that was asked for is what this worker brings about from now on.
+  void take_pod();
   // Marks the rules when the API server has the pod as one that has ended.
   void take_end();
   // Marks the rules when activeDeadlineSeconds are over; else when they will be.
@@ -156,6 +158,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::optional<Duration> grace_;      // that terminate() was given
   std::optional<TimePoint> deadline_;  // of the grace period
   std::set<std::string> stopping_;     // containers that are being stopped, by id
+  std::set<std::string> replaced_;     // those that were stopped for another to take their place
 
   Backoff crashes_, images_, retries_;
   std::map<std::string, Trouble> troubles_;
