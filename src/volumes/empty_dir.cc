@@ -5,16 +5,13 @@
 #include <sys/stat.h>
 
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "api/quantity.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
 #include "sys/folders.h"
-#include "sys/mount.h"
-#include "volumes/mount_point.h"
+#include "volumes/memory_folder.h"
 #include "volumes/prepare.h"
 
 namespace gantry::volumes {
@@ -28,31 +25,14 @@ mode_t mode_of(const core::EmptyDirVolumeSource& source, const core::PodSecurity
   return security.has_fs_group() ? mode | S_ISGID | 0070 : mode;
 }
 
-Result<MountFd> make_tmpfs(const core::EmptyDirVolumeSource& source, const core::PodSecurityContext& security) {
-  auto context = sys::FsContext::open("tmpfs");
-  if (!context) return std::unexpected(std::move(context.error()));
-  std::vector<std::pair<const char*, std::string>> options{{"source", "tmpfs"}};
-  options.emplace_back("mode", absl::StrFormat("%o", mode_of(source, security)));
-  if (security.has_fs_group()) options.emplace_back("gid", absl::StrCat(security.fs_group()));
-  auto limit = api::Quantity::parse(source.size_limit().string());
-  if (limit && limit->value() > 0) options.emplace_back("size", absl::StrCat(limit->value()));
-  for (const auto& [key, value] : options) {
-    if (auto set = context->set(key, value.c_str()); !set) return std::unexpected(std::move(set.error()));
-  }
-  if (auto made = context->create(); !made) return std::unexpected(std::move(made.error()));
-  return context->mount(sys::MountAttr::kNoSuid | sys::MountAttr::kNoDev);
-}
-
 // Only once: what is there already is what the containers wrote into.
 Status mount_tmpfs(FdRef parent, const core::Volume& volume, const core::PodSecurityContext& security) {
-  auto mounted = is_mount_point(parent, volume.name());
-  if (!mounted) return std::unexpected(std::move(mounted.error()));
-  if (*mounted) return {};
-  auto tmpfs = make_tmpfs(volume.volume_source().empty_dir(), security);
-  if (!tmpfs) return std::unexpected(std::move(tmpfs.error()));
-  auto target = sys::openat(parent, volume.name().c_str(), O_PATH | O_NOFOLLOW | O_DIRECTORY);
-  if (!target) return std::unexpected(std::move(target.error()));
-  return sys::attach(*tmpfs, *target);
+  const auto& source = volume.volume_source().empty_dir();
+  MemoryFolder folder{.mode = mode_of(source, security)};
+  if (security.has_fs_group()) folder.group = static_cast<gid_t>(security.fs_group());
+  auto limit = api::Quantity::parse(source.size_limit().string());
+  if (limit && limit->value() > 0) folder.size = static_cast<std::uint64_t>(limit->value());
+  return mount_memory(parent, volume.name(), folder);
 }
 
 Status make(const std::string& parent_path, const core::Volume& volume, const core::PodSecurityContext& security) {
