@@ -16,13 +16,9 @@ import urllib.request
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/support"))
 import checks as c
 from control import BIN, free_port
+from processes import proportional_size
 from stores import Etcd
 from upstream import apiserver, end
-
-
-def proportional_size(pid):
-    text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-    return int(text.split("\nPss:")[1].split()[0]) * 1024
 
 
 class Side:

@@ -23,6 +23,7 @@ import oci
 import oci_bundle
 from cri_client import APPLETS
 from node import BIN, Node, is_alive, read_pids, walk
+from processes import cpu_of, name_of, proportional_size
 
 DRIVER = BIN / "bench/cri"
 IMAGE, PAUSE = "localhost/busybox:bench", "localhost/pause:bench"
@@ -192,19 +193,6 @@ def upstreams(sides, options, work):
     return took
 
 
-def proportional_size(pid):
-    with contextlib.suppress(OSError, IndexError):
-        text = pathlib.Path(f"/proc/{pid}/smaps_rollup").read_text()
-        return int(text.split("\nPss:")[1].split()[0]) * 1024
-    return 0
-
-
-def name_of(pid):
-    with contextlib.suppress(OSError):
-        return pathlib.Path(f"/proc/{pid}/comm").read_text().strip()
-    return ""
-
-
 def memory(side):
     """Proportional set sizes: (the daemon, {name of the others but the workload: all of that name})."""
     others = {}
@@ -213,16 +201,6 @@ def memory(side):
         if pid != side.daemon and name not in NOT_OF_IT:
             others[name] = others.get(name, 0) + proportional_size(pid)
     return proportional_size(side.daemon), others
-
-
-def cpu_of(pids):
-    """Nanoseconds on a CPU, of all their threads, as the scheduler counts."""
-    total = 0
-    for pid in pids:
-        with contextlib.suppress(OSError):
-            total += sum(int((task / "schedstat").read_text().split()[0])
-                         for task in pathlib.Path(f"/proc/{pid}/task").iterdir())
-    return total
 
 
 def idle(sides, seconds):
