@@ -85,7 +85,7 @@ Cluster::Cluster(Loop& loop, Remote remote, std::string node_name)
       kinds_(cluster_kinds()),
       client_(loop, *remote_.usual, kinds_, kProgram),
       urgent_client_(loop, *remote_.urgent, kinds_, kProgram),
-      events_(client_, node_name_),
+      events_(client_, node_name_, [this] { return node_object() ? node_object()->metadata().uid() : ""; }),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
       informers_(client_) {}
@@ -96,7 +96,7 @@ Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
       kinds_(cluster_kinds()),
       client_(loop, transport, kinds_, kProgram),
       urgent_client_(loop, transport, kinds_, kProgram),
-      events_(client_, node_name_),
+      events_(client_, node_name_, [this] { return node_object() ? node_object()->metadata().uid() : ""; }),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
       informers_(client_) {}

@@ -61,8 +61,13 @@ struct EventRecorder::Impl : std::enable_shared_from_this<Impl> {
     TimePoint at;
   };
 
-  Impl(api::Client& api_client, std::string node)
-      : client(api_client), node_name(std::move(node)), backoff(limits.again), tokens(limits.burst), counted(now()) {}
+  Impl(api::Client& api_client, std::string node, std::function<std::string()> uid)
+      : client(api_client),
+        node_name(std::move(node)),
+        node_uid(std::move(uid)),
+        backoff(limits.again),
+        tokens(limits.burst),
+        counted(now()) {}
 
   void add(core::ObjectReference object, EventType type, std::string_view reason, std::string_view message);
   static Task<> work(std::shared_ptr<Impl> self);
@@ -72,6 +77,7 @@ struct EventRecorder::Impl : std::enable_shared_from_this<Impl> {
 
   api::Client& client;
   const std::string node_name;
+  const std::function<std::string()> node_uid;
   EventLimits limits;
   EventCorrelator correlator;
   Backoff backoff;
@@ -174,8 +180,8 @@ Task<> EventRecorder::Impl::work(std::shared_ptr<Impl> self) {
   self->busy = false;
 }
 
-EventRecorder::EventRecorder(api::Client& client, std::string node_name)
-    : impl_(std::make_shared<Impl>(client, std::move(node_name))) {}
+EventRecorder::EventRecorder(api::Client& client, std::string node_name, std::function<std::string()> node_uid)
+    : impl_(std::make_shared<Impl>(client, std::move(node_name), std::move(node_uid))) {}
 
 EventRecorder::~EventRecorder() { stop(); }
 
@@ -198,12 +204,12 @@ void EventRecorder::record(const core::Pod& pod, EventType type, std::string_vie
   impl_->add(std::move(object), type, reason, message);
 }
 
-// As kubelet refers to it: its name is the uid, too, and `kubectl describe node` looks for that.
 void EventRecorder::record_node(EventType type, std::string_view reason, std::string_view message) {
   core::ObjectReference object;
+  object.set_api_version("v1");
   object.set_kind("Node");
   object.set_name(impl_->node_name);
-  object.set_uid(impl_->node_name);
+  object.set_uid(impl_->node_uid());
   impl_->add(std::move(object), type, reason, message);
 }
 

@@ -9,6 +9,7 @@
 
 #include <chrono>
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -37,7 +38,8 @@ struct EventLimits {
 
 class EventRecorder {
  public:
-  EventRecorder(api::Client& client, std::string node_name);
+  // `node_uid` says it as far as it is known; "" before.
+  EventRecorder(api::Client& client, std::string node_name, std::function<std::string()> node_uid);
   // Stops it.
   ~EventRecorder();
   EventRecorder(const EventRecorder&) = delete;

@@ -174,13 +174,13 @@ TEST_F(EventRecorderTest, SaysTheSameByCountingAlsoWhenTheFirstIsGone) {
   EXPECT_THAT(api_.events(), ElementsAre("Warning BackOff web x4: a"));
 }
 
-TEST_F(EventRecorderTest, TheNodeIsNamedAsKubeletNamesIt) {
+TEST_F(EventRecorderTest, TheNodesAreInTheDefaultNamespace) {
   cluster_.events().record_node(EventType::kNormal, "Starting", "Starting kubelet.");
   ASSERT_TRUE(until([&] { return api_.events().size() == 1; }));
   const auto& [path, event] = *api_.objects.begin();
   EXPECT_THAT(path, StartsWith("/api/v1/namespaces/default/events/node."));
   EXPECT_EQ(event.find("involvedObject")->text_at("kind"), "Node");
-  EXPECT_EQ(event.find("involvedObject")->text_at("uid"), "node");
+  EXPECT_EQ(event.find("involvedObject")->text_at("name"), "node");
 }
 
 TEST_F(EventRecorderTest, WaitsForAServerThatIsAwayAndDropsTheOldest) {

@@ -222,6 +222,37 @@ void set_status(Node* node, const NodeConfig& config, const NodeState& state, co
   if (config.port != 0) status->mutable_daemon_endpoints()->mutable_kubelet_endpoint()->set_port(config.port);
 }
 
+std::vector<NodeWord> node_words(const Node& before, const Node& after) {
+  std::vector<NodeWord> words;
+  const std::string& boot = after.status().node_info().boot_id();
+  const std::string& earlier = before.status().node_info().boot_id();
+  const std::string& name = after.metadata().name();
+  if (!earlier.empty() && earlier != boot)
+    words.push_back({"Rebooted", cat("Node ", name, " has been rebooted, boot id: ", boot)});
+  struct Turn {
+    const char *type, *on, *off;
+  };
+  constexpr std::array<Turn, 4> kTurns = {{
+      {"MemoryPressure", "NodeHasInsufficientMemory", "NodeHasSufficientMemory"},
+      {"DiskPressure", "NodeHasDiskPressure", "NodeHasNoDiskPressure"},
+      {"PIDPressure", "NodeHasInsufficientPID", "NodeHasSufficientPID"},
+      {"Ready", "NodeReady", "NodeNotReady"},
+  }};
+  const auto status_of = [](const Node& node, std::string_view type) -> std::string {
+    for (const auto& condition : node.status().conditions()) {
+      if (condition.type() == type) return condition.status();
+    }
+    return "";
+  };
+  for (const auto& turn : kTurns) {
+    const std::string now = status_of(after, turn.type);
+    if (now.empty() || now == status_of(before, turn.type)) continue;
+    const char* reason = now == "True" ? turn.on : turn.off;
+    words.push_back({reason, cat("Node ", name, " status is now: ", reason)});
+  }
+  return words;
+}
+
 Node new_node(const NodeConfig& config, const NodeState& state, const Pressures& pressures, api::Timestamp now) {
   Node node;
   node.mutable_metadata()->set_name(config.name);

@@ -70,6 +70,11 @@ std::optional<api::Value> registration_patch(const Node& there, const Node& want
 // The status of `node` becomes what `state` says; times of conditions that hold stay.
 void set_status(Node* node, const NodeConfig& config, const NodeState& state, const Pressures& pressures,
                 api::Timestamp now);
+// What people are told of the way from one status to another, as reasons and messages of events.
+struct NodeWord {
+  std::string reason, message;
+};
+std::vector<NodeWord> node_words(const Node& before, const Node& after);
 // The strategic merge patch from one status to another. Nothing when they differ in heartbeats alone and not
 // `heartbeat`.
 std::optional<api::Value> status_patch(const Node& there, const Node& wanted, bool heartbeat);

@@ -174,5 +174,30 @@ TEST(NodeMachineTest, ReadsWhatTheKernelWrites) {
   EXPECT_EQ(hugepages_name(64), "hugepages-64Ki");
 }
 
+TEST(NodeWords, TellWhatChanged) {
+  const auto node = [](const char* boot, const char* ready, const char* disk) {
+    Node made;
+    made.mutable_metadata()->set_name("n");
+    made.mutable_status()->mutable_node_info()->set_boot_id(boot);
+    for (const auto& [type, status] : {std::pair("Ready", ready), std::pair("DiskPressure", disk)}) {
+      auto* condition = made.mutable_status()->add_conditions();
+      condition->set_type(type);
+      condition->set_status(status);
+    }
+    return made;
+  };
+  const auto told = [](const Node& before, const Node& after) {
+    std::string all;
+    for (const auto& word : node_words(before, after)) all += word.reason + ": " + word.message + "\n";
+    return all;
+  };
+  EXPECT_EQ(told(node("a", "True", "False"), node("a", "True", "False")), "");
+  EXPECT_EQ(told({}, node("a", "False", "False")),
+            "NodeHasNoDiskPressure: Node n status is now: NodeHasNoDiskPressure\n"
+            "NodeNotReady: Node n status is now: NodeNotReady\n");
+  EXPECT_EQ(told(node("a", "Unknown", "False"), node("b", "True", "False")),
+            "Rebooted: Node n has been rebooted, boot id: b\nNodeReady: Node n status is now: NodeReady\n");
+}
+
 }  // namespace
 }  // namespace gantry::agent

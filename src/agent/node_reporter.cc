@@ -40,6 +40,13 @@ NodeReporter::NodeReporter(Cluster& cluster, cri::RuntimeService& runtime, cri::
   cluster_.node().on_change([this](const api::Informer::Change&) { wake_.set(); });
 }
 
+void NodeReporter::tell(const Node& before, const Node& after) {
+  for (const auto& word : node_words(before, after)) {
+    const auto type = word.reason == "Rebooted" ? EventType::kWarning : EventType::kNormal;
+    cluster_.events().record_node(type, word.reason, word.message);
+  }
+}
+
 void NodeReporter::start() { cluster_.loop().spawn(run()); }
 
 void NodeReporter::stop() {
@@ -124,6 +131,7 @@ Task<api::Answer<void>> NodeReporter::register_once() {
   api::Answer<Node> made = co_await cluster_.urgent_client().create(wanted);
   if (made) {
     log::info("the node is registered", {{"node", config_.name}});
+    tell({}, wanted);
     co_return api::Answer<void>();
   }
   if (!made.error().is_already_exists()) co_return api::fail(std::move(made.error()));
@@ -151,6 +159,7 @@ Task<api::Answer<void>> NodeReporter::report() {
                                                                std::move(*patch), "status");
   if (!patched) co_return api::fail(std::move(patched.error()));
   reported_ = started;
+  tell(*there, wanted);
   co_return api::Answer<void>();
 }
 
@@ -161,6 +170,7 @@ Task<> NodeReporter::pause(Duration least, Duration most) {
 }
 
 Task<> NodeReporter::run() {
+  cluster_.events().record_node(EventType::kNormal, "Starting", "Starting kubelet.");
   Duration wait = kFirstPause;
   bool registered = !config_.registers;
   while (!stopped_) {

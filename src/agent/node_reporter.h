@@ -38,6 +38,7 @@ class NodeReporter {
   Task<> look_at_images();
   Task<api::Answer<void>> register_once();
   Task<api::Answer<void>> report();
+  void tell(const Node& before, const Node& after);
   Task<> pause(Duration least, Duration most);
   static api::Timestamp now();
 

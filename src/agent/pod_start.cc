@@ -44,6 +44,9 @@ Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
     std::string omitted;
     v1::RunPodSandboxRequest request;
     *request.mutable_config() = sandbox_config(*pod_, env_->node, attempt, *text, identity_.file, &omitted);
+    if (attempt > 0) {
+      tell(EventType::kNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
+    }
     auto made = co_await env_->runtime.run_pod_sandbox(std::move(request));
     if (made) {
       if (!omitted.empty()) log::warning("a pod's DNS", {{"pod", identity_.full_name()}, {"omitted", omitted}});
@@ -57,6 +60,8 @@ Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
   if (done) {
     untrouble("");
   } else {
+    tell(EventType::kWarning, "FailedCreatePodSandBox",
+         absl::StrCat("Failed to create pod sandbox: ", done.error().message()));
     trouble("", "ContainerCreating", done.error().with_context("failed to create the pod's sandbox"),
             retries_.failed("", now()));
   }
@@ -90,6 +95,7 @@ Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSan
   co_await link_log(name, start.attempt, id);
   if (stopped_) co_return;
   if (started) {
+    tell(EventType::kNormal, "Started", "Container started", name);
     untrouble(name);
     co_return;
   }
@@ -173,6 +179,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerError", created.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(created.error()));
   }
+  tell(EventType::kNormal, "Created", "Container created", name);
   if (start.last != nullptr && !start.last->is_replaced) crashes_.retried(name, start.last->ended, now());
   co_return created->container_id();
 }

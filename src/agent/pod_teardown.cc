@@ -100,10 +100,12 @@ Task<Status> PodWorker::stop_by_role(const ObservedPod& observed) {
       if (container.is_running() && container.name == rule->name) sidecars.push_back({container.id, ""});
     }
   }
+  tell_of_stops(observed, main);
   auto stopped = co_await stop_containers(main, *deadline_ - now());
   if (!stopped) co_return stopped;
   for (const auto& sidecar : sidecars) {
     Duration left = std::max<Duration>(*deadline_ - now(), kLeastSidecarGrace);
+    tell_of_stops(observed, {sidecar});
     auto one = co_await stop_containers({sidecar}, left);
     if (!one) co_return one;
   }

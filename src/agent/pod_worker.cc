@@ -176,6 +176,7 @@ Task<bool> PodWorker::stop_all(const ObservedPod& observed, const PodPlan& plan)
   for (const auto& stop : plan.stop_containers) {
     if (stop.replaced) replaced_.insert(stop.id);
   }
+  tell_of_stops(observed, plan.stop_containers);
   Status done = co_await stop_containers(plan.stop_containers, grace_of(observed));
   for (const auto& id : plan.stop_sandboxes) {
     if (!done || stopped_) break;
@@ -273,6 +274,7 @@ void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
   if (observed.containers.empty() && was_over()) {
     return set_status(std::make_shared<core::PodStatus>(*status_before()));
   }
+  tell_of_back_offs(observed, waits);
   set_status(make_status({.pod = pod_.get(),
                           .observed = &observed,
                           .plan = &plan,
@@ -335,6 +337,7 @@ std::optional<TimePoint> PodWorker::check_deadline() {
   if (left > left.zero()) return now() + left;
   rules_.is_over = rules_.is_over_as_failed = true;
   end_ = Waiting{"DeadlineExceeded", "Pod was active on the node longer than the specified deadline"};
+  tell(EventType::kNormal, end_->reason, end_->message);
   return std::nullopt;
 }
 
@@ -351,6 +354,7 @@ void PodWorker::trouble(const std::string& name, std::string reason, const Error
   auto known = troubles_.find(name);
   bool is_new = known == troubles_.end() || known->second.waiting.message != error.message();
   troubles_[name] = {{std::move(reason), error.message()}, until};
+  if (!name.empty()) tell(EventType::kWarning, "Failed", absl::StrCat("Error: ", error.message()), name);
   if (!is_new) return;
   log::error("a pod can't go on, retrying", {{"pod", identity_.full_name()},
                                              {"container", name},
@@ -362,6 +366,27 @@ void PodWorker::untrouble(const std::string& name) {
   troubles_.erase(name);
   retries_.succeeded(name);
   images_.succeeded(name);
+}
+
+void PodWorker::tell_of_stops(const ObservedPod& observed, const std::vector<PodPlan::Stop>& stops) const {
+  for (const auto& stop : stops) {
+    const auto found = std::ranges::find(observed.containers, stop.id, &ObservedContainer::id);
+    if (found == observed.containers.end()) continue;
+    const std::string why = stop.why.empty() ? absl::StrCat("Stopping container ", found->name) : stop.why;
+    tell(EventType::kNormal, "Killing", why, found->name);
+  }
+}
+
+void PodWorker::tell_of_back_offs(const ObservedPod& observed, const std::map<std::string, Waiting>& waits) {
+  for (const auto& [name, wait] : waits) {
+    const auto* last = observed.newest(name);
+    if (wait.reason != "CrashLoopBackOff" || last == nullptr || told_back_offs_[name] == last->id) continue;
+    told_back_offs_[name] = last->id;
+    tell(EventType::kWarning, "BackOff",
+         absl::StrCat("Back-off restarting failed container ", name, " in pod ", identity_.name, "_",
+                      identity_.namespace_, "(", identity_.uid, ")"),
+         name);
+  }
 }
 
 void PodWorker::tell(EventType type, std::string_view reason, std::string_view message,

@@ -133,6 +133,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // Notes why `name` ("" is the pod) does not run and when that is tried again.
   void trouble(const std::string& name, std::string reason, const Error& error, TimePoint until);
   void untrouble(const std::string& name);
+  void tell_of_stops(const ObservedPod& observed, const std::vector<PodPlan::Stop>& stops) const;
+  // Those that wait to be started again, once for each end.
+  void tell_of_back_offs(const ObservedPod& observed, const std::map<std::string, Waiting>& waits);
   // An event of the pod, or of that container of it.
   void tell(EventType type, std::string_view reason, std::string_view message, std::string_view container = {}) const;
   std::string log_folder() const;
@@ -162,6 +165,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   Backoff crashes_, images_, retries_;
   std::map<std::string, Trouble> troubles_;
+  std::map<std::string, std::string> told_back_offs_;  // by name: the container that had ended
   std::set<std::string> stopped_sandboxes_;
   std::optional<volumes::PreparedVolumes> volumes_;
   LastEnvObjects env_objects_;  // as they were read last
