@@ -2,6 +2,7 @@
 #include <algorithm>
 #include <map>
 #include <optional>
+#include <set>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
@@ -140,13 +141,15 @@ Result<Values> set_env(const core::Pod& pod, const core::Container& container, c
 // ---- mounts
 
 Status add_mounts(const core::Container& container, const ContainerInputs& inputs, v1::ContainerConfig& out) {
-  for (const auto& mount : container.volume_mounts()) {
+  for (int i = 0; i < container.volume_mounts_size(); ++i) {
+    const auto& mount = container.volume_mounts(i);
     auto volume = inputs.volumes.find(mount.name());
     if (volume == inputs.volumes.end()) {
       return invalid_argument(absl::StrCat("volumeMounts: the pod has no volume ", api::quoted(mount.name())));
     }
     auto& to = *out.add_mounts();
-    to.set_host_path(volume->second.path);
+    auto part = inputs.sub_paths.find(i);
+    to.set_host_path(part == inputs.sub_paths.end() ? volume->second.path : part->second);
     to.set_container_path(mount.mount_path().starts_with('/') ? mount.mount_path() : "/" + mount.mount_path());
     to.set_readonly(mount.read_only() || volume->second.is_read_only);
     to.set_recursive_read_only(mount.recursive_read_only() == "Enabled" || mount.recursive_read_only() == "IfPossible");
@@ -197,6 +200,27 @@ Status set_stop_signal(const core::Container& container, v1::ContainerConfig& ou
 }
 
 }  // namespace
+
+Result<std::map<int, std::string>> sub_paths_of(const core::Pod& pod, const core::Container& container,
+                                                const NodeFacts& node, const ContainerInputs& inputs) {
+  std::map<int, std::string> paths;
+  std::optional<Values> values;
+  for (int i = 0; i < container.volume_mounts_size(); ++i) {
+    const auto& mount = container.volume_mounts(i);
+    if (!mount.sub_path().empty()) paths[i] = mount.sub_path();
+    if (mount.sub_path_expr().empty()) continue;
+    if (!values) {
+      v1::ContainerConfig unused;
+      auto all = set_env(pod, container, node, inputs, unused);
+      if (!all) return std::unexpected(std::move(all.error()));
+      values = std::move(*all);
+    }
+    std::set<std::string> missing;
+    paths[i] = expand(mount.sub_path_expr(), *values, &missing);
+    if (!missing.empty()) return invalid_argument(absl::StrCat("missing value for ", absl::StrJoin(missing, ", ")));
+  }
+  return paths;
+}
 
 Result<v1::ContainerConfig> container_config(const core::Pod& pod, const core::Container& container,
                                              const NodeFacts& node, const ContainerInputs& inputs) {

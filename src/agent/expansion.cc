@@ -3,7 +3,8 @@
 
 namespace gantry::agent {
 
-std::string expand(std::string_view text, const std::map<std::string, std::string>& values) {
+std::string expand(std::string_view text, const std::map<std::string, std::string>& values,
+                   std::set<std::string>* missing) {
   std::string out;
   for (std::size_t at = 0; at < text.size(); ++at) {
     if (text[at] != '$' || at + 1 == text.size()) {
@@ -21,7 +22,9 @@ std::string expand(std::string_view text, const std::map<std::string, std::strin
       out += '$';
       continue;
     }
-    auto value = values.find(std::string(text.substr(at + 2, end - at - 2)));
+    const std::string name(text.substr(at + 2, end - at - 2));
+    auto value = values.find(name);
+    if (missing != nullptr && (value == values.end() || value->second.empty())) missing->insert(name);
     out += value == values.end() ? text.substr(at, end + 1 - at) : std::string_view(value->second);
     at = end;
   }

@@ -10,6 +10,7 @@
 #include "agent/pod_spec_to_cri.h"
 #include "sys/file.h"
 #include "sys/folders.h"
+#include "sys/mount_table.h"
 #include "volumes/prepare.h"
 
 namespace gantry::agent {
@@ -69,6 +70,16 @@ Status remove_below(const std::string& folder, const std::string& name) {
   if (auto removed = sys::remove_tree(*dir, name.c_str()); !removed) {
     return fail_with(std::move(removed.error()), absl::StrCat("remove ", folder, "/", name));
   }
+  return {};
+}
+
+// What is mounted there is not ours: nothing is removed while it may be somebody's data that we see.
+Status refuse_mounts(const std::string& folder) {
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir) return dir.error().is_not_found() ? Status() : fail_with(std::move(dir.error()), folder);
+  auto mounted = sys::has_mounts(*dir);
+  if (!mounted) return fail_with(std::move(mounted.error()), folder);
+  if (*mounted) return fail(Code::kFailedPrecondition, absl::StrCat("remove ", folder, ": something is mounted there"));
   return {};
 }
 
@@ -165,6 +176,7 @@ Status PodFolders::remove_folder(std::string_view uid) const {
   std::string going = absl::StrCat(".", std::string(uid), ".going");  // no uid begins with a dot
   auto remove_going = [&]() -> Status {
     if (auto done = volumes::unmount(pod_folder(going)); !done) return done;
+    if (auto free = refuse_mounts(pod_folder(going)); !free) return free;
     return remove_below(pods, going);
   };
   if (auto done = remove_going(); !done) return done;  // of an earlier try

@@ -62,9 +62,16 @@ struct ContainerInputs {
   std::vector<std::string> pod_ips;
   const ::runtime::v1::Image* image = nullptr;  // as the store has it
   volumes::PreparedVolumes volumes;
-  EnvObjects env = {};          // that the environment is taken from
-  std::string termination_log;  // the host's file that is mounted at terminationMessagePath; or empty
+  std::map<int, std::string> sub_paths;  // of its mounts that have one, by index: where they are bound on the host
+  EnvObjects env = {};                   // that the environment is taken from
+  std::string termination_log;           // the host's file that is mounted at terminationMessagePath; or empty
 };
+
+// The mounts that take a part of a volume, by index, and which: subPath, or subPathExpr with the container's
+// environment in it. A variable that is missing or empty is an error, in kubelet's words.
+Result<std::map<int, std::string>> sub_paths_of(const k8s::io::api::core::v1::Pod& pod,
+                                                const k8s::io::api::core::v1::Container& container,
+                                                const NodeFacts& node, const ContainerInputs& inputs);
 
 // The error is one that the pod's author can repair (CreateContainerConfigError): runAsNonRoot with an image of root's,
 // a field that an environment variable names and the pod has not.

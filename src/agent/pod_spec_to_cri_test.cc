@@ -320,6 +320,30 @@ TEST(Resources, QosClasses) {
   EXPECT_EQ(pod_slice(Qos::kBestEffort, "1-2"), "kubepods-besteffort-pod1_2.slice");
 }
 
+TEST(ContainerConfig, PartsOfVolumesAreMounted) {
+  core::Pod pod = pod_with(
+      "    env: [{name: NAME, value: web-0}, {name: NONE, value: ''}]\n"
+      "    volumeMounts: [{name: v, mountPath: /a}, {name: v, mountPath: /b, subPath: x/y},\n"
+      "      {name: v, mountPath: /c, subPathExpr: logs/$(NAME)}]\n",
+      "  volumes: [{name: v, emptyDir: {}}]\n");
+  ContainerInputs inputs;
+  auto paths = sub_paths_of(pod, pod.spec().containers(0), kNode, inputs);
+  ASSERT_TRUE(paths) << paths.error().message();
+  EXPECT_EQ(*paths, (std::map<int, std::string>{{1, "x/y"}, {2, "logs/web-0"}}));
+  inputs.volumes["v"].path = "/host/v";
+  inputs.sub_paths = {{1, "/bound/1"}, {2, "/bound/2"}};
+  auto config = container_config(pod, pod.spec().containers(0), kNode, inputs);
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_EQ(config->mounts(0).host_path(), "/host/v");
+  EXPECT_EQ(config->mounts(1).host_path(), "/bound/1");
+  EXPECT_EQ(config->mounts(2).host_path(), "/bound/2");
+
+  pod.mutable_spec()->mutable_containers(0)->mutable_volume_mounts(2)->set_sub_path_expr("$(NO)/$(NONE)");
+  paths = sub_paths_of(pod, pod.spec().containers(0), kNode, inputs);
+  ASSERT_FALSE(paths);
+  EXPECT_EQ(paths.error().message(), "missing value for NO, NONE");
+}
+
 TEST(Expansion, FollowsKubernetes) {
   const std::map<std::string, std::string> values{{"A", "1"}, {"B", "$(A)"}};
   const std::pair<const char*, const char*> table[] = {

@@ -6,6 +6,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/cluster.h"
 #include "agent/container_spec.h"
+#include "agent/container_volumes.h"
 #include "agent/pod_worker.h"
 #include "api/text.h"
 #include "base/log.h"
@@ -164,6 +165,11 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   inputs.termination_log = std::move(*log);
   inputs.env = std::move(*env);
   if (pod_->spec().host_network() && inputs.pod_ips.empty()) inputs.pod_ips.push_back(env_->config.host_ip);
+  if (auto bound = co_await bind_sub_paths(env_, *pod_, spec, inputs); !bound || stopped_ || terminating_) {
+    if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
+    trouble(name, "CreateContainerConfigError", bound.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(bound.error()));
+  }
   auto config = container_config(*pod_, spec, env_->node, inputs);
   if (!config) {
     trouble(name, "CreateContainerConfigError", config.error(), retries_.failed(name, now()));

@@ -47,8 +47,6 @@ void check_mounts(const core::Container& container, const Check& check) {
   for (int i = 0; i < container.volume_mounts_size(); ++i) {
     const core::VolumeMount& mount = container.volume_mounts(i);
     const Check inside = check.at("volumeMounts")[i];
-    refuse(!mount.sub_path().empty(), inside, "subPath");
-    refuse(!mount.sub_path_expr().empty(), inside, "subPathExpr");
     refuse(mount.bind_mount_options_size() > 0, inside, "bindMountOptions");
   }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-// Whether something is mounted at a place. Blocking, but never on what is mounted; any thread.
+// What is mounted at a place of ours, and its end. Blocking, but never on what is mounted; any thread.
 #pragma once
 
 #include <string>
@@ -11,5 +11,10 @@ namespace gantry::volumes {
 
 // Something is mounted on `name` in `folder`; a name that is a link is not followed. False when it is not there.
 Result<bool> is_mount_point(FdRef folder, const std::string& name);
+
+// Unmounts what is on the name, all of it when there are several, one over the other. `flags` as umount2's.
+Status unmount_at(const std::string& folder, const std::string& name, int flags);
+// And on each name in the folder, which may be missing.
+Status unmount_in(const std::string& folder, int flags);
 
 }  // namespace gantry::volumes

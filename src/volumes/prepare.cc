@@ -1,18 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "volumes/prepare.h"
 
-#include <sys/mount.h>
-
 #include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "api/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
-#include "sys/mount.h"
 #include "volumes/empty_dir.h"
 #include "volumes/host_path.h"
 #include "volumes/mount_point.h"
+#include "volumes/sub_path.h"
 
 namespace gantry::volumes {
 namespace {
@@ -34,22 +32,6 @@ Result<Prepared> prepare_one(const core::Pod& pod, const core::Volume& volume, c
   return fail(Code::kUnimplemented, "is of a kind that is not supported yet");
 }
 
-// Beneath `folder` all names are ours, and so is what is mounted on them.
-Status unmount_in(const std::string& folder) {
-  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
-  if (!dir && dir.error().is_not_found()) return {};
-  auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
-  if (!names) return fail_with(std::move(names.error()), folder);
-  for (const auto& name : *names) {
-    auto mounted = is_mount_point(*dir, name);
-    if (!mounted) return std::unexpected(std::move(mounted.error()));
-    if (!*mounted) continue;
-    std::string path = absl::StrCat(folder, "/", name);
-    if (auto done = sys::umount2(path.c_str(), UMOUNT_NOFOLLOW); !done) return fail_with(std::move(done.error()), path);
-  }
-  return {};
-}
-
 }  // namespace
 
 std::string volume_folder(std::string_view pod_folder, std::string_view kind, std::string_view name) {
@@ -68,12 +50,14 @@ Result<PreparedVolumes> prepare(const core::Pod& pod, const std::string& pod_fol
 
 Status unmount(const std::string& pod_folder) {
   const std::string volumes = absl::StrCat(pod_folder, "/volumes");
+  if (auto done = unbind_sub_paths(pod_folder); !done) return done;
   auto dir = sys::open_dir(sys::kCwd, volumes.c_str());
   if (!dir && dir.error().is_not_found()) return {};
   auto kinds = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
   if (!kinds) return fail_with(std::move(kinds.error()), volumes);
+  // All names are ours, and so is what is mounted on them.
   for (const auto& kind : *kinds) {
-    if (auto done = unmount_in(absl::StrCat(volumes, "/", kind)); !done) return done;
+    if (auto done = unmount_in(absl::StrCat(volumes, "/", kind), 0); !done) return done;
   }
   return {};
 }

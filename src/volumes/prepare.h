@@ -5,6 +5,7 @@
 //
 //   POD/                               ROOT/pods/UID
 //     volumes/kubernetes.io~KIND/NAME  a volume: a folder, or a mount of ours on it
+//     volume-subpaths/                 sub_path.h draws it
 //
 // Names of volumes are the API's, validated as DNS labels.
 //
@@ -36,8 +37,8 @@ std::string volume_folder(std::string_view pod_folder, std::string_view kind, st
 // Makes the pod's volumes, or finds them as they were made before. Errors name the volume.
 Result<PreparedVolumes> prepare(const k8s::io::api::core::v1::Pod& pod, const std::string& pod_folder);
 
-// Unmounts what the above mounted for a pod whose folder this is now, and nothing else. Files stay: whoever removes
-// them finds no mount of ours in the way.
+// Unmounts what the above and sub_path.h mounted for a pod whose folder this is now, and nothing else. Files stay:
+// whoever removes them finds no mount of ours in the way.
 Status unmount(const std::string& pod_folder);
 
 }  // namespace gantry::volumes

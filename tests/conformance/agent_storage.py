@@ -1,0 +1,105 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 300
+"""Volumes of pods that the API server binds to a node, with real kubectl: parts of them (subPath, subPathExpr)."""
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from cluster import JoiningNode, NodeControl
+from cri_client import IMAGE
+
+SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+MESSAGE = ".status.containerStatuses[0].state.terminated.message"
+WAITING = ".status.containerStatuses[0].state.waiting"
+
+
+class World:
+    def __init__(self, checks, control, node):
+        self.checks, self.control, self.node = checks, control, node
+
+    def create(self, name, command, mounts, volumes, **more):
+        container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "volumeMounts": mounts,
+                     "command": ["/bin/sh", "-c", command], **more.pop("container", {})}
+        spec = {"nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
+                "restartPolicy": "Never", "volumes": volumes, "containers": [container], **more}
+        self.control.out("create", "-f", "-", given=json.dumps(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}))
+
+    def field(self, name, jsonpath):
+        return self.control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout
+
+    def wait(self, name, jsonpath, wanted):
+        c.wait_until(f"{name}: {jsonpath} is {wanted}", lambda: self.field(name, jsonpath) == wanted)
+
+    def says(self, name, wanted, what):
+        """The pod's last words, once it has ended."""
+        c.wait_until(f"{name} has ended", lambda: self.field(name, ".status.phase") in ("Succeeded", "Failed"))
+        self.checks.equal(self.field(name, MESSAGE).strip(), wanted, what)
+
+    def delete(self, *names):
+        self.control.out("delete", "pod", *names, "--wait=false")
+        c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names))
+
+    def folders(self):
+        return sorted((self.node.state / "kubelet/pods").iterdir())
+
+
+def parts(world):
+    """Of an emptyDir: made, seen by two mounts, expanded, kept over a restart, and gone with the pod."""
+    mounts = [{"name": "v", "mountPath": "/whole"}, {"name": "v", "mountPath": "/part", "subPath": "a/b"},
+              {"name": "v", "mountPath": "/own", "subPathExpr": "logs/$(POD)"}]
+    env = [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
+    volumes = [{"name": "v", "emptyDir": {}}]
+    world.create("parts", "test -e /whole/again && { cat /own/x /part/y > /dev/termination-log; exit 0; };"
+                 "echo one > /whole/logs/parts/x; echo two > /whole/a/b/y; touch /whole/again; exit 1",
+                 mounts, volumes, container={"env": env}, restartPolicy="OnFailure")
+    world.says("parts", "one\ntwo", "the same files by both ways, also of the container's next attempt")
+    world.checks.equal(len(list(world.node.state.glob("kubelet/pods/*/volume-subpaths/v/web/*"))), 2, "where kubelet has them")
+    world.delete("parts")
+    world.checks.equal(world.folders(), [], "nothing of them is left")
+
+
+def expressions(world):
+    world.create("missing", "true", [{"name": "v", "mountPath": "/v", "subPathExpr": "$(NOBODY)"}], [{"name": "v", "emptyDir": {}}])
+    world.wait("missing", f"{WAITING}.message", "missing value for NOBODY")
+    world.checks.equal(world.field("missing", f"{WAITING}.reason"), "CreateContainerConfigError", "an expression that fails")
+    world.delete("missing")
+
+
+def links(world):
+    """CVE-2017-1002101: a link in the volume leads to the host's files; it heals when the link does."""
+    world.create("victim", "test -e /v/link && { cat /host/file > /dev/termination-log; exit 0; }; ln -s / /v/link; exit 0",
+                 [{"name": "v", "mountPath": "/v"}], [{"name": "v", "hostPath": {"path": str(world.node.work / "shared"),
+                                                                             "type": "DirectoryOrCreate"}}])
+    c.wait_until("victim has ended", lambda: world.field("victim", ".status.phase") == "Succeeded")
+    link = world.node.work / "shared/link"
+    world.checks.ok(link.is_symlink(), "a pod plants a link to the host's root")
+    world.create("evil", "cat /v/file > /dev/termination-log", [{"name": "v", "mountPath": "/v", "subPath": "link/etc"}],
+                 [{"name": "v", "hostPath": {"path": str(world.node.work / "shared")}}])
+    world.wait("evil", f"{WAITING}.message", 'failed to prepare subPath for volumeMount "v" of container "web"')
+    world.checks.equal(world.field("evil", f"{WAITING}.reason"), "CreateContainerConfigError", "and none gets there by it")
+    link.unlink()
+    (link / "etc").mkdir(parents=True)
+    (link / "etc/file").write_text("healed")
+    world.says("evil", "healed", "with a folder in its place it goes on")
+    world.delete("victim", "evil")
+    world.checks.equal((link / "etc/file").read_text(), "healed", "what a hostPath leads to stays")
+
+
+def story(checks):
+    with JoiningNode(checks) as node:
+        node.build_image()
+        with NodeControl(checks, node) as control:
+            node.join_as(control.kubeconfig.read_text())
+            node.wait_until_ready(control)
+            world = World(checks, control, node)
+            parts(world)
+            expressions(world)
+            links(world)
+
+
+c.main(story)
