@@ -197,6 +197,105 @@ TEST_F(AgentApiTest, AnotherImageIsAnotherContainerInThePodsPlace) {
   EXPECT_EQ(restarts(), 2);
 }
 
+// ---- hooks
+
+// Of a container `web`, with these lines in its lifecycle.
+std::string hooked(const std::string& name, const std::string& lifecycle, const std::string& metadata = "",
+                   const std::string& status = "{}") {
+  std::string text = pod_text(name, "", metadata, status);
+  text.insert(text.find("terminationMessagePath"), "lifecycle: {" + lifecycle + "}, ");
+  return text;
+}
+
+TEST_F(AgentApiTest, AContainerIsReadyAfterItsPostStartHook) {
+  start();
+  runtime_.exec_codes["/hook"] = -1;
+  api_.put_pod(hooked("web", "postStart: {exec: {command: [/hook]}}"));
+  ASSERT_TRUE(until([&] { return runtime_.count("exec web /hook") == 1; }));
+  turn();
+  EXPECT_TRUE(runtime_.is_running("web"));
+  EXPECT_FALSE(is_ready("web"));
+  // A hook that hangs does not hold up the pod's end; after a restart of gantryd it counts as done.
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  EXPECT_EQ(runtime_.count("exec web /hook"), 1);
+}
+
+TEST_F(AgentApiTest, APostStartHookThatFailsStopsItsContainer) {
+  start();
+  runtime_.exec_codes["/hook x"] = 3;
+  api_.put_pod(hooked("web", "postStart: {exec: {command: [/hook, x]}}"));
+  const auto waiting = [&](const char* member) {
+    const auto* pod = api_.pod("web");
+    const auto* status = pod == nullptr ? nullptr : pod->find("status");
+    if (status == nullptr || status->list_at("containerStatuses").empty()) return std::string();
+    const auto* state = status->list_at("containerStatuses")[0].find("state")->find("waiting");
+    return state == nullptr ? std::string() : state->text_at(member);
+  };
+  ASSERT_TRUE(until([&] { return waiting("reason") == "PostStartHookError"; }));
+  EXPECT_THAT(waiting("message"),
+              HasSubstr("Exec lifecycle hook ([/hook x]) for Container \"web\" in Pod "
+                        "\"web_default(uid-web)\" failed - error: command '/hook x' exited with 3"));
+  ASSERT_TRUE(until([&] { return runtime_.count("stop web 30") >= 2; })) << "it is tried again";
+  EXPECT_FALSE(is_ready("web"));
+  runtime_.exec_codes.clear();
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+}
+
+TEST_F(AgentApiTest, AHookThatHangsHoldsUpNoDeletion) {
+  start();
+  runtime_.exec_codes["/hook"] = -1;
+  api_.put_pod(hooked("web", "postStart: {exec: {command: [/hook]}}"));
+  ASSERT_TRUE(until([&] { return runtime_.count("exec web /hook") == 1; }));
+  api_.put_pod(hooked("web", "postStart: {exec: {command: [/hook]}}", std::string(kDeleted) + "7\n"));
+  ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr; }));
+  EXPECT_EQ(runtime_.count("stop web 7"), 1);
+}
+
+TEST_F(AgentApiTest, APreStopHookComesBeforeTheSignal) {
+  start();
+  const std::string hook = "preStop: {exec: {command: [/hook]}}";
+  api_.put_pod(hooked("web", hook));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  runtime_.calls.clear();
+  api_.put_pod(hooked("web", hook, std::string(kDeleted) + "7\n"));
+  ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr; }));
+  ASSERT_GE(runtime_.calls.size(), 2u);
+  EXPECT_EQ(runtime_.calls[0], "exec web /hook");
+  EXPECT_EQ(runtime_.calls[1], "stop web 7");
+  // Without grace there is none.
+  api_.put_pod(hooked("web", hook, "  uid: second\n"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  runtime_.calls.clear();
+  api_.put_pod(hooked("web", hook, "  uid: second\n" + std::string(kDeleted) + "0\n"));
+  ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr; }));
+  EXPECT_EQ(runtime_.count("exec web /hook"), 0);
+  EXPECT_EQ(runtime_.count("stop web 0"), 1);
+}
+
+TEST_F(AgentApiTest, APreStopHookThatHangsTakesItsGraceAndNoMore) {
+  start();
+  const std::string hook = "preStop: {exec: {command: [/hook]}}";
+  runtime_.exec_codes["/hook"] = -1;
+  api_.put_pod(hooked("web", hook));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  api_.put_pod(hooked("web", hook, std::string(kDeleted) + "3600\n"));
+  ASSERT_TRUE(until([&] { return runtime_.count("exec web /hook") == 1; }));
+  // Less grace than what is left, as when somebody forces the end.
+  api_.put_pod(hooked("web", hook, std::string(kDeleted) + "0\n"));
+  ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr; }));
+  EXPECT_EQ(runtime_.count("stop web 2"), 1);
+}
+
+TEST_F(AgentApiTest, WhatEndsByItselfHasNoPreStopHook) {
+  start();
+  api_.put_pod(hooked("web", "preStop: {exec: {command: [/hook]}}"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  runtime_.exit("web", 1);
+  ASSERT_TRUE(until([&] { return runtime_.count("create web 1") == 1 && is_ready("web"); }));
+  EXPECT_EQ(runtime_.count("exec web /hook"), 0);
+}
+
 TEST_F(AgentApiTest, APodThatVanishedIsTornDown) {
   start();
   api_.put_pod(pod_text("web"));

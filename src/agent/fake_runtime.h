@@ -52,6 +52,9 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   std::map<std::string, int> short_lived;
   // Whoever lists sandboxes waits until it is set.
   std::unique_ptr<Event> gate;
+  // How commands in containers end that don't succeed, by all of their words: a code, or -1 for one that goes on until
+  // nobody waits for it.
+  std::map<std::string, int> exec_codes;
   // After every change.
   std::function<void()> changed = [] {};
 
@@ -309,8 +312,21 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) override {
     co_return none();
   }
-  Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest, std::shared_ptr<Event>) override {
-    co_return none();
+  Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest request, std::shared_ptr<Event> over) override {
+    auto found = containers.find(request.container_id());
+    if (found == containers.end()) co_return not_found("no such container");
+    std::string command;
+    for (const auto& word : request.cmd()) command += " " + word;
+    auto gone = co_await called("exec", found->second.status.metadata().name() + command);
+    if (!gone) co_return std::unexpected(gone.error());
+    auto code = exec_codes.find(command.substr(std::min<std::size_t>(1, command.size())));
+    if (code != exec_codes.end() && code->second < 0) {
+      co_await over->wait();
+      co_return fail(Code::kCancelled, "nobody waits");
+    }
+    v1::ExecSyncResponse response;
+    response.set_exit_code(code == exec_codes.end() ? 0 : code->second);
+    co_return response;
   }
   Task<Result<v1::ExecResponse>> exec(v1::ExecRequest) override { co_return none(); }
   Task<Result<v1::UpdateContainerResourcesResponse>> update_container_resources(

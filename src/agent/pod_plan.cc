@@ -78,7 +78,7 @@ void Planner::stop_leftovers() {
   for (const auto& container : observed.containers) {
     bool is_current = current != nullptr && current->ready && container.sandbox_id == current->id;
     if (container.is_running() && (!is_current || container.state == State::kUnknown)) {
-      plan.stop_containers.push_back({container.id, ""});
+      plan.stop_containers.push_back({&container});
     }
   }
   for (const auto& other : observed.sandboxes) {
@@ -89,7 +89,7 @@ void Planner::stop_leftovers() {
 
 void Planner::stop_finished() {
   for (const auto& container : observed.containers) {
-    if (container.is_running()) plan.stop_containers.push_back({container.id, ""});
+    if (container.is_running()) plan.stop_containers.push_back({&container});
   }
   for (const auto& any : observed.sandboxes) {
     if (!is_stopped(any.id)) plan.stop_sandboxes.push_back(any.id);
@@ -103,10 +103,9 @@ void Planner::stop_changed() {
     if (newest == nullptr || newest->state != State::kRunning || !rule.has_changed(*newest)) continue;
     if (rule.role == Role::kMain) {
       plan.stop_containers.push_back(
-          {newest->id, absl::StrCat("Container ", rule.name, " definition changed, will be restarted"), true});
+          {newest, absl::StrCat("Container ", rule.name, " definition changed, will be restarted"), true});
     } else if (rule.role == Role::kSidecar) {
-      plan.stop_containers.push_back(
-          {newest->id, absl::StrCat("Init container ", rule.name, " definition changed"), true});
+      plan.stop_containers.push_back({newest, absl::StrCat("Init container ", rule.name, " definition changed"), true});
     }
   }
 }

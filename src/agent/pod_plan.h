@@ -45,9 +45,10 @@ PodRules rules_of(const k8s::io::api::core::v1::Pod& pod);
 
 struct PodPlan {
   struct Stop {
-    std::string id;
-    std::string why;        // as its event says it; empty: with the pod
-    bool replaced = false;  // another takes its place, whatever it is restarted for
+    const ObservedContainer* container = nullptr;
+    std::string why = {};                // as its event says it; empty: it is just stopped
+    bool replaced = false;               // another takes its place, whatever the pod's restart policy
+    std::optional<Duration> grace = {};  // in the place of the pod's
   };
   struct Start {
     std::size_t rule = 0;  // index in PodRules::containers

@@ -48,7 +48,7 @@ std::vector<std::string> starts(const PodRules& rules, const PodPlan& plan) {
 
 std::vector<std::string> stops(const PodPlan& plan) {
   std::vector<std::string> made;
-  for (const auto& stop : plan.stop_containers) made.push_back(stop.id);
+  for (const auto& stop : plan.stop_containers) made.push_back(stop.container->id);
   return made;
 }
 

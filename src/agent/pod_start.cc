@@ -7,6 +7,8 @@
 #include "agent/cluster.h"
 #include "agent/container_spec.h"
 #include "agent/container_volumes.h"
+#include "agent/event_recorder.h"
+#include "agent/lifecycle_hook.h"
 #include "agent/pod_worker.h"
 #include "api/text.h"
 #include "base/log.h"
@@ -97,7 +99,7 @@ Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSan
   if (stopped_) co_return;
   if (started) {
     tell(EventType::kNormal, "Started", "Container started", name);
-    untrouble(name);
+    if (co_await run_post_start(name, id, sandbox)) untrouble(name);
     co_return;
   }
   trouble(name, "RunContainerError", started.error(), retries_.failed(name, now()));
@@ -110,6 +112,35 @@ Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSan
     log::warning("removing a container that does not start, ignoring",
                  {{"pod", identity_.full_name()}, {"container", name}, {"error", removed.error()}});
   }
+}
+
+Task<bool> PodWorker::run_post_start(const std::string& name, const std::string& id, const ObservedSandbox& sandbox) {
+  ObservedContainer container{.id = id, .name = name, .sandbox_id = sandbox.id};
+  container.state = ObservedContainer::State::kRunning;
+  const std::string ip = ip_of({{sandbox}, {}}, sandbox.id);
+  auto hook =
+      LifecycleHook::begin(env_, LifecycleHook::Kind::kPostStart, {pod_, name, id, ip}, [weak = weak_from_this()] {
+        if (auto self = weak.lock()) self->wake_.set();
+      });
+  if (!hook) co_return true;
+  while (!hook->has_ended() && !stopped_ && !terminating_) {
+    wake_.reset();
+    co_await wake_.wait();
+  }
+  if (!hook->has_ended()) {
+    hook->give_up();
+    co_return true;
+  }
+  if (stopped_ || hook->result()) co_return true;
+  troubles_[name] = {{"PostStartHookError", hook->result().error().message()}, now()};
+  // Without its words: there may be secrets in them.
+  tell(EventType::kWarning, "FailedPostStartHook", "PostStartHook failed", name);
+  auto stopped = co_await stopper_.stop(pod_, {{container, "FailedPostStartHook", ip}}, grace_of({}));
+  if (!stopped) {
+    log::error("stopping a container whose postStart hook failed",
+               {{"pod", identity_.full_name()}, {"container", name}, {"error", stopped.error()}});
+  }
+  co_return false;
 }
 
 Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox) {

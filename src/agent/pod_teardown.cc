@@ -22,54 +22,7 @@ constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
-struct StopGroup {
-  explicit StopGroup(Loop& loop) : all_ended(loop) {}
-  std::size_t left = 0;
-  std::vector<std::string> errors;
-  Event all_ended;
-};
-
-Task<> stop_one(std::shared_ptr<Environment> env, std::shared_ptr<StopGroup> group, std::string id,
-                std::int64_t seconds) {
-  v1::StopContainerRequest request;
-  request.set_container_id(id);
-  request.set_timeout(seconds);
-  auto stopped = co_await env->runtime.stop_container(std::move(request));
-  if (!stopped && !stopped.error().is_not_found()) group->errors.push_back(stopped.error().message());
-  if (--group->left == 0) group->all_ended.set();
-}
-
-// Whole seconds, as the CRI counts; a part of one is one.
-std::int64_t seconds_of(Duration duration) {
-  return std::chrono::ceil<std::chrono::seconds>(std::max(duration, Duration::zero())).count();
-}
-
 }  // namespace
-
-// All at once; returns when all have ended.
-Task<Status> PodWorker::stop_containers(std::vector<PodPlan::Stop> stops, Duration grace) {
-  if (stops.empty()) co_return Status();
-  auto group = std::make_shared<StopGroup>(env_->loop);
-  group->left = stops.size();
-  for (const auto& stop : stops) {
-    stopping_.insert(stop.id);
-    env_->loop.spawn(stop_one(env_, group, stop.id, seconds_of(grace)));
-  }
-  co_await group->all_ended.wait();
-  stopping_.clear();
-  if (group->errors.empty()) co_return Status();
-  co_return fail(Code::kUnavailable, absl::StrJoin(group->errors, "; "));
-}
-
-// The runtime takes the shorter of two calls.
-void PodWorker::shorten(Duration grace) {
-  const TimePoint end = now() + std::chrono::duration_cast<TimePoint::duration>(grace);
-  if (deadline_) deadline_ = std::min(*deadline_, end);
-  if (stopping_.empty()) return;
-  auto nobody = std::make_shared<StopGroup>(env_->loop);
-  nobody->left = stopping_.size();
-  for (const auto& id : stopping_) env_->loop.spawn(stop_one(env_, nobody, id, seconds_of(grace)));
-}
 
 Duration PodWorker::grace_of(const ObservedPod& observed) const {
   std::int64_t seconds = 0;
@@ -82,31 +35,41 @@ Duration PodWorker::grace_of(const ObservedPod& observed) const {
   return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLongestGrace));
 }
 
-// The main containers first, as the others serve them; then sidecars, the last that was started first.
+std::string PodWorker::ip_of(const ObservedPod& observed, const std::string& sandbox_id) const {
+  for (const auto& sandbox : observed.sandboxes) {
+    if (sandbox.id == sandbox_id && !sandbox.ips.empty()) return sandbox.ips.front();
+  }
+  return pod_ && pod_->spec().host_network() ? env_->config.host_ip : "";
+}
+
+// The main containers first, as the others serve them; then sidecars, the last that was started first. Hooks are run
+// at once, of all of them.
 Task<Status> PodWorker::stop_by_role(const ObservedPod& observed) {
   if (!deadline_) deadline_ = now() + std::chrono::duration_cast<TimePoint::duration>(grace_of(observed));
-  std::vector<PodPlan::Stop> main;
-  std::vector<PodPlan::Stop> sidecars;
+  const auto target_of = [&](const ObservedContainer& container) {
+    return ContainerStopper::Target{container, "", ip_of(observed, container.sandbox_id)};
+  };
+  std::vector<ContainerStopper::Target> main;
+  std::vector<ContainerStopper::Target> sidecars;
   for (const auto& container : observed.containers) {
     if (!container.is_running()) continue;
     bool is_sidecar = std::ranges::any_of(rules_.containers, [&](const ContainerRule& rule) {
       return rule.name == container.name && rule.role == ContainerRule::Role::kSidecar;
     });
-    if (!is_sidecar) main.push_back({container.id, ""});
+    if (!is_sidecar) main.push_back(target_of(container));
   }
   for (auto rule = rules_.containers.rbegin(); rule != rules_.containers.rend(); ++rule) {
     if (rule->role != ContainerRule::Role::kSidecar) continue;
     for (const auto& container : observed.containers) {
-      if (container.is_running() && container.name == rule->name) sidecars.push_back({container.id, ""});
+      if (container.is_running() && container.name == rule->name) sidecars.push_back(target_of(container));
     }
   }
-  tell_of_stops(observed, main);
-  auto stopped = co_await stop_containers(main, *deadline_ - now());
+  for (const auto& sidecar : sidecars) stopper_.prepare(pod_, sidecar, *deadline_ - now());
+  auto stopped = co_await stopper_.stop(pod_, main, *deadline_ - now());
   if (!stopped) co_return stopped;
   for (const auto& sidecar : sidecars) {
     Duration left = std::max<Duration>(*deadline_ - now(), kLeastSidecarGrace);
-    tell_of_stops(observed, {sidecar});
-    auto one = co_await stop_containers({sidecar}, left);
+    auto one = co_await stopper_.stop(pod_, {sidecar}, left);
     if (!one) co_return one;
   }
   co_return Status();

@@ -39,6 +39,7 @@ PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity ident
       pod_(std::move(pod)),
       observer_(env_->runtime, env_->disk, env_->folders),
       wake_(env_->loop),
+      stopper_(env_),
       crashes_(env_->config.crash),
       images_(env_->config.image),
       retries_(env_->config.retry) {
@@ -63,7 +64,8 @@ void PodWorker::terminate(std::optional<Duration> grace) {
   terminating_ = true;
   if (grace && (!grace_ || *grace < *grace_)) {
     grace_ = grace;
-    shorten(*grace);
+    stopper_.shorten(*grace);
+    if (deadline_) deadline_ = std::min(*deadline_, now() + std::chrono::duration_cast<TimePoint::duration>(*grace));
   }
   wake_.set();
 }
@@ -173,11 +175,13 @@ Task<bool> PodWorker::carry_out(const ObservedPod& observed, const PodPlan& plan
 }
 
 Task<bool> PodWorker::stop_all(const ObservedPod& observed, const PodPlan& plan) {
+  std::vector<ContainerStopper::Target> targets;
   for (const auto& stop : plan.stop_containers) {
-    if (stop.replaced) replaced_.insert(stop.id);
+    const ObservedContainer& container = *stop.container;
+    targets.push_back({container, stop.why, ip_of(observed, container.sandbox_id), stop.grace});
+    if (stop.replaced) replaced_.insert(container.id);
   }
-  tell_of_stops(observed, plan.stop_containers);
-  Status done = co_await stop_containers(plan.stop_containers, grace_of(observed));
+  Status done = co_await stopper_.stop(pod_, std::move(targets), grace_of(observed));
   for (const auto& id : plan.stop_sandboxes) {
     if (!done || stopped_) break;
     v1::StopPodSandboxRequest request;
@@ -256,7 +260,11 @@ std::map<std::string, Waiting> PodWorker::waiting(const ObservedPod& observed, c
   if (plan.finished) return {};
   for (const auto& rule : rules_.containers) {
     const auto* last = observed.newest(rule.name);
-    if (last == nullptr || !last->is_exited() || last->is_replaced || rule.is_done(*last)) continue;
+    if (last == nullptr || !last->is_exited() || last->is_replaced) continue;
+    if (rule.is_done(*last)) {
+      all.erase(rule.name);  // whatever there was with it
+      continue;
+    }
     TimePoint ready = crashes_.ready_at(rule.name, last->ended);
     auto own = troubles_.find(rule.name);
     if (ready <= now() || (own != troubles_.end() && own->second.until > ready)) continue;
@@ -366,15 +374,6 @@ void PodWorker::untrouble(const std::string& name) {
   troubles_.erase(name);
   retries_.succeeded(name);
   images_.succeeded(name);
-}
-
-void PodWorker::tell_of_stops(const ObservedPod& observed, const std::vector<PodPlan::Stop>& stops) const {
-  for (const auto& stop : stops) {
-    const auto found = std::ranges::find(observed.containers, stop.id, &ObservedContainer::id);
-    if (found == observed.containers.end()) continue;
-    const std::string why = stop.why.empty() ? absl::StrCat("Stopping container ", found->name) : stop.why;
-    tell(EventType::kNormal, "Killing", why, found->name);
-  }
 }
 
 void PodWorker::tell_of_back_offs(const ObservedPod& observed, const std::map<std::string, Waiting>& waits) {

@@ -30,6 +30,7 @@
 #include <vector>
 
 #include "agent/backoff.h"
+#include "agent/container_stopper.h"
 #include "agent/env_objects.h"
 #include "agent/environment.h"
 #include "agent/observed_pod.h"
@@ -100,6 +101,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<> start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
   Task<Result<std::string>> create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
   Task<Status> prepare_volumes();
+  // What the container's spec wants done when it has started; false: that failed, and it was stopped.
+  Task<bool> run_post_start(const std::string& name, const std::string& id, const ObservedSandbox& sandbox);
   Task<> link_log(std::string container, std::uint32_t attempt, std::string id);
   Task<bool> remove_leftovers(const PodPlan& plan);
   Task<Status> remove_container(const ObservedContainer& container);
@@ -107,12 +110,12 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // --- the end (pod_teardown.cc)
   Task<> tear_down();
   Task<Status> tear_down_once();
-  Task<Status> stop_containers(std::vector<PodPlan::Stop> stops, Duration grace);
-  void shorten(Duration grace);
   Task<Status> stop_by_role(const ObservedPod& observed);
   Task<Status> stop_sandboxes(const ObservedPod& observed);
   Task<Status> remove_sandboxes(const ObservedPod& observed);
   Duration grace_of(const ObservedPod& observed) const;
+  // The pod's address as its hooks reach it; may be empty.
+  std::string ip_of(const ObservedPod& observed, const std::string& sandbox_id) const;
 
   // --- status
   TimePoint may_start(const std::string& name, const ObservedContainer* last) const;
@@ -133,7 +136,6 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // Notes why `name` ("" is the pod) does not run and when that is tried again.
   void trouble(const std::string& name, std::string reason, const Error& error, TimePoint until);
   void untrouble(const std::string& name);
-  void tell_of_stops(const ObservedPod& observed, const std::vector<PodPlan::Stop>& stops) const;
   // Those that wait to be started again, once for each end.
   void tell_of_back_offs(const ObservedPod& observed, const std::map<std::string, Waiting>& waits);
   // An event of the pod, or of that container of it.
@@ -160,9 +162,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool had_sandbox_ = false;           // seen or made: only then are the pod's folders this worker's
   std::optional<Duration> grace_;      // that terminate() was given
   std::optional<TimePoint> deadline_;  // of the grace period
-  std::set<std::string> stopping_;     // containers that are being stopped, by id
   std::set<std::string> replaced_;     // those that were stopped for another to take their place
 
+  ContainerStopper stopper_;
   Backoff crashes_, images_, retries_;
   std::map<std::string, Trouble> troubles_;
   std::map<std::string, std::string> told_back_offs_;  // by name: the container that had ended

@@ -55,8 +55,9 @@ void check_container(const core::Container& container, const Check& check) {
   refuse(container.has_liveness_probe(), check, "livenessProbe");
   refuse(container.has_readiness_probe(), check, "readinessProbe");
   refuse(container.has_startup_probe(), check, "startupProbe");
-  refuse(container.lifecycle().has_post_start(), check.at("lifecycle"), "postStart");
-  refuse(container.lifecycle().has_pre_stop(), check.at("lifecycle"), "preStop");
+  const Check lifecycle = check.at("lifecycle");
+  refuse(container.lifecycle().post_start().has_http_get(), lifecycle.at("postStart"), "httpGet");
+  refuse(container.lifecycle().pre_stop().has_http_get(), lifecycle.at("preStop"), "httpGet");
   refuse(container.restart_policy_rules_size() > 0, check, "restartPolicyRules");
   refuse(container.volume_devices_size() > 0, check, "volumeDevices");
   refuse(container.image_pull_policy() == "Always", check, "imagePullPolicy",
