@@ -197,6 +197,29 @@ TEST_F(AgentApiTest, AnotherImageIsAnotherContainerInThePodsPlace) {
   EXPECT_EQ(restarts(), 2);
 }
 
+TEST_F(AgentApiTest, AnEphemeralContainerJoinsARunningPod) {
+  start();
+  api_.put_pod(pod_text("web"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  const std::string debug =
+      "  ephemeralContainers:\n  - {name: debug, image: 'my-app:1.0', imagePullPolicy: IfNotPresent, stdin: true, tty: "
+      "true, targetContainerName: web}\n";
+  runtime_.short_lived["debug"] = 7;
+  api_.put_pod(pod_text("web", debug, "  generation: 2\n"));
+  const auto debugs = [&] { return api_.pod("web")->find("status")->list_at("ephemeralContainerStatuses"); };
+  ASSERT_TRUE(until([&] { return !debugs().empty() && debugs()[0].find("state")->find("terminated") != nullptr; }));
+  const auto& config = runtime_.containers.at(runtime_.id_of("debug")).config;
+  EXPECT_TRUE(config.stdin() && config.tty());
+  const auto& namespaces = config.linux().security_context().namespace_options();
+  EXPECT_EQ(namespaces.pid(), fake::v1::TARGET);
+  EXPECT_EQ(namespaces.target_id(), runtime_.id_of("web"));
+  EXPECT_EQ(debugs()[0].find("state")->find("terminated")->find("exitCode")->as_int64(), 7);
+  turn();
+  EXPECT_TRUE(is_ready("web"));
+  EXPECT_EQ(api_.phase("web"), "Running");
+  EXPECT_EQ(runtime_.count("create debug 1"), 0);
+}
+
 // ---- hooks
 
 // Of a container `web`, with these lines in its lifecycle.

@@ -244,6 +244,11 @@ Result<v1::ContainerConfig> container_config(const core::Pod& pod, const core::C
   set_resources(pod, container, node.memory_capacity, *linux.mutable_resources());
   auto secured = set_container_security(pod, container, inputs.image, node, *linux.mutable_security_context());
   if (!secured) return std::unexpected(std::move(secured.error()));
+  if (!inputs.target_id.empty()) {
+    auto& namespaces = *linux.mutable_security_context()->mutable_namespace_options();
+    namespaces.set_pid(v1::TARGET);
+    namespaces.set_target_id(inputs.target_id);
+  }
   return config;
 }
 

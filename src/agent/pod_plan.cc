@@ -39,6 +39,7 @@ struct Planner {
   void plan_sandbox();
   void plan_init_containers();
   void plan_main_containers();
+  void plan_ephemeral_containers();
   void plan_removals();
 
   // True when it runs (as far as a start that is planned now counts for nothing).
@@ -120,7 +121,7 @@ void Planner::start(std::size_t rule, std::string created_id) {
   }
   std::uint32_t attempt = last == nullptr ? 0 : is_new ? last->attempt + 1 : last->attempt;
   const bool takes_place = is_new && last != nullptr && last->is_exited();
-  plan.starts.push_back({rule, attempt, std::move(created_id), takes_place ? last : nullptr});
+  plan.starts.push_back({rule, attempt, std::move(created_id), "", takes_place ? last : nullptr});
 }
 
 bool Planner::keep_running(std::size_t rule, bool restart_any_end) {
@@ -144,7 +145,7 @@ void Planner::plan_init_containers() {
   plan.initialized = true;
   for (std::size_t i = 0; i < rules.containers.size(); ++i) {
     const auto& rule = rules.containers[i];
-    if (rule.role == Role::kMain) return;
+    if (rule.role == Role::kMain || rule.role == Role::kEphemeral) return;
     bool ready = false;
     if (rule.role == Role::kSidecar) {
       ready = keep_running(i, true);
@@ -172,6 +173,23 @@ void Planner::plan_main_containers() {
   }
 }
 
+// Whatever the others do. They are run once in a pod's life.
+void Planner::plan_ephemeral_containers() {
+  for (std::size_t i = 0; i < rules.containers.size(); ++i) {
+    const auto& rule = rules.containers[i];
+    if (rule.role != Role::kEphemeral) continue;
+    const auto* newest = observed.newest(rule.name);
+    const bool is_made = newest != nullptr && newest->state == State::kCreated && newest->sandbox_id == sandbox()->id;
+    if (newest != nullptr && !is_made) continue;
+    const auto planned = plan.starts.size();
+    start(i, is_made ? newest->id : "");
+    const auto* target = rule.target.empty() ? nullptr : observed.newest(rule.target, &sandbox()->id);
+    if (plan.starts.size() > planned && target != nullptr && target->state == State::kRunning) {
+      plan.starts.back().target_id = target->id;
+    }
+  }
+}
+
 void Planner::plan_sandbox() {
   const auto* current = sandbox();
   if (current == nullptr || !current->ready) {
@@ -183,6 +201,7 @@ void Planner::plan_sandbox() {
     }
     return;
   }
+  plan_ephemeral_containers();
   plan_init_containers();
   if (plan.initialized) plan_main_containers();
 }
@@ -242,6 +261,10 @@ PodRules rules_of(const core::Pod& pod) {
     rules.containers.push_back({container.name(), Role::kMain, restart_of(container.restart_policy(), rules.restart),
                                 container_hash(container)});
   }
+  for (const auto& container : pod.spec().ephemeral_containers()) {
+    rules.containers.push_back({container.ephemeral_container_common().name(), Role::kEphemeral, Restart::kNever, "",
+                                container.target_container_name()});
+  }
   return rules;
 }
 
@@ -249,8 +272,8 @@ PodPlan plan_pod(const PodRules& rules, const ObservedPod& observed,
                  const std::function<bool(const std::string& sandbox_id)>& is_stopped, const MayStart& may_start,
                  TimePoint now) {
   Planner planner{rules, observed, is_stopped, may_start, now};
-  planner.plan.initialized =
-      std::ranges::all_of(rules.containers, [](const auto& rule) { return rule.role == ContainerRule::Role::kMain; });
+  planner.plan.initialized = std::ranges::none_of(
+      rules.containers, [](const auto& rule) { return rule.role == Role::kInit || rule.role == Role::kSidecar; });
   planner.find_end();
   planner.plan.finished ? planner.stop_finished() : planner.stop_leftovers();
   if (!planner.plan.finished && planner.plan.stop_containers.empty()) planner.stop_changed();

@@ -20,12 +20,14 @@ namespace gantry::agent {
 enum class Restart : std::uint8_t { kAlways, kOnFailure, kNever };
 
 struct ContainerRule {
-  enum class Role : std::uint8_t { kInit, kSidecar, kMain };
+  enum class Role : std::uint8_t { kInit, kSidecar, kMain, kEphemeral };
 
   std::string name;
   Role role = Role::kMain;
   Restart restart = Restart::kAlways;  // its own, or the pod's; of an init container on its failure
   std::string hash = {};               // container_hash() of its spec; empty: whatever runs is that
+
+  std::string target = {};  // the container whose processes it sees, of an ephemeral one; may be empty
 
   // It ended so that it is not to run again.
   bool is_done(const ObservedContainer& container) const;
@@ -40,6 +42,7 @@ struct PodRules {
   bool is_over = false;
   bool is_over_as_failed = false;
   std::vector<ContainerRule> containers;  // init containers (sidecars among them) in their order, then the main ones
+                                          // and the ephemeral ones
 };
 PodRules rules_of(const k8s::io::api::core::v1::Pod& pod);
 
@@ -54,6 +57,7 @@ struct PodPlan {
     std::size_t rule = 0;  // index in PodRules::containers
     std::uint32_t attempt = 0;
     std::string created_id;                   // it exists and only has to be started
+    std::string target_id;                    // of the rule's target; empty: it has none, or that does not run
     const ObservedContainer* last = nullptr;  // what it takes the place of
   };
 

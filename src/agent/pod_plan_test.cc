@@ -211,6 +211,32 @@ TEST(PodPlan, OneThatWasMadeOfAnotherSpecIsNotStarted) {
   EXPECT_EQ(made.remove_containers[0]->id, "web0");
 }
 
+TEST(PodPlan, EphemeralContainersRunOnceWhateverTheOthersDo) {
+  auto pod_rules = rules(Restart::kAlways, {{"init", Role::kInit}, {"web", Role::kMain}, {"debug", Role::kEphemeral}});
+  pod_rules.containers[2].target = "web";
+  ObservedPod pod{{sandbox("s", 0, true)}, {container("init", "s", 0, State::kRunning)}};
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_THAT(starts(pod_rules, made), ElementsAre("debug 0"));
+  EXPECT_EQ(made.starts[0].target_id, "") << "what it wants to see is not there yet";
+  pod.containers = {container("init", "s", 0, State::kExited, 0), container("web", "s", 2, State::kRunning)};
+  made = plan(pod_rules, pod);
+  ASSERT_THAT(starts(pod_rules, made), ElementsAre("debug 0"));
+  EXPECT_EQ(made.starts[0].target_id, "web2");
+  pod.containers.push_back(container("debug", "s", 0, State::kCreated));
+  EXPECT_EQ(plan(pod_rules, pod).starts[0].created_id, "debug0");
+  pod.containers.back() = container("debug", "s", 0, State::kExited, 1);
+  made = plan(pod_rules, pod);
+  EXPECT_THAT(made.starts, IsEmpty());
+  EXPECT_THAT(made.remove_containers, IsEmpty()) << "its log stays";
+  EXPECT_TRUE(made.initialized);
+  // Nor does it count for the pod's end.
+  pod_rules.containers[1].restart = Restart::kNever;
+  pod.containers = {container("web", "s", 2, State::kExited, 0), container("debug", "s", 0, State::kExited, 1)};
+  made = plan(pod_rules, pod);
+  EXPECT_TRUE(made.finished);
+  EXPECT_FALSE(made.failed);
+}
+
 TEST(Backoff, DoublesAndBeginsAnew) {
   Backoff backoff({seconds(10), seconds(300), seconds(600)});
   TimePoint now = kNow;

@@ -10,6 +10,7 @@
 #include "agent/event_recorder.h"
 #include "agent/lifecycle_hook.h"
 #include "agent/pod_worker.h"
+#include "agent/supported.h"
 #include "api/text.h"
 #include "base/log.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -143,11 +144,24 @@ Task<bool> PodWorker::run_post_start(const std::string& name, const std::string&
   co_return false;
 }
 
+Status PodWorker::check_ephemeral(const PodPlan::Start& start) const {
+  const ContainerRule& rule = rules_.containers[start.rule];
+  if (rule.role != ContainerRule::Role::kEphemeral) return {};
+  auto able = api::to_status(validate_supported(*pod_, PodOrigin::kApiServer));
+  if (!able) return able;
+  if (rule.target.empty() || !start.target_id.empty()) return {};
+  return fail(Code::kNotFound, absl::StrCat("unable to find target container ", api::quoted(rule.target)));
+}
+
 Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox) {
   const std::string& name = rules_.containers[start.rule].name;
   const auto found = find_container(*pod_, name);
   if (!found) co_return fail(Code::kNotFound, "the pod has no such container");
   const core::Container& spec = *found;
+  if (auto checked = check_ephemeral(start); !checked) {
+    trouble(name, "CreateContainerConfigError", checked.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(checked.error()));
+  }
   if (auto prepared = co_await prepare_volumes(); !prepared) {
     if (!stopped_) trouble("", "ContainerCreating", prepared.error(), retries_.failed("", now()));
     co_return std::unexpected(std::move(prepared.error()));
@@ -194,6 +208,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   ContainerInputs inputs{
       .attempt = start.attempt, .pod_ips = sandbox.ips, .image = &image->image(), .volumes = *volumes_};
   inputs.termination_log = std::move(*log);
+  inputs.target_id = start.target_id;
   inputs.env = std::move(*env);
   if (pod_->spec().host_network() && inputs.pod_ips.empty()) inputs.pod_ips.push_back(env_->config.host_ip);
   if (auto bound = co_await bind_sub_paths(env_, *pod_, spec, inputs); !bound || stopped_ || terminating_) {

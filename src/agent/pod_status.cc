@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "agent/container_spec.h"
 #include "agent/pod_resources.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -203,6 +204,13 @@ std::shared_ptr<core::PodStatus> make_status(const StatusInputs& inputs) {
   }
   for (const auto& spec : inputs.pod->spec().containers()) {
     maker.set_container(spec, false, *status->add_container_statuses());
+  }
+  for (const auto& spec : inputs.pod->spec().ephemeral_containers()) {
+    auto& out = *status->add_ephemeral_container_statuses();
+    maker.set_container(as_container(spec), false, out);
+    // The pod is as ready as it is without them.
+    out.set_ready(false);
+    out.clear_started();
   }
   maker.set_phase();
   if (inputs.end != nullptr) {

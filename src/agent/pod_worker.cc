@@ -300,7 +300,7 @@ void PodWorker::publish_end(const ObservedPod& observed) {
   plan.finished = plan.initialized = true;
   plan.failed = rules_.is_over && rules_.is_over_as_failed;
   for (const auto& rule : rules_.containers) {
-    if (rule.role == ContainerRule::Role::kSidecar) continue;
+    if (rule.role == ContainerRule::Role::kSidecar || rule.role == ContainerRule::Role::kEphemeral) continue;
     const auto* newest = observed.newest(rule.name);
     const bool did_well = newest != nullptr && newest->is_exited() && newest->exit_code == 0;
     plan.failed |= !did_well;

@@ -99,6 +99,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<bool> stop_all(const ObservedPod& observed, const PodPlan& plan);
   Task<bool> run_sandbox(std::uint32_t attempt);
   Task<> start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
+  // What an ephemeral container asks for, which was not looked at when the pod came.
+  Status check_ephemeral(const PodPlan::Start& start) const;
   Task<Result<std::string>> create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
   Task<Status> prepare_volumes();
   // What the container's spec wants done when it has started; false: that failed, and it was stopped.

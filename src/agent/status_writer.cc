@@ -19,7 +19,7 @@ namespace core = k8s::io::api::core::v1;
 using api::Value;
 
 // What of a pod's status is the agent's, but for the conditions.
-constexpr std::array<std::string_view, 12> kOwnMembers = {"observedGeneration",
+constexpr std::array<std::string_view, 13> kOwnMembers = {"observedGeneration",
                                                           "phase",
                                                           "message",
                                                           "reason",
@@ -30,7 +30,8 @@ constexpr std::array<std::string_view, 12> kOwnMembers = {"observedGeneration",
                                                           "startTime",
                                                           "qosClass",
                                                           "initContainerStatuses",
-                                                          "containerStatuses"};
+                                                          "containerStatuses",
+                                                          "ephemeralContainerStatuses"};
 
 bool is_terminal(std::string_view phase) { return phase == "Succeeded" || phase == "Failed"; }
 

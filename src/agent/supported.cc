@@ -4,6 +4,7 @@
 #include <array>
 #include <string_view>
 
+#include "agent/container_spec.h"
 #include "api/check.h"
 #include "api/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -111,6 +112,9 @@ api::FieldProblems validate_supported(const core::Pod& pod, PodOrigin origin) {
   }
   for (int i = 0; i < spec.containers_size(); ++i) {
     check_container(spec.containers(i), check.at("containers")[i]);
+  }
+  for (int i = 0; i < spec.ephemeral_containers_size(); ++i) {
+    check_container(as_container(spec.ephemeral_containers(i)), check.at("ephemeralContainers")[i]);
   }
   check_volumes(spec, check.at("volumes"));
   check_pod_security(spec.security_context(), check.at("securityContext"));
