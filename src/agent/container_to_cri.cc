@@ -156,6 +156,16 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
     if (mount.mount_propagation() == "HostToContainer") to.set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
     if (mount.mount_propagation() == "Bidirectional") to.set_propagation(v1::PROPAGATION_BIDIRECTIONAL);
   }
+  for (const auto& device : container.volume_devices()) {
+    auto volume = inputs.volumes.find(device.name());
+    if (volume == inputs.volumes.end() || !volume->second.is_device) {
+      return invalid_argument(absl::StrCat("volumeDevices: the pod has no device ", api::quoted(device.name())));
+    }
+    auto& to = *out.add_devices();
+    to.set_host_path(volume->second.path);
+    to.set_container_path(device.device_path());
+    to.set_permissions(volume->second.is_read_only ? "r" : "mrw");
+  }
   if (inputs.termination_log.empty()) return {};
   auto& log = *out.add_mounts();
   log.set_host_path(inputs.termination_log);

@@ -74,8 +74,12 @@ Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
 
 Task<Status> PodWorker::prepare_volumes() {
   if (volumes_) co_return Status();
-  auto prepared = co_await env_->disk.run(
-      [env = env_, pod = pod_] { return volumes::prepare(*pod, env->folders.pod_folder(pod->metadata().uid())); });
+  auto claims = co_await volumes::find_claims(env_->cluster == nullptr ? nullptr : &env_->cluster->client(), pod_);
+  if (!claims) co_return std::unexpected(std::move(claims.error()));
+  if (stopped_) co_return fail(Code::kCancelled, "stopped");
+  auto prepared = co_await env_->disk.run([env = env_, pod = pod_, claims = std::move(*claims)] {
+    return volumes::prepare(*pod, env->folders.pod_folder(pod->metadata().uid()), claims);
+  });
   if (!prepared) co_return std::unexpected(std::move(prepared.error()));
   volumes_ = std::move(*prepared);
   untrouble("");
@@ -163,7 +167,10 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     co_return std::unexpected(std::move(checked.error()));
   }
   if (auto prepared = co_await prepare_volumes(); !prepared) {
-    if (!stopped_) trouble("", "ContainerCreating", prepared.error(), retries_.failed("", now()));
+    if (!stopped_) {
+      trouble("", "ContainerCreating", prepared.error(), retries_.failed("", now()));
+      if (env_->events) env_->events->record(*pod_, EventType::kWarning, "FailedMount", prepared.error().message());
+    }
     co_return std::unexpected(std::move(prepared.error()));
   }
   v1::ImageStatusRequest ask;

@@ -60,7 +60,6 @@ void check_container(const core::Container& container, const Check& check) {
   refuse(container.lifecycle().post_start().has_http_get(), lifecycle.at("postStart"), "httpGet");
   refuse(container.lifecycle().pre_stop().has_http_get(), lifecycle.at("preStop"), "httpGet");
   refuse(container.restart_policy_rules_size() > 0, check, "restartPolicyRules");
-  refuse(container.volume_devices_size() > 0, check, "volumeDevices");
   refuse(container.image_pull_policy() == "Always", check, "imagePullPolicy",
          "is Always (the default for the tag latest), and the agent pulls no images yet; bring it with \"gantry image "
          "pull\" or \"gantry image load\" and set IfNotPresent");
@@ -84,14 +83,14 @@ void check_volumes(const core::PodSpec& spec, const Check& check) {
              "is not enforced on disk yet; leave it out, or set medium: Memory");
       continue;
     }
-    if (source.has_host_path()) continue;
+    if (source.has_host_path() || source.has_persistent_volume_claim() || source.has_ephemeral()) continue;
     std::vector<const google::protobuf::FieldDescriptor*> set;
     source.GetReflection()->ListFields(source, &set);
     for (const auto* field : set) {
       check[i]
           .at(field->json_name())
           .forbidden(cat("volume ", api::quoted(volume.name()), ": volumes of the kind ", field->json_name(),
-                         " are not supported yet; emptyDir and hostPath are"));
+                         " are not supported yet"));
     }
   }
 }

@@ -10,6 +10,7 @@
 #include "volumes/empty_dir.h"
 #include "volumes/host_path.h"
 #include "volumes/mount_point.h"
+#include "volumes/persistent.h"
 #include "volumes/sub_path.h"
 
 namespace gantry::volumes {
@@ -17,7 +18,8 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 
-Result<Prepared> prepare_one(const core::Pod& pod, const core::Volume& volume, const std::string& pod_folder) {
+Result<Prepared> prepare_one(const core::Pod& pod, const core::Volume& volume, const std::string& pod_folder,
+                             const Claims& claims) {
   const auto& source = volume.volume_source();
   if (source.has_host_path()) {
     auto done = prepare_host_path(source.host_path());
@@ -29,6 +31,9 @@ Result<Prepared> prepare_one(const core::Pod& pod, const core::Volume& volume, c
     if (!path) return std::unexpected(std::move(path.error()));
     return Prepared{std::move(*path)};
   }
+  if (auto claimed = claims.find(volume.name()); claimed != claims.end()) {
+    return prepare_persistent(claimed->second, pod_folder);
+  }
   return fail(Code::kUnimplemented, "is of a kind that is not supported yet");
 }
 
@@ -38,11 +43,14 @@ std::string volume_folder(std::string_view pod_folder, std::string_view kind, st
   return std::string(pod_folder) + "/volumes/kubernetes.io~" + std::string(kind) + "/" + std::string(name);
 }
 
-Result<PreparedVolumes> prepare(const core::Pod& pod, const std::string& pod_folder) {
+Result<PreparedVolumes> prepare(const core::Pod& pod, const std::string& pod_folder, const Claims& claims) {
   PreparedVolumes all;
   for (const auto& volume : pod.spec().volumes()) {
-    auto prepared = prepare_one(pod, volume, pod_folder);
-    if (!prepared) return fail_with(std::move(prepared.error()), absl::StrCat("volume ", api::quoted(volume.name())));
+    auto prepared = prepare_one(pod, volume, pod_folder, claims);
+    if (!prepared) {
+      return fail(prepared.error().code(), absl::StrCat("MountVolume.SetUp failed for volume ",
+                                                        api::quoted(volume.name()), " : ", prepared.error().message()));
+    }
     all[volume.name()] = std::move(*prepared);
   }
   return all;

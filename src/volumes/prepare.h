@@ -17,6 +17,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "volumes/claims.h"
 
 namespace k8s::io::api::core::v1 {
 class Pod;
@@ -28,14 +29,17 @@ namespace gantry::volumes {
 struct Prepared {
   std::string path;           // on the host
   bool is_read_only = false;  // whatever a container's mount asks for
+  bool is_device = false;     // it is a block device, and there is nothing to mount
 };
 using PreparedVolumes = std::map<std::string, Prepared, std::less<>>;  // by name
 
 // `kind` as in "empty-dir".
 std::string volume_folder(std::string_view pod_folder, std::string_view kind, std::string_view name);
 
-// Makes the pod's volumes, or finds them as they were made before. Errors name the volume.
-Result<PreparedVolumes> prepare(const k8s::io::api::core::v1::Pod& pod, const std::string& pod_folder);
+// Makes the pod's volumes, or finds them as they were made before. Errors name the volume, in kubelet's words:
+// `MountVolume.SetUp failed for volume "data" : ...`.
+Result<PreparedVolumes> prepare(const k8s::io::api::core::v1::Pod& pod, const std::string& pod_folder,
+                                const Claims& claims = {});
 
 // Unmounts what the above and sub_path.h mounted for a pod whose folder this is now, and nothing else. Files stay:
 // whoever removes them finds no mount of ours in the way.

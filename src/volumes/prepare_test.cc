@@ -77,7 +77,7 @@ TEST_F(VolumesTest, HostPathsAreOfTheirType) {
   EXPECT_EQ(try_host_path(root_ + "/a/file", "FileOrCreate"), "");
   EXPECT_TRUE(fs::is_regular_file(root_ + "/a/file"));
   EXPECT_THAT(try_host_path("/etc/passwd", "Directory"),
-              HasSubstr("volume \"data\": hostPath type check failed: /etc/passwd is a file"));
+              HasSubstr("volume \"data\" : hostPath type check failed: /etc/passwd is a file"));
   EXPECT_THAT(try_host_path("/etc", "BlockDevice"), HasSubstr("type BlockDevice"));
   EXPECT_THAT(try_host_path("/dev/null", "Socket"), HasSubstr("a character device"));
   EXPECT_THAT(try_host_path(root_ + "/no/file", "FileOrCreate"), HasSubstr("No such file"));

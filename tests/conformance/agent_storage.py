@@ -2,8 +2,10 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 300
-"""Volumes of pods that the API server binds to a node, with real kubectl: parts of them (subPath, subPathExpr)."""
+"""Volumes of pods that the API server binds to a node, with real kubectl: parts of them (subPath, subPathExpr),
+persistent volumes."""
 import json
+import os
 import pathlib
 import sys
 
@@ -43,9 +45,11 @@ class World:
     def delete(self, *names):
         self.control.out("delete", "pod", *names, "--wait=false")
         c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names))
+        # The API server forgets a pod that has ended before the node does.
+        c.wait_until(f"nothing of {' '.join(names)} is left", lambda: not self.folders())
 
     def folders(self):
-        return sorted((self.node.state / "kubelet/pods").iterdir())
+        return os.listdir(self.node.state / "kubelet/pods")
 
 
 def parts(world):
@@ -60,7 +64,6 @@ def parts(world):
     world.says("parts", "one\ntwo", "the same files by both ways, also of the container's next attempt")
     world.checks.equal(len(list(world.node.state.glob("kubelet/pods/*/volume-subpaths/v/web/*"))), 2, "where kubelet has them")
     world.delete("parts")
-    world.checks.equal(world.folders(), [], "nothing of them is left")
 
 
 def expressions(world):
@@ -90,6 +93,41 @@ def links(world):
     world.checks.equal((link / "etc/file").read_text(), "healed", "what a hostPath leads to stays")
 
 
+def volume(name, **spec):
+    return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name}, "spec": {
+        "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain", **spec}}
+
+
+def claim(name, volume_name):
+    return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": {
+        "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": volume_name,
+        "resources": {"requests": {"storage": "1Gi"}}}}
+
+
+def claims(world):
+    """A pod waits for its claim, says so, and has what it is bound to, which outlives the pod."""
+    local = world.node.work / "local"
+    local.mkdir()
+    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": [world.node.name]}]}]}}
+    volumes = [{"name": "l", "persistentVolumeClaim": {"claimName": "local"}},
+               {"name": "h", "persistentVolumeClaim": {"claimName": "host", "readOnly": True}}]
+    mounts = [{"name": "l", "mountPath": "/l"}, {"name": "l", "mountPath": "/part", "subPath": "a"}, {"name": "h", "mountPath": "/h"}]
+    world.create("claims", "echo kept > /part/x; touch /h/x 2>/dev/null || echo read-only > /dev/termination-log; exit 0",
+                 mounts, volumes)
+    c.wait_until("an event says what it waits for", lambda: 'error processing PVC default/local: failed to fetch PVC from API '
+                 'server: persistentvolumeclaims "local" not found' in world.control.out("describe", "pod", "claims"))
+    world.checks.contains(world.control.out("describe", "pod", "claims"), "FailedMount", "as kubelet does")
+    for one in (volume("local", local={"path": str(local)}, nodeAffinity=affinity), claim("local", "local"),
+                volume("host", hostPath={"path": str(world.node.work / "host"), "type": "DirectoryOrCreate"}), claim("host", "host")):
+        world.control.out("create", "-f", "-", given=json.dumps(one))
+    world.says("claims", "read-only", "it goes on when both are bound; one is read-only")
+    world.checks.equal(len(list(world.node.state.glob("kubelet/pods/*/volumes/kubernetes.io~local-volume/local"))), 1,
+                       "where kubelet has it")
+    world.delete("claims")
+    world.checks.equal((local / "a/x").read_text(), "kept\n", "and all of the volume")
+
+
 def story(checks):
     with JoiningNode(checks) as node:
         node.build_image()
@@ -100,6 +138,7 @@ def story(checks):
             parts(world)
             expressions(world)
             links(world)
+            claims(world)
 
 
 c.main(story)

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
-// deps: gantry_volumes gantry_kubernetes_proto
+// deps: gantry_volumes gantry_kubernetes_all_proto
 // Places within volumes, bound for containers: none leads out of its volume, whatever is written into it meanwhile.
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdio.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -12,6 +13,8 @@
 #include <fstream>
 #include <thread>
 
+#include "kubernetes/core/v1/persistent_volume.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
 #include "tests/support/world.h"
 #include "volumes/prepare.h"
 #include "volumes/sub_path.h"
@@ -19,6 +22,7 @@
 namespace gantry::volumes {
 namespace {
 
+namespace core = k8s::io::api::core::v1;
 namespace fs = std::filesystem;
 
 const std::string kPod = "/mnt/pod";
@@ -45,6 +49,7 @@ class SubPaths : public testing::Test {
     for (const auto& entry : fs::directory_iterator("/mnt")) fs::remove_all(entry);
   }
 };
+using PersistentVolumes = SubPaths;
 
 TEST_F(SubPaths, AreBoundAndUnbound) {
   fs::create_directories(kVolume + "/data/inner");
@@ -139,6 +144,60 @@ TEST_F(SubPaths, ExchangedLinksDontLeadOut) {
   std::printf("%d bound, %d refused\n", bound, refused);
   ASSERT_TRUE(unmount(kPod));
   EXPECT_TRUE(fs::exists("/mnt/host/sub/whose"));
+}
+
+Claims claims_of(const core::PersistentVolume& volume) {
+  Claims claims;
+  claims["data"] = {std::make_shared<const core::PersistentVolume>(volume), false};
+  return claims;
+}
+core::Pod pod_with_claim() {
+  core::Pod pod;
+  auto& volume = *pod.mutable_spec()->add_volumes();
+  volume.set_name("data");
+  volume.mutable_volume_source()->mutable_persistent_volume_claim()->set_claim_name("mine");
+  return pod;
+}
+core::PersistentVolume local_volume(const std::string& path) {
+  core::PersistentVolume volume;
+  volume.mutable_metadata()->set_name("pv");
+  volume.mutable_spec()->mutable_persistent_volume_source()->mutable_local()->set_path(path);
+  return volume;
+}
+
+TEST_F(PersistentVolumes, LocalOnesAreBoundOnce) {
+  fs::create_directories(kVolume);
+  write(kVolume + "/file", "x");
+  const std::size_t mounts = test::count_mounts();
+  for (int turn = 0; turn < 2; ++turn) {
+    auto prepared = prepare(pod_with_claim(), kPod, claims_of(local_volume(kVolume)));
+    ASSERT_TRUE(prepared) << prepared.error().message();
+    EXPECT_EQ(prepared->at("data").path, kPod + "/volumes/kubernetes.io~local-volume/pv");
+    EXPECT_EQ(read(prepared->at("data").path + "/file"), "x");
+    EXPECT_EQ(test::count_mounts(), mounts + 1);
+  }
+  ASSERT_TRUE(unmount(kPod));
+  EXPECT_EQ(test::count_mounts(), mounts);
+  EXPECT_EQ(read(kVolume + "/file"), "x");
+
+  auto missing = prepare(pod_with_claim(), kPod, claims_of(local_volume("/mnt/nothing")));
+  ASSERT_FALSE(missing);
+  EXPECT_EQ(missing.error().message(),
+            "MountVolume.SetUp failed for volume \"data\" : path \"/mnt/nothing\" does not exist");
+}
+
+TEST_F(PersistentVolumes, BlockDevicesAreDevices) {
+  ASSERT_EQ(::mknod("/mnt/disk", S_IFBLK | 0600, makedev(7, 0)), 0);
+  fs::create_directories(kVolume);
+  auto volume = local_volume("/mnt/disk");
+  EXPECT_FALSE(prepare(pod_with_claim(), kPod, claims_of(volume)));  // it has to be mounted, and is not
+  volume.mutable_spec()->set_volume_mode("Block");
+  auto prepared = prepare(pod_with_claim(), kPod, claims_of(volume));
+  ASSERT_TRUE(prepared) << prepared.error().message();
+  EXPECT_EQ(prepared->at("data").path, "/mnt/disk");
+  EXPECT_TRUE(prepared->at("data").is_device);
+  volume.mutable_spec()->mutable_persistent_volume_source()->mutable_local()->set_path(kVolume);
+  EXPECT_FALSE(prepare(pod_with_claim(), kPod, claims_of(volume)));
 }
 
 }  // namespace

@@ -1,0 +1,82 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "volumes/persistent.h"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+
+#include <utility>
+
+#include "absl/strings/str_cat.h"
+#include "api/text.h"
+#include "kubernetes/core/v1/persistent_volume.pb.h"
+#include "sys/file.h"
+#include "sys/folders.h"
+#include "sys/mount.h"
+#include "volumes/host_path.h"
+#include "volumes/mount_point.h"
+
+namespace gantry::volumes {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+// Only once: a mount of a name is the volume's, as the folder is the pod's and only root's.
+Status bind_volume(FdRef source, const std::string& path) {
+  if (auto made = sys::make_folders(path, 0750); !made) return made;
+  const auto slash = path.rfind('/');
+  auto parent = sys::open_dir(sys::kCwd, path.substr(0, slash).c_str());
+  if (!parent) return std::unexpected(std::move(parent.error()));
+  auto mounted = is_mount_point(*parent, path.substr(slash + 1));
+  if (!mounted) return std::unexpected(std::move(mounted.error()));
+  if (*mounted) return {};
+  auto mount = sys::clone_mount(source, "", sys::Recursive::kNo);
+  if (!mount) return std::unexpected(std::move(mount.error()));
+  auto target = sys::openat(*parent, path.c_str() + slash + 1, O_PATH | O_NOFOLLOW | O_DIRECTORY);
+  if (!target) return std::unexpected(std::move(target.error()));
+  return sys::attach(*mount, *target);
+}
+
+Result<Prepared> prepare_local(const core::PersistentVolume& volume, const std::string& pod_folder) {
+  const std::string& path = volume.spec().persistent_volume_source().local().path();
+  if (!path.starts_with('/')) return invalid_argument(absl::StrCat("path ", api::quoted(path), " is not absolute"));
+  auto place = sys::openat(sys::kCwd, path.c_str(), O_PATH);
+  if (!place && place.error().is_not_found()) {
+    return fail(Code::kFailedPrecondition, absl::StrCat("path ", api::quoted(path), " does not exist"));
+  }
+  if (!place) return std::unexpected(std::move(place.error()));
+  auto info = sys::fstat(*place);
+  if (!info) return std::unexpected(std::move(info.error()));
+  if (volume.spec().volume_mode() == "Block") {
+    if (S_ISBLK(info->st_mode)) return Prepared{.path = path, .is_device = true};
+    return fail(Code::kFailedPrecondition, absl::StrCat("path ", api::quoted(path), " is no block device"));
+  }
+  if (!S_ISDIR(info->st_mode)) {
+    return fail(Code::kFailedPrecondition,
+                absl::StrCat("path ", api::quoted(path), " is no folder; block devices are not mounted by this node"));
+  }
+  std::string target = volume_folder(pod_folder, "local-volume", volume.metadata().name());
+  if (auto bound = bind_volume(*place, target); !bound) return std::unexpected(std::move(bound.error()));
+  return Prepared{.path = std::move(target)};
+}
+
+}  // namespace
+
+Result<Prepared> prepare_persistent(const Claimed& claimed, const std::string& pod_folder) {
+  const auto& source = claimed.volume->spec().persistent_volume_source();
+  Result<Prepared> prepared;
+  if (source.has_local()) {
+    prepared = prepare_local(*claimed.volume, pod_folder);
+  } else if (source.has_host_path() && claimed.volume->spec().volume_mode() != "Block") {
+    if (auto done = prepare_host_path(source.host_path()); !done) return std::unexpected(std::move(done.error()));
+    prepared = Prepared{.path = source.host_path().path()};
+  } else {
+    prepared =
+        fail(Code::kUnimplemented, absl::StrCat("persistent volume ", api::quoted(claimed.volume->metadata().name()),
+                                                ": this node has hostPath and local ones, and of block devices "
+                                                "local ones"));
+  }
+  if (prepared) prepared->is_read_only = claimed.is_read_only;
+  return prepared;
+}
+
+}  // namespace gantry::volumes
