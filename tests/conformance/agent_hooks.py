@@ -1,0 +1,164 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 300
+"""Hooks of containers (postStart, preStop), and containers whose image is changed in their running pod, with real kubectl."""
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from cluster import JoiningNode, NodeControl
+from cri_client import IMAGE
+
+OTHER = "busybox:other"
+SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+# What it says at its end is what the hook wrote before.
+TELLS = "trap 'cat /out/hook > /dev/termination-log; exit 0' TERM; while :; do sleep 0.1; done"
+MOUNT = [{"name": "out", "mountPath": "/out"}]
+
+
+def container(name, command, **more):
+    return {"name": name, "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", command],
+            "volumeMounts": MOUNT, **more}
+
+
+def runs(command):
+    return {"exec": {"command": ["/bin/sh", "-c", command]}}
+
+
+class World:
+    def __init__(self, checks, control, node):
+        self.checks, self.control, self.node = checks, control, node
+
+    def create(self, name, containers, metadata=None, **spec):
+        self.control.out("create", "-f", "-", given=json.dumps({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **(metadata or {})},
+            "spec": {"nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 20,
+                     "volumes": [{"name": "out", "emptyDir": {}}], "containers": containers, **spec}}))
+
+    def status(self, name):
+        return self.control.json("get", "pod", name)["status"]
+
+    def field(self, name, jsonpath):
+        return self.control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout
+
+    def wait(self, name, jsonpath, wanted):
+        c.wait_until(f"{name}: {jsonpath} is {wanted}", lambda: self.field(name, jsonpath) == wanted)
+
+    def wait_ready(self, name):
+        self.wait(name, '.status.conditions[?(@.type=="Ready")].status', "True")
+
+    def wait_event(self, name, reason, message):
+        def is_said():
+            events = self.control.json("get", "events", "--field-selector", f"involvedObject.name={name},reason={reason}")
+            return any(message in event["message"] for event in events["items"])
+        c.wait_until(f"{name}: an event says {reason}: {message}", is_said)
+
+    def running(self, name):
+        """(id, name) of containers that run."""
+        return [(item["id"], item["metadata"]["name"]) for item in self.node.containers().values()
+                if item["state"] == "CONTAINER_RUNNING" and item["labels"]["io.kubernetes.pod.name"] == name]
+
+    def delete(self, *names):
+        self.control.out("delete", "pod", *names, "--wait=false")
+        c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names))
+
+
+def post_start(world):
+    first = container("first", SLEEPS, lifecycle={"postStart": runs("sleep 1; echo $HOSTNAME > /out/hook")})
+    second = container("second", "cat /out/hook > /dev/termination-log && " + SLEEPS)
+    world.create("started", [first, second])
+    world.wait_ready("started")
+    counts = [one["restartCount"] for one in world.status("started")["containerStatuses"]]
+    world.checks.equal(counts, [0, 0], "the next container comes after the hook of the one before it")
+    world.delete("started")
+
+    world.create("failing", [container("web", SLEEPS, lifecycle={"postStart": runs("echo secret; exit 4")})],
+                 restartPolicy="Never", terminationGracePeriodSeconds=1)
+    world.wait("failing", ".status.phase", "Succeeded")
+    world.wait_event("failing", "FailedPostStartHook", "PostStartHook failed")
+    events = world.control.out("get", "events", "--field-selector", "involvedObject.name=failing", "-o", "json")
+    world.checks.ok("secret" not in events, "no event has what the hook said", events)
+    world.delete("failing")
+
+
+def post_start_and_restarts(world):
+    """A hook that is under way when gantryd is killed is not run again, and its container is taken as it is."""
+    world.create("hanging", [container("web", SLEEPS, lifecycle={"postStart": runs("echo run >> /out/hook; sleep 1000")})],
+                 terminationGracePeriodSeconds=1)
+    c.wait_until("the container runs", lambda: world.running("hanging"))
+    (identity, _), = world.running("hanging")
+
+    def hooks():
+        return world.node.crictl("exec", identity, "cat", "/out/hook", check=False).stdout.split()
+    c.wait_until("its hook runs", hooks)
+    world.checks.ok(world.field("hanging", ".status.containerStatuses[0].state.running") == "", "it does not count as started")
+    world.node.kill_gantryd()
+    world.node.wait_for_gantryd()
+    world.wait_ready("hanging")
+    world.checks.equal((hooks(), world.running("hanging")), (["run"], [(identity, "web")]), "once, and the same container")
+    world.delete("hanging")
+
+
+def pre_stop(world):
+    """The object of a deleted pod is held, so that its end can be read."""
+    world.create("stopped", [container("web", TELLS, lifecycle={"preStop": runs("sleep 1; echo hook > /out/hook")})],
+                 {"finalizers": ["example.com/hold"]})
+    world.create("sleepy", [container("web", TELLS, lifecycle={"preStop": {"sleep": {"seconds": 1}}})])
+    world.create("hung", [container("web", SLEEPS, lifecycle={"preStop": runs("sleep 1000")})], terminationGracePeriodSeconds=1)
+    world.create("broken", [container("web", SLEEPS, lifecycle={"preStop": runs("exit 9")})])
+    for name in ("stopped", "sleepy", "hung", "broken"):
+        world.wait_ready(name)
+    world.control.out("delete", "pod", "stopped", "--wait=false")
+    world.delete("sleepy", "hung", "broken")
+    world.wait("stopped", ".status.containerStatuses[0].state.terminated.message", "hook\n")
+    world.checks.equal(world.status("stopped")["containerStatuses"][0]["state"]["terminated"]["exitCode"], 0,
+                       "the signal comes after the hook")
+    world.control.out("patch", "pod", "stopped", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    world.wait_event("broken", "FailedPreStopHook", "PreStopHook failed")
+    world.wait_event("broken", "Killing", "Stopping container web")
+    c.wait_until("nothing is left", lambda: not world.node.pods())
+
+
+def change(world):
+    """kubectl set image: that container alone is another, after its hook."""
+    web = container("web", TELLS, lifecycle={"preStop": runs("echo hook > /out/hook")})
+    world.create("changed", [web, container("beside", SLEEPS)], restartPolicy="Never")
+    world.wait_ready("changed")
+    before = dict((name, identity) for identity, name in world.running("changed"))
+    world.control.out("set", "image", "pod/changed", f"web={OTHER}")
+    world.wait("changed", ".status.containerStatuses[0].restartCount", "1")
+    world.wait_ready("changed")
+    status = world.status("changed")
+    by_name = {one["name"]: one for one in status["containerStatuses"]}
+    now = dict((name, identity) for identity, name in world.running("changed"))
+    world.checks.equal(by_name["web"]["lastState"]["terminated"]["message"], "hook\n", "its preStop hook was run")
+    world.checks.equal((now["beside"], by_name["beside"]["restartCount"]), (before["beside"], 0), "the other goes on")
+    world.checks.ok(now["web"] != before["web"] and by_name["web"]["image"] == OTHER, "it runs the new image", str(by_name["web"]))
+    world.wait_event("changed", "Killing", "Container web definition changed, will be restarted")
+    world.node.kill_gantryd()
+    world.node.wait_for_gantryd()
+    world.create("after", [container("web", SLEEPS)])
+    world.wait_ready("after")
+    world.checks.equal(dict((name, identity) for identity, name in world.running("changed")), now,
+                       "a restart of gantryd changes nothing")
+    world.delete("changed", "after")
+
+
+def story(checks):
+    with JoiningNode(checks) as node:
+        node.build_image()
+        node.build_image(OTHER)
+        with NodeControl(checks, node) as control:
+            node.join_as(control.kubeconfig.read_text())
+            node.wait_until_ready(control)
+            world = World(checks, control, node)
+            post_start(world)
+            post_start_and_restarts(world)
+            pre_stop(world)
+            change(world)
+
+
+c.main(story)
