@@ -5,18 +5,20 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <latch>
 #include <map>
 #include <set>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "agent/api_source.h"
 #include "agent/cluster.h"
 #include "agent/environment.h"
 #include "agent/manifest_source.h"
 #include "agent/mirror_pods.h"
 #include "agent/names.h"
+#include "agent/pod_status.h"
 #include "agent/pod_worker.h"
+#include "agent/pool_tools.h"
 #include "agent/status_writer.h"
 #include "agent/supported.h"
 #include "base/log.h"
@@ -105,11 +107,13 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   void tell_api(const PodWorker& worker);
   void keep_mirrors();
   void pod_ended(const std::string& uid);
+  std::vector<WrittenLog> written_logs() const;
   void stop();
 
   std::shared_ptr<Environment> env;
   ManifestSource source;
   ImageGc image_gc;
+  std::unique_ptr<LogRotation> logs;
   std::map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
   std::map<std::string, PodIdentity> earlier;                 // found at the start, by uid, until a worker has them
   std::vector<std::function<void(const PodInfo&)>> observers;
@@ -137,7 +141,9 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .cluster = cluster,
                           .events = cluster == nullptr ? nullptr : &cluster->events()})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
-      image_gc(runtime, images, config.image_gc, space_of) {
+      image_gc(runtime, images, config.image_gc, space_of),
+      logs(std::make_unique<LogRotation>(loop, runtime, config.pod_logs_dir, config.logs,
+                                         [this] { return written_logs(); })) {
   if (cluster == nullptr) return;
   api = std::make_unique<ApiSource>(*cluster, [this] { reconcile(); });
   auto known = [this](const PodKey& pod) { return api->find(pod.namespace_, pod.name, pod.uid); };
@@ -304,6 +310,28 @@ Task<> Agent::Impl::collect_images(std::weak_ptr<Impl> weak, Loop& loop, Duratio
   }
 }
 
+std::vector<WrittenLog> Agent::Impl::written_logs() const {
+  std::vector<WrittenLog> found;
+  for (const auto& [uid, worker] : workers) {
+    if (!worker->status()) continue;
+    const auto& identity = worker->identity();
+    const std::string folder =
+        absl::StrCat(env->config.pod_logs_dir, "/", pod_log_folder_name(identity.namespace_, identity.name, uid), "/");
+    const auto add = [&](const auto& containers) {
+      for (const core::ContainerStatus& container : containers) {
+        if (!container.state().has_running()) continue;
+        const auto attempt = static_cast<std::uint32_t>(container.restart_count());
+        found.push_back(
+            {std::string(bare_id(container.container_id())), folder + container_log_path(container.name(), attempt)});
+      }
+    };
+    add(worker->status()->init_container_statuses());
+    add(worker->status()->container_statuses());
+    add(worker->status()->ephemeral_container_statuses());
+  }
+  return found;
+}
+
 // ---- the workers' words
 
 void Agent::Impl::pod_changed(const std::string& uid) {
@@ -345,6 +373,7 @@ void Agent::Impl::pod_ended(const std::string& uid) {
 void Agent::Impl::stop() {
   if (std::exchange(stopped, true)) return;
   source.stop();
+  if (logs) logs->stop();
   if (api) api->stop();
   if (writer) writer->stop();
   if (mirrors) mirrors->stop();
@@ -356,13 +385,11 @@ void Agent::Impl::stop() {
 Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster)
     : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config), cluster)) {}
 
-// What the pool works on belongs to tasks that the loop may drop from now on: it is waited for. Each thread takes one
-// of the last pieces of work, and has by then ended all that came before.
+// What pools work on belongs to tasks that the loop may drop from now on: it is waited for.
 Agent::~Agent() {
   stop();
-  auto idle = std::make_shared<std::latch>(kDiskThreads + 1);
-  for (std::size_t i = 0; i < kDiskThreads; ++i) impl_->env->disk.submit([idle] { idle->arrive_and_wait(); });
-  idle->arrive_and_wait();
+  impl_->logs.reset();
+  finish(impl_->env->disk, kDiskThreads);
 }
 
 Task<Status> Agent::start() {
@@ -398,6 +425,7 @@ Task<Status> Agent::start() {
   impl->started = true;
   auto& loop = impl->env->loop;
   loop.spawn(Impl::collect_images(impl, loop, impl->env->config.image_gc_period));
+  impl->logs->start();
   impl->reconcile();
   co_return Status();
 }

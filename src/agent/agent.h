@@ -21,6 +21,7 @@
 
 #include "agent/backoff.h"
 #include "agent/image_gc.h"
+#include "agent/log_rotation.h"
 #include "agent/manifest.h"
 #include "base/loop.h"
 #include "base/result.h"
@@ -70,6 +71,8 @@ struct AgentConfig {
   // The disk of images is looked at once in each period, as it fills up without a word.
   ImageGcLimits image_gc;
   Duration image_gc_period = std::chrono::minutes(5);
+  // Of containers' logs.
+  LogLimits logs;
   // Trying again what the runtime or the node refused.
   BackoffLimits retry{std::chrono::seconds(1), std::chrono::minutes(1), std::chrono::minutes(2)};
   // Telling the API server again what it did not take, or was not there to take.

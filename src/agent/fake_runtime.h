@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <fstream>
 #include <functional>
 #include <map>
 #include <memory>
@@ -288,6 +289,14 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return response;
   }
 
+  std::map<std::string, std::string> logs;  // by container id: where the new log is made
+  Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest request) override {
+    auto gone = co_await called("reopen", request.container_id());
+    if (!gone) co_return std::unexpected(gone.error());
+    if (auto found = logs.find(request.container_id()); found != logs.end()) std::ofstream(found->second) << "new";
+    co_return v1::ReopenContainerLogResponse();
+  }
+
   // ---- not asked for by the agent
   Task<Result<v1::VersionResponse>> version(v1::VersionRequest) override { co_return none(); }
   Task<Result<v1::StatusResponse>> status(v1::StatusRequest) override { co_return none(); }
@@ -307,9 +316,6 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return none();
   }
   Task<Result<v1::UpdateRuntimeConfigResponse>> update_runtime_config(v1::UpdateRuntimeConfigRequest) override {
-    co_return none();
-  }
-  Task<Result<v1::ReopenContainerLogResponse>> reopen_container_log(v1::ReopenContainerLogRequest) override {
     co_return none();
   }
   Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest request, std::shared_ptr<Event> over) override {

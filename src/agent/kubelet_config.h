@@ -1,27 +1,39 @@
 // SPDX-License-Identifier: Apache-2.0
 // KubeletConfiguration (kubelet.config.k8s.io/v1beta1), as kubelet reads it: a file, and a folder of files that change
 // it, *.conf in the order of their names, where a later one counts more; maps are merged, lists and all else replaced.
-// What is said there and has no effect here is told by name, so that nobody believes it.
+// What is said there and has no effect here is told by name, so that nobody believes it; what kubelet does not know
+// either is an error. kubelet_fields.h has the fields.
 #pragma once
 
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "agent/agent.h"
 #include "agent/node_config.h"
 #include "api/value.h"
 #include "base/result.h"
 
 namespace gantry::agent {
 
+// What the fields become.
+struct KubeletSettings {
+  NodeConfig node;
+  AgentConfig agent;
+};
+
 struct KubeletConfig {
   // Fields that are there and have no effect here, by name, sorted.
   std::vector<std::string> ignored;
+  // All that the files say together.
+  api::Value document{api::Value::Object()};
 };
 
-// What the document says becomes part of `node`; where it says nothing that stays. kInvalidArgument names the field.
-Result<KubeletConfig> apply_kubelet_config(const api::Value& document, NodeConfig* node);
+// What the document says becomes part of `settings`; where it says nothing they stay. kInvalidArgument names the field;
+// then they all stay.
+Result<KubeletConfig> apply_kubelet_config(const api::Value& document, KubeletSettings* settings);
 // `file` or `folder` may be "". Blocking; errors name the file.
-Result<KubeletConfig> read_kubelet_config(const std::string& file, const std::string& folder, NodeConfig* node);
+Result<KubeletConfig> read_kubelet_config(const std::string& file, const std::string& folder,
+                                          KubeletSettings* settings);
 
 }  // namespace gantry::agent

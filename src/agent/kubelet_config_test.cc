@@ -17,13 +17,13 @@ using std::chrono::seconds;
 constexpr char kHead[] = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n";
 
 std::string problem_of(const std::string& text) {
-  NodeConfig node;
-  auto read = apply_kubelet_config(api::parse_yaml(kHead + text)->front(), &node);
+  KubeletSettings settings;
+  auto read = apply_kubelet_config(api::parse_yaml(kHead + text)->front(), &settings);
   return read ? "" : read.error().message();
 }
 
 TEST(KubeletConfigTest, FieldsWithAnEffectAreTakenOthersAreNamed) {
-  NodeConfig node;
+  KubeletSettings settings;
   const auto document = api::parse_yaml(std::string(kHead) + R"(
 maxPods: 50
 nodeLeaseDurationSeconds: 20
@@ -33,24 +33,32 @@ registerNode: false
 registerWithTaints: [{key: a, value: b, effect: NoExecute}]
 kubeReserved: {cpu: 500m}
 evictionHard: {memory.available: 5%, nodefs.available: 1Gi}
-zoo: 1
+runOnce: true
+containerLogMaxSize: 5Mi
+imageMinimumGCAge: 3m
+imageGCHighThresholdPercent: 90
+staticPodPath: /pods
 cpuManagerPolicy: static
 )");
   ASSERT_TRUE(document);
-  const auto read = apply_kubelet_config(document->front(), &node);
+  const auto read = apply_kubelet_config(document->front(), &settings);
   ASSERT_TRUE(read) << read.error().message();
-  EXPECT_EQ(read->ignored, (std::vector<std::string>{"cpuManagerPolicy", "zoo"}));
-  EXPECT_EQ(node.max_pods, 50);
-  EXPECT_EQ(node.lease_seconds, 20);
-  EXPECT_EQ(node.status_update, seconds(90));
-  EXPECT_EQ(node.status_report, std::chrono::minutes(5));  // 0 is the default
-  EXPECT_FALSE(node.registers);
-  ASSERT_EQ(node.taints.size(), 1U);
-  EXPECT_EQ(node.taints[0].effect, "NoExecute");
-  EXPECT_EQ(node.kube_reserved.at("cpu"), "500m");
-  ASSERT_EQ(node.eviction_hard.size(), 2U);
-  EXPECT_EQ(node.eviction_hard.at("memory.available").percent, 5);
-  EXPECT_EQ(node.eviction_hard.at("nodefs.available").amount, "1Gi");
+  EXPECT_EQ(read->ignored, (std::vector<std::string>{"cpuManagerPolicy", "runOnce"}));
+  EXPECT_EQ(settings.node.max_pods, 50);
+  EXPECT_EQ(settings.node.lease_seconds, 20);
+  EXPECT_EQ(settings.node.status_update, seconds(90));
+  EXPECT_EQ(settings.node.status_report, std::chrono::minutes(5));  // 0 is the default
+  EXPECT_FALSE(settings.node.registers);
+  EXPECT_EQ(settings.agent.logs.max_size, 5 << 20);
+  EXPECT_EQ(settings.agent.image_gc.min_age, seconds(180));
+  EXPECT_EQ(settings.agent.image_gc.high_percent, 90);
+  EXPECT_EQ(settings.agent.manifest_dir, "/pods");
+  ASSERT_EQ(settings.node.taints.size(), 1U);
+  EXPECT_EQ(settings.node.taints[0].effect, "NoExecute");
+  EXPECT_EQ(settings.node.kube_reserved.at("cpu"), "500m");
+  ASSERT_EQ(settings.node.eviction_hard.size(), 2U);
+  EXPECT_EQ(settings.node.eviction_hard.at("memory.available").percent, 5);
+  EXPECT_EQ(settings.node.eviction_hard.at("nodefs.available").amount, "1Gi");
 }
 
 TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
@@ -62,6 +70,12 @@ TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
   EXPECT_NE(problem_of("evictionHard: {memory.available: 101%}"), "");
   EXPECT_NE(problem_of("evictionHard: {weather.available: 1%}"), "");
   EXPECT_NE(problem_of("registerWithTaints: [{key: a, effect: Never}]"), "");
+  EXPECT_EQ(problem_of("zoo: 1"), "zoo: is no field of KubeletConfiguration");
+  EXPECT_NE(problem_of("imageGCLowThresholdPercent: 85"), "");
+  EXPECT_NE(problem_of("containerLogMaxFiles: 1"), "");
+  EXPECT_NE(problem_of("containerLogMaxSize: 0"), "");
+  EXPECT_NE(problem_of("containerLogMonitorInterval: 1s"), "");
+  EXPECT_NE(problem_of("crashLoopBackOff: {maxContainerRestartPeriod: 10m}"), "");
   EXPECT_EQ(problem_of("maxPods: null"), "");
 }
 
@@ -73,15 +87,15 @@ TEST(KubeletConfigTest, LaterFilesCountMore) {
   std::ofstream(folder / "d/10.conf") << kHead << "maxPods: 20\nkubeReserved: {cpu: '2'}\n";
   std::ofstream(folder / "d/30.yaml") << "not one of them";
   std::ofstream(folder / "base") << kHead << "maxPods: 10\nkubeReserved: {cpu: '1', memory: 1Gi}\n";
-  NodeConfig node;
-  const auto read = read_kubelet_config(folder / "base", folder / "d", &node);
+  KubeletSettings settings;
+  const auto read = read_kubelet_config(folder / "base", folder / "d", &settings);
   EXPECT_TRUE(read) << read.error().message();
-  EXPECT_EQ(node.max_pods, 30);
-  EXPECT_EQ(node.kube_reserved.at("cpu"), "2");
-  EXPECT_EQ(node.kube_reserved.at("memory"), "1Gi");
+  EXPECT_EQ(settings.node.max_pods, 30);
+  EXPECT_EQ(settings.node.kube_reserved.at("cpu"), "2");
+  EXPECT_EQ(settings.node.kube_reserved.at("memory"), "1Gi");
   std::ofstream(folder / "d/40.conf") << "kind: KubeletConfiguration\n";
-  EXPECT_FALSE(read_kubelet_config(folder / "base", folder / "d", &node));
-  EXPECT_FALSE(read_kubelet_config(folder / "nothing", "", &node));
+  EXPECT_FALSE(read_kubelet_config(folder / "base", folder / "d", &settings));
+  EXPECT_FALSE(read_kubelet_config(folder / "nothing", "", &settings));
   std::filesystem::remove_all(folder);
 }
 

@@ -243,6 +243,11 @@ std::shared_ptr<core::PodStatus> make_rejected_status(const core::Pod& pod, cons
   return status;
 }
 
+std::string_view bare_id(std::string_view container_id) {
+  auto scheme = container_id.find("://");
+  return scheme == std::string_view::npos ? container_id : container_id.substr(scheme + 3);
+}
+
 std::string describe(const core::PodStatus& status) {
   int ready = 0;
   int restarts = 0;

@@ -45,6 +45,9 @@ std::shared_ptr<k8s::io::api::core::v1::PodStatus> make_status(const StatusInput
 std::shared_ptr<k8s::io::api::core::v1::PodStatus> make_rejected_status(const k8s::io::api::core::v1::Pod& pod,
                                                                         const Waiting& why, std::int64_t now);
 
+// A container id without what the runtime calls itself: "abc" of "gantry://abc".
+std::string_view bare_id(std::string_view container_id);
+
 // One line for the log: "Running 1/2 ip=10.88.0.5 web=running init=terminated(Completed)
 // sidecar=waiting(CrashLoopBackOff) restarts=3"
 std::string describe(const k8s::io::api::core::v1::PodStatus& status);

@@ -24,6 +24,7 @@
 #include "base/layout.h"
 #include "base/log.h"
 #include "base/loop.h"
+#include "base/text.h"
 #include "cdi/folders.h"
 #include "cgroups/driver.h"
 #include "cgroups/hierarchy.h"
@@ -92,33 +93,44 @@ Result<OwnFd> load_program(const char* name) {
   return sys::sealed_memfd(name, *file);
 }
 
-agent::AgentConfig agent_config(const cli::GantrydOptions& options, const std::string& node_ip,
-                                const runtime::HostFacts& host) {
-  agent::AgentConfig config;
-  config.manifest_dir = options.manifest_dir;
-  config.root_dir = options.kubelet_root;
-  config.pod_logs_dir = options.pod_logs;
-  config.container_logs_dir = options.container_logs;
-  config.node_name = options.node_name;
-  config.host_ip = node_ip;
-  config.masked_paths = runtime::default_masked_paths(host);
-  config.read_only_paths = runtime::default_read_only_paths();
-  config.cgroup_root = options.cgroup_root;
-  config.cgroup_driver = options.cgroup_driver;
-  config.image_gc = options.image_gc;
+// What is said nowhere, what the files say, and what the command line says: the last counts most.
+Result<agent::KubeletConfig> read_settings(const cli::GantrydOptions& options, const std::string& node_ip,
+                                           const runtime::HostFacts& host, agent::KubeletSettings* settings) {
+  agent::AgentConfig& agent = settings->agent;
+  agent.root_dir = options.kubelet_root;
+  agent.container_logs_dir = options.container_logs;
+  agent.node_name = options.node_name;
+  agent.host_ip = node_ip;
+  agent.masked_paths = runtime::default_masked_paths(host);
+  agent.read_only_paths = runtime::default_read_only_paths();
+  agent.cgroup_root = options.cgroup_root;
+  agent.cgroup_driver = options.cgroup_driver;
   // On the nodes of a cluster one manifest may be there many times.
-  if (!options.kubeconfig.empty()) config.name_suffix = "-" + options.node_name;
-  return config;
-}
+  if (!options.kubeconfig.empty()) agent.name_suffix = "-" + options.node_name;
+  agent::NodeConfig& node = settings->node;
+  node.name = options.node_name;
+  node.addresses = {node_ip};
+  node.version = kKubernetesVersion;
+  node.root_dir = options.kubelet_root;
+  node.port = options.node_api_port;
 
-agent::NodeConfig node_config(const cli::GantrydOptions& options, const std::string& node_ip) {
-  agent::NodeConfig config;
-  config.name = options.node_name;
-  config.addresses = {node_ip};
-  config.version = kKubernetesVersion;
-  config.root_dir = options.kubelet_root;
-  config.port = options.node_api_port;
-  return config;
+  auto said = agent::read_kubelet_config(options.kubelet_config, options.kubelet_config_dir, settings);
+  if (!said) return fail_with(std::move(said.error()), "the kubelet's configuration");
+  for (const auto& field : said->ignored) {
+    log::warning("a field of the kubelet's configuration has no effect here", {{"field", field}});
+  }
+  if (options.manifest_dir) agent.manifest_dir = *options.manifest_dir;
+  if (options.pod_logs) agent.pod_logs_dir = *options.pod_logs;
+  agent::ImageGcLimits& images = agent.image_gc;
+  images.high_percent = options.image_gc_high_percent.value_or(images.high_percent);
+  images.low_percent = options.image_gc_low_percent.value_or(images.low_percent);
+  images.min_age = options.image_gc_min_age.value_or(images.min_age);
+  images.max_age = options.image_gc_max_age.value_or(images.max_age);
+  if (images.low_percent >= images.high_percent) {
+    return invalid_argument(cat("--image-gc-low-threshold ", images.low_percent,
+                                ": give less than --image-gc-high-threshold, which is ", images.high_percent));
+  }
+  return said;
 }
 
 // What makes this a node of a cluster.
@@ -141,6 +153,7 @@ struct Serving {
   Pool& disk;
   const runtime::HostFacts& host;
   std::string node_ip;
+  agent::KubeletSettings settings;
   bool run_agent;
   cli::KeptSockets kept;
   std::unique_ptr<cri::Server> server;
@@ -221,12 +234,7 @@ Status join_cluster(Serving& serving) {
   if (!cluster) return fail_with(std::move(cluster.error()), "the cluster's kubeconfig");
   Membership& member = serving.member;
   member.cluster = std::move(*cluster);
-  agent::NodeConfig config = node_config(serving.options, serving.node_ip);
-  auto said = agent::read_kubelet_config(serving.options.kubelet_config, serving.options.kubelet_config_dir, &config);
-  if (!said) return fail_with(std::move(said.error()), "the kubelet's configuration");
-  for (const auto& field : said->ignored) {
-    log::warning("a field of the kubelet's configuration has no effect here", {{"field", field}});
-  }
+  const agent::NodeConfig& config = serving.settings.node;
   member.reporter =
       std::make_unique<agent::NodeReporter>(*member.cluster, serving.runtime, serving.images, serving.disk, config);
   member.lease = std::make_unique<agent::NodeLease>(*member.cluster, config.lease_seconds);
@@ -241,7 +249,8 @@ Status serve_node_api(Serving& serving) {
                                 .pods = [&agent = *serving.agent] { return agent.pods(); },
                                 .configuration = nullptr};
   auto server = cli::start_node_api(serving.loop, serving.options, serving.node_ip, serving.member.ca,
-                                    *serving.member.cluster, std::move(sources), serving.kept);
+                                    serving.settings.agent.pod_logs_dir, *serving.member.cluster, std::move(sources),
+                                    serving.kept);
   if (!server) return fail_with(std::move(server.error()), "the node API");
   serving.member.node_api = std::move(*server);
   return {};
@@ -282,11 +291,14 @@ Task<> start_serving(Serving& serving) {
       serving.server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
     }
   }
+  if (done && serving.run_agent) {
+    auto read = read_settings(serving.options, serving.node_ip, serving.host, &serving.settings);
+    if (!read) done = std::unexpected(std::move(read.error()));
+  }
   if (done && serving.run_agent && !serving.options.kubeconfig.empty()) done = join_cluster(serving);
   if (done && serving.run_agent) {
     serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
-                                                   agent_config(serving.options, serving.node_ip, serving.host),
-                                                   serving.member.cluster.get());
+                                                   serving.settings.agent, serving.member.cluster.get());
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");
     if (done) done = start_member(serving);

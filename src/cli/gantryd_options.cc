@@ -36,8 +36,8 @@ std::string hostname() {
 
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
-  std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs",
-              image_min_age = "2m", image_max_age = "0s", device_ownership = "security-context", network = "builtin";
+  std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs", image_min_age,
+              image_max_age, device_ownership = "security-context", network = "builtin";
   unsigned cni_limit = 60;
   std::vector<std::string> modules = {"cri", "agent"};
   int registration_seconds = 5, request_seconds = 2;
@@ -181,30 +181,29 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
       ->check(checked(absolute));
   app.add_option("--kubelet-config-dir", options.kubelet_config_dir, "folder of *.conf that change it, in their order")
       ->check(checked(absolute));
-  app.add_option("--manifest-dir", options.manifest_dir, "folder of pod manifests to run")
-      ->capture_default_str()
+  app.add_option("--manifest-dir", options.manifest_dir,
+                 "folder of pod manifests to run (default: staticPodPath, else /etc/gantry/manifests)")
       ->check(checked(absolute));
   app.add_option("--kubelet-root", options.kubelet_root, "the agent's folder for pods and plugins")
       ->capture_default_str()
       ->check(checked(absolute));
-  app.add_option("--pod-logs", options.pod_logs, "folder of the pods' logs")
-      ->capture_default_str()
+  app.add_option("--pod-logs", options.pod_logs, "folder of the pods' logs (default: podLogsDir, else /var/log/pods)")
       ->check(checked(absolute));
   app.add_option("--container-logs", options.container_logs, "folder of links to them")
       ->capture_default_str()
       ->check(checked(absolute));
-  app.add_option("--image-gc-high-threshold", options.image_gc.high_percent,
-                 "percent of the images' disk at which unused ones are removed, 100 for never")
-      ->capture_default_str()
+  app.add_option("--image-gc-high-threshold", options.image_gc_high_percent,
+                 "percent of the images' disk at which unused ones are removed, 100 for never (default: "
+                 "imageGCHighThresholdPercent, else 85)")
       ->check(CLI::Range(0, 100));
-  app.add_option("--image-gc-low-threshold", options.image_gc.low_percent, "percent to which this is done")
-      ->capture_default_str()
+  app.add_option("--image-gc-low-threshold", options.image_gc_low_percent,
+                 "percent to which this is done (default: imageGCLowThresholdPercent, else 80)")
       ->check(CLI::Range(0, 100));
-  app.add_option("--minimum-image-ttl-duration", image_min_age, "how long an image stays at least")
-      ->capture_default_str()
+  app.add_option("--minimum-image-ttl-duration", image_min_age,
+                 "how long an image stays at least (default: imageMinimumGCAge, else 2m)")
       ->check(checked(parse_duration));
-  app.add_option("--maximum-image-ttl-duration", image_max_age, "how long an image that is not used stays, 0s for ever")
-      ->capture_default_str()
+  app.add_option("--maximum-image-ttl-duration", image_max_age,
+                 "how long an image that is not used stays (default: imageMaximumGCAge, else 0s: for ever)")
       ->check(checked(parse_duration));
   try {
     app.parse(argc, argv);
@@ -216,20 +215,14 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
     options.cgroup_driver = cgroups::DriverKind::kSystemd;
     if (options.systemd_scope.empty()) options.systemd_scope = "gantry-pods.scope";
   }
-  if (options.image_gc.low_percent >= options.image_gc.high_percent) {
-    std::fprintf(stderr, "--image-gc-low-threshold %d: give less than --image-gc-high-threshold, which is %d\n",
-                 options.image_gc.low_percent, options.image_gc.high_percent);
-    exit_code = EXIT_FAILURE;
-    return std::nullopt;
-  }
   options.uses_cni = network == "cni";
   options.cni.limit = std::chrono::seconds(cni_limit);
   options.plugins.registration_limit = std::chrono::seconds(registration_seconds);
   options.plugins.request_limit = std::chrono::seconds(request_seconds);
   options.owns_devices = device_ownership == "security-context";
   // All were checked.
-  options.image_gc.min_age = *parse_duration(image_min_age);
-  options.image_gc.max_age = *parse_duration(image_max_age);
+  if (!image_min_age.empty()) options.image_gc_min_age = *parse_duration(image_min_age);
+  if (!image_max_age.empty()) options.image_gc_max_age = *parse_duration(image_max_age);
   options.pod_cidr = *netns::Cidr::parse(pod_cidr);
   if (!cluster_cidr.empty()) options.cluster_cidr = *netns::Cidr::parse(cluster_cidr);
   options.log_level = *log::parse_level(log_level);

@@ -8,8 +8,8 @@
 #include <string>
 #include <vector>
 
-#include "agent/image_gc.h"
 #include "base/log.h"
+#include "base/loop.h"
 #include "cgroups/driver.h"
 #include "cni/network.h"
 #include "images/registry/hosts.h"
@@ -57,11 +57,12 @@ struct GantrydOptions {
   std::string client_ca_file;                      // whose clients it takes; empty: those of the kubeconfig's CA
   std::string tls_cert_file, tls_key_file;         // what it shows; empty: one that signs itself
   std::string kubelet_config, kubelet_config_dir;  // KubeletConfiguration; empty: none
-  std::string manifest_dir = "/etc/gantry/manifests";
   std::string kubelet_root = "/var/lib/kubelet";
-  std::string pod_logs = "/var/log/pods";
   std::string container_logs = "/var/log/containers";
-  agent::ImageGcLimits image_gc;
+  // These count more than the KubeletConfiguration, which says when they are not given.
+  std::optional<std::string> manifest_dir, pod_logs;
+  std::optional<int> image_gc_high_percent, image_gc_low_percent;
+  std::optional<Duration> image_gc_min_age, image_gc_max_age;
 };
 
 inline constexpr const char* kConfigFile = "/etc/gantry/gantryd.yaml";

@@ -40,8 +40,8 @@ Result<http::TlsServerOptions> own_certificate(const GantrydOptions& options, co
 }  // namespace
 
 Result<NodeApiServer> start_node_api(Loop& loop, const GantrydOptions& options, const std::string& node_ip,
-                                     std::string client_ca, agent::Cluster& cluster, agent::NodeApiSources sources,
-                                     KeptSockets& kept) {
+                                     std::string client_ca, std::string pod_logs_dir, agent::Cluster& cluster,
+                                     agent::NodeApiSources sources, KeptSockets& kept) {
   NodeApiServer server;
   auto certificate = own_certificate(options, node_ip);
   if (!certificate) return fail_with(std::move(certificate.error()), "its certificate");
@@ -63,7 +63,7 @@ Result<NodeApiServer> start_node_api(Loop& loop, const GantrydOptions& options, 
   server.api = std::make_unique<agent::NodeApi>(
       loop, std::move(sources),
       agent::NodeApiOptions{
-          .node_name = options.node_name, .root_dir = options.kubelet_root, .pod_logs_dir = options.pod_logs});
+          .node_name = options.node_name, .root_dir = options.kubelet_root, .pod_logs_dir = std::move(pod_logs_dir)});
   server.api->serve(std::move(listener->socket), server.tls);
   return server;
 }

@@ -28,7 +28,7 @@ struct NodeApiServer {
 // Serves at once. `client_ca` are the CAs of the clients' certificates, as PEM. The certificate is the one of the
 // options, or signs itself.
 Result<NodeApiServer> start_node_api(Loop& loop, const GantrydOptions& options, const std::string& node_ip,
-                                     std::string client_ca, agent::Cluster& cluster, agent::NodeApiSources sources,
-                                     KeptSockets& kept);
+                                     std::string client_ca, std::string pod_logs_dir, agent::Cluster& cluster,
+                                     agent::NodeApiSources sources, KeptSockets& kept);
 
 }  // namespace gantry::cli

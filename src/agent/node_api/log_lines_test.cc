@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "agent/node_api/log_file.h"
+#include "agent/log_file.h"
 
 namespace gantry::agent {
 namespace {

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <set>
 
+#include "agent/log_file.h"
 #include "agent/node_api/folder_watch.h"
-#include "agent/node_api/log_file.h"
 #include "agent/node_api/log_lines.h"
 #include "base/log.h"
 #include "base/text.h"

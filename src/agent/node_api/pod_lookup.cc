@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node_api/pod_lookup.h"
 
+#include "agent/pod_status.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -39,11 +40,6 @@ const core::ContainerStatus* find_container(const PodInfo& pod, std::string_view
     }
   }
   return nullptr;
-}
-
-std::string_view bare_id(std::string_view container_id) {
-  auto scheme = container_id.find("://");
-  return scheme == std::string_view::npos ? container_id : container_id.substr(scheme + 3);
 }
 
 std::expected<std::string, http::Response> choose_log(const PodInfo& pod, const PodPath& path, bool previous) {

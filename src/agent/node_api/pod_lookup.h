@@ -27,9 +27,6 @@ const PodInfo* find_pod(const std::vector<PodInfo>& pods, const PodPath& path);
 // Of any kind of container; null: the pod has none of that name.
 const k8s::io::api::core::v1::ContainerStatus* find_container(const PodInfo& pod, std::string_view name);
 
-// A container id without what the runtime calls itself: "abc" of "gantry://abc".
-std::string_view bare_id(std::string_view container_id);
-
 // The container whose log is wanted, by its state, or what the client is told.
 std::expected<std::string, http::Response> choose_log(const PodInfo& pod, const PodPath& path, bool previous);
 // The one that runs, for exec and attach.

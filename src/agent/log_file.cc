@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "agent/node_api/log_file.h"
+#include "agent/log_file.h"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -30,7 +30,7 @@ Status open_file(LogFile& file) {
 
 }  // namespace
 
-Result<LogFile> open_log(const std::string& root, const std::string& path) {
+Result<LogFile> find_log(const std::string& root, const std::string& path) {
   std::string_view rest = path;
   std::string prefix = cat(root, "/");
   if (!rest.starts_with(prefix)) return invalid_argument(cat("log ", quoted(path), " is not beneath ", quoted(root)));
@@ -43,8 +43,13 @@ Result<LogFile> open_log(const std::string& root, const std::string& path) {
   std::string folder(rest.substr(0, slash));
   auto fd = sys::openat2(*all, folder.c_str(), O_PATH | O_DIRECTORY, kResolve);
   if (!fd) return fail_with(std::move(fd.error()), "log folder");
-  LogFile file{.fd = {}, .name = std::string(rest.substr(slash + 1)), .folder = DirFd(std::move(*fd))};
-  if (auto opened = open_file(file); !opened) return std::unexpected(std::move(opened.error()));
+  return LogFile{.fd = {}, .name = std::string(rest.substr(slash + 1)), .folder = DirFd(std::move(*fd))};
+}
+
+Result<LogFile> open_log(const std::string& root, const std::string& path) {
+  auto file = find_log(root, path);
+  if (!file) return file;
+  if (auto opened = open_file(*file); !opened) return std::unexpected(std::move(opened.error()));
   return file;
 }
 

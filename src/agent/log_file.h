@@ -23,7 +23,9 @@ struct LogFile {
 // `path` must lie beneath `root`, the folder of all pods' logs; what lies on the way is no link, and it is a regular
 // file, whatever a container that has a hostPath there made of it. is_not_found(): there is none yet, or no more.
 Result<LogFile> open_log(const std::string& root, const std::string& path);
-// The same of the file that has this one's name now.
+// The same without the file itself: its folder, and `fd` not open.
+Result<LogFile> find_log(const std::string& root, const std::string& path);
+// As open_log(), of the file that has this one's name now.
 Result<LogFile> open_log_again(const LogFile& file);
 
 // Where the last `lines` lines begin.

@@ -1,0 +1,415 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/kubelet_fields.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "api/quantity.h"
+#include "base/duration.h"
+#include "base/text.h"
+
+namespace gantry::agent {
+
+namespace {
+
+using api::Value;
+
+constexpr std::chrono::hours kMostTime{24 * 366};
+constexpr std::int64_t kMaxCount = 1'000'000;
+constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::max();
+
+std::unexpected<Error> wrong(std::string_view field, std::string_view problem) {
+  return invalid_argument(cat(field, ": ", problem));
+}
+
+// ---- a value, or why it is none
+
+Status take_number(const Value& value, std::string_view field, std::int64_t least, std::int64_t most,
+                   std::int64_t* out) {
+  const auto number = value.as_int64();
+  if (!number || *number < least || *number > most) {
+    return wrong(field, cat("a number from ", least, " to ", most, " was expected"));
+  }
+  *out = *number;
+  return {};
+}
+
+Status take_flag(const Value& value, std::string_view field, bool* out) {
+  const auto flag = value.as_bool();
+  if (!flag) return wrong(field, "true or false was expected");
+  *out = *flag;
+  return {};
+}
+
+Status take_text(const Value& value, std::string_view field, std::string* out) {
+  const std::string* text = value.as_string();
+  if (text == nullptr) return wrong(field, "a text was expected");
+  *out = *text;
+  return {};
+}
+
+// Empty is what is not said.
+Status take_path(const Value& value, std::string_view field, std::string* out) {
+  std::string path;
+  if (auto taken = take_text(value, field, &path); !taken || path.empty()) return taken;
+  if (!path.starts_with('/')) return wrong(field, "an absolute path was expected");
+  *out = std::move(path);
+  return {};
+}
+
+// Zero is, as with kubelet, what is not said.
+Status take_duration(const Value& value, std::string_view field, Duration* out) {
+  const std::string* text = value.as_string();
+  auto duration = text == nullptr ? invalid_argument("a duration was expected") : parse_duration(*text);
+  if (!duration) return wrong(field, duration.error().message());
+  if (*duration > kMostTime) return wrong(field, "at most a year was expected");
+  if (*duration > Duration::zero()) *out = *duration;
+  return {};
+}
+
+Status take_amounts(const Value& value, std::string_view field, std::map<std::string, std::string>* out) {
+  const auto* object = value.as_object();
+  if (object == nullptr) return wrong(field, "an object was expected");
+  for (const auto& [name, amount, position] : *object) {
+    const std::string* text = amount.as_string();
+    auto quantity = text == nullptr ? invalid_argument("a quantity was expected") : api::Quantity::parse(*text);
+    if (!quantity || quantity->is_negative())
+      return wrong(cat(field, ".", name), "a quantity of 0 or more was expected");
+    (*out)[name] = *text;
+  }
+  return {};
+}
+
+Result<EvictionThreshold> parse_threshold(std::string_view text) {
+  if (!text.ends_with('%')) {
+    auto quantity = api::Quantity::parse(text);
+    if (!quantity || quantity->is_negative()) return invalid_argument("a quantity or a percentage was expected");
+    return EvictionThreshold{.amount = std::string(text)};
+  }
+  text.remove_suffix(1);
+  EvictionThreshold threshold;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), threshold.percent);
+  const bool is_number = error == std::errc() && end == text.data() + text.size();
+  if (!is_number || !(threshold.percent >= 0 && threshold.percent <= 100)) {
+    return invalid_argument("0% to 100% were expected");
+  }
+  return threshold;
+}
+
+// As with kubelet, who names one names all: the defaults are gone then.
+Status take_thresholds(const Value& value, std::string_view field, std::map<std::string, EvictionThreshold>* out) {
+  constexpr std::array<std::string_view, 6> kSignals = {"memory.available",  "nodefs.available",   "nodefs.inodesFree",
+                                                        "imagefs.available", "imagefs.inodesFree", "pid.available"};
+  const auto* object = value.as_object();
+  if (object == nullptr) return wrong(field, "an object was expected");
+  std::map<std::string, EvictionThreshold> all;
+  for (const auto& [name, amount, position] : *object) {
+    const std::string place = cat(field, ".", name);
+    if (std::ranges::find(kSignals, name) == kSignals.end()) return wrong(place, "is no signal that is known here");
+    const std::string* text = amount.as_string();
+    auto threshold = text == nullptr ? invalid_argument("a text was expected") : parse_threshold(*text);
+    if (!threshold) return wrong(place, threshold.error().message());
+    all[name] = std::move(*threshold);
+  }
+  *out = std::move(all);
+  return {};
+}
+
+Status take_taints(const Value& value, std::string_view field, std::vector<NodeTaint>* out) {
+  const auto* list = value.as_list();
+  if (list == nullptr) return wrong(field, "a list was expected");
+  std::vector<NodeTaint> taints;
+  for (const Value& one : *list) {
+    NodeTaint taint{one.text_at("key"), one.text_at("value"), one.text_at("effect")};
+    const bool is_effect =
+        taint.effect == "NoSchedule" || taint.effect == "PreferNoSchedule" || taint.effect == "NoExecute";
+    if (taint.key.empty() || !is_effect) {
+      return wrong(cat(field, "[", taints.size(), "]"),
+                   "a key, and an effect NoSchedule, PreferNoSchedule or NoExecute were expected");
+    }
+    taints.push_back(std::move(taint));
+  }
+  *out = std::move(taints);
+  return {};
+}
+
+Status take_size(const Value& value, std::string_view field, std::int64_t least, std::int64_t most, std::size_t* out) {
+  std::int64_t number = 0;
+  auto taken = take_number(value, field, least, most, &number);
+  if (taken) *out = static_cast<std::size_t>(number);
+  return taken;
+}
+
+Status take_percent(const Value& value, std::string_view field, int* out) {
+  std::int64_t number = 0;
+  auto taken = take_number(value, field, 0, 100, &number);
+  if (taken) *out = static_cast<int>(number);
+  return taken;
+}
+
+// A quantity; negative ones have a meaning of their own.
+Status take_bytes(const Value& value, std::string_view field, std::int64_t* out) {
+  const std::string* text = value.as_string();
+  auto quantity = text == nullptr ? invalid_argument("a quantity was expected") : api::Quantity::parse(*text);
+  if (!quantity || quantity->is_zero()) return wrong(field, "a quantity that is not 0 was expected");
+  *out = quantity->value();
+  return {};
+}
+
+Status take_crash_loop(const Value& value, std::string_view field, BackoffLimits* out) {
+  const auto* object = value.as_object();
+  if (object == nullptr) return wrong(field, "an object was expected");
+  for (const auto& [name, period, position] : *object) {
+    const std::string place = cat(field, ".", name);
+    if (name != "maxContainerRestartPeriod") return wrong(place, "is no field of KubeletConfiguration");
+    if (auto taken = take_duration(period, place, &out->longest); !taken) return taken;
+    if (out->longest < std::chrono::seconds(1) || out->longest > std::chrono::seconds(300)) {
+      return wrong(place, "1s to 300s were expected");
+    }
+    out->initial = std::min(out->initial, out->longest);
+  }
+  return {};
+}
+
+// ---- the fields
+
+using Take = Status (*)(const Value& value, std::string_view field, KubeletSettings& to);
+struct Field {
+  std::string_view name;
+  Take take;  // null: it has no effect here
+};
+
+constexpr Field kFields[] = {
+    {"maxPods",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_number(value, field, 0, kMaxCount, &to.node.max_pods);
+     }},
+    {"podsPerCore",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_number(value, field, 0, kMaxCount, &to.node.pods_per_core);
+     }},
+    {"nodeLeaseDurationSeconds",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       std::int64_t seconds = 0;
+       if (auto taken = take_number(value, field, 0, 24 * 3600, &seconds); !taken || seconds == 0) return taken;
+       to.node.lease_seconds = static_cast<std::int32_t>(seconds);
+       return {};
+     }},
+    {"nodeStatusMaxImages",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       std::int64_t number = 0;
+       auto taken = take_number(value, field, -1, kMostImages, &number);
+       if (taken) to.node.max_images = static_cast<std::size_t>(number < 0 ? kMostImages : number);
+       return taken;
+     }},
+    {"nodeStatusUpdateFrequency",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_duration(value, field, &to.node.status_update);
+     }},
+    {"nodeStatusReportFrequency",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_duration(value, field, &to.node.status_report);
+     }},
+    {"evictionPressureTransitionPeriod",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_duration(value, field, &to.node.pressure_transition);
+     }},
+    {"registerNode",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_flag(value, field, &to.node.registers);
+     }},
+    {"registerWithTaints",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_taints(value, field, &to.node.taints);
+     }},
+    {"systemReserved",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_amounts(value, field, &to.node.system_reserved);
+     }},
+    {"kubeReserved",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_amounts(value, field, &to.node.kube_reserved);
+     }},
+    {"evictionHard",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_thresholds(value, field, &to.node.eviction_hard);
+     }},
+    {"providerID",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_text(value, field, &to.node.provider_id);
+     }},
+    {"staticPodPath",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_path(value, field, &to.agent.manifest_dir);
+     }},
+    {"podLogsDir",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_path(value, field, &to.agent.pod_logs_dir);
+     }},
+    {"resolvConf",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_path(value, field, &to.agent.resolv_conf);
+     }},
+    {"imageMinimumGCAge",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_duration(value, field, &to.agent.image_gc.min_age);
+     }},
+    {"imageMaximumGCAge",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_duration(value, field, &to.agent.image_gc.max_age);
+     }},
+    {"imageGCHighThresholdPercent",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_percent(value, field, &to.agent.image_gc.high_percent);
+     }},
+    {"imageGCLowThresholdPercent",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_percent(value, field, &to.agent.image_gc.low_percent);
+     }},
+    {"containerLogMaxSize",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_bytes(value, field, &to.agent.logs.max_size);
+     }},
+    {"containerLogMaxFiles",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_size(value, field, 2, 1000, &to.agent.logs.max_files);
+     }},
+    {"containerLogMaxWorkers",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_size(value, field, 1, 64, &to.agent.logs.max_workers);
+     }},
+    {"containerLogMonitorInterval",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       if (auto taken = take_duration(value, field, &to.agent.logs.interval); !taken) return taken;
+       return to.agent.logs.interval < std::chrono::seconds(3) ? wrong(field, "3s or more were expected") : Status();
+     }},
+    {"crashLoopBackOff",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_crash_loop(value, field, &to.agent.crash);
+     }},
+    {"syncFrequency", nullptr},
+    {"fileCheckFrequency", nullptr},
+    {"httpCheckFrequency", nullptr},
+    {"staticPodURL", nullptr},
+    {"staticPodURLHeader", nullptr},
+    {"address", nullptr},
+    {"port", nullptr},
+    {"readOnlyPort", nullptr},
+    {"tlsCertFile", nullptr},
+    {"tlsPrivateKeyFile", nullptr},
+    {"tlsCipherSuites", nullptr},
+    {"tlsCurvePreferences", nullptr},
+    {"tlsMinVersion", nullptr},
+    {"rotateCertificates", nullptr},
+    {"serverTLSBootstrap", nullptr},
+    {"authentication", nullptr},
+    {"authorization", nullptr},
+    {"registryPullQPS", nullptr},
+    {"registryBurst", nullptr},
+    {"imagePullCredentialsVerificationPolicy", nullptr},
+    {"preloadedImagesVerificationAllowlist", nullptr},
+    {"eventRecordQPS", nullptr},
+    {"eventBurst", nullptr},
+    {"enableDebuggingHandlers", nullptr},
+    {"enableContentionProfiling", nullptr},
+    {"healthzPort", nullptr},
+    {"healthzBindAddress", nullptr},
+    {"oomScoreAdj", nullptr},
+    {"clusterDomain", nullptr},
+    {"clusterDNS", nullptr},
+    {"streamingConnectionIdleTimeout", nullptr},
+    {"volumeStatsAggPeriod", nullptr},
+    {"kubeletCgroups", nullptr},
+    {"systemCgroups", nullptr},
+    {"cgroupRoot", nullptr},
+    {"cgroupsPerQOS", nullptr},
+    {"cgroupDriver", nullptr},
+    {"cpuManagerPolicy", nullptr},
+    {"singleProcessOOMKill", nullptr},
+    {"cpuManagerPolicyOptions", nullptr},
+    {"cpuManagerReconcilePeriod", nullptr},
+    {"memoryManagerPolicy", nullptr},
+    {"topologyManagerPolicy", nullptr},
+    {"topologyManagerScope", nullptr},
+    {"topologyManagerPolicyOptions", nullptr},
+    {"qosReserved", nullptr},
+    {"runtimeRequestTimeout", nullptr},
+    {"hairpinMode", nullptr},
+    {"podCIDR", nullptr},
+    {"podPidsLimit", nullptr},
+    {"runOnce", nullptr},
+    {"cpuCFSQuota", nullptr},
+    {"cpuCFSQuotaPeriod", nullptr},
+    {"maxOpenFiles", nullptr},
+    {"contentType", nullptr},
+    {"kubeAPIQPS", nullptr},
+    {"kubeAPIBurst", nullptr},
+    {"serializeImagePulls", nullptr},
+    {"maxParallelImagePulls", nullptr},
+    {"evictionSoft", nullptr},
+    {"evictionSoftGracePeriod", nullptr},
+    {"evictionMaxPodGracePeriod", nullptr},
+    {"evictionMinimumReclaim", nullptr},
+    {"mergeDefaultEvictionSettings", nullptr},
+    {"enableControllerAttachDetach", nullptr},
+    {"protectKernelDefaults", nullptr},
+    {"makeIPTablesUtilChains", nullptr},
+    {"iptablesMasqueradeBit", nullptr},
+    {"iptablesDropBit", nullptr},
+    {"featureGates", nullptr},
+    {"failSwapOn", nullptr},
+    {"memorySwap", nullptr},
+    {"configMapAndSecretChangeDetectionStrategy", nullptr},
+    {"reservedSystemCPUs", nullptr},
+    {"showHiddenMetricsForVersion", nullptr},
+    {"systemReservedCgroup", nullptr},
+    {"kubeReservedCgroup", nullptr},
+    {"enforceNodeAllocatable", nullptr},
+    {"allowedUnsafeSysctls", nullptr},
+    {"defaultPodSysctls", nullptr},
+    {"volumePluginDir", nullptr},
+    {"kernelMemcgNotification", nullptr},
+    {"logging", nullptr},
+    {"enableSystemLogHandler", nullptr},
+    {"enableSystemLogQuery", nullptr},
+    {"shutdownGracePeriod", nullptr},
+    {"shutdownGracePeriodCriticalPods", nullptr},
+    {"shutdownGracePeriodByPodPriority", nullptr},
+    {"reservedMemory", nullptr},
+    {"enableProfilingHandler", nullptr},
+    {"enableDebugFlagsHandler", nullptr},
+    {"seccompDefault", nullptr},
+    {"memoryThrottlingFactor", nullptr},
+    {"memoryReservationPolicy", nullptr},
+    {"tracing", nullptr},
+    {"localStorageCapacityIsolation", nullptr},
+    {"containerRuntimeEndpoint", nullptr},
+    {"imageServiceEndpoint", nullptr},
+    {"userNamespaces", nullptr},
+    {"enableServer", nullptr},
+};
+
+}  // namespace
+
+Result<bool> take_field(std::string_view name, const Value& value, KubeletSettings* settings) {
+  const auto* field = std::ranges::find(kFields, name, &Field::name);
+  if (field == std::end(kFields)) return wrong(name, "is no field of KubeletConfiguration");
+  if (field->take == nullptr) return false;
+  if (auto taken = field->take(value, name, *settings); !taken) return std::unexpected(std::move(taken.error()));
+  return true;
+}
+
+Status check_fields(const KubeletSettings& settings) {
+  const auto& images = settings.agent.image_gc;
+  if (images.low_percent >= images.high_percent) {
+    return wrong("imageGCLowThresholdPercent",
+                 cat("less than imageGCHighThresholdPercent was expected, which is ", images.high_percent));
+  }
+  return {};
+}
+
+}  // namespace gantry::agent
