@@ -9,19 +9,31 @@
 #include "absl/strings/str_cat.h"
 #include "api/text.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
 #include "sys/folders.h"
 #include "sys/mount.h"
 #include "volumes/host_path.h"
 #include "volumes/mount_point.h"
+#include "volumes/ownership.h"
 
 namespace gantry::volumes {
 namespace {
 
 namespace core = k8s::io::api::core::v1;
 
-// Only once: a mount of a name is the volume's, as the folder is the pod's and only root's.
-Status bind_volume(FdRef source, const std::string& path) {
+// A volume that somebody may only read stays as it is.
+Status set_group(FdRef folder, const core::Pod& pod, const Claimed& claimed) {
+  const auto& security = pod.spec().security_context();
+  if (!security.has_fs_group() || claimed.is_read_only) return {};
+  return give_to_group(folder, static_cast<gid_t>(security.fs_group()),
+                       security.fs_group_change_policy() == "OnRootMismatch" ? OwnershipChange::kOnRootMismatch
+                                                                             : OwnershipChange::kAlways);
+}
+
+// Only once: a mount of a name is the volume's, as the folder is the pod's and only root's. It is the group's before it
+// is there.
+Status bind_volume(FdRef source, const std::string& path, const core::Pod& pod, const Claimed& claimed) {
   if (auto made = sys::make_folders(path, 0750); !made) return made;
   const auto slash = path.rfind('/');
   auto parent = sys::open_dir(sys::kCwd, path.substr(0, slash).c_str());
@@ -29,6 +41,7 @@ Status bind_volume(FdRef source, const std::string& path) {
   auto mounted = is_mount_point(*parent, path.substr(slash + 1));
   if (!mounted) return std::unexpected(std::move(mounted.error()));
   if (*mounted) return {};
+  if (auto set = set_group(source, pod, claimed); !set) return fail_with(std::move(set.error()), "fsGroup");
   auto mount = sys::clone_mount(source, "", sys::Recursive::kNo);
   if (!mount) return std::unexpected(std::move(mount.error()));
   auto target = sys::openat(*parent, path.c_str() + slash + 1, O_PATH | O_NOFOLLOW | O_DIRECTORY);
@@ -36,7 +49,8 @@ Status bind_volume(FdRef source, const std::string& path) {
   return sys::attach(*mount, *target);
 }
 
-Result<Prepared> prepare_local(const core::PersistentVolume& volume, const std::string& pod_folder) {
+Result<Prepared> prepare_local(const core::Pod& pod, const Claimed& claimed, const std::string& pod_folder) {
+  const core::PersistentVolume& volume = *claimed.volume;
   const std::string& path = volume.spec().persistent_volume_source().local().path();
   if (!path.starts_with('/')) return invalid_argument(absl::StrCat("path ", api::quoted(path), " is not absolute"));
   auto place = sys::openat(sys::kCwd, path.c_str(), O_PATH);
@@ -55,17 +69,17 @@ Result<Prepared> prepare_local(const core::PersistentVolume& volume, const std::
                 absl::StrCat("path ", api::quoted(path), " is no folder; block devices are not mounted by this node"));
   }
   std::string target = volume_folder(pod_folder, "local-volume", volume.metadata().name());
-  if (auto bound = bind_volume(*place, target); !bound) return std::unexpected(std::move(bound.error()));
+  if (auto bound = bind_volume(*place, target, pod, claimed); !bound) return std::unexpected(std::move(bound.error()));
   return Prepared{.path = std::move(target)};
 }
 
 }  // namespace
 
-Result<Prepared> prepare_persistent(const Claimed& claimed, const std::string& pod_folder) {
+Result<Prepared> prepare_persistent(const core::Pod& pod, const Claimed& claimed, const std::string& pod_folder) {
   const auto& source = claimed.volume->spec().persistent_volume_source();
   Result<Prepared> prepared;
   if (source.has_local()) {
-    prepared = prepare_local(*claimed.volume, pod_folder);
+    prepared = prepare_local(pod, claimed, pod_folder);
   } else if (source.has_host_path() && claimed.volume->spec().volume_mode() != "Block") {
     if (auto done = prepare_host_path(source.host_path()); !done) return std::unexpected(std::move(done.error()));
     prepared = Prepared{.path = source.host_path().path()};

@@ -32,7 +32,7 @@ Result<Prepared> prepare_one(const core::Pod& pod, const core::Volume& volume, c
     return Prepared{std::move(*path)};
   }
   if (auto claimed = claims.find(volume.name()); claimed != claims.end()) {
-    return prepare_persistent(claimed->second, pod_folder);
+    return prepare_persistent(pod, claimed->second, pod_folder);
   }
   return fail(Code::kUnimplemented, "is of a kind that is not supported yet");
 }

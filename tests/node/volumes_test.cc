@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <stdio.h>
+#include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -40,6 +41,12 @@ mode_t mode_of(const std::string& path) {
   struct stat info{};
   EXPECT_EQ(::stat(path.c_str(), &info), 0) << path;
   return info.st_mode & 07777;
+}
+
+gid_t group_of(const std::string& path) {
+  struct stat info{};
+  EXPECT_EQ(::lstat(path.c_str(), &info), 0) << path;
+  return info.st_gid;
 }
 
 // The world is the program's: each test has it for itself.
@@ -184,6 +191,59 @@ TEST_F(PersistentVolumes, LocalOnesAreBoundOnce) {
   ASSERT_FALSE(missing);
   EXPECT_EQ(missing.error().message(),
             "MountVolume.SetUp failed for volume \"data\" : path \"/mnt/nothing\" does not exist");
+}
+
+// fsGroup, of what a pod of before has left in a volume.
+TEST_F(PersistentVolumes, AreGivenToAGroup) {
+  fs::create_directories(kVolume + "/folder/inner");
+  fs::create_directories("/mnt/host");
+  write("/mnt/host/file", "x");
+  write(kVolume + "/folder/file", "x");
+  write(kVolume + "/program", "x");
+  ASSERT_EQ(::chmod((kVolume + "/program").c_str(), 06750), 0);
+  ASSERT_EQ(::chmod((kVolume + "/folder/inner").c_str(), 0700), 0);
+  ASSERT_EQ(::chmod("/mnt/host/file", 0600), 0);
+  ASSERT_EQ(::mkfifo((kVolume + "/pipe").c_str(), 0600), 0);
+  fs::create_symlink("/mnt/host/file", kVolume + "/link");
+  fs::create_symlink("/mnt/host", kVolume + "/folder/host");
+  fs::create_directories(kVolume + "/mounted");
+  ASSERT_EQ(::mount("/mnt/host", (kVolume + "/mounted").c_str(), nullptr, MS_BIND, nullptr), 0);
+  auto pod = pod_with_claim();
+  pod.mutable_spec()->mutable_security_context()->set_fs_group(2000);
+  auto claims = claims_of(local_volume(kVolume));
+  claims["data"].is_read_only = true;
+  ASSERT_TRUE(prepare(pod, kPod, claims));
+  EXPECT_EQ(group_of(kVolume), 0U) << "a claim that is read-only";
+  ASSERT_TRUE(unmount(kPod));
+
+  auto prepared = prepare(pod, kPod, claims_of(local_volume(kVolume)));
+  ASSERT_TRUE(prepared) << prepared.error().message();
+  for (const char* name : {"", "/folder", "/folder/inner", "/folder/file", "/program", "/pipe", "/link"}) {
+    EXPECT_EQ(group_of(kVolume + name), 2000U) << name;
+  }
+  EXPECT_EQ(mode_of(kVolume + "/folder/inner"), 02770U);
+  EXPECT_EQ(mode_of(kVolume + "/folder/file") & 0660, 0660U);
+  EXPECT_EQ(mode_of(kVolume + "/program"), 0770U) << "a set-id program of another group";
+  for (const char* name : {"/mnt/host", "/mnt/host/file"}) EXPECT_EQ(group_of(name), 0U) << name;
+  EXPECT_EQ(mode_of("/mnt/host/file"), 0600U);
+  ASSERT_TRUE(unmount(kPod));
+
+  // As the root is right, nothing below it is looked at.
+  ASSERT_EQ(::chown((kVolume + "/folder/file").c_str(), 0, 0), 0);
+  pod.mutable_spec()->mutable_security_context()->set_fs_group_change_policy("OnRootMismatch");
+  ASSERT_TRUE(prepare(pod, kPod, claims_of(local_volume(kVolume))));
+  EXPECT_EQ(group_of(kVolume + "/folder/file"), 0U);
+  ASSERT_TRUE(unmount(kPod));
+  pod.mutable_spec()->mutable_security_context()->set_fs_group(2001);
+  ASSERT_TRUE(prepare(pod, kPod, claims_of(local_volume(kVolume))));
+  EXPECT_EQ(group_of(kVolume + "/folder/file"), 2001U);
+  ASSERT_TRUE(unmount(kPod));
+  std::string deep = kVolume;
+  for (int i = 0; i < 250; ++i) deep += "/d";
+  fs::create_directories(deep);
+  pod.mutable_spec()->mutable_security_context()->set_fs_group(2002);
+  EXPECT_FALSE(prepare(pod, kPod, claims_of(local_volume(kVolume))));
+  ASSERT_EQ(::umount((kVolume + "/mounted").c_str()), 0);
 }
 
 TEST_F(PersistentVolumes, BlockDevicesAreDevices) {
