@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/lifecycle_hook.h"
 
+#include <algorithm>
 #include <chrono>
 #include <utility>
 

@@ -7,6 +7,7 @@
 
 #include "absl/strings/numbers.h"
 #include "absl/strings/str_cat.h"
+#include "agent/container_ends.h"
 #include "agent/names.h"
 #include "agent/pod_folders.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -171,6 +172,7 @@ Task<Result<std::vector<ObservedContainer>>> PodObserver::read_container(std::st
           std::string text = path.empty() ? std::string() : folders.read_termination_log(path);
           return text.empty() && !log.empty() ? folders.read_log_end(log) : text;
         });
+    last_words = as_text(last_words);
     if (!last_words.empty()) {
       container.message = container.message.empty() ? last_words : absl::StrCat(container.message, ": ", last_words);
     }

@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "agent/container_ends.h"
 #include "agent/container_spec.h"
 #include "agent/pod_resources.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -212,6 +213,8 @@ std::shared_ptr<core::PodStatus> make_status(const StatusInputs& inputs) {
     out.set_ready(false);
     out.clear_started();
   }
+  if (inputs.plan->finished) mark_unknown_ends(*status);
+  limit_messages(*status);
   maker.set_phase();
   if (inputs.end != nullptr) {
     status->set_reason(inputs.end->reason);

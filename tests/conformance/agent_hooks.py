@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 300
-"""Hooks of containers (postStart, preStop), and containers whose image is changed in their running pod, with real kubectl."""
+"""Hooks of containers (postStart, preStop), containers whose image is changed in their running pod, and what they leave behind, with
+real kubectl."""
 import json
 import pathlib
 import sys
@@ -147,6 +148,18 @@ def change(world):
     world.delete("changed", "after")
 
 
+def last_words(world):
+    """What a container leaves behind is shown, whatever it is."""
+    world.create("words", [container("web", "printf '\\377\\001 end' > /dev/termination-log; exit 3"),
+                           container("log", "echo one; echo two >&2; exit 4", terminationMessagePolicy="FallbackToLogsOnError")],
+                 restartPolicy="Never")
+    world.wait("words", ".status.phase", "Failed")
+    ends = [one["state"]["terminated"] for one in world.status("words")["containerStatuses"]]
+    world.checks.equal([(end["exitCode"], end["message"]) for end in ends], [(3, "\ufffd\x01 end"), (4, "one\ntwo\n")],
+                       "last words: bytes that are no text, and the end of a log")
+    world.delete("words")
+
+
 def story(checks):
     with JoiningNode(checks) as node:
         node.build_image()
@@ -159,6 +172,7 @@ def story(checks):
             post_start_and_restarts(world)
             pre_stop(world)
             change(world)
+            last_words(world)
 
 
 c.main(story)
