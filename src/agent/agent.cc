@@ -34,6 +34,8 @@ namespace v1 = ::runtime::v1;
 
 // A thread that reads manifests or removes a large tree does not hold up the others.
 constexpr std::size_t kDiskThreads = 2;
+// So many pods' volumes may hang without holding up those of others.
+constexpr std::size_t kVolumeThreads = 6;
 // In seconds: long enough for everybody, and short enough to be added to a time.
 constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
@@ -138,6 +140,7 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .node = facts_of(config),
                           .folders = PodFolders(config.root_dir, config.pod_logs_dir, config.container_logs_dir),
                           .disk = {loop, kDiskThreads},
+                          .volumes = {loop, kVolumeThreads},
                           .cluster = cluster,
                           .events = cluster == nullptr ? nullptr : &cluster->events()})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
@@ -390,6 +393,7 @@ Agent::~Agent() {
   stop();
   impl_->logs.reset();
   finish(impl_->env->disk, kDiskThreads);
+  finish(impl_->env->volumes, kVolumeThreads);
 }
 
 Task<Status> Agent::start() {

@@ -28,7 +28,7 @@ Task<Status> bind_sub_paths(std::shared_ptr<Environment> env, const core::Pod& p
     if (auto good = volumes::check_sub_path(path); !good) co_return good;
     volumes::SubPath wanted{volume, container.name(), index, prepared->second.path, std::move(path)};
     std::string pod_folder = env->folders.pod_folder(pod.metadata().uid());
-    auto bound = co_await env->disk.run([pod_folder, wanted] { return volumes::bind_sub_path(pod_folder, wanted); });
+    auto bound = co_await env->volumes.run([pod_folder, wanted] { return volumes::bind_sub_path(pod_folder, wanted); });
     if (!bound) {
       log::warning("a container's subPath",
                    {{"pod", absl::StrCat(pod.metadata().namespace_(), "/", pod.metadata().name())},

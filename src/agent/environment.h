@@ -24,6 +24,7 @@ struct Environment {
   NodeFacts node;
   PodFolders folders;
   Pool disk;
+  Pool volumes;  // of their own: what is behind a path of the host may not answer, and all else goes on
 
   Cluster* cluster = nullptr;       // null: a node that stands alone
   EventRecorder* events = nullptr;  // the cluster's; null with it

@@ -77,7 +77,7 @@ Task<Status> PodWorker::prepare_volumes() {
   auto claims = co_await volumes::find_claims(env_->cluster == nullptr ? nullptr : &env_->cluster->client(), pod_);
   if (!claims) co_return std::unexpected(std::move(claims.error()));
   if (stopped_) co_return fail(Code::kCancelled, "stopped");
-  auto prepared = co_await env_->disk.run([env = env_, pod = pod_, claims = std::move(*claims)] {
+  auto prepared = co_await env_->volumes.run([env = env_, pod = pod_, claims = std::move(*claims)] {
     return volumes::prepare(*pod, env->folders.pod_folder(pod->metadata().uid()), claims);
   });
   if (!prepared) co_return std::unexpected(std::move(prepared.error()));

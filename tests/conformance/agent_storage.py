@@ -107,14 +107,14 @@ def claim(name, volume_name):
 def claims(world):
     """A pod waits for its claim, says so, and has what it is bound to, which outlives the pod."""
     local = world.node.work / "local"
-    local.mkdir()
+    local.mkdir(mode=0o700)
     affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [
         {"key": "kubernetes.io/hostname", "operator": "In", "values": [world.node.name]}]}]}}
     volumes = [{"name": "l", "persistentVolumeClaim": {"claimName": "local"}},
                {"name": "h", "persistentVolumeClaim": {"claimName": "host", "readOnly": True}}]
     mounts = [{"name": "l", "mountPath": "/l"}, {"name": "l", "mountPath": "/part", "subPath": "a"}, {"name": "h", "mountPath": "/h"}]
-    world.create("claims", "echo kept > /part/x; touch /h/x 2>/dev/null || echo read-only > /dev/termination-log; exit 0",
-                 mounts, volumes)
+    world.create("claims", "[ $(stat -c %a:%g /l) = 2770:2000 ] || exit 1; echo kept > /part/x; touch /h/x 2>/dev/null || echo read-only > /dev/termination-log; exit 0",
+                 mounts, volumes, securityContext={"fsGroup": 2000})
     c.wait_until("an event says what it waits for", lambda: 'error processing PVC default/local: failed to fetch PVC from API '
                  'server: persistentvolumeclaims "local" not found' in world.control.out("describe", "pod", "claims"))
     world.checks.contains(world.control.out("describe", "pod", "claims"), "FailedMount", "as kubelet does")

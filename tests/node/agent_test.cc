@@ -6,7 +6,10 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 
@@ -91,6 +94,52 @@ TEST(AgentVolumes, RemovalStaysInside) {
   ASSERT_TRUE(folders().remove_pod("u1", "default_web_u1"));
   EXPECT_TRUE(fs::exists("/mnt/precious/folder"));
   EXPECT_FALSE(fs::exists("/mnt/kubelet/pods/u1"));
+}
+
+// A file system that answers nobody: FUSE, with nobody who reads its requests.
+class HungMount {
+ public:
+  explicit HungMount(const std::string& path) : device_(::open("/dev/fuse", O_RDWR | O_CLOEXEC)) {
+    fs::create_directories(path);
+    std::string options = "fd=" + std::to_string(device_) + ",rootmode=40000,user_id=0,group_id=0";
+    EXPECT_EQ(::mount("hung", path.c_str(), "fuse", 0, options.c_str()), 0) << std::strerror(errno);
+  }
+  // Whoever waits is let go first.
+  void end(const std::string& path) {
+    ::close(device_);
+    EXPECT_EQ(::umount2(path.c_str(), MNT_DETACH), 0) << std::strerror(errno);
+  }
+
+ private:
+  int device_;
+};
+
+// Neither what hangs nor what a hostPath leads to is touched while it is there, and all else goes when it has gone.
+TEST(AgentVolumes, AHungMountIsLeftAlone) {
+  ASSERT_TRUE(folders().prepare());
+  core::Pod pod = pod_in_memory();
+  pod.mutable_spec()->mutable_volumes(0)->mutable_volume_source()->mutable_empty_dir()->clear_medium();
+  ASSERT_TRUE(prepare(pod));
+  fs::create_directories("/mnt/precious");
+  std::ofstream("/mnt/precious/file") << "kept";
+  std::ofstream(kData + "/file") << "x";
+  fs::create_directories(kData + "/bind");
+  ASSERT_EQ(::mount("/mnt/precious", (kData + "/bind").c_str(), nullptr, MS_BIND, nullptr), 0);
+  HungMount hung(kData + "/hung");
+  for (int turn = 0; turn < 2; ++turn) {
+    auto removed = folders().remove_pod("u1", "default_web_u1");
+    ASSERT_FALSE(removed);
+    EXPECT_NE(removed.error().message().find("mounted"), std::string::npos) << removed.error().message();
+  }
+  const std::string going = "/mnt/kubelet/pods/.u1.going/volumes/kubernetes.io~empty-dir/data";
+  EXPECT_TRUE(fs::exists(going + "/file")) << "nothing is removed before all of it can be";
+  hung.end(going + "/hung");
+  ASSERT_FALSE(folders().remove_pod("u1", "default_web_u1"));
+  ASSERT_EQ(::umount((going + "/bind").c_str()), 0);
+  auto removed = folders().remove_pod("u1", "default_web_u1");
+  ASSERT_TRUE(removed) << removed.error().message();
+  EXPECT_TRUE(fs::exists("/mnt/precious/file"));
+  EXPECT_TRUE(fs::is_empty("/mnt/kubelet/pods"));
 }
 
 // One that another process holds busy is said so, and goes when it can.
