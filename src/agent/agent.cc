@@ -142,6 +142,7 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .disk = {loop, kDiskThreads},
                           .volumes = {loop, kVolumeThreads},
                           .cluster = cluster,
+                          .pulls{loop, config.max_parallel_pulls},
                           .events = cluster == nullptr ? nullptr : &cluster->events()})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
       image_gc(runtime, images, config.image_gc, space_of),

@@ -65,8 +65,12 @@ struct AgentConfig {
   // Restarts of a container that ended: at once, then 10 s after its end, 20 s, ... 300 s; anew after 10 minutes of
   // running.
   BackoffLimits crash{std::chrono::seconds(10), std::chrono::minutes(5), std::chrono::minutes(10)};
-  // Looking again for an image that is not on the node. The store has no event for it, and looking costs next to
-  // nothing.
+  // Pulls of an image that failed, for each pod.
+  BackoffLimits pull{std::chrono::seconds(10), std::chrono::minutes(5), std::chrono::minutes(10)};
+  // Images that are pulled at once; 0: no limit.
+  std::size_t max_parallel_pulls = 1;
+  // Looking again for an image that is not on the node, and may come from somebody else. The store has no event for it,
+  // and looking costs next to nothing.
   BackoffLimits image{std::chrono::seconds(2), std::chrono::seconds(30), std::chrono::minutes(1)};
   // The disk of images is looked at once in each period, as it fills up without a word.
   ImageGcLimits image_gc;

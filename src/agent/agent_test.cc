@@ -516,7 +516,7 @@ TEST_F(AgentTest, AMissingImageIsWaitedFor) {
   write("never.yaml", manifest("never") + "    imagePullPolicy: Never\n");
   start();
   ASSERT_TRUE(until([&] { return waiting("a") == "ImagePullBackOff" && waiting("never") == "ErrImageNeverPull"; }));
-  EXPECT_THAT(container("a").state().waiting().message(), HasSubstr("\"my-app:1.0\" is not on this node"));
+  EXPECT_THAT(container("a").state().waiting().message(), HasSubstr("the registry has no my-app:1.0"));
   EXPECT_EQ(phase("a"), "Pending");
   runtime_.images["my-app:1.0"] = "";
   ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("never"); }));

@@ -11,6 +11,7 @@
 #include "agent/event_recorder.h"
 #include "agent/pod_folders.h"
 #include "agent/pod_spec_to_cri.h"
+#include "agent/pull_queue.h"
 #include "base/loop.h"
 #include "cri/runtime_service.h"
 
@@ -26,7 +27,8 @@ struct Environment {
   Pool disk;
   Pool volumes;  // of their own: what is behind a path of the host may not answer, and all else goes on
 
-  Cluster* cluster = nullptr;       // null: a node that stands alone
+  Cluster* cluster = nullptr;  // null: a node that stands alone
+  PullQueue pulls;
   EventRecorder* events = nullptr;  // the cluster's; null with it
 
   // Whose a sandbox is, by id: where its events go.

@@ -44,6 +44,8 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   std::map<std::string, fake::Container> containers;  // by id
   std::map<std::string, fake::Sandbox> sandboxes;
   std::map<std::string, std::string> images = {{"my-app:1.0", ""}};  // and their users
+  std::map<std::string, std::string> registry;                       // who may pull them; "" is anybody
+  std::shared_ptr<Event> pull_gate;                                  // who pulls waits until it is set
   std::map<std::string, v1::Image> stored;                           // by id: what list_images() says
   // "start web", "stop web 30", "run web 0": what was asked, in its order.
   std::vector<std::string> calls;
@@ -270,6 +272,29 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return response;
   }
 
+  Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest request, std::shared_ptr<Event> over) override {
+    const std::string image = request.image().image();
+    auto gone = co_await called("pull " + image, request.auth().username());
+    if (!gone) co_return std::unexpected(gone.error());
+    if (pull_gate) {
+      auto either = std::make_shared<Event>(loop_);
+      for (const auto& event : {pull_gate, over}) {
+        loop_.spawn([](std::shared_ptr<Event> from, std::shared_ptr<Event> to) -> Task<> {
+          co_await from->wait();
+          to->set();
+        }(event, either));
+      }
+      co_await either->wait();
+    }
+    if (over->is_set()) co_return fail(Code::kCancelled, "nobody waits for it");
+    auto found = registry.find(image);
+    if (found == registry.end()) co_return fail(Code::kNotFound, "the registry has no " + image);
+    if (found->second != request.auth().username()) co_return fail(Code::kUnauthenticated, "401 Unauthorized");
+    images[image] = "";
+    v1::PullImageResponse response;
+    response.set_image_ref(image);
+    co_return response;
+  }
   Task<Result<v1::ListImagesResponse>> list_images(v1::ListImagesRequest) override {
     co_await loop_.sleep_for(Duration::zero());
     v1::ListImagesResponse response;
@@ -347,9 +372,6 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   Task<Result<v1::PortForwardResponse>> port_forward(v1::PortForwardRequest) override { co_return none(); }
   Task<Result<v1::CheckpointContainerResponse>> checkpoint_container(v1::CheckpointContainerRequest,
                                                                      std::shared_ptr<Event>) override {
-    co_return none();
-  }
-  Task<Result<v1::PullImageResponse>> pull_image(v1::PullImageRequest, std::shared_ptr<Event>) override {
     co_return none();
   }
 

@@ -173,29 +173,14 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     }
     co_return std::unexpected(std::move(prepared.error()));
   }
-  v1::ImageStatusRequest ask;
-  ask.mutable_image()->set_image(spec.image());
-  auto image = co_await env_->images.image_status(std::move(ask));
-  if (stopped_) co_return fail(Code::kCancelled, "stopped");
-  if (image && !image->has_image()) {
-    bool never = spec.image_pull_policy() == "Never";
-    Error missing(Code::kNotFound, never ? absl::StrCat("Container image ", api::quoted(spec.image()),
-                                                        " is not present with pull policy of Never")
-                                         : absl::StrCat("image ", api::quoted(spec.image()),
-                                                        " is not on this node, and the agent pulls none yet; "
-                                                        "bring it with \"gantry image pull\" or \"load\""));
-    bool first = !troubles_.contains(name);
-    trouble(name,
-            never   ? "ErrImageNeverPull"
-            : first ? "ErrImagePull"
-                    : "ImagePullBackOff",
-            missing, images_.failed(name, now()));
-    co_return std::unexpected(std::move(missing));
+  auto image = co_await images_->ask({pod_, name, spec.image(), spec.image_pull_policy(), start.attempt});
+  if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
+  if (image.why) {
+    Error error(Code::kUnavailable, image.why->message);
+    trouble(name, image.why->reason, error, image.until, image.why->reason);
+    co_return std::unexpected(std::move(error));
   }
-  if (!image) {
-    trouble(name, "ImageInspectError", image.error(), retries_.failed(name, now()));
-    co_return std::unexpected(std::move(image.error()));
-  }
+  if (!image.image) co_return fail(Code::kUnavailable, "its image is being pulled");
 
   auto log = co_await env_->disk.run([env = env_, uid = identity_.uid, name, attempt = start.attempt] {
     return env->folders.make_termination_log(uid, name, attempt);
@@ -213,7 +198,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     co_return std::unexpected(std::move(env.error()));
   }
   ContainerInputs inputs{
-      .attempt = start.attempt, .pod_ips = sandbox.ips, .image = &image->image(), .volumes = *volumes_};
+      .attempt = start.attempt, .pod_ips = sandbox.ips, .image = image.image.get(), .volumes = *volumes_};
   inputs.termination_log = std::move(*log);
   inputs.target_id = start.target_id;
   inputs.env = std::move(*env);

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/api_source.h"
 #include "base/log.h"
+#include "base/text.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -41,14 +42,19 @@ PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity ident
       wake_(env_->loop),
       stopper_(env_),
       crashes_(env_->config.crash),
-      images_(env_->config.image),
       retries_(env_->config.retry) {
   if (!pod_) return;
   rules_ = rules_of(*pod_);
   take_end();
 }
 
-void PodWorker::start() { env_->loop.spawn(run(shared_from_this())); }
+void PodWorker::start() {
+  images_ = std::make_shared<PodImages>(env_, [weak = weak_from_this()] {
+    if (auto worker = weak.lock()) worker->hear();
+  });
+  if (terminating_) images_->stop();
+  env_->loop.spawn(run(shared_from_this()));
+}
 
 void PodWorker::hear() {
   ++heard_;
@@ -62,6 +68,7 @@ void PodWorker::update(std::shared_ptr<const core::Pod> pod) {
 
 void PodWorker::terminate(std::optional<Duration> grace) {
   terminating_ = true;
+  if (images_) images_->stop();
   if (grace && (!grace_ || *grace < *grace_)) {
     grace_ = grace;
     stopper_.shorten(*grace);
@@ -72,6 +79,7 @@ void PodWorker::terminate(std::optional<Duration> grace) {
 
 void PodWorker::stop() {
   stopped_ = true;
+  if (images_) images_->stop();
   wake_.set();
 }
 
@@ -131,6 +139,7 @@ void PodWorker::take_pod() {
     const auto same = [&](const ContainerRule& old) { return old.name == rule.name && old.hash == rule.hash; };
     if (std::ranges::any_of(rules_.containers, same)) continue;
     untrouble(rule.name);
+    images_->forget(rule.name);
     crashes_.succeeded(rule.name);
   }
   rules_ = std::move(rules);
@@ -246,6 +255,7 @@ Task<bool> PodWorker::remove_leftovers(const PodPlan& plan) {
 // ---- status
 
 TimePoint PodWorker::may_start(const std::string& name, const ObservedContainer* last) const {
+  if (images_->is_pulling(name)) return TimePoint::max();
   TimePoint at = TimePoint::min();
   for (const std::string& who : {name, std::string()}) {
     if (auto found = troubles_.find(who); found != troubles_.end()) at = std::max(at, found->second.until);
@@ -358,11 +368,14 @@ void PodWorker::set_status(std::shared_ptr<const core::PodStatus> status) {
   if (env_->changed) env_->changed(identity_.uid);
 }
 
-void PodWorker::trouble(const std::string& name, std::string reason, const Error& error, TimePoint until) {
+void PodWorker::trouble(const std::string& name, std::string reason, const Error& error, TimePoint until,
+                        std::string_view word) {
   auto known = troubles_.find(name);
   bool is_new = known == troubles_.end() || known->second.waiting.message != error.message();
   troubles_[name] = {{std::move(reason), error.message()}, until};
-  if (!name.empty()) tell(EventType::kWarning, "Failed", absl::StrCat("Error: ", error.message()), name);
+  if (!name.empty()) {
+    tell(EventType::kWarning, "Failed", cat("Error: ", word.empty() ? std::string_view(error.message()) : word), name);
+  }
   if (!is_new) return;
   log::error("a pod can't go on, retrying", {{"pod", identity_.full_name()},
                                              {"container", name},
@@ -373,7 +386,6 @@ void PodWorker::trouble(const std::string& name, std::string reason, const Error
 void PodWorker::untrouble(const std::string& name) {
   troubles_.erase(name);
   retries_.succeeded(name);
-  images_.succeeded(name);
 }
 
 void PodWorker::tell_of_back_offs(const ObservedPod& observed, const std::map<std::string, Waiting>& waits) {

@@ -34,6 +34,7 @@
 #include "agent/env_objects.h"
 #include "agent/environment.h"
 #include "agent/observed_pod.h"
+#include "agent/pod_images.h"
 #include "agent/pod_plan.h"
 #include "agent/pod_status.h"
 #include "base/loop.h"
@@ -135,8 +136,10 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void take_end();
   // Marks the rules when activeDeadlineSeconds are over; else when they will be.
   std::optional<TimePoint> check_deadline();
-  // Notes why `name` ("" is the pod) does not run and when that is tried again.
-  void trouble(const std::string& name, std::string reason, const Error& error, TimePoint until);
+  // Notes why `name` ("" is the pod) does not run and when that is tried again. Its event says `word`; empty: the
+  // error.
+  void trouble(const std::string& name, std::string reason, const Error& error, TimePoint until,
+               std::string_view word = {});
   void untrouble(const std::string& name);
   // Those that wait to be started again, once for each end.
   void tell_of_back_offs(const ObservedPod& observed, const std::map<std::string, Waiting>& waits);
@@ -167,7 +170,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::set<std::string> replaced_;     // those that were stopped for another to take their place
 
   ContainerStopper stopper_;
-  Backoff crashes_, images_, retries_;
+  Backoff crashes_, retries_;
+  std::shared_ptr<PodImages> images_;  // of start() on
   std::map<std::string, Trouble> troubles_;
   std::map<std::string, std::string> told_back_offs_;  // by name: the container that had ended
   std::set<std::string> stopped_sandboxes_;

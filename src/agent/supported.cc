@@ -60,9 +60,6 @@ void check_container(const core::Container& container, const Check& check) {
   refuse(container.lifecycle().post_start().has_http_get(), lifecycle.at("postStart"), "httpGet");
   refuse(container.lifecycle().pre_stop().has_http_get(), lifecycle.at("preStop"), "httpGet");
   refuse(container.restart_policy_rules_size() > 0, check, "restartPolicyRules");
-  refuse(container.image_pull_policy() == "Always", check, "imagePullPolicy",
-         "is Always (the default for the tag latest), and the agent pulls no images yet; bring it with \"gantry image "
-         "pull\" or \"gantry image load\" and set IfNotPresent");
   check_resources(container.resources(), check.at("resources"));
   check_env(container, check);
   check_mounts(container, check);

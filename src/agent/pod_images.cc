@@ -1,0 +1,251 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/pod_images.h"
+
+#include <algorithm>
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "agent/cluster.h"
+#include "agent/pull_queue.h"
+#include "agent/pull_secrets.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace v1 = ::runtime::v1;
+
+TimePoint now() { return std::chrono::steady_clock::now(); }
+
+// "1m2.5s", "120ms": as Go writes it, in milliseconds.
+std::string text_of(Duration duration) {
+  const auto all = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
+  if (all < 1000) return all == 0 ? "0s" : cat(all, "ms");
+  std::string fraction = std::to_string(1000 + all % 1000).substr(1);
+  while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
+  const std::string seconds = cat(all / 1000 % 60, fraction.empty() ? "" : ".", fraction, "s");
+  const auto minutes = all / 60'000;
+  if (minutes == 0) return seconds;
+  return minutes < 60 ? cat(minutes, "m", seconds) : cat(minutes / 60, "h", minutes % 60, "m", seconds);
+}
+
+v1::AuthConfig auth_of(const images::Credentials& credentials) {
+  v1::AuthConfig auth;
+  auth.set_username(credentials.username);
+  auth.set_password(credentials.password);
+  auth.set_identity_token(credentials.identity_token);
+  auth.set_registry_token(credentials.registry_token);
+  return auth;
+}
+
+}  // namespace
+
+PodImages::PodImages(std::shared_ptr<Environment> environment, std::function<void()> heard)
+    : env_(std::move(environment)), heard_(std::move(heard)), pulls_(env_->config.pull), looks_(env_->config.image) {}
+
+PodImages::~PodImages() { stop(); }
+
+void PodImages::stop() {
+  stopped_ = true;
+  for (auto& [name, entry] : entries_) {
+    if (entry.over) std::exchange(entry.over, nullptr)->set();
+  }
+}
+
+void PodImages::forget(const std::string& container) {
+  auto entry = entries_.find(container);
+  if (entry == entries_.end()) return;
+  if (entry->second.over) entry->second.over->set();
+  entries_.erase(entry);
+}
+
+bool PodImages::is_pulling(const std::string& container) const {
+  auto entry = entries_.find(container);
+  return entry != entries_.end() && entry->second.over != nullptr;
+}
+
+void PodImages::tell(const Want& want, EventType type, std::string_view reason, const std::string& message) const {
+  if (env_->events != nullptr) env_->events->record(*want.pod, type, reason, message, want.container);
+}
+
+// ---- asking
+
+Task<PodImages::Answer> PodImages::ask(Want want) {
+  if (auto known = entries_.find(want.container); known != entries_.end() && known->second.image != want.image) {
+    forget(want.container);
+  }
+  Entry& entry = entries_[want.container];
+  entry.image = want.image;
+  if (entry.over || stopped_) co_return Answer{};
+  if (entry.failed) {
+    Waiting why = *std::exchange(entry.failed, std::nullopt);
+    co_return wait_for(std::move(why), std::min(failures_[want.image].retry_at, now() + env_->config.image.initial));
+  }
+  if (auto reference = images::parse_reference(want.image); !reference) {
+    const std::string message =
+        cat("Failed to apply default image tag ", quoted(want.image, 512), ": couldn't parse image name ",
+            quoted(want.image, 512), ": ", reference.error().message());
+    tell(want, EventType::kWarning, "InspectFailed", message);
+    co_return wait_for({"InvalidImageName", message}, looks_.failed(want.container, now()));
+  }
+  co_return co_await find(std::move(want));
+}
+
+Task<PodImages::Answer> PodImages::find(Want want) {
+  const bool is_pulled = entries_[want.container].pulled == want.attempt;
+  if (want.policy != "Always" || is_pulled) {
+    v1::ImageStatusRequest question;
+    question.mutable_image()->set_image(want.image);
+    auto status = co_await env_->images.image_status(std::move(question));
+    if (stopped_) co_return Answer{};
+    if (!status) {
+      tell(want, EventType::kWarning, "InspectFailed",
+           cat("Failed to inspect image ", quoted(want.image, 512), ": ", status.error().message()));
+      co_return wait_for({"ImageInspectError", status.error().message()}, looks_.failed(want.container, now()));
+    }
+    if (status->has_image()) {
+      if (!is_pulled) {
+        tell(want, EventType::kNormal, "Pulled",
+             cat("Container image ", quoted(want.image, 512),
+                 " already present on machine and can be accessed by the pod"));
+      }
+      looks_.succeeded(want.container);
+      co_return Answer{.image = std::make_shared<v1::Image>(std::move(*status->mutable_image()))};
+    }
+  }
+  if (want.policy == "Never") {
+    const std::string message =
+        cat("Container image ", quoted(want.image, 512), " is not present with pull policy of Never");
+    tell(want, EventType::kWarning, "ErrImageNeverPull", message);
+    co_return wait_for({"ErrImageNeverPull", message}, looks_.failed(want.container, now()));
+  }
+  auto failure = failures_.find(want.image);
+  if (failure != failures_.end() && failure->second.retry_at > now()) {
+    const std::string message = cat("Back-off pulling image ", quoted(want.image, 512));
+    tell(want, EventType::kNormal, "BackOff", message);
+    // Somebody else may bring it meanwhile.
+    co_return wait_for({"ImagePullBackOff", cat(message, ": ", failure->second.message)},
+                       std::min(failure->second.retry_at, now() + env_->config.image.longest));
+  }
+  co_return begin(std::move(want));
+}
+
+PodImages::Answer PodImages::begin(Want want) {
+  tell(want, EventType::kNormal, "Pulling", cat("Pulling image ", quoted(want.image, 512)));
+  auto over = std::make_shared<Event>(env_->loop);
+  entries_[want.container].over = over;
+  env_->loop.spawn(pull(shared_from_this(), std::move(want), std::move(over)));
+  return {};
+}
+
+// ---- pulling
+
+Task<> PodImages::pull(std::shared_ptr<PodImages> self, Want want, std::shared_ptr<Event> over) {
+  auto reference = images::parse_reference(want.image);
+  Result<Pulled> done = std::unexpected(Error(Code::kCancelled, ""));
+  const TimePoint asked = now();
+  if (co_await self->env_->pulls.enter(want.image, over)) {
+    done = co_await self->pull_once(want, std::move(*reference), over);
+    self->env_->pulls.leave(want.image);
+  }
+  if (over->is_set()) co_return;
+  if (done) {
+    done->with_waiting = now() - asked;
+    co_await self->take_pulled(want, std::move(*done));
+  } else {
+    self->take_failure(want, done.error());
+  }
+  if (over->is_set()) co_return;
+  self->entries_[want.container].over = nullptr;
+  over->set();
+  self->heard_();
+}
+
+Task<Result<std::vector<images::Credentials>>> PodImages::credentials(Want want, images::Reference reference) {
+  auto secrets =
+      co_await read_pull_secrets(env_->cluster == nullptr ? nullptr : &env_->cluster->urgent_client(), want.pod);
+  if (!secrets) co_return std::unexpected(std::move(secrets.error()));
+  if (!secrets->missing.empty() && env_->events != nullptr) {
+    std::string names;
+    for (const auto& name : secrets->missing) names += (names.empty() ? "" : ", ") + name;
+    env_->events->record(
+        *want.pod, EventType::kWarning, "FailedToRetrieveImagePullSecret",
+        cat("Unable to retrieve some image pull secrets (", names, "); attempting to pull the image may not succeed."));
+  }
+  std::vector<Error> problems;
+  auto found = images::credentials_in(secrets->entries, reference.name(), problems);
+  for (const auto& problem : problems) {
+    log::warning(
+        "an image pull secret, ignoring",
+        {{"pod", cat(want.pod->metadata().namespace_(), "/", want.pod->metadata().name())}, {"error", problem}});
+  }
+  co_return found;
+}
+
+Task<Result<PodImages::Pulled>> PodImages::pull_once(Want want, images::Reference reference,
+                                                     std::shared_ptr<Event> over) {
+  auto all = co_await credentials(want, std::move(reference));
+  if (!all) co_return std::unexpected(std::move(all.error()));
+  all->emplace_back();  // those of the runtime
+  const TimePoint began = now();
+  std::vector<Error> errors;
+  for (const auto& one : *all) {
+    v1::PullImageRequest request;
+    request.mutable_image()->set_image(want.image);
+    request.mutable_image()->set_user_specified_image(want.image);
+    if (one != images::Credentials()) *request.mutable_auth() = auth_of(one);
+    auto pulled = co_await env_->images.pull_image(std::move(request), over);
+    if (pulled) co_return Pulled{.id = pulled->image_ref(), .time = now() - began};
+    if (over->is_set()) co_return std::unexpected(std::move(pulled.error()));
+    const auto is_same = [&](const Error& other) { return other.message() == pulled.error().message(); };
+    if (std::ranges::none_of(errors, is_same)) errors.push_back(std::move(pulled.error()));
+  }
+  if (errors.size() == 1) co_return std::unexpected(std::move(errors.front()));
+  std::string message;
+  for (const auto& error : errors) message += cat(message.empty() ? "" : ", ", error.message());
+  co_return std::unexpected(Error(errors.back().code(), cat("[", message, "]")));
+}
+
+Task<> PodImages::take_pulled(Want want, Pulled pulled) {
+  v1::ImageStatusRequest question;
+  question.mutable_image()->set_image(pulled.id);
+  auto status = co_await env_->images.image_status(std::move(question));
+  if (stopped_) co_return;
+  tell(want, EventType::kNormal, "Pulled",
+       cat("Successfully pulled image ", quoted(want.image, 512), " in ", text_of(pulled.time), " (",
+           text_of(pulled.with_waiting), " including waiting). Image size: ", status ? status->image().size() : 0,
+           " bytes."));
+  entries_[want.container].pulled = want.attempt;
+  failures_.erase(want.image);
+  pulls_.succeeded(want.image);
+}
+
+void PodImages::take_failure(const Want& want, const Error& error) {
+  tell(want, EventType::kWarning, "Failed",
+       cat("Failed to pull image ", quoted(want.image, 512), ": ", error.message()));
+  Waiting why{"ErrImagePull", error.message()};
+  if (error.code() == Code::kUnavailable) {
+    why = {"RegistryUnavailable",
+           cat("image pull failed for ", want.image, " because the registry is unavailable: ", error.message())};
+  }
+  log::error("an image can't be pulled, retrying",
+             {{"pod", cat(want.pod->metadata().namespace_(), "/", want.pod->metadata().name())},
+              {"container", want.container},
+              {"image", want.image},
+              {"error", error.message()}});
+  // Of images that nobody asks for any more nothing is kept.
+  std::erase_if(failures_, [&](const auto& pair) {
+    return std::ranges::none_of(entries_, [&](const auto& other) { return other.second.image == pair.first; });
+  });
+  // Containers of one image may have waited for one pull: it failed once.
+  Failure& failure = failures_[want.image];
+  if (failure.retry_at <= now()) failure.retry_at = pulls_.failed(want.image, now());
+  failure.message = cat(why.reason, ": ", why.message);
+  entries_[want.container].failed = std::move(why);
+}
+
+}  // namespace gantry::agent

@@ -1,0 +1,46 @@
+// SPDX-License-Identifier: Apache-2.0
+// The order of pulls of a node: so many images at once, the others in the order in which they came, as a registry and a
+// disk serve one image quicker than many. Who wants an image that is being pulled does not wait: the runtime joins the
+// two. Loop thread; lives as long as the tasks in it.
+#pragma once
+
+#include <cstddef>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+
+#include "base/loop.h"
+#include "base/task.h"
+
+namespace gantry::agent {
+
+class PullQueue {
+ public:
+  // 0 is no limit.
+  PullQueue(Loop& loop, std::size_t most) : loop_(loop), most_(most) {}
+  PullQueue(const PullQueue&) = delete;
+  PullQueue& operator=(const PullQueue&) = delete;
+
+  // Waits for its turn: true, and leave() is to be called. False: `over` was set first. It is set in the end in any
+  // case.
+  Task<bool> enter(std::string image, std::shared_ptr<Event> over);
+  void leave(const std::string& image);
+
+ private:
+  struct Waiter {
+    Waiter(Loop& loop, std::string name) : image(std::move(name)), woken(loop) {}
+    std::string image;
+    Event woken;
+    bool has_entered = false;
+  };
+  static Task<> wake_when(std::shared_ptr<Event> over, std::shared_ptr<Waiter> waiter);
+  bool try_enter(const std::string& image);
+
+  Loop& loop_;
+  const std::size_t most_;
+  std::map<std::string, std::size_t> pulled_;  // now: for how many
+  std::list<std::shared_ptr<Waiter>> waiting_;
+};
+
+}  // namespace gantry::agent
