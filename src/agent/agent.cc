@@ -159,6 +159,9 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
 
 // Only those that an agent made: others' pods are theirs. Those of an API server are left alone while there is none.
 Task<Status> Agent::Impl::find_earlier_pods() {
+  auto version = co_await env->runtime.version({});
+  if (!version) co_return fail_with(std::move(version.error()), "ask the runtime for its name");
+  env->runtime_name = version->runtime_name();
   auto list = co_await env->runtime.list_pod_sandbox({});
   if (!list) co_return fail_with(std::move(list.error()), "list the runtime's sandboxes");
   for (const auto& sandbox : list->items()) {

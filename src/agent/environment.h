@@ -31,6 +31,8 @@ struct Environment {
   PullQueue pulls;
   EventRecorder* events = nullptr;  // the cluster's; null with it
 
+  std::string runtime_name = {};  // what the runtime calls itself
+
   // Whose a sandbox is, by id: where its events go.
   std::map<std::string, std::string> sandbox_owners = {};
   // A worker's pod has a new status; a worker's pod is gone. Empty once the agent has stopped.

@@ -323,7 +323,11 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
 
   // ---- not asked for by the agent
-  Task<Result<v1::VersionResponse>> version(v1::VersionRequest) override { co_return none(); }
+  Task<Result<v1::VersionResponse>> version(v1::VersionRequest) override {
+    v1::VersionResponse response;
+    response.set_runtime_name("fake");
+    co_return response;
+  }
   Task<Result<v1::StatusResponse>> status(v1::StatusRequest) override { co_return none(); }
   Task<Result<v1::RuntimeConfigResponse>> runtime_config(v1::RuntimeConfigRequest) override { co_return none(); }
   Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) override { co_return none(); }

@@ -50,6 +50,7 @@ struct ObservedSandbox {
 struct ObservedPod {
   std::vector<ObservedSandbox> sandboxes;
   std::vector<ObservedContainer> containers;
+  std::string runtime = {};  // what the runtime calls itself: "gantry"
 
   // The newest of that name, of all sandboxes or of one; null when there is none.
   const ObservedContainer* newest(const std::string& name, const std::string* sandbox_id = nullptr) const;

@@ -20,20 +20,24 @@ using State = ObservedContainer::State;
 
 constexpr std::int64_t kNanos = 1'000'000'000;
 // What the runtime calls itself in container ids.
-constexpr const char* kIdScheme = "gantry://";
 
 void set_time(std::int64_t nanos, Time& time) {
   time.set_seconds(nanos / kNanos);
   time.set_nanos(0);
 }
 
-void set_terminated(const ObservedContainer& container, core::ContainerStateTerminated& out) {
+std::string id_of(const ObservedPod& observed, const ObservedContainer& container) {
+  return absl::StrCat(observed.runtime, "://", container.id);
+}
+
+void set_terminated(const ObservedPod& observed, const ObservedContainer& container,
+                    core::ContainerStateTerminated& out) {
   out.set_exit_code(container.exit_code);
   out.set_reason(!container.reason.empty() ? container.reason : container.exit_code == 0 ? "Completed" : "Error");
   out.set_message(container.message);
   if (container.started_at > 0) set_time(container.started_at, *out.mutable_started_at());
   if (container.finished_at > 0) set_time(container.finished_at, *out.mutable_finished_at());
-  out.set_container_id(kIdScheme + container.id);
+  out.set_container_id(id_of(observed, container));
 }
 
 struct Maker {
@@ -90,7 +94,7 @@ void Maker::set_container(const core::Container& spec, bool is_init, core::Conta
   out.set_ready(out.started() && !runs_to_its_end);
   if (newest == nullptr) return;
   out.set_image_id(newest->image_id);
-  out.set_container_id(kIdScheme + newest->id);
+  out.set_container_id(id_of(*in.observed, *newest));
   const ObservedContainer* previous = nullptr;
   for (const auto& other : in.observed->containers) {
     if (&other != newest && other.name == spec.name() && other.is_exited() && previous == nullptr) previous = &other;
@@ -105,11 +109,11 @@ void Maker::set_container(const core::Container& spec, bool is_init, core::Conta
       out.mutable_state()->mutable_waiting()->set_message(waits->second.message);
       previous = newest;
     } else {
-      set_terminated(*newest, *out.mutable_state()->mutable_terminated());
+      set_terminated(*in.observed, *newest, *out.mutable_state()->mutable_terminated());
     }
     if (runs_to_its_end) out.set_ready(newest->exit_code == 0);
   }
-  if (previous != nullptr) set_terminated(*previous, *out.mutable_last_state()->mutable_terminated());
+  if (previous != nullptr) set_terminated(*in.observed, *previous, *out.mutable_last_state()->mutable_terminated());
 }
 
 void Maker::set_phase() {

@@ -117,6 +117,7 @@ Task<Result<ObservedPod>> PodWorker::look() {
   covered_ = heard_;
   auto observed = co_await observer_.observe(identity_.uid);
   if (!observed || stopped_) co_return observed;
+  observed->runtime = env_->runtime_name;
   for (const auto& sandbox : observed->sandboxes) env_->sandbox_owners[sandbox.id] = identity_.uid;
   had_sandbox_ |= !observed->sandboxes.empty();
   std::erase_if(replaced_, [&](const std::string& id) {

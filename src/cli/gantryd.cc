@@ -36,6 +36,7 @@
 #include "cli/service.h"
 #include "cni/network.h"
 #include "cri/checkpoint_worker.h"
+#include "cri/remote/remote_runtime.h"
 #include "cri/runtime.h"
 #include "cri/server.h"
 #include "cri/streaming.h"
@@ -43,6 +44,7 @@
 #include "images/store.h"
 #include "images/unpack_worker.h"
 #include "netns/database_ledger.h"
+#include "netns/links.h"
 #include "netns/pod_network.h"
 #include "nri/plugins.h"
 #include "runtime/plan/build_plan.h"
@@ -147,9 +149,11 @@ struct Serving {
   Loop& loop;
   const cli::GantrydOptions& options;
   const NodeFolders& folders;
-  cri::NodeRuntime& runtime;
+  cri::RuntimeService& runtime;
   cri::ImageService& images;
-  images::Keyring& keyring;
+  // Null beneath an agent alone, whose runtime is another's.
+  cri::NodeRuntime* own_runtime;
+  images::Keyring* keyring;
   Pool& disk;
   const runtime::HostFacts& host;
   std::string node_ip;
@@ -278,19 +282,20 @@ void stop_member(Membership& member) {
   member.cluster->stop();
 }
 
-// Recovery comes before the socket: whoever connects finds all that there is. The agent comes last, and its pods after
-// it.
+// Recovery comes before the socket: whoever connects finds all that there is.
+Task<Status> start_runtime(Serving& serving) {
+  auto recovered = co_await serving.own_runtime->recover();
+  if (!recovered) co_return recovered;
+  auto listener = listen_for_cri(serving.folders, serving.kept);
+  if (!listener) co_return std::unexpected(std::move(listener.error()));
+  serving.server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
+  co_return Status();
+}
+
+// The agent comes last, and its pods after it.
 Task<> start_serving(Serving& serving) {
-  auto recovered = co_await serving.runtime.recover();
-  Status done = recovered;
-  if (done) {
-    auto listener = listen_for_cri(serving.folders, serving.kept);
-    if (!listener) {
-      done = std::unexpected(std::move(listener.error()));
-    } else {
-      serving.server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
-    }
-  }
+  Status done;
+  if (serving.own_runtime != nullptr) done = co_await start_runtime(serving);
   if (done && serving.run_agent) {
     auto read = read_settings(serving.options, serving.node_ip, serving.host, &serving.settings);
     if (!read) done = std::unexpected(std::move(read.error()));
@@ -325,12 +330,12 @@ Task<> reload(Serving& serving) {
     return Read{cli::keyring_options(options), cli::read_gantryd_config(options), cdi::problems(options.cdi_folders)};
   });
   if (read.config) {
-    serving.runtime.set_handlers(std::move(read.config->handlers));
+    serving.own_runtime->set_handlers(std::move(read.config->handlers));
   } else {
     log::error("runtime handlers stay as they were", {{"error", read.config.error()}});
   }
   if (read.keys) {
-    serving.keyring.set_providers(std::move(read.keys->providers));
+    serving.keyring->set_providers(std::move(read.keys->providers));
   } else {
     log::error("credential providers stay as they were", {{"error", read.keys.error()}});
   }
@@ -345,7 +350,7 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
     auto size = sys::read(signals, reinterpret_cast<char*>(&info), sizeof(info));
     if (size && info.ssi_signo != SIGHUP) break;
     if (size) {
-      co_await reload(serving);
+      if (serving.own_runtime != nullptr) co_await reload(serving);
     } else if (!size.error().is_would_block() || !co_await watch.readable()) {
       co_return;
     }
@@ -355,8 +360,48 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
   stop_member(serving.member);
   if (serving.agent) serving.agent->stop();
   if (serving.server) co_await serving.server->stop();
-  co_await serving.runtime.drain();
+  if (serving.own_runtime != nullptr) co_await serving.own_runtime->drain();
   serving.loop.stop();
+}
+
+[[noreturn]] void serve(Serving& serving, OwnFd signals) {
+  serving.loop.spawn(start_serving(serving));
+  serving.loop.spawn(stop_on_signal(serving, std::move(signals)));
+  serving.loop.run();
+  log::info("stopped");
+  // What is recorded is recorded, and tasks that wait for pods hold references to each other: nothing to take apart in
+  // order.
+  std::_Exit(serving.failed ? EXIT_FAILURE : EXIT_SUCCESS);
+}
+
+// An agent alone: the pods are run by containerd, CRI-O or another gantryd. Nothing of a runtime's own is opened.
+Status run_agent(cli::GantrydOptions options, OwnFd signals, cli::KeptSockets kept, const runtime::HostFacts& host,
+                 const NodeFolders& folders) {
+  if (options.node_ip.empty()) {
+    auto found = netns::default_source();
+    if (!found) return fail_with(std::move(found.error()), "address of the node");
+    if (!*found)
+      return fail(Code::kFailedPrecondition, "address of the node: there is no default route; say --node-ip");
+    options.node_ip = (*found)->to_string();
+  }
+  Loop loop;
+  Pool disk(loop, 2);
+  cri::RemoteRuntime runtime(loop,
+                             {.runtime_socket = options.runtime_endpoint, .image_socket = options.image_endpoint});
+  runtime.start();
+  Serving serving{.loop = loop,
+                  .options = options,
+                  .folders = folders,
+                  .runtime = runtime,
+                  .images = runtime,
+                  .own_runtime = nullptr,
+                  .keyring = nullptr,
+                  .disk = disk,
+                  .host = host,
+                  .node_ip = options.node_ip,
+                  .run_agent = true,
+                  .kept = std::move(kept)};
+  serve(serving, std::move(signals));
 }
 
 // Runs until a signal; the error is what kept it from serving.
@@ -376,6 +421,9 @@ Status run(cli::GantrydOptions options) {
   auto folders = NodeFolders::open(Layout(options.run, options.root));
   if (!folders) return std::unexpected(std::move(folders.error()));
   if (auto locked = folders->lock(); !locked) return locked;
+  if (!options.runtime_endpoint.empty()) {
+    return run_agent(std::move(options), std::move(*signals), std::move(kept), *host, *folders);
+  }
   auto instance = folders->instance();
   if (!instance) return fail_with(std::move(instance.error()), "the instance id");
 
@@ -478,19 +526,14 @@ Status run(cli::GantrydOptions options) {
                   .folders = *folders,
                   .runtime = *runtime,
                   .images = *image_service,
-                  .keyring = keyring,
+                  .own_runtime = runtime.get(),
+                  .keyring = &keyring,
                   .disk = disk,
                   .host = *host,
                   .node_ip = std::move(node_ip),
                   .run_agent = run_agent,
                   .kept = std::move(kept)};
-  loop.spawn(start_serving(serving));
-  loop.spawn(stop_on_signal(serving, std::move(*signals)));
-  loop.run();
-  log::info("stopped");
-  // What is recorded is recorded, and tasks that wait for pods hold references to each other: nothing to take apart in
-  // order.
-  std::_Exit(serving.failed ? EXIT_FAILURE : EXIT_SUCCESS);
+  serve(serving, std::move(*signals));
 }
 
 }  // namespace

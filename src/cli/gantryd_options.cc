@@ -9,6 +9,7 @@
 
 #include "base/duration.h"
 #include "base/text.h"
+#include "cri/remote/remote_runtime.h"
 
 namespace gantry::cli {
 namespace {
@@ -96,6 +97,19 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
   app.add_option("--modules", modules, "what runs: cri, agent")->delimiter(',')->check(CLI::IsMember({"cri", "agent"}));
+  const auto endpoint = [](std::string& text) {
+    auto path = cri::parse_endpoint(text);
+    if (!path) return path.error().message();
+    text = std::move(*path);
+    return std::string();
+  };
+  auto* runtime_endpoint =
+      app.add_option("--runtime-endpoint", options.runtime_endpoint,
+                     "unix:///PATH of another CRI runtime: this gantryd is an agent alone, which lives on that")
+          ->transform(CLI::Validator(endpoint, "unix:///PATH"));
+  app.add_option("--image-service-endpoint", options.image_endpoint, "that of its images (default: the same)")
+      ->transform(CLI::Validator(endpoint, "unix:///PATH"))
+      ->needs(runtime_endpoint);
   app.add_option("--pool-size", options.pool_size, "sandboxes that wait ready-made")
       ->capture_default_str()
       ->check(CLI::Range(0, 64));

@@ -46,8 +46,10 @@ struct GantrydOptions {
   std::string provider_config;                         // kubelet's CredentialProviderConfig; "" for the folder's
   std::string provider_folder;                         // of the programs that it names; "" for the folder's
 
-  // ---- modules; cri is always on
+  // ---- modules; cri is always on, but for an agent on another runtime
   bool agent = true;
+  // Sockets of another runtime, absolute paths; empty: gantryd is the runtime.
+  std::string runtime_endpoint, image_endpoint;
   std::string node_name;   // the hostname when none is given
   std::string node_ip;     // empty: the network says
   std::string kubeconfig;  // of the cluster that it is a node of; empty: the configuration says, or it stands alone

@@ -287,6 +287,15 @@ Result<NetlinkSocket::Replies> look_up_route(NetlinkSocket& socket, const IpAddr
   return replies;
 }
 
+// The address that the host speaks from to `destination`; nothing when no route leads there.
+Result<std::optional<IpAddress>> source_towards(NetlinkSocket& socket, const IpAddress& destination) {
+  auto replies = look_up_route(socket, destination, 0);
+  if (!replies) return std::unexpected(std::move(replies.error()));
+  if (replies->empty()) return std::nullopt;
+  auto source = IpAddress::from_bytes(Attributes::of(replies->front(), sizeof(rtmsg), RTA_MAX).bytes(RTA_PREFSRC));
+  return source ? std::optional(*source) : std::nullopt;
+}
+
 }  // namespace
 
 // Should an unreachable or prohibited route be for this very address, adding ours will say so.
@@ -297,12 +306,15 @@ Result<bool> is_routed(NetlinkSocket& socket, const IpAddress& address) {
   return !replies->empty() && fixed_header<rtmsg>(replies->front()).rtm_dst_len == address.bits();
 }
 
-Result<std::optional<IpAddress>> source_towards(NetlinkSocket& socket, const IpAddress& destination) {
-  auto replies = look_up_route(socket, destination, 0);
-  if (!replies) return std::unexpected(std::move(replies.error()));
-  if (replies->empty()) return std::nullopt;
-  auto source = IpAddress::from_bytes(Attributes::of(replies->front(), sizeof(rtmsg), RTA_MAX).bytes(RTA_PREFSRC));
-  return source ? std::optional(*source) : std::nullopt;
+Result<std::optional<IpAddress>> default_source() {
+  auto socket = NetlinkSocket::open(NETLINK_ROUTE);
+  if (!socket) return std::unexpected(std::move(socket.error()));
+  // Reserved for documentation: no route but the default one leads there.
+  for (const char* anywhere : {"203.0.113.1", "2001:db8::1"}) {
+    auto source = source_towards(*socket, *IpAddress::parse(anywhere));
+    if (!source || *source) return source;
+  }
+  return std::nullopt;
 }
 
 Result<std::optional<std::uint32_t>> default_route_mtu(NetlinkSocket& socket) {

@@ -96,8 +96,8 @@ Request add_default_route(std::uint32_t index, const IpAddress& gateway, const I
 
 // True when some route of the host is for this very address, whoever made it.
 Result<bool> is_routed(NetlinkSocket& socket, const IpAddress& address);
-// The address that the host speaks from to `destination`; nothing when no route leads there.
-Result<std::optional<IpAddress>> source_towards(NetlinkSocket& socket, const IpAddress& destination);
+// The address that this network namespace speaks from along its default route, IPv4's first; nothing: there is none.
+Result<std::optional<IpAddress>> default_source();
 // The MTU of the link that IPv4's default route leaves by; nothing without a default route.
 Result<std::optional<std::uint32_t>> default_route_mtu(NetlinkSocket& socket);
 

@@ -502,15 +502,9 @@ std::vector<HeldAddress> PodNetwork::held() const {
 const IpAddress& PodNetwork::gateway() const { return impl_->pool.gateway(); }
 
 Result<IpAddress> PodNetwork::node_address() const {
-  auto socket = NetlinkSocket::open(NETLINK_ROUTE);
-  if (!socket) return fail_with(std::move(socket.error()), "address of the node");
-  // Reserved for documentation: no route but the default one leads there.
-  for (const char* anywhere : {"203.0.113.1", "2001:db8::1"}) {
-    auto source = source_towards(*socket, *IpAddress::parse(anywhere));
-    if (!source) return fail_with(std::move(source.error()), "address of the node");
-    if (*source) return **source;
-  }
-  return gateway();
+  auto source = default_source();
+  if (!source) return fail_with(std::move(source.error()), "address of the node");
+  return *source ? **source : gateway();
 }
 
 std::uint32_t PodNetwork::mtu() const { return impl_->mtu; }

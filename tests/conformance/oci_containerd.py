@@ -11,67 +11,11 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-import oci
 import oci_bundle
-from containerd import RUNC_SHIM, configuration
-from cri_client import CRICTL, CriClient
+from containerd import IMAGE, RUNC_SHIM, Containerd
 
 PEERS = pathlib.Path(__file__).resolve().parent.parent.parent / "scripts/peers"
-IMAGE = "localhost/busybox:test"
 ON_HOST_NETWORK = {"security_context": {"namespace_options": {"network": 2, "pid": 1}}}
-
-
-class Containerd(CriClient):
-    """containerd with all of its state in this world's /run."""
-
-    def __init__(self, runtime):
-        super().__init__()
-        self.name, self.work, self.program = "containerd", runtime.work / "containerd", runtime.program
-        self.work.mkdir()
-        self.socket = f"{self.work}/containerd.sock"
-        folder = pathlib.Path(os.environ["CONTAINERD"]).parent
-        os.environ["PATH"] = f"{folder}:/usr/sbin:/sbin:" + os.environ["PATH"]
-        # No network of containerd's: pods are in this test's own.
-        (self.work / "config.toml").write_text(configuration(
-            self.work, image=IMAGE, plugins=self.work / "cni", networks=self.work / "cni", runtime=self.program))
-        self.put(self.work / "crictl.yaml", CRICTL.format(socket=f"unix://{self.socket}"))
-        self.log = open(self.work / "log", "w+")
-        self.daemon = subprocess.Popen(["containerd", "--config", self.work / "config.toml"], stdin=subprocess.DEVNULL,
-                                       stdout=self.log, stderr=self.log)
-        c.wait_until("containerd answers", lambda: self.ctr("version", check=False).returncode == 0)
-        self.ctr("--namespace", "k8s.io", "images", "import", "--snapshotter", "overlayfs", self.image())
-        self.ctr("images", "import", self.work / "image.tar")
-
-    def image(self):
-        layer = [oci.entry(name, oci.tarfile.DIRTYPE) for name in ("bin", "dev", "etc", "proc", "sys", "tmp")]
-        layer.append(oci.entry("bin/busybox", content=pathlib.Path("/bin/busybox").read_bytes(), mode=0o755))
-        layer += [oci.entry(f"bin/{name}", oci.tarfile.SYMTYPE, linkname="busybox") for name in oci_bundle.APPLETS]
-        return oci.Image(oci.tar(layer), command=("/bin/sleep", "100000")).archive(self.work / "image.tar", IMAGE)
-
-    def put(self, path, text):
-        path.write_text(text)
-
-    def make_folder(self, path):
-        path.mkdir(parents=True)
-
-    def exec(self, *command, check=True, limit=oci_bundle.LIMIT, stdin=None):
-        done = subprocess.run(command, input=stdin, stdin=subprocess.DEVNULL if stdin is None else None, capture_output=True,
-                              text=True, timeout=limit)
-        if check and done.returncode != 0:
-            raise c.Failure(f"{' '.join(map(str, command))}: {done.returncode}: {done.stderr}")
-        return done
-
-    def ctr(self, *arguments, **more):
-        return self.exec("ctr", "--address", self.socket, *map(str, arguments), **more)
-
-    def run(self, name, *arguments, flags=(), **more):
-        # Without --cpu-shares ctr sets some.
-        return self.ctr("run", "--cpu-shares", "0", "--runtime", RUNC_SHIM, "--runc-binary", self.program, *flags, IMAGE, name,
-                        *arguments, **more)
-
-    def end(self):
-        self.daemon.terminate()
-        self.daemon.wait(oci_bundle.LIMIT)
 
 
 def by_ctr(checks, containerd):
@@ -162,7 +106,7 @@ def by_crictl(checks, containerd):
 def story(checks):
     oci_bundle.become_reaper()
     runtime = oci_bundle.Runtime()
-    containerd = Containerd(runtime)
+    containerd = Containerd(runtime.work / "containerd", runtime.program)
     c.log(containerd.exec("containerd", "--version").stdout.strip())
     try:
         for part in (by_ctr, by_crictl):
