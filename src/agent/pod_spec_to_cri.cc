@@ -28,7 +28,10 @@ constexpr std::size_t kMaxSearchCharacters = 2048;  // with a space between each
 bool any_privileged(const core::PodSpec& spec) {
   auto is_privileged = [](const core::Container& container) { return container.security_context().privileged(); };
   return std::ranges::any_of(spec.init_containers(), is_privileged) ||
-         std::ranges::any_of(spec.containers(), is_privileged);
+         std::ranges::any_of(spec.containers(), is_privileged) ||
+         std::ranges::any_of(spec.ephemeral_containers(), [](const core::EphemeralContainer& ephemeral) {
+           return ephemeral.ephemeral_container_common().security_context().privileged();
+         });
 }
 
 void read_resolv_conf(std::string_view text, v1::DNSConfig& dns) {

@@ -56,7 +56,8 @@ Task<Result<v1::CreateContainerResponse>> Runtime::create_container(v1::CreateCo
     co_return fail(Code::kFailedPrecondition, cat("the record of pod sandbox ", (*sandbox)->id(),
                                                   " was lost; stop and remove it, and run a new one"));
   }
-  if (auto good = validate_container(request.config(), (*sandbox)->config); !good) {
+  const bool privileged_since = request.sandbox_config().linux().security_context().privileged();
+  if (auto good = validate_container(request.config(), (*sandbox)->config, privileged_since); !good) {
     co_return std::unexpected(std::move(good.error()));
   }
   const auto& metadata = request.config().metadata();

@@ -79,7 +79,9 @@ Task<Status> Runtime::ask_plugins(ContainerPtr container, SandboxPtr sandbox, Ad
   if ((*response)->adjust().ByteSizeLong() > 0) {
     adjusted.config = container->config;
     Status good = adjust((*response)->adjust(), adjusted);
-    if (good) good = validate_container(adjusted.config, sandbox->config);
+    // What the client may, it may still; plugins make no container privileged.
+    const bool privileged = container->config.linux().security_context().privileged();
+    if (good) good = validate_container(adjusted.config, sandbox->config, privileged);
     auto limits = make_resources(adjusted.config.linux().resources());
     if (good && !limits) good = std::unexpected(std::move(limits.error()));
     auto extras = parse_extras(adjusted.extras, sandbox->config);

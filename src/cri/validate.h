@@ -41,8 +41,10 @@ inline constexpr std::size_t kMaxCdiDevices = 256;
 // What a cgroup_parent is depends on the driver.
 Status validate_sandbox(const v1::PodSandboxConfig& config, cgroups::DriverKind driver);
 
-// `pod` is the configuration of the container's sandbox.
-Status validate_container(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod);
+// `pod` is the configuration of the container's sandbox. `privileged_since`: the pod has privileged containers now,
+// which it had not when its sandbox was made (a debugging container came).
+Status validate_container(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod,
+                          bool privileged_since = false);
 
 // The CDI devices that it asks for, by field and by annotation (cdi.k8s.io/...: names with commas between them), each
 // once.

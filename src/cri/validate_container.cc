@@ -189,10 +189,11 @@ Status check_paths(const google::protobuf::RepeatedPtrField<std::string>& paths,
   return {};
 }
 
-Status check_security(const v1::LinuxContainerSecurityContext& security, const v1::PodSandboxConfig& pod) {
+Status check_security(const v1::LinuxContainerSecurityContext& security, const v1::PodSandboxConfig& pod,
+                      bool privileged_since) {
   const auto& pod_security = pod.linux().security_context();
   if (auto good = check_namespaces(security.namespace_options(), pod_security.namespace_options()); !good) return good;
-  if (security.privileged() && !pod_security.privileged()) {
+  if (security.privileged() && !pod_security.privileged() && !privileged_since) {
     return invalid_argument(
         "security_context.privileged: this pod was made without it; make the pod privileged as well");
   }
@@ -238,7 +239,7 @@ Status check_log_path(std::string_view path) {
 
 }  // namespace
 
-Status validate_container(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod) {
+Status validate_container(const v1::ContainerConfig& config, const v1::PodSandboxConfig& pod, bool privileged_since) {
   if (!config.has_metadata()) return invalid_argument("config.metadata: not given");
   if (auto good = check_object_name(config.metadata().name(), "metadata.name"); !good) return good;
   if (config.image().image().empty()) return invalid_argument("image.image: not given");
@@ -260,7 +261,7 @@ Status validate_container(const v1::ContainerConfig& config, const v1::PodSandbo
   if (auto good = check_string_map(config.annotations(), "annotations"); !good) return good;
   if (auto good = check_log_path(config.log_path()); !good) return good;
   if (config.has_windows()) return fail(Code::kUnimplemented, "windows: this node runs Linux; leave it out");
-  return check_security(config.linux().security_context(), pod);
+  return check_security(config.linux().security_context(), pod, privileged_since);
 }
 
 Result<std::vector<std::string>> cdi_devices(const v1::ContainerConfig& config) {

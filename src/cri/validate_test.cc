@@ -374,6 +374,9 @@ TEST(ValidateContainer, Rest) {
                     [](auto& c) { (*c.mutable_annotations())["cdi.k8s.io/a"] = "v.com/x=1,"; });
   auto security = [](v1::ContainerConfig& c) { return c.mutable_linux()->mutable_security_context(); };
   container_refused(kInvalid, "privileged", [&](auto& c) { security(c)->set_privileged(true); });
+  v1::ContainerConfig debugger = container();
+  security(debugger)->set_privileged(true);
+  EXPECT_TRUE(validate_container(debugger, pod(), true));
   container_refused(kInvalid, "run_as_group", [&](auto& c) { security(c)->mutable_run_as_group()->set_value(1); });
   container_refused(kInvalid, "both", [&](auto& c) {
     security(c)->mutable_run_as_user()->set_value(1);

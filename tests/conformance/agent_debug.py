@@ -18,6 +18,7 @@ from cluster import JoiningNode, NodeControl
 from cri_client import IMAGE
 
 SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+CAP_SYS_ADMIN = 21
 READY = '.status.conditions[?(@.type=="Ready")].status'
 
 
@@ -50,6 +51,10 @@ def looks(checks, control):
                 "cat /proc/1/root/etc/secret > /dev/termination-log 2>&1; exit 0")
     end = end_of(control, "web", "own")
     checks.contains(end["message"], "No such file", "one without a target has its own processes")
+    control.out("debug", "web", f"--image={IMAGE}", "--target=web", "--container=mighty", "--profile=sysadmin", "--", "/bin/sh", "-c",
+                "grep CapEff /proc/self/status > /dev/termination-log")
+    capabilities = end_of(control, "web", "mighty")["message"].split()[-1]
+    checks.ok(int(capabilities, 16) >> CAP_SYS_ADMIN & 1, "with the profile sysadmin it is privileged", capabilities)
     checks.equal(field(control, "web", READY), "True", "the pod stays as ready as it was")
     checks.equal(field(control, "web", ".status.phase"), "Running", "and runs")
     checks.equal(field(control, "web", ".status.containerStatuses[0].restartCount"), "0", "nothing was restarted")
