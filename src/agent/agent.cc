@@ -16,11 +16,13 @@
 #include "agent/manifest_source.h"
 #include "agent/mirror_pods.h"
 #include "agent/names.h"
+#include "agent/object_cache.h"
 #include "agent/pod_status.h"
 #include "agent/pod_worker.h"
 #include "agent/pool_tools.h"
 #include "agent/status_writer.h"
 #include "agent/supported.h"
+#include "agent/token_manager.h"
 #include "base/log.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -43,6 +45,10 @@ std::uint64_t memory_of_machine() {
   auto pages = ::sysconf(_SC_PHYS_PAGES);
   auto size = ::sysconf(_SC_PAGESIZE);
   return pages > 0 && size > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size) : 1;
+}
+
+std::int64_t wall_seconds() {
+  return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
 
 NodeFacts facts_of(const AgentConfig& config) {
@@ -149,6 +155,8 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
       logs(std::make_unique<LogRotation>(loop, runtime, config.pod_logs_dir, config.logs,
                                          [this] { return written_logs(); })) {
   if (cluster == nullptr) return;
+  env->objects = std::make_shared<ObjectCache>(cluster->client());
+  env->tokens = std::make_shared<TokenManager>(cluster->urgent_client(), wall_seconds);
   api = std::make_unique<ApiSource>(*cluster, [this] { reconcile(); });
   auto known = [this](const PodKey& pod) { return api->find(pod.namespace_, pod.name, pod.uid); };
   writer = std::make_unique<StatusWriter>(cluster->client(), std::move(known), config.tell);

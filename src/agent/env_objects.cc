@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "agent/object_cache.h"
 #include "api/text.h"
 #include "kubernetes/core/v1/config.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -49,45 +50,37 @@ Needed needed_by(const core::Container& container) {
   return needed;
 }
 
+// One of them, from what the cache found.
 template <typename M>
-Task<Status> fetch(api::Client* client, std::string namespace_, const char* kind, std::map<std::string, bool> names,
-                   std::map<std::string, EnvObjects::Data>& into,
-                   std::map<std::string, std::optional<EnvObjects::Data>>& last) {
-  for (const auto& [name, optional] : names) {
-    if (client == nullptr) co_return fail(Code::kFailedPrecondition, absl::StrCat(kind, ": there is no API server"));
-    auto object = co_await client->get<M>(namespace_, name);
-    if (!object && object.error().is_not_found()) {
-      last[name] = std::nullopt;
-      if (optional) continue;
-      co_return fail(Code::kNotFound, absl::StrCat(kind, " ", api::quoted(name), " not found"));
-    }
-    if (auto known = last.find(name); !object && known != last.end() && (known->second || optional)) {
-      if (known->second) into[name] = *known->second;
-      continue;
-    }
-    if (!object) {
-      co_return fail(Code::kUnavailable, absl::StrCat(kind, " ", api::quoted(name), ": ", object.error().message));
-    }
-    EnvObjects::Data& data = into[name];
-    for (const auto& [key, value] : object->data()) data[key] = value;
-    last[name] = data;
+Status take(const ObjectCache::Found<M>& found, const char* kind, const std::string& name, bool optional,
+            std::map<std::string, EnvObjects::Data>& into) {
+  if (!found)
+    return fail(found.error().code(), absl::StrCat(kind, " ", api::quoted(name), ": ", found.error().message()));
+  if (*found != nullptr) {
+    into[name] = {(*found)->data().begin(), (*found)->data().end()};
+  } else if (!optional) {
+    return fail(Code::kNotFound, absl::StrCat(kind, " ", api::quoted(name), " not found"));
   }
-  co_return Status();
+  return {};
 }
 
 }  // namespace
 
-Task<Result<EnvObjects>> fetch_env_objects(api::Client* client, std::string namespace_,
-                                           const core::Container& container, LastEnvObjects& last) {
+Task<Result<EnvObjects>> fetch_env_objects(std::shared_ptr<ObjectCache> cache, std::string namespace_,
+                                           const core::Container& container) {
   EnvObjects objects;
-  Needed needed = needed_by(container);
-  auto done = co_await fetch<core::ConfigMap>(client, namespace_, "configmap", std::move(needed.config_maps),
-                                              objects.config_maps, last.config_maps);
-  if (done) {
-    done = co_await fetch<core::Secret>(client, namespace_, "secret", std::move(needed.secrets), objects.secrets,
-                                        last.secrets);
+  const Needed needed = needed_by(container);
+  if (!cache && !(needed.config_maps.empty() && needed.secrets.empty())) {
+    co_return fail(Code::kFailedPrecondition, "config maps and secrets: there is no API server");
   }
-  if (!done) co_return std::unexpected(std::move(done.error()));
+  for (const auto& [name, optional] : needed.config_maps) {
+    auto done = take(co_await cache->config_map(namespace_, name), "configmap", name, optional, objects.config_maps);
+    if (!done) co_return std::unexpected(std::move(done.error()));
+  }
+  for (const auto& [name, optional] : needed.secrets) {
+    auto done = take(co_await cache->secret(namespace_, name), "secret", name, optional, objects.secrets);
+    if (!done) co_return std::unexpected(std::move(done.error()));
+  }
   co_return objects;
 }
 

@@ -5,6 +5,7 @@
 
 #include <functional>
 #include <map>
+#include <memory>
 #include <string>
 
 #include "agent/agent.h"
@@ -16,6 +17,9 @@
 #include "cri/runtime_service.h"
 
 namespace gantry::agent {
+
+class ObjectCache;
+class TokenManager;
 
 struct Environment {
   Loop& loop;
@@ -29,7 +33,9 @@ struct Environment {
 
   Cluster* cluster = nullptr;  // null: a node that stands alone
   PullQueue pulls;
-  EventRecorder* events = nullptr;  // the cluster's; null with it
+  EventRecorder* events = nullptr;            // the cluster's; null with it
+  std::shared_ptr<ObjectCache> objects = {};  // null without a cluster
+  std::shared_ptr<TokenManager> tokens = {};  // null without a cluster
 
   std::string runtime_name = {};  // what the runtime calls itself
 

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <functional>
 #include <map>
 #include <set>
@@ -16,6 +17,7 @@
 #include "api/codec.h"
 #include "api/json.h"
 #include "api/strategic_merge.h"
+#include "api/time.h"
 #include "api/yaml.h"
 #include "base/loop.h"
 #include "kubernetes/core/v1/event.pb.h"
@@ -32,6 +34,11 @@ class FakeApi final : public api::Transport {
   // "PATCH /api/v1/.../status", in their order; reads are not among them, and neither is what is done to events.
   std::vector<std::string> calls;
   std::vector<api::Value> patches;
+  // What was asked for tokens, and the time of those that are made.
+  std::vector<api::Value> token_requests;
+  std::int64_t token_time = 0;
+  // How many were begun.
+  int watches = 0;
   // Nobody answers, and watches end.
   bool is_away = false;
   // After each change.
@@ -75,6 +82,11 @@ class FakeApi final : public api::Transport {
   }
   void put(const std::string& path, api::Value object) {
     const bool is_new = !objects.contains(path);
+    constexpr std::string_view kNamespaces = "/namespaces/";
+    if (auto at = path.find(kNamespaces); at != std::string::npos) {
+      const std::string rest = path.substr(at + kNamespaces.size());
+      object["metadata"]["namespace"] = rest.substr(0, rest.find('/'));
+    }
     object["metadata"]["resourceVersion"] = std::to_string(++version_);
     objects[path] = object;
     note(path, is_new ? "ADDED" : "MODIFIED", std::move(object));
@@ -100,6 +112,7 @@ class FakeApi final : public api::Transport {
     if (request.method != "GET" && !is_event) calls.push_back(request.method + " " + path);
     if (request.method == "POST") {
       auto body = api::parse_json(request.body);
+      if (path.ends_with("/token")) co_return token(*body);
       path += "/" + body->find("metadata")->text_at("name");
       if (objects.contains(path)) co_return status(409, "AlreadyExists");
       (*body)["metadata"]["uid"] = "uid-made-" + std::to_string(version_);
@@ -140,13 +153,25 @@ class FakeApi final : public api::Transport {
   Task<Result<http::Response>> follow(Loop&, http::Request request, api::TakeLine take) override {
     co_await loop_.sleep_for(Duration::zero());
     if (is_away) co_return fail(Code::kUnavailable, "connection refused");
-    const std::string kind = std::string(request.path().substr(request.path().rfind('/'))) + "/";
+    ++watches;
+    std::string kind = std::string(request.path().substr(request.path().rfind('/'))) + "/";
+    constexpr std::string_view kByName = "fieldSelector=metadata.name%3D";
+    if (auto at = request.query().find(kByName); at != std::string_view::npos) {
+      const std::string_view name = request.query().substr(at + kByName.size());
+      kind = std::string(request.path()) + "/" + std::string(name.substr(0, name.find('&')));
+    }
     if (request.query().find("sendInitialEvents=true") != std::string_view::npos) {
       for (const auto& [path, object] : objects) {
-        if (path.find(kind) != std::string::npos) (void)take(event("ADDED", object));
+        if (is_of(path, kind)) (void)take(event("ADDED", object));
       }
     }
     std::size_t next = history_.size();
+    // One that goes on where it was.
+    constexpr std::string_view kFrom = "&resourceVersion=";
+    if (auto at = request.query().find(kFrom); at != std::string_view::npos) {
+      const int from = std::atoi(std::string(request.query().substr(at + kFrom.size())).c_str());
+      while (next > 0 && history_[next - 1].version > from) --next;
+    }
     (void)take(event(
         "BOOKMARK",
         api::Value::object(
@@ -156,8 +181,8 @@ class FakeApi final : public api::Transport {
     loop_.post([this] { changed(); });
     while (!is_away) {
       for (; next < history_.size(); ++next) {
-        if (history_[next].first.find(kind) == std::string::npos) continue;
-        if (!take(history_[next].second)) co_return http::Response{};
+        if (!is_of(history_[next].path, kind)) continue;
+        if (!take(history_[next].line)) co_return http::Response{};
       }
       changed_.reset();
       co_await changed_.wait();
@@ -166,6 +191,23 @@ class FakeApi final : public api::Transport {
   }
 
  private:
+  // `kind` is "/pods/", or the path of one object.
+  static bool is_of(const std::string& path, const std::string& kind) {
+    return kind.ends_with('/') ? path.find(kind) != std::string::npos : path == kind;
+  }
+  // "TOKEN-1 for AUDIENCE", for an hour from `token_time` on.
+  http::Response token(const api::Value& body) {
+    const auto& spec = *body.find("spec");
+    const auto& audiences = spec.list_at("audiences");
+    token_requests.push_back(body);
+    api::Value made = body;
+    made["status"] =
+        api::Value::object({{"token", "TOKEN-" + std::to_string(token_requests.size()) + " for " +
+                                          (audiences.empty() ? "" : *audiences[0].as_string())},
+                            {"expirationTimestamp",
+                             api::format_rfc3339(token_time + spec.find("expirationSeconds")->as_int64().value())}});
+    return answer(made);
+  }
   static std::string event(const char* type, const api::Value& object) {
     return api::write_json(api::Value::object({{"type", type}, {"object", object}}));
   }
@@ -176,7 +218,7 @@ class FakeApi final : public api::Transport {
                 {{"kind", "Status"}, {"apiVersion", "v1"}, {"reason", reason}, {"message", reason}, {"code", code}}))};
   }
   void note(const std::string& path, const char* type, const api::Value& object) {
-    history_.emplace_back(path, event(type, object));
+    history_.push_back({version_, path, event(type, object)});
     changed_.set();
     loop_.post([this] { changed(); });
   }
@@ -184,7 +226,11 @@ class FakeApi final : public api::Transport {
   Event changed_;
   Loop& loop_;
   int version_ = 0;
-  std::vector<std::pair<std::string, std::string>> history_;
+  struct Entry {
+    int version;
+    std::string path, line;
+  };
+  std::vector<Entry> history_;
 };
 
 }  // namespace gantry::agent

@@ -46,6 +46,7 @@ class PodImagesTest : public testing::Test {
                                                         .node = {},
                                                         .folders = PodFolders("/r", "/l", "/c"),
                                                         .disk = {loop_, 1},
+                                                        .volumes = {loop_, 1},
                                                         .cluster = &cluster_,
                                                         .pulls{loop_, config_.max_parallel_pulls},
                                                         .events = &cluster_.events()});

@@ -5,8 +5,10 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/cluster.h"
+#include "agent/config_volumes.h"
 #include "agent/container_spec.h"
 #include "agent/container_volumes.h"
+#include "agent/env_objects.h"
 #include "agent/event_recorder.h"
 #include "agent/lifecycle_hook.h"
 #include "agent/pod_worker.h"
@@ -81,6 +83,12 @@ Task<Status> PodWorker::prepare_volumes() {
     return volumes::prepare(*pod, env->folders.pod_folder(pod->metadata().uid()), claims);
   });
   if (!prepared) co_return std::unexpected(std::move(prepared.error()));
+  begin_config_volumes();
+  if (config_volumes_) {
+    auto written = co_await config_volumes_->prepared();
+    if (!written) co_return std::unexpected(std::move(written.error()));
+    prepared->merge(std::move(*written));
+  }
   volumes_ = std::move(*prepared);
   untrouble("");
   co_return Status();
@@ -190,8 +198,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerError", log.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(log.error()));
   }
-  auto env = co_await fetch_env_objects(env_->cluster == nullptr ? nullptr : &env_->cluster->urgent_client(),
-                                        identity_.namespace_, spec, env_objects_);
+  auto env = co_await fetch_env_objects(env_->objects, identity_.namespace_, spec);
   if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
   if (!env) {
     trouble(name, "CreateContainerConfigError", env.error(), retries_.failed(name, now()));

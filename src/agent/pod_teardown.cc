@@ -112,6 +112,7 @@ Task<Status> PodWorker::tear_down_once() {
     if (stopped_) co_return Status();
     publish_end(*ended);
   }
+  co_await end_config_volumes();
   if (had_sandbox_) {
     auto removed = co_await env_->disk.run(
         [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });

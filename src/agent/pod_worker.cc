@@ -8,6 +8,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/api_source.h"
+#include "agent/config_volumes.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -80,6 +81,7 @@ void PodWorker::terminate(std::optional<Duration> grace) {
 void PodWorker::stop() {
   stopped_ = true;
   if (images_) images_->stop();
+  if (config_volumes_) config_volumes_->stop();
   wake_.set();
 }
 
@@ -95,6 +97,7 @@ Task<> PodWorker::run(std::shared_ptr<PodWorker> self) {
       co_await self->wake_.wait();
     }
   }
+  if (!self->stopped_ && !self->terminating_) self->follow_objects();
   while (!self->stopped_ && !self->terminating_) {
     auto again_at = co_await self->sync();
     if (again_at && !self->stopped_ && !self->terminating_) co_await self->wait_until(*again_at);
@@ -145,6 +148,7 @@ void PodWorker::take_pod() {
   }
   rules_ = std::move(rules);
   take_end();
+  update_objects();
 }
 
 Task<std::optional<TimePoint>> PodWorker::sync() {
@@ -161,6 +165,11 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
   auto may = [this](const std::string& name, const ObservedContainer* last) { return may_start(name, last); };
   PodPlan plan = plan_pod(rules_, *observed, is_stopped, may, now());
   publish(*observed, plan);
+  if (plan.finished) {
+    co_await end_config_volumes();
+  } else {
+    begin_config_volumes();
+  }
   bool has_steps = !plan.stop_containers.empty() || !plan.stop_sandboxes.empty() || plan.run_sandbox ||
                    !plan.starts.empty() || !plan.remove_containers.empty() || !plan.remove_sandboxes.empty();
   if (!has_steps) {

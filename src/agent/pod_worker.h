@@ -31,8 +31,8 @@
 
 #include "agent/backoff.h"
 #include "agent/container_stopper.h"
-#include "agent/env_objects.h"
 #include "agent/environment.h"
+#include "agent/object_cache.h"
 #include "agent/observed_pod.h"
 #include "agent/pod_images.h"
 #include "agent/pod_plan.h"
@@ -51,6 +51,8 @@ struct PodIdentity {
   std::string full_name() const { return namespace_ + "/" + name; }
   bool is_api() const { return file.empty(); }
 };
+
+class ConfigVolumes;
 
 class PodWorker : public std::enable_shared_from_this<PodWorker> {
  public:
@@ -106,6 +108,17 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<Status> prepare_volumes();
   // What the container's spec wants done when it has started; false: that failed, and it was stopped.
   Task<bool> run_post_start(const std::string& name, const std::string& id, const ObservedSandbox& sandbox);
+
+  // --- objects that the pod refers to, and volumes that are made from them (pod_objects.cc)
+  void follow_objects();
+  void update_objects();
+  void hear_objects();
+  void begin_config_volumes();
+  // Nothing is written into them any more.
+  Task<> end_config_volumes();
+  // What waits for something is tried at once.
+  void retry_now(const char* reason);
+
   Task<> link_log(std::string container, std::uint32_t attempt, std::string id);
   Task<bool> remove_leftovers(const PodPlan& plan);
   Task<Status> remove_container(const ObservedContainer& container);
@@ -176,7 +189,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, std::string> told_back_offs_;  // by name: the container that had ended
   std::set<std::string> stopped_sandboxes_;
   std::optional<volumes::PreparedVolumes> volumes_;
-  LastEnvObjects env_objects_;  // as they were read last
+  ObjectCache::Holder objects_;                    // what it refers to
+  std::shared_ptr<ConfigVolumes> config_volumes_;  // null: it has none, or had no sandbox yet
 };
 
 }  // namespace gantry::agent

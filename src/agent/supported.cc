@@ -8,6 +8,7 @@
 #include "api/check.h"
 #include "api/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
+#include "volumes/config_volume.h"
 
 namespace gantry::agent {
 namespace {
@@ -68,7 +69,46 @@ void check_container(const core::Container& container, const Check& check) {
   refuse(security.proc_mount() == "Unmasked", check.at("securityContext"), "procMount");
 }
 
-void check_volumes(const core::PodSpec& spec, const Check& check) {
+// The owner of a single file is of a later time.
+void check_facts(const google::protobuf::RepeatedPtrField<core::DownwardAPIVolumeFile>& items, const Check& check) {
+  for (int i = 0; i < items.size(); ++i) {
+    refuse(items[i].has_user(), check.at("items")[i], "user");
+  }
+}
+
+void check_keys(const google::protobuf::RepeatedPtrField<core::KeyToPath>& items, const Check& check) {
+  for (int i = 0; i < items.size(); ++i) refuse(items[i].has_user(), check.at("items")[i], "user");
+}
+
+// A static pod knows nothing of the API's objects.
+void check_config_volume(const core::VolumeSource& source, const Check& check, PodOrigin origin) {
+  constexpr std::string_view kStatic = "a static pod can not refer to objects of the API";
+  if (origin == PodOrigin::kManifest) {
+    refuse(source.has_config_map(), check, "configMap", kStatic);
+    refuse(source.has_secret(), check, "secret", kStatic);
+    refuse(source.has_projected(), check, "projected", kStatic);
+  }
+  check_facts(source.downward_api().items(), check.at("downwardAPI"));
+  check_keys(source.config_map().items(), check.at("configMap"));
+  check_keys(source.secret().items(), check.at("secret"));
+  refuse(source.config_map().has_default_user(), check.at("configMap"), "defaultUser");
+  refuse(source.secret().has_default_user(), check.at("secret"), "defaultUser");
+  refuse(source.downward_api().has_default_user(), check.at("downwardAPI"), "defaultUser");
+  const Check projected = check.at("projected");
+  refuse(source.projected().has_default_user(), projected, "defaultUser");
+  for (int i = 0; i < source.projected().sources_size(); ++i) {
+    const auto& one = source.projected().sources(i);
+    const Check inside = projected.at("sources")[i];
+    refuse(one.has_cluster_trust_bundle(), inside, "clusterTrustBundle");
+    refuse(one.has_pod_certificate(), inside, "podCertificate");
+    refuse(one.service_account_token().has_user(), inside.at("serviceAccountToken"), "user");
+    check_facts(one.downward_api().items(), inside.at("downwardAPI"));
+    check_keys(one.config_map().items(), inside.at("configMap"));
+    check_keys(one.secret().items(), inside.at("secret"));
+  }
+}
+
+void check_volumes(const core::PodSpec& spec, const Check& check, PodOrigin origin) {
   for (int i = 0; i < spec.volumes_size(); ++i) {
     const core::Volume& volume = spec.volumes(i);
     const core::VolumeSource& source = volume.volume_source();
@@ -81,6 +121,10 @@ void check_volumes(const core::PodSpec& spec, const Check& check) {
       continue;
     }
     if (source.has_host_path() || source.has_persistent_volume_claim() || source.has_ephemeral()) continue;
+    if (volumes::is_config_volume(volume)) {
+      check_config_volume(source, check[i], origin);
+      continue;
+    }
     std::vector<const google::protobuf::FieldDescriptor*> set;
     source.GetReflection()->ListFields(source, &set);
     for (const auto* field : set) {
@@ -112,7 +156,7 @@ api::FieldProblems validate_supported(const core::Pod& pod, PodOrigin origin) {
   for (int i = 0; i < spec.ephemeral_containers_size(); ++i) {
     check_container(as_container(spec.ephemeral_containers(i)), check.at("ephemeralContainers")[i]);
   }
-  check_volumes(spec, check.at("volumes"));
+  check_volumes(spec, check.at("volumes"), origin);
   check_pod_security(spec.security_context(), check.at("securityContext"));
   refuse(spec.has_host_users() && !spec.host_users(), check, "hostUsers", "false is not supported yet; leave it out");
   refuse(spec.has_runtime_class_name(), check, "runtimeClassName");

@@ -207,4 +207,6 @@ Result<bool> write_payload(FdRef volume, const Payload& payload, std::optional<g
   return true;
 }
 
+bool is_written(FdRef volume) { return !current_folder(volume).empty(); }
+
 }  // namespace gantry::volumes

@@ -27,4 +27,7 @@ namespace gantry::volumes {
 // True: it was written; false: it was there already. With `group` (fsGroup) all is that group's, which may read it.
 Result<bool> write_payload(FdRef volume, const Payload& payload, std::optional<gid_t> group);
 
+// A payload was written into it, whole.
+bool is_written(FdRef volume);
+
 }  // namespace gantry::volumes

@@ -180,6 +180,11 @@ Result<bool> write_config_volume(const core::Pod& pod, const core::Volume& volum
   return write_payload(*folder, payload, group);
 }
 
+bool is_config_volume_written(const core::Volume& volume, const std::string& pod_folder) {
+  auto folder = sys::open_dir(sys::kCwd, config_volume_path(volume, pod_folder).c_str());
+  return folder && is_written(*folder);
+}
+
 std::optional<std::string> read_config_file(const core::Volume& volume, const std::string& pod_folder,
                                             const std::string& path, std::size_t limit) {
   auto clean = payload_path(path);

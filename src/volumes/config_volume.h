@@ -58,6 +58,9 @@ std::string config_volume_path(const k8s::io::api::core::v1::Volume& volume, con
 Result<bool> write_config_volume(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Volume& volume,
                                  const std::string& pod_folder, const Payload& payload);
 
+// It was written before, whatever it is made from now. Blocking.
+bool is_config_volume_written(const k8s::io::api::core::v1::Volume& volume, const std::string& pod_folder);
+
 // The file at `path` of a volume that was written before, of at most `limit` bytes; nothing when there is none.
 // Blocking.
 std::optional<std::string> read_config_file(const k8s::io::api::core::v1::Volume& volume, const std::string& pod_folder,

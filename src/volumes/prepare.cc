@@ -7,6 +7,7 @@
 #include "api/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
+#include "volumes/config_volume.h"
 #include "volumes/empty_dir.h"
 #include "volumes/host_path.h"
 #include "volumes/mount_point.h"
@@ -46,6 +47,7 @@ std::string volume_folder(std::string_view pod_folder, std::string_view kind, st
 Result<PreparedVolumes> prepare(const core::Pod& pod, const std::string& pod_folder, const Claims& claims) {
   PreparedVolumes all;
   for (const auto& volume : pod.spec().volumes()) {
+    if (is_config_volume(volume)) continue;
     auto prepared = prepare_one(pod, volume, pod_folder, claims);
     if (!prepared) {
       return fail(prepared.error().code(), absl::StrCat("MountVolume.SetUp failed for volume ",

@@ -36,7 +36,8 @@ using PreparedVolumes = std::map<std::string, Prepared, std::less<>>;  // by nam
 // `kind` as in "empty-dir".
 std::string volume_folder(std::string_view pod_folder, std::string_view kind, std::string_view name);
 
-// Makes the pod's volumes, or finds them as they were made before. Errors name the volume, in kubelet's words:
+// Makes the pod's volumes, or finds them as they were made before, but for those that others write (config_volume.h).
+// Errors name the volume, in kubelet's words:
 // `MountVolume.SetUp failed for volume "data" : ...`.
 Result<PreparedVolumes> prepare(const k8s::io::api::core::v1::Pod& pod, const std::string& pod_folder,
                                 const Claims& claims = {});

@@ -37,14 +37,19 @@ std::pair<std::string, std::string> split_key(std::string_view key) {
 }
 
 Informer::Informer(Client& client, Options options)
-    : client_(client), options_(std::move(options)), synced_(client.here()), random_(std::random_device{}()) {}
+    : client_(client), options_(std::move(options)), synced_(client.here()), ended_(client.here()), random_(std::random_device{}()) {}
 
 void Informer::add_index(std::string name, Indexer indexer) {
   Index& index = indexes_[std::move(name)];
   if (!index.indexer) index.indexer = std::move(indexer);
 }
 
-void Informer::start() { client_.here().spawn(run()); }
+void Informer::start() { client_.here().spawn(run_to_end()); }
+
+Task<> Informer::run_to_end() {
+  co_await run();
+  ended_.set();
+}
 
 void Informer::stop() {
   stopped_ = true;

@@ -58,10 +58,14 @@ class Informer {
   void start();
   // Ends it for good, and forgets what was there; nobody is told. Who watches is let go with the next line.
   void stop();
+  // Returns when nothing of it is under way any more after stop(): from then on it may be destroyed.
+  Task<> wait_ended() { return ended_.wait(); }
 
   // All that was there at the start has been told.
   bool is_synced() const { return synced_.is_set(); }
   Task<> wait_synced() { return synced_.wait(); }
+  // False when `limit` passed first.
+  Task<bool> wait_synced_for(Duration limit) { return synced_.wait_for(limit); }
 
   ObjectPtr find(const std::string& key) const;
   const std::map<std::string, ObjectPtr>& all() const { return objects_; }
@@ -75,6 +79,7 @@ class Informer {
   };
 
   Task<> run();
+  Task<> run_to_end();
   Task<Answer<void>> list();
   Task<Answer<void>> watch(bool from_scratch);
   Status take_line(std::string_view line, bool* initial);
@@ -95,7 +100,7 @@ class Informer {
   bool can_watch_list_ = true;
   bool stopped_ = false;
   ApiError broken_;  // what the watch said at its end
-  Event synced_;
+  Event synced_, ended_;
   std::minstd_rand random_;
 };
 
