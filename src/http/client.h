@@ -38,7 +38,7 @@ struct ClientOptions {
 struct ClientRequest {
   std::string method = "GET";
   std::string target = "/";  // path and query, escaped
-  HeaderList headers;        // Host and Content-Length are added
+  HeaderList headers;        // Content-Length is added, and Host when it is not there
   std::string body;
 };
 

@@ -26,7 +26,8 @@ bool is_word(std::string_view text) {
 
 Result<std::string> serialize(const ClientRequest& request, const std::string& host) {
   if (!is_word(request.method) || !is_word(request.target)) return invalid_argument("HTTP request: malformed");
-  std::string text = cat(request.method, " ", request.target, " HTTP/1.1\r\nHost: ", host, "\r\n");
+  std::string text = cat(request.method, " ", request.target, " HTTP/1.1\r\n");
+  if (find_header(request.headers, "Host").empty()) text += cat("Host: ", host, "\r\n");
   for (const auto& [name, value] : request.headers) {
     if (!is_word(name) || !is_one_line(value)) return invalid_argument("HTTP request: malformed header");
     text += cat(name, ": ", value, "\r\n");
