@@ -269,7 +269,7 @@ TEST_F(AgentTest, OtherFilesAreNoManifests) {
   fs::create_symlink("/etc/passwd", config_.manifest_dir + "/out.yaml");
   ASSERT_EQ(::mkfifo((config_.manifest_dir + "/pipe.yaml").c_str(), 0600), 0);
   write("big.yaml", std::string(kMaxManifestBytes + 1, '#'));
-  write("probe.yaml", manifest("probe") + "    livenessProbe: {tcpSocket: {port: 80}}\n");
+  write("probe.yaml", manifest("probe") + "    livenessProbe: {grpc: {port: 80, mode: TLS}}\n");
   write("two.yaml", manifest("x") + "---\n" + manifest("y"));
   start();
   settle();
@@ -280,7 +280,8 @@ TEST_F(AgentTest, OtherFilesAreNoManifests) {
   EXPECT_THAT(problems["out.yaml"], HasSubstr("out of the folder"));
   EXPECT_THAT(problems["pipe.yaml"], HasSubstr("not a regular file"));
   EXPECT_THAT(problems["big.yaml"], HasSubstr("1048576"));
-  EXPECT_THAT(problems["probe.yaml"], HasSubstr("spec.containers[0].livenessProbe: line 9: is not supported yet"));
+  EXPECT_THAT(problems["probe.yaml"],
+              HasSubstr("spec.containers[0].livenessProbe.grpc.mode: line 9: is not supported yet"));
   EXPECT_THAT(problems["two.yaml"], HasSubstr("one Pod a file"));
 }
 

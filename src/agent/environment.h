@@ -3,6 +3,7 @@
 // call that was under way when the agent stopped still comes back. Loop thread.
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
@@ -12,6 +13,7 @@
 #include "agent/event_recorder.h"
 #include "agent/pod_folders.h"
 #include "agent/pod_spec_to_cri.h"
+#include "agent/probe/probe_outcome.h"
 #include "agent/pull_queue.h"
 #include "base/loop.h"
 #include "cri/runtime_service.h"
@@ -38,6 +40,8 @@ struct Environment {
   std::shared_ptr<TokenManager> tokens = {};  // null without a cluster
 
   std::string runtime_name = {};  // what the runtime calls itself
+  ProbeMeans probe_means = {loop, runtime};
+  TimePoint began = std::chrono::steady_clock::now();  // what ran before that an earlier gantryd has started
 
   // Whose a sandbox is, by id: where its events go.
   std::map<std::string, std::string> sandbox_owners = {};

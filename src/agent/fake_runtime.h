@@ -53,6 +53,8 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   std::map<std::string, Error> failures;
   // Containers that end as soon as they were started, by name.
   std::map<std::string, int> short_lived;
+  // What is executed in containers; null: as exec_codes says.
+  std::function<Result<v1::ExecSyncResponse>(const v1::ExecSyncRequest&)> on_exec;
   // Whoever lists sandboxes waits until it is set.
   std::unique_ptr<Event> gate;
   // How commands in containers end that don't succeed, by all of their words: a code, or -1 for one that goes on until
@@ -348,6 +350,10 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     co_return none();
   }
   Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest request, std::shared_ptr<Event> over) override {
+    if (on_exec) {
+      co_await loop_.sleep_for(Duration::zero());
+      co_return on_exec(request);
+    }
     auto found = containers.find(request.container_id());
     if (found == containers.end()) co_return not_found("no such container");
     std::string command;

@@ -87,8 +87,9 @@ TEST(Manifest, WhatIsNotSupportedIsRefusedByName) {
       {"  volumes: [{name: v, emptyDir: {sizeLimit: 1Mi}}]\n", "sizeLimit"},
       {"  initContainers: [{name: i, image: 'i:1', resources: {limits: {nvidia.com/gpu: 1}}}]\n",
        "resources.limits[nvidia.com/gpu]"},
-      {"  initContainers: [{name: i, image: 'i:1', restartPolicy: Always, startupProbe: {tcpSocket: {port: 1}}}]\n",
-       "startupProbe"},
+      {"  initContainers: [{name: i, image: 'i:1', restartPolicy: Always, startupProbe: {grpc: {port: 1, mode: "
+       "TLS}}}]\n",
+       "startupProbe.grpc.mode"},
   };
   for (const auto& [lines, words] : table) EXPECT_THAT(problem_in_spec(lines), HasSubstr(words));
   // Said once: the request that a limit implies is not another problem.

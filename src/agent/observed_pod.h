@@ -6,10 +6,12 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/backoff.h"
+#include "agent/probe/probe_kind.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -33,6 +35,10 @@ struct ObservedContainer {
   std::int64_t grace_seconds = 0;  // as it was made with
   TimePoint ended;                 // finished_at by the steady clock, not later than now
   bool is_replaced = false;        // it was stopped for another to take its place
+  // What its probes say (probe/prober.h); one without probes is started and ready when it runs.
+  bool is_started = true;
+  bool is_ready = true;
+  std::optional<ProbeKind> failed_probe;  // it is to end, or did, because of this one
 
   bool is_running() const { return state == State::kRunning || state == State::kUnknown; }
   bool is_exited() const { return state == State::kExited; }

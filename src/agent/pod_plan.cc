@@ -36,6 +36,7 @@ struct Planner {
   void stop_leftovers();
   void stop_finished();
   void stop_changed();
+  void stop_failed();
   void plan_sandbox();
   void plan_init_containers();
   void plan_main_containers();
@@ -85,6 +86,20 @@ void Planner::stop_leftovers() {
   for (const auto& other : observed.sandboxes) {
     if (&other == current && other.ready) continue;
     if (!is_stopped(other.id)) plan.stop_sandboxes.push_back(other.id);
+  }
+}
+
+// Those whose probes say that they don't work any more. One that is not to run again ends by that.
+void Planner::stop_failed() {
+  for (const auto& rule : rules.containers) {
+    const auto* newest = observed.newest(rule.name);
+    if (newest == nullptr || newest->state != State::kRunning || !newest->failed_probe) continue;
+    const bool by_startup = *newest->failed_probe == ProbeKind::kStartup;
+    std::string why = absl::StrCat(rule.role == Role::kSidecar ? "Init container " : "Container ", rule.name,
+                                   " failed ", by_startup ? "startup" : "liveness", " probe");
+    if (rule.role == Role::kMain && rule.restart != Restart::kNever) why += ", will be restarted";
+    plan.stop_containers.push_back(
+        {newest, std::move(why), false, by_startup ? rule.startup_grace : rule.liveness_grace});
   }
 }
 
@@ -148,7 +163,7 @@ void Planner::plan_init_containers() {
     if (rule.role == Role::kMain || rule.role == Role::kEphemeral) return;
     bool ready = false;
     if (rule.role == Role::kSidecar) {
-      ready = keep_running(i, true);
+      ready = keep_running(i, true) && observed.newest(rule.name, &sandbox()->id)->is_started;
     } else if (is_past) {
       continue;
     } else {
@@ -238,7 +253,8 @@ bool ContainerRule::is_done(const ObservedContainer& container) const {
     case Restart::kAlways:
       return false;
     case Restart::kOnFailure:
-      return container.exit_code == 0;
+      // Whatever it says when it is ended for its probe: it failed.
+      return container.exit_code == 0 && !container.failed_probe;
     case Restart::kNever:
       return true;
   }
@@ -249,17 +265,34 @@ bool ContainerRule::has_changed(const ObservedContainer& container) const {
   return !hash.empty() && !container.hash.empty() && hash != container.hash;
 }
 
+namespace {
+
+std::optional<Duration> grace_of(const core::Probe& probe) {
+  constexpr std::int64_t kLongest = std::int64_t{10} * 365 * 24 * 3600;
+  if (!probe.has_termination_grace_period_seconds()) return std::nullopt;
+  return std::chrono::seconds(std::clamp<std::int64_t>(probe.termination_grace_period_seconds(), 0, kLongest));
+}
+
+ContainerRule rule_of(const core::Container& container, ContainerRule::Role role, Restart restart) {
+  return {.name = container.name(),
+          .role = role,
+          .restart = restart_of(container.restart_policy(), restart),
+          .hash = container_hash(container),
+          .startup_grace = grace_of(container.startup_probe()),
+          .liveness_grace = grace_of(container.liveness_probe())};
+}
+
+}  // namespace
+
 PodRules rules_of(const core::Pod& pod) {
   PodRules rules;
   rules.restart = restart_of(pod.spec().restart_policy(), Restart::kAlways);
   for (const auto& container : pod.spec().init_containers()) {
     bool is_sidecar = container.restart_policy() == "Always";
-    rules.containers.push_back({container.name(), is_sidecar ? Role::kSidecar : Role::kInit,
-                                restart_of(container.restart_policy(), rules.restart), container_hash(container)});
+    rules.containers.push_back(rule_of(container, is_sidecar ? Role::kSidecar : Role::kInit, rules.restart));
   }
   for (const auto& container : pod.spec().containers()) {
-    rules.containers.push_back({container.name(), Role::kMain, restart_of(container.restart_policy(), rules.restart),
-                                container_hash(container)});
+    rules.containers.push_back(rule_of(container, Role::kMain, rules.restart));
   }
   for (const auto& container : pod.spec().ephemeral_containers()) {
     rules.containers.push_back({container.ephemeral_container_common().name(), Role::kEphemeral, Restart::kNever, "",
@@ -277,6 +310,7 @@ PodPlan plan_pod(const PodRules& rules, const ObservedPod& observed,
   planner.find_end();
   planner.plan.finished ? planner.stop_finished() : planner.stop_leftovers();
   if (!planner.plan.finished && planner.plan.stop_containers.empty()) planner.stop_changed();
+  if (!planner.plan.finished && planner.plan.stop_containers.empty()) planner.stop_failed();
   if (planner.plan.stop_containers.empty() && planner.plan.stop_sandboxes.empty()) {
     if (!planner.plan.finished) planner.plan_sandbox();
     planner.plan_removals();

@@ -26,8 +26,10 @@ struct ContainerRule {
   Role role = Role::kMain;
   Restart restart = Restart::kAlways;  // its own, or the pod's; of an init container on its failure
   std::string hash = {};               // container_hash() of its spec; empty: whatever runs is that
-
-  std::string target = {};  // the container whose processes it sees, of an ephemeral one; may be empty
+  std::string target = {};             // the container whose processes it sees, of an ephemeral one; may be empty
+  // What it has when a probe of its own ends it; not given: the pod's.
+  std::optional<Duration> startup_grace = std::nullopt;
+  std::optional<Duration> liveness_grace = std::nullopt;
 
   // It ended so that it is not to run again.
   bool is_done(const ObservedContainer& container) const;

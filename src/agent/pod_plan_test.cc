@@ -255,5 +255,43 @@ TEST(Backoff, DoublesAndBeginsAnew) {
   EXPECT_EQ(backoff.failed("other", now), now + seconds(20));
 }
 
+TEST(PodPlan, AContainerThatFailsItsProbeIsEndedAndComesAgain) {
+  auto pod_rules = rules(Restart::kOnFailure, {{"web", Role::kMain}, {"other", Role::kMain}});
+  pod_rules.containers[0].liveness_grace = seconds(3);
+  ObservedPod pod{{sandbox("s", 0, true)},
+                  {container("web", "s", 0, State::kRunning), container("other", "s", 0, State::kRunning)}};
+  pod.containers[0].failed_probe = ProbeKind::kLiveness;
+  PodPlan made = plan(pod_rules, pod);
+  ASSERT_THAT(made.stop_containers, SizeIs(1));
+  EXPECT_EQ(made.stop_containers[0].container->id, "web0");
+  EXPECT_EQ(made.stop_containers[0].why, "Container web failed liveness probe, will be restarted");
+  EXPECT_EQ(made.stop_containers[0].grace, seconds(3));
+  // Whatever it says when it ends.
+  pod.containers[0].state = State::kExited;
+  made = plan(pod_rules, pod);
+  EXPECT_THAT(made.stop_containers, IsEmpty());
+  EXPECT_THAT(starts(pod_rules, made), ElementsAre("web 1"));
+
+  pod_rules = rules(Restart::kNever, {{"web", Role::kMain}});
+  pod.containers = {container("web", "s", 0, State::kRunning)};
+  pod.containers[0].failed_probe = ProbeKind::kStartup;
+  made = plan(pod_rules, pod);
+  ASSERT_THAT(made.stop_containers, SizeIs(1));
+  EXPECT_EQ(made.stop_containers[0].why, "Container web failed startup probe");
+  pod.containers[0].state = State::kExited;
+  EXPECT_TRUE(plan(pod_rules, pod).finished);
+}
+
+TEST(PodPlan, ASidecarHasToHaveStartedForTheNextToCome) {
+  auto pod_rules = rules(Restart::kAlways, {{"proxy", Role::kSidecar}, {"web", Role::kMain}});
+  ObservedPod pod{{sandbox("s", 0, true)}, {container("proxy", "s", 0, State::kRunning)}};
+  pod.containers[0].is_started = false;
+  PodPlan made = plan(pod_rules, pod);
+  EXPECT_FALSE(made.initialized);
+  EXPECT_THAT(made.starts, IsEmpty());
+  pod.containers[0].is_started = true;
+  EXPECT_THAT(starts(pod_rules, plan(pod_rules, pod)), ElementsAre("web 0"));
+}
+
 }  // namespace
 }  // namespace gantry::agent

@@ -88,10 +88,10 @@ void Maker::set_container(const core::Container& spec, bool is_init, core::Conta
     out.mutable_state()->mutable_waiting()->set_message(why.message);
   }
   out.set_restart_count(newest == nullptr ? 0 : static_cast<std::int32_t>(newest->attempt));
-  out.set_started(newest != nullptr && newest->is_running());
+  out.set_started(newest != nullptr && newest->is_running() && newest->is_started);
   // An init container is ready when it has done its part; a sidecar among them, as long as it runs.
   bool runs_to_its_end = is_init && spec.restart_policy() != "Always";
-  out.set_ready(out.started() && !runs_to_its_end);
+  out.set_ready(out.started() && newest->is_ready && !runs_to_its_end);
   if (newest == nullptr) return;
   out.set_image_id(newest->image_id);
   out.set_container_id(id_of(*in.observed, *newest));

@@ -43,7 +43,11 @@ PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity ident
       wake_(env_->loop),
       stopper_(env_),
       crashes_(env_->config.crash),
-      retries_(env_->config.retry) {
+      retries_(env_->config.retry),
+      prober_(env_, [this] {
+        hear();
+        if (terminating_) env_->loop.spawn(publish_readiness(shared_from_this()));
+      }) {
   if (!pod_) return;
   rules_ = rules_of(*pod_);
   take_end();
@@ -70,6 +74,7 @@ void PodWorker::update(std::shared_ptr<const core::Pod> pod) {
 void PodWorker::terminate(std::optional<Duration> grace) {
   terminating_ = true;
   if (images_) images_->stop();
+  prober_.keep_readiness_only();
   if (grace && (!grace_ || *grace < *grace_)) {
     grace_ = grace;
     stopper_.shorten(*grace);
@@ -82,6 +87,7 @@ void PodWorker::stop() {
   stopped_ = true;
   if (images_) images_->stop();
   if (config_volumes_) config_volumes_->stop();
+  prober_.stop();
   wake_.set();
 }
 
@@ -127,6 +133,7 @@ Task<Result<ObservedPod>> PodWorker::look() {
     return std::ranges::none_of(observed->containers, [&](const auto& container) { return container.id == id; });
   });
   for (auto& container : observed->containers) container.is_replaced = replaced_.contains(container.id);
+  if (pod_) prober_.follow(pod_, *observed, status_before());
   std::erase_if(stopped_sandboxes_, [&](const std::string& id) {
     return std::ranges::none_of(observed->sandboxes, [&](const auto& sandbox) { return sandbox.id == id; });
   });
@@ -277,7 +284,7 @@ TimePoint PodWorker::may_start(const std::string& name, const ObservedContainer*
 std::map<std::string, Waiting> PodWorker::waiting(const ObservedPod& observed, const PodPlan& plan) const {
   std::map<std::string, Waiting> all;
   for (const auto& [name, trouble] : troubles_) all[name] = trouble.waiting;
-  if (plan.finished) return {};
+  if (plan.finished || terminating_) return {};
   for (const auto& rule : rules_.containers) {
     const auto* last = observed.newest(rule.name);
     if (last == nullptr || !last->is_exited() || last->is_replaced) continue;
@@ -311,6 +318,15 @@ void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
                           .before = status_before(),
                           .host_ip = env_->config.host_ip,
                           .now = wall_seconds()}));
+}
+
+Task<> PodWorker::publish_readiness(std::shared_ptr<PodWorker> self) {
+  auto observed = co_await self->look();
+  if (!observed || self->stopped_ || self->end_published_ || !self->status_) co_return;
+  auto is_stopped = [&](const std::string& id) { return self->stopped_sandboxes_.contains(id); };
+  auto may = [&](const std::string& name, const ObservedContainer* last) { return self->may_start(name, last); };
+  PodPlan plan = plan_pod(self->rules_, *observed, is_stopped, may, now());
+  if (!plan.finished) self->publish(*observed, plan);
 }
 
 // All of it has ended, and whoever looks at the object before it goes sees how.

@@ -37,6 +37,7 @@
 #include "agent/pod_images.h"
 #include "agent/pod_plan.h"
 #include "agent/pod_status.h"
+#include "agent/probe/prober.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -78,6 +79,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void stop();
 
   const PodIdentity& identity() const { return identity_; }
+  const PodProber::Counts& probe_counts() const { return prober_.counts(); }
   bool is_terminating() const { return terminating_; }
   const std::shared_ptr<const k8s::io::api::core::v1::Pod>& pod() const { return pod_; }
   // The newest that update() was given: pod() as soon as this worker has looked again.
@@ -137,6 +139,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   TimePoint may_start(const std::string& name, const ObservedContainer* last) const;
   std::map<std::string, Waiting> waiting(const ObservedPod& observed, const PodPlan& plan) const;
   void publish(const ObservedPod& observed, const PodPlan& plan);
+  // A pod that is ending still serves, and says when it does not any more.
+  static Task<> publish_readiness(std::shared_ptr<PodWorker> self);
   void publish_end(const ObservedPod& observed);
   void set_status(std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status);
   // The last one, of now or of before this gantryd; null: there is none.
@@ -191,6 +195,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::optional<volumes::PreparedVolumes> volumes_;
   ObjectCache::Holder objects_;                    // what it refers to
   std::shared_ptr<ConfigVolumes> config_volumes_;  // null: it has none, or had no sandbox yet
+  PodProber prober_;
 };
 
 }  // namespace gantry::agent

@@ -53,10 +53,16 @@ void check_mounts(const core::Container& container, const Check& check) {
   }
 }
 
+// What upstream has behind feature gates that are off.
+void check_probe(const core::Probe& probe, const Check& check) {
+  refuse(probe.handler().http_get().protocol() == "HTTP2", check.at("httpGet"), "protocol");
+  refuse(probe.handler().grpc().mode() == "TLS", check.at("grpc"), "mode");
+}
+
 void check_container(const core::Container& container, const Check& check) {
-  refuse(container.has_liveness_probe(), check, "livenessProbe");
-  refuse(container.has_readiness_probe(), check, "readinessProbe");
-  refuse(container.has_startup_probe(), check, "startupProbe");
+  check_probe(container.liveness_probe(), check.at("livenessProbe"));
+  check_probe(container.readiness_probe(), check.at("readinessProbe"));
+  check_probe(container.startup_probe(), check.at("startupProbe"));
   const Check lifecycle = check.at("lifecycle");
   refuse(container.lifecycle().post_start().has_http_get(), lifecycle.at("postStart"), "httpGet");
   refuse(container.lifecycle().pre_stop().has_http_get(), lifecycle.at("preStop"), "httpGet");

@@ -1,0 +1,149 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 300
+"""Probes of pods, as kubectl shows what comes of them: a pod is ready when its containers say so by HTTP, TCP or a command, not
+before they have started, and not any more when they say no; one whose liveness probe fails is ended and comes again."""
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from cluster import JoiningNode, NodeControl
+from cri_client import IMAGE
+
+# A web server whose pages the test makes and removes.
+SERVES = "mkdir -p /tmp/www && touch /tmp/www/ok && exec httpd -f -p 8080 -h /tmp/www"
+SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+READY = '.status.conditions[?(@.type=="Ready")].status'
+
+
+def shell(command):
+    return ["/bin/sh", "-c", command]
+
+
+def container(name="web", command=SERVES, **fields):
+    return {"name": name, "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": shell(command),
+            "ports": [{"name": "http", "containerPort": 8080}], **fields}
+
+
+def create(control, node, name, *containers, **spec):
+    control.out("create", "-f", "-", given=json.dumps({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+        "spec": {"nodeName": node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 2,
+                 "containers": list(containers), **spec}}))
+
+
+def wait_for(control, name, what, jsonpath, wanted):
+    def is_so():
+        return control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout == wanted
+    c.wait_until(f"{name} {what}", is_so)
+
+
+def wait_for_event(control, name, reason, part):
+    """An event of the pod's with that reason, and with `part` in its message."""
+    def has_come():
+        done = control.kubectl("get", "events", "--field-selector", f"involvedObject.name={name},reason={reason}", "-o",
+                               "jsonpath={.items[*].message}")
+        return part in done.stdout
+    c.wait_until(f"{name} has an event {reason}: {part}", has_come)
+
+
+def container_of(node, name):
+    """The id of the running container of that name."""
+    return next(key for key, item in node.containers().items()
+                if item["metadata"]["name"] == name and item["state"] == "CONTAINER_RUNNING")
+
+
+def run_in(node, name, command):
+    node.crictl("exec", "-s", container_of(node, name), *shell(command))
+
+
+def readiness(checks, control, node):
+    every = {"periodSeconds": 1, "failureThreshold": 1}
+    create(control, node, "ready",
+           container("pages", readinessProbe={"httpGet": {"path": "/ready", "port": "http"}, **every}),
+           container("port", SLEEPS,
+                     readinessProbe={"tcpSocket": {"port": 8080}, **every}),
+           container("file", SLEEPS, readinessProbe={"exec": {"command": shell("test ! -e /tmp/no")}, **every}))
+    wait_for_event(control, "ready", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404")
+    status = control.json("get", "pod", "ready")["status"]
+    checks.equal(status["phase"], "Running", "one that is not ready runs")
+    condition = next(one for one in status["conditions"] if one["type"] == "Ready")
+    checks.equal((condition["status"], condition["message"]), ("False", "containers with unready status: [pages]"), "Ready")
+    checks.equal([one["started"] for one in status["containerStatuses"]], [True] * 3, "all have started")
+    run_in(node, "pages", "touch /tmp/www/ready")
+    wait_for(control, "ready", "is Ready", READY, "True")
+
+    before = control.json("get", "pod", "ready")["status"]
+    node.kill_gantryd()
+    node.wait_for_gantryd()
+    run_in(node, "file", "touch /tmp/no")
+    wait_for(control, "ready", "is not Ready", READY, "False")
+    after = control.json("get", "pod", "ready")["status"]
+    checks.equal({one["name"]: one["ready"] for one in after["containerStatuses"]},
+                 {"pages": True, "port": True, "file": False}, "what was ready before a restart of gantryd stays so")
+    checks.equal([one["containerID"] for one in after["containerStatuses"]],
+                 [one["containerID"] for one in before["containerStatuses"]], "and nothing was restarted")
+
+
+def liveness(checks, control, node):
+    probe = {"httpGet": {"path": "/ok", "port": 8080, "httpHeaders": [{"name": "Host", "value": "example.org"}]},
+             "periodSeconds": 1, "failureThreshold": 1}
+    create(control, node, "live", container(livenessProbe=probe, readinessProbe=probe))
+    wait_for(control, "live", "is Ready", READY, "True")
+    run_in(node, "web", "/bin/busybox rm /tmp/www/ok")
+    wait_for(control, "live", "has been restarted", ".status.containerStatuses[0].restartCount", "1")
+    wait_for(control, "live", "is Ready again", READY, "True")
+    wait_for_event(control, "live", "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 404")
+    wait_for_event(control, "live", "Killing", "Container web failed liveness probe, will be restarted")
+
+
+def startup(checks, control, node):
+    """A slow starter is not asked for its health before it has started; one that never does is ended."""
+    no = {"exec": {"command": shell("test -e /tmp/live")}, "periodSeconds": 1, "failureThreshold": 1}
+    create(control, node, "slow", container(command=SLEEPS, livenessProbe=no, startupProbe={
+        "exec": {"command": shell("test -e /tmp/started")}, "periodSeconds": 1, "failureThreshold": 1000}))
+    wait_for_event(control, "slow", "Unhealthy", "Startup probe failed")
+    status = control.json("get", "pod", "slow")["status"]["containerStatuses"][0]
+    checks.equal((status["started"], status["ready"], status["restartCount"]), (False, False, 0), "it has not started")
+    run_in(node, "web", "touch /tmp/live /tmp/started")
+    wait_for(control, "slow", "is Ready", READY, "True")
+    checks.equal(control.json("get", "pod", "slow")["status"]["containerStatuses"][0]["restartCount"], 0, "no restart")
+    control.out("delete", "pod", "slow", "--wait=false")
+
+    create(control, node, "never", container(command=SLEEPS, startupProbe={
+        "tcpSocket": {"port": 9}, "periodSeconds": 1, "failureThreshold": 1, "terminationGracePeriodSeconds": 1}),
+        restartPolicy="Never")
+    wait_for(control, "never", "is over", ".status.containerStatuses[0].state.terminated.reason", "Completed")
+    wait_for_event(control, "never", "Killing", "Container web failed startup probe")
+
+
+def sidecar(checks, control, node):
+    """What comes after a sidecar waits until that has started."""
+    probe = {"exec": {"command": shell("test -e /tmp/up")}, "periodSeconds": 1, "failureThreshold": 1000}
+    create(control, node, "behind", container("main", SLEEPS),
+           initContainers=[container("proxy", SLEEPS, restartPolicy="Always", startupProbe=probe)])
+    wait_for_event(control, "behind", "Unhealthy", "Startup probe failed")
+    status = control.json("get", "pod", "behind")["status"]
+    checks.ok("waiting" in status["containerStatuses"][0]["state"], "the main container waits", str(status))
+    run_in(node, "proxy", "touch /tmp/up")
+    wait_for(control, "behind", "is Ready", READY, "True")
+
+
+def story(checks):
+    with JoiningNode(checks) as node:
+        node.build_image()
+        with NodeControl(checks, node) as control:
+            node.join_as(control.kubeconfig.read_text())
+            node.wait_until_ready(control)
+            readiness(checks, control, node)
+            liveness(checks, control, node)
+            startup(checks, control, node)
+            sidecar(checks, control, node)
+            control.out("delete", "pod", "--all", "--wait=false")
+            c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and not node.pods())
+
+
+c.main(story)
