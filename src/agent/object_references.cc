@@ -40,7 +40,6 @@ ObjectNames objects_of(const core::Pod& pod) {
   for (const auto& container : pod.spec().ephemeral_containers()) {
     all.add_environment(container.ephemeral_container_common());
   }
-  for (const auto& secret : pod.spec().image_pull_secrets()) all.add(ObjectKind::kSecret, secret.name());
   for (const auto& volume : pod.spec().volumes()) {
     const auto sources = volumes::sources_of(volume);
     for (const auto& name : sources.config_maps) all.add(ObjectKind::kConfigMap, name);

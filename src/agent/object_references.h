@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The config maps and secrets that a pod refers to: in volumes, environments, and for pulling its images. Pure.
+// The config maps and secrets that a pod refers to in volumes and environments. (Those for pulling its images
+// are read when one is pulled.) Pure.
 #pragma once
 
 #include <compare>
