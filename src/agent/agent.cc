@@ -148,7 +148,7 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .disk = {loop, kDiskThreads},
                           .volumes = {loop, kVolumeThreads},
                           .cluster = cluster,
-                          .pulls{loop, config.max_parallel_pulls},
+                          .pulls{loop, config.pull_limits.most()},
                           .events = cluster == nullptr ? nullptr : &cluster->events()})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
       image_gc(runtime, images, config.image_gc, space_of),
@@ -157,6 +157,7 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
   if (cluster == nullptr) return;
   env->objects = std::make_shared<ObjectCache>(cluster->client());
   env->tokens = std::make_shared<TokenManager>(cluster->urgent_client(), wall_seconds);
+  cluster->events().limit({.per_second = config.events_per_second, .burst = config.event_burst});
   api = std::make_unique<ApiSource>(*cluster, [this] { reconcile(); });
   auto known = [this](const PodKey& pod) { return api->find(pod.namespace_, pod.name, pod.uid); };
   writer = std::make_unique<StatusWriter>(cluster->client(), std::move(known), config.tell);

@@ -23,6 +23,7 @@
 #include "agent/image_gc.h"
 #include "agent/log_rotation.h"
 #include "agent/manifest.h"
+#include "agent/pull_queue.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -67,8 +68,10 @@ struct AgentConfig {
   BackoffLimits crash{std::chrono::seconds(10), std::chrono::minutes(5), std::chrono::minutes(10)};
   // Pulls of an image that failed, for each pod.
   BackoffLimits pull{std::chrono::seconds(10), std::chrono::minutes(5), std::chrono::minutes(10)};
-  // Images that are pulled at once; 0: no limit.
-  std::size_t max_parallel_pulls = 1;
+  PullLimits pull_limits;
+  // eventRecordQPS, of which 0 is no limit, and eventBurst.
+  std::int64_t events_per_second = 50;
+  std::int64_t event_burst = 100;
   // Looking again for an image that is not on the node, and may come from somebody else. The store has no event for it,
   // and looking costs next to nothing.
   BackoffLimits image{std::chrono::seconds(2), std::chrono::seconds(30), std::chrono::minutes(1)};

@@ -20,6 +20,7 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 namespace fs = std::filesystem;
 using std::chrono::milliseconds;
+using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
 using testing::SizeIs;
@@ -317,6 +318,48 @@ TEST_F(AgentApiTest, WhatEndsByItselfHasNoPreStopHook) {
   runtime_.exit("web", 1);
   ASSERT_TRUE(until([&] { return runtime_.count("create web 1") == 1 && is_ready("web"); }));
   EXPECT_EQ(runtime_.count("exec web /hook"), 0);
+}
+
+TEST_F(AgentApiTest, PeopleAreToldOfItsLife) {
+  start();
+  api_.put_pod(pod_text("web"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  api_.put_pod(pod_text("web", "", std::string(kDeleted) + "7\n", "{phase: Running}"));
+  ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr && agent_->pods().empty(); }));
+  ASSERT_TRUE(until([&] { return api_.events().size() == 4; }));
+  EXPECT_THAT(api_.events(), ElementsAre("Normal Pulled web{web} x1: Container image \"my-app:1.0\" already present on "
+                                         "machine and can be accessed by the pod",
+                                         "Normal Created web{web} x1: Container created",
+                                         "Normal Started web{web} x1: Container started",
+                                         "Normal Killing web{web} x1: Stopping container web"));
+}
+
+TEST_F(AgentApiTest, APodThatIsDeletedWhileItPullsEndsAtOnce) {
+  runtime_.images.clear();
+  runtime_.registry["my-app:1.0"] = "";
+  runtime_.pull_gate = std::make_shared<Event>(loop_);
+  start();
+  api_.put_pod(pod_text("web"));
+  ASSERT_TRUE(until([&] { return runtime_.count("pull my-app:1.0 ") == 1; }));
+  api_.put_pod(pod_text("web", "", std::string(kDeleted) + "7\n", "{phase: Pending}"));
+  ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr && agent_->pods().empty(); }));
+  EXPECT_THAT(runtime_.images, IsEmpty());
+  EXPECT_THAT(runtime_.sandboxes, IsEmpty());
+}
+
+TEST_F(AgentApiTest, WhatPullsHoldsNoOtherContainerUp) {
+  runtime_.pull_gate = std::make_shared<Event>(loop_);
+  runtime_.registry["other:1"] = "";
+  start();
+  std::string text = pod_text("web");
+  const std::string slow = "  - {name: slow, image: 'other:1', imagePullPolicy: Always}\n";
+  text.insert(text.find("  containers:\n") + std::string("  containers:\n").size(), slow);
+  api_.put_pod(text);
+  ASSERT_TRUE(until([&] { return runtime_.is_running("web"); }));
+  EXPECT_FALSE(runtime_.is_running("slow"));
+  runtime_.pull_gate->set();
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  EXPECT_TRUE(runtime_.is_running("slow"));
 }
 
 TEST_F(AgentApiTest, APodThatVanishedIsTornDown) {

@@ -66,7 +66,7 @@ struct EventRecorder::Impl : std::enable_shared_from_this<Impl> {
         node_name(std::move(node)),
         node_uid(std::move(uid)),
         backoff(limits.again),
-        tokens(limits.burst),
+        tokens(static_cast<double>(limits.burst)),
         counted(now()) {}
 
   void add(core::ObjectReference object, EventType type, std::string_view reason, std::string_view message);
@@ -122,9 +122,11 @@ Task<> EventRecorder::Impl::take_token() {
   if (limits.per_second <= 0) co_return;
   const TimePoint at = now();
   const std::chrono::duration<double> passed = at - std::exchange(counted, at);
-  tokens = std::min<double>(std::max(limits.burst, 1), tokens + passed.count() * limits.per_second) - 1;
+  tokens = std::min<double>(std::max<std::int64_t>(limits.burst, 1),
+                            tokens + passed.count() * static_cast<double>(limits.per_second)) -
+           1;
   if (tokens >= 0) co_return;
-  const std::chrono::duration<double> wait(-tokens / limits.per_second);
+  const std::chrono::duration<double> wait(-tokens / static_cast<double>(limits.per_second));
   co_await client.here().sleep_for(std::chrono::duration_cast<Duration>(wait));
 }
 
@@ -188,7 +190,7 @@ EventRecorder::~EventRecorder() { stop(); }
 void EventRecorder::limit(EventLimits limits) {
   impl_->limits = limits;
   impl_->backoff = Backoff(limits.again);
-  impl_->tokens = limits.burst;
+  impl_->tokens = static_cast<double>(limits.burst);
 }
 
 void EventRecorder::record(const core::Pod& pod, EventType type, std::string_view reason, std::string_view message,

@@ -27,8 +27,8 @@ enum class EventType : std::uint8_t { kNormal, kWarning };
 
 struct EventLimits {
   // eventRecordQPS and eventBurst; a rate of 0 is no limit.
-  int per_second = 50;
-  int burst = 100;
+  std::int64_t per_second = 50;
+  std::int64_t burst = 100;
   // What waits to be written; the oldest goes for the newest.
   std::size_t waiting = 1000;
   // Older ones are not tried again.

@@ -38,6 +38,8 @@ containerLogMaxSize: 5Mi
 imageMinimumGCAge: 3m
 imageGCHighThresholdPercent: 90
 staticPodPath: /pods
+maxParallelImagePulls: 3
+eventRecordQPS: 0
 cpuManagerPolicy: static
 )");
   ASSERT_TRUE(document);
@@ -53,6 +55,8 @@ cpuManagerPolicy: static
   EXPECT_EQ(settings.agent.image_gc.min_age, seconds(180));
   EXPECT_EQ(settings.agent.image_gc.high_percent, 90);
   EXPECT_EQ(settings.agent.manifest_dir, "/pods");
+  EXPECT_EQ(settings.agent.pull_limits.most(), 3U);
+  EXPECT_EQ(settings.agent.events_per_second, 0);
   ASSERT_EQ(settings.node.taints.size(), 1U);
   EXPECT_EQ(settings.node.taints[0].effect, "NoExecute");
   EXPECT_EQ(settings.node.kube_reserved.at("cpu"), "500m");
@@ -73,6 +77,8 @@ TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
   EXPECT_EQ(problem_of("zoo: 1"), "zoo: is no field of KubeletConfiguration");
   EXPECT_NE(problem_of("imageGCLowThresholdPercent: 85"), "");
   EXPECT_NE(problem_of("containerLogMaxFiles: 1"), "");
+  EXPECT_NE(problem_of("maxParallelImagePulls: 0"), "");
+  EXPECT_NE(problem_of("serializeImagePulls: true\nmaxParallelImagePulls: 2"), "");
   EXPECT_NE(problem_of("containerLogMaxSize: 0"), "");
   EXPECT_NE(problem_of("containerLogMonitorInterval: 1s"), "");
   EXPECT_NE(problem_of("crashLoopBackOff: {maxContainerRestartPeriod: 10m}"), "");

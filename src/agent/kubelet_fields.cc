@@ -287,6 +287,22 @@ constexpr Field kFields[] = {
        if (auto taken = take_duration(value, field, &to.agent.logs.interval); !taken) return taken;
        return to.agent.logs.interval < std::chrono::seconds(3) ? wrong(field, "3s or more were expected") : Status();
      }},
+    {"serializeImagePulls",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_flag(value, field, &to.agent.pull_limits.serial.emplace());
+     }},
+    {"maxParallelImagePulls",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_size(value, field, 1, kMaxCount, &to.agent.pull_limits.at_once.emplace());
+     }},
+    {"eventRecordQPS",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_number(value, field, 0, kMaxCount, &to.agent.events_per_second);
+     }},
+    {"eventBurst",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_number(value, field, 0, kMaxCount, &to.agent.event_burst);
+     }},
     {"crashLoopBackOff",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
        return take_crash_loop(value, field, &to.agent.crash);
@@ -312,8 +328,6 @@ constexpr Field kFields[] = {
     {"registryBurst", nullptr},
     {"imagePullCredentialsVerificationPolicy", nullptr},
     {"preloadedImagesVerificationAllowlist", nullptr},
-    {"eventRecordQPS", nullptr},
-    {"eventBurst", nullptr},
     {"enableDebuggingHandlers", nullptr},
     {"enableContentionProfiling", nullptr},
     {"healthzPort", nullptr},
@@ -348,8 +362,6 @@ constexpr Field kFields[] = {
     {"contentType", nullptr},
     {"kubeAPIQPS", nullptr},
     {"kubeAPIBurst", nullptr},
-    {"serializeImagePulls", nullptr},
-    {"maxParallelImagePulls", nullptr},
     {"evictionSoft", nullptr},
     {"evictionSoftGracePeriod", nullptr},
     {"evictionMaxPodGracePeriod", nullptr},
@@ -408,6 +420,10 @@ Status check_fields(const KubeletSettings& settings) {
   if (images.low_percent >= images.high_percent) {
     return wrong("imageGCLowThresholdPercent",
                  cat("less than imageGCHighThresholdPercent was expected, which is ", images.high_percent));
+  }
+  const PullLimits& pulls = settings.agent.pull_limits;
+  if (pulls.serial.value_or(false) && pulls.at_once.value_or(1) > 1) {
+    return wrong("maxParallelImagePulls", "1 was expected, as serializeImagePulls is true");
   }
   return {};
 }

@@ -48,7 +48,7 @@ class PodImagesTest : public testing::Test {
                                                         .disk = {loop_, 1},
                                                         .volumes = {loop_, 1},
                                                         .cluster = &cluster_,
-                                                        .pulls{loop_, config_.max_parallel_pulls},
+                                                        .pulls{loop_, config_.pull_limits.most()},
                                                         .events = &cluster_.events()});
     images_ = make();
   }

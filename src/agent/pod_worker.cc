@@ -171,6 +171,7 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
   auto is_stopped = [this](const std::string& id) { return stopped_sandboxes_.contains(id); };
   auto may = [this](const std::string& name, const ObservedContainer* last) { return may_start(name, last); };
   PodPlan plan = plan_pod(rules_, *observed, is_stopped, may, now());
+  if (plan.finished) images_->stop();
   publish(*observed, plan);
   if (plan.finished) {
     co_await end_config_volumes();

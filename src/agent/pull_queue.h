@@ -8,12 +8,22 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "base/loop.h"
 #include "base/task.h"
 
 namespace gantry::agent {
+
+// serializeImagePulls and maxParallelImagePulls, as far as they are said.
+struct PullLimits {
+  std::optional<bool> serial;
+  std::optional<std::size_t> at_once;
+
+  // Images that are pulled at once; 0 is no limit.
+  std::size_t most() const { return at_once.value_or(serial.value_or(true) ? 1 : 0); }
+};
 
 class PullQueue {
  public:

@@ -62,6 +62,12 @@ TEST_F(PullQueueTest, WhoIsNotWaitedForAnyMoreHoldsNobodyUp) {
   EXPECT_THAT(said(), IsEmpty());
 }
 
+TEST(PullLimits, AreKubelets) {
+  EXPECT_EQ(PullLimits().most(), 1U);
+  EXPECT_EQ(PullLimits({.serial = false, .at_once = {}}).most(), 0U);
+  EXPECT_EQ(PullLimits({.serial = {}, .at_once = 4}).most(), 4U);
+}
+
 TEST(PullQueue, WithoutALimitNobodyWaits) {
   Loop loop;
   PullQueue queue(loop, 0);
