@@ -14,11 +14,15 @@ void PodWorker::follow_objects() {
   objects_ = env_->objects->hold([weak = weak_from_this()] {
     if (auto self = weak.lock()) self->hear_objects();
   });
-  objects_.need(objects_of(*pod_));
+  need_objects();
+}
+
+void PodWorker::need_objects() {
+  if (!objects_ended_) objects_.need(objects_of(*pod_));
 }
 
 void PodWorker::update_objects() {
-  objects_.need(objects_of(*pod_));
+  need_objects();
   if (config_volumes_) config_volumes_->update(pod_);
 }
 
@@ -37,6 +41,7 @@ void PodWorker::retry_now(const char* reason) {
 
 // Before that nothing of the pod is on the disk that would have to be removed.
 void PodWorker::begin_config_volumes() {
+  if (std::exchange(objects_ended_, false)) need_objects();
   if (config_volumes_ || !had_sandbox_ || !ConfigVolumes::has_any(*pod_)) return;
   config_volumes_ = std::make_shared<ConfigVolumes>(env_, pod_, [weak = weak_from_this()] {
     if (auto self = weak.lock()) self->retry_now("ContainerCreating");
@@ -45,6 +50,7 @@ void PodWorker::begin_config_volumes() {
 }
 
 Task<> PodWorker::end_config_volumes() {
+  objects_ended_ = true;
   objects_.need({});
   if (!config_volumes_) co_return;
   config_volumes_->stop();

@@ -113,6 +113,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
 
   // --- objects that the pod refers to, and volumes that are made from them (pod_objects.cc)
   void follow_objects();
+  void need_objects();
   void update_objects();
   void hear_objects();
   void begin_config_volumes();
@@ -194,6 +195,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::set<std::string> stopped_sandboxes_;
   std::optional<volumes::PreparedVolumes> volumes_;
   ObjectCache::Holder objects_;                    // what it refers to
+  bool objects_ended_ = false;  // nothing of the pod needs them any more
   std::shared_ptr<ConfigVolumes> config_volumes_;  // null: it has none, or had no sandbox yet
   PodProber prober_;
 };

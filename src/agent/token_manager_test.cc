@@ -74,6 +74,16 @@ TEST_F(TokenManagerTest, ATokenIsBoundToItsPodAndUsedUntilAFifthOfItsLifeIsLeft)
   EXPECT_TRUE(api_.token_requests.at(2).find("spec")->list_at("audiences").empty());
 }
 
+TEST_F(TokenManagerTest, AClockThatIsAheadDoesNotMakeItAskAllTheTime) {
+  now_ += 2 * 3600;  // the server's is not
+  for (int i = 0; i < 3; ++i) {
+    auto token = get();
+    ASSERT_TRUE(token);
+    EXPECT_GT(token->refresh_at, now_);
+  }
+  EXPECT_EQ(api_.calls.size(), 1U);
+}
+
 TEST_F(TokenManagerTest, ALongOneIsUsedForADay) {
   source_.set_expiration_seconds(30 * 24 * 3600);
   EXPECT_EQ(text(), "TOKEN-1 for vault");

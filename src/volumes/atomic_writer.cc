@@ -158,13 +158,22 @@ Status link(FdRef volume, const std::string& name) {
   return sys::symlinkat(target.c_str(), volume, name.c_str());
 }
 
-// Links for what is in the payload; what this writer made for an earlier one goes.
-Status tidy(FdRef volume, const std::string& current, const Payload& payload) {
-  std::set<std::string> wanted;
-  for (const auto& [path, file] : payload) wanted.insert(path.substr(0, path.find('/')));
-  for (const auto& name : wanted) {
+std::set<std::string> names_of(const Payload& payload) {
+  std::set<std::string> names;
+  for (const auto& [path, file] : payload) names.insert(path.substr(0, path.find('/')));
+  return names;
+}
+
+Status make_links(FdRef volume, const Payload& payload) {
+  for (const auto& name : names_of(payload)) {
     if (auto done = link(volume, name); !done) return done;
   }
+  return {};
+}
+
+// What this writer made for an earlier payload goes.
+Status tidy(FdRef volume, const std::string& current, const Payload& payload) {
+  const std::set<std::string> wanted = names_of(payload);
   auto names = sys::list_dir(volume);
   if (!names) return std::unexpected(std::move(names.error()));
   for (const auto& name : *names) {
@@ -187,7 +196,9 @@ Result<bool> write_payload(FdRef volume, const Payload& payload, std::optional<g
   if (auto fine = check_payload(payload); !fine) return std::unexpected(std::move(fine.error()));
   const std::string before = current_folder(volume);
   if (is_current(volume, before, payload, group)) {
-    if (auto done = tidy(volume, before, payload); !done) return std::unexpected(std::move(done.error()));
+    Status done = make_links(volume, payload);
+    if (done) done = tidy(volume, before, payload);
+    if (!done) return std::unexpected(std::move(done.error()));
     return false;
   }
   auto fresh = make_fresh_folder(volume, group);
@@ -197,6 +208,8 @@ Result<bool> write_payload(FdRef volume, const Payload& payload, std::optional<g
   if (done && before.empty()) done = sys::remove_tree(volume, kData);
   // Of an earlier call, which was cut short.
   if (done) done = sys::remove_tree(volume, kNewData);
+  // They lead nowhere until then: who finds ..data finds all.
+  if (done) done = make_links(volume, payload);
   if (done) done = sys::symlinkat(fresh->c_str(), volume, kNewData);
   if (done) done = sys::renameat2(volume, kNewData, volume, kData, 0);
   if (!done) {

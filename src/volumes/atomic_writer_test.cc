@@ -119,7 +119,7 @@ TEST_F(AtomicWriterTest, WhereverItWasKilledItComesRight) {
   std::ofstream(root_ + "/..data/a") << "cut";
   EXPECT_TRUE(write(payload)) << "what is on the disk is not what was written";
   is_right();
-  // After the swap, before the links.
+  // After the swap, before what is not wanted any more was removed.
   fs::remove(root_ + "/a");
   fs::create_directory_symlink("..data/old", root_ + "/old");
   EXPECT_FALSE(write(payload));

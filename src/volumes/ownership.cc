@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
+#include "base/log.h"
 #include "sys/dir_reader.h"
 #include "sys/file.h"
 
@@ -19,6 +20,10 @@ constexpr int kMaxDepth = 200;  // each level has a descriptor
 constexpr std::size_t kBatch = 256;
 constexpr mode_t kFileBits = 0660;
 constexpr mode_t kFolderBits = 0770 | S_ISGID;
+
+// As kubelet does it, one entry that can't be changed (immutable, on what is mounted read-only, squashed by a server)
+// does not keep the others from it, nor the pod from starting.
+bool is_refusal(const Error& error) { return error.sys() == EPERM || error.sys() == EACCES || error.sys() == EROFS; }
 
 // `place` is O_PATH: opening what a pod has made can have effects, and a device or a pipe is not opened at all.
 Status give_one(FdRef place, gid_t group) {
@@ -33,6 +38,14 @@ Status give_one(FdRef place, gid_t group) {
       sys::openat(sys::kCwd, absl::StrCat("/proc/self/fd/", place.get()).c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (!file) return std::unexpected(std::move(file.error()));
   return sys::fchmod(*file, mode);
+}
+
+// Nothing when it was done, was refused, or is gone meanwhile.
+Status take_outcome(Status done, const std::string& name) {
+  if (done || done.error().is_not_found()) return {};
+  if (!is_refusal(done.error())) return fail_with(std::move(done.error()), name);
+  log::warning("fsGroup: a file stays as it is", {{"name", name}, {"error", done.error()}});
+  return {};
 }
 
 Status give_entries(FdRef folder, gid_t group, int depth) {
@@ -53,9 +66,9 @@ Status give_entries(FdRef folder, gid_t group, int depth) {
       auto info = sys::fstat(*place);
       if (!info) return std::unexpected(std::move(info.error()));
       if (S_ISDIR(info->st_mode)) {
-        if (auto done = give_entries(*place, group, depth + 1); !done) return done;
+        if (auto done = take_outcome(give_entries(*place, group, depth + 1), entry.name); !done) return done;
       }
-      if (auto done = give_one(*place, group); !done) return fail_with(std::move(done.error()), entry.name);
+      if (auto done = take_outcome(give_one(*place, group), entry.name); !done) return done;
     }
   }
 }
@@ -69,7 +82,7 @@ Status give_to_group(FdRef folder, gid_t group, OwnershipChange change) {
     if (info->st_gid == group && (info->st_mode & kFolderBits) == kFolderBits) return {};
   }
   if (auto done = give_entries(folder, group, 1); !done) return done;
-  return give_one(folder, group);
+  return take_outcome(give_one(folder, group), "the volume");
 }
 
 }  // namespace gantry::volumes

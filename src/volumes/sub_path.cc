@@ -121,6 +121,11 @@ Result<std::string> bind_sub_path(const std::string& pod_folder, const SubPath& 
   if (!target) return failed(std::move(target.error()));
   auto mount = sys::clone_mount(*place, "", sys::Recursive::kNo);
   if (!mount) return failed(std::move(mount.error()));
+  // In a shared tree the copy would be of one peer group with the place: what is mounted below that later is below the
+  // copy, too, and would be unmounted there with it. A slave gets such mounts and gives none.
+  auto kept = sys::set_attributes(*mount, "", sys::MountAttr::kNone, sys::MountAttr::kNone, sys::Propagation::kSlave,
+                                  sys::Recursive::kNo);
+  if (!kept) return failed(std::move(kept.error()));
   if (auto done = sys::attach(*mount, *target); !done) return failed(std::move(done.error()));
   return absl::StrCat(folder, "/", name);
 }

@@ -87,6 +87,22 @@ TEST_F(SubPaths, AreBoundAndUnbound) {
   EXPECT_EQ(read(kVolume + "/data/file"), "text");
 }
 
+// As the root of a machine with systemd is.
+TEST_F(SubPaths, WhatIsMountedBelowThePlaceOutlivesThem) {
+  fs::create_directories(kVolume + "/data/below");
+  ASSERT_EQ(::mount(nullptr, "/mnt", nullptr, MS_SHARED, nullptr), 0);
+  auto folder = bind_part("data", 0);
+  ASSERT_TRUE(folder) << folder.error().message();
+  ASSERT_EQ(::mount("tmpfs", (kVolume + "/data/below").c_str(), "tmpfs", 0, nullptr), 0);
+  write(kVolume + "/data/below/file", "text");
+  EXPECT_EQ(read(*folder + "/below/file"), "text");
+  ASSERT_TRUE(bind_part("data", 0));
+  ASSERT_TRUE(unmount(kPod));
+  EXPECT_EQ(read(kVolume + "/data/below/file"), "text");
+  ASSERT_EQ(::umount2((kVolume + "/data/below").c_str(), 0), 0);
+  ASSERT_EQ(::mount(nullptr, "/mnt", nullptr, MS_PRIVATE, nullptr), 0);
+}
+
 TEST_F(SubPaths, WhatIsMissingIsMade) {
   fs::create_directories(kVolume + "/there");
   ASSERT_EQ(::chown(kVolume.c_str(), 0, 2000), 0);
@@ -227,6 +243,16 @@ TEST_F(PersistentVolumes, AreGivenToAGroup) {
   for (const char* name : {"/mnt/host", "/mnt/host/file"}) EXPECT_EQ(group_of(name), 0U) << name;
   EXPECT_EQ(mode_of("/mnt/host/file"), 0600U);
   ASSERT_TRUE(unmount(kPod));
+
+  // As kubelet does it: while a pod has the volume, another one's group does not take it away.
+  auto first = prepare(pod, "/mnt/pods/1", claims_of(local_volume(kVolume)));
+  ASSERT_TRUE(first) << first.error().message();
+  auto other = pod;
+  other.mutable_spec()->mutable_security_context()->set_fs_group(3000);
+  ASSERT_TRUE(prepare(other, "/mnt/pods/2", claims_of(local_volume(kVolume))));
+  EXPECT_EQ(group_of(kVolume + "/folder/file"), 2000U);
+  ASSERT_TRUE(unmount("/mnt/pods/1"));
+  ASSERT_TRUE(unmount("/mnt/pods/2"));
 
   // As the root is right, nothing below it is looked at.
   ASSERT_EQ(::chown((kVolume + "/folder/file").c_str(), 0, 0), 0);
