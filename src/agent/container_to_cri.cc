@@ -148,8 +148,14 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
       return invalid_argument(absl::StrCat("volumeMounts: the pod has no volume ", api::quoted(mount.name())));
     }
     auto& to = *out.add_mounts();
-    auto part = inputs.sub_paths.find(i);
-    to.set_host_path(part == inputs.sub_paths.end() ? volume->second.path : part->second);
+    const auto part = inputs.sub_paths.find(i);
+    const bool is_part = part != inputs.sub_paths.end();
+    if (volume->second.image.empty()) {
+      to.set_host_path(is_part ? part->second : volume->second.path);
+    } else {
+      to.mutable_image()->set_image(volume->second.image);
+      if (is_part) to.set_image_sub_path(part->second);
+    }
     to.set_container_path(mount.mount_path().starts_with('/') ? mount.mount_path() : "/" + mount.mount_path());
     to.set_readonly(mount.read_only() || volume->second.is_read_only);
     to.set_recursive_read_only(mount.recursive_read_only() == "Enabled" || mount.recursive_read_only() == "IfPossible");

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/container_volumes.h"
 
+#include <algorithm>
 #include <utility>
-#include <vector>
 
 #include "absl/strings/str_cat.h"
 #include "api/text.h"
@@ -17,6 +17,17 @@ namespace core = k8s::io::api::core::v1;
 
 }  // namespace
 
+std::vector<const core::Volume*> image_volumes_of(const core::Pod& pod, const core::Container& container) {
+  std::vector<const core::Volume*> found;
+  for (const auto& volume : pod.spec().volumes()) {
+    const auto is_its = [&](const core::VolumeMount& mount) { return mount.name() == volume.name(); };
+    if (volume.volume_source().has_image() && std::ranges::any_of(container.volume_mounts(), is_its)) {
+      found.push_back(&volume);
+    }
+  }
+  return found;
+}
+
 Task<Status> bind_sub_paths(std::shared_ptr<Environment> env, const core::Pod& pod, const core::Container& container,
                             ContainerInputs& inputs) {
   auto paths = sub_paths_of(pod, container, env->node, inputs);
@@ -26,6 +37,10 @@ Task<Status> bind_sub_paths(std::shared_ptr<Environment> env, const core::Pod& p
     auto prepared = inputs.volumes.find(volume);
     if (prepared == inputs.volumes.end()) continue;  // container_config() says so
     if (auto good = volumes::check_sub_path(path); !good) co_return good;
+    if (!prepared->second.image.empty()) {
+      inputs.sub_paths[index] = std::move(path);
+      continue;
+    }
     volumes::SubPath wanted{volume, container.name(), index, prepared->second.path, std::move(path)};
     std::string pod_folder = env->folders.pod_folder(pod.metadata().uid());
     auto bound = co_await env->volumes.run([pod_folder, wanted] { return volumes::bind_sub_path(pod_folder, wanted); });

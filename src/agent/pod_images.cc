@@ -42,6 +42,11 @@ v1::AuthConfig auth_of(const images::Credentials& credentials) {
   return auth;
 }
 
+// Names are DNS labels.
+std::string key_of(const PodImages::Want& want) {
+  return want.volume.empty() ? want.container : cat(want.container, "/", want.volume);
+}
+
 }  // namespace
 
 PodImages::PodImages(std::shared_ptr<Environment> environment, std::function<void()> heard)
@@ -64,21 +69,24 @@ void PodImages::forget(const std::string& container) {
 }
 
 bool PodImages::is_pulling(const std::string& container) const {
-  auto entry = entries_.find(container);
-  return entry != entries_.end() && entry->second.over != nullptr;
+  return std::ranges::any_of(entries_, [&](const auto& pair) {
+    const auto& [key, entry] = pair;
+    return entry.over != nullptr && (key == container || key.starts_with(container + "/"));
+  });
 }
 
 void PodImages::tell(const Want& want, EventType type, std::string_view reason, const std::string& message) const {
-  if (env_->events != nullptr) env_->events->record(*want.pod, type, reason, message, want.container);
+  if (env_->events != nullptr)
+    env_->events->record(*want.pod, type, reason, message, want.volume.empty() ? want.container : "");
 }
 
 // ---- asking
 
 Task<PodImages::Answer> PodImages::ask(Want want) {
-  if (auto known = entries_.find(want.container); known != entries_.end() && known->second.image != want.image) {
-    forget(want.container);
+  if (auto known = entries_.find(key_of(want)); known != entries_.end() && known->second.image != want.image) {
+    forget(key_of(want));
   }
-  Entry& entry = entries_[want.container];
+  Entry& entry = entries_[key_of(want)];
   entry.image = want.image;
   if (entry.over || stopped_) co_return Answer{};
   if (entry.failed) {
@@ -90,13 +98,13 @@ Task<PodImages::Answer> PodImages::ask(Want want) {
         cat("Failed to apply default image tag ", quoted(want.image, 512), ": couldn't parse image name ",
             quoted(want.image, 512), ": ", reference.error().message());
     tell(want, EventType::kWarning, "InspectFailed", message);
-    co_return wait_for({"InvalidImageName", message}, looks_.failed(want.container, now()));
+    co_return wait_for({"InvalidImageName", message}, looks_.failed(key_of(want), now()));
   }
   co_return co_await find(std::move(want));
 }
 
 Task<PodImages::Answer> PodImages::find(Want want) {
-  const bool is_pulled = entries_[want.container].pulled == want.attempt;
+  const bool is_pulled = entries_[key_of(want)].pulled == want.attempt;
   if (want.policy != "Always" || is_pulled) {
     v1::ImageStatusRequest question;
     question.mutable_image()->set_image(want.image);
@@ -105,7 +113,7 @@ Task<PodImages::Answer> PodImages::find(Want want) {
     if (!status) {
       tell(want, EventType::kWarning, "InspectFailed",
            cat("Failed to inspect image ", quoted(want.image, 512), ": ", status.error().message()));
-      co_return wait_for({"ImageInspectError", status.error().message()}, looks_.failed(want.container, now()));
+      co_return wait_for({"ImageInspectError", status.error().message()}, looks_.failed(key_of(want), now()));
     }
     if (status->has_image()) {
       if (!is_pulled) {
@@ -113,7 +121,7 @@ Task<PodImages::Answer> PodImages::find(Want want) {
              cat("Container image ", quoted(want.image, 512),
                  " already present on machine and can be accessed by the pod"));
       }
-      looks_.succeeded(want.container);
+      looks_.succeeded(key_of(want));
       co_return Answer{.image = std::make_shared<v1::Image>(std::move(*status->mutable_image()))};
     }
   }
@@ -121,7 +129,7 @@ Task<PodImages::Answer> PodImages::find(Want want) {
     const std::string message =
         cat("Container image ", quoted(want.image, 512), " is not present with pull policy of Never");
     tell(want, EventType::kWarning, "ErrImageNeverPull", message);
-    co_return wait_for({"ErrImageNeverPull", message}, looks_.failed(want.container, now()));
+    co_return wait_for({"ErrImageNeverPull", message}, looks_.failed(key_of(want), now()));
   }
   auto failure = failures_.find(want.image);
   if (failure != failures_.end() && failure->second.retry_at > now()) {
@@ -137,7 +145,7 @@ Task<PodImages::Answer> PodImages::find(Want want) {
 PodImages::Answer PodImages::begin(Want want) {
   tell(want, EventType::kNormal, "Pulling", cat("Pulling image ", quoted(want.image, 512)));
   auto over = std::make_shared<Event>(env_->loop);
-  entries_[want.container].over = over;
+  entries_[key_of(want)].over = over;
   env_->loop.spawn(pull(shared_from_this(), std::move(want), std::move(over)));
   return {};
 }
@@ -160,7 +168,7 @@ Task<> PodImages::pull(std::shared_ptr<PodImages> self, Want want, std::shared_p
     self->take_failure(want, done.error());
   }
   if (over->is_set()) co_return;
-  self->entries_[want.container].over = nullptr;
+  self->entries_[key_of(want)].over = nullptr;
   over->set();
   self->heard_();
 }
@@ -219,7 +227,7 @@ Task<> PodImages::take_pulled(Want want, Pulled pulled) {
        cat("Successfully pulled image ", quoted(want.image, 512), " in ", text_of(pulled.time), " (",
            text_of(pulled.with_waiting), " including waiting). Image size: ", status ? status->image().size() : 0,
            " bytes."));
-  entries_[want.container].pulled = want.attempt;
+  entries_[key_of(want)].pulled = want.attempt;
   failures_.erase(want.image);
   pulls_.succeeded(want.image);
 }
@@ -245,7 +253,7 @@ void PodImages::take_failure(const Want& want, const Error& error) {
   Failure& failure = failures_[want.image];
   if (failure.retry_at <= now()) failure.retry_at = pulls_.failed(want.image, now());
   failure.message = cat(why.reason, ": ", why.message);
-  entries_[want.container].failed = std::move(why);
+  entries_[key_of(want)].failed = std::move(why);
 }
 
 }  // namespace gantry::agent

@@ -35,11 +35,12 @@ class PodImages : public std::enable_shared_from_this<PodImages> {
   PodImages(const PodImages&) = delete;
   PodImages& operator=(const PodImages&) = delete;
 
-  // The image of the container that is about to be made.
+  // An image of the container that is about to be made.
   struct Want {
     PodPtr pod;
     std::string container, image, policy;
     std::uint32_t attempt = 0;  // with the policy Always each is preceded by a pull
+    std::string volume = {};    // the image is not the container's own, but this volume of it
   };
   struct Answer {
     std::shared_ptr<const runtime::v1::Image> image;  // it may be used now
@@ -48,8 +49,9 @@ class PodImages : public std::enable_shared_from_this<PodImages> {
     // Neither: it is being pulled.
   };
   Task<Answer> ask(Want want);
+  // Any image of the container.
   bool is_pulling(const std::string& container) const;
-  // The container's image has changed: its pull is ended.
+  // The container's own image has changed: its pull is ended.
   void forget(const std::string& container);
   // Ends all pulls.
   void stop();
@@ -83,7 +85,7 @@ class PodImages : public std::enable_shared_from_this<PodImages> {
   const std::shared_ptr<Environment> env_;
   const std::function<void()> heard_;
   Backoff pulls_, looks_;
-  std::map<std::string, Entry> entries_;     // by container
+  std::map<std::string, Entry> entries_;     // by container, or CONTAINER/VOLUME
   std::map<std::string, Failure> failures_;  // by image
   bool stopped_ = false;
 };

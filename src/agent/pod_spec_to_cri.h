@@ -62,10 +62,11 @@ struct ContainerInputs {
   std::vector<std::string> pod_ips;
   const ::runtime::v1::Image* image = nullptr;  // as the store has it
   volumes::PreparedVolumes volumes;
-  std::map<int, std::string> sub_paths;  // of its mounts that have one, by index: where they are bound on the host
-  std::string target_id = {};            // the container whose process namespace it joins; or empty
-  EnvObjects env = {};                   // that the environment is taken from
-  std::string termination_log;           // the host's file that is mounted at terminationMessagePath; or empty
+  // Of its mounts that have one, by index: where they are bound on the host; of an image, the path in it.
+  std::map<int, std::string> sub_paths;
+  std::string target_id = {};   // the container whose process namespace it joins; or empty
+  EnvObjects env = {};          // that the environment is taken from
+  std::string termination_log;  // the host's file that is mounted at terminationMessagePath; or empty
 };
 
 // The mounts that take a part of a volume, by index, and which: subPath, or subPathExpr with the container's

@@ -165,6 +165,19 @@ Status PodWorker::check_ephemeral(const PodPlan::Start& start) const {
   return fail(Code::kNotFound, absl::StrCat("unable to find target container ", api::quoted(rule.target)));
 }
 
+Task<Result<std::shared_ptr<const v1::Image>>> PodWorker::find_image(PodImages::Want want) {
+  const std::string name = want.container;
+  auto image = co_await images_->ask(std::move(want));
+  if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
+  if (image.why) {
+    Error error(Code::kUnavailable, image.why->message);
+    trouble(name, image.why->reason, error, image.until, image.why->reason);
+    co_return std::unexpected(std::move(error));
+  }
+  if (!image.image) co_return fail(Code::kUnavailable, "its image is being pulled");
+  co_return std::move(image.image);
+}
+
 Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox) {
   const std::string& name = rules_.containers[start.rule].name;
   const auto found = find_container(*pod_, name);
@@ -181,14 +194,16 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     }
     co_return std::unexpected(std::move(prepared.error()));
   }
-  auto image = co_await images_->ask({pod_, name, spec.image(), spec.image_pull_policy(), start.attempt});
-  if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
-  if (image.why) {
-    Error error(Code::kUnavailable, image.why->message);
-    trouble(name, image.why->reason, error, image.until, image.why->reason);
-    co_return std::unexpected(std::move(error));
+  auto image = co_await find_image({pod_, name, spec.image(), spec.image_pull_policy(), start.attempt});
+  if (!image) co_return std::unexpected(std::move(image.error()));
+  auto prepared = *volumes_;
+  for (const auto* volume : image_volumes_of(*pod_, spec)) {
+    const auto& source = volume->volume_source().image();
+    auto found =
+        co_await find_image({pod_, name, source.reference(), source.pull_policy(), start.attempt, volume->name()});
+    if (!found) co_return std::unexpected(std::move(found.error()));
+    prepared[volume->name()].image = (*found)->id();
   }
-  if (!image.image) co_return fail(Code::kUnavailable, "its image is being pulled");
 
   auto log = co_await env_->disk.run([env = env_, uid = identity_.uid, name, attempt = start.attempt] {
     return env->folders.make_termination_log(uid, name, attempt);
@@ -205,7 +220,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     co_return std::unexpected(std::move(env.error()));
   }
   ContainerInputs inputs{
-      .attempt = start.attempt, .pod_ips = sandbox.ips, .image = image.image.get(), .volumes = *volumes_};
+      .attempt = start.attempt, .pod_ips = sandbox.ips, .image = image->get(), .volumes = std::move(prepared)};
   inputs.termination_log = std::move(*log);
   inputs.target_id = start.target_id;
   inputs.env = std::move(*env);

@@ -108,6 +108,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Status check_ephemeral(const PodPlan::Start& start) const;
   Task<Result<std::string>> create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
   Task<Status> prepare_volumes();
+  // Not there: it is noted why, or it is being pulled.
+  Task<Result<std::shared_ptr<const runtime::v1::Image>>> find_image(PodImages::Want want);
   // What the container's spec wants done when it has started; false: that failed, and it was stopped.
   Task<bool> run_post_start(const std::string& name, const std::string& id, const ObservedSandbox& sandbox);
 

@@ -126,7 +126,8 @@ void check_volumes(const core::PodSpec& spec, const Check& check, PodOrigin orig
              "is not enforced on disk yet; leave it out, or set medium: Memory");
       continue;
     }
-    if (source.has_host_path() || source.has_persistent_volume_claim() || source.has_ephemeral()) continue;
+    if (source.has_host_path() || source.has_persistent_volume_claim() || source.has_ephemeral() || source.has_image())
+      continue;
     if (volumes::is_config_volume(volume)) {
       check_config_volume(source, check[i], origin);
       continue;

@@ -32,6 +32,7 @@ Result<Prepared> prepare_one(const core::Pod& pod, const core::Volume& volume, c
     if (!path) return std::unexpected(std::move(path.error()));
     return Prepared{std::move(*path)};
   }
+  if (source.has_image()) return Prepared{.is_read_only = true, .image = source.image().reference()};
   if (auto claimed = claims.find(volume.name()); claimed != claims.end()) {
     return prepare_persistent(pod, claimed->second, pod_folder);
   }

@@ -30,6 +30,7 @@ struct Prepared {
   std::string path;           // on the host
   bool is_read_only = false;  // whatever a container's mount asks for
   bool is_device = false;     // it is a block device, and there is nothing to mount
+  std::string image = {};     // instead of a path: the runtime mounts this image, a reference or an id
 };
 using PreparedVolumes = std::map<std::string, Prepared, std::less<>>;  // by name
 

@@ -3,16 +3,18 @@
 # tools: crictl
 # limit: 300
 """Volumes of pods that the API server binds to a node, with real kubectl: parts of them (subPath, subPathExpr),
-persistent volumes."""
+persistent volumes, images."""
 import json
 import os
 import pathlib
 import sys
+import tarfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from cluster import JoiningNode, NodeControl
 from cri_client import IMAGE
+from oci import Image, entry, tar
 
 SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 MESSAGE = ".status.containerStatuses[0].state.terminated.message"
@@ -128,6 +130,19 @@ def claims(world):
     world.checks.equal((local / "a/x").read_text(), "kept\n", "and all of the volume")
 
 
+def images(world):
+    """An image as a volume, whole and a part of it; one that is not there is waited for."""
+    data = world.node.work / "data.tar"
+    Image(tar([entry("conf/", tarfile.DIRTYPE), entry("conf/file", content=b"of the image")])).archive(data, "volume:data")
+    volumes = [{"name": "i", "image": {"reference": "volume:data", "pullPolicy": "Never"}}]
+    world.create("images", "touch /i/x 2>/dev/null || cat /i/conf/file /part/file > /dev/termination-log; exit 0",
+                 [{"name": "i", "mountPath": "/i"}, {"name": "i", "mountPath": "/part", "subPath": "conf"}], volumes)
+    world.wait("images", f"{WAITING}.reason", "ErrImageNeverPull")
+    world.node.image("load", data)
+    world.says("images", "of the imageof the image", "an image is mounted when it is there, read-only")
+    world.delete("images")
+
+
 def story(checks):
     with JoiningNode(checks) as node:
         node.build_image()
@@ -139,6 +154,7 @@ def story(checks):
             expressions(world)
             links(world)
             claims(world)
+            images(world)
 
 
 c.main(story)
