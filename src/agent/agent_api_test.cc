@@ -311,6 +311,13 @@ TEST_F(AgentApiTest, APreStopHookThatHangsTakesItsGraceAndNoMore) {
   EXPECT_EQ(runtime_.count("stop web 2"), 1);
 }
 
+TEST_F(AgentApiTest, ARequestToNobodyIsAFailedHook) {
+  start();
+  api_.put_pod(hooked("web", "postStart: {httpGet: {path: /x, port: web, scheme: HTTP}}"));
+  ASSERT_TRUE(until([&] { return runtime_.count("stop web 30") >= 1; }));
+  EXPECT_FALSE(is_ready("web"));
+}
+
 TEST_F(AgentApiTest, WhatEndsByItselfHasNoPreStopHook) {
   start();
   api_.put_pod(hooked("web", "preStop: {exec: {command: [/hook]}}"));

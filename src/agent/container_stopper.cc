@@ -86,7 +86,7 @@ void ContainerStopper::prepare(const PodPtr& pod, const Target& target, Duration
     self->changed.set();
   };
   stopping->hook = LifecycleHook::begin(env_, LifecycleHook::Kind::kPreStop,
-                                        {pod, container.name, container.id, target.pod_ip}, std::move(ended));
+                                        {pod, container.name, container.id, target.pod_ip, grace}, std::move(ended));
 }
 
 Task<> ContainerStopper::finish(std::shared_ptr<Environment> env, std::shared_ptr<Stopping> stopping) {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_join.h"
 #include "agent/container_spec.h"
 #include "agent/environment.h"
+#include "agent/hook_request.h"
 #include "api/text.h"
 #include "base/text.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -24,6 +25,9 @@ namespace v1 = ::runtime::v1;
 constexpr std::size_t kMaxOutput = 1024;
 // In seconds, as of grace periods.
 constexpr std::int64_t kLongestSleep = std::int64_t{10} * 365 * 24 * 3600;
+
+// A request has no end of its own; one that is not answered for so long won't be.
+constexpr std::chrono::hours kRequestLimit{1};
 
 // "lifecycle hook (WHAT) for Container ..." as kubelet has it.
 Error failure(const char* kind, const std::string& what, const LifecycleHook::Target& target, const std::string& why) {
@@ -54,6 +58,13 @@ Task<Status> run_command(std::shared_ptr<Environment> env, core::ExecAction acti
                                                  ", message: ", api::quoted(output))));
 }
 
+Task<Status> send_request(std::shared_ptr<Environment> env, core::HTTPGetAction action, LifecycleHook::Target target) {
+  const auto container = find_container(*target.pod, target.container);
+  auto sent = co_await send_hook_request(env->loop, action, *container, target.pod_ip, target.request_limit);
+  if (sent) co_return sent;
+  co_return std::unexpected(failure("HTTP", as_utf8(action.path(), kMaxOutput), target, sent.error().message()));
+}
+
 }  // namespace
 
 LifecycleHook::LifecycleHook(Loop& loop) : over_(std::make_shared<Event>(loop)) {}
@@ -66,6 +77,8 @@ std::shared_ptr<LifecycleHook> LifecycleHook::begin(std::shared_ptr<Environment>
   if (kind == Kind::kPostStart ? !hooks.has_post_start() : !hooks.has_pre_stop()) return nullptr;
   auto hook = std::make_shared<LifecycleHook>(environment->loop);
   hook->ended_ = std::move(ended);
+  // One that nobody waits for any more is not broken off.
+  if (target.request_limit <= Duration::zero()) target.request_limit = kRequestLimit;
   run(hook, std::move(environment), kind == Kind::kPostStart ? hooks.post_start() : hooks.pre_stop(),
       std::move(target));
   return hook;
@@ -78,6 +91,8 @@ void LifecycleHook::run(const std::shared_ptr<LifecycleHook>& self, std::shared_
                 Target target) -> Task<> {
     if (handler.has_exec()) {
       self->end(co_await run_command(env, handler.exec(), target, self->over_));
+    } else if (handler.has_http_get()) {
+      self->end(co_await send_request(env, handler.http_get(), target));
     } else if (handler.has_sleep()) {
       const auto seconds = std::clamp<std::int64_t>(handler.sleep().seconds(), 0, kLongestSleep);
       (void)co_await self->over_->wait_for(std::chrono::seconds(seconds));

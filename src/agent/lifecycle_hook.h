@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Lifecycle hooks: what a container's spec wants done when it has started (postStart) and before it is stopped
 // (preStop): a command in the container, a request to the pod, or nothing for a while. As with kubelet any answer to a
-// request will do, tcpSocket is no hook (it fails), and a hook has no time limit of its own.
+// request will do, tcpSocket is no hook (it fails), and a hook has no time limit of its own but for a request, which is
+// given up after an hour.
 //
 // A hook that was begun is not known after a restart of gantryd. As with kubelet a postStart hook is not run again
 // then, and the container is left as it is; a preStop hook is run again with the stop that it belongs to.
@@ -31,7 +32,8 @@ class LifecycleHook {
   struct Target {
     std::shared_ptr<const k8s::io::api::core::v1::Pod> pod;
     std::string container, id;
-    std::string pod_ip;  // may be empty
+    std::string pod_ip;           // may be empty
+    Duration request_limit = {};  // of a request; none given: an hour
   };
   enum class Kind : std::uint8_t { kPostStart, kPreStop };
 

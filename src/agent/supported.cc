@@ -63,9 +63,6 @@ void check_container(const core::Container& container, const Check& check) {
   check_probe(container.liveness_probe(), check.at("livenessProbe"));
   check_probe(container.readiness_probe(), check.at("readinessProbe"));
   check_probe(container.startup_probe(), check.at("startupProbe"));
-  const Check lifecycle = check.at("lifecycle");
-  refuse(container.lifecycle().post_start().has_http_get(), lifecycle.at("postStart"), "httpGet");
-  refuse(container.lifecycle().pre_stop().has_http_get(), lifecycle.at("preStop"), "httpGet");
   refuse(container.restart_policy_rules_size() > 0, check, "restartPolicyRules");
   check_resources(container.resources(), check.at("resources"));
   check_env(container, check);

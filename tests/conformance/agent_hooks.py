@@ -149,6 +149,24 @@ def change(world):
     world.delete("changed", "after")
 
 
+def requests(world):
+    """A container that serves its own hooks: whatever it answers, it was asked."""
+    server = ("mkdir /www; busybox httpd -f -vv -p 8080 -h /www 2> /out/asked & "
+              "trap 'grep -o url:/hook /out/asked > /dev/termination-log; exit 0' TERM; while :; do sleep 0.1; done")
+    action = {"path": "/hook", "port": "web", "httpHeaders": [{"name": "X-A", "value": "b"}]}
+    world.create("asked", [container("web", server, ports=[{"name": "web", "containerPort": 8080}],
+                                     lifecycle={"preStop": {"httpGet": action}})], {"finalizers": ["example.com/hold"]})
+    world.wait_ready("asked")
+    address = world.status("asked")["podIP"]
+    c.wait_until("it serves", lambda: world.node.exec("curl", "-s", "-o", "/dev/null", f"http://{address}:8080/", check=False).returncode == 0)
+    world.control.out("delete", "pod", "asked", "--wait=false")
+    c.wait_until("it has ended", lambda: world.field("asked", ".status.containerStatuses[0].state.terminated.exitCode"))
+    end = world.status("asked")["containerStatuses"][0]["state"]["terminated"]
+    world.checks.equal(end.get("message"), "url:/hook\n", "a request comes to the container")
+    world.control.out("patch", "pod", "asked", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    c.wait_until("nothing is left", lambda: not world.node.pods())
+
+
 def last_words(world):
     """What a container leaves behind is shown, whatever it is."""
     world.create("words", [container("web", "printf '\\377\\001 end' > /dev/termination-log; exit 3"),
@@ -174,6 +192,7 @@ def story(checks):
             pre_stop(world)
             change(world)
             last_words(world)
+            requests(world)
 
 
 c.main(story)
