@@ -60,7 +60,9 @@ NodeFacts facts_of(const AgentConfig& config) {
           .cgroup_driver = config.cgroup_driver,
           .memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity,
           .masked_paths = config.masked_paths,
-          .read_only_paths = config.read_only_paths};
+          .read_only_paths = config.read_only_paths,
+          .cluster_domain = config.cluster_domain,
+          .cluster_dns = config.cluster_dns};
 }
 
 std::string value_of(const google::protobuf::Map<std::string, std::string>& map, const char* key) {

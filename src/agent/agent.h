@@ -57,6 +57,12 @@ struct AgentConfig {
   std::string cgroup_root;
   cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
   std::string resolv_conf = "/etc/resolv.conf";
+  // The cluster's DNS: its domain ("cluster.local"), which names of pods end in, and the servers that pods of the policy
+  // ClusterFirst ask. Either may be empty.
+  std::string cluster_domain;
+  std::vector<std::string> cluster_dns;
+  // Beside the safe ones pods may set these: names, or beginnings of names ("net.core.*").
+  std::vector<std::string> allowed_unsafe_sysctls;
   // What containers that are not privileged don't see, and don't write to: the runtime's defaults for this host. As
   // kubelet does, the agent names them with every container; empty lists are none.
   std::vector<std::string> masked_paths;

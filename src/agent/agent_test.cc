@@ -621,9 +621,10 @@ TEST_F(AgentTest, LastWordsAreInTheStatus) {
   start();
   ASSERT_TRUE(until([&] { return is_ready("a"); }));
   const auto& mounts = runtime_.containers.at(runtime_.id_of("web")).config.mounts();
-  ASSERT_EQ(mounts.size(), 1);
-  EXPECT_EQ(mounts[0].container_path(), "/dev/termination-log");
-  std::ofstream(mounts[0].host_path()) << "the disk is full";
+  ASSERT_EQ(mounts.size(), 2);
+  EXPECT_EQ(mounts[0].container_path(), "/etc/hosts");
+  EXPECT_EQ(mounts[1].container_path(), "/dev/termination-log");
+  std::ofstream(mounts[1].host_path()) << "the disk is full";
   runtime_.exit("web", 1);
   ASSERT_TRUE(until([&] { return container("a").restart_count() == 1; }));
   EXPECT_EQ(container("a").last_state().terminated().message(), "the disk is full");

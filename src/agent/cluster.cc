@@ -37,14 +37,31 @@ void drop_managed_fields(api::Message* object) {
   static_cast<M*>(object)->mutable_metadata()->clear_managed_fields();
 }
 
-// The objects with that value of that field, as one informer.
+void keep_addresses(api::Message* object) {
+  auto* service = static_cast<core::Service*>(object);
+  core::Service kept;
+  kept.mutable_metadata()->set_name(service->metadata().name());
+  kept.mutable_metadata()->set_namespace_(service->metadata().namespace_());
+  kept.mutable_metadata()->set_uid(service->metadata().uid());
+  kept.mutable_metadata()->set_resource_version(service->metadata().resource_version());
+  kept.mutable_spec()->set_cluster_ip(service->spec().cluster_ip());
+  *kept.mutable_spec()->mutable_ports() = service->spec().ports();
+  *service = std::move(kept);
+}
+
+// The objects that the field selector says, as one informer.
 template <typename M>
-std::unique_ptr<api::InformerOf<M>> informer_by_field(api::Client& client, std::string selector) {
+std::unique_ptr<api::InformerOf<M>> informer_of(api::Client& client, std::string selector,
+                                                void (*trim)(api::Message*)) {
   return std::make_unique<api::InformerOf<M>>(
       client, api::Informer::Options{.target = client.target<M>(),
                                      .query = {.ns = {}, .label_selector = {}, .field_selector = std::move(selector)},
                                      .make = [] { return std::make_unique<M>(); },
-                                     .trim = drop_managed_fields<M>});
+                                     .trim = trim});
+}
+template <typename M>
+std::unique_ptr<api::InformerOf<M>> informer_by_field(api::Client& client, std::string selector) {
+  return informer_of<M>(client, std::move(selector), drop_managed_fields<M>);
 }
 
 }  // namespace
@@ -88,6 +105,8 @@ Cluster::Cluster(Loop& loop, Remote remote, std::string node_name)
       events_(client_, node_name_, [this] { return node_object() ? node_object()->metadata().uid() : ""; }),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
+      services_(informer_of<Service>(client_, {}, keep_addresses)),
+      runtime_classes_(informer_of<RuntimeClass>(client_, {}, drop_managed_fields<RuntimeClass>)),
       informers_(client_) {}
 
 Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
@@ -99,6 +118,8 @@ Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
       events_(client_, node_name_, [this] { return node_object() ? node_object()->metadata().uid() : ""; }),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
+      services_(informer_of<Service>(client_, {}, keep_addresses)),
+      runtime_classes_(informer_of<RuntimeClass>(client_, {}, drop_managed_fields<RuntimeClass>)),
       informers_(client_) {}
 
 Cluster::~Cluster() = default;
@@ -114,12 +135,16 @@ Status Cluster::replace_credentials(const api::Kubeconfig& config) {
 void Cluster::start() {
   node_->start();
   pods_->start();
+  services_->start();
+  runtime_classes_->start();
   informers_.start_all();
 }
 
 void Cluster::stop() {
   node_->stop();
   pods_->stop();
+  services_->stop();
+  runtime_classes_->stop();
   informers_.stop_all();
   events_.stop();
 }

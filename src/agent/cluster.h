@@ -19,7 +19,11 @@
 namespace k8s::io::api::core::v1 {
 class Node;
 class Pod;
+class Service;
 }  // namespace k8s::io::api::core::v1
+namespace k8s::io::api::node::v1 {
+class RuntimeClass;
+}
 
 namespace gantry::agent {
 
@@ -30,6 +34,8 @@ class Cluster {
  public:
   using Node = k8s::io::api::core::v1::Node;
   using Pod = k8s::io::api::core::v1::Pod;
+  using Service = k8s::io::api::core::v1::Service;
+  using RuntimeClass = k8s::io::api::node::v1::RuntimeClass;
 
   // With the credentials of a kubeconfig. Nothing is asked yet.
   static Result<std::unique_ptr<Cluster>> open(Loop& loop, const api::Kubeconfig& config, std::string node_name);
@@ -60,8 +66,10 @@ class Cluster {
   std::shared_ptr<const Node> node_object() const;
   // The pods that are bound to this node.
   api::InformerOf<Pod>& pods() { return *pods_; }
-  // Resources that a node watches as a whole: Services, RuntimeClasses. Who asks for one before start() has it started
-  // then.
+  // All of the cluster's. Of a Service only what is asked for: its address and its ports.
+  api::InformerOf<Service>& services() { return *services_; }
+  api::InformerOf<RuntimeClass>& runtime_classes() { return *runtime_classes_; }
+  // Other resources that a node watches as a whole. Who asks for one before start() has it started then.
   api::Informers& informers() { return informers_; }
 
  private:
@@ -78,6 +86,8 @@ class Cluster {
   EventRecorder events_;
   std::unique_ptr<api::InformerOf<Node>> node_;
   std::unique_ptr<api::InformerOf<Pod>> pods_;
+  std::unique_ptr<api::InformerOf<Service>> services_;
+  std::unique_ptr<api::InformerOf<RuntimeClass>> runtime_classes_;
   api::Informers informers_;
 };
 

@@ -97,9 +97,9 @@ Result<std::optional<std::string>> key_value(const std::map<std::string, EnvObje
               absl::StrCat("couldn't find key ", selector.key(), " in ", kind, " ", namespace_, "/", name));
 }
 
-Result<std::optional<std::string>> variable_value(const core::Pod& pod, const core::EnvVar& variable,
-                                                  const NodeFacts& node, const ContainerInputs& inputs,
-                                                  const Values& before) {
+Result<std::optional<std::string>> variable_value(const core::Pod& pod, const core::Container& container,
+                                                  const core::EnvVar& variable, const NodeFacts& node,
+                                                  const ContainerInputs& inputs, const Values& before) {
   const auto& source = variable.value_from();
   const auto& namespace_ = pod.metadata().namespace_();
   if (source.has_config_map_key_ref()) {
@@ -108,18 +108,24 @@ Result<std::optional<std::string>> variable_value(const core::Pod& pod, const co
   if (source.has_secret_key_ref()) {
     return key_value(inputs.env.secrets, source.secret_key_ref(), "Secret", namespace_);
   }
+  if (source.has_resource_field_ref()) {
+    auto amount = api::resource_field(pod, &container, source.resource_field_ref(), inputs.allocatable);
+    if (!amount) return fail_with(std::move(amount.error()), absl::StrCat("env ", variable.name()));
+    return std::move(*amount);
+  }
   if (!source.has_field_ref()) return expand(variable.value(), before);
   auto field = field_value(pod, node, inputs.pod_ips, source.field_ref().field_path());
   if (!field) return fail_with(std::move(field.error()), absl::StrCat("env ", variable.name()));
   return std::move(*field);
 }
 
-// Later variables see earlier ones, but not those of envFrom; of two with the same name the last counts, in the place
-// of the first. Returned is what a command sees: all of them.
+// Later variables see earlier ones and those of services, but not those of envFrom; of two with the same name the last
+// counts, in the place of the first. Returned is what a command sees: all of them.
 Result<Values> set_env(const core::Pod& pod, const core::Container& container, const NodeFacts& node,
                        const ContainerInputs& inputs, v1::ContainerConfig& out) {
   Values all = env_from(container, inputs.env);
-  Values own;
+  Values own = inputs.services;
+  all.insert(own.begin(), own.end());
   std::map<std::string, v1::KeyValue*> places;
   const auto set = [&](const std::string& name, const std::string& value) {
     auto& place = places[name];
@@ -129,7 +135,7 @@ Result<Values> set_env(const core::Pod& pod, const core::Container& container, c
   };
   for (const auto& [name, value] : all) set(name, value);
   for (const auto& variable : container.env()) {
-    auto value = variable_value(pod, variable, node, inputs, own);
+    auto value = variable_value(pod, container, variable, node, inputs, own);
     if (!value) return std::unexpected(std::move(value.error()));
     if (!*value) continue;
     set(variable.name(), **value);
@@ -171,6 +177,11 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
     to.set_host_path(volume->second.path);
     to.set_container_path(device.device_path());
     to.set_permissions(volume->second.is_read_only ? "r" : "mrw");
+  }
+  if (!inputs.hosts.empty()) {
+    auto& hosts = *out.add_mounts();
+    hosts.set_host_path(inputs.hosts);
+    hosts.set_container_path("/etc/hosts");
   }
   if (inputs.termination_log.empty()) return {};
   auto& log = *out.add_mounts();

@@ -78,7 +78,7 @@ TEST(Manifest, ProblemsHaveNoControls) {
 
 TEST(Manifest, WhatIsNotSupportedIsRefusedByName) {
   const std::pair<const char*, const char*> table[] = {
-      {"  hostAliases: [{ip: 10.0.0.1, hostnames: [a]}]\n", "spec.hostAliases: line 7"},
+      {"  resources: {limits: {cpu: 1}}\n", "spec.resources: line 7"},
       {"  nodeSelector: {a: b}\n", "spec.nodeSelector"},
       {"  hostUsers: false\n", "spec.hostUsers"},
       {"  runtimeClassName: x\n", "spec.runtimeClassName"},

@@ -4,6 +4,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -16,6 +17,8 @@
 namespace gantry::agent {
 namespace {
 
+constexpr char kHosts[] = "etc-hosts";
+constexpr std::size_t kMaxHosts = 1U << 20;
 constexpr std::size_t kLogEndBytes = 2048;
 constexpr std::size_t kLogEndLines = 80;
 constexpr std::size_t kLogReadBytes = 16 * 1024;  // with each line's time and stream
@@ -113,6 +116,23 @@ Result<std::string> PodFolders::make_termination_log(std::string_view uid, std::
   if (!file) return fail_with(std::move(file.error()), folder);
   if (auto set = sys::fchmod(*file, 0666); !set) return std::unexpected(std::move(set.error()));  // whatever the umask
   return absl::StrCat(folder, "/", name);
+}
+
+Result<std::string> PodFolders::write_hosts(std::string_view uid, std::string_view text) const {
+  std::string folder = pod_folder(uid);
+  if (auto made = sys::make_folders(folder, 0750); !made) return std::unexpected(std::move(made.error()));
+  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
+  if (!dir) return fail_with(std::move(dir.error()), folder);
+  auto file = sys::openat(*dir, kHosts, O_RDWR | O_CREAT | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY, 0644);
+  if (!file) return fail_with(std::move(file.error()), folder);
+  if (auto set = sys::fchmod(*file, 0644); !set) return std::unexpected(std::move(set.error()));  // whatever the umask
+  std::string path = absl::StrCat(folder, "/", kHosts);
+  // Containers of the pod may be reading it.
+  if (auto there = sys::read_all(*file, kMaxHosts); there && *there == text) return path;
+  if (::ftruncate(file->get(), 0) < 0) return std::unexpected(Error::from_errno(errno, "ftruncate").with_context(path));
+  ::lseek(file->get(), 0, SEEK_SET);
+  if (auto written = sys::write_all(*file, text); !written) return fail_with(std::move(written.error()), path);
+  return path;
 }
 
 std::string PodFolders::read_termination_log(const std::string& path) const {

@@ -4,6 +4,7 @@
 //   ROOT/pods/UID/                                  0750
 //     volumes/                                      volumes/prepare.h draws it
 //     containers/NAME/ATTEMPT                       the file at terminationMessagePath
+//     etc-hosts                                     its containers' /etc/hosts
 //   ROOT/pods/.UID.going/                           the same on its way out
 //   LOGS/NAMESPACE_NAME_UID/NAME/ATTEMPT.log        written by the runtime
 //   LINKS/NAME_NAMESPACE_CONTAINER-ID.log           a link to it
@@ -38,7 +39,9 @@ class PodFolders {
   // Makes an empty file, writable for everybody, which the container finds at its terminationMessagePath.
   Result<std::string> make_termination_log(std::string_view uid, std::string_view container,
                                            std::uint32_t attempt) const;
-  // The end of it. Empty when there is none.
+  // Makes the pod's /etc/hosts, or has it say this; containers have it mounted, so it stays the same file.
+  Result<std::string> write_hosts(std::string_view uid, std::string_view text) const;
+  // The end of a termination file. Empty when there is none.
   std::string read_termination_log(const std::string& path) const;
   // The end of a container's log, at most 2 KiB and 80 lines: what stands in for a message under FallbackToLogsOnError.
   std::string read_log_end(const std::string& log_path) const;

@@ -154,9 +154,12 @@ void set_pod_resources(const core::Pod& pod, ::runtime::v1::LinuxContainerResour
   auto cpu_request = [](const Requirements& resources) { return milli_cpu(resources.requests()); };
   auto cpu_limit = [](const Requirements& resources) { return milli_cpu(resources.limits()); };
   auto memory_limit = [](const Requirements& resources) { return memory_bytes(resources.limits()); };
-  set_cpu_request(most_at_once(pod.spec(), kMostMilliCpu, cpu_request), out);
-  if (all_limit_cpu) set_cpu_limit(most_at_once(pod.spec(), kMostMilliCpu, cpu_limit), out);
-  if (all_limit_memory) out.set_memory_limit_in_bytes(most_at_once(pod.spec(), kMostMemory, memory_limit));
+  const std::int64_t own_cpu = milli_cpu(pod.spec().overhead()), own_memory = memory_bytes(pod.spec().overhead());
+  set_cpu_request(most_at_once(pod.spec(), kMostMilliCpu, cpu_request) + own_cpu, out);
+  if (all_limit_cpu) set_cpu_limit(most_at_once(pod.spec(), kMostMilliCpu, cpu_limit) + own_cpu, out);
+  if (all_limit_memory) {
+    out.set_memory_limit_in_bytes(most_at_once(pod.spec(), kMostMemory, memory_limit) + own_memory);
+  }
 }
 
 }  // namespace gantry::agent

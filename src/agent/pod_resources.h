@@ -34,7 +34,7 @@ void set_resources(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::c
                    std::uint64_t memory_capacity, ::runtime::v1::LinuxContainerResources& out);
 
 // Of the pod's own cgroup, about its containers': what they request together, and what they are limited to together
-// where each of them has a limit.
+// where each of them has a limit; and what the pod costs beside them.
 void set_pod_resources(const k8s::io::api::core::v1::Pod& pod, ::runtime::v1::LinuxContainerResources& out);
 
 }  // namespace gantry::agent

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "agent/env_objects.h"
+#include "api/kinds/core/resource_field.h"
 #include "base/result.h"
 #include "cgroups/driver.h"
 #include "volumes/prepare.h"
@@ -36,6 +37,9 @@ struct NodeFacts {
   cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
   std::uint64_t memory_capacity = 0;
   std::vector<std::string> masked_paths, read_only_paths;
+  // Empty: there is no DNS of a cluster.
+  std::string cluster_domain = {};
+  std::vector<std::string> cluster_dns = {};
 };
 
 // /var/log/pods/NAMESPACE_NAME_UID
@@ -45,11 +49,8 @@ std::string container_log_path(std::string_view container, std::uint32_t attempt
 // What /var/log/containers calls it: NAME_NAMESPACE_CONTAINER-ID.log, cut to 255 bytes.
 std::string container_log_link(std::string_view pod_name, std::string_view pod_namespace, std::string_view container,
                                std::string_view id);
-// The name within the pod: spec.hostname, or the pod's name cut to 63 characters.
-std::string pod_hostname(const k8s::io::api::core::v1::Pod& pod);
-
 // `host_resolv_conf` is the text of the node's file. It counts for a pod that adds to it; a pod that takes the node's
-// as it is (the dns policies Default and, as long as there is no cluster, ClusterFirst) leaves that to the runtime.
+// as it is (the dns policies Default and, where there is no cluster's, ClusterFirst) leaves that to the runtime.
 // Nameservers and search domains over what resolvers read are left out, and `omitted` says so in a sentence, empty when
 // all is there. `manifest_file` is empty for a pod of the API server's.
 ::runtime::v1::PodSandboxConfig sandbox_config(const k8s::io::api::core::v1::Pod& pod, const NodeFacts& node,
@@ -64,9 +65,12 @@ struct ContainerInputs {
   volumes::PreparedVolumes volumes;
   // Of its mounts that have one, by index: where they are bound on the host; of an image, the path in it.
   std::map<int, std::string> sub_paths;
-  std::string target_id = {};   // the container whose process namespace it joins; or empty
-  EnvObjects env = {};          // that the environment is taken from
-  std::string termination_log;  // the host's file that is mounted at terminationMessagePath; or empty
+  std::string target_id = {};                        // the container whose process namespace it joins; or empty
+  EnvObjects env = {};                               // that the environment is taken from
+  std::map<std::string, std::string> services = {};  // their variables, before all others
+  std::string termination_log;        // the host's file that is mounted at terminationMessagePath; or empty
+  std::string hosts;                  // and at /etc/hosts; or empty
+  api::Allocatable allocatable = {};  // of the node
 };
 
 // The mounts that take a part of a volume, by index, and which: subPath, or subPathExpr with the container's

@@ -147,11 +147,22 @@ TEST(SandboxConfig, Dns) {
   EXPECT_EQ(long_one.dns_config().searches_size(), 1);
 }
 
-TEST(SandboxConfig, HostnamesAreCut) {
-  std::string name = std::string(62, 'a') + "." + std::string(20, 'b');
-  EXPECT_EQ(pod_hostname(pod_of("  containers: [{name: a, image: 'i:1'}]\n", "{name: " + name + "}")),
-            std::string(62, 'a'));
-  EXPECT_EQ(pod_hostname(pod_with("", "  hostname: shop\n")), "shop");
+TEST(SandboxConfig, TheClustersDns) {
+  NodeFacts node = kNode;
+  node.cluster_domain = "cluster.local";
+  node.cluster_dns = {"10.96.0.10"};
+  const std::string own = "search example.com cluster.local\nnameserver 192.0.2.53\noptions edns0\n";
+  const auto dns_of = [&](const std::string& spec) {
+    return sandbox_config(pod_with("", spec), node, 0, own, "web.yaml").dns_config();
+  };
+  EXPECT_THAT(dns_of("").servers(), ElementsAre("10.96.0.10"));
+  EXPECT_THAT(dns_of("").searches(),
+              ElementsAre("default.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.com"));
+  EXPECT_THAT(dns_of("").options(), ElementsAre("ndots:5"));
+  EXPECT_THAT(dns_of("  dnsPolicy: Default\n").servers(), IsEmpty());
+  EXPECT_THAT(dns_of("  hostNetwork: true\n").servers(), IsEmpty());
+  EXPECT_THAT(dns_of("  hostNetwork: true\n  dnsPolicy: ClusterFirstWithHostNet\n").servers(),
+              ElementsAre("10.96.0.10"));
 }
 
 // ---- container

@@ -11,6 +11,8 @@
 #include "agent/env_objects.h"
 #include "agent/event_recorder.h"
 #include "agent/lifecycle_hook.h"
+#include "agent/pod_hosts.h"
+#include "agent/pod_surroundings.h"
 #include "agent/pod_worker.h"
 #include "agent/supported.h"
 #include "api/text.h"
@@ -26,33 +28,60 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 namespace v1 = ::runtime::v1;
 
-constexpr std::size_t kMaxResolvConf = 64 * 1024;
+constexpr std::size_t kMaxHostFile = 256 * 1024;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
-// A node without the file has no servers to name.
-Result<std::string> read_resolv_conf(const std::string& path) {
+// A node without the file has nothing to say.
+Result<std::string> read_host_file(const std::string& path) {
   auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
   if (!file && file.error().is_not_found()) return std::string();
   if (!file) return std::unexpected(std::move(file.error()));
-  return sys::read_all(*file, kMaxResolvConf);
+  return sys::read_all(*file, kMaxHostFile);
+}
+
+struct ContainerFiles {
+  std::string termination_log, hosts;
+};
+
+// Blocking.
+Result<ContainerFiles> make_container_files(const Environment& env, const core::Pod& pod,
+                                            const core::Container& container, const std::vector<std::string>& ips,
+                                            std::uint32_t attempt) {
+  const std::string& uid = pod.metadata().uid();
+  auto log = env.folders.make_termination_log(uid, container.name(), attempt);
+  if (!log) return std::unexpected(std::move(log.error()));
+  ContainerFiles files{.termination_log = std::move(*log), .hosts = {}};
+  if (!needs_hosts_file(pod, container, ips)) return files;
+  std::string of_node;
+  if (pod.spec().host_network()) {
+    auto text = read_host_file("/etc/hosts");
+    if (!text) return std::unexpected(std::move(text.error()));
+    of_node = std::move(*text);
+  }
+  auto hosts = env.folders.write_hosts(uid, hosts_file(pod, ips, env.node.cluster_domain, of_node));
+  if (!hosts) return std::unexpected(std::move(hosts.error()));
+  files.hosts = std::move(*hosts);
+  return files;
 }
 
 }  // namespace
 
 Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
-  auto text = co_await env_->disk.run([path = env_->config.resolv_conf] { return read_resolv_conf(path); });
+  auto text = co_await env_->disk.run([path = env_->config.resolv_conf] { return read_host_file(path); });
   if (stopped_) co_return true;
-  Status done;
-  if (!text) {
-    done = fail_with(std::move(text.error()), "resolv.conf");
-  } else {
+  auto handler = runtime_handler_of(*env_, *pod_);
+  Status done = check_hostname(*pod_, env_->node.cluster_domain);
+  if (done && !handler) done = std::unexpected(std::move(handler.error()));
+  if (done && !text) done = fail_with(std::move(text.error()), "resolv.conf");
+  if (done) {
     std::string omitted;
     v1::RunPodSandboxRequest request;
     *request.mutable_config() = sandbox_config(*pod_, env_->node, attempt, *text, identity_.file, &omitted);
     if (attempt > 0) {
       tell(EventType::kNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
     }
+    request.set_runtime_handler(*handler);
     auto made = co_await env_->runtime.run_pod_sandbox(std::move(request));
     if (made) {
       if (!omitted.empty()) log::warning("a pod's DNS", {{"pod", identity_.full_name()}, {"omitted", omitted}});
@@ -205,26 +234,31 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     prepared[volume->name()].image = (*found)->id();
   }
 
-  auto log = co_await env_->disk.run([env = env_, uid = identity_.uid, name, attempt = start.attempt] {
-    return env->folders.make_termination_log(uid, name, attempt);
-  });
-  if (stopped_) co_return fail(Code::kCancelled, "stopped");
-  if (!log) {
-    trouble(name, "CreateContainerError", log.error(), retries_.failed(name, now()));
-    co_return std::unexpected(std::move(log.error()));
-  }
-  auto env = co_await fetch_env_objects(env_->objects, identity_.namespace_, spec);
-  if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
-  if (!env) {
-    trouble(name, "CreateContainerConfigError", env.error(), retries_.failed(name, now()));
-    co_return std::unexpected(std::move(env.error()));
-  }
   ContainerInputs inputs{
       .attempt = start.attempt, .pod_ips = sandbox.ips, .image = image->get(), .volumes = std::move(prepared)};
-  inputs.termination_log = std::move(*log);
+  if (pod_->spec().host_network() && inputs.pod_ips.empty()) inputs.pod_ips.push_back(env_->config.host_ip);
+  auto files = co_await env_->disk.run([env = env_, pod = pod_, spec, ips = inputs.pod_ips, attempt = start.attempt] {
+    return make_container_files(*env, *pod, spec, ips, attempt);
+  });
+  if (stopped_) co_return fail(Code::kCancelled, "stopped");
+  if (!files) {
+    trouble(name, "CreateContainerError", files.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(files.error()));
+  }
+  inputs.termination_log = std::move(files->termination_log);
+  inputs.hosts = std::move(files->hosts);
+  auto env = co_await fetch_env_objects(env_->objects, identity_.namespace_, spec);
+  if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
+  auto services = services_of(*env_, *pod_, identity_.is_api());
+  for (const auto* error : {env ? nullptr : &env.error(), services ? nullptr : &services.error()}) {
+    if (error == nullptr) continue;
+    trouble(name, "CreateContainerConfigError", *error, retries_.failed(name, now()));
+    co_return std::unexpected(*error);
+  }
   inputs.target_id = start.target_id;
   inputs.env = std::move(*env);
-  if (pod_->spec().host_network() && inputs.pod_ips.empty()) inputs.pod_ips.push_back(env_->config.host_ip);
+  inputs.services = std::move(*services);
+  inputs.allocatable = node_allocatable(*env_);
   if (auto bound = co_await bind_sub_paths(env_, *pod_, spec, inputs); !bound || stopped_ || terminating_) {
     if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
     trouble(name, "CreateContainerConfigError", bound.error(), retries_.failed(name, now()));

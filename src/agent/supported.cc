@@ -40,7 +40,6 @@ void check_env(const core::Container& container, const Check& check) {
   for (int i = 0; i < container.env_size(); ++i) {
     const core::EnvVarSource& source = container.env(i).value_from();
     const Check inside = check.at("env")[i].at("valueFrom");
-    refuse(source.has_resource_field_ref(), inside, "resourceFieldRef");
     refuse(source.has_file_key_ref(), inside, "fileKeyRef");
   }
 }
@@ -163,19 +162,18 @@ api::FieldProblems validate_supported(const core::Pod& pod, PodOrigin origin) {
   check_volumes(spec, check.at("volumes"), origin);
   check_pod_security(spec.security_context(), check.at("securityContext"));
   refuse(spec.has_host_users() && !spec.host_users(), check, "hostUsers", "false is not supported yet; leave it out");
-  refuse(spec.has_runtime_class_name(), check, "runtimeClassName");
-  refuse(spec.overhead_size() > 0, check, "overhead");
   refuse(spec.has_resources(), check, "resources");
-  refuse(spec.host_aliases_size() > 0, check, "hostAliases");
   // Who bound the pod to this node has looked at them.
   if (origin == PodOrigin::kManifest) {
     refuse(spec.readiness_gates_size() > 0, check, "readinessGates", "need an API server that sets the conditions");
     refuse(spec.node_selector_size() > 0, check, "nodeSelector");
     refuse(spec.has_affinity(), check, "affinity");
+    refuse(spec.has_runtime_class_name(), check, "runtimeClassName", "needs an API server that has the class");
+    refuse(spec.overhead_size() > 0, check, "overhead", "is its runtime class's to say");
     refuse(spec.scheduling_gates_size() > 0, check, "schedulingGates", "a static pod is not scheduled");
   }
-  refuse(spec.set_hostname_as_fqdn(), check, "setHostnameAsFQDN", "needs a cluster domain, which this node has not");
-  refuse(spec.os().name() == "windows", check, "os", "this node runs Linux");
+  // Of a pod that is bound to this node it is said as kubelet says it (admission.h).
+  if (origin == PodOrigin::kManifest) refuse(spec.os().name() == "windows", check, "os", "this node runs Linux");
   return problems;
 }
 

@@ -121,9 +121,9 @@ def ends(checks, control, node):
     wait_for(control, "late", "is over", ".status.reason", "DeadlineExceeded")
     control.out("create", "-f", "-", given=pod(node, "again", "exit 1", restartPolicy="OnFailure"))
     wait_for(control, "again", "is held back", ".status.containerStatuses[0].state.waiting.reason", "CrashLoopBackOff")
-    control.out("create", "-f", "-", given=pod(node, "odd", SLEEPS, hostAliases=[{"ip": "10.0.0.1", "hostnames": ["a"]}]))
+    control.out("create", "-f", "-", given=pod(node, "odd", SLEEPS, hostUsers=False))
     wait_for(control, "odd", "is rejected", ".status.reason", "UnsupportedByNode")
-    checks.ok("spec.hostAliases" in control.json("get", "pod", "odd")["status"]["message"], "what is not supported is named")
+    checks.ok("spec.hostUsers" in control.json("get", "pod", "odd")["status"]["message"], "what is not supported is named")
     control.out("delete", "pod", "--all", "--wait=false")
     c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and not node.pods())
 

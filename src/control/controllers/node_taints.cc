@@ -3,6 +3,8 @@
 
 #include <algorithm>
 
+#include "api/kinds/core/node_fit.h"
+
 namespace gantry::control {
 
 namespace core = k8s::io::api::core::v1;
@@ -38,14 +40,6 @@ bool is_condition_taint(const core::Taint& taint) {
   if (taint.effect() != kNoSchedule) return false;
   return taint.key() == kUnschedulable ||
          std::ranges::any_of(kConditionTaints, [&taint](const auto& known) { return taint.key() == known.key; });
-}
-
-bool bears(const core::Toleration& toleration, const core::Taint& taint) {
-  if (!toleration.effect().empty() && toleration.effect() != taint.effect()) return false;
-  if (!toleration.key().empty() && toleration.key() != taint.key()) return false;
-  const std::string& op = toleration.operator_();
-  if (op == "Exists") return true;
-  return (op.empty() || op == "Equal") && toleration.value() == taint.value();
 }
 
 // Those of `wanted` that are missing are added, those of the same sort that are not wanted go.
@@ -107,8 +101,9 @@ Stay stay_of(const core::Pod& pod, const Taints& taints) {
   for (const core::Taint& taint : taints) {
     if (taint.effect() != kNoExecute) continue;
     const auto& tolerations = pod.spec().tolerations();
-    const auto first = std::ranges::find_if(
-        tolerations, [&taint](const core::Toleration& toleration) { return bears(toleration, taint); });
+    const auto first = std::ranges::find_if(tolerations, [&taint](const core::Toleration& toleration) {
+      return api::tolerates(toleration, {taint.key(), taint.value(), taint.effect()});
+    });
     if (first == tolerations.end()) return {.forever = false, .seconds = 0};
     if (!first->has_toleration_seconds()) continue;
     const int64_t seconds = std::clamp<int64_t>(first->toleration_seconds(), 0, kLongestStay);

@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: Apache-2.0
+// What a pod is told of, and takes from, the node and the cluster around it, as they are known now. Loop thread.
+#pragma once
+
+#include <map>
+#include <string>
+
+#include "agent/environment.h"
+#include "api/kinds/core/resource_field.h"
+#include "base/result.h"
+
+namespace gantry::agent {
+
+// The Node's, or what the machine has where there is none.
+api::Allocatable node_allocatable(const Environment& environment);
+
+// The services' variables (service_environment.h). A pod of the API server's waits until services have been read once:
+// kUnavailable. A static pod, which may be what the API server needs, does not.
+Result<std::map<std::string, std::string>> services_of(const Environment& environment,
+                                                       const k8s::io::api::core::v1::Pod& pod, bool is_api);
+
+// What the CRI knows the pod's runtime class by; empty: the default one's. kNotFound when there is no such class,
+// kUnavailable as long as nobody knows.
+Result<std::string> runtime_handler_of(const Environment& environment, const k8s::io::api::core::v1::Pod& pod);
+
+}  // namespace gantry::agent
