@@ -16,6 +16,7 @@
 #include "agent/manifest_source.h"
 #include "agent/mirror_pods.h"
 #include "agent/names.h"
+#include "agent/node_admission.h"
 #include "agent/object_cache.h"
 #include "agent/pod_status.h"
 #include "agent/pod_worker.h"
@@ -49,6 +50,11 @@ std::uint64_t memory_of_machine() {
 
 std::int64_t wall_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
+}
+
+bool has_apparmor() {
+  auto enabled = sys::read_file(sys::kCwd, "/sys/module/apparmor/parameters/enabled", 16);
+  return enabled && enabled->starts_with('Y');
 }
 
 NodeFacts facts_of(const AgentConfig& config) {
@@ -106,6 +112,9 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   WantedPods wanted_pods() const;
   void follow_worker(PodWorker& worker, const WantedPods& wanted);
   void end_earlier(const WantedPods& wanted);
+  bool was_here(const Wanted& pod) const;
+  std::vector<std::shared_ptr<const core::Pod>> pods_here() const;
+  std::vector<Wanted> in_their_order(const WantedPods& wanted) const;
   void begin(PodIdentity identity, std::shared_ptr<const core::Pod> pod);
   void end(PodIdentity identity);
   // Nobody knows yet which of the API server's pods are gone.
@@ -124,6 +133,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   ManifestSource source;
   ImageGc image_gc;
   std::unique_ptr<LogRotation> logs;
+  NodeAdmission admission;
   std::map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
   std::map<std::string, PodIdentity> earlier;                 // found at the start, by uid, until a worker has them
   std::vector<std::function<void(const PodInfo&)>> observers;
@@ -155,7 +165,8 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
       image_gc(runtime, images, config.image_gc, space_of),
       logs(std::make_unique<LogRotation>(loop, runtime, config.pod_logs_dir, config.logs,
-                                         [this] { return written_logs(); })) {
+                                         [this] { return written_logs(); })),
+      admission(cluster, {config.allowed_unsafe_sysctls, has_apparmor()}, [this] { reconcile(); }) {
   if (cluster == nullptr) return;
   env->objects = std::make_shared<ObjectCache>(cluster->client());
   env->tokens = std::make_shared<TokenManager>(cluster->urgent_client(), wall_seconds);
@@ -200,18 +211,52 @@ bool Agent::Impl::is_taken(const std::string& full_name) const {
                              [&](const auto& pair) { return pair.second->identity().full_name() == full_name; });
 }
 
+// Of before: it runs, or did once.
+bool Agent::Impl::was_here(const Wanted& pod) const {
+  return earlier.contains(pod.identity.uid) || (pod.identity.is_api() && pod.pod->status().has_start_time());
+}
+
+std::vector<std::shared_ptr<const core::Pod>> Agent::Impl::pods_here() const {
+  std::vector<std::shared_ptr<const core::Pod>> here;
+  for (const auto& [uid, worker] : workers) {
+    if (worker->is_here()) here.push_back(worker->pod());
+  }
+  return here;
+}
+
+// Those that were here first, so that what they take is known.
+std::vector<Agent::Impl::Wanted> Agent::Impl::in_their_order(const WantedPods& wanted) const {
+  std::vector<Wanted> order;
+  for (const auto& [uid, pod] : wanted) {
+    if (!is_taken(pod.identity.full_name())) order.push_back(pod);
+  }
+  std::ranges::sort(order, [this](const Wanted& one, const Wanted& other) {
+    if (was_here(one) != was_here(other)) return was_here(one);
+    return comes_before(*one.pod, !one.identity.is_api(), *other.pod, !other.identity.is_api());
+  });
+  return order;
+}
+
 void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> pod) {
-  const bool is_new = earlier.erase(identity.uid) == 0;
   const std::string uid = identity.uid;
+  const bool is_new = !earlier.contains(uid);
   const auto grace = identity.is_api() ? deletion_grace(*pod) : std::nullopt;
   const bool is_asked_to_run = identity.is_api() && is_new && !grace && pod->status().phase() != "Succeeded" &&
                                pod->status().phase() != "Failed";
-  auto worker = std::make_shared<PodWorker>(env, std::move(identity), pod);
-  workers[uid] = worker;
+  std::optional<Waiting> refused;
   if (is_asked_to_run) {
     auto able = api::to_status(validate_supported(*pod, PodOrigin::kApiServer));
-    if (!able) worker->reject({"UnsupportedByNode", able.error().message()});
+    if (!able) refused = Waiting{"UnsupportedByNode", able.error().message()};
   }
+  if (!refused && is_new && (is_asked_to_run || !identity.is_api()) && !was_here({identity, pod})) {
+    auto answer = admission.ask(*pod, !identity.is_api(), pods_here());
+    if (!answer.is_known) return;
+    refused = std::move(answer.refused);
+  }
+  earlier.erase(uid);
+  auto worker = std::make_shared<PodWorker>(env, std::move(identity), pod);
+  workers[uid] = worker;
+  if (refused) worker->reject(std::move(*refused));
   if (grace) worker->terminate(grace);
   worker->start();
 }
@@ -280,9 +325,8 @@ void Agent::Impl::reconcile() {
   const auto wanted = wanted_pods();
   for (const auto& [uid, worker] : workers) follow_worker(*worker, wanted);
   end_earlier(wanted);
-  for (const auto& [uid, pod] : wanted) {
-    if (is_taken(pod.identity.full_name())) continue;
-    begin(pod.identity, pod.pod);
+  for (const auto& pod : in_their_order(wanted)) {
+    if (!is_taken(pod.identity.full_name())) begin(pod.identity, pod.pod);
   }
   if (mirrors) keep_mirrors();
 }
@@ -392,6 +436,7 @@ void Agent::Impl::stop() {
   if (std::exchange(stopped, true)) return;
   source.stop();
   if (logs) logs->stop();
+  admission.stop();
   if (api) api->stop();
   if (writer) writer->stop();
   if (mirrors) mirrors->stop();

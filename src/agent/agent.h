@@ -57,8 +57,8 @@ struct AgentConfig {
   std::string cgroup_root;
   cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
   std::string resolv_conf = "/etc/resolv.conf";
-  // The cluster's DNS: its domain ("cluster.local"), which names of pods end in, and the servers that pods of the policy
-  // ClusterFirst ask. Either may be empty.
+  // The cluster's DNS: its domain ("cluster.local"), which names of pods end in, and the servers that pods of the
+  // policy ClusterFirst ask. Either may be empty.
   std::string cluster_domain;
   std::vector<std::string> cluster_dns;
   // Beside the safe ones pods may set these: names, or beginnings of names ("net.core.*").

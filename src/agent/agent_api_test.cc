@@ -526,7 +526,11 @@ TEST_F(AgentApiTest, ARestartWritesNothing) {
   api_.patches.clear();
   start();
   // A pod that comes after it: by then the first one was looked at.
-  ASSERT_TRUE(until([&] { return !agent_->pods().empty() && agent_->pods()[0].status->phase() == "Running"; }));
+  const auto is_running = [&] {
+    const auto pods = agent_->pods();
+    return !pods.empty() && pods[0].status != nullptr && pods[0].status->phase() == "Running";
+  };
+  ASSERT_TRUE(until(is_running));
   api_.put_pod(pod_text("next"));
   ASSERT_TRUE(until([&] { return is_ready("next"); }));
   EXPECT_EQ(api_.count("PATCH " + FakeApi::path_of("web") + "/status"), 0)

@@ -143,6 +143,24 @@ void set_resources(const core::Pod& pod, const core::Container& container, std::
   out.set_oom_score_adj(oom_score(pod, container, memory_capacity));
 }
 
+std::map<std::string, std::int64_t> pod_requests(const core::Pod& pod) {
+  std::map<std::string, std::int64_t> requests;
+  const auto note = [&requests](const Quantities& quantities) {
+    for (const auto& [name, amount] : quantities) requests[name] = 0;
+  };
+  for_each_container(pod.spec(), [&](const auto& container) { note(container.resources().requests()); });
+  note(pod.spec().overhead());
+  for (auto& [name, sum] : requests) {
+    const auto amount = [&name](const Quantities& quantities) {
+      const auto found = find(quantities, name.c_str());
+      return std::clamp<std::int64_t>(name == "cpu" ? found.milli_value() : found.value(), 0, kMostMemory);
+    };
+    sum = most_at_once(pod.spec(), kMostMemory, [&](const auto& resources) { return amount(resources.requests()); });
+    sum += amount(pod.spec().overhead());
+  }
+  return requests;
+}
+
 void set_pod_resources(const core::Pod& pod, ::runtime::v1::LinuxContainerResources& out) {
   bool all_limit_cpu = true;
   bool all_limit_memory = true;

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <string>
 #include <string_view>
 
@@ -32,6 +33,9 @@ std::string pod_slice(Qos qos, std::string_view uid);
 // `memory_capacity` is the node's, in bytes, not 0.
 void set_resources(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Container& container,
                    std::uint64_t memory_capacity, ::runtime::v1::LinuxContainerResources& out);
+
+// What the pod asks for of each resource at its most, with its overhead; cpu in thousandths.
+std::map<std::string, std::int64_t> pod_requests(const k8s::io::api::core::v1::Pod& pod);
 
 // Of the pod's own cgroup, about its containers': what they request together, and what they are limited to together
 // where each of them has a limit; and what the pod costs beside them.

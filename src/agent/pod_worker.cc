@@ -97,6 +97,7 @@ std::string PodWorker::log_folder() const {
 
 Task<> PodWorker::run(std::shared_ptr<PodWorker> self) {
   if (self->rejected_) {
+    self->tell(EventType::kWarning, self->rejected_->reason, self->rejected_->message);
     self->set_status(make_rejected_status(*self->pod_, *self->rejected_, wall_seconds()));
     while (!self->stopped_ && !self->terminating_) {
       self->wake_.reset();

@@ -81,6 +81,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   const PodIdentity& identity() const { return identity_; }
   const PodProber::Counts& probe_counts() const { return prober_.counts(); }
   bool is_terminating() const { return terminating_; }
+  // It takes something of the node: it was not rejected, and has not ended.
+  bool is_here() const { return pod_ && !rejected_ && !was_over(); }
   const std::shared_ptr<const k8s::io::api::core::v1::Pod>& pod() const { return pod_; }
   // The newest that update() was given: pod() as soon as this worker has looked again.
   const std::shared_ptr<const k8s::io::api::core::v1::Pod>& asked() const { return next_pod_ ? next_pod_ : pod_; }

@@ -1,0 +1,112 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 300
+"""What a node refuses of what is bound to it, with real kubectl: pods that don't fit, that its labels or taints speak against, whose
+ports are taken, whose sysctls may do harm, whose runtime class there is not. What runs already stays."""
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from cluster import JoiningNode, NodeControl
+from cri_client import IMAGE
+
+SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+
+
+def pod(node, name, requests=None, ports=(), **spec):
+    container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", SLEEPS],
+                 "resources": {"requests": requests or {}}, "ports": list(ports)}
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+                       "spec": {"nodeName": node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
+                                "containers": [container], **spec}})
+
+
+def create(control, text):
+    control.out("create", "-f", "-", given=text)
+
+
+def wait_for(control, name, what, jsonpath, wanted):
+    c.wait_until(f"{name} {what}",
+                 lambda: control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout == wanted)
+
+
+def wait_for_event(control, name, reason):
+    def said():
+        events = control.json("get", "events", f"--field-selector=involvedObject.name={name},reason={reason}")["items"]
+        return events and events[0]["message"]
+    return c.wait_until(f"there is an event {reason} of {name}", said)
+
+
+def is_refused(checks, control, node, name, reason, message, text):
+    create(control, text)
+    wait_for(control, name, f"is refused as {reason}", ".status.reason", reason)
+    status = control.json("get", "pod", name)["status"]
+    checks.equal(status["phase"], "Failed", f"{name}: its phase")
+    checks.ok(message in status["message"], f"{name}: why", status["message"])
+    checks.ok(message in wait_for_event(control, name, reason), f"{name}: an event says it, too")
+
+
+def refuses(checks, control, node):
+    is_refused(checks, control, node, "large", "OutOfcpu", "Node didn't have enough resource: cpu, requested: 1000000, used: ",
+               pod(node, "large", {"cpu": "1000"}))
+    is_refused(checks, control, node, "fat", "OutOfmemory", "Node didn't have enough resource: memory",
+               pod(node, "fat", {"memory": "1000Ti"}))
+    is_refused(checks, control, node, "elsewhere", "NodeAffinity", "Predicate NodeAffinity failed",
+               pod(node, "elsewhere", nodeSelector={"disk": "ssd"}))
+    is_refused(checks, control, node, "odd", "SysctlForbidden", 'forbidden sysctl: "kernel.msgmax" not allowlisted',
+               pod(node, "odd", securityContext={"sysctls": [{"name": "kernel.msgmax", "value": "65536"}]}))
+    is_refused(checks, control, node, "windows", "PodOSNotSupported", "the OS field doesn't match node OS",
+               pod(node, "windows", os={"name": "windows"}))
+
+
+def takes(checks, control, node):
+    """A label that just came is seen; a port is one pod's; what runs stays when the node changes, and over a restart."""
+    control.out("label", "node", node.name, "disk=ssd")
+    port = {"containerPort": 80, "hostPort": 8080}
+    create(control, pod(node, "first", {"cpu": "10m"}, [port], nodeSelector={"disk": "ssd"}))
+    wait_for(control, "first", "runs", ".status.phase", "Running")
+    is_refused(checks, control, node, "second", "NodePorts", "didn't have free ports", pod(node, "second", ports=[port]))
+    control.out("label", "node", node.name, "disk-")
+    before = list(node.containers())
+    node.kill_gantryd()
+    node.wait_for_gantryd()
+    create(control, pod(node, "after"))
+    wait_for(control, "after", "runs", ".status.phase", "Running")
+    checks.equal(control.json("get", "pod", "first")["status"]["phase"], "Running", "a restart refuses nothing that runs")
+    checks.ok(set(before) <= set(node.containers()), "and its container is the same")
+
+
+def classes(checks, control, node):
+    """The API server takes no pod of a class that there is not: this one goes before the pod is bound."""
+    runtime_class = json.dumps({"apiVersion": "node.k8s.io/v1", "kind": "RuntimeClass", "metadata": {"name": "own"},
+                                "handler": "gantry"})
+    create(control, runtime_class)
+    unbound = json.loads(pod(node, "classy", runtimeClassName="own"))
+    del unbound["spec"]["nodeName"]
+    create(control, json.dumps(unbound))
+    control.out("delete", "runtimeclass", "own")
+    control.out("create", "--raw", "/api/v1/namespaces/default/pods/classy/binding", "-f", "-", given=json.dumps(
+        {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "classy"}, "target": {"kind": "Node", "name": node.name}}))
+    said = wait_for_event(control, "classy", "FailedCreatePodSandBox")
+    checks.ok('runtimeclass.node.k8s.io "own" not found' in said, "a runtime class that is missing is named", said)
+    create(control, runtime_class)
+    wait_for(control, "classy", "runs when its class is there", ".status.phase", "Running")
+    handlers = [one["name"] for one in control.json("get", "node", node.name)["status"]["runtimeHandlers"]]
+    checks.ok("gantry" in handlers, "the Node names the handlers", str(handlers))
+
+
+def story(checks):
+    with JoiningNode(checks) as node:
+        node.build_image()
+        with NodeControl(checks, node) as control:
+            node.join_as(control.kubeconfig.read_text())
+            node.wait_until_ready(control)
+            refuses(checks, control, node)
+            takes(checks, control, node)
+            classes(checks, control, node)
+
+
+c.main(story)
