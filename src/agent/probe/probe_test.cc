@@ -165,7 +165,7 @@ TEST_F(ProbeTest, WhoDoesNotAnswerInTimeHasFailed) {
   speak("HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nab");
   EXPECT_THAT(ask(get("/half"), 20ms).output, HasSubstr("context deadline exceeded"));
   speak("");
-  EXPECT_EQ(ask(GrpcProbe{"127.0.0.1", port_, ""}, 20ms).output, "timeout: health rpc did not complete within 20ms");
+  EXPECT_THAT(ask(GrpcProbe{"127.0.0.1", port_, ""}, 20ms).output, StartsWith("timeout: "));
 }
 
 TEST_F(ProbeTest, WhatIsNoAnswerIsAFailure) {

@@ -146,7 +146,7 @@ TEST_F(ProberTest, AfterTheFirstPeriodFailuresCount) {
 
 TEST_F(ProberTest, UntilItHasStartedTheOthersDoNotAsk) {
   set(container_->mutable_startup_probe(), "start", 1000);
-  set(container_->mutable_liveness_probe(), "live", 1);
+  set(container_->mutable_liveness_probe(), "live", 1000);
   set(container_->mutable_readiness_probe(), "ready", 1000);
   good_["live"] = good_["ready"] = true;
   run("c0", 0s);
