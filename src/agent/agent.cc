@@ -13,6 +13,8 @@
 #include "agent/api_source.h"
 #include "agent/cluster.h"
 #include "agent/environment.h"
+#include "agent/eviction/eviction.h"
+#include "agent/eviction/node_meter.h"
 #include "agent/manifest_source.h"
 #include "agent/mirror_pods.h"
 #include "agent/names.h"
@@ -127,6 +129,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   void keep_mirrors();
   void pod_ended(const std::string& uid);
   std::vector<WrittenLog> written_logs() const;
+  void make_evictions();
   void stop();
 
   std::shared_ptr<Environment> env;
@@ -134,6 +137,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   ImageGc image_gc;
   std::unique_ptr<LogRotation> logs;
   NodeAdmission admission;
+  std::unique_ptr<Evictions> evictions;
+  std::function<void()> pressures_changed;
   std::map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
   std::map<std::string, PodIdentity> earlier;                 // found at the start, by uid, until a worker has them
   std::vector<std::function<void(const PodInfo&)>> observers;
@@ -247,6 +252,12 @@ void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> p
   if (is_asked_to_run) {
     auto able = api::to_status(validate_supported(*pod, PodOrigin::kApiServer));
     if (!able) refused = Waiting{"UnsupportedByNode", able.error().message()};
+  }
+  if (!refused && is_asked_to_run && !was_here({identity, pod})) {
+    if (auto short_of = refusal(*pod, evictions->pressures())) {
+      if (env->events != nullptr) env->events->record(*pod, EventType::kWarning, "Evicted", *short_of);
+      refused = Waiting{"Evicted", std::move(*short_of)};
+    }
   }
   if (!refused && is_new && (is_asked_to_run || !identity.is_api()) && !was_here({identity, pod})) {
     auto answer = admission.ask(*pod, !identity.is_api(), pods_here());
@@ -394,6 +405,38 @@ std::vector<WrittenLog> Agent::Impl::written_logs() const {
   return found;
 }
 
+void Agent::Impl::make_evictions() {
+  Evictions::Hands hands;
+  hands.pods = [this] {
+    std::vector<PodToMeasure> pods;
+    for (const auto& [uid, worker] : workers) {
+      if (worker->is_running()) pods.push_back({uid, worker->pod()});
+    }
+    return pods;
+  };
+  hands.has_ended = [this](const std::string& uid) {
+    auto found = workers.find(uid);
+    return found == workers.end() || found->second->is_still();
+  };
+  hands.evict = [this](const std::string& uid, const PodEviction& eviction) {
+    if (auto found = workers.find(uid); found != workers.end()) found->second->evict(eviction);
+  };
+  hands.remove_images = [weak = weak_from_this()]() -> Task<> {
+    auto impl = weak.lock();
+    if (!impl) co_return;
+    auto removed = co_await impl->image_gc.remove_unused(std::chrono::steady_clock::now());
+    if (!removed) log::warning("removing unused images", {{"error", removed.error()}});
+  };
+  hands.pressures_changed = [this] {
+    if (pressures_changed) pressures_changed();
+  };
+  hands.events = env->events;
+  const auto& config = env->config;
+  auto meter = std::make_shared<NodeMeter>(env->runtime, env->images, env->disk,
+                                           NodeMeter::Folders{config.root_dir, config.pod_logs_dir});
+  evictions = std::make_unique<Evictions>(env->loop, std::move(meter), config.eviction, std::move(hands));
+}
+
 // ---- the workers' words
 
 void Agent::Impl::pod_changed(const std::string& uid) {
@@ -401,6 +444,7 @@ void Agent::Impl::pod_changed(const std::string& uid) {
   if (found == workers.end()) return;
   PodInfo info{uid, found->second->pod(), found->second->status()};
   tell_api(*found->second);
+  evictions->hear();
   for (const auto& observer : observers) observer(info);
 }
 
@@ -423,6 +467,7 @@ void Agent::Impl::pod_ended(const std::string& uid) {
   PodInfo info{uid, found->second->pod(), nullptr};
   const PodIdentity identity = found->second->identity();
   workers.erase(found);
+  evictions->hear();
   told_mirrors.erase(uid);
   if (identity.is_api() && api && api->find(identity.namespace_, identity.name, uid)) {
     leaving.insert(uid);
@@ -437,6 +482,7 @@ void Agent::Impl::stop() {
   source.stop();
   if (logs) logs->stop();
   admission.stop();
+  evictions->stop();
   if (api) api->stop();
   if (writer) writer->stop();
   if (mirrors) mirrors->stop();
@@ -446,7 +492,9 @@ void Agent::Impl::stop() {
 // ---- Agent
 
 Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster)
-    : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config), cluster)) {}
+    : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config), cluster)) {
+  impl_->make_evictions();
+}
 
 // What pools work on belongs to tasks that the loop may drop from now on: it is waited for.
 Agent::~Agent() {
@@ -486,15 +534,23 @@ Task<Status> Agent::start() {
           });
         });
   }
+  // Before the first pod: whether it is taken depends on it.
+  co_await impl->evictions->measure();
+  if (impl->stopped) co_return fail(Code::kCancelled, "stopped");
   impl->started = true;
   auto& loop = impl->env->loop;
   loop.spawn(Impl::collect_images(impl, loop, impl->env->config.image_gc_period));
   impl->logs->start();
+  impl->evictions->start();
   impl->reconcile();
   co_return Status();
 }
 
 void Agent::stop() { impl_->stop(); }
+
+NodePressures Agent::pressures() const { return impl_->evictions->pressures(); }
+
+void Agent::on_pressures(std::function<void()> changed) { impl_->pressures_changed = std::move(changed); }
 
 std::vector<PodInfo> Agent::pods() const {
   std::map<std::pair<std::string, std::string>, PodInfo> sorted;  // by name, then uid

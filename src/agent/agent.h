@@ -23,6 +23,7 @@
 #include "agent/image_gc.h"
 #include "agent/log_rotation.h"
 #include "agent/manifest.h"
+#include "agent/node_config.h"
 #include "agent/pull_queue.h"
 #include "base/loop.h"
 #include "base/result.h"
@@ -86,6 +87,8 @@ struct AgentConfig {
   Duration image_gc_period = std::chrono::minutes(5);
   // Of containers' logs.
   LogLimits logs;
+  // Without thresholds the node is never short of anything.
+  EvictionConfig eviction;
   // Trying again what the runtime or the node refused.
   BackoffLimits retry{std::chrono::seconds(1), std::chrono::minutes(1), std::chrono::minutes(2)};
   // Telling the API server again what it did not take, or was not there to take.
@@ -122,6 +125,9 @@ class Agent {
   std::vector<ManifestProblem> problems() const;
   // Calls `observer` after each change of a pod's status; with a null status when the pod has gone.
   void observe(std::function<void(const PodInfo&)> observer);
+  // What the node is short of; `changed` is called when there is something else.
+  NodePressures pressures() const;
+  void on_pressures(std::function<void()> changed);
 
  private:
   struct Impl;

@@ -98,6 +98,18 @@ Task<Result<std::pair<std::string, DiskSpace>>> ImageGc::measure() {
   co_return std::pair(std::move(path), *space);
 }
 
+Task<Status> ImageGc::remove_unused(TimePoint now) {
+  if (auto looked = co_await look(now); !looked) co_return looked;
+  std::vector<std::string> ids;
+  for (const auto& [id, known] : known_) {
+    if (!known.is_used && !known.is_pinned) ids.push_back(id);
+  }
+  for (const std::string& id : ids) {
+    if (co_await remove(id)) log::info("an image that nothing uses is removed for its disk", {{"image", id}});
+  }
+  co_return Status();
+}
+
 Task<Status> ImageGc::collect(TimePoint now) {
   if (auto looked = co_await look(now); !looked) co_return looked;
   if (limits_.max_age != Duration::zero()) {

@@ -44,6 +44,8 @@ class ImageGc {
   // One round. What can't be removed is logged and passed over; kResourceExhausted when the disk stays too full, with
   // how much was wanted.
   Task<Status> collect(TimePoint now);
+  // All that nothing uses and that is not pinned, however young.
+  Task<Status> remove_unused(TimePoint now);
 
  private:
   struct Known {

@@ -60,6 +60,12 @@ Result<KubeletConfig> apply_kubelet_config(const Value& document, KubeletSetting
     if (!taken) return std::unexpected(std::move(taken.error()));
     if (!*taken) config.ignored.push_back(field);
   }
+  if (changed.merges_eviction_defaults) {
+    for (const auto& [signal, threshold] : NodeConfig().eviction_hard) {
+      changed.node.eviction_hard.try_emplace(signal, threshold);
+    }
+  }
+  changed.agent.eviction.hard = changed.node.eviction_hard;
   if (auto whole = check_fields(changed); !whole) return std::unexpected(std::move(whole.error()));
   std::ranges::sort(config.ignored);
   config.document = document;

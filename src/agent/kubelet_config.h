@@ -20,6 +20,7 @@ namespace gantry::agent {
 struct KubeletSettings {
   NodeConfig node;
   AgentConfig agent;
+  bool merges_eviction_defaults = false;  // into an evictionHard that names only some
 };
 
 struct KubeletConfig {

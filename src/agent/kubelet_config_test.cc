@@ -65,6 +65,20 @@ cpuManagerPolicy: static
   EXPECT_EQ(settings.node.eviction_hard.at("nodefs.available").amount, "1Gi");
 }
 
+TEST(KubeletConfigTest, TheClustersDnsAndSysctls) {
+  KubeletSettings settings;
+  auto read = apply_kubelet_config(document("clusterDomain: cluster.local\nclusterDNS: [10.96.0.10, fd00::a]\n"
+                                            "allowedUnsafeSysctls: [kernel.msg*]\n"),
+                                   &settings);
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_TRUE(read->ignored.empty());
+  EXPECT_EQ(settings.agent.cluster_domain, "cluster.local");
+  EXPECT_EQ(settings.agent.cluster_dns, (std::vector<std::string>{"10.96.0.10", "fd00::a"}));
+  EXPECT_EQ(settings.agent.allowed_unsafe_sysctls, std::vector<std::string>{"kernel.msg*"});
+  EXPECT_NE(problem_of("clusterDNS: [dns.example]"), "");
+  EXPECT_NE(problem_of("allowedUnsafeSysctls: kernel.msg"), "");
+}
+
 TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
   EXPECT_EQ(problem_of("maxPods: -1").substr(0, 8), "maxPods:");
   EXPECT_NE(problem_of("maxPods: many"), "");

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "api/ip_network.h"
 #include "api/quantity.h"
 #include "base/duration.h"
 #include "base/text.h"
@@ -49,6 +50,30 @@ Status take_text(const Value& value, std::string_view field, std::string* out) {
   const std::string* text = value.as_string();
   if (text == nullptr) return wrong(field, "a text was expected");
   *out = *text;
+  return {};
+}
+
+Status take_texts(const Value& value, std::string_view field, std::vector<std::string>* out) {
+  const auto* list = value.as_list();
+  if (list == nullptr) return wrong(field, "a list was expected");
+  std::vector<std::string> texts;
+  for (const Value& one : *list) {
+    std::string text;
+    if (Status taken = take_text(one, cat(field, "[", texts.size(), "]"), &text); !taken) return taken;
+    texts.push_back(std::move(text));
+  }
+  *out = std::move(texts);
+  return {};
+}
+
+// Numeric ones.
+Status take_addresses(const Value& value, std::string_view field, std::vector<std::string>* out) {
+  std::vector<std::string> texts;
+  if (Status taken = take_texts(value, field, &texts); !taken) return taken;
+  for (const auto& text : texts) {
+    if (!api::parse_ip(text)) return wrong(field, cat("an address was expected, not ", quoted(text)));
+  }
+  *out = std::move(texts);
   return {};
 }
 
@@ -114,6 +139,20 @@ Status take_thresholds(const Value& value, std::string_view field, std::map<std:
     auto threshold = text == nullptr ? invalid_argument("a text was expected") : parse_threshold(*text);
     if (!threshold) return wrong(place, threshold.error().message());
     all[name] = std::move(*threshold);
+  }
+  *out = std::move(all);
+  return {};
+}
+
+Status take_periods(const Value& value, std::string_view field, std::map<std::string, Duration>* out) {
+  const auto* object = value.as_object();
+  if (object == nullptr) return wrong(field, "an object was expected");
+  std::map<std::string, Duration> all;
+  for (const auto& [name, period, position] : *object) {
+    const std::string place = cat(field, ".", name);
+    Duration& one = all[name];
+    if (auto taken = take_duration(period, place, &one); !taken) return taken;
+    if (one <= Duration::zero()) return wrong(place, "more than 0 was expected");
   }
   *out = std::move(all);
   return {};
@@ -216,7 +255,7 @@ constexpr Field kFields[] = {
      }},
     {"evictionPressureTransitionPeriod",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_duration(value, field, &to.node.pressure_transition);
+       return take_duration(value, field, &to.agent.eviction.transition);
      }},
     {"registerNode",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
@@ -333,8 +372,14 @@ constexpr Field kFields[] = {
     {"healthzPort", nullptr},
     {"healthzBindAddress", nullptr},
     {"oomScoreAdj", nullptr},
-    {"clusterDomain", nullptr},
-    {"clusterDNS", nullptr},
+    {"clusterDomain",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_text(value, field, &to.agent.cluster_domain);
+     }},
+    {"clusterDNS",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_addresses(value, field, &to.agent.cluster_dns);
+     }},
     {"streamingConnectionIdleTimeout", nullptr},
     {"volumeStatsAggPeriod", nullptr},
     {"kubeletCgroups", nullptr},
@@ -362,11 +407,26 @@ constexpr Field kFields[] = {
     {"contentType", nullptr},
     {"kubeAPIQPS", nullptr},
     {"kubeAPIBurst", nullptr},
-    {"evictionSoft", nullptr},
-    {"evictionSoftGracePeriod", nullptr},
-    {"evictionMaxPodGracePeriod", nullptr},
-    {"evictionMinimumReclaim", nullptr},
-    {"mergeDefaultEvictionSettings", nullptr},
+    {"evictionSoft",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_thresholds(value, field, &to.agent.eviction.soft);
+     }},
+    {"evictionSoftGracePeriod",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_periods(value, field, &to.agent.eviction.soft_grace);
+     }},
+    {"evictionMaxPodGracePeriod",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_number(value, field, 0, kMaxCount, &to.agent.eviction.max_pod_grace_seconds);
+     }},
+    {"evictionMinimumReclaim",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_thresholds(value, field, &to.agent.eviction.minimum_reclaim);
+     }},
+    {"mergeDefaultEvictionSettings",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_flag(value, field, &to.merges_eviction_defaults);
+     }},
     {"enableControllerAttachDetach", nullptr},
     {"protectKernelDefaults", nullptr},
     {"makeIPTablesUtilChains", nullptr},
@@ -381,7 +441,10 @@ constexpr Field kFields[] = {
     {"systemReservedCgroup", nullptr},
     {"kubeReservedCgroup", nullptr},
     {"enforceNodeAllocatable", nullptr},
-    {"allowedUnsafeSysctls", nullptr},
+    {"allowedUnsafeSysctls",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_texts(value, field, &to.agent.allowed_unsafe_sysctls);
+     }},
     {"defaultPodSysctls", nullptr},
     {"volumePluginDir", nullptr},
     {"kernelMemcgNotification", nullptr},
@@ -424,6 +487,11 @@ Status check_fields(const KubeletSettings& settings) {
   const PullLimits& pulls = settings.agent.pull_limits;
   if (pulls.serial.value_or(false) && pulls.at_once.value_or(1) > 1) {
     return wrong("maxParallelImagePulls", "1 was expected, as serializeImagePulls is true");
+  }
+  for (const auto& [signal, threshold] : settings.agent.eviction.soft) {
+    if (!settings.agent.eviction.soft_grace.contains(signal)) {
+      return wrong(cat("evictionSoft.", signal), "a grace period in evictionSoftGracePeriod was expected");
+    }
   }
   return {};
 }

@@ -22,6 +22,22 @@ struct EvictionThreshold {
   double percent = 0;
 };
 
+// When pods are evicted. Maps are by the signal's name: memory.available, nodefs.available, nodefs.inodesFree,
+// imagefs.available, imagefs.inodesFree, pid.available.
+struct EvictionConfig {
+  std::map<std::string, EvictionThreshold> hard, soft, minimum_reclaim;
+  std::map<std::string, Duration> soft_grace;
+  Duration transition = std::chrono::minutes(5);
+  std::int64_t max_pod_grace_seconds = 0;  // of pods that a soft threshold evicts
+  Duration period = std::chrono::seconds(10);
+};
+
+// What the node is short of.
+struct NodePressures {
+  bool memory = false, disk = false, pids = false;
+  bool operator==(const NodePressures&) const = default;
+};
+
 struct NodeConfig {
   std::string name;
   std::vector<std::string> addresses;  // InternalIP, numeric; the first is the main one
@@ -45,7 +61,6 @@ struct NodeConfig {
                                                             {"nodefs.inodesFree", {"", 5}},
                                                             {"imagefs.available", {"", 15}},
                                                             {"imagefs.inodesFree", {"", 5}}};
-  Duration pressure_transition = std::chrono::minutes(5);
 
   Duration status_update = std::chrono::seconds(10);
   Duration status_report = std::chrono::minutes(5);  // when nothing has changed

@@ -107,19 +107,20 @@ void set_condition(core::NodeStatus* status, const std::string& type, const Word
   condition->mutable_last_heartbeat_time()->set_seconds(now.seconds);
 }
 
-void set_conditions(core::NodeStatus* status, const NodeState& state, const Pressures& pressures, api::Timestamp now) {
+void set_conditions(core::NodeStatus* status, const NodeState& state, const NodePressures& pressures,
+                    api::Timestamp now) {
   set_condition(status, "MemoryPressure",
-                pressures.memory()
+                pressures.memory
                     ? Words{true, "KubeletHasInsufficientMemory", "kubelet has insufficient memory available"}
                     : Words{false, "KubeletHasSufficientMemory", "kubelet has sufficient memory available"},
                 now);
   set_condition(status, "DiskPressure",
-                pressures.disk() ? Words{true, "KubeletHasDiskPressure", "kubelet has disk pressure"}
-                                 : Words{false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"},
+                pressures.disk ? Words{true, "KubeletHasDiskPressure", "kubelet has disk pressure"}
+                               : Words{false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"},
                 now);
   set_condition(status, "PIDPressure",
-                pressures.pids() ? Words{true, "KubeletHasInsufficientPID", "kubelet has insufficient PID available"}
-                                 : Words{false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"},
+                pressures.pids ? Words{true, "KubeletHasInsufficientPID", "kubelet has insufficient PID available"}
+                               : Words{false, "KubeletHasSufficientPID", "kubelet has sufficient PID available"},
                 now);
   Words ready{true, "KubeletReady", "kubelet is posting ready status"};
   if (!state.not_ready.empty()) {
@@ -182,28 +183,7 @@ bool is_same_status(const Node& there, const Node& wanted) {
 
 }  // namespace
 
-bool Pressures::is_below(const std::string& signal, std::uint64_t left, std::uint64_t whole) const {
-  return whole > 0 && config_.eviction_hard.contains(signal) && left < threshold_bytes(config_, signal, whole);
-}
-
-void Pressures::note(One* one, bool is_there, Duration now) const {
-  if (is_there) *one = {true, now};
-  if (one->is_on && !is_there && now - one->seen >= config_.pressure_transition) one->is_on = false;
-}
-
-void Pressures::look(const NodeReadings& readings, Duration now) {
-  note(&memory_, is_below("memory.available", readings.memory_available, readings.memory), now);
-  note(&disk_,
-       is_below("nodefs.available", readings.node.available, readings.node.capacity) ||
-           is_below("nodefs.inodesFree", readings.node.inodes_free, readings.node.inodes) ||
-           is_below("imagefs.available", readings.images.available, readings.images.capacity) ||
-           is_below("imagefs.inodesFree", readings.images.inodes_free, readings.images.inodes),
-       now);
-  const std::uint64_t pids_left = readings.max_pids - std::min(readings.pids, readings.max_pids);
-  note(&pids_, is_below("pid.available", pids_left, readings.max_pids), now);
-}
-
-void set_status(Node* node, const NodeConfig& config, const NodeState& state, const Pressures& pressures,
+void set_status(Node* node, const NodeConfig& config, const NodeState& state, const NodePressures& pressures,
                 api::Timestamp now) {
   core::NodeStatus* status = node->mutable_status();
   status->clear_addresses();
@@ -253,7 +233,7 @@ std::vector<NodeWord> node_words(const Node& before, const Node& after) {
   return words;
 }
 
-Node new_node(const NodeConfig& config, const NodeState& state, const Pressures& pressures, api::Timestamp now) {
+Node new_node(const NodeConfig& config, const NodeState& state, const NodePressures& pressures, api::Timestamp now) {
   Node node;
   node.mutable_metadata()->set_name(config.name);
   auto& labels = *node.mutable_metadata()->mutable_labels();

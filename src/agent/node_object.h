@@ -40,35 +40,14 @@ struct NodeState {
   bool supplemental_groups_policy = false;
 };
 
-// A pressure stays said for a while after it was last seen. Times are of a clock that only goes on.
-class Pressures {
- public:
-  explicit Pressures(const NodeConfig& config) : config_(config) {}
-  void look(const NodeReadings& readings, Duration now);
-  bool memory() const { return memory_.is_on; }
-  bool disk() const { return disk_.is_on; }
-  bool pids() const { return pids_.is_on; }
-
- private:
-  struct One {
-    bool is_on = false;
-    Duration seen{};
-  };
-  void note(One* one, bool is_there, Duration now) const;
-  bool is_below(const std::string& signal, std::uint64_t left, std::uint64_t whole) const;
-
-  const NodeConfig& config_;
-  One memory_, disk_, pids_;
-};
-
 // The Node with which it registers, with its status.
-Node new_node(const NodeConfig& config, const NodeState& state, const Pressures& pressures, api::Timestamp now);
+Node new_node(const NodeConfig& config, const NodeState& state, const NodePressures& pressures, api::Timestamp now);
 // The merge patch that brings to a Node that is there already what it lacks of `wanted`'s labels and annotations;
 // nothing when it has all.
 std::optional<api::Value> registration_patch(const Node& there, const Node& wanted);
 
 // The status of `node` becomes what `state` says; times of conditions that hold stay.
-void set_status(Node* node, const NodeConfig& config, const NodeState& state, const Pressures& pressures,
+void set_status(Node* node, const NodeConfig& config, const NodeState& state, const NodePressures& pressures,
                 api::Timestamp now);
 // What people are told of the way from one status to another, as reasons and messages of events.
 struct NodeWord {

@@ -54,7 +54,7 @@ TEST(NodeObjectTest, ANodeTellsWhatItIsAndHas) {
   config.kube_reserved = {{"cpu", "500m"}, {"memory", "1Gi"}};
   config.taints = {{"example.com/gpu", "yes", "NoSchedule"}};
   config.labels = {{"zone", "a"}};
-  const Node node = new_node(config, quiet(), Pressures(config), {.seconds = 1000});
+  const Node node = new_node(config, quiet(), NodePressures{}, {.seconds = 1000});
   EXPECT_EQ(node.metadata().labels().at("kubernetes.io/hostname"), "n1");
   EXPECT_EQ(node.metadata().labels().at("kubernetes.io/arch"), "amd64");
   EXPECT_EQ(node.metadata().labels().at("zone"), "a");
@@ -76,7 +76,7 @@ TEST(NodeObjectTest, WhyItIsNotReadyIsSaid) {
   const NodeConfig config = config_of("n1");
   NodeState state = quiet();
   state.not_ready = {"container runtime network not ready: NetworkReady=false"};
-  const Node node = new_node(config, state, Pressures(config), {.seconds = 1000});
+  const Node node = new_node(config, state, NodePressures{}, {.seconds = 1000});
   EXPECT_EQ(condition(node, "Ready"), "False KubeletNotReady");
   EXPECT_EQ(node.status().conditions(3).message(), state.not_ready[0]);
 }
@@ -84,21 +84,21 @@ TEST(NodeObjectTest, WhyItIsNotReadyIsSaid) {
 TEST(NodeObjectTest, OnlyAChangeMovesTheTimeOfACondition) {
   const NodeConfig config = config_of("n1");
   NodeState state = quiet();
-  Node node = new_node(config, state, Pressures(config), {.seconds = 1000});
-  set_status(&node, config, state, Pressures(config), {.seconds = 2000});
+  Node node = new_node(config, state, NodePressures{}, {.seconds = 1000});
+  set_status(&node, config, state, NodePressures{}, {.seconds = 2000});
   EXPECT_EQ(node.status().conditions(3).last_transition_time().seconds(), 1000);
   EXPECT_EQ(node.status().conditions(3).last_heartbeat_time().seconds(), 2000);
   state.not_ready = {"x"};
-  set_status(&node, config, state, Pressures(config), {.seconds = 3000});
+  set_status(&node, config, state, NodePressures{}, {.seconds = 3000});
   EXPECT_EQ(node.status().conditions(3).last_transition_time().seconds(), 3000);
 }
 
 TEST(NodeObjectTest, NothingIsWrittenThatDidNotChange) {
   const NodeConfig config = config_of("n1");
   NodeState state = quiet();
-  const Node there = new_node(config, state, Pressures(config), {.seconds = 1000});
+  const Node there = new_node(config, state, NodePressures{}, {.seconds = 1000});
   Node wanted = there;
-  set_status(&wanted, config, state, Pressures(config), {.seconds = 2000});
+  set_status(&wanted, config, state, NodePressures{}, {.seconds = 2000});
   EXPECT_FALSE(status_patch(there, wanted, false));
   const auto beat = status_patch(there, wanted, true);
   ASSERT_TRUE(beat);
@@ -108,7 +108,7 @@ TEST(NodeObjectTest, NothingIsWrittenThatDidNotChange) {
 
 TEST(NodeObjectTest, OthersWordsStayWhatIsOursIsPutRight) {
   const NodeConfig config = config_of("n1");
-  Node there = new_node(config, quiet(), Pressures(config), {.seconds = 1000});
+  Node there = new_node(config, quiet(), NodePressures{}, {.seconds = 1000});
   auto* other = there.mutable_status()->add_conditions();
   other->set_type("NetworkUnavailable");
   other->set_status("False");
@@ -118,7 +118,7 @@ TEST(NodeObjectTest, OthersWordsStayWhatIsOursIsPutRight) {
   }
   there.mutable_status()->mutable_addresses(0)->set_address("192.0.2.99");
   Node wanted = there;
-  set_status(&wanted, config, quiet(), Pressures(config), {.seconds = 2000});
+  set_status(&wanted, config, quiet(), NodePressures{}, {.seconds = 2000});
   const auto patch = status_patch(there, wanted, false);
   ASSERT_TRUE(patch);
   const std::string text = api::write_json(*patch);
@@ -131,34 +131,13 @@ TEST(NodeObjectTest, OthersWordsStayWhatIsOursIsPutRight) {
 
 TEST(NodeObjectTest, ARegisteredNodeGetsTheLabelsThatItLacks) {
   NodeConfig config = config_of("n1");
-  Node there = new_node(config, quiet(), Pressures(config), {.seconds = 1000});
+  Node there = new_node(config, quiet(), NodePressures{}, {.seconds = 1000});
   (*there.mutable_metadata()->mutable_labels())["mine"] = "stays";
   config.labels = {{"zone", "a"}};
-  const Node wanted = new_node(config, quiet(), Pressures(config), {.seconds = 1000});
+  const Node wanted = new_node(config, quiet(), NodePressures{}, {.seconds = 1000});
   const auto patch = registration_patch(there, wanted);
   ASSERT_TRUE(patch);
   EXPECT_EQ(api::write_json(*patch), R"({"metadata":{"labels":{"zone":"a"}}})");
-}
-
-TEST(NodeObjectTest, APressureIsSaidForAWhileAfterItIsGone) {
-  const NodeConfig config = config_of("n1");
-  Pressures pressures(config);
-  NodeReadings readings = quiet().readings;
-  pressures.look(readings, minutes(0));
-  EXPECT_FALSE(pressures.memory() || pressures.disk() || pressures.pids());
-  readings.memory_available = 99 << 20;
-  readings.images.available = 14 * kGi;
-  readings.pids = 32767;
-  pressures.look(readings, minutes(1));
-  EXPECT_TRUE(pressures.memory());
-  EXPECT_TRUE(pressures.disk());
-  EXPECT_FALSE(pressures.pids());  // no threshold by default
-  readings = quiet().readings;
-  pressures.look(readings, minutes(5));
-  EXPECT_TRUE(pressures.memory());
-  pressures.look(readings, minutes(6));
-  EXPECT_FALSE(pressures.memory());
-  EXPECT_FALSE(pressures.disk());
 }
 
 TEST(NodeMachineTest, ReadsWhatTheKernelWrites) {

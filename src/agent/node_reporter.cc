@@ -29,13 +29,13 @@ std::string said_not_ready(std::string_view what, const v1::RuntimeCondition& co
 }  // namespace
 
 NodeReporter::NodeReporter(Cluster& cluster, cri::RuntimeService& runtime, cri::ImageService& images, Pool& disk,
-                           NodeConfig config)
+                           NodeConfig config, std::function<NodePressures()> pressures)
     : cluster_(cluster),
       runtime_(runtime),
       images_(images),
       disk_(disk),
       config_(std::move(config)),
-      pressures_(config_),
+      pressures_(std::move(pressures)),
       wake_(cluster.loop()) {
   cluster_.node().on_change([this](const api::Informer::Change&) { wake_.set(); });
 }
@@ -120,14 +120,13 @@ Task<Status> NodeReporter::look() {
       co_await disk_.run([root = config_.root_dir, images = image_folder_] { return read_node(root, images); });
   if (!readings) co_return std::unexpected(std::move(readings.error()));
   state_.readings = std::move(*readings);
-  pressures_.look(state_.readings, steady_clock::now().time_since_epoch());
   co_return Status();
 }
 
 // ---- saying
 
 Task<api::Answer<void>> NodeReporter::register_once() {
-  const Node wanted = new_node(config_, state_, pressures_, now());
+  const Node wanted = new_node(config_, state_, pressures_(), now());
   api::Answer<Node> made = co_await cluster_.urgent_client().create(wanted);
   if (made) {
     log::info("the node is registered", {{"node", config_.name}});
@@ -150,7 +149,7 @@ Task<api::Answer<void>> NodeReporter::report() {
   const std::shared_ptr<const Node> there = cluster_.node_object();
   if (there == nullptr) co_return api::Answer<void>();
   Node wanted = *there;
-  set_status(&wanted, config_, state_, pressures_, now());
+  set_status(&wanted, config_, state_, pressures_(), now());
   const auto started = steady_clock::now();
   const bool heartbeat = !reported_ || started - *reported_ >= config_.status_report;
   auto patch = status_patch(*there, wanted, heartbeat);

@@ -20,9 +20,9 @@ namespace gantry::agent {
 
 class NodeReporter {
  public:
-  // All outlive it. `disk` is for what blocks. Before cluster.start().
-  NodeReporter(Cluster& cluster, cri::RuntimeService& runtime, cri::ImageService& images, Pool& disk,
-               NodeConfig config);
+  // All outlive it. `disk` is for what blocks; `pressures` says what the node is short of. Before cluster.start().
+  NodeReporter(Cluster& cluster, cri::RuntimeService& runtime, cri::ImageService& images, Pool& disk, NodeConfig config,
+               std::function<NodePressures()> pressures);
   NodeReporter(const NodeReporter&) = delete;
   NodeReporter& operator=(const NodeReporter&) = delete;
 
@@ -47,7 +47,7 @@ class NodeReporter {
   cri::ImageService& images_;
   Pool& disk_;
   const NodeConfig config_;
-  Pressures pressures_;
+  const std::function<NodePressures()> pressures_;
   NodeState state_;
   std::string image_folder_;
   std::optional<std::chrono::steady_clock::time_point> images_seen_, reported_;

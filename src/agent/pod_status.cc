@@ -188,6 +188,9 @@ void Maker::set_conditions() {
     condition("Ready", ready, reason, message);
   }
   condition("PodScheduled", true, "", "");
+  if (in.is_disrupted && in.end != nullptr) {
+    condition("DisruptionTarget", true, "TerminationByKubelet", in.end->message);
+  }
 }
 
 std::string describe(const core::ContainerState& state) {

@@ -33,6 +33,8 @@ struct StatusInputs {
   const std::map<std::string, Waiting>* waiting = nullptr;
   // Why the pod as a whole has ended: status.reason and message. Null: its containers say it.
   const Waiting* end = nullptr;
+  // That was for the node's sake: its condition DisruptionTarget says so, in the words of `end`.
+  bool is_disrupted = false;
   // The last status, whose conditions keep their times as long as they stay; null for the first.
   const k8s::io::api::core::v1::PodStatus* before = nullptr;
   std::string_view host_ip;

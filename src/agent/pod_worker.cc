@@ -83,6 +83,23 @@ void PodWorker::terminate(std::optional<Duration> grace) {
   wake_.set();
 }
 
+void PodWorker::evict(const PodEviction& eviction) {
+  if (!is_running()) return;
+  rules_.is_over = rules_.is_over_as_failed = true;
+  end_ = Waiting{"Evicted", eviction.message};
+  is_disrupted_ = eviction.is_disruption;
+  const Duration own = std::chrono::seconds(std::max<std::int64_t>(pod_->spec().termination_grace_period_seconds(), 0));
+  grace_ = std::min(own, eviction.grace);
+  hear();
+}
+
+bool PodWorker::is_still() const {
+  if (!status_) return false;
+  const auto runs = [](const core::ContainerStatus& container) { return container.state().has_running(); };
+  return std::ranges::none_of(status_->container_statuses(), runs) &&
+         std::ranges::none_of(status_->init_container_statuses(), runs);
+}
+
 void PodWorker::stop() {
   stopped_ = true;
   if (images_) images_->stop();
@@ -317,6 +334,7 @@ void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
                           .plan = &plan,
                           .waiting = &waits,
                           .end = end_ ? &*end_ : nullptr,
+                          .is_disrupted = is_disrupted_,
                           .before = status_before(),
                           .host_ip = env_->config.host_ip,
                           .now = wall_seconds()}));
@@ -350,6 +368,7 @@ void PodWorker::publish_end(const ObservedPod& observed) {
                           .plan = &plan,
                           .waiting = &nobody_waits,
                           .end = end_ ? &*end_ : nullptr,
+                          .is_disrupted = is_disrupted_,
                           .before = status_before(),
                           .host_ip = env_->config.host_ip,
                           .now = wall_seconds()}));

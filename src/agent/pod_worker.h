@@ -32,6 +32,7 @@
 #include "agent/backoff.h"
 #include "agent/container_stopper.h"
 #include "agent/environment.h"
+#include "agent/eviction/eviction.h"
 #include "agent/object_cache.h"
 #include "agent/observed_pod.h"
 #include "agent/pod_images.h"
@@ -75,6 +76,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // new worker. `grace` takes the place of the pod's own; a later call can only shorten it, and ends a wait that is
   // longer.
   void terminate(std::optional<Duration> grace = std::nullopt);
+  // Ends what runs; the pod stays, as one that failed.
+  void evict(const PodEviction& eviction);
   // Leaves the pod as it is and does nothing more.
   void stop();
 
@@ -83,6 +86,10 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool is_terminating() const { return terminating_; }
   // It takes something of the node: it was not rejected, and has not ended.
   bool is_here() const { return pod_ && !rejected_ && !was_over(); }
+  // It is to go on.
+  bool is_running() const { return !terminating_ && !rejected_ && !rules_.is_over && !was_over(); }
+  // None of its containers runs.
+  bool is_still() const;
   const std::shared_ptr<const k8s::io::api::core::v1::Pod>& pod() const { return pod_; }
   // The newest that update() was given: pod() as soon as this worker has looked again.
   const std::shared_ptr<const k8s::io::api::core::v1::Pod>& asked() const { return next_pod_ ? next_pod_ : pod_; }
@@ -176,6 +183,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   PodRules rules_;
   std::optional<Waiting> rejected_;
   std::optional<Waiting> end_;  // why the pod as a whole has ended
+  bool is_disrupted_ = false;   // for the node's sake
   PodObserver observer_;
   std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status_;
   std::string described_;  // what was logged of it last

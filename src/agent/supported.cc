@@ -22,8 +22,11 @@ void refuse(bool asked, const Check& check, std::string_view field, std::string_
   if (asked) check.at(field).forbidden(why);
 }
 
-void check_resources(const core::ResourceRequirements& resources, const Check& check) {
-  const auto is_enforced = [](std::string_view name) { return name == "cpu" || name == "memory"; };
+// Who uses too much of the disk is evicted, and pods of manifests never are.
+void check_resources(const core::ResourceRequirements& resources, PodOrigin origin, const Check& check) {
+  const auto is_enforced = [origin](std::string_view name) {
+    return name == "cpu" || name == "memory" || (name == "ephemeral-storage" && origin == PodOrigin::kApiServer);
+  };
   for (const auto& [name, amount] : resources.limits()) {
     if (!is_enforced(name)) check.at("limits").key(name).forbidden(kNotYet);
   }
@@ -58,12 +61,12 @@ void check_probe(const core::Probe& probe, const Check& check) {
   refuse(probe.handler().grpc().mode() == "TLS", check.at("grpc"), "mode");
 }
 
-void check_container(const core::Container& container, const Check& check) {
+void check_container(const core::Container& container, PodOrigin origin, const Check& check) {
   check_probe(container.liveness_probe(), check.at("livenessProbe"));
   check_probe(container.readiness_probe(), check.at("readinessProbe"));
   check_probe(container.startup_probe(), check.at("startupProbe"));
   refuse(container.restart_policy_rules_size() > 0, check, "restartPolicyRules");
-  check_resources(container.resources(), check.at("resources"));
+  check_resources(container.resources(), origin, check.at("resources"));
   check_env(container, check);
   check_mounts(container, check);
   const core::SecurityContext& security = container.security_context();
@@ -118,8 +121,8 @@ void check_volumes(const core::PodSpec& spec, const Check& check, PodOrigin orig
       const core::EmptyDirVolumeSource& empty = source.empty_dir();
       const Check inside = check[i].at("emptyDir");
       refuse(empty.medium().starts_with("HugePages"), inside, "medium", "HugePages is not supported yet");
-      refuse(empty.has_size_limit() && empty.medium() != "Memory", inside, "sizeLimit",
-             "is not enforced on disk yet; leave it out, or set medium: Memory");
+      refuse(empty.has_size_limit() && empty.medium() != "Memory" && origin == PodOrigin::kManifest, inside,
+             "sizeLimit", "is not enforced on disk for pods of manifests; leave it out, or set medium: Memory");
       continue;
     }
     if (source.has_host_path() || source.has_persistent_volume_claim() || source.has_ephemeral() || source.has_image())
@@ -151,13 +154,13 @@ api::FieldProblems validate_supported(const core::Pod& pod, PodOrigin origin) {
   const Check check = Check(&problems).at("spec");
   const core::PodSpec& spec = pod.spec();
   for (int i = 0; i < spec.init_containers_size(); ++i) {
-    check_container(spec.init_containers(i), check.at("initContainers")[i]);
+    check_container(spec.init_containers(i), origin, check.at("initContainers")[i]);
   }
   for (int i = 0; i < spec.containers_size(); ++i) {
-    check_container(spec.containers(i), check.at("containers")[i]);
+    check_container(spec.containers(i), origin, check.at("containers")[i]);
   }
   for (int i = 0; i < spec.ephemeral_containers_size(); ++i) {
-    check_container(as_container(spec.ephemeral_containers(i)), check.at("ephemeralContainers")[i]);
+    check_container(as_container(spec.ephemeral_containers(i)), origin, check.at("ephemeralContainers")[i]);
   }
   check_volumes(spec, check.at("volumes"), origin);
   check_pod_security(spec.security_context(), check.at("securityContext"));

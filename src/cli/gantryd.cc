@@ -239,8 +239,9 @@ Status join_cluster(Serving& serving) {
   Membership& member = serving.member;
   member.cluster = std::move(*cluster);
   const agent::NodeConfig& config = serving.settings.node;
-  member.reporter =
-      std::make_unique<agent::NodeReporter>(*member.cluster, serving.runtime, serving.images, serving.disk, config);
+  member.reporter = std::make_unique<agent::NodeReporter>(
+      *member.cluster, serving.runtime, serving.images, serving.disk, config,
+      [&agent = serving.agent] { return agent ? agent->pressures() : agent::NodePressures(); });
   member.lease = std::make_unique<agent::NodeLease>(*member.cluster, config.lease_seconds);
   keep_certificates(serving, *kubeconfig);
   return {};
@@ -304,6 +305,9 @@ Task<> start_serving(Serving& serving) {
   if (done && serving.run_agent) {
     serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
                                                    serving.settings.agent, serving.member.cluster.get());
+    if (auto* reporter = serving.member.reporter.get()) {
+      serving.agent->on_pressures([reporter] { reporter->look_soon(); });
+    }
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");
     if (done) done = start_member(serving);

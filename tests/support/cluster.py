@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster of one machine: a node of the test's own (node.py) and, in its network, its control plane. kubectl runs there, too."""
 import json
-import pathlib
 import subprocess
 
 import checks as c
@@ -44,13 +43,7 @@ class NodeControl(Control):
 
 
 class JoiningNode(Node):
-    """A Node whose gantryd becomes a member of a cluster: when it starts and `kubeconfig` is there. Its pressure is measured
-    against thresholds that the machine's own disk, however full, is not past."""
-
-    KUBELET_CONFIG = pathlib.Path(__file__).with_name("kubelet.yaml")
-
-    def __init__(self, checks, suffix="", options=(), kubelet_config=KUBELET_CONFIG):
-        super().__init__(checks, suffix, (f"--option=--kubelet-config={kubelet_config}", *options))
+    """A Node whose gantryd becomes a member of a cluster: when it starts and `kubeconfig` is there."""
 
     @property
     def kubeconfig(self):

@@ -23,13 +23,14 @@ BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or pathlib.Path(__file__).resolv
 class Node(CriClient):
     """One node. Folders: `state` is all of its disk, `lib` gantryd's data, `work` what the test keeps there."""
 
-    # How full the machine's own disk is decides about no image of a test.
+    # How full the machine's own disk is decides about no image of a test, and about no pressure.
     image_gc = ("--option=--image-gc-high-threshold=100",)
+    KUBELET_CONFIG = pathlib.Path(__file__).with_name("kubelet.yaml")
 
-    def __init__(self, checks, suffix="", options=()):
+    def __init__(self, checks, suffix="", options=(), kubelet_config=KUBELET_CONFIG):
         """`options` are those of `gantry node start`."""
         super().__init__()
-        self.checks, self.options = checks, options
+        self.checks, self.options = checks, (f"--option=--kubelet-config={kubelet_config}", *options)
         self.name = f"t{os.getpid()}{suffix}"
         self.state = pathlib.Path("/var/lib/gantry-nodes") / self.name
         self.lib, self.manifests, self.work = self.state / "lib", self.state / "manifests", self.state / "test"

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
-#include "cri/disk_usage.h"
+#include "sys/disk_usage.h"
 
 #include <gtest/gtest.h>
 #include <stdlib.h>
@@ -9,7 +9,7 @@
 
 #include "sys/file.h"
 
-namespace gantry::cri {
+namespace gantry::sys {
 namespace {
 
 namespace fs = std::filesystem;
@@ -22,7 +22,7 @@ TEST(DiskUsage, CountsEachFileOnceAndFollowsNothing) {
   std::ofstream(folder / "u/a/file") << std::string(100000, 'x');
   fs::create_hard_link(folder / "u/a/file", folder / "u/a/b/again");
   fs::create_directory_symlink("/usr", folder / "u/usr");
-  auto dir = sys::open_dir(sys::kCwd, path);
+  auto dir = open_dir(kCwd, path);
   ASSERT_TRUE(dir);
   auto usage = disk_usage(*dir, "u", 1000);
   ASSERT_TRUE(usage && *usage) << (usage ? "" : usage.error().message());
@@ -44,7 +44,7 @@ TEST(DiskUsage, CountsEveryEntryOfALargeFolder) {
   fs::path folder(path);
   fs::create_directories(folder / "u");
   for (int i = 0; i < 2500; ++i) fs::create_directory(folder / "u" / std::to_string(i));
-  auto dir = sys::open_dir(sys::kCwd, path);
+  auto dir = open_dir(kCwd, path);
   ASSERT_TRUE(dir);
   auto usage = disk_usage(*dir, "u", 2500);
   ASSERT_TRUE(usage && *usage) << (usage ? "over its limit" : usage.error().message());
@@ -53,4 +53,4 @@ TEST(DiskUsage, CountsEveryEntryOfALargeFolder) {
 }
 
 }  // namespace
-}  // namespace gantry::cri
+}  // namespace gantry::sys

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/eviction/eviction.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "agent/event_recorder.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "kubernetes/core/v1/pod.pb.h"
+
+namespace gantry::agent {
+namespace {
+
+using std::chrono::steady_clock;
+
+// Of pods that a hard threshold or a limit evicts.
+constexpr std::chrono::seconds kShortGrace{1};
+// For which a pod that was evicted is waited for before the node is measured again.
+constexpr std::chrono::seconds kPodEnd{30};
+
+}  // namespace
+
+struct Evictions::Impl : std::enable_shared_from_this<Impl> {
+  Impl(Loop& l, std::shared_ptr<EvictionMeter> m, EvictionConfig c, Hands h)
+      : loop(l), meter(std::move(m)), config(std::move(c)), hands(std::move(h)), thresholds(config), wake(l) {}
+
+  static Task<> run(std::shared_ptr<Impl> self);
+  static Task<bool> look(std::shared_ptr<Impl> self);
+  Task<bool> measure();
+  Task<bool> enforce_limits();
+  Task<bool> relieve(Shortage shortage);
+  Task<> wait_for_end();
+  bool has_thresholds() const { return !config.hard.empty() || !config.soft.empty(); }
+  void evict(const PodToMeasure& pod, PodEviction eviction);
+
+  Loop& loop;
+  const std::shared_ptr<EvictionMeter> meter;
+  const EvictionConfig config;
+  const Hands hands;
+  Thresholds thresholds;
+  Event wake;
+  std::string evicted;  // the last one's uid
+  bool stopped = false;
+};
+
+Task<bool> Evictions::Impl::measure() {
+  if (!has_thresholds()) co_return false;
+  auto readings = co_await meter->node();
+  if (stopped) co_return false;
+  if (!readings) {
+    log::warning("what is left of this node can't be measured, retrying", {{"error", readings.error()}});
+    co_return false;
+  }
+  const NodePressures before = thresholds.pressures();
+  thresholds.look(levels_of(*readings), steady_clock::now().time_since_epoch());
+  const NodePressures now = thresholds.pressures();
+  if (now == before) co_return true;
+  log::info("what the node is short of", {{"memory", now.memory}, {"disk", now.disk}, {"processes", now.pids}});
+  if (hands.pressures_changed) hands.pressures_changed();
+  co_return true;
+}
+
+void Evictions::Impl::evict(const PodToMeasure& pod, PodEviction eviction) {
+  const auto& metadata = pod.pod->metadata();
+  log::warning(
+      "evicting a pod",
+      {{"pod", cat(metadata.namespace_(), "/", metadata.name())}, {"uid", pod.uid}, {"why", eviction.message}});
+  if (hands.events != nullptr) hands.events->record(*pod.pod, EventType::kWarning, "Evicted", eviction.message);
+  evicted = pod.uid;
+  hands.evict(pod.uid, eviction);
+}
+
+// Of pods that have limits on disk, and nobody else is measured for them.
+Task<bool> Evictions::Impl::enforce_limits() {
+  std::vector<PodToMeasure> limited = hands.pods();
+  std::erase_if(limited, [](const PodToMeasure& one) { return is_critical(*one.pod) || !has_disk_limits(*one.pod); });
+  if (limited.empty()) co_return false;
+  const auto uses = co_await meter->pods(limited);
+  if (stopped) co_return false;
+  bool any = false;
+  for (const auto& pod : limited) {
+    auto use = uses.find(pod.uid);
+    if (use == uses.end()) continue;
+    auto why = beyond_own_limits(*pod.pod, use->second);
+    if (!why) continue;
+    evict(pod, {.message = std::move(*why), .grace = kShortGrace});
+    any = true;
+  }
+  co_return any;
+}
+
+Task<bool> Evictions::Impl::relieve(Shortage shortage) {
+  const std::string resource(resource_of(shortage.signal));
+  log::warning("the node is short of something",
+               {{"signal", shortage.signal}, {"available", shortage.available}, {"threshold", shortage.threshold}});
+  if (hands.events != nullptr) {
+    hands.events->record_node(EventType::kWarning, "EvictionThresholdMet", cat("Attempting to reclaim ", resource));
+  }
+  if (resource == "ephemeral-storage" || resource == "inodes") {
+    co_await hands.remove_images();
+    if (stopped) co_return false;
+    auto readings = co_await meter->node();
+    if (stopped) co_return false;
+    if (readings && !thresholds.is_short_of(shortage.signal, levels_of(*readings))) co_return false;
+  }
+  std::vector<PodToMeasure> pods = hands.pods();
+  std::erase_if(pods, [](const PodToMeasure& one) { return is_critical(*one.pod); });
+  if (pods.empty()) co_return false;
+  const auto uses = co_await meter->pods(pods);
+  if (stopped) co_return false;
+  std::vector<PodWithUse> ranked;
+  for (const auto& pod : pods) {
+    auto use = uses.find(pod.uid);
+    ranked.push_back({pod.pod.get(), use == uses.end() ? nullptr : &use->second});
+  }
+  rank(&ranked, resource);
+  const auto first = std::ranges::find(pods, ranked.front().pod, [](const auto& one) { return one.pod.get(); });
+  const Duration grace = shortage.is_hard ? Duration(kShortGrace) : std::chrono::seconds(config.max_pod_grace_seconds);
+  evict(*first, {.message = eviction_message(ranked.front(), shortage), .is_disruption = true, .grace = grace});
+  co_return true;
+}
+
+// One resource and one pod at a time: what a pod was worth is seen when it has ended.
+Task<bool> Evictions::Impl::look(std::shared_ptr<Impl> self) {
+  const bool is_measured = co_await self->measure();
+  if (self->stopped) co_return false;
+  if (co_await self->enforce_limits()) co_return true;
+  if (self->stopped || !is_measured || self->thresholds.shortages().empty()) co_return false;
+  co_return co_await self->relieve(self->thresholds.shortages().front());
+}
+
+Task<> Evictions::Impl::wait_for_end() {
+  const auto until = steady_clock::now() + kPodEnd;
+  while (!stopped && steady_clock::now() < until) {
+    wake.reset();
+    if (hands.has_ended(evicted)) co_return;
+    (void)co_await wake.wait_for(until - steady_clock::now());
+  }
+}
+
+Task<> Evictions::Impl::run(std::shared_ptr<Impl> self) {
+  bool is_first = true;
+  while (!self->stopped) {
+    const auto next = steady_clock::now() + self->config.period;
+    while (!self->stopped && !is_first && steady_clock::now() < next) {
+      self->wake.reset();
+      (void)co_await self->wake.wait_for(next - steady_clock::now());
+    }
+    is_first = false;
+    while (!self->stopped && co_await look(self)) co_await self->wait_for_end();
+  }
+}
+
+Evictions::Evictions(Loop& loop, std::shared_ptr<EvictionMeter> meter, EvictionConfig config, Hands hands)
+    : impl_(std::make_shared<Impl>(loop, std::move(meter), std::move(config), std::move(hands))) {}
+
+Evictions::~Evictions() { stop(); }
+
+Task<> Evictions::measure() {
+  auto impl = impl_;
+  (void)co_await impl->measure();
+}
+
+Task<bool> Evictions::look() { return Impl::look(impl_); }
+
+void Evictions::start() { impl_->loop.spawn(Impl::run(impl_)); }
+
+void Evictions::stop() {
+  impl_->stopped = true;
+  impl_->wake.set();
+}
+
+void Evictions::hear() { impl_->wake.set(); }
+
+NodePressures Evictions::pressures() const { return impl_->thresholds.pressures(); }
+
+}  // namespace gantry::agent

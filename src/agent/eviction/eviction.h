@@ -1,0 +1,95 @@
+// SPDX-License-Identifier: Apache-2.0
+// Keeps the node alive when it is short of memory, disk or processes: says so (the pressures of its Node), removes
+// images that nobody uses, and then ends one pod after the other, those first that use more than they asked for. Pods
+// of manifests and critical ones stay. Pods that are beyond their own limits on disk go whatever the node has. Every
+// ten seconds, as kubelet.
+//
+// Owner: the agent. Loop thread.
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "agent/eviction/pod_use.h"
+#include "agent/eviction/thresholds.h"
+#include "agent/node_config.h"
+#include "agent/node_machine.h"
+#include "base/loop.h"
+#include "base/result.h"
+#include "base/task.h"
+
+namespace k8s::io::api::core::v1 {
+class Pod;
+class PodStatus;
+}  // namespace k8s::io::api::core::v1
+
+namespace gantry::agent {
+
+class EventRecorder;
+
+// How a pod is ended that did not end by itself.
+struct PodEviction {
+  std::string message;
+  // For the node's sake: its condition DisruptionTarget says so.
+  bool is_disruption = false;
+  Duration grace{};  // the longest that it is given
+};
+
+struct PodToMeasure {
+  std::string uid;
+  std::shared_ptr<const k8s::io::api::core::v1::Pod> pod;
+};
+
+// What is measured. Both may take a while; what they answer is of then.
+class EvictionMeter {
+ public:
+  virtual ~EvictionMeter() = default;
+  virtual Task<Result<NodeReadings>> node() = 0;
+  // By uid; what is not there was not measured.
+  virtual Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure> pods) = 0;
+};
+
+class Evictions {
+ public:
+  // What it acts with.
+  struct Hands {
+    // That run and are not about to end.
+    std::function<std::vector<PodToMeasure>()> pods;
+    std::function<void(const std::string& uid, const PodEviction& eviction)> evict;
+    // Nothing of it runs any more.
+    std::function<bool(const std::string& uid)> has_ended;
+    // Removes what nobody uses.
+    std::function<Task<>()> remove_images;
+    // There are other pressures than before.
+    std::function<void()> pressures_changed;
+    EventRecorder* events = nullptr;  // null: nobody is told
+  };
+
+  // The meter outlives the loop's last turn.
+  Evictions(Loop& loop, std::shared_ptr<EvictionMeter> meter, EvictionConfig config, Hands hands);
+  ~Evictions();
+  Evictions(const Evictions&) = delete;
+  Evictions& operator=(const Evictions&) = delete;
+
+  // What the node is short of, before anything is done about it.
+  Task<> measure();
+  // One round. True when a pod was evicted.
+  Task<bool> look();
+  // A round every period, from the next one on; sooner after a pod was evicted and has ended.
+  void start();
+  void stop();
+  // A pod has changed.
+  void hear();
+
+  NodePressures pressures() const;
+
+ private:
+  struct Impl;
+  std::shared_ptr<Impl> impl_;
+};
+
+}  // namespace gantry::agent

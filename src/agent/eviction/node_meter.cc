@@ -1,0 +1,101 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "agent/eviction/node_meter.h"
+
+#include <fcntl.h>
+
+#include "agent/pod_spec_to_cri.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "cri/runtime/v1/api.pb.h"
+#include "kubernetes/core/v1/pod.pb.h"
+#include "sys/disk_usage.h"
+#include "sys/file.h"
+#include "volumes/prepare.h"
+
+namespace gantry::agent {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+namespace v1 = ::runtime::v1;
+
+// Of one folder. What is larger is not measured; a walk costs about a microsecond an entry.
+constexpr std::uint64_t kMaxEntries = 1'000'000;
+
+// Nothing: it is not there, is a mount, or is too large.
+std::optional<sys::DiskUsage> usage_of(const std::string& path) {
+  const auto slash = path.rfind('/');
+  auto folder = sys::open_dir(sys::kCwd, path.substr(0, slash).c_str());
+  if (!folder) return std::nullopt;
+  auto usage = sys::disk_usage(*folder, path.substr(slash + 1).c_str(), kMaxEntries);
+  return usage ? *usage : std::nullopt;
+}
+
+// What lies in the pod's folders, added to what the runtime knows.
+void add_folders(const NodeMeter::Folders& folders, const PodToMeasure& one, PodUse* use) {
+  const auto& metadata = one.pod->metadata();
+  const std::string logs =
+      cat(folders.pod_logs_dir, "/", pod_log_folder_name(metadata.namespace_(), metadata.name(), one.uid), "/");
+  for (auto& [name, container] : use->containers) {
+    auto log = usage_of(logs + name);
+    if (!log) continue;
+    if (container.disk) *container.disk += log->bytes;
+    container.inodes += log->inodes;
+  }
+  const std::string folder = cat(folders.root_dir, "/pods/", one.uid);
+  for (const auto& volume : one.pod->spec().volumes()) {
+    const auto& source = volume.volume_source();
+    if (!source.has_empty_dir() || !source.empty_dir().medium().empty()) continue;
+    auto usage = usage_of(volumes::volume_folder(folder, "empty-dir", volume.name()));
+    if (!usage) continue;
+    use->volumes[volume.name()] = usage->bytes;
+    use->volume_inodes += usage->inodes;
+  }
+}
+
+std::map<std::string, PodUse> uses_of(const v1::ListPodSandboxStatsResponse& stats) {
+  std::map<std::string, PodUse> uses;
+  for (const auto& sandbox : stats.stats()) {
+    PodUse& use = uses[sandbox.attributes().metadata().uid()];
+    for (const auto& container : sandbox.linux().containers()) {
+      ContainerUse& one = use.containers[container.attributes().metadata().name()];
+      if (container.memory().has_working_set_bytes()) {
+        one.memory = one.memory.value_or(0) + container.memory().working_set_bytes().value();
+      }
+      if (container.has_writable_layer()) {
+        one.disk = one.disk.value_or(0) + container.writable_layer().used_bytes().value();
+        one.inodes += container.writable_layer().inodes_used().value();
+      }
+    }
+    if (sandbox.linux().process().has_process_count()) {
+      use.processes = use.processes.value_or(0) + sandbox.linux().process().process_count().value();
+    }
+  }
+  return uses;
+}
+
+}  // namespace
+
+Task<Result<NodeReadings>> NodeMeter::node() {
+  if (image_folder_.empty()) {
+    auto info = co_await images_.image_fs_info({});
+    if (info && info->image_filesystems_size() > 0) image_folder_ = info->image_filesystems(0).fs_id().mountpoint();
+  }
+  co_return co_await disk_.run([root = folders_.root_dir, images = image_folder_] { return read_node(root, images); });
+}
+
+Task<std::map<std::string, PodUse>> NodeMeter::pods(std::vector<PodToMeasure> pods) {
+  auto stats = co_await runtime_.list_pod_sandbox_stats({});
+  if (!stats) log::warning("the pods' statistics, measuring without them", {{"error", stats.error()}});
+  auto uses = stats ? uses_of(*stats) : std::map<std::string, PodUse>();
+  co_return co_await disk_.run([pods = std::move(pods), uses = std::move(uses), folders = folders_]() mutable {
+    std::map<std::string, PodUse> found;
+    for (const auto& pod : pods) {
+      PodUse use = std::move(uses[pod.uid]);
+      add_folders(folders, pod, &use);
+      found.emplace(pod.uid, std::move(use));
+    }
+    return found;
+  });
+}
+
+}  // namespace gantry::agent

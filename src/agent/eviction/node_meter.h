@@ -1,0 +1,36 @@
+// SPDX-License-Identifier: Apache-2.0
+// Measures this node and what its pods use: by /proc and statfs(2), the runtime's statistics, and by walking the pods'
+// folders, where what others mount is not entered. Loop thread; files on a pool.
+#pragma once
+
+#include <map>
+#include <string>
+#include <vector>
+
+#include "agent/eviction/eviction.h"
+#include "base/loop.h"
+#include "cri/runtime_service.h"
+
+namespace gantry::agent {
+
+class NodeMeter final : public EvictionMeter {
+ public:
+  struct Folders {
+    std::string root_dir, pod_logs_dir;
+  };
+  // All outlive the loop's last turn.
+  NodeMeter(cri::RuntimeService& runtime, cri::ImageService& images, Pool& disk, Folders folders)
+      : runtime_(runtime), images_(images), disk_(disk), folders_(std::move(folders)) {}
+
+  Task<Result<NodeReadings>> node() override;
+  Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure> pods) override;
+
+ private:
+  cri::RuntimeService& runtime_;
+  cri::ImageService& images_;
+  Pool& disk_;
+  const Folders folders_;
+  std::string image_folder_;
+};
+
+}  // namespace gantry::agent

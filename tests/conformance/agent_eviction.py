@@ -1,0 +1,120 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 300
+"""What a node does that is short of something, as kubectl shows it: pods that use more of the disk than their limits say are
+evicted, and under memory pressure pods go until only static ones are left, and best-effort ones are not taken. The thresholds
+are such that the machine's own memory decides about nothing."""
+import json
+import pathlib
+import sys
+import tempfile
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from cluster import JoiningNode, NodeControl
+from cri_client import IMAGE
+
+HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
+NEVER, ALWAYS = (HEAD + f"evictionHard: {{memory.available: {amount}}}\n" for amount in ("1Ki", "100000Ti"))
+SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
+MANIFEST = f"""
+apiVersion: v1
+kind: Pod
+metadata: {{name: fixed}}
+spec:
+  containers: [{{name: web, image: "{IMAGE}", imagePullPolicy: IfNotPresent, command: [/bin/sh, -c, "{SLEEPS}"]}}]
+"""
+
+
+class World:
+    def __init__(self, checks, control, node, config):
+        self.checks, self.control, self.node, self.config = checks, control, node, config
+
+    def create(self, name, command=SLEEPS, resources=None, volumes=(), mounts=()):
+        container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "resources": resources or {},
+                     "command": ["/bin/sh", "-c", command], "volumeMounts": list(mounts)}
+        self.control.out("create", "-f", "-", given=json.dumps(
+            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
+             "spec": {"nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
+                      "volumes": list(volumes), "containers": [container]}}))
+
+    def field(self, name, path):
+        return self.control.kubectl("get", "pod", name, "-o", f"jsonpath={{{path}}}").stdout
+
+    def wait(self, name, path, wanted):
+        c.wait_until(f"{name}: {path} is {wanted}", lambda: self.field(name, path) == wanted)
+
+    def is_evicted(self, name, message, is_disruption):
+        self.wait(name, ".status.reason", "Evicted")
+        status = self.control.json("get", "pod", name)["status"]
+        self.checks.equal(status["phase"], "Failed", f"{name}: its phase")
+        self.checks.ok(status["message"].startswith(message), f"{name}: why it was evicted", status["message"])
+        found = [one["reason"] for one in status["conditions"] if one["type"] == "DisruptionTarget"]
+        self.checks.equal(found, ["TerminationByKubelet"] if is_disruption else [], f"{name}: whether the node was in need")
+        self.has_event(name, "Evicted", message)
+
+    def has_event(self, name, reason, message):
+        def is_there():
+            events = self.control.json("get", "events", "-A")["items"]
+            return any(one["reason"] == reason and one["message"].startswith(message) and one["involvedObject"]["name"] == name
+                       for one in events)
+        c.wait_until(f"{name} has an event {reason}: {message}", is_there)
+
+    def configure(self, text):
+        self.config.write_text(text)
+        self.node.kill_gantryd()
+        self.node.wait_for_gantryd()
+
+    def has_pressure(self, is_on):
+        wanted = "True" if is_on else "False"
+        c.wait_until(f"MemoryPressure is {wanted}",
+                     lambda: self.node.condition(self.control, "MemoryPressure").get("status") == wanted)
+
+
+def limits(world):
+    """The whole of them is over before any is looked at: one round of the agent's serves all."""
+    world.create("modest", "head -c 500000 /dev/zero > /data; " + SLEEPS, {"limits": {"ephemeral-storage": "20Mi"}})
+    world.create("large", "head -c 3000000 /dev/zero > /data; " + SLEEPS, {"limits": {"ephemeral-storage": "1Mi"}})
+    world.create("volume", "head -c 3000000 /dev/zero > /v/data; " + SLEEPS, volumes=[{"name": "v", "emptyDir": {"sizeLimit": "1Mi"}}],
+                 mounts=[{"name": "v", "mountPath": "/v"}])
+    world.is_evicted("large", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ", False)
+    world.is_evicted("volume", 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ', False)
+    world.checks.equal(world.field("modest", ".status.phase"), "Running", "one within its limits runs on")
+
+
+def pressure(world):
+    (world.node.manifests / "fixed.yaml").write_text(MANIFEST)
+    fixed = f"fixed-{world.node.name}"
+    world.wait(fixed, ".status.phase", "Running")
+    world.configure(ALWAYS)
+    world.is_evicted("modest", "The node was low on resource: memory. Threshold quantity: 100000Ti, available: ", True)
+    world.has_pressure(True)
+    world.has_event(world.node.name, "EvictionThresholdMet", "Attempting to reclaim memory")
+    world.create("late")
+    world.wait("late", ".status.phase", "Failed")
+    world.checks.equal((world.field("late", ".status.reason"), world.field("late", ".status.message")),
+                       ("Evicted", "Pod was rejected: The node had condition: [MemoryPressure]. "), "a best-effort pod is not taken")
+    world.checks.equal(world.field(fixed, ".status.phase"), "Running", "a static pod runs on")
+    world.configure(NEVER)
+    world.has_pressure(False)
+    world.checks.equal(world.field("modest", ".status.reason"), "Evicted", "who was evicted stays so")
+    world.create("again")
+    world.wait("again", ".status.phase", "Running")
+
+
+def story(checks):
+    with tempfile.TemporaryDirectory() as folder:
+        config = pathlib.Path(folder) / "kubelet.yaml"
+        config.write_text(NEVER)
+        with JoiningNode(checks, kubelet_config=config) as node:
+            node.build_image()
+            with NodeControl(checks, node) as control:
+                node.join_as(control.kubeconfig.read_text())
+                node.wait_until_ready(control)
+                world = World(checks, control, node, config)
+                limits(world)
+                pressure(world)
+
+
+c.main(story)
