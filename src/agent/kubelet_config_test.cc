@@ -67,9 +67,13 @@ cpuManagerPolicy: static
 
 TEST(KubeletConfigTest, TheClustersDnsAndSysctls) {
   KubeletSettings settings;
-  auto read = apply_kubelet_config(document("clusterDomain: cluster.local\nclusterDNS: [10.96.0.10, fd00::a]\n"
-                                            "allowedUnsafeSysctls: [kernel.msg*]\n"),
-                                   &settings);
+  const auto document = api::parse_yaml(std::string(kHead) + R"(
+clusterDomain: cluster.local
+clusterDNS: [10.96.0.10, "fd00::a"]
+allowedUnsafeSysctls: ["kernel.msg*"]
+)");
+  ASSERT_TRUE(document);
+  const auto read = apply_kubelet_config(document->front(), &settings);
   ASSERT_TRUE(read) << read.error().message();
   EXPECT_TRUE(read->ignored.empty());
   EXPECT_EQ(settings.agent.cluster_domain, "cluster.local");
