@@ -99,7 +99,8 @@ struct Pod {
 template <typename Response, typename Request>
 Task<Response> call(Side& side, std::string method, const Request& request) {
   std::int64_t before = now();
-  auto id = side.client->send("/runtime.v1.RuntimeService/" + method, cri::framed(request.SerializeAsString()));
+  auto id =
+      side.client->send("/runtime.v1.RuntimeService/" + method, cri::http::grpc_framed(request.SerializeAsString()));
   co_await side.client->wait_for(id);
   std::int64_t took = now() - before;
   auto answer = side.client->answers.extract(id);

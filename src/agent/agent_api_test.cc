@@ -318,6 +318,19 @@ TEST_F(AgentApiTest, ARequestToNobodyIsAFailedHook) {
   EXPECT_FALSE(is_ready("web"));
 }
 
+// It fails before anything is waited for.
+TEST_F(AgentApiTest, AnImpossiblePreStopHookIsToldOfAndKeepsNothing) {
+  start();
+  const std::string hook = "preStop: {httpGet: {path: /x, port: nosuch, scheme: HTTP}}";
+  api_.put_pod(hooked("web", hook));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  api_.put_pod(hooked("web", hook, std::string(kDeleted) + "30\n"));
+  ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr; }));
+  ASSERT_TRUE(until([&] {
+    return std::ranges::count(api_.events(), "Warning FailedPreStopHook web{web} x1: PreStopHook failed") == 1;
+  }));
+}
+
 TEST_F(AgentApiTest, WhatEndsByItselfHasNoPreStopHook) {
   start();
   api_.put_pod(hooked("web", "preStop: {exec: {command: [/hook]}}"));

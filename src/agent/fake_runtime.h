@@ -75,6 +75,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     auto found = containers.find(id_of(name));
     return found != containers.end() && found->second.status.state() == v1::CONTAINER_RUNNING;
   }
+  std::vector<std::shared_ptr<Event>> waits;  // of on_exec: who asks sets it in the end
   int count(const std::string& call) const { return static_cast<int>(std::ranges::count(calls, call)); }
   void exit(const std::string& name, int code) { end(containers.at(id_of(name)), code); }
   // As when its shim was killed.
@@ -351,6 +352,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
   Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest request, std::shared_ptr<Event> over) override {
     if (on_exec) {
+      waits.push_back(over);
       co_await loop_.sleep_for(Duration::zero());
       co_return on_exec(request);
     }

@@ -89,7 +89,11 @@ void LifecycleHook::run(const std::shared_ptr<LifecycleHook>& self, std::shared_
   Loop& loop = environment->loop;
   loop.spawn([](std::shared_ptr<LifecycleHook> self, std::shared_ptr<Environment> env, core::LifecycleHandler handler,
                 Target target) -> Task<> {
-    if (handler.has_exec()) {
+    // Gives way once: some fail at once, and nothing ends before begin() has returned.
+    co_await env->loop.sleep_for(Duration::zero());
+    if (self->over_->is_set()) {
+      self->end(fail(Code::kCancelled, "given up"));
+    } else if (handler.has_exec()) {
       self->end(co_await run_command(env, handler.exec(), target, self->over_));
     } else if (handler.has_http_get()) {
       self->end(co_await send_request(env, handler.http_get(), target));
@@ -98,8 +102,6 @@ void LifecycleHook::run(const std::shared_ptr<LifecycleHook>& self, std::shared_
       (void)co_await self->over_->wait_for(std::chrono::seconds(seconds));
       self->end({});
     } else {
-      // Give way once, so that nothing ends before begin() returns.
-      co_await env->loop.sleep_for(Duration::zero());
       self->end(fail(Code::kInvalidArgument, "Cannot run handler: invalid handler: neither exec, httpGet nor sleep"));
     }
   }(self, std::move(environment), handler, std::move(target)));

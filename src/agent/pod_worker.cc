@@ -46,7 +46,7 @@ PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity ident
       retries_(env_->config.retry),
       prober_(env_, [this] {
         hear();
-        if (terminating_) env_->loop.spawn(publish_readiness(shared_from_this()));
+        if (terminating_ || stepping_) env_->loop.spawn(publish_readiness(shared_from_this()));
       }) {
   if (!pod_) return;
   rules_ = rules_of(*pod_);
@@ -201,7 +201,10 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
   if (!has_steps) {
     co_return std::min(plan.again_at.value_or(TimePoint::max()), over_at.value_or(TimePoint::max()));
   }
-  if (co_await carry_out(*observed, plan)) co_return std::nullopt;
+  stepping_ = true;
+  const bool done = co_await carry_out(*observed, plan);
+  stepping_ = false;
+  if (done) co_return std::nullopt;
   co_return retries_.ready_at("step", now());
 }
 
@@ -341,7 +344,9 @@ void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
 }
 
 Task<> PodWorker::publish_readiness(std::shared_ptr<PodWorker> self) {
+  const auto covered = self->covered_;
   auto observed = co_await self->look();
+  if (!self->terminating_) self->covered_ = covered;  // the worker has still to look for itself
   if (!observed || self->stopped_ || self->end_published_ || !self->status_) co_return;
   auto is_stopped = [&](const std::string& id) { return self->stopped_sandboxes_.contains(id); };
   auto may = [&](const std::string& name, const ObservedContainer* last) { return self->may_start(name, last); };

@@ -191,6 +191,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Event wake_;
   std::uint64_t heard_ = 0;    // events up to now
   std::uint64_t covered_ = 0;  // events that the last look covers
+  bool stepping_ = false;      // a step may take as long as a container has to stop, or a hook to run
   bool terminating_ = false;
   bool stopped_ = false;
   bool end_published_ = false;
@@ -207,7 +208,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::set<std::string> stopped_sandboxes_;
   std::optional<volumes::PreparedVolumes> volumes_;
   ObjectCache::Holder objects_;                    // what it refers to
-  bool objects_ended_ = false;  // nothing of the pod needs them any more
+  bool objects_ended_ = false;                     // nothing of the pod needs them any more
   std::shared_ptr<ConfigVolumes> config_volumes_;  // null: it has none, or had no sandbox yet
   PodProber prober_;
 };

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/rpc_connection.h"
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -14,11 +12,15 @@
 #include "cri/idle_resets.h"
 #include "cri/text.h"
 #include "http/byte_stream.h"
+#include "http/grpc.h"
 
 namespace gantry::cri {
 namespace {
 
-constexpr std::size_t kPrefixBytes = 5;  // compressed?, length
+using http::grpc_framed;
+using http::http2_header;
+using http::kGrpcPrefixBytes;
+
 constexpr std::size_t kWriteBytes = 64U << 10;
 constexpr std::size_t kMaxStatusMessage = 4096;
 constexpr std::int32_t kWindowBytes = 1 << 20;
@@ -38,11 +40,6 @@ std::string status_message(std::string_view message) {
     }
   }
   return out;
-}
-
-nghttp2_nv header(std::string_view name, std::string_view value) {
-  auto bytes = [](std::string_view text) { return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data())); };
-  return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
 // "250m"; nothing when it is no such text. Source: PROTOCOL-HTTP2.md, "Timeout".
@@ -69,14 +66,6 @@ std::optional<Duration> parse_timeout(std::string_view text) {
     default:
       return std::nullopt;
   }
-}
-
-std::string with_prefix(const std::string& message) {
-  std::string out;
-  out.reserve(kPrefixBytes + message.size());
-  out.push_back(0);
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
-  return out += message;
 }
 
 struct Call final : RpcCall {
@@ -177,7 +166,7 @@ int on_header(nghttp2_session*, const nghttp2_frame* frame, const std::uint8_t* 
 int on_data(nghttp2_session*, std::uint8_t, std::int32_t id, const std::uint8_t* bytes, std::size_t size, void* user) {
   Call* call = call_of(user, id);
   if (call == nullptr || call->answered) return 0;
-  if (call->body.size() + size > kMaxMessageBytes + kPrefixBytes) {
+  if (call->body.size() + size > kMaxMessageBytes + kGrpcPrefixBytes) {
     Error error(Code::kResourceExhausted, cat("the request has more than ", kMaxMessageBytes, " bytes"));
     static_cast<Impl*>(user)->answer(id, *call, &error);
     call->body = {};
@@ -196,8 +185,8 @@ int on_frame(nghttp2_session*, const nghttp2_frame* frame, void* user) {
 
 int on_invalid_frame(nghttp2_session*, const nghttp2_frame* frame, int code, void*) {
   log::debug("a CRI client sends a frame that HTTP/2 does not allow", {{"type", std::to_string(frame->hd.type)},
-                                                                      {"stream", std::to_string(frame->hd.stream_id)},
-                                                                      {"error", nghttp2_strerror(code)}});
+                                                                       {"stream", std::to_string(frame->hd.stream_id)},
+                                                                       {"error", nghttp2_strerror(code)}});
   return 0;
 }
 
@@ -226,7 +215,7 @@ ssize_t read_answer(nghttp2_session* session, std::int32_t id, std::uint8_t* buf
   if (!call->answer.empty()) return static_cast<ssize_t>(taken);
   if (!call->answered) return taken == 0 ? NGHTTP2_ERR_DEFERRED : static_cast<ssize_t>(taken);
   *flags |= NGHTTP2_DATA_FLAG_EOF | NGHTTP2_DATA_FLAG_NO_END_STREAM;
-  nghttp2_nv trailers[] = {header("grpc-status", call->status), header("grpc-message", call->sentence)};
+  nghttp2_nv trailers[] = {http2_header("grpc-status", call->status), http2_header("grpc-message", call->sentence)};
   const std::size_t count = call->sentence.empty() ? 1 : 2;
   if (nghttp2_submit_trailer(session, id, trailers, count) != 0) return NGHTTP2_ERR_TEMPORAL_CALLBACK_FAILURE;
   return static_cast<ssize_t>(taken);
@@ -327,13 +316,13 @@ void RpcConnection::Impl::received(std::int32_t id) {
   if (call->method != "POST" || !call->content_type.starts_with("application/grpc")) {
     return refuse(Code::kInvalidArgument, "this socket speaks gRPC: POST with content-type application/grpc");
   }
-  if (call->body.size() < kPrefixBytes) return refuse(Code::kInvalidArgument, "the request has no message");
+  if (call->body.size() < kGrpcPrefixBytes) return refuse(Code::kInvalidArgument, "the request has no message");
   if (call->body[0] != 0) {
     return refuse(Code::kUnimplemented, cat("compressed requests (", quoted(call->encoding), ") are not supported"));
   }
   std::uint32_t size = 0;
-  for (std::size_t i = 1; i < kPrefixBytes; ++i) size = size << 8 | static_cast<unsigned char>(call->body[i]);
-  if (size != call->body.size() - kPrefixBytes)
+  for (std::size_t i = 1; i < kGrpcPrefixBytes; ++i) size = size << 8 | static_cast<unsigned char>(call->body[i]);
+  if (size != call->body.size() - kGrpcPrefixBytes)
     return refuse(Code::kInvalidArgument, "the request is not one whole message");
   if (auto limit = parse_timeout(call->timeout)) loop.spawn(expire(call->done, *limit));
   loop.spawn(serve(shared_from_this(), id, std::move(call)));
@@ -344,7 +333,7 @@ Task<> RpcConnection::Impl::expire(std::shared_ptr<Event> over, Duration limit) 
 }
 
 Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, std::shared_ptr<Call> call) {
-  std::string request = call->body.substr(kPrefixBytes);
+  std::string request = call->body.substr(kGrpcPrefixBytes);
   call->body = {};
   auto result = co_await self->handler(call->path, std::move(request), call);
   // The stream's number is not given twice, but the call may be over: reset, or answered by stop().
@@ -360,7 +349,7 @@ Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, s
       self->answer(id, *call, &error);
       co_return;
     }
-    call->answer.push_back(with_prefix(message));
+    call->answer.push_back(grpc_framed(message));
     call->unsent += call->answer.back().size();
     message = {};
   }
@@ -370,7 +359,7 @@ Task<> RpcConnection::Impl::serve(std::shared_ptr<Impl> self, std::int32_t id, s
 void RpcConnection::Impl::begin(Call& call) {
   if (call.begun) return;
   call.begun = true;
-  nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc")};
+  nghttp2_nv headers[] = {http2_header(":status", "200"), http2_header("content-type", "application/grpc")};
   nghttp2_data_provider provider{.source = {.ptr = &call}, .read_callback = read_answer};
   int code = nghttp2_submit_response(session, call.id, headers, std::size(headers), &provider);
   if (code != 0) log::debug("answering a CRI call", {{"error", nghttp2_strerror(code)}});
@@ -395,8 +384,8 @@ void RpcConnection::Impl::answer(std::int32_t id, Call& call, const Error* error
   }
   if (call.begun) return resume(call);
   if (error == nullptr) return begin(call);
-  nghttp2_nv headers[] = {header(":status", "200"), header("content-type", "application/grpc"),
-                          header("grpc-status", call.status), header("grpc-message", call.sentence)};
+  nghttp2_nv headers[] = {http2_header(":status", "200"), http2_header("content-type", "application/grpc"),
+                          http2_header("grpc-status", call.status), http2_header("grpc-message", call.sentence)};
   int code = nghttp2_submit_response(session, id, headers, std::size(headers), nullptr);
   if (code != 0) log::debug("answering a CRI call", {{"error", nghttp2_strerror(code)}});
   wake.set();
@@ -412,7 +401,7 @@ void Call::begin() {
 bool Call::send(std::string message) {
   auto connection = impl.lock();
   if (!connection || connection->is_closed || done->is_set() || unsent > kMaxUnsentBytes) return false;
-  answer.push_back(with_prefix(message));
+  answer.push_back(grpc_framed(message));
   unsent += answer.back().size();
   connection->resume(*this);
   return true;

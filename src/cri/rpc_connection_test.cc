@@ -89,7 +89,7 @@ TEST(RpcConnection, AnswersMessagesOfAllSizesSideBySide) {
     std::vector<std::pair<std::int32_t, std::string>> sent;
     for (std::size_t size : {0, 1, 70'000, 3'000'000}) {
       std::string text(size, static_cast<char>('a' + size % 20));
-      sent.emplace_back(client.send("/echo", framed(text)), text);
+      sent.emplace_back(client.send("/echo", http::grpc_framed(text)), text);
     }
     for (auto& [id, text] : sent) {
       co_await client.wait_for(id);
@@ -97,11 +97,13 @@ TEST(RpcConnection, AnswersMessagesOfAllSizesSideBySide) {
       EXPECT_EQ(answer.headers[":status"], "200");
       EXPECT_EQ(answer.headers["content-type"], "application/grpc");
       EXPECT_EQ(answer.headers["grpc-status"], "0");
-      EXPECT_TRUE(answer.body == framed(text)) << text.size() << " bytes sent, " << answer.body.size() << " came";
+      EXPECT_TRUE(answer.body == http::grpc_framed(text))
+          << text.size() << " bytes sent, " << answer.body.size() << " came";
     }
-    for (auto [path, body] : {std::pair<std::string, std::string>("/stream", framed("x") + framed("") + framed("x")),
+    for (auto [path, body] : {std::pair<std::string, std::string>(
+                                  "/stream", http::grpc_framed("x") + http::grpc_framed("") + http::grpc_framed("x")),
                               {"/empty-stream", ""}}) {
-      auto id = client.send(path, framed("x"));
+      auto id = client.send(path, http::grpc_framed("x"));
       co_await client.wait_for(id);
       EXPECT_EQ(client.answers.at(id).headers["grpc-status"], "0");
       EXPECT_EQ(client.answers.at(id).body, body) << path;
@@ -118,16 +120,16 @@ TEST(RpcConnection, ErrorsAreAStatusAndASentence) {
     struct Case {
       std::string path, body, type, status, text;
     };
-    std::string compressed = framed("x"), two = framed("x") + framed("y");
+    std::string compressed = http::grpc_framed("x"), two = http::grpc_framed("x") + http::grpc_framed("y");
     compressed[0] = 1;
     for (const auto& c : std::vector<Case>{
-             {"/nothing", framed(""), "application/grpc+proto", "5", "no \"%C3%BC\"%0A/nothing"},
-             {"/echo", framed("x"), "text/html", "3", "gRPC"},
+             {"/nothing", http::grpc_framed(""), "application/grpc+proto", "5", "no \"%C3%BC\"%0A/nothing"},
+             {"/echo", http::grpc_framed("x"), "text/html", "3", "gRPC"},
              {"/echo", "", "application/grpc", "3", "no message"},
              {"/echo", compressed, "application/grpc", "12", "compressed"},
              {"/echo", two, "application/grpc", "3", "one whole message"},
-             {"/echo", framed(std::string(kMaxMessageBytes + 1, 'x')), "application/grpc", "8", "16777216"},
-             {"/large", framed(""), "application/grpc", "8", "ask with a filter"}}) {
+             {"/echo", http::grpc_framed(std::string(kMaxMessageBytes + 1, 'x')), "application/grpc", "8", "16777216"},
+             {"/large", http::grpc_framed(""), "application/grpc", "8", "ask with a filter"}}) {
       auto id = client.send(c.path, c.body, c.type);
       co_await client.wait_for(id);
       auto& answer = client.answers.at(id);
@@ -135,7 +137,7 @@ TEST(RpcConnection, ErrorsAreAStatusAndASentence) {
       EXPECT_THAT(answer.headers["grpc-message"], HasSubstr(c.text));
       EXPECT_TRUE(answer.body.empty());
     }
-    auto id = client.send("/echo", framed("still here"));
+    auto id = client.send("/echo", http::grpc_framed("still here"));
     co_await client.wait_for(id);
     EXPECT_EQ(client.answers.at(id).headers["grpc-status"], "0");
     co_await client.close();
@@ -146,18 +148,20 @@ TEST(RpcConnection, AnAnswerMayComeOverTime) {
   World world;
   world.run([](World& w) -> Task<> {
     RpcTestClient client(w.loop, std::move(w.ours));
-    auto whole = client.send("/over-time", framed("x"));
-    auto failed = client.send("/over-time", framed("error"));
+    auto whole = client.send("/over-time", http::grpc_framed("x"));
+    auto failed = client.send("/over-time", http::grpc_framed("error"));
     co_await client.wait_for(whole);
     co_await client.wait_for(failed);
-    EXPECT_EQ(client.answers.at(whole).body, framed("x") + framed("x") + framed("x") + framed("last"));
+    EXPECT_EQ(client.answers.at(whole).body,
+              http::grpc_framed("x") + http::grpc_framed("x") + http::grpc_framed("x") + http::grpc_framed("last"));
     EXPECT_EQ(client.answers.at(whole).headers["grpc-status"], "0");
-    EXPECT_EQ(client.answers.at(failed).body, framed("error") + framed("error") + framed("error"));
+    EXPECT_EQ(client.answers.at(failed).body,
+              http::grpc_framed("error") + http::grpc_framed("error") + http::grpc_framed("error"));
     EXPECT_EQ(client.answers.at(failed).headers["grpc-status"], "14");
     EXPECT_EQ(client.answers.at(failed).headers["grpc-message"], "it ends");
     // What came before the limit comes to its reader, and then why no more does; others did not wait for it.
-    auto flood = client.send("/flood", framed(""));
-    auto other = client.send("/echo", framed("x"));
+    auto flood = client.send("/flood", http::grpc_framed(""));
+    auto other = client.send("/echo", http::grpc_framed("x"));
     co_await client.wait_for(other);
     co_await client.wait_for(flood);
     EXPECT_GT(client.answers.at(flood).body.size(), kMaxUnsentBytes);
@@ -171,8 +175,8 @@ TEST(RpcConnection, StopTellsThoseWhoWait) {
   World world;
   world.run([](World& w) -> Task<> {
     RpcTestClient client(w.loop, std::move(w.ours));
-    auto slow = client.send("/slow", framed(""));
-    auto quick = client.send("/echo", framed(""));
+    auto slow = client.send("/slow", http::grpc_framed(""));
+    auto quick = client.send("/echo", http::grpc_framed(""));
     co_await client.wait_for(quick);
     w.connection->stop();
     co_await client.wait_for(slow);
@@ -192,8 +196,9 @@ TEST(RpcConnection, ACallIsToldWhenNobodyWaitsForIt) {
     World world;
     world.run([](World& w, std::string end) -> Task<> {
       RpcTestClient client(w.loop, std::move(w.ours));
-      auto waits = client.send("/until-over", framed(""), "application/grpc", end == "timeout" ? "20m" : "100H");
-      auto other = client.send("/echo", framed("x"), "application/grpc", "1u");
+      auto waits =
+          client.send("/until-over", http::grpc_framed(""), "application/grpc", end == "timeout" ? "20m" : "100H");
+      auto other = client.send("/echo", http::grpc_framed("x"), "application/grpc", "1u");
       co_await client.wait_for(other);
       EXPECT_EQ(client.answers.at(other).headers["grpc-status"], "0") << "its answer came all the same";
       EXPECT_FALSE(w.never.is_set() && end != "timeout");
@@ -213,8 +218,8 @@ TEST(RpcConnection, ACallIsToldWhenNobodyWaitsForIt) {
     World world;
     world.run([](World& w, std::string timeout) -> Task<> {
       RpcTestClient client(w.loop, std::move(w.ours));
-      auto id = client.send("/until-over", framed(""), "application/grpc", timeout);
-      auto other = client.send("/echo", framed("x"));
+      auto id = client.send("/until-over", http::grpc_framed(""), "application/grpc", timeout);
+      auto other = client.send("/echo", http::grpc_framed("x"));
       co_await client.wait_for(other);
       EXPECT_FALSE(w.never.is_set()) << timeout;
       (void)id;

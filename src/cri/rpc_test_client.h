@@ -16,15 +16,9 @@
 
 #include "base/loop.h"
 #include "http/byte_stream.h"
+#include "http/grpc.h"
 
 namespace gantry::cri {
-
-// A message as gRPC has it in a body.
-inline std::string framed(const std::string& text) {
-  std::string out(5, '\0');
-  for (int i = 0; i < 4; ++i) out[1 + i] = static_cast<char>(text.size() >> (24 - 8 * i));
-  return out + text;
-}
 
 class RpcTestClient {
  public:

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/probe/grpc_probe.h"
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 #include <array>
 #include <chrono>
@@ -12,16 +10,20 @@
 #include "grpc/health/v1/health.pb.h"
 #include "http/byte_stream.h"
 #include "http/connect.h"
+#include "http/grpc.h"
 #include "http/timer.h"
 
 namespace gantry::agent {
 namespace {
 
+using http::grpc_framed;
+using http::grpc_timeout;
+using http::http2_header;
+using http::kGrpcPrefixBytes;
 namespace health = ::grpc::health::v1;
 using Clock = std::chrono::steady_clock;
 using Verdict = ProbeOutcome::Verdict;
 
-constexpr std::size_t kPrefixBytes = 5;  // compressed?, length
 constexpr std::size_t kMaxHeaderBytes = 16U << 10;
 // Of all that a server sends until its answer is whole.
 constexpr std::size_t kMaxReceived = 256U << 10;
@@ -30,21 +32,10 @@ constexpr char kPath[] = "/grpc.health.v1.Health/Check";
 constexpr char kUnimplemented[] = "12";
 constexpr char kDeadlineExceeded[] = "4";
 
-std::string framed(const std::string& message) {
-  std::string out(1, '\0');
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
-  return out += message;
-}
-
 // "10s", "500ms"
 std::string text_of(Duration duration) {
   const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
   return milliseconds % 1000 == 0 ? cat(milliseconds / 1000, "s") : cat(milliseconds, "ms");
-}
-
-nghttp2_nv header(std::string_view name, std::string_view value) {
-  auto bytes = [](std::string_view text) { return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data())); };
-  return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
 // The one call of a connection. What the other side sends beyond its bounds ends it.
@@ -132,16 +123,15 @@ Status Call::begin(const std::string& authority, Duration limit) {
   nghttp2_session_callbacks_del(callbacks);
   if (made != 0) return fail(Code::kInternal, nghttp2_strerror(made));
   const nghttp2_settings_entry no_push{NGHTTP2_SETTINGS_ENABLE_PUSH, 0};
-  const std::string timeout =
-      cat(std::max<std::int64_t>(std::chrono::duration_cast<std::chrono::milliseconds>(limit).count(), 1), "m");
-  const std::array headers{header(":method", "POST"),
-                           header(":scheme", "http"),
-                           header(":path", kPath),
-                           header(":authority", authority),
-                           header("content-type", "application/grpc"),
-                           header("te", "trailers"),
-                           header("user-agent", kProbeUserAgent),
-                           header("grpc-timeout", timeout)};
+  const std::string timeout = grpc_timeout(limit);
+  const std::array headers{http2_header(":method", "POST"),
+                           http2_header(":scheme", "http"),
+                           http2_header(":path", kPath),
+                           http2_header(":authority", authority),
+                           http2_header("content-type", "application/grpc"),
+                           http2_header("te", "trailers"),
+                           http2_header("user-agent", kProbeUserAgent),
+                           http2_header("grpc-timeout", timeout)};
   nghttp2_data_provider body{.source = {.ptr = this}, .read_callback = read_request};
   int done = nghttp2_submit_settings(session_, NGHTTP2_FLAG_NONE, &no_push, 1);
   if (done == 0) done = id_ = nghttp2_submit_request(session_, nullptr, headers.data(), headers.size(), &body, nullptr);
@@ -204,8 +194,8 @@ ProbeOutcome judge_health(const GrpcAnswer& answer) {
   }
   health::HealthCheckResponse response;
   // Behind its prefix; a compressed one was not asked for.
-  const bool is_whole = answer.body.size() >= kPrefixBytes && answer.body[0] == 0 &&
-                        response.ParseFromString(answer.body.substr(kPrefixBytes));
+  const bool is_whole = answer.body.size() >= kGrpcPrefixBytes && answer.body[0] == 0 &&
+                        response.ParseFromString(answer.body.substr(kGrpcPrefixBytes));
   if (!is_whole) return failure("error: health rpc probe failed: malformed answer");
   if (response.status() == health::HealthCheckResponse::SERVING) return {Verdict::kSuccess, "service healthy"};
   const std::string& name = health::HealthCheckResponse::ServingStatus_Name(response.status());
@@ -225,7 +215,7 @@ Task<ProbeOutcome> ask_grpc(ProbeMeans& means, GrpcProbe probe, Duration limit) 
   }
   health::HealthCheckRequest request;
   request.set_service(probe.service);
-  Call call(framed(request.SerializeAsString()));
+  Call call(grpc_framed(request.SerializeAsString()));
   const Duration left = std::max<Duration>(until - Clock::now(), Duration(1));
   Status done = call.begin(where, left);
   auto stream = http::make_socket_stream(means.loop(), std::move(*socket));

@@ -68,7 +68,8 @@ struct PodProber::Probing {
 
   static Task<> run(std::shared_ptr<Probing> self);
   static Task<bool> wait_until(std::shared_ptr<Event> over, TimePoint time);
-  Task<ProbeOutcome> make_once() const;
+  Task<ProbeOutcome> make_once();
+  void end();
   void count(Verdict verdict) const;
   void say(EventType type, std::string_view reason, std::string_view message) const;
   // True: it says no more of this container.
@@ -87,6 +88,8 @@ struct PodProber::Probing {
   std::shared_ptr<ProbeCount> counts;
   std::shared_ptr<std::function<void()>> changed;
   const std::shared_ptr<Event> over;
+  // Of the probe that is under way: what is asked waits for it in the end, and would pile up at one for all of them.
+  std::shared_ptr<Event> answered;
 
   std::optional<bool> word;  // what it says; nothing yet
   bool last = false;         // what the last one said, so many times in a row
@@ -116,9 +119,17 @@ Task<> PodProber::Probing::run(std::shared_ptr<Probing> self) {
   }
 }
 
-Task<ProbeOutcome> PodProber::Probing::make_once() const {
+Task<ProbeOutcome> PodProber::Probing::make_once() {
   if (!action) co_return ProbeOutcome{Verdict::kUnknown, action.error().message()};
-  co_return co_await ask(env->probe_means, *action, std::chrono::seconds(spec.timeout_seconds()), over);
+  answered = std::make_shared<Event>(env->loop);
+  auto outcome = co_await ask(env->probe_means, *action, std::chrono::seconds(spec.timeout_seconds()), answered);
+  answered->set();
+  co_return outcome;
+}
+
+void PodProber::Probing::end() {
+  over->set();
+  if (answered) answered->set();
 }
 
 void PodProber::Probing::count(Verdict verdict) const {
@@ -175,7 +186,7 @@ PodProber::PodProber(std::shared_ptr<Environment> environment, std::function<voi
 
 PodProber::~PodProber() { stop(); }
 
-void PodProber::end(Probing& probing) { probing.over->set(); }
+void PodProber::end(Probing& probing) { probing.end(); }
 
 void PodProber::stop() {
   for (auto& [key, probing] : probings_) end(*probing);
@@ -273,7 +284,7 @@ void PodProber::follow(const PodPtr& pod, ObservedPod& observed, const core::Pod
   }
   std::erase_if(probings_, [&](const auto& entry) {
     if (running.contains(entry.second->id)) return false;
-    entry.second->over->set();
+    entry.second->end();
     return true;
   });
 }

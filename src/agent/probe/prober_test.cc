@@ -132,6 +132,16 @@ TEST_F(ProberTest, ReadyOnceItSaysSo) {
   EXPECT_EQ((prober_->counts().at({"web", ProbeKind::kReadiness})->successful), 1u);
 }
 
+// The runtime waits for that with each.
+TEST_F(ProberTest, EachIsOverWhenItWasAnswered) {
+  set(container_->mutable_readiness_probe(), "ready");
+  look();
+  ASSERT_TRUE(until([&] { return runtime_.waits.size() >= 4; }));
+  for (std::size_t i = 0; i < 3; ++i) EXPECT_TRUE(runtime_.waits[i]->is_set());
+  runtime_.waits.clear();
+  prober_->stop();
+}
+
 TEST_F(ProberTest, AfterTheFirstPeriodFailuresCount) {
   set(container_->mutable_readiness_probe(), "ready", 0, 3);
   (void)look();

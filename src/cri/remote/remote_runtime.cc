@@ -101,6 +101,7 @@ Task<> RemoteRuntime::Relist::run(std::shared_ptr<Relist> self) {
 // A runtime that has no events has said so, or will at each try.
 Task<> RemoteRuntime::Relist::follow(std::shared_ptr<Relist> self) {
   while (!self->stopped) {
+    self->over = std::make_shared<Event>(self->loop);
     auto done = co_await self->runtime.get_container_events(
         {},
         [self](const v1::ContainerEventResponse&) {
@@ -108,6 +109,7 @@ Task<> RemoteRuntime::Relist::follow(std::shared_ptr<Relist> self) {
           return !self->stopped;
         },
         self->over);
+    self->over->set();
     if (self->stopped || (!done && done.error().code() == Code::kUnimplemented)) break;
     co_await self->loop.sleep_for(self->period);
   }
@@ -119,9 +121,7 @@ RemoteRuntime::RemoteRuntime(Loop& loop, RemoteOptions options)
     : options_(std::move(options)),
       runtime_(loop, options_.runtime_socket),
       images_(loop, options_.image_socket.empty() ? options_.runtime_socket : options_.image_socket),
-      relist_(std::make_shared<Relist>(loop, *this, options_.relist_period)) {
-  relist_->over = std::make_shared<Event>(loop);
-}
+      relist_(std::make_shared<Relist>(loop, *this, options_.relist_period)) {}
 
 RemoteRuntime::~RemoteRuntime() { stop(); }
 
@@ -133,7 +133,7 @@ void RemoteRuntime::start() {
 void RemoteRuntime::stop() {
   if (std::exchange(relist_->stopped, true)) return;
   relist_->wake.set();
-  relist_->over->set();
+  if (relist_->over) relist_->over->set();
 }
 
 std::optional<Duration> RemoteRuntime::limit_of(std::int64_t seconds) const {

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cri/remote/rpc_client.h"
 
-#include <nghttp2/nghttp2.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
@@ -11,6 +9,7 @@
 
 #include "base/text.h"
 #include "http/byte_stream.h"
+#include "http/grpc.h"
 #include "http/query.h"
 #include "sys/file.h"
 #include "sys/socket.h"
@@ -18,35 +17,27 @@
 namespace gantry::cri {
 namespace {
 
-constexpr std::size_t kPrefixBytes = 5;  // compressed?, length
+using http::grpc_framed;
+using http::grpc_timeout;
+using http::http2_header;
+using http::kGrpcPrefixBytes;
+
 constexpr std::size_t kReadBytes = 64U << 10;
 constexpr std::int32_t kWindowBytes = 1 << 20;
 constexpr std::size_t kMaxHeaderBytes = 16U << 10;
 constexpr int kMaxCode = 16;
 
-std::string with_prefix(const std::string& message) {
-  std::string out(1, '\0');
-  out.reserve(kPrefixBytes + message.size());
-  for (int shift = 24; shift >= 0; shift -= 8) out.push_back(static_cast<char>(message.size() >> shift));
-  return out += message;
-}
-
 std::size_t size_in_prefix(std::string_view prefix) {
   std::size_t size = 0;
-  for (const char byte : prefix.substr(1, kPrefixBytes - 1)) size = size << 8 | static_cast<unsigned char>(byte);
+  for (const char byte : prefix.substr(1, kGrpcPrefixBytes - 1)) size = size << 8 | static_cast<unsigned char>(byte);
   return size;
-}
-
-nghttp2_nv header(std::string_view name, std::string_view value) {
-  auto bytes = [](std::string_view text) { return reinterpret_cast<std::uint8_t*>(const_cast<char*>(text.data())); };
-  return {bytes(name), bytes(value), name.size(), value.size(), NGHTTP2_NV_FLAG_NONE};
 }
 
 }  // namespace
 
 struct RpcClient::Call {
   Call(Loop& loop, std::string request, RpcClient::Take taker)
-      : left(with_prefix(request)), take(std::move(taker)), ended(loop) {}
+      : left(grpc_framed(request)), take(std::move(taker)), ended(loop) {}
 
   // What is whole of the answer goes to `take`. False: no more of it is wanted.
   bool add(std::string_view bytes);
@@ -66,7 +57,7 @@ struct RpcClient::Call {
 
 bool RpcClient::Call::add(std::string_view bytes) {
   begun += bytes;
-  while (begun.size() >= kPrefixBytes) {
+  while (begun.size() >= kGrpcPrefixBytes) {
     const std::size_t size = size_in_prefix(begun);
     if (begun.front() != 0 || size > kMaxAnswerBytes) {
       failure = Error(Code::kResourceExhausted, begun.front() != 0
@@ -74,9 +65,9 @@ bool RpcClient::Call::add(std::string_view bytes) {
                                                     : cat("an answer of ", size, " bytes, more than 16 MiB"));
       return false;
     }
-    if (begun.size() < kPrefixBytes + size) return true;
-    std::string message = begun.substr(kPrefixBytes, size);
-    begun.erase(0, kPrefixBytes + size);
+    if (begun.size() < kGrpcPrefixBytes + size) return true;
+    std::string message = begun.substr(kGrpcPrefixBytes, size);
+    begun.erase(0, kGrpcPrefixBytes + size);
     if (!take(std::move(message))) {
       failure = Error(Code::kCancelled, "no more of the answer is wanted");
       return false;
@@ -244,14 +235,17 @@ Task<> RpcClient::Connection::write_all(std::shared_ptr<Connection> self) {
 // -1 when the session takes no more.
 std::int32_t RpcClient::Connection::submit(const std::string& path, std::shared_ptr<Call> call,
                                            std::optional<Duration> limit) {
-  std::vector<nghttp2_nv> headers = {
-      header(":method", "POST"),         header(":scheme", "http"), header(":path", path),
-      header(":authority", "localhost"), header("te", "trailers"),  header("content-type", "application/grpc"),
-      header("user-agent", "gantryd/1")};
+  std::vector<nghttp2_nv> headers = {http2_header(":method", "POST"),
+                                     http2_header(":scheme", "http"),
+                                     http2_header(":path", path),
+                                     http2_header(":authority", "localhost"),
+                                     http2_header("te", "trailers"),
+                                     http2_header("content-type", "application/grpc"),
+                                     http2_header("user-agent", "gantryd/1")};
   std::string timeout;
   if (limit) {
-    timeout = cat(std::chrono::ceil<std::chrono::milliseconds>(*limit).count(), "m");
-    headers.push_back(header("grpc-timeout", timeout));
+    timeout = grpc_timeout(*limit);
+    headers.push_back(http2_header("grpc-timeout", timeout));
   }
   const nghttp2_data_provider body{.source = {}, .read_callback = read_body};
   const std::int32_t id = nghttp2_submit_request(session, nullptr, headers.data(), headers.size(), &body, nullptr);

@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "cri/rpc_connection.h"
+#include "http/grpc.h"
 #include "sys/file.h"
 #include "sys/socket.h"
 
@@ -148,6 +149,16 @@ TEST(RpcClientTest, AServerThatEndsIsConnectedToAnew) {
     EXPECT_EQ(world.accepted, 2);
     world.loop.stop();
   }(world, client));
+}
+
+// gRPC's servers refuse more than eight digits.
+TEST(RpcClientTest, LongLimitsAreSaidInCoarserUnits) {
+  using namespace std::chrono_literals;
+  EXPECT_EQ(http::grpc_timeout(1us), "1m");
+  EXPECT_EQ(http::grpc_timeout(2500ms), "2500m");
+  EXPECT_EQ(http::grpc_timeout(99'999'999ms), "99999999m");
+  EXPECT_EQ(http::grpc_timeout(100'000'000ms), "100000S");
+  EXPECT_EQ(http::grpc_timeout(24h * 365 * 10), "5256000M");
 }
 
 TEST(RpcClientTest, NobodyThereIsSaidWithTheSocketsName) {
