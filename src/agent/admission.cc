@@ -208,7 +208,8 @@ std::optional<Waiting> refusal(const core::Pod& pod, bool is_static, const core:
                                const std::vector<PodPtr>& others, const AdmissionRules& rules) {
   if (auto why = refuse_itself(pod, rules)) return why;
   if (node == nullptr) return std::nullopt;
-  if (auto why = refuse_amounts(pod, *node, others)) return why;
+  // Nobody would ask again for a static pod, which is of the node's own: for kubelet, too, all of them are critical.
+  if (auto why = is_static ? std::nullopt : refuse_amounts(pod, *node, others)) return why;
   if (!api::selects_node(pod.spec(), {node->metadata().name(), node->metadata().labels()})) {
     return failed(kNodeAffinityReason, "node(s) didn't match Pod's node affinity/selector");
   }

@@ -163,7 +163,7 @@ Task<> PodImages::pull(std::shared_ptr<PodImages> self, Want want, std::shared_p
   if (over->is_set()) co_return;
   if (done) {
     done->with_waiting = now() - asked;
-    co_await self->take_pulled(want, std::move(*done));
+    co_await self->take_pulled(want, std::move(*done), over);
   } else {
     self->take_failure(want, done.error());
   }
@@ -218,11 +218,11 @@ Task<Result<PodImages::Pulled>> PodImages::pull_once(Want want, images::Referenc
   co_return std::unexpected(Error(errors.back().code(), cat("[", message, "]")));
 }
 
-Task<> PodImages::take_pulled(Want want, Pulled pulled) {
+Task<> PodImages::take_pulled(Want want, Pulled pulled, std::shared_ptr<Event> over) {
   v1::ImageStatusRequest question;
   question.mutable_image()->set_image(pulled.id);
   auto status = co_await env_->images.image_status(std::move(question));
-  if (stopped_) co_return;
+  if (stopped_ || over->is_set()) co_return;  // the container has another image by now
   tell(want, EventType::kNormal, "Pulled",
        cat("Successfully pulled image ", quoted(want.image, 512), " in ", text_of(pulled.time), " (",
            text_of(pulled.with_waiting), " including waiting). Image size: ", status ? status->image().size() : 0,

@@ -77,7 +77,7 @@ class PodImages : public std::enable_shared_from_this<PodImages> {
   static Task<> pull(std::shared_ptr<PodImages> self, Want want, std::shared_ptr<Event> over);
   Task<Result<Pulled>> pull_once(Want want, images::Reference reference, std::shared_ptr<Event> over);
   Task<Result<std::vector<images::Credentials>>> credentials(Want want, images::Reference reference);
-  Task<> take_pulled(Want want, Pulled pulled);
+  Task<> take_pulled(Want want, Pulled pulled, std::shared_ptr<Event> over);
   void take_failure(const Want& want, const Error& error);
   Answer wait_for(Waiting why, TimePoint until) const { return {nullptr, std::move(why), until}; }
   void tell(const Want& want, EventType type, std::string_view reason, const std::string& message) const;

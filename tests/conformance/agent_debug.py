@@ -44,6 +44,7 @@ def end_of(control, name, container):
 def looks(checks, control):
     """It sees the processes of the container that it looks into, and is run once."""
     control.out("debug", "web", f"--image={IMAGE}", "--target=web", "--container=look", "--", "/bin/sh", "-c",
+                "until [ -s /proc/1/root/etc/secret ]; do sleep 0.1; done; "
                 "cat /proc/1/root/etc/secret > /dev/termination-log; exit 3")
     end = end_of(control, "web", "look")
     checks.equal((end["exitCode"], end["message"]), (3, "of web\n"), "it sees the processes of its target, and their files")

@@ -80,7 +80,8 @@ def limits(world):
                  mounts=[{"name": "v", "mountPath": "/v"}])
     world.is_evicted("large", "Pod ephemeral local storage usage exceeds the total limit of containers 1Mi. ", False)
     world.is_evicted("volume", 'Usage of EmptyDir volume "v" exceeds the limit "1Mi". ', False)
-    world.checks.equal(world.field("modest", ".status.phase"), "Running", "one within its limits runs on")
+    world.wait("modest", ".status.phase", "Running")
+    world.checks.ok(True, "one within its limits runs on")
 
 
 def pressure(world):

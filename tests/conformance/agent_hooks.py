@@ -16,7 +16,9 @@ from cri_client import IMAGE
 OTHER = "busybox:other"
 SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 # What it says at its end is what the hook wrote before.
-TELLS = "trap 'cat /out/hook > /dev/termination-log; exit 0' TERM; while :; do sleep 0.1; done"
+TELLS = "trap 'cat /out/hook > /dev/termination-log; exit 0' TERM; touch /tmp/listens; while :; do sleep 0.1; done"
+# A pod is Ready when the program runs; this one when its shell hears signals.
+LISTENS = {"readinessProbe": {"exec": {"command": ["/bin/busybox", "test", "-e", "/tmp/listens"]}, "timeoutSeconds": 60}}
 MOUNT = [{"name": "out", "mountPath": "/out"}]
 
 
@@ -106,9 +108,9 @@ def post_start_and_restarts(world):
 
 def pre_stop(world):
     """The object of a deleted pod is held, so that its end can be read."""
-    world.create("stopped", [container("web", TELLS, lifecycle={"preStop": runs("sleep 1; echo hook > /out/hook")})],
+    world.create("stopped", [container("web", TELLS, **LISTENS, lifecycle={"preStop": runs("sleep 1; echo hook > /out/hook")})],
                  {"finalizers": ["example.com/hold"]})
-    world.create("sleepy", [container("web", TELLS, lifecycle={"preStop": {"sleep": {"seconds": 1}}})])
+    world.create("sleepy", [container("web", TELLS, **LISTENS, lifecycle={"preStop": {"sleep": {"seconds": 1}}})])
     world.create("hung", [container("web", SLEEPS, lifecycle={"preStop": runs("sleep 1000")})], terminationGracePeriodSeconds=1)
     world.create("broken", [container("web", SLEEPS, lifecycle={"preStop": runs("exit 9")})])
     for name in ("stopped", "sleepy", "hung", "broken"):
@@ -126,7 +128,7 @@ def pre_stop(world):
 
 def change(world):
     """kubectl set image: that container alone is another, after its hook."""
-    web = container("web", TELLS, lifecycle={"preStop": runs("echo hook > /out/hook")})
+    web = container("web", TELLS, **LISTENS, lifecycle={"preStop": runs("echo hook > /out/hook")})
     world.create("changed", [web, container("beside", SLEEPS)], restartPolicy="Never")
     world.wait_ready("changed")
     before = dict((name, identity) for identity, name in world.running("changed"))

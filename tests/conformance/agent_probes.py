@@ -50,36 +50,46 @@ def wait_for_event(control, name, reason, part):
     c.wait_until(f"{name} has an event {reason}: {part}", has_come)
 
 
-def container_of(node, name):
-    """The id of the running container of that name."""
+def container_of(node, pod, name):
+    """The id of the pod's running container of that name."""
     return next(key for key, item in node.containers().items()
-                if item["metadata"]["name"] == name and item["state"] == "CONTAINER_RUNNING")
+                if (item["labels"]["io.kubernetes.pod.name"], item["metadata"]["name"]) == (pod, name)
+                and item["state"] == "CONTAINER_RUNNING")
 
 
-def run_in(node, name, command):
-    node.crictl("exec", "-s", container_of(node, name), *shell(command))
+def run_in(node, pod, name, command):
+    node.crictl("exec", "-s", container_of(node, pod, name), *shell(command))
+
+
+# As often as may be, and with all the time that a busy machine may want: what is asked answers at once.
+def probe(failures=1, **what):
+    return {"periodSeconds": 1, "failureThreshold": failures, "timeoutSeconds": 60, **what}
+
+
+def web_of(control, name):
+    return control.json("get", "pod", name)["status"]["containerStatuses"][0]
 
 
 def readiness(checks, control, node):
-    every = {"periodSeconds": 1, "failureThreshold": 1}
     create(control, node, "ready",
-           container("pages", readinessProbe={"httpGet": {"path": "/ready", "port": "http"}, **every}),
-           container("port", SLEEPS,
-                     readinessProbe={"tcpSocket": {"port": 8080}, **every}),
-           container("file", SLEEPS, readinessProbe={"exec": {"command": shell("test ! -e /tmp/no")}, **every}))
+           container("pages", readinessProbe=probe(httpGet={"path": "/ready", "port": "http"})),
+           container("port", SLEEPS, readinessProbe=probe(tcpSocket={"port": 8080})),
+           container("file", SLEEPS, readinessProbe=probe(exec={"command": shell("test ! -e /tmp/no")})))
     wait_for_event(control, "ready", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404")
+    wait_for(control, "ready", "waits for its pages alone", '.status.conditions[?(@.type=="Ready")].message',
+             "containers with unready status: [pages]")
     status = control.json("get", "pod", "ready")["status"]
     checks.equal(status["phase"], "Running", "one that is not ready runs")
     condition = next(one for one in status["conditions"] if one["type"] == "Ready")
-    checks.equal((condition["status"], condition["message"]), ("False", "containers with unready status: [pages]"), "Ready")
+    checks.equal(condition["status"], "False", "Ready")
     checks.equal([one["started"] for one in status["containerStatuses"]], [True] * 3, "all have started")
-    run_in(node, "pages", "touch /tmp/www/ready")
+    run_in(node, "ready", "pages", "touch /tmp/www/ready")
     wait_for(control, "ready", "is Ready", READY, "True")
 
     before = control.json("get", "pod", "ready")["status"]
     node.kill_gantryd()
     node.wait_for_gantryd()
-    run_in(node, "file", "touch /tmp/no")
+    run_in(node, "ready", "file", "touch /tmp/no")
     wait_for(control, "ready", "is not Ready", READY, "False")
     after = control.json("get", "pod", "ready")["status"]
     checks.equal({one["name"]: one["ready"] for one in after["containerStatuses"]},
@@ -89,12 +99,12 @@ def readiness(checks, control, node):
 
 
 def liveness(checks, control, node):
-    probe = {"httpGet": {"path": "/ok", "port": 8080, "httpHeaders": [{"name": "Host", "value": "example.org"}]},
-             "periodSeconds": 1, "failureThreshold": 1}
-    create(control, node, "live", container(livenessProbe=probe, readinessProbe=probe))
+    page = {"path": "/ok", "port": 8080, "httpHeaders": [{"name": "Host", "value": "example.org"}]}
+    create(control, node, "live", container(livenessProbe=probe(httpGet=page), readinessProbe=probe(httpGet=page),
+                                            startupProbe=probe(1000, httpGet=page)))
     wait_for(control, "live", "is Ready", READY, "True")
-    run_in(node, "web", "/bin/busybox rm /tmp/www/ok")
-    wait_for(control, "live", "has been restarted", ".status.containerStatuses[0].restartCount", "1")
+    run_in(node, "live", "web", "/bin/busybox rm /tmp/www/ok")
+    c.wait_until("live has been restarted", lambda: web_of(control, "live")["restartCount"] > 0)
     wait_for(control, "live", "is Ready again", READY, "True")
     wait_for_event(control, "live", "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 404")
     wait_for_event(control, "live", "Killing", "Container web failed liveness probe, will be restarted")
@@ -102,33 +112,33 @@ def liveness(checks, control, node):
 
 def startup(checks, control, node):
     """A slow starter is not asked for its health before it has started; one that never does is ended."""
-    no = {"exec": {"command": shell("test -e /tmp/live")}, "periodSeconds": 1, "failureThreshold": 1}
-    create(control, node, "slow", container(command=SLEEPS, livenessProbe=no, startupProbe={
-        "exec": {"command": shell("test -e /tmp/started")}, "periodSeconds": 1, "failureThreshold": 1000}))
+    create(control, node, "slow", container(command=SLEEPS, livenessProbe=probe(exec={"command": shell("test -e /tmp/live")}),
+                                            startupProbe=probe(1000, exec={"command": shell("test -e /tmp/started")})))
     wait_for_event(control, "slow", "Unhealthy", "Startup probe failed")
-    status = control.json("get", "pod", "slow")["status"]["containerStatuses"][0]
+    wait_for(control, "slow", "runs", ".status.phase", "Running")
+    status = web_of(control, "slow")
     checks.equal((status["started"], status["ready"], status["restartCount"]), (False, False, 0), "it has not started")
-    run_in(node, "web", "touch /tmp/live /tmp/started")
+    run_in(node, "slow", "web", "touch /tmp/live /tmp/started")
     wait_for(control, "slow", "is Ready", READY, "True")
-    checks.equal(control.json("get", "pod", "slow")["status"]["containerStatuses"][0]["restartCount"], 0, "no restart")
+    checks.equal(web_of(control, "slow")["restartCount"], 0, "no restart")
     control.out("delete", "pod", "slow", "--wait=false")
 
-    create(control, node, "never", container(command=SLEEPS, startupProbe={
-        "tcpSocket": {"port": 9}, "periodSeconds": 1, "failureThreshold": 1, "terminationGracePeriodSeconds": 1}),
-        restartPolicy="Never")
-    wait_for(control, "never", "is over", ".status.containerStatuses[0].state.terminated.reason", "Completed")
+    create(control, node, "never", container(command=SLEEPS, startupProbe=probe(
+        tcpSocket={"port": 9}, terminationGracePeriodSeconds=1)), restartPolicy="Never")
+    c.wait_until("never is over", lambda: control.kubectl(
+        "get", "pod", "never", "-o", "jsonpath={.status.containerStatuses[0].state.terminated.finishedAt}").stdout)
     wait_for_event(control, "never", "Killing", "Container web failed startup probe")
 
 
 def sidecar(checks, control, node):
     """What comes after a sidecar waits until that has started."""
-    probe = {"exec": {"command": shell("test -e /tmp/up")}, "periodSeconds": 1, "failureThreshold": 1000}
-    create(control, node, "behind", container("main", SLEEPS),
-           initContainers=[container("proxy", SLEEPS, restartPolicy="Always", startupProbe=probe)])
+    create(control, node, "behind", container("main", SLEEPS), initContainers=[container(
+        "proxy", SLEEPS, restartPolicy="Always", startupProbe=probe(1000, exec={"command": shell("test -e /tmp/up")}))])
     wait_for_event(control, "behind", "Unhealthy", "Startup probe failed")
-    status = control.json("get", "pod", "behind")["status"]
-    checks.ok("waiting" in status["containerStatuses"][0]["state"], "the main container waits", str(status))
-    run_in(node, "proxy", "touch /tmp/up")
+    wait_for(control, "behind", "has a main container that waits", ".status.containerStatuses[0].state.waiting.reason",
+             "PodInitializing")
+    checks.ok(True, "the main container waits")
+    run_in(node, "behind", "proxy", "touch /tmp/up")
     wait_for(control, "behind", "is Ready", READY, "True")
 
 

@@ -146,6 +146,10 @@ def story(checks):
             guarded(world, node.work / "guarded", image)
             registry.push("team/none:1", image)
             endless(world, registry, image)
+            # What it waits for grows up to five minutes, and a new pod waits for nothing.
+            world.control.out("delete", "pod", "absent", "--wait=false")
+            c.wait_until("absent is gone", lambda: "NotFound" in control.kubectl("get", "pod", "absent").stderr)
+            world.create("absent", f"{registry.host}/team/none:1")
             for name in ("absent", "never-had"):
                 world.wait_ready(name)
             checks.ok(True, "what was not there is found when it is")

@@ -83,12 +83,12 @@ def links(world):
     c.wait_until("victim has ended", lambda: world.field("victim", ".status.phase") == "Succeeded")
     link = world.node.work / "shared/link"
     world.checks.ok(link.is_symlink(), "a pod plants a link to the host's root")
-    world.create("evil", "cat /v/file > /dev/termination-log", [{"name": "v", "mountPath": "/v", "subPath": "link/etc"}],
+    world.create("evil", "until [ -s /v/file ]; do sleep 0.1; done; cat /v/file > /dev/termination-log", [{"name": "v", "mountPath": "/v", "subPath": "link/etc"}],
                  [{"name": "v", "hostPath": {"path": str(world.node.work / "shared")}}])
     world.wait("evil", f"{WAITING}.message", 'failed to prepare subPath for volumeMount "v" of container "web"')
     world.checks.equal(world.field("evil", f"{WAITING}.reason"), "CreateContainerConfigError", "and none gets there by it")
     link.unlink()
-    (link / "etc").mkdir(parents=True)
+    (link / "etc").mkdir(parents=True, exist_ok=True)  # it is made for who asks for it
     (link / "etc/file").write_text("healed")
     world.says("evil", "healed", "with a folder in its place it goes on")
     world.delete("victim", "evil")

@@ -136,7 +136,7 @@ Task<http::Reply> NodeApi::Impl::serve_node(Route route, http::Query query) {
     case Kind::kAgentMetrics:
       co_return answer(kMetrics, agent_metrics(options.node_name, sources.pods()));
     case Kind::kProbeMetrics:
-      // Of each probe that was made; the agent makes none yet (supported.h).
+      // What the agent counts of its probes is not shown yet.
       co_return answer(kMetrics, "");
     default:
       co_return refuse(200, "ok");
