@@ -4,19 +4,15 @@
 #include <algorithm>
 #include <chrono>
 #include <limits>
-#include <thread>
 #include <utility>
 #include <vector>
 
-#include "agent/cluster.h"
-#include "agent/container_spec.h"
 #include "agent/object_cache.h"
-#include "agent/resource_field.h"
+#include "agent/pod_surroundings.h"
 #include "agent/token_manager.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/config.pb.h"
-#include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "volumes/config_volume.h"
 
@@ -43,19 +39,6 @@ std::vector<const core::Volume*> config_volumes_of(const core::Pod& pod) {
   return all;
 }
 
-// What the node gives to pods, by what the API server knows of it.
-std::map<std::string, api::Quantity> allocatable_of(const Environment& env) {
-  std::map<std::string, api::Quantity> amounts;
-  amounts["memory"] = api::Quantity(static_cast<std::int64_t>(env.node.memory_capacity));
-  amounts["cpu"] = api::Quantity(std::thread::hardware_concurrency());
-  const auto node = env.cluster == nullptr ? nullptr : env.cluster->node_object();
-  if (!node) return amounts;
-  for (const auto& [name, text] : node->status().allocatable()) {
-    if (auto amount = api::Quantity::parse(text.string())) amounts[name] = std::move(*amount);
-  }
-  return amounts;
-}
-
 std::string said_of(const std::string& volume, const Error& error) {
   return cat("MountVolume.SetUp failed for volume \"", volume, "\" : ", error.message());
 }
@@ -70,7 +53,7 @@ struct ConfigVolumes::Work {
   Found<core::ConfigMap> config_maps;
   Found<core::Secret> secrets;
   std::map<const core::ServiceAccountTokenProjection*, Result<ServiceAccountToken>> tokens;
-  std::map<std::string, api::Quantity> allocatable;
+  api::Allocatable allocatable;
 
   template <typename T>
   static volumes::PayloadInputs::Find<T> finder(const Found<T>& all) {
@@ -86,9 +69,7 @@ struct ConfigVolumes::Work {
               return token->text;
             },
             .resource = [this, &pod](const core::ResourceFieldSelector& source) -> Result<std::string> {
-              const auto container = find_container(pod, source.container_name());
-              if (!container) return not_found(cat("the pod has no container ", quoted(source.container_name())));
-              return resource_field(*container, source, allocatable);
+              return api::resource_field(pod, nullptr, source, allocatable);
             }};
   }
 };
@@ -202,7 +183,7 @@ Task<> ConfigVolumes::make() {
   retry_at_.reset();
   refresh_at_ = kNever;
   const PodPtr pod = pod_;
-  Work work{.allocatable = allocatable_of(*env_)};
+  Work work{.allocatable = node_allocatable(*env_)};
   std::map<std::string, Error> errors;
   std::map<std::string, Error> missing;
   const std::string folder = env_->folders.pod_folder(pod->metadata().uid());
