@@ -17,7 +17,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* bytes, std::size_t siz
   auto is_line = [](const std::string& each) {
     return std::ranges::all_of(each, [](unsigned char c) { return c >= 0x20 && c != 0x7f; });
   };
-  auto duration = parse_duration(text);
+  auto duration = gantry::parse_duration(text);
   if (!duration) {
     expect_sentence(duration.error());
   } else {
