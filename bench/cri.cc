@@ -100,7 +100,7 @@ template <typename Response, typename Request>
 Task<Response> call(Side& side, std::string method, const Request& request) {
   std::int64_t before = now();
   auto id =
-      side.client->send("/runtime.v1.RuntimeService/" + method, cri::http::grpc_framed(request.SerializeAsString()));
+      side.client->send("/runtime.v1.RuntimeService/" + method, http::grpc_framed(request.SerializeAsString()));
   co_await side.client->wait_for(id);
   std::int64_t took = now() - before;
   auto answer = side.client->answers.extract(id);
