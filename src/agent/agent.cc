@@ -410,7 +410,7 @@ void Agent::Impl::make_evictions() {
   hands.pods = [this] {
     std::vector<PodToMeasure> pods;
     for (const auto& [uid, worker] : workers) {
-      if (worker->is_running()) pods.push_back({uid, worker->pod()});
+      if (worker->is_running()) pods.push_back({uid, worker->pod(), !worker->identity().is_api()});
     }
     return pods;
   };

@@ -100,11 +100,7 @@ Task<Result<std::pair<std::string, DiskSpace>>> ImageGc::measure() {
 
 Task<Status> ImageGc::remove_unused(TimePoint now) {
   if (auto looked = co_await look(now); !looked) co_return looked;
-  std::vector<std::string> ids;
-  for (const auto& [id, known] : known_) {
-    if (!known.is_used && !known.is_pinned) ids.push_back(id);
-  }
-  for (const std::string& id : ids) {
+  for (const std::string& id : removable(now)) {
     if (co_await remove(id)) log::info("an image that nothing uses is removed for its disk", {{"image", id}});
   }
   co_return Status();
@@ -114,7 +110,10 @@ Task<Status> ImageGc::collect(TimePoint now) {
   if (auto looked = co_await look(now); !looked) co_return looked;
   if (limits_.max_age != Duration::zero()) {
     for (const std::string& id : removable(now)) {
-      const auto unused = now - known_.at(id).last_used;
+      // It may have been removed meanwhile, for the disk.
+      const auto known = known_.find(id);
+      if (known == known_.end()) continue;
+      const auto unused = now - known->second.last_used;
       if (unused <= limits_.max_age) continue;
       if (co_await remove(id)) {
         log::info("an image was not used for long and is removed",

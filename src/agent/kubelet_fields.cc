@@ -138,6 +138,8 @@ Status take_thresholds(const Value& value, std::string_view field, std::map<std:
     const std::string* text = amount.as_string();
     auto threshold = text == nullptr ? invalid_argument("a text was expected") : parse_threshold(*text);
     if (!threshold) return wrong(place, threshold.error().message());
+    // Either says that the signal does not count.
+    if (*text == "0%" || *text == "100%") continue;
     all[name] = std::move(*threshold);
   }
   *out = std::move(all);

@@ -90,6 +90,7 @@ void PodWorker::evict(const PodEviction& eviction) {
   is_disrupted_ = eviction.is_disruption;
   const Duration own = std::chrono::seconds(std::max<std::int64_t>(pod_->spec().termination_grace_period_seconds(), 0));
   grace_ = std::min(own, eviction.grace);
+  stopper_.shorten(*grace_);
   hear();
 }
 

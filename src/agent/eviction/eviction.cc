@@ -16,8 +16,10 @@ using std::chrono::steady_clock;
 
 // Of pods that a hard threshold or a limit evicts.
 constexpr std::chrono::seconds kShortGrace{1};
-// For which a pod that was evicted is waited for before the node is measured again.
+// For which a pod that was evicted is waited for, beyond its grace, before the node is measured again.
 constexpr std::chrono::seconds kPodEnd{30};
+
+bool stays(const PodToMeasure& pod) { return pod.is_static || is_critical(*pod.pod); }
 
 }  // namespace
 
@@ -41,6 +43,7 @@ struct Evictions::Impl : std::enable_shared_from_this<Impl> {
   Thresholds thresholds;
   Event wake;
   std::string evicted;  // the last one's uid
+  Duration grace{};     // and what it was given
   bool stopped = false;
 };
 
@@ -68,13 +71,14 @@ void Evictions::Impl::evict(const PodToMeasure& pod, PodEviction eviction) {
       {{"pod", cat(metadata.namespace_(), "/", metadata.name())}, {"uid", pod.uid}, {"why", eviction.message}});
   if (hands.events != nullptr) hands.events->record(*pod.pod, EventType::kWarning, "Evicted", eviction.message);
   evicted = pod.uid;
+  grace = eviction.grace;
   hands.evict(pod.uid, eviction);
 }
 
 // Of pods that have limits on disk, and nobody else is measured for them.
 Task<bool> Evictions::Impl::enforce_limits() {
   std::vector<PodToMeasure> limited = hands.pods();
-  std::erase_if(limited, [](const PodToMeasure& one) { return is_critical(*one.pod) || !has_disk_limits(*one.pod); });
+  std::erase_if(limited, [](const PodToMeasure& one) { return stays(one) || !has_disk_limits(*one.pod); });
   if (limited.empty()) co_return false;
   const auto uses = co_await meter->pods(limited);
   if (stopped) co_return false;
@@ -99,16 +103,14 @@ Task<bool> Evictions::Impl::relieve(Shortage shortage) {
   }
   if (resource == "ephemeral-storage" || resource == "inodes") {
     co_await hands.remove_images();
-    if (stopped) co_return false;
-    auto readings = co_await meter->node();
-    if (stopped) co_return false;
-    if (readings && !thresholds.is_short_of(shortage.signal, levels_of(*readings))) co_return false;
+    co_return false;
   }
   std::vector<PodToMeasure> pods = hands.pods();
-  std::erase_if(pods, [](const PodToMeasure& one) { return is_critical(*one.pod); });
+  std::erase_if(pods, stays);
   if (pods.empty()) co_return false;
   const auto uses = co_await meter->pods(pods);
-  if (stopped) co_return false;
+  // Without them it would be the first one that comes.
+  if (stopped || uses.empty()) co_return false;
   std::vector<PodWithUse> ranked;
   for (const auto& pod : pods) {
     auto use = uses.find(pod.uid);
@@ -127,11 +129,16 @@ Task<bool> Evictions::Impl::look(std::shared_ptr<Impl> self) {
   if (self->stopped) co_return false;
   if (co_await self->enforce_limits()) co_return true;
   if (self->stopped || !is_measured || self->thresholds.shortages().empty()) co_return false;
-  co_return co_await self->relieve(self->thresholds.shortages().front());
+  const std::vector<Shortage> shortages = self->thresholds.shortages();
+  for (const Shortage& shortage : shortages) {
+    if (co_await self->relieve(shortage)) co_return true;
+    if (self->stopped) break;
+  }
+  co_return false;
 }
 
 Task<> Evictions::Impl::wait_for_end() {
-  const auto until = steady_clock::now() + kPodEnd;
+  const auto until = steady_clock::now() + grace + kPodEnd;
   while (!stopped && steady_clock::now() < until) {
     wake.reset();
     if (hands.has_ended(evicted)) co_return;

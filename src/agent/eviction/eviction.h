@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // Keeps the node alive when it is short of memory, disk or processes: says so (the pressures of its Node), removes
-// images that nobody uses, and then ends one pod after the other, those first that use more than they asked for. Pods
-// of manifests and critical ones stay. Pods that are beyond their own limits on disk go whatever the node has. Every
-// ten seconds, as kubelet.
+// images that nobody uses for its disk, and for its memory and processes ends one pod after the other, those first that
+// use more than they asked for. For its disk none is ended: what a pod has on it goes with its object, later, so one
+// after the other would go for nothing. Pods of manifests and critical ones stay. Pods that are beyond their own limits
+// on disk go whatever the node has. Every ten seconds, as kubelet.
 //
 // Owner: the agent. Loop thread.
 #pragma once
@@ -42,6 +43,7 @@ struct PodEviction {
 struct PodToMeasure {
   std::string uid;
   std::shared_ptr<const k8s::io::api::core::v1::Pod> pod;
+  bool is_static = false;  // of a manifest
 };
 
 // What is measured. Both may take a while; what they answer is of then.
@@ -49,7 +51,7 @@ class EvictionMeter {
  public:
   virtual ~EvictionMeter() = default;
   virtual Task<Result<NodeReadings>> node() = 0;
-  // By uid; what is not there was not measured.
+  // By uid; what is not there was not measured. Empty when nothing could be.
   virtual Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure> pods) = 0;
 };
 

@@ -216,26 +216,36 @@ class EvictionsTest : public testing::Test {
 
 TEST_F(EvictionsTest, OnePodAtATimeAndNoneThatIsCritical) {
   auto manifest = pod_of("manifest");
-  (*manifest->mutable_metadata()->mutable_annotations())[kConfigSourceAnnotation] = "file";
-  pods_ = {{"a", pod_of("a")}, {"b", pod_of("b")}, {"manifest", manifest}};
-  meter_->uses = {{"a", use_of(kMi)}, {"b", use_of(2 * kMi)}, {"manifest", use_of(3 * kMi)}};
+  auto said = pod_of("c");  // which anybody may say
+  (*said->mutable_metadata()->mutable_annotations())[kConfigSourceAnnotation] = "file";
+  pods_ = {{"a", pod_of("a")}, {"b", pod_of("b")}, {"manifest", manifest, true}, {"c", said}};
+  meter_->uses = {{"a", use_of(kMi)}, {"b", use_of(2 * kMi)}, {"manifest", use_of(3 * kMi)}, {"c", use_of(4 * kMi)}};
   EXPECT_FALSE(look());
   meter_->readings.memory_available = kMi;
   EXPECT_TRUE(look());
   EXPECT_EQ(changes_, 1);
   EXPECT_TRUE(evictions_.pressures().memory);
-  EXPECT_THAT(evicted_, ElementsAre("b"));
+  EXPECT_THAT(evicted_, ElementsAre("c"));
   EXPECT_TRUE(last_.is_disruption);
   EXPECT_EQ(last_.grace, seconds(1));
   EXPECT_THAT(last_.message, StartsWith("The node was low on resource: memory. "));
   EXPECT_TRUE(look());
+  EXPECT_TRUE(look());
   EXPECT_FALSE(look());
-  EXPECT_THAT(evicted_, ElementsAre("b", "a"));
+  EXPECT_THAT(evicted_, ElementsAre("c", "b", "a"));
   EXPECT_EQ(removals_, 0);
 }
 
-TEST_F(EvictionsTest, ImagesGoBeforePods) {
+TEST_F(EvictionsTest, WithoutFiguresNobodyIsTaken) {
   pods_ = {{"a", pod_of("a")}};
+  meter_->readings.memory_available = kMi;
+  EXPECT_FALSE(look());
+  EXPECT_TRUE(evicted_.empty());
+}
+
+TEST_F(EvictionsTest, ForItsDiskImagesGoAndNoPods) {
+  pods_ = {{"a", pod_of("a")}};
+  meter_->uses = {{"a", use_of(kMi)}};
   meter_->readings.images.available = kGi;
   freed_ = 20 * kGi;
   EXPECT_FALSE(look());
@@ -244,8 +254,12 @@ TEST_F(EvictionsTest, ImagesGoBeforePods) {
   EXPECT_TRUE(evictions_.pressures().disk);
   meter_->readings.images.available = kGi;
   freed_ = 0;
+  EXPECT_FALSE(look());
+  EXPECT_TRUE(evicted_.empty());
+  // What else it is short of is not forgotten for that.
+  meter_->readings.memory_available = kMi;
   EXPECT_TRUE(look());
-  EXPECT_THAT(last_.message, StartsWith("The node was low on resource: ephemeral-storage. Threshold quantity: 15Gi, "));
+  EXPECT_THAT(evicted_, ElementsAre("a"));
 }
 
 TEST_F(EvictionsTest, APodBeyondItsOwnLimitsGoesWhateverTheNodeHas) {

@@ -38,7 +38,7 @@ void add_folders(const NodeMeter::Folders& folders, const PodToMeasure& one, Pod
   for (auto& [name, container] : use->containers) {
     auto log = usage_of(logs + name);
     if (!log) continue;
-    if (container.disk) *container.disk += log->bytes;
+    container.disk = container.disk.value_or(0) + log->bytes;
     container.inodes += log->inodes;
   }
   const std::string folder = cat(folders.root_dir, "/pods/", one.uid);
@@ -85,8 +85,11 @@ Task<Result<NodeReadings>> NodeMeter::node() {
 
 Task<std::map<std::string, PodUse>> NodeMeter::pods(std::vector<PodToMeasure> pods) {
   auto stats = co_await runtime_.list_pod_sandbox_stats({});
-  if (!stats) log::warning("the pods' statistics, measuring without them", {{"error", stats.error()}});
-  auto uses = stats ? uses_of(*stats) : std::map<std::string, PodUse>();
+  if (!stats) {
+    log::warning("the pods' statistics can't be had, and nobody is evicted", {{"error", stats.error()}});
+    co_return std::map<std::string, PodUse>();
+  }
+  auto uses = uses_of(*stats);
   co_return co_await disk_.run([pods = std::move(pods), uses = std::move(uses), folders = folders_]() mutable {
     std::map<std::string, PodUse> found;
     for (const auto& pod : pods) {

@@ -29,11 +29,6 @@ std::optional<Quantity> find(const Amounts& amounts, const std::string& name) {
   return *quantity;
 }
 
-std::int64_t request_of(const core::Container& container, const std::string& resource) {
-  auto request = find(container.resources().requests(), resource);
-  return request ? request->value() : 0;
-}
-
 // Sidecars run beside the main containers.
 template <typename Call>
 void for_each_long_running(const core::Pod& pod, Call call) {
@@ -45,10 +40,9 @@ void for_each_long_running(const core::Pod& pod, Call call) {
 
 std::int64_t requested(const core::Pod& pod, std::string_view resource) {
   if (resource != "memory" && resource != kDisk) return 0;
-  std::int64_t sum = 0;
-  for_each_long_running(pod,
-                        [&](const core::Container& container) { sum += request_of(container, std::string(resource)); });
-  return sum;
+  const auto requests = pod_requests(pod);
+  const auto found = requests.find(std::string(resource));
+  return found == requests.end() ? 0 : found->second;
 }
 
 std::int64_t used(const PodUse& use, std::string_view resource) {
@@ -81,12 +75,7 @@ std::uint64_t PodUse::inodes() const {
   return sum;
 }
 
-bool is_critical(const core::Pod& pod) {
-  const auto& annotations = pod.metadata().annotations();
-  const auto source = annotations.find(kConfigSourceAnnotation);
-  if (source != annotations.end() && source->second != "api") return true;
-  return annotations.contains(kConfigMirrorAnnotation) || pod.spec().priority() >= kCriticalPriority;
-}
+bool is_critical(const core::Pod& pod) { return pod.spec().priority() >= kCriticalPriority; }
 
 void rank(std::vector<PodWithUse>* pods, std::string_view resource) {
   const auto key = [&](const PodWithUse& one) {
@@ -153,6 +142,15 @@ std::optional<std::string> beyond_own_limits(const core::Pod& pod, const PodUse&
     if (!whole) whole = Quantity(0, limit->format());
     whole->add(*limit);
   });
+  // Or an init container beside the sidecars that were started before it.
+  Quantity sidecars;
+  for (const auto& container : pod.spec().init_containers()) {
+    auto limit = find(container.resources().limits(), kDisk);
+    if (!limit) continue;
+    limit->add(sidecars);
+    if (container.restart_policy() == "Always") sidecars = *limit;
+    if (!whole || whole->value() < limit->value()) whole = *limit;
+  }
   if (whole && static_cast<std::int64_t>(use.disk()) > whole->value()) {
     return cat("Pod ephemeral local storage usage exceeds the total limit of containers ", whole->to_string(), ". ");
   }

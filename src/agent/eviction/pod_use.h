@@ -40,7 +40,7 @@ struct PodWithUse {
   const PodUse* use = nullptr;  // null: it was not measured, and is taken first
 };
 
-// Pods that are never evicted: of manifests, and those of the highest priorities.
+// Pods of the highest priorities, which are never evicted.
 bool is_critical(const k8s::io::api::core::v1::Pod& pod);
 
 // The one that is to go first comes first: who uses more than it requests, then by priority, then by how much more.
