@@ -12,10 +12,12 @@ NODE_ADDRESS = "10.88.0.1"
 
 
 class NodeControl(Control):
-    """gantry-control in the network of `node`, at its address there: the pods' gateway."""
+    """gantry-control in the network of `node`, at its address there: the pods' gateway. That is on the pods' links alone, and while a
+    node without pods starts anew there are none: it is given to the loopback, too."""
 
     def __init__(self, checks, node, arguments=()):
         self.node = node
+        subprocess.run([*self.entering(node), "ip", "address", "replace", f"{NODE_ADDRESS}/32", "dev", "lo"], check=True)
         super().__init__(checks, arguments, enter=self.entering(node), host=NODE_ADDRESS)
 
     @staticmethod
