@@ -5,6 +5,7 @@
 #include <chrono>
 #include <utility>
 
+#include "agent/http_action.h"
 #include "base/text.h"
 #include "http/client.h"
 #include "http/client_connection.h"
@@ -28,23 +29,6 @@ struct Answer {
   http::Response head;
   std::string body;  // its first kMaxProbeOutput bytes
 };
-
-// As it is put into a request line: without a fragment, and what can't stand there as %XX.
-std::string escaped_target(std::string_view path) {
-  constexpr char kDigits[] = "0123456789ABCDEF";
-  std::string out = path.starts_with('/') ? "" : "/";
-  for (char c : path.substr(0, path.find('#'))) {
-    const auto byte = static_cast<unsigned char>(c);
-    const bool is_plain = byte > 0x20 && byte < 0x7f && c != '"' && c != '<' && c != '>' && c != '\\' && c != '^' &&
-                          c != '`' && c != '{' && c != '|' && c != '}';
-    if (is_plain) {
-      out += c;
-    } else {
-      out += {'%', kDigits[byte >> 4], kDigits[byte & 15]};
-    }
-  }
-  return out;
-}
 
 bool is_redirect(int status) {
   return status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
@@ -116,19 +100,8 @@ HttpProbe http_probe(const core::HTTPGetAction& action, std::uint16_t port, cons
   probe.url = {.tls = action.scheme() == "HTTPS",
                .host = action.host().empty() ? pod_ip : action.host(),
                .port = port,
-               .target = escaped_target(action.path())};
-  bool has_agent = false;
-  bool has_accept = false;
-  for (const auto& header : action.http_headers()) {
-    const std::string name = lowered(header.name());
-    has_agent |= name == "user-agent";
-    has_accept |= name == "accept";
-    // That it is empty says that there is to be none.
-    if (header.value().empty() && (name == "user-agent" || name == "accept" || name == "host")) continue;
-    probe.headers.emplace_back(header.name(), header.value());
-  }
-  if (!has_agent) probe.headers.emplace_back("User-Agent", kProbeUserAgent);
-  if (!has_accept) probe.headers.emplace_back("Accept", "*/*");
+               .target = request_target(action)};
+  probe.headers = request_headers(action, kProbeUserAgent);
   probe.headers.emplace_back("Connection", "close");
   return probe;
 }

@@ -4,9 +4,8 @@
 #include <map>
 #include <optional>
 
-#include "absl/strings/numbers.h"
 #include "agent/expansion.h"
-#include "api/text.h"
+#include "agent/http_action.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -14,25 +13,6 @@ namespace gantry::agent {
 namespace {
 
 namespace core = k8s::io::api::core::v1;
-using IntOrString = k8s::io::apimachinery::pkg::util::intstr::IntOrString;
-
-constexpr int kMaxPort = 65535;
-
-Result<std::uint16_t> valid_port(int number) {
-  if (number < 1 || number > kMaxPort) return invalid_argument(cat("invalid port number: ", number));
-  return static_cast<std::uint16_t>(number);
-}
-
-// A number, or the name of one of the container's ports.
-Result<std::uint16_t> resolve_port(const IntOrString& port, const core::Container& container) {
-  if (port.type() == 0) return valid_port(port.int_val());
-  for (const auto& known : container.ports()) {
-    if (known.name() == port.str_val()) return valid_port(known.container_port());
-  }
-  int number = 0;
-  if (absl::SimpleAtoi(port.str_val(), &number)) return valid_port(number);
-  return not_found(cat("couldn't find port: ", api::quoted(port.str_val())));
-}
 
 // Those of the container's environment that stand in its spec; what comes from elsewhere a command of a probe does not
 // see, as with kubelet.
