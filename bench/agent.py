@@ -13,7 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import ready_node
 from cri_client import IMAGE
 from node import BIN, read_pids, walk
 from processes import cpu_of, name_of, proportional_size
@@ -98,14 +98,10 @@ def main():
     load = f"{os.getloadavg()[0]:.2f}"
     checks = c.Checks()
     try:
-        with JoiningNode(checks) as node:
-            node.build_image()
-            with NodeControl(checks, node) as control:
-                node.join_as(control.kubeconfig.read_text())
-                node.wait_until_ready(control)
-                bench = Bench(node, control)
-                report_speed(bench, options.turns)
-                report_many(bench, options.pods, options.seconds)
+        with ready_node(checks) as (node, control):
+            bench = Bench(node, control)
+            report_speed(bench, options.turns)
+            report_many(bench, options.pods, options.seconds)
     except c.Failure as failure:
         sys.exit(f"bench/agent: {failure}")
     print(f"\nLoad average {load} before and {os.getloadavg()[0]:.2f} after on {os.cpu_count()} processors.")

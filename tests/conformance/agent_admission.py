@@ -10,10 +10,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import SLEEPS, ready_node
 from cri_client import IMAGE
 
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
 def pod(node, name, requests=None, ports=(), **spec):
@@ -28,11 +27,6 @@ def create(control, text):
     control.out("create", "-f", "-", given=text)
 
 
-def wait_for(control, name, what, jsonpath, wanted):
-    c.wait_until(f"{name} {what}",
-                 lambda: control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout == wanted)
-
-
 def wait_for_event(control, name, reason, part):
     """An event of the pod's with that reason, and with `part` in its message."""
     def is_said():
@@ -43,7 +37,7 @@ def wait_for_event(control, name, reason, part):
 
 def is_refused(checks, control, node, name, reason, message, text):
     create(control, text)
-    wait_for(control, name, f"is refused as {reason}", ".status.reason", reason)
+    control.wait_for(name, f"is refused as {reason}", ".status.reason", reason)
     status = control.json("get", "pod", name)["status"]
     checks.equal(status["phase"], "Failed", f"{name}: its phase")
     checks.ok(message in status["message"], f"{name}: why", status["message"])
@@ -69,14 +63,14 @@ def takes(checks, control, node):
     control.out("label", "node", node.name, "disk=ssd")
     port = {"containerPort": 80, "hostPort": 8080}
     create(control, pod(node, "first", {"cpu": "10m"}, [port], nodeSelector={"disk": "ssd"}))
-    wait_for(control, "first", "runs", ".status.phase", "Running")
+    control.wait_for("first", "runs", ".status.phase", "Running")
     is_refused(checks, control, node, "second", "NodePorts", "didn't have free ports", pod(node, "second", ports=[port]))
     control.out("label", "node", node.name, "disk-")
     before = list(node.containers())
     node.kill_gantryd()
     node.wait_for_gantryd()
     create(control, pod(node, "after"))
-    wait_for(control, "after", "runs", ".status.phase", "Running")
+    control.wait_for("after", "runs", ".status.phase", "Running")
     checks.equal(control.json("get", "pod", "first")["status"]["phase"], "Running", "a restart refuses nothing that runs")
     checks.ok(set(before) <= set(node.containers()), "and its container is the same")
 
@@ -99,20 +93,16 @@ def classes(checks, control, node):
     wait_for_event(control, "classy", "FailedCreatePodSandBox", 'runtimeclass.node.k8s.io "own" not found')
     checks.ok(True, "a runtime class that is missing is named")
     create(control, runtime_class)
-    wait_for(control, "classy", "runs when its class is there", ".status.phase", "Running")
+    control.wait_for("classy", "runs when its class is there", ".status.phase", "Running")
     handlers = [one["name"] for one in control.json("get", "node", node.name)["status"]["runtimeHandlers"]]
     checks.ok("gantry" in handlers, "the Node names the handlers", str(handlers))
 
 
 def story(checks):
-    with JoiningNode(checks) as node:
-        node.build_image()
-        with NodeControl(checks, node) as control:
-            node.join_as(control.kubeconfig.read_text())
-            node.wait_until_ready(control)
-            refuses(checks, control, node)
-            takes(checks, control, node)
-            classes(checks, control, node)
+    with ready_node(checks) as (node, control):
+        refuses(checks, control, node)
+        takes(checks, control, node)
+        classes(checks, control, node)
 
 
 c.main(story)

@@ -10,7 +10,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import READY, SLEEPS, ready_node
 from cri_client import IMAGE
 
 
@@ -21,14 +21,6 @@ def pod(node, name, command, **spec):
                                 "containers": [container], **spec}})
 
 
-def wait_for(control, name, what, jsonpath, wanted):
-    def is_so():
-        return control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout == wanted
-    c.wait_until(f"{name} {what}", is_so)
-
-
-READY = '.status.conditions[?(@.type=="Ready")].status'
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
 def is_gone(control, name):
@@ -37,7 +29,7 @@ def is_gone(control, name):
 
 def lives(checks, control, node):
     control.out("create", "-f", "-", given=pod(node, "web", SLEEPS))
-    wait_for(control, "web", "is Ready", READY, "True")
+    control.wait_for("web", "is Ready", READY, "True")
     status = control.json("get", "pod", "web")["status"]
     sandbox = next(iter(node.pods()))
     checks.equal(status["phase"], "Running", "phase")
@@ -53,7 +45,7 @@ def lives(checks, control, node):
     control.kill()
     control.start()
     control.out("create", "-f", "-", given=pod(node, "after", SLEEPS))
-    wait_for(control, "after", "is Ready", READY, "True")
+    control.wait_for("after", "is Ready", READY, "True")
     now = {key: item["state"] for key, item in node.containers().items()}
     checks.equal({key: now.get(key) for key in before}, before, "restarts of gantryd and of the control plane change nothing")
     checks.equal(control.json("get", "pod", "web")["status"], status, "nor what the API says")
@@ -73,12 +65,12 @@ def environment(checks, control, node):
                  "envFrom": [{"prefix": "A_", "configMapRef": {"name": "settings"}}],
                  "env": [{"name": "KEY", "valueFrom": {"secretKeyRef": {"name": "keys", "key": "key"}}}]}
     control.out("create", "-f", "-", given=pod(node, "env", "", restartPolicy="Never", containers=[container]))
-    wait_for(control, "env", "waits", f"{waiting}.message", 'configmap "settings" not found')
+    control.wait_for("env", "waits", f"{waiting}.message", 'configmap "settings" not found')
     checks.equal(control.json("get", "pod", "env")["status"]["containerStatuses"][0]["state"]["waiting"]["reason"],
                  "CreateContainerConfigError", "the reason")
     control.out("create", "configmap", "settings", "--from-literal=COLOR=red")
     control.out("create", "secret", "generic", "keys", "--from-literal=key=sesame")
-    wait_for(control, "env", "has ended", ".status.phase", "Succeeded")
+    control.wait_for("env", "has ended", ".status.phase", "Succeeded")
     state = control.json("get", "pod", "env")["status"]["containerStatuses"][0]["state"]["terminated"]
     checks.equal(state["message"].strip(), "red-sesame-red", "it heals by itself, and has them")
     control.out("delete", "pod", "env", "--wait=false")
@@ -92,7 +84,7 @@ def mirror(checks, control, node):
     manifest.write_text(json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "static"}, "spec": {
         "terminationGracePeriodSeconds": 1,
         "containers": [{"name": "web", "image": IMAGE, "command": ["/bin/sh", "-c", SLEEPS]}]}}))
-    wait_for(control, name, "is Ready", READY, "True")
+    control.wait_for(name, "is Ready", READY, "True")
     metadata = control.json("get", "pod", name)["metadata"]
     checks.equal([owner["kind"] for owner in metadata["ownerReferences"]], ["Node"], "a mirror pod is the Node's")
     before = list(node.containers())
@@ -102,7 +94,7 @@ def mirror(checks, control, node):
         done = control.kubectl("get", "pod", name, "-o", "jsonpath={.metadata.uid}")
         return done.returncode == 0 and done.stdout not in ("", metadata["uid"])
     c.wait_until("the mirror pod is there again", is_another)
-    wait_for(control, name, "is Ready again", READY, "True")
+    control.wait_for(name, "is Ready again", READY, "True")
     checks.equal(list(node.containers()), before, "the static pod knows nothing of it")
     manifest.unlink()
     c.wait_until("both are gone", lambda: is_gone(control, name) and not node.pods())
@@ -114,30 +106,26 @@ def ends(checks, control, node):
     for name, command, policy, _ in table:
         control.out("create", "-f", "-", given=pod(node, name, command, restartPolicy=policy))
     for name, _, _, phase in table:
-        wait_for(control, name, f"is {phase}", ".status.phase", phase)
+        control.wait_for(name, f"is {phase}", ".status.phase", phase)
     state = control.json("get", "pod", "bad")["status"]["containerStatuses"][0]["state"]["terminated"]
     checks.equal((state["exitCode"], state["reason"]), (3, "Error"), "how it ended")
     control.out("create", "-f", "-", given=pod(node, "late", SLEEPS, activeDeadlineSeconds=1))
-    wait_for(control, "late", "is over", ".status.reason", "DeadlineExceeded")
+    control.wait_for("late", "is over", ".status.reason", "DeadlineExceeded")
     control.out("create", "-f", "-", given=pod(node, "again", "exit 1", restartPolicy="OnFailure"))
-    wait_for(control, "again", "is held back", ".status.containerStatuses[0].state.waiting.reason", "CrashLoopBackOff")
+    control.wait_for("again", "is held back", ".status.containerStatuses[0].state.waiting.reason", "CrashLoopBackOff")
     control.out("create", "-f", "-", given=pod(node, "odd", SLEEPS, hostUsers=False))
-    wait_for(control, "odd", "is rejected", ".status.reason", "UnsupportedByNode")
+    control.wait_for("odd", "is rejected", ".status.reason", "UnsupportedByNode")
     checks.ok("spec.hostUsers" in control.json("get", "pod", "odd")["status"]["message"], "what is not supported is named")
     control.out("delete", "pod", "--all", "--wait=false")
     c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and not node.pods())
 
 
 def story(checks):
-    with JoiningNode(checks) as node:
-        node.build_image()
-        with NodeControl(checks, node) as control:
-            node.join_as(control.kubeconfig.read_text())
-            node.wait_until_ready(control)
-            lives(checks, control, node)
-            ends(checks, control, node)
-            environment(checks, control, node)
-            mirror(checks, control, node)
+    with ready_node(checks) as (node, control):
+        lives(checks, control, node)
+        ends(checks, control, node)
+        environment(checks, control, node)
+        mirror(checks, control, node)
 
 
 c.main(story)

@@ -13,11 +13,10 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 import oci_bundle
-from cluster import JoiningNode
+from cluster import READY, JoiningNode
 from containerd import IMAGE, Containerd
 from control import BIN, Control, peer
 
-READY = '{.status.conditions[?(@.type=="Ready")].status}'
 SLEEPS = "trap 'exit 0' TERM; echo started; while :; do sleep 0.1; done"
 NODE = "alone"
 
@@ -53,16 +52,12 @@ def pod(name, command, **container):
                         "volumeMounts": [{"name": "shared", "mountPath": "/shared"}], **container}]}})
 
 
-def wait_for(control, name, what, jsonpath, wanted):
-    c.wait_until(f"{name} {what}", lambda: control.kubectl("get", "pod", name, "-o", f"jsonpath={jsonpath}").stdout == wanted)
-
-
 def states(containerd):
     return {key: item["state"] for key, item in containerd.containers().items()}
 
 
 def registers(checks, control):
-    c.wait_until("the node is Ready", lambda: control.kubectl("get", "node", NODE, "-o", f"jsonpath={READY}").stdout == "True")
+    c.wait_until("the node is Ready", lambda: control.kubectl("get", "node", NODE, "-o", f"jsonpath={{{READY}}}").stdout == "True")
     info = control.json("get", "node", NODE)["status"]["nodeInfo"]
     checks.ok(info["containerRuntimeVersion"].startswith("containerd://1.") or
               info["containerRuntimeVersion"].startswith("containerd://2."), "the node names containerd", str(info))
@@ -76,7 +71,7 @@ def lives(checks, containerd, control, agent):
     control.out("create", "configmap", "words", "--from-literal=greeting=good morning")
     env = [{"name": "GREETING", "valueFrom": {"configMapKeyRef": {"name": "words", "key": "greeting"}}}]
     control.out("create", "-f", "-", given=pod("web", SLEEPS, env=env))
-    wait_for(control, "web", "is Ready", READY, "True")
+    control.wait_for("web", "is Ready", READY, "True")
     said = c.wait_until("kubectl logs has what it said", lambda: control.kubectl("logs", "web").stdout)
     checks.equal(said, "started\n", "kubectl logs")
     done = control.kubectl("exec", "web", "--", "sh", "-c", "echo $GREETING; echo here > /shared/file; cat /shared/file")
@@ -85,7 +80,7 @@ def lives(checks, containerd, control, agent):
     agent.kill()
     agent.start()
     control.out("create", "-f", "-", given=pod("after", SLEEPS))
-    wait_for(control, "after", "is Ready", READY, "True")
+    control.wait_for("after", "is Ready", READY, "True")
     now = states(containerd)
     checks.equal({key: now.get(key) for key in before}, before, "a restart of gantryd changes nothing that runs")
 
@@ -94,17 +89,17 @@ def ends(checks, containerd, control):
     """Nobody tells of an end but containerd."""
     container = control.out("get", "pod", "web", "-o", "jsonpath={.status.containerStatuses[0].containerID}")
     containerd.crictl("stop", container.removeprefix("containerd://"))
-    wait_for(control, "web", "was started again", "{.status.containerStatuses[0].restartCount}", "1")
-    wait_for(control, "web", "is Ready again", READY, "True")
+    control.wait_for("web", "was started again", ".status.containerStatuses[0].restartCount", "1")
+    control.wait_for("web", "is Ready again", READY, "True")
     checks.ok(True, "a container that ended is started again")
     done = json.loads(pod("done", "exit 3"))
     done["spec"]["restartPolicy"] = "Never"
     control.out("create", "-f", "-", given=json.dumps(done))
-    wait_for(control, "done", "has ended", "{.status.phase}", "Failed")
+    control.wait_for("done", "has ended", ".status.phase", "Failed")
     checks.equal(control.json("get", "pod", "done")["status"]["containerStatuses"][0]["state"]["terminated"]["exitCode"], 3,
                  "how one ended is told")
     control.out("create", "-f", "-", given=pod("odd", SLEEPS, image="localhost/nosuch:1", imagePullPolicy="Never"))
-    wait_for(control, "odd", "has no image", "{.status.containerStatuses[0].state.waiting.reason}", "ErrImageNeverPull")
+    control.wait_for("odd", "has no image", ".status.containerStatuses[0].state.waiting.reason", "ErrImageNeverPull")
     checks.ok(True, "an image that is not there is told of")
     control.out("delete", "pod", "--all", "--wait=false")
     c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and containerd.pods() == {})

@@ -14,12 +14,10 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import READY, SLEEPS, ready_node
 from cri_client import IMAGE
 
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 CAP_SYS_ADMIN = 21
-READY = '.status.conditions[?(@.type=="Ready")].status'
 
 
 def field(control, name, jsonpath):
@@ -109,21 +107,17 @@ def restarts(checks, control, node):
 
 
 def story(checks):
-    with JoiningNode(checks) as node:
-        node.build_image()
-        with NodeControl(checks, node) as control:
-            node.join_as(control.kubeconfig.read_text())
-            node.wait_until_ready(control)
-            node.approve_serving(control)
-            control.out("create", "-f", "-", given=json.dumps({
-                "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
-                "spec": {"nodeName": node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 5,
-                         "containers": [{"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent",
-                                         "command": ["/bin/sh", "-c", f"echo of web > /etc/secret; {SLEEPS}"]}]}}))
-            wait(control, "web", READY, "True")
-            looks(checks, control)
-            types(checks, control)
-            restarts(checks, control, node)
+    with ready_node(checks) as (node, control):
+        node.approve_serving(control)
+        control.out("create", "-f", "-", given=json.dumps({
+            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "web"},
+            "spec": {"nodeName": node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 5,
+                     "containers": [{"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent",
+                                     "command": ["/bin/sh", "-c", f"echo of web > /etc/secret; {SLEEPS}"]}]}}))
+        wait(control, "web", READY, "True")
+        looks(checks, control)
+        types(checks, control)
+        restarts(checks, control, node)
 
 
 c.main(story)

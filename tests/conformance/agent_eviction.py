@@ -12,12 +12,11 @@ import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import SLEEPS, ready_node
 from cri_client import IMAGE
 
 HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 NEVER, ALWAYS = (HEAD + f"evictionHard: {{memory.available: {amount}}}\n" for amount in ("1Ki", "100000Ti"))
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 MANIFEST = f"""
 apiVersion: v1
 kind: Pod
@@ -108,14 +107,10 @@ def story(checks):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "kubelet.yaml"
         config.write_text(NEVER)
-        with JoiningNode(checks, kubelet_config=config) as node:
-            node.build_image()
-            with NodeControl(checks, node) as control:
-                node.join_as(control.kubeconfig.read_text())
-                node.wait_until_ready(control)
-                world = World(checks, control, node, config)
-                limits(world)
-                pressure(world)
+        with ready_node(checks, kubelet_config=config) as (node, control):
+            world = World(checks, control, node, config)
+            limits(world)
+            pressure(world)
 
 
 c.main(story)

@@ -10,11 +10,10 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import SLEEPS, ready_node
 from cri_client import IMAGE
 
 OTHER = "busybox:other"
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 # What it says at its end is what the hook wrote before.
 TELLS = "trap 'cat /out/hook > /dev/termination-log; exit 0' TERM; touch /tmp/listens; while :; do sleep 0.1; done"
 # A pod is Ready when the program runs; this one when its shell hears signals.
@@ -182,19 +181,14 @@ def last_words(world):
 
 
 def story(checks):
-    with JoiningNode(checks) as node:
-        node.build_image()
-        node.build_image(OTHER)
-        with NodeControl(checks, node) as control:
-            node.join_as(control.kubeconfig.read_text())
-            node.wait_until_ready(control)
-            world = World(checks, control, node)
-            post_start(world)
-            post_start_and_restarts(world)
-            pre_stop(world)
-            change(world)
-            last_words(world)
-            requests(world)
+    with ready_node(checks, (IMAGE, OTHER)) as (node, control):
+        world = World(checks, control, node)
+        post_start(world)
+        post_start_and_restarts(world)
+        pre_stop(world)
+        change(world)
+        last_words(world)
+        requests(world)
 
 
 c.main(story)

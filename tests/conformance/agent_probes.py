@@ -10,13 +10,11 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import READY, SLEEPS, ready_node
 from cri_client import IMAGE
 
 # A web server whose pages the test makes and removes.
 SERVES = "mkdir -p /tmp/www && touch /tmp/www/ok && exec httpd -f -p 8080 -h /tmp/www"
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
-READY = '.status.conditions[?(@.type=="Ready")].status'
 
 
 def shell(command):
@@ -33,12 +31,6 @@ def create(control, node, name, *containers, **spec):
         "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
         "spec": {"nodeName": node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 2,
                  "containers": list(containers), **spec}}))
-
-
-def wait_for(control, name, what, jsonpath, wanted):
-    def is_so():
-        return control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout == wanted
-    c.wait_until(f"{name} {what}", is_so)
 
 
 def wait_for_event(control, name, reason, part):
@@ -76,7 +68,7 @@ def readiness(checks, control, node):
            container("port", SLEEPS, readinessProbe=probe(tcpSocket={"port": 8080})),
            container("file", SLEEPS, readinessProbe=probe(exec={"command": shell("test ! -e /tmp/no")})))
     wait_for_event(control, "ready", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404")
-    wait_for(control, "ready", "waits for its pages alone", '.status.conditions[?(@.type=="Ready")].message',
+    control.wait_for("ready", "waits for its pages alone", '.status.conditions[?(@.type=="Ready")].message',
              "containers with unready status: [pages]")
     status = control.json("get", "pod", "ready")["status"]
     checks.equal(status["phase"], "Running", "one that is not ready runs")
@@ -84,13 +76,13 @@ def readiness(checks, control, node):
     checks.equal(condition["status"], "False", "Ready")
     checks.equal([one["started"] for one in status["containerStatuses"]], [True] * 3, "all have started")
     run_in(node, "ready", "pages", "touch /tmp/www/ready")
-    wait_for(control, "ready", "is Ready", READY, "True")
+    control.wait_for("ready", "is Ready", READY, "True")
 
     before = control.json("get", "pod", "ready")["status"]
     node.kill_gantryd()
     node.wait_for_gantryd()
     run_in(node, "ready", "file", "touch /tmp/no")
-    wait_for(control, "ready", "is not Ready", READY, "False")
+    control.wait_for("ready", "is not Ready", READY, "False")
     after = control.json("get", "pod", "ready")["status"]
     checks.equal({one["name"]: one["ready"] for one in after["containerStatuses"]},
                  {"pages": True, "port": True, "file": False}, "what was ready before a restart of gantryd stays so")
@@ -102,10 +94,10 @@ def liveness(checks, control, node):
     page = {"path": "/ok", "port": 8080, "httpHeaders": [{"name": "Host", "value": "example.org"}]}
     create(control, node, "live", container(livenessProbe=probe(httpGet=page), readinessProbe=probe(httpGet=page),
                                             startupProbe=probe(1000, httpGet=page)))
-    wait_for(control, "live", "is Ready", READY, "True")
+    control.wait_for("live", "is Ready", READY, "True")
     run_in(node, "live", "web", "/bin/busybox rm /tmp/www/ok")
     c.wait_until("live has been restarted", lambda: web_of(control, "live")["restartCount"] > 0)
-    wait_for(control, "live", "is Ready again", READY, "True")
+    control.wait_for("live", "is Ready again", READY, "True")
     wait_for_event(control, "live", "Unhealthy", "Liveness probe failed: HTTP probe failed with statuscode: 404")
     wait_for_event(control, "live", "Killing", "Container web failed liveness probe, will be restarted")
 
@@ -115,11 +107,11 @@ def startup(checks, control, node):
     create(control, node, "slow", container(command=SLEEPS, livenessProbe=probe(exec={"command": shell("test -e /tmp/live")}),
                                             startupProbe=probe(1000, exec={"command": shell("test -e /tmp/started")})))
     wait_for_event(control, "slow", "Unhealthy", "Startup probe failed")
-    wait_for(control, "slow", "runs", ".status.phase", "Running")
+    control.wait_for("slow", "runs", ".status.phase", "Running")
     status = web_of(control, "slow")
     checks.equal((status["started"], status["ready"], status["restartCount"]), (False, False, 0), "it has not started")
     run_in(node, "slow", "web", "touch /tmp/live /tmp/started")
-    wait_for(control, "slow", "is Ready", READY, "True")
+    control.wait_for("slow", "is Ready", READY, "True")
     checks.equal(web_of(control, "slow")["restartCount"], 0, "no restart")
     control.out("delete", "pod", "slow", "--wait=false")
 
@@ -135,25 +127,21 @@ def sidecar(checks, control, node):
     create(control, node, "behind", container("main", SLEEPS), initContainers=[container(
         "proxy", SLEEPS, restartPolicy="Always", startupProbe=probe(1000, exec={"command": shell("test -e /tmp/up")}))])
     wait_for_event(control, "behind", "Unhealthy", "Startup probe failed")
-    wait_for(control, "behind", "has a main container that waits", ".status.containerStatuses[0].state.waiting.reason",
+    control.wait_for("behind", "has a main container that waits", ".status.containerStatuses[0].state.waiting.reason",
              "PodInitializing")
     checks.ok(True, "the main container waits")
     run_in(node, "behind", "proxy", "touch /tmp/up")
-    wait_for(control, "behind", "is Ready", READY, "True")
+    control.wait_for("behind", "is Ready", READY, "True")
 
 
 def story(checks):
-    with JoiningNode(checks) as node:
-        node.build_image()
-        with NodeControl(checks, node) as control:
-            node.join_as(control.kubeconfig.read_text())
-            node.wait_until_ready(control)
-            readiness(checks, control, node)
-            liveness(checks, control, node)
-            startup(checks, control, node)
-            sidecar(checks, control, node)
-            control.out("delete", "pod", "--all", "--wait=false")
-            c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and not node.pods())
+    with ready_node(checks) as (node, control):
+        readiness(checks, control, node)
+        liveness(checks, control, node)
+        startup(checks, control, node)
+        sidecar(checks, control, node)
+        control.out("delete", "pod", "--all", "--wait=false")
+        c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and not node.pods())
 
 
 c.main(story)

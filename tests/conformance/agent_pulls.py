@@ -12,12 +12,11 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import SLEEPS, ready_node
 from node import APPLETS
 from oci import digest
 from registry import Registry, RemoteImage, busybox_layer, network_of
 
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 WAITING = ".status.containerStatuses[0].state.waiting"
 
 
@@ -136,9 +135,7 @@ def endless(world, registry, image):
 
 def story(checks):
     image = RemoteImage(busybox_layer(APPLETS))
-    with JoiningNode(checks) as node, NodeControl(checks, node) as control:
-        node.join_as(control.kubeconfig.read_text())
-        node.wait_until_ready(control)
+    with ready_node(checks, ()) as (node, control):
         world = World(checks, control, node)
         with network_of(node.supervisor()), Registry(node.work / "registry") as registry:
             pulled(world, registry, image)

@@ -12,11 +12,10 @@ import tarfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import ready_node
 from cri_client import IMAGE
 from oci import Image, entry, tar
 
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 MESSAGE = ".status.containerStatuses[0].state.terminated.message"
 WAITING = ".status.containerStatuses[0].state.waiting"
 
@@ -144,17 +143,13 @@ def images(world):
 
 
 def story(checks):
-    with JoiningNode(checks) as node:
-        node.build_image()
-        with NodeControl(checks, node) as control:
-            node.join_as(control.kubeconfig.read_text())
-            node.wait_until_ready(control)
-            world = World(checks, control, node)
-            parts(world)
-            expressions(world)
-            links(world)
-            claims(world)
-            images(world)
+    with ready_node(checks) as (node, control):
+        world = World(checks, control, node)
+        parts(world)
+        expressions(world)
+        links(world)
+        claims(world)
+        images(world)
 
 
 c.main(story)

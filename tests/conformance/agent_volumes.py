@@ -10,11 +10,9 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import READY, SLEEPS, JoiningNode, NodeControl
 from cri_client import IMAGE
 
-SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
-READY = '.status.conditions[?(@.type=="Ready")].status'
 
 
 def pod(node, name, volumes, mounts, command=SLEEPS, labels=None, container=None, **spec):
@@ -23,11 +21,6 @@ def pod(node, name, volumes, mounts, command=SLEEPS, labels=None, container=None
             "name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", command],
             "volumeMounts": [{"name": volume, "mountPath": path, **more} for volume, path, more in mounts], **(container or {})}],
         **spec}})
-
-
-def wait_for(control, name, what, jsonpath, wanted):
-    c.wait_until(f"{name} {what}",
-                 lambda: control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout == wanted)
 
 
 def run(node, name, *command):
@@ -62,7 +55,7 @@ def kinds(checks, control, node):
               ("settings", "/one", {"subPath": "color"})]
     control.out("create", "-f", "-", given=pod(node, "web", volumes, mounts, labels={"tier": "front"},
                                                container={"resources": {"limits": {"cpu": "1500m"}}}))
-    wait_for(control, "web", "is Ready", READY, "True")
+    control.wait_for("web", "is Ready", READY, "True")
     said = run(node, "web", "/bin/sh", "-c", "cat /settings/color /keys/deep/key /facts/labels /all/color /all/key /all/name /all/cpu; ls /all")
     checks.equal(said, 'redsesametier="front"redsesameweb1500color\ncpu\nkey\nname', "each kind has its files")
     checks.equal(run(node, "web", "/bin/busybox", "stat", "-L", "-c", "%a", "/keys/deep/key", "/all/color", "/settings"), "400\n444\n777", "modes")
@@ -101,10 +94,10 @@ def waits(checks, control, node):
         events = control.json("get", "events", "--field-selector", "involvedObject.name=late,reason=FailedMount")["items"]
         return words in [event["message"] for event in events]
     c.wait_until("an event says what is missing", is_told)
-    wait_for(control, "late", "waits", ".status.containerStatuses[0].state.waiting.reason", "ContainerCreating")
+    control.wait_for("late", "waits", ".status.containerStatuses[0].state.waiting.reason", "ContainerCreating")
     checks.ok(True, "the pod waits")
     control.out("create", "configmap", "later", "--from-literal=word=hello")
-    wait_for(control, "late", "has ended", ".status.phase", "Succeeded")
+    control.wait_for("late", "has ended", ".status.phase", "Succeeded")
     state = control.json("get", "pod", "late")["status"]["containerStatuses"][0]["state"]["terminated"]
     checks.equal(state["message"], "hello", "it heals by itself")
     remove(control, "late")
@@ -114,7 +107,7 @@ def tokens(checks, control, node):
     """What every pod has: the token of its service account, the API server's CA and its namespace."""
     security = {"runAsUser": 1234, "fsGroup": 4321}
     control.out("create", "-f", "-", given=pod(node, "asks", [], [], securityContext=security))
-    wait_for(control, "asks", "is Ready", READY, "True")
+    control.wait_for("asks", "is Ready", READY, "True")
     folder = "/var/run/secrets/kubernetes.io/serviceaccount"
     checks.equal(run(node, "asks", "/bin/sh", "-c", f"ls {folder}; cat {folder}/namespace"), "ca.crt\nnamespace\ntoken\ndefault",
                  "what every pod has")
@@ -132,7 +125,7 @@ def tokens(checks, control, node):
     node.wait_until_ready(control)
     control.out("label", "pod", "asks", "seen=yes")
     control.out("create", "-f", "-", given=pod(node, "after", [], []))
-    wait_for(control, "after", "is Ready", READY, "True")
+    control.wait_for("after", "is Ready", READY, "True")
     checks.equal(run(node, "asks", "cat", f"{folder}/token"), token, "a restart of gantryd asks for no new one")
     remove(control, "asks", "after")
 

@@ -5,10 +5,15 @@ import subprocess
 
 import checks as c
 from control import BIN, Control
+from cri_client import IMAGE
 from node import Node
 
 
 NODE_ADDRESS = "10.88.0.1"
+# Of a pod, for Control.wait_for().
+READY = '.status.conditions[?(@.type=="Ready")].status'
+# A shell that ends when it is told to.
+SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
 class NodeControl(Control):
@@ -81,3 +86,16 @@ class JoiningNode(Node):
             return None
         control.out("certificate", "approve", c.wait_until("the node asks for a serving certificate", pending))
         c.wait_until("the node has its serving certificate", (self.state / "kubelet/pki/kubelet-server-current.pem").exists)
+
+
+@contextlib.contextmanager
+def ready_node(checks, images=(IMAGE,), **options):
+    """A node with these images, a member of a cluster and Ready in it, and its control plane: (node, control). `options` are
+    JoiningNode's."""
+    with JoiningNode(checks, **options) as node:
+        for image in images:
+            node.build_image(image)
+        with NodeControl(checks, node) as control:
+            node.join_as(control.kubeconfig.read_text())
+            node.wait_until_ready(control)
+            yield node, control

@@ -85,6 +85,10 @@ class Kubectl:
     def json(self, *arguments):
         return json.loads(self.out(*arguments, "-o", "json"))
 
+    def wait_for(self, name, what, jsonpath, wanted):
+        """Until a field of the pod, such as cluster.READY, is that."""
+        c.wait_until(f"{name} {what}", lambda: self.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout == wanted)
+
 
 class Control(Kubectl):
     """with Control(checks) as control: ... kubectl works at once, and pods can be made in the namespace
