@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """A cluster of one machine: a node of the test's own (node.py) and, in its network, its control plane. kubectl runs there, too."""
+import contextlib
 import json
 import subprocess
 
