@@ -569,6 +569,17 @@ std::vector<PodInfo> Agent::pods() const {
   return pods;
 }
 
+std::vector<CountedProbe> Agent::probe_counts() const {
+  std::vector<CountedProbe> all;
+  for (const auto& [uid, worker] : impl_->workers) {
+    const PodIdentity& pod = worker->identity();
+    for (const auto& [probe, count] : worker->probe_counts()) {
+      all.push_back({uid, pod.namespace_, pod.name, probe.first, probe.second, *count});
+    }
+  }
+  return all;
+}
+
 std::vector<ManifestProblem> Agent::problems() const { return impl_->source.problems(); }
 
 void Agent::observe(std::function<void(const PodInfo&)> observer) { impl_->observers.push_back(std::move(observer)); }

@@ -24,6 +24,7 @@
 #include "agent/log_rotation.h"
 #include "agent/manifest.h"
 #include "agent/node_config.h"
+#include "agent/probe/probe_count.h"
 #include "agent/pull_queue.h"
 #include "base/loop.h"
 #include "base/result.h"
@@ -121,6 +122,8 @@ class Agent {
 
   // The pods of now, also those that are going, by namespace and name.
   std::vector<PodInfo> pods() const;
+  // Of the pods of now.
+  std::vector<CountedProbe> probe_counts() const;
   // The manifests that are not in force as they stand, and why.
   std::vector<ManifestProblem> problems() const;
   // Calls `observer` after each change of a pod's status; with a null status when the pod has gone.

@@ -37,4 +37,8 @@ Result<KubeletConfig> apply_kubelet_config(const api::Value& document, KubeletSe
 Result<KubeletConfig> read_kubelet_config(const std::string& file, const std::string& folder,
                                           KubeletSettings* settings);
 
+// What is in force: `said` without what has no effect, and `settings`, which the command line may have changed since,
+// with KubeletConfiguration's names and all defaults, as kubelet's /configz tells it. Pure.
+api::Value effective_config(const KubeletConfig& said, const KubeletSettings& settings);
+
 }  // namespace gantry::agent

@@ -103,6 +103,64 @@ TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
   EXPECT_EQ(problem_of("maxPods: null"), "");
 }
 
+TEST(KubeletConfigTest, WhatIsInForceIsTold) {
+  KubeletSettings settings;
+  const auto document = api::parse_yaml(std::string(kHead) + R"(
+maxPods: 50
+evictionHard: {memory.available: 5%, nodefs.available: 1Gi}
+evictionSoft: {memory.available: 12.5%}
+evictionSoftGracePeriod: {memory.available: 90s}
+registerWithTaints: [{key: a, effect: NoExecute}]
+imageGCHighThresholdPercent: 90
+crashLoopBackOff: {maxContainerRestartPeriod: 20s}
+containerLogMaxSize: 5Mi
+clusterDNS: [10.0.0.10]
+serializeImagePulls: false
+cpuManagerPolicy: static
+)");
+  ASSERT_TRUE(document);
+  const auto read = apply_kubelet_config(document->front(), &settings);
+  ASSERT_TRUE(read) << read.error().message();
+  // As a flag has it.
+  settings.agent.image_gc.high_percent = 95;
+  const api::Value told = effective_config(*read, settings);
+  const auto expected = api::parse_yaml(R"(
+maxPods: 50
+evictionHard: {memory.available: 5%, nodefs.available: 1Gi}
+evictionSoft: {memory.available: 12.5%}
+evictionSoftGracePeriod: {memory.available: 1m30s}
+registerWithTaints: [{key: a, effect: NoExecute}]
+imageGCHighThresholdPercent: 95
+imageGCLowThresholdPercent: 80
+crashLoopBackOff: {maxContainerRestartPeriod: 20s}
+containerLogMaxSize: "5242880"
+clusterDNS: [10.0.0.10]
+serializeImagePulls: false
+evictionPressureTransitionPeriod: 5m0s
+nodeStatusUpdateFrequency: 10s
+eventBurst: 100
+port: 10250
+authorization: {mode: Webhook}
+)");
+  ASSERT_TRUE(expected);
+  for (const auto& [name, value, position] : *expected->front().as_object()) {
+    const api::Value* found = told.find(name);
+    EXPECT_TRUE(found != nullptr && *found == value) << name;
+  }
+  for (const char* name : {"cpuManagerPolicy", "apiVersion", "kind", "maxParallelImagePulls", "providerID"}) {
+    EXPECT_EQ(told.find(name), nullptr) << name;
+  }
+}
+
+// A kubelet that is given what it tells works in the same way.
+TEST(KubeletConfigTest, WhatIsToldIsAConfiguration) {
+  KubeletSettings settings;
+  const api::Value told = effective_config({}, settings);
+  const auto read = apply_kubelet_config(told, &settings);
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_EQ(effective_config(*read, settings), told);
+}
+
 TEST(KubeletConfigTest, LaterFilesCountMore) {
   char name[] = "/tmp/gantry-kubelet-config-XXXXXX";
   const std::filesystem::path folder = ::mkdtemp(name);

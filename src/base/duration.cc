@@ -41,4 +41,20 @@ Result<milliseconds> parse_duration(std::string_view text) {
   return total;
 }
 
+std::string format_duration(milliseconds duration) {
+  const std::int64_t all = std::max<std::int64_t>(duration.count(), 0);
+  if (all > 0 && all < 1000) return cat(all, "ms");
+  const std::int64_t seconds = all / 1000;
+  std::string text;
+  if (seconds >= 3600) text = cat(seconds / 3600, "h");
+  if (seconds >= 60) text += cat(seconds / 60 % 60, "m");
+  text += cat(seconds % 60);
+  if (const std::int64_t rest = all % 1000; rest != 0) {
+    std::string digits = cat(1000 + rest).substr(1);
+    digits.erase(digits.find_last_not_of('0') + 1);
+    text += cat(".", digits);
+  }
+  return text + "s";
+}
+
 }  // namespace gantry

@@ -20,5 +20,13 @@ TEST(DurationTest, AsGoHasThem) {
     EXPECT_FALSE(parse_duration(text)) << text;
 }
 
+TEST(DurationTest, AreWrittenAsGoDoes) {
+  using std::chrono::milliseconds;
+  for (const char* text : {"0s", "20ms", "1s", "1.5s", "1.02s", "20s", "5m0s", "1m0.001s", "1h0m0s", "36h1m2s"}) {
+    EXPECT_EQ(format_duration(*parse_duration(text)), text);
+  }
+  EXPECT_EQ(format_duration(milliseconds(-5)), "0s");
+}
+
 }  // namespace
 }  // namespace gantry

@@ -20,6 +20,7 @@
 #include "agent/kubelet_config.h"
 #include "agent/node_lease.h"
 #include "agent/node_reporter.h"
+#include "api/json.h"
 #include "base/database.h"
 #include "base/layout.h"
 #include "base/log.h"
@@ -158,6 +159,7 @@ struct Serving {
   const runtime::HostFacts& host;
   std::string node_ip;
   agent::KubeletSettings settings;
+  std::string configuration;  // what is in force of KubeletConfiguration, as JSON
   bool run_agent;
   cli::KeptSockets kept;
   std::unique_ptr<cri::Server> server;
@@ -252,7 +254,8 @@ Status serve_node_api(Serving& serving) {
   agent::NodeApiSources sources{.runtime = serving.runtime,
                                 .images = serving.images,
                                 .pods = [&agent = *serving.agent] { return agent.pods(); },
-                                .configuration = nullptr};
+                                .probes = [&agent = *serving.agent] { return agent.probe_counts(); },
+                                .configuration = [&serving] { return serving.configuration; }};
   auto server = cli::start_node_api(serving.loop, serving.options, serving.node_ip, serving.member.ca,
                                     serving.settings.agent.pod_logs_dir, *serving.member.cluster, std::move(sources),
                                     serving.kept);
@@ -299,7 +302,11 @@ Task<> start_serving(Serving& serving) {
   if (serving.own_runtime != nullptr) done = co_await start_runtime(serving);
   if (done && serving.run_agent) {
     auto read = read_settings(serving.options, serving.node_ip, serving.host, &serving.settings);
-    if (!read) done = std::unexpected(std::move(read.error()));
+    if (read) {
+      serving.configuration = api::write_json(agent::effective_config(*read, serving.settings));
+    } else {
+      done = std::unexpected(std::move(read.error()));
+    }
   }
   if (done && serving.run_agent && !serving.options.kubeconfig.empty()) done = join_cluster(serving);
   if (done && serving.run_agent) {

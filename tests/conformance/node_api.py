@@ -30,6 +30,7 @@ spec:
   - name: web
     image: {IMAGE}
     stdin: true
+    readinessProbe: {{exec: {{command: [/bin/sh, -c, exit 0]}}, periodSeconds: 1}}
     command: [/bin/sh, -c, "echo one; echo two >&2; echo three; while read line; do echo got $line; done; sleep 1000"]
   - name: again
     image: {IMAGE}
@@ -116,6 +117,20 @@ def the_node(checks, api, node, name):
     checks.contains(resource, "\nresource_scrape_error 0\n", "without an error")
     checks.contains(api.as_admin("/metrics/cadvisor")[1], "\nmachine_cpu_cores ", "/metrics/cadvisor")
     checks.contains(api.as_admin("/metrics")[1], f'kubelet_node_name{{node="{node.name}"}} 1', "/metrics")
+    uid = found[0]["metadata"]["uid"]
+    probed = (f'prober_probe_total{{container="web",namespace="default",pod="{name}",pod_uid="{uid}",probe_type="Readiness",'
+              'result="successful"}')
+    c.wait_until("/metrics/probes counts the pod's", lambda: probed in api.as_admin("/metrics/probes")[1])
+
+
+def configuration(checks, control, node):
+    """As people ask for it."""
+    told = json.loads(control.out("get", "--raw", f"/api/v1/nodes/{node.name}/proxy/configz"))
+    config = told["kubeletconfig"]
+    checks.equal(list(told), ["kubeletconfig"], "/configz")
+    checks.equal({field: config[field] for field in ("maxPods", "evictionHard", "nodeStatusUpdateFrequency", "port")},
+                 {"maxPods": 110, "evictionHard": {"memory.available": "100Mi"}, "nodeStatusUpdateFrequency": "10s", "port": PORT},
+                 "has what the files say and the defaults")
 
 
 def logs(checks, control, name):
@@ -234,6 +249,7 @@ def story(checks):
         tricks(checks, api, name)
         logs(checks, control, name)
         the_node(checks, api, node, name)
+        configuration(checks, control, node)
         streams(checks, control, node, name)
         forwarding(checks, control, name)
         lazy_followers(checks, api, control, name)

@@ -202,4 +202,27 @@ std::string agent_metrics(const std::string& node_name, const std::vector<PodInf
   return page.take();
 }
 
+std::string probe_metrics(const std::vector<CountedProbe>& probes) {
+  constexpr char kName[] = "prober_probe_total";
+  metrics::Page page;
+  page.begin(kName, "Number of probes of a container by what they are for and by their result", "counter");
+  for (const CountedProbe& probe : probes) {
+    const std::pair<std::string_view, std::uint64_t> results[] = {
+        {"failed", probe.count.failed}, {"successful", probe.count.successful}, {"unknown", probe.count.unknown}};
+    for (const auto& [result, count] : results) {
+      // As with kubelet, what never happened has no sample.
+      if (count == 0) continue;
+      page.sample(kName,
+                  {{"container", probe.container},
+                   {"namespace", probe.namespace_},
+                   {"pod", probe.pod},
+                   {"pod_uid", probe.pod_uid},
+                   {"probe_type", to_string(probe.kind)},
+                   {"result", result}},
+                  static_cast<double>(count));
+    }
+  }
+  return page.take();
+}
+
 }  // namespace gantry::agent

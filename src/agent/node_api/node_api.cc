@@ -136,8 +136,7 @@ Task<http::Reply> NodeApi::Impl::serve_node(Route route, http::Query query) {
     case Kind::kAgentMetrics:
       co_return answer(kMetrics, agent_metrics(options.node_name, sources.pods()));
     case Kind::kProbeMetrics:
-      // What the agent counts of its probes is not shown yet.
-      co_return answer(kMetrics, "");
+      co_return answer(kMetrics, probe_metrics(sources.probes ? sources.probes() : std::vector<CountedProbe>()));
     default:
       co_return refuse(200, "ok");
   }

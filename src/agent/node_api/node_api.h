@@ -41,6 +41,8 @@ struct NodeApiSources {
   cri::ImageService& images;
   // The pods of now (Agent::pods).
   std::function<std::vector<PodInfo>()> pods;
+  // How often their probes were made (Agent::probe_counts). Null: nobody counts them.
+  std::function<std::vector<CountedProbe>()> probes;
   // The configuration in force: the JSON of a KubeletConfiguration. Null: there is none to tell of.
   std::function<std::string()> configuration;
   TokenReviewer* tokens = nullptr;

@@ -33,12 +33,17 @@ class NodeApiTest : public testing::Test, public TokenReviewer, public AccessRev
     root_ = ::mkdtemp(path);
     fs::create_directories(root_ + "/shop_web_u1/app");
     add_pod();
-    NodeApiSources sources{.runtime = runtime_,
-                           .images = runtime_,
-                           .pods = [this] { return pods_; },
-                           .configuration = [] { return R"({"kind":"KubeletConfiguration"})"; },
-                           .tokens = this,
-                           .access = this};
+    NodeApiSources sources{
+        .runtime = runtime_,
+        .images = runtime_,
+        .pods = [this] { return pods_; },
+        .probes =
+            [] {
+              return std::vector<CountedProbe>{{"u1", "shop", "web", "app", ProbeKind::kLiveness, {.successful = 1}}};
+            },
+        .configuration = [] { return R"({"kind":"KubeletConfiguration"})"; },
+        .tokens = this,
+        .access = this};
     api_ = std::make_unique<NodeApi>(loop_, std::move(sources),
                                      NodeApiOptions{.node_name = "n1", .root_dir = root_, .pod_logs_dir = root_});
     auto listener = http::listen_tcp("127.0.0.1", 0);
@@ -147,6 +152,7 @@ TEST_F(NodeApiTest, TheNodeIsToldOf) {
     EXPECT_THAT(get("/pods"), HasSubstr(R"("metadata":{"name":"web","namespace":"shop","uid":"u1")"));
     EXPECT_THAT(get("/configz"), HasSubstr(R"({"kubeletconfig":{"kind":"KubeletConfiguration"}})"));
     EXPECT_THAT(get("/metrics"), HasSubstr("\nkubelet_running_containers{container_state=\"running\"} 1\n"));
+    EXPECT_THAT(get("/metrics/probes"), HasSubstr(R"(probe_type="Liveness",result="successful"} 1)"));
     // The runtime here has no statistics.
     EXPECT_THAT(get("/metrics/resource"), HasSubstr("\nresource_scrape_error 1\n"));
     EXPECT_THAT(get("/stats/summary"), StartsWith("HTTP/1.1 501"));

@@ -39,5 +39,7 @@ std::string cadvisor_metrics(const NodeUsage& node, const ::runtime::v1::ListMet
                              const ::runtime::v1::ListPodSandboxMetricsResponse& metrics);
 // The agent's own: how many pods and containers it runs, and this process.
 std::string agent_metrics(const std::string& node_name, const std::vector<PodInfo>& pods);
+// How the probes of the pods that are here have ended.
+std::string probe_metrics(const std::vector<CountedProbe>& probes);
 
 }  // namespace gantry::agent

@@ -13,6 +13,7 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 namespace v1 = ::runtime::v1;
+using testing::EndsWith;
 using testing::HasSubstr;
 using testing::Not;
 
@@ -161,6 +162,15 @@ TEST_F(SummaryTest, TheRuntimesMetricsAreWrittenByTheirKinds) {
   EXPECT_THAT(text, HasSubstr("\nmachine_memory_bytes 1024000\n"));
   EXPECT_THAT(text, Not(HasSubstr("nobody_has")));
   EXPECT_THAT(agent_metrics("n1", measured_.pods), HasSubstr("\nkubelet_running_pods 1\n"));
+}
+
+TEST(ProbeMetricsTest, WhatHappenedIsCountedByItsResult) {
+  EXPECT_THAT(probe_metrics({{"u1", "shop", "web", "app", ProbeKind::kReadiness, {.successful = 7, .failed = 2}},
+                             {"u2", "shop", "db", "db", ProbeKind::kStartup, {}}}),
+              EndsWith(R"(
+prober_probe_total{container="app",namespace="shop",pod="web",pod_uid="u1",probe_type="Readiness",result="failed"} 2
+prober_probe_total{container="app",namespace="shop",pod="web",pod_uid="u1",probe_type="Readiness",result="successful"} 7
+)"));
 }
 
 }  // namespace

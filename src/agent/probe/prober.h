@@ -28,6 +28,7 @@
 #include <vector>
 
 #include "agent/observed_pod.h"
+#include "agent/probe/probe_count.h"
 #include "agent/probe/probe_kind.h"
 
 namespace k8s::io::api::core::v1 {
@@ -39,11 +40,6 @@ class PodStatus;
 namespace gantry::agent {
 
 struct Environment;
-
-// How often a probe of a container was made since the pod is here, for metrics.
-struct ProbeCount {
-  std::uint64_t successful = 0, failed = 0, unknown = 0;
-};
 
 class PodProber {
  public:

@@ -1,0 +1,130 @@
+// SPDX-License-Identifier: Apache-2.0
+// The configuration in force, of kubelet_config.h.
+#include <algorithm>
+#include <map>
+#include <string>
+
+#include "absl/strings/str_cat.h"
+#include "agent/kubelet_config.h"
+#include "base/duration.h"
+#include "base/text.h"
+
+namespace gantry::agent {
+
+namespace {
+
+using api::Value;
+
+Value text(Duration duration) {
+  return format_duration(std::chrono::duration_cast<std::chrono::milliseconds>(duration));
+}
+
+Value number(std::size_t count) { return static_cast<std::int64_t>(count); }
+
+Value list(const std::vector<std::string>& texts) {
+  Value::List all;
+  for (const auto& one : texts) all.emplace_back(one);
+  return all;
+}
+
+Value map(const std::map<std::string, std::string>& texts) {
+  Value::Object all;
+  for (const auto& [name, one] : texts) all.emplace_back(name, one);
+  return all;
+}
+
+// "5%", "12.5%", or the quantity.
+Value map(const std::map<std::string, EvictionThreshold>& thresholds) {
+  Value::Object all;
+  for (const auto& [signal, threshold] : thresholds) {
+    all.emplace_back(signal, threshold.amount.empty() ? absl::StrCat(threshold.percent, "%") : threshold.amount);
+  }
+  return all;
+}
+
+Value map(const std::map<std::string, Duration>& periods) {
+  Value::Object all;
+  for (const auto& [name, period] : periods) all.emplace_back(name, text(period));
+  return all;
+}
+
+Value list(const std::vector<NodeTaint>& taints) {
+  Value::List all;
+  for (const NodeTaint& taint : taints) {
+    Value one = Value::object({{"key", taint.key}});
+    if (!taint.value.empty()) one["value"] = taint.value;
+    one["effect"] = taint.effect;
+    all.push_back(std::move(one));
+  }
+  return all;
+}
+
+void tell_node(const NodeConfig& node, Value& out) {
+  out["maxPods"] = node.max_pods;
+  out["podsPerCore"] = node.pods_per_core;
+  out["nodeLeaseDurationSeconds"] = std::int64_t{node.lease_seconds};
+  out["nodeStatusMaxImages"] = number(node.max_images);
+  out["nodeStatusUpdateFrequency"] = text(node.status_update);
+  out["nodeStatusReportFrequency"] = text(node.status_report);
+  out["registerNode"] = node.registers;
+  if (!node.taints.empty()) out["registerWithTaints"] = list(node.taints);
+  if (!node.system_reserved.empty()) out["systemReserved"] = map(node.system_reserved);
+  if (!node.kube_reserved.empty()) out["kubeReserved"] = map(node.kube_reserved);
+  if (!node.provider_id.empty()) out["providerID"] = node.provider_id;
+}
+
+void tell_eviction(const EvictionConfig& eviction, bool merges_defaults, Value& out) {
+  out["evictionHard"] = map(eviction.hard);
+  if (!eviction.soft.empty()) out["evictionSoft"] = map(eviction.soft);
+  if (!eviction.soft_grace.empty()) out["evictionSoftGracePeriod"] = map(eviction.soft_grace);
+  if (!eviction.minimum_reclaim.empty()) out["evictionMinimumReclaim"] = map(eviction.minimum_reclaim);
+  out["evictionMaxPodGracePeriod"] = eviction.max_pod_grace_seconds;
+  out["evictionPressureTransitionPeriod"] = text(eviction.transition);
+  out["mergeDefaultEvictionSettings"] = merges_defaults;
+}
+
+void tell_agent(const AgentConfig& agent, Value& out) {
+  out["staticPodPath"] = agent.manifest_dir;
+  out["podLogsDir"] = agent.pod_logs_dir;
+  out["resolvConf"] = agent.resolv_conf;
+  if (!agent.cluster_domain.empty()) out["clusterDomain"] = agent.cluster_domain;
+  if (!agent.cluster_dns.empty()) out["clusterDNS"] = list(agent.cluster_dns);
+  if (!agent.allowed_unsafe_sysctls.empty()) out["allowedUnsafeSysctls"] = list(agent.allowed_unsafe_sysctls);
+  out["cgroupDriver"] = agent.cgroup_driver == cgroups::DriverKind::kSystemd ? "systemd" : "cgroupfs";
+  out["imageMinimumGCAge"] = text(agent.image_gc.min_age);
+  out["imageMaximumGCAge"] = text(agent.image_gc.max_age);
+  out["imageGCHighThresholdPercent"] = agent.image_gc.high_percent;
+  out["imageGCLowThresholdPercent"] = agent.image_gc.low_percent;
+  out["containerLogMaxSize"] = cat(agent.logs.max_size);
+  out["containerLogMaxFiles"] = number(agent.logs.max_files);
+  out["containerLogMaxWorkers"] = number(agent.logs.max_workers);
+  out["containerLogMonitorInterval"] = text(agent.logs.interval);
+  out["serializeImagePulls"] = agent.pull_limits.most() == 1;
+  // Absent, as with kubelet, where there is no limit.
+  if (agent.pull_limits.most() > 0) out["maxParallelImagePulls"] = number(agent.pull_limits.most());
+  out["eventRecordQPS"] = agent.events_per_second;
+  out["eventBurst"] = agent.event_burst;
+  out["crashLoopBackOff"] = Value::object({{"maxContainerRestartPeriod", text(agent.crash.longest)}});
+}
+
+}  // namespace
+
+Value effective_config(const KubeletConfig& said, const KubeletSettings& settings) {
+  Value::Object kept;
+  for (const auto& member : *said.document.as_object()) {
+    const bool is_field = member.key != "apiVersion" && member.key != "kind" && !member.value.is_null();
+    if (is_field && !std::ranges::binary_search(said.ignored, member.key)) kept.push_back(member);
+  }
+  Value out(std::move(kept));
+  out["port"] = std::int64_t{settings.node.port};
+  // As it is here, always (node_api/gate.h).
+  out["authentication"] = Value::object(
+      {{"anonymous", Value::object({{"enabled", false}})}, {"webhook", Value::object({{"enabled", true}})}});
+  out["authorization"] = Value::object({{"mode", "Webhook"}});
+  tell_node(settings.node, out);
+  tell_eviction(settings.agent.eviction, settings.merges_eviction_defaults, out);
+  tell_agent(settings.agent, out);
+  return out;
+}
+
+}  // namespace gantry::agent
