@@ -1,17 +1,20 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
-# tools: crictl
+# tools: crictl grpc-health
 # limit: 300
-"""Probes of pods, as kubectl shows what comes of them: a pod is ready when its containers say so by HTTP, TCP or a command, not
+"""Probes of pods, as kubectl shows what comes of them: a pod is ready when its containers say so by HTTP, TCP, gRPC or a command, not
 before they have started, and not any more when they say no; one whose liveness probe fails is ended and comes again."""
 import json
 import pathlib
+import shutil
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from cluster import READY, SLEEPS, ready_node
-from cri_client import IMAGE
+from cri_client import APPLETS, IMAGE
+from oci import Image, entry
+from registry import busybox_layer
 
 # A web server whose pages the test makes and removes.
 SERVES = "mkdir -p /tmp/www && touch /tmp/www/ok && exec httpd -f -p 8080 -h /tmp/www"
@@ -134,8 +137,43 @@ def sidecar(checks, control, node):
     control.wait_for("behind", "is Ready", READY, "True")
 
 
+def grpc(checks, control, node):
+    """gRPC's own server in the pod: one service of it flips, and the server as a whole does not."""
+    program = entry("bin/grpc-health", content=pathlib.Path(shutil.which("grpc-health")).read_bytes(), mode=0o755)
+    Image(busybox_layer(APPLETS, program)).archive(node.work / "grpc.tar", "grpc:test")
+    node.image("load", node.work / "grpc.tar")
+    create(control, node, "grpc",
+           container("server", image="grpc:test", command="exec grpc-health :9000 web", ports=[],
+                     readinessProbe=probe(grpc={"port": 9000, "service": "web"})),
+           container("whole", SLEEPS, readinessProbe=probe(grpc={"port": 9000})))
+    control.wait_for("grpc", "is Ready", READY, "True")
+    run_in(node, "grpc", "server", "kill -USR1 1")
+    control.wait_for("grpc", "is not Ready when the service says so", READY, "False")
+    wait_for_event(control, "grpc", "Unhealthy",
+                   'Readiness probe failed: service unhealthy (responded with "NOT_SERVING")')
+    checks.equal({one["name"]: one["ready"] for one in control.json("get", "pod", "grpc")["status"]["containerStatuses"]},
+                 {"server": False, "whole": True}, "by gRPC one service is not ready, and the server as a whole is")
+    run_in(node, "grpc", "server", "kill -USR2 1")
+    control.wait_for("grpc", "is Ready again", READY, "True")
+    control.out("delete", "pod", "grpc", "--wait=false")
+
+    # A service that nobody has heard of, and a port at which no gRPC is spoken: they say why.
+    create(control, node, "strange",
+           container("server", image="grpc:test", command="exec grpc-health :9000 web", ports=[],
+                     livenessProbe=probe(1000, grpc={"port": 9000, "service": "web"}),
+                     readinessProbe=probe(grpc={"port": 9000, "service": "nobody"})),
+           container("pages", readinessProbe=probe(grpc={"port": 8080})))
+    wait_for_event(control, "strange", "Unhealthy", "unknown service")
+    wait_for_event(control, "strange", "Unhealthy", "health rpc probe failed")
+    control.wait_for("strange", "has nobody ready", '.status.conditions[?(@.type=="Ready")].message',
+                     "containers with unready status: [server pages]")
+    checks.equal([one["restartCount"] for one in control.json("get", "pod", "strange")["status"]["containerStatuses"]],
+                 [0, 0], "and nothing is restarted")
+
+
 def story(checks):
     with ready_node(checks) as (node, control):
+        grpc(checks, control, node)
         readiness(checks, control, node)
         liveness(checks, control, node)
         startup(checks, control, node)
