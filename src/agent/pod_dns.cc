@@ -104,7 +104,6 @@ std::string set_dns(const core::Pod& pod, const ClusterDns& cluster, std::string
   const core::PodSpec& spec = pod.spec();
   const bool is_own = spec.dns_policy() == "None";
   const bool is_cluster = asks_cluster(spec) && !cluster.servers.empty();
-  if (!is_own && !is_cluster && !spec.has_dns_config()) return "";
   auto& dns = *config.mutable_dns_config();
   if (!is_own) read_resolv_conf(host_resolv_conf, dns);
   if (is_cluster) set_cluster(pod, cluster, dns);

@@ -20,8 +20,8 @@ struct ClusterDns {
   const std::vector<std::string>& servers;  // empty: there is none, and ClusterFirst is Default
 };
 
-// Sets nothing for a pod that takes the node's as it is. `host_resolv_conf` is the text of the node's file. Returned is
-// what was left out over the limits of resolvers, as a sentence; empty: nothing.
+// `host_resolv_conf` is the text of the node's file. Returned is what was left out over the limits of resolvers, as a
+// sentence; empty: nothing.
 std::string set_dns(const k8s::io::api::core::v1::Pod& pod, const ClusterDns& cluster,
                     std::string_view host_resolv_conf, ::runtime::v1::PodSandboxConfig& config);
 

@@ -49,10 +49,9 @@ std::string container_log_path(std::string_view container, std::uint32_t attempt
 // What /var/log/containers calls it: NAME_NAMESPACE_CONTAINER-ID.log, cut to 255 bytes.
 std::string container_log_link(std::string_view pod_name, std::string_view pod_namespace, std::string_view container,
                                std::string_view id);
-// `host_resolv_conf` is the text of the node's file. It counts for a pod that adds to it; a pod that takes the node's
-// as it is (the dns policies Default and, where there is no cluster's, ClusterFirst) leaves that to the runtime.
-// Nameservers and search domains over what resolvers read are left out, and `omitted` says so in a sentence, empty when
-// all is there. `manifest_file` is empty for a pod of the API server's.
+// `host_resolv_conf` is the text of the node's file, resolvConf of its configuration. Nameservers and search domains
+// over what resolvers read are left out, and `omitted` says so in a sentence, empty when all is there. `manifest_file`
+// is empty for a pod of the API server's.
 ::runtime::v1::PodSandboxConfig sandbox_config(const k8s::io::api::core::v1::Pod& pod, const NodeFacts& node,
                                                std::uint32_t attempt, std::string_view host_resolv_conf,
                                                const std::string& manifest_file, std::string* omitted = nullptr);

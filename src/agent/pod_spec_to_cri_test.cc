@@ -82,7 +82,7 @@ TEST(SandboxConfig, HasKubeletsNames) {
   EXPECT_EQ(config.labels().at("io.kubernetes.pod.uid"), pod.metadata().uid());
   EXPECT_EQ(config.annotations().at("gantry.io/manifest-file"), "web.yaml");
   EXPECT_EQ(config.linux().cgroup_parent(), "/kubepods/besteffort/pod" + pod.metadata().uid());
-  EXPECT_FALSE(config.has_dns_config());
+  EXPECT_EQ(config.dns_config().ByteSizeLong(), 0U) << "an empty file";
   ASSERT_EQ(config.port_mappings_size(), 1);
   EXPECT_EQ(config.port_mappings(0).container_port(), 80);
   const auto& options = config.linux().security_context().namespace_options();
@@ -159,8 +159,9 @@ TEST(SandboxConfig, TheClustersDns) {
   EXPECT_THAT(dns_of("").searches(),
               ElementsAre("default.svc.cluster.local", "svc.cluster.local", "cluster.local", "example.com"));
   EXPECT_THAT(dns_of("").options(), ElementsAre("ndots:5"));
-  EXPECT_THAT(dns_of("  dnsPolicy: Default\n").servers(), IsEmpty());
-  EXPECT_THAT(dns_of("  hostNetwork: true\n").servers(), IsEmpty());
+  EXPECT_THAT(dns_of("  dnsPolicy: Default\n").servers(), ElementsAre("192.0.2.53"));
+  EXPECT_THAT(dns_of("  dnsPolicy: Default\n").searches(), ElementsAre("example.com", "cluster.local"));
+  EXPECT_THAT(dns_of("  hostNetwork: true\n").servers(), ElementsAre("192.0.2.53"));
   EXPECT_THAT(dns_of("  hostNetwork: true\n  dnsPolicy: ClusterFirstWithHostNet\n").servers(),
               ElementsAre("10.96.0.10"));
 }
