@@ -548,6 +548,10 @@ Task<Status> Agent::start() {
 
 void Agent::stop() { impl_->stop(); }
 
+void Agent::look_again() {
+  for (const auto& [uid, worker] : impl_->workers) worker->hear_of_node();
+}
+
 NodePressures Agent::pressures() const { return impl_->evictions->pressures(); }
 
 void Agent::on_pressures(std::function<void()> changed) { impl_->pressures_changed = std::move(changed); }

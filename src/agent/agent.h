@@ -128,6 +128,8 @@ class Agent {
   std::vector<ManifestProblem> problems() const;
   // Calls `observer` after each change of a pod's status; with a null status when the pod has gone.
   void observe(std::function<void(const PodInfo&)> observer);
+  // The node can do more than before: what waits for it is tried again at once.
+  void look_again();
   // What the node is short of; `changed` is called when there is something else.
   NodePressures pressures() const;
   void on_pressures(std::function<void()> changed);

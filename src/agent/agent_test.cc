@@ -538,6 +538,17 @@ TEST_F(AgentTest, WhatTheRuntimeRefusesIsInTheStatusAndTriedAgain) {
   ASSERT_TRUE(until([&] { return is_ready("a"); }));
 }
 
+TEST_F(AgentTest, WhatWaitsForTheNodeIsTriedWhenThatIsSaid) {
+  config_.retry = {std::chrono::hours(1), std::chrono::hours(1), std::chrono::hours(1)};
+  runtime_.failures.emplace("run a", Error(Code::kUnavailable, "no range yet"));
+  write("a.yaml", manifest("a"));
+  start();
+  ASSERT_TRUE(until([&] { return container("a").state().waiting().message().ends_with("no range yet"); }));
+  runtime_.failures.clear();
+  agent_->look_again();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+}
+
 TEST_F(AgentTest, ConfigurationErrorsAreTheAuthorsToRead) {
   write("a.yaml", manifest("a", "  securityContext: {runAsNonRoot: true}\n"));
   start();

@@ -347,8 +347,10 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   Task<Result<v1::ListPodSandboxMetricsResponse>> list_pod_sandbox_metrics(v1::ListPodSandboxMetricsRequest) override {
     co_return none();
   }
-  Task<Result<v1::UpdateRuntimeConfigResponse>> update_runtime_config(v1::UpdateRuntimeConfigRequest) override {
-    co_return none();
+  Task<Result<v1::UpdateRuntimeConfigResponse>> update_runtime_config(v1::UpdateRuntimeConfigRequest request) override {
+    auto gone = co_await called("pod-cidr", request.runtime_config().network_config().pod_cidr());
+    if (!gone) co_return std::unexpected(gone.error());
+    co_return v1::UpdateRuntimeConfigResponse();
   }
   Task<Result<v1::ExecSyncResponse>> exec_sync(v1::ExecSyncRequest request, std::shared_ptr<Event> over) override {
     if (on_exec) {

@@ -72,6 +72,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void update(std::shared_ptr<const k8s::io::api::core::v1::Pod> pod);
   // Something of this pod's changed in the runtime.
   void hear();
+  // Something of the node has changed: what it refused is tried again at once.
+  void hear_of_node() { retry_now("ContainerCreating"); }
   // Ends the pod; environment.ended is called when nothing of it is left. For good: a pod that is wanted again gets a
   // new worker. `grace` takes the place of the pod's own; a later call can only shorten it, and ends a wait that is
   // longer.

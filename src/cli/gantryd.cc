@@ -20,6 +20,7 @@
 #include "agent/kubelet_config.h"
 #include "agent/node_lease.h"
 #include "agent/node_reporter.h"
+#include "agent/pod_cidr_teller.h"
 #include "api/json.h"
 #include "base/database.h"
 #include "base/layout.h"
@@ -141,7 +142,8 @@ struct Membership {
   std::unique_ptr<agent::Cluster> cluster;
   std::unique_ptr<agent::NodeReporter> reporter;
   std::unique_ptr<agent::NodeLease> lease;
-  std::string ca;  // of the cluster, as PEM
+  std::unique_ptr<agent::PodCidrTeller> pod_cidrs;  // null: the command line says them
+  std::string ca;                                   // of the cluster, as PEM
   cli::NodeApiServer node_api;
   std::unique_ptr<agent::CertificateKeeper> client_certificate, serving_certificate;
 };
@@ -245,6 +247,12 @@ Status join_cluster(Serving& serving) {
       *member.cluster, serving.runtime, serving.images, serving.disk, config,
       [&agent = serving.agent] { return agent ? agent->pressures() : agent::NodePressures(); });
   member.lease = std::make_unique<agent::NodeLease>(*member.cluster, config.lease_seconds);
+  if (!serving.options.pod_cidr) {
+    member.pod_cidrs = std::make_unique<agent::PodCidrTeller>(*member.cluster, serving.runtime, [&serving] {
+      serving.member.reporter->look_soon();
+      if (serving.agent) serving.agent->look_again();
+    });
+  }
   keep_certificates(serving, *kubeconfig);
   return {};
 }
@@ -271,6 +279,7 @@ Status start_member(Serving& serving) {
   member.cluster->start();
   member.reporter->start();
   member.lease->start();
+  if (member.pod_cidrs) member.pod_cidrs->start();
   if (member.client_certificate) member.client_certificate->start();
   if (member.serving_certificate) member.serving_certificate->start();
   return {};
@@ -281,6 +290,7 @@ void stop_member(Membership& member) {
   member.node_api.api.reset();
   if (member.client_certificate) member.client_certificate->stop();
   if (member.serving_certificate) member.serving_certificate->stop();
+  if (member.pod_cidrs) member.pod_cidrs->stop();
   member.lease->stop();
   member.reporter->stop();
   member.cluster->stop();
@@ -415,6 +425,19 @@ Status run_agent(cli::GantrydOptions options, OwnFd signals, cli::KeptSockets ke
   serve(serving, std::move(signals));
 }
 
+// Where the addresses of pods come from: as whoever set up this node said, or as it was told while it ran. Nothing: its
+// cluster will tell.
+Result<std::optional<netns::Cidr>> pod_range(const cli::GantrydOptions& options, netns::AddressLedger& ledger) {
+  if (options.pod_cidr) return options.pod_cidr;
+  if (!options.uses_cni) {
+    auto told = ledger.range();
+    if (!told) return told;
+    if (*told && (!options.cluster_cidr || options.cluster_cidr->contains(**told))) return told;
+    if (options.agent && !options.kubeconfig.empty()) return std::optional<netns::Cidr>();
+  }
+  return netns::Cidr::parse(cli::kAlonePodCidr);
+}
+
 // Runs until a signal; the error is what kept it from serving.
 Status run(cli::GantrydOptions options) {
   cli::KeptSockets kept;
@@ -461,8 +484,10 @@ Status run(cli::GantrydOptions options) {
 
   auto ledger = netns::DatabaseLedger::open(folders->layout().database());
   if (!ledger) return fail_with(std::move(ledger.error()), "the record of addresses");
+  auto range = pod_range(options, *ledger);
+  if (!range) return fail_with(std::move(range.error()), "the record of addresses");
   auto network = netns::PodNetwork::open(
-      {.pod_cidr = options.pod_cidr, .cluster_cidr = options.cluster_cidr, .instance = instance->id}, *ledger);
+      {.pod_cidr = *range, .cluster_cidr = options.cluster_cidr, .instance = instance->id}, *ledger);
   if (!network) return fail_with(std::move(network.error()), "the pod network");
   std::optional<Error> network_problem;
   if (auto prepared = options.uses_cni ? Status() : (*network)->prepare_node(); !prepared) {
@@ -505,7 +530,8 @@ Status run(cli::GantrydOptions options) {
                  .network_problem = std::move(network_problem),
                  .cni = &cni,
                  .uses_cni = options.uses_cni,
-                 .pod_range = options.pod_cidr.to_string(),
+                 .pod_range = *range ? (*range)->to_string() : "",
+                 .takes_range = !options.pod_cidr,
                  .shims = **shims,
                  .init_program = *init_program,
                  .host = *host,

@@ -37,8 +37,8 @@ std::string hostname() {
 
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
-  std::string pod_cidr = "10.88.0.0/16", cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs", image_min_age,
-              image_max_age, device_ownership = "security-context", network = "builtin";
+  std::string pod_cidr, cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs", image_min_age, image_max_age,
+                                      device_ownership = "security-context", network = "builtin";
   unsigned cni_limit = 60;
   std::vector<std::string> modules = {"cri", "agent"};
   int registration_seconds = 5, request_seconds = 2;
@@ -67,8 +67,10 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
         if (name.ends_with(".scope") && name.find('/') == std::string::npos) return {};
         return invalid_argument("\"" + name + "\": give a unit's name that ends in .scope");
       }));
-  app.add_option("--pod-cidr", pod_cidr, "addresses of this node's pods")
-      ->capture_default_str()
+  app.add_option("--pod-cidr", pod_cidr,
+                 cat("addresses of this node's pods (default: on a node of a cluster those that its Node has there, "
+                     "else those that a CRI client names, else ",
+                     kAlonePodCidr, ")"))
       ->check(checked(netns::Cidr::parse));
   app.add_option("--cluster-cidr", cluster_cidr,
                  "addresses of all nodes' pods, which pods reach under their own (default: that of --pod-cidr)")
@@ -237,7 +239,7 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   // All were checked.
   if (!image_min_age.empty()) options.image_gc_min_age = *parse_duration(image_min_age);
   if (!image_max_age.empty()) options.image_gc_max_age = *parse_duration(image_max_age);
-  options.pod_cidr = *netns::Cidr::parse(pod_cidr);
+  if (!pod_cidr.empty()) options.pod_cidr = *netns::Cidr::parse(pod_cidr);
   if (!cluster_cidr.empty()) options.cluster_cidr = *netns::Cidr::parse(cluster_cidr);
   options.log_level = *log::parse_level(log_level);
   options.agent = std::ranges::find(modules, "agent") != modules.end();

@@ -24,7 +24,7 @@ struct GantrydOptions {
   std::string cgroup_root = "/gantry-pods";
   std::string systemd_scope;  // in place of cgroup_root
   cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
-  netns::Cidr pod_cidr;
+  std::optional<netns::Cidr> pod_cidr;  // nothing: its cluster says, or 10.88.0.0/16 where it stands alone
   std::optional<netns::Cidr> cluster_cidr;
   bool uses_cni = false;  // for the pods' network, not the built-in one
   cni::Options cni;
@@ -67,6 +67,8 @@ struct GantrydOptions {
   std::optional<Duration> image_gc_min_age, image_gc_max_age;
 };
 
+// Of a node that stands alone, when nobody has said where its pods' addresses come from.
+inline constexpr const char* kAlonePodCidr = "10.88.0.0/16";
 inline constexpr const char* kConfigFile = "/etc/gantry/gantryd.yaml";
 
 // Nothing: the program ends with `exit_code` (help was asked for, or the line is wrong; both were printed).

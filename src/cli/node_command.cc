@@ -51,7 +51,8 @@ void add_node_command(CLI::App& app, int& result) {
   auto* start_command = node->add_subcommand("start", "start a node; returns when it serves");
   start_command->add_option("NAME", options->name, "its name")->capture_default_str();
   start_command->add_option("--gantryd", options->gantryd, "the daemon to run (default: the one beside this program)");
-  start_command->add_option("--pod-cidr", options->pod_cidr, "addresses of its pods")->capture_default_str();
+  start_command->add_option("--pod-cidr", options->pod_cidr, "addresses of its pods; \"\": gantryd's default")
+      ->capture_default_str();
   start_command->add_option("--option", options->options, "one more option for gantryd, such as --option=--network=cni")
       ->take_all()
       ->expected(1);

@@ -108,8 +108,8 @@ Result<sys::Cloned> start_gantryd(const LocalNode& node, FdRef cgroup, FdRef log
                                    "--cdi-folders=/etc/cdi,/var/run/cdi," + state + "/cdi",
                                    "--container-logs=" + state + "/log/containers",
                                    "--cgroup-root=/" + cgroup_name(node.name) + "/pods",
-                                   "--pod-cidr=" + node.pod_cidr,
                                    "--node-name=" + node.name};
+  if (!node.pod_cidr.empty()) args.push_back("--pod-cidr=" + node.pod_cidr);
   args.insert(args.end(), node.options.begin(), node.options.end());
   auto cloned = sys::clone3(sys::CloneFlag::kNone, cgroup);
   if (!cloned || cloned->pid != 0) return cloned;

@@ -52,6 +52,8 @@ struct Node {
   bool uses_cni = false;
   // What CNI plugins are told of the pods' addresses, unless a client says otherwise.
   std::string pod_range;
+  // The range of the built-in network is the clients' to say (UpdateRuntimeConfig): nobody who set up this node did.
+  bool takes_range = false;
   shim::Template& shims;
   // The sealed memfd of gantry-init.
   FdRef init_program;

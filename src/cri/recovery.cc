@@ -107,6 +107,7 @@ Task<Status> Runtime::recover() {
   co_await recover_strays();
   if (!is_foreign()) {
     if (node_.uses_cni) node_.loop.spawn(collect_cni());
+    if (!node_.uses_cni && !range_) co_await pool_.hold();
     pool_.fill();
   }
   co_await start_plugins();

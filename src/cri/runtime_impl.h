@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The one implementation of RuntimeService for this node. Its parts, each in a file: sandbox.cc, container.cc,
-// start.cc, stop.cc, exec.cc, checkpoint.cc, restore.cc, stats.cc, pod_stats.cc, status.cc, plugins.cc, events.cc,
-// recovery.cc, recover_strays.cc.
+// start.cc, stop.cc, exec.cc, checkpoint.cc, restore.cc, stats.cc, pod_stats.cc, status.cc, pod_range.cc, plugins.cc,
+// events.cc, recovery.cc, recover_strays.cc.
 //
 // Order of locks: a sandbox's turn before a container's. Who waits for a container's end holds neither container's
 // turn.
@@ -264,6 +264,13 @@ class Runtime final : public NodeRuntime {
   bool is_known(const std::string& sandbox_id) const;
   void report(std::string problem);
 
+  // ---- pod_range.cc
+  Task<Status> take_ranges(std::vector<netns::Cidr> ranges);
+  Task<Status> use_range(netns::Cidr range);
+  Status need_nobody_outside(const netns::Cidr& range) const;
+  // Why pods have no network.
+  Status no_range() const;
+
   // ---- status.cc
   Task<Features> probe_features();
   Task<std::string> verbose_network(SandboxPtr sandbox);
@@ -335,12 +342,15 @@ class Runtime final : public NodeRuntime {
   std::set<ContainerPtr> creating_;  // on their way into it: plugins that come meanwhile are told of them
   Flights<Result<v1::RunPodSandboxResponse>> run_flights_;
   Flights<Result<v1::CreateContainerResponse>> create_flights_;
-  Flights<Status> flights_;  // stop, remove and start, by their name and the object's id
+  Flights<Status> flights_;  // stop, remove and start, by their name and the object's id; and take_ranges()
   std::vector<Observer> observers_;
   EventFeed events_;
   // Of pods that live, or did, and that the store does not know: namespace/name to sandbox id.
   std::map<std::string, std::string> strangers_;
   std::vector<std::string> pod_cidrs_;             // as the client last said
+  Lock range_turn_;                                // for what is below
+  std::optional<netns::Cidr> range_;               // the built-in network's
+  std::optional<Error> range_refused_;             // why the last one that was named is not
   std::string foreign_;                            // why nothing may be changed; empty: it may
   std::vector<std::string> problems_;              // found by recovery, for Status
   std::map<std::string, SandboxPtr> taking_back_;  // what a crash left half made or half removed: not strays

@@ -105,6 +105,17 @@ Task<Result<MadeSandbox>> SandboxPool::make_one() {
 }
 
 Task<> SandboxPool::drain() {
+  drained_ = true;
+  return hold();
+}
+
+void SandboxPool::go_on() {
+  if (drained_) return;
+  draining_.reset();
+  fill();
+}
+
+Task<> SandboxPool::hold() {
   draining_.set();
   while (!ready_.empty()) {
     MadeSandbox made = std::move(ready_.front());

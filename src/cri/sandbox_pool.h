@@ -30,6 +30,9 @@ class SandboxPool {
   Task<Result<MadeSandbox>> take();
   // Ends those that wait, and makes no more.
   Task<> drain();
+  // The same, until go_on().
+  Task<> hold();
+  void go_on();
 
   std::size_t ready() const { return ready_.size(); }
 
@@ -50,6 +53,7 @@ class SandboxPool {
   Event none_making_;
   Event tried_;  // one that was being made is ready, or could not be made
   Event draining_;
+  bool drained_ = false;  // for good
 };
 
 }  // namespace gantry::cri

@@ -7,9 +7,7 @@
 #include "cni/network.h"
 #include "cri/pod_users.h"
 #include "cri/runtime_impl.h"
-#include "cri/text.h"
 #include "cri/verbose.h"
-#include "netns/address.h"
 #include "sys/mount.h"
 
 namespace gantry::cri {
@@ -31,7 +29,9 @@ Runtime::Runtime(Node& node)
       apparmor_(node.loop, node.host.has_apparmor),
       run_flights_(node.loop),
       create_flights_(node.loop),
-      flights_(node.loop) {}
+      flights_(node.loop),
+      range_turn_(node.loop),
+      range_(node.network.range()) {}
 
 std::unique_ptr<NodeRuntime> make_runtime(Node& node) { return std::make_unique<Runtime>(node); }
 
@@ -55,30 +55,6 @@ Task<Result<v1::RuntimeConfigResponse>> Runtime::runtime_config(v1::RuntimeConfi
   response.mutable_linux()->set_cgroup_driver(node_.cgroup_driver == cgroups::DriverKind::kSystemd ? v1::SYSTEMD
                                                                                                    : v1::CGROUPFS);
   co_return response;
-}
-
-// What a client says of the pods' addresses is checked and kept, also over a restart, for clients say it once, and
-// shown in the verbose status. CNI plugins are told of it. Where addresses of the built-in network come from is settled
-// when gantryd starts; as with containerd, whose network is set up already, nothing else comes of it there.
-Task<Result<v1::UpdateRuntimeConfigResponse>> Runtime::update_runtime_config(v1::UpdateRuntimeConfigRequest request) {
-  constexpr std::size_t kMaxRanges = 16;
-  const std::string& text = request.runtime_config().network_config().pod_cidr();
-  if (text.empty()) co_return v1::UpdateRuntimeConfigResponse();
-  std::vector<std::string> ranges;
-  for (std::string_view part : split(text, ',')) {
-    auto range = netns::Cidr::parse(trimmed(part));
-    if (!range) co_return fail_from(range, "runtime_config.network_config.pod_cidr");
-    ranges.push_back(range->to_string());
-    if (ranges.size() > kMaxRanges) {
-      co_return invalid_argument(cat("runtime_config.network_config.pod_cidr: has more than ", kMaxRanges, " ranges"));
-    }
-  }
-  if (ranges == pod_cidrs_) co_return v1::UpdateRuntimeConfigResponse();
-  log::info("the client names the pods' ranges", {{"ranges", joined(ranges, ",")}});
-  auto recorded = co_await store_.set_pod_cidrs(ranges);
-  if (!recorded) co_return fail_from(recorded, "record the pods' ranges");
-  pod_cidrs_ = std::move(ranges);
-  co_return v1::UpdateRuntimeConfigResponse();
 }
 
 // The kernel is asked, once.
@@ -115,6 +91,7 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   auto* network = response.mutable_status()->add_conditions();
   network->set_type("NetworkReady");
   Status connects = node_.uses_cni ? co_await node_.cni->ready() : Status();
+  if (!node_.uses_cni && !range_) connects = no_range();
   if (node_.network_problem) connects = std::unexpected(*node_.network_problem);
   network->set_status(connects.has_value());
   if (!connects) {
@@ -143,6 +120,7 @@ Task<Result<v1::StatusResponse>> Runtime::status(v1::StatusRequest request) {
   boost::json::object config{{"runDir", node_.folders.layout().run()}, {"rootDir", node_.folders.layout().lib()},
                              {"cgroupRoot", node_.cgroup_root},        {"network", node_.uses_cni ? "cni" : "builtin"},
                              {"podCIDRs", json_list(pod_cidrs_)},      {"instance", node_.instance.id}};
+  if (!node_.uses_cni) config["podRange"] = range_ ? range_->to_string() : "";
   (*response.mutable_info())["config"] = boost::json::serialize(config);
   auto problems = json_list(problems_);
   for (const auto& [id, sandbox] : sandboxes_) {

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Which sandbox has which address and which ports of the host, kept across restarts and reboots. Written before they
+// The range that pods' addresses are of, and which sandbox has which address and which ports of the host, kept across
+// restarts and reboots. Written before they
 // are used and after they are no longer in use, so that a crash in between can lose one for a while but never give it
 // to two pods. A loss of power ends all pods, so it may take the last records with it.
 #pragma once
@@ -43,6 +44,11 @@ class AddressLedger {
   // All of a sandbox, or none; the same again is fine. kAlreadyExists when another sandbox has one of them.
   virtual Status record_ports(std::string_view sandbox_id, const std::vector<HostPort>& ports) = 0;
   virtual Status forget_ports(std::string_view sandbox_id) = 0;
+
+  // The one that was recorded last; nothing when none was.
+  virtual Result<std::optional<Cidr>> range() = 0;
+  // Also after a loss of power it is there: nobody says it again.
+  virtual Status record_range(const Cidr& range) = 0;
 };
 
 }  // namespace gantry::netns

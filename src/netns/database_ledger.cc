@@ -31,6 +31,12 @@ CREATE TABLE pod_host_ports (
   pod_port INTEGER NOT NULL,
   PRIMARY KEY (protocol, host_address, host_port)
 ) WITHOUT ROWID;
+)",
+                                        R"(
+CREATE TABLE pod_range (
+  only INTEGER PRIMARY KEY CHECK (only = 1),
+  range TEXT NOT NULL
+);
 )"}};
 
 // What last() is after the address was recorded.
@@ -165,6 +171,28 @@ Status DatabaseLedger::forget_ports(std::string_view sandbox_id) {
   return connection_.write_lazily([&](db::Connection& connection) -> Status {
     auto removed = connection.execute("DELETE FROM pod_host_ports WHERE sandbox_id = ?", {sandbox_id});
     if (!removed) return fail_with(std::move(removed.error()), "forget ports of the host");
+    return {};
+  });
+}
+
+Result<std::optional<Cidr>> DatabaseLedger::range() {
+  return connection_.read([](db::Connection& connection) -> Result<std::optional<Cidr>> {
+    auto rows = connection.query("SELECT range FROM pod_range");
+    if (!rows) return fail_with(std::move(rows.error()), "read the pods' range");
+    auto there = rows->next();
+    if (!there) return fail_with(std::move(there.error()), "read the pods' range");
+    if (!*there) return std::optional<Cidr>();
+    auto range = Cidr::parse(rows->text(0));
+    if (!range) return fail_with(std::move(range.error()).with_code(Code::kDataLoss), "read the pods' range");
+    return std::optional(*range);
+  });
+}
+
+Status DatabaseLedger::record_range(const Cidr& range) {
+  std::string text = range.to_string();
+  return connection_.write([&](db::Connection& connection) -> Status {
+    auto set = connection.execute("INSERT OR REPLACE INTO pod_range (only, range) VALUES (1, ?)", {text});
+    if (!set) return fail_with(std::move(set.error()), absl::StrCat("record the pods' range ", text));
     return {};
   });
 }

@@ -22,6 +22,8 @@ class DatabaseLedger final : public AddressLedger {
   Result<std::vector<HeldPort>> load_ports() override;
   Status record_ports(std::string_view sandbox_id, const std::vector<HostPort>& ports) override;
   Status forget_ports(std::string_view sandbox_id) override;
+  Result<std::optional<Cidr>> range() override;
+  Status record_range(const Cidr& range) override;
 
  private:
   explicit DatabaseLedger(db::Connection connection) : connection_(std::move(connection)) {}

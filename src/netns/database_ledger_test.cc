@@ -88,6 +88,16 @@ TEST_F(DatabaseLedgerTest, KeepsPortsOfTheHostAllOrNone) {
   EXPECT_THAT(open().load_ports().value(), IsEmpty());
 }
 
+TEST_F(DatabaseLedgerTest, KeepsTheRangeThatWasSaidLast) {
+  {
+    DatabaseLedger ledger = open();
+    EXPECT_EQ(ledger.range().value(), std::nullopt);
+    EXPECT_TRUE(ledger.record_range(*Cidr::parse("10.88.0.0/16")));
+    EXPECT_TRUE(ledger.record_range(*Cidr::parse("10.244.1.0/24")));
+  }
+  EXPECT_EQ(open().range().value(), *Cidr::parse("10.244.1.0/24"));
+}
+
 TEST_F(DatabaseLedgerTest, AFolderThatIsNotThereIsAnError) {
   EXPECT_FALSE(DatabaseLedger::open(folder_ + "/missing/gantry.db"));
 }

@@ -29,19 +29,25 @@ constexpr std::uint32_t kLoopback = 1;  // the first link of every network names
 // How many free addresses of the pool may turn out to be somebody else's before attach() gives up.
 constexpr int kMaxStrangers = 1024;
 
+Status check_range(const Cidr& range, const std::optional<Cidr>& cluster) {
+  if (range.family() != Family::kV4 || range.prefix() < 8) {
+    return invalid_argument(absl::StrCat("pod range ", range.to_string(), " is not an IPv4 range of /8 to /30"));
+  }
+  if (cluster && !cluster->contains(range)) {
+    return invalid_argument(
+        absl::StrCat("cluster range ", cluster->to_string(), " does not contain pod range ", range.to_string()));
+  }
+  return {};
+}
+
 Status check_config(const PodNetworkConfig& config) {
+  if (config.pod_cidr) {
+    if (auto good = check_range(*config.pod_cidr, config.cluster_cidr); !good) return good;
+  }
   if (auto name = check_name(config.instance, "instance id"); !name) return name;
   if (config.instance.size() > kMaxInstance) {
     return invalid_argument(
         absl::StrCat("instance id of ", config.instance.size(), " characters; at most ", kMaxInstance, " are allowed"));
-  }
-  if (config.pod_cidr.family() != Family::kV4 || config.pod_cidr.prefix() < 8) {
-    return invalid_argument(
-        absl::StrCat("pod range ", config.pod_cidr.to_string(), " is not an IPv4 range of /8 to /30"));
-  }
-  if (config.cluster_cidr && !config.cluster_cidr->contains(config.pod_cidr)) {
-    return invalid_argument(absl::StrCat("cluster range ", config.cluster_cidr->to_string(),
-                                         " does not contain pod range ", config.pod_cidr.to_string()));
   }
   if (config.mtu != 0 && (config.mtu < kMinMtu || config.mtu > kMaxMtu)) {
     return invalid_argument(
@@ -75,6 +81,9 @@ Status close_ipv6(const std::string& link) {
   return {};
 }
 
+// The gateway's, unless another one is given. Of a range without one it is none that a pool takes.
+IpAddress first_host(const Cidr& range) { return range.network().plus(1).value_or(IpAddress()); }
+
 // By its index: should the pod's namespace end at this moment and take the link along, nobody else's is hit.
 Status delete_by(NetlinkSocket& socket, const Link& link) {
   auto removed = socket.send(delete_link(link.index));
@@ -85,10 +94,12 @@ Status delete_by(NetlinkSocket& socket, const Link& link) {
 }  // namespace
 
 struct PodNetwork::Impl {
-  Impl(PodNetworkConfig c, AddressLedger& l, NetlinkSocket s, AddressPool p, std::uint32_t m)
+  Impl(PodNetworkConfig c, AddressLedger& l, NetlinkSocket s, std::optional<AddressPool> p, std::uint32_t m)
       : config(std::move(c)), marks(config.instance), mtu(m), ledger(l), socket(std::move(s)), pool(std::move(p)) {}
 
   Status adopt_live_links();
+  Result<AddressPool> pool_of(const Cidr& range);
+  Status fill_table();
   Result<std::vector<Link>> veths();
   Result<std::optional<Link>> find_link(std::string_view sandbox_id);
   Status remove_link(std::string_view sandbox_id);
@@ -111,7 +122,7 @@ struct PodNetwork::Impl {
   std::mutex mutex;
   AddressLedger& ledger;
   NetlinkSocket socket;
-  AddressPool pool;
+  std::optional<AddressPool> pool;  // nothing: there is no range yet
   // What the ledger says.
   std::map<IpAddress, std::string> holders;
   std::map<std::string, std::vector<HostPort>, std::less<>> ports;
@@ -138,7 +149,7 @@ Status PodNetwork::Impl::adopt_live_links() {
     auto parts = parse_alias(link.alias);
     if (!parts) continue;
     for (const IpAddress& address : parts->addresses) {
-      (void)pool.take(address);
+      if (pool) (void)pool->take(address);
       if (parts->instance != config.instance || holders.contains(address)) continue;
       if (auto recorded = ledger.record(address, parts->sandbox_id); !recorded) return recorded;
       holders.emplace(address, parts->sandbox_id);
@@ -174,28 +185,29 @@ Status PodNetwork::Impl::remove_link(std::string_view sandbox_id) {
 
 std::optional<IpAddress> PodNetwork::Impl::address_of(std::string_view sandbox_id) const {
   for (const auto& [address, holder] : holders) {
-    if (holder == sandbox_id && pool.range().contains(address)) return address;
+    if (holder == sandbox_id && (!pool || pool->range().contains(address))) return address;
   }
   return std::nullopt;
 }
 
 Result<IpAddress> PodNetwork::Impl::free_address() {
   for (int i = 0; i < kMaxStrangers; ++i) {
-    auto address = pool.take();
+    auto address = pool->take();
     if (!address) return address;
     auto routed = is_routed(socket, *address);
     if (!routed) {
-      pool.release(*address);
+      pool->release(*address);
       return std::unexpected(std::move(routed.error()));
     }
     // Somebody whose mark we don't know has it. It stays taken until we start anew.
     if (!*routed) return address;
   }
-  return fail(Code::kResourceExhausted, absl::StrCat("pod range ", pool.range().to_string(), ": ", kMaxStrangers,
+  return fail(Code::kResourceExhausted, absl::StrCat("pod range ", pool->range().to_string(), ": ", kMaxStrangers,
                                                      " addresses in a row are routed by somebody else on this host"));
 }
 
 Result<IpAddress> PodNetwork::Impl::reserve(std::string_view sandbox_id, std::optional<IpAddress> wanted) {
+  if (!pool) return fail(Code::kUnavailable, "the pods have no range of addresses yet");
   auto mine = address_of(sandbox_id);
   if (mine && (!wanted || *wanted == *mine)) return *mine;
   if (mine) {
@@ -205,10 +217,10 @@ Result<IpAddress> PodNetwork::Impl::reserve(std::string_view sandbox_id, std::op
   Result<IpAddress> address = wanted ? Result<IpAddress>(*wanted) : free_address();
   if (!address) return address;
   if (wanted) {
-    if (auto taken = pool.take(*wanted); !taken) return std::unexpected(std::move(taken.error()));
+    if (auto taken = pool->take(*wanted); !taken) return std::unexpected(std::move(taken.error()));
   }
   if (auto recorded = ledger.record(*address, sandbox_id); !recorded) {
-    pool.release(*address);
+    pool->release(*address);
     return std::unexpected(std::move(recorded.error()));
   }
   holders.emplace(*address, sandbox_id);
@@ -219,7 +231,7 @@ Result<IpAddress> PodNetwork::Impl::reserve(std::string_view sandbox_id, std::op
 Status PodNetwork::Impl::give_back(const IpAddress& address) {
   if (auto forgotten = ledger.forget(address); !forgotten) return forgotten;
   holders.erase(address);
-  pool.release(address);
+  if (pool) pool->release(address);
   return {};
 }
 
@@ -253,7 +265,7 @@ Result<Link> PodNetwork::Impl::make_link(std::string_view sandbox_id, const IpAd
 
 Status PodNetwork::Impl::wire_pod(std::string_view sandbox_id, const Link& host, const IpAddress& address,
                                   FdRef route_socket) {
-  const IpAddress& gateway = pool.gateway();
+  const IpAddress& gateway = pool->gateway();
   std::uint32_t eth0 = host.peer_index;
   std::array<Request, 7> requests{set_up(kLoopback),
                                   set_no_auto_address(eth0),
@@ -271,9 +283,9 @@ Status PodNetwork::Impl::wire_pod(std::string_view sandbox_id, const Link& host,
 Status PodNetwork::Impl::wire_host(std::string_view sandbox_id, const Link& host, const IpAddress& address) {
   if (auto closed = close_ipv6(host.name); !closed) return closed;
   // Up comes last of what list() can see of a link, and the rest of it with the same system call.
-  std::array<Request, 4> requests{set_up(host.index), add_address(host.index, pool.gateway()),
+  std::array<Request, 4> requests{set_up(host.index), add_address(host.index, pool->gateway()),
                                   add_neighbour(host.index, address, marks.pod_mac(sandbox_id)),
-                                  add_link_route(host.index, address, pool.gateway())};
+                                  add_link_route(host.index, address, pool->gateway())};
   return socket.send(requests);
 }
 
@@ -311,6 +323,40 @@ Status PodNetwork::Impl::release_ports(std::string_view sandbox_id) {
   return {};
 }
 
+// As it has to be for those who hold addresses.
+Result<AddressPool> PodNetwork::Impl::pool_of(const Cidr& range) {
+  auto last = ledger.last();
+  if (!last) return std::unexpected(std::move(last.error()));
+  auto made = AddressPool::make(range, first_host(range), *last);
+  if (!made) return made;
+  for (const auto& [address, sandbox_id] : holders) {
+    if (made->take(address)) continue;
+    return fail(Code::kFailedPrecondition, absl::StrCat("pod sandbox ", sandbox_id, " has address ",
+                                                        address.to_string(), ", which is none of this range's"));
+  }
+  auto links = veths();
+  if (!links) return std::unexpected(std::move(links.error()));
+  for (const Link& link : *links) {
+    auto parts = parse_alias(link.alias);
+    if (!parts) continue;
+    for (const IpAddress& address : parts->addresses) (void)made->take(address);
+  }
+  return made;
+}
+
+// Precondition: there is a range.
+Status PodNetwork::Impl::fill_table() {
+  const Cidr& range = pool->range();
+  auto table = NftTable::open(config.instance);
+  if (!table) return std::unexpected(std::move(table.error()));
+  std::vector<PortTarget> targets;
+  for (const auto& [sandbox_id, ports] : ports) {
+    auto of_pod = targets_of(sandbox_id);
+    targets.insert(targets.end(), of_pod.begin(), of_pod.end());
+  }
+  return table->ensure(range, config.cluster_cidr.value_or(range), marks.group(), targets);
+}
+
 Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, AddressLedger& ledger) {
   if (auto checked = check_config(config); !checked) return fail_with(std::move(checked.error()), "pod network");
   auto held = ledger.load();
@@ -319,9 +365,12 @@ Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, Ad
   if (!ports) return fail_with(std::move(ports.error()), "pod network");
   auto last = ledger.last();
   if (!last) return fail_with(std::move(last.error()), "pod network");
-  IpAddress gateway = config.gateway.value_or(config.pod_cidr.network().plus(1).value_or(IpAddress()));
-  auto pool = AddressPool::make(config.pod_cidr, gateway, *last);
-  if (!pool) return fail_with(std::move(pool.error()), "pod network");
+  std::optional<AddressPool> pool;
+  if (config.pod_cidr) {
+    auto made = AddressPool::make(*config.pod_cidr, config.gateway.value_or(first_host(*config.pod_cidr)), *last);
+    if (!made) return fail_with(std::move(made.error()), "pod network");
+    pool = std::move(*made);
+  }
   auto socket = NetlinkSocket::open(NETLINK_ROUTE);
   if (!socket) return fail_with(std::move(socket.error()), "pod network");
   std::uint32_t mtu = config.mtu;
@@ -330,9 +379,10 @@ Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, Ad
     if (!found) return fail_with(std::move(found.error()), "pod network: MTU of the default route");
     mtu = std::clamp(found->value_or(kDefaultMtu), kMinMtu, kMaxMtu);
   }
-  auto impl = std::make_unique<Impl>(std::move(config), ledger, std::move(*socket), std::move(*pool), mtu);
+  auto impl = std::make_unique<Impl>(std::move(config), ledger, std::move(*socket), std::move(pool), mtu);
   for (auto& [address, sandbox_id] : *held) {
-    (void)impl->pool.take(address);  // of another range, when the configuration changed: kept, to be detached
+    if (impl->pool)
+      (void)impl->pool->take(address);  // of another range, when the configuration changed: kept, to be detached
     impl->holders.emplace(address, std::move(sandbox_id));
   }
   for (auto& [sandbox_id, port] : *ports) impl->ports[sandbox_id].push_back(port);
@@ -345,20 +395,34 @@ PodNetwork::~PodNetwork() = default;
 
 Status PodNetwork::prepare_node() {
   if (auto enabled = enable_forwarding(); !enabled) return fail_with(std::move(enabled.error()), "pod network");
-  auto table = NftTable::open(impl_->config.instance);
-  if (!table) return fail_with(std::move(table.error()), "pod network");
-  const PodNetworkConfig& config = impl_->config;
-  const Cidr& cluster = config.cluster_cidr ? *config.cluster_cidr : config.pod_cidr;
   std::lock_guard lock(impl_->mutex);
-  std::vector<PortTarget> targets;
-  for (const auto& [sandbox_id, ports] : impl_->ports) {
-    auto of_pod = impl_->targets_of(sandbox_id);
-    targets.insert(targets.end(), of_pod.begin(), of_pod.end());
-  }
-  if (auto made = table->ensure(config.pod_cidr, cluster, impl_->marks.group(), targets); !made) {
-    return fail_with(std::move(made.error()), "pod network");
-  }
+  if (!impl_->pool) return {};
+  if (auto made = impl_->fill_table(); !made) return fail_with(std::move(made.error()), "pod network");
   return {};
+}
+
+Status PodNetwork::set_range(const Cidr& range) {
+  if (auto good = check_range(range, impl_->config.cluster_cidr); !good) return good;
+  std::string what = absl::StrCat("pod range ", range.to_string());
+  std::lock_guard lock(impl_->mutex);
+  auto recorded = impl_->ledger.range();
+  if (!recorded) return fail_with(std::move(recorded.error()), what);
+  if (impl_->pool && impl_->pool->range() == range) {
+    return *recorded == range ? Status() : impl_->ledger.record_range(range);
+  }
+  auto pool = impl_->pool_of(range);
+  if (!pool) return fail_with(std::move(pool.error()), what);
+  std::optional<AddressPool> former = std::exchange(impl_->pool, std::move(*pool));
+  // The table comes first: without addresses of the range it changes nothing, and a start that finds the former range
+  // recorded puts it back.
+  Status done = impl_->fill_table();
+  if (done) {
+    done = impl_->ledger.record_range(range);
+    if (done) return {};
+  }
+  impl_->pool = std::move(former);
+  if (impl_->pool) (void)impl_->fill_table();
+  return fail_with(std::move(done.error()), what);
 }
 
 Status PodNetwork::release_node() {
@@ -499,12 +563,23 @@ std::vector<HeldAddress> PodNetwork::held() const {
   return held;
 }
 
-const IpAddress& PodNetwork::gateway() const { return impl_->pool.gateway(); }
+std::optional<Cidr> PodNetwork::range() const {
+  std::lock_guard lock(impl_->mutex);
+  if (!impl_->pool) return std::nullopt;
+  return impl_->pool->range();
+}
+
+IpAddress PodNetwork::gateway() const {
+  std::lock_guard lock(impl_->mutex);
+  return impl_->pool->gateway();
+}
 
 Result<IpAddress> PodNetwork::node_address() const {
   auto source = default_source();
   if (!source) return fail_with(std::move(source.error()), "address of the node");
-  return *source ? **source : gateway();
+  if (*source) return **source;
+  if (range()) return gateway();
+  return fail(Code::kFailedPrecondition, "address of the node: there is no default route; say --node-ip");
 }
 
 std::uint32_t PodNetwork::mtu() const { return impl_->mtu; }

@@ -35,11 +35,11 @@
 namespace gantry::netns {
 
 struct PodNetworkConfig {
-  // IPv4 for now: /8 to /30.
-  Cidr pod_cidr;
-  // Where the pods of all nodes are: contains pod_cidr. Default: pod_cidr.
+  // IPv4 for now: /8 to /30. Nothing: set_range() says it, and until then there are no addresses.
+  std::optional<Cidr> pod_cidr;
+  // Where the pods of all nodes are: contains those of this one. Default: those of this one.
   std::optional<Cidr> cluster_cidr;
-  // The address that pods have as their gateway. Default: the first host of pod_cidr.
+  // The address that pods have as their gateway. Default, and with a range of set_range(): the first host of it.
   std::optional<IpAddress> gateway;
   // 1280 to 65535; 0 takes that of the default route's link as open() finds it, or 1500 when there is no default route.
   std::uint32_t mtu = 0;
@@ -77,8 +77,12 @@ class PodNetwork {
 
   // Forwarding, set when it is off, and the nftables table, replaced as a whole in one transaction, so that traffic
   // never meets half of it. Before the first attach; any number of times. kFailedPrecondition when a table of the name
-  // bears another mark.
+  // bears another mark. Without a range the table stays as it is, for pods that live.
   Status prepare_node();
+  // From now on addresses are of this range, which is recorded, and the table follows. kFailedPrecondition while
+  // anybody has an address that it can't have given; then, as after any error, all is as it was. The range that there
+  // is: fine.
+  Status set_range(const Cidr& range);
   // Removes the table, if it bears our mark; gone already is fine. Pods' links are detach()'s.
   Status release_node();
 
@@ -86,8 +90,8 @@ class PodNetwork {
   // made (borrowed for the call; nobody else reads it meanwhile). Sandbox ids are 1 to 128 of [A-Za-z0-9_.-]. The
   // address is `wanted`, or the one that the ledger has for this sandbox, or a free one; it is recorded before it is
   // used. A link that a crash left for this sandbox is replaced. On failure nothing stays: no link, no address.
-  // kResourceExhausted when no address is free; kAlreadyExists when `wanted` is another sandbox's, or the namespace has
-  // an eth0 that is not ours.
+  // kUnavailable without a range; kResourceExhausted when no address is free; kAlreadyExists when `wanted` is another
+  // sandbox's, or the namespace has an eth0 that is not ours.
   Result<PodInterface> attach(std::string_view sandbox_id, FdRef netns, FdRef route_socket,
                               std::optional<IpAddress> wanted = {});
   // Leads ports of the host to the sandbox, which is attached: from other hosts, from pods and from the host itself, by
@@ -108,9 +112,12 @@ class PodNetwork {
   // should not be, whether link, record or both are left.
   std::vector<HeldAddress> held() const;
 
-  const IpAddress& gateway() const;
+  std::optional<Cidr> range() const;
+  // Precondition: there is a range.
+  IpAddress gateway() const;
   // The address by which the node is known: the one that it speaks from along its default route (IPv4's first), or
-  // gateway(), where at least its own pods reach it, as long as there is no such route. Asks the kernel each time.
+  // gateway(), where at least its own pods reach it, as long as there is no such route; kFailedPrecondition without
+  // both. Asks the kernel each time.
   Result<IpAddress> node_address() const;
   std::uint32_t mtu() const;
 

@@ -254,6 +254,72 @@ TEST_F(PodNetworkTest, ANewProcessFindsWhatLives) {
               ::testing::Not(::testing::AnyOf(ElementsAre(address_a), ElementsAre(address_b))));
 }
 
+TEST_F(PodNetworkTest, TheRangeComesLater) {
+  network.reset();
+  PodNetworkConfig later = config();
+  later.pod_cidr.reset();
+  network = PodNetwork::open(later, ledger).value();
+  ASSERT_TRUE(ok(network->release_node()));
+  ASSERT_TRUE(ok(network->prepare_node()));
+  EXPECT_EQ(network->range(), std::nullopt);
+  EXPECT_EQ(count_nftables(NFT_MSG_GETTABLE), 0U);
+  FakeShim pod;
+  auto refused = network->attach("a", pod.netns, pod.route);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kUnavailable);
+  auto address = network->node_address();
+  ASSERT_FALSE(address);
+  EXPECT_THAT(address.error().message(), HasSubstr("--node-ip"));
+
+  EXPECT_FALSE(network->set_range(Cidr::parse("fd00::/64").value()));
+  EXPECT_FALSE(network->set_range(Cidr::parse("10.244.1.0/31").value()));
+  EXPECT_EQ(network->range(), std::nullopt);
+  Cidr range = Cidr::parse("10.244.1.0/24").value();
+  ASSERT_TRUE(ok(network->set_range(range)));
+  EXPECT_EQ(network->range(), range);
+  EXPECT_EQ(network->gateway(), ip("10.244.1.1"));
+  EXPECT_EQ(ledger.recorded_range, range);
+  EXPECT_EQ(count_nftables(NFT_MSG_GETTABLE), 1U);
+  EXPECT_EQ(attach(pod, "a"), ip("10.244.1.2"));
+  OwnFd in_pod = pod.inside([&] { return bound_socket(SOCK_DGRAM, ip("10.244.1.2"), 1000); });
+  OwnFd on_host = bound_socket(SOCK_DGRAM, IpAddress(), 1000);
+  send_to(in_pod, ip("10.244.1.1"), 1000, "hello");
+  EXPECT_EQ(receive_from(on_host).from, "10.244.1.2");
+  EXPECT_TRUE(ok(network->set_range(range)));
+}
+
+TEST_F(PodNetworkTest, TheRangeChangesWhenNobodyHasAnAddressThatItCannotHaveGiven) {
+  ledger.newest = ip("10.88.0.9");
+  network = open_network();
+  ASSERT_TRUE(ok(network->prepare_node()));
+  FakeShim a, b;
+  EXPECT_EQ(attach(a, "a"), ip("10.88.0.10"));
+  EXPECT_TRUE(ok(network->map_ports("a", {{.protocol = Protocol::kUdp, .host_port = 8080, .pod_port = 1000}})));
+  auto refused = network->set_range(Cidr::parse("10.244.1.0/24").value());
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), Code::kFailedPrecondition);
+  EXPECT_THAT(refused.error().message(), HasSubstr("pod sandbox a has address 10.88.0.10"));
+  EXPECT_EQ(network->gateway(), ip("10.88.0.1"));
+  EXPECT_EQ(ledger.recorded_range, std::nullopt);
+  // A part of the range, with its pods and their ports in it.
+  OwnFd in_a = a.inside([&] { return bound_socket(SOCK_DGRAM, ip("10.88.0.10"), 1000); });
+  ASSERT_TRUE(ok(network->set_range(Cidr::parse("10.88.0.0/28").value())));
+  EXPECT_EQ(attach(b, "b"), ip("10.88.0.11"));
+  OwnFd in_b = b.inside([&] { return bound_socket(SOCK_DGRAM, ip("10.88.0.11"), 0); });
+  send_to(in_b, ip("10.88.0.1"), 8080, "hello");
+  EXPECT_EQ(receive_from(in_a).from, "10.88.0.11");
+
+  ASSERT_TRUE(ok(network->detach("a")));
+  ASSERT_TRUE(ok(network->detach("b")));
+  ledger.refuses_range = true;
+  EXPECT_FALSE(network->set_range(Cidr::parse("10.244.1.0/24").value()));
+  EXPECT_EQ(network->range(), Cidr::parse("10.88.0.0/28").value());
+  ledger.refuses_range = false;
+  ASSERT_TRUE(ok(network->set_range(Cidr::parse("10.244.1.0/24").value())));
+  FakeShim c;
+  EXPECT_EQ(attach(c, "c"), ip("10.244.1.2"));
+}
+
 TEST_F(PodNetworkTest, AnotherInstanceBesideUsIsLeftAlone) {
   MemoryLedger other_ledger;
   PodNetworkConfig other_config = config();

@@ -69,9 +69,17 @@ class MemoryLedger final : public AddressLedger {
     std::erase_if(ports, [&](const HeldPort& held) { return held.sandbox_id == sandbox_id; });
     return {};
   }
+  Result<std::optional<Cidr>> range() override { return recorded_range; }
+  Status record_range(const Cidr& range) override {
+    if (refuses_range) return fail(Code::kInternal, "the disk is full");
+    recorded_range = range;
+    return {};
+  }
   std::vector<HeldAddress> records;
   std::vector<HeldPort> ports;
   std::optional<IpAddress> newest;
+  std::optional<Cidr> recorded_range;
+  bool refuses_range = false;
 };
 
 // A namespace as a shim hands it over; the child that made it holds it until the FakeShim goes.

@@ -1,0 +1,113 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# tools: crictl
+# limit: 300
+"""A node that was not told where its pods' addresses come from. In a cluster it takes the range that its Node gets there, and goes
+on with it; until it has one it is not Ready, and pods on its own network run. CRI clients may name another one while no pod has an
+address."""
+import ipaddress
+import json
+import pathlib
+import sys
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from cluster import NODE_ADDRESS, READY, SLEEPS, JoiningNode, NodeControl
+from cri_client import IMAGE
+
+RANGE, OTHER_RANGE = "10.244.0.0/24", "10.245.7.0/24"
+
+
+def pod(name, **spec):
+    return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": {
+        "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
+        "containers": [{"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", SLEEPS]}], **spec}})
+
+
+def used_range(node):
+    return node.json("info")["config"]["podRange"]
+
+
+def is_of(address, text):
+    return ipaddress.ip_address(address) in ipaddress.ip_network(text)
+
+
+def alone(checks, node):
+    checks.equal(used_range(node), "10.88.0.0/16", "a node that stands alone has the default range")
+
+
+def waits(checks, control, node):
+    """All that the cluster has to give is another Node's."""
+    control.out("create", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "first"},
+                                                       "spec": {"podCIDR": RANGE, "podCIDRs": [RANGE]}}))
+    node.join_as(control.kubeconfig.read_text())
+
+    def says():
+        ready = node.condition(control)
+        return ready.get("status") == "False" and ready["message"]
+    checks.contains(c.wait_until("the node says that it is not Ready", says),
+                    ["container runtime network not ready", "NetworkPluginNotReady", "no range of addresses yet"], "and why")
+    control.out("create", "-f", "-", given=pod("web", nodeName=node.name))
+    (node.manifests / "host.yaml").write_text(pod("host", hostNetwork=True))
+    control.wait_for(f"host-{node.name}", "is Ready", READY, "True")
+    checks.equal([each["metadata"]["name"] for each in node.containers().values()], ["web"], "pods on the node's own network run")
+    checks.equal(used_range(node), "", "it has no range, and not the default one either")
+
+
+def takes(checks, control, node):
+    control.out("delete", "node", "first")
+    node.wait_until_ready(control)
+    checks.equal((control.json("get", "node", node.name)["spec"]["podCIDR"], used_range(node)), (RANGE, RANGE),
+                 "it takes the range that its Node has got")
+    control.wait_for("web", "is Ready", READY, "True")
+    address = control.json("get", "pod", "web")["status"]["podIP"]
+    checks.ok(is_of(address, RANGE), "its pods have addresses of it", address)
+
+
+def goes_on(checks, control, node):
+    before = control.json("get", "pod", "web")["status"]["podIP"]
+    control.kill()
+    node.kill_gantryd()
+    node.wait_for_gantryd()
+    info = node.json("info")
+    checks.equal((info["config"]["podRange"], [one["status"] for one in info["status"]["conditions"]]), (RANGE, [True, True]),
+                 "killed and without its cluster it goes on with its range")
+    control.start()
+    control.out("create", "-f", "-", given=pod("after", nodeName=node.name))
+    control.wait_for("after", "is Ready", READY, "True")
+    address = control.json("get", "pod", "after")["status"]["podIP"]
+    checks.ok(is_of(address, RANGE) and address != before, "and with other addresses of it", f"{before}, {address}")
+    checks.equal(control.json("get", "pod", "web")["status"]["podIP"], before, "pods keep theirs")
+
+
+def named_by_others(checks, control, node):
+    def name(text):
+        return node.crictl("update-runtime-config", "--pod-cidr", text)
+    checks.contains(node.refusal("update-runtime-config", "--pod-cidr", OTHER_RANGE), ["pod default/", "has to end first"],
+                    "no range is changed beneath pods")
+    checks.contains(node.refusal("update-runtime-config", "--pod-cidr", "fd00:7::/64"), "IPv4", "and one of IPv6 alone is refused")
+    checks.equal(used_range(node), RANGE, "nothing has changed")
+    name(f"{RANGE},fd00:7::/64")
+    checks.equal(used_range(node), RANGE, "the same range is fine")
+    control.out("delete", "pod", "web", "after", "--wait=false")
+    c.wait_until("they are gone", lambda: len(node.pods()) == 1)
+    name(f"fd00:7::/64,{OTHER_RANGE}")
+    checks.equal(used_range(node), OTHER_RANGE, "without pods it changes, to the IPv4 range of those that are named")
+    pod_id = node.run_pod(node.pod_config("crictl"))
+    address = node.pod_status(pod_id)["network"]["ip"]
+    checks.ok(is_of(address, OTHER_RANGE), "and pods have addresses of that", address)
+    node.crictl("rmp", "-f", pod_id)
+
+
+def story(checks):
+    with JoiningNode(checks, options=("--pod-cidr", "", f"--option=--node-ip={NODE_ADDRESS}")) as node:
+        node.build_image(IMAGE)
+        alone(checks, node)
+        with NodeControl(checks, node, ("--cluster-cidr", RANGE)) as control:
+            waits(checks, control, node)
+            takes(checks, control, node)
+            goes_on(checks, control, node)
+            named_by_others(checks, control, node)
+
+
+c.main(story)
