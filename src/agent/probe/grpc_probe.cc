@@ -193,9 +193,9 @@ ProbeOutcome judge_health(const GrpcAnswer& answer) {
                        as_utf8(answer.grpc_status), ", HTTP status ", as_utf8(answer.http_status), " ", said));
   }
   health::HealthCheckResponse response;
-  // Behind its prefix; a compressed one was not asked for.
-  const bool is_whole = answer.body.size() >= kGrpcPrefixBytes && answer.body[0] == 0 &&
-                        response.ParseFromString(answer.body.substr(kGrpcPrefixBytes));
+  // One message, all of it, behind its prefix; a compressed one was not asked for.
+  const std::string message = answer.body.substr(std::min(answer.body.size(), kGrpcPrefixBytes));
+  const bool is_whole = answer.body == grpc_framed(message) && response.ParseFromString(message);
   if (!is_whole) return failure("error: health rpc probe failed: malformed answer");
   if (response.status() == health::HealthCheckResponse::SERVING) return {Verdict::kSuccess, "service healthy"};
   const std::string& name = health::HealthCheckResponse::ServingStatus_Name(response.status());

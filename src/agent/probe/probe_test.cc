@@ -193,11 +193,14 @@ TEST(GrpcProbe, HealthIsJudgedByTheAnswer) {
   const std::string prefix("\0\0\0\0\x02", 5);
   EXPECT_EQ(judged("0", prefix + "\x08\x01").verdict, Verdict::kSuccess);
   EXPECT_EQ(judged("0", prefix + "\x08\x02").output, "service unhealthy (responded with \"NOT_SERVING\")");
-  EXPECT_EQ(judged("0", prefix.substr(0, 5)).output, "service unhealthy (responded with \"UNKNOWN\")");
+  EXPECT_EQ(judged("0", std::string(5, '\0')).output, "service unhealthy (responded with \"UNKNOWN\")");
   EXPECT_THAT(judged("12", "").output, StartsWith("error: this server does not implement the grpc health protocol"));
   EXPECT_EQ(judged("5", "").output, "error: health rpc probe failed: code 5, HTTP status 200 no%20such");
   EXPECT_EQ(judged("0", "").verdict, Verdict::kFailure);
-  EXPECT_EQ(judged("0", prefix + "\xff").verdict, Verdict::kFailure);
+  EXPECT_EQ(judged("0", prefix + "\xff\xff").verdict, Verdict::kFailure);
+  // A part of one, and two.
+  EXPECT_EQ(judged("0", prefix).verdict, Verdict::kFailure);
+  EXPECT_EQ(judged("0", prefix + "\x08\x01" + prefix + "\x08\x01").verdict, Verdict::kFailure);
 }
 
 TEST_F(ProbeTest, ACommandSucceedsWithExitCodeZero) {
