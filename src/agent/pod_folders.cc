@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "absl/strings/str_cat.h"
+#include "agent/log_file.h"
 #include "agent/pod_spec_to_cri.h"
 #include "sys/file.h"
 #include "sys/folders.h"
@@ -23,18 +24,16 @@ constexpr std::size_t kLogEndBytes = 2048;
 constexpr std::size_t kLogEndLines = 80;
 constexpr std::size_t kLogReadBytes = 16 * 1024;  // with each line's time and stream
 
-// The last `limit` bytes of a regular file. Empty when there is none: a message is no reason to fail.
-std::string read_end(const std::string& path, std::size_t limit) {
-  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
-  if (!file) return "";
-  auto info = sys::fstat(*file);
+// The last `limit` bytes of a regular file. Empty when it is none: a message is no reason to fail.
+std::string read_end(FdRef file, std::size_t limit) {
+  auto info = sys::fstat(file);
   if (!info || !S_ISREG(info->st_mode)) return "";
   auto size = static_cast<std::size_t>(info->st_size);
-  if (size > limit) ::lseek(file->get(), static_cast<off_t>(size - limit), SEEK_SET);
+  if (size > limit) ::lseek(file.get(), static_cast<off_t>(size - limit), SEEK_SET);
   std::string text(limit, '\0');
   std::size_t have = 0;
   while (have < limit) {
-    auto more = sys::read(*file, text.data() + have, limit - have);
+    auto more = sys::read(file, text.data() + have, limit - have);
     if (!more || *more == 0) break;
     have += *more;
   }
@@ -136,11 +135,14 @@ Result<std::string> PodFolders::write_hosts(std::string_view uid, std::string_vi
 }
 
 std::string PodFolders::read_termination_log(const std::string& path) const {
-  return read_end(path, kMaxTerminationMessage);
+  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOFOLLOW | O_NOCTTY);
+  return file ? read_end(*file, kMaxTerminationMessage) : std::string();
 }
 
 std::string PodFolders::read_log_end(const std::string& log_path) const {
-  std::string text = read_end(log_path, kLogReadBytes);
+  auto log = open_log(logs_, log_path);
+  if (!log) return "";
+  std::string text = read_end(log->fd, kLogReadBytes);
   std::string_view rest = text;
   // The first line may have been cut.
   if (text.size() == kLogReadBytes) rest.remove_prefix(std::min(rest.find('\n'), rest.size() - 1) + 1);
@@ -176,16 +178,17 @@ Status PodFolders::remove_container_files(std::string_view uid, std::string_view
   std::string name = absl::StrCat(attempt);
   auto done = remove_below(absl::StrCat(pod_folder(uid), "/containers/", std::string(container)), name);
   if (!done) return done;
-  std::string folder = absl::StrCat(logs_, "/", std::string(pod_log_folder), "/", std::string(container));
-  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
-  if (!dir && dir.error().is_not_found()) return {};
+  const std::string log = name + ".log";
+  const std::string path = absl::StrCat(logs_, "/", std::string(pod_log_folder), "/", std::string(container), "/", log);
+  auto found = find_log(logs_, path);
+  if (!found && found.error().is_not_found()) return {};
+  auto dir = found ? sys::openat(found->folder, ".", O_RDONLY | O_DIRECTORY) : std::unexpected(found.error());
   auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
-  if (!names) return fail_with(std::move(names.error()), folder);
-  std::string log = name + ".log";
+  if (!names) return fail_with(std::move(names.error()), path);
   for (const auto& file : *names) {
     if (file != log && !file.starts_with(log + ".")) continue;  // ATTEMPT.log.TIME, rotated
     auto gone = sys::unlinkat(*dir, file.c_str(), 0);
-    if (!gone && !gone.error().is_not_found()) return fail_with(std::move(gone.error()), folder);
+    if (!gone && !gone.error().is_not_found()) return fail_with(std::move(gone.error()), path);
   }
   return {};
 }

@@ -10,7 +10,7 @@
 //   LINKS/NAME_NAMESPACE_CONTAINER-ID.log           a link to it
 //
 // Names within volumes and containers are the API's, validated as DNS labels. What containers write into (an emptyDir)
-// is only ever removed by descriptor, by sys::remove_tree.
+// is only ever removed by descriptor, by sys::remove_tree, and nothing in LOGS is reached by a link (log_file.h).
 //
 // All functions block: on the pool. A value; any thread.
 #pragma once

@@ -54,7 +54,8 @@ TEST_F(PodFoldersTest, LastWords) {
   fs::create_symlink("/etc/passwd", *path);
   EXPECT_EQ(folders().read_termination_log(*path), "");
 
-  std::string log = root_ + "/log";
+  const std::string folder = root_ + "/logs/default_web_u1/web";
+  const std::string log = folder + "/0.log";
   write(log,
         "2026-01-01T00:00:00.0Z stdout F one\n2026-01-01T00:00:00.0Z stderr P tw\n2026-01-01T00:00:00.0Z stderr F o\n");
   EXPECT_EQ(folders().read_log_end(log), "one\ntwo\n");
@@ -67,7 +68,14 @@ TEST_F(PodFoldersTest, LastWords) {
   EXPECT_TRUE(end.ends_with("1999\n"));
   write(log, "2026-01-01T00:00:00.0Z stdout F " + std::string(40'000, 'y') + "\n");
   EXPECT_LE(folders().read_log_end(log).size(), 2048u);
-  EXPECT_EQ(folders().read_log_end(root_ + "/nothing"), "");
+  EXPECT_EQ(folders().read_log_end(folder + "/1.log"), "");
+  // Somebody with a hostPath of the logs exchanges the container's folder for a link.
+  write(root_ + "/host/0.log", "2026-01-01T00:00:00.0Z stdout F the host's\n");
+  fs::remove_all(folder);
+  fs::create_symlink(root_ + "/host", folder);
+  EXPECT_EQ(folders().read_log_end(log), "");
+  EXPECT_FALSE(folders().remove_container_files("u1", "web", 0, "default_web_u1", "web.log"));
+  EXPECT_TRUE(fs::exists(root_ + "/host/0.log"));
 }
 
 TEST_F(PodFoldersTest, FilesOfARemovedContainerGo) {

@@ -139,6 +139,9 @@ TEST(PodUseTest, LimitsOnDiskAreThoseOfVolumesContainersAndAllOfThem) {
   EXPECT_EQ(beyond_own_limits(*pod, use), std::nullopt);
   use.containers["app"].disk = 3 * kMi + 1;
   EXPECT_EQ(beyond_own_limits(*pod, use), "Container app exceeded its local ephemeral storage limit \"3Mi\". ");
+  use.files = 8 * kMi;  // CVE-2020-8557
+  EXPECT_EQ(beyond_own_limits(*pod, use),
+            "Pod ephemeral local storage usage exceeds the total limit of containers 12Mi. ");
 }
 
 TEST(PodUseTest, UnderPressureOnlySomePodsAreTaken) {

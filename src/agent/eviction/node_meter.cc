@@ -42,6 +42,11 @@ void add_folders(const NodeMeter::Folders& folders, const PodToMeasure& one, Pod
     container.inodes += log->inodes;
   }
   const std::string folder = cat(folders.root_dir, "/pods/", one.uid);
+  // As pod_folders.h has them.
+  if (auto hosts = sys::fstatat(sys::kCwd, (folder + "/etc-hosts").c_str(), AT_SYMLINK_NOFOLLOW)) {
+    use->files += static_cast<std::uint64_t>(hosts->st_blocks) * 512;
+  }
+  if (auto words = usage_of(folder + "/containers")) use->files += words->bytes;
   for (const auto& volume : one.pod->spec().volumes()) {
     const auto& source = volume.volume_source();
     if (!source.has_empty_dir() || !source.empty_dir().medium().empty()) continue;

@@ -63,7 +63,7 @@ std::uint64_t PodUse::memory() const {
 }
 
 std::uint64_t PodUse::disk() const {
-  std::uint64_t sum = 0;
+  std::uint64_t sum = files;
   for (const auto& [name, container] : containers) sum += container.disk.value_or(0);
   for (const auto& [name, bytes] : volumes) sum += bytes;
   return sum;
