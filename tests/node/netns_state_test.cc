@@ -320,6 +320,51 @@ TEST_F(PodNetworkTest, TheRangeChangesWhenNobodyHasAnAddressThatItCannotHaveGive
   EXPECT_EQ(attach(c, "c"), ip("10.244.1.2"));
 }
 
+TEST_F(PodNetworkTest, KilledWhileTheRangeChangesItHasOneOfTheTwo) {
+  const Cidr ranges[] = {Cidr::parse("10.244.1.0/24").value(), Cidr::parse("10.244.2.0/24").value()};
+  FakeShim pod;
+  Inventory before = take_inventory();
+  for (int round = 0; round < 12; ++round) {
+    auto pair = sys::seqpacket_pair(false).value();
+    pid_t daemon = ::fork();
+    if (daemon == 0) {
+      pair.left.close();
+      auto disk = DatabaseLedger::open("/mnt/ranges.db");
+      auto one =
+          disk ? PodNetwork::open({.pod_cidr = {}, .instance = "testnode"}, *disk) : std::unexpected(disk.error());
+      for (int i = 0; one; ++i) {
+        if (!(*one)->set_range(ranges[i % 2]) || !sys::send_packet(pair.right, "x", {})) break;
+        if (!(*one)->attach("a", pod.netns, pod.route) || !(*one)->detach("a")) break;
+      }
+      std::_Exit(1);
+    }
+    pair.right.close();
+    for (int step = 0; step < 1 + round % 3; ++step) {
+      char byte;
+      auto packet = sys::receive_packet(pair.left, {&byte, 1});
+      ASSERT_TRUE(packet && packet->size == 1) << "round " << round << ": the child gave up at step " << step;
+    }
+    auto until = Clock::now() + std::chrono::milliseconds(5 * round);
+    while (Clock::now() < until) {
+    }
+    ::kill(daemon, SIGKILL);
+    ::waitpid(daemon, nullptr, 0);
+
+    DatabaseLedger disk = std::move(DatabaseLedger::open("/mnt/ranges.db").value());
+    auto range = disk.range().value();
+    ASSERT_TRUE(range == ranges[0] || range == ranges[1]) << "round " << round;
+    auto again = std::move(PodNetwork::open({.pod_cidr = range, .instance = "testnode"}, disk).value());
+    for (const HeldAddress& held : again->held()) EXPECT_TRUE(range->contains(held.address)) << "round " << round;
+    EXPECT_TRUE(ok(again->prepare_node()));
+    auto attached = again->attach("a", pod.netns, pod.route);
+    ASSERT_TRUE(ok(attached)) << "round " << round;
+    EXPECT_TRUE(range->contains(attached->addresses.at(0))) << "round " << round;
+    EXPECT_TRUE(ok(again->detach("a")));
+    EXPECT_THAT(*disk.load(), IsEmpty());
+  }
+  EXPECT_EQ(take_inventory(), before);
+}
+
 TEST_F(PodNetworkTest, AnotherInstanceBesideUsIsLeftAlone) {
   MemoryLedger other_ledger;
   PodNetworkConfig other_config = config();
