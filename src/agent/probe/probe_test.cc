@@ -277,8 +277,8 @@ TEST(FollowLocation, LeadsWhereTheStandardSays) {
   EXPECT_EQ(to("//other/c"), "http://other:80/c");
   EXPECT_EQ(to("https://u:p@[fd00::1]"), "https://[fd00::1]:443/");
   EXPECT_EQ(to("HTTP://h:81?x"), "http://h:81/?x");
-  for (const char* bad :
-       {"http:c", "ftp://h/", "http://h:0/", "http://h:99999/", "http://", "http://[::1/", "a b", "\r\n"}) {
+  for (const char* bad : {"http:c", "ftp://h/", "http://h:0/", "http://h:99999/", "http://", "http://[::1/",
+                          "http://[[x]/", "http://a]b/", "http://[h]/", "http://h\"/", "a b", "\r\n"}) {
     EXPECT_THAT(to(bad), StartsWith("error: ")) << bad;
   }
 }

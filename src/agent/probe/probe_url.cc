@@ -23,14 +23,24 @@ std::string_view take_until(std::string_view& text, std::string_view marks) {
 
 bool is_alpha(char c) { return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z'); }
 
+// Letters, digits and `more`.
+bool is_of(std::string_view text, std::string_view more) {
+  return std::ranges::all_of(
+      text, [more](char c) { return is_alpha(c) || (c >= '0' && c <= '9') || more.find(c) != std::string_view::npos; });
+}
+
 // "https" of "https://host/"; empty: it has none.
 std::string_view scheme_of(std::string_view text) {
   const std::size_t colon = text.find_first_of(":/?#");
   if (colon == std::string_view::npos || text[colon] != ':' || !is_alpha(text[0])) return {};
   const std::string_view scheme = text.substr(0, colon);
-  const bool is_one = std::ranges::all_of(
-      scheme, [](char c) { return is_alpha(c) || (c >= '0' && c <= '9') || c == '+' || c == '-' || c == '.'; });
-  return is_one ? scheme : std::string_view();
+  return is_of(scheme, "+-.") ? scheme : std::string_view();
+}
+
+// RFC 3986, 3.2.2; an address in brackets is one of IPv6.
+bool is_host(std::string_view host, bool in_brackets) {
+  if (in_brackets) return host.find(':') != std::string_view::npos && is_of(host, ":.%-_~");
+  return !host.empty() && is_of(host, "-._~%!$&'()*+,;=");
 }
 
 // "user@host:80"
@@ -39,7 +49,8 @@ Status set_authority(std::string_view text, ProbeUrl& url) {
   if (auto at = text.rfind('@'); at != std::string_view::npos) text.remove_prefix(at + 1);
   std::string_view host = text;
   std::string_view port;
-  if (text.starts_with('[')) {
+  const bool in_brackets = text.starts_with('[');
+  if (in_brackets) {
     const std::size_t end = text.find(']');
     if (end == std::string_view::npos) return malformed();
     host = text.substr(1, end - 1);
@@ -48,7 +59,7 @@ Status set_authority(std::string_view text, ProbeUrl& url) {
     host = take_until(text, ":");
     port = text;
   }
-  if (host.empty() || (!port.empty() && port[0] != ':')) return malformed();
+  if (!is_host(host, in_brackets) || (!port.empty() && port[0] != ':')) return malformed();
   url.port = url.tls ? kHttps : kHttp;
   if (port.size() > 1) {
     auto [end, error] = std::from_chars(port.data() + 1, port.data() + port.size(), url.port);
