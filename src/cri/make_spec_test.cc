@@ -126,6 +126,10 @@ TEST_F(LogTest, NeverLeavesItsFolder) {
     EXPECT_FALSE(open_log(folder_ / "logs", path)) << path;
   }
   EXPECT_FALSE(fs::exists(folder_ / "canary"));
+  fs::create_directories(folder_ / "host");
+  fs::create_directory_symlink(folder_ / "host", folder_ / "pod");
+  for (const char* folder : {"pod", "pod/"}) EXPECT_FALSE(open_log(folder_ / folder, "main/0.log")) << folder;
+  EXPECT_TRUE(fs::is_empty(folder_ / "host"));
 }
 
 }  // namespace

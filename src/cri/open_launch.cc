@@ -21,11 +21,11 @@ namespace gantry::cri {
 namespace {
 
 // A path of the API's, which may go through links of the host's.
-Result<OwnFd> open_or_make_folder(const std::string& path, mode_t mode) {
-  auto open = sys::openat(sys::kCwd, path.c_str(), O_PATH);
+Result<OwnFd> open_or_make_folder(const std::string& path, mode_t mode, int flags = O_PATH) {
+  auto open = sys::openat(sys::kCwd, path.c_str(), flags);
   if (open || !open.error().is_not_found()) return open;
   if (auto made = sys::make_folders(path, mode); !made) return std::unexpected(std::move(made.error()));
-  return sys::openat(sys::kCwd, path.c_str(), O_PATH);
+  return sys::openat(sys::kCwd, path.c_str(), flags);
 }
 
 // Mounts of the clone reach the host only when the source is in a peer group: said here, rather than silently not
@@ -177,7 +177,9 @@ Status read_seccomp_profile(runtime::ContainerSpec& spec) {
 Result<OwnFd> open_log(const std::string& log_directory, const std::string& log_path) {
   if (log_directory.empty() || log_path.empty()) return OwnFd();
   std::string what = cat("log ", quoted(cat(log_directory, "/", log_path)));
-  auto folder = open_or_make_folder(log_directory, 0755);
+  // A container that has the folder of all pods' logs could exchange this one for a link.
+  const std::string directory(without_suffix(log_directory, "/"));
+  auto folder = open_or_make_folder(directory, 0755, O_PATH | O_DIRECTORY | O_NOFOLLOW);
   if (!folder) return fail_with(std::move(folder.error()), what);
   constexpr auto kStay = sys::Resolve::kBeneath | sys::Resolve::kNoSymlinks;
   auto parts = split(log_path, '/');

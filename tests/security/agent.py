@@ -7,7 +7,8 @@
 CVE-2017-1002102 (kubelet): volumes of configuration whose links a container exchanges. Links in the place of a pod's logs (2019,
 "pod escape using log mounts"). CVE-2020-8557 (kubelet): /etc/hosts that fills the disk. CVE-2023-3676, 3955, 5528, 2024-9042
 (kubelet, Windows): names that a shell would run. CVE-2024-10220, 2025-1767 (kubelet): gitRepo. CVE-2020-8563 to 8566, 2023-2878:
-secrets in logs. Our own: last words without an end, images whose files are links where the agent puts its own, paths that climb."""
+secrets in logs. CVE-2019-11248 (kubelet): ports that tell more than they should. Our own: last words without an end, images whose files are links where the agent puts its own, paths that climb."""
+import contextlib
 import json
 import os
 import pathlib
@@ -161,7 +162,17 @@ def logs(world):
     world.shell("collector", f"{BUSYBOX} mv {inside}/web {inside}/kept; {BUSYBOX} ln -s {world.canary.folder} {inside}/web")
     world.shell("talker", "touch /tmp/end")
     checks.equal(world.said("talker"), "", "our own: last words by FallbackToLogsOnError are not taken from behind a link")
-    world.delete("talker", "victim", "collector")
+    # And where the log of its next container would be made.
+    world.run("comer", restartPolicy="OnFailure", command=f"[ -e /mark/x ] && {{ {SLEEPS}; }}; until [ -e /tmp/end ]; do sleep 0.1; done; "
+              "touch /mark/x; exit 1", volumes=[{"name": "mark", "emptyDir": {}}])
+    inside = f"/logs/default_comer_{world.uid('comer')}"
+    world.shell("collector", f"{BUSYBOX} mv {inside} /logs/kept; {BUSYBOX} ln -s {world.canary.folder} {inside}")
+    world.shell("comer", "touch /tmp/end")
+    c.wait_until("its next container is not started", lambda: 'log "' in world.field(
+        "comer", ".status.containerStatuses[0].lastState.terminated.message"))
+    world.is_untouched("our own: a container's log is not made behind a link")
+    world.shell("collector", f"{BUSYBOX} rm {inside}; {BUSYBOX} mv /logs/kept {inside}")
+    world.delete("talker", "victim", "comer", "collector")
     world.is_untouched("our own, of 2019: and all that the links led to is as it was")
 
 
@@ -286,6 +297,27 @@ def spoken(world):
     world.checks.equal(found, [], "CVE-2020-8563 to 8566, 2023-2878: neither is in the log")
 
 
+def ports(world):
+    """What gantryd listens at on its node's network, and what it tells who shows nothing."""
+    pid, supervisor = world.node.gantryd_pid(), world.node.supervisor()
+    owned = set()
+    for fd in pathlib.Path(f"/proc/{pid}/fd").iterdir():
+        with contextlib.suppress(OSError):  # closed since
+            owned.add(os.readlink(fd))
+    listening = set()
+    for table in ("tcp", "tcp6"):
+        for line in pathlib.Path(f"/proc/{supervisor}/net/{table}").read_text().splitlines()[1:]:
+            part = line.split()
+            # Where crictl's streams are served is on the loopback, as with other runtimes, and takes one-time tokens.
+            if part[3] == "0A" and f"socket:[{part[9]}]" in owned and not part[1].startswith(("0100007F:", "0" * 24 + "01000000:")):
+                listening.add(int(part[1].rsplit(":", 1)[1], 16))
+    world.checks.equal(listening, {10250}, "CVE-2019-11248: from outside a node is reached at one port")
+    for path in ("/debug/pprof/", "/debug/pprof/heap", "/debug/flags/v", "/metrics", "/configz", "/logs/", "/run/default/x/y"):
+        done = subprocess.run([*world.control.enter, "curl", "-sk", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}",
+                               f"https://127.0.0.1:10250{path}"], capture_output=True, text=True)
+        world.checks.equal(done.stdout, "401", f"CVE-2019-11248: nobody is told {path}")
+
+
 def story(checks):
     with ready_node(checks, options=("--option=--log-level=debug",)) as (node, control):
         node.approve_serving(control)
@@ -297,6 +329,7 @@ def story(checks):
         names(world)
         refused(world)
         spoken(world)
+        ports(world)
 
 
 c.main(story)
