@@ -40,7 +40,7 @@ namespace v1 = ::runtime::v1;
 // A thread that reads manifests or removes a large tree does not hold up the others.
 constexpr std::size_t kDiskThreads = 2;
 // So many pods' volumes may hang without holding up those of others.
-constexpr std::size_t kVolumeThreads = 6;
+constexpr std::size_t kVolumeCalls = 64;
 // In seconds: long enough for everybody, and short enough to be added to a time.
 constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
@@ -106,7 +106,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   };
   using WantedPods = std::map<std::string, Wanted>;  // by uid
 
-  Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster);
+  Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster,
+       PrepareVolumes prepare_volumes);
 
   Task<Status> find_earlier_pods();
   void hear(const v1::ContainerEventResponse& event);
@@ -154,7 +155,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
 };
 
 Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config,
-                  Cluster* cluster)
+                  Cluster* cluster, PrepareVolumes prepare_volumes)
     : env(std::shared_ptr<Environment>(
           new Environment{.loop = loop,
                           .runtime = runtime,
@@ -163,7 +164,8 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .node = facts_of(config),
                           .folders = PodFolders(config.root_dir, config.pod_logs_dir, config.container_logs_dir),
                           .disk = {loop, kDiskThreads},
-                          .volumes = {loop, kVolumeThreads},
+                          .prepare_volumes = std::move(prepare_volumes),
+                          .volumes = {loop, kVolumeCalls},
                           .cluster = cluster,
                           .pulls{loop, config.pull_limits.most()},
                           .events = cluster == nullptr ? nullptr : &cluster->events()})),
@@ -491,8 +493,9 @@ void Agent::Impl::stop() {
 
 // ---- Agent
 
-Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster)
-    : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config), cluster)) {
+Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster,
+             PrepareVolumes prepare_volumes)
+    : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config), cluster, std::move(prepare_volumes))) {
   impl_->make_evictions();
 }
 
@@ -501,7 +504,7 @@ Agent::~Agent() {
   stop();
   impl_->logs.reset();
   finish(impl_->env->disk, kDiskThreads);
-  finish(impl_->env->volumes, kVolumeThreads);
+  impl_->env->volumes.close();
 }
 
 Task<Status> Agent::start() {

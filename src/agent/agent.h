@@ -12,6 +12,7 @@
 // Owner: main. Loop thread. Needs: root, for volumes in memory and other users' files; nothing else of its own.
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <cstdint>
 #include <functional>
@@ -31,6 +32,7 @@
 #include "base/task.h"
 #include "cgroups/driver.h"
 #include "cri/runtime_service.h"
+#include "volumes/prepare.h"
 
 namespace k8s::io::api::core::v1 {
 class Pod;
@@ -92,9 +94,16 @@ struct AgentConfig {
   EvictionConfig eviction;
   // Trying again what the runtime or the node refused.
   BackoffLimits retry{std::chrono::seconds(1), std::chrono::minutes(1), std::chrono::minutes(2)};
+  // For which a pod's volumes may take before its events say so, as kubelet does; again after each of them.
+  Duration volume_patience = std::chrono::seconds(123);
   // Telling the API server again what it did not take, or was not there to take.
   BackoffLimits tell{std::chrono::milliseconds(200), std::chrono::seconds(10), std::chrono::minutes(1)};
 };
+
+// As volumes::prepare.
+using PrepareVolumes = std::function<Result<volumes::PreparedVolumes>(
+    const k8s::io::api::core::v1::Pod& pod, const std::string& pod_folder, const volumes::Claims& claims,
+    std::atomic<int>* passed)>;
 
 // A pod as it is asked for and as it is. Values that don't change; a later state is another object.
 struct PodInfo {
@@ -108,7 +117,7 @@ class Agent {
   // All outlive it. `runtime` and `cluster` also outlive the loop's last turn: what was under way may still come back
   // to them. A node that stands alone has no cluster (null); one that has is started after the agent.
   Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config,
-        Cluster* cluster = nullptr);
+        Cluster* cluster = nullptr, PrepareVolumes prepare_volumes = volumes::prepare);
   // Stops it.
   ~Agent();
   Agent(const Agent&) = delete;

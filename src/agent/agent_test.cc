@@ -10,6 +10,7 @@
 
 #include <filesystem>
 #include <fstream>
+#include <latch>
 
 #include "agent/fake_runtime.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -54,7 +55,7 @@ class AgentTest : public testing::Test {
   }
 
   void start() {
-    agent_ = std::make_unique<Agent>(loop_, runtime_, runtime_, config_);
+    agent_ = std::make_unique<Agent>(loop_, runtime_, runtime_, config_, nullptr, prepare_);
     agent_->observe([this](const PodInfo&) {
       ++changes_;
       loop_.post([this] { check(); });
@@ -153,6 +154,7 @@ class AgentTest : public testing::Test {
   FakeRuntime runtime_{loop_};
   std::string root_;
   AgentConfig config_;
+  PrepareVolumes prepare_ = volumes::prepare;
   std::unique_ptr<Agent> agent_;
   std::vector<PodInfo> held_;
   std::function<bool()> holds_;
@@ -319,6 +321,44 @@ TEST_F(AgentTest, ARemovedFolderEndsNothing) {
 }
 
 // ---- the life of a pod
+
+// As many of them as the machine may have.
+TEST_F(AgentTest, VolumesThatHangHoldUpTheRemovalOfTheirPodsFolderAlone) {
+  auto open = std::make_shared<std::latch>(1);
+  prepare_ = [open](const core::Pod& pod, const std::string& folder, const volumes::Claims& claims,
+                    std::atomic<int>* passed) {
+    if (pod.metadata().name().starts_with("hanging")) {
+      *passed = 1;
+      open->wait();
+    }
+    return volumes::prepare(pod, folder, claims, passed);
+  };
+  config_.volume_patience = milliseconds(10);
+  const std::string volumes = "  volumes:\n  - {name: fine, emptyDir: {}}\n  - {name: dead, emptyDir: {}}\n";
+  for (int i = 0; i < 10; ++i)
+    write("h" + std::to_string(i) + ".yaml", manifest("hanging" + std::to_string(i), volumes));
+  start();
+  ASSERT_TRUE(
+      until([&] { return container("hanging0").state().waiting().message().ends_with("context deadline exceeded"); }));
+  EXPECT_EQ(waiting("hanging0"), "ContainerCreating");
+  EXPECT_THAT(container("hanging0").state().waiting().message(), HasSubstr("unmounted volumes=[dead], "));
+  write("z.yaml", manifest("other", volumes));
+  ASSERT_TRUE(until([&] { return is_ready("other"); }));
+  remove("h0.yaml");
+  ASSERT_TRUE(until([&] { return runtime_.count("stop-sandbox hanging0") == 1; }));
+  settle();
+  EXPECT_NE(status("hanging0"), nullptr);
+  EXPECT_THAT(runtime_.sandboxes, SizeIs(11));
+  open->count_down();
+  ASSERT_TRUE(until([&] {
+    for (int i = 1; i < 10; ++i) {
+      if (!is_ready("hanging" + std::to_string(i))) return false;
+    }
+    return status("hanging0") == nullptr;
+  }));
+  EXPECT_THAT(runtime_.sandboxes, SizeIs(10));
+  EXPECT_EQ(std::distance(fs::directory_iterator(root_ + "/kubelet/pods"), {}), 10);
+}
 
 TEST_F(AgentTest, AdoptsWhatRuns) {
   write("a.yaml", manifest("a"));

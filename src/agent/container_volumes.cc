@@ -8,7 +8,6 @@
 #include "api/text.h"
 #include "base/log.h"
 #include "kubernetes/core/v1/pod.pb.h"
-#include "volumes/sub_path.h"
 
 namespace gantry::agent {
 namespace {
@@ -28,34 +27,39 @@ std::vector<const core::Volume*> image_volumes_of(const core::Pod& pod, const co
   return found;
 }
 
-Task<Status> bind_sub_paths(std::shared_ptr<Environment> env, const core::Pod& pod, const core::Container& container,
-                            ContainerInputs& inputs) {
-  auto paths = sub_paths_of(pod, container, env->node, inputs);
-  if (!paths) co_return std::unexpected(std::move(paths.error()));
+Result<std::vector<volumes::SubPath>> sub_paths_to_bind(const Environment& env, const core::Pod& pod,
+                                                        const core::Container& container, ContainerInputs& inputs) {
+  auto paths = sub_paths_of(pod, container, env.node, inputs);
+  if (!paths) return std::unexpected(std::move(paths.error()));
+  std::vector<volumes::SubPath> wanted;
   for (auto& [index, path] : *paths) {
     const std::string& volume = container.volume_mounts(index).name();
     auto prepared = inputs.volumes.find(volume);
     if (prepared == inputs.volumes.end()) continue;  // container_config() says so
-    if (auto good = volumes::check_sub_path(path); !good) co_return good;
-    if (!prepared->second.image.empty()) {
+    if (auto good = volumes::check_sub_path(path); !good) return std::unexpected(std::move(good.error()));
+    if (prepared->second.image.empty()) {
+      wanted.push_back({volume, container.name(), index, prepared->second.path, std::move(path)});
+    } else {
       inputs.sub_paths[index] = std::move(path);
-      continue;
     }
-    volumes::SubPath wanted{volume, container.name(), index, prepared->second.path, std::move(path)};
-    std::string pod_folder = env->folders.pod_folder(pod.metadata().uid());
-    auto bound = co_await env->volumes.run([pod_folder, wanted] { return volumes::bind_sub_path(pod_folder, wanted); });
-    if (!bound) {
-      log::warning("a container's subPath",
-                   {{"pod", absl::StrCat(pod.metadata().namespace_(), "/", pod.metadata().name())},
-                    {"container", container.name()},
-                    {"error", bound.error()}});
-      co_return fail(bound.error().code(),
-                     absl::StrCat("failed to prepare subPath for volumeMount ", api::quoted(volume), " of container ",
-                                  api::quoted(container.name())));
-    }
-    inputs.sub_paths[index] = std::move(*bound);
   }
-  co_return Status();
+  return wanted;
+}
+
+Result<std::map<int, std::string>> bind_sub_paths(const std::string& pod, const std::string& pod_folder,
+                                                  const std::vector<volumes::SubPath>& wanted) {
+  std::map<int, std::string> all;
+  for (const auto& one : wanted) {
+    auto bound = volumes::bind_sub_path(pod_folder, one);
+    if (!bound) {
+      log::warning("a container's subPath", {{"pod", pod}, {"container", one.container}, {"error", bound.error()}});
+      return fail(bound.error().code(),
+                  absl::StrCat("failed to prepare subPath for volumeMount ", api::quoted(one.volume), " of container ",
+                               api::quoted(one.container)));
+    }
+    all[one.index] = std::move(*bound);
+  }
+  return all;
 }
 
 }  // namespace gantry::agent

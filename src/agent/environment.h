@@ -15,6 +15,7 @@
 #include "agent/pod_spec_to_cri.h"
 #include "agent/probe/probe_outcome.h"
 #include "agent/pull_queue.h"
+#include "agent/volume_calls.h"
 #include "base/loop.h"
 #include "cri/runtime_service.h"
 
@@ -31,7 +32,9 @@ struct Environment {
   NodeFacts node;
   PodFolders folders;
   Pool disk;
-  Pool volumes;  // of their own: what is behind a path of the host may not answer, and all else goes on
+  // Makes a pod's volumes: volumes::prepare.
+  PrepareVolumes prepare_volumes;
+  VolumeCalls volumes;
 
   Cluster* cluster = nullptr;  // null: a node that stands alone
   PullQueue pulls;

@@ -5,7 +5,6 @@
 
 #include "absl/strings/str_cat.h"
 #include "agent/cluster.h"
-#include "agent/config_volumes.h"
 #include "agent/container_spec.h"
 #include "agent/container_volumes.h"
 #include "agent/env_objects.h"
@@ -103,26 +102,6 @@ Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
   co_return true;
 }
 
-Task<Status> PodWorker::prepare_volumes() {
-  if (volumes_) co_return Status();
-  auto claims = co_await volumes::find_claims(env_->cluster == nullptr ? nullptr : &env_->cluster->client(), pod_);
-  if (!claims) co_return std::unexpected(std::move(claims.error()));
-  if (stopped_) co_return fail(Code::kCancelled, "stopped");
-  auto prepared = co_await env_->volumes.run([env = env_, pod = pod_, claims = std::move(*claims)] {
-    return volumes::prepare(*pod, env->folders.pod_folder(pod->metadata().uid()), claims);
-  });
-  if (!prepared) co_return std::unexpected(std::move(prepared.error()));
-  begin_config_volumes();
-  if (config_volumes_) {
-    auto written = co_await config_volumes_->prepared();
-    if (!written) co_return std::unexpected(std::move(written.error()));
-    prepared->merge(std::move(*written));
-  }
-  volumes_ = std::move(*prepared);
-  untrouble("");
-  co_return Status();
-}
-
 // Trouble is noted here or in create_container(); the worker goes on with the next container in any case.
 Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox) {
   std::string name = rules_.containers[start.rule].name;
@@ -216,12 +195,10 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerConfigError", checked.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(checked.error()));
   }
-  if (auto prepared = co_await prepare_volumes(); !prepared) {
-    if (!stopped_) {
-      trouble("", "ContainerCreating", prepared.error(), retries_.failed("", now()));
-      if (env_->events) env_->events->record(*pod_, EventType::kWarning, "FailedMount", prepared.error().message());
-    }
-    co_return std::unexpected(std::move(prepared.error()));
+  if (auto ready = co_await prepare_volumes(); !ready || !*ready) {
+    if (ready || stopped_) co_return fail(Code::kCancelled, "its volumes are not there yet");
+    fail_mount(ready.error());
+    co_return std::unexpected(std::move(ready.error()));
   }
   auto image = co_await find_image({pod_, name, spec.image(), spec.image_pull_policy(), start.attempt});
   if (!image) co_return std::unexpected(std::move(image.error()));
@@ -259,8 +236,8 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   inputs.env = std::move(*env);
   inputs.services = std::move(*services);
   inputs.allocatable = node_allocatable(*env_);
-  if (auto bound = co_await bind_sub_paths(env_, *pod_, spec, inputs); !bound || stopped_ || terminating_) {
-    if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
+  if (auto bound = co_await bind_volumes(spec, inputs); !bound || !*bound || stopped_ || terminating_) {
+    if (bound || stopped_ || terminating_) co_return fail(Code::kCancelled, "its volumes are not there yet");
     trouble(name, "CreateContainerConfigError", bound.error(), retries_.failed(name, now()));
     co_return std::unexpected(std::move(bound.error()));
   }

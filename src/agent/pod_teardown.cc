@@ -113,6 +113,8 @@ Task<Status> PodWorker::tear_down_once() {
     publish_end(*ended);
   }
   co_await end_config_volumes();
+  co_await end_volume_call();
+  if (stopped_) co_return Status();
   if (had_sandbox_) {
     auto removed = co_await env_->disk.run(
         [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });

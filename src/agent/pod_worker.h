@@ -20,6 +20,7 @@
 // Owner: the agent. Loop thread.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -39,10 +40,12 @@
 #include "agent/pod_plan.h"
 #include "agent/pod_status.h"
 #include "agent/probe/prober.h"
+#include "agent/volume_calls.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
 #include "volumes/prepare.h"
+#include "volumes/sub_path.h"
 
 namespace gantry::agent {
 
@@ -118,7 +121,19 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // What an ephemeral container asks for, which was not looked at when the pod came.
   Status check_ephemeral(const PodPlan::Start& start) const;
   Task<Result<std::string>> create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
-  Task<Status> prepare_volumes();
+  // --- volumes (pod_volumes.cc). False and nothing: they are not there yet, and the worker looks what else there is
+  // to do; what is under way is joined by the next try.
+  Task<Result<bool>> prepare_volumes();
+  Task<Result<bool>> bind_volumes(const k8s::io::api::core::v1::Container& spec, ContainerInputs& inputs);
+  Task<Result<std::optional<VolumeOutcome>>> call_volumes(std::vector<volumes::SubPath> what,
+                                                          std::set<std::string> keys, VolumeCalls::Work work);
+  // False: it is not done, and something else has happened.
+  Task<bool> wait_for_volume_call(std::uint64_t heard, TimePoint until);
+  Error late_volumes() const;
+  void fail_mount(const Error& error);
+  // Nothing is done in the pod's folder any more.
+  Task<> end_volume_call();
+
   // Not there: it is noted why, or it is being pulled.
   Task<Result<std::shared_ptr<const runtime::v1::Image>>> find_image(PodImages::Want want);
   // What the container's spec wants done when it has started; false: that failed, and it was stopped.
@@ -209,9 +224,12 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, std::string> told_back_offs_;  // by name: the container that had ended
   std::set<std::string> stopped_sandboxes_;
   std::optional<volumes::PreparedVolumes> volumes_;
-  ObjectCache::Holder objects_;                    // what it refers to
-  bool objects_ended_ = false;                     // nothing of the pod needs them any more
-  std::shared_ptr<ConfigVolumes> config_volumes_;  // null: it has none, or had no sandbox yet
+  std::shared_ptr<VolumeCalls::Call> volume_call_;
+  std::vector<volumes::SubPath> volume_call_for_;     // that it binds; none: it makes the volumes
+  std::shared_ptr<std::atomic<int>> volumes_passed_;  // of volumes::prepare()
+  ObjectCache::Holder objects_;                       // what it refers to
+  bool objects_ended_ = false;                        // nothing of the pod needs them any more
+  std::shared_ptr<ConfigVolumes> config_volumes_;     // null: it has none, or had no sandbox yet
   PodProber prober_;
 };
 

@@ -5,6 +5,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "api/text.h"
+#include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
 #include "volumes/config_volume.h"
@@ -45,9 +46,12 @@ std::string volume_folder(std::string_view pod_folder, std::string_view kind, st
   return std::string(pod_folder) + "/volumes/kubernetes.io~" + std::string(kind) + "/" + std::string(name);
 }
 
-Result<PreparedVolumes> prepare(const core::Pod& pod, const std::string& pod_folder, const Claims& claims) {
+Result<PreparedVolumes> prepare(const core::Pod& pod, const std::string& pod_folder, const Claims& claims,
+                                std::atomic<int>* passed) {
   PreparedVolumes all;
-  for (const auto& volume : pod.spec().volumes()) {
+  for (int i = 0; i < pod.spec().volumes_size(); ++i) {
+    const auto& volume = pod.spec().volumes(i);
+    if (passed != nullptr) *passed = i;
     if (is_config_volume(volume)) continue;
     auto prepared = prepare_one(pod, volume, pod_folder, claims);
     if (!prepared) {
@@ -57,6 +61,15 @@ Result<PreparedVolumes> prepare(const core::Pod& pod, const std::string& pod_fol
     all[volume.name()] = std::move(*prepared);
   }
   return all;
+}
+
+std::set<std::string> shared_places(const Claims& claims) {
+  std::set<std::string> places;
+  for (const auto& [name, claimed] : claims) {
+    const auto& source = claimed.volume->spec().persistent_volume_source();
+    if (source.has_local()) places.insert(source.local().path());
+  }
+  return places;
 }
 
 Status unmount(const std::string& pod_folder) {

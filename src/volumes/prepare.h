@@ -9,10 +9,13 @@
 //
 // Names of volumes are the API's, validated as DNS labels.
 //
-// All functions block: on the pool. Any thread; calls for one pod are serial.
+// prepare() and unmount() block, for as long as what is behind a path does not answer. Any thread; calls for one pod
+// are serial.
 #pragma once
 
+#include <atomic>
 #include <map>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -39,9 +42,12 @@ std::string volume_folder(std::string_view pod_folder, std::string_view kind, st
 
 // Makes the pod's volumes, or finds them as they were made before, but for those that others write (config_volume.h).
 // Errors name the volume, in kubelet's words:
-// `MountVolume.SetUp failed for volume "data" : ...`.
+// `MountVolume.SetUp failed for volume "data" : ...`. `passed`, for others to see while this takes long: so many of the
+// pod's volumes, in their order, are not waited for any more.
 Result<PreparedVolumes> prepare(const k8s::io::api::core::v1::Pod& pod, const std::string& pod_folder,
-                                const Claims& claims = {});
+                                const Claims& claims = {}, std::atomic<int>* passed = nullptr);
+// What no two pods may be prepared with at the same time: a local volume is given to the group of the first.
+std::set<std::string> shared_places(const Claims& claims);
 
 // Unmounts what the above and sub_path.h mounted for a pod whose folder this is now, and nothing else. Files stay:
 // whoever removes them finds no mount of ours in the way.

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::volumes {
@@ -64,6 +65,30 @@ TEST_F(VolumesTest, EmptyDirsAreMadeOnceForEverybody) {
   EXPECT_TRUE(fs::exists(path + "/file"));
   EXPECT_TRUE(unmount(root_ + "/pod"));
   EXPECT_TRUE(unmount(root_ + "/nothing"));
+}
+
+TEST_F(VolumesTest, WhatOthersMayHaveAtTheSameTimeIsNamed) {
+  Claims claims;
+  for (const std::string name : {"a", "b", "c"}) {
+    auto volume = std::make_shared<core::PersistentVolume>();
+    auto& source = *volume->mutable_spec()->mutable_persistent_volume_source();
+    if (name == "c") {
+      source.mutable_host_path()->set_path("/c");
+    } else {
+      source.mutable_local()->set_path("/" + name);
+    }
+    claims[name] = {volume};
+  }
+  EXPECT_THAT(shared_places(claims), testing::ElementsAre("/a", "/b"));
+  EXPECT_THAT(shared_places({}), testing::IsEmpty());
+}
+
+TEST_F(VolumesTest, HowFarItIsCanBeSeen) {
+  add_volume("a").mutable_empty_dir();
+  add_volume("b").mutable_host_path()->set_path("not absolute");
+  std::atomic<int> passed = -1;
+  EXPECT_FALSE(prepare(pod_, root_ + "/pod", {}, &passed));
+  EXPECT_EQ(passed, 1);
 }
 
 TEST_F(VolumesTest, HostPathsAreOfTheirType) {

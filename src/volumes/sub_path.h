@@ -20,6 +20,8 @@ struct SubPath {
   int index = 0;                  // of the container's mounts
   std::string volume_path;        // of the volume on the host
   std::string path;               // within it: relative and without ".."
+
+  bool operator==(const SubPath&) const = default;
 };
 
 // The rules for `path`; kInvalidArgument.
