@@ -41,6 +41,8 @@ namespace v1 = ::runtime::v1;
 constexpr std::size_t kDiskThreads = 2;
 // So many pods' volumes may hang without holding up those of others.
 constexpr std::size_t kVolumeCalls = 64;
+// For which what pods that have ended left on the disk is waited for before the disk is looked at again.
+constexpr std::chrono::seconds kReclaim{30};
 // In seconds: long enough for everybody, and short enough to be added to a time.
 constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
@@ -131,6 +133,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   void pod_ended(const std::string& uid);
   std::vector<WrittenLog> written_logs() const;
   void make_evictions();
+  Task<> empty_ended_pods();
   void stop();
 
   std::shared_ptr<Environment> env;
@@ -407,6 +410,21 @@ std::vector<WrittenLog> Agent::Impl::written_logs() const {
   return found;
 }
 
+// All of them at once, and what takes long goes on by itself.
+Task<> Agent::Impl::empty_ended_pods() {
+  std::vector<std::shared_ptr<PodWorker>> ended;
+  for (const auto& [uid, worker] : workers) {
+    if (!worker->is_over_for_good() || worker->gave_back().is_set()) continue;
+    worker->give_back();
+    ended.push_back(worker);
+  }
+  const auto until = std::chrono::steady_clock::now() + kReclaim;
+  for (const auto& worker : ended) {
+    const auto left = until - std::chrono::steady_clock::now();
+    if (stopped || left <= left.zero() || !co_await worker->gave_back().wait_for(left)) co_return;
+  }
+}
+
 void Agent::Impl::make_evictions() {
   Evictions::Hands hands;
   hands.pods = [this] {
@@ -423,9 +441,15 @@ void Agent::Impl::make_evictions() {
   hands.evict = [this](const std::string& uid, const PodEviction& eviction) {
     if (auto found = workers.find(uid); found != workers.end()) found->second->evict(eviction);
   };
-  hands.remove_images = [weak = weak_from_this()]() -> Task<> {
+  hands.has_given_back = [this](const std::string& uid) {
+    auto found = workers.find(uid);
+    return found == workers.end() || found->second->gave_back().is_set();
+  };
+  hands.reclaim_disk = [weak = weak_from_this()](bool with_images) -> Task<> {
     auto impl = weak.lock();
     if (!impl) co_return;
+    co_await impl->empty_ended_pods();
+    if (impl->stopped || !with_images) co_return;
     auto removed = co_await impl->image_gc.remove_unused(std::chrono::steady_clock::now());
     if (!removed) log::warning("removing unused images", {{"error", removed.error()}});
   };

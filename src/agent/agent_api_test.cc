@@ -478,6 +478,34 @@ TEST_F(AgentApiTest, APodThatAnotherHasEndedIsStopped) {
   EXPECT_EQ(api_.phase("web") + " " + said("web", "reason"), "Failed Evicted");
 }
 
+TEST_F(AgentApiTest, AnEvictedPodGivesBackItsDiskAndKeepsItsStatus) {
+  start();
+  api_.put_pod(pod_text("web", "  volumes:\n  - {name: data, emptyDir: {}}\n"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  const std::string uid = agent_->pods()[0].uid;
+  const std::string volume = root_ + "/kubelet/pods/" + uid + "/volumes/kubernetes.io~empty-dir/data";
+  const std::string logs = root_ + "/logs/default_web_" + uid;
+  ASSERT_TRUE(fs::exists(volume));
+  fs::create_directories(logs + "/web");
+  api::Value pod = *api_.pod("web");
+  pod["status"]["phase"] = "Failed";
+  pod["status"]["reason"] = "Evicted";
+  api_.put(FakeApi::path_of("web"), std::move(pod));
+  const auto has_nothing = [&] { return runtime_.containers.empty() && !fs::exists(volume) && !fs::exists(logs); };
+  ASSERT_TRUE(until(has_nothing));
+  EXPECT_THAT(runtime_.sandboxes, SizeIs(1));
+  // Its status is that of before, also for a gantryd that finds no containers, and it is not run again.
+  start();
+  api_.put_pod(pod_text("next"));
+  ASSERT_TRUE(until([&] { return is_ready("next"); }));
+  EXPECT_EQ(api_.phase("web") + " " + said("web", "reason"), "Failed Evicted");
+  const auto& statuses = api_.pod("web")->find("status")->list_at("containerStatuses");
+  ASSERT_THAT(statuses, SizeIs(1));
+  EXPECT_NE(statuses[0].find("state")->find("terminated"), nullptr);
+  EXPECT_EQ(runtime_.count("run web 0"), 1);
+  EXPECT_EQ(runtime_.count("run web 1"), 0);
+}
+
 TEST_F(AgentApiTest, AnUpdateThatIsTakenBackBeforeItWasSeenIsNone) {
   start();
   const auto put = [&](const std::string& color) {

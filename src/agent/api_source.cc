@@ -3,6 +3,7 @@
 
 #include <google/protobuf/util/message_differencer.h>
 
+#include <algorithm>
 #include <utility>
 
 #include "agent/cluster.h"
@@ -103,6 +104,13 @@ ApiSource::PodPtr ApiSource::find(const std::string& namespace_, const std::stri
 
 bool is_mirror(const core::Pod& pod) { return pod.metadata().annotations().contains(kConfigMirrorAnnotation); }
 
+bool has_running(const core::PodStatus& status) {
+  const auto runs = [](const core::ContainerStatus& container) { return container.state().has_running(); };
+  return std::ranges::any_of(status.container_statuses(), runs) ||
+         std::ranges::any_of(status.init_container_statuses(), runs) ||
+         std::ranges::any_of(status.ephemeral_container_statuses(), runs);
+}
+
 bool has_ended(const core::Pod& pod) { return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed"; }
 
 bool matters(const core::Pod& before, const core::Pod& now) {
@@ -114,6 +122,7 @@ bool matters(const core::Pod& before, const core::Pod& now) {
     return true;
   }
   if (now.status().phase() != before.status().phase() && has_ended(now)) return true;
+  if (has_ended(now) && has_running(before.status()) && !has_running(now.status())) return true;
   for (const auto& gate : now.spec().readiness_gates()) {
     if (gate_status(before, gate.condition_type()) != gate_status(now, gate.condition_type())) return true;
   }

@@ -16,7 +16,8 @@
 
 namespace k8s::io::api::core::v1 {
 class Pod;
-}
+class PodStatus;
+}  // namespace k8s::io::api::core::v1
 
 namespace gantry::agent {
 
@@ -53,6 +54,8 @@ bool is_mirror(const k8s::io::api::core::v1::Pod& pod);
 
 // Its status says so: for good.
 bool has_ended(const k8s::io::api::core::v1::Pod& pod);
+// By what is said of its containers.
+bool has_running(const k8s::io::api::core::v1::PodStatus& status);
 
 // Something changed that a pod's worker looks at: its spec, labels, annotations, conditions that others set, or the pod
 // has come to its end. Another status that the agent itself wrote is none.

@@ -134,6 +134,9 @@ Result<NodeReadings> read_node(const std::string& root_dir, const std::string& i
   auto images = image_folder.empty() ? node : read_space(image_folder);
   if (!images) return std::unexpected(std::move(images.error()));
   readings.images = *images;
+  const auto node_info = sys::fstatat(sys::kCwd, root_dir.c_str(), 0);
+  const auto image_info = sys::fstatat(sys::kCwd, image_folder.empty() ? root_dir.c_str() : image_folder.c_str(), 0);
+  readings.images_apart = node_info && image_info && node_info->st_dev != image_info->st_dev;
   return readings;
 }
 

@@ -30,6 +30,7 @@ struct NodeReadings {
   std::uint64_t memory = 0, memory_available = 0;
   std::uint64_t pids = 0, max_pids = 0;
   FileSystemSpace node, images;
+  bool images_apart = false;  // on a file system of their own
 };
 // `image_folder` is on the images' file system.
 Result<NodeReadings> read_node(const std::string& root_dir, const std::string& image_folder);

@@ -133,6 +133,7 @@ Task<> PodWorker::tear_down() {
       if (env_->ended) env_->ended(identity_.uid);
       co_return;
     }
+    gave_back_.set();  // nobody waits for what may never be
     TimePoint again = retries_.failed("tear down", now());
     log::error("ending a pod, retrying", {{"pod", identity_.full_name()}, {"error", done.error()}});
     while (!stopped_ && now() < again) {

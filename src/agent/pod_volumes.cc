@@ -53,7 +53,7 @@ Task<Result<std::optional<VolumeOutcome>>> PodWorker::call_volumes(std::vector<v
       auto self = weak.lock();
       if (!self) return;
       self->retry_now("ContainerCreating");
-      self->wake_.set();
+      self->hear();
     });
   }
   if (!co_await wait_for_volume_call(heard, until)) co_return not_yet();
@@ -150,6 +150,7 @@ Task<Result<bool>> PodWorker::bind_volumes(const core::Container& spec, Containe
 Task<> PodWorker::end_volume_call() {
   if (!volume_call_) co_return;
   if (!env_->volumes.give_up(*volume_call_)) {
+    if (!volume_call_->is_done) gave_back_.set();
     const auto patience = std::chrono::duration_cast<TimePoint::duration>(env_->config.volume_patience);
     for (TimePoint late = now() + patience; !volume_call_->is_done && !stopped_;) {
       wake_.reset();

@@ -41,6 +41,7 @@ PodWorker::PodWorker(std::shared_ptr<Environment> environment, PodIdentity ident
       pod_(std::move(pod)),
       observer_(env_->runtime, env_->disk, env_->folders),
       wake_(env_->loop),
+      gave_back_(env_->loop),
       stopper_(env_),
       crashes_(env_->config.crash),
       retries_(env_->config.retry),
@@ -199,6 +200,7 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
   }
   bool has_steps = !plan.stop_containers.empty() || !plan.stop_sandboxes.empty() || plan.run_sandbox ||
                    !plan.starts.empty() || !plan.remove_containers.empty() || !plan.remove_sandboxes.empty();
+  if (!has_steps && plan.finished && is_to_give_back()) co_return co_await return_space(*observed);
   if (!has_steps) {
     co_return std::min(plan.again_at.value_or(TimePoint::max()), over_at.value_or(TimePoint::max()));
   }
@@ -330,7 +332,7 @@ std::map<std::string, Waiting> PodWorker::waiting(const ObservedPod& observed, c
 void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
   auto waits = waiting(observed, plan);
   // Of one that ended long ago the runtime may know nothing any more: what was said of it stays true.
-  if (observed.containers.empty() && was_over()) {
+  if (was_over() && is_in_parts(observed)) {
     return set_status(std::make_shared<core::PodStatus>(*status_before()));
   }
   tell_of_back_offs(observed, waits);
@@ -358,7 +360,7 @@ Task<> PodWorker::publish_readiness(std::shared_ptr<PodWorker> self) {
 
 // All of it has ended, and whoever looks at the object before it goes sees how.
 void PodWorker::publish_end(const ObservedPod& observed) {
-  if (rejected_ || (observed.containers.empty() && was_over()) || std::exchange(end_published_, true)) return;
+  if (rejected_ || (was_over() && is_in_parts(observed)) || std::exchange(end_published_, true)) return;
   PodPlan plan;
   plan.finished = plan.initialized = true;
   plan.failed = rules_.is_over && rules_.is_over_as_failed;
@@ -389,6 +391,16 @@ const core::PodStatus* PodWorker::status_before() const {
 bool PodWorker::was_over() const {
   const auto* before = status_before();
   return before != nullptr && (before->phase() == "Succeeded" || before->phase() == "Failed");
+}
+
+bool PodWorker::is_in_parts(const ObservedPod& observed) const {
+  const auto* before = status_before();
+  const auto is_gone = [&](const core::ContainerStatus& container) {
+    return container.state().has_terminated() && observed.newest(container.name()) == nullptr;
+  };
+  if (observed.containers.empty()) return true;
+  return !has_running(*before) && (std::ranges::any_of(before->container_statuses(), is_gone) ||
+                                   std::ranges::any_of(before->init_container_statuses(), is_gone));
 }
 
 // Whoever said it: a pod's end is never taken back.

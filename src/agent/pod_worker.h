@@ -83,6 +83,11 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void terminate(std::optional<Duration> grace = std::nullopt);
   // Ends what runs; the pod stays, as one that failed.
   void evict(const PodEviction& eviction);
+  // Has what a pod that has come to its end has on the disk removed, as soon as the API server knows how it ended: its
+  // containers with their logs, and its volumes. An evicted one does that by itself.
+  void give_back();
+  // Set when that was done, or can't be done now.
+  Event& gave_back() { return gave_back_; }
   // Leaves the pod as it is and does nothing more.
   void stop();
 
@@ -93,6 +98,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool is_here() const { return pod_ && !rejected_ && !was_over(); }
   // It is to go on.
   bool is_running() const { return !terminating_ && !rejected_ && !rules_.is_over && !was_over(); }
+  // What it has may be given back.
+  bool is_over_for_good() const { return pod_ && !rejected_ && !terminating_ && is_end_known(); }
   // None of its containers runs.
   bool is_still() const;
   const std::shared_ptr<const k8s::io::api::core::v1::Pod>& pod() const { return pod_; }
@@ -153,6 +160,12 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<> link_log(std::string container, std::uint32_t attempt, std::string id);
   Task<bool> remove_leftovers(const PodPlan& plan);
   Task<Status> remove_container(const ObservedContainer& container);
+  // Of a pod of the API server's, which has its end and that of all of its containers.
+  bool is_end_known() const;
+  bool is_to_give_back() const;
+  // When to look again.
+  Task<TimePoint> return_space(const ObservedPod& observed);
+  Task<Status> remove_contents(const ObservedPod& observed);
 
   // --- the end (pod_teardown.cc)
   Task<> tear_down();
@@ -174,6 +187,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   void set_status(std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status);
   // The last one, of now or of before this gantryd; null: there is none.
   const k8s::io::api::core::v1::PodStatus* status_before() const;
+  // What the last status tells of is not all there any more.
+  bool is_in_parts(const ObservedPod& observed) const;
   // The last status says that the pod has come to its end.
   bool was_over() const;
   // The newest that was asked for is what this worker brings about from now on.
@@ -205,7 +220,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status_;
   std::string described_;  // what was logged of it last
 
-  Event wake_;
+  Event wake_, gave_back_;
   std::uint64_t heard_ = 0;    // events up to now
   std::uint64_t covered_ = 0;  // events that the last look covers
   bool stepping_ = false;      // a step may take as long as a container has to stop, or a hook to run
@@ -213,6 +228,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool stopped_ = false;
   bool end_published_ = false;
   bool had_sandbox_ = false;           // seen or made: only then are the pod's folders this worker's
+  bool is_asked_back_ = false;         // by give_back()
+  bool has_nothing_ = false;           // all was given back
   std::optional<Duration> grace_;      // that terminate() was given
   std::optional<TimePoint> deadline_;  // of the grace period
   std::set<std::string> replaced_;     // those that were stopped for another to take their place

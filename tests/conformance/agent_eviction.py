@@ -3,8 +3,8 @@
 # tools: crictl
 # limit: 300
 """What a node does that is short of something, as kubectl shows it: pods that use more of the disk than their limits say are
-evicted, and under memory pressure pods go until only static ones are left, and best-effort ones are not taken. The thresholds
-are such that the machine's own memory decides about nothing."""
+evicted, under memory pressure pods go until only static ones are left, and best-effort ones are not taken, and for a full disk
+pods go and what they had on it. The thresholds are such that the machine's own memory and disk decide about nothing."""
 import json
 import pathlib
 import sys
@@ -17,6 +17,7 @@ from cri_client import IMAGE
 
 HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 NEVER, ALWAYS = (HEAD + f"evictionHard: {{memory.available: {amount}}}\n" for amount in ("1Ki", "100000Ti"))
+DISK = HEAD + "evictionHard: {nodefs.available: 100000Ti}\n"
 MANIFEST = f"""
 apiVersion: v1
 kind: Pod
@@ -30,12 +31,13 @@ class World:
     def __init__(self, checks, control, node, config):
         self.checks, self.control, self.node, self.config = checks, control, node, config
 
-    def create(self, name, command=SLEEPS, resources=None, volumes=(), mounts=()):
+    def create(self, name, command=SLEEPS, resources=None, volumes=(), mounts=(), restart="Always"):
         container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "resources": resources or {},
                      "command": ["/bin/sh", "-c", command], "volumeMounts": list(mounts)}
         self.control.out("create", "-f", "-", given=json.dumps(
             {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
              "spec": {"nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
+                      "restartPolicy": restart,
                       "volumes": list(volumes), "containers": [container]}}))
 
     def field(self, name, path):
@@ -65,10 +67,9 @@ class World:
         self.node.kill_gantryd()
         self.node.wait_for_gantryd()
 
-    def has_pressure(self, is_on):
+    def has_pressure(self, is_on, kind="MemoryPressure"):
         wanted = "True" if is_on else "False"
-        c.wait_until(f"MemoryPressure is {wanted}",
-                     lambda: self.node.condition(self.control, "MemoryPressure").get("status") == wanted)
+        c.wait_until(f"{kind} is {wanted}", lambda: self.node.condition(self.control, kind).get("status") == wanted)
 
 
 def limits(world):
@@ -103,6 +104,30 @@ def pressure(world):
     world.wait("again", ".status.phase", "Running")
 
 
+def full_disk(world):
+    world.create("finished", "true", restart="Never")
+    world.wait("finished", ".status.phase", "Succeeded")
+    world.create("writer", "head -c 100000 /dev/zero > /v/data; " + SLEEPS, volumes=[{"name": "v", "emptyDir": {}}],
+                 mounts=[{"name": "v", "mountPath": "/v"}])
+    world.wait("writer", ".status.phase", "Running")
+    uid = world.field("writer", ".metadata.uid")
+    volume = world.node.state / "kubelet/pods" / uid / "volumes/kubernetes.io~empty-dir/v"
+    logs = world.node.state / "log/pods" / f"default_writer_{uid}"
+    world.checks.equal((volume.exists(), logs.exists()), (True, True), "it has a volume and logs")
+    world.configure(DISK)
+    world.is_evicted("writer", "The node was low on resource: ephemeral-storage. Threshold quantity: 100000Ti, available: ", True)
+    world.has_pressure(True, "DiskPressure")
+    c.wait_until("its volume and its logs are gone", lambda: not volume.exists() and not logs.exists())
+    gone = {"writer", "finished"}
+    c.wait_until("its container is gone, and that of a pod that was at its end", lambda: not gone & {
+        one["labels"]["io.kubernetes.pod.name"] for one in world.node.containers().values()})
+    world.checks.equal(world.field("finished", ".status.containerStatuses[0].state.terminated.reason"), "Completed",
+                       "which is told as before")
+    status = world.control.json("get", "pod", "writer")["status"]
+    world.checks.ok("terminated" in status["containerStatuses"][0]["state"], "how it ended is still told", json.dumps(status))
+    world.checks.equal(world.field(f"fixed-{world.node.name}", ".status.phase"), "Running", "a static pod runs on")
+
+
 def story(checks):
     with tempfile.TemporaryDirectory() as folder:
         config = pathlib.Path(folder) / "kubelet.yaml"
@@ -111,6 +136,7 @@ def story(checks):
             world = World(checks, control, node, config)
             limits(world)
             pressure(world)
+            full_disk(world)
 
 
 c.main(story)

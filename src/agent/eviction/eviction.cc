@@ -32,6 +32,8 @@ struct Evictions::Impl : std::enable_shared_from_this<Impl> {
   Task<bool> measure();
   Task<bool> enforce_limits();
   Task<bool> relieve(Shortage shortage);
+  Task<bool> is_still_short(const Shortage& shortage);
+  DiskPart part_of(const Shortage& shortage) const;
   Task<> wait_for_end();
   bool has_thresholds() const { return !config.hard.empty() || !config.soft.empty(); }
   void evict(const PodToMeasure& pod, PodEviction eviction);
@@ -42,8 +44,10 @@ struct Evictions::Impl : std::enable_shared_from_this<Impl> {
   const Hands hands;
   Thresholds thresholds;
   Event wake;
-  std::string evicted;  // the last one's uid
-  Duration grace{};     // and what it was given
+  std::string evicted;      // the last one's uid
+  Duration grace{};         // and what it was given
+  bool gives_back = false;  // it was evicted for what it has on the disk
+  bool images_apart = false;
   bool stopped = false;
 };
 
@@ -55,6 +59,7 @@ Task<bool> Evictions::Impl::measure() {
     log::warning("what is left of this node can't be measured, retrying", {{"error", readings.error()}});
     co_return false;
   }
+  images_apart = readings->images_apart;
   const NodePressures before = thresholds.pressures();
   thresholds.look(levels_of(*readings), steady_clock::now().time_since_epoch());
   const NodePressures now = thresholds.pressures();
@@ -88,10 +93,26 @@ Task<bool> Evictions::Impl::enforce_limits() {
     if (use == uses.end()) continue;
     auto why = beyond_own_limits(*pod.pod, use->second);
     if (!why) continue;
+    gives_back = true;
     evict(pod, {.message = std::move(*why), .grace = kShortGrace});
     any = true;
   }
   co_return any;
+}
+
+DiskPart Evictions::Impl::part_of(const Shortage& shortage) const {
+  if (!images_apart) return DiskPart::kAll;
+  return shortage.signal.starts_with("imagefs.") ? DiskPart::kImages : DiskPart::kNode;
+}
+
+// When all was removed that nobody needs.
+Task<bool> Evictions::Impl::is_still_short(const Shortage& shortage) {
+  co_await hands.reclaim_disk(part_of(shortage) != DiskPart::kNode);
+  if (stopped) co_return false;
+  const auto readings = co_await meter->node();
+  if (stopped || !readings) co_return false;
+  co_return thresholds.is_short_of(shortage.signal, levels_of(*readings)) &&
+      (evicted.empty() || hands.has_given_back(evicted));
 }
 
 Task<bool> Evictions::Impl::relieve(Shortage shortage) {
@@ -101,10 +122,8 @@ Task<bool> Evictions::Impl::relieve(Shortage shortage) {
   if (hands.events != nullptr) {
     hands.events->record_node(EventType::kWarning, "EvictionThresholdMet", cat("Attempting to reclaim ", resource));
   }
-  if (resource == "ephemeral-storage" || resource == "inodes") {
-    co_await hands.remove_images();
-    co_return false;
-  }
+  const bool is_disk = resource == "ephemeral-storage" || resource == "inodes";
+  if (is_disk && !co_await is_still_short(shortage)) co_return false;
   std::vector<PodToMeasure> pods = hands.pods();
   std::erase_if(pods, stays);
   if (pods.empty()) co_return false;
@@ -116,9 +135,10 @@ Task<bool> Evictions::Impl::relieve(Shortage shortage) {
     auto use = uses.find(pod.uid);
     ranked.push_back({pod.pod.get(), use == uses.end() ? nullptr : &use->second});
   }
-  rank(&ranked, resource);
+  rank(&ranked, resource, part_of(shortage));
   const auto first = std::ranges::find(pods, ranked.front().pod, [](const auto& one) { return one.pod.get(); });
   const Duration grace = shortage.is_hard ? Duration(kShortGrace) : std::chrono::seconds(config.max_pod_grace_seconds);
+  gives_back = is_disk;
   evict(*first, {.message = eviction_message(ranked.front(), shortage), .is_disruption = true, .grace = grace});
   co_return true;
 }
@@ -141,7 +161,7 @@ Task<> Evictions::Impl::wait_for_end() {
   const auto until = steady_clock::now() + grace + kPodEnd;
   while (!stopped && steady_clock::now() < until) {
     wake.reset();
-    if (hands.has_ended(evicted)) co_return;
+    if (gives_back ? hands.has_given_back(evicted) : hands.has_ended(evicted)) co_return;
     (void)co_await wake.wait_for(until - steady_clock::now());
   }
 }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
-// Keeps the node alive when it is short of memory, disk or processes: says so (the pressures of its Node), removes
-// images that nobody uses for its disk, and for its memory and processes ends one pod after the other, those first that
-// use more than they asked for. For its disk none is ended: what a pod has on it goes with its object, later, so one
-// after the other would go for nothing. Pods of manifests and critical ones stay. Pods that are beyond their own limits
-// on disk go whatever the node has. Every ten seconds, as kubelet.
+// Keeps the node alive when it is short of memory, disk or processes: says so (the pressures of its Node) and ends one
+// pod after the other, those first that use more than they asked for. For its disk, what pods that have ended left on
+// it is removed before, and images that nobody uses; and no pod goes before the last one has given back what it had:
+// else one after the other would go for nothing. Pods of manifests and critical ones stay. Pods that are beyond their
+// own limits on disk go whatever the node has. Every ten seconds, as kubelet.
 //
 // Owner: the agent. Loop thread.
 #pragma once
@@ -64,8 +64,10 @@ class Evictions {
     std::function<void(const std::string& uid, const PodEviction& eviction)> evict;
     // Nothing of it runs any more.
     std::function<bool(const std::string& uid)> has_ended;
-    // Removes what nobody uses.
-    std::function<Task<>()> remove_images;
+    // What it had on the disk is free, or can't be freed now.
+    std::function<bool(const std::string& uid)> has_given_back;
+    // Removes containers, logs and volumes of pods that have ended, and then images that nobody uses.
+    std::function<Task<>(bool with_images)> reclaim_disk;
     // There are other pressures than before.
     std::function<void()> pressures_changed;
     EventRecorder* events = nullptr;  // null: nobody is told

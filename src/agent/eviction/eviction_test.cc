@@ -198,8 +198,10 @@ class EvictionsTest : public testing::Test {
       std::erase_if(pods_, [&](const auto& one) { return one.uid == uid; });
     };
     hands.has_ended = [](const std::string&) { return true; };
-    hands.remove_images = [this]() -> Task<> {
-      ++removals_;
+    hands.has_given_back = [this](const std::string&) { return has_given_back_; };
+    hands.reclaim_disk = [this](bool with_images) -> Task<> {
+      ++reclaims_;
+      with_images_ = with_images;
       meter_->readings.images.available += freed_;
       co_return;
     };
@@ -213,7 +215,8 @@ class EvictionsTest : public testing::Test {
   std::vector<std::string> evicted_;
   PodEviction last_;
   std::uint64_t freed_ = 0;
-  int removals_ = 0, changes_ = 0;
+  bool has_given_back_ = true, with_images_ = false;
+  int reclaims_ = 0, changes_ = 0;
   Evictions evictions_{loop_, meter_, defaults(), hands()};
 };
 
@@ -236,7 +239,7 @@ TEST_F(EvictionsTest, OnePodAtATimeAndNoneThatIsCritical) {
   EXPECT_TRUE(look());
   EXPECT_FALSE(look());
   EXPECT_THAT(evicted_, ElementsAre("c", "b", "a"));
-  EXPECT_EQ(removals_, 0);
+  EXPECT_EQ(reclaims_, 0);
 }
 
 TEST_F(EvictionsTest, WithoutFiguresNobodyIsTaken) {
@@ -246,23 +249,56 @@ TEST_F(EvictionsTest, WithoutFiguresNobodyIsTaken) {
   EXPECT_TRUE(evicted_.empty());
 }
 
-TEST_F(EvictionsTest, ForItsDiskImagesGoAndNoPods) {
-  pods_ = {{"a", pod_of("a")}};
-  meter_->uses = {{"a", use_of(kMi)}};
+TEST_F(EvictionsTest, ForItsDiskPodsGoWhenNothingElseHelps) {
+  pods_ = {{"a", pod_of("a")}, {"b", pod_of("b")}, {"c", pod_of("c")}};
+  meter_->uses = {{"a", use_of(0, kMi)}, {"b", use_of(0, 3 * kMi)}, {"c", use_of(9 * kMi, 2 * kMi)}};
   meter_->readings.images.available = kGi;
   freed_ = 20 * kGi;
   EXPECT_FALSE(look());
-  EXPECT_EQ(removals_, 1);
+  EXPECT_EQ(reclaims_, 1);
   EXPECT_TRUE(evicted_.empty());
   EXPECT_TRUE(evictions_.pressures().disk);
   meter_->readings.images.available = kGi;
   freed_ = 0;
+  EXPECT_TRUE(look());
+  EXPECT_THAT(evicted_, ElementsAre("b"));
+  EXPECT_THAT(last_.message, StartsWith("The node was low on resource: ephemeral-storage. Threshold quantity: 15Gi, "));
+  EXPECT_TRUE(last_.is_disruption);
+  // One after the other, and only when it is seen what the last one was worth.
+  has_given_back_ = false;
   EXPECT_FALSE(look());
-  EXPECT_TRUE(evicted_.empty());
-  // What else it is short of is not forgotten for that.
+  EXPECT_THAT(evicted_, ElementsAre("b"));
+  // What else it is short of does not wait for that.
   meter_->readings.memory_available = kMi;
   EXPECT_TRUE(look());
-  EXPECT_THAT(evicted_, ElementsAre("a"));
+  EXPECT_THAT(evicted_, ElementsAre("b", "c"));
+  meter_->readings.memory_available = quiet().memory_available;
+  has_given_back_ = true;
+  EXPECT_TRUE(look());
+  EXPECT_THAT(evicted_, ElementsAre("b", "c", "a"));
+  EXPECT_FALSE(look());
+}
+
+TEST_F(EvictionsTest, OfTheDiskThatIsFullWhenImagesHaveTheirOwn) {
+  auto pod = [](std::uint64_t layer, std::uint64_t log) {
+    PodUse use = use_of(0, layer + log);
+    use.containers["app"].log = log;
+    use.containers["app"].inodes = 1;
+    return use;
+  };
+  pods_ = {{"a", pod_of("a")}, {"b", pod_of("b")}, {"c", pod_of("c")}};
+  meter_->uses = {{"a", pod(kMi, kMi)}, {"b", pod(0, 2 * kMi)}, {"c", pod(0, kMi / 2)}};
+  meter_->uses["c"].volumes["scratch"] = 2 * kMi;
+  meter_->readings.images_apart = true;
+  meter_->readings.node.available = kGi;
+  EXPECT_TRUE(look());
+  EXPECT_FALSE(with_images_);
+  EXPECT_THAT(evicted_, ElementsAre("c"));
+  meter_->readings.node = quiet().node;
+  meter_->readings.images.available = kGi;
+  EXPECT_TRUE(look());
+  EXPECT_TRUE(with_images_);
+  EXPECT_THAT(evicted_, ElementsAre("c", "a"));
 }
 
 TEST_F(EvictionsTest, APodBeyondItsOwnLimitsGoesWhateverTheNodeHas) {

@@ -40,6 +40,8 @@ void add_folders(const NodeMeter::Folders& folders, const PodToMeasure& one, Pod
     if (!log) continue;
     container.disk = container.disk.value_or(0) + log->bytes;
     container.inodes += log->inodes;
+    container.log += log->bytes;
+    container.log_inodes += log->inodes;
   }
   const std::string folder = cat(folders.root_dir, "/pods/", one.uid);
   // As pod_folders.h has them.

@@ -45,11 +45,15 @@ std::int64_t requested(const core::Pod& pod, std::string_view resource) {
   return found == requests.end() ? 0 : found->second;
 }
 
-std::int64_t used(const PodUse& use, std::string_view resource) {
+std::uint64_t part_of(std::uint64_t all, std::uint64_t log, DiskPart part) {
+  return part == DiskPart::kAll ? all : part == DiskPart::kNode ? log : all - std::min(all, log);
+}
+
+std::int64_t used(const PodUse& use, std::string_view resource, DiskPart part) {
   if (resource == "memory") return static_cast<std::int64_t>(use.memory());
-  if (resource == "inodes") return static_cast<std::int64_t>(use.inodes());
+  if (resource == "inodes") return static_cast<std::int64_t>(use.inodes(part));
   if (resource == "pids") return static_cast<std::int64_t>(use.processes.value_or(0));
-  return static_cast<std::int64_t>(use.disk());
+  return static_cast<std::int64_t>(use.disk(part));
 }
 
 std::string text_of(std::int64_t bytes) { return Quantity(bytes, Quantity::Format::kBinarySi).to_string(); }
@@ -62,24 +66,25 @@ std::uint64_t PodUse::memory() const {
   return sum;
 }
 
-std::uint64_t PodUse::disk() const {
-  std::uint64_t sum = files;
-  for (const auto& [name, container] : containers) sum += container.disk.value_or(0);
+std::uint64_t PodUse::disk(DiskPart part) const {
+  std::uint64_t sum = part == DiskPart::kImages ? 0 : files;
+  for (const auto& [name, container] : containers) sum += part_of(container.disk.value_or(0), container.log, part);
+  if (part == DiskPart::kImages) return sum;
   for (const auto& [name, bytes] : volumes) sum += bytes;
   return sum;
 }
 
-std::uint64_t PodUse::inodes() const {
-  std::uint64_t sum = volume_inodes;
-  for (const auto& [name, container] : containers) sum += container.inodes;
+std::uint64_t PodUse::inodes(DiskPart part) const {
+  std::uint64_t sum = part == DiskPart::kImages ? 0 : volume_inodes;
+  for (const auto& [name, container] : containers) sum += part_of(container.inodes, container.log_inodes, part);
   return sum;
 }
 
 bool is_critical(const core::Pod& pod) { return pod.spec().priority() >= kCriticalPriority; }
 
-void rank(std::vector<PodWithUse>* pods, std::string_view resource) {
+void rank(std::vector<PodWithUse>* pods, std::string_view resource, DiskPart part) {
   const auto key = [&](const PodWithUse& one) {
-    const std::int64_t beyond = one.use == nullptr ? 0 : used(*one.use, resource) - requested(*one.pod, resource);
+    const std::int64_t beyond = one.use == nullptr ? 0 : used(*one.use, resource, part) - requested(*one.pod, resource);
     const bool is_beyond = resource == "pids" ? true : beyond > 0;
     return std::tuple(one.use != nullptr, !is_beyond, one.pod->spec().priority(), -beyond, one.pod->metadata().uid());
   };

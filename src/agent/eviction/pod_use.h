@@ -22,7 +22,12 @@ struct ContainerUse {
   std::optional<std::uint64_t> memory;  // its working set, in bytes
   std::optional<std::uint64_t> disk;    // its writable layer and its log
   std::uint64_t inodes = 0;
+  std::uint64_t log = 0, log_inodes = 0;  // of both of these
 };
+
+// Of what a pod has on disks: all; what is on the node's, when the images have one of their own: logs and volumes; or
+// what is on that one: writable layers.
+enum class DiskPart { kAll, kNode, kImages };
 
 struct PodUse {
   std::map<std::string, ContainerUse> containers;  // by name
@@ -32,8 +37,8 @@ struct PodUse {
   std::optional<std::uint64_t> processes;
 
   std::uint64_t memory() const;
-  std::uint64_t disk() const;
-  std::uint64_t inodes() const;
+  std::uint64_t disk(DiskPart part = DiskPart::kAll) const;
+  std::uint64_t inodes(DiskPart part = DiskPart::kAll) const;
 };
 
 struct PodWithUse {
@@ -45,7 +50,7 @@ struct PodWithUse {
 bool is_critical(const k8s::io::api::core::v1::Pod& pod);
 
 // The one that is to go first comes first: who uses more than it requests, then by priority, then by how much more.
-void rank(std::vector<PodWithUse>* pods, std::string_view resource);
+void rank(std::vector<PodWithUse>* pods, std::string_view resource, DiskPart part = DiskPart::kAll);
 
 // Why one is evicted, as its status says it.
 std::string eviction_message(const PodWithUse& pod, const Shortage& shortage);
