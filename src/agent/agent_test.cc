@@ -314,7 +314,8 @@ TEST_F(AgentTest, ARemovedFolderEndsNothing) {
   start();
   ASSERT_TRUE(until([&] { return is_ready("a"); }));
   fs::rename(config_.manifest_dir, root_ + "/away");
-  settle();
+  for (int i = 0; i < 300 && agent_->problems().empty(); ++i) settle();
+  settle();  // for what must not follow
   ASSERT_THAT(agent_->problems(), SizeIs(1));
   EXPECT_TRUE(is_ready("a"));
   EXPECT_EQ(agent_->problems()[0].file, "");
@@ -444,13 +445,14 @@ TEST_F(AgentTest, CrashingContainersAreHeldBackLongerAndLonger) {
   EXPECT_EQ(container("a").last_state().terminated().exit_code(), 1);
   EXPECT_EQ(phase("a"), "Running");
   EXPECT_FALSE(is_ready("a"));
+  // 0, 20, 40, 80, ... ms lie between the starts. Whichever of these waits is the first that was seen: at least 40 and
+  // 80 lie before the third start from now.
+  const int starts = container("a").restart_count();
   auto begin = std::chrono::steady_clock::now();
-  ASSERT_TRUE(until([&] { return runtime_.count("create web 4") == 1; }));
-  // 0, 20, 40, 80 ms lie between the five starts; the first two were before.
+  ASSERT_TRUE(until([&] { return runtime_.count("create web " + std::to_string(starts + 3)) == 1; }));
   EXPECT_GE(std::chrono::steady_clock::now() - begin, milliseconds(100));
   // Dead ones go, but for the last.
-  ASSERT_TRUE(until([&] { return runtime_.count("remove web 2") == 1; }));
-  EXPECT_LE(runtime_.containers.size(), 2u);
+  ASSERT_TRUE(until([&] { return runtime_.count("remove web 2") == 1 && runtime_.containers.size() <= 2; }));
   runtime_.short_lived.clear();
   ASSERT_TRUE(until([&] { return is_ready("a"); }));
 }

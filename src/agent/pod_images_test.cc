@@ -146,19 +146,23 @@ TEST_F(PodImagesTest, AlwaysIsOnceForEachStart) {
 }
 
 TEST_F(PodImagesTest, WhatFailsIsHeldBackAndHeals) {
+  const std::string failure = "ErrImagePull: the registry has no registry.example/team/app:1";
   EXPECT_EQ(ask("IfNotPresent"), "pulling");
-  EXPECT_EQ(ask_again("IfNotPresent"), "ErrImagePull: the registry has no registry.example/team/app:1");
-  EXPECT_EQ(
-      ask("IfNotPresent"),
-      "ImagePullBackOff: Back-off pulling image \"registry.example/team/app:1\": ErrImagePull: the registry has no "
-      "registry.example/team/app:1");
-  EXPECT_TRUE(
-      has_event("Warning Failed web{app} x1: Failed to pull image \"registry.example/team/app:1\": the registry"));
+  EXPECT_EQ(ask_again("IfNotPresent"), failure);
+  int failed = 1;
+  std::string said = ask("IfNotPresent");
+  // On a machine that stood still the pause is over already: the next pull fails too, and its pause is longer.
+  for (; said == "pulling"; ++failed) {
+    EXPECT_EQ(ask_again("IfNotPresent"), failure);
+    said = ask("IfNotPresent");
+  }
+  EXPECT_EQ(said, "ImagePullBackOff: Back-off pulling image \"registry.example/team/app:1\": " + failure);
+  EXPECT_TRUE(has_event("Warning Failed web{app} x" + std::to_string(failed) +
+                        ": Failed to pull image \"registry.example/team/app:1\": the registry"));
   EXPECT_TRUE(has_event("Normal BackOff web{app} x1: Back-off pulling image \"registry.example/team/app:1\""));
   runtime_.registry[kImage] = "";
-  std::string said;
   while (said != "image") said = ask_again("IfNotPresent");
-  EXPECT_EQ(pulls(), 2);
+  EXPECT_EQ(pulls(), failed + 1);
 }
 
 TEST_F(PodImagesTest, OneThatComesByAnotherWayIsFoundWhilePullsAreHeldBack) {

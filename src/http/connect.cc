@@ -98,7 +98,9 @@ Task<Result<SocketFd>> connect_tcp(Loop& loop, std::string host, std::uint16_t p
     if (!first) first = std::move(socket.error());
   }
   if (first) co_return std::unexpected(std::move(*first));
-  co_return fail(Code::kUnavailable, cat("connect ", host_and_port(host, port), ": no address"));
+  const std::string what = "connect " + host_and_port(host, port);
+  if (!endpoints->empty()) co_return fail(Code::kDeadlineExceeded, what + ": it took too long");
+  co_return fail(Code::kUnavailable, what + ": no address");
 }
 
 std::string host_and_port(const std::string& host, std::uint16_t port) {

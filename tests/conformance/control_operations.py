@@ -145,7 +145,7 @@ def story(checks):
     policy = control.folder / "policy.yaml"
     policy.write_text(POLICY)
     control.arguments = ["--audit-log-path", control.folder / "audit.log", "--audit-policy-file", policy,
-                         "--max-requests-inflight", "8", "--shutdown-delay-duration", "15s"]
+                         "--max-requests-inflight", "8", "--shutdown-delay-duration", "40s"]
     with control:
         health(checks, control)
         metrics(checks, control)

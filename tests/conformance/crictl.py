@@ -89,7 +89,7 @@ def life(w):
         shown = w.node.crictl("ps", "-a", "-q", "--no-trunc", *arguments).stdout.split()
         w.checks.equal(container in shown, found, f"ps {' '.join(arguments)[:40]}")
     w.logged(pod, config, "err")  # the last that it says
-    w.node.crictl("stop", "--timeout", "10", container)
+    w.node.crictl("stop", "--timeout", "60", container)
     status = w.node.container_status(container)
     w.checks.equal((status["state"], status["exitCode"], status["reason"]), ("CONTAINER_EXITED", 7, "Error"),
                    "stop sends SIGTERM, and the exit code is the container's")
@@ -130,7 +130,7 @@ def ends(w):
     config = w.node.container_config("quit", "trap 'exit 3' QUIT; echo ready; while :; do sleep 0.05; done") | {"stop_signal": 18}
     container = w.node.run_container(pod[0], config, pod[1])
     w.logged(pod, config, "ready")
-    w.node.crictl("stop", "--timeout", "10", container)
+    w.node.crictl("stop", "--timeout", "60", container)
     w.checks.equal(w.node.container_status(container)["exitCode"], 3, "the stop signal is the one that was asked for")
     for name, command, words in (("none", ["/no/such/program"], ["/no/such/program", "no such file"]),
                                  ("in-path", ["no-such-program"], ["no-such-program", "not found"]),

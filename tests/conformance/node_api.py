@@ -14,7 +14,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import JoiningNode, NodeControl
+from cluster import NODE_ADDRESS, JoiningNode, NodeControl
 from cri_client import IMAGE
 from kubelet import make_certificate
 
@@ -52,7 +52,7 @@ class Api:
         self.node, self.control = node, control
         self.certificate, self.key = control.administrator()
 
-    def get(self, path, *arguments, limit=20):
+    def get(self, path, *arguments, limit=60):
         """(status, body)."""
         done = subprocess.run([*self.control.enter, "curl", "-sk", "--path-as-is", "-m", str(limit), "-w", "\n%{http_code}",
                                *map(str, arguments), f"https://127.0.0.1:{PORT}{path}"], capture_output=True, text=True)
@@ -224,7 +224,7 @@ def lazy_followers(checks, api, control, name):
         done = control.kubectl("exec", name, "-c", "web", "--", "sh", "-c",
                                f"yes 0123456789abcdef | head -c {size} > /proc/1/fd/1")
         checks.equal(done.returncode, 0, f"the container writes on {done.stderr}")
-        c.wait_until("all is in the log", lambda: len(api.as_admin(path.split("?")[0])[1]) >= size, limit=60)
+        c.wait_until("all is in the log", lambda: len(api.as_admin(path.split("?")[0])[1]) >= size, limit=180)
         checks.equal(api.as_admin("/healthz")[0], 200, "others are answered while nobody reads")
     finally:
         for one in lazy:
@@ -237,8 +237,7 @@ def story(checks):
     options = [f"--option=--tls-cert-file={folder}/n.crt", f"--option=--tls-private-key-file={folder}/n.key"]
     with JoiningNode(checks, options=options) as node, NodeControl(checks, node) as control:
         node.build_image()
-        address = node.exec("hostname", "-I").stdout.split()[0]
-        make_certificate(control.data / "pki", node.work, address)
+        make_certificate(control.data / "pki", node.work, NODE_ADDRESS)
         node.join_as(control.kubeconfig.read_text())
         node.wait_until_ready(control)
         control.out("create", "-f", "-", given=POD.replace("{node}", node.name))

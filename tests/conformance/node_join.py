@@ -39,7 +39,7 @@ def ask(control, path, token):
     context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
     request = urllib.request.Request(control.url + path, headers={"Authorization": f"Bearer {token}"} if token else {})
     try:
-        with urllib.request.urlopen(request, timeout=10, context=context) as answer:
+        with urllib.request.urlopen(request, timeout=c.PATIENCE, context=context) as answer:
             return answer.status, json.loads(answer.read())
     except urllib.error.HTTPError as error:
         return error.code, json.loads(error.read())

@@ -209,7 +209,7 @@ def pods(checks, oci, podman):
     podman.check("pod", "pause", "pod")
     checks.equal(podman.check("inspect", "--format", "{{.State.Status}}", "one"), "paused", "pod pause pauses all of it")
     podman.check("pod", "unpause", "pod")
-    podman.check("pod", "stop", "pod", "-t", "10")
+    podman.check("pod", "stop", "pod", "-t", "50")
     checks.equal(podman.check("inspect", "--format", "{{.State.ExitCode}}", "two"), "3", "pod stop sends its signal")
     podman.check("pod", "start", "pod")
     checks.equal(podman.check("exec", "one", "hostname"), "shared", "a pod can be started again")

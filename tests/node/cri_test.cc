@@ -518,6 +518,11 @@ TEST_F(CriTest, AContainerWhoseStartWasNotWrittenDownEndsWithItsShim) {
     must(shim.kill());
     must(co_await shim.wait_empty(w.loop, std::chrono::seconds(10)));
     must(co_await w.runtime->recover());
+    // It waits no longer than a moment for what becomes of a pod.
+    co_await until(w, [&]() -> Task<bool> {
+      if ((co_await status_of(w, lives)).state() != v1::CONTAINER_EXITED) co_return false;
+      co_return (co_await status_of(w, ended)).state() == v1::CONTAINER_EXITED;
+    });
     auto status = co_await status_of(w, lives);
     EXPECT_EQ(status.state(), v1::CONTAINER_EXITED);
     EXPECT_EQ(status.reason(), "Unknown");

@@ -37,7 +37,7 @@ class CniNode(Node):
         super().__init__(checks)
         self.base = self.state / "cni"
         folders = f"{self.base}/bin,{debian_plugins()}"
-        self.options = ["--option=--network=cni", f"--option=--cni-config-folder={self.base}/net.d",
+        self.options = [*self.options, "--option=--network=cni", f"--option=--cni-config-folder={self.base}/net.d",
                         f"--option=--cni-plugin-folders={folders}", *(f"--option={option}" for option in options)]
 
     def __enter__(self):

@@ -69,7 +69,7 @@ class SecurityTest : public ::testing::Test {
     parts.pages = security_->pages("https://192.0.2.1:6443");
     parts.health = &*health_;
     server_.emplace(std::move(parts));
-    EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::seconds(10))).has_value());
+    EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::minutes(1))).has_value());
     run(loop_, settle());
     as("admin", {"system:masters"});
   }
@@ -103,7 +103,8 @@ class SecurityTest : public ::testing::Test {
   Task<bool> settle() {
     co_await security_->ready();
     for (const char* resource : {"namespaces", "serviceaccounts", "pods", "secrets", "limitranges", "resourcequotas"}) {
-      EXPECT_TRUE((co_await caches_->of(*kinds_.find_resource("", "v1", resource)).fresh(loop_)).has_value());
+      auto& cache = caches_->of(*kinds_.find_resource("", "v1", resource));
+      EXPECT_TRUE((co_await cache.fresh(loop_, std::chrono::minutes(1))).has_value());
     }
     co_return true;
   }

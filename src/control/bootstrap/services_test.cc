@@ -54,7 +54,7 @@ TEST_F(ServicesTest, AnAddressThatSomebodySetAsideIsNotTakenBack) {
   ASSERT_EQ(set_aside("10.96.0.60", "somebody"), 201);
   ASSERT_EQ(set_aside("10.96.0.61", "ipallocator.k8s.io"), 201);
   const api::Kind& addresses = *kinds_.find_resource("networking.k8s.io", "v1", "ipaddresses");
-  EXPECT_TRUE(run(loop_, caches_->of(addresses).fresh(loop_)));
+  EXPECT_TRUE(run(loop_, caches_->of(addresses).fresh(loop_, std::chrono::minutes(1))));
   const ClusterView view(kinds_, *caches_, *store_);
   ServiceRepair repair(view, [this] { return now_; }, true);
   EXPECT_TRUE(run(loop_, repair.start(loop_)));

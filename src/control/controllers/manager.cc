@@ -32,8 +32,6 @@ namespace {
 constexpr char kProgram[] = "gantry-control";
 constexpr Duration kPause = std::chrono::milliseconds(200);
 constexpr Duration kLongestPause = std::chrono::seconds(5);
-// How long an end waits for whoever does not answer.
-constexpr Duration kEndLimit = std::chrono::seconds(2);
 
 Duration steady_clock() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
@@ -257,7 +255,7 @@ Task<> ControllerManager::Impl::run() {
 // Ends in order: nothing new is asked, the lease is given up, what is under way ends.
 Task<> ControllerManager::Impl::end() {
   is_ending = true;
-  const Duration until = steady_clock() + kEndLimit;
+  const Duration until = steady_clock() + options.end_limit;
   const auto left = [until] { return std::max(until - steady_clock(), Duration(std::chrono::milliseconds(1))); };
   if (options.servers != nullptr) loop.spawn(leave());
   for (const auto& term : terms) term->close();

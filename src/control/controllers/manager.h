@@ -37,6 +37,8 @@ struct ManagerOptions {
   std::function<api::Timestamp()> now;
   // Called on the manager's thread when the bootstrap objects are there.
   std::function<void()> bootstrapped;
+  // How long an end waits for whoever does not answer.
+  Duration end_limit = std::chrono::seconds(2);
 };
 
 struct ManagerTransports {

@@ -85,7 +85,7 @@ class ManagerTest : public ::testing::Test {
     caches_.emplace(loop_, kinds_, *store_);
     security_ = std::move(*Security::make({loop_, kinds_, *store_, *caches_, token_key_, now()}));
     server_.emplace(parts_of(*security_, kinds_, *store_, *caches_, now()));
-    EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::seconds(10))).has_value());
+    EXPECT_TRUE(run(loop_, caches_->wait_ready(loop_, std::chrono::minutes(1))).has_value());
     run(loop_, [](Security& security) -> Task<bool> {
       co_await security.ready();
       co_return true;
@@ -429,7 +429,8 @@ TEST_F(ManagerTest, WhoLeavesIsNotPublishedAfterwards) {
                                  .identity = "leaving",
                                  .servers = &servers,
                                  .now = now(),
-                                 .bootstrapped = {}});
+                                 .bootstrapped = {},
+                                 .end_limit = std::chrono::minutes(1)});
   loop_.run();
   end(leaving);
   EXPECT_THAT(servers.words(), ElementsAre("renewed", "left"));

@@ -124,7 +124,7 @@ Task<> caches(Store& store, Loop& here, std::string prefix, Check check) {
     std::string key = prefix + "c/" + std::to_string(i % 7);
     auto written = co_await store.write(here, {key, std::to_string(i), kAnyRevision, {}});
     auto other = co_await store.write(here, {prefix + "other", std::to_string(i), kAnyRevision, {}});
-    auto now = co_await cache.fresh(here, std::chrono::seconds(10));
+    auto now = co_await cache.fresh(here, std::chrono::minutes(1));
     if (!written || !other || !now) co_return check(false, "a cache: " + (now ? "write" : now.error().message()));
     auto object = now->find(key);
     fresh = fresh && now->revision() >= other->revision && object && object->revision() == written->revision;

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "http/relay.h"
+#include "http/timer.h"
 
 namespace gantry::control {
 
@@ -106,21 +107,16 @@ constexpr std::size_t kMaxWords = 50'000;
 // For saying all of them: a node that does not come to an end holds a request, and its seat.
 constexpr Duration kMaxTelling = std::chrono::seconds(10);
 
-Task<> close_late(std::shared_ptr<Event> done, std::shared_ptr<http::BodyReader> body) {
-  if (!co_await done->wait_for(kMaxTelling)) body->close();
-}
-
 Task<Failure> failure_of(Loop& here, http::StreamedResponse answer) {
-  const std::shared_ptr<http::BodyReader> body(std::move(answer.body));
-  const auto done = std::make_shared<Event>(here);
-  here.spawn(close_late(done, body));
+  http::Timer late(here);
+  late.start(kMaxTelling, [body = answer.body.get()] { body->close(); });
   std::string words;
   while (words.size() < kMaxWords) {
-    Result<std::string> more = co_await body->read();
+    Result<std::string> more = co_await answer.body->read();
     if (!more || more->empty()) break;
     words += *more;
   }
-  done->set();
+  late.cancel();
   words = as_utf8(trimmed(words), kMaxWords);
   if (answer.status == 400) co_return bad_request(std::move(words));
   if (answer.status == 500) co_return internal_error(std::move(words));
