@@ -24,7 +24,9 @@ int main(int argc, char** argv) {
   CLI::App app("Gantry: a Kubernetes node in one daemon", "gantry");
   app.require_subcommand(1);
   int result = 0;
-  app.add_subcommand("image", "images in this machine's store: build, load, pull, list, remove, tag");
+  app.add_subcommand(
+      "image",
+      "images in this machine's store: build, load, save, pull, push, list, inspect, tag, pin, unpin, remove, prune");
   gantry::cli::add_node_command(app, result);
   gantry::cli::add_join_command(app, result);
   CLI11_PARSE(app, argc, argv);

@@ -12,6 +12,7 @@
 
 #include <csignal>
 #include <cstdlib>
+#include <filesystem>
 #include <vector>
 
 #include "agent/agent.h"
@@ -195,11 +196,18 @@ Result<http::Listener> listen_for_streams(const cli::GantrydOptions& options, cl
   return fresh;
 }
 
+// The folder of the node's certificates: where `gantry join`, or kubelet, has put the one that the kubeconfig names.
+std::string certificate_folder(const Serving& serving, const api::Kubeconfig& kubeconfig) {
+  const std::filesystem::path named = kubeconfig.certificate_file;
+  if (named.filename() == "kubelet-client-current.pem") return named.parent_path();
+  return serving.options.kubelet_root + "/pki";
+}
+
 // The client's is renewed when the kubeconfig is `gantry join`'s or kubelet's, which name the file that is replaced.
 void keep_certificates(Serving& serving, const api::Kubeconfig& kubeconfig) {
   Membership& member = serving.member;
   agent::Cluster& cluster = *member.cluster;
-  const std::string pki = serving.options.kubelet_root + "/pki";
+  const std::string pki = certificate_folder(serving, kubeconfig);
   const agent::CertificateStore client(pki, "kubelet-client");
   auto current = client.current();
   if (current && *current && (*current)->certificate_pem == kubeconfig.tls.certificate_pem) {

@@ -107,7 +107,8 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   };
   auto* runtime_endpoint =
       app.add_option("--runtime-endpoint", options.runtime_endpoint,
-                     "unix:///PATH of another CRI runtime: this gantryd is an agent alone, which lives on that")
+                     "unix:///PATH of another CRI runtime: this gantryd is an agent alone, which lives on that; "
+                     "--cgroup-driver has to be that runtime's")
           ->transform(CLI::Validator(endpoint, "unix:///PATH"));
   app.add_option("--image-service-endpoint", options.image_endpoint, "that of its images (default: the same)")
       ->transform(CLI::Validator(endpoint, "unix:///PATH"))
@@ -192,7 +193,7 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   key->needs(certificate);
   app.add_option(
          "--kubelet-config", options.kubelet_config,
-         "a KubeletConfiguration, for what a node of a cluster says of itself; fields without an effect here are "
+         "a KubeletConfiguration: how the agent works, alone or in a cluster; fields without an effect here are "
          "logged")
       ->check(checked(absolute));
   app.add_option("--kubelet-config-dir", options.kubelet_config_dir, "folder of *.conf that change it, in their order")
@@ -200,7 +201,8 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--manifest-dir", options.manifest_dir,
                  "folder of pod manifests to run (default: staticPodPath, else /etc/gantry/manifests)")
       ->check(checked(absolute));
-  app.add_option("--kubelet-root", options.kubelet_root, "the agent's folder for pods and plugins")
+  app.add_option("--kubelet-root", options.kubelet_root,
+                 "the agent's folder: pods with their volumes, seccomp profiles, config.json of registries")
       ->capture_default_str()
       ->check(checked(absolute));
   app.add_option("--pod-logs", options.pod_logs, "folder of the pods' logs (default: podLogsDir, else /var/log/pods)")

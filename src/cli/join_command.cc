@@ -59,7 +59,7 @@ void add_join_command(CLI::App& app, int& result) {
       ->check(absolute);
   command
       ->add_option("--kubelet-root", options->root_dir,
-                   "gantryd's --kubelet-root; the certificate is in its folder pki")
+                   "the node's certificates are in its folder pki, where gantryd renews them")
       ->capture_default_str()
       ->check(absolute);
   command->callback([options, &result] { result = join(*options); });

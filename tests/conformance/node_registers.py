@@ -21,7 +21,7 @@ def joining(checks, node, control):
     checks.ok(wrong.returncode and "Unauthorized" in wrong.stderr, "nor one with a wrong token", wrong.stderr)
     checks.ok(not node.kubeconfig.exists(), "and nothing is written")
     node.join(words)
-    current = node.state / "kubelet/pki/kubelet-client-current.pem"
+    current = node.pki / "kubelet-client-current.pem"
     checks.equal((current.stat().st_mode & 0o777, node.kubeconfig.stat().st_mode & 0o777), (0o600, 0o600),
                  "what it has got nobody else reads")
     done = subprocess.run(["openssl", "x509", "-noout", "-subject", "-nameopt", "RFC2253", "-in", current], capture_output=True, text=True)
@@ -40,6 +40,7 @@ def serving(checks, node, control):
         return done.stdout if done.returncode == 0 else None
     checks.equal(c.wait_until("the node shows a certificate of the cluster's CA", answers), "401",
                  "it asks for a serving certificate, gets it, and shows it")
+    checks.ok((node.pki / "kubelet-server-current.pem").exists(), "it is kept beside the one that the node joined with")
 
 
 def telling(checks, node, control):

@@ -57,10 +57,15 @@ class JoiningNode(Node):
     def kubeconfig(self):
         return self.state / "kubeconfig"
 
+    @property
+    def pki(self):
+        """Where join() has the node's certificates: not in gantryd's own folder, as with the package."""
+        return self.state / "joined/pki"
+
     def join(self, words, check=True):
         """Runs `gantry join` there, by what the control plane's join_words() say."""
         return self.exec(BIN / "gantry", *words[1:], "--node-name", self.name, "--kubeconfig", self.kubeconfig,
-                         "--kubelet-root", self.state / "kubelet", check=check)
+                         "--kubelet-root", self.pki.parent, check=check)
 
     def join_as(self, text):
         """With that kubeconfig; gantryd starts anew."""
@@ -86,7 +91,7 @@ class JoiningNode(Node):
                     return csr["metadata"]["name"]
             return None
         control.out("certificate", "approve", c.wait_until("the node asks for a serving certificate", pending))
-        c.wait_until("the node has its serving certificate", (self.state / "kubelet/pki/kubelet-server-current.pem").exists)
+        c.wait_until("the node has its serving certificate", lambda: [*self.state.glob("*/pki/kubelet-server-current.pem")])
 
 
 @contextlib.contextmanager

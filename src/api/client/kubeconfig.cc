@@ -22,6 +22,11 @@ const Value* named(const Value& config, std::string_view list, std::string_view 
   return nullptr;
 }
 
+// Of a path in a kubeconfig.
+std::string absolute(const std::string& file, const std::string& folder) {
+  return file.starts_with('/') ? file : folder + file;
+}
+
 // What is in "KEY-data", or in the file that "KEY" names; "" when there is neither.
 Result<std::string> content(const Value& object, const std::string& key, const std::string& folder) {
   if (const std::string data = object.text_at(key + "-data"); !data.empty()) {
@@ -31,7 +36,7 @@ Result<std::string> content(const Value& object, const std::string& key, const s
   }
   const std::string file = object.text_at(key);
   if (file.empty()) return std::string();
-  return sys::read_given(file.starts_with('/') ? file : folder + file, kMaxBytes);
+  return sys::read_given(absolute(file, folder), kMaxBytes);
 }
 
 Result<Kubeconfig> parse(const Value& config, const std::string& folder) {
@@ -57,10 +62,12 @@ Result<Kubeconfig> parse(const Value& config, const std::string& folder) {
   Result<std::string> key = content(*user, "client-key", folder);
   if (!key) return std::unexpected(std::move(key.error()));
   read.tls.certificate_pem = std::move(*certificate);
+  const std::string file = user->text_at("client-certificate");
+  if (!file.empty() && user->text_at("client-certificate-data").empty()) read.certificate_file = absolute(file, folder);
   read.tls.key_pem = std::move(*key);
   read.token = user->text_at("token");
-  if (const std::string file = user->text_at("tokenFile"); read.token.empty() && !file.empty()) {
-    Result<std::string> token = sys::read_given(file.starts_with('/') ? file : folder + file, kMaxBytes);
+  if (const std::string token_file = user->text_at("tokenFile"); read.token.empty() && !token_file.empty()) {
+    Result<std::string> token = sys::read_given(absolute(token_file, folder), kMaxBytes);
     if (!token) return std::unexpected(std::move(token.error()));
     read.token = std::string(trimmed(*token));
   }

@@ -13,6 +13,8 @@ namespace gantry::api {
 struct Kubeconfig {
   std::string server;  // "https://10.0.0.1:6443"
   http::TlsClientOptions tls;
+  std::string
+      certificate_file;     // where the client's certificate was read; empty: the kubeconfig has it itself, or none
   std::string server_name;  // that its certificate must have; empty: the server's host
   std::string token;        // empty: none
 };
