@@ -37,7 +37,11 @@ std::pair<std::string, std::string> split_key(std::string_view key) {
 }
 
 Informer::Informer(Client& client, Options options)
-    : client_(client), options_(std::move(options)), synced_(client.here()), ended_(client.here()), random_(std::random_device{}()) {}
+    : client_(client),
+      options_(std::move(options)),
+      synced_(client.here()),
+      ended_(client.here()),
+      random_(std::random_device{}()) {}
 
 void Informer::add_index(std::string name, Indexer indexer) {
   Index& index = indexes_[std::move(name)];

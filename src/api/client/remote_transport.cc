@@ -96,7 +96,8 @@ Status RemoteTransport::replace(const Kubeconfig& config) {
   credentials_ = config.tls;
   token_ = config.token;
   client_->forget_kept();
-  for (http::BodyReader* body : std::exchange(*followed_, {})) body->close();
+  ++followed_->replaced;
+  for (http::BodyReader* body : std::exchange(followed_->bodies, {})) body->close();
   return {};
 }
 
@@ -106,11 +107,13 @@ Task<Result<http::Response>> RemoteTransport::call(Loop&, http::Request request)
 
 Task<Result<http::Response>> RemoteTransport::follow(Loop&, http::Request request, TakeLine take) {
   const std::shared_ptr<Followed> followed = followed_;
+  const std::uint64_t before = followed->replaced;
   Result<http::StreamedResponse> opened = co_await client_->open(to_send(std::move(request), token_));
   if (!opened) co_return std::unexpected(std::move(opened.error()));
   http::Response response{.status = opened->status, .headers = std::move(opened->headers)};
+  if (followed->replaced != before) co_return response;  // it was asked with the ones before
   LineSplitter lines(std::move(take));
-  const Entry entry(*followed, opened->body.get());
+  const Entry entry(followed->bodies, opened->body.get());
   for (;;) {
     Result<std::string> bytes = co_await opened->body->read();
     if (!bytes && !entry.is_there()) co_return response;  // replace() closed it

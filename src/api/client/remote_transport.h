@@ -42,7 +42,10 @@ class RemoteTransport final : public Transport {
   Task<Result<http::Response>> follow(Loop& here, http::Request request, TakeLine take) override;
 
  private:
-  using Followed = std::set<http::BodyReader*>;
+  struct Followed {
+    std::set<http::BodyReader*> bodies;
+    std::uint64_t replaced = 0;  // how often credentials were
+  };
   RemoteTransport(std::unique_ptr<http::Client> client, std::shared_ptr<http::TlsClient> tls, const Kubeconfig& config);
 
   const std::unique_ptr<http::Client> client_;

@@ -113,6 +113,13 @@ TEST_F(RemoteTransportTest, NewCredentialsAreUsedAtOnce) {
     event.reset();
     EXPECT_TRUE(remote.replace(self.as("last")));
     EXPECT_TRUE(co_await event.wait_for(30s));
+    // What was asked before and is answered afterwards ends, too.
+    event.reset();
+    said.clear();
+    self.loop_.spawn(follow(self.loop_, remote, said, event));
+    EXPECT_TRUE(remote.replace(self.as("another")));
+    EXPECT_TRUE(co_await event.wait_for(30s));
+    EXPECT_EQ(said, std::vector<std::string>{"end 200"});
     self.server_.reset();
     self.loop_.stop();
   }(*this, **transport));
