@@ -11,7 +11,6 @@
 #include <system_error>
 
 #include "base/log.h"
-#include "cri/disk_usage.h"
 #include "cri/objects.h"
 #include "cri/runtime.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -262,16 +261,18 @@ class StoreImageService final : public ImageService {
   // What containers have written, measured by a walk: one serves everyone who asks soon after.
   Task<Status> measure_containers() {
     if (now() - containers_at_ < kDiskSampleLife.count()) co_return Status();
-    auto measured = co_await disk_.run([&images = images_]() -> Result<std::optional<DiskUsage>> {
+    auto measured = co_await disk_.run([&images = images_]() -> Result<std::optional<sys::DiskUsage>> {
       auto folders = images.upper_folders();
       if (!folders) return std::unexpected(std::move(folders.error()));
-      DiskUsage sum;
+      sys::DiskUsage sum;
       for (const std::string& folder : *folders) {
-        auto usage = disk_usage(images.store_dir(), folder.c_str(), kMaxEntries - std::min(sum.inodes, kMaxEntries));
+        auto usage =
+            sys::disk_usage(images.store_dir(), folder.c_str(), kMaxEntries - std::min(sum.inodes, kMaxEntries));
         if (!usage && usage.error().is_not_found()) continue;  // removed meanwhile
-        if (!usage || !*usage) return usage;
-        sum.bytes += (*usage)->bytes;
-        sum.inodes += (*usage)->inodes;
+        if (!usage) return std::unexpected(std::move(usage.error()));
+        if (!usage->is_whole) return std::nullopt;
+        sum.bytes += usage->bytes;
+        sum.inodes += usage->inodes;
       }
       return sum;
     });
@@ -295,7 +296,7 @@ class StoreImageService final : public ImageService {
   // By registry; a pull may outlive this.
   std::shared_ptr<std::map<std::string, std::size_t>> pulls_under_way_ =
       std::make_shared<std::map<std::string, std::size_t>>();
-  std::optional<DiskUsage> containers_;  // nothing: too many files to measure
+  std::optional<sys::DiskUsage> containers_;  // nothing: too many files to measure
   std::int64_t containers_at_ = 0;
 };
 

@@ -14,7 +14,6 @@
 #include "base/loop.h"
 #include "cdi/spec.h"
 #include "cgroups/stats.h"
-#include "cri/disk_usage.h"
 #include "cri/make_spec.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "cri/sync.h"
@@ -22,6 +21,7 @@
 #include "runtime/plan/container_spec.h"
 #include "runtime/plan/plan.h"
 #include "shim/client.h"
+#include "sys/disk_usage.h"
 
 namespace gantry::cri {
 
@@ -57,7 +57,7 @@ struct Samples {
   std::optional<cgroups::Stats> cgroup;
   std::uint64_t processes = 0;  // of the same time
   std::optional<std::uint64_t> nano_cores;
-  std::optional<DiskUsage> disk;  // nothing: too large to measure
+  std::optional<sys::DiskUsage> disk;  // at least so much: a limit holds for who has too many files to count, too
   std::optional<std::chrono::system_clock::time_point> disk_at;
 };
 

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Statistics of containers, from their cgroup's files and their writable layer. One reading of a cgroup serves everyone
 // who asks within kSampleLife; when nobody asks, nothing is read. CPU use is between the last two readings.
-#include "cri/disk_usage.h"
 #include "cri/filters.h"
 #include "cri/process_counts.h"
 #include "cri/runtime_impl.h"
@@ -53,12 +52,12 @@ Task<Status> Runtime::read_layer(ContainerPtr container) {
   auto current = std::chrono::system_clock::now();
   auto& kept = container->samples;
   if (kept.disk_at && current - *kept.disk_at <= kDiskSampleLife) co_return Status();
-  auto usage =
-      co_await node_.disk.run([&images = node_.images, id = container->id()]() -> Result<std::optional<DiskUsage>> {
+  auto usage = co_await node_.disk.run(
+      [&images = node_.images, id = container->id()]() -> Result<std::optional<sys::DiskUsage>> {
         auto root = images.find_root(id);
         if (!root) return std::unexpected(std::move(root.error()));
         if (!*root) return std::nullopt;
-        return disk_usage(images.store_dir(), (*root)->upper.c_str(), kMaxEntries);
+        return sys::disk_usage(images.store_dir(), (*root)->upper.c_str(), kMaxEntries);
       });
   if (usage) {
     kept.disk = *usage;

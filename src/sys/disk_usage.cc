@@ -20,20 +20,22 @@ class Walk {
  public:
   explicit Walk(std::uint64_t max_entries) : left_(max_entries) {}
 
-  // False when the walk is over its limits.
-  Result<bool> folder(FdRef dir, int depth) {
+  Status folder(FdRef dir, int depth) {
     auto reader = DirReader::open(dir);
     if (!reader) {
-      if (reader.error().is_not_found()) return true;  // removed meanwhile
+      if (reader.error().is_not_found()) return Status();  // removed meanwhile
       return std::unexpected(std::move(reader.error()));
     }
     for (;;) {
       auto entries = reader->next(kBatch);
       if (!entries) return std::unexpected(std::move(entries.error()));
-      if (entries->empty()) return true;
+      if (entries->empty()) return Status();
       for (const auto& each : *entries) {
-        auto whole = entry(dir, each.name, depth);
-        if (!whole || !*whole) return whole;
+        if (left_ == 0) {
+          usage_.is_whole = false;
+          return Status();
+        }
+        if (Status done = entry(dir, each.name, depth); !done) return done;
       }
     }
   }
@@ -46,19 +48,21 @@ class Walk {
   DiskUsage usage() const { return usage_; }
 
  private:
-  Result<bool> entry(FdRef dir, const std::string& name, int depth) {
-    if (left_ == 0) return false;
+  Status entry(FdRef dir, const std::string& name, int depth) {
     --left_;
     auto info = fstatat(dir, name.c_str(), AT_SYMLINK_NOFOLLOW);
     if (!info) {
-      if (info.error().is_not_found()) return true;  // removed meanwhile
+      if (info.error().is_not_found()) return Status();  // removed meanwhile
       return std::unexpected(std::move(info.error()));
     }
     count(*info);
-    if (!S_ISDIR(info->st_mode)) return true;
-    if (depth >= kMaxDepth) return false;
+    if (!S_ISDIR(info->st_mode)) return Status();
+    if (depth >= kMaxDepth) {
+      usage_.is_whole = false;
+      return Status();
+    }
     auto child = openat2(dir, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW, Resolve::kBeneath | Resolve::kNoXdev);
-    if (!child) return true;  // removed, or a mount
+    if (!child) return Status();  // removed, or a mount
     return folder(*child, depth + 1);
   }
 
@@ -69,16 +73,14 @@ class Walk {
 
 }  // namespace
 
-Result<std::optional<DiskUsage>> disk_usage(FdRef dir, const char* name, std::uint64_t max_entries) {
+Result<DiskUsage> disk_usage(FdRef dir, const char* name, std::uint64_t max_entries) {
   auto top = openat2(dir, name, O_PATH | O_DIRECTORY | O_NOFOLLOW, Resolve::kBeneath);
   if (!top) return std::unexpected(std::move(top.error()));
   auto info = fstat(*top);
   if (!info) return std::unexpected(std::move(info.error()));
   Walk walk(max_entries);
   walk.count(*info);
-  auto whole = walk.folder(*top, 1);
-  if (!whole) return std::unexpected(std::move(whole.error()));
-  if (!*whole) return std::nullopt;
+  if (Status done = walk.folder(*top, 1); !done) return std::unexpected(std::move(done.error()));
   return walk.usage();
 }
 

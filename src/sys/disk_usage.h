@@ -4,7 +4,6 @@
 #pragma once
 
 #include <cstdint>
-#include <optional>
 
 #include "base/owned_fd.h"
 #include "base/result.h"
@@ -14,10 +13,11 @@ namespace gantry::sys {
 struct DiskUsage {
   std::uint64_t bytes = 0;  // as allocated
   std::uint64_t inodes = 0;
+  bool is_whole = true;  // false: it is at least this much
 };
 
-// Of `name` beneath `dir` and all below it. Nothing when it has more than `max_entries` entries or is nested deeper
-// than 64 folders: then it is not measured, rather than wrong.
-Result<std::optional<DiskUsage>> disk_usage(FdRef dir, const char* name, std::uint64_t max_entries);
+// Of `name` beneath `dir` and all below it. What is below `max_entries` entries is not counted, nor what lies deeper
+// than 64 folders.
+Result<DiskUsage> disk_usage(FdRef dir, const char* name, std::uint64_t max_entries);
 
 }  // namespace gantry::sys

@@ -85,7 +85,7 @@ Task<bool> Evictions::Impl::enforce_limits() {
   std::vector<PodToMeasure> limited = hands.pods();
   std::erase_if(limited, [](const PodToMeasure& one) { return stays(one) || !has_disk_limits(*one.pod); });
   if (limited.empty()) co_return false;
-  const auto uses = co_await meter->pods(limited);
+  const auto uses = co_await meter->pods(limited, true);
   if (stopped) co_return false;
   bool any = false;
   for (const auto& pod : limited) {
@@ -127,7 +127,7 @@ Task<bool> Evictions::Impl::relieve(Shortage shortage) {
   std::vector<PodToMeasure> pods = hands.pods();
   std::erase_if(pods, stays);
   if (pods.empty()) co_return false;
-  const auto uses = co_await meter->pods(pods);
+  const auto uses = co_await meter->pods(pods, is_disk);
   // Without them it would be the first one that comes.
   if (stopped || uses.empty()) co_return false;
   std::vector<PodWithUse> ranked;

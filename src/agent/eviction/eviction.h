@@ -51,8 +51,9 @@ class EvictionMeter {
  public:
   virtual ~EvictionMeter() = default;
   virtual Task<Result<NodeReadings>> node() = 0;
-  // By uid; what is not there was not measured. Empty when nothing could be.
-  virtual Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure> pods) = 0;
+  // By uid; what is not there was not measured. Empty when nothing could be. What they have on disks takes longest, and
+  // is looked at `with_folders` alone.
+  virtual Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure> pods, bool with_folders) = 0;
 };
 
 class Evictions {

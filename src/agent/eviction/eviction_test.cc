@@ -169,7 +169,7 @@ class Meter final : public EvictionMeter {
     co_await loop_.sleep_for(Duration::zero());
     co_return readings;
   }
-  Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure>) override {
+  Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure>, bool) override {
     co_await loop_.sleep_for(Duration::zero());
     co_return uses;
   }

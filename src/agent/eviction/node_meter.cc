@@ -10,6 +10,7 @@
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/disk_usage.h"
 #include "sys/file.h"
+#include "volumes/mount_point.h"
 #include "volumes/prepare.h"
 
 namespace gantry::agent {
@@ -18,16 +19,19 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 namespace v1 = ::runtime::v1;
 
-// Of one folder. What is larger is not measured; a walk costs about a microsecond an entry.
+// Of one folder. Of a larger one it is known that it is at least so large; a walk costs about a microsecond an entry.
 constexpr std::uint64_t kMaxEntries = 1'000'000;
 
-// Nothing: it is not there, is a mount, or is too large.
+// Nothing: it is not there, or is a mount.
 std::optional<sys::DiskUsage> usage_of(const std::string& path) {
   const auto slash = path.rfind('/');
   auto folder = sys::open_dir(sys::kCwd, path.substr(0, slash).c_str());
   if (!folder) return std::nullopt;
-  auto usage = sys::disk_usage(*folder, path.substr(slash + 1).c_str(), kMaxEntries);
-  return usage ? *usage : std::nullopt;
+  const std::string name = path.substr(slash + 1);
+  if (auto mounted = volumes::is_mount_point(*folder, name); !mounted || *mounted) return std::nullopt;
+  auto usage = sys::disk_usage(*folder, name.c_str(), kMaxEntries);
+  if (!usage) return std::nullopt;
+  return *usage;
 }
 
 // What lies in the pod's folders, added to what the runtime knows.
@@ -90,21 +94,19 @@ Task<Result<NodeReadings>> NodeMeter::node() {
   co_return co_await disk_.run([root = folders_.root_dir, images = image_folder_] { return read_node(root, images); });
 }
 
-Task<std::map<std::string, PodUse>> NodeMeter::pods(std::vector<PodToMeasure> pods) {
+Task<std::map<std::string, PodUse>> NodeMeter::pods(std::vector<PodToMeasure> pods, bool with_folders) {
   auto stats = co_await runtime_.list_pod_sandbox_stats({});
   if (!stats) {
     log::warning("the pods' statistics can't be had, and nobody is evicted", {{"error", stats.error()}});
     co_return std::map<std::string, PodUse>();
   }
   auto uses = uses_of(*stats);
-  co_return co_await disk_.run([pods = std::move(pods), uses = std::move(uses), folders = folders_]() mutable {
-    std::map<std::string, PodUse> found;
-    for (const auto& pod : pods) {
-      PodUse use = std::move(uses[pod.uid]);
-      add_folders(folders, pod, &use);
-      found.emplace(pod.uid, std::move(use));
-    }
-    return found;
+  std::map<std::string, PodUse> found;
+  for (const auto& pod : pods) found.emplace(pod.uid, std::move(uses[pod.uid]));
+  if (!with_folders) co_return found;
+  co_return co_await disk_.run([pods = std::move(pods), found = std::move(found), folders = folders_]() mutable {
+    for (const auto& pod : pods) add_folders(folders, pod, &found[pod.uid]);
+    return std::move(found);
   });
 }
 

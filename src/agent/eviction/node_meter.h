@@ -23,7 +23,7 @@ class NodeMeter final : public EvictionMeter {
       : runtime_(runtime), images_(images), disk_(disk), folders_(std::move(folders)) {}
 
   Task<Result<NodeReadings>> node() override;
-  Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure> pods) override;
+  Task<std::map<std::string, PodUse>> pods(std::vector<PodToMeasure> pods, bool with_folders) override;
 
  private:
   cri::RuntimeService& runtime_;

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <tuple>
 
-#include "agent/names.h"
 #include "agent/pod_resources.h"
+#include "api/kinds/core/node_fit.h"
 #include "api/quantity.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -177,11 +177,7 @@ std::optional<std::string> refusal(const core::Pod& pod, const NodePressures& pr
   if (pressures == NodePressures() || is_critical(pod)) return std::nullopt;
   if (!pressures.disk && !pressures.pids) {
     if (qos_of(pod) != Qos::kBestEffort) return std::nullopt;
-    for (const auto& toleration : pod.spec().tolerations()) {
-      const bool is_of_key = toleration.key() == "node.kubernetes.io/memory-pressure" ||
-                             (toleration.key().empty() && toleration.operator_() == "Exists");
-      if (is_of_key && (toleration.effect().empty() || toleration.effect() == "NoSchedule")) return std::nullopt;
-    }
+    if (api::tolerates(pod.spec(), {"node.kubernetes.io/memory-pressure", "", "NoSchedule"})) return std::nullopt;
   }
   std::string names;
   for (const auto& [is_on, name] :
