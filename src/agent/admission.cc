@@ -7,6 +7,7 @@
 #include <string_view>
 #include <tuple>
 
+#include "agent/eviction/pod_use.h"
 #include "agent/pod_resources.h"
 #include "api/kinds/core/amounts.h"
 #include "api/kinds/core/node_fit.h"
@@ -25,7 +26,6 @@ using PodPtr = std::shared_ptr<const core::Pod>;
 constexpr std::string_view kOs = "linux";
 constexpr char kOsLabel[] = "kubernetes.io/os";
 // Of the classes that Kubernetes itself has.
-constexpr std::int32_t kCriticalPriority = 2'000'000'000;
 
 // Of a namespace of the pod's own, and of no harm to anybody else. All are there since before Linux 6.1.
 constexpr auto kSafeSysctls = std::to_array<std::string_view>({
@@ -198,8 +198,7 @@ Waiting failed(std::string_view predicate, std::string_view why) {
 
 std::tuple<bool, bool, std::int64_t, std::int32_t, const std::string&> rank(const core::Pod& pod, bool is_static) {
   const auto& created = pod.metadata().creation_timestamp();
-  return {!is_static, pod.spec().priority() < kCriticalPriority, created.seconds(), created.nanos(),
-          pod.metadata().uid()};
+  return {!is_static, !is_critical(pod), created.seconds(), created.nanos(), pod.metadata().uid()};
 }
 
 }  // namespace

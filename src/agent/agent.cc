@@ -27,6 +27,7 @@
 #include "agent/supported.h"
 #include "agent/token_manager.h"
 #include "base/log.h"
+#include "base/map_text.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
@@ -43,8 +44,6 @@ constexpr std::size_t kDiskThreads = 2;
 constexpr std::size_t kVolumeCalls = 64;
 // For which what pods that have ended left on the disk is waited for before the disk is looked at again.
 constexpr std::chrono::seconds kReclaim{30};
-// In seconds: long enough for everybody, and short enough to be added to a time.
-constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
 std::uint64_t memory_of_machine() {
   auto pages = ::sysconf(_SC_PHYS_PAGES);
@@ -75,18 +74,13 @@ NodeFacts facts_of(const AgentConfig& config) {
           .cluster_dns = config.cluster_dns};
 }
 
-std::string value_of(const google::protobuf::Map<std::string, std::string>& map, const char* key) {
-  auto found = map.find(key);
-  return found == map.end() ? std::string() : found->second;
-}
-
 // Nothing: it is not deleted.
 std::optional<Duration> deletion_grace(const core::Pod& pod) {
   if (!pod.metadata().has_deletion_timestamp()) return std::nullopt;
   // As the server has it, or what it would have set.
   auto seconds = pod.metadata().has_deletion_grace_period_seconds() ? pod.metadata().deletion_grace_period_seconds()
                                                                     : pod.spec().termination_grace_period_seconds();
-  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLongestGrace));
+  return bounded_grace(seconds);
 }
 
 Result<DiskSpace> space_of(const std::string& path) {
@@ -197,9 +191,9 @@ Task<Status> Agent::Impl::find_earlier_pods() {
   auto list = co_await env->runtime.list_pod_sandbox({});
   if (!list) co_return fail_with(std::move(list.error()), "list the runtime's sandboxes");
   for (const auto& sandbox : list->items()) {
-    std::string file = value_of(sandbox.annotations(), kManifestFileAnnotation);
-    std::string uid = value_of(sandbox.labels(), kPodUidLabel);
-    std::string node = value_of(sandbox.annotations(), kApiNodeAnnotation);
+    std::string file = text_at(sandbox.annotations(), kManifestFileAnnotation);
+    std::string uid = text_at(sandbox.labels(), kPodUidLabel);
+    std::string node = text_at(sandbox.annotations(), kApiNodeAnnotation);
     bool is_ours = !file.empty() || (api && node == env->config.node_name);
     if (!is_ours || uid.empty() || uid != sandbox.metadata().uid()) continue;
     earlier[uid] = {uid, sandbox.metadata().name(), sandbox.metadata().namespace_(), file};
@@ -259,10 +253,7 @@ void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> p
     if (!able) refused = Waiting{"UnsupportedByNode", able.error().message()};
   }
   if (!refused && is_asked_to_run && !was_here({identity, pod})) {
-    if (auto short_of = refusal(*pod, evictions->pressures())) {
-      if (env->events != nullptr) env->events->record(*pod, EventType::kWarning, "Evicted", *short_of);
-      refused = Waiting{"Evicted", std::move(*short_of)};
-    }
+    if (auto short_of = refusal(*pod, evictions->pressures())) refused = Waiting{"Evicted", std::move(*short_of)};
   }
   if (!refused && is_new && (is_asked_to_run || !identity.is_api()) && !was_here({identity, pod})) {
     auto answer = admission.ask(*pod, !identity.is_api(), pods_here());

@@ -1,12 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/certificate_keeper.h"
 
-#include <arpa/inet.h>
-
 #include <algorithm>
 #include <random>
 #include <set>
 
+#include "api/ip_network.h"
 #include "base/log.h"
 #include "kubernetes/core/v1/node.pb.h"
 
@@ -25,15 +24,6 @@ double random_part() {
   return std::uniform_real_distribution<double>(0, 1)(device);
 }
 
-// As the certificate's will be written (read_certificate); what is no address is left out.
-void add_address(const std::string& text, std::vector<std::string>& ips) {
-  const int family = text.find(':') == text.npos ? AF_INET : AF_INET6;
-  unsigned char bytes[sizeof(in6_addr)];
-  char shown[INET6_ADDRSTRLEN];
-  if (::inet_pton(family, text.c_str(), bytes) != 1) return;
-  if (::inet_ntop(family, bytes, shown, sizeof(shown)) != nullptr) ips.emplace_back(shown);
-}
-
 }  // namespace
 
 system_clock::time_point renewal_of(const CertificateFacts& facts, double random) {
@@ -47,7 +37,9 @@ CertificateNames serving_names(const Cluster& cluster) {
   if (node == nullptr) return names;
   for (const auto& address : node->status().addresses()) {
     if (address.type() == "Hostname" || address.type().ends_with("DNS")) names.dns.push_back(address.address());
-    if (address.type().ends_with("IP")) add_address(address.address(), names.ips);
+    if (!address.type().ends_with("IP")) continue;
+    // As the certificate's will be written (read_certificate); what is no address is left out.
+    if (auto ip = api::parse_ip(address.address())) names.ips.push_back(api::to_string(*ip));
   }
   for (auto* list : {&names.dns, &names.ips}) {
     std::ranges::sort(*list);

@@ -106,8 +106,7 @@ Cluster::Cluster(Loop& loop, Remote remote, std::string node_name)
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
       services_(informer_of<Service>(client_, {}, keep_addresses)),
-      runtime_classes_(informer_of<RuntimeClass>(client_, {}, drop_managed_fields<RuntimeClass>)),
-      informers_(client_) {}
+      runtime_classes_(informer_of<RuntimeClass>(client_, {}, drop_managed_fields<RuntimeClass>)) {}
 
 Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
     : loop_(loop),
@@ -119,8 +118,7 @@ Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
       services_(informer_of<Service>(client_, {}, keep_addresses)),
-      runtime_classes_(informer_of<RuntimeClass>(client_, {}, drop_managed_fields<RuntimeClass>)),
-      informers_(client_) {}
+      runtime_classes_(informer_of<RuntimeClass>(client_, {}, drop_managed_fields<RuntimeClass>)) {}
 
 Cluster::~Cluster() = default;
 
@@ -137,7 +135,6 @@ void Cluster::start() {
   pods_->start();
   services_->start();
   runtime_classes_->start();
-  informers_.start_all();
 }
 
 void Cluster::stop() {
@@ -145,7 +142,6 @@ void Cluster::stop() {
   pods_->stop();
   services_->stop();
   runtime_classes_->stop();
-  informers_.stop_all();
   events_.stop();
 }
 

@@ -69,8 +69,6 @@ class Cluster {
   // All of the cluster's. Of a Service only what is asked for: its address and its ports.
   api::InformerOf<Service>& services() { return *services_; }
   api::InformerOf<RuntimeClass>& runtime_classes() { return *runtime_classes_; }
-  // Other resources that a node watches as a whole. Who asks for one before start() has it started then.
-  api::Informers& informers() { return informers_; }
 
  private:
   struct Remote {
@@ -88,7 +86,6 @@ class Cluster {
   std::unique_ptr<api::InformerOf<Pod>> pods_;
   std::unique_ptr<api::InformerOf<Service>> services_;
   std::unique_ptr<api::InformerOf<RuntimeClass>> runtime_classes_;
-  api::Informers informers_;
 };
 
 }  // namespace gantry::agent

@@ -147,6 +147,7 @@ Duration ConfigVolumes::until_next() const {
 // Those that an earlier gantryd wrote. They are asked for anew only when they are too old.
 Task<> ConfigVolumes::adopt_tokens() {
   const PodPtr pod = pod_;
+  if (!pod->status().has_start_time()) co_return;  // none has said yet that it runs here
   const std::string folder = env_->folders.pod_folder(pod->metadata().uid());
   for (const auto* volume : config_volumes_of(*pod)) {
     for (const auto* source : volumes::sources_of(*volume).tokens) {

@@ -6,6 +6,7 @@
 #include <cstdint>
 
 #include "api/text.h"
+#include "base/utf8.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::agent {
@@ -15,17 +16,8 @@ namespace core = k8s::io::api::core::v1;
 using Statuses = google::protobuf::RepeatedPtrField<core::ContainerStatus>;
 
 constexpr std::size_t kMaxMessages = 12U << 10;
-constexpr std::size_t kLongestCharacter = 4;
 // As of one that was killed.
 constexpr std::int32_t kUnknownExit = 137;
-
-// Of the character that `bytes` begins with; 0: it begins with none.
-std::size_t character_size(std::string_view bytes) {
-  for (std::size_t size = 1; size <= std::min(bytes.size(), kLongestCharacter); ++size) {
-    if (api::is_utf8(bytes.substr(0, size))) return size;
-  }
-  return 0;
-}
 
 void cut(core::ContainerState& state, std::size_t most) {
   if (!state.has_terminated() || state.terminated().message().size() <= most) return;

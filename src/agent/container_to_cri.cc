@@ -18,6 +18,7 @@
 #include "api/text.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
+#include "volumes/downward_api.h"
 
 namespace gantry::agent {
 namespace {
@@ -29,32 +30,14 @@ using Values = std::map<std::string, std::string>;
 
 // ---- environment
 
-// "metadata.labels['a/b']" -> "a/b", with "metadata.labels" given. Nothing when the path is of another form.
-std::optional<std::string> subscript(std::string_view path, std::string_view map) {
-  if (!path.starts_with(map)) return std::nullopt;
-  path.remove_prefix(map.size());
-  if (!path.starts_with("['") || !path.ends_with("']") || path.size() < 4) return std::nullopt;
-  return std::string(path.substr(2, path.size() - 4));
-}
-
 Result<std::string> field_value(const core::Pod& pod, const NodeFacts& node, const std::vector<std::string>& ips,
                                 const std::string& path) {
-  const auto& metadata = pod.metadata();
-  if (path == "metadata.name") return metadata.name();
-  if (path == "metadata.namespace") return metadata.namespace_();
-  if (path == "metadata.uid") return metadata.uid();
+  if (auto text = volumes::metadata_field(pod, path)) return std::move(*text);
   if (path == "spec.nodeName") return node.node_name;
   if (path == "spec.serviceAccountName") return pod.spec().service_account_name();
   if (path == "status.hostIP" || path == "status.hostIPs") return node.host_ip;
   if (path == "status.podIP") return ips.empty() ? std::string() : ips.front();
   if (path == "status.podIPs") return absl::StrJoin(ips, ",");
-  // One that the pod has not is empty, as everywhere.
-  auto value_of = [](const auto& map, const std::string& key) {
-    auto found = map.find(key);
-    return found == map.end() ? std::string() : found->second;
-  };
-  if (auto key = subscript(path, "metadata.labels")) return value_of(metadata.labels(), *key);
-  if (auto key = subscript(path, "metadata.annotations")) return value_of(metadata.annotations(), *key);
   return invalid_argument(
       absl::StrCat("fieldPath ", api::quoted(path), ": an environment variable can not be taken from it"));
 }

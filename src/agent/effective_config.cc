@@ -15,9 +15,7 @@ namespace {
 
 using api::Value;
 
-Value text(Duration duration) {
-  return format_duration(std::chrono::duration_cast<std::chrono::milliseconds>(duration));
-}
+Value text(Duration duration) { return format_duration(duration); }
 
 Value number(std::size_t count) { return static_cast<std::int64_t>(count); }
 

@@ -5,6 +5,7 @@
 #include <deque>
 #include <utility>
 
+#include "absl/strings/str_cat.h"
 #include "agent/event_correlator.h"
 #include "api/time.h"
 #include "base/log.h"
@@ -30,13 +31,6 @@ TimePoint now() { return std::chrono::steady_clock::now(); }
 std::int64_t wall_nanos() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(std::chrono::system_clock::now().time_since_epoch())
       .count();
-}
-
-std::string hex(std::uint64_t number) {
-  static constexpr char kDigits[] = "0123456789abcdef";
-  std::string digits;
-  for (; number != 0; number >>= 4) digits.insert(digits.begin(), kDigits[number & 15]);
-  return digits;
 }
 
 // "spec.containers{web}"
@@ -98,7 +92,7 @@ void EventRecorder::Impl::add(core::ObjectReference object, EventType type, std:
   last_name = std::max(static_cast<std::uint64_t>(nanos), last_name + 1);
   std::string stem = object.name().substr(0, kLongestStem);
   while (!stem.empty() && (stem.back() == '.' || stem.back() == '-')) stem.pop_back();
-  event.mutable_metadata()->set_name(cat(stem, ".", hex(last_name)));
+  event.mutable_metadata()->set_name(cat(stem, ".", absl::StrCat(absl::Hex(last_name))));
   event.mutable_metadata()->set_namespace_(object.namespace_().empty() ? "default" : object.namespace_());
   *event.mutable_involved_object() = std::move(object);
   event.set_type(type == EventType::kNormal ? "Normal" : "Warning");

@@ -47,18 +47,26 @@ Result<std::vector<std::string>> drop_ins(const std::string& folder) {
   return names;
 }
 
+// Each field by itself: whether they go together only all files say.
+Status take_fields(const Value& document, KubeletSettings* settings, std::vector<std::string>* ignored) {
+  const auto* object = document.as_object();
+  if (object == nullptr) return invalid_argument("an object was expected");
+  for (const auto& [field, value, position] : *object) {
+    if (field == "apiVersion" || field == "kind" || value.is_null()) continue;
+    auto taken = take_field(field, value, settings);
+    if (!taken) return std::unexpected(std::move(taken.error()));
+    if (!*taken) ignored->push_back(field);
+  }
+  return Status();
+}
+
 }  // namespace
 
 Result<KubeletConfig> apply_kubelet_config(const Value& document, KubeletSettings* settings) {
   KubeletConfig config;
-  const auto* object = document.as_object();
-  if (object == nullptr) return invalid_argument("an object was expected");
   KubeletSettings changed = *settings;
-  for (const auto& [field, value, position] : *object) {
-    if (field == "apiVersion" || field == "kind" || value.is_null()) continue;
-    auto taken = take_field(field, value, &changed);
-    if (!taken) return std::unexpected(std::move(taken.error()));
-    if (!*taken) config.ignored.push_back(field);
+  if (Status taken = take_fields(document, &changed, &config.ignored); !taken) {
+    return std::unexpected(std::move(taken.error()));
   }
   if (changed.merges_eviction_defaults) {
     for (const auto& [signal, threshold] : NodeConfig().eviction_hard) {
@@ -89,9 +97,10 @@ Result<KubeletConfig> read_kubelet_config(const std::string& file, const std::st
     auto merged = api::apply_merge_patch(std::move(whole), *document);
     if (!merged) return fail_with(std::move(merged.error()), path);
     whole = std::move(*merged);
-    // Each by itself, so that an error names the file.
+    // So that an error names the file.
     KubeletSettings trial = *settings;
-    if (auto good = apply_kubelet_config(*document, &trial); !good) return fail_with(std::move(good.error()), path);
+    std::vector<std::string> ignored;
+    if (Status good = take_fields(*document, &trial, &ignored); !good) return fail_with(std::move(good.error()), path);
   }
   return apply_kubelet_config(whole, settings);
 }

@@ -33,7 +33,8 @@ struct KubeletConfig {
 // What the document says becomes part of `settings`; where it says nothing they stay. kInvalidArgument names the field;
 // then they all stay.
 Result<KubeletConfig> apply_kubelet_config(const api::Value& document, KubeletSettings* settings);
-// `file` or `folder` may be "". Blocking; errors name the file.
+// `file` or `folder` may be "". Blocking; an error names the file, but for one of fields that do not go together: they
+// may be in several.
 Result<KubeletConfig> read_kubelet_config(const std::string& file, const std::string& folder,
                                           KubeletSettings* settings);
 

@@ -181,5 +181,20 @@ TEST(KubeletConfigTest, LaterFilesCountMore) {
   std::filesystem::remove_all(folder);
 }
 
+// What each file says alone need not go together with what is there already; all of them together must.
+TEST(KubeletConfigTest, FieldsOfSeveralFilesAreCheckedTogether) {
+  char name[] = "/tmp/gantry-kubelet-config-XXXXXX";
+  const std::filesystem::path folder = ::mkdtemp(name);
+  std::filesystem::create_directory(folder / "d");
+  std::ofstream(folder / "base") << kHead << "imageGCHighThresholdPercent: 95\n";
+  std::ofstream(folder / "d/10.conf") << kHead << "imageGCLowThresholdPercent: 90\n";
+  KubeletSettings settings;
+  const auto read = read_kubelet_config(folder / "base", folder / "d", &settings);
+  EXPECT_TRUE(read) << read.error().message();
+  std::ofstream(folder / "d/20.conf") << kHead << "imageGCHighThresholdPercent: 89\n";
+  EXPECT_FALSE(read_kubelet_config(folder / "base", folder / "d", &settings));
+  std::filesystem::remove_all(folder);
+}
+
 }  // namespace
 }  // namespace gantry::agent

@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/lifecycle_hook.h"
 
-#include <algorithm>
 #include <chrono>
 #include <utility>
 
@@ -10,6 +9,7 @@
 #include "agent/container_spec.h"
 #include "agent/environment.h"
 #include "agent/hook_request.h"
+#include "agent/pod_plan.h"
 #include "api/text.h"
 #include "base/text.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -23,8 +23,6 @@ namespace v1 = ::runtime::v1;
 
 // Of what a command wrote; it is for a status.
 constexpr std::size_t kMaxOutput = 1024;
-// In seconds, as of grace periods.
-constexpr std::int64_t kLongestSleep = std::int64_t{10} * 365 * 24 * 3600;
 
 // A request has no end of its own; one that is not answered for so long won't be.
 constexpr std::chrono::hours kRequestLimit{1};
@@ -98,8 +96,7 @@ void LifecycleHook::run(const std::shared_ptr<LifecycleHook>& self, std::shared_
     } else if (handler.has_http_get()) {
       self->end(co_await send_request(env, handler.http_get(), target));
     } else if (handler.has_sleep()) {
-      const auto seconds = std::clamp<std::int64_t>(handler.sleep().seconds(), 0, kLongestSleep);
-      (void)co_await self->over_->wait_for(std::chrono::seconds(seconds));
+      (void)co_await self->over_->wait_for(bounded_grace(handler.sleep().seconds()));
       self->end({});
     } else {
       self->end(fail(Code::kInvalidArgument, "Cannot run handler: invalid handler: neither exec, httpGet nor sleep"));

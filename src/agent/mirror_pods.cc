@@ -10,6 +10,7 @@
 #include "agent/cluster.h"
 #include "agent/names.h"
 #include "base/log.h"
+#include "base/map_text.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -19,11 +20,6 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 
 std::string name_of(const core::Pod& pod) { return pod.metadata().namespace_() + "/" + pod.metadata().name(); }
-
-std::string annotation(const core::Pod& pod, const char* key) {
-  auto found = pod.metadata().annotations().find(key);
-  return found == pod.metadata().annotations().end() ? std::string() : found->second;
-}
 
 // Only its finalizers hold it: another DELETE changes nothing.
 bool is_held(const core::Pod& mirror) {
@@ -36,7 +32,8 @@ core::Pod make_mirror(const core::Pod& pod, const core::Node& node) {
   mirror.clear_status();
   auto& metadata = *mirror.mutable_metadata();
   metadata.clear_uid();
-  (*metadata.mutable_annotations())[kConfigMirrorAnnotation] = annotation(pod, kConfigHashAnnotation);
+  (*metadata.mutable_annotations())[kConfigMirrorAnnotation] =
+      text_at(pod.metadata().annotations(), kConfigHashAnnotation);
   metadata.clear_owner_references();
   auto& owner = *metadata.add_owner_references();
   owner.set_api_version("v1");
@@ -144,7 +141,8 @@ void MirrorPods::keep(const std::vector<PodPtr>& pods,
 void MirrorPods::stop() { impl_->stopped = true; }
 
 bool is_mirror_of(const core::Pod& mirror, const core::Pod& pod) {
-  return annotation(mirror, kConfigMirrorAnnotation) == annotation(pod, kConfigHashAnnotation);
+  return text_at(mirror.metadata().annotations(), kConfigMirrorAnnotation) ==
+         text_at(pod.metadata().annotations(), kConfigHashAnnotation);
 }
 
 }  // namespace gantry::agent

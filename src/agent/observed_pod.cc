@@ -10,6 +10,7 @@
 #include "agent/container_ends.h"
 #include "agent/names.h"
 #include "agent/pod_folders.h"
+#include "base/map_text.h"
 #include "cri/runtime/v1/api.pb.h"
 
 namespace gantry::agent {
@@ -39,11 +40,6 @@ TimePoint steady(std::int64_t wall_nanos) {
   return now - std::min<std::chrono::nanoseconds>(ago, now.time_since_epoch());
 }
 
-std::string annotation(const v1::ContainerStatus& status, const char* key) {
-  auto found = status.annotations().find(key);
-  return found == status.annotations().end() ? std::string() : found->second;
-}
-
 ObservedContainer to_observed(const v1::ContainerStatus& status, std::string sandbox_id) {
   ObservedContainer container;
   container.id = status.id();
@@ -61,15 +57,15 @@ ObservedContainer to_observed(const v1::ContainerStatus& status, std::string san
       status.image().user_specified_image().empty() ? status.image().image() : status.image().user_specified_image();
   container.image_id = status.image_ref();
   container.log_path = status.log_path();
-  container.hash = annotation(status, kContainerHashAnnotation);
-  (void)absl::SimpleAtoi(annotation(status, kGracePeriodAnnotation), &container.grace_seconds);
+  container.hash = text_at(status.annotations(), kContainerHashAnnotation);
+  (void)absl::SimpleAtoi(text_at(status.annotations(), kGracePeriodAnnotation), &container.grace_seconds);
   if (container.is_exited()) container.ended = steady(status.finished_at());
   return container;
 }
 
 // The file on the host that was mounted for the container's last words.
 std::string termination_log(const v1::ContainerStatus& status) {
-  std::string path = annotation(status, kTerminationPathAnnotation);
+  std::string path = text_at(status.annotations(), kTerminationPathAnnotation);
   for (const auto& mount : status.mounts()) {
     if (!path.empty() && mount.container_path() == path) return mount.host_path();
   }
@@ -165,8 +161,8 @@ Task<Result<std::vector<ObservedContainer>>> PodObserver::read_container(std::st
   const v1::ContainerStatus& status = answer->status();
   ObservedContainer container = to_observed(status, std::move(sandbox_id));
   if (container.is_exited()) {
-    bool by_log =
-        annotation(status, kTerminationPolicyAnnotation) == "FallbackToLogsOnError" && container.exit_code != 0;
+    bool by_log = text_at(status.annotations(), kTerminationPolicyAnnotation) == "FallbackToLogsOnError" &&
+                  container.exit_code != 0;
     std::string last_words = co_await disk_.run(
         [&folders = folders_, path = termination_log(status), log = by_log ? container.log_path : std::string()] {
           std::string text = path.empty() ? std::string() : folders.read_termination_log(path);

@@ -4,7 +4,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#include <cerrno>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -128,7 +127,7 @@ Result<std::string> PodFolders::write_hosts(std::string_view uid, std::string_vi
   std::string path = absl::StrCat(folder, "/", kHosts);
   // Containers of the pod may be reading it.
   if (auto there = sys::read_all(*file, kMaxHosts); there && *there == text) return path;
-  if (::ftruncate(file->get(), 0) < 0) return std::unexpected(Error::from_errno(errno, "ftruncate").with_context(path));
+  if (auto cut = sys::ftruncate(*file, 0); !cut) return fail_with(std::move(cut.error()), path);
   ::lseek(file->get(), 0, SEEK_SET);
   if (auto written = sys::write_all(*file, text); !written) return fail_with(std::move(written.error()), path);
   return path;

@@ -9,6 +9,7 @@
 #include "agent/cluster.h"
 #include "agent/pull_queue.h"
 #include "agent/pull_secrets.h"
+#include "base/duration.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -20,18 +21,6 @@ namespace {
 namespace v1 = ::runtime::v1;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
-
-// "1m2.5s", "120ms": as Go writes it, in milliseconds.
-std::string text_of(Duration duration) {
-  const auto all = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  if (all < 1000) return all == 0 ? "0s" : cat(all, "ms");
-  std::string fraction = std::to_string(1000 + all % 1000).substr(1);
-  while (!fraction.empty() && fraction.back() == '0') fraction.pop_back();
-  const std::string seconds = cat(all / 1000 % 60, fraction.empty() ? "" : ".", fraction, "s");
-  const auto minutes = all / 60'000;
-  if (minutes == 0) return seconds;
-  return minutes < 60 ? cat(minutes, "m", seconds) : cat(minutes / 60, "h", minutes % 60, "m", seconds);
-}
 
 v1::AuthConfig auth_of(const images::Credentials& credentials) {
   v1::AuthConfig auth;
@@ -224,9 +213,9 @@ Task<> PodImages::take_pulled(Want want, Pulled pulled, std::shared_ptr<Event> o
   auto status = co_await env_->images.image_status(std::move(question));
   if (stopped_ || over->is_set()) co_return;  // the container has another image by now
   tell(want, EventType::kNormal, "Pulled",
-       cat("Successfully pulled image ", quoted(want.image, 512), " in ", text_of(pulled.time), " (",
-           text_of(pulled.with_waiting), " including waiting). Image size: ", status ? status->image().size() : 0,
-           " bytes."));
+       cat("Successfully pulled image ", quoted(want.image, 512), " in ", format_duration(pulled.time), " (",
+           format_duration(pulled.with_waiting),
+           " including waiting). Image size: ", status ? status->image().size() : 0, " bytes."));
   entries_[key_of(want)].pulled = want.attempt;
   failures_.erase(want.image);
   pulls_.succeeded(want.image);

@@ -265,12 +265,16 @@ bool ContainerRule::has_changed(const ObservedContainer& container) const {
   return !hash.empty() && !container.hash.empty() && hash != container.hash;
 }
 
+Duration bounded_grace(std::int64_t seconds) {
+  constexpr std::int64_t kLongest = std::int64_t{10} * 365 * 24 * 3600;
+  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLongest));
+}
+
 namespace {
 
 std::optional<Duration> grace_of(const core::Probe& probe) {
-  constexpr std::int64_t kLongest = std::int64_t{10} * 365 * 24 * 3600;
   if (!probe.has_termination_grace_period_seconds()) return std::nullopt;
-  return std::chrono::seconds(std::clamp<std::int64_t>(probe.termination_grace_period_seconds(), 0, kLongest));
+  return bounded_grace(probe.termination_grace_period_seconds());
 }
 
 ContainerRule rule_of(const core::Container& container, ContainerRule::Role role, Restart restart) {

@@ -17,6 +17,9 @@ class Pod;
 
 namespace gantry::agent {
 
+// A grace period that a pod names, in seconds: from none to ten years, which can still be added to a time.
+Duration bounded_grace(std::int64_t seconds);
+
 enum class Restart : std::uint8_t { kAlways, kOnFailure, kNever };
 
 struct ContainerRule {

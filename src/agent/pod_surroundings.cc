@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/cluster.h"
 #include "agent/service_environment.h"
+#include "api/client/informer.h"
 #include "api/text.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -33,16 +34,20 @@ api::Allocatable node_allocatable(const Environment& environment) {
 
 Result<std::map<std::string, std::string>> services_of(const Environment& environment, const core::Pod& pod,
                                                        bool is_api) {
+  const bool links = !pod.spec().has_enable_service_links() || pod.spec().enable_service_links();
   std::vector<std::shared_ptr<const core::Service>> services;
   if (environment.cluster != nullptr) {
     if (is_api && !environment.cluster->services().is_synced()) {
       return fail(Code::kUnavailable, "services have not yet been read at least once, cannot construct envvars");
     }
-    for (const auto& [key, object] : environment.cluster->services().all()) {
-      services.push_back(std::static_pointer_cast<const core::Service>(object));
+    // Of the cluster's, which may be tens of thousands, the few that are meant.
+    if (auto api = environment.cluster->services().find("default", "kubernetes")) services.push_back(std::move(api));
+    const auto& all = environment.cluster->services().all();
+    const std::string own = api::object_key(pod.metadata().namespace_(), "");
+    for (auto at = all.lower_bound(own); links && at != all.end() && at->first.starts_with(own); ++at) {
+      services.push_back(std::static_pointer_cast<const core::Service>(at->second));
     }
   }
-  const bool links = !pod.spec().has_enable_service_links() || pod.spec().enable_service_links();
   return service_environment(services, pod.metadata().namespace_(), links);
 }
 

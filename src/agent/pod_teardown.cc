@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <chrono>
 
-#include "absl/strings/str_cat.h"
-#include "absl/strings/str_join.h"
 #include "agent/pod_worker.h"
 #include "base/log.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -17,8 +15,6 @@ namespace v1 = ::runtime::v1;
 
 // What a sidecar has at least, when the others took all of the time.
 constexpr std::chrono::seconds kLeastSidecarGrace{2};
-// In seconds: long enough for everybody, and short enough to be added to a time.
-constexpr std::int64_t kLongestGrace = std::int64_t{10} * 365 * 24 * 3600;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
@@ -26,13 +22,13 @@ TimePoint now() { return std::chrono::steady_clock::now(); }
 
 Duration PodWorker::grace_of(const ObservedPod& observed) const {
   std::int64_t seconds = 0;
-  if (grace_) return std::clamp<Duration>(*grace_, Duration::zero(), std::chrono::seconds(kLongestGrace));
+  if (grace_) return *grace_;
   if (pod_) {
     seconds = pod_->spec().termination_grace_period_seconds();
   } else {
     for (const auto& container : observed.containers) seconds = std::max(seconds, container.grace_seconds);
   }
-  return std::chrono::seconds(std::clamp<std::int64_t>(seconds, 0, kLongestGrace));
+  return bounded_grace(seconds);
 }
 
 std::string PodWorker::ip_of(const ObservedPod& observed, const std::string& sandbox_id) const {

@@ -9,6 +9,7 @@
 #include "absl/strings/str_cat.h"
 #include "agent/api_source.h"
 #include "agent/config_volumes.h"
+#include "base/duration.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "cri/runtime/v1/api.pb.h"
@@ -21,12 +22,6 @@ namespace core = k8s::io::api::core::v1;
 namespace v1 = ::runtime::v1;
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
-
-// "20s", "5m0s": as kubelet writes it.
-std::string text_of(Duration duration) {
-  auto seconds = std::chrono::duration_cast<std::chrono::seconds>(duration).count();
-  return seconds < 60 ? absl::StrCat(seconds, "s") : absl::StrCat(seconds / 60, "m", seconds % 60, "s");
-}
 
 std::int64_t wall_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
@@ -322,7 +317,7 @@ std::map<std::string, Waiting> PodWorker::waiting(const ObservedPod& observed, c
     auto own = troubles_.find(rule.name);
     if (ready <= now() || (own != troubles_.end() && own->second.until > ready)) continue;
     all[rule.name] = {"CrashLoopBackOff",
-                      absl::StrCat("back-off ", text_of(crashes_.delay(rule.name, last->ended)),
+                      absl::StrCat("back-off ", format_duration(crashes_.delay(rule.name, last->ended)),
                                    " restarting failed container=", rule.name, " pod=", identity_.name, "_",
                                    identity_.namespace_, "(", identity_.uid, ")")};
   }

@@ -4,30 +4,13 @@
 #include <array>
 #include <cstdint>
 
+#include "base/utf8.h"
+
 namespace gantry::api {
 
 namespace {
 
 constexpr std::string_view kBase64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-
-// The length of the UTF-8 sequence that the bytes begin with; 0 if there is none.
-size_t utf8_length(std::string_view bytes) {
-  const auto byte = [&](size_t i) { return i < bytes.size() ? static_cast<unsigned char>(bytes[i]) : 0u; };
-  const auto tail = [&](size_t i) { return (byte(i) & 0xc0) == 0x80; };
-  const unsigned first = byte(0);
-  if (first < 0x80) return 1;
-  if (first >= 0xc2 && first < 0xe0) return tail(1) ? 2 : 0;
-  if (first >= 0xe0 && first < 0xf0) {
-    if (!tail(1) || !tail(2) || (first == 0xe0 && byte(1) < 0xa0) || (first == 0xed && byte(1) >= 0xa0)) return 0;
-    return 3;
-  }
-  if (first >= 0xf0 && first < 0xf5) {
-    if (!tail(1) || !tail(2) || !tail(3)) return 0;
-    if ((first == 0xf0 && byte(1) < 0x90) || (first == 0xf4 && byte(1) >= 0x90)) return 0;
-    return 4;
-  }
-  return 0;
-}
 
 }  // namespace
 
@@ -37,7 +20,7 @@ std::string quoted(std::string_view text, size_t most) {
   size_t shown = 0;
   while (shown < text.size()) {
     const std::string_view rest = text.substr(shown);
-    size_t length = utf8_length(rest);
+    size_t length = character_size(rest);
     const auto first = static_cast<unsigned char>(rest[0]);
     // Controls of one byte, and those of two, U+0080 to U+009F, which are shown byte by byte.
     const bool control =
@@ -61,7 +44,7 @@ std::string quoted(std::string_view text, size_t most) {
 
 bool is_utf8(std::string_view bytes) {
   while (!bytes.empty()) {
-    const size_t length = utf8_length(bytes);
+    const size_t length = character_size(bytes);
     if (length == 0) return false;
     bytes.remove_prefix(length);
   }

@@ -41,8 +41,8 @@ Result<milliseconds> parse_duration(std::string_view text) {
   return total;
 }
 
-std::string format_duration(milliseconds duration) {
-  const std::int64_t all = std::max<std::int64_t>(duration.count(), 0);
+std::string format_duration(std::chrono::nanoseconds duration) {
+  const std::int64_t all = std::max<std::int64_t>(std::chrono::duration_cast<milliseconds>(duration).count(), 0);
   if (all > 0 && all < 1000) return cat(all, "ms");
   const std::int64_t seconds = all / 1000;
   std::string text;

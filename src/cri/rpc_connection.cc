@@ -320,9 +320,7 @@ void RpcConnection::Impl::received(std::int32_t id) {
   if (call->body[0] != 0) {
     return refuse(Code::kUnimplemented, cat("compressed requests (", quoted(call->encoding), ") are not supported"));
   }
-  std::uint32_t size = 0;
-  for (std::size_t i = 1; i < kGrpcPrefixBytes; ++i) size = size << 8 | static_cast<unsigned char>(call->body[i]);
-  if (size != call->body.size() - kGrpcPrefixBytes)
+  if (http::grpc_size(call->body) != call->body.size() - kGrpcPrefixBytes)
     return refuse(Code::kInvalidArgument, "the request is not one whole message");
   if (auto limit = parse_timeout(call->timeout)) loop.spawn(expire(call->done, *limit));
   loop.spawn(serve(shared_from_this(), id, std::move(call)));

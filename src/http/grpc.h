@@ -27,6 +27,13 @@ inline std::string grpc_framed(const std::string& message) {
   return out += message;
 }
 
+// Of the message behind it, as `prefix` says.
+inline std::uint32_t grpc_size(std::string_view prefix) {
+  std::uint32_t size = 0;
+  for (const char byte : prefix.substr(1, kGrpcPrefixBytes - 1)) size = size << 8 | static_cast<unsigned char>(byte);
+  return size;
+}
+
 // "250m": at most eight digits, in the finest unit that has room for them; never less than `limit`.
 inline std::string grpc_timeout(Duration limit) {
   constexpr std::int64_t kMost = 99'999'999;

@@ -16,7 +16,6 @@
 #include "volumes/atomic_writer.h"
 #include "volumes/config_objects.h"
 #include "volumes/memory_folder.h"
-#include "volumes/mount_point.h"
 #include "volumes/prepare.h"
 #include "volumes/token_file.h"
 
@@ -103,7 +102,7 @@ std::optional<gid_t> group_of(const core::Pod& pod) {
   return static_cast<gid_t>(security.fs_group());
 }
 
-// It has its mode before it has its name or is mounted.
+// A folder is closed until it has its group and mode; what is in memory has them before it is mounted.
 Status make_volume(const std::string& path, bool in_memory, std::optional<gid_t> group) {
   const std::string parent_path = path.substr(0, path.rfind('/'));
   const std::string name = path.substr(parent_path.size() + 1);

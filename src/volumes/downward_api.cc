@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "api/text.h"
+#include "base/map_text.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -59,21 +60,23 @@ std::optional<std::string> subscript(std::string_view path, std::string_view map
 
 Result<std::string> field_text(const core::Pod& pod, const std::string& path) {
   const auto& metadata = pod.metadata();
-  if (path == "metadata.name") return metadata.name();
-  if (path == "metadata.namespace") return metadata.namespace_();
-  if (path == "metadata.uid") return metadata.uid();
+  if (auto text = metadata_field(pod, path)) return std::move(*text);
   if (path == "metadata.labels") return map_text({metadata.labels().begin(), metadata.labels().end()});
   if (path == "metadata.annotations") return map_text({metadata.annotations().begin(), metadata.annotations().end()});
-  auto value_of = [](const auto& map, const std::string& key) {
-    auto found = map.find(key);
-    return found == map.end() ? std::string() : found->second;
-  };
-  if (auto key = subscript(path, "metadata.labels")) return value_of(metadata.labels(), *key);
-  if (auto key = subscript(path, "metadata.annotations")) return value_of(metadata.annotations(), *key);
   return invalid_argument(cat("fieldPath ", api::quoted(path), " is not supported"));
 }
 
 }  // namespace
+
+std::optional<std::string> metadata_field(const core::Pod& pod, std::string_view path) {
+  const auto& metadata = pod.metadata();
+  if (path == "metadata.name") return metadata.name();
+  if (path == "metadata.namespace") return metadata.namespace_();
+  if (path == "metadata.uid") return metadata.uid();
+  if (auto key = subscript(path, "metadata.labels")) return text_at(metadata.labels(), *key);
+  if (auto key = subscript(path, "metadata.annotations")) return text_at(metadata.annotations(), *key);
+  return std::nullopt;
+}
 
 std::string map_text(const std::map<std::string, std::string>& map) {
   std::string out;

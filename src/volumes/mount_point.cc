@@ -35,11 +35,17 @@ Status unmount_at(const std::string& folder, const std::string& name, int flags)
   }
 }
 
-Status unmount_in(const std::string& folder, int flags) {
+Result<std::vector<std::string>> names_in(const std::string& folder) {
   auto dir = sys::open_dir(sys::kCwd, folder.c_str());
-  if (!dir && dir.error().is_not_found()) return {};
-  auto names = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
+  if (!dir && dir.error().is_not_found()) return std::vector<std::string>();
+  auto names = dir ? sys::list_dir(*dir) : std::unexpected(std::move(dir.error()));
   if (!names) return fail_with(std::move(names.error()), folder);
+  return names;
+}
+
+Status unmount_in(const std::string& folder, int flags) {
+  auto names = names_in(folder);
+  if (!names) return std::unexpected(std::move(names.error()));
   for (const auto& name : *names) {
     if (auto done = unmount_at(folder, name, flags); !done) return done;
   }

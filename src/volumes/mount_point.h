@@ -3,11 +3,15 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "base/owned_fd.h"
 #include "base/result.h"
 
 namespace gantry::volumes {
+
+// The names in a folder; in one that is not there none.
+Result<std::vector<std::string>> names_in(const std::string& folder);
 
 // Something is mounted on `name` in `folder`; a name that is a link is not followed. False when it is not there.
 Result<bool> is_mount_point(FdRef folder, const std::string& name);

@@ -75,10 +75,8 @@ std::set<std::string> shared_places(const Claims& claims) {
 Status unmount(const std::string& pod_folder) {
   const std::string volumes = absl::StrCat(pod_folder, "/volumes");
   if (auto done = unbind_sub_paths(pod_folder); !done) return done;
-  auto dir = sys::open_dir(sys::kCwd, volumes.c_str());
-  if (!dir && dir.error().is_not_found()) return {};
-  auto kinds = dir ? sys::list_dir(*dir) : std::unexpected(dir.error());
-  if (!kinds) return fail_with(std::move(kinds.error()), volumes);
+  auto kinds = names_in(volumes);
+  if (!kinds) return std::unexpected(std::move(kinds.error()));
   // All names are ours, and so is what is mounted on them.
   for (const auto& kind : *kinds) {
     if (auto done = unmount_in(absl::StrCat(volumes, "/", kind), 0); !done) return done;

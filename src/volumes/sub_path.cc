@@ -84,14 +84,6 @@ Result<OwnFd> make_target(const std::string& folder, const std::string& name, bo
   return sys::openat(*dir, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW);
 }
 
-// The names of folders; of one that is not there none.
-Result<std::vector<std::string>> names_in(const std::string& folder) {
-  auto dir = sys::open_dir(sys::kCwd, folder.c_str());
-  if (!dir && dir.error().is_not_found()) return std::vector<std::string>();
-  if (!dir) return fail_with(std::move(dir.error()), folder);
-  return sys::list_dir(*dir);
-}
-
 }  // namespace
 
 Status check_sub_path(std::string_view path) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "volumes/token_file.h"
 
+#include <optional>
 #include <utility>
 
 #include "kubernetes/core/v1/pod.pb.h"
@@ -9,6 +10,10 @@ namespace gantry::volumes {
 
 namespace core = k8s::io::api::core::v1;
 
+namespace {
+
+// The user whom all containers of the pod run as by what its spec says; nothing when they are several, or one of them
+// has its image's.
 std::optional<uid_t> only_user(const core::Pod& pod) {
   std::optional<std::int64_t> user;
   const auto& all = pod.spec().security_context();
@@ -24,6 +29,8 @@ std::optional<uid_t> only_user(const core::Pod& pod) {
   if (!user) return std::nullopt;
   return static_cast<uid_t>(*user);
 }
+
+}  // namespace
 
 File token_file(const core::Pod& pod, std::string token, mode_t mode) {
   const auto user = only_user(pod);

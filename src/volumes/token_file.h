@@ -4,7 +4,6 @@
 
 #include <sys/types.h>
 
-#include <optional>
 #include <string>
 
 #include "volumes/payload.h"
@@ -14,10 +13,6 @@ class Pod;
 }
 
 namespace gantry::volumes {
-
-// The user whom all containers of the pod run as by what its spec says; nothing when they are several, or one of them
-// has its image's.
-std::optional<uid_t> only_user(const k8s::io::api::core::v1::Pod& pod);
 
 // With `mode`, readable for everybody by default, as root's containers can't be told apart. Where the pod has one user
 // or an fsGroup the file is theirs alone.

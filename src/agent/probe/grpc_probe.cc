@@ -6,6 +6,7 @@
 #include <chrono>
 #include <memory>
 
+#include "base/duration.h"
 #include "base/text.h"
 #include "grpc/health/v1/health.pb.h"
 #include "http/byte_stream.h"
@@ -31,12 +32,6 @@ constexpr std::size_t kReadBytes = 4096;
 constexpr char kPath[] = "/grpc.health.v1.Health/Check";
 constexpr char kUnimplemented[] = "12";
 constexpr char kDeadlineExceeded[] = "4";
-
-// "10s", "500ms"
-std::string text_of(Duration duration) {
-  const auto milliseconds = std::chrono::duration_cast<std::chrono::milliseconds>(duration).count();
-  return milliseconds % 1000 == 0 ? cat(milliseconds / 1000, "s") : cat(milliseconds, "ms");
-}
 
 // The one call of a connection. What the other side sends beyond its bounds ends it.
 class Call {
@@ -211,7 +206,8 @@ Task<ProbeOutcome> ask_grpc(ProbeMeans& means, GrpcProbe probe, Duration limit) 
     const std::string why = as_utf8(socket.error().message());
     if (!socket.error().is_deadline())
       co_return failure(cat("error: failed to connect service at \"", where, "\": ", why));
-    co_return failure(cat("timeout: failed to connect service \"", where, "\" within ", text_of(limit), ": ", why));
+    co_return failure(
+        cat("timeout: failed to connect service \"", where, "\" within ", format_duration(limit), ": ", why));
   }
   health::HealthCheckRequest request;
   request.set_service(probe.service);
@@ -228,7 +224,7 @@ Task<ProbeOutcome> ask_grpc(ProbeMeans& means, GrpcProbe probe, Duration limit) 
   if (done) done = co_await converse(call, *stream);
   stream->close();
   if (is_late || call.answer().grpc_status == kDeadlineExceeded) {
-    co_return failure(cat("timeout: health rpc did not complete within ", text_of(limit)));
+    co_return failure(cat("timeout: health rpc did not complete within ", format_duration(limit)));
   }
   if (!done) co_return failure(cat("error: health rpc probe failed: ", as_utf8(done.error().message())));
   co_return judge_health(call.answer());

@@ -186,10 +186,8 @@ PodProber::PodProber(std::shared_ptr<Environment> environment, std::function<voi
 
 PodProber::~PodProber() { stop(); }
 
-void PodProber::end(Probing& probing) { probing.end(); }
-
 void PodProber::stop() {
-  for (auto& [key, probing] : probings_) end(*probing);
+  for (auto& [key, probing] : probings_) probing->end();
   probings_.clear();
   *changed_ = [] {};
 }
@@ -197,7 +195,7 @@ void PodProber::stop() {
 void PodProber::keep_readiness_only() {
   is_ending_ = true;
   for (auto& [key, probing] : probings_) {
-    if (key.second != ProbeKind::kReadiness) end(*probing);
+    if (key.second != ProbeKind::kReadiness) probing->end();
   }
 }
 
@@ -206,7 +204,7 @@ PodProber::Probing& PodProber::probing(const PodPtr& pod, const std::string& pod
                                        const ObservedContainer& container) {
   auto& held = probings_[{spec.name(), kind}];
   if (held && held->id == container.id) return *held;
-  if (held) end(*held);
+  if (held) held->end();
   held = std::make_shared<Probing>(env_, pod, spec.name(), kind, *probe_of(spec, kind));
   Probing& made = *held;
   made.id = container.id;

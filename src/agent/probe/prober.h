@@ -70,7 +70,6 @@ class PodProber {
                         const k8s::io::api::core::v1::PodStatus* before, ObservedContainer& container);
   Probing& probing(const PodPtr& pod, const std::string& pod_ip, const k8s::io::api::core::v1::Container& spec,
                    ProbeKind kind, const k8s::io::api::core::v1::PodStatus* before, const ObservedContainer& container);
-  void end(Probing& probing);
 
   std::shared_ptr<Environment> env_;
   std::shared_ptr<std::function<void()>> changed_;

@@ -27,12 +27,6 @@ constexpr std::int32_t kWindowBytes = 1 << 20;
 constexpr std::size_t kMaxHeaderBytes = 16U << 10;
 constexpr int kMaxCode = 16;
 
-std::size_t size_in_prefix(std::string_view prefix) {
-  std::size_t size = 0;
-  for (const char byte : prefix.substr(1, kGrpcPrefixBytes - 1)) size = size << 8 | static_cast<unsigned char>(byte);
-  return size;
-}
-
 }  // namespace
 
 struct RpcClient::Call {
@@ -58,7 +52,7 @@ struct RpcClient::Call {
 bool RpcClient::Call::add(std::string_view bytes) {
   begun += bytes;
   while (begun.size() >= kGrpcPrefixBytes) {
-    const std::size_t size = size_in_prefix(begun);
+    const std::size_t size = http::grpc_size(begun);
     if (begun.front() != 0 || size > kMaxAnswerBytes) {
       failure = Error(Code::kResourceExhausted, begun.front() != 0
                                                     ? std::string("an answer is compressed, which was not asked for")
