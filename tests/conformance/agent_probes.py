@@ -161,8 +161,8 @@ def grpc(checks, control, node):
     create(control, node, "strange",
            container("server", image="grpc:test", command="exec grpc-health :9000 web", ports=[],
                      livenessProbe=probe(1000, grpc={"port": 9000, "service": "web"}),
-                     readinessProbe=probe(grpc={"port": 9000, "service": "nobody"})),
-           container("pages", readinessProbe=probe(grpc={"port": 8080})))
+                     readinessProbe=probe(grpc={"port": 9000, "service": "nobody"}, periodSeconds=5)),
+           container("pages", readinessProbe=probe(grpc={"port": 8080}, periodSeconds=5)))
     wait_for_event(control, "strange", "Unhealthy", "unknown service")
     wait_for_event(control, "strange", "Unhealthy", "health rpc probe failed")
     control.wait_for("strange", "has nobody ready", '.status.conditions[?(@.type=="Ready")].message',
