@@ -28,6 +28,7 @@
 #include "agent/token_manager.h"
 #include "base/log.h"
 #include "base/map_text.h"
+#include "cgroups/hierarchy.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
@@ -67,6 +68,9 @@ NodeFacts facts_of(const AgentConfig& config) {
           .root_dir = config.root_dir,
           .cgroup_root = config.cgroup_root,
           .cgroup_driver = config.cgroup_driver,
+          .pod_pids_limit = config.pod_pids_limit,
+          .kills_whole_containers =
+              !config.single_process_oom_kill && config.hierarchy != nullptr && config.hierarchy->has("memory"),
           .memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity,
           .masked_paths = config.masked_paths,
           .read_only_paths = config.read_only_paths,
@@ -81,6 +85,11 @@ std::optional<Duration> deletion_grace(const core::Pod& pod) {
   auto seconds = pod.metadata().has_deletion_grace_period_seconds() ? pod.metadata().deletion_grace_period_seconds()
                                                                     : pod.spec().termination_grace_period_seconds();
   return bounded_grace(seconds);
+}
+
+// Null: systemd's slices are not ours to limit.
+const cgroups::Hierarchy* qos_hierarchy(const AgentConfig& config) {
+  return config.cgroup_driver == cgroups::DriverKind::kSystemd ? nullptr : config.hierarchy;
 }
 
 Result<DiskSpace> space_of(const std::string& path) {
@@ -135,6 +144,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   ImageGc image_gc;
   std::unique_ptr<LogRotation> logs;
   NodeAdmission admission;
+  QosCgroups qos;
   std::unique_ptr<Evictions> evictions;
   std::function<void()> pressures_changed;
   std::map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
@@ -170,7 +180,9 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
       image_gc(runtime, images, config.image_gc, space_of),
       logs(std::make_unique<LogRotation>(loop, runtime, config.pod_logs_dir, config.logs,
                                          [this] { return written_logs(); })),
-      admission(cluster, {config.allowed_unsafe_sysctls, has_apparmor()}, [this] { reconcile(); }) {
+      admission(cluster, {config.allowed_unsafe_sysctls, has_apparmor()}, [this] { reconcile(); }),
+      qos(loop, env->disk, {qos_hierarchy(config), config.cgroup_root, config.instance}, config.reserve,
+          [this] { return pods_here(); }) {
   if (cluster == nullptr) return;
   env->objects = std::make_shared<ObjectCache>(cluster->client());
   env->tokens = std::make_shared<TokenManager>(cluster->urgent_client(), wall_seconds);
@@ -266,6 +278,7 @@ void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> p
   if (refused) worker->reject(std::move(*refused));
   if (grace) worker->terminate(grace);
   worker->start();
+  qos.refresh();
 }
 
 // One that is known by its labels alone.
@@ -462,6 +475,7 @@ void Agent::Impl::pod_changed(const std::string& uid) {
   PodInfo info{uid, found->second->pod(), found->second->status()};
   tell_api(*found->second);
   evictions->hear();
+  if (!found->second->is_here()) qos.refresh();
   for (const auto& observer : observers) observer(info);
 }
 
@@ -485,6 +499,7 @@ void Agent::Impl::pod_ended(const std::string& uid) {
   const PodIdentity identity = found->second->identity();
   workers.erase(found);
   evictions->hear();
+  qos.refresh();
   told_mirrors.erase(uid);
   if (identity.is_api() && api && api->find(identity.namespace_, identity.name, uid)) {
     leaving.insert(uid);
@@ -499,6 +514,7 @@ void Agent::Impl::stop() {
   source.stop();
   if (logs) logs->stop();
   admission.stop();
+  qos.stop();
   evictions->stop();
   if (api) api->stop();
   if (writer) writer->stop();
@@ -552,6 +568,7 @@ Task<Status> Agent::start() {
           });
         });
   }
+  if (auto limited = co_await impl->qos.start(); !limited) co_return limited;
   // Before the first pod: whether it is taken depends on it.
   co_await impl->evictions->measure();
   if (impl->stopped) co_return fail(Code::kCancelled, "stopped");

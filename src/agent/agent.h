@@ -27,6 +27,7 @@
 #include "agent/node_config.h"
 #include "agent/probe/probe_count.h"
 #include "agent/pull_queue.h"
+#include "agent/qos_cgroups.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -60,6 +61,14 @@ struct AgentConfig {
   // kubepods.slice instead.
   std::string cgroup_root;
   cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
+  // Where the runtime's cgroups are; null: no limits are set above those of pods, which the runtime sets. It outlives
+  // the loop's last turn.
+  const cgroups::Hierarchy* hierarchy = nullptr;
+  std::string instance;  // the mark of this node's cgroups; empty beneath another's runtime
+  NodeReserve reserve;
+  std::int64_t pod_pids_limit = -1;  // processes of one pod; -1: no limit
+  // Over its memory limit the kernel kills one process of a container, and not all.
+  bool single_process_oom_kill = false;
   std::string resolv_conf = "/etc/resolv.conf";
   // The cluster's DNS: its domain ("cluster.local"), which names of pods end in, and the servers that pods of the
   // policy ClusterFirst ask. Either may be empty.

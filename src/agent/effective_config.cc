@@ -89,6 +89,9 @@ void tell_agent(const AgentConfig& agent, Value& out) {
   if (!agent.cluster_dns.empty()) out["clusterDNS"] = list(agent.cluster_dns);
   if (!agent.allowed_unsafe_sysctls.empty()) out["allowedUnsafeSysctls"] = list(agent.allowed_unsafe_sysctls);
   out["cgroupDriver"] = agent.cgroup_driver == cgroups::DriverKind::kSystemd ? "systemd" : "cgroupfs";
+  out["enforceNodeAllocatable"] = list(std::vector<std::string>{agent.reserve.is_enforced ? "pods" : "none"});
+  out["podPidsLimit"] = agent.pod_pids_limit;
+  out["singleProcessOOMKill"] = agent.single_process_oom_kill;
   out["imageMinimumGCAge"] = text(agent.image_gc.min_age);
   out["imageMaximumGCAge"] = text(agent.image_gc.max_age);
   out["imageGCHighThresholdPercent"] = agent.image_gc.high_percent;

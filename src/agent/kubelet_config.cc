@@ -74,6 +74,8 @@ Result<KubeletConfig> apply_kubelet_config(const Value& document, KubeletSetting
     }
   }
   changed.agent.eviction.hard = changed.node.eviction_hard;
+  changed.agent.reserve.system = changed.node.system_reserved;
+  changed.agent.reserve.kube = changed.node.kube_reserved;
   if (auto whole = check_fields(changed); !whole) return std::unexpected(std::move(whole.error()));
   std::ranges::sort(config.ignored);
   config.document = document;

@@ -100,6 +100,11 @@ TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
   EXPECT_NE(problem_of("containerLogMaxSize: 0"), "");
   EXPECT_NE(problem_of("containerLogMonitorInterval: 1s"), "");
   EXPECT_NE(problem_of("crashLoopBackOff: {maxContainerRestartPeriod: 10m}"), "");
+  EXPECT_EQ(problem_of("enforceNodeAllocatable: [pods, system-reserved]"),
+            "enforceNodeAllocatable: \"system-reserved\" is not enforced here, \"pods\" and \"none\" are");
+  EXPECT_NE(problem_of("enforceNodeAllocatable: [none, pods]"), "");
+  EXPECT_EQ(problem_of("enforceNodeAllocatable: []"), "");
+  EXPECT_NE(problem_of("podPidsLimit: -2"), "");
   EXPECT_EQ(problem_of("maxPods: null"), "");
 }
 
@@ -116,6 +121,7 @@ crashLoopBackOff: {maxContainerRestartPeriod: 20s}
 containerLogMaxSize: 5Mi
 clusterDNS: [10.0.0.10]
 serializeImagePulls: false
+podPidsLimit: 100
 cpuManagerPolicy: static
 )");
   ASSERT_TRUE(document);
@@ -136,6 +142,9 @@ crashLoopBackOff: {maxContainerRestartPeriod: 20s}
 containerLogMaxSize: "5242880"
 clusterDNS: [10.0.0.10]
 serializeImagePulls: false
+podPidsLimit: 100
+enforceNodeAllocatable: [pods]
+singleProcessOOMKill: false
 evictionPressureTransitionPeriod: 5m0s
 nodeStatusUpdateFrequency: 10s
 eventBurst: 100

@@ -21,6 +21,7 @@ using api::Value;
 
 constexpr std::chrono::hours kMostTime{24 * 366};
 constexpr std::int64_t kMaxCount = 1'000'000;
+constexpr std::int64_t kMostPids = 1 << 22;  // the kernel's own
 constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::max();
 
 std::unexpected<Error> wrong(std::string_view field, std::string_view problem) {
@@ -198,6 +199,21 @@ Status take_bytes(const Value& value, std::string_view field, std::int64_t* out)
   auto quantity = text == nullptr ? invalid_argument("a quantity was expected") : api::Quantity::parse(*text);
   if (!quantity || quantity->is_zero()) return wrong(field, "a quantity that is not 0 was expected");
   *out = quantity->value();
+  return {};
+}
+
+Status take_enforced(const Value& value, std::string_view field, bool* pods) {
+  std::vector<std::string> names;
+  if (auto taken = take_texts(value, field, &names); !taken) return taken;
+  bool found = false;
+  for (const auto& name : names) {
+    if (name != "pods" && name != "none") {
+      return wrong(field, cat(quoted(name), " is not enforced here, \"pods\" and \"none\" are"));
+    }
+    found |= name == "pods";
+  }
+  if (found && names.size() > 1) return wrong(field, "\"pods\" or \"none\" were expected, and once");
+  *pods = found;
   return {};
 }
 
@@ -390,7 +406,10 @@ constexpr Field kFields[] = {
     {"cgroupsPerQOS", nullptr},
     {"cgroupDriver", nullptr},
     {"cpuManagerPolicy", nullptr},
-    {"singleProcessOOMKill", nullptr},
+    {"singleProcessOOMKill",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_flag(value, field, &to.agent.single_process_oom_kill);
+     }},
     {"cpuManagerPolicyOptions", nullptr},
     {"cpuManagerReconcilePeriod", nullptr},
     {"memoryManagerPolicy", nullptr},
@@ -401,7 +420,10 @@ constexpr Field kFields[] = {
     {"runtimeRequestTimeout", nullptr},
     {"hairpinMode", nullptr},
     {"podCIDR", nullptr},
-    {"podPidsLimit", nullptr},
+    {"podPidsLimit",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_number(value, field, -1, kMostPids, &to.agent.pod_pids_limit);
+     }},
     {"runOnce", nullptr},
     {"cpuCFSQuota", nullptr},
     {"cpuCFSQuotaPeriod", nullptr},
@@ -442,7 +464,10 @@ constexpr Field kFields[] = {
     {"showHiddenMetricsForVersion", nullptr},
     {"systemReservedCgroup", nullptr},
     {"kubeReservedCgroup", nullptr},
-    {"enforceNodeAllocatable", nullptr},
+    {"enforceNodeAllocatable",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_enforced(value, field, &to.agent.reserve.is_enforced);
+     }},
     {"allowedUnsafeSysctls",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
        return take_texts(value, field, &to.agent.allowed_unsafe_sysctls);

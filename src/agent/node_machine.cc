@@ -5,6 +5,7 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <charconv>
 #include <filesystem>
 
@@ -100,6 +101,8 @@ Result<NodeMachine> read_node_machine() {
   machine.cpus = ::sysconf(_SC_NPROCESSORS_ONLN);
   machine.memory = meminfo_bytes(*meminfo, "MemTotal");
   machine.swap = meminfo_bytes(*meminfo, "SwapTotal");
+  machine.max_pids = static_cast<std::int64_t>(
+      std::min(number_of(text_of("/proc/sys/kernel/pid_max")), number_of(text_of("/proc/sys/kernel/threads-max"))));
   machine.hugepages = read_hugepages();
   machine.machine_id = text_of("/etc/machine-id");
   machine.system_uuid = text_of("/sys/class/dmi/id/product_uuid");

@@ -14,6 +14,7 @@ namespace gantry::agent {
 struct NodeMachine {
   std::int64_t cpus = 0;
   std::uint64_t memory = 0, swap = 0;              // bytes
+  std::int64_t max_pids = 0;                       // 0: not known
   std::map<std::string, std::uint64_t> hugepages;  // "hugepages-2Mi": bytes that are set aside
   std::string machine_id, system_uuid, boot_id, kernel_version, os_image;
   std::string architecture;  // in Go's words: "amd64"

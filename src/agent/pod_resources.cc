@@ -66,7 +66,7 @@ std::int64_t memory_bytes(const Quantities& quantities) {
 }
 
 void set_cpu_request(std::int64_t milli, ::runtime::v1::LinuxContainerResources& out) {
-  out.set_cpu_shares(std::clamp(milli * 1024 / 1000, kLeastShares, kMostShares));
+  out.set_cpu_shares(cpu_shares(milli));
 }
 void set_cpu_limit(std::int64_t milli, ::runtime::v1::LinuxContainerResources& out) {
   out.set_cpu_period(kPeriodMicros);
@@ -124,8 +124,14 @@ Qos qos_of(const core::Pod& pod) {
   return all ? Qos::kGuaranteed : Qos::kBurstable;
 }
 
+std::int64_t cpu_shares(std::int64_t milli_cpu) {
+  return std::clamp(milli_cpu * 1024 / 1000, kLeastShares, kMostShares);
+}
+
+std::string qos_cgroup(std::string_view root, Qos qos) { return cat(root, "/kubepods", qos_part(qos, '/')); }
+
 std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid) {
-  return cat(root, "/kubepods", qos_part(qos, '/'), "/pod", uid);
+  return cat(qos_cgroup(root, qos), "/pod", uid);
 }
 
 std::string pod_slice(Qos qos, std::string_view uid) {

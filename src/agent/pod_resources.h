@@ -25,6 +25,11 @@ std::string_view to_string(Qos qos);
 // default_pod was called, which fills requests from limits.
 Qos qos_of(const k8s::io::api::core::v1::Pod& pod);
 
+// cpu.shares of cgroup v1 for a request in thousandths of a CPU.
+std::int64_t cpu_shares(std::int64_t milli_cpu);
+
+// ROOT/kubepods[/burstable|/besteffort]
+std::string qos_cgroup(std::string_view root, Qos qos);
 // ROOT/kubepods[/burstable|/besteffort]/podUID
 std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid);
 // kubepods[-burstable|-besteffort]-podUID.slice, with systemd's cgroup driver.

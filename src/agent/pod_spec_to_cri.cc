@@ -111,6 +111,9 @@ v1::PodSandboxConfig sandbox_config(const core::Pod& pod, const NodeFacts& node,
   }
   auto& linux = *config.mutable_linux();
   set_pod_resources(pod, *linux.mutable_resources());
+  if (node.pod_pids_limit > 0) {
+    (*linux.mutable_resources()->mutable_unified())["pids.max"] = absl::StrCat(node.pod_pids_limit);
+  }
   linux.set_cgroup_parent(node.cgroup_driver == cgroups::DriverKind::kSystemd
                               ? pod_slice(qos_of(pod), metadata.uid())
                               : pod_cgroup(node.cgroup_root, qos_of(pod), metadata.uid()));

@@ -35,6 +35,8 @@ struct NodeFacts {
   std::string root_dir;     // ROOT/seccomp holds the profiles of the type Localhost
   std::string cgroup_root;  // "/..." or empty
   cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
+  std::int64_t pod_pids_limit = -1;     // 0 or less: none
+  bool kills_whole_containers = false;  // memory.oom.group of containers
   std::uint64_t memory_capacity = 0;
   std::vector<std::string> masked_paths, read_only_paths;
   // Empty: there is no DNS of a cluster.

@@ -292,6 +292,19 @@ TEST(Resources, FollowKubeletsFormulas) {
   EXPECT_EQ(none.cpu_shares(), 2);
   EXPECT_EQ(none.oom_score_adj(), 1000);
   EXPECT_EQ(resources("{limits: {cpu: 1m}}").cpu_quota(), 1000);
+  EXPECT_THAT(none.unified(), IsEmpty());
+}
+
+TEST(Resources, TheNodesOwnWordsOnPods) {
+  const core::Pod pod = pod_with("");
+  NodeFacts node = kNode;
+  node.pod_pids_limit = 100;
+  node.kills_whole_containers = true;
+  EXPECT_THAT(sandbox_config(pod, node, 0, "", "").linux().resources().unified(), ElementsAre(Pair("pids.max", "100")));
+  const v1::Image image = image_of("");
+  const auto config = container_config(pod, pod.spec().containers(0), node, {.image = &image});
+  ASSERT_TRUE(config) << config.error().message();
+  EXPECT_THAT(config->linux().resources().unified(), ElementsAre(Pair("memory.oom.group", "1")));
 }
 
 TEST(Resources, OfThePodAsAWhole) {

@@ -15,6 +15,7 @@ namespace gantry::cgroups {
 namespace {
 
 constexpr const char* kMark = "trusted.gantry.instance";
+constexpr const char* kKept = "trusted.gantry.kept";
 constexpr std::size_t kMaxMark = 64;
 constexpr std::size_t kMaxProcs = 1U << 20;
 
@@ -226,6 +227,17 @@ Result<std::optional<std::string>> Cgroup::marked_by() const {
   auto mark = sys::fgetxattr(dir_, kMark);
   if (!mark) return std::unexpected(named(std::move(mark.error())));
   return mark;
+}
+
+Status Cgroup::keep() const {
+  if (auto set = sys::fsetxattr(dir_, kKept, "1"); !set) return std::unexpected(named(std::move(set.error())));
+  return {};
+}
+
+Result<bool> Cgroup::is_kept() const {
+  auto kept = sys::fgetxattr(dir_, kKept);
+  if (!kept) return std::unexpected(named(std::move(kept.error())));
+  return kept->has_value();
 }
 
 }  // namespace gantry::cgroups

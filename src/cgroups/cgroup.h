@@ -93,6 +93,10 @@ class Cgroup {
   Status mark(std::string_view instance) const;
   // Nothing when it bears no mark.
   Result<std::optional<std::string>> marked_by() const;
+  // Beside the mark: somebody has set limits on it for whatever comes into it, so it stays while it is empty, too. As
+  // trusted.gantry.kept.
+  Status keep() const;
+  Result<bool> is_kept() const;
 
  private:
   Error named(Error&& error) const;

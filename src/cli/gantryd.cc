@@ -160,6 +160,8 @@ struct Serving {
   images::Keyring* keyring;
   Pool& disk;
   const runtime::HostFacts& host;
+  const cgroups::Hierarchy* hierarchy;  // null: beneath another's runtime, on a host without cgroup v2
+  std::string instance;                 // empty beneath another's runtime
   std::string node_ip;
   agent::KubeletSettings settings;
   std::string configuration;  // what is in force of KubeletConfiguration, as JSON
@@ -328,6 +330,8 @@ Task<> start_serving(Serving& serving) {
   }
   if (done && serving.run_agent && !serving.options.kubeconfig.empty()) done = join_cluster(serving);
   if (done && serving.run_agent) {
+    serving.settings.agent.hierarchy = serving.hierarchy;
+    serving.settings.agent.instance = serving.instance;
     serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
                                                    serving.settings.agent, serving.member.cluster.get());
     if (auto* reporter = serving.member.reporter.get()) {
@@ -413,6 +417,8 @@ Status run_agent(cli::GantrydOptions options, OwnFd signals, cli::KeptSockets ke
       return fail(Code::kFailedPrecondition, "address of the node: there is no default route; say --node-ip");
     options.node_ip = (*found)->to_string();
   }
+  auto hierarchy = cgroups::Hierarchy::find();
+  if (!hierarchy) log::warning("no limits are set above those of pods", {{"error", hierarchy.error()}});
   Loop loop;
   Pool disk(loop, 2);
   cri::RemoteRuntime runtime(loop,
@@ -427,6 +433,8 @@ Status run_agent(cli::GantrydOptions options, OwnFd signals, cli::KeptSockets ke
                   .keyring = nullptr,
                   .disk = disk,
                   .host = host,
+                  .hierarchy = hierarchy ? &*hierarchy : nullptr,
+                  .instance = "",
                   .node_ip = options.node_ip,
                   .run_agent = true,
                   .kept = std::move(kept)};
@@ -575,6 +583,8 @@ Status run(cli::GantrydOptions options) {
                   .keyring = &keyring,
                   .disk = disk,
                   .host = *host,
+                  .hierarchy = &*hierarchy,
+                  .instance = instance->id,
                   .node_ip = std::move(node_ip),
                   .run_agent = run_agent,
                   .kept = std::move(kept)};

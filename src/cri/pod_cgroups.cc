@@ -87,7 +87,8 @@ void remove_empty_upward(const cgroups::CgroupfsDriver& driver, std::string_view
     if (cgroup) {
       auto mark = cgroup->marked_by();
       if (!mark || *mark != std::optional<std::string>(instance)) return;
-      if (!driver.remove_empty(path)) return;
+      auto kept = cgroup->is_kept();
+      if (!kept || *kept || !driver.remove_empty(path)) return;
     } else if (!cgroup.error().is_not_found()) {
       return;
     }

@@ -49,7 +49,7 @@ Status limit_pod_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view 
 Status kill_cgroup(const cgroups::CgroupfsDriver& driver, std::string_view path);
 
 // Removes the cgroup at `path` and those above it, as far as they are empty and bear the driver's mark. What is in use,
-// or somebody else's, stays.
+// kept, or somebody else's, stays.
 void remove_empty_upward(const cgroups::CgroupfsDriver& driver, std::string_view instance, std::string path);
 
 }  // namespace gantry::cri

@@ -262,6 +262,9 @@ TEST_F(CgroupsTest, TheDriverMakesMarksAndRemoves) {
     EXPECT_EQ(must(must(driver.open(path)).marked_by()), "0123456789abcdef") << path;
   }
   EXPECT_EQ(must(hierarchy_.root().marked_by()), std::nullopt);
+  EXPECT_FALSE(must(made.cgroup.is_kept()));
+  must(made.cgroup.keep());
+  EXPECT_TRUE(must(must(driver.open("/kubepods/besteffort/pod1/c1")).is_kept()));
   auto again = must(CgroupfsDriver(hierarchy_, "another").make("/kubepods/besteffort/pod1/c1"));
   EXPECT_TRUE(again.existed);
   EXPECT_EQ(must(again.cgroup.marked_by()), "0123456789abcdef") << "what is there keeps its mark";

@@ -487,6 +487,16 @@ TEST_F(CriTest, WhatWasHalfMadeIsTakenBack) {
   }
 }
 
+TEST_F(CriTest, AKeptCgroupStaysWhenItsLastPodHasGone) {
+  run([](World& w) -> Task<> {
+    const std::string kubepods = test::cgroup_path() + "/kubepods";
+    must(must(w.driver.make(kubepods)).cgroup.keep());
+    co_await remove_pod(w, co_await run_pod(w, "last"));
+    EXPECT_TRUE(w.driver.open(kubepods));
+    must(w.driver.remove_empty(kubepods));
+  });
+}
+
 // The row of a container as it was before its start.
 Task<> put_back_to_created(World& w, std::string sandbox_id, std::string id) {
   for (auto& row : must(co_await w.store.load()).containers) {

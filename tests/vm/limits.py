@@ -235,6 +235,19 @@ def pods_own(story):
     story.node.crictl("rmp", "-f", pod_id)
 
 
+def node_wide(story, pod):
+    """What is above a guaranteed pod, and what its containers have for the OOM killer."""
+    def read(place):
+        return story.node.read(place).strip()
+    memory = int(story.node.machine.shell("grep MemTotal /proc/meminfo").split()[1]) * 1024
+    story.equal(read(pod.parent / "memory.max"), str(memory // 4096 * 4096), "all pods may take what the node has")
+    story.ok(read(pod.parent / "pids.max") != "max", "and so many processes")
+    story.equal([read(pod.parent / part / "cpu.weight") for part in ("burstable", "besteffort")], ["1", "1"],
+                "the classes weigh what their pods request")
+    one = story.node.machine.shell(f"cat {pod}/*/memory.oom.group").split()
+    story.equal(one, ["1", "1"], "a container over its limit ends as a whole")
+
+
 def manifest(story):
     """The agent's pod: its limits are the sums, its weight is among pods."""
     file = "/etc/gantry/manifests/both.yaml"
@@ -246,6 +259,8 @@ def manifest(story):
     seen = [story.node.read(pod / name).strip() for name in ("memory.max", "cpu.max")]
     story.equal(seen, [str(64 * MB), "50000 100000"], "a manifest's pod is limited to the sums of its containers' limits")
     story.equal(story.node.read(among_pods / "cpu.weight").strip(), "59", "and weighs what they request")
+    if story.driver == "cgroupfs":
+        node_wide(story, pod)
     story.node.machine.run("rm", file)
     c.wait_until("the pod is gone", lambda: not any("both" in json.dumps(item) for item in story.node.pods().values()), 60)
 
