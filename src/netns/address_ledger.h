@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The range that pods' addresses are of, and which sandbox has which address and which ports of the host, kept across
-// restarts and reboots. Written before they
-// are used and after they are no longer in use, so that a crash in between can lose one for a while but never give it
-// to two pods. A loss of power ends all pods, so it may take the last records with it.
+// restarts and reboots. Written before they are used and after they are no longer in use, so that a crash in between
+// can lose one for a while but never give it to two pods. A loss of power ends all pods, so it may take the last
+// records with it.
 #pragma once
 
 #include <optional>
