@@ -14,7 +14,7 @@
 #include "agent/cluster.h"
 #include "agent/environment.h"
 #include "agent/eviction/eviction.h"
-#include "agent/eviction/node_meter.h"
+#include "agent/eviction_hands.h"
 #include "agent/manifest_source.h"
 #include "agent/mirror_pods.h"
 #include "agent/names.h"
@@ -43,8 +43,6 @@ namespace v1 = ::runtime::v1;
 constexpr std::size_t kDiskThreads = 2;
 // So many pods' volumes may hang without holding up those of others.
 constexpr std::size_t kVolumeCalls = 64;
-// For which what pods that have ended left on the disk is waited for before the disk is looked at again.
-constexpr std::chrono::seconds kReclaim{30};
 
 std::uint64_t memory_of_machine() {
   auto pages = ::sysconf(_SC_PHYS_PAGES);
@@ -135,8 +133,6 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   void keep_mirrors();
   void pod_ended(const std::string& uid);
   std::vector<WrittenLog> written_logs() const;
-  void make_evictions();
-  Task<> empty_ended_pods();
   void stop();
 
   std::shared_ptr<Environment> env;
@@ -147,8 +143,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   QosCgroups qos;
   std::unique_ptr<Evictions> evictions;
   std::function<void()> pressures_changed;
-  std::map<std::string, std::shared_ptr<PodWorker>> workers;  // by uid
-  std::map<std::string, PodIdentity> earlier;                 // found at the start, by uid, until a worker has them
+  PodWorkers workers;
+  std::map<std::string, PodIdentity> earlier;  // found at the start, by uid, until a worker has them
   std::vector<std::function<void(const PodInfo&)>> observers;
   std::set<std::pair<std::string, std::string>> logged_problems;
   std::unique_ptr<ApiSource> api;  // null: a node that stands alone
@@ -159,6 +155,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   std::set<std::string> leaving;
   bool started = false;
   bool stopped = false;
+  EvictionPlace place{workers, image_gc, stopped};
 };
 
 Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config,
@@ -414,59 +411,6 @@ std::vector<WrittenLog> Agent::Impl::written_logs() const {
   return found;
 }
 
-// All of them at once, and what takes long goes on by itself.
-Task<> Agent::Impl::empty_ended_pods() {
-  std::vector<std::shared_ptr<PodWorker>> ended;
-  for (const auto& [uid, worker] : workers) {
-    if (!worker->is_over_for_good() || worker->gave_back().is_set()) continue;
-    worker->give_back();
-    ended.push_back(worker);
-  }
-  const auto until = std::chrono::steady_clock::now() + kReclaim;
-  for (const auto& worker : ended) {
-    const auto left = until - std::chrono::steady_clock::now();
-    if (stopped || left <= left.zero() || !co_await worker->gave_back().wait_for(left)) co_return;
-  }
-}
-
-void Agent::Impl::make_evictions() {
-  Evictions::Hands hands;
-  hands.pods = [this] {
-    std::vector<PodToMeasure> pods;
-    for (const auto& [uid, worker] : workers) {
-      if (worker->is_running()) pods.push_back({uid, worker->pod(), !worker->identity().is_api()});
-    }
-    return pods;
-  };
-  hands.has_ended = [this](const std::string& uid) {
-    auto found = workers.find(uid);
-    return found == workers.end() || found->second->is_still();
-  };
-  hands.evict = [this](const std::string& uid, const PodEviction& eviction) {
-    if (auto found = workers.find(uid); found != workers.end()) found->second->evict(eviction);
-  };
-  hands.has_given_back = [this](const std::string& uid) {
-    auto found = workers.find(uid);
-    return found == workers.end() || found->second->gave_back().is_set();
-  };
-  hands.reclaim_disk = [weak = weak_from_this()](bool with_images) -> Task<> {
-    auto impl = weak.lock();
-    if (!impl) co_return;
-    co_await impl->empty_ended_pods();
-    if (impl->stopped || !with_images) co_return;
-    auto removed = co_await impl->image_gc.remove_unused(std::chrono::steady_clock::now());
-    if (!removed) log::warning("removing unused images", {{"error", removed.error()}});
-  };
-  hands.pressures_changed = [this] {
-    if (pressures_changed) pressures_changed();
-  };
-  hands.events = env->events;
-  const auto& config = env->config;
-  auto meter = std::make_shared<NodeMeter>(env->runtime, env->images, env->disk,
-                                           NodeMeter::Folders{config.root_dir, config.pod_logs_dir});
-  evictions = std::make_unique<Evictions>(env->loop, std::move(meter), config.eviction, std::move(hands));
-}
-
 // ---- the workers' words
 
 void Agent::Impl::pod_changed(const std::string& uid) {
@@ -527,7 +471,11 @@ void Agent::Impl::stop() {
 Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config, Cluster* cluster,
              PrepareVolumes prepare_volumes)
     : impl_(std::make_shared<Impl>(loop, runtime, images, std::move(config), cluster, std::move(prepare_volumes))) {
-  impl_->make_evictions();
+  // What is in it lives as long as all of it.
+  const std::weak_ptr<EvictionPlace> place = std::shared_ptr<EvictionPlace>(impl_, &impl_->place);
+  impl_->evictions = make_evictions(impl_->env, place, [impl = impl_.get()] {
+    if (impl->pressures_changed) impl->pressures_changed();
+  });
 }
 
 // What pools work on belongs to tasks that the loop may drop from now on: it is waited for.
