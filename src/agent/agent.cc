@@ -535,6 +535,11 @@ void Agent::look_again() {
   for (const auto& [uid, worker] : impl_->workers) worker->hear_of_node();
 }
 
+void Agent::keep_pods_in(std::vector<api::IpNetwork> ranges) {
+  impl_->env->pod_ranges = std::move(ranges);
+  for (const auto& [uid, worker] : impl_->workers) worker->hear();
+}
+
 NodePressures Agent::pressures() const { return impl_->evictions->pressures(); }
 
 void Agent::on_pressures(std::function<void()> changed) { impl_->pressures_changed = std::move(changed); }

@@ -28,6 +28,7 @@
 #include "agent/probe/probe_count.h"
 #include "agent/pull_queue.h"
 #include "agent/qos_cgroups.h"
+#include "api/ip_network.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -148,6 +149,9 @@ class Agent {
   void observe(std::function<void(const PodInfo&)> observer);
   // The node can do more than before: what waits for it is tried again at once.
   void look_again();
+  // Pods that have an address of none of these get another sandbox, but for those that are to run once. Empty: any
+  // address is fine, as in the beginning.
+  void keep_pods_in(std::vector<api::IpNetwork> ranges);
   // What the node is short of; `changed` is called when there is something else.
   NodePressures pressures() const;
   void on_pressures(std::function<void()> changed);

@@ -525,6 +525,19 @@ TEST_F(AgentTest, ALostSandboxIsReplaced) {
       until([&] { return is_ready("a") && container("a").restart_count() == 2 && runtime_.sandboxes.size() == 2; }));
 }
 
+TEST_F(AgentTest, PodsMoveToTheRangeThatTheyAreKeptIn) {
+  write("a.yaml", manifest("a"));
+  write("once.yaml", manifest("once", "  restartPolicy: Never\n"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("once"); }));
+  runtime_.calls.clear();
+  runtime_.address = "10.244.1.2";
+  agent_->keep_pods_in({*api::parse_network("10.244.1.0/24")});
+  ASSERT_TRUE(until([&] { return is_ready("a") && container("a").restart_count() == 1; }));
+  EXPECT_THAT(steps(), ElementsAre("stop web 30", "stop-sandbox a", "run a 1", "create web 1", "start web"));
+  EXPECT_TRUE(is_ready("once"));  // runs to its end
+}
+
 TEST_F(AgentTest, SomebodyElsesRemovalIsMadeGood) {
   write("a.yaml", manifest("a"));
   start();

@@ -8,6 +8,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "agent/agent.h"
 #include "agent/event_recorder.h"
@@ -16,6 +17,7 @@
 #include "agent/probe/probe_outcome.h"
 #include "agent/pull_queue.h"
 #include "agent/volume_calls.h"
+#include "api/ip_network.h"
 #include "base/loop.h"
 #include "cri/runtime_service.h"
 
@@ -45,6 +47,8 @@ struct Environment {
   std::string runtime_name = {};  // what the runtime calls itself
   ProbeMeans probe_means = {loop, runtime};
   TimePoint began = std::chrono::steady_clock::now();  // what ran before that an earlier gantryd has started
+  // A sandbox with an address of none of these is replaced; empty: any address is fine.
+  std::vector<api::IpNetwork> pod_ranges = {};
 
   // Whose a sandbox is, by id: where its events go.
   std::map<std::string, std::string> sandbox_owners = {};

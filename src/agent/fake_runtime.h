@@ -33,6 +33,7 @@ struct Container {
 struct Sandbox {
   v1::PodSandboxConfig config;
   v1::PodSandbox sandbox;
+  std::string address;
 };
 }  // namespace fake
 
@@ -53,6 +54,8 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   std::map<std::string, Error> failures;
   // Containers that end as soon as they were started, by name.
   std::map<std::string, int> short_lived;
+  bool has_network = true;
+  std::string address = "10.88.0.5";  // of the sandboxes that are run
   // What is executed in containers; null: as exec_codes says.
   std::function<Result<v1::ExecSyncResponse>(const v1::ExecSyncRequest&)> on_exec;
   // Whoever lists sandboxes waits until it is set.
@@ -108,6 +111,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     std::string id = "sandbox" + std::to_string(++last_id_);
     fake::Sandbox& made = sandboxes[id];
     made.config = request.config();
+    made.address = address;
     made.sandbox.set_id(id);
     *made.sandbox.mutable_metadata() = metadata;
     *made.sandbox.mutable_labels() = request.config().labels();
@@ -148,7 +152,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     if (found == sandboxes.end()) co_return not_found("no such sandbox");
     v1::PodSandboxStatusResponse response;
     response.mutable_status()->set_id(found->first);
-    response.mutable_status()->mutable_network()->set_ip("10.88.0.5");
+    response.mutable_status()->mutable_network()->set_ip(found->second.address);
     co_return response;
   }
   Task<Result<v1::ListPodSandboxResponse>> list_pod_sandbox(v1::ListPodSandboxRequest request) override {
@@ -331,7 +335,13 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     response.set_runtime_name("fake");
     co_return response;
   }
-  Task<Result<v1::StatusResponse>> status(v1::StatusRequest) override { co_return none(); }
+  Task<Result<v1::StatusResponse>> status(v1::StatusRequest) override {
+    v1::StatusResponse response;
+    auto& network = *response.mutable_status()->add_conditions();
+    network.set_type("NetworkReady");
+    network.set_status(has_network);
+    co_return response;
+  }
   Task<Result<v1::RuntimeConfigResponse>> runtime_config(v1::RuntimeConfigRequest) override { co_return none(); }
   Task<Result<v1::ContainerStatsResponse>> container_stats(v1::ContainerStatsRequest) override { co_return none(); }
   Task<Result<v1::ListContainerStatsResponse>> list_container_stats(v1::ListContainerStatsRequest) override {

@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "absl/strings/str_join.h"
+#include "absl/strings/str_split.h"
 #include "base/log.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
@@ -16,6 +17,15 @@ namespace {
 namespace v1 = ::runtime::v1;
 
 constexpr Duration kLongestPause = std::chrono::seconds(30);
+
+// What is no network is the runtime's to refuse.
+std::vector<api::IpNetwork> networks_of(const std::string& ranges) {
+  std::vector<api::IpNetwork> networks;
+  for (const std::string& range : std::vector<std::string>(absl::StrSplit(ranges, ','))) {
+    if (auto network = api::parse_network(range)) networks.push_back(*network);
+  }
+  return networks;
+}
 
 }  // namespace
 
@@ -43,6 +53,14 @@ std::string PodCidrTeller::wanted() const {
   return spec.pod_cidrs().empty() ? spec.pod_cidr() : absl::StrJoin(spec.pod_cidrs(), ",");
 }
 
+Task<bool> PodCidrTeller::has_network() {
+  auto status = co_await runtime_.status({});
+  if (!status) co_return true;  // not known
+  co_return std::ranges::none_of(status->status().conditions(), [](const auto& condition) {
+    return condition.type() == "NetworkReady" && !condition.status();
+  });
+}
+
 Task<> PodCidrTeller::run() {
   std::string taken, refused, complaint;
   Duration pause = first_pause_;
@@ -62,6 +80,7 @@ Task<> PodCidrTeller::run() {
       log::info("the runtime was told of the pods' ranges", {{"ranges", ranges}});
       taken = ranges;
       complaint.clear();
+      if (in_the_way_) in_the_way_({});
       told_();
       continue;
     }
@@ -71,6 +90,10 @@ Task<> PodCidrTeller::run() {
     }
     complaint = done.error().message();
     refused = ranges;
+    if (done.error().code() == Code::kFailedPrecondition && in_the_way_ && !co_await has_network()) {
+      if (stopped_) co_return;
+      in_the_way_(networks_of(ranges));
+    }
     // Another change of the Node comes with each heartbeat of its status, and is no reason to hurry.
     for (const auto until = std::chrono::steady_clock::now() + pause; !stopped_ && wanted() == ranges;) {
       const auto wait = until - std::chrono::steady_clock::now();

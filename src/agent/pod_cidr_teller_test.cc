@@ -56,5 +56,22 @@ TEST_F(PodCidrTellerTest, WhatIsRefusedIsSaidAgain) {
   teller.stop();
 }
 
+TEST_F(PodCidrTellerTest, PodsAreInTheWayOnlyWhereThereIsNoRangeAtAll) {
+  put_node("podCIDR: 10.244.1.0/24");
+  runtime.failures.emplace("pod-cidr", Error(Code::kFailedPrecondition, "pods run"));
+  runtime.changed = [this] { runtime.has_network = runtime.count("pod-cidr 10.244.1.0/24") < 3; };
+  std::vector<std::size_t> ranges;
+  teller.on_in_the_way([&](std::vector<api::IpNetwork> networks) {
+    EXPECT_GE(runtime.count("pod-cidr 10.244.1.0/24"), 3);
+    ranges.push_back(networks.size());
+    runtime.failures.clear();
+  });
+  cluster.node().start();
+  teller.start();
+  run();
+  EXPECT_THAT(ranges, ElementsAre(1, 0));
+  teller.stop();
+}
+
 }  // namespace
 }  // namespace gantry::agent

@@ -142,7 +142,10 @@ Task<Result<ObservedPod>> PodWorker::look() {
   auto observed = co_await observer_.observe(identity_.uid);
   if (!observed || stopped_) co_return observed;
   observed->runtime = env_->runtime_name;
-  for (const auto& sandbox : observed->sandboxes) env_->sandbox_owners[sandbox.id] = identity_.uid;
+  for (auto& sandbox : observed->sandboxes) {
+    env_->sandbox_owners[sandbox.id] = identity_.uid;
+    if (is_misplaced(sandbox)) sandbox.ready = false;
+  }
   had_sandbox_ |= !observed->sandboxes.empty();
   std::erase_if(replaced_, [&](const std::string& id) {
     return std::ranges::none_of(observed->containers, [&](const auto& container) { return container.id == id; });
@@ -153,6 +156,15 @@ Task<Result<ObservedPod>> PodWorker::look() {
     return std::ranges::none_of(observed->sandboxes, [&](const auto& sandbox) { return sandbox.id == id; });
   });
   co_return observed;
+}
+
+// One that is to run once is let run to its end.
+bool PodWorker::is_misplaced(const ObservedSandbox& sandbox) const {
+  if (env_->pod_ranges.empty() || rules_.restart == Restart::kNever) return false;
+  return std::ranges::any_of(sandbox.ips, [this](const std::string& ip) {
+    const auto address = api::parse_ip(ip);
+    return address && std::ranges::none_of(env_->pod_ranges, [&](const auto& range) { return range.contains(*address); });
+  });
 }
 
 void PodWorker::take_pod() {

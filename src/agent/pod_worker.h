@@ -176,6 +176,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Duration grace_of(const ObservedPod& observed) const;
   // The pod's address as its hooks reach it; may be empty.
   std::string ip_of(const ObservedPod& observed, const std::string& sandbox_id) const;
+  // It has an address that the node's pods are not to have.
+  bool is_misplaced(const ObservedSandbox& sandbox) const;
 
   // --- status
   TimePoint may_start(const std::string& name, const ObservedContainer* last) const;

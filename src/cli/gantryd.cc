@@ -262,6 +262,9 @@ Status join_cluster(Serving& serving) {
       serving.member.reporter->look_soon();
       if (serving.agent) serving.agent->look_again();
     });
+    member.pod_cidrs->on_in_the_way([&serving](std::vector<api::IpNetwork> ranges) {
+      if (serving.agent) serving.agent->keep_pods_in(std::move(ranges));
+    });
   }
   keep_certificates(serving, *kubeconfig);
   return {};

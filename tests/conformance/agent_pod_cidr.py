@@ -15,7 +15,7 @@ import checks as c
 from cluster import NODE_ADDRESS, READY, SLEEPS, JoiningNode, NodeControl
 from cri_client import IMAGE
 
-RANGE, OTHER_RANGE = "10.244.0.0/24", "10.245.7.0/24"
+DEFAULT_RANGE, RANGE, OTHER_RANGE = "10.88.0.0/16", "10.244.0.0/24", "10.245.7.0/24"
 
 
 def pod(name, **spec):
@@ -33,7 +33,11 @@ def is_of(address, text):
 
 
 def alone(checks, node):
-    checks.equal(used_range(node), "10.88.0.0/16", "a node that stands alone has the default range")
+    checks.equal(used_range(node), DEFAULT_RANGE, "a node that stands alone has the default range")
+    (node.manifests / "before.yaml").write_text(pod("before"))
+    running = c.wait_until("a pod runs on it", lambda: [one for one in node.containers().values() if one["state"] == "CONTAINER_RUNNING"])
+    address = node.pod_status(running[0]["podSandboxId"])["network"]["ip"]
+    checks.ok(is_of(address, DEFAULT_RANGE), "its pods have addresses of it", address)
 
 
 def waits(checks, control, node):
@@ -50,7 +54,8 @@ def waits(checks, control, node):
     control.out("create", "-f", "-", given=pod("web", nodeName=node.name))
     (node.manifests / "host.yaml").write_text(pod("host", hostNetwork=True))
     control.wait_for(f"host-{node.name}", "is Ready", READY, "True")
-    checks.equal([each["metadata"]["name"] for each in node.containers().values()], ["web"], "pods on the node's own network run")
+    checks.equal(sorted(each["labels"]["io.kubernetes.pod.name"].split("-")[0] for each in node.containers().values()), ["before", "host"],
+                 "pods on the node's own network run, and what ran before")
     checks.equal(used_range(node), "", "it has no range, and not the default one either")
 
 
@@ -62,6 +67,9 @@ def takes(checks, control, node):
     control.wait_for("web", "is Ready", READY, "True")
     address = control.json("get", "pod", "web")["status"]["podIP"]
     checks.ok(is_of(address, RANGE), "its pods have addresses of it", address)
+    control.wait_for(f"before-{node.name}", "is Ready", READY, "True")
+    address = control.json("get", "pod", f"before-{node.name}")["status"]["podIP"]
+    checks.ok(is_of(address, RANGE), "also those that had another one before", address)
 
 
 def goes_on(checks, control, node):
@@ -90,6 +98,7 @@ def named_by_others(checks, control, node):
     name(f"{RANGE},fd00:7::/64")
     checks.equal(used_range(node), RANGE, "the same range is fine")
     control.out("delete", "pod", "web", "after", "--wait=false")
+    (node.manifests / "before.yaml").unlink()
     c.wait_until("they are gone", lambda: len(node.pods()) == 1)
     name(f"fd00:7::/64,{OTHER_RANGE}")
     checks.equal(used_range(node), OTHER_RANGE, "without pods it changes, to the IPv4 range of those that are named")
