@@ -254,8 +254,7 @@ void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> p
   const std::string uid = identity.uid;
   const bool is_new = !earlier.contains(uid);
   const auto grace = identity.is_api() ? deletion_grace(*pod) : std::nullopt;
-  const bool is_asked_to_run = identity.is_api() && is_new && !grace && pod->status().phase() != "Succeeded" &&
-                               pod->status().phase() != "Failed";
+  const bool is_asked_to_run = identity.is_api() && is_new && !grace && !has_ended(pod->status());
   std::optional<Waiting> refused;
   if (is_asked_to_run) {
     auto able = api::to_status(validate_supported(*pod, PodOrigin::kApiServer));

@@ -111,7 +111,7 @@ bool has_running(const core::PodStatus& status) {
          std::ranges::any_of(status.ephemeral_container_statuses(), runs);
 }
 
-bool has_ended(const core::Pod& pod) { return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed"; }
+bool has_ended(const core::PodStatus& status) { return status.phase() == "Succeeded" || status.phase() == "Failed"; }
 
 bool matters(const core::Pod& before, const core::Pod& now) {
   const auto& old_metadata = before.metadata();
@@ -121,8 +121,8 @@ bool matters(const core::Pod& before, const core::Pod& now) {
       !has_same_entries(old_metadata.annotations(), new_metadata.annotations())) {
     return true;
   }
-  if (now.status().phase() != before.status().phase() && has_ended(now)) return true;
-  if (has_ended(now) && has_running(before.status()) && !has_running(now.status())) return true;
+  if (now.status().phase() != before.status().phase() && has_ended(now.status())) return true;
+  if (has_ended(now.status()) && has_running(before.status()) && !has_running(now.status())) return true;
   for (const auto& gate : now.spec().readiness_gates()) {
     if (gate_status(before, gate.condition_type()) != gate_status(now, gate.condition_type())) return true;
   }

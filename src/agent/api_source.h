@@ -52,8 +52,8 @@ class ApiSource {
 
 bool is_mirror(const k8s::io::api::core::v1::Pod& pod);
 
-// Its status says so: for good.
-bool has_ended(const k8s::io::api::core::v1::Pod& pod);
+// Its phase says so: for good.
+bool has_ended(const k8s::io::api::core::v1::PodStatus& status);
 // By what is said of its containers.
 bool has_running(const k8s::io::api::core::v1::PodStatus& status);
 

@@ -25,7 +25,9 @@ void PodWorker::give_back() {
   hear();
 }
 
-bool PodWorker::is_end_known() const { return identity_.is_api() && has_ended(*pod_) && !has_running(pod_->status()); }
+bool PodWorker::is_end_known() const {
+  return identity_.is_api() && has_ended(pod_->status()) && !has_running(pod_->status());
+}
 
 bool PodWorker::is_to_give_back() const {
   const bool is_evicted = end_ && end_->reason == "Evicted";

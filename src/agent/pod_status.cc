@@ -6,6 +6,7 @@
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_join.h"
+#include "agent/api_source.h"
 #include "agent/container_ends.h"
 #include "agent/container_spec.h"
 #include "agent/pod_resources.h"
@@ -30,6 +31,9 @@ std::string id_of(const ObservedPod& observed, const ObservedContainer& containe
   return absl::StrCat(observed.runtime, "://", container.id);
 }
 
+// Of an init container.
+bool is_sidecar(const core::Container& container) { return container.restart_policy() == "Always"; }
+
 void set_terminated(const ObservedPod& observed, const ObservedContainer& container,
                     core::ContainerStateTerminated& out) {
   out.set_exit_code(container.exit_code);
@@ -46,6 +50,7 @@ struct Maker {
 
   void set_container(const core::Container& spec, bool is_init, core::ContainerStatus& out);
   Waiting why_waiting(const std::string& name) const;
+  bool is_over() const;
   void set_phase();
   void set_addresses();
   void set_conditions();
@@ -90,7 +95,7 @@ void Maker::set_container(const core::Container& spec, bool is_init, core::Conta
   out.set_restart_count(newest == nullptr ? 0 : static_cast<std::int32_t>(newest->attempt));
   out.set_started(newest != nullptr && newest->is_running() && newest->is_started);
   // An init container is ready when it has done its part; a sidecar among them, as long as it runs.
-  bool runs_to_its_end = is_init && spec.restart_policy() != "Always";
+  bool runs_to_its_end = is_init && !is_sidecar(spec);
   out.set_ready(out.started() && newest->is_ready && !runs_to_its_end);
   if (newest == nullptr) return;
   out.set_image_id(newest->image_id);
@@ -116,9 +121,20 @@ void Maker::set_container(const core::Container& spec, bool is_init, core::Conta
   if (previous != nullptr) set_terminated(*in.observed, *previous, *out.mutable_last_state()->mutable_terminated());
 }
 
+// A pod that has come to its end by itself has ended when its sidecars have, too. An end that was decided is said at
+// once, as nothing else makes a later gantryd see it through; and none is taken back.
+bool Maker::is_over() const {
+  if (!in.plan->finished) return false;
+  return in.end != nullptr || !has_running(status) || (in.before != nullptr && has_ended(*in.before));
+}
+
 void Maker::set_phase() {
-  if (in.plan->finished) {
+  if (is_over()) {
     status.set_phase(in.plan->failed ? "Failed" : "Succeeded");
+    return;
+  }
+  if (in.plan->finished) {
+    status.set_phase("Running");
     return;
   }
   bool any_waits = false;
@@ -162,6 +178,10 @@ void Maker::condition(const char* type, bool holds, std::string reason, std::str
 
 void Maker::set_conditions() {
   std::vector<std::string> unready;
+  for (int i = 0; i < status.init_container_statuses_size(); ++i) {
+    const auto& container = status.init_container_statuses(i);
+    if (is_sidecar(in.pod->spec().init_containers(i)) && !container.ready()) unready.push_back(container.name());
+  }
   for (const auto& container : status.container_statuses()) {
     if (!container.ready()) unready.push_back(container.name());
   }
@@ -171,7 +191,7 @@ void Maker::set_conditions() {
   }
   bool has_sandbox = !in.observed->sandboxes.empty() && in.observed->sandboxes.front().ready;
   condition("PodReadyToStartContainers", has_sandbox, "", "");
-  bool completed = status.phase() == "Succeeded";
+  bool completed = in.plan->finished && !in.plan->failed;
   bool initialized = in.plan->initialized || completed || uninitialized.empty();
   condition(
       "Initialized", initialized, initialized ? (completed ? "PodCompleted" : "") : "ContainersNotInitialized",

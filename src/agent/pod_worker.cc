@@ -240,7 +240,8 @@ Task<bool> PodWorker::stop_all(const ObservedPod& observed, const PodPlan& plan)
     targets.push_back({container, stop.why, ip_of(observed, container.sandbox_id), stop.grace});
     if (stop.replaced) replaced_.insert(container.id);
   }
-  Status done = co_await stopper_.stop(pod_, std::move(targets), grace_of(observed));
+  Status done = plan.finished ? co_await stop_by_role(observed)
+                              : co_await stopper_.stop(pod_, std::move(targets), grace_of(observed));
   for (const auto& id : plan.stop_sandboxes) {
     if (!done || stopped_) break;
     v1::StopPodSandboxRequest request;
@@ -397,7 +398,7 @@ const core::PodStatus* PodWorker::status_before() const {
 
 bool PodWorker::was_over() const {
   const auto* before = status_before();
-  return before != nullptr && (before->phase() == "Succeeded" || before->phase() == "Failed");
+  return before != nullptr && has_ended(*before);
 }
 
 bool PodWorker::is_in_parts(const ObservedPod& observed) const {
@@ -413,7 +414,7 @@ bool PodWorker::is_in_parts(const ObservedPod& observed) const {
 // Whoever said it: a pod's end is never taken back.
 void PodWorker::take_end() {
   const auto& status = pod_->status();
-  if (rules_.is_over || !identity_.is_api() || !has_ended(*pod_)) return;
+  if (rules_.is_over || !identity_.is_api() || !has_ended(status)) return;
   rules_.is_over = true;
   rules_.is_over_as_failed = status.phase() == "Failed";
   if (!status.reason().empty()) end_ = Waiting{status.reason(), status.message()};

@@ -8,6 +8,7 @@
 #include <string_view>
 #include <utility>
 
+#include "agent/api_source.h"
 #include "api/codec.h"
 #include "base/log.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -32,8 +33,6 @@ constexpr std::array<std::string_view, 13> kOwnMembers = {"observedGeneration",
                                                           "initContainerStatuses",
                                                           "containerStatuses",
                                                           "ephemeralContainerStatuses"};
-
-bool is_terminal(std::string_view phase) { return phase == "Succeeded" || phase == "Failed"; }
 
 // Lists that would be merged by a key are replaced as a whole.
 Value replaced(std::string_view member, const Value& value) {
@@ -64,7 +63,7 @@ bool is_older(const core::Pod& a, const core::Pod& b) {
 
 std::optional<Value> status_patch(const core::Pod& known, const core::PodStatus& wanted) {
   core::PodStatus merged = wanted;
-  if (is_terminal(known.status().phase()) && known.status().phase() != merged.phase()) {
+  if (has_ended(known.status()) && known.status().phase() != merged.phase()) {
     merged.set_phase(known.status().phase());
     merged.set_reason(known.status().reason());
     merged.set_message(known.status().message());
