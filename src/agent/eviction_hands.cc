@@ -76,7 +76,7 @@ std::unique_ptr<Evictions> make_evictions(const std::shared_ptr<Environment>& en
   hands.pressures_changed = std::move(pressures_changed);
   hands.events = env->events;
   auto meter = std::make_shared<NodeMeter>(env->runtime, env->images, env->disk,
-                                           NodeMeter::Folders{env->config.root_dir, env->config.pod_logs_dir});
+                                           PodDiskFolders{env->config.root_dir, env->config.pod_logs_dir});
   return std::make_unique<Evictions>(env->loop, std::move(meter), env->config.eviction, std::move(hands));
 }
 

@@ -111,6 +111,10 @@ def the_node(checks, api, node, name):
     checks.ok(all(summary["node"][part] for part in ("cpu", "memory", "fs", "rlimit", "runtime")), "of all that a node has",
               list(summary["node"]))
     checks.equal([pod["podRef"]["name"] for pod in summary["pods"]], [name], "and of its pods")
+    of_pod = summary["pods"][0]
+    checks.ok(of_pod["ephemeral-storage"]["usedBytes"] > 0, "with what they have on the disk", of_pod["ephemeral-storage"])
+    checks.ok(all(one["logs"]["usedBytes"] > 0 for one in of_pod["containers"] if one["name"] == "web"), "and logs",
+              [one.get("logs") for one in of_pod["containers"]])
     resource = api.as_admin("/metrics/resource")[1]
     for family in ("node_cpu_usage_seconds_total", "node_memory_working_set_bytes", "container_start_time_seconds"):
         checks.contains(resource, f"\n{family}", "/metrics/resource has what metrics-server reads")

@@ -1,65 +1,30 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/eviction/node_meter.h"
 
-#include <fcntl.h>
-
-#include "agent/pod_spec_to_cri.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "cri/runtime/v1/api.pb.h"
-#include "kubernetes/core/v1/pod.pb.h"
-#include "sys/disk_usage.h"
-#include "sys/file.h"
-#include "volumes/mount_point.h"
-#include "volumes/prepare.h"
 
 namespace gantry::agent {
 namespace {
 
-namespace core = k8s::io::api::core::v1;
 namespace v1 = ::runtime::v1;
 
-// Of one folder. Of a larger one it is known that it is at least so large; a walk costs about a microsecond an entry.
-constexpr std::uint64_t kMaxEntries = 1'000'000;
-
-// Nothing: it is not there, or is a mount.
-std::optional<sys::DiskUsage> usage_of(const std::string& path) {
-  const auto slash = path.rfind('/');
-  auto folder = sys::open_dir(sys::kCwd, path.substr(0, slash).c_str());
-  if (!folder) return std::nullopt;
-  const std::string name = path.substr(slash + 1);
-  if (auto mounted = volumes::is_mount_point(*folder, name); !mounted || *mounted) return std::nullopt;
-  auto usage = sys::disk_usage(*folder, name.c_str(), kMaxEntries);
-  if (!usage) return std::nullopt;
-  return *usage;
-}
-
 // What lies in the pod's folders, added to what the runtime knows.
-void add_folders(const NodeMeter::Folders& folders, const PodToMeasure& one, PodUse* use) {
-  const auto& metadata = one.pod->metadata();
-  const std::string logs =
-      cat(folders.pod_logs_dir, "/", pod_log_folder_name(metadata.namespace_(), metadata.name(), one.uid), "/");
+void add_folders(const PodDiskFolders& folders, const PodToMeasure& one, PodUse* use) {
+  const PodDisk disk = read_pod_disk(folders, *one.pod, one.uid);
   for (auto& [name, container] : use->containers) {
-    auto log = usage_of(logs + name);
-    if (!log) continue;
-    container.disk = container.disk.value_or(0) + log->bytes;
-    container.inodes += log->inodes;
-    container.log += log->bytes;
-    container.log_inodes += log->inodes;
+    const auto log = disk.logs.find(name);
+    if (log == disk.logs.end()) continue;
+    container.disk = container.disk.value_or(0) + log->second.bytes;
+    container.inodes += log->second.inodes;
+    container.log += log->second.bytes;
+    container.log_inodes += log->second.inodes;
   }
-  const std::string folder = cat(folders.root_dir, "/pods/", one.uid);
-  // As pod_folders.h has them.
-  if (auto hosts = sys::fstatat(sys::kCwd, (folder + "/etc-hosts").c_str(), AT_SYMLINK_NOFOLLOW)) {
-    use->files += static_cast<std::uint64_t>(hosts->st_blocks) * 512;
-  }
-  if (auto words = usage_of(folder + "/containers")) use->files += words->bytes;
-  for (const auto& volume : one.pod->spec().volumes()) {
-    const auto& source = volume.volume_source();
-    if (!source.has_empty_dir() || !source.empty_dir().medium().empty()) continue;
-    auto usage = usage_of(volumes::volume_folder(folder, "empty-dir", volume.name()));
-    if (!usage) continue;
-    use->volumes[volume.name()] = usage->bytes;
-    use->volume_inodes += usage->inodes;
+  use->files += disk.files;
+  for (const VolumeDisk& volume : disk.volumes) {
+    if (volume.memory) continue;
+    use->volumes[volume.name] = volume.usage.bytes;
+    use->volume_inodes += volume.usage.inodes;
   }
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "agent/eviction/eviction.h"
+#include "agent/pod_disk.h"
 #include "base/loop.h"
 #include "cri/runtime_service.h"
 
@@ -15,11 +16,8 @@ namespace gantry::agent {
 
 class NodeMeter final : public EvictionMeter {
  public:
-  struct Folders {
-    std::string root_dir, pod_logs_dir;
-  };
   // All outlive the loop's last turn.
-  NodeMeter(cri::RuntimeService& runtime, cri::ImageService& images, Pool& disk, Folders folders)
+  NodeMeter(cri::RuntimeService& runtime, cri::ImageService& images, Pool& disk, PodDiskFolders folders)
       : runtime_(runtime), images_(images), disk_(disk), folders_(std::move(folders)) {}
 
   Task<Result<NodeReadings>> node() override;
@@ -29,7 +27,7 @@ class NodeMeter final : public EvictionMeter {
   cri::RuntimeService& runtime_;
   cri::ImageService& images_;
   Pool& disk_;
-  const Folders folders_;
+  const PodDiskFolders folders_;
   std::string image_folder_;
 };
 

@@ -31,7 +31,7 @@ enum class DiskPart { kAll, kNode, kImages };
 
 struct PodUse {
   std::map<std::string, ContainerUse> containers;  // by name
-  std::map<std::string, std::uint64_t> volumes;    // emptyDirs on disk, by name: bytes
+  std::map<std::string, std::uint64_t> volumes;    // those on the node's disk, by name: bytes
   std::uint64_t files = 0;                         // what its containers write to as /etc/hosts and as last words
   std::uint64_t volume_inodes = 0;
   std::optional<std::uint64_t> processes;

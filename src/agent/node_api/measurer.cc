@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node_api/measurer.h"
 
+#include <chrono>
+
 #include "agent/node_api/summary.h"
 #include "api/json.h"
 #include "base/log.h"
@@ -13,6 +15,9 @@ namespace v1 = ::runtime::v1;
 
 // The kernel counts in hundredths of a second: nearer readings don't tell a rate.
 constexpr std::int64_t kLeastTime = 1'000'000'000;
+
+// Kubelet's: how old what is told of the pods' folders may be.
+constexpr std::int64_t kDisksAge = 60'000'000'000;
 
 }  // namespace
 
@@ -29,14 +34,41 @@ void Measurer::rate(const NodeUsage& now) {
 }
 
 Task<NodeUsage> Measurer::read_node() {
-  NodeUsage usage = co_await disk_.run([root = node_.root_dir] { return read_node_usage(root); });
+  NodeUsage usage = co_await disk_.run([root = node_.folders.root_dir] { return read_node_usage(root); });
   rate(usage);
   co_return usage;
+}
+
+Task<> Measurer::read_disks(const std::vector<PodInfo>& pods) {
+  using namespace std::chrono;
+  const std::int64_t now = duration_cast<nanoseconds>(system_clock::now().time_since_epoch()).count();
+  const bool is_fresh = disks_at_ != 0 && now >= disks_at_ && now - disks_at_ < kDisksAge;
+  std::vector<PodInfo> unread;
+  for (const PodInfo& one : pods) {
+    if (one.pod && !(is_fresh && disks_.contains(one.uid))) unread.push_back(one);
+  }
+  if (unread.empty()) co_return;
+  auto read = co_await disk_.run([folders = node_.folders, unread = std::move(unread)] {
+    std::map<std::string, PodDisk> disks;
+    for (const PodInfo& one : unread) disks.emplace(one.uid, read_pod_disk(folders, *one.pod, one.uid));
+    return disks;
+  });
+  if (is_fresh) {
+    disks_.merge(std::move(read));
+  } else {
+    disks_ = std::move(read);
+    disks_at_ = now;
+  }
 }
 
 Task<Result<std::string>> Measurer::summary(std::vector<PodInfo> pods, bool only_cpu_and_memory) {
   Measured measured{.node_name = node_.name, .node = co_await read_node(), .pods = std::move(pods)};
   measured.nano_cores = nano_cores_;
+  if (!only_cpu_and_memory) {
+    co_await read_disks(measured.pods);
+    measured.disks = disks_;
+    measured.disks_at = disks_at_;
+  }
   auto stats = co_await runtime_.list_pod_sandbox_stats({});
   if (!stats) co_return fail_with(std::move(stats.error()), "the pods' statistics");
   auto images = co_await images_.image_fs_info({});

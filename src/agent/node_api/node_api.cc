@@ -50,7 +50,7 @@ struct NodeApi::Impl : std::enable_shared_from_this<Impl> {
         gate(sources.tokens, sources.access, options.times),
         logs(loop, sources.runtime, options.pod_logs_dir),
         streams(loop, sources.runtime),
-        measurer(loop, sources.runtime, sources.images, {options.node_name, options.root_dir}) {}
+        measurer(loop, sources.runtime, sources.images, {options.node_name, {options.root_dir, options.pod_logs_dir}}) {}
 
   Task<http::Reply> handle(http::Request request);
   Task<http::Reply> serve_pod(Route route, http::Query query, http::Request request);

@@ -29,7 +29,7 @@ namespace gantry::agent {
 
 struct NodeApiOptions {
   std::string node_name;
-  std::string root_dir;      // the disk that counts as the node's
+  std::string root_dir;      // the agent's, on the disk that counts as the node's
   std::string pod_logs_dir;  // "/var/log/pods"
   GateTimes times;
   std::size_t max_connections = 1000;

@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node_api/summary.h"
 
+#include <cmath>
 #include <string_view>
 
+#include "absl/strings/str_cat.h"
 #include "api/time.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -118,7 +120,32 @@ Value node_stats(const Measured& measured, bool only_cpu_and_memory) {
   return out;
 }
 
+// A part of a file system, beside what all of it has.
+Value part_of(std::int64_t time, const FileSystemUsage& all, std::uint64_t bytes, std::uint64_t inodes) {
+  Value fs = file_system(time, all);
+  fs["usedBytes"] = bytes;
+  fs["inodesUsed"] = inodes;
+  return fs;
+}
+
 // ---- pods
+
+Value share(double percent) { return Value::number(absl::StrCat(std::isfinite(percent) ? percent : 0.0)); }
+
+Value pressure_line(const v1::PsiData& from) {
+  return Value::object({{"total", static_cast<std::uint64_t>(from.total())},
+                        {"avg10", share(from.avg10())},
+                        {"avg60", share(from.avg60())},
+                        {"avg300", share(from.avg300())}});
+}
+
+void put_pressure(Value& object, bool is_there, const v1::PsiStats& from) {
+  if (!is_there) return;
+  Value psi = Value::Object();
+  if (from.has_full()) psi["full"] = pressure_line(from.full());
+  if (from.has_some()) psi["some"] = pressure_line(from.some());
+  object["psi"] = std::move(psi);
+}
 
 // For containers and pods alike.
 template <typename Stats>
@@ -127,7 +154,13 @@ void add_usage(const Stats& stats, Value& out) {
     Value cpu = timed(stats.cpu().timestamp());
     put(cpu, "usageNanoCores", stats.cpu().has_usage_nano_cores(), stats.cpu().usage_nano_cores());
     put(cpu, "usageCoreNanoSeconds", stats.cpu().has_usage_core_nano_seconds(), stats.cpu().usage_core_nano_seconds());
+    put_pressure(cpu, stats.cpu().has_psi(), stats.cpu().psi());
     out["cpu"] = std::move(cpu);
+  }
+  if (stats.has_io()) {
+    Value io = timed(stats.io().timestamp());
+    put_pressure(io, stats.io().has_psi(), stats.io().psi());
+    out["io"] = std::move(io);
   }
   if (!stats.has_memory()) return;
   const v1::MemoryUsage& from = stats.memory();
@@ -138,6 +171,7 @@ void add_usage(const Stats& stats, Value& out) {
   put(memory, "rssBytes", from.has_rss_bytes(), from.rss_bytes());
   put(memory, "pageFaults", from.has_page_faults(), from.page_faults());
   put(memory, "majorPageFaults", from.has_major_page_faults(), from.major_page_faults());
+  put_pressure(memory, from.has_psi(), from.psi());
   out["memory"] = std::move(memory);
 }
 
@@ -178,7 +212,46 @@ std::optional<std::int64_t> started(const PodInfo* info, std::string_view contai
   return std::nullopt;
 }
 
-Value container_stats(const Measured& measured, const PodInfo* info, const v1::ContainerStats& stats) {
+const PodDisk* disk_of(const Measured& measured, const std::string& uid) {
+  const auto found = measured.disks.find(uid);
+  return found == measured.disks.end() ? nullptr : &found->second;
+}
+
+Value volume_stats(const Measured& measured, const VolumeDisk& volume) {
+  FileSystemUsage fs = *measured.node.root;
+  if (volume.memory) {
+    fs = {.capacity = volume.memory->capacity,
+          .available = volume.memory->available,
+          .used = volume.usage.bytes,
+          .inodes = volume.memory->inodes,
+          .inodes_free = volume.memory->inodes_free};
+  }
+  Value out = part_of(measured.disks_at, fs, volume.usage.bytes, volume.usage.inodes);
+  out["name"] = volume.name;
+  return out;
+}
+
+// Logs, volumes and files on the node's disk, and what the containers have written beside them.
+Value ephemeral_storage(const Measured& measured, const v1::LinuxPodSandboxStats& pod, const PodDisk& disk) {
+  std::uint64_t bytes = disk.files, inodes = 0;
+  for (const auto& [name, log] : disk.logs) {
+    bytes += log.bytes;
+    inodes += log.inodes;
+  }
+  for (const VolumeDisk& volume : disk.volumes) {
+    if (volume.memory) continue;
+    bytes += volume.usage.bytes;
+    inodes += volume.usage.inodes;
+  }
+  for (const auto& container : pod.containers()) {
+    bytes += container.writable_layer().used_bytes().value();
+    inodes += container.writable_layer().inodes_used().value();
+  }
+  return part_of(measured.disks_at, *measured.node.root, bytes, inodes);
+}
+
+Value container_stats(const Measured& measured, const PodInfo* info, const PodDisk* disk,
+                      const v1::ContainerStats& stats) {
   Value out = Value::object({{"name", stats.attributes().metadata().name()}});
   if (auto since = started(info, stats.attributes().metadata().name())) out["startTime"] = api::format_rfc3339(*since);
   add_usage(stats, out);
@@ -195,23 +268,34 @@ Value container_stats(const Measured& measured, const PodInfo* info, const v1::C
     put(fs, "inodesUsed", layer.has_inodes_used(), layer.inodes_used());
     out["rootfs"] = std::move(fs);
   }
+  if (disk == nullptr || !measured.node.root) return out;
+  if (auto log = disk->logs.find(stats.attributes().metadata().name()); log != disk->logs.end()) {
+    out["logs"] = part_of(measured.disks_at, *measured.node.root, log->second.bytes, log->second.inodes);
+  }
   return out;
 }
 
 Value pod_stats(const Measured& measured, const v1::PodSandboxStats& stats, bool only_cpu_and_memory) {
   const auto& metadata = stats.attributes().metadata();
   const PodInfo* info = info_of(measured, stats);
+  const PodDisk* disk = disk_of(measured, metadata.uid());
   Value out = Value::object(
       {{"podRef",
         Value::object({{"name", metadata.name()}, {"namespace", metadata.namespace_()}, {"uid", metadata.uid()}})}});
   if (info != nullptr) out["startTime"] = api::format_rfc3339(info->status->start_time().seconds());
   const auto& pod = stats.linux();
   Value::List containers;
-  for (const auto& container : pod.containers()) containers.push_back(container_stats(measured, info, container));
+  for (const auto& container : pod.containers()) containers.push_back(container_stats(measured, info, disk, container));
   out["containers"] = std::move(containers);
   add_usage(pod, out);
   if (only_cpu_and_memory) return out;
   if (pod.has_network()) out["network"] = pod_network(pod.network());
+  if (disk != nullptr && measured.node.root) {
+    Value::List volumes;
+    for (const VolumeDisk& volume : disk->volumes) volumes.push_back(volume_stats(measured, volume));
+    if (!volumes.empty()) out["volume"] = std::move(volumes);
+    out["ephemeral-storage"] = ephemeral_storage(measured, pod, *disk);
+  }
   if (pod.has_process() && pod.process().has_process_count()) {
     out["process_stats"] =
         Value::object({{"process_count", static_cast<std::uint64_t>(pod.process().process_count().value())}});

@@ -4,12 +4,14 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "agent/agent.h"
 #include "agent/node_api/node_usage.h"
+#include "agent/pod_disk.h"
 #include "api/value.h"
 
 namespace runtime::v1 {
@@ -29,6 +31,8 @@ struct Measured {
   const ::runtime::v1::ListPodSandboxStatsResponse* stats = nullptr;  // null: the runtime has none
   const ::runtime::v1::ImageFsInfoResponse* images = nullptr;
   std::optional<FileSystemUsage> image_fs;  // where the images are
+  std::map<std::string, PodDisk> disks;     // by uid
+  std::int64_t disks_at = 0;                // nanoseconds since 1970, of that reading
 };
 
 api::Value make_summary(const Measured& measured, bool only_cpu_and_memory);

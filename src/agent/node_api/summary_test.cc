@@ -129,6 +129,34 @@ TEST_F(SummaryTest, WhatIsKnownIsTold) {
   EXPECT_THAT(less, HasSubstr("workingSetBytes"));
 }
 
+TEST_F(SummaryTest, WhatAPodHasOnDisksIsTold) {
+  measured_.node.root = FileSystemUsage{.capacity = 1000, .available = 600, .used = 400, .inodes = 50, .inodes_free = 20};
+  measured_.disks_at = 1'700'000'100'000'000'000;
+  PodDisk disk{.logs = {{"app", {.bytes = 10, .inodes = 1}}}, .volumes = {}, .files = 5};
+  disk.volumes.push_back({"cache", {.bytes = 100, .inodes = 2}, {}});
+  disk.volumes.push_back({"token", {.bytes = 7, .inodes = 3}, VolumeDisk::Memory{64, 57, 9, 6}});
+  measured_.disks.emplace("u1", disk);
+  auto& layer = *stats_.mutable_stats(0)->mutable_linux()->mutable_containers(0)->mutable_writable_layer();
+  layer.mutable_used_bytes()->set_value(1000);
+  std::string text = api::write_json(make_summary(measured_, false));
+  EXPECT_THAT(text, HasSubstr(R"("logs":{"time":"2023-11-14T22:15:00Z","availableBytes":600,"capacityBytes":1000,)"
+                              R"("usedBytes":10,"inodesFree":20,"inodes":50,"inodesUsed":1})"));
+  EXPECT_THAT(text, HasSubstr(R"("usedBytes":100,"inodesFree":20,"inodes":50,"inodesUsed":2,"name":"cache"})"));
+  EXPECT_THAT(text, HasSubstr(R"("availableBytes":57,"capacityBytes":64,"usedBytes":7,"inodesFree":6,"inodes":9,)"
+                              R"("inodesUsed":3,"name":"token"})"));
+  EXPECT_THAT(text, HasSubstr(R"("ephemeral-storage":{"time":"2023-11-14T22:15:00Z","availableBytes":600,)"
+                              R"("capacityBytes":1000,"usedBytes":1115,)"));
+  EXPECT_THAT(api::write_json(make_summary(measured_, true)), Not(HasSubstr("ephemeral-storage")));
+}
+
+TEST_F(SummaryTest, PressureIsToldAsTheRuntimeSaysIt) {
+  auto& some = *stats_.mutable_stats(0)->mutable_linux()->mutable_cpu()->mutable_psi()->mutable_some();
+  some.set_total(12);
+  some.set_avg10(1.5);
+  EXPECT_THAT(api::write_json(make_summary(measured_, false)),
+              HasSubstr(R"("psi":{"some":{"total":12,"avg10":1.5,"avg60":0,"avg300":0}}})"));
+}
+
 TEST_F(SummaryTest, MetricsServerFindsWhatItReads) {
   std::string text = resource_metrics(measured_);
   EXPECT_THAT(text, HasSubstr("\nnode_cpu_usage_seconds_total 2.5\n"));
