@@ -10,13 +10,14 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import SLEEPS, ready_node
+from cluster import NODE_ADDRESS, SLEEPS, ready_node
 from cri_client import IMAGE
 
+SERVES = "mkdir /www; echo served > /www/name; exec httpd -f -p 80 -h /www"
 
 
-def pod(node, name, requests=None, ports=(), **spec):
-    container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", SLEEPS],
+def pod(node, name, requests=None, ports=(), command=SLEEPS, **spec):
+    container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", command],
                  "resources": {"requests": requests or {}}, "ports": list(ports)}
     return json.dumps({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
                        "spec": {"nodeName": node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
@@ -59,11 +60,15 @@ def refuses(checks, control, node):
 
 
 def takes(checks, control, node):
-    """A label that just came is seen; a port is one pod's; what runs stays when the node changes, and over a restart."""
+    """A label that just came is seen; a port leads to one pod; what runs stays when the node changes, and over a restart."""
     control.out("label", "node", node.name, "disk=ssd")
     port = {"containerPort": 80, "hostPort": 8080}
-    create(control, pod(node, "first", {"cpu": "10m"}, [port], nodeSelector={"disk": "ssd"}))
+    create(control, pod(node, "first", {"cpu": "10m"}, [port], SERVES, nodeSelector={"disk": "ssd"}))
     control.wait_for("first", "runs", ".status.phase", "Running")
+    for address in ("127.0.0.1", NODE_ADDRESS):
+        c.wait_until(f"{address}:8080 leads to it", lambda address=address: node.exec(
+            "curl", "-s", "-m", "5", f"http://{address}:8080/name", check=False).stdout == "served\n")
+        checks.ok(True, f"its hostPort leads to it by {address}")
     is_refused(checks, control, node, "second", "NodePorts", "didn't have free ports", pod(node, "second", ports=[port]))
     control.out("label", "node", node.name, "disk-")
     before = list(node.containers())

@@ -2,8 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 300
-"""Volumes of pods that the API server binds to a node, with real kubectl: parts of them (subPath, subPathExpr),
-persistent volumes, images."""
+"""Volumes of pods that the API server binds to a node, with real kubectl: empty ones on disk and in memory, parts of volumes
+(subPath, subPathExpr), persistent ones, whose they become (fsGroup), block devices, claims of a pod's own, images."""
 import json
 import os
 import pathlib
@@ -12,45 +12,24 @@ import tarfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
+from bound_pods import WAITING, BoundPods
 from cluster import ready_node
-from cri_client import IMAGE
 from oci import Image, entry, tar
 
-MESSAGE = ".status.containerStatuses[0].state.terminated.message"
-WAITING = ".status.containerStatuses[0].state.waiting"
 
-
-class World:
-    def __init__(self, checks, control, node):
-        self.checks, self.control, self.node = checks, control, node
-
-    def create(self, name, command, mounts, volumes, **more):
-        container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "volumeMounts": mounts,
-                     "command": ["/bin/sh", "-c", command], **more.pop("container", {})}
-        spec = {"nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
-                "restartPolicy": "Never", "volumes": volumes, "containers": [container], **more}
-        self.control.out("create", "-f", "-", given=json.dumps(
-            {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name}, "spec": spec}))
-
-    def field(self, name, jsonpath):
-        return self.control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout
-
-    def wait(self, name, jsonpath, wanted):
-        c.wait_until(f"{name}: {jsonpath} is {wanted}", lambda: self.field(name, jsonpath) == wanted)
-
-    def says(self, name, wanted, what):
-        """The pod's last words, once it has ended."""
-        c.wait_until(f"{name} has ended", lambda: self.field(name, ".status.phase") in ("Succeeded", "Failed"))
-        self.checks.equal(self.field(name, MESSAGE).strip(), wanted, what)
-
-    def delete(self, *names):
-        self.control.out("delete", "pod", *names, "--wait=false")
-        c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names))
-        # The API server forgets a pod that has ended before the node does.
-        c.wait_until(f"nothing of {' '.join(names)} is left", lambda: not self.folders())
-
-    def folders(self):
-        return os.listdir(self.node.state / "kubelet/pods")
+def empty(world):
+    """What anybody may write to, on disk and in memory, which is bounded; with fsGroup they are the group's."""
+    volumes = [{"name": "d", "emptyDir": {}}, {"name": "m", "emptyDir": {"medium": "Memory", "sizeLimit": "1Mi"}}]
+    mounts = [{"name": "d", "mountPath": "/d"}, {"name": "m", "mountPath": "/m"}]
+    look = "stat -c '%a %u %g' /d /m; stat -f -c %T /m; touch /d/x /m/x; stat -c '%u %g' /d/x /m/x;"
+    full = "head -c 2000000 /dev/zero 2>/dev/null > /m/large && echo unbounded; stat -c %s /m/large;"
+    user = {"securityContext": {"runAsUser": 1000, "runAsGroup": 1000}}
+    world.add(world.pod("empty", f"{{ {look} rm /m/x; {full} }} > /dev/termination-log", mounts, volumes, container=user),
+              world.pod("group", f"{{ {look} }} > /dev/termination-log", mounts, volumes, container=user,
+                        securityContext={"fsGroup": 2000}))
+    world.says("empty", "777 0 0\n777 0 0\ntmpfs\n1000 1000\n1000 1000\n1048576", "anybody's, and no larger than its limit in memory")
+    world.says("group", "2777 0 2000\n2777 0 2000\ntmpfs\n1000 2000\n1000 2000", "with fsGroup of the group, also what is made in it")
+    world.delete("empty", "group")
 
 
 def parts(world):
@@ -99,18 +78,28 @@ def volume(name, **spec):
         "capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "persistentVolumeReclaimPolicy": "Retain", **spec}}
 
 
-def claim(name, volume_name):
+def here(node):
+    """A volume's nodeAffinity: on this node."""
+    return {"required": {"nodeSelectorTerms": [{"matchExpressions": [
+        {"key": "kubernetes.io/hostname", "operator": "In", "values": [node.name]}]}]}}
+
+
+def claim(name, volume_name, **spec):
     return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name}, "spec": {
         "accessModes": ["ReadWriteOnce"], "storageClassName": "", "volumeName": volume_name,
-        "resources": {"requests": {"storage": "1Gi"}}}}
+        "resources": {"requests": {"storage": "1Gi"}}, **spec}}
+
+
+def unbound(name, claim_name):
+    """How the event begins of a pod whose volume of that name has no claim that it may use."""
+    return (f"Unable to attach or mount volumes: unmounted volumes=[{name}], unattached volumes=[], failed to process volumes=[{name}]: "
+            f"error processing PVC default/{claim_name}: ")
 
 
 def claims(world):
     """A pod waits for its claim, says so, and has what it is bound to, which outlives the pod."""
     local = world.node.work / "local"
     local.mkdir(mode=0o700)
-    affinity = {"required": {"nodeSelectorTerms": [{"matchExpressions": [
-        {"key": "kubernetes.io/hostname", "operator": "In", "values": [world.node.name]}]}]}}
     volumes = [{"name": "l", "persistentVolumeClaim": {"claimName": "local"}},
                {"name": "h", "persistentVolumeClaim": {"claimName": "host", "readOnly": True}}]
     mounts = [{"name": "l", "mountPath": "/l"}, {"name": "l", "mountPath": "/part", "subPath": "a"}, {"name": "h", "mountPath": "/h"}]
@@ -119,7 +108,7 @@ def claims(world):
     c.wait_until("an event says what it waits for", lambda: 'error processing PVC default/local: failed to fetch PVC from API '
                  'server: persistentvolumeclaims "local" not found' in world.control.out("describe", "pod", "claims"))
     world.checks.contains(world.control.out("describe", "pod", "claims"), "FailedMount", "as kubelet does")
-    for one in (volume("local", local={"path": str(local)}, nodeAffinity=affinity), claim("local", "local"),
+    for one in (volume("local", local={"path": str(local)}, nodeAffinity=here(world.node)), claim("local", "local"),
                 volume("host", hostPath={"path": str(world.node.work / "host"), "type": "DirectoryOrCreate"}), claim("host", "host")):
         world.control.out("create", "-f", "-", given=json.dumps(one))
     world.says("claims", "read-only", "it goes on when both are bound; one is read-only")
@@ -127,6 +116,69 @@ def claims(world):
                        "where kubelet has it")
     world.delete("claims")
     world.checks.equal((local / "a/x").read_text(), "kept\n", "and all of the volume")
+
+
+def group_policies(world):
+    """OnRootMismatch: what is in a volume is given to the group when the volume's own folder is not the group's."""
+    folder = world.node.work / "policies"
+    folder.mkdir()
+    inner = folder / "inner"
+    inner.write_text("x")
+    world.add(volume("policies", local={"path": str(folder)}, nodeAffinity=here(world.node)), claim("policies", "policies"))
+
+    def owners(name, policy, root):
+        os.chown(folder, -1, root)
+        folder.chmod(0o2770)
+        os.chown(inner, -1, 0)
+        inner.chmod(0o600)
+        world.create(name, "stat -c %g:%a /v /v/inner > /dev/termination-log", [{"name": "v", "mountPath": "/v"}],
+                     [{"name": "v", "persistentVolumeClaim": {"claimName": "policies"}}],
+                     securityContext={"fsGroup": 2000, **({"fsGroupChangePolicy": policy} if policy else {})})
+        said = world.last_words(name).split()
+        world.delete(name)
+        return said
+
+    world.checks.equal(owners("right", "OnRootMismatch", 2000), ["2000:2770", "0:600"],
+                       "OnRootMismatch: where the folder is right nothing changes")
+    world.checks.equal(owners("wrong", "OnRootMismatch", 0), ["2000:2770", "2000:660"], "where it is not all does")
+    world.checks.equal(owners("always", "Always", 2000), ["2000:2770", "2000:660"], "Always: all does")
+    world.checks.equal(owners("unsaid", None, 2000), ["2000:2770", "2000:660"], "which is so when nothing is said")
+
+
+def block(world):
+    """A device is one in the container, and none is mounted as a folder."""
+    image = world.node.work / "disk"
+    image.write_bytes(b"of the disk".ljust(1 << 20, b"\0"))
+    device = world.node.exec("losetup", "--find", "--show", image).stdout.strip()
+    try:
+        world.add(volume("disk", volumeMode="Block", local={"path": device}, nodeAffinity=here(world.node)),
+                  claim("disk", "disk", volumeMode="Block"))
+        volumes = [{"name": "d", "persistentVolumeClaim": {"claimName": "disk"}}]
+        world.create("block", "stat -c %F /dev/data > /dev/termination-log; head -c 11 /dev/data >> /dev/termination-log", [], volumes,
+                     container={"volumeDevices": [{"name": "d", "devicePath": "/dev/data"}]})
+        world.says("block", "block special file\nof the disk", "volumeMode Block: a device")
+        world.create("folder", "true", [{"name": "d", "mountPath": "/d"}], volumes)
+        world.has_event("folder", "FailedMount", unbound("d", "disk") + "volume disk has volumeMode Block, but is specified in volumeMounts")
+        world.delete("block", "folder")
+    finally:
+        world.node.exec("losetup", "--detach", device, check=False)
+
+
+def own_claims(world):
+    """A generic ephemeral volume is a claim of the pod's name. No controller of gantry-control's makes it: the test does."""
+    world.create("own", "echo x > /e/x; echo written > /dev/termination-log", [{"name": "e", "mountPath": "/e"}],
+                 [{"name": "e", "ephemeral": {"volumeClaimTemplate": {"spec": {
+                     "accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}}}}}])
+    world.has_event("own", "FailedMount", unbound("e", "own-e") + "failed to fetch PVC from API server: ")
+    folder = world.node.work / "own"
+    folder.mkdir()
+    world.add(volume("own", local={"path": str(folder)}, nodeAffinity=here(world.node)), claim("own-e", "own"))
+    world.has_event("own", "FailedMount", unbound("e", "own-e") + "PVC default/own-e was not created for pod default/own (pod is not owner)")
+    owner = {"apiVersion": "v1", "kind": "Pod", "name": "own", "uid": world.field("own", ".metadata.uid"), "controller": True}
+    world.control.out("patch", "pvc", "own-e", "-p", json.dumps({"metadata": {"ownerReferences": [owner]}}))
+    world.says("own", "written", "with the pod as its owner it is the pod's")
+    world.delete("own")
+    world.checks.ok((folder / "x").exists(), "what was written is in it")
 
 
 def images(world):
@@ -144,12 +196,9 @@ def images(world):
 
 def story(checks):
     with ready_node(checks) as (node, control):
-        world = World(checks, control, node)
-        parts(world)
-        expressions(world)
-        links(world)
-        claims(world)
-        images(world)
+        world = BoundPods(checks, control, node)
+        for part in (empty, parts, expressions, links, claims, group_policies, block, own_claims, images):
+            part(world)
 
 
 c.main(story)

@@ -1,0 +1,78 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Pods that are bound to one node of a test's cluster (cluster.py), of one container each, and what kubectl says of them."""
+import json
+import os
+
+import checks as c
+from cri_client import IMAGE
+
+MESSAGE = ".status.containerStatuses[0].state.terminated.message"
+WAITING = ".status.containerStatuses[0].state.waiting"
+
+
+class BoundPods:
+    def __init__(self, checks, control, node):
+        self.checks, self.control, self.node = checks, control, node
+
+    def pod(self, name, command, mounts=(), volumes=(), **more):
+        """A Pod as an object. `more` is of its spec, `container` of its container and `labels` its own."""
+        container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "volumeMounts": list(mounts),
+                     "command": ["/bin/sh", "-c", command], **more.pop("container", {})}
+        metadata = {"name": name, "labels": more.pop("labels", {})}
+        return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {
+            "nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
+            "restartPolicy": "Never", "volumes": list(volumes), "containers": [container], **more}}
+
+    def create(self, name, command, mounts=(), volumes=(), **more):
+        self.add(self.pod(name, command, mounts, volumes, **more))
+
+    def add(self, *objects):
+        self.control.out("create", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
+
+    def field(self, name, jsonpath):
+        return self.control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout
+
+    def wait(self, name, jsonpath, wanted):
+        c.wait_until(f"{name}: {jsonpath} is {wanted}", lambda: self.field(name, jsonpath) == wanted)
+
+    def runs(self, *names):
+        for name in names:
+            self.wait(name, ".status.phase", "Running")
+
+    def last_words(self, name):
+        """Once it has ended."""
+        c.wait_until(f"{name} has ended", lambda: self.field(name, ".status.phase") in ("Succeeded", "Failed"))
+        return self.field(name, MESSAGE).strip()
+
+    def says(self, name, wanted, what):
+        self.checks.equal(self.last_words(name), wanted, what)
+
+    def has_event(self, name, reason, message):
+        """Waits for one of the pod's with that reason, whose message begins so."""
+        def said():
+            events = self.control.json("get", "events", f"--field-selector=involvedObject.name={name},reason={reason}")["items"]
+            return [event["message"] for event in events]
+        c.wait_until(f"{name} has an event {reason}: {message}", lambda: any(one.startswith(message) for one in said()))
+        self.checks.ok(True, f"{name}: {reason}: {message}")
+
+    def container(self, name):
+        """The id of its container that runs."""
+        def found():
+            return [key for key, item in self.node.containers().items()
+                    if item["labels"]["io.kubernetes.pod.name"] == name and item["state"] == "CONTAINER_RUNNING"]
+        return c.wait_until(f"{name} runs", found)[0]
+
+    def run(self, name, script):
+        """What the script says in its container."""
+        done = self.node.crictl("exec", "--sync", self.container(name), "/bin/sh", "-c", script, check=False)
+        return (done.stdout + done.stderr).strip()
+
+    def delete(self, *names):
+        """Waits until nothing of them is left, and of no other pod."""
+        self.control.out("delete", "pod", *names, "--wait=false")
+        c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names))
+        # The API server forgets a pod that has ended before the node does.
+        c.wait_until(f"nothing of {' '.join(names)} is left", lambda: not self.folders())
+
+    def folders(self):
+        return os.listdir(self.node.state / "kubelet/pods")
