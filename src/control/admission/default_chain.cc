@@ -25,7 +25,7 @@ AdmissionChain make_default_chain(const ClusterView& view, const RbacSource& rba
   plugins.push_back(std::make_unique<NamespaceLifecycle>(view));
   plugins.push_back(std::make_unique<LimitRanger>(view));
   plugins.push_back(std::make_unique<ServiceAccountAdmission>(view));
-  plugins.push_back(std::make_unique<NodeRestriction>());
+  plugins.push_back(std::make_unique<NodeRestriction>(view));
   plugins.push_back(std::make_unique<PodSecurity>(view));
   plugins.push_back(std::make_unique<PriorityAdmission>(view));
   plugins.push_back(std::make_unique<ObjectDefaults>(view));

@@ -311,6 +311,11 @@ class NodeTest : public SecurityTest {
     return cat(R"({"apiVersion":"v1","kind":"Pod",)", metadata, R"(,"spec":{"nodeName":")", node,
                R"(","containers":[{"name":"c","image":"i"}])", more, "}}");
   }
+  static std::string uid_of(const Answer& answer) {
+    const size_t at = answer.body.find("\"uid\":\"");
+    EXPECT_NE(at, std::string::npos) << answer.body;
+    return at == std::string::npos ? "" : answer.body.substr(at + 7, 36);
+  }
   static std::string node(const std::string& name, const std::string& more = "") {
     return cat(R"({"apiVersion":"v1","kind":"Node","metadata":{"name":")", name, "\"", more, "}}");
   }
@@ -368,14 +373,95 @@ TEST_F(NodeTest, ANodeWritesItself) {
   EXPECT_EQ(post(leases, lease("n2")).code, 403);
 }
 
+TEST_F(NodeTest, ANodeHasNoOwner) {
+  EXPECT_EQ(post(kNodes, node("n1")).code, 201);
+  const std::string owned =
+      R"({"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"x","uid":"u"}]}})";
+  EXPECT_EQ(merge(cat(kNodes, "/n1"), owned).code, 403);
+  EXPECT_EQ(merge(cat(kNodes, "/n1/status"), owned).code, 403);
+  as("admin", {"system:masters"});
+  EXPECT_EQ(merge(cat(kNodes, "/n1"), owned).code, 200);
+  as_node("n1");
+  EXPECT_EQ(merge(cat(kNodes, "/n1"), R"({"metadata":{"ownerReferences":null}})").code, 403);
+  EXPECT_EQ(merge(cat(kNodes, "/n1"), R"({"metadata":{"labels":{"a":"b"}}})").code, 200);
+}
+
 TEST_F(NodeTest, ItsPodsAreMirrorsThatNeedNothing) {
-  const std::string mirror = R"("metadata":{"name":"m","annotations":{"kubernetes.io/config.mirror":"x"}})";
+  const std::string uid = uid_of(post(kNodes, node("n1")));
+  const auto owned = [&](const std::string& name, const std::string& more = "") {
+    return cat(R"("metadata":{"name":"m","annotations":{"kubernetes.io/config.mirror":"x"},)",
+               R"("ownerReferences":[{"apiVersion":"v1","kind":"Node","name":")", name, R"(","uid":")", uid,
+               R"(","controller":true)", more, "}]}");
+  };
+  const std::string mirror = owned("n1");
   EXPECT_EQ(post(kPods, pod("n2", mirror, "")).code, 403);
   EXPECT_EQ(post(kPods, pod("n1", R"("metadata":{"name":"m"})", "")).code, 403);
-  EXPECT_EQ(post(kPods, pod("n1", mirror, R"(,"imagePullSecrets":[{"name":"other"}])")).code, 403);
-  EXPECT_EQ(post(kPods, pod("n1", mirror, "")).code, 201);
+  const std::string unowned = R"("metadata":{"name":"m","annotations":{"kubernetes.io/config.mirror":"x"}})";
+  EXPECT_EQ(post(kPods, pod("n1", unowned, "")).code, 403);
+  EXPECT_EQ(post(kPods, pod("n1", owned("n2"), "")).code, 403);
+  EXPECT_EQ(post(kPods, pod("n1", owned("n1", R"(,"blockOwnerDeletion":true)"), "")).code, 403);
+  const std::string volume = R"(,"volumes":[{"name":"v",)";
+  for (const std::string& need : {std::string(R"(,"imagePullSecrets":[{"name":"other"}])"),
+                                  std::string(R"(,"serviceAccountName":"default")"),
+                                  std::string(R"(,"resourceClaims":[{"name":"d","resourceClaimName":"device"}])"),
+                                  cat(volume, R"("configMap":{"name":"m"}}])"),
+                                  cat(volume, R"("persistentVolumeClaim":{"claimName":"p"}}])"),
+                                  cat(volume, R"("csi":{"driver":"d.example"}}])"),
+                                  cat(volume, R"("projected":{"sources":[{"serviceAccountToken":{"path":"t"}}]}}])")}) {
+    const Answer answer = post(kPods, pod("n1", mirror, need));
+    EXPECT_EQ(answer.code, 403) << need << answer.body;
+  }
+  EXPECT_EQ(post(kPods, pod("n1", mirror, R"(,"volumes":[{"name":"v","emptyDir":{}}])")).code, 201);
   EXPECT_EQ(ask("DELETE", cat(kPods, "/far")).code, 403);
   EXPECT_EQ(ask("DELETE", cat(kPods, "/m?gracePeriodSeconds=0")).code, 200);
+}
+
+TEST_F(NodeTest, ANodeSaysOfAPodHowItDoesAndNoMore) {
+  EXPECT_EQ(merge(cat(kPods, "/web/status"), R"({"status":{"phase":"Running"}})").code, 200);
+  EXPECT_EQ(merge(cat(kPods, "/far/status"), R"({"status":{"phase":"Running"}})").code, 403);
+  for (const char* patch : {R"({"metadata":{"labels":{"app":"web"}}})",
+                            R"({"status":{"resourceClaimStatuses":[{"name":"d","resourceClaimName":"device"}]}})"}) {
+    const Answer answer = merge(cat(kPods, "/web/status"), patch);
+    EXPECT_EQ(answer.code, 403) << answer.body;
+  }
+}
+
+TEST_F(NodeTest, OfAClaimANodeSaysHowLargeItIs) {
+  constexpr char kClaims[] = "/api/v1/namespaces/default/persistentvolumeclaims";
+  as("admin", {"system:masters"});
+  EXPECT_EQ(post(kClaims, R"({"apiVersion":"v1","kind":"PersistentVolumeClaim","metadata":{"name":"data"},"spec":)"
+                          R"({"accessModes":["ReadWriteOnce"],"resources":{"requests":{"storage":"1Gi"}}}})")
+                .code,
+            201);
+  EXPECT_EQ(post(kPods, pod("n1", R"("metadata":{"name":"user"})",
+                            R"(,"volumes":[{"name":"v","persistentVolumeClaim":{"claimName":"data"}}])"))
+                .code,
+            201);
+  as_node("n1");
+  const std::string status = cat(kClaims, "/data/status");
+  const Answer grown = merge(status, R"({"status":{"capacity":{"storage":"2Gi"}}})");
+  EXPECT_EQ(grown.code, 200) << grown.body;
+  for (const char* patch :
+       {R"({"status":{"phase":"Lost"}})", R"({"metadata":{"labels":{"a":"b"}}})",
+        R"({"metadata":{"ownerReferences":[{"apiVersion":"v1","kind":"Node","name":"x","uid":"u"}]}})"}) {
+    EXPECT_EQ(merge(status, patch).code, 403) << patch;
+  }
+}
+
+TEST_F(NodeTest, ItAsksForCertificatesOfItsOwnName) {
+  const auto request = [](const std::string& name, const std::string& user) {
+    const Result<PrivateKey> key = PrivateKey::generate();
+    const Result<std::string> pem =
+        make_signing_request(*key, {.common_name = user, .organizations = {"system:nodes"}}, {});
+    return cat(R"({"apiVersion":"certificates.k8s.io/v1","kind":"CertificateSigningRequest",)",
+               R"("metadata":{"name":")", name,
+               R"("},"spec":{"request":")", api::encode_base64(*pem),
+               R"(","signerName":"kubernetes.io/kube-apiserver-client-kubelet","usages":["client auth"]}})");
+  };
+  constexpr char kRequests[] = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+  const Answer own = post(kRequests, request("own", "system:node:n1"));
+  EXPECT_EQ(own.code, 201) << own.body;
+  EXPECT_EQ(post(kRequests, request("far", "system:node:n2")).code, 403);
 }
 
 TEST_F(NodeTest, ItsTokensAreThoseOfItsPods) {
@@ -385,9 +471,7 @@ TEST_F(NodeTest, ItsTokensAreThoseOfItsPods) {
   };
   as("admin", {"system:masters"});
   const Answer web = get(cat(kPods, "/web"));
-  const size_t at = web.body.find("\"uid\":\"");
-  ASSERT_NE(at, std::string::npos);
-  const std::string uid = web.body.substr(at + 7, 36);
+  const std::string uid = uid_of(web);
   as_node("n1");
   const std::string bound = R"("boundObjectRef":{"apiVersion":"v1","kind":"Pod","name":"web","uid":")";
   EXPECT_EQ(post(path, request(cat(bound, uid, "\"}"))).code, 201);
