@@ -25,6 +25,7 @@ struct ClientOptions {
   std::uint16_t port = 0;
   std::shared_ptr<TlsClient> tls;  // null: plain
   std::string server_name;         // that the server's certificate must have; empty: `host`
+  std::string server_user;         // the common name that it must have as well; empty: any
   // For a connection with its handshake; for an answer's headers, and of a whole answer for all of it.
   Duration connect_time = std::chrono::seconds(10);
   Duration response_time = std::chrono::seconds(60);

@@ -62,8 +62,14 @@ Task<Result<std::shared_ptr<ClientConnection>>> ClientConnection::open(Loop& loo
   }
   const std::string& name = options.server_name.empty() ? options.host : options.server_name;
   auto stream = make_tls_stream(loop, std::move(*socket), *options.tls, name);
-  if (auto session = co_await stream->handshake(options.connect_time); !session) {
-    co_return fail_with(std::move(session.error()), cat("connect ", host_and_port(options.host, options.port)));
+  auto session = co_await stream->handshake(options.connect_time);
+  const auto what = [&options] { return cat("connect ", host_and_port(options.host, options.port)); };
+  if (!session) co_return fail_with(std::move(session.error()), what());
+  const std::string& user = options.server_user;
+  if (!user.empty() && (!session->certificate || session->certificate->common_name != user)) {
+    const std::string found = session->certificate ? session->certificate->common_name : "";
+    co_return fail(Code::kUnavailable,
+                   cat(what(), ": the server's certificate is of ", quoted(found), ", not of ", quoted(user)));
   }
   co_return std::make_shared<ClientConnection>(loop, std::move(stream), options);
 }

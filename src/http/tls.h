@@ -75,7 +75,7 @@ class TlsClient {
 // What a handshake yields.
 struct TlsSession {
   std::string protocol;  // that ALPN chose: "h2", "http/1.1"; "" when there was none
-  // A server's view of its client, as in Peer.
+  // A server's view of its client, as in Peer; and of a client that verifies its server, that one's certificate.
   std::shared_ptr<const ClientCertificate> certificate;
   std::string certificate_error;
   // A client's that does not verify its server: the certificates that it was shown, the server's own first. Nobody has

@@ -202,7 +202,8 @@ TlsSession session_of(SSL* ssl) {
   SSL_get0_alpn_selected(ssl, &protocol, &size);
   session.protocol.assign(reinterpret_cast<const char*>(protocol), size);
   if (!SSL_is_server(ssl) && SSL_get_verify_mode(ssl) == SSL_VERIFY_NONE) session.shown_pem = shown_by(ssl);
-  X509* certificate = SSL_is_server(ssl) ? SSL_get0_peer_certificate(ssl) : nullptr;
+  const bool is_asked = SSL_is_server(ssl) || SSL_get_verify_mode(ssl) != SSL_VERIFY_NONE;
+  X509* certificate = is_asked ? SSL_get0_peer_certificate(ssl) : nullptr;
   if (certificate == nullptr) return session;
   long verified = SSL_get_verify_result(ssl);
   if (verified == X509_V_OK) {

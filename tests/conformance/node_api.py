@@ -16,7 +16,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 from cluster import NODE_ADDRESS, JoiningNode, NodeControl
 from cri_client import IMAGE
-from kubelet import make_certificate
+from kubelet import make_certificate, subject_of
 
 POD = f"""
 apiVersion: v1
@@ -241,7 +241,7 @@ def story(checks):
     options = [f"--option=--tls-cert-file={folder}/n.crt", f"--option=--tls-private-key-file={folder}/n.key"]
     with JoiningNode(checks, options=options) as node, NodeControl(checks, node) as control:
         node.build_image()
-        make_certificate(control.data / "pki", node.work, NODE_ADDRESS)
+        make_certificate(control.data / "pki", node.work, NODE_ADDRESS, subject=subject_of(node.name))
         node.join_as(control.kubeconfig.read_text())
         node.wait_until_ready(control)
         control.out("create", "-f", "-", given=POD.replace("{node}", node.name))

@@ -19,20 +19,29 @@ TUNNEL = "SPDY/3.1+portforward.k8s.io"
 STDIN, STDOUT, STDERR, ERROR, RESIZE, CLOSE = 0, 1, 2, 3, 4, 255
 
 
-def make_certificate(pki, folder, address="127.0.0.1", own_ca=False):
-    """(certificate, key) for `address`, signed by the CA of the folder `pki`, or by one that nobody knows."""
+def run(*command):
+    subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
+
+
+def make_authority(certificate, key):
+    run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", certificate, "-subj",
+        "/CN=other", "-days", "1")
+
+
+def subject_of(node):
+    return f"/O=system:nodes/CN=system:node:{node}"
+
+
+def make_certificate(pki, folder, address="127.0.0.1", own_ca=False, subject=subject_of("n1")):
+    """(certificate, key) of that user for `address`, as a server and as a client, signed by the CA of the folder `pki`, or by one that
+    nobody knows."""
     key, request, certificate, extensions = (folder / name for name in ("n.key", "n.csr", "n.crt", "n.ext"))
-    # Of an own CA for both uses: it is refused for its CA alone.
-    usage = "serverAuth,clientAuth" if own_ca else "serverAuth"
-    extensions.write_text(f"subjectAltName=IP:{address}\nextendedKeyUsage={usage}\n")
+    extensions.write_text(f"subjectAltName=IP:{address}\nextendedKeyUsage=serverAuth,clientAuth\n")
     ca, ca_key = pki / "ca.crt", pki / "ca.key"
-    run = lambda *command: subprocess.run(["openssl", *map(str, command)], check=True, capture_output=True)
     if own_ca:
         ca, ca_key = folder / "other.crt", folder / "other.key"
-        run("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", ca_key, "-out", ca,
-            "-subj", "/CN=other", "-days", "1")
-    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request, "-subj",
-        "/O=system:nodes/CN=system:node:n1")
+        make_authority(ca, ca_key)
+    run("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", key, "-out", request, "-subj", subject)
     run("x509", "-req", "-in", request, "-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-out", certificate, "-days", "1",
         "-extfile", extensions)
     return certificate, key
@@ -131,6 +140,7 @@ class Kubelet(http.server.ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self.seen, self.follow = [], threading.Event()
         self.refusal = None  # what it says instead of a log
+        self.elsewhere = None  # the URL to which it sends whoever asks for anything
         self.tunnels = True  # whether port-forward is served within a WebSocket
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
@@ -164,6 +174,8 @@ class Handler(http.server.BaseHTTPRequestHandler):
         subject = dict(pair[0] for pair in self.connection.getpeercert()["subject"])
         self.server.seen.append({"path": url.path, "query": query, "user": subject.get("commonName"),
                                  "headers": {name.lower(): value for name, value in self.headers.items()}})
+        if self.server.elsewhere:
+            return self.answer(302, b"", {"Location": self.server.elsewhere})
         if url.path.startswith("/containerLogs/"):
             return self.logs(query)
         if url.path.startswith(("/exec/", "/attach/")):

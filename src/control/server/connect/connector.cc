@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "control/server/connect/forward.h"
+#include "control/server/node_users.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -140,7 +141,7 @@ Task<Outcome<Connector::Target>> Connector::node_target(Loop& here, std::string 
   if (!found) co_return fail(from_error(found.error()));
   if (!*found) co_return fail(object_not_found(nodes, name));
   const auto& node = static_cast<const core::Node&>(*(*found)->message);
-  Target target{.tls = nodes_, .server_name = {}, .path = {}, .prefix = {}};
+  Target target{.tls = nodes_, .server_user = cat(kNodeUserPrefix, name), .path = {}, .prefix = {}};
   const int32_t port = node.status().daemon_endpoints().kubelet_endpoint().port();
   target.port = port > 0 && port < 65536 ? static_cast<std::uint16_t>(port) : kKubeletPort;
   for (const std::string_view type : kAddressTypes) {
@@ -190,8 +191,15 @@ Task<Outcome<http::Reply>> Connector::serve(Call& call, const http::Request& req
   const bool is_proxy = call.info.subresource == "proxy";
   Outcome<Target> target = is_proxy ? co_await proxy_target(call) : co_await pod_target(call);
   if (!target) co_return fail(std::move(target.error()));
+  if (!is_proxy && call.info.subresource != "log" && !asks_for_upgrade(request)) {
+    co_return fail(bad_request("Upgrade request required"));
+  }
   ForwardTo to{
-      .server = {.host = target->host, .port = target->port, .tls = target->tls, .server_name = target->server_name},
+      .server = {.host = target->host,
+                 .port = target->port,
+                 .tls = target->tls,
+                 .server_name = {},
+                 .server_user = target->server_user},
       .target = target->path,
       .prefix = target->prefix,
       .fails_in_words = call.info.subresource == "log"};

@@ -4,7 +4,9 @@
 // upgrades (WebSocket, SPDY) as bytes; the client's credentials stay here. Any loop's thread.
 //
 // A pod is reached at the address and port that its node says of itself, and the node's certificate must be one that
-// the cluster's CA has signed for the node's name or address, so that nobody else gets the cluster's word.
+// the cluster's CA has signed for this address and for the node (CN=system:node:NAME, as kubernetes.io/kubelet-serving
+// signs them), so that nobody else gets the cluster's word: no stranger, and neither another node nor this server,
+// whose address a node may have said to be its own.
 #pragma once
 
 #include <memory>
@@ -36,7 +38,7 @@ class Connector {
     std::string host;
     std::uint16_t port = 0;
     std::shared_ptr<http::TlsClient> tls;  // null: plain
-    std::string server_name;               // that the certificate must have; empty: `host`
+    std::string server_user;               // of a node: whose name the certificate must have
     std::string path;                      // with its query
     std::string prefix;                    // of our own path, which redirects of a proxy's target get
   };

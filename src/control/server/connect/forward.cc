@@ -69,6 +69,10 @@ Task<Outcome<http::Reply>> forward_upgrade(Loop& here, http::Client& client, htt
                                            const ForwardTo& to) {
   Result<http::UpgradedResponse> answer = co_await client.upgrade(std::move(request));
   if (!answer) co_return fail(unreachable(to, answer.error()));
+  // Who is led elsewhere by it would show his credentials there (CVE-2020-8559).
+  if (!answer->stream && answer->response.status < 400) {
+    co_return fail(internal_error(cat("invalid upgrade response: status code ", answer->response.status)));
+  }
   http::Reply reply;
   reply.response.status = answer->response.status;
   const bool upgraded = answer->stream != nullptr;
@@ -118,6 +122,7 @@ Task<Failure> failure_of(Loop& here, http::StreamedResponse answer) {
   }
   late.cancel();
   words = as_utf8(trimmed(words), kMaxWords);
+  if (answer.status < 400) co_return internal_error(cat("unexpected answer: status code ", answer.status));
   if (answer.status == 400) co_return bad_request(std::move(words));
   if (answer.status == 500) co_return internal_error(std::move(words));
   Failure failure;
@@ -134,8 +139,12 @@ Task<Failure> failure_of(Loop& here, http::StreamedResponse answer) {
 
 }  // namespace
 
+bool asks_for_upgrade(const http::Request& request) {
+  return request.version == 1 && request.has_value("Connection", "upgrade");
+}
+
 Task<Outcome<http::Reply>> forward(Loop& here, const http::Request& request, ForwardTo to) {
-  const bool upgrade = request.version == 1 && request.has_value("Connection", "upgrade");
+  const bool upgrade = asks_for_upgrade(request);
   http::Client client(here, to.server);
   http::ClientRequest onward{.method = request.method,
                              .target = to.target,

@@ -20,8 +20,11 @@ struct ForwardTo {
   bool fails_in_words = false;
 };
 
+// Whether it is passed on as one that asks for an upgrade.
+bool asks_for_upgrade(const http::Request& request);
+
 // Headers that belong to one connection, and the client's credentials, are left out. 503 when the server can't be
-// reached or answers with what is no HTTP.
+// reached or answers with what is no HTTP; 500 when it leads who asks for an upgrade elsewhere.
 Task<Outcome<http::Reply>> forward(Loop& here, const http::Request& request, ForwardTo to);
 
 }  // namespace gantry::control

@@ -117,7 +117,7 @@ Task<Outcome<Connector::Target>> Connector::pod_proxy(Call& call) {
   co_return Target{.host = pod.status().pod_ip(),
                    .port = *port,
                    .tls = name->tls ? pods_ : nullptr,
-                   .server_name = {},
+                   .server_user = {},
                    .path = {},
                    .prefix = {}};
 }
@@ -160,7 +160,7 @@ Task<Outcome<Connector::Target>> Connector::service_proxy(Call& call) {
   co_return Target{.host = chosen.host,
                    .port = chosen.port,
                    .tls = name->tls ? pods_ : nullptr,
-                   .server_name = {},
+                   .server_user = {},
                    .path = {},
                    .prefix = {}};
 }
