@@ -81,8 +81,14 @@ std::optional<Value> status_patch(const core::Pod& known, const core::PodStatus&
   for (const Value& condition : after.list_at("conditions")) {
     const std::string type = condition.text_at("type");
     const Value* old = condition_of(before, type);
-    // The one who bound the pod has said it, too.
-    if (type == "PodScheduled" && old != nullptr && old->text_at("status") == "True") continue;
+    // The one who bound the pod has said it, too, and when.
+    if (type == "PodScheduled" && old != nullptr && old->text_at("status") == "True") {
+      const Value* said = old->find("observedGeneration");
+      const Value* seen = condition.find("observedGeneration");
+      if (seen == nullptr || (said != nullptr && *said == *seen)) continue;
+      conditions.push_back(Value::object({{"type", type}, {"observedGeneration", *seen}}));
+      continue;
+    }
     if (old != nullptr && *old == condition) continue;
     conditions.push_back(condition);
     if (old == nullptr) continue;
