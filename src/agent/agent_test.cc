@@ -595,6 +595,16 @@ TEST_F(AgentTest, WhatTheRuntimeRefusesIsInTheStatusAndTriedAgain) {
   ASSERT_TRUE(until([&] { return is_ready("a"); }));
 }
 
+// By maxContainerRestartPeriod, however often it was tried.
+TEST_F(AgentTest, WhatCantBeStartedComesAgainAsWhatCrashes) {
+  config_.crash = {milliseconds(1), milliseconds(2), std::chrono::seconds(10)};
+  config_.retry = {milliseconds(1), std::chrono::hours(1), std::chrono::hours(1)};
+  runtime_.failures.emplace("start", Error(Code::kNotFound, "exec /web: no such file"));
+  write("a.yaml", manifest("a"));
+  start();
+  EXPECT_TRUE(until([&] { return runtime_.count("create web 20") == 1; }));
+}
+
 TEST_F(AgentTest, WhatWaitsForTheNodeIsTriedWhenThatIsSaid) {
   config_.retry = {std::chrono::hours(1), std::chrono::hours(1), std::chrono::hours(1)};
   runtime_.failures.emplace("run a", Error(Code::kUnavailable, "no range yet"));

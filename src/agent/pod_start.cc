@@ -123,8 +123,11 @@ Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSan
     if (co_await run_post_start(name, id, sandbox)) untrouble(name);
     co_return;
   }
-  trouble(name, "RunContainerError", started.error(), retries_.failed(name, now()));
-  if (start.created_id.empty()) co_return;
+  // One that was made now has ended with that, and comes again as one that crashed does.
+  const bool is_new = start.created_id.empty();
+  trouble(name, "RunContainerError", started.error(),
+          is_new ? now() + env_->config.retry.initial : retries_.failed(name, now()));
+  if (is_new) co_return;
   // It was made by an earlier gantryd and can't be started by this one.
   v1::RemoveContainerRequest remove;
   remove.set_container_id(id);
