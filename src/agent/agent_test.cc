@@ -620,7 +620,7 @@ TEST_F(AgentTest, ConfigurationErrorsAreTheAuthorsToRead) {
   write("a.yaml", manifest("a", "  securityContext: {runAsNonRoot: true}\n"));
   start();
   ASSERT_TRUE(until([&] { return waiting("a") == "CreateContainerConfigError"; }));
-  EXPECT_THAT(container("a").state().waiting().message(), HasSubstr("runs as root"));
+  EXPECT_THAT(container("a").state().waiting().message(), HasSubstr("will run as root"));
   write("b.yaml", manifest("b", "  volumes: [{name: v, hostPath: {path: /etc/passwd, type: Directory}}]\n"));
   ASSERT_TRUE(
       until([&] { return container("b").state().waiting().message().find("type check failed") != std::string::npos; }));

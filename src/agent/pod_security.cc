@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <optional>
+#include <string>
 
 #include "absl/strings/str_cat.h"
 #include "agent/pod_spec_to_cri.h"
@@ -24,28 +25,35 @@ std::optional<T> first_of(bool has_first, T first, bool has_second, T second) {
   return std::nullopt;
 }
 
-Status check_not_root(std::optional<std::int64_t> uid, const v1::Image* image) {
+// In kubelet's words, which people and tools search for.
+Status check_not_root(const core::Pod& pod, const core::Container& container, std::optional<std::int64_t> uid,
+                      const v1::Image* image) {
+  const auto& metadata = pod.metadata();
+  const std::string who = absl::StrCat("(pod: \"", metadata.name(), "_", metadata.namespace_(), "(", metadata.uid(),
+                                       ")\", container: ", container.name(), ")");
   if (uid) {
     if (*uid != 0) return {};
-    return invalid_argument("securityContext.runAsNonRoot is true and runAsUser is 0, which is root");
+    return invalid_argument(absl::StrCat("container's runAsUser breaks non-root policy ", who));
   }
   if (image != nullptr && image->has_uid() && image->uid().value() != 0) return {};
   if (image != nullptr && !image->has_uid() && !image->username().empty()) {
-    return invalid_argument(absl::StrCat("securityContext.runAsNonRoot is true, and the image's user ",
-                                         api::quoted(image->username()),
-                                         " is a name, which may be root; set runAsUser to a number"));
+    const std::string user = api::quoted(image->username());  // whatever is in it
+    return invalid_argument(absl::StrCat("container has runAsNonRoot and image has non-numeric user (",
+                                         user.substr(1, user.size() - 2), "), cannot verify user is non-root ", who));
   }
-  return invalid_argument("securityContext.runAsNonRoot is true, and the image runs as root; set runAsUser");
+  return invalid_argument(absl::StrCat("container has runAsNonRoot and image will run as root ", who));
 }
 
-Status set_user(const core::PodSecurityContext& pod, const core::SecurityContext& own, const v1::Image* image,
+Status set_user(const core::Pod& of, const core::Container& container, const v1::Image* image,
                 v1::LinuxContainerSecurityContext& out) {
+  const core::PodSecurityContext& pod = of.spec().security_context();
+  const core::SecurityContext& own = container.security_context();
   auto uid = first_of(own.has_run_as_user(), own.run_as_user(), pod.has_run_as_user(), pod.run_as_user());
   auto gid = first_of(own.has_run_as_group(), own.run_as_group(), pod.has_run_as_group(), pod.run_as_group());
   auto non_root =
       first_of(own.has_run_as_non_root(), own.run_as_non_root(), pod.has_run_as_non_root(), pod.run_as_non_root());
   if (non_root.value_or(false)) {
-    if (auto good = check_not_root(uid, image); !good) return good;
+    if (auto good = check_not_root(of, container, uid, image); !good) return good;
   }
   if (uid) out.mutable_run_as_user()->set_value(*uid);
   if (gid) {
@@ -117,7 +125,7 @@ Status set_container_security(const core::Pod& pod, const core::Container& conta
                               const NodeFacts& node, v1::LinuxContainerSecurityContext& out) {
   const core::PodSecurityContext& from = pod.spec().security_context();
   const core::SecurityContext& own = container.security_context();
-  if (auto set = set_user(from, own, image, out); !set) return set;
+  if (auto set = set_user(pod, container, image, out); !set) return set;
   set_namespaces(pod.spec(), *out.mutable_namespace_options());
   for (auto group : pod_groups(from)) out.add_supplemental_groups(group);
   if (from.supplemental_groups_policy() == "Strict") out.set_supplemental_groups_policy(v1::Strict);

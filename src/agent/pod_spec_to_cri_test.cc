@@ -228,7 +228,7 @@ TEST(ContainerConfig, Users) {
   EXPECT_TRUE(made(pod_with(rule), "1000"));
   EXPECT_FALSE(made(pod_with(rule), "0"));
   EXPECT_FALSE(made(pod_with(rule), ""));
-  EXPECT_THAT(made(pod_with(rule), "www").error().message(), HasSubstr("\"www\""));
+  EXPECT_THAT(made(pod_with(rule), "www").error().message(), HasSubstr("non-numeric user (www), cannot verify"));
   EXPECT_TRUE(made(pod_with("    securityContext: {runAsNonRoot: true, runAsUser: 4}\n"), "www"));
   EXPECT_FALSE(
       made(pod_with("    securityContext: {runAsUser: 0}\n", "  securityContext: {runAsNonRoot: true}\n"), "5"));
