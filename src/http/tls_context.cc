@@ -141,6 +141,9 @@ Result<std::shared_ptr<const TlsContext>> make_client(const TlsClientOptions& op
       return std::unexpected(std::move(trusted.error()));
     }
     SSL_CTX_set_verify(ssl->get(), SSL_VERIFY_PEER, nullptr);
+  } else {
+    // Many servers close without a word. As in Go that is an end; who could cut the answer short could have given it.
+    SSL_CTX_set_options(ssl->get(), SSL_OP_IGNORE_UNEXPECTED_EOF);
   }
   std::string protocols;
   for (std::string_view protocol : {kHttp2, kHttp1}) {
