@@ -4,12 +4,12 @@
 # limit: 300
 """Hooks of containers (postStart, preStop), containers whose image is changed in their running pod, and what they leave behind, with
 real kubectl."""
-import json
 import pathlib
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
+import pods
 from cluster import SLEEPS, ready_node
 from cri_client import IMAGE
 
@@ -22,62 +22,23 @@ MOUNT = [{"name": "out", "mountPath": "/out"}]
 
 
 def container(name, command, **more):
-    return {"name": name, "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", command],
-            "volumeMounts": MOUNT, **more}
+    return pods.container(name, command, volumeMounts=MOUNT, **more)
 
 
 def runs(command):
-    return {"exec": {"command": ["/bin/sh", "-c", command]}}
-
-
-class World:
-    def __init__(self, checks, control, node):
-        self.checks, self.control, self.node = checks, control, node
-
-    def create(self, name, containers, metadata=None, **spec):
-        self.control.out("create", "-f", "-", given=json.dumps({
-            "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, **(metadata or {})},
-            "spec": {"nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 20,
-                     "volumes": [{"name": "out", "emptyDir": {}}], "containers": containers, **spec}}))
-
-    def status(self, name):
-        return self.control.json("get", "pod", name)["status"]
-
-    def field(self, name, jsonpath):
-        return self.control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout
-
-    def wait(self, name, jsonpath, wanted):
-        c.wait_until(f"{name}: {jsonpath} is {wanted}", lambda: self.field(name, jsonpath) == wanted)
-
-    def wait_ready(self, name):
-        self.wait(name, '.status.conditions[?(@.type=="Ready")].status', "True")
-
-    def wait_event(self, name, reason, message):
-        def is_said():
-            events = self.control.json("get", "events", "--field-selector", f"involvedObject.name={name},reason={reason}")
-            return any(message in event["message"] for event in events["items"])
-        c.wait_until(f"{name}: an event says {reason}: {message}", is_said)
-
-    def running(self, name):
-        """(id, name) of containers that run."""
-        return [(item["id"], item["metadata"]["name"]) for item in self.node.containers().values()
-                if item["state"] == "CONTAINER_RUNNING" and item["labels"]["io.kubernetes.pod.name"] == name]
-
-    def delete(self, *names):
-        self.control.out("delete", "pod", *names, "--wait=false")
-        c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names))
+    return {"exec": {"command": pods.shell(command)}}
 
 
 def post_start(world):
     first = container("first", SLEEPS, lifecycle={"postStart": runs("sleep 1; echo $HOSTNAME > /out/hook")})
     second = container("second", "cat /out/hook > /dev/termination-log && " + SLEEPS)
-    world.create("started", [first, second])
+    world.create("started", first, second)
     world.wait_ready("started")
     counts = [one["restartCount"] for one in world.status("started")["containerStatuses"]]
     world.checks.equal(counts, [0, 0], "the next container comes after the hook of the one before it")
     world.delete("started")
 
-    world.create("failing", [container("web", SLEEPS, lifecycle={"postStart": runs("echo secret; exit 4")})],
+    world.create("failing", container("web", SLEEPS, lifecycle={"postStart": runs("echo secret; exit 4")}),
                  restartPolicy="Never", terminationGracePeriodSeconds=1)
     # It may have been too young to hear the signal.
     c.wait_until("it was stopped", lambda: world.field("failing", ".status.phase") in ("Succeeded", "Failed"))
@@ -89,7 +50,7 @@ def post_start(world):
 
 def post_start_and_restarts(world):
     """A hook that is under way when gantryd is killed is not run again, and its container is taken as it is."""
-    world.create("hanging", [container("web", SLEEPS, lifecycle={"postStart": runs("echo run >> /out/hook; sleep 1000")})],
+    world.create("hanging", container("web", SLEEPS, lifecycle={"postStart": runs("echo run >> /out/hook; sleep 1000")}),
                  terminationGracePeriodSeconds=1)
     c.wait_until("the container runs", lambda: world.running("hanging"))
     (identity, _), = world.running("hanging")
@@ -107,11 +68,11 @@ def post_start_and_restarts(world):
 
 def pre_stop(world):
     """The object of a deleted pod is held, so that its end can be read."""
-    world.create("stopped", [container("web", TELLS, **LISTENS, lifecycle={"preStop": runs("sleep 1; echo hook > /out/hook")})],
-                 {"finalizers": ["example.com/hold"]})
-    world.create("sleepy", [container("web", TELLS, **LISTENS, lifecycle={"preStop": {"sleep": {"seconds": 1}}})])
-    world.create("hung", [container("web", SLEEPS, lifecycle={"preStop": runs("sleep 1000")})], terminationGracePeriodSeconds=1)
-    world.create("broken", [container("web", SLEEPS, lifecycle={"preStop": runs("exit 9")})])
+    world.create("stopped", container("web", TELLS, **LISTENS, lifecycle={"preStop": runs("sleep 1; echo hook > /out/hook")}),
+                 metadata=pods.HOLD)
+    world.create("sleepy", container("web", TELLS, **LISTENS, lifecycle={"preStop": {"sleep": {"seconds": 1}}}))
+    world.create("hung", container("web", SLEEPS, lifecycle={"preStop": runs("sleep 1000")}), terminationGracePeriodSeconds=1)
+    world.create("broken", container("web", SLEEPS, lifecycle={"preStop": runs("exit 9")}))
     for name in ("stopped", "sleepy", "hung", "broken"):
         world.wait_ready(name)
     world.control.out("delete", "pod", "stopped", "--wait=false")
@@ -119,7 +80,7 @@ def pre_stop(world):
     world.wait("stopped", ".status.containerStatuses[0].state.terminated.message", "hook\n")
     world.checks.equal(world.status("stopped")["containerStatuses"][0]["state"]["terminated"]["exitCode"], 0,
                        "the signal comes after the hook")
-    world.control.out("patch", "pod", "stopped", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    world.release("stopped")
     world.wait_event("broken", "FailedPreStopHook", "PreStopHook failed")
     world.wait_event("broken", "Killing", "Stopping container web")
     c.wait_until("nothing is left", lambda: not world.node.pods())
@@ -128,7 +89,7 @@ def pre_stop(world):
 def change(world):
     """kubectl set image: that container alone is another, after its hook."""
     web = container("web", TELLS, **LISTENS, lifecycle={"preStop": runs("echo hook > /out/hook")})
-    world.create("changed", [web, container("beside", SLEEPS)], restartPolicy="Never")
+    world.create("changed", web, container("beside", SLEEPS), restartPolicy="Never")
     world.wait_ready("changed")
     before = dict((name, identity) for identity, name in world.running("changed"))
     world.control.out("set", "image", "pod/changed", f"web={OTHER}")
@@ -143,7 +104,7 @@ def change(world):
     world.wait_event("changed", "Killing", "Container web definition changed, will be restarted")
     world.node.kill_gantryd()
     world.node.wait_for_gantryd()
-    world.create("after", [container("web", SLEEPS)])
+    world.create("after", container("web", SLEEPS))
     world.wait_ready("after")
     world.checks.equal(dict((name, identity) for identity, name in world.running("changed")), now,
                        "a restart of gantryd changes nothing")
@@ -155,8 +116,8 @@ def requests(world):
     server = ("mkdir /www; busybox httpd -f -vv -p 8080 -h /www 2> /out/asked & "
               "trap 'grep -o url:/hook /out/asked > /dev/termination-log; exit 0' TERM; while :; do sleep 0.1; done")
     action = {"path": "/hook", "port": "web", "httpHeaders": [{"name": "X-A", "value": "b"}]}
-    world.create("asked", [container("web", server, ports=[{"name": "web", "containerPort": 8080}],
-                                     lifecycle={"preStop": {"httpGet": action}})], {"finalizers": ["example.com/hold"]})
+    world.create("asked", container("web", server, ports=[{"name": "web", "containerPort": 8080}],
+                                    lifecycle={"preStop": {"httpGet": action}}), metadata=pods.HOLD)
     world.wait_ready("asked")
     address = world.status("asked")["podIP"]
     c.wait_until("it serves", lambda: world.node.exec("curl", "-s", "-o", "/dev/null", f"http://{address}:8080/", check=False).returncode == 0)
@@ -164,14 +125,14 @@ def requests(world):
     c.wait_until("it has ended", lambda: world.field("asked", ".status.containerStatuses[0].state.terminated.exitCode"))
     end = world.status("asked")["containerStatuses"][0]["state"]["terminated"]
     world.checks.equal(end.get("message"), "url:/hook\n", "a request comes to the container")
-    world.control.out("patch", "pod", "asked", "--type=merge", "-p", '{"metadata":{"finalizers":null}}')
+    world.release("asked")
     c.wait_until("nothing is left", lambda: not world.node.pods())
 
 
 def last_words(world):
     """What a container leaves behind is shown, whatever it is."""
-    world.create("words", [container("web", "printf '\\377\\001 end' > /dev/termination-log; exit 3"),
-                           container("log", "echo one; echo two >&2; exit 4", terminationMessagePolicy="FallbackToLogsOnError")],
+    world.create("words", container("web", "printf '\\377\\001 end' > /dev/termination-log; exit 3"),
+                 container("log", "echo one; echo two >&2; exit 4", terminationMessagePolicy="FallbackToLogsOnError"),
                  restartPolicy="Never")
     world.wait("words", ".status.phase", "Failed")
     ends = [one["state"]["terminated"] for one in world.status("words")["containerStatuses"]]
@@ -182,7 +143,7 @@ def last_words(world):
 
 def story(checks):
     with ready_node(checks, (IMAGE, OTHER)) as (node, control):
-        world = World(checks, control, node)
+        world = pods.Pods(checks, control, node, terminationGracePeriodSeconds=20, volumes=[{"name": "out", "emptyDir": {}}])
         post_start(world)
         post_start_and_restarts(world)
         pre_stop(world)

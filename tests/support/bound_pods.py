@@ -4,24 +4,20 @@ import json
 import os
 
 import checks as c
-from cri_client import IMAGE
+from pods import SeenPods, container
 
 MESSAGE = ".status.containerStatuses[0].state.terminated.message"
 WAITING = ".status.containerStatuses[0].state.waiting"
 
 
-class BoundPods:
-    def __init__(self, checks, control, node):
-        self.checks, self.control, self.node = checks, control, node
-
+class BoundPods(SeenPods):
     def pod(self, name, command, mounts=(), volumes=(), **more):
         """A Pod as an object. `more` is of its spec, `container` of its container and `labels` its own."""
-        container = {"name": "web", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "volumeMounts": list(mounts),
-                     "command": ["/bin/sh", "-c", command], **more.pop("container", {})}
+        web = container("web", command, volumeMounts=list(mounts)) | more.pop("container", {})
         metadata = {"name": name, "labels": more.pop("labels", {})}
         return {"apiVersion": "v1", "kind": "Pod", "metadata": metadata, "spec": {
             "nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
-            "restartPolicy": "Never", "volumes": list(volumes), "containers": [container], **more}}
+            "restartPolicy": "Never", "volumes": list(volumes), "containers": [web], **more}}
 
     def create(self, name, command, mounts=(), volumes=(), **more):
         self.add(self.pod(name, command, mounts, volumes, **more))
@@ -29,30 +25,21 @@ class BoundPods:
     def add(self, *objects):
         self.control.out("create", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": objects}))
 
-    def field(self, name, jsonpath):
-        return self.control.kubectl("get", "pod", name, "-o", f"jsonpath={{{jsonpath}}}").stdout
-
-    def wait(self, name, jsonpath, wanted):
-        c.wait_until(f"{name}: {jsonpath} is {wanted}", lambda: self.field(name, jsonpath) == wanted)
-
     def runs(self, *names):
         for name in names:
             self.wait(name, ".status.phase", "Running")
 
     def last_words(self, name):
         """Once it has ended."""
-        c.wait_until(f"{name} has ended", lambda: self.field(name, ".status.phase") in ("Succeeded", "Failed"))
+        self.ends(name)
         return self.field(name, MESSAGE).strip()
 
     def says(self, name, wanted, what):
         self.checks.equal(self.last_words(name), wanted, what)
 
     def has_event(self, name, reason, message):
-        """Waits for one of the pod's with that reason, whose message begins so."""
-        def said():
-            events = self.control.json("get", "events", f"--field-selector=involvedObject.name={name},reason={reason}")["items"]
-            return [event["message"] for event in events]
-        c.wait_until(f"{name} has an event {reason}: {message}", lambda: any(one.startswith(message) for one in said()))
+        """Waits for one of the pod's with that reason, and with that in its message."""
+        self.wait_event(name, reason, message)
         self.checks.ok(True, f"{name}: {reason}: {message}")
 
     def container(self, name):
@@ -69,8 +56,7 @@ class BoundPods:
 
     def delete(self, *names):
         """Waits until nothing of them is left, and of no other pod."""
-        self.control.out("delete", "pod", *names, "--wait=false")
-        c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names))
+        super().delete(*names)
         # The API server forgets a pod that has ended before the node does.
         c.wait_until(f"nothing of {' '.join(names)} is left", lambda: not self.folders())
 
