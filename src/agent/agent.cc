@@ -23,6 +23,7 @@
 #include "agent/pod_status.h"
 #include "agent/pod_worker.h"
 #include "agent/pool_tools.h"
+#include "agent/shutdown_hands.h"
 #include "agent/status_writer.h"
 #include "agent/supported.h"
 #include "agent/token_manager.h"
@@ -142,7 +143,8 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   NodeAdmission admission;
   QosCgroups qos;
   std::unique_ptr<Evictions> evictions;
-  std::function<void()> pressures_changed;
+  std::unique_ptr<NodeShutdown> shutdown;
+  std::function<void()> pressures_changed, shutdown_changed;
   PodWorkers workers;
   std::map<std::string, PodIdentity> earlier;  // found at the start, by uid, until a worker has them
   std::vector<std::function<void(const PodInfo&)>> observers;
@@ -156,6 +158,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   bool started = false;
   bool stopped = false;
   EvictionPlace place{workers, image_gc, stopped};
+  ShutdownPlace shutdown_place{workers, api, earlier};
 };
 
 Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, AgentConfig config,
@@ -260,6 +263,10 @@ void Agent::Impl::begin(PodIdentity identity, std::shared_ptr<const core::Pod> p
     auto able = api::to_status(validate_supported(*pod, PodOrigin::kApiServer));
     if (!able) refused = Waiting{"UnsupportedByNode", able.error().message()};
   }
+  if (!refused && shutdown->is_shutting_down() && is_new && (is_asked_to_run || !identity.is_api()) &&
+      !was_here({identity, pod})) {
+    refused = Waiting{kNodeShutdownReason, kNodeShutdownMessage};
+  }
   if (!refused && is_asked_to_run && !was_here({identity, pod})) {
     if (auto short_of = refusal(*pod, evictions->pressures())) refused = Waiting{"Evicted", std::move(*short_of)};
   }
@@ -345,6 +352,7 @@ void Agent::Impl::reconcile() {
     if (!is_taken(pod.identity.full_name())) begin(pod.identity, pod.pod);
   }
   if (mirrors) keep_mirrors();
+  shutdown->hear();
 }
 
 void Agent::Impl::keep_mirrors() {
@@ -418,6 +426,7 @@ void Agent::Impl::pod_changed(const std::string& uid) {
   PodInfo info{uid, found->second->pod(), found->second->status()};
   tell_api(*found->second);
   evictions->hear();
+  shutdown->hear();
   if (!found->second->is_here()) qos.refresh();
   for (const auto& observer : observers) observer(info);
 }
@@ -442,6 +451,7 @@ void Agent::Impl::pod_ended(const std::string& uid) {
   const PodIdentity identity = found->second->identity();
   workers.erase(found);
   evictions->hear();
+  shutdown->hear();
   qos.refresh();
   told_mirrors.erase(uid);
   if (identity.is_api() && api && api->find(identity.namespace_, identity.name, uid)) {
@@ -459,6 +469,7 @@ void Agent::Impl::stop() {
   admission.stop();
   qos.stop();
   evictions->stop();
+  shutdown->stop();
   if (api) api->stop();
   if (writer) writer->stop();
   if (mirrors) mirrors->stop();
@@ -474,6 +485,10 @@ Agent::Agent(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images
   const std::weak_ptr<EvictionPlace> place = std::shared_ptr<EvictionPlace>(impl_, &impl_->place);
   impl_->evictions = make_evictions(impl_->env, place, [impl = impl_.get()] {
     if (impl->pressures_changed) impl->pressures_changed();
+  });
+  const std::weak_ptr<ShutdownPlace> shutdown_place = std::shared_ptr<ShutdownPlace>(impl_, &impl_->shutdown_place);
+  impl_->shutdown = make_shutdown(impl_->env, shutdown_place, [impl = impl_.get()] {
+    if (impl->shutdown_changed) impl->shutdown_changed();
   });
 }
 
@@ -524,6 +539,7 @@ Task<Status> Agent::start() {
   loop.spawn(Impl::collect_images(impl, loop, impl->env->config.image_gc_period));
   impl->logs->start();
   impl->evictions->start();
+  impl->shutdown->start();
   impl->reconcile();
   co_return Status();
 }
@@ -542,6 +558,10 @@ void Agent::keep_pods_in(std::vector<api::IpNetwork> ranges) {
 NodePressures Agent::pressures() const { return impl_->evictions->pressures(); }
 
 void Agent::on_pressures(std::function<void()> changed) { impl_->pressures_changed = std::move(changed); }
+
+bool Agent::is_shutting_down() const { return impl_->shutdown->is_shutting_down(); }
+
+void Agent::on_shutdown(std::function<void()> changed) { impl_->shutdown_changed = std::move(changed); }
 
 std::vector<PodInfo> Agent::pods() const {
   std::map<std::pair<std::string, std::string>, PodInfo> sorted;  // by name, then uid

@@ -28,6 +28,8 @@
 #include "agent/probe/probe_count.h"
 #include "agent/pull_queue.h"
 #include "agent/qos_cgroups.h"
+#include "agent/shutdown/shutdown_lock.h"
+#include "agent/shutdown/shutdown_periods.h"
 #include "api/ip_network.h"
 #include "base/loop.h"
 #include "base/result.h"
@@ -102,6 +104,9 @@ struct AgentConfig {
   LogLimits logs;
   // Without thresholds the node is never short of anything.
   EvictionConfig eviction;
+  // What pods have to end in before the machine goes down, and where that is heard of; the lock's delay follows.
+  ShutdownConfig shutdown;
+  ShutdownLock::Options shutdown_lock;
   // Trying again what the runtime or the node refused.
   BackoffLimits retry{std::chrono::seconds(1), std::chrono::minutes(1), std::chrono::minutes(2)};
   // For which a pod's volumes may take before its events say so, as kubelet does; again after each of them.
@@ -155,6 +160,9 @@ class Agent {
   // What the node is short of; `changed` is called when there is something else.
   NodePressures pressures() const;
   void on_pressures(std::function<void()> changed);
+  // The machine goes down soon; `changed` is called when it does, or does not any more.
+  bool is_shutting_down() const;
+  void on_shutdown(std::function<void()> changed);
 
  private:
   struct Impl;

@@ -11,6 +11,7 @@
 #include "agent/cluster.h"
 #include "agent/fake_api.h"
 #include "agent/fake_runtime.h"
+#include "agent/shutdown/fake_logind.h"
 #include "agent/status_writer.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -504,6 +505,33 @@ TEST_F(AgentApiTest, AnEvictedPodGivesBackItsDiskAndKeepsItsStatus) {
   EXPECT_NE(statuses[0].find("state")->find("terminated"), nullptr);
   EXPECT_EQ(runtime_.count("run web 0"), 1);
   EXPECT_EQ(runtime_.count("run web 1"), 0);
+}
+
+TEST_F(AgentApiTest, PodsEndBeforeTheMachineShutsDown) {
+  FakeLogind logind(loop_, root_);
+  logind.delay = 3'600'000'000;
+  logind.changed = [this] { loop_.post([this] { check(); }); };
+  config_.shutdown.all = std::chrono::seconds(600);
+  config_.shutdown_lock = {.bus_address = logind.address(), .logind_folder = root_ + "/logind.conf.d"};
+  api_.put_pod(pod_text("web"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("web") && logind.held == 1; }));
+  EXPECT_FALSE(agent_->is_shutting_down());
+  logind.prepare(true);
+  ASSERT_TRUE(until([&] { return logind.held == 0; }));
+  EXPECT_TRUE(agent_->is_shutting_down());
+  ASSERT_TRUE(until([&] { return api_.phase("web") == "Failed"; }));
+  EXPECT_EQ(said("web", "reason"), "Terminated");
+  EXPECT_EQ(said("web", "message"), "Pod was terminated in response to imminent node shutdown.");
+  api_.put_pod(pod_text("late"));
+  ASSERT_TRUE(until([&] { return api_.phase("late") == "Failed"; }));
+  EXPECT_EQ(said("late", "reason"), "NodeShutdown");
+  EXPECT_EQ(said("late", "message"), "Pod was rejected: Pod was rejected as the node is shutting down.");
+  logind.prepare(false);
+  ASSERT_TRUE(until([&] { return logind.held == 1; }));
+  api_.put_pod(pod_text("next"));
+  ASSERT_TRUE(until([&] { return is_ready("next"); }));
+  EXPECT_EQ(api_.phase("web"), "Failed");
 }
 
 TEST_F(AgentApiTest, AnUpdateThatIsTakenBackBeforeItWasSeenIsNone) {

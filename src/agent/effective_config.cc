@@ -57,6 +57,15 @@ Value list(const std::vector<NodeTaint>& taints) {
   return all;
 }
 
+Value list(const std::vector<ShutdownPeriod>& periods) {
+  Value::List all;
+  for (const ShutdownPeriod& one : periods) {
+    const std::int64_t seconds = std::chrono::floor<std::chrono::seconds>(one.period).count();
+    all.push_back(Value::object({{"priority", std::int64_t{one.priority}}, {"shutdownGracePeriodSeconds", seconds}}));
+  }
+  return all;
+}
+
 void tell_node(const NodeConfig& node, Value& out) {
   out["maxPods"] = node.max_pods;
   out["podsPerCore"] = node.pods_per_core;
@@ -105,6 +114,9 @@ void tell_agent(const AgentConfig& agent, Value& out) {
   if (agent.pull_limits.most() > 0) out["maxParallelImagePulls"] = number(agent.pull_limits.most());
   out["eventRecordQPS"] = agent.events_per_second;
   out["eventBurst"] = agent.event_burst;
+  out["shutdownGracePeriod"] = text(agent.shutdown.all);
+  out["shutdownGracePeriodCriticalPods"] = text(agent.shutdown.critical);
+  if (!agent.shutdown.by_priority.empty()) out["shutdownGracePeriodByPodPriority"] = list(agent.shutdown.by_priority);
   out["crashLoopBackOff"] = Value::object({{"maxContainerRestartPeriod", text(agent.crash.longest)}});
 }
 

@@ -22,6 +22,32 @@ std::string problem_of(const std::string& text) {
   return read ? "" : read.error().message();
 }
 
+TEST(KubeletConfigTest, TheTimeOfPodsBeforeAShutdownIsGivenInOneOfTwoWays) {
+  KubeletSettings settings;
+  const auto two = apply_kubelet_config(
+      api::parse_yaml(std::string(kHead) + "shutdownGracePeriod: 30s\nshutdownGracePeriodCriticalPods: 10s\n")->front(),
+      &settings);
+  ASSERT_TRUE(two) << two.error().message();
+  EXPECT_EQ(settings.agent.shutdown.all, seconds(30));
+  EXPECT_EQ(settings.agent.shutdown.critical, seconds(10));
+  EXPECT_EQ(effective_config(*two, settings).text_at("shutdownGracePeriod"), "30s");
+  settings = {};
+  const char* list = "shutdownGracePeriodByPodPriority:\n- {priority: 1000, shutdownGracePeriodSeconds: 20}\n- {}\n";
+  const auto read = apply_kubelet_config(api::parse_yaml(std::string(kHead) + list)->front(), &settings);
+  ASSERT_TRUE(read) << read.error().message();
+  ASSERT_EQ(settings.agent.shutdown.by_priority.size(), 2U);
+  EXPECT_EQ(settings.agent.shutdown.by_priority[0].priority, 1000);
+  EXPECT_EQ(settings.agent.shutdown.by_priority[0].period, seconds(20));
+  EXPECT_EQ(problem_of(std::string(list) + "shutdownGracePeriod: 1s\n"),
+            "shutdownGracePeriodByPodPriority: it is given together with shutdownGracePeriod");
+  EXPECT_EQ(problem_of("shutdownGracePeriod: 5s\nshutdownGracePeriodCriticalPods: 6s\n"),
+            "shutdownGracePeriodCriticalPods: at most shutdownGracePeriod was expected");
+  EXPECT_EQ(problem_of("shutdownGracePeriodByPodPriority: [{priority: 1, seconds: 2}]\n"),
+            "shutdownGracePeriodByPodPriority[0].seconds: is no field of KubeletConfiguration");
+  EXPECT_EQ(problem_of("shutdownGracePeriodByPodPriority: [{priority: 3000000000}]\n"),
+            "shutdownGracePeriodByPodPriority[0].priority: a number from -2147483648 to 2147483647 was expected");
+}
+
 TEST(KubeletConfigTest, FieldsWithAnEffectAreTakenOthersAreNamed) {
   KubeletSettings settings;
   const auto document = api::parse_yaml(std::string(kHead) + R"(

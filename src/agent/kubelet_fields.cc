@@ -21,6 +21,7 @@ using api::Value;
 
 constexpr std::chrono::hours kMostTime{24 * 366};
 constexpr std::int64_t kMaxCount = 1'000'000;
+constexpr std::size_t kMostPeriods = 100;
 constexpr std::int64_t kMostPids = 1 << 22;  // the kernel's own
 constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::max();
 
@@ -199,6 +200,34 @@ Status take_bytes(const Value& value, std::string_view field, std::int64_t* out)
   auto quantity = text == nullptr ? invalid_argument("a quantity was expected") : api::Quantity::parse(*text);
   if (!quantity || quantity->is_zero()) return wrong(field, "a quantity that is not 0 was expected");
   *out = quantity->value();
+  return {};
+}
+
+Status take_shutdown_periods(const Value& value, std::string_view field, std::vector<ShutdownPeriod>* out) {
+  constexpr std::int64_t kMostSeconds = std::chrono::seconds(kMostTime).count();
+  const auto* list = value.as_list();
+  if (list == nullptr || list->size() > kMostPeriods)
+    return wrong(field, cat("a list of up to ", kMostPeriods, " was expected"));
+  std::vector<ShutdownPeriod> periods;
+  for (const Value& one : *list) {
+    const std::string place = cat(field, "[", periods.size(), "]");
+    const auto* object = one.as_object();
+    if (object == nullptr) return wrong(place, "an object was expected");
+    std::int64_t priority = 0, seconds = 0;
+    for (const auto& [name, number, position] : *object) {
+      Status taken;
+      if (name == "priority") {
+        taken = take_number(number, cat(place, ".", name), INT32_MIN, INT32_MAX, &priority);
+      } else if (name == "shutdownGracePeriodSeconds") {
+        taken = take_number(number, cat(place, ".", name), 0, kMostSeconds, &seconds);
+      } else {
+        taken = wrong(cat(place, ".", name), "is no field of KubeletConfiguration");
+      }
+      if (!taken) return taken;
+    }
+    periods.push_back({static_cast<std::int32_t>(priority), std::chrono::seconds(seconds)});
+  }
+  *out = std::move(periods);
   return {};
 }
 
@@ -478,9 +507,18 @@ constexpr Field kFields[] = {
     {"logging", nullptr},
     {"enableSystemLogHandler", nullptr},
     {"enableSystemLogQuery", nullptr},
-    {"shutdownGracePeriod", nullptr},
-    {"shutdownGracePeriodCriticalPods", nullptr},
-    {"shutdownGracePeriodByPodPriority", nullptr},
+    {"shutdownGracePeriod",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_duration(value, field, &to.agent.shutdown.all);
+     }},
+    {"shutdownGracePeriodCriticalPods",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_duration(value, field, &to.agent.shutdown.critical);
+     }},
+    {"shutdownGracePeriodByPodPriority",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_shutdown_periods(value, field, &to.agent.shutdown.by_priority);
+     }},
     {"reservedMemory", nullptr},
     {"enableProfilingHandler", nullptr},
     {"enableDebugFlagsHandler", nullptr},
@@ -511,6 +549,7 @@ Status check_fields(const KubeletSettings& settings) {
     return wrong("imageGCLowThresholdPercent",
                  cat("less than imageGCHighThresholdPercent was expected, which is ", images.high_percent));
   }
+  if (auto good = check(settings.agent.shutdown); !good) return good;
   const PullLimits& pulls = settings.agent.pull_limits;
   if (pulls.serial.value_or(false) && pulls.at_once.value_or(1) > 1) {
     return wrong("maxParallelImagePulls", "1 was expected, as serializeImagePulls is true");

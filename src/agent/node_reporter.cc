@@ -29,13 +29,15 @@ std::string said_not_ready(std::string_view what, const v1::RuntimeCondition& co
 }  // namespace
 
 NodeReporter::NodeReporter(Cluster& cluster, cri::RuntimeService& runtime, cri::ImageService& images, Pool& disk,
-                           NodeConfig config, std::function<NodePressures()> pressures)
+                           NodeConfig config, std::function<NodePressures()> pressures,
+                           std::function<bool()> is_shutting_down)
     : cluster_(cluster),
       runtime_(runtime),
       images_(images),
       disk_(disk),
       config_(std::move(config)),
       pressures_(std::move(pressures)),
+      is_shutting_down_(std::move(is_shutting_down)),
       wake_(cluster.loop()) {
   cluster_.node().on_change([this](const api::Informer::Change&) { wake_.set(); });
 }
@@ -115,6 +117,7 @@ Task<Status> NodeReporter::look() {
     state_.machine = std::move(*machine);
   }
   co_await look_at_runtime();
+  if (is_shutting_down_()) state_.not_ready.emplace_back("node is shutting down");
   co_await look_at_images();
   auto readings =
       co_await disk_.run([root = config_.root_dir, images = image_folder_] { return read_node(root, images); });

@@ -20,9 +20,10 @@ namespace gantry::agent {
 
 class NodeReporter {
  public:
-  // All outlive it. `disk` is for what blocks; `pressures` says what the node is short of. Before cluster.start().
+  // All outlive it. `disk` is for what blocks; `pressures` says what the node is short of, `is_shutting_down` whether
+  // the machine goes down. Before cluster.start().
   NodeReporter(Cluster& cluster, cri::RuntimeService& runtime, cri::ImageService& images, Pool& disk, NodeConfig config,
-               std::function<NodePressures()> pressures);
+               std::function<NodePressures()> pressures, std::function<bool()> is_shutting_down);
   NodeReporter(const NodeReporter&) = delete;
   NodeReporter& operator=(const NodeReporter&) = delete;
 
@@ -48,6 +49,7 @@ class NodeReporter {
   Pool& disk_;
   const NodeConfig config_;
   const std::function<NodePressures()> pressures_;
+  const std::function<bool()> is_shutting_down_;
   NodeState state_;
   std::string image_folder_;
   std::optional<std::chrono::steady_clock::time_point> images_seen_, reported_;

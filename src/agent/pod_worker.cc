@@ -80,14 +80,23 @@ void PodWorker::terminate(std::optional<Duration> grace) {
 }
 
 void PodWorker::evict(const PodEviction& eviction) {
-  if (!is_running()) return;
-  rules_.is_over = rules_.is_over_as_failed = true;
-  end_ = Waiting{"Evicted", eviction.message};
-  is_disrupted_ = eviction.is_disruption;
+  if (!pod_ || rejected_) return;
   const Duration own = std::chrono::seconds(std::max<std::int64_t>(pod_->spec().termination_grace_period_seconds(), 0));
-  grace_ = std::min(own, eviction.grace);
-  stopper_.shorten(*grace_);
+  const Duration grace = std::min(grace_.value_or(own), eviction.grace);
+  if (terminating_) return terminate(grace);
+  if (is_running()) {
+    rules_.is_over = rules_.is_over_as_failed = true;
+    end_ = Waiting{eviction.reason, eviction.message};
+    is_disrupted_ = eviction.is_disruption;
+  }
+  grace_ = grace;
+  stopper_.shorten(grace);
   hear();
+}
+
+bool PodWorker::has_come_to_rest() const {
+  if (rejected_ || !pod_) return true;
+  return !terminating_ && was_over() && is_still();
 }
 
 bool PodWorker::is_still() const {

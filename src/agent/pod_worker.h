@@ -81,7 +81,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // new worker. `grace` takes the place of the pod's own; a later call can only shorten it, and ends a wait that is
   // longer.
   void terminate(std::optional<Duration> grace = std::nullopt);
-  // Ends what runs; the pod stays, as one that failed.
+  // Ends what runs; the pod stays, as one that failed. One that ends already has the grace at most.
   void evict(const PodEviction& eviction);
   // Has what a pod that has come to its end has on the disk removed, as soon as the API server knows how it ended: its
   // containers with their logs, and its volumes. An evicted one does that by itself.
@@ -100,6 +100,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool is_running() const { return !terminating_ && !rejected_ && !rules_.is_over && !was_over(); }
   // What it has may be given back.
   bool is_over_for_good() const { return pod_ && !rejected_ && !terminating_ && is_end_known(); }
+  // Nothing of it runs, or is to; one that is known by its labels alone ends in its own time.
+  bool has_come_to_rest() const;
   // None of its containers runs.
   bool is_still() const;
   const std::shared_ptr<const k8s::io::api::core::v1::Pod>& pod() const { return pod_; }

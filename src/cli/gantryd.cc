@@ -255,7 +255,8 @@ Status join_cluster(Serving& serving) {
   const agent::NodeConfig& config = serving.settings.node;
   member.reporter = std::make_unique<agent::NodeReporter>(
       *member.cluster, serving.runtime, serving.images, serving.disk, config,
-      [&agent = serving.agent] { return agent ? agent->pressures() : agent::NodePressures(); });
+      [&agent = serving.agent] { return agent ? agent->pressures() : agent::NodePressures(); },
+      [&agent = serving.agent] { return agent && agent->is_shutting_down(); });
   member.lease = std::make_unique<agent::NodeLease>(*member.cluster, config.lease_seconds);
   if (!serving.options.pod_cidr) {
     member.pod_cidrs = std::make_unique<agent::PodCidrTeller>(*member.cluster, serving.runtime, [&serving] {
@@ -339,6 +340,7 @@ Task<> start_serving(Serving& serving) {
                                                    serving.settings.agent, serving.member.cluster.get());
     if (auto* reporter = serving.member.reporter.get()) {
       serving.agent->on_pressures([reporter] { reporter->look_soon(); });
+      serving.agent->on_shutdown([reporter] { reporter->look_soon(); });
     }
     done = co_await serving.agent->start();
     if (!done) done = fail_with(std::move(done.error()), "start the agent");

@@ -34,6 +34,7 @@ class EventRecorder;
 
 // How a pod is ended that did not end by itself.
 struct PodEviction {
+  std::string reason = "Evicted";
   std::string message;
   // For the node's sake: its condition DisruptionTarget says so.
   bool is_disruption = false;
