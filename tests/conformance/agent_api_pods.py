@@ -121,8 +121,18 @@ def ends(checks, control, node):
     c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and not node.pods())
 
 
+def scheduled(checks, control, node):
+    """`kubectl run` names no node: the scheduler does."""
+    control.out("run", "run", f"--image={IMAGE}", "--image-pull-policy=IfNotPresent", "--command", "--", "/bin/sh", "-c", SLEEPS)
+    control.wait_for("run", "is Ready", READY, "True")
+    checks.equal(control.json("get", "pod", "run")["spec"]["nodeName"], node.name, "kubectl run: the pod is given the node, and runs")
+    control.out("delete", "pod", "run", "--wait=false")
+    c.wait_until("run is gone", lambda: is_gone(control, "run") and not node.pods())
+
+
 def story(checks):
     with ready_node(checks) as (node, control):
+        scheduled(checks, control, node)
         lives(checks, control, node)
         ends(checks, control, node)
         environment(checks, control, node)

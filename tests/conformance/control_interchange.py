@@ -124,7 +124,8 @@ class World:
                 {"secretbox": {"keys": [{"name": "first", "secret": base64.b64encode(b"k" * 32).decode()}]}}, {"identity": {}}]}]}))
 
     def ours(self):
-        return Control(self.checks, ["--store", self.etcd.store, "--advertise-address", "192.0.2.7",
+        # kube-apiserver alone has no scheduler either, which writes into pods.
+        return Control(self.checks, ["--store", self.etcd.store, "--advertise-address", "192.0.2.7", "--scheduler=false",
                                      "--encryption-provider-config", str(self.encryption)], data=self.folder / "data")
 
     def theirs(self):

@@ -71,6 +71,7 @@ struct Term {
     add<BootstrapSigner>("bootstrap-signer");
     add<TokenCleaner>("token-cleaner");
     if (!options.root_ca.empty()) root_ca = &add<RootCaController>("root-ca-cert-publisher", options.root_ca);
+    for (const MoreController& more : options.more) controllers.push_back(more.make(parts_of(more.account)));
   }
 
   Asker& asker(const std::string& account) {
@@ -78,10 +79,12 @@ struct Term {
     if (slot == nullptr) slot = std::make_unique<Asker>(here, transports.of(account), kinds);
     return *slot;
   }
+  ControllerParts parts_of(const std::string& account) {
+    return {here, asker(account).client, informers, options.now, options.queues};
+  }
   template <typename C, typename... More>
   C& add(const std::string& account, More... more) {
-    const ControllerParts parts{here, asker(account).client, informers, options.now, options.queues};
-    auto made = std::make_unique<C>(parts, std::move(more)...);
+    auto made = std::make_unique<C>(parts_of(account), std::move(more)...);
     C& controller = *made;
     controllers.push_back(std::move(made));
     return controller;

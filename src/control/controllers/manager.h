@@ -19,6 +19,15 @@
 
 namespace gantry::control {
 
+class Controller;
+struct ControllerParts;
+
+// A controller of another library, which works with those of this one.
+struct MoreController {
+  std::string account;  // as which it asks; see ManagerTransports
+  std::function<std::unique_ptr<Controller>(const ControllerParts& parts)> make;
+};
+
 struct ManagerOptions {
   BootstrapOptions bootstrap;
   std::string root_ca;  // PEM; empty: none is published
@@ -35,6 +44,7 @@ struct ManagerOptions {
   ServerList* servers = nullptr;        // null: there is no other
   api::QueueMetrics* queues = nullptr;  // null: nobody counts what queues do
   std::function<api::Timestamp()> now;
+  std::vector<MoreController> more;
   // Called on the manager's thread when the bootstrap objects are there.
   std::function<void()> bootstrapped;
   // How long an end waits for whoever does not answer.
@@ -45,7 +55,8 @@ struct ManagerTransports {
   // Of somebody who may do everything: makes the bootstrap objects.
   api::Transport& bootstrap;
   // Of the service account of kube-system that has this name, one for each controller, so that each may do what its
-  // role says and no more; of system:kube-controller-manager for "". What they ask must outlive the manager.
+  // role says and no more; of system:kube-controller-manager for "", and of the user whose name begins with "system:".
+  // What they ask must outlive the manager.
   std::function<std::unique_ptr<api::Transport>(const std::string& account)> of;
 };
 

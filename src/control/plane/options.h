@@ -36,6 +36,7 @@ struct PlaneOptions {
   ListenAddress endpoint{.host = {}, .port = 0};
   std::vector<api::IpNetwork> service_networks;
   std::vector<api::IpNetwork> cluster_networks;
+  bool with_scheduler = true;
   FlowControl::Limits flow;
   AuditFile::Options audit;  // without a path: nothing is recorded
   std::string audit_policy_file;

@@ -122,6 +122,11 @@ bool set_file(PlaneOptions& options, Values values) {
   return true;
 }
 
+bool set_scheduler(PlaneOptions& options, Values values) {
+  options.with_scheduler = values[0] == "true";
+  return options.with_scheduler || values[0] == "false";
+}
+
 // A whole number from 1 on.
 bool parse_count(Values values, std::size_t* count) {
   const std::string& text = values[0];
@@ -191,6 +196,8 @@ constexpr Setting kSettings[] = {
      set_service_networks},
     {"clusterCIDR", "cluster-cidr", "10.244.0.0/16", "the addresses of pods, one network a family", kNetworks, true,
      set_cluster_networks},
+    {"scheduler", "scheduler", "true", "pods get their nodes here; false: from another scheduler, such as upstream's",
+     "true or false", false, set_scheduler},
     {"maxRequestsInflight", "max-requests-inflight", "400", "how many reading requests are served at once", kCount,
      false, set_limit<&FlowControl::Limits::reading>},
     {"maxMutatingRequestsInflight", "max-mutating-requests-inflight", "200",

@@ -59,8 +59,9 @@ Task<Result<http::Response>> LocalTransport::follow(Loop& here, http::Request re
 }
 
 User controller_user(const std::string& account) {
-  if (account.empty()) {
-    return {.name = "system:kube-controller-manager", .groups = {std::string(kAuthenticatedGroup)}};
+  if (account.empty() || account.starts_with("system:")) {
+    return {.name = account.empty() ? "system:kube-controller-manager" : account,
+            .groups = {std::string(kAuthenticatedGroup)}};
   }
   return {.name = cat("system:serviceaccount:kube-system:", account),
           .groups = {"system:serviceaccounts", "system:serviceaccounts:kube-system", std::string(kAuthenticatedGroup)}};

@@ -21,7 +21,8 @@ class LocalTransport final : public api::Transport {
   const User user_;
 };
 
-// The service account of kube-system that has this name; for "" system:kube-controller-manager.
+// The service account of kube-system that has this name; for "" system:kube-controller-manager, and for what begins
+// with "system:" the user of that name.
 User controller_user(const std::string& account);
 
 }  // namespace gantry::control

@@ -1,0 +1,164 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/scheduler/cluster_state.h"
+
+#include <algorithm>
+
+#include "api/quantity.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/resource/quantity.pb.h"
+
+namespace gantry::control::scheduling {
+
+namespace core = k8s::io::api::core::v1;
+
+namespace {
+
+constexpr char kPods[] = "pods";
+
+void take_out(const PodInfoPtr& pod, std::vector<PodInfoPtr>* pods) {
+  const auto found = std::ranges::find(*pods, pod);
+  if (found == pods->end()) return;
+  *found = std::move(pods->back());
+  pods->pop_back();
+}
+
+void enter(const PodInfoPtr& pod, NodeState* node) {
+  node->pods.push_back(pod);
+  if (pod->has_affinity()) node->with_affinity.push_back(pod);
+  if (!pod->required_anti_affinity.empty()) node->with_required_anti_affinity.push_back(pod);
+  node->requested.add(pod->requests);
+  node->weighed.add(pod->weighed);
+  for (const HostPort& port : pod->ports) node->ports.emplace(port.port, port);
+}
+
+void leave(const PodInfoPtr& pod, NodeState* node) {
+  take_out(pod, &node->pods);
+  take_out(pod, &node->with_affinity);
+  take_out(pod, &node->with_required_anti_affinity);
+  node->requested.subtract(pod->requests);
+  node->weighed.subtract(pod->weighed);
+  for (const HostPort& port : pod->ports) {
+    const auto [begin, end] = node->ports.equal_range(port.port);
+    const auto same = [&](const auto& entry) {
+      return entry.second.protocol == port.protocol && entry.second.ip == port.ip;
+    };
+    if (const auto found = std::find_if(begin, end, same); found != end) node->ports.erase(found);
+  }
+}
+
+}  // namespace
+
+const std::string* NodeState::label(const std::string& key) const {
+  const auto& labels = node->metadata().labels();
+  const auto found = labels.find(key);
+  return found == labels.end() ? nullptr : &found->second;
+}
+
+NodeState& ClusterState::node_of(const std::string& name) {
+  std::unique_ptr<NodeState>& slot = nodes_[name];
+  if (slot == nullptr) {
+    slot = std::make_unique<NodeState>();
+    slot->name = name;
+  }
+  return *slot;
+}
+
+void ClusterState::drop_if_empty(const std::string& name) {
+  const auto found = nodes_.find(name);
+  if (found != nodes_.end() && found->second->node == nullptr && found->second->pods.empty()) nodes_.erase(found);
+}
+
+void ClusterState::count_images(const NodeState& node, int more) {
+  for (const auto& [name, size] : node.images) {
+    const auto place = images_.try_emplace(name, 0).first;
+    place->second += static_cast<std::size_t>(more);
+    if (place->second == 0) images_.erase(place);
+  }
+}
+
+void ClusterState::put_node(std::shared_ptr<const core::Node> object) {
+  NodeState& node = node_of(object->metadata().name());
+  if (node.node == nullptr) {
+    const auto place = std::ranges::lower_bound(present_, node.name, {}, [](const NodeState* n) { return n->name; });
+    present_.insert(place, &node);
+  }
+  node.node = std::move(object);
+  const core::NodeStatus& status = node.node->status();
+  node.allocatable = read_resources(status.allocatable());
+  const auto pods = status.allocatable().find(kPods);
+  node.most_pods = pods == status.allocatable().end()
+                       ? 0
+                       : api::Quantity::parse(pods->second.string()).value_or(api::Quantity()).value();
+  count_images(node, -1);
+  node.images.clear();
+  for (const core::ContainerImage& image : status.images()) {
+    for (const std::string& name : image.names()) node.images.emplace(name, image.size_bytes());
+  }
+  count_images(node, 1);
+}
+
+void ClusterState::remove_node(const std::string& name) {
+  const auto found = nodes_.find(name);
+  if (found == nodes_.end()) return;
+  NodeState& node = *found->second;
+  std::erase(present_, &node);
+  count_images(node, -1);
+  node.images.clear();
+  node.node = nullptr;
+  node.allocatable = {};
+  node.most_pods = 0;
+  drop_if_empty(name);
+}
+
+void ClusterState::put_pod(PodInfoPtr pod, const std::string& node_name) {
+  remove_pod(pod->key);
+  NodeState& node = node_of(node_name);
+  enter(pod, &node);
+  const std::string key = pod->key;
+  pods_[key] = {std::move(pod), &node};
+}
+
+std::string ClusterState::remove_pod(const std::string& key) {
+  const auto found = pods_.find(key);
+  if (found == pods_.end()) return {};
+  leave(found->second.pod, found->second.node);
+  std::string node = found->second.node->name;
+  pods_.erase(found);
+  drop_if_empty(node);
+  return node;
+}
+
+PodInfoPtr ClusterState::find_pod(const std::string& key) const {
+  const auto found = pods_.find(key);
+  return found == pods_.end() ? nullptr : found->second.pod;
+}
+
+void ClusterState::put_namespace(std::shared_ptr<const core::Namespace> object) {
+  const std::string& name = object->metadata().name();
+  namespaces_[name] = std::move(object);
+}
+
+void ClusterState::remove_namespace(const std::string& name) { namespaces_.erase(name); }
+
+const NodeState* ClusterState::find_node(const std::string& name) const {
+  const auto found = nodes_.find(name);
+  return found == nodes_.end() ? nullptr : found->second.get();
+}
+
+std::size_t ClusterState::nodes_with_image(const std::string& name) const {
+  const auto found = images_.find(name);
+  return found == images_.end() ? 0 : found->second;
+}
+
+bool ClusterState::selects(const AffinityTerm& term, const PodInfo& pod) const {
+  const auto selects_namespace = [&] {
+    if (term.namespace_selector.selects_nothing()) return false;
+    const auto found = namespaces_.find(pod.ns());
+    if (found == namespaces_.end()) return term.namespace_selector.selects_everything();
+    return term.namespace_selector.matches_map(found->second->metadata().labels());
+  };
+  return (term.namespaces.contains(pod.ns()) || selects_namespace()) &&
+         term.pods.matches_map(pod.pod->metadata().labels());
+}
+
+}  // namespace gantry::control::scheduling

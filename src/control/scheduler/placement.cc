@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/scheduler/placement.h"
+
+#include <algorithm>
+#include <map>
+#include <optional>
+#include <set>
+
+#include "base/text.h"
+
+namespace gantry::control::scheduling {
+
+namespace core = k8s::io::api::core::v1;
+
+namespace {
+
+constexpr std::size_t kEnoughNodes = 100;
+
+using Rules = std::vector<RulePtr>;
+using Nodes = std::vector<const NodeState*>;
+
+void add(RulePtr rule, Rules* rules) {
+  if (rule != nullptr) rules->push_back(std::move(rule));
+}
+
+// In upstream's order: the first that refuses a node says why.
+Rules rules_of_node(const PodInfo& pod) {
+  Rules rules;
+  add(unschedulable_rule(pod), &rules);
+  add(node_name_rule(pod), &rules);
+  add(taints_rule(pod), &rules);
+  add(node_affinity_rule(pod), &rules);
+  add(host_ports_rule(pod), &rules);
+  add(resources_rule(pod), &rules);
+  return rules;
+}
+
+Rules all_rules(const PodInfo& pod, const ClusterState& cluster) {
+  Rules rules = rules_of_node(pod);
+  add(volumes_rule(pod, cluster), &rules);
+  add(topology_spread_rule(pod, cluster), &rules);
+  add(pod_affinity_rule(pod, cluster), &rules);
+  add(balance_rule(pod), &rules);
+  add(image_locality_rule(pod, cluster), &rules);
+  return rules;
+}
+
+// How many fit nodes are enough to choose from.
+std::size_t enough_of(std::size_t nodes) {
+  if (nodes < kEnoughNodes) return nodes;
+  const std::size_t part = nodes / 125 >= 45 ? 5 : 50 - nodes / 125;
+  return std::max(nodes * part / 100, kEnoughNodes);
+}
+
+// The nodes that a pod's affinity names, as those of daemon sets do: no others need be looked at. Nothing: it names
+// none.
+std::optional<std::set<std::string>> named_nodes(const core::PodSpec& spec) {
+  const auto& affinity = spec.affinity().node_affinity();
+  if (!affinity.has_required_during_scheduling_ignored_during_execution()) return std::nullopt;
+  std::set<std::string> all;
+  for (const auto& term : affinity.required_during_scheduling_ignored_during_execution().node_selector_terms()) {
+    std::optional<std::set<std::string>> names;
+    for (const auto& field : term.match_fields()) {
+      if (field.key() != "metadata.name" || field.operator_() != "In") continue;
+      std::set<std::string> values(field.values().begin(), field.values().end());
+      if (names) std::erase_if(*names, [&](const std::string& name) { return !values.contains(name); });
+      if (!names) names = std::move(values);
+    }
+    if (!names) return std::nullopt;
+    all.merge(*names);
+  }
+  return all;
+}
+
+// What was said of how many nodes.
+class Reasons {
+ public:
+  explicit Reasons(std::size_t nodes) : nodes_(nodes) {}
+  void add(const std::string& reason, std::size_t count) {
+    if (count > 0) counts_[reason] += count;
+  }
+  std::string text() const {
+    std::vector<std::string> parts;
+    for (const auto& [reason, count] : counts_) parts.push_back(cat(count, " ", reason));
+    std::ranges::sort(parts);
+    std::string text = cat("0/", nodes_, " nodes are available:");
+    for (std::size_t i = 0; i < parts.size(); ++i) text += cat(i == 0 ? " " : ", ", parts[i]);
+    return text + ".";
+  }
+
+ private:
+  std::size_t nodes_;
+  std::map<std::string, std::size_t> counts_;
+};
+
+const NodeState* best_of(const Nodes& nodes, const Rules& rules, Turns* turns) {
+  if (nodes.size() == 1) return nodes.front();
+  std::vector<std::int64_t> sums(nodes.size(), 0);
+  for (const RulePtr& rule : rules) {
+    const std::vector<std::int64_t> points = rule->rate(nodes);
+    for (std::size_t i = 0; i < points.size(); ++i) sums[i] += rule->weight() * points[i];
+  }
+  const std::int64_t most = *std::ranges::max_element(sums);
+  Nodes best;
+  for (std::size_t i = 0; i < nodes.size(); ++i) {
+    if (sums[i] == most) best.push_back(nodes[i]);
+  }
+  return best[std::uniform_int_distribution<std::size_t>(0, best.size() - 1)(turns->chance)];
+}
+
+}  // namespace
+
+Placement place(const PodInfo& pod, const ClusterState& cluster, Turns* turns) {
+  const std::size_t count = cluster.nodes().size();
+  Placement placement;
+  if (count == 0) {
+    placement.reason = "no nodes available to schedule pods";
+    return placement;
+  }
+  const Rules rules = all_rules(pod, cluster);
+  for (const RulePtr& rule : rules) {
+    const std::string obstacle = rule->obstacle();
+    if (obstacle.empty()) continue;
+    placement.reason = cat("0/", count, " nodes are available: ", obstacle, ".");
+    placement.refused_by.add(rule->id());
+    return placement;
+  }
+  Reasons reasons(count);
+  Nodes fit;
+  // False when the node is out.
+  const auto look = [&](const NodeState& node) {
+    for (const RulePtr& rule : rules) {
+      const Refusal refusal = rule->check(node);
+      if (refusal.is_none()) continue;
+      placement.refused_by.add(rule->id());
+      for (const std::string& reason : refusal.reasons) reasons.add(reason, 1);
+      return;
+    }
+    fit.push_back(&node);
+  };
+  if (const auto named = named_nodes(pod.spec())) {
+    std::size_t looked_at = 0;
+    for (const std::string& name : *named) {
+      const NodeState* node = cluster.find_node(name);
+      if (node == nullptr || node->node == nullptr) continue;
+      look(*node);
+      ++looked_at;
+    }
+    if (looked_at < count) placement.refused_by.add(RuleId::kNodeAffinity);
+    reasons.add("node(s) didn't satisfy plugin(s) [NodeAffinity]", count - looked_at);
+  } else {
+    const std::size_t enough = enough_of(count);
+    std::size_t at = turns->next % count;
+    for (std::size_t i = 0; i < count && fit.size() < enough; ++i) {
+      look(*cluster.nodes()[at]);
+      at = at + 1 == count ? 0 : at + 1;
+    }
+    turns->next = at;
+  }
+  if (fit.empty()) {
+    placement.reason = reasons.text();
+    return placement;
+  }
+  placement.node = best_of(fit, rules, turns)->name;
+  return placement;
+}
+
+bool may_fit(const PodInfo& pod, const NodeState& node) {
+  return std::ranges::all_of(rules_of_node(pod), [&](const RulePtr& rule) { return rule->check(node).is_none(); });
+}
+
+}  // namespace gantry::control::scheduling

@@ -1,0 +1,399 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/scheduler/scheduler.h"
+
+#include <algorithm>
+
+#include "api/codec.h"
+#include "api/json.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "control/controllers/pods.h"
+#include "control/controllers/volume_binder_names.h"
+#include "control/controllers/volume_matching.h"
+#include "kubernetes/core/v1/object_reference.pb.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/resource/quantity.pb.h"
+
+namespace gantry::control::scheduling {
+
+namespace core = k8s::io::api::core::v1;
+using api::Value;
+
+namespace {
+
+constexpr char kName[] = "default-scheduler";
+constexpr std::size_t kMostBindings = 64;
+// After so many pods others of this thread have their turn.
+constexpr int kAtATime = 8;
+constexpr Duration kShortest = std::chrono::milliseconds(1);
+constexpr Duration kLongestMaking = std::chrono::minutes(10);
+
+std::string key_of(const core::Pod& pod) { return api::object_key(pod.metadata().namespace_(), pod.metadata().name()); }
+
+bool is_ours(const core::Pod& pod) {
+  return pod.spec().scheduler_name() == kName && !pod.metadata().has_deletion_timestamp() &&
+         pod.spec().scheduling_gates().empty();
+}
+
+template <typename Map>
+bool same_map(const Map& a, const Map& b, const auto& same) {
+  return a.size() == b.size() && std::ranges::all_of(a, [&](const auto& entry) {
+           const auto found = b.find(entry.first);
+           return found != b.end() && same(found->second, entry.second);
+         });
+}
+
+bool same_labels(const core::Node& a, const core::Node& b) {
+  return same_map(a.metadata().labels(), b.metadata().labels(), std::equal_to<std::string>());
+}
+
+bool same_taints(const core::Node& a, const core::Node& b) {
+  return std::ranges::equal(a.spec().taints(), b.spec().taints(), [](const core::Taint& x, const core::Taint& y) {
+    return x.key() == y.key() && x.value() == y.value() && x.effect() == y.effect();
+  });
+}
+
+// Whether more pods may fit on the node than before.
+bool may_take_more(const core::Node& before, const core::Node& now) {
+  return before.spec().unschedulable() != now.spec().unschedulable() || !same_labels(before, now) ||
+         !same_taints(before, now) ||
+         !same_map(before.status().allocatable(), now.status().allocatable(),
+                   [](const auto& a, const auto& b) { return a.string() == b.string(); });
+}
+
+const core::PodCondition* scheduled_condition(const core::Pod& pod) {
+  const auto& conditions = pod.status().conditions();
+  const auto found = std::ranges::find(conditions, "PodScheduled", &core::PodCondition::type);
+  return found == conditions.end() ? nullptr : &*found;
+}
+
+bool is_spread_with(const PodInfo& pod, const PodInfo& other) {
+  return pod.ns() == other.ns() && std::ranges::any_of(pod.spread, [&](const SpreadConstraint& constraint) {
+           return constraint.pods.matches_map(other.pod->metadata().labels());
+         });
+}
+
+}  // namespace
+
+Scheduler::Scheduler(ControllerParts parts, std::function<Duration()> steady)
+    : parts_(std::move(parts)),
+      steady_(std::move(steady)),
+      events_(parts_, kName),
+      explanations_(parts_.queues(), "scheduler_unplaced_pod", [this](std::string key) { return explain(key); }, 4),
+      awake_(parts_.here),
+      storage_changed_(parts_.here) {
+  turns_.chance.seed(static_cast<unsigned>(steady_().count()));
+  parts_.informers.of<core::Namespace>().on_change([this](const api::Informer::Change& c) { see_namespace(c); });
+  parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) { see_node(change); });
+  follow_storage();
+  parts_.informers.of<core::Pod>().on_change([this](const api::Informer::Change& change) {
+    see_pod(std::static_pointer_cast<const core::Pod>(change.before),
+            std::static_pointer_cast<const core::Pod>(change.now));
+  });
+}
+
+void Scheduler::start() {
+  explanations_.start();
+  parts_.here.spawn(run());
+}
+
+void Scheduler::stop() {
+  is_stopped_ = true;
+  storage_changed_.set();
+  awake_.set();
+}
+
+void Scheduler::see_pod(const PodPtr& before, PodPtr now) {
+  const bool is_another = before != nullptr && now != nullptr && before->metadata().uid() != now->metadata().uid();
+  if (now == nullptr || is_another) see_gone(key_of(*before));
+  if (now == nullptr) return;
+  if (has_ended(*now)) {
+    see_gone(key_of(*now));
+  } else if (!now->spec().node_name().empty()) {
+    see_placed(std::move(now));
+  } else {
+    see_waiting(is_another ? nullptr : before, std::move(now));
+  }
+}
+
+void Scheduler::see_gone(const std::string& key) {
+  queue_.remove(key);
+  assumed_.erase(key);
+  unplaced_.erase(key);
+  const PodInfoPtr pod = cluster_.find_pod(key);
+  if (pod == nullptr) return;
+  wake_for_gone(*pod, cluster_.remove_pod(key));
+}
+
+void Scheduler::see_placed(PodPtr pod) {
+  const std::string key = key_of(*pod);
+  queue_.remove(key);
+  unplaced_.erase(key);
+  const bool was_assumed = assumed_.erase(key) > 0;
+  const std::string node = pod->spec().node_name();
+  const PodInfoPtr before = cluster_.find_pod(key);
+  const bool is_changed = before == nullptr || differs(*before->pod, *pod);
+  const PodInfoPtr now = before == nullptr ? read_pod(std::move(pod)) : read_again(*before, std::move(pod));
+  const std::string last_node = cluster_.remove_pod(key);
+  cluster_.put_pod(now, node);
+  const bool is_elsewhere = last_node != node;
+  if (!is_elsewhere && (!is_changed || was_assumed)) return;
+  // Where it was there is room; and where it is, it may ask for less than before.
+  if (before != nullptr) wake_for_gone(*before, last_node);
+  wake_for_new(*now);
+}
+
+void Scheduler::see_waiting(const PodPtr& before, PodPtr pod) {
+  const std::string key = key_of(*pod);
+  if (!is_ours(*pod)) {
+    queue_.remove(key);
+    unplaced_.erase(key);
+    return;
+  }
+  // What was said of it in its status changes nothing.
+  const bool may_fit_now = before == nullptr || differs(*before, *pod);
+  queue_.put(read_pod(std::move(pod)), may_fit_now, steady_());
+  awake_.set();
+}
+
+void Scheduler::see_node(const api::Informer::Change& change) {
+  const auto* before = static_cast<const core::Node*>(change.before.get());
+  const std::string& name = static_cast<const core::Node&>(change.object()).metadata().name();
+  const auto is_counted_by_nodes = [](RuleSet refused_by) {
+    return refused_by.has(RuleId::kTopologySpread) || refused_by.has(RuleId::kPodAffinity);
+  };
+  if (change.now == nullptr) {
+    cluster_.remove_node(name);
+    wake([&](const PodInfo&, RuleSet refused_by) { return is_counted_by_nodes(refused_by); });
+    return;
+  }
+  const auto now = std::static_pointer_cast<const core::Node>(change.now);
+  cluster_.put_node(now);
+  if (before != nullptr && !may_take_more(*before, *now)) return;
+  const NodeState& node = *cluster_.find_node(name);
+  const bool is_elsewhere = before == nullptr || !same_labels(*before, *now);
+  wake([&](const PodInfo& pod, RuleSet refused_by) {
+    return (is_elsewhere && is_counted_by_nodes(refused_by)) || may_fit(pod, node);
+  });
+}
+
+void Scheduler::see_namespace(const api::Informer::Change& change) {
+  if (change.now == nullptr) {
+    cluster_.remove_namespace(static_cast<const core::Namespace&>(*change.before).metadata().name());
+    return;
+  }
+  const auto* before = static_cast<const core::Namespace*>(change.before.get());
+  auto now = std::static_pointer_cast<const core::Namespace>(change.now);
+  const bool same = before != nullptr && same_map(before->metadata().labels(), now->metadata().labels(),
+                                                  std::equal_to<std::string>());
+  cluster_.put_namespace(std::move(now));
+  if (!same) wake([](const PodInfo&, RuleSet refused_by) { return refused_by.has(RuleId::kPodAffinity); });
+}
+
+void Scheduler::follow_storage() {
+  const auto follow = [this]<typename M>(StorageState::ByName<M>& known, const auto& key_of) {
+    parts_.informers.of<M>().on_change([this, &known, key_of](const api::Informer::Change& change) {
+      const std::string key = key_of(static_cast<const M&>(change.object()));
+      if (change.now == nullptr) {
+        known.erase(key);
+      } else {
+        known[key] = std::static_pointer_cast<const M>(change.now);
+      }
+      storage_changed_.set();
+      wake([](const PodInfo&, RuleSet refused_by) { return refused_by.has(RuleId::kVolumes); });
+    });
+  };
+  const auto name_of = [](const auto& object) { return object.metadata().name(); };
+  follow(cluster_.storage.claims, [](const Claim& claim) {
+    return api::object_key(claim.metadata().namespace_(), claim.metadata().name());
+  });
+  follow(cluster_.storage.volumes, name_of);
+  follow(cluster_.storage.classes, name_of);
+}
+
+void Scheduler::wake(const SchedulingQueue::MayHelp& may_help) {
+  queue_.wake(may_help, steady_());
+  awake_.set();
+}
+
+void Scheduler::wake_for_new(const PodInfo& placed) {
+  wake([&](const PodInfo& pod, RuleSet refused_by) {
+    const bool is_wanted =
+        refused_by.has(RuleId::kPodAffinity) &&
+        std::ranges::any_of(pod.required_affinity, [&](const auto& term) { return cluster_.selects(term, placed); });
+    return is_wanted || (refused_by.has(RuleId::kTopologySpread) && is_spread_with(pod, placed));
+  });
+}
+
+void Scheduler::wake_for_gone(const PodInfo& gone, const std::string& node_name) {
+  const NodeState* node = cluster_.find_node(node_name);
+  const bool is_known = node != nullptr && node->node != nullptr;
+  wake([&](const PodInfo& pod, RuleSet refused_by) {
+    const auto avoids = [&](const PodInfo& who, const PodInfo& whom) {
+      return std::ranges::any_of(who.required_anti_affinity,
+                                 [&](const auto& term) { return cluster_.selects(term, whom); });
+    };
+    if (refused_by.has(RuleId::kPodAffinity) && (avoids(pod, gone) || avoids(gone, pod))) return true;
+    if (refused_by.has(RuleId::kTopologySpread) && is_spread_with(pod, gone)) return true;
+    const bool is_about_room = refused_by.has(RuleId::kResources) || refused_by.has(RuleId::kHostPorts);
+    return is_about_room && is_known && may_fit(pod, *node);
+  });
+}
+
+Task<> Scheduler::run() {
+  for (int count = 1; !is_stopped_; ++count) {
+    awake_.reset();
+    const PodInfoPtr pod = bindings_ < kMostBindings ? queue_.take(steady_()) : nullptr;
+    if (pod != nullptr) {
+      schedule(pod);
+      if (count % kAtATime == 0) co_await parts_.here.sleep_for(Duration::zero());
+      continue;
+    }
+    const std::optional<Duration> next = bindings_ < kMostBindings ? queue_.next_time() : std::nullopt;
+    if (next) {
+      (void)co_await awake_.wait_for(std::max(*next - steady_(), kShortest));
+    } else {
+      co_await awake_.wait();
+    }
+  }
+}
+
+void Scheduler::schedule(const PodInfoPtr& pod) {
+  Placement placement = place(*pod, cluster_, &turns_);
+  if (placement.node.empty()) {
+    queue_.refuse(pod->key, placement.refused_by, steady_());
+    events_.warning(events_.about(*pod->pod), "FailedScheduling", placement.reason);
+    unplaced_[pod->key] = std::move(placement.reason);
+    explanations_.add(pod->key);
+    return;
+  }
+  unplaced_.erase(pod->key);
+  cluster_.put_pod(pod, placement.node);
+  assumed_[pod->key] = pod;
+  wake_for_new(*pod);
+  ++bindings_;
+  auto volumes = choose_volumes(*pod, cluster_, *cluster_.find_node(placement.node));
+  parts_.here.spawn(
+      bind(pod, std::move(placement.node), std::move(volumes).value_or(std::vector<VolumeChoice>())));
+}
+
+bool Scheduler::is_assumed(const PodInfoPtr& pod) const {
+  const auto found = assumed_.find(pod->key);
+  return found != assumed_.end() && found->second == pod;
+}
+
+void Scheduler::give_up(const PodInfoPtr& pod) {
+  if (!is_assumed(pod)) return;
+  assumed_.erase(pod->key);
+  wake_for_gone(*pod, cluster_.remove_pod(pod->key));
+  queue_.retry(pod->key, steady_());
+}
+
+// The claim is given its volume here, and is bound to it by whoever binds claims.
+Task<bool> Scheduler::bring_volume(const VolumeChoice& choice, const std::string& node) {
+  const auto& claim = choice.claim->metadata();
+  const auto precondition = [](const auto& metadata) {
+    return Value::object({{"uid", metadata.uid()}, {"resourceVersion", metadata.resource_version()}});
+  };
+  if (choice.volume == nullptr) {
+    const auto selected = claim.annotations().find(kSelectedNode);
+    if (selected != claim.annotations().end() && selected->second == node) co_return true;
+    Value metadata = precondition(claim);
+    metadata["annotations"] = Value::object({{kSelectedNode, node}});
+    const auto told = co_await parts_.client.patch<Claim>(claim.namespace_(), claim.name(), api::PatchForm::kMerge,
+                                                          Value::object({{"metadata", std::move(metadata)}}));
+    co_return told.has_value();
+  }
+  const Volume& volume = *choice.volume;
+  if (volume.spec().has_claim_ref() && volume.spec().claim_ref().uid() == claim.uid()) co_return true;
+  Value metadata = precondition(volume.metadata());
+  metadata["annotations"] = Value::object({{kBoundByController, "yes"}});
+  Value reference = Value::object({{"apiVersion", "v1"},
+                                   {"kind", "PersistentVolumeClaim"},
+                                   {"namespace", claim.namespace_()},
+                                   {"name", claim.name()},
+                                   {"uid", claim.uid()},
+                                   {"resourceVersion", claim.resource_version()}});
+  const auto given = co_await parts_.client.patch<Volume>(
+      "", volume.metadata().name(), api::PatchForm::kMerge,
+      Value::object({{"metadata", std::move(metadata)},
+                     {"spec", Value::object({{"claimRef", std::move(reference)}})}}));
+  co_return given.has_value();
+}
+
+// The pod has its place on the node meanwhile; it is not kept for ever for a volume that does not come.
+Task<bool> Scheduler::bring_volumes(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes) {
+  for (const VolumeChoice& choice : volumes) {
+    if (!co_await bring_volume(choice, node)) co_return false;
+  }
+  const Duration until = steady_() + kLongestMaking;
+  while (is_assumed(pod) && !is_stopped_ && steady_() < until) {
+    const NodeState* place = cluster_.find_node(node);
+    if (place == nullptr || place->node == nullptr) co_return false;
+    if (has_volumes(*pod, cluster_, *place)) co_return true;
+    storage_changed_.reset();
+    (void)co_await storage_changed_.wait_for(until - steady_());
+  }
+  co_return false;
+}
+
+Task<> Scheduler::bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes) {
+  if (!volumes.empty()) {
+    // Others are not held up by that.
+    --bindings_;
+    awake_.set();
+    if (!co_await bring_volumes(pod, node, std::move(volumes))) {
+      give_up(pod);
+      co_return;
+    }
+    ++bindings_;
+  }
+  const auto& metadata = pod->pod->metadata();
+  core::Binding binding;
+  binding.mutable_metadata()->set_namespace_(metadata.namespace_());
+  binding.mutable_metadata()->set_name(metadata.name());
+  binding.mutable_metadata()->set_uid(metadata.uid());
+  binding.mutable_target()->set_kind("Node");
+  binding.mutable_target()->set_name(node);
+  const std::string path =
+      parts_.client.target<core::Pod>().path(metadata.namespace_(), metadata.name(), "binding");
+  const api::Answer<Value> done =
+      co_await parts_.client.document("POST", path, "application/json", api::write_json(api::encode(binding)));
+  --bindings_;
+  awake_.set();
+  if (done) {
+    events_.normal(events_.about(*pod->pod), "Scheduled", cat("Successfully assigned ", pod->key, " to ", node));
+    co_return;
+  }
+  // It may have been bound all the same: then that is told by the informer, and what is asked again is refused.
+  if (done.error().is_cancelled()) co_return;
+  if (!is_assumed(pod)) co_return;
+  give_up(pod);
+  if (done.error().is_not_found() || done.error().is_conflict()) co_return;
+  log::warning("a pod could not be given its node, retrying",
+               {{"pod", pod->key}, {"node", node}, {"error", done.error().message}});
+  events_.warning(events_.about(*pod->pod), "FailedScheduling", cat("binding rejected: ", done.error().message));
+}
+
+// Says in the pod's status that it has no node.
+Task<Status> Scheduler::explain(std::string key) {
+  const auto found = unplaced_.find(key);
+  const auto pod = parts_.informers.of<core::Pod>().find_key(key);
+  if (found == unplaced_.end() || pod == nullptr || !pod->spec().node_name().empty()) co_return Status();
+  const std::string message = found->second;
+  const core::PodCondition* before = scheduled_condition(*pod);
+  const bool was_false = before != nullptr && before->status() == "False";
+  if (was_false && before->reason() == "Unschedulable" && before->message() == message) co_return Status();
+  Value condition = Value::object(
+      {{"type", "PodScheduled"}, {"status", "False"}, {"reason", "Unschedulable"}, {"message", message}});
+  if (!was_false) condition["lastTransitionTime"] = api::format_rfc3339(parts_.now().seconds);
+  if (pod->metadata().generation() > 0) condition["observedGeneration"] = pod->metadata().generation();
+  const auto& metadata = pod->metadata();
+  co_return done_or_late(co_await parts_.client.patch<core::Pod>(
+      metadata.namespace_(), metadata.name(), api::PatchForm::kStrategicMerge,
+      Value::object({{"metadata", Value::object({{"uid", metadata.uid()}})},
+                     {"status", Value::object({{"conditions", Value(Value::List{std::move(condition)})}})}}),
+      "status"));
+}
+
+}  // namespace gantry::control::scheduling

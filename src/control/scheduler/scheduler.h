@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: Apache-2.0
+// Scheduler: gives pods of schedulerName default-scheduler a node, by pods/binding, and says of those that get none why
+// (the condition PodScheduled, the event FailedScheduling).
+//
+// It does not wait for a binding before it goes on: the pod counts as being on its node (it is assumed there) until the
+// API server has said so, or has refused. The server binds a pod once, so what a killed or former scheduler has sent
+// late takes nothing back, and the next one begins with what the API server knows.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <unordered_map>
+
+#include "control/controllers/controller.h"
+#include "control/controllers/event_recorder.h"
+#include "control/scheduler/cluster_state.h"
+#include "control/scheduler/placement.h"
+#include "control/scheduler/scheduling_queue.h"
+#include "control/scheduler/volumes.h"
+
+namespace gantry::control::scheduling {
+
+// As whom it asks.
+inline constexpr char kSchedulerUser[] = "system:kube-scheduler";
+
+class Scheduler final : public Controller {
+ public:
+  // `steady`: a clock that only goes on.
+  Scheduler(ControllerParts parts, std::function<Duration()> steady);
+  void start() override;
+  void stop() override;
+
+ private:
+  using Pod = k8s::io::api::core::v1::Pod;
+  using PodPtr = std::shared_ptr<const Pod>;
+
+  void see_pod(const PodPtr& before, PodPtr now);
+  void see_placed(PodPtr pod);
+  void see_waiting(const PodPtr& before, PodPtr pod);
+  void see_gone(const std::string& key);
+  void see_node(const api::Informer::Change& change);
+  void see_namespace(const api::Informer::Change& change);
+  void follow_storage();
+  // Wakes those whom it may help that the pod is on the node, or is not any more.
+  void wake_for_new(const PodInfo& pod);
+  void wake_for_gone(const PodInfo& pod, const std::string& node);
+  void wake(const SchedulingQueue::MayHelp& may_help);
+
+  Task<> run();
+  void schedule(const PodInfoPtr& pod);
+  Task<> bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes);
+  // It does not get the node after all.
+  void give_up(const PodInfoPtr& pod);
+  bool is_assumed(const PodInfoPtr& pod) const;
+  Task<bool> bring_volumes(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes);
+  Task<bool> bring_volume(const VolumeChoice& choice, const std::string& node);
+  Task<Status> explain(std::string key);
+
+  ControllerParts parts_;
+  const std::function<Duration()> steady_;
+  EventRecorder events_;
+  ClusterState cluster_;
+  SchedulingQueue queue_;
+  Turns turns_;
+  std::unordered_map<std::string, PodInfoPtr> assumed_;    // by key: given a node, not known to have it
+  std::unordered_map<std::string, std::string> unplaced_;  // by key: why there was no node, to be told
+  api::WorkQueue explanations_;
+  std::size_t bindings_ = 0;  // under way
+  bool is_stopped_ = false;
+  Event awake_;            // there may be something to do
+  Event storage_changed_;
+};
+
+}  // namespace gantry::control::scheduling

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: Apache-2.0
+// The scheduler against a whole server in this process.
+#include "control/scheduler/scheduler.h"
+
+#include "control/scheduler/scheduler_fixture.h"
+#include "control/server/client_fixture.h"
+#include "kubernetes/core/v1/event.pb.h"
+
+namespace gantry::control::scheduling {
+namespace {
+
+namespace core = k8s::io::api::core::v1;
+
+class SchedulerTest : public ClientTest {
+ protected:
+  using PodPtr = std::shared_ptr<const core::Pod>;
+
+  void start() {
+    loop_.post([this] { informers_.start_all(); });
+    run_until([&] { return informers_.of<core::Pod>().is_synced() && informers_.of<core::Node>().is_synced(); });
+    scheduler_.start();
+  }
+  void make_node(const std::string& name,
+                 std::string_view allocatable = R"({"cpu": "1", "memory": "1Gi", "pods": "9"})") {
+    core::Node node = from_json<core::Node>(
+        cat(R"({"metadata": {"name": ")", name, R"("}, "status": {"allocatable": )", allocatable, "}}"));
+    ASSERT_TRUE(wait(client_.create(node)));
+  }
+  void make(const std::string& name, std::string_view more = "", std::string_view requests = R"({"cpu": "1"})") {
+    core::Pod pod = from_json<core::Pod>(
+        cat(R"({"metadata": {"name": ")", name, R"(", "namespace": "default"}, "spec": {)", more,
+            R"("containers": [{"name": "c", "image": "i", "resources": {"requests": )", requests, "}}]}}"));
+    const api::Answer<core::Pod> made = wait(client_.create(pod));
+    ASSERT_TRUE(made) << made.error().message;
+  }
+  PodPtr find(const std::string& name) { return informers_.of<core::Pod>().find("default", name); }
+  std::string node_of(const std::string& name) {
+    const PodPtr pod = find(name);
+    return pod == nullptr ? "" : pod->spec().node_name();
+  }
+  // What the pod's status says of its place.
+  core::PodCondition condition(const std::string& name) {
+    const PodPtr pod = find(name);
+    if (pod == nullptr) return {};
+    for (const core::PodCondition& condition : pod->status().conditions()) {
+      if (condition.type() == "PodScheduled") return condition;
+    }
+    return {};
+  }
+  // The message of the event of this reason; "" when there is none yet.
+  std::string event(const std::string& name, const std::string& reason) {
+    const auto events = wait(client_.list<core::Event>({.ns = "default", .label_selector = {}, .field_selector = {}}));
+    EXPECT_TRUE(events);
+    for (const core::Event& event : events.value_or(std::vector<core::Event>())) {
+      if (event.involved_object().name() == name && event.reason() == reason) return event.message();
+    }
+    return {};
+  }
+  void wait_for_event(const std::string& name, const std::string& reason, const std::string& message) {
+    const auto end = std::chrono::steady_clock::now() + std::chrono::minutes(1);
+    std::string seen;
+    while ((seen = event(name, reason)) != message && std::chrono::steady_clock::now() < end) continue;
+    EXPECT_EQ(seen, message);
+  }
+
+  Duration later_{};  // than it is
+  const std::function<Duration()> steady_ = [this] {
+    return std::chrono::steady_clock::now().time_since_epoch() + later_;
+  };
+  Scheduler scheduler_{{loop_, client_, informers_, [this] { return now_; }}, steady_};
+};
+
+TEST_F(SchedulerTest, APodGetsANodeAndThatIsSaid) {
+  make_node("n1");
+  make("early");
+  start();
+  run_until([&] { return node_of("early") == "n1"; });
+  EXPECT_EQ(condition("early").status(), "True");
+  wait_for_event("early", "Scheduled", "Successfully assigned default/early to n1");
+}
+
+TEST_F(SchedulerTest, WhatFitsNowhereIsToldWhyAndComesWhenThereIsRoom) {
+  start();
+  make("a");
+  run_until([&] { return condition("a").message() == "no nodes available to schedule pods"; });
+  later_ += std::chrono::minutes(1);
+  make_node("n1");
+  run_until([&] { return node_of("a") == "n1"; });
+  make("b");
+  const std::string reason = "0/1 nodes are available: 1 Insufficient cpu.";
+  run_until([&] { return condition("b").message() == reason; });
+  EXPECT_EQ(condition("b").status(), "False");
+  EXPECT_EQ(condition("b").reason(), "Unschedulable");
+  EXPECT_TRUE(condition("b").has_last_transition_time());
+  wait_for_event("b", "FailedScheduling", reason);
+  later_ += std::chrono::minutes(1);
+  ASSERT_TRUE(wait(client_.remove<core::Pod>("default", "a", {.grace_period = 0})));
+  run_until([&] { return node_of("b") == "n1"; });
+}
+
+TEST_F(SchedulerTest, OfMorePodsThanFitTheMostImportantGo) {
+  make_node("n1");
+  make("a");
+  make("b");
+  make("important", R"("priority": 1000,)");
+  start();
+  const std::string reason = "0/1 nodes are available: 1 Insufficient cpu.";
+  run_until([&] {
+    return node_of("important") == "n1" && condition("a").message() == reason && condition("b").message() == reason;
+  });
+  EXPECT_EQ(node_of("a") + node_of("b"), "");
+}
+
+TEST_F(SchedulerTest, GatedPodsAndThoseOfOthersAreLeftAlone) {
+  make_node("n1", R"({"cpu": "9", "memory": "9Gi", "pods": "9"})");
+  make("gated", R"("schedulingGates": [{"name": "example.com/wait"}],)");
+  make("others", R"("schedulerName": "mine",)");
+  start();
+  make("ours");
+  run_until([&] { return node_of("ours") == "n1"; });
+  EXPECT_EQ(node_of("gated") + node_of("others"), "");
+  EXPECT_EQ(condition("gated").reason(), "SchedulingGated");
+  EXPECT_EQ(condition("others").type(), "");
+  ASSERT_TRUE(wait(client_.patch<core::Pod>("default", "gated", api::PatchForm::kMerge,
+                                            *api::parse_json(R"({"spec": {"schedulingGates": []}})"))));
+  run_until([&] { return node_of("gated") == "n1"; });
+}
+
+class TwoSchedulersTest : public SchedulerTest {
+ protected:
+  LocalTransport second_transport_{*server_, User{.name = "second", .groups = {std::string(kMastersGroup)}}};
+  api::Client second_client_{loop_, second_transport_, kinds_, "second"};
+  api::Informers second_informers_{second_client_};
+  Scheduler second_{{loop_, second_client_, second_informers_, [this] { return now_; }}, steady_};
+};
+
+// As when a former leader has not noticed yet: no pod is bound twice, and none is forgotten.
+TEST_F(TwoSchedulersTest, BothAtWorkDoNoHarm) {
+  for (const char* node : {"n1", "n2", "n3"}) make_node(node, R"({"cpu": "90", "memory": "9Gi", "pods": "90"})");
+  loop_.post([&] { second_informers_.start_all(); });
+  start();
+  run_until([&] {
+    return second_informers_.of<core::Pod>().is_synced() && second_informers_.of<core::Node>().is_synced();
+  });
+  second_.start();
+  constexpr int kPods = 30;
+  for (int i = 0; i < kPods; ++i) make(cat("p", i));
+  run_until([&] {
+    int bound = 0;
+    for (int i = 0; i < kPods; ++i) bound += node_of(cat("p", i)).empty() ? 0 : 1;
+    return bound == kPods;
+  });
+}
+
+}  // namespace
+}  // namespace gantry::control::scheduling

@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/scheduler/scheduling_queue.h"
+
+#include <algorithm>
+#include <vector>
+
+namespace gantry::control::scheduling {
+
+namespace {
+
+constexpr Duration kFirstPause = std::chrono::seconds(1);
+constexpr Duration kLongestPause = std::chrono::seconds(10);
+constexpr Duration kLongestRest = std::chrono::minutes(5);
+
+Duration pause_after(int attempts) {
+  Duration pause = kFirstPause;
+  for (int i = 1; i < attempts && pause < kLongestPause; ++i) pause *= 2;
+  return std::min(pause, kLongestPause);
+}
+
+}  // namespace
+
+SchedulingQueue::Turn SchedulingQueue::turn_of(const Entry& entry) {
+  return {-std::int64_t{entry.pod->spec().priority()}, entry.order, entry.pod->key};
+}
+
+void SchedulingQueue::leave(Entry& entry) {
+  if (entry.state == State::kReady) ready_.erase(turn_of(entry));
+  due_.erase({entry.due, entry.pod->key});
+  resting_.erase(entry.pod->key);
+}
+
+void SchedulingQueue::make_ready(Entry& entry) {
+  leave(entry);
+  entry.state = State::kReady;
+  entry.order = ++last_order_;
+  ready_.insert(turn_of(entry));
+}
+
+void SchedulingQueue::wait_until(Entry& entry, State state, Duration due) {
+  leave(entry);
+  entry.state = state;
+  entry.due = due;
+  due_.emplace(due, entry.pod->key);
+  if (state == State::kResting) resting_.insert(entry.pod->key);
+}
+
+void SchedulingQueue::pause(Entry& entry, Duration now) {
+  const Duration due = entry.tried_at + pause_after(entry.attempts);
+  if (entry.attempts == 0 || due <= now) {
+    make_ready(entry);
+  } else {
+    wait_until(entry, State::kPausing, due);
+  }
+}
+
+void SchedulingQueue::put(PodInfoPtr pod, bool may_fit_now, Duration now) {
+  const auto [place, is_new] = entries_.try_emplace(pod->key);
+  Entry& entry = place->second;
+  if (is_new) {
+    entry.pod = std::move(pod);
+    make_ready(entry);
+    return;
+  }
+  const bool is_ready = entry.state == State::kReady;
+  if (is_ready) ready_.erase(turn_of(entry));
+  entry.pod = std::move(pod);
+  if (is_ready) ready_.insert(turn_of(entry));
+  if (may_fit_now && entry.state == State::kResting) pause(entry, now);
+}
+
+void SchedulingQueue::remove(const std::string& key) {
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) return;
+  leave(found->second);
+  entries_.erase(found);
+}
+
+void SchedulingQueue::advance(Duration now) {
+  while (!due_.empty() && due_.begin()->first <= now) {
+    const std::string key = due_.begin()->second;
+    make_ready(entries_.at(key));
+  }
+}
+
+PodInfoPtr SchedulingQueue::take(Duration now) {
+  advance(now);
+  if (ready_.empty()) return nullptr;
+  const std::string key = std::get<std::string>(*ready_.begin());
+  Entry& entry = entries_.at(key);
+  leave(entry);
+  entry.state = State::kTaken;
+  ++entry.attempts;
+  entry.tried_at = now;
+  return entry.pod;
+}
+
+void SchedulingQueue::refuse(const std::string& key, RuleSet by, Duration now) {
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) return;
+  found->second.refused_by = by;
+  wait_until(found->second, State::kResting, now + kLongestRest);
+}
+
+void SchedulingQueue::retry(const std::string& key, Duration now) {
+  const auto found = entries_.find(key);
+  if (found != entries_.end() && found->second.state == State::kTaken) pause(found->second, now);
+}
+
+void SchedulingQueue::wake(const MayHelp& may_help, Duration now) {
+  std::vector<Entry*> woken;
+  for (const std::string& key : resting_) {
+    Entry& entry = entries_.at(key);
+    if (may_help(*entry.pod, entry.refused_by)) woken.push_back(&entry);
+  }
+  // Whoever had his turn first has it first again.
+  std::ranges::sort(woken, {}, &Entry::order);
+  for (Entry* entry : woken) pause(*entry, now);
+}
+
+std::optional<Duration> SchedulingQueue::next_time() const {
+  if (due_.empty()) return std::nullopt;
+  return due_.begin()->first;
+}
+
+}  // namespace gantry::control::scheduling

@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// SchedulingQueue: pods that wait for a node. Those to be looked at come by their priority, and of equal priority who
+// has waited longest. One that found no node rests until something happens that may help it, or for five minutes; and
+// whoever comes again waits first, for 1 s after the first attempt, twice as long after each further one, up to 10 s.
+//
+// Times are of a clock that only goes on. One thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <set>
+#include <string>
+#include <tuple>
+#include <unordered_map>
+
+#include "base/loop.h"
+#include "control/scheduler/pod_info.h"
+#include "control/scheduler/rule.h"
+
+namespace gantry::control::scheduling {
+
+class SchedulingQueue {
+ public:
+  // A pod that has none, or is another than before; `may_fit_now`: in what it asks for.
+  void put(PodInfoPtr pod, bool may_fit_now, Duration now);
+  // It needs no node any more.
+  void remove(const std::string& key);
+
+  // The next one, which is out of here until it is refused or tried again; null: nobody's turn has come.
+  PodInfoPtr take(Duration now);
+  // What was taken: no node is fit for it, these rules said; or it could not be given its node.
+  void refuse(const std::string& key, RuleSet by, Duration now);
+  void retry(const std::string& key, Duration now);
+
+  // Something has happened: who rests and may find a node now comes again.
+  using MayHelp = std::function<bool(const PodInfo& pod, RuleSet refused_by)>;
+  void wake(const MayHelp& may_help, Duration now);
+
+  // When somebody's turn comes by time alone.
+  std::optional<Duration> next_time() const;
+  std::size_t size() const { return entries_.size(); }
+
+ private:
+  enum class State : std::uint8_t { kReady, kPausing, kResting, kTaken };
+  struct Entry {
+    PodInfoPtr pod;
+    State state = State::kReady;
+    RuleSet refused_by;
+    int attempts = 0;
+    Duration tried_at{};
+    Duration due{};           // of one that pauses or rests
+    std::uint64_t order = 0;  // of one that is ready
+  };
+  using Turn = std::tuple<std::int64_t, std::uint64_t, std::string>;  // less comes first
+  static Turn turn_of(const Entry& entry);
+  void leave(Entry& entry);
+  void make_ready(Entry& entry);
+  void pause(Entry& entry, Duration now);
+  void wait_until(Entry& entry, State state, Duration due);
+  void advance(Duration now);
+
+  std::unordered_map<std::string, Entry> entries_;
+  std::set<Turn> ready_;
+  std::set<std::pair<Duration, std::string>> due_;
+  std::set<std::string> resting_;
+  std::uint64_t last_order_ = 0;
+};
+
+}  // namespace gantry::control::scheduling

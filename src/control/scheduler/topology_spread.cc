@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: Apache-2.0
+// Pods of a sort are to be spread over zones, nodes or the like (domains), which a label of nodes tells apart: how many
+// more of them one domain may have than the one with the fewest.
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <unordered_map>
+
+#include "api/kinds/core/node_fit.h"
+#include "control/scheduler/rule.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+
+namespace gantry::control::scheduling {
+
+namespace core = k8s::io::api::core::v1;
+
+namespace {
+
+constexpr std::int64_t kWeight = 2;
+constexpr char kHostname[] = "kubernetes.io/hostname";
+constexpr char kPreferNoSchedule[] = "PreferNoSchedule";
+
+using Constraints = std::vector<const SpreadConstraint*>;
+
+std::int64_t count_pods(const NodeState& node, const api::LabelSelector& selector, const std::string& ns) {
+  if (selector.selects_everything() || selector.selects_nothing()) return 0;
+  return std::ranges::count_if(node.pods, [&](const PodInfoPtr& other) {
+    return other->ns() == ns && !other->pod->metadata().has_deletion_timestamp() &&
+           selector.matches_map(other->pod->metadata().labels());
+  });
+}
+
+bool has_all_labels(const NodeState& node, const Constraints& constraints) {
+  return std::ranges::all_of(constraints, [&](const auto* each) { return node.label(each->topology_key) != nullptr; });
+}
+
+bool counts(const SpreadConstraint& constraint, const NodeState& node, const core::PodSpec& spec) {
+  if (constraint.honors_affinity && !api::selects_node(spec, {node.name, node.node->metadata().labels()})) return false;
+  return !constraint.honors_taints || std::ranges::all_of(node.node->spec().taints(), [&](const core::Taint& taint) {
+    return taint.effect() == kPreferNoSchedule ||
+           api::tolerates(spec, {taint.key(), taint.value(), taint.effect()});
+  });
+}
+
+// Pods by the value of the label.
+using Domains = std::unordered_map<std::string, std::int64_t>;
+
+class TopologySpreadRule final : public Rule {
+ public:
+  TopologySpreadRule(const PodInfo& pod, const ClusterState& cluster)
+      : Rule(RuleId::kTopologySpread, kWeight), pod_(pod), cluster_(cluster) {
+    for (const SpreadConstraint& each : pod.spread) (each.is_required ? required_ : preferred_).push_back(&each);
+    count_required();
+  }
+
+  Refusal check(const NodeState& node) const override {
+    for (std::size_t i = 0; i < required_.size(); ++i) {
+      const SpreadConstraint& constraint = *required_[i];
+      const std::string* value = node.label(constraint.topology_key);
+      if (value == nullptr) {
+        return {{"node(s) didn't match pod topology spread constraints (missing required label)"}};
+      }
+      const auto found = domains_[i].find(*value);
+      const std::int64_t there = found == domains_[i].end() ? 0 : found->second;
+      const bool is_itself = constraint.pods.matches_map(pod_.pod->metadata().labels());
+      if (there + (is_itself ? 1 : 0) - fewest_[i] > constraint.max_skew) {
+        return {{"node(s) didn't match pod topology spread constraints"}};
+      }
+    }
+    return {};
+  }
+
+  std::vector<std::int64_t> rate(std::span<const NodeState* const> nodes) const override;
+
+ private:
+  void count_required() {
+    if (required_.empty()) return;
+    domains_.resize(required_.size());
+    for (const NodeState* node : cluster_.nodes()) {
+      if (!has_all_labels(*node, required_)) continue;
+      for (std::size_t i = 0; i < required_.size(); ++i) {
+        if (!counts(*required_[i], *node, pod_.spec())) continue;
+        domains_[i][*node->label(required_[i]->topology_key)] += count_pods(*node, required_[i]->pods, pod_.ns());
+      }
+    }
+    for (std::size_t i = 0; i < required_.size(); ++i) {
+      std::int64_t fewest = std::numeric_limits<std::int32_t>::max();
+      for (const auto& [value, count] : domains_[i]) fewest = std::min(fewest, count);
+      // Domains that are not there yet have no pods.
+      if (static_cast<std::int64_t>(domains_[i].size()) < required_[i]->min_domains) fewest = 0;
+      fewest_.push_back(fewest);
+    }
+  }
+
+  const PodInfo& pod_;
+  const ClusterState& cluster_;
+  Constraints required_, preferred_;
+  // Of each of required_.
+  std::vector<Domains> domains_;
+  std::vector<std::int64_t> fewest_;
+};
+
+std::vector<std::int64_t> TopologySpreadRule::rate(std::span<const NodeState* const> nodes) const {
+  if (preferred_.empty()) return {};
+  std::vector<Domains> domains(preferred_.size());
+  std::int64_t considered = 0;
+  for (const NodeState* node : nodes) {
+    if (!has_all_labels(*node, preferred_)) continue;
+    ++considered;
+    for (std::size_t i = 0; i < preferred_.size(); ++i) {
+      const std::string& key = preferred_[i]->topology_key;
+      if (key != kHostname) domains[i].try_emplace(*node->label(key), 0);
+    }
+  }
+  for (const NodeState* node : cluster_.nodes()) {
+    if (!has_all_labels(*node, preferred_)) continue;
+    for (std::size_t i = 0; i < preferred_.size(); ++i) {
+      const SpreadConstraint& constraint = *preferred_[i];
+      const auto domain = domains[i].find(*node->label(constraint.topology_key));
+      if (domain == domains[i].end() || !counts(constraint, *node, pod_.spec())) continue;
+      domain->second += count_pods(*node, constraint.pods, pod_.ns());
+    }
+  }
+  // The fewer domains there are, the more pods each has: they count less there.
+  std::vector<double> weights;
+  for (std::size_t i = 0; i < preferred_.size(); ++i) {
+    const bool by_node = preferred_[i]->topology_key == kHostname;
+    weights.push_back(std::log(static_cast<double>(by_node ? considered : std::ssize(domains[i])) + 2));
+  }
+  constexpr std::int64_t kLeftOut = -1;
+  std::vector<std::int64_t> sums;
+  std::int64_t least = std::numeric_limits<std::int64_t>::max(), most = 0;
+  for (const NodeState* node : nodes) {
+    if (!has_all_labels(*node, preferred_)) {
+      sums.push_back(kLeftOut);
+      continue;
+    }
+    double sum = 0;
+    for (std::size_t i = 0; i < preferred_.size(); ++i) {
+      const SpreadConstraint& constraint = *preferred_[i];
+      const std::int64_t count = constraint.topology_key == kHostname
+                                     ? count_pods(*node, constraint.pods, pod_.ns())
+                                     : domains[i].at(*node->label(constraint.topology_key));
+      sum += static_cast<double>(count) * weights[i] + static_cast<double>(constraint.max_skew - 1);
+    }
+    sums.push_back(static_cast<std::int64_t>(std::round(sum)));
+    least = std::min(least, sums.back());
+    most = std::max(most, sums.back());
+  }
+  for (std::int64_t& sum : sums) {
+    if (sum == kLeftOut) {
+      sum = 0;
+    } else {
+      sum = most == 0 ? kMostPoints : kMostPoints * (most + least - sum) / most;
+    }
+  }
+  return sums;
+}
+
+}  // namespace
+
+RulePtr topology_spread_rule(const PodInfo& pod, const ClusterState& cluster) {
+  if (pod.spread.empty()) return nullptr;
+  return std::make_unique<TopologySpreadRule>(pod, cluster);
+}
+
+}  // namespace gantry::control::scheduling

@@ -1,0 +1,338 @@
+#!/usr/bin/env -S python3 -B
+# SPDX-License-Identifier: Apache-2.0
+# limit: 900
+"""Which node a pod gets, and what it is told when it gets none, by kubectl alone: each rule with upstream's sentence, over nodes that are
+objects only; pods that wait until something changes; and gantry-control killed while it gives pods their nodes."""
+import datetime
+import json
+import pathlib
+import sys
+import threading
+
+sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
+import checks as c
+from control import Control
+
+HEARTBEAT = 5.0
+ROOM = {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "10Gi", "pods": "20"}
+NO_NODES = "no nodes available to schedule pods"
+
+
+class Nodes:
+    """Nodes that are objects only, and that say that they live: with Nodes(control) as nodes: ..."""
+
+    def __init__(self, control):
+        self.control, self.names, self.ended = control, [], threading.Event()
+        self.thread = threading.Thread(target=self.beat, daemon=True)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.ended.set()
+        self.thread.join(c.PATIENCE)
+
+    def beat(self):
+        while not self.ended.wait(HEARTBEAT):
+            self.renew()
+
+    def renew(self):
+        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        leases = [{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
+                   "metadata": {"name": name, "namespace": "kube-node-lease"},
+                   "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}} for name in list(self.names)]
+        if leases:
+            # A control plane that is just away is asked again.
+            self.control.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-",
+                                 given=json.dumps({"apiVersion": "v1", "kind": "List", "items": leases}))
+
+    def add(self, name, labels=None, room=None):
+        self.names.append(name)
+        self.renew()
+        self.control.out("create", "-f", "-", given=json.dumps({
+            "apiVersion": "v1", "kind": "Node",
+            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
+            "status": {"capacity": {**ROOM, **(room or {})}, "allocatable": {**ROOM, **(room or {})},
+                       "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}}))
+
+    def remove(self, name):
+        self.names.remove(name)
+        self.control.out("delete", "node", name)
+
+
+def pod(name, requests=None, labels=None, ports=None, **spec):
+    limits = {each: amount for each, amount in (requests or {}).items() if "/" in each}
+    container = {"name": "main", "image": "my-app:1.0", "resources": {"requests": requests or {}, "limits": limits}, "ports": ports or []}
+    return {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels or {}},
+            "spec": {"containers": [container], **spec}}
+
+
+class Story:
+    def __init__(self, checks, control):
+        self.checks, self.control, self.settled = checks, control, 0
+
+    def settle(self):
+        """Until what was done to nodes is known to all controllers: they see nodes in one order, and one of them copies this label."""
+        self.settled += 1
+        self.control.out("label", "node", "n1", f"kubernetes.io/arch=t{self.settled}", "--overwrite")
+        c.wait_until("the controllers know the nodes", lambda: self.control.json("get", "node", "n1")["metadata"]["labels"].get(
+            "beta.kubernetes.io/arch") == f"t{self.settled}")
+
+    def uncordoned(self, node):
+        """Until the taint that a cordoned node has is gone, too, and that is known."""
+        c.wait_until(f"{node} has no taint", lambda: not self.control.json("get", "node", node)["spec"].get("taints"))
+        self.settle()
+
+    def make(self, wanted):
+        self.control.out("create", "-f", "-", given=json.dumps(wanted))
+        return wanted["metadata"]["name"]
+
+    def condition(self, name):
+        conditions = self.control.json("get", "pod", name)["status"].get("conditions", [])
+        return next((each for each in conditions if each["type"] == "PodScheduled"), {})
+
+    def node_of(self, name):
+        return self.control.json("get", "pod", name)["spec"].get("nodeName", "")
+
+    def events(self, name, reason):
+        found = self.control.json("get", "events", "--field-selector", f"involvedObject.name={name},reason={reason}")["items"]
+        return [(each["type"], each["message"], each["source"]["component"]) for each in found]
+
+    def placed(self, wanted, nodes, what):
+        """It gets one of `nodes`."""
+        name = self.make(wanted)
+        node = c.wait_until(f"{name} has a node", lambda: self.node_of(name))
+        self.checks.ok(node in nodes, what, f"{node}: expected {nodes}")
+        return node
+
+    def refused(self, wanted, sentence, what, stays=False):
+        """It gets no node, and is told this."""
+        name = self.make(wanted)
+        self.told(name, sentence, what)
+        if not stays:
+            self.remove(name)
+
+    def told(self, name, sentence, what):
+        c.wait_until(f"{name} is told {sentence!r}", lambda: self.condition(name).get("message") == sentence)
+        condition = self.condition(name)
+        said = ("Warning", sentence, "default-scheduler")
+        c.wait_until(f"{name} has an event", lambda: said in self.events(name, "FailedScheduling"))
+        self.checks.equal((condition["status"], condition["reason"], self.node_of(name)), ("False", "Unschedulable", ""), what)
+
+    def remove(self, *names):
+        self.control.out("delete", "pod", *names, "--force", "--grace-period=0")
+
+    def clear(self):
+        self.control.out("delete", "pods", "--all", "--force", "--grace-period=0")
+
+
+def resources(story, nodes):
+    story.refused(pod("early"), NO_NODES, "without nodes", stays=True)
+    nodes.add("n1", {"zone": "a", "disk": "ssd"})
+    c.wait_until("the first node is taken", lambda: story.node_of("early") == "n1")
+    said = ("Normal", "Successfully assigned default/early to n1", "default-scheduler")
+    c.wait_until("that is told", lambda: story.events("early", "Scheduled") == [said])
+    story.checks.equal(story.condition("early")["status"], "True", "a node that comes is taken, and that is told")
+    nodes.add("n2", {"zone": "a", "disk": "hdd"})
+    nodes.add("n3", {"zone": "b", "disk": "hdd"}, {"cpu": "1"})
+    story.settle()
+    story.refused(pod("large", {"cpu": "3"}), "0/3 nodes are available: 3 Insufficient cpu.", "cpu")
+    story.refused(pod("larger", {"memory": "5Gi", "cpu": "1500m"}),
+                  "0/3 nodes are available: 1 Insufficient cpu, 3 Insufficient memory.", "cpu and memory")
+    story.refused(pod("gpu", {"example.com/gpu": "1"}), "0/3 nodes are available: 3 Insufficient example.com/gpu.",
+                  "a resource that no node has")
+    story.placed(pod("two", {"cpu": "2"}), ["n1", "n2"], "a pod goes where there is room for it")
+    story.placed(pod("second", {"cpu": "1900m"}), ["n1", "n2"], "and the next one to the other node")
+    sidecar = {"name": "s", "image": "i", "restartPolicy": "Always", "resources": {"requests": {"cpu": "700m"}}}
+    story.refused(pod("sidecar", {"cpu": "400m"}, initContainers=[sidecar]),
+                  "0/3 nodes are available: 3 Insufficient cpu.", "sidecars count beside containers")
+    story.clear()
+
+
+def selection(story):
+    story.placed(pod("ssd", nodeSelector={"disk": "ssd"}), ["n1"], "nodeSelector")
+    story.refused(pod("tape", nodeSelector={"disk": "tape"}),
+                  "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector.", "a selector that no node meets", stays=True)
+    story.control.out("label", "node", "n2", "disk=tape", "--overwrite")
+    c.wait_until("tape has a node", lambda: story.node_of("tape") == "n2")
+    story.checks.ok(True, "a label that comes is enough")
+
+    def affinity(**terms):
+        return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [terms]}}}
+    story.placed(pod("b", affinity=affinity(matchExpressions=[{"key": "zone", "operator": "NotIn", "values": ["a"]}])), ["n3"], "node affinity")
+    story.placed(pod("named", affinity=affinity(matchFields=[{"key": "metadata.name", "operator": "In", "values": ["n2"]}])), ["n2"],
+                 "affinity by name, as of daemon sets")
+    story.refused(pod("missing", affinity=affinity(matchFields=[{"key": "metadata.name", "operator": "In", "values": ["n9"]}])),
+                  "0/3 nodes are available: 3 node(s) didn't satisfy plugin(s) [NodeAffinity].", "and by the name of none")
+    prefers = {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
+        {"weight": 100, "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}}]}}
+    story.placed(pod("prefers", affinity=prefers), ["n3"], "a preference counts")
+    story.clear()
+
+
+def taints(story):
+    story.control.out("taint", "node", "n1", "n2", "dedicated=db:NoSchedule")
+    story.control.out("cordon", "n3")
+    story.settle()
+    tolerant = {"key": "dedicated", "operator": "Equal", "value": "db", "effect": "NoSchedule"}
+    story.placed(pod("db", tolerations=[tolerant]), ["n1", "n2"], "a taint that is tolerated")
+    # The cordoned node has a taint of that name, too, as soon as the controllers have seen it; the first reason counts.
+    story.refused(pod("web"), "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) had untolerated taint(s).",
+                  "taints, and a node that was cordoned", stays=True)
+    story.control.out("uncordon", "n3")
+    c.wait_until("web has a node", lambda: story.node_of("web") == "n3")
+    story.checks.ok(True, "an uncordoned node is taken")
+    story.control.out("taint", "node", "n1", "n2", "dedicated-")
+    story.settle()
+    story.clear()
+
+
+def ports(story):
+    def listens(name, **port):
+        return pod(name, ports=[{"containerPort": 80, "hostPort": 8080, **port}], nodeSelector={"zone": "b"})
+    story.placed(listens("first", hostIP="127.0.0.1"), ["n3"], "a port of the host's")
+    refusal = ("0/3 nodes are available: 1 node(s) didn't have free ports for the requested pod ports, "
+               "2 node(s) didn't match Pod's node affinity/selector.")
+    story.refused(listens("any"), refusal, "is there once", stays=True)
+    story.placed(listens("other", hostIP="127.0.0.2"), ["n3"], "but for each address")
+    story.placed(listens("udp", protocol="UDP"), ["n3"], "and protocol")
+    story.remove("first", "other")
+    c.wait_until("any has a node", lambda: story.node_of("any") == "n3")
+    story.checks.ok(True, "and again when it is free")
+    story.clear()
+
+
+def neighbours(story):
+    def near(kind, key="zone", **more):
+        return {kind: {"requiredDuringSchedulingIgnoredDuringExecution": [
+            {"labelSelector": {"matchLabels": {"app": "web"}}, "topologyKey": key, **more}]}}
+    story.refused(pod("cache", affinity=near("podAffinity")),
+                  "0/3 nodes are available: 3 node(s) didn't match pod affinity rules.", "nobody to be near to", stays=True)
+    story.placed(pod("web", labels={"app": "web"}, nodeSelector={"zone": "b"}), ["n3"], "somebody comes")
+    c.wait_until("cache has a node", lambda: story.node_of("cache") == "n3")
+    story.checks.ok(True, "and has company")
+    story.placed(pod("far", affinity=near("podAntiAffinity")), ["n1", "n2"], "anti-affinity")
+    story.refused(pod("alone", labels={"app": "web"}, nodeSelector={"zone": "a"}),
+                  "0/3 nodes are available: 1 node(s) didn't match Pod's node affinity/selector, "
+                  "2 node(s) didn't satisfy existing pods anti-affinity rules.", "and that of others", stays=True)
+    story.remove("far")
+    c.wait_until("alone has a node", lambda: story.node_of("alone") in ("n1", "n2"))
+    story.checks.ok(True, "until they are gone")
+    story.refused(pod("nowhere", affinity=near("podAntiAffinity")),
+                  "0/3 nodes are available: 3 node(s) didn't match pod anti-affinity rules.", "in every zone somebody")
+    story.clear()
+
+
+def spreading(story):
+    def spread(name, **more):
+        return pod(name, labels={"app": "spread"}, topologySpreadConstraints=[
+            {"maxSkew": 1, "topologyKey": "zone", "whenUnsatisfiable": "DoNotSchedule", "labelSelector": {"matchLabels": {"app": "spread"}}}],
+            **more)
+    zones = {"n1": "a", "n2": "a", "n3": "b"}
+    first = zones[story.placed(spread("s1"), zones, "the first may go anywhere")]
+    second = zones[story.placed(spread("s2"), zones, "the second has a node")]
+    story.checks.equal({first, second}, {"a", "b"}, "in the other zone")
+    story.placed(spread("s3", nodeSelector={"zone": "a"}), ["n1", "n2"], "nodes that a pod does not select don't count")
+    story.placed(spread("s4", nodeSelector={"zone": "a"}), ["n1", "n2"], "for any number of them")
+    story.control.out("cordon", "n3")
+    story.settle()
+    story.refused(spread("s5"), "0/3 nodes are available: 1 node(s) were unschedulable, 2 node(s) didn't match pod topology spread constraints.",
+                  "no zone gets too many more")
+    story.control.out("uncordon", "n3")
+    story.control.out("label", "node", "n1", "n2", "n3", "zone-")
+    story.uncordoned("n3")
+    story.refused(spread("s6"), "0/3 nodes are available: 3 node(s) didn't match pod topology spread constraints (missing required label).",
+                  "nodes in no zone at all")
+    for name, zone in zones.items():
+        story.control.out("label", "node", name, f"zone={zone}")
+    story.settle()
+    story.clear()
+
+
+def volumes(story):
+    """Local volumes, whose claims wait for a pod: it goes where there is one, and each gets its own."""
+    def volume(name, node):
+        return {"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": name},
+                "spec": {"capacity": {"storage": "1Gi"}, "accessModes": ["ReadWriteOnce"], "storageClassName": "local",
+                         "local": {"path": f"/mnt/{name}"}, "nodeAffinity": {"required": {"nodeSelectorTerms": [
+                             {"matchExpressions": [{"key": "kubernetes.io/hostname", "operator": "In", "values": [node]}]}]}}}}
+
+    def claim(name):
+        return {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "metadata": {"name": name},
+                "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "local", "resources": {"requests": {"storage": "1Gi"}}}}
+
+    def uses(name):
+        return pod(name, volumes=[{"name": "data", "persistentVolumeClaim": {"claimName": name}}])
+    story.make({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "local"},
+                "provisioner": "kubernetes.io/no-provisioner", "volumeBindingMode": "WaitForFirstConsumer"})
+    # A claim that comes late is told of by another watch than the pod.
+    name = story.make(uses("data1"))
+    story.told(name, '0/3 nodes are available: persistentvolumeclaim "data1" not found.', "a claim that is not there")
+    story.make(claim("data1"))
+    story.told(name, "0/3 nodes are available: 3 node(s) didn't find available persistent volumes to bind.", "no volume for it")
+    story.make(volume("v2", "n2"))
+    c.wait_until("data1 has a node", lambda: story.node_of(name) == "n2")
+    story.checks.equal(story.control.json("get", "pvc", "data1")["spec"]["volumeName"], "v2", "the pod goes where the volume is, which is the claim's")
+    story.make(volume("v3", "n3"))
+    story.make(claim("data2"))
+    c.wait_until("the claim waits", lambda: story.control.json("get", "pvc", "data2").get("status", {}).get("phase") == "Pending")
+    story.make(uses("data2"))
+    c.wait_until("data2 has a node", lambda: story.node_of("data2") == "n3")
+    story.checks.equal(story.control.json("get", "pvc", "data2")["spec"]["volumeName"], "v3", "and the next one the next")
+    story.clear()
+
+
+def others(story):
+    story.make(pod("gated", schedulingGates=[{"name": "example.com/wait"}]))
+    story.make(pod("foreign", schedulerName="another"))
+    story.placed(pod("ours"), ["n1", "n2", "n3"], "who comes later is served")
+    story.checks.equal((story.node_of("gated"), story.condition("gated").get("reason")), ("", "SchedulingGated"), "who has a gate is not")
+    story.checks.equal((story.node_of("foreign"), story.condition("foreign")), ("", {}), "and nothing is said of another scheduler's")
+    story.control.out("patch", "pod", "gated", "--type=json", "-p", '[{"op": "remove", "path": "/spec/schedulingGates"}]')
+    c.wait_until("gated has a node", lambda: story.node_of("gated"))
+    story.checks.ok(True, "until the gate is gone")
+    story.clear()
+
+
+def killed(story):
+    """Pods that come while gantry-control is killed: each gets one node, and no node too many."""
+    made = [pod(f"p{i}", {"cpu": "100m"}) for i in range(60)]
+    document = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
+    creation = threading.Thread(target=lambda: story.control.kubectl("create", "-f", "-", given=document), daemon=True)
+    creation.start()
+
+    def bound():
+        done = story.control.kubectl("get", "pods", "-o", "json")
+        items = json.loads(done.stdout)["items"] if done.returncode == 0 else []
+        return {each["metadata"]["uid"]: each["spec"]["nodeName"] for each in items if each["spec"].get("nodeName")}
+    before = c.wait_until("some have a node", bound)
+    story.control.kill()
+    creation.join(c.PATIENCE)
+    story.control.start()
+    story.control.kubectl("create", "-f", "-", given=document)  # those that are there already are refused
+    names = {each["metadata"]["name"] for each in story.control.json("get", "pods")["items"]}
+    story.checks.equal(len(names), 60, "all pods are there")
+    # 50 fit: 20 on each of two nodes, 10 on the third.
+    after = c.wait_until("as many as fit have a node", lambda: (found := bound()) and len(found) >= 50 and found)
+    c.wait_until("the others are told why", lambda: sum(
+        "Insufficient cpu" in next((each.get("message", "") for each in item["status"].get("conditions", [])), "")
+        for item in story.control.json("get", "pods")["items"]) == 10)
+    after = bound()
+    story.checks.equal({uid: after.get(uid) for uid in before}, before, "who had a node keeps it")
+    counts = {node: list(after.values()).count(node) for node in ("n1", "n2", "n3")}
+    story.checks.equal(counts, {"n1": 20, "n2": 20, "n3": 10}, "and no node has more than fit")
+    story.clear()
+
+
+def story(checks):
+    with Control(checks) as control, Nodes(control) as nodes:
+        told = Story(checks, control)
+        resources(told, nodes)
+        for part in selection, taints, ports, neighbours, spreading, volumes, others, killed:
+            part(told)
+    with Control(checks, ["--scheduler=false"]) as control:
+        checks.ok("scheduler_unplaced_pod" not in control.out("get", "--raw", "/metrics"), "--scheduler=false: there is none")
+
+
+c.main(story)
