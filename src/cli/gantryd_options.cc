@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/gantryd_options.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <cstdlib>
@@ -10,6 +8,7 @@
 #include "base/duration.h"
 #include "base/text.h"
 #include "cri/remote/remote_runtime.h"
+#include "sys/hostname.h"
 
 namespace gantry::cli {
 namespace {
@@ -26,11 +25,6 @@ auto checked(Parse parse) {
 Status absolute(const std::string& path) {
   if (path.starts_with('/') && path.find("/../") == std::string::npos && !path.ends_with("/..")) return {};
   return invalid_argument("\"" + path + "\": give an absolute path");
-}
-
-std::string hostname() {
-  char name[65] = {};
-  return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "localhost";
 }
 
 }  // namespace
@@ -245,7 +239,8 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   if (!cluster_cidr.empty()) options.cluster_cidr = *netns::Cidr::parse(cluster_cidr);
   options.log_level = *log::parse_level(log_level);
   options.agent = std::ranges::find(modules, "agent") != modules.end();
-  if (options.node_name.empty()) options.node_name = hostname();
+  if (options.node_name.empty()) options.node_name = sys::hostname();
+  if (options.node_name.empty()) options.node_name = "localhost";
   return options;
 }
 

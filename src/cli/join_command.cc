@@ -1,22 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/join_command.h"
 
-#include <unistd.h>
-
 #include <CLI/CLI.hpp>
 #include <cstdio>
 #include <memory>
 
 #include "agent/join.h"
 #include "base/loop.h"
+#include "sys/hostname.h"
 
 namespace gantry::cli {
 namespace {
-
-std::string hostname() {
-  char name[65] = {};
-  return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "";
-}
 
 std::string absolute(const std::string& path) {
   return path.starts_with('/') ? "" : "\"" + path + "\": give an absolute path";
@@ -47,7 +41,7 @@ int join(const agent::JoinOptions& options) {
 
 void add_join_command(CLI::App& app, int& result) {
   auto options = std::make_shared<agent::JoinOptions>();
-  options->node_name = hostname();
+  options->node_name = sys::hostname();
   auto* command = app.add_subcommand("join", "make this machine a node of a cluster");
   command->add_option("URL", options->server, "the API server, https://HOST:PORT")->required();
   command->add_option("--token", options->token, "a bootstrap token of the cluster (gantry-control token create)")

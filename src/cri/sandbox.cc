@@ -1,7 +1,5 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pod sandboxes: run, stop, remove, status, list, and the end of their shims.
-#include <unistd.h>
-
 #include <algorithm>
 #include <utility>
 
@@ -19,6 +17,7 @@
 #include "cri/text.h"
 #include "cri/validate.h"
 #include "sys/file.h"
+#include "sys/hostname.h"
 
 namespace gantry::cri {
 namespace {
@@ -31,11 +30,6 @@ constexpr std::chrono::seconds kLastRetry{60};
 std::string key_of(const v1::PodSandboxMetadata& metadata) {
   // Names have no slash.
   return cat(metadata.namespace_(), "/", metadata.name(), "/", metadata.uid(), "/", metadata.attempt());
-}
-
-std::string node_hostname() {
-  char name[kMaxHostnameBytes + 1] = {};
-  return ::gethostname(name, sizeof(name) - 1) == 0 ? name : "";
 }
 
 std::string init_cgroup(const Sandbox& sandbox) {
@@ -74,7 +68,7 @@ Task<Result<v1::RunPodSandboxResponse>> Runtime::do_run(v1::RunPodSandboxRequest
   auto sandbox = std::make_shared<Sandbox>(node_.loop);
   sandbox->config = std::move(*request.mutable_config());
   sandbox->has_config = true;
-  if (sandbox->config.hostname().empty()) sandbox->config.set_hostname(node_hostname());
+  if (sandbox->config.hostname().empty()) sandbox->config.set_hostname(sys::hostname());
   auto& status = sandbox->status;
   *status.mutable_metadata() = sandbox->config.metadata();
   *status.mutable_labels() = sandbox->config.labels();
