@@ -12,17 +12,10 @@
 
 #include <csignal>
 #include <cstdlib>
-#include <filesystem>
 #include <vector>
 
 #include "agent/agent.h"
-#include "agent/certificate_keeper.h"
-#include "agent/cluster.h"
 #include "agent/kubelet_config.h"
-#include "agent/node_lease.h"
-#include "agent/node_reporter.h"
-#include "agent/pod_cidr_teller.h"
-#include "api/json.h"
 #include "base/database.h"
 #include "base/layout.h"
 #include "base/log.h"
@@ -35,7 +28,8 @@
 #include "cli/credentials.h"
 #include "cli/gantryd_config.h"
 #include "cli/gantryd_options.h"
-#include "cli/node_api_server.h"
+#include "cli/kubelet_settings.h"
+#include "cli/membership.h"
 #include "cli/service.h"
 #include "cni/network.h"
 #include "cri/checkpoint_worker.h"
@@ -43,14 +37,12 @@
 #include "cri/runtime.h"
 #include "cri/server.h"
 #include "cri/streaming.h"
-#include "http/listen.h"
 #include "images/store.h"
 #include "images/unpack_worker.h"
 #include "netns/database_ledger.h"
 #include "netns/links.h"
 #include "netns/pod_network.h"
 #include "nri/plugins.h"
-#include "runtime/plan/build_plan.h"
 #include "runtime/plan/host_facts.h"
 #include "shim/client.h"
 #include "sys/file.h"
@@ -98,57 +90,6 @@ Result<OwnFd> load_program(const char* name) {
   return sys::sealed_memfd(name, *file);
 }
 
-// What is said nowhere, what the files say, and what the command line says: the last counts most.
-Result<agent::KubeletConfig> read_settings(const cli::GantrydOptions& options, const std::string& node_ip,
-                                           const runtime::HostFacts& host, agent::KubeletSettings* settings) {
-  agent::AgentConfig& agent = settings->agent;
-  agent.root_dir = options.kubelet_root;
-  agent.container_logs_dir = options.container_logs;
-  agent.node_name = options.node_name;
-  agent.host_ip = node_ip;
-  agent.masked_paths = runtime::default_masked_paths(host);
-  agent.read_only_paths = runtime::default_read_only_paths();
-  agent.cgroup_root = options.cgroup_root;
-  agent.cgroup_driver = options.cgroup_driver;
-  // On the nodes of a cluster one manifest may be there many times.
-  if (!options.kubeconfig.empty()) agent.name_suffix = "-" + options.node_name;
-  agent::NodeConfig& node = settings->node;
-  node.name = options.node_name;
-  node.addresses = {node_ip};
-  node.version = kKubernetesVersion;
-  node.root_dir = options.kubelet_root;
-  node.port = options.node_api_port;
-
-  auto said = agent::read_kubelet_config(options.kubelet_config, options.kubelet_config_dir, settings);
-  if (!said) return fail_with(std::move(said.error()), "the kubelet's configuration");
-  for (const auto& field : said->ignored) {
-    log::warning("a field of the kubelet's configuration has no effect here", {{"field", field}});
-  }
-  if (options.manifest_dir) agent.manifest_dir = *options.manifest_dir;
-  if (options.pod_logs) agent.pod_logs_dir = *options.pod_logs;
-  agent::ImageGcLimits& images = agent.image_gc;
-  images.high_percent = options.image_gc_high_percent.value_or(images.high_percent);
-  images.low_percent = options.image_gc_low_percent.value_or(images.low_percent);
-  images.min_age = options.image_gc_min_age.value_or(images.min_age);
-  images.max_age = options.image_gc_max_age.value_or(images.max_age);
-  if (images.low_percent >= images.high_percent) {
-    return invalid_argument(cat("--image-gc-low-threshold ", images.low_percent,
-                                ": give less than --image-gc-high-threshold, which is ", images.high_percent));
-  }
-  return said;
-}
-
-// What makes this a node of a cluster.
-struct Membership {
-  std::unique_ptr<agent::Cluster> cluster;
-  std::unique_ptr<agent::NodeReporter> reporter;
-  std::unique_ptr<agent::NodeLease> lease;
-  std::unique_ptr<agent::PodCidrTeller> pod_cidrs;  // null: the command line says them
-  std::string ca;                                   // of the cluster, as PEM
-  cli::NodeApiServer node_api;
-  std::unique_ptr<agent::CertificateKeeper> client_certificate, serving_certificate;
-};
-
 struct Serving {
   Loop& loop;
   const cli::GantrydOptions& options;
@@ -168,7 +109,7 @@ struct Serving {
   bool run_agent;
   cli::KeptSockets kept;
   std::unique_ptr<cri::Server> server;
-  Membership member;
+  std::unique_ptr<cli::Membership> member;  // null: it stands alone
   std::unique_ptr<agent::Agent> agent;
   bool failed = false;
 };
@@ -183,133 +124,6 @@ Result<SocketFd> listen_for_cri(const NodeFolders& folders, cli::KeptSockets& ke
   return fresh;
 }
 
-Result<http::Listener> listen_for_streams(const cli::GantrydOptions& options, cli::KeptSockets& kept) {
-  constexpr char kName[] = "streaming";
-  if (SocketFd earlier = kept.take(kName); earlier.is_open()) {
-    auto listener = http::adopt_listener(std::move(earlier));
-    const std::string& address = options.streaming_address;
-    if (listener && (listener->host == address || listener->host == "[" + address + "]") &&
-        (options.streaming_port == 0 || options.streaming_port == listener->port)) {
-      return listener;
-    }
-  }
-  auto fresh = http::listen_tcp(options.streaming_address, options.streaming_port);
-  if (fresh) cli::keep_socket(kName, fresh->socket);
-  return fresh;
-}
-
-// The folder of the node's certificates: where `gantry join`, or kubelet, has put the one that the kubeconfig names.
-std::string certificate_folder(const Serving& serving, const api::Kubeconfig& kubeconfig) {
-  const std::filesystem::path named = kubeconfig.certificate_file;
-  if (named.filename() == "kubelet-client-current.pem") return named.parent_path();
-  return serving.options.kubelet_root + "/pki";
-}
-
-// The client's is renewed when the kubeconfig is `gantry join`'s or kubelet's, which name the file that is replaced.
-void keep_certificates(Serving& serving, const api::Kubeconfig& kubeconfig) {
-  Membership& member = serving.member;
-  agent::Cluster& cluster = *member.cluster;
-  const std::string pki = certificate_folder(serving, kubeconfig);
-  const agent::CertificateStore client(pki, "kubelet-client");
-  auto current = client.current();
-  if (current && *current && (*current)->certificate_pem == kubeconfig.tls.certificate_pem) {
-    agent::CertificateKeeper::Options options{.signer = agent::kNodeClientSigner, .store = client};
-    options.names = [&cluster] { return agent::node_names(cluster.node_name()); };
-    options.changed = [&cluster, kubeconfig](const agent::StoredCertificate& stored) {
-      api::Kubeconfig renewed = kubeconfig;
-      renewed.tls.certificate_pem = stored.certificate_pem;
-      renewed.tls.key_pem = stored.key_pem;
-      if (Status used = cluster.replace_credentials(renewed); !used) {
-        log::error("the node's new certificate can't be used", {{"error", used.error()}});
-      }
-    };
-    options.asks_first = false;
-    member.client_certificate = std::make_unique<agent::CertificateKeeper>(cluster, serving.disk, std::move(options));
-  }
-  if (serving.options.node_api_port == 0 || !serving.options.tls_cert_file.empty()) return;
-  agent::CertificateKeeper::Options options{.signer = agent::kNodeServingSigner,
-                                            .store = agent::CertificateStore(pki, "kubelet-server")};
-  options.names = [&cluster] { return agent::serving_names(cluster); };
-  options.changed = [&api = member.node_api](const agent::StoredCertificate& stored) {
-    if (api.tls == nullptr) return;
-    api.tls_options.certificate_pem = stored.certificate_pem;
-    api.tls_options.key_pem = stored.key_pem;
-    if (Status used = api.tls->replace(api.tls_options); !used) {
-      log::error("the node's new serving certificate can't be used", {{"error", used.error()}});
-    }
-  };
-  member.serving_certificate = std::make_unique<agent::CertificateKeeper>(cluster, serving.disk, std::move(options));
-  cluster.node().on_change([&keeper = *member.serving_certificate](const api::Informer::Change& change) {
-    if (change.before == nullptr) keeper.look_again();
-  });
-}
-
-Status join_cluster(Serving& serving) {
-  auto kubeconfig = api::read_kubeconfig(serving.options.kubeconfig);
-  if (!kubeconfig) return fail_with(std::move(kubeconfig.error()), "the cluster's kubeconfig");
-  serving.member.ca = kubeconfig->tls.ca_pem;
-  auto cluster = agent::Cluster::open(serving.loop, *kubeconfig, serving.options.node_name);
-  if (!cluster) return fail_with(std::move(cluster.error()), "the cluster's kubeconfig");
-  Membership& member = serving.member;
-  member.cluster = std::move(*cluster);
-  const agent::NodeConfig& config = serving.settings.node;
-  member.reporter = std::make_unique<agent::NodeReporter>(
-      *member.cluster, serving.runtime, serving.images, serving.disk, config,
-      [&agent = serving.agent] { return agent ? agent->pressures() : agent::NodePressures(); },
-      [&agent = serving.agent] { return agent && agent->is_shutting_down(); });
-  member.lease = std::make_unique<agent::NodeLease>(*member.cluster, config.lease_seconds);
-  if (!serving.options.pod_cidr) {
-    member.pod_cidrs = std::make_unique<agent::PodCidrTeller>(*member.cluster, serving.runtime, [&serving] {
-      serving.member.reporter->look_soon();
-      if (serving.agent) serving.agent->look_again();
-    });
-    member.pod_cidrs->on_in_the_way([&serving](std::vector<api::IpNetwork> ranges) {
-      if (serving.agent) serving.agent->keep_pods_in(std::move(ranges));
-    });
-  }
-  keep_certificates(serving, *kubeconfig);
-  return {};
-}
-
-Status serve_node_api(Serving& serving) {
-  if (serving.options.node_api_port == 0) return {};
-  agent::NodeApiSources sources{.runtime = serving.runtime,
-                                .images = serving.images,
-                                .pods = [&agent = *serving.agent] { return agent.pods(); },
-                                .probes = [&agent = *serving.agent] { return agent.probe_counts(); },
-                                .configuration = [&serving] { return serving.configuration; }};
-  auto server = cli::start_node_api(serving.loop, serving.options, serving.node_ip, serving.member.ca,
-                                    serving.settings.agent.pod_logs_dir, *serving.member.cluster, std::move(sources),
-                                    serving.kept);
-  if (!server) return fail_with(std::move(server.error()), "the node API");
-  serving.member.node_api = std::move(*server);
-  return {};
-}
-
-Status start_member(Serving& serving) {
-  Membership& member = serving.member;
-  if (member.cluster == nullptr) return {};
-  if (auto served = serve_node_api(serving); !served) return served;
-  member.cluster->start();
-  member.reporter->start();
-  member.lease->start();
-  if (member.pod_cidrs) member.pod_cidrs->start();
-  if (member.client_certificate) member.client_certificate->start();
-  if (member.serving_certificate) member.serving_certificate->start();
-  return {};
-}
-
-void stop_member(Membership& member) {
-  if (member.cluster == nullptr) return;
-  member.node_api.api.reset();
-  if (member.client_certificate) member.client_certificate->stop();
-  if (member.serving_certificate) member.serving_certificate->stop();
-  if (member.pod_cidrs) member.pod_cidrs->stop();
-  member.lease->stop();
-  member.reporter->stop();
-  member.cluster->stop();
-}
-
 // Recovery comes before the socket: whoever connects finds all that there is.
 Task<Status> start_runtime(Serving& serving) {
   auto recovered = co_await serving.own_runtime->recover();
@@ -321,31 +135,38 @@ Task<Status> start_runtime(Serving& serving) {
 }
 
 // The agent comes last, and its pods after it.
+Task<Status> start_agent(Serving& serving) {
+  auto read = cli::read_kubelet_settings(serving.options, serving.node_ip, kKubernetesVersion, serving.host);
+  if (!read) co_return std::unexpected(std::move(read.error()));
+  serving.settings = std::move(read->settings);
+  serving.configuration = std::move(read->document);
+  serving.settings.agent.hierarchy = serving.hierarchy;
+  serving.settings.agent.instance = serving.instance;
+  if (!serving.options.kubeconfig.empty()) {
+    auto member = cli::Membership::open({.loop = serving.loop,
+                                         .options = serving.options,
+                                         .runtime = serving.runtime,
+                                         .images = serving.images,
+                                         .disk = serving.disk,
+                                         .kept = serving.kept,
+                                         .node_ip = serving.node_ip,
+                                         .settings = serving.settings,
+                                         .configuration = serving.configuration});
+    if (!member) co_return std::unexpected(std::move(member.error()));
+    serving.member = std::move(*member);
+  }
+  serving.agent =
+      std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images, serving.settings.agent,
+                                     serving.member == nullptr ? nullptr : &serving.member->cluster());
+  auto started = co_await serving.agent->start();
+  if (!started) co_return fail_with(std::move(started.error()), "start the agent");
+  co_return serving.member == nullptr ? Status() : serving.member->start(*serving.agent);
+}
+
 Task<> start_serving(Serving& serving) {
   Status done;
   if (serving.own_runtime != nullptr) done = co_await start_runtime(serving);
-  if (done && serving.run_agent) {
-    auto read = read_settings(serving.options, serving.node_ip, serving.host, &serving.settings);
-    if (read) {
-      serving.configuration = api::write_json(agent::effective_config(*read, serving.settings));
-    } else {
-      done = std::unexpected(std::move(read.error()));
-    }
-  }
-  if (done && serving.run_agent && !serving.options.kubeconfig.empty()) done = join_cluster(serving);
-  if (done && serving.run_agent) {
-    serving.settings.agent.hierarchy = serving.hierarchy;
-    serving.settings.agent.instance = serving.instance;
-    serving.agent = std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images,
-                                                   serving.settings.agent, serving.member.cluster.get());
-    if (auto* reporter = serving.member.reporter.get()) {
-      serving.agent->on_pressures([reporter] { reporter->look_soon(); });
-      serving.agent->on_shutdown([reporter] { reporter->look_soon(); });
-    }
-    done = co_await serving.agent->start();
-    if (!done) done = fail_with(std::move(done.error()), "start the agent");
-    if (done) done = start_member(serving);
-  }
+  if (done && serving.run_agent) done = co_await start_agent(serving);
   if (!done) {
     log::error("gantryd can't start", {{"error", done.error()}});
     serving.failed = true;
@@ -395,7 +216,7 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
   }
   log::info("stopping; pods go on");
   (void)::sd_notify(0, "STOPPING=1");
-  stop_member(serving.member);
+  if (serving.member) serving.member->stop();
   if (serving.agent) serving.agent->stop();
   if (serving.server) co_await serving.server->stop();
   if (serving.own_runtime != nullptr) co_await serving.own_runtime->drain();
@@ -531,7 +352,8 @@ Status run(cli::GantrydOptions options) {
   }
   cni::Network cni(loop, network_threads, **database, cgroup_driver, options.cgroup_root + "/cni", *shim_program,
                    options.cni);
-  auto stream_listener = listen_for_streams(options, kept);
+  auto stream_listener =
+      cli::kept_or_new_tcp(kept, "streaming", options.streaming_address, options.streaming_port);
   if (!stream_listener) return fail_with(std::move(stream_listener.error()), "the streaming server");
   auto streaming = cri::StreamingServer::start(loop, std::move(*stream_listener));
   if (!streaming) return fail_with(std::move(streaming.error()), "the streaming server");

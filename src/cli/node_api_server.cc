@@ -2,30 +2,12 @@
 #include "cli/node_api_server.h"
 
 #include "agent/node_api/self_signed.h"
-#include "base/text.h"
-#include "http/listen.h"
 #include "sys/given_files.h"
 
 namespace gantry::cli {
 namespace {
 
 constexpr std::size_t kMaxPem = 1 << 20;
-constexpr char kName[] = "node-api";
-
-// The one that an earlier gantryd kept has the callers that came meanwhile.
-Result<http::Listener> listen(const GantrydOptions& options, KeptSockets& kept) {
-  if (SocketFd earlier = kept.take(kName); earlier.is_open()) {
-    auto listener = http::adopt_listener(std::move(earlier));
-    const std::string& address = options.node_api_address;
-    if (listener && listener->port == options.node_api_port &&
-        (listener->host == address || listener->host == cat("[", address, "]"))) {
-      return listener;
-    }
-  }
-  auto fresh = http::listen_tcp(options.node_api_address, options.node_api_port);
-  if (fresh) keep_socket(kName, fresh->socket);
-  return fresh;
-}
 
 Result<http::TlsServerOptions> own_certificate(const GantrydOptions& options, const std::string& node_ip) {
   if (options.tls_cert_file.empty()) return agent::make_self_signed(options.node_name, {node_ip});
@@ -55,7 +37,7 @@ Result<NodeApiServer> start_node_api(Loop& loop, const GantrydOptions& options, 
   auto tls = http::TlsServer::make(server.tls_options);
   if (!tls) return std::unexpected(std::move(tls.error()));
   server.tls = std::move(*tls);
-  auto listener = listen(options, kept);
+  auto listener = kept_or_new_tcp(kept, "node-api", options.node_api_address, options.node_api_port);
   if (!listener) return std::unexpected(std::move(listener.error()));
   server.reviewer = std::make_unique<agent::ApiReviewer>(cluster.client(), cluster.node_name());
   sources.tokens = server.reviewer.get();

@@ -7,6 +7,7 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <utility>
 
 namespace gantry::cli {
 
@@ -32,6 +33,20 @@ void keep_socket(const std::string& name, FdRef socket) {
   int fd = socket.get();
   (void)::sd_pid_notify_with_fds(0, 0, ("FDSTOREREMOVE=1\nFDNAME=" + name).c_str(), nullptr, 0);
   (void)::sd_pid_notify_with_fds(0, 0, ("FDSTORE=1\nFDNAME=" + name).c_str(), &fd, 1);
+}
+
+Result<http::Listener> kept_or_new_tcp(KeptSockets& kept, const std::string& name, const std::string& address,
+                                       std::uint16_t port) {
+  if (SocketFd earlier = kept.take(name); earlier.is_open()) {
+    auto listener = http::adopt_listener(std::move(earlier));
+    if (listener && (listener->host == address || listener->host == "[" + address + "]") &&
+        (port == 0 || port == listener->port)) {
+      return listener;
+    }
+  }
+  auto fresh = http::listen_tcp(address, port);
+  if (fresh) keep_socket(name, fresh->socket);
+  return fresh;
 }
 
 Task<> feed_watchdog(Loop& loop) {

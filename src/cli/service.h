@@ -4,12 +4,15 @@
 // Source: sd_listen_fds_with_names(3), sd_pid_notify_with_fds(3), sd_watchdog_enabled(3).
 #pragma once
 
+#include <cstdint>
 #include <map>
 #include <string>
 
 #include "base/loop.h"
 #include "base/owned_fd.h"
+#include "base/result.h"
 #include "base/task.h"
+#include "http/listen.h"
 
 namespace gantry::cli {
 
@@ -25,6 +28,10 @@ class KeptSockets {
 };
 // Gives systemd a copy of a listening socket, under a name of [a-z-].
 void keep_socket(const std::string& name, FdRef socket);
+// The TCP socket of that name: the kept one, which has the callers that came meanwhile, when it is at this numeric
+// address and port (0: any); else a new one, of which systemd gets a copy.
+Result<http::Listener> kept_or_new_tcp(KeptSockets& kept, const std::string& name, const std::string& address,
+                                       std::uint16_t port);
 
 // Tells systemd, as often as it asks to be told, that the loop turns. Ends at once when it does not ask.
 Task<> feed_watchdog(Loop& loop);

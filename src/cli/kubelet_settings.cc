@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "cli/kubelet_settings.h"
+
+#include <utility>
+
+#include "api/json.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "runtime/plan/build_plan.h"
+
+namespace gantry::cli {
+namespace {
+
+agent::KubeletSettings settings_of_this_node(const GantrydOptions& options, const std::string& node_ip,
+                                             const std::string& version, const runtime::HostFacts& host) {
+  agent::KubeletSettings settings;
+  agent::AgentConfig& agent = settings.agent;
+  agent.root_dir = options.kubelet_root;
+  agent.container_logs_dir = options.container_logs;
+  agent.node_name = options.node_name;
+  agent.host_ip = node_ip;
+  agent.masked_paths = runtime::default_masked_paths(host);
+  agent.read_only_paths = runtime::default_read_only_paths();
+  agent.cgroup_root = options.cgroup_root;
+  agent.cgroup_driver = options.cgroup_driver;
+  // On the nodes of a cluster one manifest may be there many times.
+  if (!options.kubeconfig.empty()) agent.name_suffix = "-" + options.node_name;
+  agent::NodeConfig& node = settings.node;
+  node.name = options.node_name;
+  node.addresses = {node_ip};
+  node.version = version;
+  node.root_dir = options.kubelet_root;
+  node.port = options.node_api_port;
+  return settings;
+}
+
+Status apply_options(const GantrydOptions& options, agent::AgentConfig& agent) {
+  if (options.manifest_dir) agent.manifest_dir = *options.manifest_dir;
+  if (options.pod_logs) agent.pod_logs_dir = *options.pod_logs;
+  agent::ImageGcLimits& images = agent.image_gc;
+  images.high_percent = options.image_gc_high_percent.value_or(images.high_percent);
+  images.low_percent = options.image_gc_low_percent.value_or(images.low_percent);
+  images.min_age = options.image_gc_min_age.value_or(images.min_age);
+  images.max_age = options.image_gc_max_age.value_or(images.max_age);
+  if (images.low_percent < images.high_percent) return {};
+  return invalid_argument(cat("--image-gc-low-threshold ", images.low_percent,
+                              ": give less than --image-gc-high-threshold, which is ", images.high_percent));
+}
+
+}  // namespace
+
+Result<KubeletSettingsInForce> read_kubelet_settings(const GantrydOptions& options, const std::string& node_ip,
+                                                     const std::string& version, const runtime::HostFacts& host) {
+  KubeletSettingsInForce out{.settings = settings_of_this_node(options, node_ip, version, host), .document = {}};
+  auto said = agent::read_kubelet_config(options.kubelet_config, options.kubelet_config_dir, &out.settings);
+  if (!said) return fail_with(std::move(said.error()), "the kubelet's configuration");
+  for (const auto& field : said->ignored) {
+    log::warning("a field of the kubelet's configuration has no effect here", {{"field", field}});
+  }
+  if (auto applied = apply_options(options, out.settings.agent); !applied) {
+    return std::unexpected(std::move(applied.error()));
+  }
+  out.document = api::write_json(agent::effective_config(*said, out.settings));
+  return out;
+}
+
+}  // namespace gantry::cli

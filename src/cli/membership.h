@@ -1,0 +1,70 @@
+// SPDX-License-Identifier: Apache-2.0
+// What makes gantryd a node of a cluster, put together: the API server, the Node with its status and its lease, the
+// range of its pods' addresses, its certificates, and the node API. Owner: main, to the end of the process. Loop
+// thread.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "agent/agent.h"
+#include "agent/certificate_keeper.h"
+#include "agent/cluster.h"
+#include "agent/kubelet_config.h"
+#include "agent/node_lease.h"
+#include "agent/node_reporter.h"
+#include "agent/pod_cidr_teller.h"
+#include "api/client/kubeconfig.h"
+#include "base/loop.h"
+#include "base/result.h"
+#include "cli/gantryd_options.h"
+#include "cli/node_api_server.h"
+#include "cli/service.h"
+#include "cri/runtime_service.h"
+
+namespace gantry::cli {
+
+class Membership {
+ public:
+  // All outlive it.
+  struct Parts {
+    Loop& loop;
+    const GantrydOptions& options;
+    cri::RuntimeService& runtime;
+    cri::ImageService& images;
+    Pool& disk;
+    KeptSockets& kept;
+    const std::string& node_ip;
+    const agent::KubeletSettings& settings;
+    const std::string& configuration;  // in force, as JSON: what the node API tells
+  };
+  // Reads the kubeconfig of the options, and what certificates there are. Nothing is asked yet. Blocking.
+  static Result<std::unique_ptr<Membership>> open(Parts parts);
+  Membership(const Membership&) = delete;
+  Membership& operator=(const Membership&) = delete;
+
+  agent::Cluster& cluster() { return *cluster_; }
+  // `agent` has started, and outlives it. From here on the cluster is told, and asks.
+  Status start(agent::Agent& agent);
+  void stop();
+
+ private:
+  explicit Membership(Parts parts) : parts_(parts) {}
+  void keep_certificates(const api::Kubeconfig& kubeconfig);
+  void keep_client_certificate(const api::Kubeconfig& kubeconfig, const std::string& folder);
+  void keep_serving_certificate(const std::string& folder);
+  Status serve_node_api();
+
+  const Parts parts_;
+  agent::Agent* agent_ = nullptr;  // null until it has started
+  std::string ca_;                 // of the cluster, as PEM
+  std::unique_ptr<agent::Cluster> cluster_;
+  std::unique_ptr<agent::NodeReporter> reporter_;
+  std::unique_ptr<agent::NodeLease> lease_;
+  std::unique_ptr<agent::PodCidrTeller> pod_cidrs_;  // null: the command line says them
+  NodeApiServer node_api_;
+  // Null: somebody else sees to it.
+  std::unique_ptr<agent::CertificateKeeper> client_certificate_, serving_certificate_;
+};
+
+}  // namespace gantry::cli
