@@ -202,7 +202,9 @@ Task<Status> Agent::Impl::find_earlier_pods() {
   env->runtime_name = version->runtime_name();
   auto list = co_await env->runtime.list_pod_sandbox({});
   if (!list) co_return fail_with(std::move(list.error()), "list the runtime's sandboxes");
+  std::set<std::string> with_sandbox;
   for (const auto& sandbox : list->items()) {
+    with_sandbox.insert(sandbox.metadata().uid());
     std::string file = text_at(sandbox.annotations(), kManifestFileAnnotation);
     std::string uid = text_at(sandbox.labels(), kPodUidLabel);
     std::string node = text_at(sandbox.annotations(), kApiNodeAnnotation);
@@ -211,6 +213,10 @@ Task<Status> Agent::Impl::find_earlier_pods() {
     earlier[uid] = {uid, sandbox.metadata().name(), sandbox.metadata().namespace_(), file};
     env->sandbox_owners[sandbox.id()] = uid;
   }
+  auto loaded = co_await env->disk.run([env = env, with_sandbox = std::move(with_sandbox)] {
+    return env->users.load(with_sandbox);
+  });
+  if (!loaded) log::error("pods get no user namespaces", {{"error", loaded.error()}});
   co_return Status();
 }
 

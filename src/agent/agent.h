@@ -70,6 +70,7 @@ struct AgentConfig {
   std::string instance;  // the mark of this node's cgroups; empty beneath another's runtime
   NodeReserve reserve;
   std::int64_t pod_pids_limit = -1;  // processes of one pod; -1: no limit
+  std::uint32_t ids_per_pod = 65536;  // with a user namespace: a multiple of that
   // Over its memory limit the kernel kills one process of a container, and not all.
   bool single_process_oom_kill = false;
   std::string resolv_conf = "/etc/resolv.conf";

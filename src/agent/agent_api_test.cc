@@ -560,9 +560,9 @@ TEST_F(AgentApiTest, AnUpdateThatIsTakenBackBeforeItWasSeenIsNone) {
 
 TEST_F(AgentApiTest, WhatIsNotSupportedIsRejectedByName) {
   start();
-  api_.put_pod(pod_text("odd", "  hostUsers: false\n"));
+  api_.put_pod(pod_text("odd", "  resources: {limits: {cpu: 1}}\n"));
   ASSERT_TRUE(until([&] { return api_.phase("odd") == "Failed"; }));
-  EXPECT_THAT(said("odd", "message"), HasSubstr("spec.hostUsers"));
+  EXPECT_THAT(said("odd", "message"), HasSubstr("spec.resources"));
   EXPECT_EQ(said("odd", "reason"), "UnsupportedByNode");
   EXPECT_THAT(runtime_.sandboxes, IsEmpty());
   api_.put_pod(pod_text("odd", "", std::string(kDeleted) + "0\n", "{phase: Failed}"));

@@ -323,6 +323,76 @@ TEST_F(AgentTest, ARemovedFolderEndsNothing) {
 
 // ---- the life of a pod
 
+TEST_F(AgentTest, PodsWithUserNamespacesHaveIdsOfTheirOwn) {
+  const auto ids_of = [&](const std::string& pod) -> std::uint32_t {
+    const auto& options = runtime_.sandboxes.at(sandbox_of(pod)).config.linux().security_context().namespace_options();
+    return options.userns_options().uids_size() == 1 ? options.userns_options().uids(0).host_id() : 0;
+  };
+  const auto record_of = [&](const std::string& pod) {
+    return root_ + "/kubelet/pods/" + runtime_.sandboxes.at(sandbox_of(pod)).config.metadata().uid() + "/userns";
+  };
+  write("a.yaml", manifest("a", "  hostUsers: false\n"));
+  write("b.yaml", manifest("b", "  hostUsers: false\n"));
+  write("c.yaml", manifest("c"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a") && is_ready("b") && is_ready("c"); }));
+  EXPECT_NE(ids_of("a"), ids_of("b"));
+  EXPECT_EQ(ids_of("a") % 65536, 0U);
+  EXPECT_GE(std::min(ids_of("a"), ids_of("b")), 65536U);
+  EXPECT_EQ(ids_of("c"), 0U);
+  EXPECT_FALSE(fs::exists(record_of("c")));
+  for (const auto& [id, container] : runtime_.containers) {
+    const auto& users = container.config.linux().security_context().namespace_options().userns_options();
+    for (const auto& mount : container.config.mounts()) {
+      EXPECT_EQ(mount.uidmappings_size(), users.uids_size()) << mount.container_path();
+      EXPECT_EQ(mount.gidmappings_size(), users.gids_size()) << mount.container_path();
+    }
+  }
+  // Over a restart, and in the sandbox that takes the place of one that was lost.
+  const auto first = ids_of("a");
+  const std::string lost = sandbox_of("a"), record = record_of("a");
+  restart();
+  runtime_.lose_sandbox(lost);
+  ASSERT_TRUE(until([&] { return is_ready("a") && !sandbox_of("a").empty() && sandbox_of("a") != lost; }));
+  EXPECT_EQ(ids_of("a"), first);
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] { return agent_->pods().size() == 2; }));
+  EXPECT_FALSE(fs::exists(record));
+  EXPECT_TRUE(fs::exists(record_of("b")));
+}
+
+TEST_F(AgentTest, APodThatHasEndedGivesItsIdsBack) {
+  write("a.yaml", manifest("a", "  hostUsers: false\n  restartPolicy: Never\n"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  const std::string record =
+      root_ + "/kubelet/pods/" + runtime_.sandboxes.at(sandbox_of("a")).config.metadata().uid() + "/userns";
+  EXPECT_TRUE(fs::exists(record));
+  runtime_.exit("web", 0);
+  ASSERT_TRUE(until([&] { return phase("a") == "Succeeded" && sandbox_of("a").empty(); }));
+  for (int i = 0; i < 300 && fs::exists(record); ++i) settle();
+  EXPECT_FALSE(fs::exists(record));
+}
+
+TEST_F(AgentTest, AUserNamespaceThatTheHandlerHasNotIsRefusedAndNothingIsLeft) {
+  runtime_.handlers[""] = false;
+  write("a.yaml", manifest("a", "  hostUsers: false\n"));
+  start();
+  ASSERT_TRUE(until([&] {
+    return container("a").state().waiting().message() ==
+           "failed to create the pod's sandbox: can't set `spec.hostUsers: false`, runtime does not support user "
+           "namespaces";
+  }));
+  EXPECT_EQ(waiting("a"), "ContainerCreating");
+  runtime_.handlers[""] = true;
+  runtime_.failures.insert({"run a", Error(Code::kUnavailable, "no")});
+  for (int i = 0; i < 300 && runtime_.count("run a 0") == 0; ++i) settle();
+  EXPECT_NE(runtime_.count("run a 0"), 0);
+  remove("a.yaml");
+  ASSERT_TRUE(until([&] { return agent_->pods().empty(); }));
+  EXPECT_TRUE(fs::is_empty(root_ + "/kubelet/pods"));
+}
+
 // As many of them as the machine may have.
 TEST_F(AgentTest, VolumesThatHangHoldUpTheRemovalOfTheirPodsFolderAlone) {
   auto open = std::make_shared<std::latch>(1);

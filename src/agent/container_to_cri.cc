@@ -173,6 +173,14 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
   return {};
 }
 
+// As kubelet does, all of them.
+void map_mounts(const v1::UserNamespace& users, v1::ContainerConfig& out) {
+  for (auto& mount : *out.mutable_mounts()) {
+    *mount.mutable_uidmappings() = users.uids();
+    *mount.mutable_gidmappings() = users.gids();
+  }
+}
+
 // ---- names
 
 void set_names(const core::Pod& pod, const core::Container& container, const ContainerInputs& inputs,
@@ -253,8 +261,10 @@ Result<v1::ContainerConfig> container_config(const core::Pod& pod, const core::C
   auto& linux = *config.mutable_linux();
   set_resources(pod, container, node.memory_capacity, *linux.mutable_resources());
   if (node.kills_whole_containers) (*linux.mutable_resources()->mutable_unified())["memory.oom.group"] = "1";
-  auto secured = set_container_security(pod, container, inputs.image, node, *linux.mutable_security_context());
+  auto secured = set_container_security(pod, container, inputs.image, node, inputs.users,
+                                        *linux.mutable_security_context());
   if (!secured) return std::unexpected(std::move(secured.error()));
+  map_mounts(linux.security_context().namespace_options().userns_options(), config);
   if (!inputs.target_id.empty()) {
     auto& namespaces = *linux.mutable_security_context()->mutable_namespace_options();
     namespaces.set_pid(v1::TARGET);

@@ -100,6 +100,7 @@ void tell_agent(const AgentConfig& agent, Value& out) {
   out["cgroupDriver"] = agent.cgroup_driver == cgroups::DriverKind::kSystemd ? "systemd" : "cgroupfs";
   out["enforceNodeAllocatable"] = list(std::vector<std::string>{agent.reserve.is_enforced ? "pods" : "none"});
   out["podPidsLimit"] = agent.pod_pids_limit;
+  out["userNamespaces"] = Value::object({{"idsPerPod", std::int64_t{agent.ids_per_pod}}});
   out["singleProcessOOMKill"] = agent.single_process_oom_kill;
   out["imageMinimumGCAge"] = text(agent.image_gc.min_age);
   out["imageMaximumGCAge"] = text(agent.image_gc.max_age);

@@ -16,6 +16,7 @@
 #include "agent/pod_spec_to_cri.h"
 #include "agent/probe/probe_outcome.h"
 #include "agent/pull_queue.h"
+#include "agent/user_ranges.h"
 #include "agent/volume_calls.h"
 #include "api/ip_network.h"
 #include "base/loop.h"
@@ -40,6 +41,7 @@ struct Environment {
 
   Cluster* cluster = nullptr;  // null: a node that stands alone
   PullQueue pulls;
+  UserRanges users = {{.pods = config.root_dir + "/pods"}, config.ids_per_pod};
   EventRecorder* events = nullptr;            // the cluster's; null with it
   std::shared_ptr<ObjectCache> objects = {};  // null without a cluster
   std::shared_ptr<TokenManager> tokens = {};  // null without a cluster

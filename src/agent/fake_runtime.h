@@ -56,6 +56,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   std::map<std::string, int> short_lived;
   bool has_network = true;
   std::string address = "10.88.0.5";  // of the sandboxes that are run
+  std::map<std::string, bool> handlers = {{"", true}};  // and whether they have user namespaces
   // What is executed in containers; null: as exec_codes says.
   std::function<Result<v1::ExecSyncResponse>(const v1::ExecSyncRequest&)> on_exec;
   // Whoever lists sandboxes waits until it is set.
@@ -340,6 +341,11 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
     auto& network = *response.mutable_status()->add_conditions();
     network.set_type("NetworkReady");
     network.set_status(has_network);
+    for (const auto& [name, has_user_namespaces] : handlers) {
+      auto& handler = *response.add_runtime_handlers();
+      handler.set_name(name);
+      handler.mutable_features()->set_user_namespaces(has_user_namespaces);
+    }
     co_return response;
   }
   Task<Result<v1::RuntimeConfigResponse>> runtime_config(v1::RuntimeConfigRequest) override { co_return none(); }

@@ -66,6 +66,7 @@ imageGCHighThresholdPercent: 90
 staticPodPath: /pods
 maxParallelImagePulls: 3
 eventRecordQPS: 0
+userNamespaces: {idsPerPod: 131072}
 cpuManagerPolicy: static
 )");
   ASSERT_TRUE(document);
@@ -83,6 +84,7 @@ cpuManagerPolicy: static
   EXPECT_EQ(settings.agent.manifest_dir, "/pods");
   EXPECT_EQ(settings.agent.pull_limits.most(), 3U);
   EXPECT_EQ(settings.agent.events_per_second, 0);
+  EXPECT_EQ(settings.agent.ids_per_pod, 131072U);
   ASSERT_EQ(settings.node.taints.size(), 1U);
   EXPECT_EQ(settings.node.taints[0].effect, "NoExecute");
   EXPECT_EQ(settings.node.kube_reserved.at("cpu"), "500m");
@@ -131,6 +133,9 @@ TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
   EXPECT_NE(problem_of("enforceNodeAllocatable: [none, pods]"), "");
   EXPECT_EQ(problem_of("enforceNodeAllocatable: []"), "");
   EXPECT_NE(problem_of("podPidsLimit: -2"), "");
+  EXPECT_NE(problem_of("userNamespaces: {idsPerPod: 1000}"), "");
+  EXPECT_NE(problem_of("userNamespaces: {idsPerPod: 65537}"), "");
+  EXPECT_NE(problem_of("userNamespaces: {idsForPods: 65536}"), "");
   EXPECT_EQ(problem_of("maxPods: null"), "");
 }
 
@@ -169,6 +174,7 @@ containerLogMaxSize: "5242880"
 clusterDNS: [10.0.0.10]
 serializeImagePulls: false
 podPidsLimit: 100
+userNamespaces: {idsPerPod: 65536}
 enforceNodeAllocatable: [pods]
 singleProcessOOMKill: false
 evictionPressureTransitionPeriod: 5m0s

@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "agent/user_ranges.h"
 #include "api/ip_network.h"
 #include "api/quantity.h"
 #include "base/duration.h"
@@ -257,6 +258,21 @@ Status take_crash_loop(const Value& value, std::string_view field, BackoffLimits
       return wrong(place, "1s to 300s were expected");
     }
     out->initial = std::min(out->initial, out->longest);
+  }
+  return {};
+}
+
+Status take_user_namespaces(const Value& value, std::string_view field, std::uint32_t* ids_per_pod) {
+  const auto* object = value.as_object();
+  if (object == nullptr) return wrong(field, "an object was expected");
+  for (const auto& [name, number, position] : *object) {
+    const std::string place = cat(field, ".", name);
+    if (name != "idsPerPod") return wrong(place, "is no field of KubeletConfiguration");
+    if (number.is_null()) continue;
+    std::int64_t ids = 0;
+    if (auto taken = take_number(number, place, UserRanges::kUnit, std::int64_t{1} << 31, &ids); !taken) return taken;
+    if (ids % UserRanges::kUnit != 0) return wrong(place, cat("a multiple of ", UserRanges::kUnit, " was expected"));
+    *ids_per_pod = static_cast<std::uint32_t>(ids);
   }
   return {};
 }
@@ -529,7 +545,10 @@ constexpr Field kFields[] = {
     {"localStorageCapacityIsolation", nullptr},
     {"containerRuntimeEndpoint", nullptr},
     {"imageServiceEndpoint", nullptr},
-    {"userNamespaces", nullptr},
+    {"userNamespaces",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_user_namespaces(value, field, &to.agent.ids_per_pod);
+     }},
     {"enableServer", nullptr},
 };
 

@@ -80,7 +80,6 @@ TEST(Manifest, WhatIsNotSupportedIsRefusedByName) {
   const std::pair<const char*, const char*> table[] = {
       {"  resources: {limits: {cpu: 1}}\n", "spec.resources: line 7"},
       {"  nodeSelector: {a: b}\n", "spec.nodeSelector"},
-      {"  hostUsers: false\n", "spec.hostUsers"},
       {"  runtimeClassName: x\n", "spec.runtimeClassName"},
       {"  volumes: [{name: v, nfs: {server: s, path: /x}}]\n", "volumes of the kind nfs are not supported yet"},
       {"  volumes: [{name: v, configMap: {name: c}}]\n", "volumes[0].configMap"},

@@ -98,12 +98,22 @@ void set_app_armor(const core::AppArmorProfile& profile, v1::SecurityProfile& ou
   }
 }
 
+void set_mapping(UserRange users, v1::IDMapping& out) {
+  out.set_host_id(users.first);
+  out.set_container_id(0);
+  out.set_length(users.length);
+}
+
 }  // namespace
 
-void set_namespaces(const core::PodSpec& spec, v1::NamespaceOption& out) {
+void set_namespaces(const core::PodSpec& spec, std::optional<UserRange> users, v1::NamespaceOption& out) {
   out.set_network(spec.host_network() ? v1::NODE : v1::POD);
   out.set_ipc(spec.host_ipc() ? v1::NODE : v1::POD);
   out.set_pid(spec.host_pid() ? v1::NODE : spec.share_process_namespace() ? v1::POD : v1::CONTAINER);
+  if (!users) return;
+  out.mutable_userns_options()->set_mode(v1::POD);
+  set_mapping(*users, *out.mutable_userns_options()->add_uids());
+  set_mapping(*users, *out.mutable_userns_options()->add_gids());
 }
 
 void set_selinux(const core::SELinuxOptions& options, v1::SELinuxOption& out) {
@@ -122,11 +132,12 @@ std::vector<std::int64_t> pod_groups(const core::PodSecurityContext& context) {
 }
 
 Status set_container_security(const core::Pod& pod, const core::Container& container, const v1::Image* image,
-                              const NodeFacts& node, v1::LinuxContainerSecurityContext& out) {
+                              const NodeFacts& node, std::optional<UserRange> users,
+                              v1::LinuxContainerSecurityContext& out) {
   const core::PodSecurityContext& from = pod.spec().security_context();
   const core::SecurityContext& own = container.security_context();
   if (auto set = set_user(pod, container, image, out); !set) return set;
-  set_namespaces(pod.spec(), *out.mutable_namespace_options());
+  set_namespaces(pod.spec(), users, *out.mutable_namespace_options());
   for (auto group : pod_groups(from)) out.add_supplemental_groups(group);
   if (from.supplemental_groups_policy() == "Strict") out.set_supplemental_groups_policy(v1::Strict);
   set_capabilities(own.capabilities(), *out.mutable_capabilities());
@@ -142,7 +153,8 @@ Status set_container_security(const core::Pod& pod, const core::Container& conta
     set_selinux(own.has_se_linux_options() ? own.se_linux_options() : from.se_linux_options(),
                 *out.mutable_selinux_options());
   }
-  if (own.privileged()) return {};
+  // The host's /proc is closed to a pod with ids of its own, and only such a one may ask for all of it.
+  if (own.privileged() || (users && own.proc_mount() == "Unmasked")) return {};
   for (const auto& path : node.masked_paths) out.add_masked_paths(path);
   for (const auto& path : node.read_only_paths) out.add_readonly_paths(path);
   return {};

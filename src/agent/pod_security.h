@@ -4,9 +4,11 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
+#include "agent/user_ranges.h"
 #include "base/result.h"
 
 namespace k8s::io::api::core::v1 {
@@ -27,7 +29,9 @@ namespace gantry::agent {
 
 struct NodeFacts;
 
-void set_namespaces(const k8s::io::api::core::v1::PodSpec& spec, ::runtime::v1::NamespaceOption& out);
+// `users` are the pod's ids, if it has a user namespace.
+void set_namespaces(const k8s::io::api::core::v1::PodSpec& spec, std::optional<UserRange> users,
+                    ::runtime::v1::NamespaceOption& out);
 void set_selinux(const k8s::io::api::core::v1::SELinuxOptions& options, ::runtime::v1::SELinuxOption& out);
 // supplementalGroups, and the group that owns the pod's volumes.
 std::vector<std::int64_t> pod_groups(const k8s::io::api::core::v1::PodSecurityContext& context);
@@ -35,6 +39,7 @@ std::vector<std::int64_t> pod_groups(const k8s::io::api::core::v1::PodSecurityCo
 // The error: runAsNonRoot, and the container would be root or nobody can tell. `image` may be null.
 Status set_container_security(const k8s::io::api::core::v1::Pod& pod,
                               const k8s::io::api::core::v1::Container& container, const ::runtime::v1::Image* image,
-                              const NodeFacts& node, ::runtime::v1::LinuxContainerSecurityContext& out);
+                              const NodeFacts& node, std::optional<UserRange> users,
+                              ::runtime::v1::LinuxContainerSecurityContext& out);
 
 }  // namespace gantry::agent

@@ -43,10 +43,10 @@ void set_ports(const core::PodSpec& spec, v1::PodSandboxConfig& config) {
   }
 }
 
-void set_sandbox_security(const core::Pod& pod, v1::LinuxPodSandboxConfig& linux) {
+void set_sandbox_security(const core::Pod& pod, std::optional<UserRange> users, v1::LinuxPodSandboxConfig& linux) {
   const core::PodSecurityContext& from = pod.spec().security_context();
   auto& to = *linux.mutable_security_context();
-  set_namespaces(pod.spec(), *to.mutable_namespace_options());
+  set_namespaces(pod.spec(), users, *to.mutable_namespace_options());
   to.set_privileged(any_privileged(pod.spec()));
   if (from.has_run_as_user()) to.mutable_run_as_user()->set_value(from.run_as_user());
   // The CRI takes no group without a user.
@@ -79,7 +79,7 @@ std::string container_log_link(std::string_view pod_name, std::string_view pod_n
 
 v1::PodSandboxConfig sandbox_config(const core::Pod& pod, const NodeFacts& node, std::uint32_t attempt,
                                     std::string_view host_resolv_conf, const std::string& manifest_file,
-                                    std::string* omitted) {
+                                    std::optional<UserRange> users, std::string* omitted) {
   v1::PodSandboxConfig config;
   const auto& metadata = pod.metadata();
   auto& named = *config.mutable_metadata();
@@ -117,7 +117,7 @@ v1::PodSandboxConfig sandbox_config(const core::Pod& pod, const NodeFacts& node,
   linux.set_cgroup_parent(node.cgroup_driver == cgroups::DriverKind::kSystemd
                               ? pod_slice(qos_of(pod), metadata.uid())
                               : pod_cgroup(node.cgroup_root, qos_of(pod), metadata.uid()));
-  set_sandbox_security(pod, linux);
+  set_sandbox_security(pod, users, linux);
   return config;
 }
 

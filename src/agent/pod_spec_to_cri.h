@@ -5,11 +5,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "agent/env_objects.h"
+#include "agent/user_ranges.h"
 #include "api/kinds/core/resource_field.h"
 #include "base/result.h"
 #include "cgroups/driver.h"
@@ -53,10 +55,12 @@ std::string container_log_link(std::string_view pod_name, std::string_view pod_n
                                std::string_view id);
 // `host_resolv_conf` is the text of the node's file, resolvConf of its configuration. Nameservers and search domains
 // over what resolvers read are left out, and `omitted` says so in a sentence, empty when all is there. `manifest_file`
-// is empty for a pod of the API server's.
+// is empty for a pod of the API server's. `users` are the ids of its user namespace, if it has one.
 ::runtime::v1::PodSandboxConfig sandbox_config(const k8s::io::api::core::v1::Pod& pod, const NodeFacts& node,
                                                std::uint32_t attempt, std::string_view host_resolv_conf,
-                                               const std::string& manifest_file, std::string* omitted = nullptr);
+                                               const std::string& manifest_file,
+                                               std::optional<UserRange> users = std::nullopt,
+                                               std::string* omitted = nullptr);
 
 // What a container is made with besides its spec.
 struct ContainerInputs {
@@ -72,6 +76,8 @@ struct ContainerInputs {
   std::string termination_log;        // the host's file that is mounted at terminationMessagePath; or empty
   std::string hosts;                  // and at /etc/hosts; or empty
   api::Allocatable allocatable = {};  // of the node
+  // Of the pod's user namespace, if it has one. Volumes belong in there to the ids that they have on the host.
+  std::optional<UserRange> users = {};
 };
 
 // The mounts that take a part of a volume, by index, and which: subPath, or subPathExpr with the container's

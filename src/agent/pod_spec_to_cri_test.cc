@@ -66,7 +66,7 @@ v1::ContainerConfig config_of(const core::Pod& pod, const std::string& user = ""
 }
 v1::PodSandboxConfig sandbox_of(const core::Pod& pod, const std::string& resolv_conf = "",
                                 std::string* omitted = nullptr) {
-  return sandbox_config(pod, kNode, 3, resolv_conf, "web.yaml", omitted);
+  return sandbox_config(pod, kNode, 3, resolv_conf, "web.yaml", {}, omitted);
 }
 
 // ---- sandbox
@@ -257,6 +257,34 @@ TEST(ContainerConfig, Security) {
   EXPECT_TRUE(all.privileged());
   EXPECT_EQ(all.seccomp().profile_type(), v1::SecurityProfile::Unconfined);
   EXPECT_EQ(all.masked_paths_size(), 0);
+}
+
+TEST(ContainerConfig, InAUserNamespace) {
+  const UserRange users{131072, 65536};
+  const core::Pod pod = pod_with(
+      "    volumeMounts: [{name: v, mountPath: /v}]\n    securityContext: {procMount: Unmasked}\n",
+      "  hostUsers: false\n  volumes: [{name: v, emptyDir: {}}]\n");
+  const auto options = sandbox_config(pod, kNode, 0, "", "", users).linux().security_context().namespace_options();
+  EXPECT_EQ(options.userns_options().ShortDebugString(),
+            "uids { host_id: 131072 length: 65536 } gids { host_id: 131072 length: 65536 }");
+  EXPECT_FALSE(sandbox_of(pod).linux().security_context().namespace_options().has_userns_options());
+  v1::Image image = image_of("");
+  ContainerInputs inputs{.image = &image, .termination_log = "/log", .hosts = "/hosts", .users = users};
+  inputs.volumes["v"].path = "/host/v";
+  auto config = container_config(pod, pod.spec().containers(0), kNode, inputs);
+  ASSERT_TRUE(config) << config.error().message();
+  const auto& security = config->linux().security_context();
+  EXPECT_EQ(security.namespace_options().userns_options().DebugString(), options.userns_options().DebugString());
+  EXPECT_EQ(security.masked_paths_size() + security.readonly_paths_size(), 0);
+  ASSERT_EQ(config->mounts_size(), 3);
+  for (const auto& mount : config->mounts()) {
+    EXPECT_EQ(mount.uidmappings_size(), 1) << mount.container_path();
+    EXPECT_EQ(mount.gidmappings_size(), 1) << mount.container_path();
+    EXPECT_EQ(mount.uidmappings(0).host_id(), 131072U);
+  }
+  inputs.users.reset();
+  config = container_config(pod, pod.spec().containers(0), kNode, inputs);
+  EXPECT_EQ(config->linux().security_context().masked_paths_size(), 2);
 }
 
 TEST(ContainerConfig, VolumesAreMounted) {

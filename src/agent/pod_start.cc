@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of a worker that start something.
 #include <chrono>
+#include <optional>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -73,10 +74,17 @@ Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
   Status done = check_hostname(*pod_, env_->node.cluster_domain);
   if (done && !handler) done = std::unexpected(std::move(handler.error()));
   if (done && !text) done = fail_with(std::move(text.error()), "resolv.conf");
+  std::optional<UserRange> users;
+  if (done) {
+    auto taken = co_await take_users(env_, pod_, *handler);
+    if (stopped_) co_return true;
+    if (taken) users = *taken;
+    if (!taken) done = std::unexpected(std::move(taken.error()));
+  }
   if (done) {
     std::string omitted;
     v1::RunPodSandboxRequest request;
-    *request.mutable_config() = sandbox_config(*pod_, env_->node, attempt, *text, identity_.file, &omitted);
+    *request.mutable_config() = sandbox_config(*pod_, env_->node, attempt, *text, identity_.file, users, &omitted);
     if (attempt > 0) {
       tell(EventType::kNormal, "SandboxChanged", "Pod sandbox changed, it will be killed and re-created.");
     }
@@ -235,6 +243,12 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
     trouble(name, "CreateContainerConfigError", *error, retries_.failed(name, now()));
     co_return std::unexpected(*error);
   }
+  auto users = users_of(*env_, *pod_);
+  if (!users) {
+    trouble(name, "CreateContainerConfigError", users.error(), retries_.failed(name, now()));
+    co_return std::unexpected(std::move(users.error()));
+  }
+  inputs.users = *users;
   inputs.target_id = start.target_id;
   inputs.env = std::move(*env);
   inputs.services = std::move(*services);
@@ -252,7 +266,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   v1::CreateContainerRequest request;
   request.set_pod_sandbox_id(sandbox.id);
   *request.mutable_config() = std::move(*config);
-  *request.mutable_sandbox_config() = sandbox_config(*pod_, env_->node, sandbox.attempt, "", identity_.file);
+  *request.mutable_sandbox_config() = sandbox_config(*pod_, env_->node, sandbox.attempt, "", identity_.file, *users);
   auto created = co_await env_->runtime.create_container(std::move(request));
   if (stopped_) co_return fail(Code::kCancelled, "stopped");
   if (!created) {

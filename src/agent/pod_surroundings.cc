@@ -3,7 +3,9 @@
 
 #include <unistd.h>
 
+#include <algorithm>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "absl/strings/str_cat.h"
@@ -11,6 +13,7 @@
 #include "agent/service_environment.h"
 #include "api/client/informer.h"
 #include "api/text.h"
+#include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "kubernetes/core/v1/service.pb.h"
@@ -19,6 +22,7 @@
 namespace gantry::agent {
 
 namespace core = k8s::io::api::core::v1;
+namespace v1 = ::runtime::v1;
 
 api::Allocatable node_allocatable(const Environment& environment) {
   api::Allocatable amounts;
@@ -67,6 +71,46 @@ Result<std::string> runtime_handler_of(const Environment& environment, const cor
     return fail(Code::kNotFound, absl::StrCat("runtimeclass.node.k8s.io ", api::quoted(name), " not found"));
   }
   return found->handler();
+}
+
+namespace {
+
+bool has_own_users(const core::Pod& pod) { return pod.spec().has_host_users() && !pod.spec().host_users(); }
+
+Status check_user_namespaces(const Result<v1::StatusResponse>& status, const std::string& handler) {
+  std::string words = "can't set `spec.hostUsers: false`, runtime does not support user namespaces";
+  if (!handler.empty()) {
+    words = absl::StrCat("can't set `spec.hostUsers: false`, RuntimeClass handler ", api::quoted(handler),
+                         " does not support user namespaces");
+  }
+  if (!status) return fail_with(status.error(), words);
+  const auto& all = status->runtime_handlers();
+  const auto found = std::ranges::find_if(all, [&](const auto& one) { return one.name() == handler; });
+  if (found != all.end() && found->features().user_namespaces()) return {};
+  if (all.empty()) words += ": runtime handlers are not set";
+  if (!all.empty() && found == all.end()) {
+    words += absl::StrCat(": the handler ", api::quoted(handler), " is not known");
+  }
+  return fail(Code::kFailedPrecondition, std::move(words));
+}
+
+}  // namespace
+
+Task<Result<std::optional<UserRange>>> take_users(std::shared_ptr<Environment> environment,
+                                                  std::shared_ptr<const core::Pod> pod, std::string handler) {
+  if (!has_own_users(*pod)) co_return std::nullopt;
+  auto status = co_await environment->runtime.status({});
+  if (auto able = check_user_namespaces(status, handler); !able) co_return std::unexpected(std::move(able.error()));
+  auto taken = co_await environment->disk.run(
+      [environment, uid = pod->metadata().uid()] { return environment->users.take(uid); });
+  if (!taken) co_return fail_with(std::move(taken.error()), "create user namespace");
+  co_return std::optional(*taken);
+}
+
+Result<std::optional<UserRange>> users_of(const Environment& environment, const core::Pod& pod) {
+  if (!has_own_users(pod)) return std::nullopt;
+  if (auto users = environment.users.of(pod.metadata().uid())) return users;
+  return fail(Code::kInternal, "user namespace: the record of the pod's ids is lost");
 }
 
 }  // namespace gantry::agent

@@ -3,11 +3,15 @@
 #pragma once
 
 #include <map>
+#include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/environment.h"
+#include "agent/user_ranges.h"
 #include "api/kinds/core/resource_field.h"
 #include "base/result.h"
+#include "base/task.h"
 
 namespace gantry::agent {
 
@@ -22,5 +26,13 @@ Result<std::map<std::string, std::string>> services_of(const Environment& enviro
 // What the CRI knows the pod's runtime class by; empty: the default one's. kNotFound when there is no such class,
 // kUnavailable as long as nobody knows.
 Result<std::string> runtime_handler_of(const Environment& environment, const k8s::io::api::core::v1::Pod& pod);
+
+// The ids of a pod that is to have a user namespace, taken now if it has none yet; nothing for one that is in the
+// host's. An error, in kubelet's words, when its handler has no user namespaces or no ids are left.
+Task<Result<std::optional<UserRange>>> take_users(std::shared_ptr<Environment> environment,
+                                                  std::shared_ptr<const k8s::io::api::core::v1::Pod> pod,
+                                                  std::string handler);
+// What take_users() found. kInternal when the record of a pod that runs is lost.
+Result<std::optional<UserRange>> users_of(const Environment& environment, const k8s::io::api::core::v1::Pod& pod);
 
 }  // namespace gantry::agent

@@ -116,7 +116,13 @@ Task<Status> PodWorker::tear_down_once() {
         [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });
     if (!removed || stopped_) co_return removed;
   }
+  if (auto freed = co_await release_users(); !freed || stopped_) co_return freed;
   co_return co_await remove_sandboxes(*observed);
+}
+
+Task<Status> PodWorker::release_users() {
+  if (!env_->users.of(identity_.uid)) co_return Status();
+  co_return co_await env_->disk.run([env = env_, uid = identity_.uid] { return env->users.release(uid); });
 }
 
 Task<> PodWorker::tear_down() {

@@ -216,7 +216,16 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
   }
   bool has_steps = !plan.stop_containers.empty() || !plan.stop_sandboxes.empty() || plan.run_sandbox ||
                    !plan.starts.empty() || !plan.remove_containers.empty() || !plan.remove_sandboxes.empty();
-  if (!has_steps && plan.finished && is_to_give_back()) co_return co_await return_space(*observed);
+  if (!has_steps && plan.finished) {
+    auto freed = co_await release_users();
+    if (stopped_) co_return TimePoint::max();
+    if (!freed) {
+      log::warning("freeing the ids of a pod that has ended, retrying",
+                   {{"pod", identity_.full_name()}, {"error", freed.error()}});
+      co_return retries_.failed("users", now());
+    }
+    if (is_to_give_back()) co_return co_await return_space(*observed);
+  }
   if (!has_steps) {
     co_return std::min(plan.again_at.value_or(TimePoint::max()), over_at.value_or(TimePoint::max()));
   }

@@ -175,6 +175,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<Status> stop_by_role(const ObservedPod& observed);
   Task<Status> stop_sandboxes(const ObservedPod& observed);
   Task<Status> remove_sandboxes(const ObservedPod& observed);
+  // The ids of its user namespace. Precondition: its sandboxes are stopped, and no call in the pod's folder is under
+  // way.
+  Task<Status> release_users();
   Duration grace_of(const ObservedPod& observed) const;
   // The pod's address as its hooks reach it; may be empty.
   std::string ip_of(const ObservedPod& observed, const std::string& sandbox_id) const;

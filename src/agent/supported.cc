@@ -71,7 +71,6 @@ void check_container(const core::Container& container, PodOrigin origin, const C
   check_mounts(container, check);
   const core::SecurityContext& security = container.security_context();
   refuse(security.has_windows_options(), check.at("securityContext"), "windowsOptions", "this node runs Linux");
-  refuse(security.proc_mount() == "Unmasked", check.at("securityContext"), "procMount");
 }
 
 // The owner of a single file is of a later time.
@@ -164,7 +163,6 @@ api::FieldProblems validate_supported(const core::Pod& pod, PodOrigin origin) {
   }
   check_volumes(spec, check.at("volumes"), origin);
   check_pod_security(spec.security_context(), check.at("securityContext"));
-  refuse(spec.has_host_users() && !spec.host_users(), check, "hostUsers", "false is not supported yet; leave it out");
   refuse(spec.has_resources(), check, "resources");
   // Who bound the pod to this node has looked at them.
   if (origin == PodOrigin::kManifest) {
