@@ -19,6 +19,7 @@
 #include "agent/mirror_pods.h"
 #include "agent/names.h"
 #include "agent/node_admission.h"
+#include "agent/node_machine.h"
 #include "agent/object_cache.h"
 #include "agent/pod_status.h"
 #include "agent/pod_worker.h"
@@ -60,6 +61,14 @@ bool has_apparmor() {
   return enabled && enabled->starts_with('Y');
 }
 
+std::vector<std::string> huge_pages_of_machine() {
+  std::vector<std::string> names;
+  for (const auto& [name, bytes] : read_hugepages()) {
+    if (bytes > 0) names.push_back(name);
+  }
+  return names;
+}
+
 NodeFacts facts_of(const AgentConfig& config) {
   return {.node_name = config.node_name,
           .host_ip = config.host_ip,
@@ -71,6 +80,7 @@ NodeFacts facts_of(const AgentConfig& config) {
           .kills_whole_containers =
               !config.single_process_oom_kill && config.hierarchy != nullptr && config.hierarchy->has("memory"),
           .memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity,
+          .huge_pages = huge_pages_of_machine(),
           .masked_paths = config.masked_paths,
           .read_only_paths = config.read_only_paths,
           .cluster_domain = config.cluster_domain,

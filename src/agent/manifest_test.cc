@@ -96,7 +96,8 @@ TEST(Manifest, WhatIsNotSupportedIsRefusedByName) {
       problem_in_spec("  initContainers: [{name: i, image: 'i:1', resources: {limits: {nvidia.com/gpu: 1}}}]\n"),
       Not(HasSubstr("requests")));
   EXPECT_EQ(problem_in_spec(
-                "  volumes: [{name: v, emptyDir: {medium: Memory, sizeLimit: 1Mi}}, {name: h, hostPath: {path: /x}}]\n"
+                "  volumes: [{name: v, emptyDir: {medium: Memory, sizeLimit: 1Mi}}, {name: h, hostPath: {path: /x}}, "
+                "{name: p, emptyDir: {medium: HugePages, sizeLimit: 2Mi}}]\n"
                 "  hostNetwork: true\n"),
             "");
 }

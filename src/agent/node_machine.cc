@@ -33,18 +33,6 @@ std::uint64_t number_of(std::string_view text) {
   return number;
 }
 
-std::map<std::string, std::uint64_t> read_hugepages() {
-  std::map<std::string, std::uint64_t> found;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(kHugepages, error)) {
-    const std::string name = entry.path().filename().string();  // "hugepages-2048kB"
-    if (!name.starts_with("hugepages-")) continue;
-    const std::uint64_t kib = number_of(std::string_view(name).substr(10));
-    if (kib > 0) found[hugepages_name(kib)] = kib * 1024 * number_of(text_of(entry.path() / "nr_hugepages"));
-  }
-  return found;
-}
-
 // The fourth word is "running/all".
 std::uint64_t threads_of(std::string_view loadavg) {
   const std::size_t slash = loadavg.find('/');
@@ -90,6 +78,18 @@ std::string hugepages_name(std::uint64_t kib) {
   if (kib % (1 << 20) == 0) return cat("hugepages-", kib >> 20, "Gi");
   if (kib % (1 << 10) == 0) return cat("hugepages-", kib >> 10, "Mi");
   return cat("hugepages-", kib, "Ki");
+}
+
+std::map<std::string, std::uint64_t> read_hugepages() {
+  std::map<std::string, std::uint64_t> found;
+  std::error_code error;
+  for (const auto& entry : std::filesystem::directory_iterator(kHugepages, error)) {
+    const std::string name = entry.path().filename().string();  // "hugepages-2048kB"
+    if (!name.starts_with("hugepages-")) continue;
+    const std::uint64_t kib = number_of(std::string_view(name).substr(10));
+    if (kib > 0) found[hugepages_name(kib)] = kib * 1024 * number_of(text_of(entry.path() / "nr_hugepages"));
+  }
+  return found;
 }
 
 Result<NodeMachine> read_node_machine() {

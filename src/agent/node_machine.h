@@ -20,6 +20,7 @@ struct NodeMachine {
   std::string architecture;  // in Go's words: "amd64"
 };
 Result<NodeMachine> read_node_machine();
+std::map<std::string, std::uint64_t> read_hugepages();  // as in NodeMachine
 
 struct FileSystemSpace {
   std::uint64_t capacity = 0, available = 0;  // bytes

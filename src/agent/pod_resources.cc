@@ -2,6 +2,8 @@
 #include "agent/pod_resources.h"
 
 #include <algorithm>
+#include <set>
+#include <utility>
 
 #include "api/quantity.h"
 #include "base/text.h"
@@ -89,6 +91,29 @@ std::int64_t most_at_once(const core::PodSpec& spec, std::int64_t limit, Amount 
   return std::max(most, main);
 }
 
+// Of the sizes that the node has and of those that are asked for.
+template <typename Amount>
+void set_huge_pages(const std::vector<std::string>& of_node, const std::set<std::string>& asked, Amount amount,
+                    ::runtime::v1::LinuxContainerResources& out) {
+  std::set<std::string> names(of_node.begin(), of_node.end());
+  names.insert(asked.begin(), asked.end());
+  for (const auto& name : names) {
+    std::string size = huge_page_size(name);
+    if (size.empty()) continue;
+    auto& limit = *out.add_hugepage_limits();
+    limit.set_page_size(std::move(size));
+    limit.set_limit(static_cast<std::uint64_t>(amount(name)));
+  }
+}
+
+void add_names(const Quantities& quantities, std::set<std::string>& names) {
+  for (const auto& [name, quantity] : quantities) names.insert(name);
+}
+
+std::int64_t bytes_of(const Quantities& quantities, const std::string& name) {
+  return std::clamp<std::int64_t>(find(quantities, name.c_str()).value(), 0, kMostMemory);
+}
+
 // The guaranteed ones are in no part of their own.
 std::string qos_part(Qos qos, char separator) {
   if (qos == Qos::kGuaranteed) return "";
@@ -138,8 +163,20 @@ std::string pod_slice(Qos qos, std::string_view uid) {
   return cat("kubepods", qos_part(qos, '-'), "-pod", cgroups::slice_part(uid), ".slice");
 }
 
+std::string huge_page_size(std::string_view resource) {
+  constexpr std::string_view kPrefix = "hugepages-";
+  if (!resource.starts_with(kPrefix)) return "";
+  auto size = api::Quantity::parse(resource.substr(kPrefix.size()));
+  std::int64_t amount = size ? size->value() / 1024 : 0;
+  for (const char* unit : {"KB", "MB", "GB"}) {
+    if (amount > 0 && (amount < 1024 || amount % 1024 != 0)) return cat(amount, unit);
+    amount /= 1024;
+  }
+  return "";
+}
+
 void set_resources(const core::Pod& pod, const core::Container& container, std::uint64_t memory_capacity,
-                   ::runtime::v1::LinuxContainerResources& out) {
+                   const std::vector<std::string>& huge_pages, ::runtime::v1::LinuxContainerResources& out) {
   set_cpu_request(milli_cpu(container.resources().requests()), out);
   if (std::int64_t limit = milli_cpu(container.resources().limits()); limit > 0) set_cpu_limit(limit, out);
   if (std::int64_t limit = memory_bytes(container.resources().limits()); limit > 0) {
@@ -147,6 +184,10 @@ void set_resources(const core::Pod& pod, const core::Container& container, std::
     out.set_memory_swap_limit_in_bytes(limit);  // no swap beyond it
   }
   out.set_oom_score_adj(oom_score(pod, container, memory_capacity));
+  std::set<std::string> asked;
+  add_names(container.resources().limits(), asked);
+  set_huge_pages(
+      huge_pages, asked, [&](const std::string& name) { return bytes_of(container.resources().limits(), name); }, out);
 }
 
 std::map<std::string, std::int64_t> pod_requests(const core::Pod& pod) {
@@ -167,7 +208,8 @@ std::map<std::string, std::int64_t> pod_requests(const core::Pod& pod) {
   return requests;
 }
 
-void set_pod_resources(const core::Pod& pod, ::runtime::v1::LinuxContainerResources& out) {
+void set_pod_resources(const core::Pod& pod, const std::vector<std::string>& huge_pages,
+                       ::runtime::v1::LinuxContainerResources& out) {
   bool all_limit_cpu = true;
   bool all_limit_memory = true;
   for_each_container(pod.spec(), [&](const core::Container& container) {
@@ -184,6 +226,13 @@ void set_pod_resources(const core::Pod& pod, ::runtime::v1::LinuxContainerResour
   if (all_limit_memory) {
     out.set_memory_limit_in_bytes(most_at_once(pod.spec(), kMostMemory, memory_limit) + own_memory);
   }
+  std::set<std::string> asked;
+  for_each_container(pod.spec(), [&](const auto& container) { add_names(container.resources().limits(), asked); });
+  const auto at_most = [&](const std::string& name) {
+    return most_at_once(pod.spec(), kMostMemory,
+                        [&](const Requirements& resources) { return bytes_of(resources.limits(), name); });
+  };
+  set_huge_pages(huge_pages, asked, at_most, out);
 }
 
 }  // namespace gantry::agent

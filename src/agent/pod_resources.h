@@ -6,6 +6,7 @@
 #include <map>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace k8s::io::api::core::v1 {
 class Container;
@@ -35,15 +36,21 @@ std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid);
 // kubepods[-burstable|-besteffort]-podUID.slice, with systemd's cgroup driver.
 std::string pod_slice(Qos qos, std::string_view uid);
 
-// `memory_capacity` is the node's, in bytes, not 0.
+// "2MB" for "hugepages-2Mi", as the kernel names them; empty for another resource.
+std::string huge_page_size(std::string_view resource);
+
+// `memory_capacity` is the node's, in bytes, not 0. `huge_pages` are the resources of sizes that it has pages of: who
+// does not ask for them gets none.
 void set_resources(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Container& container,
-                   std::uint64_t memory_capacity, ::runtime::v1::LinuxContainerResources& out);
+                   std::uint64_t memory_capacity, const std::vector<std::string>& huge_pages,
+                   ::runtime::v1::LinuxContainerResources& out);
 
 // What the pod asks for of each resource at its most, with its overhead; cpu in thousandths.
 std::map<std::string, std::int64_t> pod_requests(const k8s::io::api::core::v1::Pod& pod);
 
 // Of the pod's own cgroup, about its containers': what they request together, and what they are limited to together
 // where each of them has a limit; and what the pod costs beside them.
-void set_pod_resources(const k8s::io::api::core::v1::Pod& pod, ::runtime::v1::LinuxContainerResources& out);
+void set_pod_resources(const k8s::io::api::core::v1::Pod& pod, const std::vector<std::string>& huge_pages,
+                       ::runtime::v1::LinuxContainerResources& out);
 
 }  // namespace gantry::agent

@@ -110,7 +110,7 @@ v1::PodSandboxConfig sandbox_config(const core::Pod& pod, const NodeFacts& node,
     annotations[kManifestFileAnnotation] = manifest_file;
   }
   auto& linux = *config.mutable_linux();
-  set_pod_resources(pod, *linux.mutable_resources());
+  set_pod_resources(pod, node.huge_pages, *linux.mutable_resources());
   if (node.pod_pids_limit > 0) {
     (*linux.mutable_resources()->mutable_unified())["pids.max"] = absl::StrCat(node.pod_pids_limit);
   }

@@ -40,6 +40,7 @@ struct NodeFacts {
   std::int64_t pod_pids_limit = -1;     // 0 or less: none
   bool kills_whole_containers = false;  // memory.oom.group of containers
   std::uint64_t memory_capacity = 0;
+  std::vector<std::string> huge_pages = {};  // "hugepages-2Mi": those that it has pages of
   std::vector<std::string> masked_paths, read_only_paths;
   // Empty: there is no DNS of a cluster.
   std::string cluster_domain = {};

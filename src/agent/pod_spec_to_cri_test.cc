@@ -335,6 +335,38 @@ TEST(Resources, TheNodesOwnWordsOnPods) {
   EXPECT_THAT(config->linux().resources().unified(), ElementsAre(Pair("memory.oom.group", "1")));
 }
 
+TEST(Resources, HugePagesAreThoseThatAreAskedForAndNoOthers) {
+  EXPECT_EQ(huge_page_size("hugepages-2Mi"), "2MB");
+  EXPECT_EQ(huge_page_size("hugepages-1Gi"), "1GB");
+  EXPECT_EQ(huge_page_size("hugepages-64Ki"), "64KB");
+  EXPECT_EQ(huge_page_size("hugepages-512Mi"), "512MB");
+  for (const char* other : {"memory", "hugepages-", "hugepages-x", "hugepages-0", "hugepages-512", "hugepages-2Ti"}) {
+    EXPECT_EQ(huge_page_size(other), "") << other;
+  }
+  const core::Pod pod = pod_of(
+      "  initContainers:\n"
+      "  - {name: first, image: 'i:1', resources: {limits: {hugepages-2Mi: 64Mi, memory: 1Gi}}}\n"
+      "  containers:\n"
+      "  - {name: web, image: 'i:1', resources: {limits: {hugepages-2Mi: 20Mi, memory: 1Gi}}}\n"
+      "  - {name: other, image: 'i:1', resources: {limits: {hugepages-2Mi: 10Mi, memory: 1Gi}}}\n"
+      "  - {name: plain, image: 'i:1'}\n");
+  NodeFacts node = kNode;
+  node.huge_pages = {"hugepages-1Gi"};
+  const auto limits = [](const v1::LinuxContainerResources& resources) {
+    std::map<std::string, std::uint64_t> all;
+    for (const auto& limit : resources.hugepage_limits()) all[limit.page_size()] = limit.limit();
+    return all;
+  };
+  const v1::Image image = image_of("");
+  const auto of_container = [&](int index) {
+    return limits(container_config(pod, pod.spec().containers(index), node, {.image = &image})->linux().resources());
+  };
+  EXPECT_THAT(of_container(0), ElementsAre(Pair("1GB", 0U), Pair("2MB", 20U << 20)));
+  EXPECT_THAT(of_container(2), ElementsAre(Pair("1GB", 0U)));
+  EXPECT_THAT(limits(sandbox_config(pod, node, 0, "", "").linux().resources()),
+              ElementsAre(Pair("1GB", 0U), Pair("2MB", 64U << 20)));
+}
+
 TEST(Resources, OfThePodAsAWhole) {
   auto resources = [](const std::string& spec) { return sandbox_of(pod_of(spec)).linux().resources(); };
   auto limited = resources(

@@ -25,7 +25,8 @@ void refuse(bool asked, const Check& check, std::string_view field, std::string_
 // Who uses too much of the disk is evicted, and pods of manifests never are.
 void check_resources(const core::ResourceRequirements& resources, PodOrigin origin, const Check& check) {
   const auto is_enforced = [origin](std::string_view name) {
-    return name == "cpu" || name == "memory" || (name == "ephemeral-storage" && origin == PodOrigin::kApiServer);
+    return name == "cpu" || name == "memory" || name.starts_with("hugepages-") ||
+           (name == "ephemeral-storage" && origin == PodOrigin::kApiServer);
   };
   for (const auto& [name, amount] : resources.limits()) {
     if (!is_enforced(name)) check.at("limits").key(name).forbidden(kNotYet);
@@ -119,8 +120,7 @@ void check_volumes(const core::PodSpec& spec, const Check& check, PodOrigin orig
     if (source.has_empty_dir()) {
       const core::EmptyDirVolumeSource& empty = source.empty_dir();
       const Check inside = check[i].at("emptyDir");
-      refuse(empty.medium().starts_with("HugePages"), inside, "medium", "HugePages is not supported yet");
-      refuse(empty.has_size_limit() && empty.medium() != "Memory" && origin == PodOrigin::kManifest, inside,
+      refuse(empty.has_size_limit() && empty.medium().empty() && origin == PodOrigin::kManifest, inside,
              "sizeLimit", "is not enforced on disk for pods of manifests; leave it out, or set medium: Memory");
       continue;
     }

@@ -121,8 +121,7 @@ Result<cgroups::Resources> make_resources(const v1::LinuxContainerResources& fro
   resources.memory.limit = from.memory_limit_in_bytes();
   resources.memory.swap_total = from.memory_swap_limit_in_bytes();
   for (const auto& limit : from.hugepage_limits()) {
-    // Kubernetes sends a zero for every size that the node has, asked for or not.
-    if (limit.limit() > 0) resources.hugepages.push_back({limit.page_size(), limit.limit()});
+    resources.hugepages.push_back({limit.page_size(), limit.limit()});
   }
   for (const auto& [file, value] : from.unified()) resources.unified.emplace(file, value);
   if (auto good = cgroups::validate(resources); !good) return fail_with(std::move(good.error()), "resources");

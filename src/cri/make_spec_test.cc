@@ -62,7 +62,8 @@ TEST(MakeSpec, Resources) {
   ASSERT_TRUE(resources) << resources.error().message();
   EXPECT_EQ(resources->cpu.quota, -1);
   EXPECT_EQ(resources->memory.limit, 15 << 20);
-  EXPECT_TRUE(resources->hugepages.empty()) << "a zero that is sent for every size";
+  ASSERT_EQ(resources->hugepages.size(), 1U);
+  EXPECT_EQ(resources->hugepages[0].limit, 0U) << "who does not ask for them gets none";
   from.set_cpu_shares(-5);
   ASSERT_FALSE(make_resources(from));
   EXPECT_NE(make_resources(from).error().message().find("cpu_shares -5"), std::string::npos);

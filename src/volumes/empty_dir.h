@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// emptyDir: a folder on the node's disk, or a tmpfs (medium Memory), that lives as long as the pod. It gets its name
-// when it is as it should be, and is not touched after that: what containers changed of it is theirs. Blocking.
+// emptyDir: a folder on the node's disk, a tmpfs (medium Memory) or a hugetlbfs (HugePages, HugePages-2Mi), that lives
+// as long as the pod. It gets its name when it is as it should be, and is not touched after that: what containers
+// changed of it is theirs. Blocking.
 #pragma once
 
 #include <string>

@@ -67,6 +67,25 @@ TEST_F(VolumesTest, EmptyDirsAreMadeOnceForEverybody) {
   EXPECT_TRUE(unmount(root_ + "/nothing"));
 }
 
+TEST_F(VolumesTest, HugePagesAreThoseThatThePodRequests) {
+  const auto problem = [&](const std::string& medium) {
+    pod_.mutable_spec()->clear_volumes();
+    add_volume("data").mutable_empty_dir()->set_medium(medium);
+    auto made = prepare(pod_, root_ + "/pod");
+    return made ? "" : made.error().message();
+  };
+  const std::string none = ": hugePages storage requested, but there is no resource request for huge pages";
+  EXPECT_THAT(problem("HugePages"), HasSubstr("volume \"data\" : medium HugePages" + none));
+  pod_.mutable_spec()->add_init_containers();
+  auto& first = *pod_.mutable_spec()->mutable_init_containers(0)->mutable_resources()->mutable_requests();
+  first["hugepages-1Gi"].set_string("1Gi");
+  EXPECT_THAT(problem("HugePages-2Mi"), HasSubstr("medium HugePages-2Mi" + none));
+  auto& second = *pod_.mutable_spec()->add_containers()->mutable_resources()->mutable_requests();
+  second["hugepages-2Mi"].set_string("2Mi");
+  EXPECT_THAT(problem("HugePages"),
+              HasSubstr("medium HugePages can't be used if container requests multiple huge page sizes"));
+}
+
 TEST_F(VolumesTest, WhatOthersMayHaveAtTheSameTimeIsNamed) {
   Claims claims;
   for (const std::string name : {"a", "b", "c"}) {

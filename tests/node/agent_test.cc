@@ -25,6 +25,7 @@ namespace core = k8s::io::api::core::v1;
 namespace fs = std::filesystem;
 
 constexpr long kTmpfs = 0x01021994;
+constexpr long kHugetlbfs = 0x958458f6;
 const std::string kData = "/mnt/kubelet/pods/u1/volumes/kubernetes.io~empty-dir/data";
 
 PodFolders folders() { return {"/mnt/kubelet", "/mnt/logs", "/mnt/links"}; }
@@ -73,6 +74,39 @@ TEST(AgentVolumes, EmptyDirInMemory) {
   EXPECT_EQ(test::count_mounts(), mounts);
   EXPECT_EQ(test::count_open_fds(), fds);
   EXPECT_FALSE(fs::exists("/mnt/kubelet/pods/u1"));
+}
+
+// Of the one size that the pod requests. There may be no such pages on this machine: what is made of them is empty.
+TEST(AgentVolumes, EmptyDirOfHugePages) {
+  ASSERT_TRUE(fs::exists("/sys/kernel/mm/hugepages/hugepages-2048kB")) << "the kernel has huge pages of 2 MiB";
+  ASSERT_TRUE(folders().prepare());
+  std::size_t mounts = test::count_mounts();
+  core::Pod pod = pod_in_memory();
+  auto& source = *pod.mutable_spec()->mutable_volumes(0)->mutable_volume_source()->mutable_empty_dir();
+  source.mutable_size_limit()->set_string("8Mi");
+  auto& requests = *pod.mutable_spec()->add_containers()->mutable_resources()->mutable_requests();
+  for (const char* medium : {"HugePages", "HugePages-2Mi"}) {
+    requests["hugepages-2Mi"].set_string("8Mi");
+    source.set_medium(medium);
+    for (int i = 0; i < 2; ++i) {
+      auto made = prepare(pod);
+      ASSERT_TRUE(made) << made.error().message();
+      EXPECT_EQ(test::count_mounts(), mounts + 1) << "once";
+    }
+    struct statfs file_system;
+    ASSERT_EQ(::statfs(kData.c_str(), &file_system), 0);
+    EXPECT_EQ(file_system.f_type, kHugetlbfs);
+    EXPECT_EQ(file_system.f_bsize, 2 << 20);
+    EXPECT_EQ(file_system.f_blocks, 4U);
+    struct stat info;
+    ASSERT_EQ(::stat(kData.c_str(), &info), 0);
+    EXPECT_EQ(info.st_mode & 07777, 02777u);
+    EXPECT_EQ(info.st_gid, 2000u);
+    auto removed = folders().remove_pod("u1", "default_web_u1");
+    ASSERT_TRUE(removed) << removed.error().message();
+    EXPECT_EQ(test::count_mounts(), mounts);
+    requests["hugepages-1Gi"].set_string("1Gi");
+  }
 }
 
 // What a container leaves in its volume is removed without being followed.
