@@ -119,7 +119,14 @@ def the_node(checks, api, node, name):
     for family in ("node_cpu_usage_seconds_total", "node_memory_working_set_bytes", "container_start_time_seconds"):
         checks.contains(resource, f"\n{family}", "/metrics/resource has what metrics-server reads")
     checks.contains(resource, "\nresource_scrape_error 0\n", "without an error")
-    checks.contains(api.as_admin("/metrics/cadvisor")[1], "\nmachine_cpu_cores ", "/metrics/cadvisor")
+    page = api.as_admin("/metrics/cadvisor")[1]
+    checks.contains(page, "\nmachine_cpu_cores ", "/metrics/cadvisor")
+    for family in ("container_start_time_seconds", "container_spec_cpu_shares", "container_processes"):
+        samples = [dict(re.findall(r'(\w+)="([^"]*)"', line)) for line in page.splitlines() if line.startswith(family + "{")]
+        seen = sorted(one["container"] for one in samples if one["container"])
+        checks.equal(seen, ["again", "server", "web"], f"has {family} of each container")
+        checks.ok(all(one["namespace"] == "default" and one["pod"] == name and IMAGE in one["image"] and one["id"]
+                      for one in samples if one["container"]), "with what cAdvisor's readers join by", samples)
     checks.contains(api.as_admin("/metrics")[1], f'kubelet_node_name{{node="{node.name}"}} 1', "/metrics")
     uid = found[0]["metadata"]["uid"]
     probed = (f'prober_probe_total{{container="web",namespace="default",pod="{name}",pod_uid="{uid}",probe_type="Readiness",'
