@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1200
 """In which order a node that is short of something ends its pods, and by which of its signals: who uses more than he asked for
 goes first, then the lower priority, then who uses more; critical pods stay, and come also then. A soft threshold waits for its
 grace period. Inodes, the images' disk and processes are counted, too."""
