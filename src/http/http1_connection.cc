@@ -330,6 +330,7 @@ Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<TrackedStre
       }
       co_return;
     }
+    connection->stream->set_busy(true);
     const bool head = received->request.method == "HEAD";
     const bool gzip = received->knows_chunks && !head && accepts_gzip(received->request);
     Reply reply = co_await core->handler(std::move(received->request));
@@ -350,6 +351,7 @@ Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<TrackedStre
     } else {
       goes_on = co_await answer_whole(*connection, reply.response, received->keep_alive, !head);
     }
+    connection->stream->set_busy(false);
     if (goes_on) continue;
     co_await close_after_answer(*connection);
     co_return;

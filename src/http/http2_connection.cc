@@ -67,6 +67,7 @@ struct Connection : std::enable_shared_from_this<Connection> {
   nghttp2_session* session = nullptr;
   std::map<std::int32_t, std::shared_ptr<Http2Stream>> streams;
   std::size_t handlers = 0;
+  std::size_t dispatched = 0;  // of the streams
   bool is_closed = false;
 
   bool start();
@@ -215,6 +216,7 @@ int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user
   one->closed->set();
   one->taken.set();
   one->unfinished.release();
+  if (one->dispatched) self.stream->set_busy(--self.dispatched > 0);
   self.streams.erase(id);
   if (self.streams.empty()) self.await_streams();
   return 0;
@@ -261,6 +263,8 @@ void Connection::await_streams() {
 
 void Connection::dispatch(const std::shared_ptr<Http2Stream>& one) {
   one->dispatched = true;
+  ++dispatched;
+  stream->set_busy(true);
   one->limit.cancel();
   one->unfinished.release();
   if (one->request.target.empty()) return answer(*one, text_response(405, "CONNECT has nowhere to go here"));

@@ -8,6 +8,7 @@
 
 #include <array>
 #include <list>
+#include <map>
 
 #include "http/listen.h"
 #include "http/server_core.h"
@@ -52,7 +53,7 @@ namespace {
 Task<> serve_tls(std::shared_ptr<ServerCore> core, SocketFd socket, std::shared_ptr<TlsServer> tls, Peer peer) {
   auto stream = make_tls_stream(core->loop, std::move(socket), *tls);
   TlsStream& handshaker = *stream;
-  auto tracked = std::make_unique<TrackedStream>(core, std::move(stream));
+  auto tracked = std::make_unique<TrackedStream>(core, std::move(stream), peer.address);
   auto session = co_await handshaker.handshake(core->limits.handshake_time);
   if (!session) co_return;
   peer.is_tls = true;
@@ -62,12 +63,31 @@ Task<> serve_tls(std::shared_ptr<ServerCore> core, SocketFd socket, std::shared_
   co_await serve(std::move(core), std::move(tracked), std::move(peer));
 }
 
+// For one more connection than there may be: of the address that has the most of them the oldest goes that nothing is
+// answered on. So whoever opens many takes the places of nobody else. False when each address has but one, or all are
+// at work.
+bool make_room(const ServerCore& core) {
+  std::map<std::string_view, std::size_t> held;
+  for (const TrackedStream* one : core.live) ++held[one->address()];
+  TrackedStream* chosen = nullptr;
+  std::size_t most = 1;
+  for (TrackedStream* one : core.live) {
+    const std::size_t count = held[one->address()];
+    if (!one->may_go() || count <= most) continue;
+    most = count;
+    chosen = one;
+  }
+  if (chosen == nullptr) return false;
+  chosen->leave();
+  return true;
+}
+
 void begin_connection(const std::shared_ptr<ServerCore>& core, SocketFd socket, const std::shared_ptr<TlsServer>& tls) {
   int on = 1;
   // Both are TCP's alone; on a unix socket they fail and are not needed. Keepalive finds a peer whose machine is gone.
   ::setsockopt(socket.get(), IPPROTO_TCP, TCP_NODELAY, &on, sizeof(on));
   ::setsockopt(socket.get(), SOL_SOCKET, SO_KEEPALIVE, &on, sizeof(on));
-  if (core->live.size() >= core->limits.max_connections) {
+  if (core->live.size() >= core->limits.max_connections && !make_room(*core)) {
     if (tls) return;
     // Whole or not at all: the socket is fresh and its buffer empty.
     std::string text = http1_refusal(text_response(503, "too many connections"));
@@ -80,7 +100,7 @@ void begin_connection(const std::shared_ptr<ServerCore>& core, SocketFd socket, 
     core->loop.spawn(serve_tls(core, std::move(socket), tls, std::move(peer)));
     return;
   }
-  auto stream = std::make_unique<TrackedStream>(core, make_socket_stream(core->loop, std::move(socket)));
+  auto stream = std::make_unique<TrackedStream>(core, make_socket_stream(core->loop, std::move(socket)), peer.address);
   core->loop.spawn(serve_http1(core, std::move(stream), std::move(peer)));
 }
 
@@ -121,7 +141,7 @@ void Server::Impl::stop() {
   core->stopped.set();
   stop_listening();
   for (const auto& closed : core->answers) closed->set();
-  for (ByteStream* stream : core->live) stream->close();
+  for (TrackedStream* stream : core->live) stream->close();
 }
 
 Server::Server(Loop& loop, Handler handler, Limits limits)

@@ -25,6 +25,8 @@ namespace gantry::http {
 struct Limits {
   std::size_t max_header_bytes = 32 << 10;
   std::size_t max_body_bytes = 1 << 20;
+  // For one more a connection on which nothing is answered goes, of the address that has the most of them. When that is
+  // nobody's second, or all are at work, the new one is answered 503 (with TLS: closed).
   std::size_t max_connections = 256;
   // Of bodies that are still being received, all connections together; a request beyond that is answered 503.
   std::size_t max_unfinished_bytes = 64 << 20;

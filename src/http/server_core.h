@@ -13,6 +13,8 @@
 
 namespace gantry::http {
 
+class TrackedStream;
+
 struct ServerCore {
   ServerCore(Loop& l, Handler h, Limits lim) : loop(l), handler(std::move(h)), limits(lim), stopped(l), emptied(l) {}
 
@@ -25,7 +27,7 @@ struct ServerCore {
   std::list<std::function<void()>> drain_wishes;
   Event emptied;  // while draining: no connection is left
   // Of every live connection, upgraded ones too (TrackedStream).
-  std::list<ByteStream*> live;
+  std::list<TrackedStream*> live;
   std::size_t upgraded = 0;  // of them
 
   void look_whether_empty() {
@@ -40,8 +42,12 @@ struct ServerCore {
 // it.
 class TrackedStream final : public ByteStream {
  public:
-  TrackedStream(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> inner)
-      : core_(std::move(core)), inner_(std::move(inner)), place_(core_->live.insert(core_->live.end(), this)) {}
+  // `address` is the peer's, as in Peer.
+  TrackedStream(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> inner, std::string address = {})
+      : core_(std::move(core)),
+        inner_(std::move(inner)),
+        address_(std::move(address)),
+        place_(core_->live.insert(core_->live.end(), this)) {}
   ~TrackedStream() override {
     core_->live.erase(place_);
     if (is_upgraded_) --core_->upgraded;
@@ -54,6 +60,16 @@ class TrackedStream final : public ByteStream {
     core_->look_whether_empty();
   }
 
+  // While requests of it are answered.
+  void set_busy(bool busy) { is_busy_ = busy; }
+  // Whether nothing would be lost with it but what a client has not yet asked, or asks again.
+  bool may_go() const { return !is_busy_ && !is_upgraded_ && !is_leaving_; }
+  void leave() {
+    is_leaving_ = true;
+    close();
+  }
+  const std::string& address() const { return address_; }
+
   Task<Result<std::size_t>> read(std::span<char> buffer) override { return inner_->read(buffer); }
   Task<Status> write(std::string_view bytes) override { return inner_->write(bytes); }
   void finish_writing() override { inner_->finish_writing(); }
@@ -64,8 +80,11 @@ class TrackedStream final : public ByteStream {
  private:
   std::shared_ptr<ServerCore> core_;
   std::unique_ptr<ByteStream> inner_;
-  std::list<ByteStream*>::iterator place_;
+  const std::string address_;
+  std::list<TrackedStream*>::iterator place_;
   bool is_upgraded_ = false;
+  bool is_busy_ = false;
+  bool is_leaving_ = false;
 };
 
 // Called once, when the server is drained while this lives, or at once when it is already.

@@ -6,6 +6,7 @@
 
 #include <functional>
 #include <memory>
+#include <semaphore>
 #include <string>
 #include <thread>
 
@@ -131,6 +132,57 @@ TEST_F(ServerTest, OneConnectionTooManyIsToldSo) {
     EXPECT_TRUE(TestClient(port_).rest().starts_with("HTTP/1.1 503 "));
     first.send("GET /again HTTP/1.1\r\n\r\n");
     EXPECT_TRUE(has(first.response(), "GET /again"));
+  });
+}
+
+// 127.0.0.2 and so on are clients of their own.
+OwnFd connect_from(const char* address, std::uint16_t port) {
+  OwnFd socket(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in from{.sin_family = AF_INET, .sin_port = 0, .sin_addr = {}, .sin_zero = {}};
+  ::inet_pton(AF_INET, address, &from.sin_addr);
+  sockaddr_in to{.sin_family = AF_INET, .sin_port = htons(port), .sin_addr = {htonl(INADDR_LOOPBACK)}, .sin_zero = {}};
+  EXPECT_EQ(::bind(socket.get(), reinterpret_cast<const sockaddr*>(&from), sizeof(from)), 0);
+  EXPECT_EQ(::connect(socket.get(), reinterpret_cast<const sockaddr*>(&to), sizeof(to)), 0);
+  return socket;
+}
+
+TEST_F(ServerTest, WhoHasManyConnectionsMakesRoomForOthers) {
+  Event done(loop_);
+  std::binary_semaphore begun(0);
+  serve(
+      [&](Request request) -> Task<Reply> {
+        if (request.path() == "/slow") {
+          begun.release();
+          co_await done.wait();
+        }
+        co_return co_await echo(std::move(request));
+      },
+      Limits{.max_connections = 4});
+  with_clients([&] {
+    TestClient working(connect_from("127.0.0.2", port_));
+    TestClient oldest(connect_from("127.0.0.2", port_));
+    TestClient half(connect_from("127.0.0.2", port_));
+    TestClient other(connect_from("127.0.0.3", port_));
+    for (TestClient* one : {&working, &oldest, &half, &other}) {
+      one->send("GET / HTTP/1.1\r\n\r\n");
+      EXPECT_TRUE(has(one->response(), "GET /"));
+    }
+    working.send("GET /slow HTTP/1.1\r\n\r\n");
+    begun.acquire();
+    half.send("GET /half HTTP/1.1\r\n");
+    TestClient next(connect_from("127.0.0.4", port_));
+    next.send("GET /next HTTP/1.1\r\n\r\n");
+    EXPECT_TRUE(has(next.response(), "GET /next"));
+    EXPECT_EQ(oldest.rest(), "") << "the oldest of the address that had most";
+    TestClient last(connect_from("127.0.0.5", port_));
+    last.send("GET /last HTTP/1.1\r\n\r\n");
+    EXPECT_TRUE(has(last.response(), "GET /last"));
+    EXPECT_EQ(half.rest(), "") << "what is not asked to its end is not at work";
+    EXPECT_TRUE(TestClient(connect_from("127.0.0.6", port_)).rest().starts_with("HTTP/1.1 503 ")) << "each has one";
+    other.send("GET /again HTTP/1.1\r\n\r\n");
+    EXPECT_TRUE(has(other.response(), "GET /again"));
+    loop_.post([&done] { done.set(); });
+    EXPECT_TRUE(has(working.response(), "GET /slow"));
   });
 }
 

@@ -4,54 +4,28 @@
 """What strangers and users can send to gantry-control over TLS: bombs, floods, slowness, sizes. Each is bounded and answered,
 and neither memory nor the log grows with it. Published: CVE-2019-11253 (YAML and JSON bombs), CVE-2019-1002100 (JSON patches
 that copy), CVE-2019-9512, 9514, 9515 and CVE-2023-44487 (HTTP/2 floods, rapid reset), CVE-2023-45288 (endless headers)."""
-import contextlib
 import gzip
-import http.client
 import json
 import pathlib
 import re
-import socket
-import ssl
 import sys
 import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
+import http_attacks
 from control import Control
-from http2 import PREFACE, frame, frames, get
+from http2 import PREFACE
 
 IDLE = 10_000 if c.ALL else 500
 KEPT = 48 << 10  # of a connection with HTTP/2 that was idle: the heap keeps it for the next ones
 MAPS = "/api/v1/namespaces/default/configmaps"
 
 
-class World:
+class World(http_attacks.Target):
     def __init__(self, control):
+        super().__init__("127.0.0.1", control.port, control.data / "pki/ca.crt", control.administrator())
         self.control = control
-        self.credentials = control.administrator()
-
-    def connect(self, protocols=(), known=True):
-        context = ssl.create_default_context(cafile=self.control.data / "pki/ca.crt")
-        if known:
-            context.load_cert_chain(*self.credentials)
-        if protocols:
-            context.set_alpn_protocols(protocols)
-        raw = socket.create_connection(("127.0.0.1", self.control.port), timeout=c.PATIENCE)
-        return context.wrap_socket(raw, server_hostname="127.0.0.1")
-
-    def ask(self, method, path, body=None, headers=(), known=True):
-        """(status, body); status 0: the connection was ended without an answer."""
-        connection = http.client.HTTPConnection("127.0.0.1")
-        connection.sock = self.connect(known=known)
-        try:
-            with contextlib.suppress(ConnectionError, ssl.SSLError):  # refused before all of it was read
-                connection.request(method, path, body, dict(headers))
-            answer = connection.getresponse()
-            return answer.status, answer.read().decode(errors="replace")
-        except (OSError, http.client.HTTPException):
-            return 0, ""
-        finally:
-            connection.close()
 
     def memory(self):
         status = pathlib.Path(f"/proc/{self.control.process.pid}/status").read_text()
@@ -120,73 +94,6 @@ def sizes(checks, world):
     checks.ok(400 <= status < 500, "ninety extras without a user: refused", status)
 
 
-def begin_slow(world):
-    """Who sends a byte now and then: half a head, half a body, half of a handshake."""
-    slow = {"a head": world.connect(), "a body": world.connect(), "nothing at all": world.connect(),
-            "a handshake": socket.create_connection(("127.0.0.1", world.control.port), timeout=c.PATIENCE)}
-    slow["a head"].sendall(b"GET /api HTTP/1.1\r\nHost: a\r\nX-")
-    slow["a body"].sendall(f"POST {MAPS} HTTP/1.1\r\nHost: a\r\nContent-Length: 100\r\n\r\n{{".encode())
-    slow["a handshake"].sendall(b"\x16\x03\x01")
-    return slow
-
-
-def end_slow(checks, slow):
-    for what, connection in slow.items():
-        connection.settimeout(2 * c.PATIENCE)
-        data = b"?"
-        with contextlib.suppress(ConnectionError, ssl.SSLError):
-            while data:
-                data = connection.recv(4096)
-        checks.ok(True, f"who is slow with {what} is closed")
-        connection.close()
-
-
-def floods(checks, world):
-    with world.connect(["h2"]) as rapid:
-        rapid.sendall(PREFACE)
-        with contextlib.suppress(OSError):
-            for first in range(1, 40_001, 200):
-                rapid.sendall(b"".join(get(stream, "/api/v1/pods") + frame(3, 0, stream, b"\0\0\0\x08")
-                                       for stream in range(first, first + 200, 2)))
-        rapid.settimeout(2)
-        frames(rapid)
-    with world.connect(["h2"]) as headers:
-        headers.sendall(PREFACE + get(1, "/api", end=0))
-        with contextlib.suppress(OSError):
-            for _ in range(2000):
-                headers.sendall(frame(9, 0, 1, b"\x40\x01a\x7f\x00" + b"b" * 120) * 20)
-        checks.equal([each for each in frames(headers) if each[0] == 0], [], "an endless header is not answered as one")
-    with world.connect(["h2"]) as pings:
-        pings.sendall(PREFACE)
-        pings.settimeout(2)
-        with contextlib.suppress(OSError):
-            for _ in range(1000):
-                pings.sendall((frame(6, 0, 0, b"12345678") + frame(4, 0, 0, b"\0\x04\0\0\xff\xff")) * 100)
-    checks.equal(world.ask("GET", "/version")[0], 200, "resets, headers and pings without end: others are served")
-
-
-def garbage(checks, world):
-    for what, data in (("plain HTTP", b"GET / HTTP/1.1\r\nHost: a\r\n\r\n"), ("zeros", bytes(4096)), ("TLS of 1996", b"\x80\x2e\x01\0\x02")):
-        with socket.create_connection(("127.0.0.1", world.control.port), timeout=c.PATIENCE) as raw:
-            # It may have ended already.
-            with contextlib.suppress(OSError):
-                raw.sendall(data)
-                raw.shutdown(socket.SHUT_WR)
-            with contextlib.suppress(ConnectionError):
-                while raw.recv(4096):
-                    pass
-        checks.ok(True, f"{what} ends its connection")
-    for head in (b"GET / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
-                 b"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nContent-Length: 2\r\n\r\nxx",
-                 b"GET / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\nffffffffffffffffff\r\n"):
-        with world.connect() as connection:
-            answer = b""
-            with contextlib.suppress(OSError):
-                connection.sendall(head)
-                answer = connection.recv(4096)
-            checks.ok(answer.startswith(b"HTTP/1.1 4"), "a request of two lengths is refused", answer[:100])
-
-
 def idle(checks, world):
     before = world.memory()
     kept = []
@@ -205,15 +112,16 @@ def story(checks):
     with Control(checks) as control:
         control.out("create", "configmap", "a", "--from-literal=a=b")
         world = World(control)
-        slow = begin_slow(world)
+        slow = http_attacks.begin_slow(world, MAPS)
         before = world.memory()
         bombs(checks, world)
         patches(checks, world)
         sizes(checks, world)
-        garbage(checks, world)
-        floods(checks, world)
+        http_attacks.garbage(checks, world)
+        http_attacks.floods(checks, world, "/api/v1/pods")
+        checks.equal(world.ask("GET", "/version")[0], 200, "resets, headers and pings without end: others are served")
         idle(checks, world)
-        end_slow(checks, slow)
+        http_attacks.end_slow(checks, slow)
         c.log(f"{(world.memory() - before) >> 20} MiB more than before")
         grown = world.memory() - before
         checks.ok(grown < (256 << 20) + IDLE * KEPT, "after all that its memory is bounded", grown)
