@@ -184,7 +184,7 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
                           .prepare_volumes = std::move(prepare_volumes),
                           .volumes = {loop, kVolumeCalls},
                           .cluster = cluster,
-                          .pulls{loop, config.pull_limits.most()},
+                          .pulls{loop, config.pull_limits.most(), config.pull_rate},
                           .events = cluster == nullptr ? nullptr : &cluster->events()})),
       source(loop, env->disk, {config.manifest_dir, config.node_name, config.name_suffix}, [this] { reconcile(); }),
       image_gc(runtime, images, config.image_gc, space_of),
@@ -196,7 +196,7 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
   if (cluster == nullptr) return;
   env->objects = std::make_shared<ObjectCache>(cluster->client());
   env->tokens = std::make_shared<TokenManager>(cluster->urgent_client(), wall_seconds);
-  cluster->events().limit({.per_second = config.events_per_second, .burst = config.event_burst});
+  cluster->events().limit({.rate = config.event_rate});
   api = std::make_unique<ApiSource>(*cluster, [this] { reconcile(); });
   auto known = [this](const PodKey& pod) { return api->find(pod.namespace_, pod.name, pod.uid); };
   writer = std::make_unique<StatusWriter>(cluster->client(), std::move(known), config.tell);

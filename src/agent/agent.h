@@ -30,6 +30,7 @@
 #include "agent/qos_cgroups.h"
 #include "agent/shutdown/shutdown_lock.h"
 #include "agent/shutdown/shutdown_periods.h"
+#include "agent/token_bucket.h"
 #include "api/ip_network.h"
 #include "base/loop.h"
 #include "base/result.h"
@@ -92,9 +93,9 @@ struct AgentConfig {
   // Pulls of an image that failed, for each pod.
   BackoffLimits pull{std::chrono::seconds(10), std::chrono::minutes(5), std::chrono::minutes(10)};
   PullLimits pull_limits;
-  // eventRecordQPS, of which 0 is no limit, and eventBurst.
-  std::int64_t events_per_second = 50;
-  std::int64_t event_burst = 100;
+  // registryPullQPS and registryBurst: what comes beyond waits.
+  RateLimit pull_rate{5, 10};
+  RateLimit event_rate{50, 100};  // eventRecordQPS and eventBurst
   // Looking again for an image that is not on the node, and may come from somebody else. The store has no event for it,
   // and looking costs next to nothing.
   BackoffLimits image{std::chrono::seconds(2), std::chrono::seconds(30), std::chrono::minutes(1)};

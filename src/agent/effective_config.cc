@@ -66,6 +66,34 @@ Value list(const std::vector<ShutdownPeriod>& periods) {
   return all;
 }
 
+// What TLS may use is as it was said: there is nothing else that changes it.
+void tell_server(const ServerConfig& server, Value& out) {
+  out["enableServer"] = server.is_on;
+  out["address"] = server.address;
+  out["port"] = std::int64_t{server.port};
+  if (!server.certificate_file.empty()) {
+    out["tlsCertFile"] = server.certificate_file;
+    out["tlsPrivateKeyFile"] = server.key_file;
+  }
+  out["rotateCertificates"] = server.renews_certificate;
+  out["serverTLSBootstrap"] = server.asks_for_certificate;
+  Value authentication = Value::object(
+      {{"anonymous", Value::object({{"enabled", server.gate.takes_anonymous}})},
+       {"webhook",
+        Value::object({{"enabled", server.gate.takes_tokens}, {"cacheTTL", text(server.gate.tokens)}})}});
+  if (!server.client_ca_file.empty()) {
+    authentication["x509"] = Value::object({{"clientCAFile", server.client_ca_file}});
+  }
+  out["authentication"] = std::move(authentication);
+  out["authorization"] =
+      Value::object({{"mode", server.gate.asks_for_rights ? "Webhook" : "AlwaysAllow"},
+                     {"webhook", Value::object({{"cacheAuthorizedTTL", text(server.gate.authorized)},
+                                                {"cacheUnauthorizedTTL", text(server.gate.unauthorized)}})}});
+  out["enableDebuggingHandlers"] = server.enters_containers;
+  out["healthzBindAddress"] = server.health_address;
+  out["healthzPort"] = std::int64_t{server.health_port};
+}
+
 void tell_node(const NodeConfig& node, Value& out) {
   out["maxPods"] = node.max_pods;
   out["podsPerCore"] = node.pods_per_core;
@@ -113,8 +141,10 @@ void tell_agent(const AgentConfig& agent, Value& out) {
   out["serializeImagePulls"] = agent.pull_limits.most() == 1;
   // Absent, as with kubelet, where there is no limit.
   if (agent.pull_limits.most() > 0) out["maxParallelImagePulls"] = number(agent.pull_limits.most());
-  out["eventRecordQPS"] = agent.events_per_second;
-  out["eventBurst"] = agent.event_burst;
+  out["registryPullQPS"] = agent.pull_rate.per_second;
+  out["registryBurst"] = agent.pull_rate.burst;
+  out["eventRecordQPS"] = agent.event_rate.per_second;
+  out["eventBurst"] = agent.event_rate.burst;
   out["shutdownGracePeriod"] = text(agent.shutdown.all);
   out["shutdownGracePeriodCriticalPods"] = text(agent.shutdown.critical);
   if (!agent.shutdown.by_priority.empty()) out["shutdownGracePeriodByPodPriority"] = list(agent.shutdown.by_priority);
@@ -130,11 +160,7 @@ Value effective_config(const KubeletConfig& said, const KubeletSettings& setting
     if (is_field && !std::ranges::binary_search(said.ignored, member.key)) kept.push_back(member);
   }
   Value out(std::move(kept));
-  out["port"] = std::int64_t{settings.node.port};
-  // As it is here, always (node_api/gate.h).
-  out["authentication"] = Value::object(
-      {{"anonymous", Value::object({{"enabled", false}})}, {"webhook", Value::object({{"enabled", true}})}});
-  out["authorization"] = Value::object({{"mode", "Webhook"}});
+  tell_server(settings.server, out);
   tell_node(settings.node, out);
   tell_eviction(settings.agent.eviction, settings.merges_eviction_defaults, out);
   tell_agent(settings.agent, out);

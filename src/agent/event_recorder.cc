@@ -60,8 +60,7 @@ struct EventRecorder::Impl : std::enable_shared_from_this<Impl> {
         node_name(std::move(node)),
         node_uid(std::move(uid)),
         backoff(limits.again),
-        tokens(static_cast<double>(limits.burst)),
-        counted(now()) {}
+        tokens(limits.rate, now()) {}
 
   void add(core::ObjectReference object, EventType type, std::string_view reason, std::string_view message);
   static Task<> work(std::shared_ptr<Impl> self);
@@ -76,8 +75,7 @@ struct EventRecorder::Impl : std::enable_shared_from_this<Impl> {
   EventCorrelator correlator;
   Backoff backoff;
   std::deque<Entry> waiting;
-  double tokens;
-  TimePoint counted;  // that the tokens are of
+  TokenBucket tokens;
   std::uint64_t last_name = 0;
   bool busy = false;
   bool stopped = false;
@@ -113,15 +111,8 @@ void EventRecorder::Impl::add(core::ObjectReference object, EventType type, std:
 }
 
 Task<> EventRecorder::Impl::take_token() {
-  if (limits.per_second <= 0) co_return;
-  const TimePoint at = now();
-  const std::chrono::duration<double> passed = at - std::exchange(counted, at);
-  tokens = std::min<double>(std::max<std::int64_t>(limits.burst, 1),
-                            tokens + passed.count() * static_cast<double>(limits.per_second)) -
-           1;
-  if (tokens >= 0) co_return;
-  const std::chrono::duration<double> wait(-tokens / static_cast<double>(limits.per_second));
-  co_await client.here().sleep_for(std::chrono::duration_cast<Duration>(wait));
+  const Duration wait = tokens.take(now());
+  if (wait > Duration::zero()) co_await client.here().sleep_for(wait);
 }
 
 Task<api::Answer<void>> EventRecorder::Impl::try_once(core::Event* event, EventCorrelator::Write* how) {
@@ -184,7 +175,7 @@ EventRecorder::~EventRecorder() { stop(); }
 void EventRecorder::limit(EventLimits limits) {
   impl_->limits = limits;
   impl_->backoff = Backoff(limits.again);
-  impl_->tokens = static_cast<double>(limits.burst);
+  impl_->tokens = TokenBucket(limits.rate, now());
 }
 
 void EventRecorder::record(const core::Pod& pod, EventType type, std::string_view reason, std::string_view message,

@@ -15,6 +15,7 @@
 #include <string_view>
 
 #include "agent/backoff.h"
+#include "agent/token_bucket.h"
 #include "api/client/client.h"
 
 namespace k8s::io::api::core::v1 {
@@ -26,9 +27,7 @@ namespace gantry::agent {
 enum class EventType : std::uint8_t { kNormal, kWarning };
 
 struct EventLimits {
-  // eventRecordQPS and eventBurst; a rate of 0 is no limit.
-  std::int64_t per_second = 50;
-  std::int64_t burst = 100;
+  RateLimit rate{50, 100};  // eventRecordQPS and eventBurst
   // What waits to be written; the oldest goes for the newest.
   std::size_t waiting = 1000;
   // Older ones are not tried again.

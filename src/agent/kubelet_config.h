@@ -11,6 +11,7 @@
 
 #include "agent/agent.h"
 #include "agent/node_config.h"
+#include "agent/server_config.h"
 #include "api/value.h"
 #include "base/result.h"
 
@@ -20,6 +21,7 @@ namespace gantry::agent {
 struct KubeletSettings {
   NodeConfig node;
   AgentConfig agent;
+  ServerConfig server;
   bool merges_eviction_defaults = false;  // into an evictionHard that names only some
 };
 

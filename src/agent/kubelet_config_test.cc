@@ -60,6 +60,7 @@ registerWithTaints: [{key: a, value: b, effect: NoExecute}]
 kubeReserved: {cpu: 500m}
 evictionHard: {memory.available: 5%, nodefs.available: 1Gi}
 runOnce: true
+readOnlyPort: 10255
 containerLogMaxSize: 5Mi
 imageMinimumGCAge: 3m
 imageGCHighThresholdPercent: 90
@@ -72,7 +73,7 @@ cpuManagerPolicy: static
   ASSERT_TRUE(document);
   const auto read = apply_kubelet_config(document->front(), &settings);
   ASSERT_TRUE(read) << read.error().message();
-  EXPECT_EQ(read->ignored, (std::vector<std::string>{"cpuManagerPolicy", "runOnce"}));
+  EXPECT_EQ(read->ignored, (std::vector<std::string>{"cpuManagerPolicy", "readOnlyPort", "runOnce"}));
   EXPECT_EQ(settings.node.max_pods, 50);
   EXPECT_EQ(settings.node.lease_seconds, 20);
   EXPECT_EQ(settings.node.status_update, seconds(90));
@@ -83,7 +84,7 @@ cpuManagerPolicy: static
   EXPECT_EQ(settings.agent.image_gc.high_percent, 90);
   EXPECT_EQ(settings.agent.manifest_dir, "/pods");
   EXPECT_EQ(settings.agent.pull_limits.most(), 3U);
-  EXPECT_EQ(settings.agent.events_per_second, 0);
+  EXPECT_EQ(settings.agent.event_rate.per_second, 0);
   EXPECT_EQ(settings.agent.ids_per_pod, 131072U);
   ASSERT_EQ(settings.node.taints.size(), 1U);
   EXPECT_EQ(settings.node.taints[0].effect, "NoExecute");
@@ -111,7 +112,83 @@ allowedUnsafeSysctls: ["kernel.msg*"]
   EXPECT_NE(problem_of("allowedUnsafeSysctls: kernel.msg"), "");
 }
 
+TEST(KubeletConfigTest, TheNodesOwnServers) {
+  KubeletSettings settings;
+  const auto document = api::parse_yaml(std::string(kHead) + R"(
+address: 127.0.0.1
+port: 10260
+readOnlyPort: 0
+tlsCertFile: /a.crt
+tlsPrivateKeyFile: /a.key
+tlsCipherSuites: [TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256, TLS_RSA_WITH_AES_128_GCM_SHA256, TLS_AES_128_GCM_SHA256]
+tlsCurvePreferences: [24, 4588, 29]
+tlsMinVersion: VersionTLS12
+rotateCertificates: false
+serverTLSBootstrap: false
+authentication:
+  x509: {clientCAFile: /ca.crt}
+  webhook: {enabled: false, cacheTTL: 0s}
+  anonymous: {enabled: true}
+authorization: {mode: Webhook, webhook: {cacheAuthorizedTTL: 1m, cacheUnauthorizedTTL: 5s}}
+enableDebuggingHandlers: false
+healthzPort: 0
+healthzBindAddress: "::1"
+registryPullQPS: 0
+registryBurst: 7
+)");
+  ASSERT_TRUE(document);
+  const auto read = apply_kubelet_config(document->front(), &settings);
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_TRUE(read->ignored.empty());
+  const ServerConfig& server = settings.server;
+  EXPECT_EQ(server.address, "127.0.0.1");
+  EXPECT_EQ(server.served_port(), 10260);
+  EXPECT_EQ(server.certificate_file + server.key_file + server.client_ca_file, "/a.crt/a.key/ca.crt");
+  EXPECT_FALSE(server.tls.only_tls13);
+  EXPECT_EQ(server.tls.tls12_ciphers, "ECDHE-RSA-AES128-GCM-SHA256");
+  EXPECT_EQ(server.tls.groups, "X25519:P-384");
+  EXPECT_FALSE(server.renews_certificate || server.asks_for_certificate || server.enters_containers);
+  EXPECT_TRUE(!server.gate.takes_tokens && server.gate.takes_anonymous && server.gate.asks_for_rights);
+  EXPECT_EQ(server.gate.tokens, std::chrono::minutes(2));  // 0 is the default
+  EXPECT_EQ(server.gate.authorized, std::chrono::minutes(1));
+  EXPECT_EQ(server.gate.unauthorized, seconds(5));
+  EXPECT_EQ(server.health_port, 0);
+  EXPECT_EQ(server.health_address, "::1");
+  EXPECT_EQ(settings.agent.pull_rate.per_second, 0);
+  EXPECT_EQ(settings.agent.pull_rate.burst, 7);
+  // As it is told, it is read.
+  const api::Value told = effective_config(*read, settings);
+  KubeletSettings again;
+  const auto reread = apply_kubelet_config(told, &again);
+  ASSERT_TRUE(reread) << reread.error().message();
+  EXPECT_EQ(effective_config(*reread, again), told);
+}
+
+TEST(KubeletConfigTest, WhatTlsMaySpeak) {
+  const auto rules_of = [](const std::string& text) {
+    KubeletSettings settings;
+    auto read = apply_kubelet_config(api::parse_yaml(kHead + text)->front(), &settings);
+    return read ? settings.server.tls : http::TlsRules{.tls12_ciphers = read.error().message()};
+  };
+  EXPECT_EQ(rules_of("tlsCipherSuites: []\ntlsCurvePreferences: []\ntlsMinVersion: ''"), http::TlsRules());
+  EXPECT_TRUE(rules_of("tlsMinVersion: VersionTLS13").only_tls13);
+  // None of TLS 1.2 that is spoken here.
+  EXPECT_TRUE(rules_of("tlsCipherSuites: [TLS_RSA_WITH_AES_128_CBC_SHA]").only_tls13);
+  EXPECT_TRUE(rules_of("tlsCipherSuites: [TLS_RSA_WITH_AES_128_CBC_SHA]\ntlsMinVersion: VersionTLS12").only_tls13);
+}
+
 TEST(KubeletConfigTest, AMistakeIsNamedWithItsField) {
+  EXPECT_EQ(problem_of("authentication: {webhook: {ttl: 1s}}"),
+            "authentication.webhook.ttl: is no field of KubeletConfiguration");
+  EXPECT_EQ(problem_of("authorization: {mode: Open}"), "authorization.mode: Webhook or AlwaysAllow was expected");
+  EXPECT_NE(problem_of("authorization: {mode: AlwaysAllow}\nauthentication: {anonymous: {enabled: true}}"), "");
+  EXPECT_NE(problem_of("tlsCertFile: /a.crt"), "");
+  EXPECT_NE(problem_of("tlsCipherSuites: [TLS_NONE]"), "");
+  EXPECT_NE(problem_of("tlsCurvePreferences: [4588]"), "");
+  EXPECT_NE(problem_of("tlsMinVersion: VersionTLS14"), "");
+  EXPECT_NE(problem_of("port: 70000"), "");
+  EXPECT_NE(problem_of("address: localhost"), "");
+  EXPECT_NE(problem_of("registryPullQPS: -1"), "");
   EXPECT_EQ(problem_of("maxPods: -1").substr(0, 8), "maxPods:");
   EXPECT_NE(problem_of("maxPods: many"), "");
   EXPECT_NE(problem_of("registerNode: maybe"), "");
@@ -181,7 +258,10 @@ evictionPressureTransitionPeriod: 5m0s
 nodeStatusUpdateFrequency: 10s
 eventBurst: 100
 port: 10250
-authorization: {mode: Webhook}
+authorization: {mode: Webhook, webhook: {cacheAuthorizedTTL: 5m0s, cacheUnauthorizedTTL: 30s}}
+healthzPort: 10248
+serverTLSBootstrap: true
+registryPullQPS: 5
 )");
   ASSERT_TRUE(expected);
   for (const auto& [name, value, position] : *expected->front().as_object()) {

@@ -5,13 +5,14 @@
 #include <array>
 #include <charconv>
 #include <limits>
+#include <span>
 #include <string>
 #include <vector>
 
+#include "agent/field_values.h"
+#include "agent/server_fields.h"
 #include "agent/user_ranges.h"
-#include "api/ip_network.h"
 #include "api/quantity.h"
-#include "base/duration.h"
 #include "base/text.h"
 
 namespace gantry::agent {
@@ -20,93 +21,21 @@ namespace {
 
 using api::Value;
 
-constexpr std::chrono::hours kMostTime{24 * 366};
 constexpr std::int64_t kMaxCount = 1'000'000;
 constexpr std::size_t kMostPeriods = 100;
 constexpr std::int64_t kMostPids = 1 << 22;  // the kernel's own
 constexpr std::int64_t kMostImages = std::numeric_limits<std::int32_t>::max();
 
-std::unexpected<Error> wrong(std::string_view field, std::string_view problem) {
-  return invalid_argument(cat(field, ": ", problem));
-}
-
 // ---- a value, or why it is none
-
-Status take_number(const Value& value, std::string_view field, std::int64_t least, std::int64_t most,
-                   std::int64_t* out) {
-  const auto number = value.as_int64();
-  if (!number || *number < least || *number > most) {
-    return wrong(field, cat("a number from ", least, " to ", most, " was expected"));
-  }
-  *out = *number;
-  return {};
-}
-
-Status take_flag(const Value& value, std::string_view field, bool* out) {
-  const auto flag = value.as_bool();
-  if (!flag) return wrong(field, "true or false was expected");
-  *out = *flag;
-  return {};
-}
-
-Status take_text(const Value& value, std::string_view field, std::string* out) {
-  const std::string* text = value.as_string();
-  if (text == nullptr) return wrong(field, "a text was expected");
-  *out = *text;
-  return {};
-}
-
-Status take_texts(const Value& value, std::string_view field, std::vector<std::string>* out) {
-  const auto* list = value.as_list();
-  if (list == nullptr) return wrong(field, "a list was expected");
-  std::vector<std::string> texts;
-  for (const Value& one : *list) {
-    std::string text;
-    if (Status taken = take_text(one, cat(field, "[", texts.size(), "]"), &text); !taken) return taken;
-    texts.push_back(std::move(text));
-  }
-  *out = std::move(texts);
-  return {};
-}
-
-// Numeric ones.
-Status take_addresses(const Value& value, std::string_view field, std::vector<std::string>* out) {
-  std::vector<std::string> texts;
-  if (Status taken = take_texts(value, field, &texts); !taken) return taken;
-  for (const auto& text : texts) {
-    if (!api::parse_ip(text)) return wrong(field, cat("an address was expected, not ", quoted(text)));
-  }
-  *out = std::move(texts);
-  return {};
-}
-
-// Empty is what is not said.
-Status take_path(const Value& value, std::string_view field, std::string* out) {
-  std::string path;
-  if (auto taken = take_text(value, field, &path); !taken || path.empty()) return taken;
-  if (!path.starts_with('/')) return wrong(field, "an absolute path was expected");
-  *out = std::move(path);
-  return {};
-}
-
-// Zero is, as with kubelet, what is not said.
-Status take_duration(const Value& value, std::string_view field, Duration* out) {
-  const std::string* text = value.as_string();
-  auto duration = text == nullptr ? invalid_argument("a duration was expected") : parse_duration(*text);
-  if (!duration) return wrong(field, duration.error().message());
-  if (*duration > kMostTime) return wrong(field, "at most a year was expected");
-  if (*duration > Duration::zero()) *out = *duration;
-  return {};
-}
 
 Status take_amounts(const Value& value, std::string_view field, std::map<std::string, std::string>* out) {
   const auto* object = value.as_object();
-  if (object == nullptr) return wrong(field, "an object was expected");
+  if (object == nullptr) return wrong_field(field, "an object was expected");
   for (const auto& [name, amount, position] : *object) {
     const std::string* text = amount.as_string();
     auto quantity = text == nullptr ? invalid_argument("a quantity was expected") : api::Quantity::parse(*text);
     if (!quantity || quantity->is_negative())
-      return wrong(cat(field, ".", name), "a quantity of 0 or more was expected");
+      return wrong_field(cat(field, ".", name), "a quantity of 0 or more was expected");
     (*out)[name] = *text;
   }
   return {};
@@ -133,14 +62,16 @@ Status take_thresholds(const Value& value, std::string_view field, std::map<std:
   constexpr std::array<std::string_view, 6> kSignals = {"memory.available",  "nodefs.available",   "nodefs.inodesFree",
                                                         "imagefs.available", "imagefs.inodesFree", "pid.available"};
   const auto* object = value.as_object();
-  if (object == nullptr) return wrong(field, "an object was expected");
+  if (object == nullptr) return wrong_field(field, "an object was expected");
   std::map<std::string, EvictionThreshold> all;
   for (const auto& [name, amount, position] : *object) {
     const std::string place = cat(field, ".", name);
-    if (std::ranges::find(kSignals, name) == kSignals.end()) return wrong(place, "is no signal that is known here");
+    if (std::ranges::find(kSignals, name) == kSignals.end()) {
+      return wrong_field(place, "is no signal that is known here");
+    }
     const std::string* text = amount.as_string();
     auto threshold = text == nullptr ? invalid_argument("a text was expected") : parse_threshold(*text);
-    if (!threshold) return wrong(place, threshold.error().message());
+    if (!threshold) return wrong_field(place, threshold.error().message());
     // Either says that the signal does not count.
     if (*text == "0%" || *text == "100%") continue;
     all[name] = std::move(*threshold);
@@ -151,13 +82,13 @@ Status take_thresholds(const Value& value, std::string_view field, std::map<std:
 
 Status take_periods(const Value& value, std::string_view field, std::map<std::string, Duration>* out) {
   const auto* object = value.as_object();
-  if (object == nullptr) return wrong(field, "an object was expected");
+  if (object == nullptr) return wrong_field(field, "an object was expected");
   std::map<std::string, Duration> all;
   for (const auto& [name, period, position] : *object) {
     const std::string place = cat(field, ".", name);
     Duration& one = all[name];
     if (auto taken = take_duration(period, place, &one); !taken) return taken;
-    if (one <= Duration::zero()) return wrong(place, "more than 0 was expected");
+    if (one <= Duration::zero()) return wrong_field(place, "more than 0 was expected");
   }
   *out = std::move(all);
   return {};
@@ -165,14 +96,14 @@ Status take_periods(const Value& value, std::string_view field, std::map<std::st
 
 Status take_taints(const Value& value, std::string_view field, std::vector<NodeTaint>* out) {
   const auto* list = value.as_list();
-  if (list == nullptr) return wrong(field, "a list was expected");
+  if (list == nullptr) return wrong_field(field, "a list was expected");
   std::vector<NodeTaint> taints;
   for (const Value& one : *list) {
     NodeTaint taint{one.text_at("key"), one.text_at("value"), one.text_at("effect")};
     const bool is_effect =
         taint.effect == "NoSchedule" || taint.effect == "PreferNoSchedule" || taint.effect == "NoExecute";
     if (taint.key.empty() || !is_effect) {
-      return wrong(cat(field, "[", taints.size(), "]"),
+      return wrong_field(cat(field, "[", taints.size(), "]"),
                    "a key, and an effect NoSchedule, PreferNoSchedule or NoExecute were expected");
     }
     taints.push_back(std::move(taint));
@@ -181,39 +112,16 @@ Status take_taints(const Value& value, std::string_view field, std::vector<NodeT
   return {};
 }
 
-Status take_size(const Value& value, std::string_view field, std::int64_t least, std::int64_t most, std::size_t* out) {
-  std::int64_t number = 0;
-  auto taken = take_number(value, field, least, most, &number);
-  if (taken) *out = static_cast<std::size_t>(number);
-  return taken;
-}
-
-Status take_percent(const Value& value, std::string_view field, int* out) {
-  std::int64_t number = 0;
-  auto taken = take_number(value, field, 0, 100, &number);
-  if (taken) *out = static_cast<int>(number);
-  return taken;
-}
-
-// A quantity; negative ones have a meaning of their own.
-Status take_bytes(const Value& value, std::string_view field, std::int64_t* out) {
-  const std::string* text = value.as_string();
-  auto quantity = text == nullptr ? invalid_argument("a quantity was expected") : api::Quantity::parse(*text);
-  if (!quantity || quantity->is_zero()) return wrong(field, "a quantity that is not 0 was expected");
-  *out = quantity->value();
-  return {};
-}
-
 Status take_shutdown_periods(const Value& value, std::string_view field, std::vector<ShutdownPeriod>* out) {
-  constexpr std::int64_t kMostSeconds = std::chrono::seconds(kMostTime).count();
+  constexpr std::int64_t kMostSeconds = std::chrono::seconds(kLongestTime).count();
   const auto* list = value.as_list();
   if (list == nullptr || list->size() > kMostPeriods)
-    return wrong(field, cat("a list of up to ", kMostPeriods, " was expected"));
+    return wrong_field(field, cat("a list of up to ", kMostPeriods, " was expected"));
   std::vector<ShutdownPeriod> periods;
   for (const Value& one : *list) {
     const std::string place = cat(field, "[", periods.size(), "]");
     const auto* object = one.as_object();
-    if (object == nullptr) return wrong(place, "an object was expected");
+    if (object == nullptr) return wrong_field(place, "an object was expected");
     std::int64_t priority = 0, seconds = 0;
     for (const auto& [name, number, position] : *object) {
       Status taken;
@@ -222,7 +130,7 @@ Status take_shutdown_periods(const Value& value, std::string_view field, std::ve
       } else if (name == "shutdownGracePeriodSeconds") {
         taken = take_number(number, cat(place, ".", name), 0, kMostSeconds, &seconds);
       } else {
-        taken = wrong(cat(place, ".", name), "is no field of KubeletConfiguration");
+        taken = wrong_field(cat(place, ".", name), "is no field of KubeletConfiguration");
       }
       if (!taken) return taken;
     }
@@ -238,24 +146,24 @@ Status take_enforced(const Value& value, std::string_view field, bool* pods) {
   bool found = false;
   for (const auto& name : names) {
     if (name != "pods" && name != "none") {
-      return wrong(field, cat(quoted(name), " is not enforced here, \"pods\" and \"none\" are"));
+      return wrong_field(field, cat(quoted(name), " is not enforced here, \"pods\" and \"none\" are"));
     }
     found |= name == "pods";
   }
-  if (found && names.size() > 1) return wrong(field, "\"pods\" or \"none\" were expected, and once");
+  if (found && names.size() > 1) return wrong_field(field, "\"pods\" or \"none\" were expected, and once");
   *pods = found;
   return {};
 }
 
 Status take_crash_loop(const Value& value, std::string_view field, BackoffLimits* out) {
   const auto* object = value.as_object();
-  if (object == nullptr) return wrong(field, "an object was expected");
+  if (object == nullptr) return wrong_field(field, "an object was expected");
   for (const auto& [name, period, position] : *object) {
     const std::string place = cat(field, ".", name);
-    if (name != "maxContainerRestartPeriod") return wrong(place, "is no field of KubeletConfiguration");
+    if (name != "maxContainerRestartPeriod") return wrong_field(place, "is no field of KubeletConfiguration");
     if (auto taken = take_duration(period, place, &out->longest); !taken) return taken;
     if (out->longest < std::chrono::seconds(1) || out->longest > std::chrono::seconds(300)) {
-      return wrong(place, "1s to 300s were expected");
+      return wrong_field(place, "1s to 300s were expected");
     }
     out->initial = std::min(out->initial, out->longest);
   }
@@ -264,14 +172,16 @@ Status take_crash_loop(const Value& value, std::string_view field, BackoffLimits
 
 Status take_user_namespaces(const Value& value, std::string_view field, std::uint32_t* ids_per_pod) {
   const auto* object = value.as_object();
-  if (object == nullptr) return wrong(field, "an object was expected");
+  if (object == nullptr) return wrong_field(field, "an object was expected");
   for (const auto& [name, number, position] : *object) {
     const std::string place = cat(field, ".", name);
-    if (name != "idsPerPod") return wrong(place, "is no field of KubeletConfiguration");
+    if (name != "idsPerPod") return wrong_field(place, "is no field of KubeletConfiguration");
     if (number.is_null()) continue;
     std::int64_t ids = 0;
     if (auto taken = take_number(number, place, UserRanges::kUnit, std::int64_t{1} << 31, &ids); !taken) return taken;
-    if (ids % UserRanges::kUnit != 0) return wrong(place, cat("a multiple of ", UserRanges::kUnit, " was expected"));
+    if (ids % UserRanges::kUnit != 0) {
+      return wrong_field(place, cat("a multiple of ", UserRanges::kUnit, " was expected"));
+    }
     *ids_per_pod = static_cast<std::uint32_t>(ids);
   }
   return {};
@@ -279,13 +189,7 @@ Status take_user_namespaces(const Value& value, std::string_view field, std::uin
 
 // ---- the fields
 
-using Take = Status (*)(const Value& value, std::string_view field, KubeletSettings& to);
-struct Field {
-  std::string_view name;
-  Take take;  // null: it has no effect here
-};
-
-constexpr Field kFields[] = {
+constexpr KubeletField kFields[] = {
     {"maxPods",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
        return take_number(value, field, 0, kMaxCount, &to.node.max_pods);
@@ -387,7 +291,8 @@ constexpr Field kFields[] = {
     {"containerLogMonitorInterval",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
        if (auto taken = take_duration(value, field, &to.agent.logs.interval); !taken) return taken;
-       return to.agent.logs.interval < std::chrono::seconds(3) ? wrong(field, "3s or more were expected") : Status();
+       if (to.agent.logs.interval >= std::chrono::seconds(3)) return {};
+       return wrong_field(field, "3s or more were expected");
      }},
     {"serializeImagePulls",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
@@ -399,11 +304,11 @@ constexpr Field kFields[] = {
      }},
     {"eventRecordQPS",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_number(value, field, 0, kMaxCount, &to.agent.events_per_second);
+       return take_number(value, field, 0, kMaxCount, &to.agent.event_rate.per_second);
      }},
     {"eventBurst",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_number(value, field, 0, kMaxCount, &to.agent.event_burst);
+       return take_number(value, field, 0, kMaxCount, &to.agent.event_rate.burst);
      }},
     {"crashLoopBackOff",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
@@ -414,26 +319,17 @@ constexpr Field kFields[] = {
     {"httpCheckFrequency", nullptr},
     {"staticPodURL", nullptr},
     {"staticPodURLHeader", nullptr},
-    {"address", nullptr},
-    {"port", nullptr},
-    {"readOnlyPort", nullptr},
-    {"tlsCertFile", nullptr},
-    {"tlsPrivateKeyFile", nullptr},
-    {"tlsCipherSuites", nullptr},
-    {"tlsCurvePreferences", nullptr},
-    {"tlsMinVersion", nullptr},
-    {"rotateCertificates", nullptr},
-    {"serverTLSBootstrap", nullptr},
-    {"authentication", nullptr},
-    {"authorization", nullptr},
-    {"registryPullQPS", nullptr},
-    {"registryBurst", nullptr},
+    {"registryPullQPS",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_number(value, field, 0, kMaxCount, &to.agent.pull_rate.per_second);
+     }},
+    {"registryBurst",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_number(value, field, 0, kMaxCount, &to.agent.pull_rate.burst);
+     }},
     {"imagePullCredentialsVerificationPolicy", nullptr},
     {"preloadedImagesVerificationAllowlist", nullptr},
-    {"enableDebuggingHandlers", nullptr},
     {"enableContentionProfiling", nullptr},
-    {"healthzPort", nullptr},
-    {"healthzBindAddress", nullptr},
     {"oomScoreAdj", nullptr},
     {"clusterDomain",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
@@ -549,33 +445,38 @@ constexpr Field kFields[] = {
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
        return take_user_namespaces(value, field, &to.agent.ids_per_pod);
      }},
-    {"enableServer", nullptr},
 };
 
 }  // namespace
 
 Result<bool> take_field(std::string_view name, const Value& value, KubeletSettings* settings) {
-  const auto* field = std::ranges::find(kFields, name, &Field::name);
-  if (field == std::end(kFields)) return wrong(name, "is no field of KubeletConfiguration");
-  if (field->take == nullptr) return false;
+  const auto find = [name](std::span<const KubeletField> fields) -> const KubeletField* {
+    const auto found = std::ranges::find(fields, name, &KubeletField::name);
+    return found == fields.end() ? nullptr : &*found;
+  };
+  const KubeletField* field = find(kFields);
+  if (field == nullptr) field = find(server_fields());
+  if (field == nullptr) return wrong_field(name, "is no field of KubeletConfiguration");
+  if (field->take == nullptr || (field->counts != nullptr && !field->counts(value))) return false;
   if (auto taken = field->take(value, name, *settings); !taken) return std::unexpected(std::move(taken.error()));
   return true;
 }
 
 Status check_fields(const KubeletSettings& settings) {
+  if (auto good = check_server_fields(settings.server); !good) return good;
   const auto& images = settings.agent.image_gc;
   if (images.low_percent >= images.high_percent) {
-    return wrong("imageGCLowThresholdPercent",
+    return wrong_field("imageGCLowThresholdPercent",
                  cat("less than imageGCHighThresholdPercent was expected, which is ", images.high_percent));
   }
   if (auto good = check(settings.agent.shutdown); !good) return good;
   const PullLimits& pulls = settings.agent.pull_limits;
   if (pulls.serial.value_or(false) && pulls.at_once.value_or(1) > 1) {
-    return wrong("maxParallelImagePulls", "1 was expected, as serializeImagePulls is true");
+    return wrong_field("maxParallelImagePulls", "1 was expected, as serializeImagePulls is true");
   }
   for (const auto& [signal, threshold] : settings.agent.eviction.soft) {
     if (!settings.agent.eviction.soft_grace.contains(signal)) {
-      return wrong(cat("evictionSoft.", signal), "a grace period in evictionSoftGracePeriod was expected");
+      return wrong_field(cat("evictionSoft.", signal), "a grace period in evictionSoftGracePeriod was expected");
     }
   }
   return {};

@@ -195,6 +195,8 @@ Task<Result<PodImages::Pulled>> PodImages::pull_once(Want want, images::Referenc
     request.mutable_image()->set_image(want.image);
     request.mutable_image()->set_user_specified_image(want.image);
     if (one != images::Credentials()) *request.mutable_auth() = auth_of(one);
+    co_await env_->pulls.pace();
+    if (over->is_set()) co_return std::unexpected(Error(Code::kCancelled, ""));
     auto pulled = co_await env_->images.pull_image(std::move(request), over);
     if (pulled) co_return Pulled{.id = pulled->image_ref(), .time = now() - began};
     if (over->is_set()) co_return std::unexpected(std::move(pulled.error()));

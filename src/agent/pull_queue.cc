@@ -41,4 +41,9 @@ void PullQueue::leave(const std::string& image) {
   }
 }
 
+Task<> PullQueue::pace() {
+  const Duration wait = requests_.take(std::chrono::steady_clock::now());
+  if (wait > Duration::zero()) co_await loop_.sleep_for(wait);
+}
+
 }  // namespace gantry::agent

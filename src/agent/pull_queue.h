@@ -4,6 +4,7 @@
 // two. Loop thread; lives as long as the tasks in it.
 #pragma once
 
+#include <chrono>
 #include <cstddef>
 #include <list>
 #include <map>
@@ -11,6 +12,7 @@
 #include <optional>
 #include <string>
 
+#include "agent/token_bucket.h"
 #include "base/loop.h"
 #include "base/task.h"
 
@@ -27,8 +29,9 @@ struct PullLimits {
 
 class PullQueue {
  public:
-  // 0 is no limit.
-  PullQueue(Loop& loop, std::size_t most) : loop_(loop), most_(most) {}
+  // `most` at once, 0 for no limit; and `rate` is how often registries are asked.
+  PullQueue(Loop& loop, std::size_t most, RateLimit rate = {})
+      : loop_(loop), most_(most), requests_(rate, std::chrono::steady_clock::now()) {}
   PullQueue(const PullQueue&) = delete;
   PullQueue& operator=(const PullQueue&) = delete;
 
@@ -36,6 +39,8 @@ class PullQueue {
   // case.
   Task<bool> enter(std::string image, std::shared_ptr<Event> over);
   void leave(const std::string& image);
+  // Before a registry is asked: comes back when it is time. (kubelet fails such a pull, and tries it again later.)
+  Task<> pace();
 
  private:
   struct Waiter {
@@ -49,6 +54,7 @@ class PullQueue {
 
   Loop& loop_;
   const std::size_t most_;
+  TokenBucket requests_;
   std::map<std::string, std::size_t> pulled_;  // now: for how many
   std::list<std::shared_ptr<Waiter>> waiting_;
 };

@@ -80,5 +80,23 @@ TEST(PullQueue, WithoutALimitNobodyWaits) {
   EXPECT_EQ(entered, 3);
 }
 
+TEST(TokenBucket, ABurstIsFreeAndTheRestWaitsItsTurn) {
+  using std::chrono::milliseconds;
+  TokenBucket::Time now{};
+  TokenBucket bucket({.per_second = 5, .burst = 2}, now);
+  EXPECT_EQ(bucket.take(now), Duration::zero());
+  EXPECT_EQ(bucket.take(now), Duration::zero());
+  EXPECT_EQ(bucket.take(now), milliseconds(200));
+  EXPECT_EQ(bucket.take(now), milliseconds(400));
+  now += milliseconds(400);
+  EXPECT_EQ(bucket.take(now), milliseconds(200));
+  now += std::chrono::hours(1);
+  EXPECT_EQ(bucket.take(now), Duration::zero());
+  EXPECT_EQ(bucket.take(now), Duration::zero());
+  EXPECT_EQ(bucket.take(now), milliseconds(200));
+  TokenBucket endless({}, now);
+  for (int i = 0; i < 1000; ++i) EXPECT_EQ(endless.take(now), Duration::zero());
+}
+
 }  // namespace
 }  // namespace gantry::agent

@@ -30,6 +30,7 @@
 #include "cli/gantryd_options.h"
 #include "cli/kubelet_settings.h"
 #include "cli/membership.h"
+#include "cli/node_api_server.h"
 #include "cli/service.h"
 #include "cni/network.h"
 #include "cri/checkpoint_worker.h"
@@ -111,6 +112,7 @@ struct Serving {
   std::unique_ptr<cri::Server> server;
   std::unique_ptr<cli::Membership> member;  // null: it stands alone
   std::unique_ptr<agent::Agent> agent;
+  std::unique_ptr<agent::HealthServer> health;  // null: not served, or not yet
   bool failed = false;
 };
 
@@ -149,7 +151,6 @@ Task<Status> start_agent(Serving& serving) {
                                          .images = serving.images,
                                          .disk = serving.disk,
                                          .kept = serving.kept,
-                                         .node_ip = serving.node_ip,
                                          .settings = serving.settings,
                                          .configuration = serving.configuration});
     if (!member) co_return std::unexpected(std::move(member.error()));
@@ -160,6 +161,7 @@ Task<Status> start_agent(Serving& serving) {
                                      serving.member == nullptr ? nullptr : &serving.member->cluster());
   auto started = co_await serving.agent->start();
   if (!started) co_return fail_with(std::move(started.error()), "start the agent");
+  serving.loop.spawn(cli::serve_health(serving.loop, serving.settings.server, serving.kept, serving.health));
   co_return serving.member == nullptr ? Status() : serving.member->start(*serving.agent);
 }
 
@@ -218,6 +220,7 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
   (void)::sd_notify(0, "STOPPING=1");
   if (serving.member) serving.member->stop();
   if (serving.agent) serving.agent->stop();
+  serving.health.reset();
   if (serving.server) co_await serving.server->stop();
   if (serving.own_runtime != nullptr) co_await serving.own_runtime->drain();
   serving.loop.stop();

@@ -171,16 +171,19 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
          "kubeconfig of gantryd.yaml, or the file kubeconfig beside that, which `gantry join` writes; without one it "
          "stands alone)")
       ->check(checked(absolute));
-  app.add_option("--node-api-address", options.node_api_address, "the address of the node API, with a kubeconfig")
-      ->capture_default_str()
+  app.add_option("--node-api-address", options.node_api_address,
+                 "the address of the node API, with a kubeconfig (default: address, else 0.0.0.0)")
       ->check(checked(netns::IpAddress::parse));
-  app.add_option("--node-api-port", options.node_api_port, "its port; 0: it is not served")->capture_default_str();
+  app.add_option("--node-api-port", options.node_api_port,
+                 "its port (default: port, else 10250); 0: it is not served, as with enableServer: false");
   app.add_option("--client-ca-file", options.client_ca_file,
-                 "CAs of the certificates of its clients (default: that of the kubeconfig)")
+                 "CAs of the certificates of its clients (default: authentication.x509.clientCAFile, else that of the "
+                 "kubeconfig)")
       ->check(checked(absolute));
-  auto* certificate = app.add_option("--tls-cert-file", options.tls_cert_file,
-                                     "its certificate and those up to its CA (default: one that signs itself)")
-                          ->check(checked(absolute));
+  auto* certificate =
+      app.add_option("--tls-cert-file", options.tls_cert_file,
+                     "its certificate and those up to its CA (default: tlsCertFile, else one that the cluster signs)")
+          ->check(checked(absolute));
   auto* key =
       app.add_option("--tls-private-key-file", options.tls_key_file, "the key of that")->check(checked(absolute));
   certificate->needs(key);

@@ -53,15 +53,13 @@ struct GantrydOptions {
   std::string node_name;   // the hostname when none is given
   std::string node_ip;     // empty: the network says
   std::string kubeconfig;  // of the cluster that it is a node of; empty: the configuration says, or it stands alone
-  // The node API, of a node of a cluster; port 0: there is none. Files are PEM.
-  std::string node_api_address = "0.0.0.0";
-  std::uint16_t node_api_port = 10250;
-  std::string client_ca_file;                      // whose clients it takes; empty: those of the kubeconfig's CA
-  std::string tls_cert_file, tls_key_file;         // what it shows; empty: one that signs itself
   std::string kubelet_config, kubelet_config_dir;  // KubeletConfiguration; empty: none
   std::string kubelet_root = "/var/lib/kubelet";
   std::string container_logs = "/var/log/containers";
-  // These count more than the KubeletConfiguration, which says when they are not given.
+  // These count more than the KubeletConfiguration, which says when they are not given (empty).
+  std::optional<std::string> node_api_address;
+  std::optional<std::uint16_t> node_api_port;  // 0: it is not served
+  std::string client_ca_file, tls_cert_file, tls_key_file;
   std::optional<std::string> manifest_dir, pod_logs;
   std::optional<int> image_gc_high_percent, image_gc_low_percent;
   std::optional<Duration> image_gc_min_age, image_gc_max_age;

@@ -30,8 +30,18 @@ agent::KubeletSettings settings_of_this_node(const GantrydOptions& options, cons
   node.addresses = {node_ip};
   node.version = version;
   node.root_dir = options.kubelet_root;
-  node.port = options.node_api_port;
   return settings;
+}
+
+void apply_options(const GantrydOptions& options, agent::ServerConfig& server) {
+  if (options.node_api_address) server.address = *options.node_api_address;
+  if (options.node_api_port == 0) server.is_on = false;
+  if (options.node_api_port.value_or(0) != 0) server.port = *options.node_api_port;
+  if (!options.client_ca_file.empty()) server.client_ca_file = options.client_ca_file;
+  if (!options.tls_cert_file.empty()) {
+    server.certificate_file = options.tls_cert_file;
+    server.key_file = options.tls_key_file;
+  }
 }
 
 Status apply_options(const GantrydOptions& options, agent::AgentConfig& agent) {
@@ -60,6 +70,8 @@ Result<KubeletSettingsInForce> read_kubelet_settings(const GantrydOptions& optio
   if (auto applied = apply_options(options, out.settings.agent); !applied) {
     return std::unexpected(std::move(applied.error()));
   }
+  apply_options(options, out.settings.server);
+  out.settings.node.port = out.settings.server.served_port();
   out.document = api::write_json(agent::effective_config(*said, out.settings));
   return out;
 }

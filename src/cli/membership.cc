@@ -50,8 +50,11 @@ Result<std::unique_ptr<Membership>> Membership::open(Parts parts) {
 // The client's is renewed when the kubeconfig is `gantry join`'s or kubelet's, which name the file that is replaced.
 void Membership::keep_certificates(const api::Kubeconfig& kubeconfig) {
   const std::string folder = certificate_folder(parts_.options, kubeconfig);
-  keep_client_certificate(kubeconfig, folder);
-  if (parts_.options.node_api_port != 0 && parts_.options.tls_cert_file.empty()) keep_serving_certificate(folder);
+  const agent::ServerConfig& server = parts_.settings.server;
+  if (server.renews_certificate) keep_client_certificate(kubeconfig, folder);
+  if (server.served_port() != 0 && server.certificate_file.empty() && server.asks_for_certificate) {
+    keep_serving_certificate(folder);
+  }
 }
 
 void Membership::keep_client_certificate(const api::Kubeconfig& kubeconfig, const std::string& folder) {
@@ -93,14 +96,13 @@ void Membership::keep_serving_certificate(const std::string& folder) {
 }
 
 Status Membership::serve_node_api() {
-  if (parts_.options.node_api_port == 0) return {};
+  if (parts_.settings.server.served_port() == 0) return {};
   agent::NodeApiSources sources{.runtime = parts_.runtime,
                                 .images = parts_.images,
                                 .pods = [&agent = *agent_] { return agent.pods(); },
                                 .probes = [&agent = *agent_] { return agent.probe_counts(); },
                                 .configuration = [&text = parts_.configuration] { return text; }};
-  auto server = start_node_api(parts_.loop, parts_.options, parts_.node_ip, ca_, parts_.settings.agent.pod_logs_dir,
-                               *cluster_, std::move(sources), parts_.kept);
+  auto server = start_node_api(parts_.loop, parts_.settings, ca_, *cluster_, std::move(sources), parts_.kept);
   if (!server) return fail_with(std::move(server.error()), "the node API");
   node_api_ = std::move(*server);
   return {};

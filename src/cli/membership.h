@@ -34,7 +34,6 @@ class Membership {
     cri::ImageService& images;
     Pool& disk;
     KeptSockets& kept;
-    const std::string& node_ip;
     const agent::KubeletSettings& settings;
     const std::string& configuration;  // in force, as JSON: what the node API tells
   };

@@ -1,17 +1,19 @@
 // SPDX-License-Identifier: Apache-2.0
-// gantryd's node API, put together: its socket, its certificate, whose certificates it takes, whom it asks. Loop
-// thread.
+// gantryd's own servers, put together. The node API: its socket, its certificate, whose certificates it takes, whom it
+// asks. And /healthz. Loop thread.
 #pragma once
 
 #include <memory>
 #include <string>
 
 #include "agent/cluster.h"
+#include "agent/kubelet_config.h"
+#include "agent/node_api/health_server.h"
 #include "agent/node_api/node_api.h"
 #include "agent/node_api/reviews.h"
 #include "base/loop.h"
 #include "base/result.h"
-#include "cli/gantryd_options.h"
+#include "base/task.h"
 #include "cli/service.h"
 #include "http/tls.h"
 
@@ -25,10 +27,13 @@ struct NodeApiServer {
   std::unique_ptr<agent::NodeApi> api;
 };
 
-// Serves at once. `client_ca` are the CAs of the clients' certificates, as PEM. The certificate is the one of the
-// options, or signs itself.
-Result<NodeApiServer> start_node_api(Loop& loop, const GantrydOptions& options, const std::string& node_ip,
-                                     std::string client_ca, std::string pod_logs_dir, agent::Cluster& cluster,
-                                     agent::NodeApiSources sources, KeptSockets& kept);
+// Serves at once. `client_ca` are the CAs of the clients' certificates, as PEM, when the settings name none. The
+// certificate is the one of the settings, or signs itself.
+Result<NodeApiServer> start_node_api(Loop& loop, const agent::KubeletSettings& settings, std::string client_ca,
+                                     agent::Cluster& cluster, agent::NodeApiSources sources, KeptSockets& kept);
+
+// Serves /healthz into `health`; as long as somebody else has its port it is tried again. All outlive it.
+Task<> serve_health(Loop& loop, const agent::ServerConfig& server, KeptSockets& kept,
+                    std::unique_ptr<agent::HealthServer>& health);
 
 }  // namespace gantry::cli

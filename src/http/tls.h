@@ -17,6 +17,15 @@
 
 namespace gantry::http {
 
+// What a server speaks. TLS 1.3 has a few ciphers, all good, which nobody chooses.
+struct TlsRules {
+  bool only_tls13 = false;
+  // By OpenSSL's names, with colons between them; "": what has forward secrecy and authenticated encryption.
+  std::string tls12_ciphers = {};
+  std::string groups = {};  // of the key exchange; "": OpenSSL's choice
+  bool operator==(const TlsRules&) const = default;
+};
+
 struct TlsServerOptions {
   std::string certificate_pem;  // its own first, then those between it and its CA
   std::string key_pem;
@@ -25,6 +34,7 @@ struct TlsServerOptions {
   std::string client_ca_pem;
   // Offered beside http/1.1 (ALPN).
   bool http2 = true;
+  TlsRules rules = {};
 };
 
 class TlsServer {

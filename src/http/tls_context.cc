@@ -108,9 +108,21 @@ Result<std::shared_ptr<const TlsContext>> context_of(std::shared_ptr<SSL_CTX> ss
   return std::make_shared<const TlsContext>(std::move(socket), std::move(ssl));
 }
 
+Status follow(SSL_CTX* ssl, const TlsRules& rules) {
+  if (rules.only_tls13) SSL_CTX_set_min_proto_version(ssl, TLS1_3_VERSION);
+  if (!rules.tls12_ciphers.empty() && SSL_CTX_set_cipher_list(ssl, rules.tls12_ciphers.c_str()) != 1) {
+    return openssl_failed(Code::kInvalidArgument, cat("ciphers ", rules.tls12_ciphers));
+  }
+  if (!rules.groups.empty() && SSL_CTX_set1_groups_list(ssl, rules.groups.c_str()) != 1) {
+    return openssl_failed(Code::kInvalidArgument, cat("groups ", rules.groups));
+  }
+  return {};
+}
+
 Result<std::shared_ptr<const TlsContext>> make_server(const TlsServerOptions& options) {
   auto ssl = new_context(TLS_server_method());
   if (!ssl) return std::unexpected(std::move(ssl.error()));
+  if (auto followed = follow(ssl->get(), options.rules); !followed) return std::unexpected(std::move(followed.error()));
   if (auto used = use_certificate(ssl->get(), options.certificate_pem, options.key_pem); !used) {
     return std::unexpected(std::move(used.error()));
   }

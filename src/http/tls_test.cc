@@ -145,6 +145,20 @@ TEST_F(TlsTest, CertificatesAreReplacedWhileItServes) {
   }(*this));
 }
 
+TEST_F(TlsTest, WhatIsSpokenCanBeNarrowed) {
+  serve(who);
+  run([](auto& self) -> Task<> {
+    auto options = self.server_options(self.ca_.server());
+    options.rules = {.only_tls13 = true, .tls12_ciphers = "ECDHE-ECDSA-AES128-GCM-SHA256", .groups = "P-384"};
+    EXPECT_TRUE(self.tls_->replace(options));
+    EXPECT_TRUE(co_await self.ask(self.client_options()));
+    options.rules = {.only_tls13 = false, .tls12_ciphers = "NONE-OF-OURS", .groups = ""};
+    EXPECT_FALSE(self.tls_->replace(options));
+    options.rules = {.only_tls13 = false, .tls12_ciphers = "", .groups = "P-0"};
+    EXPECT_FALSE(self.tls_->replace(options));
+  }(*this));
+}
+
 TEST_F(TlsTest, LargeBodiesGoBothWays) {
   std::string large(3 << 20, 'z');
   for (std::size_t i = 0; i < large.size(); i += 1000) large[i] = static_cast<char>('a' + i / 1000 % 26);

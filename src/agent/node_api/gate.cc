@@ -22,6 +22,12 @@ std::string hash_of(std::string_view token) {
 
 http::Response unauthorized() { return http::text_response(401, "Unauthorized"); }
 
+std::shared_ptr<const ApiUser> anonymous() {
+  static const auto user = std::make_shared<const ApiUser>(
+      ApiUser{.name = "system:anonymous", .uid = {}, .groups = {"system:unauthenticated"}, .extra = {}});
+  return user;
+}
+
 http::Response too_many() {
   http::Response response = http::text_response(429, "too many requests wait for an answer of the API server");
   response.headers.emplace_back("Retry-After", "1");
@@ -57,10 +63,12 @@ Task<Gate::Named> Gate::name(const http::Request& request) {
     co_return user;
   }
   std::string_view header = http::trim_spaces(request.header("Authorization"));
+  // A certificate that is no good is not nothing.
+  if (rules_.takes_anonymous && header.empty() && request.peer.certificate_error.empty()) co_return anonymous();
   if (header.size() <= kBearer.size() || !http::equals_ignore_case(header.substr(0, kBearer.size()), kBearer))
     co_return nullptr;
   std::string_view token = http::trim_spaces(header.substr(kBearer.size()));
-  if (token.empty() || token.size() > kMaxToken || tokens_ == nullptr) co_return nullptr;
+  if (token.empty() || token.size() > kMaxToken || !rules_.takes_tokens) co_return nullptr;
   co_return co_await name_by_token(std::string(token));
 }
 
@@ -76,11 +84,11 @@ Task<Gate::Named> Gate::name_by_token(std::string token) {
     co_return std::unexpected(unauthorized());
   }
   if (!*reviewed) {
-    no_tokens_.put(std::move(hash), true, now_() + times_.tokens);
+    no_tokens_.put(std::move(hash), true, now_() + rules_.tokens);
     co_return nullptr;
   }
   auto user = std::make_shared<const ApiUser>(std::move(**reviewed));
-  known_tokens_.put(std::move(hash), user, now_() + times_.tokens);
+  known_tokens_.put(std::move(hash), user, now_() + rules_.tokens);
   co_return user;
 }
 
@@ -98,7 +106,7 @@ Task<std::expected<bool, http::Response>> Gate::may(std::shared_ptr<const ApiUse
                           ", resource=nodes, subresource=", action.subresource, ")");
     co_return std::unexpected(http::text_response(500, why));
   }
-  known_rights_.put(std::move(question), *answer, now_() + (*answer ? times_.authorized : times_.unauthorized));
+  known_rights_.put(std::move(question), *answer, now_() + (*answer ? rules_.authorized : rules_.unauthorized));
   co_return *answer;
 }
 
@@ -107,7 +115,7 @@ Task<std::optional<http::Response>> Gate::refuse(const http::Request& request, s
   if (!named) co_return std::move(named.error());
   std::shared_ptr<const ApiUser> user = std::move(*named);
   if (!user || actions.empty()) co_return unauthorized();
-  if (access_ == nullptr) co_return std::nullopt;
+  if (!rules_.asks_for_rights) co_return std::nullopt;
   std::string tried;
   for (const NodeAction& action : actions) {
     auto allowed = co_await may(user, action);

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The gate of the node API: who asks, and whether he may. A client's certificate, which TLS has verified, names its
-// user and groups; else a bearer token is asked about (TokenReview). Nobody is let in without a name. What he may is
-// asked as SubjectAccessReview of nodes/SUBRESOURCE: stats, metrics, log, and proxy for all else; healthz, configz and
-// pods are open to whoever may use these or nodes/proxy.
+// user and groups; else a bearer token is asked about (TokenReview). Who shows neither is let in only where the rules
+// take anonymous clients, as system:anonymous. What he may is asked as SubjectAccessReview of nodes/SUBRESOURCE: stats,
+// metrics, log, and proxy for all else; healthz, configz and pods are open to whoever may use these or nodes/proxy.
 //
 // Answers are kept for short times; of tokens only a hash is kept. Memory and the questions under way are bounded: a
 // flood of invented tokens is answered 429 and does not reach the API server all at once, while those who come by
@@ -21,6 +21,7 @@
 #include <utility>
 #include <vector>
 
+#include "agent/server_config.h"
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
@@ -55,13 +56,6 @@ class AccessReviewer {
  public:
   virtual ~AccessReviewer() = default;
   virtual Task<Result<bool>> may(ApiUser user, NodeAction action) = 0;
-};
-
-// How long answers count: the defaults of KubeletConfiguration.
-struct GateTimes {
-  Duration tokens = std::chrono::minutes(2);         // authentication.webhook.cacheTTL
-  Duration authorized = std::chrono::minutes(5);     // authorization.webhook.cacheAuthorizedTTL
-  Duration unauthorized = std::chrono::seconds(30);  // authorization.webhook.cacheUnauthorizedTTL
 };
 
 // Answers by their question, each for a time of its own. Beyond `limit` the oldest goes.
@@ -111,10 +105,10 @@ class Gate {
   static constexpr std::size_t kMaxToken = 16384;  // bytes
 
   using Now = std::function<std::chrono::steady_clock::time_point()>;
-  // Null `tokens`: nobody comes by token. Null `access`: whoever has a name may do everything (authorization mode
-  // AlwaysAllow). Both outlive it and what it has under way.
-  Gate(TokenReviewer* tokens, AccessReviewer* access, GateTimes times = {}, Now now = std::chrono::steady_clock::now)
-      : tokens_(tokens), access_(access), times_(times), now_(std::move(now)) {}
+  // `tokens` and `access` are asked as far as the rules say, and then not null. Both outlive it and what it has under
+  // way.
+  Gate(TokenReviewer* tokens, AccessReviewer* access, GateRules rules = {}, Now now = std::chrono::steady_clock::now)
+      : tokens_(tokens), access_(access), rules_(rules), now_(std::move(now)) {}
 
   // Nothing: he may, by one of `actions`. Else what he is told: 401, 403, 429, or 500 when nobody could be asked.
   Task<std::optional<http::Response>> refuse(const http::Request& request, std::vector<NodeAction> actions);
@@ -128,7 +122,7 @@ class Gate {
 
   TokenReviewer* tokens_;
   AccessReviewer* access_;
-  GateTimes times_;
+  GateRules rules_;
   Now now_;
   // Apart: whoever invents tokens takes no room from those who have a name.
   std::size_t asking_who_ = 0, asking_rights_ = 0;

@@ -81,6 +81,27 @@ TEST_F(GateTest, WhoHasNoNameIsNotLetIn) {
   EXPECT_THAT(asked_, ElementsAre("token bad"));
 }
 
+TEST_F(GateTest, WhoShowsNothingIsAnonymousWhereThatIsTaken) {
+  gate_ = Gate{this, this, {.takes_anonymous = true}, [this] { return now_; }};
+  EXPECT_EQ(ask({}), 200);
+  EXPECT_EQ(ask({}, {{"get", "stats"}}), 403);
+  EXPECT_THAT(said_, HasSubstr("user=system:anonymous"));
+  EXPECT_THAT(asked_, ElementsAre("system:anonymous get proxy", "system:anonymous get stats"));
+  // What is shown has to be good.
+  EXPECT_EQ(ask(by_token("bad")), 401);
+  http::Request forged;
+  forged.peer.certificate_error = "certificate has expired";
+  EXPECT_EQ(ask(forged), 401);
+}
+
+TEST_F(GateTest, NobodyIsAskedWhereTheRulesSayNo) {
+  gate_ = Gate{nullptr, nullptr, {.takes_tokens = false, .asks_for_rights = false}, [this] { return now_; }};
+  EXPECT_EQ(ask(by_token("good")), 401);
+  EXPECT_EQ(ask({}), 401);
+  EXPECT_EQ(ask(by_certificate("bob"), {{"get", "stats"}}), 200);
+  EXPECT_TRUE(asked_.empty());
+}
+
 TEST_F(GateTest, ACertificateComesBeforeAToken) {
   auto request = by_certificate("admin");
   request.headers = {{"Authorization", "Bearer good"}};

@@ -47,7 +47,7 @@ struct NodeApi::Impl : std::enable_shared_from_this<Impl> {
   Impl(Loop& loop, NodeApiSources s, NodeApiOptions o)
       : sources(std::move(s)),
         options(std::move(o)),
-        gate(sources.tokens, sources.access, options.times),
+        gate(sources.tokens, sources.access, options.rules),
         logs(loop, sources.runtime, options.pod_logs_dir),
         streams(loop, sources.runtime),
         measurer(loop, sources.runtime, sources.images, {options.node_name, {options.root_dir, options.pod_logs_dir}}) {}
@@ -73,6 +73,9 @@ Task<http::Reply> NodeApi::Impl::handle(http::Request request) {
       request, actions_of(request.method, route ? route->path : std::string(), route && route->is_stream()));
   if (refused) co_return http::Reply{std::move(*refused), {}, {}};
   if (!route) co_return refuse(404, "404 page not found");
+  if (!options.enters_containers && (route->is_of_pod() || route->kind == Kind::kRunningPods)) {
+    co_return refuse(405, "Debug endpoints are disabled.");
+  }
   bool is_read = request.method == "GET" || request.method == "HEAD";
   if (!is_read && !(route->is_stream() && request.method == "POST")) co_return refuse(405, "405: Method Not Allowed");
   auto query = http::Query::parse(request.query());

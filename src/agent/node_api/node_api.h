@@ -31,11 +31,12 @@ struct NodeApiOptions {
   std::string node_name;
   std::string root_dir;      // the agent's, on the disk that counts as the node's
   std::string pod_logs_dir;  // "/var/log/pods"
-  GateTimes times;
+  GateRules rules;
+  bool enters_containers = true;  // false: no logs, no sessions in containers, no /runningpods/
   std::size_t max_connections = 1000;
 };
 
-// What it tells of. All outlive the loop's last turn, but for `tokens` and `access`, which may be null (Gate).
+// What it tells of. All outlive the loop's last turn, but for `tokens` and `access` (Gate).
 struct NodeApiSources {
   cri::RuntimeService& runtime;
   cri::ImageService& images;

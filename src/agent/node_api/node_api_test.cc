@@ -11,6 +11,7 @@
 #include <thread>
 
 #include "agent/fake_runtime.h"
+#include "agent/node_api/health_server.h"
 #include "agent/node_api/self_signed.h"
 #include "http/listen.h"
 #include "http/test_client.h"
@@ -33,6 +34,9 @@ class NodeApiTest : public testing::Test, public TokenReviewer, public AccessRev
     root_ = ::mkdtemp(path);
     fs::create_directories(root_ + "/shop_web_u1/app");
     add_pod();
+    start();
+  }
+  void start() {
     NodeApiSources sources{
         .runtime = runtime_,
         .images = runtime_,
@@ -44,8 +48,8 @@ class NodeApiTest : public testing::Test, public TokenReviewer, public AccessRev
         .configuration = [] { return R"({"kind":"KubeletConfiguration"})"; },
         .tokens = this,
         .access = this};
-    api_ = std::make_unique<NodeApi>(loop_, std::move(sources),
-                                     NodeApiOptions{.node_name = "n1", .root_dir = root_, .pod_logs_dir = root_});
+    options_.root_dir = options_.pod_logs_dir = root_;
+    api_ = std::make_unique<NodeApi>(loop_, std::move(sources), options_);
     auto listener = http::listen_tcp("127.0.0.1", 0);
     port_ = listener->port;
     api_->serve(std::move(listener->socket), nullptr);
@@ -122,6 +126,7 @@ class NodeApiTest : public testing::Test, public TokenReviewer, public AccessRev
   Loop loop_;
   FakeRuntime runtime_{loop_};
   std::vector<PodInfo> pods_;
+  NodeApiOptions options_{.node_name = "n1", .root_dir = "", .pod_logs_dir = ""};
   std::unique_ptr<NodeApi> api_;
   std::uint16_t port_ = 0;
 };
@@ -137,6 +142,33 @@ TEST_F(NodeApiTest, OnlyThoseWithARightAreAnswered) {
     EXPECT_THAT(get("/nothing", "eve"), StartsWith("HTTP/1.1 403"));
     EXPECT_THAT(get("/nothing"), StartsWith("HTTP/1.1 404"));
     EXPECT_THAT(get("/healthz"), HasSubstr("\r\n\r\nok\n"));
+  });
+}
+
+TEST_F(NodeApiTest, ContainersCanBeClosedToIt) {
+  options_.enters_containers = false;
+  start();
+  with_clients([this] {
+    for (const char* path : {"/containerLogs/shop/web/app", "/exec/shop/web/app?command=id", "/attach/shop/web/app",
+                             "/portForward/shop/web", "/runningpods/"}) {
+      EXPECT_THAT(get(path), testing::AllOf(StartsWith("HTTP/1.1 405"), HasSubstr("Debug endpoints are disabled.")));
+    }
+    EXPECT_THAT(get("/exec/shop/web/app?command=id", "eve"), StartsWith("HTTP/1.1 403"));
+    EXPECT_THAT(get("/pods"), StartsWith("HTTP/1.1 200"));
+  });
+}
+
+TEST_F(NodeApiTest, HealthIsToldToAnybodyOnAPortOfItsOwn) {
+  HealthServer health(loop_);
+  auto listener = http::listen_tcp("127.0.0.1", 0);
+  port_ = listener->port;
+  health.serve(std::move(listener->socket));
+  with_clients([this] {
+    for (const char* path : {"/healthz", "/healthz/ping", "/healthz/syncloop"}) {
+      EXPECT_THAT(get(path), testing::AllOf(StartsWith("HTTP/1.1 200"), HasSubstr("\r\n\r\nok"))) << path;
+    }
+    EXPECT_THAT(get("/pods"), StartsWith("HTTP/1.1 404"));
+    EXPECT_THAT(get("/"), StartsWith("HTTP/1.1 404"));
   });
 }
 
