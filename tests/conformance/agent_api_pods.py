@@ -114,9 +114,9 @@ def ends(checks, control, node):
     control.wait_for("late", "is over", ".status.reason", "DeadlineExceeded")
     control.out("create", "-f", "-", given=pod(node, "again", "exit 1", restartPolicy="OnFailure"))
     control.wait_for("again", "is held back", ".status.containerStatuses[0].state.waiting.reason", "CrashLoopBackOff")
-    control.out("create", "-f", "-", given=pod(node, "odd", SLEEPS, hostUsers=False))
+    control.out("create", "-f", "-", given=pod(node, "odd", SLEEPS, volumes=[{"name": "far", "nfs": {"server": "far", "path": "/"}}]))
     control.wait_for("odd", "is rejected", ".status.reason", "UnsupportedByNode")
-    checks.ok("spec.hostUsers" in control.json("get", "pod", "odd")["status"]["message"], "what is not supported is named")
+    checks.ok("spec.volumes[0].nfs" in control.json("get", "pod", "odd")["status"]["message"], "what is not supported is named")
     control.out("delete", "pod", "--all", "--wait=false")
     c.wait_until("all are gone", lambda: control.json("get", "pods")["items"] == [] and not node.pods())
 
