@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 300
+# limit: 900
 """What a KubeletConfiguration says of the node's own servers, seen by curl, openssl and kubectl: where they are, what they show and
 speak, whom they take, and what they keep to themselves."""
 import json
@@ -109,8 +109,11 @@ def anonymous(world):
     control.out("create", "clusterrole", "lister", "--verb=get", "--resource=nodes/pods")
     control.out("create", "clusterrolebinding", "listers", "--clusterrole=lister", "--group=system:unauthenticated")
     world.wait_served(f"{api}/pods")
-    shown = world.run("openssl", "s_client", "-connect", f"{NODE_ADDRESS}:10250", "-tls1_2", "-ign_eof",
-                      given="GET / HTTP/1.0\r\n\r\n").stdout
+    def handshake():
+        said = world.run("openssl", "s_client", "-connect", f"{NODE_ADDRESS}:10250", "-tls1_2", "-ign_eof",
+                         given="GET / HTTP/1.0\r\n\r\n").stdout
+        return said if "issuer=" in said else None
+    shown = c.wait_until("openssl has its handshake", handshake)
     checks.contains(shown, "Cipher is ECDHE-ECDSA-AES256-GCM-SHA384", "tlsCipherSuites")
     names = [line.split("=", 1)[1] for line in shown.splitlines() if line.startswith(("subject=", "issuer="))]
     checks.ok(len(names) == 2 and names[0] == names[1], "serverTLSBootstrap: false: its certificate signs itself", names)
