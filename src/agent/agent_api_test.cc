@@ -534,6 +534,30 @@ TEST_F(AgentApiTest, PodsEndBeforeTheMachineShutsDown) {
   EXPECT_EQ(api_.phase("web"), "Failed");
 }
 
+// What it was evicted for is not so any more when gantryd starts again, and the API server has not heard of it yet.
+TEST_F(AgentApiTest, AnEvictionThatNobodyHeardOfBeforeARestartIsOne) {
+  config_.eviction.period = milliseconds(5);
+  start();
+  api_.put_pod(pod_text("web", "  volumes:\n  - {name: data, emptyDir: {sizeLimit: 4Ki}}\n"));
+  ASSERT_TRUE(until([&] { return is_ready("web"); }));
+  const std::string data = root_ + "/kubelet/pods/uid-web/volumes/kubernetes.io~empty-dir/data/large";
+  api_.set_away(true);
+  std::ofstream(data) << std::string(100'000, 'x');
+  ASSERT_TRUE(until([&] { return !runtime_.is_running("web"); }));
+  agent_.reset();
+  fs::remove(data);
+  api_.set_away(false);
+  EXPECT_EQ(api_.phase("web"), "Running");
+  start();
+  ASSERT_TRUE(until([&] { return api_.phase("web") == "Failed"; }));
+  EXPECT_EQ(said("web", "reason") + ": " + said("web", "message"),
+            "Evicted: Usage of EmptyDir volume \"data\" exceeds the limit \"4Ki\". ");
+  for (int i = 0; i < 20'000 && fs::exists(root_ + "/kubelet/pods/uid-web"); ++i) turn();
+  EXPECT_FALSE(fs::exists(root_ + "/kubelet/pods/uid-web")) << "it gives back what it has";
+  EXPECT_THAT(runtime_.containers, IsEmpty());
+  EXPECT_EQ(runtime_.count("create web 1"), 0);
+}
+
 TEST_F(AgentApiTest, AnUpdateThatIsTakenBackBeforeItWasSeenIsNone) {
   start();
   const auto put = [&](const std::string& color) {

@@ -355,7 +355,8 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   }
   Task<Result<v1::PodSandboxStatsResponse>> pod_sandbox_stats(v1::PodSandboxStatsRequest) override { co_return none(); }
   Task<Result<v1::ListPodSandboxStatsResponse>> list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest) override {
-    co_return none();
+    co_await loop_.sleep_for(Duration::zero());
+    co_return v1::ListPodSandboxStatsResponse();
   }
   Task<Result<v1::ListMetricDescriptorsResponse>> list_metric_descriptors(v1::ListMetricDescriptorsRequest) override {
     co_return none();

@@ -5,6 +5,7 @@
 //     volumes/                                      volumes/prepare.h draws it
 //     containers/NAME/ATTEMPT                       the file at terminationMessagePath
 //     etc-hosts                                     its containers' /etc/hosts
+//     evicted.json                                  eviction/record.h
 //     userns                                        user_ranges.h
 //   ROOT/pods/.UID.going/                           the same on its way out
 //   LOGS/NAMESPACE_NAME_UID/NAME/ATTEMPT.log        written by the runtime

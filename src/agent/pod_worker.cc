@@ -79,21 +79,6 @@ void PodWorker::terminate(std::optional<Duration> grace) {
   wake_.set();
 }
 
-void PodWorker::evict(const PodEviction& eviction) {
-  if (!pod_ || rejected_) return;
-  const Duration own = std::chrono::seconds(std::max<std::int64_t>(pod_->spec().termination_grace_period_seconds(), 0));
-  const Duration grace = std::min(grace_.value_or(own), eviction.grace);
-  if (terminating_) return terminate(grace);
-  if (is_running()) {
-    rules_.is_over = rules_.is_over_as_failed = true;
-    end_ = Waiting{eviction.reason, eviction.message};
-    is_disrupted_ = eviction.is_disruption;
-  }
-  grace_ = grace;
-  stopper_.shorten(grace);
-  hear();
-}
-
 bool PodWorker::has_come_to_rest() const {
   if (rejected_ || !pod_) return true;
   return !terminating_ && was_over() && is_still();
@@ -156,6 +141,7 @@ Task<Result<ObservedPod>> PodWorker::look() {
     if (is_misplaced(sandbox)) sandbox.ready = false;
   }
   had_sandbox_ |= !observed->sandboxes.empty();
+  if (!std::exchange(was_looked_at_, true)) co_await recall_eviction();
   std::erase_if(replaced_, [&](const std::string& id) {
     return std::ranges::none_of(observed->containers, [&](const auto& container) { return container.id == id; });
   });
@@ -208,6 +194,8 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
   auto may = [this](const std::string& name, const ObservedContainer* last) { return may_start(name, last); };
   PodPlan plan = plan_pod(rules_, *observed, is_stopped, may, now());
   if (plan.finished) images_->stop();
+  if (plan.finished && eviction_) co_await record_eviction();
+  if (stopped_) co_return TimePoint::max();
   publish(*observed, plan);
   if (plan.finished) {
     co_await end_config_volumes();
@@ -367,7 +355,7 @@ void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
                           .plan = &plan,
                           .waiting = &waits,
                           .end = end_ ? &*end_ : nullptr,
-                          .is_disrupted = is_disrupted_,
+                          .is_disrupted = eviction_ && eviction_->is_disruption,
                           .before = status_before(),
                           .host_ip = env_->config.host_ip,
                           .now = wall_seconds()}));
@@ -403,7 +391,7 @@ void PodWorker::publish_end(const ObservedPod& observed) {
                           .plan = &plan,
                           .waiting = &nobody_waits,
                           .end = end_ ? &*end_ : nullptr,
-                          .is_disrupted = is_disrupted_,
+                          .is_disrupted = eviction_ && eviction_->is_disruption,
                           .before = status_before(),
                           .host_ip = env_->config.host_ip,
                           .now = wall_seconds()}));

@@ -81,8 +81,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // new worker. `grace` takes the place of the pod's own; a later call can only shorten it, and ends a wait that is
   // longer.
   void terminate(std::optional<Duration> grace = std::nullopt);
-  // Ends what runs; the pod stays, as one that failed. One that ends already has the grace at most.
-  void evict(const PodEviction& eviction);
+  // Ends what runs; the pod stays, as one that failed, also when gantryd ends before the API server knows. One that ends
+  // already has the grace at most.
+  void evict(PodEviction eviction);
   // Has what a pod that has come to its end has on the disk removed, as soon as the API server knows how it ended: its
   // containers with their logs, and its volumes. An evicted one does that by itself.
   void give_back();
@@ -168,6 +169,12 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // When to look again.
   Task<TimePoint> return_space(const ObservedPod& observed);
   Task<Status> remove_contents(const ObservedPod& observed);
+  // --- eviction (pod_eviction.cc): recorded before anything is stopped for it, and recalled by the first look of a
+  // later gantryd
+  void take_eviction(PodEviction eviction);
+  Duration grace_with(const PodEviction& eviction) const;
+  Task<> record_eviction();
+  Task<> recall_eviction();
 
   // --- the end (pod_teardown.cc)
   Task<> tear_down();
@@ -221,8 +228,10 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::shared_ptr<const k8s::io::api::core::v1::Pod> next_pod_;  // taken over by the next look
   PodRules rules_;
   std::optional<Waiting> rejected_;
-  std::optional<Waiting> end_;  // why the pod as a whole has ended
-  bool is_disrupted_ = false;   // for the node's sake
+  std::optional<Waiting> end_;           // why the pod as a whole has ended
+  std::optional<PodEviction> eviction_;  // then this is why
+  bool is_eviction_recorded_ = false;
+  bool was_looked_at_ = false;
   PodObserver observer_;
   std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status_;
   std::string described_;  // what was logged of it last
