@@ -368,6 +368,28 @@ TEST_F(AgentApiTest, APodThatIsDeletedWhileItPullsEndsAtOnce) {
   EXPECT_THAT(runtime_.sandboxes, IsEmpty());
 }
 
+TEST_F(AgentApiTest, APodThatIsDeletedWhileTheServerDoesNotTellOfItsVolumesEndsAtOnce) {
+  const std::string claim = "  volumes:\n  - {name: data, persistentVolumeClaim: {claimName: data}}\n";
+  const std::string token =
+      "  volumes:\n  - {name: data, projected: {sources: [{serviceAccountToken: {path: token}}]}}\n";
+  int asked = 0;
+  for (const auto& [volumes, silent] : {std::pair{claim, "/persistentvolumeclaims/"}, std::pair{token, "/token"}}) {
+    api_.silent = silent;
+    start();
+    api_.put_pod(pod_text("web", volumes));
+    ASSERT_TRUE(until([&] { return api_.waiting > asked; })) << silent;
+    asked = api_.waiting;
+    turn();
+    api_.put_pod(pod_text("web", volumes, std::string(kDeleted) + "7\n", "{phase: Pending}"));
+    ASSERT_TRUE(until([&] { return api_.pod("web") == nullptr && agent_->pods().empty(); })) << silent;
+    EXPECT_THAT(runtime_.sandboxes, IsEmpty());
+    // Who was not answered is, before what it asks for ends.
+    api_.set_away(true);
+    turn();
+    api_.set_away(false);
+  }
+}
+
 TEST_F(AgentApiTest, WhatPullsHoldsNoOtherContainerUp) {
   runtime_.pull_gate = std::make_shared<Event>(loop_);
   runtime_.registry["other:1"] = "";

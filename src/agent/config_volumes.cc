@@ -76,12 +76,11 @@ struct ConfigVolumes::Work {
 
 bool ConfigVolumes::has_any(const core::Pod& pod) { return !config_volumes_of(pod).empty(); }
 
-ConfigVolumes::ConfigVolumes(std::shared_ptr<Environment> environment, PodPtr pod, std::function<void()> ready)
+ConfigVolumes::ConfigVolumes(std::shared_ptr<Environment> environment, PodPtr pod, std::function<void()> tell)
     : env_(std::move(environment)),
       pod_(std::move(pod)),
-      ready_(std::move(ready)),
+      tell_(std::move(tell)),
       wake_(env_->loop),
-      tried_(env_->loop),
       ended_(env_->loop),
       retries_(env_->config.retry),
       refresh_at_(kNever) {}
@@ -101,20 +100,29 @@ void ConfigVolumes::hear() {
 void ConfigVolumes::stop() {
   stopped_ = true;
   wake_.set();
+  if (!is_in_folder_) ended_.set();
 }
 
-Task<Result<volumes::PreparedVolumes>> ConfigVolumes::prepared() {
-  co_await tried_.wait();
+template <typename Call>
+Task<std::invoke_result_t<Call>> ConfigVolumes::in_folder(Call call) {
+  is_in_folder_ = true;
+  auto done = co_await env_->disk.run(std::move(call));
+  is_in_folder_ = false;
+  if (stopped_) ended_.set();
+  co_return done;
+}
+
+Result<volumes::PreparedVolumes> ConfigVolumes::prepared() const {
   if (!was_ready_ && !missing_.empty()) {
     const auto& [volume, error] = *missing_.begin();
-    co_return fail(error.code(), said_of(volume, error));
+    return fail(error.code(), said_of(volume, error));
   }
   volumes::PreparedVolumes all;
   const std::string folder = env_->folders.pod_folder(pod_->metadata().uid());
   for (const auto* volume : config_volumes_of(*pod_)) {
     all[volume->name()] = {volumes::config_volume_path(*volume, folder), true};
   }
-  co_return all;
+  return all;
 }
 
 Task<> ConfigVolumes::run(std::shared_ptr<ConfigVolumes> self) {
@@ -129,8 +137,6 @@ Task<> ConfigVolumes::run(std::shared_ptr<ConfigVolumes> self) {
     }
     (void)co_await self->wake_.wait_for(self->until_next());
   }
-  self->tried_.set();
-  self->ended_.set();
 }
 
 Duration ConfigVolumes::until_next() const {
@@ -151,9 +157,10 @@ Task<> ConfigVolumes::adopt_tokens() {
   const std::string folder = env_->folders.pod_folder(pod->metadata().uid());
   for (const auto* volume : config_volumes_of(*pod)) {
     for (const auto* source : volumes::sources_of(*volume).tokens) {
-      auto token = co_await env_->disk.run([pod, volume, folder, path = source->path()] {
+      auto token = co_await in_folder([pod, volume, folder, path = source->path()] {
         return volumes::read_config_file(*volume, folder, path, kMaxToken);
       });
+      if (stopped_) co_return;
       if (token) env_->tokens->adopt(*pod, *source, std::move(*token));
     }
   }
@@ -190,19 +197,22 @@ Task<> ConfigVolumes::make() {
   const std::string folder = env_->folders.pod_folder(pod->metadata().uid());
   for (const auto* volume : config_volumes_of(*pod)) {
     co_await gather(*volume, pod, work);
-    if (stopped_) co_return;
+    // Whoever stopped this has not waited, and has had the pod's tokens forgotten before this one came.
+    if (stopped_) co_return env_->tokens->forget(pod->metadata().uid());
     auto payload = volumes::payload_of(*volume, work.inputs(*pod));
     if (payload) {
-      auto written = co_await env_->disk.run([pod, volume, folder, bytes = std::move(*payload)] {
+      auto written = co_await in_folder([pod, volume, folder, bytes = std::move(*payload)] {
         return volumes::write_config_volume(*pod, *volume, folder, bytes);
       });
+      if (stopped_) co_return;
       if (written) continue;
       errors.emplace(volume->name(), std::move(written.error()));
     } else {
       errors.emplace(volume->name(), std::move(payload.error()));
     }
     const bool is_there =
-        co_await env_->disk.run([pod, volume, folder] { return volumes::is_config_volume_written(*volume, folder); });
+        co_await in_folder([pod, volume, folder] { return volumes::is_config_volume_written(*volume, folder); });
+    if (stopped_) co_return;
     if (!is_there) missing.emplace(volume->name(), errors.at(volume->name()));
   }
   missing_ = std::move(missing);
@@ -224,8 +234,8 @@ void ConfigVolumes::conclude(const PodPtr& pod, const std::map<std::string, Erro
   }
   const bool is_new = !was_ready_ && missing_.empty();
   was_ready_ |= missing_.empty();
-  tried_.set();
-  if (is_new && !stopped_) ready_();
+  const bool is_first = !std::exchange(was_tried_, true);
+  if (is_new || is_first) tell_();
 }
 
 }  // namespace gantry::agent

@@ -14,6 +14,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 
 #include "agent/backoff.h"
 #include "agent/environment.h"
@@ -35,8 +36,9 @@ class ConfigVolumes : public std::enable_shared_from_this<ConfigVolumes> {
 
   static bool has_any(const k8s::io::api::core::v1::Pod& pod);
 
-  // `ready` is called once, when all volumes are there for the first time. The environment has objects and tokens.
-  ConfigVolumes(std::shared_ptr<Environment> environment, PodPtr pod, std::function<void()> ready);
+  // `tell` is called when they have been tried for the first time, and once more when all are there if that was later.
+  // The environment has objects and tokens.
+  ConfigVolumes(std::shared_ptr<Environment> environment, PodPtr pod, std::function<void()> tell);
   ConfigVolumes(const ConfigVolumes&) = delete;
   ConfigVolumes& operator=(const ConfigVolumes&) = delete;
 
@@ -46,10 +48,12 @@ class ConfigVolumes : public std::enable_shared_from_this<ConfigVolumes> {
   void update(PodPtr pod);
   // One of its objects has changed.
   void hear();
-  // Where they are; waits for the first try. The error is kubelet's for the first of them that is not there.
-  Task<Result<volumes::PreparedVolumes>> prepared();
+  bool was_tried() const { return was_tried_; }
+  // Where they are, once they were tried. The error is kubelet's for the first of them that is not there.
+  Result<volumes::PreparedVolumes> prepared() const;
   void stop();
-  // Returns when nothing is written any more, after stop().
+  // Returns when nothing is done in the pod's folder any more, after stop(). What is being asked of the API server is
+  // not waited for.
   Task<> wait_ended() { return ended_.wait(); }
 
  private:
@@ -58,16 +62,21 @@ class ConfigVolumes : public std::enable_shared_from_this<ConfigVolumes> {
   Task<> make();
   Task<> adopt_tokens();
   Task<> gather(const k8s::io::api::core::v1::Volume& volume, PodPtr pod, Work& work);
+  // `call` has to do with the pod's folder; stopped_ may be so afterwards.
+  template <typename Call>
+  Task<std::invoke_result_t<Call>> in_folder(Call call);
   void conclude(const PodPtr& pod, const std::map<std::string, Error>& errors);
   Duration until_next() const;
 
   std::shared_ptr<Environment> env_;
   PodPtr pod_;
-  std::function<void()> ready_;
-  Event wake_, tried_, ended_;
+  std::function<void()> tell_;
+  Event wake_, ended_;
   Backoff retries_;
   bool heard_ = true;
   bool stopped_ = false;
+  bool is_in_folder_ = false;
+  bool was_tried_ = false;
   bool was_ready_ = false;
   std::map<std::string, Error> missing_;  // by volume: why it is not there at all
   std::optional<TimePoint> retry_at_;

@@ -62,7 +62,7 @@ class ConfigVolumesTest : public testing::Test {
   }
 
   void begin() {
-    volumes_ = std::make_shared<ConfigVolumes>(env_, pod_, [this] { ++ready_; });
+    volumes_ = std::make_shared<ConfigVolumes>(env_, pod_, [this] { ++told_; });
     volumes_->start();
   }
   void end() {
@@ -85,13 +85,9 @@ class ConfigVolumesTest : public testing::Test {
     }
   }
   std::string prepared() {
-    std::string seen;
-    loop_.spawn([](ConfigVolumesTest& self, std::string& out) -> Task<> {
-      auto all = co_await self.volumes_->prepared();
-      out = all ? all->at("settings").path : all.error().message();
-    }(*this, seen));
-    run_until([&] { return !seen.empty(); });
-    return seen;
+    run_until([&] { return volumes_->was_tried(); });
+    auto all = volumes_->prepared();
+    return all ? all->at("settings").path : all.error().message();
   }
   void put(const std::string& color) {
     auto object = *api::parse_json(R"({"metadata": {"name": "settings"}})");
@@ -115,14 +111,14 @@ class ConfigVolumesTest : public testing::Test {
   std::shared_ptr<Environment> env_;
   std::shared_ptr<ConfigVolumes> volumes_;
   ObjectCache::Holder holder_;
-  int ready_ = 0;
+  int told_ = 0;
 };
 
 TEST_F(ConfigVolumesTest, AMissingObjectIsSaidAndHeals) {
   begin();
   EXPECT_EQ(prepared(), "MountVolume.SetUp failed for volume \"settings\" : configmap \"settings\" not found");
   put("red");
-  run_until([&] { return ready_ == 1; });
+  run_until([&] { return told_ == 2; });
   EXPECT_EQ(read("color"), "red");
   EXPECT_EQ(prepared(), root_ + "/pods/u1/volumes/kubernetes.io~configmap/settings");
 }
@@ -130,7 +126,7 @@ TEST_F(ConfigVolumesTest, AMissingObjectIsSaidAndHeals) {
 TEST_F(ConfigVolumesTest, AChangeIsWrittenAndALossIsNot) {
   put("red");
   begin();
-  run_until([&] { return ready_ == 1; });
+  run_until([&] { return told_ == 1; });
   put("blue");
   run_until([&] { return read("color") == "blue"; });
   api_.remove(kPath);
@@ -139,18 +135,33 @@ TEST_F(ConfigVolumesTest, AChangeIsWrittenAndALossIsNot) {
   EXPECT_EQ(read("color"), "blue");
   put("green");
   run_until([&] { return read("color") == "green"; });
-  EXPECT_EQ(ready_, 1);
+  EXPECT_EQ(told_, 1);
 }
 
 TEST_F(ConfigVolumesTest, WhatWasWrittenBeforeIsEnoughWhileTheServerIsAway) {
   put("red");
   begin();
-  run_until([&] { return ready_ == 1; });
+  run_until([&] { return told_ == 1; });
   end();
   api_.remove(kPath);
   begin();
   EXPECT_EQ(prepared(), root_ + "/pods/u1/volumes/kubernetes.io~configmap/settings");
   EXPECT_EQ(read("color"), "red");
+}
+
+TEST_F(ConfigVolumesTest, WhatTheServerDoesNotAnswerIsNotWaitedForInTheEnd) {
+  auto& volume = *pod_->mutable_spec()->mutable_volumes(0)->mutable_volume_source();
+  auto& source = *volume.mutable_projected()->add_sources()->mutable_service_account_token();
+  source.set_path("token");
+  source.set_expiration_seconds(3600);
+  api_.silent = "/token";
+  begin();
+  run_until([&] { return api_.waiting == 1; });
+  end();
+  EXPECT_FALSE(volumes_->was_tried());
+  EXPECT_FALSE(fs::exists(root_ + "/pods/u1"));
+  api_.set_away(true);
+  run_until([&] { return volumes_.use_count() == 1; });
 }
 
 }  // namespace

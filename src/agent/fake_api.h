@@ -41,6 +41,9 @@ class FakeApi final : public api::Transport {
   int watches = 0;
   // Nobody answers, and watches end.
   bool is_away = false;
+  // Who asks for a path with this in it is not answered until the server is away. Empty: nobody.
+  std::string silent;
+  int waiting = 0;  // so many were not
   // After each change.
   std::function<void()> changed = [] {};
 
@@ -106,6 +109,7 @@ class FakeApi final : public api::Transport {
 
   Task<Result<http::Response>> call(Loop&, http::Request request) override {
     co_await loop_.sleep_for(Duration::zero());
+    co_await keep_silent(request);
     if (is_away) co_return fail(Code::kUnavailable, "connection refused");
     std::string path = std::string(request.path());
     const bool is_event = path.find("/events") != std::string::npos;
@@ -152,6 +156,7 @@ class FakeApi final : public api::Transport {
 
   Task<Result<http::Response>> follow(Loop&, http::Request request, api::TakeLine take) override {
     co_await loop_.sleep_for(Duration::zero());
+    co_await keep_silent(request);
     if (is_away) co_return fail(Code::kUnavailable, "connection refused");
     ++watches;
     std::string kind = std::string(request.path().substr(request.path().rfind('/'))) + "/";
@@ -191,6 +196,15 @@ class FakeApi final : public api::Transport {
   }
 
  private:
+  Task<> keep_silent(const http::Request& request) {
+    if (silent.empty() || request.path().find(silent) == std::string_view::npos) co_return;
+    ++waiting;
+    loop_.post([this] { changed(); });
+    while (!is_away) {
+      changed_.reset();
+      co_await changed_.wait();
+    }
+  }
   // `kind` is "/pods/", or the path of one object.
   static bool is_of(const std::string& path, const std::string& kind) {
     return kind.ends_with('/') ? path.find(kind) != std::string::npos : path == kind;

@@ -44,7 +44,10 @@ void PodWorker::begin_config_volumes() {
   if (std::exchange(objects_ended_, false)) need_objects();
   if (config_volumes_ || !had_sandbox_ || !ConfigVolumes::has_any(*pod_)) return;
   config_volumes_ = std::make_shared<ConfigVolumes>(env_, pod_, [weak = weak_from_this()] {
-    if (auto self = weak.lock()) self->retry_now("ContainerCreating");
+    auto self = weak.lock();
+    if (!self) return;
+    self->retry_now("ContainerCreating");
+    self->hear();
   });
   config_volumes_->start();
 }

@@ -56,6 +56,7 @@ Task<TimePoint> PodWorker::return_space(const ObservedPod& observed) {
   }
   volume_call_.reset();
   volumes_.reset();
+  volumes_made_.reset();
   auto done = co_await remove_contents(observed);
   if (stopped_ || terminating_) co_return TimePoint::max();
   gave_back_.set();

@@ -24,27 +24,33 @@ TimePoint now() { return std::chrono::steady_clock::now(); }
 
 }  // namespace
 
-Task<bool> PodWorker::wait_for_volume_call(std::uint64_t heard, TimePoint until) {
-  while (!volume_call_->is_done && !stopped_ && !terminating_ && heard_ == heard && now() < until) {
+Task<bool> PodWorker::wait_quietly(std::function<bool()> holds, std::uint64_t heard, TimePoint until) {
+  while (!holds() && !stopped_ && !terminating_ && heard_ == heard && now() < until) {
     wake_.reset();
     (void)co_await wake_.wait_for(until - now());
   }
-  co_return volume_call_->is_done && !stopped_ && !terminating_;
+  co_return holds() && !stopped_ && !terminating_;
+}
+
+TimePoint PodWorker::volumes_until() {
+  const TimePoint late = now() + std::chrono::duration_cast<TimePoint::duration>(env_->config.volume_patience);
+  return std::min(late, check_deadline().value_or(late));
 }
 
 Task<Result<std::optional<VolumeOutcome>>> PodWorker::call_volumes(std::vector<volumes::SubPath> what,
                                                                    std::set<std::string> keys, VolumeCalls::Work work) {
   const auto heard = heard_;
   const TimePoint late = now() + std::chrono::duration_cast<TimePoint::duration>(env_->config.volume_patience);
-  const TimePoint until = std::min(late, check_deadline().value_or(late));
+  const TimePoint until = volumes_until();
   if (rules_.is_over) co_return std::nullopt;
   const auto not_yet = [&]() -> Result<std::optional<VolumeOutcome>> {
     if (now() < late || stopped_ || terminating_) return std::nullopt;
     return std::unexpected(late_volumes());
   };
+  const auto is_done = [this] { return volume_call_->is_done; };
   // One that is for something else is waited for, too: there is one at a time.
   if (volume_call_ && volume_call_for_ != what) {
-    if (!co_await wait_for_volume_call(heard, until)) co_return not_yet();
+    if (!co_await wait_quietly(is_done, heard, until)) co_return not_yet();
     volume_call_.reset();
   }
   if (!volume_call_) {
@@ -56,7 +62,7 @@ Task<Result<std::optional<VolumeOutcome>>> PodWorker::call_volumes(std::vector<v
       self->hear();
     });
   }
-  if (!co_await wait_for_volume_call(heard, until)) co_return not_yet();
+  if (!co_await wait_quietly(is_done, heard, until)) co_return not_yet();
   co_return std::move(std::exchange(volume_call_, nullptr)->outcome);
 }
 
@@ -83,14 +89,32 @@ void PodWorker::fail_mount(const Error& error) {
   tell(EventType::kWarning, "FailedMount", error.message());
 }
 
-Task<Result<bool>> PodWorker::prepare_volumes() {
-  if (volumes_) co_return true;
+Task<Result<std::optional<volumes::Claims>>> PodWorker::find_claims() {
+  const auto heard = heard_;
+  const TimePoint until = volumes_until();
+  if (rules_.is_over) co_return std::nullopt;
+  if (!claims_call_) {
+    claims_call_ = std::make_shared<ClaimsCall>();
+    env_->loop.spawn([](std::shared_ptr<Environment> env, std::weak_ptr<PodWorker> weak,
+                        std::shared_ptr<const core::Pod> pod, std::shared_ptr<ClaimsCall> call) -> Task<> {
+      call->found = co_await volumes::find_claims(env->cluster == nullptr ? nullptr : &env->cluster->client(), pod);
+      if (auto self = weak.lock()) self->wake_.set();
+    }(env_, weak_from_this(), pod_, claims_call_));
+  }
+  if (!co_await wait_quietly([this] { return claims_call_->found.has_value(); }, heard, until)) co_return std::nullopt;
+  auto found = std::move(*std::exchange(claims_call_, nullptr)->found);
+  if (!found) co_return std::unexpected(std::move(found.error()));
+  co_return std::move(*found);
+}
+
+Task<Result<bool>> PodWorker::make_volumes() {
+  if (volumes_made_) co_return true;
   volumes::Claims claims;
   if (!volume_call_ || !volume_call_for_.empty()) {
-    auto found = co_await volumes::find_claims(env_->cluster == nullptr ? nullptr : &env_->cluster->client(), pod_);
+    auto found = co_await find_claims();
     if (!found) co_return std::unexpected(std::move(found.error()));
-    if (stopped_ || terminating_) co_return false;
-    claims = std::move(*found);
+    if (!*found) co_return false;
+    claims = std::move(**found);
     volumes_passed_ = std::make_shared<std::atomic<int>>(0);
   }
   auto keys = volumes::shared_places(claims);
@@ -110,13 +134,26 @@ Task<Result<bool>> PodWorker::prepare_volumes() {
   if (!*done) co_return false;
   VolumeOutcome outcome = std::move(**done);
   if (!outcome.status) co_return std::unexpected(std::move(outcome.status.error()));
+  volumes_made_ = std::move(outcome.volumes);
+  co_return true;
+}
+
+Task<Result<bool>> PodWorker::prepare_volumes() {
+  if (volumes_) co_return true;
+  auto made = co_await make_volumes();
+  if (!made || !*made) co_return made;
+  volumes::PreparedVolumes all = *volumes_made_;
   begin_config_volumes();
-  if (config_volumes_) {
-    auto written = co_await config_volumes_->prepared();
+  if (const auto config = config_volumes_) {
+    const auto heard = heard_;
+    const TimePoint until = volumes_until();
+    if (rules_.is_over) co_return false;
+    if (!co_await wait_quietly([&] { return config->was_tried(); }, heard, until)) co_return false;
+    auto written = config->prepared();
     if (!written) co_return std::unexpected(std::move(written.error()));
-    outcome.volumes.merge(std::move(*written));
+    all.merge(std::move(*written));
   }
-  volumes_ = std::move(outcome.volumes);
+  volumes_ = std::move(all);
   untrouble("");
   co_return true;
 }

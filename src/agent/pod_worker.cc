@@ -233,7 +233,7 @@ Task<bool> PodWorker::carry_out(const ObservedPod& observed, const PodPlan& plan
     bool is_held = all != troubles_.end() && all->second.until > now();
     if (stopped_ || terminating_ || is_held) co_return true;
     co_await start_container(start, observed.sandboxes.front());
-    if (volume_call_) co_return true;  // which the others would wait for, too
+    if (volume_call_ || !volumes_) co_return true;  // which the others would wait for, too
   }
   if (stopped_ || terminating_) co_return true;
   co_return co_await remove_leftovers(plan);

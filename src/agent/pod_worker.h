@@ -22,6 +22,7 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <optional>
@@ -134,11 +135,16 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // --- volumes (pod_volumes.cc). False and nothing: they are not there yet, and the worker looks what else there is
   // to do; what is under way is joined by the next try.
   Task<Result<bool>> prepare_volumes();
+  // Those that are made here, in volumes_made_.
+  Task<Result<bool>> make_volumes();
+  Task<Result<std::optional<volumes::Claims>>> find_claims();
   Task<Result<bool>> bind_volumes(const k8s::io::api::core::v1::Container& spec, ContainerInputs& inputs);
   Task<Result<std::optional<VolumeOutcome>>> call_volumes(std::vector<volumes::SubPath> what,
                                                           std::set<std::string> keys, VolumeCalls::Work work);
-  // False: it is not done, and something else has happened.
-  Task<bool> wait_for_volume_call(std::uint64_t heard, TimePoint until);
+  // So long volumes are waited for in one go; the rules are marked when activeDeadlineSeconds are over.
+  TimePoint volumes_until();
+  // False: it does not hold, and something else has happened. Who makes it so wakes the worker.
+  Task<bool> wait_quietly(std::function<bool()> holds, std::uint64_t heard, TimePoint until);
   Error late_volumes() const;
   void fail_mount(const Error& error);
   // Nothing is done in the pod's folder any more.
@@ -256,7 +262,12 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::map<std::string, Trouble> troubles_;
   std::map<std::string, std::string> told_back_offs_;  // by name: the container that had ended
   std::set<std::string> stopped_sandboxes_;
-  std::optional<volumes::PreparedVolumes> volumes_;
+  // All; those of them that are not made from objects.
+  std::optional<volumes::PreparedVolumes> volumes_, volumes_made_;
+  struct ClaimsCall {
+    std::optional<Result<volumes::Claims>> found;  // when it is done
+  };
+  std::shared_ptr<ClaimsCall> claims_call_;
   std::shared_ptr<VolumeCalls::Call> volume_call_;
   std::vector<volumes::SubPath> volume_call_for_;     // that it binds; none: it makes the volumes
   std::shared_ptr<std::atomic<int>> volumes_passed_;  // of volumes::prepare()
