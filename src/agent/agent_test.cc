@@ -433,6 +433,29 @@ TEST_F(AgentTest, VolumesThatHangHoldUpTheRemovalOfTheirPodsFolderAlone) {
   EXPECT_EQ(std::distance(fs::directory_iterator(root_ + "/kubelet/pods"), {}), 10);
 }
 
+// As kubelet does: its last words and its log stay, also when gantryd starts anew.
+TEST_F(AgentTest, APodThatHasEndedHasNoVolumesAnyMore) {
+  write("a.yaml", manifest("a", "  restartPolicy: OnFailure\n  volumes:\n  - {name: data, emptyDir: {}}\n"));
+  start();
+  ASSERT_TRUE(until([&] { return is_ready("a"); }));
+  const std::string folder = root_ + "/kubelet/pods/" + agent_->pods()[0].uid;
+  const std::string volume = folder + "/volumes/kubernetes.io~empty-dir/data";
+  std::ofstream(volume + "/file") << "x";
+  runtime_.exit("web", 1);
+  ASSERT_TRUE(until([&] { return container("a").restart_count() == 1 && is_ready("a"); }));
+  EXPECT_TRUE(fs::exists(volume + "/file")) << "as long as it is to go on";
+  runtime_.exit("web", 0);
+  const auto is_empty = [&] {
+    for (int i = 0; i < 1000 && fs::exists(folder + "/volumes"); ++i) settle();
+    return !fs::exists(folder + "/volumes") && fs::exists(folder + "/containers/web/1") && phase("a") == "Succeeded";
+  };
+  EXPECT_TRUE(is_empty());
+  restart();
+  ASSERT_TRUE(until([&] { return phase("a") == "Succeeded"; }));
+  EXPECT_TRUE(is_empty());
+  EXPECT_EQ(runtime_.count("create web 2"), 0);
+}
+
 TEST_F(AgentTest, AdoptsWhatRuns) {
   write("a.yaml", manifest("a"));
   write("b.yaml", manifest("b"));

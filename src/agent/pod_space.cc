@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// What a pod that has come to its end gives back of the disk while its object stays. Its status stays as it is: it is
-// the API server's by then, so that nothing is run again for a pod whose containers are not there any more, also when
-// gantryd ends in the middle of this.
+// What a pod that has come to its end gives back while its object stays: its volumes, and for a disk that is full all
+// else that it has there. Its status stays as it is: by then it is the API server's, so that nothing is run again for a
+// pod whose containers are not there any more, also when gantryd ends in the middle of this.
 #include <algorithm>
 #include <chrono>
 #include <utility>
@@ -12,6 +12,7 @@
 #include "agent/pod_worker.h"
 #include "base/log.h"
 #include "kubernetes/core/v1/pod.pb.h"
+#include "volumes/prepare.h"
 
 namespace gantry::agent {
 namespace {
@@ -48,15 +49,36 @@ Task<Status> PodWorker::remove_contents(const ObservedPod& observed) {
       [env = env_, uid = identity_.uid, logs = log_folder()] { return env->folders.remove_pod(uid, logs); });
 }
 
-Task<TimePoint> PodWorker::return_space(const ObservedPod& observed) {
-  // One that hangs holds up this alone, and is heard of when it is done.
-  if (volume_call_ && !volume_call_->is_done && !env_->volumes.give_up(*volume_call_)) {
-    gave_back_.set();
-    co_return TimePoint::max();
-  }
+bool PodWorker::forget_volumes() {
+  if (volume_call_ && !volume_call_->is_done && !env_->volumes.give_up(*volume_call_)) return false;
   volume_call_.reset();
   volumes_.reset();
   volumes_made_.reset();
+  return true;
+}
+
+// As kubelet does, of each pod whose containers have all ended for good. It may be done again: what says that the pod
+// is at its end is what its containers' records, its eviction's or the API server say.
+Task<TimePoint> PodWorker::remove_volumes() {
+  if (!forget_volumes()) co_return TimePoint::max();
+  Status done;
+  if (had_sandbox_) {
+    done = co_await env_->disk.run(
+        [folder = env_->folders.pod_folder(identity_.uid)] { return volumes::remove(folder); });
+  }
+  if (stopped_ || terminating_) co_return TimePoint::max();
+  has_no_volumes_ = done.has_value();
+  if (done) co_return TimePoint::max();
+  log::warning("removing the volumes of a pod that has ended, retrying",
+               {{"pod", identity_.full_name()}, {"error", done.error()}});
+  co_return retries_.failed("space", now());
+}
+
+Task<TimePoint> PodWorker::return_space(const ObservedPod& observed) {
+  if (!forget_volumes()) {
+    gave_back_.set();
+    co_return TimePoint::max();
+  }
   auto done = co_await remove_contents(observed);
   if (stopped_ || terminating_) co_return TimePoint::max();
   gave_back_.set();

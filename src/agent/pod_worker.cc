@@ -213,6 +213,7 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
       co_return retries_.failed("users", now());
     }
     if (is_to_give_back()) co_return co_await return_space(*observed);
+    if (!has_no_volumes_) co_return co_await remove_volumes();
   }
   if (!has_steps) {
     co_return std::min(plan.again_at.value_or(TimePoint::max()), over_at.value_or(TimePoint::max()));

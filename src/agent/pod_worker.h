@@ -174,6 +174,9 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool is_to_give_back() const;
   // When to look again.
   Task<TimePoint> return_space(const ObservedPod& observed);
+  Task<TimePoint> remove_volumes();
+  // False: a call for its volumes is under way, and is heard of when it is done.
+  bool forget_volumes();
   Task<Status> remove_contents(const ObservedPod& observed);
   // --- eviction (pod_eviction.cc): recorded before anything is stopped for it, and recalled by the first look of a
   // later gantryd
@@ -252,6 +255,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   bool had_sandbox_ = false;           // seen or made: only then are the pod's folders this worker's
   bool is_asked_back_ = false;         // by give_back()
   bool has_nothing_ = false;           // all was given back
+  bool has_no_volumes_ = false;        // they were removed, for the pod has come to its end
   std::optional<Duration> grace_;      // that terminate() was given
   std::optional<TimePoint> deadline_;  // of the grace period
   std::set<std::string> replaced_;     // those that were stopped for another to take their place

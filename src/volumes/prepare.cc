@@ -8,6 +8,8 @@
 #include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
+#include "sys/folders.h"
+#include "sys/mount_table.h"
 #include "volumes/config_volume.h"
 #include "volumes/empty_dir.h"
 #include "volumes/host_path.h"
@@ -80,6 +82,22 @@ Status unmount(const std::string& pod_folder) {
   // All names are ours, and so is what is mounted on them.
   for (const auto& kind : *kinds) {
     if (auto done = unmount_in(absl::StrCat(volumes, "/", kind), 0); !done) return done;
+  }
+  return {};
+}
+
+Status remove(const std::string& pod_folder) {
+  if (auto done = unmount(pod_folder); !done) return done;
+  auto dir = sys::open_dir(sys::kCwd, pod_folder.c_str());
+  if (!dir) return dir.error().is_not_found() ? Status() : fail_with(std::move(dir.error()), pod_folder);
+  for (const char* name : {"volume-subpaths", "volumes"}) {
+    const std::string path = absl::StrCat(pod_folder, "/", name);
+    auto folder = sys::open_dir(*dir, name);
+    if (!folder && folder.error().is_not_found()) continue;
+    auto mounted = folder ? sys::has_mounts(*folder) : std::unexpected(std::move(folder.error()));
+    if (!mounted) return fail_with(std::move(mounted.error()), path);
+    if (*mounted) return fail(Code::kFailedPrecondition, absl::StrCat("remove ", path, ": something is mounted there"));
+    if (auto gone = sys::remove_tree(*dir, name); !gone) return fail_with(std::move(gone.error()), path);
   }
   return {};
 }

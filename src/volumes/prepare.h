@@ -52,5 +52,8 @@ std::set<std::string> shared_places(const Claims& claims);
 // Unmounts what the above and sub_path.h mounted for a pod whose folder this is now, and nothing else. Files stay:
 // whoever removes them finds no mount of ours in the way.
 Status unmount(const std::string& pod_folder);
+// And then removes the files, as far as nothing else is mounted beneath: kFailedPrecondition. What is not there is
+// fine, and so is a call that was cut short.
+Status remove(const std::string& pod_folder);
 
 }  // namespace gantry::volumes

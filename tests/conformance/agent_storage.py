@@ -11,9 +11,12 @@ import tarfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from bound_pods import WAITING, BoundPods
+from bound_pods import MESSAGE, WAITING, BoundPods
 from cluster import ready_node
 from oci import Image, entry, tar
+
+# What waits for a file in this volume.
+GOES_ON = "until [ -e {}/go ]; do sleep 0.1; done"
 
 
 def empty(world):
@@ -37,11 +40,18 @@ def parts(world):
               {"name": "v", "mountPath": "/own", "subPathExpr": "logs/$(POD)"}]
     env = [{"name": "POD", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}}]
     volumes = [{"name": "v", "emptyDir": {}}]
-    world.create("parts", "test -e /whole/again && { cat /own/x /part/y > /dev/termination-log; exit 0; };"
+    world.create("parts", f"test -e /whole/again && {{ cat /own/x /part/y > /dev/termination-log; {GOES_ON.format('/whole')}; exit 0; }};"
                  "echo one > /whole/logs/parts/x; echo two > /whole/a/b/y; touch /whole/again; exit 1",
                  mounts, volumes, container={"env": env}, restartPolicy="OnFailure")
-    world.says("parts", "one\ntwo", "the same files by both ways, also of the container's next attempt")
+    world.wait("parts", ".status.containerStatuses[0].restartCount", "1")
+    world.wait("parts", ".status.phase", "Running")
     world.checks.equal(len(list(world.node.state.glob("kubelet/pods/*/volume-subpaths/v/web/*"))), 2, "where kubelet has them")
+    whole = next(world.node.state.glob("kubelet/pods/*/volumes/kubernetes.io~empty-dir/v"))
+    (whole / "go").touch()
+    world.says("parts", "one\ntwo", "the same files by both ways, also of the container's next attempt")
+    pod = whole.parent.parent.parent
+    c.wait_until("a pod that has ended has no volumes", lambda: not {"volumes", "volume-subpaths"} & set(os.listdir(pod)))
+    world.checks.equal(world.field("parts", MESSAGE).strip(), "one\ntwo", "a pod that has ended has its last words, and no volumes")
     world.delete("parts")
 
 
@@ -102,7 +112,8 @@ def claims(world):
     volumes = [{"name": "l", "persistentVolumeClaim": {"claimName": "local"}},
                {"name": "h", "persistentVolumeClaim": {"claimName": "host", "readOnly": True}}]
     mounts = [{"name": "l", "mountPath": "/l"}, {"name": "l", "mountPath": "/part", "subPath": "a"}, {"name": "h", "mountPath": "/h"}]
-    world.create("claims", "[ $(stat -c %a:%g /l) = 2770:2000 ] || exit 1; echo kept > /part/x; touch /h/x 2>/dev/null || echo read-only > /dev/termination-log; exit 0",
+    world.create("claims", "[ $(stat -c %a:%g /l) = 2770:2000 ] || exit 1; echo kept > /part/x; touch /h/x 2>/dev/null || "
+                 f"echo read-only > /dev/termination-log; {GOES_ON.format('/l')}; exit 0",
                  mounts, volumes, securityContext={"fsGroup": 2000})
     c.wait_until("an event says what it waits for", lambda: 'error processing PVC default/local: failed to fetch PVC from API '
                  'server: persistentvolumeclaims "local" not found' in world.control.out("describe", "pod", "claims"))
@@ -110,9 +121,11 @@ def claims(world):
     for one in (volume("local", local={"path": str(local)}, nodeAffinity=here(world.node)), claim("local", "local"),
                 volume("host", hostPath={"path": str(world.node.work / "host"), "type": "DirectoryOrCreate"}), claim("host", "host")):
         world.control.out("create", "-f", "-", given=json.dumps(one))
-    world.says("claims", "read-only", "it goes on when both are bound; one is read-only")
+    world.wait("claims", ".status.phase", "Running")
     world.checks.equal(len(list(world.node.state.glob("kubelet/pods/*/volumes/kubernetes.io~local-volume/local"))), 1,
                        "where kubelet has it")
+    (local / "go").touch()
+    world.says("claims", "read-only", "it goes on when both are bound; one is read-only")
     world.delete("claims")
     world.checks.equal((local / "a/x").read_text(), "kept\n", "and all of the volume")
 
