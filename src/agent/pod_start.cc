@@ -29,6 +29,8 @@ namespace core = k8s::io::api::core::v1;
 namespace v1 = ::runtime::v1;
 
 constexpr std::size_t kMaxHostFile = 256 * 1024;
+// For which the end of a pod waits for a start that is under way, so that what comes of it has its grace.
+constexpr std::chrono::seconds kStartPatience{10};
 
 TimePoint now() { return std::chrono::steady_clock::now(); }
 
@@ -110,6 +112,31 @@ Task<bool> PodWorker::run_sandbox(std::uint32_t attempt) {
   co_return true;
 }
 
+// A start that waits for a path of the host which does not answer ends with its sandbox.
+Task<std::optional<Status>> PodWorker::call_start(const std::string& id) {
+  auto call = std::make_shared<std::optional<Status>>();
+  env_->loop.spawn([](std::shared_ptr<Environment> env, std::weak_ptr<PodWorker> weak, std::string container,
+                      std::shared_ptr<std::optional<Status>> into) -> Task<> {
+    v1::StartContainerRequest request;
+    request.set_container_id(container);
+    auto started = co_await env->runtime.start_container(std::move(request));
+    *into = started ? Status() : std::unexpected(std::move(started.error()));
+    if (auto self = weak.lock()) self->wake_.set();
+  }(env_, weak_from_this(), id, call));
+  std::optional<TimePoint> until;
+  while (!*call && !stopped_) {
+    if (!until && (terminating_ || rules_.is_over)) until = now() + kStartPatience;
+    if (until && now() >= *until) break;
+    wake_.reset();
+    if (until) {
+      (void)co_await wake_.wait_for(*until - now());
+    } else {
+      co_await wake_.wait();
+    }
+  }
+  co_return std::move(*call);
+}
+
 // Trouble is noted here or in create_container(); the worker goes on with the next container in any case.
 Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox) {
   std::string name = rules_.containers[start.rule].name;
@@ -119,10 +146,9 @@ Task<> PodWorker::start_container(const PodPlan::Start& start, const ObservedSan
     if (!created || stopped_ || terminating_) co_return;
     id = *created;
   }
-  v1::StartContainerRequest request;
-  request.set_container_id(id);
-  auto started = co_await env_->runtime.start_container(std::move(request));
-  if (stopped_) co_return;
+  auto call = co_await call_start(id);
+  if (stopped_ || !call) co_return;
+  const Status started = std::move(*call);
   // Also of one that did not start: its log may say why.
   co_await link_log(name, start.attempt, id);
   if (stopped_) co_return;

@@ -129,6 +129,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<bool> stop_all(const ObservedPod& observed, const PodPlan& plan);
   Task<bool> run_sandbox(std::uint32_t attempt);
   Task<> start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
+  // Nothing: it is not done, and the pod is to end.
+  Task<std::optional<Status>> call_start(const std::string& id);
   // What an ephemeral container asks for, which was not looked at when the pod came.
   Status check_ephemeral(const PodPlan::Start& start) const;
   Task<Result<std::string>> create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);

@@ -1,29 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/volume_calls.h"
 
-#include <pthread.h>
-#include <signal.h>
-
 #include <algorithm>
-#include <condition_variable>
 #include <list>
-#include <mutex>
-#include <system_error>
-#include <thread>
 #include <utility>
 
+#include "base/hanging_calls.h"
+
 namespace gantry::agent {
-namespace {
-
-// What threads refer to, which may outlive all else.
-struct Shared {
-  std::mutex mutex;
-  std::condition_variable ended;
-  Loop* loop = nullptr;  // null: nobody is told any more
-  std::size_t running = 0;
-};
-
-}  // namespace
 
 struct VolumeCalls::Impl : std::enable_shared_from_this<Impl> {
   struct Entry {
@@ -35,16 +19,18 @@ struct VolumeCalls::Impl : std::enable_shared_from_this<Impl> {
   };
   using Entries = std::list<Entry>;  // in the order in which they came
 
+  Impl(Loop& of, std::size_t limit, Duration leave) : loop(of), most(limit), calls(of, leave) {}
+
   bool may_run(const Entry& entry) const;
   void advance();
   void run(Entry& entry);
   void conclude(const Call* call, VolumeOutcome outcome);
 
-  std::shared_ptr<Shared> shared = std::make_shared<Shared>();
-  std::size_t most = 1;
-  Duration leave{};
+  Loop& loop;
+  const std::size_t most;
   std::size_t running = 0;
   Entries entries;
+  HangingCalls calls;
 };
 
 bool VolumeCalls::Impl::may_run(const Entry& entry) const {
@@ -63,36 +49,16 @@ void VolumeCalls::Impl::advance() {
 void VolumeCalls::Impl::run(Entry& entry) {
   entry.runs = true;
   ++running;
-  {
-    std::lock_guard lock(shared->mutex);
-    ++shared->running;
-  }
   const Call* call = entry.call.get();
   auto conclude = [weak = weak_from_this(), call](VolumeOutcome outcome) {
-    if (auto self = weak.lock()) self->conclude(call, std::move(outcome));
+    return [weak, call, outcome = std::move(outcome)]() mutable {
+      if (auto self = weak.lock()) self->conclude(call, std::move(outcome));
+    };
   };
-  auto serve = [shared = shared, conclude, work = std::move(entry.work)]() mutable {
-    sigset_t all;  // signals are the loop thread's matter
-    sigfillset(&all);
-    pthread_sigmask(SIG_SETMASK, &all, nullptr);
-    VolumeOutcome outcome = work();
-    work = nullptr;
-    std::lock_guard lock(shared->mutex);
-    --shared->running;
-    if (shared->loop != nullptr) {
-      shared->loop->post([conclude, outcome = std::move(outcome)]() mutable { conclude(std::move(outcome)); });
-    }
-    shared->ended.notify_all();
-  };
-  try {
-    std::thread(std::move(serve)).detach();
-  } catch (const std::system_error& error) {
-    std::lock_guard lock(shared->mutex);
-    --shared->running;
-    if (shared->loop == nullptr) return;
-    VolumeOutcome outcome{.status = fail(Code::kResourceExhausted, std::string("start a thread: ") + error.what())};
-    shared->loop->post([conclude, outcome = std::move(outcome)]() mutable { conclude(std::move(outcome)); });
-  }
+  auto begun = calls.begin([conclude, work = std::move(entry.work)]() mutable -> HangingCalls::Conclude {
+    return conclude(work());
+  });
+  if (!begun) loop.post(conclude(VolumeOutcome{.status = std::move(begun)}));
 }
 
 void VolumeCalls::Impl::conclude(const Call* call, VolumeOutcome outcome) {
@@ -107,11 +73,8 @@ void VolumeCalls::Impl::conclude(const Call* call, VolumeOutcome outcome) {
   done();
 }
 
-VolumeCalls::VolumeCalls(Loop& loop, std::size_t most, Duration leave) : impl_(std::make_shared<Impl>()) {
-  impl_->shared->loop = &loop;
-  impl_->most = most;
-  impl_->leave = leave;
-}
+VolumeCalls::VolumeCalls(Loop& loop, std::size_t most, Duration leave)
+    : impl_(std::make_shared<Impl>(loop, most, leave)) {}
 
 VolumeCalls::~VolumeCalls() { close(); }
 
@@ -129,9 +92,7 @@ bool VolumeCalls::give_up(const Call& call) {
 
 void VolumeCalls::close() {
   impl_->entries.clear();
-  std::unique_lock lock(impl_->shared->mutex);
-  impl_->shared->loop = nullptr;
-  impl_->shared->ended.wait_for(lock, impl_->leave, [this] { return impl_->shared->running == 0; });
+  impl_->calls.close();
 }
 
 }  // namespace gantry::agent

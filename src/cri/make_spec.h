@@ -55,6 +55,16 @@ Result<images::LayerView::Kind> image_mount_kind(FdRef store, const images::Imag
 // Reads the seccomp profile of a Localhost container into the spec. Blocking.
 Status read_seccomp_profile(runtime::ContainerSpec& spec);
 
+// A path of the host's that is to be mounted: open, and looked at.
+struct MountSource {
+  OwnFd fd;
+  bool is_folder = true;
+  bool is_procfs = false;
+};
+// Blocking, for as long as what is behind the path does not answer. One that is not there is made as a folder, as every
+// CRI runtime does.
+Result<MountSource> open_mount_source(const std::string& path);
+
 struct LaunchRequest {
   v1::ContainerConfig config;
   v1::PodSandboxConfig pod;
@@ -68,6 +78,8 @@ struct LaunchRequest {
   FdRef cgroups;         // the top of the cgroup hierarchy
   FdRef sandbox_folder;  // of /var/lib/gantry/sandboxes: resolv.conf, hosts, hostname
   OwnFd users;           // the pod's user namespace, if it has one
+  // Of the configuration's mounts, by their order; not open: it is an image's.
+  std::vector<MountSource> sources;
   // For each of the configuration's mounts a user namespace that maps its ids as the mount wants; not open: as they
   // are.
   std::vector<OwnFd> mount_users;
@@ -112,7 +124,7 @@ struct Launch {
   std::vector<cgroups::DeviceRule> device_rules;
   runtime::FdIndex devices = runtime::kNoFd;  // by_handler, in a user namespace: nodes, of which none can be made there
 };
-// Blocking. Host paths that are not there are made as folders, as every CRI runtime does.
+// Blocking, on our own files and on what is the host's but for mounts.
 Result<Launch> open_launch(const LaunchRequest& request);
 
 // The container's log, made with its folders if they are not there: `log_path` beneath `log_directory`, never outside

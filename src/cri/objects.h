@@ -122,6 +122,8 @@ struct Container {
   std::int32_t pid = 0;
   std::optional<Bundle> bundle;  // what its hooks are shown, while it is being started
   bool unwanted = false;         // of one that is being started: it is to be stopped, without a grace
+  // Of one that is being started and waits for paths of the host: set when it need not wait any longer. Else null.
+  std::shared_ptr<Event> opening;
   std::vector<std::string> warnings;
   Samples samples;
   Event exited;  // state is kExited and recorded

@@ -37,8 +37,10 @@ Status add_bind_of(const cdi::Mount& mount, const MountOptions& options, Launch&
   if (!mount.host_path.starts_with('/')) {
     return fail(Code::kFailedPrecondition, cat("hostPath ", quoted(mount.host_path), " is no absolute path"));
   }
-  auto source = sys::openat(sys::kCwd, mount.host_path.c_str(), O_PATH);
-  if (!source) return std::unexpected(std::move(source.error()).with_code(Code::kFailedPrecondition));
+  auto fd = sys::openat(sys::kCwd, mount.host_path.c_str(), O_PATH);
+  if (!fd) return std::unexpected(std::move(fd.error()).with_code(Code::kFailedPrecondition));
+  auto source = look_at_source(std::move(*fd), mount.host_path);
+  if (!source) return std::unexpected(std::move(source.error()));
   runtime::BindMountSpec bind{.target = mount.container_path,
                               .propagation = *propagation,
                               .set_attributes = sys::raw(options.set),

@@ -41,35 +41,44 @@ Status check_shared(FdRef source, const std::string& path) {
 
 }  // namespace
 
-Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, FdRef source, runtime::BindMountSpec bind,
-                const std::string& path, sys::Recursive recursive, FdRef users) {
-  auto info = sys::fstat(source);
+Result<MountSource> look_at_source(OwnFd fd, const std::string& path) {
+  auto info = sys::fstat(fd);
   if (!info) return fail_with(std::move(info.error()), quoted(path));
-  auto file_system = sys::fstatfs(source);
+  auto file_system = sys::fstatfs(fd);
   if (!file_system) return fail_with(std::move(file_system.error()), quoted(path));
+  return MountSource{std::move(fd), S_ISDIR(info->st_mode), file_system->f_type == PROC_SUPER_MAGIC};
+}
+
+Result<MountSource> open_mount_source(const std::string& path) {
+  auto fd = open_or_make_folder(path, 0755);
+  if (!fd) return fail_with(std::move(fd.error()), cat("mount of ", quoted(path)));
+  return look_at_source(std::move(*fd), path);
+}
+
+Status add_bind(runtime::FdList& fds, runtime::ContainerSpec& spec, const MountSource& source,
+                runtime::BindMountSpec bind, const std::string& path, sys::Recursive recursive, FdRef users) {
   if (bind.propagation == runtime::PropagationSpec::kBidirectional) {
-    if (auto shared = check_shared(source, path); !shared) return shared;
+    if (auto shared = check_shared(source.fd, path); !shared) return shared;
   }
-  auto clone = sys::clone_mount(source, "", recursive);
+  auto clone = sys::clone_mount(source.fd, "", recursive);
   if (!clone) return fail_with(std::move(clone.error()), cat("mount of ", quoted(path)));
   if (users.is_open()) {
-    if (auto mapped = map_mount_ids(*clone, source, users, path); !mapped)
+    if (auto mapped = map_mount_ids(*clone, source.fd, users, path); !mapped)
       return fail_with(std::move(mapped.error()), "mount");
   }
   auto index = fds.add(OwnFd(std::move(*clone)));
   if (!index) return fail_with(std::move(index.error()), "mounts");
   bind.source = *index;
-  bind.target_is_file = !S_ISDIR(info->st_mode);
-  bind.source_is_procfs = file_system->f_type == PROC_SUPER_MAGIC;
+  bind.target_is_file = !source.is_folder;
+  bind.source_is_procfs = source.is_procfs;
   spec.binds.push_back(std::move(bind));
   return {};
 }
 
 namespace {
 
-Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::Mount& mount, FdRef users) {
-  auto source = open_or_make_folder(mount.host_path(), 0755);
-  if (!source) return fail_with(std::move(source.error()), cat("mount of ", quoted(mount.host_path())));
+Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::Mount& mount, const MountSource& source,
+                 FdRef users) {
   runtime::BindMountSpec bind;
   bind.target = mount.container_path();
   bind.read_only = mount.readonly();
@@ -84,7 +93,7 @@ Status add_mount(runtime::FdList& fds, runtime::ContainerSpec& spec, const v1::M
     default:
       break;
   }
-  return add_bind(fds, spec, *source, std::move(bind), mount.host_path(), sys::Recursive::kYes, users);
+  return add_bind(fds, spec, source, std::move(bind), mount.host_path(), sys::Recursive::kYes, users);
 }
 
 Status add_image(runtime::ContainerSpec& spec, const v1::Mount& mount, const LaunchRequest& request,
@@ -112,8 +121,10 @@ Status add_sandbox_files(runtime::FdList& fds, runtime::ContainerSpec& spec, con
   for (auto [name, target] : kFiles) {
     if (mounts_over(request.config, target)) continue;
     std::string path(name);
-    auto source = sys::openat(request.sandbox_folder, path.c_str(), O_PATH | O_NOFOLLOW);
-    if (!source) return fail_with(std::move(source.error()), "the pod's files");
+    auto fd = sys::openat(request.sandbox_folder, path.c_str(), O_PATH | O_NOFOLLOW);
+    if (!fd) return fail_with(std::move(fd.error()), "the pod's files");
+    auto source = look_at_source(std::move(*fd), path);
+    if (!source) return std::unexpected(std::move(source.error()));
     runtime::BindMountSpec bind;
     bind.target = std::string(target);
     bind.read_only = spec.root.read_only;
@@ -127,8 +138,10 @@ Status add_host_shm(runtime::FdList& fds, runtime::ContainerSpec& spec, const La
   static constexpr const char* kShm = "/dev/shm";
   const auto& namespaces = request.pod.linux().security_context().namespace_options();
   if (namespaces.ipc() != v1::NODE || mounts_over(request.config, kShm)) return {};
-  auto source = sys::openat(sys::kCwd, kShm, O_PATH | O_DIRECTORY);
-  if (!source) return fail_with(std::move(source.error()), "the host's shared memory");
+  auto fd = sys::openat(sys::kCwd, kShm, O_PATH | O_DIRECTORY);
+  if (!fd) return fail_with(std::move(fd.error()), "the host's shared memory");
+  auto source = look_at_source(std::move(*fd), kShm);
+  if (!source) return std::unexpected(std::move(source.error()));
   runtime::BindMountSpec bind;
   bind.target = kShm;
   return add_bind(fds, spec, *source, std::move(bind), kShm);
@@ -268,7 +281,9 @@ Result<Launch> open_launch(const LaunchRequest& request) {
     if (!mount.has_image()) {
       auto at = static_cast<std::size_t>(i);
       FdRef users = at < request.mount_users.size() ? FdRef(request.mount_users[at]) : FdRef();
-      done = add_mount(launch.fds, launch.spec, mount, users);
+      done = at < request.sources.size() && request.sources[at].fd.is_open()
+                 ? add_mount(launch.fds, launch.spec, mount, request.sources[at], users)
+                 : fail(Code::kInternal, cat("mount of ", quoted(mount.host_path()), ": it was not opened"));
     } else if (volume < request.root.volumes.size()) {
       done = add_image(launch.spec, mount, request, request.root.volumes[volume++]);
     } else {

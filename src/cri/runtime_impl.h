@@ -15,6 +15,7 @@
 #include <string>
 #include <vector>
 
+#include "base/hanging_calls.h"
 #include "cgroups/device_filter.h"
 #include "cri/event_feed.h"
 #include "cri/handlers.h"
@@ -154,6 +155,7 @@ class Runtime final : public NodeRuntime {
   Task<Result<shim::StartedAnswer>> launch(ContainerPtr container, SandboxPtr sandbox);
   static Status need_wanted(const Container& container);
   Task<Status> open_users(const Sandbox& sandbox, LaunchRequest& request);
+  Task<Result<std::vector<MountSource>>> open_mount_sources(ContainerPtr container);
   Task<Result<OwnFd>> make_container_cgroup(ContainerPtr container, std::vector<cgroups::DeviceRule> device_rules);
 
   // ---- handler_launch.cc
@@ -329,6 +331,8 @@ class Runtime final : public NodeRuntime {
   }
 
   Node& node_;
+  HangingCalls openings_;  // of paths of the host
+  std::shared_ptr<int> open_calls_ = std::make_shared<int>(0);
   StateStore store_;
   SandboxMaker maker_;
   SandboxPool pool_;

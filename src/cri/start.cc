@@ -1,5 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // StartContainer: what the host must open, then the cgroup, then the plan, then the shim.
+#include <algorithm>
+#include <chrono>
+#include <mutex>
+
 #include "base/log.h"
 #include "cri/make_spec.h"
 #include "cri/pod_cgroups.h"
@@ -15,6 +19,11 @@ namespace {
 // What containerd and kubelet make of a container that never ran.
 constexpr std::int32_t kStartErrorCode = 128;
 constexpr std::string_view kStartError = "StartError";
+
+// For which paths of the host are waited for: as long as for a launch.
+constexpr std::chrono::minutes kOpenLimit{2};
+// So many starts may wait for them.
+constexpr int kMostOpenings = 256;
 
 // A connection that ends again and again is not the start's to mend.
 constexpr int kLaunchTries = 3;
@@ -145,6 +154,9 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
                         .apparmor_profile = std::move(apparmor->profile),
                         .by_handler = sandbox->has_handler() || container->is_made_by_oci()};
   const bool by_handler = request.by_handler;
+  auto sources = co_await open_mount_sources(container);
+  if (!sources) co_return std::unexpected(std::move(sources.error()));
+  request.sources = std::move(*sources);
   if (auto users = co_await open_users(*sandbox, request); !users) co_return std::unexpected(std::move(users.error()));
   auto opened = co_await node_.disk.run([&images = node_.images, &cgroups = node_.cgroups, &folders = node_.folders,
                                          request = std::move(request), sandbox_id = sandbox->id(),
@@ -228,6 +240,69 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
   // From here on it is the shim that is told (end_launch).
   if (auto wanted = need_wanted(*container); !wanted) co_return std::unexpected(std::move(wanted.error()));
   co_return co_await sandbox->shim->start(std::move(start), std::move(fds));
+}
+
+namespace {
+
+// Paths of the host on their way to be open. One that hangs holds nothing of the others.
+struct Opening {
+  std::vector<std::string> paths;  // empty: an image's
+  bool is_done = false;            // the loop's
+  std::mutex mutex;                // for what is below
+  std::vector<MountSource> sources;
+  Status status;
+  bool is_given_up = false;
+
+  void run() {
+    for (const auto& path : paths) {
+      auto source = path.empty() ? MountSource() : open_mount_source(path);
+      std::lock_guard lock(mutex);
+      if (is_given_up) return;
+      if (!source) {
+        status = std::unexpected(std::move(source.error()));
+        return;
+      }
+      sources.push_back(std::move(*source));
+    }
+  }
+};
+
+}  // namespace
+
+// Beside all else: what is behind them may be a server that is dead. Who stops the container ends the wait.
+Task<Result<std::vector<MountSource>>> Runtime::open_mount_sources(ContainerPtr container) {
+  auto opening = std::make_shared<Opening>();
+  for (const auto& mount : container->config.mounts()) {
+    opening->paths.push_back(mount.has_image() ? "" : mount.host_path());
+  }
+  if (opening->paths.empty()) co_return std::vector<MountSource>();
+  if (*open_calls_ >= kMostOpenings) {
+    co_return fail(Code::kResourceExhausted,
+                   cat("mounts: ", kMostOpenings, " containers already wait for paths of the host that do not answer"));
+  }
+  auto over = std::make_shared<Event>(node_.loop);
+  auto begun = openings_.begin([count = open_calls_, opening, over = std::weak_ptr(over)]() -> HangingCalls::Conclude {
+    opening->run();
+    return [count, opening, over] {
+      --*count;
+      opening->is_done = true;
+      if (auto event = over.lock()) event->set();
+    };
+  });
+  if (!begun) co_return std::unexpected(std::move(begun.error()));
+  ++*open_calls_;
+  container->opening = over;
+  const bool is_late = !co_await over->wait_for(kOpenLimit);
+  container->opening.reset();
+  std::lock_guard lock(opening->mutex);
+  if (opening->is_done && !opening->status) co_return std::unexpected(std::move(opening->status.error()));
+  if (opening->is_done) co_return std::move(opening->sources);
+  opening->is_given_up = true;
+  const std::size_t at = std::min(opening->sources.size(), opening->paths.size() - 1);
+  opening->sources.clear();
+  if (auto wanted = need_wanted(*container); !wanted) co_return std::unexpected(std::move(wanted.error()));
+  co_return fail(is_late ? Code::kDeadlineExceeded : Code::kAborted,
+                 cat("mount of ", quoted(opening->paths[at]), ": what is behind it does not answer"));
 }
 
 Status Runtime::need_wanted(const Container& container) {

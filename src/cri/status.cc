@@ -23,6 +23,7 @@ boost::json::array json_list(const std::vector<std::string>& texts) {
 
 Runtime::Runtime(Node& node)
     : node_(node),
+      openings_(node.loop),
       store_(node.database),
       maker_(node),
       pool_(node, maker_),

@@ -108,6 +108,7 @@ bool Runtime::has_processes(const Container& container) const {
 // does.
 Task<> Runtime::end_launch(ContainerPtr container) {
   container->unwanted = true;
+  if (container->opening) container->opening->set();
   auto sandbox = sandboxes_.find(container->sandbox_id);
   if (sandbox == sandboxes_.end() || !sandbox->second->shim) co_return;
   // A shim that does not know it yet says so.
