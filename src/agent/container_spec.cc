@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/container_spec.h"
 
+#include <algorithm>
 #include <cstdint>
 
 #include "absl/strings/str_cat.h"
+#include "api/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::agent {
@@ -35,6 +37,26 @@ std::string container_hash(const core::Container& container) {
     hash = (hash ^ static_cast<unsigned char>(c)) * 16777619U;
   }
   return absl::StrCat(absl::Hex(hash));
+}
+
+bool asks_for_recursive_read_only(const core::Pod& pod) {
+  const auto asks = [](const core::VolumeMount& mount) {
+    return !mount.recursive_read_only().empty() && mount.recursive_read_only() != "Disabled";
+  };
+  const auto has_one = [&](const auto& container) { return std::ranges::any_of(container.volume_mounts(), asks); };
+  return std::ranges::any_of(pod.spec().init_containers(), has_one) ||
+         std::ranges::any_of(pod.spec().containers(), has_one) ||
+         std::ranges::any_of(pod.spec().ephemeral_containers(),
+                             [&](const auto& one) { return has_one(one.ephemeral_container_common()); });
+}
+
+Result<bool> is_recursively_read_only(const core::VolumeMount& mount, bool is_supported) {
+  if (mount.recursive_read_only() == "IfPossible") return is_supported;
+  if (mount.recursive_read_only() != "Enabled") return false;
+  if (is_supported) return true;
+  return fail(Code::kFailedPrecondition,
+              absl::StrCat("failed to resolve recursive read-only mode: volume ", api::quoted(mount.name()),
+                           " requested recursive read-only mode, but it is not supported by the runtime"));
 }
 
 }  // namespace gantry::agent

@@ -7,10 +7,13 @@
 #include <string>
 #include <string_view>
 
+#include "base/result.h"
+
 namespace k8s::io::api::core::v1 {
 class Container;
 class EphemeralContainer;
 class Pod;
+class VolumeMount;
 }  // namespace k8s::io::api::core::v1
 
 namespace gantry::agent {
@@ -25,5 +28,11 @@ std::optional<k8s::io::api::core::v1::Container> find_container(const k8s::io::a
 // Of what makes a running container another one when it changes: name and image, as with kubelet. Recorded with every
 // container, so it does not change.
 std::string container_hash(const k8s::io::api::core::v1::Container& container);
+
+// That a mount, or one of the pod's, asks for what is mounted beneath it to be read-only, too.
+bool asks_for_recursive_read_only(const k8s::io::api::core::v1::Pod& pod);
+// Whether it becomes so, where the pod's runtime handler can do that (`is_supported`) and where it can't. The error is
+// kubelet's, of a mount that asks for nothing less.
+Result<bool> is_recursively_read_only(const k8s::io::api::core::v1::VolumeMount& mount, bool is_supported);
 
 }  // namespace gantry::agent

@@ -147,7 +147,9 @@ Status add_mounts(const core::Container& container, const ContainerInputs& input
     }
     to.set_container_path(mount.mount_path().starts_with('/') ? mount.mount_path() : "/" + mount.mount_path());
     to.set_readonly(mount.read_only() || volume->second.is_read_only);
-    to.set_recursive_read_only(mount.recursive_read_only() == "Enabled" || mount.recursive_read_only() == "IfPossible");
+    auto recursive = is_recursively_read_only(mount, inputs.recursive_read_only);
+    if (!recursive) return std::unexpected(std::move(recursive.error()));
+    to.set_recursive_read_only(*recursive);
     if (mount.mount_propagation() == "HostToContainer") to.set_propagation(v1::PROPAGATION_HOST_TO_CONTAINER);
     if (mount.mount_propagation() == "Bidirectional") to.set_propagation(v1::PROPAGATION_BIDIRECTIONAL);
   }

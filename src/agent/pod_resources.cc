@@ -2,6 +2,7 @@
 #include "agent/pod_resources.h"
 
 #include <algorithm>
+#include <ranges>
 #include <set>
 #include <utility>
 
@@ -44,6 +45,17 @@ void for_each_container(const core::PodSpec& spec, Call call) {
 // A static pod of this class is part of the node.
 bool is_node_critical(const core::Pod& pod) { return pod.spec().priority_class_name() == "system-node-critical"; }
 
+// What a container's score is made of. A sidecar is to outlive the containers that it serves: it counts as the one of
+// them that requests least, where that is more than its own.
+std::int64_t memory_that_counts(const core::PodSpec& spec, const core::Container& container) {
+  const auto request = [](const core::Container& one) { return find(one.resources().requests(), "memory").value(); };
+  const bool is_sidecar = container.restart_policy() == "Always" &&
+                          std::ranges::any_of(spec.init_containers(),
+                                              [&](const auto& one) { return one.name() == container.name(); });
+  if (!is_sidecar || spec.containers().empty()) return request(container);
+  return std::max(request(container), std::ranges::min(spec.containers() | std::views::transform(request)));
+}
+
 std::int64_t oom_score(const core::Pod& pod, const core::Container& container, std::uint64_t memory_capacity) {
   if (is_node_critical(pod)) return kGuaranteedOomScore;
   switch (qos_of(pod)) {
@@ -54,7 +66,7 @@ std::int64_t oom_score(const core::Pod& pod, const core::Container& container, s
     case Qos::kBurstable:
       break;
   }
-  auto request = static_cast<double>(find(container.resources().requests(), "memory").value());
+  auto request = static_cast<double>(memory_that_counts(pod.spec(), container));
   auto score = kBestEffortOomScore - static_cast<std::int64_t>(1000 * request / static_cast<double>(memory_capacity));
   // Above all guaranteed ones, below the best effort.
   return std::clamp(score, kBestEffortOomScore + kGuaranteedOomScore, kBestEffortOomScore - 1);

@@ -79,6 +79,8 @@ struct ContainerInputs {
   api::Allocatable allocatable = {};  // of the node
   // Of the pod's user namespace, if it has one. Volumes belong in there to the ids that they have on the host.
   std::optional<UserRange> users = {};
+  // The runtime handler can make what is mounted beneath a mount read-only, too.
+  bool recursive_read_only = false;
 };
 
 // The mounts that take a part of a volume, by index, and which: subPath, or subPathExpr with the container's

@@ -4,6 +4,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include "agent/container_spec.h"
 #include "agent/expansion.h"
 #include "agent/manifest.h"
 #include "agent/pod_resources.h"
@@ -392,6 +393,24 @@ TEST(Resources, OfThePodAsAWhole) {
   EXPECT_EQ(none.memory_limit_in_bytes(), 0);
 }
 
+// It would be ended before the container that it serves.
+TEST(Resources, ASidecarScoresAsTheLeastOfWhatItServes) {
+  core::Pod pod = pod_of(
+      "  initContainers:\n  - {name: sidecar, image: 'i:1', restartPolicy: Always}\n  - {name: first, image: 'i:1'}\n"
+      "  containers:\n  - {name: a, image: 'i:1', resources: {requests: {memory: 2Gi}}}\n"
+      "  - {name: b, image: 'i:1', resources: {requests: {memory: 1Gi}}}\n");
+  const auto score = [&pod](const core::Container& container) {
+    v1::LinuxContainerResources resources;
+    set_resources(pod, container, kNode.memory_capacity, resources);
+    return resources.oom_score_adj();
+  };
+  EXPECT_EQ(score(pod.spec().init_containers(0)), 750);
+  EXPECT_EQ(score(pod.spec().init_containers(1)), 999);
+  EXPECT_EQ(score(pod.spec().containers(0)), 500);
+  (*pod.mutable_spec()->mutable_init_containers(0)->mutable_resources()->mutable_requests())["memory"].set_string("3Gi");
+  EXPECT_EQ(score(pod.spec().init_containers(0)), 250);
+}
+
 TEST(Resources, QosClasses) {
   auto qos = [](const std::string& text) { return to_string(qos_of(pod_with("    resources: " + text + "\n"))); };
   EXPECT_EQ(qos("{}"), "BestEffort");
@@ -427,6 +446,30 @@ TEST(ContainerConfig, PartsOfVolumesAreMounted) {
   paths = sub_paths_of(pod, pod.spec().containers(0), kNode, inputs);
   ASSERT_FALSE(paths);
   EXPECT_EQ(paths.error().message(), "missing value for NO, NONE");
+}
+
+TEST(ContainerConfig, MountsAreReadOnlyAsFarAsTheHandlerCan) {
+  const auto made_where = [](const std::string& asked, bool is_supported) -> Result<bool> {
+    core::Pod pod = pod_with("    volumeMounts: [{name: v, mountPath: /a, readOnly: true, recursiveReadOnly: " + asked +
+                                 "}]\n",
+                             "  volumes: [{name: v, emptyDir: {}}]\n");
+    EXPECT_EQ(asks_for_recursive_read_only(pod), asked != "Disabled");
+    ContainerInputs inputs;
+    inputs.volumes["v"].path = "/host/v";
+    inputs.recursive_read_only = is_supported;
+    auto config = container_config(pod, pod.spec().containers(0), kNode, inputs);
+    if (!config) return std::unexpected(std::move(config.error()));
+    return config->mounts(0).recursive_read_only();
+  };
+  EXPECT_EQ(made_where("Disabled", true), false);
+  EXPECT_EQ(made_where("IfPossible", true), true);
+  EXPECT_EQ(made_where("IfPossible", false), false);
+  EXPECT_EQ(made_where("Enabled", true), true);
+  auto refused = made_where("Enabled", false);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().message(),
+            "failed to resolve recursive read-only mode: volume \"v\" requested recursive read-only mode, but it is not "
+            "supported by the runtime");
 }
 
 TEST(Expansion, FollowsKubernetes) {

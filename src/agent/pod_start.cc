@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The steps of a worker that start something.
+#include <algorithm>
 #include <chrono>
 #include <optional>
 #include <utility>
@@ -201,6 +202,19 @@ Task<bool> PodWorker::run_post_start(const std::string& name, const std::string&
   co_return false;
 }
 
+Task<Result<bool>> PodWorker::mounts_recursively() {
+  if (recursive_read_only_) co_return *recursive_read_only_;
+  if (!pod_ || !asks_for_recursive_read_only(*pod_)) co_return false;
+  auto handler = runtime_handler_of(*env_, *pod_);
+  if (!handler) co_return std::unexpected(std::move(handler.error()));
+  auto status = co_await env_->runtime.status({});
+  if (!status) co_return std::unexpected(std::move(status.error()));
+  const auto& handlers = status->runtime_handlers();
+  const auto found = std::ranges::find(handlers, *handler, [](const auto& one) { return one.name(); });
+  recursive_read_only_ = found != handlers.end() && found->features().recursive_read_only_mounts();
+  co_return *recursive_read_only_;
+}
+
 Status PodWorker::check_ephemeral(const PodPlan::Start& start) const {
   const ContainerRule& rule = rules_.containers[start.rule];
   if (rule.role != ContainerRule::Role::kEphemeral) return {};
@@ -262,9 +276,11 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   inputs.termination_log = std::move(files->termination_log);
   inputs.hosts = std::move(files->hosts);
   auto env = co_await fetch_env_objects(env_->objects, identity_.namespace_, spec);
+  auto recursive = co_await mounts_recursively();
   if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
   auto services = services_of(*env_, *pod_, identity_.is_api());
-  for (const auto* error : {env ? nullptr : &env.error(), services ? nullptr : &services.error()}) {
+  for (const auto* error : {env ? nullptr : &env.error(), services ? nullptr : &services.error(),
+                            recursive ? nullptr : &recursive.error()}) {
     if (error == nullptr) continue;
     trouble(name, "CreateContainerConfigError", *error, retries_.failed(name, now()));
     co_return std::unexpected(*error);
@@ -278,6 +294,7 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   inputs.target_id = start.target_id;
   inputs.env = std::move(*env);
   inputs.services = std::move(*services);
+  inputs.recursive_read_only = *recursive;
   inputs.allocatable = node_allocatable(*env_);
   if (auto bound = co_await bind_volumes(spec, inputs); !bound || !*bound || stopped_ || terminating_) {
     if (bound || stopped_ || terminating_) co_return fail(Code::kCancelled, "its volumes are not there yet");

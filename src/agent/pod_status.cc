@@ -49,6 +49,7 @@ struct Maker {
   core::PodStatus& status;
 
   void set_container(const core::Container& spec, bool is_init, core::ContainerStatus& out);
+  void set_mounts(const core::Container& spec, core::ContainerStatus& out) const;
   Waiting why_waiting(const std::string& name) const;
   bool is_over() const;
   void set_phase();
@@ -82,10 +83,24 @@ Waiting Maker::why_waiting(const std::string& name) const {
   return {"ContainerCreating", ""};
 }
 
+// As kubelet, from the spec: the CRI knows nothing of volumes' names.
+void Maker::set_mounts(const core::Container& spec, core::ContainerStatus& out) const {
+  for (const auto& mount : spec.volume_mounts()) {
+    auto& made = *out.add_volume_mounts();
+    made.set_name(mount.name());
+    made.set_mount_path(mount.mount_path());
+    made.set_read_only(mount.read_only());
+    if (!mount.read_only()) continue;
+    const auto recursive = is_recursively_read_only(mount, in.recursive_read_only);
+    made.set_recursive_read_only(recursive && *recursive ? "Enabled" : "Disabled");
+  }
+}
+
 void Maker::set_container(const core::Container& spec, bool is_init, core::ContainerStatus& out) {
   out.set_name(spec.name());
   out.set_image(spec.image());
   out.set_image_id("");
+  set_mounts(spec, out);
   const auto* newest = in.observed->newest(spec.name());
   if (newest == nullptr || newest->state == State::kCreated) {
     Waiting why = why_waiting(spec.name());

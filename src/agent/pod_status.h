@@ -37,6 +37,8 @@ struct StatusInputs {
   bool is_disrupted = false;
   // The last status, whose conditions keep their times as long as they stay; null for the first.
   const k8s::io::api::core::v1::PodStatus* before = nullptr;
+  // The runtime handler can make what is mounted beneath a mount read-only, too.
+  bool recursive_read_only = false;
   std::string_view host_ip;
   std::int64_t now = 0;  // seconds since 1970
 };

@@ -189,6 +189,9 @@ Task<std::optional<TimePoint>> PodWorker::sync() {
   }
   retries_.succeeded("look");
   if (next_pod_) take_pod();
+  // Where that fails it is asked for again, at the latest by the container that needs it.
+  (void)co_await mounts_recursively();
+  if (stopped_) co_return TimePoint::max();
   const auto over_at = check_deadline();
   auto is_stopped = [this](const std::string& id) { return stopped_sandboxes_.contains(id); };
   auto may = [this](const std::string& name, const ObservedContainer* last) { return may_start(name, last); };
@@ -358,6 +361,7 @@ void PodWorker::publish(const ObservedPod& observed, const PodPlan& plan) {
                           .end = end_ ? &*end_ : nullptr,
                           .is_disrupted = eviction_ && eviction_->is_disruption,
                           .before = status_before(),
+                          .recursive_read_only = recursive_read_only_.value_or(false),
                           .host_ip = env_->config.host_ip,
                           .now = wall_seconds()}));
 }
@@ -394,6 +398,7 @@ void PodWorker::publish_end(const ObservedPod& observed) {
                           .end = end_ ? &*end_ : nullptr,
                           .is_disrupted = eviction_ && eviction_->is_disruption,
                           .before = status_before(),
+                          .recursive_read_only = recursive_read_only_.value_or(false),
                           .host_ip = env_->config.host_ip,
                           .now = wall_seconds()}));
 }

@@ -131,6 +131,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   Task<> start_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
   // Nothing: it is not done, and the pod is to end.
   Task<std::optional<Status>> call_start(const std::string& id);
+  // Whether its handler mounts read-only with all that is beneath. Asked once, of a pod that wants it alone.
+  Task<Result<bool>> mounts_recursively();
   // What an ephemeral container asks for, which was not looked at when the pod came.
   Status check_ephemeral(const PodPlan::Start& start) const;
   Task<Result<std::string>> create_container(const PodPlan::Start& start, const ObservedSandbox& sandbox);
@@ -243,6 +245,7 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   std::optional<PodEviction> eviction_;  // then this is why
   bool is_eviction_recorded_ = false;
   bool was_looked_at_ = false;
+  std::optional<bool> recursive_read_only_;  // nothing: not asked
   PodObserver observer_;
   std::shared_ptr<const k8s::io::api::core::v1::PodStatus> status_;
   std::string described_;  // what was logged of it last

@@ -18,13 +18,12 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 
-std::string kind_of(mode_t mode) {
-  if (S_ISDIR(mode)) return "a folder";
-  if (S_ISREG(mode)) return "a file";
-  if (S_ISSOCK(mode)) return "a socket";
-  if (S_ISCHR(mode)) return "a character device";
-  if (S_ISBLK(mode)) return "a block device";
-  return "of another kind";
+// As kubelet calls it.
+const char* name_of(const std::string& type) {
+  if (type == "Directory" || type == "DirectoryOrCreate") return "directory";
+  if (type == "File" || type == "FileOrCreate") return "file";
+  if (type == "Socket") return "socket file";
+  return type == "CharDevice" ? "character device" : "block device";
 }
 
 bool is_of_type(const std::string& type, mode_t mode) {
@@ -51,10 +50,10 @@ Status prepare_host_path(const core::HostPathVolumeSource& source) {
       return file ? Status() : Status(std::unexpected(std::move(file.error())));
     }
   }
-  if (!info) return std::unexpected(std::move(info.error()));
-  if (is_of_type(type, info->st_mode)) return {};
-  return fail(Code::kFailedPrecondition, absl::StrCat("hostPath type check failed: ", path, " is ",
-                                                      kind_of(info->st_mode), ", and type ", type, " was asked for"));
+  if (!info && !info.error().is_not_found()) return std::unexpected(std::move(info.error()));
+  if (info && is_of_type(type, info->st_mode)) return {};
+  return fail(Code::kFailedPrecondition,
+              absl::StrCat("hostPath type check failed: ", path, " is not a ", name_of(type)));
 }
 
 }  // namespace gantry::volumes

@@ -121,11 +121,11 @@ TEST_F(VolumesTest, HostPathsAreOfTheirType) {
   EXPECT_EQ(try_host_path(root_ + "/a/file", "FileOrCreate"), "");
   EXPECT_TRUE(fs::is_regular_file(root_ + "/a/file"));
   EXPECT_THAT(try_host_path("/etc/passwd", "Directory"),
-              HasSubstr("volume \"data\" : hostPath type check failed: /etc/passwd is a file"));
-  EXPECT_THAT(try_host_path("/etc", "BlockDevice"), HasSubstr("type BlockDevice"));
-  EXPECT_THAT(try_host_path("/dev/null", "Socket"), HasSubstr("a character device"));
+              HasSubstr("volume \"data\" : hostPath type check failed: /etc/passwd is not a directory"));
+  EXPECT_THAT(try_host_path("/etc", "BlockDevice"), HasSubstr("/etc is not a block device"));
+  EXPECT_THAT(try_host_path("/dev/null", "Socket"), HasSubstr("/dev/null is not a socket file"));
   EXPECT_THAT(try_host_path(root_ + "/no/file", "FileOrCreate"), HasSubstr("No such file"));
-  EXPECT_THAT(try_host_path(root_ + "/nothing", "File"), HasSubstr("No such file"));
+  EXPECT_THAT(try_host_path(root_ + "/nothing", "File"), HasSubstr("/nothing is not a file"));
 }
 
 }  // namespace
