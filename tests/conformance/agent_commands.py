@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """What containers run, with real kubectl: an image's ENTRYPOINT and CMD under command and args, working folders, their streams (kubectl
 run -it, run -i, attach), how they are told to stop, and the last words that they leave."""
 import json
@@ -133,12 +133,12 @@ class Typist:
                 next_try = time.monotonic() + 5
             return answer in self.read()
         try:
-            c.wait_until(f"{line!r} is answered", answers)
+            c.wait_until(f"{line!r} is answered", answers, limit=LIMIT)
         except c.Failure as failure:
             raise c.Failure(f"{failure}: {self.seen.decode(errors='replace')}") from failure
 
     def end(self):
-        c.wait_until("kubectl ends", lambda: self.read() is not None and self.client.poll() is not None)
+        c.wait_until("kubectl ends", lambda: self.read() is not None and self.client.poll() is not None, limit=LIMIT)
         return self.client.returncode
 
 
@@ -146,7 +146,8 @@ def run_arguments(pods, name, *arguments):
     """kubectl run: it has no flag for a node."""
     overrides = {"apiVersion": "v1", "spec": {"nodeName": pods.node.name, "automountServiceAccountToken": False,
                                               "terminationGracePeriodSeconds": 1}}
-    return ["run", name, f"--image={IMAGE}", "--image-pull-policy=IfNotPresent", f"--overrides={json.dumps(overrides)}", *arguments]
+    return ["run", name, f"--image={IMAGE}", "--image-pull-policy=IfNotPresent", f"--overrides={json.dumps(overrides)}",
+            "--pod-running-timeout=10m", *arguments]
 
 
 def streams(pods):

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# limit: 1800
 """A node by its KubeletConfiguration: a file, a folder of files that change it, and flags that count more; fields that have no
 effect here are said. What the Node is registered with (taints, providerID), and how many pods it takes."""
 import json
@@ -68,7 +69,8 @@ def full(world):
     why = "Node didn't have enough resource: pods, requested: 1, used: 2, capacity: 2"
     world.checks.equal(world.field("three", ".status.message"), f"Pod was rejected: {why}", "there is a place for two pods")
     world.has_event("three", "OutOfpods", why)
-    world.control.out("delete", "pod", "one")
+    world.control.out("delete", "pod", "one", "--wait=false")
+    c.wait_until("one is gone", lambda: not world.field("one", ".metadata.name"))
     names = []
 
     def is_taken():

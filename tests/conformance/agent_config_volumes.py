@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# limit: 1800
 """Volumes made from config maps and secrets in their finer points, with real kubectl: bytes that are no text, names and modes of
 single files, keys that are missing, objects that are immutable, two sources that have one path; and tokens for others than the API
 server, with a life of their own. (A token's renewal before its end: src/agent/token_manager_test.cc; none lives shorter than ten

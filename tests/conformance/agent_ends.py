@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """How containers and pods end, and what kubectl shows of it: exit codes, signals, what can't be started, init containers and sidecars
 that fail, sandboxes that die; and what of a pod's status follows changes of its spec."""
 import pathlib

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """What a node does that is short of something, as kubectl shows it: pods that use more of the disk than their limits say are
 evicted, under memory pressure pods go until only static ones are left, and best-effort ones are not taken, and for a full disk
 images go that nobody uses, pods, and what they had on it. The thresholds are such that the machine's own memory and disk decide

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 1200
+# limit: 1800
 """In which order a node that is short of something ends its pods, and by which of its signals: who uses more than he asked for
 goes first, then the lower priority, then who uses more; critical pods stay, and come also then. A soft threshold waits for its
 grace period. Inodes, the images' disk and processes are counted, too."""
@@ -62,6 +62,7 @@ def soft(world):
     world.configure(hard("memory.available", "1Ki") + "evictionSoft: {nodefs.available: 100000Ti}\n"
                     f"evictionSoftGracePeriod: {{nodefs.available: {GRACE}s}}\n")
     world.has_pressure(True, "DiskPressure")
+    c.wait_until("soft is evicted", lambda: world.field("soft", ".status.reason") == "Evicted", limit=GRACE + 4 * c.PATIENCE)
     world.is_evicted("soft", "The node was low on resource: ephemeral-storage. Threshold quantity: 100000Ti, available: ")
     waited = time.monotonic() - began
     world.checks.ok(waited >= GRACE, "not before the grace period of the threshold", f"{waited:.1f} s")

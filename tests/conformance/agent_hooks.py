@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 300
+# limit: 1800
 """Hooks of containers (postStart, preStop), containers whose image is changed in their running pod, and what they leave behind, with
 real kubectl."""
 import pathlib
@@ -18,6 +18,8 @@ OTHER = "busybox:other"
 TELLS = "trap 'cat /out/hook > /dev/termination-log; exit 0' TERM; touch /tmp/listens; while :; do sleep 0.1; done"
 # A pod is Ready when the program runs; this one when its shell hears signals.
 LISTENS = {"readinessProbe": {"exec": {"command": ["/bin/busybox", "test", "-e", "/tmp/listens"]}, "timeoutSeconds": 60}}
+# Grace of a pod that hears its signal, and may be slow to do what it has to.
+HEARD = 600
 MOUNT = [{"name": "out", "mountPath": "/out"}]
 
 
@@ -69,8 +71,9 @@ def post_start_and_restarts(world):
 def pre_stop(world):
     """The object of a deleted pod is held, so that its end can be read."""
     world.create("stopped", container("web", TELLS, **LISTENS, lifecycle={"preStop": runs("sleep 1; echo hook > /out/hook")}),
-                 metadata=pods.HOLD)
-    world.create("sleepy", container("web", TELLS, **LISTENS, lifecycle={"preStop": {"sleep": {"seconds": 1}}}))
+                 metadata=pods.HOLD, terminationGracePeriodSeconds=HEARD)
+    world.create("sleepy", container("web", TELLS, **LISTENS, lifecycle={"preStop": {"sleep": {"seconds": 1}}}),
+                 terminationGracePeriodSeconds=HEARD)
     world.create("hung", container("web", SLEEPS, lifecycle={"preStop": runs("sleep 1000")}), terminationGracePeriodSeconds=1)
     world.create("broken", container("web", SLEEPS, lifecycle={"preStop": runs("exit 9")}))
     for name in ("stopped", "sleepy", "hung", "broken"):
@@ -89,7 +92,7 @@ def pre_stop(world):
 def change(world):
     """kubectl set image: that container alone is another, after its hook."""
     web = container("web", TELLS, **LISTENS, lifecycle={"preStop": runs("echo hook > /out/hook")})
-    world.create("changed", web, container("beside", SLEEPS), restartPolicy="Never")
+    world.create("changed", web, container("beside", SLEEPS), restartPolicy="Never", terminationGracePeriodSeconds=HEARD)
     world.wait_ready("changed")
     before = dict((name, identity) for identity, name in world.running("changed"))
     world.control.out("set", "image", "pod/changed", f"web={OTHER}")
@@ -113,11 +116,12 @@ def change(world):
 
 def requests(world):
     """A container that serves its own hooks: whatever it answers, it was asked."""
-    server = ("mkdir /www; busybox httpd -f -vv -p 8080 -h /www 2> /out/asked & "
-              "trap 'grep -o url:/hook /out/asked > /dev/termination-log; exit 0' TERM; while :; do sleep 0.1; done")
+    server = ("mkdir /www; trap 'grep -o url:/hook /out/asked > /dev/termination-log; exit 0' TERM; "
+              "busybox httpd -f -vv -p 8080 -h /www 2> /out/asked & while :; do sleep 0.1; done")
     action = {"path": "/hook", "port": "web", "httpHeaders": [{"name": "X-A", "value": "b"}]}
     world.create("asked", container("web", server, ports=[{"name": "web", "containerPort": 8080}],
-                                    lifecycle={"preStop": {"httpGet": action}}), metadata=pods.HOLD)
+                                    lifecycle={"preStop": {"httpGet": action}}), metadata=pods.HOLD,
+                 terminationGracePeriodSeconds=HEARD)
     world.wait_ready("asked")
     address = world.status("asked")["podIP"]
     c.wait_until("it serves", lambda: world.node.exec("curl", "-s", "-o", "/dev/null", f"http://{address}:8080/", check=False).returncode == 0)
@@ -132,7 +136,7 @@ def requests(world):
 def last_words(world):
     """What a container leaves behind is shown, whatever it is."""
     world.create("words", container("web", "printf '\\377\\001 end' > /dev/termination-log; exit 3"),
-                 container("log", "echo one; echo two >&2; exit 4", terminationMessagePolicy="FallbackToLogsOnError"),
+                 container("log", "echo one; sleep 1; echo two >&2; exit 4", terminationMessagePolicy="FallbackToLogsOnError"),
                  restartPolicy="Never")
     world.wait("words", ".status.phase", "Failed")
     ends = [one["state"]["terminated"] for one in world.status("words")["containerStatuses"]]
@@ -143,7 +147,7 @@ def last_words(world):
 
 def story(checks):
     with ready_node(checks, (IMAGE, OTHER)) as (node, control):
-        world = pods.Pods(checks, control, node, terminationGracePeriodSeconds=20, volumes=[{"name": "out", "emptyDir": {}}])
+        world = pods.Pods(checks, control, node, terminationGracePeriodSeconds=2, volumes=[{"name": "out", "emptyDir": {}}])
         post_start(world)
         post_start_and_restarts(world)
         pre_stop(world)

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """Places of the node in its pods, with real kubectl: hostPath of each type and what each refuses, mounts that come and go beneath
 one (mountPropagation), mounts that are read-only with all beneath them (recursiveReadOnly), and what a pod's status says of its
 mounts."""

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 300
+# limit: 1800
 """Which namespaces pods have for themselves, share among their containers, and have of the node, with real kubectl: hostPID, hostIPC,
 hostNetwork, shareProcessNamespace."""
 import os
@@ -53,7 +53,7 @@ def combinations(pods):
 def processes(pods):
     """What is seen of whom, and what can be done to whom."""
     pods.create("together", container("server", "echo mine > /tmp/file; " + SLEEPS),
-                words("until server=$(ps | grep 'echo [m]ine' | awk '{print $1}') && [ -s /proc/$server/root/tmp/file ]; do sleep 0.1; done; "
+                words("until server=$(ps | grep 'echo [m]ine' | awk 'NR == 1 {print $1}') && [ -s /proc/$server/root/tmp/file ]; do sleep 0.1; done; "
                       "cat /proc/$server/root/tmp/file; tr '\\0' ' ' < /proc/1/cmdline; kill -9 $server", "looks"),
                 shareProcessNamespace=True, restartPolicy="Never")
     ends = pods.ends("together")

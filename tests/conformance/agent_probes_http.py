@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """What probes ask by HTTP, seen by the server that is asked: one of the test's own on the node, with TLS and without. How often they have
 to succeed or fail, when the first one comes, how they follow where they are led, and what grace a probe leaves."""
 import datetime
@@ -99,14 +99,16 @@ def redirects(pods, plain, other):
                       "/round": (302, {"Location": "/round"}), "/port": (302, {"Location": f"http://{NODE_ADDRESS}:{other.port}/there"})}
     other.answers["/there"] = (200, {})
     names = ("moved", "away", "port", "lost", "round")
-    pods.create("led", *(container(name, readinessProbe=get(plain, f"/{name}")) for name in names))
-    pods.wait_event("led", "ProbeWarning", "Readiness probe warning: Probe terminated redirects, Response body: the body")
-    pods.wait_event("led", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404")
-    pods.wait_event("led", "Unhealthy", "stopped after 10 redirects")
-    pods.wait("led", '.status.conditions[?(@.type=="Ready")].message', "containers with unready status: [lost round]")
+    for name in names:  # a pod each: what there is of events is each pod's own
+        pods.create(name, container(readinessProbe=get(plain, f"/{name}")))
+    pods.wait_event("away", "ProbeWarning", "Readiness probe warning: Probe terminated redirects, Response body: the body")
+    pods.wait_event("lost", "Unhealthy", "Readiness probe failed: HTTP probe failed with statuscode: 404")
+    pods.wait_event("round", "Unhealthy", "stopped after 10 redirects")
+    for name in names:
+        pods.wait_ready(name, "False" if name in ("lost", "round") else "True")
     pods.checks.ok(plain.count("/here?x=y") > 0 and other.count("/there") > 0, "redirects are followed within a host, at any port of it")
     pods.checks.ok(True, "elsewhere they are not, which is no failure, and a circle is one")
-    pods.delete("led")
+    pods.delete(*names)
 
 
 def thresholds(pods, plain):

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """The three classes of pods as kubectl and the kernel see them: status.qosClass, each one's place among the cgroups, what the OOM
 killer is told of its containers, and what a RuntimeClass adds to a pod (overhead). What limits bound is in tests/vm/limits.py."""
 import pathlib

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """Security contexts of pods and containers, with real kubectl: who they run as, what they may, and what the kernel says of it from the
 inside. What must not run as root does not, and kubectl shows why."""
 import json

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 300
+# limit: 1800
 """A node whose machine shuts down, as kubectl shows it: on logind's word it is not ready and takes no pod, its pods end by their
 priority, hooks and all, and say why, and only then logind's lock is given back. A shutdown that is cancelled leaves a node as
 before. logind, the bus and gantryd itself may begin anew meanwhile."""
@@ -56,7 +56,7 @@ class Logind:
         self.process.stdin.flush()
 
     def wait(self, what, holds):
-        c.wait_until(what, holds)
+        c.wait_until(what, holds, limit=5 * c.PATIENCE)
 
     def stop(self):
         self.process.stdin.close()
@@ -122,6 +122,7 @@ def shutdown(world):
     world.create("brief", terminationGracePeriodSeconds=0)
     world.running("ordinary", "important", "brief")
     world.control.wait_for(f"fixed-{world.node.name}", "is ready", READY, "True")
+    c.wait_until("fixed runs", lambda: "fixed runs" in world.said())
     world.checks.equal(world.field("important", ".spec.priority"), "5000", "one pod is more important than the others")
     world.logind.wait("the lock is taken", lambda: world.logind.held == 1)
     world.logind.say("shutdown")

@@ -1,6 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
+# limit: 1800
 """Volumes of pods that the API server binds to a node, with real kubectl: empty ones on disk and in memory, parts of volumes
 (subPath, subPathExpr), persistent ones, whose they become (fsGroup), block devices, claims of a pod's own, images."""
 import json

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """Pods with user namespaces (hostUsers: false) of the API server and of a manifest, with real kubectl: which ids they have, and for how
 long; whose their volumes are inside; and what root of one can't do to the host. What the runtime below makes of ids is userns.py's."""
 import json

@@ -58,7 +58,8 @@ class BoundPods(SeenPods):
         """Waits until nothing of them is left, and of no other pod."""
         super().delete(*names)
         # The API server forgets a pod that has ended before the node does.
-        c.wait_until(f"nothing of {' '.join(names)} is left", lambda: not self.folders() and not self.node.pods())
+        c.wait_until(f"nothing of {' '.join(names)} is left", lambda: not self.folders() and not self.node.pods(),
+                     limit=5 * c.PATIENCE)
 
     def folders(self):
         return os.listdir(self.node.state / "kubelet/pods")

@@ -86,7 +86,8 @@ class SeenPods:
 
     def delete(self, *names):
         self.control.out("delete", "pod", *names, "--wait=false")
-        c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names))
+        c.wait_until(f"{' '.join(names)}: gone", lambda: not any(self.field(name, ".metadata.name") for name in names),
+                     limit=5 * c.PATIENCE)
 
     def release(self, name):
         """One that was made with HOLD, and so outlived its deletion."""
@@ -94,7 +95,8 @@ class SeenPods:
 
     def clear(self):
         self.control.out("delete", "pod", "--all", "--wait=false")
-        c.wait_until("all are gone", lambda: self.control.json("get", "pods")["items"] == [] and not self.node.pods())
+        c.wait_until("all are gone", lambda: self.control.json("get", "pods")["items"] == [] and not self.node.pods(),
+                     limit=5 * c.PATIENCE)
 
 
 class Pods(SeenPods):
