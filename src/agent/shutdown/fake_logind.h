@@ -38,6 +38,7 @@ class FakeLogind {
   std::uint64_t delay = 5'000'000;  // microseconds
   bool is_there = true;             // on the bus
   bool answers = true;
+  bool reads_again = true;  // its configuration
   bool is_preparing = false;
   int taken = 0, held = 0;  // locks: ever, and now
   int reloads = 0;
@@ -143,6 +144,7 @@ class FakeLogind {
     if (is(message, "org.freedesktop.DBus", "AddMatch")) return sd_bus_reply_method_return(message, "");
     if (!self.answers) return 1;
     if (is(message, "org.freedesktop.systemd1.Manager", "KillUnit")) {
+      if (!self.reads_again) return sd_bus_reply_method_errorf(message, SD_BUS_ERROR_ACCESS_DENIED, "Access denied");
       ++self.reloads;
       self.reloaded();
       self.changed();

@@ -172,6 +172,14 @@ TEST_F(ShutdownLockTest, AShorterDelayIsBetterThanNone) {
   ASSERT_TRUE(until([&] { return logind_->held == 1; }));
 }
 
+TEST_F(ShutdownLockTest, SoItIsWhenLogindCanNotBeTold) {
+  options_.delay = seconds(30);
+  logind_->reads_again = false;
+  start();
+  ASSERT_TRUE(until([&] { return logind_->held == 1; }));
+  EXPECT_THAT(drop_in(), HasSubstr("InhibitDelayMaxSec=30\n"));
+}
+
 TEST_F(ShutdownLockTest, IsTakenAgainWhenTheBusOrLogindBeganAnew) {
   start();
   ASSERT_TRUE(until([&] { return logind_->held == 1; }));
