@@ -114,6 +114,7 @@ void ClusterState::put_pod(PodInfoPtr pod, const std::string& node_name) {
   remove_pod(pod->key);
   NodeState& node = node_of(node_name);
   enter(pod, &node);
+  for (const PodClaim& claim : pod->claims) ++claims_[claim.key];
   const std::string key = pod->key;
   pods_[key] = {std::move(pod), &node};
 }
@@ -122,6 +123,9 @@ std::string ClusterState::remove_pod(const std::string& key) {
   const auto found = pods_.find(key);
   if (found == pods_.end()) return {};
   leave(found->second.pod, found->second.node);
+  for (const PodClaim& claim : found->second.pod->claims) {
+    if (--claims_[claim.key] == 0) claims_.erase(claim.key);
+  }
   std::string node = found->second.node->name;
   pods_.erase(found);
   drop_if_empty(node);
@@ -148,6 +152,11 @@ const NodeState* ClusterState::find_node(const std::string& name) const {
 std::size_t ClusterState::nodes_with_image(const std::string& name) const {
   const auto found = images_.find(name);
   return found == images_.end() ? 0 : found->second;
+}
+
+std::size_t ClusterState::pods_with_claim(const std::string& key) const {
+  const auto found = claims_.find(key);
+  return found == claims_.end() ? 0 : found->second;
 }
 
 bool ClusterState::selects(const AffinityTerm& term, const PodInfo& pod) const {

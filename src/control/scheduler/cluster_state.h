@@ -65,6 +65,8 @@ class ClusterState {
   PodInfoPtr find_pod(const std::string& key) const;
   // On how many nodes there is an image of this name.
   std::size_t nodes_with_image(const std::string& name) const;
+  // How many pods on nodes use a claim, by its key.
+  std::size_t pods_with_claim(const std::string& key) const;
   // Whether the term means this pod.
   bool selects(const AffinityTerm& term, const PodInfo& pod) const;
 
@@ -83,6 +85,7 @@ class ClusterState {
   std::vector<NodeState*> present_;
   std::unordered_map<std::string, Place> pods_;
   std::unordered_map<std::string, std::size_t> images_;
+  std::unordered_map<std::string, std::size_t> claims_;  // pods that use each
   std::unordered_map<std::string, std::shared_ptr<const k8s::io::api::core::v1::Namespace>> namespaces_;
 };
 

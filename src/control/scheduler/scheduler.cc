@@ -67,6 +67,12 @@ const core::PodCondition* scheduled_condition(const core::Pod& pod) {
   return found == conditions.end() ? nullptr : &*found;
 }
 
+bool shares_claim(const PodInfo& pod, const PodInfo& other) {
+  return std::ranges::any_of(pod.claims, [&](const PodClaim& claim) {
+    return std::ranges::find(other.claims, claim.key, &PodClaim::key) != other.claims.end();
+  });
+}
+
 bool is_spread_with(const PodInfo& pod, const PodInfo& other) {
   return pod.ns() == other.ns() && std::ranges::any_of(pod.spread, [&](const SpreadConstraint& constraint) {
            return constraint.pods.matches_map(other.pod->metadata().labels());
@@ -235,6 +241,7 @@ void Scheduler::wake_for_gone(const PodInfo& gone, const std::string& node_name)
     };
     if (refused_by.has(RuleId::kPodAffinity) && (avoids(pod, gone) || avoids(gone, pod))) return true;
     if (refused_by.has(RuleId::kTopologySpread) && is_spread_with(pod, gone)) return true;
+    if (refused_by.has(RuleId::kVolumes) && shares_claim(pod, gone)) return true;
     const bool is_about_room = refused_by.has(RuleId::kResources) || refused_by.has(RuleId::kHostPorts);
     return is_about_room && is_known && may_fit(pod, *node);
   });

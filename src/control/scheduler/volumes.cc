@@ -18,6 +18,7 @@ namespace storage = k8s::io::api::storage::v1;
 
 namespace {
 
+constexpr char kForOnePod[] = "ReadWriteOncePod";
 constexpr char kNoProvisioner[] = "kubernetes.io/no-provisioner";
 
 template <typename M>
@@ -110,6 +111,9 @@ class VolumesRule final : public Rule {
       const auto claim = find(cluster.storage.claims, each.key);
       obstacle_ = obstacle_of(each, claim.get());
       if (!obstacle_.empty()) return;
+      const bool is_for_one = std::ranges::find(claim->spec().access_modes(), kForOnePod) !=
+                              claim->spec().access_modes().end();
+      if (is_for_one && cluster.pods_with_claim(each.key) > 0) is_taken_ = true;
       if (is_bound(*claim)) volumes_.push_back(find(cluster.storage.volumes, claim->spec().volume_name()));
     }
   }
@@ -117,6 +121,9 @@ class VolumesRule final : public Rule {
   std::string obstacle() const override { return obstacle_; }
 
   Refusal check(const NodeState& node) const override {
+    if (is_taken_) {
+      return {{"node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"}};
+    }
     for (const VolumePtr& volume : volumes_) {
       if (volume == nullptr) return {{"node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"}};
       if (!can_be_used(*volume, node)) return {{"node(s) didn't match PersistentVolume's node affinity"}};
@@ -156,6 +163,7 @@ class VolumesRule final : public Rule {
   const ClusterState& cluster_;
   std::string obstacle_;
   std::vector<VolumePtr> volumes_;  // of the claims that are bound; null: it is not there
+  bool is_taken_ = false;           // a claim that one pod alone may use is used
   const Waiting waiting_;
 };
 

@@ -106,6 +106,19 @@ TEST_F(VolumesTest, OrOneIsMade) {
   for (int i = 0; i < 8; ++i) EXPECT_EQ(place(), "n2") << "where it is being made";
 }
 
+TEST_F(VolumesTest, WhatOnePodAloneMayUseIsUsedByOne) {
+  add_volume("pv", "n1");
+  add_claim(R"({"volumeName": "pv", "accessModes": ["ReadWriteOncePod"]})",
+            R"({"pv.kubernetes.io/bind-completed": "yes"})");
+  EXPECT_EQ(place(), "n1");
+  cluster_.state.put_pod(make_pod("first", kUses), "n1");
+  EXPECT_EQ(place(),
+            "0/2 nodes are available: 2 node has pod using PersistentVolumeClaim with the same name and "
+            "ReadWriteOncePod access mode.");
+  cluster_.state.remove_pod("default/first");
+  EXPECT_EQ(place(), "n1");
+}
+
 TEST_F(VolumesTest, TwoClaimsGetTwoVolumes) {
   add_waiting_claim();
   cluster_.state.storage.claims["default/more"] = cluster_.state.storage.claims["default/data"];
