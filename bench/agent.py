@@ -1,8 +1,8 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 """bench/run agent: a node of gantry-control's, both on this machine's processors: from the answer of the API until a watcher sees a
-pod Ready, ended, gone; a hundred at once; what they cost at rest; what an exec probe costs. bench/agent.cc is the driver, over
-HTTPS. Prints Markdown."""
+pod Ready, ended, gone; a hundred at once; what they cost at rest. bench/agent.cc is the driver, over HTTPS. Or, with --kills N, so many
+kills of gantryd while pods come and go, and whether anybody noticed. Prints Markdown."""
 import argparse
 import json
 import os
@@ -13,6 +13,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "tests/support"))
 import checks as c
+from churn import Churn, kill_often
 from cluster import ready_node
 from cri_client import IMAGE
 from node import BIN, read_pids, walk
@@ -89,16 +90,37 @@ def report_many(bench, pods, seconds):
     row("each pod more, of all processes of Gantry, MiB", f"{(sum(memory.values()) - sum(before.values())) / pods:.2f}", 0.5)
 
 
+def report_kills(node, control, kills):
+    seed = time.time_ns() % 1_000_000
+    print(f"SEED={seed}", file=sys.stderr, flush=True)
+    with Churn(node, control, seed) as churn:
+        began = time.monotonic()
+        kill_often(node, kills, seed)
+        seconds = time.monotonic() - began
+        node.wait_for_gantryd()
+    faults = churn.faults()
+    print("\n".join(faults), file=sys.stderr)
+    print(f"\n| {kills} kills of gantryd while pods come and go | |\n| --- | --- |")
+    row("took, s", f"{seconds:.0f}")
+    row("pods that came and went", sum(churn.done.values()))
+    row("events of a watcher", churn.watcher.events)
+    row("pods that ran twice, statuses that went backwards, pods that were unready for it", len(faults))
+    return faults
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--turns", type=int, default=200)
     parser.add_argument("--pods", type=int, default=100)
     parser.add_argument("--seconds", type=int, default=60, help="that rest is looked at")
+    parser.add_argument("--kills", type=int, default=0, help="of gantryd while pods come and go, in place of the measurements")
     options = parser.parse_args()
     load = f"{os.getloadavg()[0]:.2f}"
     checks = c.Checks()
     try:
         with ready_node(checks) as (node, control):
+            if options.kills:
+                return 1 if report_kills(node, control, options.kills) else 0
             bench = Bench(node, control)
             report_speed(bench, options.turns)
             report_many(bench, options.pods, options.seconds)

@@ -3,7 +3,8 @@
 # tools: crictl
 # limit: 900
 # faults
-"""A node whose world breaks: the API server is away, or takes connections and does not answer, and what is mounted hangs."""
+"""A node whose world breaks: gantryd is killed fifty times while pods come and go, the API server is away, or takes connections and does
+not answer, and what is mounted hangs. No pod runs twice, none is unready for it, no status goes backwards, and nothing is left."""
 import os
 import pathlib
 import sys
@@ -11,9 +12,34 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from churn import Churn
+import cycles
+from churn import Churn, kill_often
 from cluster import ready_node
 from hung_mount import DEVICE, HungMount
+
+KILLS = 50
+# Of gantryd itself, which is another one afterwards.
+ITS_OWN = ("open fds of gantryd", "threads of gantryd")
+
+
+def kills(world):
+    with cycles.leaves_nothing(world.checks, world.node, "the kills", lambda what, *_: what in ITS_OWN):
+        with Churn(world.node, world.control, world.seed) as churn:
+            stays = churn.create("stays", "stays")
+            churn.watcher.wait_for("stays", "Ready")
+            began = time.monotonic()
+            killed = kill_often(world.node, KILLS, world.seed)
+            c.log(f"{KILLS} kills in {time.monotonic() - began:.0f} s")
+            world.node.wait_for_gantryd()
+            world.checks.equal(len(killed), KILLS, "every kill met a gantryd of its own")
+            churn.finish()
+            status = world.control.json("get", "pod", "stays")["status"]["containerStatuses"][0]
+            world.checks.equal((status["restartCount"], status["ready"]), (0, True), "who was there all the time was never restarted")
+            churn.delete("stays", stays)
+        c.log(f"{dict(churn.done)}, {churn.watcher.events} events")
+        world.checks.ok(all(churn.done.values()) and len(churn.done) == 3, "pods of each kind came and went", str(churn.done))
+        faults = churn.faults()
+        world.checks.ok(not faults, "no pod ran twice, none was unready for it, no status went backwards", "\n".join(faults[:20]))
 
 
 class World:
@@ -94,8 +120,11 @@ def story(checks):
     c.log(f"SEED={seed}")
     with ready_node(checks) as (node, control):
         world = World(checks, node, control, seed)
+        for number in range(cycles.WARM_UP):
+            cycles.cycle(node, number)
         hung_mounts(world)
         api_server(world)
+        kills(world)
 
 
 c.main(story)

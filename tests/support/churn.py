@@ -222,3 +222,15 @@ class Churn:
             if starts > wanted or starts < wanted and uid not in self.cut_short:
                 found.append(f"a pod of the kind {kind} has run {starts} times: {uid}")
         return found
+
+
+def kill_often(node, kills, seed):
+    """SIGKILL of gantryd at any moment of its life, from its start on."""
+    chance, killed = random.Random(seed), set()
+    for kill in range(kills):
+        # Of the supervisor, which holds one back that has ended at once five times in a row.
+        time.sleep(chance.random() * 1.5 + (2 if kill % 4 == 3 else 0))
+        killed.add(node.kill_gantryd())
+        if kill % 100 == 99:
+            c.log(f"{kill + 1} kills")
+    return killed
