@@ -29,7 +29,7 @@ class TokenBucket {
     const std::chrono::duration<double> passed = now - std::exchange(counted_, now);
     tokens_ = std::min<double>(std::max<std::int64_t>(limit_.burst, 1), tokens_ + passed.count() * rate) - 1;
     if (tokens_ >= 0) return Duration::zero();
-    return std::chrono::duration_cast<Duration>(std::chrono::duration<double>(-tokens_ / rate));
+    return std::chrono::round<Duration>(std::chrono::duration<double>(-tokens_ / rate));
   }
 
  private:
