@@ -401,7 +401,7 @@ TEST(Resources, ASidecarScoresAsTheLeastOfWhatItServes) {
       "  - {name: b, image: 'i:1', resources: {requests: {memory: 1Gi}}}\n");
   const auto score = [&pod](const core::Container& container) {
     v1::LinuxContainerResources resources;
-    set_resources(pod, container, kNode.memory_capacity, resources);
+    set_resources(pod, container, kNode.memory_capacity, {}, resources);
     return resources.oom_score_adj();
   };
   EXPECT_EQ(score(pod.spec().init_containers(0)), 750);
