@@ -55,6 +55,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   // Containers that end as soon as they were started, by name.
   std::map<std::string, int> short_lived;
   bool has_network = true;
+  bool has_statistics = true;
   std::string address = "10.88.0.5";  // of the sandboxes that are run
   std::map<std::string, bool> handlers = {{"", true}};  // and whether they have user namespaces
   // What is executed in containers; null: as exec_codes says.
@@ -356,6 +357,7 @@ class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
   Task<Result<v1::PodSandboxStatsResponse>> pod_sandbox_stats(v1::PodSandboxStatsRequest) override { co_return none(); }
   Task<Result<v1::ListPodSandboxStatsResponse>> list_pod_sandbox_stats(v1::ListPodSandboxStatsRequest) override {
     co_await loop_.sleep_for(Duration::zero());
+    if (!has_statistics) co_return none();
     co_return v1::ListPodSandboxStatsResponse();
   }
   Task<Result<v1::ListMetricDescriptorsResponse>> list_metric_descriptors(v1::ListMetricDescriptorsRequest) override {

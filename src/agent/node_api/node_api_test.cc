@@ -180,12 +180,12 @@ TEST_F(NodeApiTest, LongQueriesAreTakenAndEndlessOnesAreNot) {
 }
 
 TEST_F(NodeApiTest, TheNodeIsToldOf) {
+  runtime_.has_statistics = false;
   with_clients([this] {
     EXPECT_THAT(get("/pods"), HasSubstr(R"("metadata":{"name":"web","namespace":"shop","uid":"u1")"));
     EXPECT_THAT(get("/configz"), HasSubstr(R"({"kubeletconfig":{"kind":"KubeletConfiguration"}})"));
     EXPECT_THAT(get("/metrics"), HasSubstr("\nkubelet_running_containers{container_state=\"running\"} 1\n"));
     EXPECT_THAT(get("/metrics/probes"), HasSubstr(R"(probe_type="Liveness",result="successful"} 1)"));
-    // The runtime here has no statistics.
     EXPECT_THAT(get("/metrics/resource"), HasSubstr("\nresource_scrape_error 1\n"));
     EXPECT_THAT(get("/stats/summary"), StartsWith("HTTP/1.1 501"));
     EXPECT_THAT(get("/metrics/cadvisor"), StartsWith("HTTP/1.1 501"));
