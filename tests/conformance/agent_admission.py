@@ -89,6 +89,7 @@ def classes(checks, control, node):
         create(control, runtime_class)
         unbound = json.loads(pod(node, "classy", runtimeClassName="own"))
         del unbound["spec"]["nodeName"]
+        unbound["spec"]["schedulerName"] = "nobody"
         create(control, json.dumps(unbound))
         control.out("delete", "runtimeclass", "own")
         control.out("create", "--raw", "/api/v1/namespaces/default/pods/classy/binding", "-f", "-", given=json.dumps(
