@@ -399,6 +399,7 @@ constexpr KubeletField kFields[] = {
     {"iptablesDropBit", nullptr},
     {"featureGates", nullptr},
     {"failSwapOn", nullptr},
+    {"failCgroupV1", nullptr},
     {"memorySwap", nullptr},
     {"configMapAndSecretChangeDetectionStrategy", nullptr},
     {"reservedSystemCPUs", nullptr},
