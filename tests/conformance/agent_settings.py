@@ -13,7 +13,7 @@ import tempfile
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from cluster import NODE_ADDRESS, JoiningNode, NodeControl
-from kubelet import make_certificate
+from kubelet import make_certificate, subject_of
 
 NARROW = """
 address: {address}
@@ -140,7 +140,7 @@ def story(checks):
             pki = control.data / "pki"
             world = World(checks, control, node, config)
             world.other = make_certificate(pki, pathlib.Path(folder), own_ca=True)
-            make_certificate(pki, node.work, NODE_ADDRESS)
+            make_certificate(pki, node.work, NODE_ADDRESS, subject=subject_of(node.name))
             (node.work / "clients.crt").write_bytes((pki / "ca.crt").read_bytes() + (pathlib.Path(folder) / "other.crt").read_bytes())
             world.configure(NARROW)
             node.join_as(control.kubeconfig.read_text())
