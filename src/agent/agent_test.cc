@@ -81,7 +81,7 @@ class AgentTest : public testing::Test {
     bool late = false;
     int turn = ++turn_;
     loop_.spawn([](AgentTest& self, int turn, bool& late) -> Task<> {
-      co_await self.loop_.sleep_for(std::chrono::seconds(20));
+      co_await self.loop_.sleep_for(std::chrono::seconds(90));
       if (self.turn_ != turn) co_return;
       late = true;
       self.loop_.stop();

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """gantryd as an agent alone, on containerd of Debian 13 with its runc: pods that the API server binds to the node, with real
 kubectl. What a pod has of its node and of the API (agent_core.py), ends that containerd alone tells of, and nothing left there."""
 import json
@@ -60,6 +60,7 @@ def registers(checks, control):
         csr["metadata"]["name"] for csr in control.json("get", "csr")["items"]
         if csr["spec"]["signerName"] == "kubernetes.io/kubelet-serving" and not csr["status"]])
     control.out("certificate", "approve", *waiting)
+    c.wait_until("the node is asked", lambda: control.kubectl("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/healthz").returncode == 0)
 
 
 def restarted(agent):

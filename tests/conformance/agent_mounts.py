@@ -87,7 +87,8 @@ def wrong_types(world, paths):
                         f"{path} is not a {names[kind]}")
         world.wait(name, f"{WAITING}.reason", "ContainerCreating")
     paths["nothing"].mkdir()
-    world.wait("directory-nothing", ".status.phase", "Succeeded")
+    c.wait_until("directory-nothing has its folder", lambda: world.field("directory-nothing", ".status.phase") == "Succeeded",
+                 limit=5 * c.PATIENCE)
     world.checks.ok(True, "it heals when the folder comes")
     world.delete(*pods)
 

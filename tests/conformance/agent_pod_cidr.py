@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 300
+# limit: 1800
 """A node that was not told where its pods' addresses come from. In a cluster it takes the range that its Node gets there, and goes
 on with it; until it has one it is not Ready, and pods on its own network run. CRI clients may name another one while no pod has an
 address."""
@@ -61,15 +61,17 @@ def waits(checks, control, node):
 
 def takes(checks, control, node):
     control.out("delete", "node", "first")
-    node.wait_until_ready(control)
+    c.wait_until("the node is Ready", lambda: node.condition(control).get("status") == "True", limit=5 * c.PATIENCE)
     checks.equal((control.json("get", "node", node.name)["spec"]["podCIDR"], used_range(node)), (RANGE, RANGE),
                  "it takes the range that its Node has got")
     control.wait_for("web", "is Ready", READY, "True")
     address = control.json("get", "pod", "web")["status"]["podIP"]
     checks.ok(is_of(address, RANGE), "its pods have addresses of it", address)
-    control.wait_for(f"before-{node.name}", "is Ready", READY, "True")
-    address = control.json("get", "pod", f"before-{node.name}")["status"]["podIP"]
-    checks.ok(is_of(address, RANGE), "also those that had another one before", address)
+    before = f"before-{node.name}"
+    moved = c.wait_until("before has another address", lambda: (
+        address := control.json("get", "pod", before)["status"].get("podIP")) and is_of(address, RANGE) and address)
+    control.wait_for(before, "is Ready", READY, "True")
+    checks.ok(True, f"also those that had another one before: {moved}")
 
 
 def goes_on(checks, control, node):
@@ -82,7 +84,8 @@ def goes_on(checks, control, node):
                  "killed and without its cluster it goes on with its range")
     control.start()
     control.out("create", "-f", "-", given=pod("after", nodeName=node.name))
-    control.wait_for("after", "is Ready", READY, "True")
+    c.wait_until("after is Ready", lambda: control.kubectl("get", "pod", "after", "-o", f"jsonpath={{{READY}}}").stdout == "True",
+                 limit=5 * c.PATIENCE)
     address = control.json("get", "pod", "after")["status"]["podIP"]
     checks.ok(is_of(address, RANGE) and address != before, "and with other addresses of it", f"{before}, {address}")
     checks.equal(control.json("get", "pod", "web")["status"]["podIP"], before, "pods keep theirs")

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 300
+# limit: 1800
 """Sidecars: a pod is Ready when they are, and when its work is done they end after it, the last one first, and the pod with them."""
 import json
 import pathlib
@@ -36,7 +36,7 @@ class World:
         out.mkdir()
         self.control.out("create", "-f", "-", given=json.dumps({
             "apiVersion": "v1", "kind": "Pod", "metadata": {"name": name},
-            "spec": {"nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 120,
+            "spec": {"nodeName": self.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 3600,
                      "volumes": [{"name": "out", "hostPath": {"path": str(out)}}], **spec}}))
         return out
 

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 300
+# limit: 1800
 """The node API on port 10250: real kubectl's logs, exec, attach, port-forward and cp through gantry-control, what curl sees of the
 node itself, and those who have no certificate, another CA's, or no right."""
 import json
@@ -30,7 +30,7 @@ spec:
   - name: web
     image: {IMAGE}
     stdin: true
-    readinessProbe: {{exec: {{command: [/bin/sh, -c, exit 0]}}, periodSeconds: 1}}
+    readinessProbe: {{exec: {{command: [/bin/sh, -c, exit 0]}}, periodSeconds: 1, timeoutSeconds: 60}}
     command: [/bin/sh, -c, "echo one; echo two >&2; echo three; while read line; do echo got $line; done; sleep 1000"]
   - name: again
     image: {IMAGE}
@@ -155,7 +155,7 @@ def logs(checks, control, name):
     checks.equal(len(said("--limit-bytes=5")), 5, "--limit-bytes")
     checks.equal(said("--since-time=2100-01-01T00:00:00Z"), "", "--since-time")
     checks.equal(len(said("--since=1h").splitlines()), 3, "--since")
-    c.wait_until("the container runs again", lambda: said(container="again") == "run 2\n", limit=60)
+    c.wait_until("the container runs again", lambda: said(container="again") == "run 2\n", limit=5 * c.PATIENCE)
     checks.equal(said("--previous", container="again"), "run 1\n", "--previous")
     done = control.kubectl("logs", name, "-c", "web", "--previous")
     checks.contains(done.stderr, "previous terminated container", "there is none before the first")
@@ -219,7 +219,7 @@ def forwarding(checks, control, name):
     for what, environment in (("SPDY within a WebSocket", {}), ("SPDY", {"KUBECTL_PORT_FORWARD_WEBSOCKETS": "false"})):
         kubectl = control.kubectl_command("port-forward", f"pod/{name}", ":8080")
         done = subprocess.run([*control.enter, sys.executable, "-c", FORWARDING, *kubectl], capture_output=True, text=True,
-                              timeout=120, env={**os.environ, "HOME": str(control.folder), **environment})
+                              timeout=600, env={**os.environ, "HOME": str(control.folder), **environment})
         checks.equal((done.stdout, done.returncode), ("served\n" * 3, 0), f"port-forward by {what} {done.stderr}")
 
 
@@ -233,7 +233,7 @@ def lazy_followers(checks, api, control, name):
             one.stdout.read(1)
         size = 3_000_000
         done = control.kubectl("exec", name, "-c", "web", "--", "sh", "-c",
-                               f"yes 0123456789abcdef | head -c {size} > /proc/1/fd/1")
+                               f"yes 0123456789abcdef | head -c {size} > /proc/1/fd/1", limit=5 * c.PATIENCE)
         checks.equal(done.returncode, 0, f"the container writes on {done.stderr}")
         c.wait_until("all is in the log", lambda: len(api.as_admin(path.split("?")[0])[1]) >= size, limit=180)
         checks.equal(api.as_admin("/healthz")[0], 200, "others are answered while nobody reads")

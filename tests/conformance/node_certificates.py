@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 300
+# limit: 1800
 """A node's certificates are renewed before they end: the one that it asks the API server with, and the one that it is asked by. Their
 time is made short by certificates of the cluster's CA that are near their end when gantryd starts; whoever looks sees others afterwards,
 and pods and sessions with the API go on."""

@@ -1,11 +1,13 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
-# limit: 900
+# limit: 1800
 """Which node a pod gets, and what it is told when it gets none, by kubectl alone: each rule with upstream's sentence, over nodes that are
 objects only; pods that wait until something changes; and gantry-control killed while it gives pods their nodes."""
+import contextlib
 import datetime
 import json
 import pathlib
+import subprocess
 import sys
 import threading
 
@@ -35,7 +37,8 @@ class Nodes:
 
     def beat(self):
         while not self.ended.wait(HEARTBEAT):
-            self.renew()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self.renew()
 
     def renew(self):
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
@@ -299,7 +302,8 @@ def killed(story):
     """Pods that come while gantry-control is killed: each gets one node, and no node too many."""
     made = [pod(f"p{i}", {"cpu": "100m"}) for i in range(60)]
     document = json.dumps({"apiVersion": "v1", "kind": "List", "items": made})
-    creation = threading.Thread(target=lambda: story.control.kubectl("create", "-f", "-", given=document), daemon=True)
+    creation = threading.Thread(target=lambda: story.control.kubectl("create", "-f", "-", given=document, limit=10 * c.PATIENCE),
+                                daemon=True)
     creation.start()
 
     def bound():
@@ -308,16 +312,16 @@ def killed(story):
         return {each["metadata"]["uid"]: each["spec"]["nodeName"] for each in items if each["spec"].get("nodeName")}
     before = c.wait_until("some have a node", bound)
     story.control.kill()
-    creation.join(c.PATIENCE)
+    creation.join(10 * c.PATIENCE)
     story.control.start()
-    story.control.kubectl("create", "-f", "-", given=document)  # those that are there already are refused
+    story.control.kubectl("create", "-f", "-", given=document, limit=10 * c.PATIENCE)  # those that are there already are refused
     names = {each["metadata"]["name"] for each in story.control.json("get", "pods")["items"]}
     story.checks.equal(len(names), 60, "all pods are there")
     # 50 fit: 20 on each of two nodes, 10 on the third.
-    after = c.wait_until("as many as fit have a node", lambda: (found := bound()) and len(found) >= 50 and found)
+    after = c.wait_until("as many as fit have a node", lambda: (found := bound()) and len(found) >= 50 and found, limit=5 * c.PATIENCE)
     c.wait_until("the others are told why", lambda: sum(
         "Insufficient cpu" in next((each.get("message", "") for each in item["status"].get("conditions", [])), "")
-        for item in story.control.json("get", "pods")["items"]) == 10)
+        for item in story.control.json("get", "pods")["items"]) == 10, limit=5 * c.PATIENCE)
     after = bound()
     story.checks.equal({uid: after.get(uid) for uid in before}, before, "who had a node keeps it")
     counts = {node: list(after.values()).count(node) for node in ("n1", "n2", "n3")}

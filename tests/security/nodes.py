@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
+# limit: 1800
 """Attacks on the control plane by a node that somebody has taken over: what it writes with its own credentials, and what it answers
 the API server.
 

@@ -140,7 +140,7 @@ class Core:
                  "preStop": {"exec": {"command": shell("echo pre > /out/pre")}}}
         # It is Ready when its shell hears signals.
         told = "trap 'cat /out/post /out/pre > /dev/termination-log; exit 0' TERM; > /tmp/hears; while :; do sleep 0.1; done"
-        self.run("hooked", f"mkdir -p /tmp; {told}", metadata={"finalizers": ["example.com/hold"]}, terminationGracePeriodSeconds=30,
+        self.run("hooked", f"mkdir -p /tmp; {told}", metadata={"finalizers": ["example.com/hold"]}, terminationGracePeriodSeconds=600,
                  container={"volumeMounts": [{"name": "out", "mountPath": "/out"}], "lifecycle": hooks,
                             "readinessProbe": {"exec": {"command": shell("test -e /tmp/hears")}, **PROBE}}, **out)
         self.control.out("delete", "pod", "hooked", "--wait=false")
@@ -166,7 +166,7 @@ class Core:
 
     def streams(self):
         control, checks = self.control, self.checks
-        self.run("streams", f"echo one; echo two; mkdir -p /tmp; while [ ! -e /tmp/more ]; do sleep 0.1; done; echo three; {SERVES}")
+        self.run("streams", f"mkdir -p /tmp; echo one; echo two; while [ ! -e /tmp/more ]; do sleep 0.1; done; echo three; {SERVES}")
         follower = subprocess.Popen(control.kubectl_command("logs", "-f", "streams"), stdout=subprocess.PIPE, text=True)
         try:
             lines = [follower.stdout.readline() for _ in range(2)]
