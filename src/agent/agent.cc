@@ -23,6 +23,7 @@
 #include "agent/object_cache.h"
 #include "agent/pod_status.h"
 #include "agent/pod_worker.h"
+#include "agent/pull_records.h"
 #include "agent/pool_tools.h"
 #include "agent/shutdown_hands.h"
 #include "agent/status_writer.h"
@@ -139,6 +140,7 @@ struct Agent::Impl : std::enable_shared_from_this<Impl> {
   bool is_taken(const std::string& full_name) const;
   void log_problems();
   static Task<> collect_images(std::weak_ptr<Impl> weak, Loop& loop, Duration period);
+  Task<> forget_gone_images();
   void pod_changed(const std::string& uid);
   void tell_api(const PodWorker& worker);
   void keep_mirrors();
@@ -193,6 +195,8 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
       admission(cluster, {config.allowed_unsafe_sysctls, has_apparmor()}, [this] { reconcile(); }),
       qos(loop, env->disk, {qos_hierarchy(config), config.cgroup_root, config.instance}, config.reserve,
           [this] { return pods_here(); }) {
+  env->pull_records =
+      std::make_shared<PullRecords>(loop, env->disk, config.root_dir + "/image_manager", config.verification);
   if (cluster == nullptr) return;
   env->objects = std::make_shared<ObjectCache>(cluster->client());
   env->tokens = std::make_shared<TokenManager>(cluster->urgent_client(), wall_seconds);
@@ -409,7 +413,21 @@ Task<> Agent::Impl::collect_images(std::weak_ptr<Impl> weak, Loop& loop, Duratio
     if (!impl || impl->stopped) co_return;
     auto collected = co_await impl->image_gc.collect(std::chrono::steady_clock::now());
     if (!collected) log::warning("removing unused images, trying again later", {{"error", collected.error()}});
+    co_await impl->forget_gone_images();
   }
+}
+
+Task<> Agent::Impl::forget_gone_images() {
+  const auto began = std::chrono::system_clock::now();
+  auto list = co_await env->images.list_images({});
+  if (!list || stopped) co_return;
+  std::set<std::string> ids, names;
+  for (const auto& image : list->images()) {
+    ids.insert(image.id());
+    names.insert(image.repo_tags().begin(), image.repo_tags().end());
+    names.insert(image.repo_digests().begin(), image.repo_digests().end());
+  }
+  co_await env->pull_records->keep_only(std::move(ids), std::move(names), began);
 }
 
 std::vector<WrittenLog> Agent::Impl::written_logs() const {
@@ -520,6 +538,9 @@ Task<Status> Agent::start() {
   auto impl = impl_;
   auto prepared = co_await impl->env->disk.run([env = impl->env] { return env->folders.prepare(); });
   if (!prepared) co_return prepared;
+  if (auto loaded = co_await impl->env->pull_records->load(); !loaded) {
+    co_return fail_with(std::move(loaded.error()), "the records of pulled images");
+  }
   if (auto listed = co_await impl->source.start(); !listed) co_return listed;
   // Armed before the runtime is looked at. The runtime keeps its observers for good, so this one holds nothing.
   impl->env->runtime.observe([weak = std::weak_ptr<Impl>(impl)](const v1::ContainerEventResponse& event) {

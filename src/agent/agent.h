@@ -27,6 +27,7 @@
 #include "agent/node_config.h"
 #include "agent/probe/probe_count.h"
 #include "agent/pull_queue.h"
+#include "agent/pull_verification.h"
 #include "agent/qos_cgroups.h"
 #include "agent/shutdown/shutdown_lock.h"
 #include "agent/shutdown/shutdown_periods.h"
@@ -95,6 +96,7 @@ struct AgentConfig {
   PullLimits pull_limits;
   // registryPullQPS and registryBurst: what comes beyond waits.
   RateLimit pull_rate{5, 10};
+  PullVerification verification;
   RateLimit event_rate{50, 100};  // eventRecordQPS and eventBurst
   // Looking again for an image that is not on the node, and may come from somebody else. The store has no event for it,
   // and looking costs next to nothing.

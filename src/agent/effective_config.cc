@@ -143,6 +143,10 @@ void tell_agent(const AgentConfig& agent, Value& out) {
   if (agent.pull_limits.most() > 0) out["maxParallelImagePulls"] = number(agent.pull_limits.most());
   out["registryPullQPS"] = agent.pull_rate.per_second;
   out["registryBurst"] = agent.pull_rate.burst;
+  out["imagePullCredentialsVerificationPolicy"] = std::string(to_string(agent.verification.policy));
+  if (!agent.verification.listed.empty()) {
+    out["preloadedImagesVerificationAllowlist"] = list(agent.verification.listed);
+  }
   out["eventRecordQPS"] = agent.event_rate.per_second;
   out["eventBurst"] = agent.event_rate.burst;
   out["shutdownGracePeriod"] = text(agent.shutdown.all);

@@ -25,6 +25,7 @@
 namespace gantry::agent {
 
 class ObjectCache;
+class PullRecords;
 class TokenManager;
 
 struct Environment {
@@ -45,6 +46,8 @@ struct Environment {
   EventRecorder* events = nullptr;            // the cluster's; null with it
   std::shared_ptr<ObjectCache> objects = {};  // null without a cluster
   std::shared_ptr<TokenManager> tokens = {};  // null without a cluster
+
+  std::shared_ptr<PullRecords> pull_records = {};  // null: every pod may use every image of the node
 
   std::string runtime_name = {};  // what the runtime calls itself
   ProbeMeans probe_means = {loop, runtime};

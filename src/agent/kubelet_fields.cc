@@ -187,6 +187,25 @@ Status take_user_namespaces(const Value& value, std::string_view field, std::uin
   return {};
 }
 
+Status take_verification(const Value& value, std::string_view field, VerificationPolicy* out) {
+  std::string name;
+  if (auto taken = take_text(value, field, &name); !taken || name.empty()) return taken;
+  const auto policy = parse_verification(name);
+  if (!policy) return wrong_field(field, policy.error().message());
+  *out = *policy;
+  return {};
+}
+
+Status take_listed_images(const Value& value, std::string_view field, std::vector<std::string>* out) {
+  std::vector<std::string> patterns;
+  if (auto taken = take_texts(value, field, &patterns); !taken) return taken;
+  for (const auto& pattern : patterns) {
+    if (auto good = check_listed(pattern); !good) return wrong_field(field, good.error().message());
+  }
+  *out = std::move(patterns);
+  return {};
+}
+
 // ---- the fields
 
 constexpr KubeletField kFields[] = {
@@ -327,8 +346,14 @@ constexpr KubeletField kFields[] = {
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
        return take_number(value, field, 0, kMaxCount, &to.agent.pull_rate.burst);
      }},
-    {"imagePullCredentialsVerificationPolicy", nullptr},
-    {"preloadedImagesVerificationAllowlist", nullptr},
+    {"imagePullCredentialsVerificationPolicy",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_verification(value, field, &to.agent.verification.policy);
+     }},
+    {"preloadedImagesVerificationAllowlist",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_listed_images(value, field, &to.agent.verification.listed);
+     }},
     {"enableContentionProfiling", nullptr},
     {"oomScoreAdj", nullptr},
     {"clusterDomain",
@@ -474,6 +499,11 @@ Status check_fields(const KubeletSettings& settings) {
   const PullLimits& pulls = settings.agent.pull_limits;
   if (pulls.serial.value_or(false) && pulls.at_once.value_or(1) > 1) {
     return wrong_field("maxParallelImagePulls", "1 was expected, as serializeImagePulls is true");
+  }
+  const PullVerification& verification = settings.agent.verification;
+  if (!verification.listed.empty() && verification.policy != VerificationPolicy::kNotOfListed) {
+    return wrong_field("preloadedImagesVerificationAllowlist",
+                       "NeverVerifyAllowlistedImages was expected beside it, as imagePullCredentialsVerificationPolicy");
   }
   for (const auto& [signal, threshold] : settings.agent.eviction.soft) {
     if (!settings.agent.eviction.soft_grace.contains(signal)) {

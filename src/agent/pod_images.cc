@@ -8,6 +8,7 @@
 
 #include "agent/cluster.h"
 #include "agent/pull_queue.h"
+#include "agent/pull_records.h"
 #include "agent/pull_secrets.h"
 #include "base/duration.h"
 #include "base/log.h"
@@ -104,7 +105,9 @@ Task<PodImages::Answer> PodImages::find(Want want) {
            cat("Failed to inspect image ", quoted(want.image, 512), ": ", status.error().message()));
       co_return wait_for({"ImageInspectError", status.error().message()}, looks_.failed(key_of(want), now()));
     }
-    if (status->has_image()) {
+    const bool is_usable = status->has_image() && (is_pulled || co_await may_use(want, status->image().id()));
+    if (stopped_) co_return Answer{};
+    if (is_usable) {
       if (!is_pulled) {
         tell(want, EventType::kNormal, "Pulled",
              cat("Container image ", quoted(want.image, 512),
@@ -131,6 +134,17 @@ Task<PodImages::Answer> PodImages::find(Want want) {
   co_return begin(std::move(want));
 }
 
+Task<bool> PodImages::may_use(Want want, std::string id) {
+  const auto records = env_->pull_records;
+  if (!records) co_return true;
+  const auto use = records->use_of(want.image, id);
+  if (use != PullRecords::Use::kSecretDecides) co_return use == PullRecords::Use::kFree;
+  auto reference = images::parse_reference(want.image);
+  if (!reference) co_return false;
+  auto shown = co_await credentials(want, std::move(*reference));
+  co_return shown && co_await records->is_good(want.image, std::move(id), std::move(*shown));
+}
+
 PodImages::Answer PodImages::begin(Want want) {
   tell(want, EventType::kNormal, "Pulling", cat("Pulling image ", quoted(want.image, 512)));
   auto over = std::make_shared<Event>(env_->loop);
@@ -146,23 +160,32 @@ Task<> PodImages::pull(std::shared_ptr<PodImages> self, Want want, std::shared_p
   Result<Pulled> done = std::unexpected(Error(Code::kCancelled, ""));
   const TimePoint asked = now();
   if (co_await self->env_->pulls.enter(want.image, over)) {
-    done = co_await self->pull_once(want, std::move(*reference), over);
+    const auto records = self->env_->pull_records;
+    Status may_begin;
+    if (records) may_begin = co_await records->begin(want.image);
+    if (may_begin) {
+      done = co_await self->pull_once(want, std::move(*reference), over);
+      if (records && !done && over->is_set()) records->given_up(want.image);
+      if (records && !done && !over->is_set()) co_await records->failed(want.image);
+      if (done) co_await self->record(want, *done);
+    } else {
+      done = std::unexpected(std::move(may_begin.error()));
+    }
     self->env_->pulls.leave(want.image);
   }
   if (over->is_set()) co_return;
   if (done) {
     done->with_waiting = now() - asked;
-    co_await self->take_pulled(want, std::move(*done), over);
+    self->take_pulled(want, *done);
   } else {
     self->take_failure(want, done.error());
   }
-  if (over->is_set()) co_return;
   self->entries_[key_of(want)].over = nullptr;
   over->set();
   self->heard_();
 }
 
-Task<Result<std::vector<images::Credentials>>> PodImages::credentials(Want want, images::Reference reference) {
+Task<Result<std::vector<PullCredentials>>> PodImages::credentials(Want want, images::Reference reference) {
   auto secrets =
       co_await read_pull_secrets(env_->cluster == nullptr ? nullptr : &env_->cluster->urgent_client(), want.pod);
   if (!secrets) co_return std::unexpected(std::move(secrets.error()));
@@ -174,7 +197,7 @@ Task<Result<std::vector<images::Credentials>>> PodImages::credentials(Want want,
         cat("Unable to retrieve some image pull secrets (", names, "); attempting to pull the image may not succeed."));
   }
   std::vector<Error> problems;
-  auto found = images::credentials_in(secrets->entries, reference.name(), problems);
+  auto found = pull_credentials_for(*secrets, reference.name(), problems);
   for (const auto& problem : problems) {
     log::warning(
         "an image pull secret, ignoring",
@@ -190,15 +213,15 @@ Task<Result<PodImages::Pulled>> PodImages::pull_once(Want want, images::Referenc
   all->emplace_back();  // those of the runtime
   const TimePoint began = now();
   std::vector<Error> errors;
-  for (const auto& one : *all) {
+  for (auto& one : *all) {
     v1::PullImageRequest request;
     request.mutable_image()->set_image(want.image);
     request.mutable_image()->set_user_specified_image(want.image);
-    if (one != images::Credentials()) *request.mutable_auth() = auth_of(one);
+    if (one.credentials != images::Credentials()) *request.mutable_auth() = auth_of(one.credentials);
     co_await env_->pulls.pace();
     if (over->is_set()) co_return std::unexpected(Error(Code::kCancelled, ""));
     auto pulled = co_await env_->images.pull_image(std::move(request), over);
-    if (pulled) co_return Pulled{.id = pulled->image_ref(), .time = now() - began};
+    if (pulled) co_return Pulled{.id = pulled->image_ref(), .by = std::move(one), .time = now() - began};
     if (over->is_set()) co_return std::unexpected(std::move(pulled.error()));
     const auto is_same = [&](const Error& other) { return other.message() == pulled.error().message(); };
     if (std::ranges::none_of(errors, is_same)) errors.push_back(std::move(pulled.error()));
@@ -209,15 +232,23 @@ Task<Result<PodImages::Pulled>> PodImages::pull_once(Want want, images::Referenc
   co_return std::unexpected(Error(errors.back().code(), cat("[", message, "]")));
 }
 
-Task<> PodImages::take_pulled(Want want, Pulled pulled, std::shared_ptr<Event> over) {
+// Also of a pull that nobody waits for any more: the image is there.
+Task<> PodImages::record(const Want& want, Pulled& pulled) {
   v1::ImageStatusRequest question;
   question.mutable_image()->set_image(pulled.id);
   auto status = co_await env_->images.image_status(std::move(question));
-  if (stopped_ || over->is_set()) co_return;  // the container has another image by now
+  if (status && status->has_image()) {
+    pulled.size = status->image().size();
+    pulled.id = status->image().id();
+  }
+  if (env_->pull_records) co_await env_->pull_records->succeeded(want.image, pulled.id, pulled.by);
+}
+
+void PodImages::take_pulled(const Want& want, const Pulled& pulled) {
   tell(want, EventType::kNormal, "Pulled",
        cat("Successfully pulled image ", quoted(want.image, 512), " in ", format_duration(pulled.time), " (",
            format_duration(pulled.with_waiting),
-           " including waiting). Image size: ", status ? status->image().size() : 0, " bytes."));
+           " including waiting). Image size: ", pulled.size, " bytes."));
   entries_[key_of(want)].pulled = want.attempt;
   failures_.erase(want.image);
   pulls_.succeeded(want.image);

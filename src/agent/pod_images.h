@@ -5,6 +5,7 @@
 // ErrImageNeverPull, InvalidImageName, ImageInspectError, RegistryUnavailable, and the events.
 //
 // Credentials are the pod's (pull_secrets.h), one after the other, and at last those that the runtime has of its own.
+// An image that was pulled with another pod's is as if it were not there (pull_records.h).
 //
 // Owner: the pod's worker. Loop thread.
 #pragma once
@@ -18,10 +19,10 @@
 
 #include "agent/environment.h"
 #include "agent/pod_status.h"
+#include "agent/pull_secrets.h"
 #include "base/loop.h"
 #include "base/task.h"
 #include "images/reference.h"
-#include "images/registry/credentials.h"
 
 namespace gantry::agent {
 
@@ -69,6 +70,8 @@ class PodImages : public std::enable_shared_from_this<PodImages> {
   };
   struct Pulled {
     std::string id;
+    PullCredentials by;
+    std::uint64_t size = 0;
     Duration time{}, with_waiting{};
   };
 
@@ -76,8 +79,11 @@ class PodImages : public std::enable_shared_from_this<PodImages> {
   Answer begin(Want want);
   static Task<> pull(std::shared_ptr<PodImages> self, Want want, std::shared_ptr<Event> over);
   Task<Result<Pulled>> pull_once(Want want, images::Reference reference, std::shared_ptr<Event> over);
-  Task<Result<std::vector<images::Credentials>>> credentials(Want want, images::Reference reference);
-  Task<> take_pulled(Want want, Pulled pulled, std::shared_ptr<Event> over);
+  Task<Result<std::vector<PullCredentials>>> credentials(Want want, images::Reference reference);
+  // It is on the node, as `id`; the pod may use it there without a pull.
+  Task<bool> may_use(Want want, std::string id);
+  Task<> record(const Want& want, Pulled& pulled);
+  void take_pulled(const Want& want, const Pulled& pulled);
   void take_failure(const Want& want, const Error& error);
   Answer wait_for(Waiting why, TimePoint until) const { return {nullptr, std::move(why), until}; }
   void tell(const Want& want, EventType type, std::string_view reason, const std::string& message) const;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/pull_secrets.h"
 
+#include <algorithm>
 #include <utility>
 
 #include "base/text.h"
@@ -24,6 +25,26 @@ Result<std::vector<images::CredentialEntry>> pull_credentials(const core::Secret
   return std::move(config->entries);
 }
 
+std::vector<PullCredentials> pull_credentials_for(const PullSecrets& secrets, std::string_view image,
+                                                  std::vector<Error>& problems) {
+  std::vector<images::CredentialEntry> entries;
+  for (const PullSecret& secret : secrets.secrets) {
+    entries.insert(entries.end(), secret.entries.begin(), secret.entries.end());
+  }
+  std::vector<PullCredentials> all;
+  for (auto& credentials : images::credentials_in(entries, image, problems)) {
+    all.push_back({std::move(credentials), {}});
+  }
+  for (const PullSecret& secret : secrets.secrets) {
+    std::vector<Error> told_already;
+    const auto own = images::credentials_in(secret.entries, image, told_already);
+    for (PullCredentials& one : all) {
+      if (std::ranges::find(own, one.credentials) != own.end()) one.secrets.push_back(secret.secret);
+    }
+  }
+  return all;
+}
+
 Task<Result<PullSecrets>> read_pull_secrets(api::Client* client, std::shared_ptr<const core::Pod> pod) {
   PullSecrets all;
   for (const auto& reference : pod->spec().image_pull_secrets()) {
@@ -39,7 +60,8 @@ Task<Result<PullSecrets>> read_pull_secrets(api::Client* client, std::shared_ptr
     }
     auto entries = pull_credentials(*secret);
     if (!entries) co_return std::unexpected(std::move(entries.error()));
-    for (auto& entry : *entries) all.entries.push_back(std::move(entry));
+    const auto& metadata = secret->metadata();
+    all.secrets.push_back({{metadata.uid(), metadata.namespace_(), metadata.name()}, std::move(*entries)});
   }
   co_return all;
 }

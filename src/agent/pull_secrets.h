@@ -6,6 +6,7 @@
 
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "api/client/client.h"
@@ -20,11 +21,32 @@ class Secret;
 
 namespace gantry::agent {
 
-struct PullSecrets {
+// Which secret of the cluster it is.
+struct SecretName {
+  std::string uid, namespace_, name;
+  bool operator==(const SecretName&) const = default;
+};
+
+struct PullSecret {
+  SecretName secret;
   std::vector<images::CredentialEntry> entries;
+};
+
+// Credentials for an image, and the secrets that have them.
+struct PullCredentials {
+  images::Credentials credentials;
+  std::vector<SecretName> secrets;
+};
+
+struct PullSecrets {
+  std::vector<PullSecret> secrets;
   // Names of those that can't be read. A pull is tried without them.
   std::vector<std::string> missing;
 };
+
+// Those that are for an image, in the order in which they are tried.
+std::vector<PullCredentials> pull_credentials_for(const PullSecrets& secrets, std::string_view image,
+                                                  std::vector<Error>& problems);
 
 // What one secret has. None of another type; an error names what is wrong with it, but not what it has.
 Result<std::vector<images::CredentialEntry>> pull_credentials(const k8s::io::api::core::v1::Secret& secret);

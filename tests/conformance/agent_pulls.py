@@ -115,8 +115,28 @@ def guarded(world, folder, image):
         world.wait_ready("served")
         world.wait_ready("stranger")
         world.checks.ok(True, "it heals by itself when its secret is there")
+        shown(world, name)
+        world.node.kill_gantryd()
+        world.node.wait_for_gantryd()
+        shown(world, name, "again-")
+        records = world.node.state / "kubelet/image_manager"
+        kept = "".join(path.read_text() for path in records.rglob("*") if path.is_file())
+        world.checks.contains(kept, f'"{registry.host}/team/app"', "who may use what is kept as kubelet has it")
         said = control.out("get", "events", "-o", "json") + world.node.log_file.read_text(errors="replace")
-        world.checks.ok("sesame" not in said, "nobody is told the password")
+        world.checks.ok("sesame" not in said + kept, "nobody is told the password")
+
+
+def shown(world, name, prefix=""):
+    """An image that was pulled with a secret is not there for pods that don't show one."""
+    world.create(f"{prefix}insider", name, "IfNotPresent", imagePullSecrets=[{"name": "keys"}])
+    world.wait_ready(f"{prefix}insider")
+    world.wait_told(f"{prefix}insider", "Pulled", "already present on machine and can be accessed by the pod$")
+    world.create(f"{prefix}outsider", name, "IfNotPresent")
+    world.wait_for(f"{prefix}outsider", "ErrImagePull", "ImagePullBackOff")
+    world.create(f"{prefix}hidden", name, "Never", imagePullSecrets=[{"name": "others"}])
+    world.wait_for(f"{prefix}hidden", "ErrImageNeverPull")
+    world.checks.contains(world.status(f"{prefix}hidden", WAITING + ".message"), "is not present with pull policy of Never",
+                          f"{prefix}nobody is told that it is there")
 
 
 def endless(world, registry, image):
