@@ -23,6 +23,7 @@ from cluster import READY, SLEEPS, ready_node
 from cri_client import IMAGE
 
 PORT = 10250
+HEALTH = 10248
 CROWD = 1200  # there may be a thousand connections
 PATHS = 50_000 if c.ALL else 10_000
 MARK = "attack-6b1d"
@@ -134,7 +135,7 @@ def crowd(checks, control, port):
 
 
 def loopback(checks, node, control):
-    """Where crictl's streams are served: a port that pods of the host's network reach as well."""
+    """Where crictl's streams are served, and where the node's health is told: ports that pods of the host's network reach as well."""
     web = control.json("get", "pod", "web")["status"]["containerStatuses"][0]["containerID"].split("://")[1]
     owned = set()
     for fd in pathlib.Path(f"/proc/{node.gantryd_pid()}/fd").iterdir():
@@ -143,22 +144,25 @@ def loopback(checks, node, control):
     lines = pathlib.Path(f"/proc/{node.supervisor()}/net/tcp").read_text().splitlines()[1:]
     ports = [int(part[1].split(":")[1], 16) for part in map(str.split, lines)
              if part[3] == "0A" and part[1].startswith("0100007F:") and f"socket:[{part[9]}]" in owned]
-    checks.equal(len(ports), 1, f"one port of the loopback is gantryd's: {ports}")
-    port, kept = Port(node, control, ports[0]), []
-    try:
-        for _ in range(CROWD):
-            kept.append(port.raw())
-        with port.raw() as connection:
-            connection.sendall(b"GET /exec/" + b"A" * 43 + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
-            said = b""
-            with contextlib.suppress(OSError):
-                while piece := connection.recv(4096):
-                    said += piece
-            checks.ok(said.startswith(b"HTTP/1.1 4"), "who makes up a stream's token is refused", said[:100])
-        checks.equal(node.crictl("exec", web, "/bin/echo", "in").stdout, "in\n", f"among {CROWD} connections crictl exec is served")
-    finally:
-        for connection in kept:
-            connection.close()
+    checks.ok(len(ports) == 2 and HEALTH in ports, "two ports of the loopback are gantryd's", ports)
+    for number in ports:
+        what = "health" if number == HEALTH else "streams"
+        port, kept = Port(node, control, number), []
+        try:
+            for _ in range(CROWD):
+                kept.append(port.raw())
+            with port.raw() as connection:
+                connection.sendall(b"GET /exec/" + b"A" * 43 + b" HTTP/1.1\r\nHost: a\r\nConnection: close\r\n\r\n")
+                said = b""
+                with contextlib.suppress(OSError):
+                    while piece := connection.recv(4096):
+                        said += piece
+                checks.ok(said.startswith(b"HTTP/1.1 4"), f"{what}: who makes up a stream's token is refused", said[:100])
+            checks.equal(node.crictl("exec", web, "/bin/echo", "in").stdout, "in\n",
+                         f"{what}: among {CROWD} connections crictl exec is served")
+        finally:
+            for connection in kept:
+                connection.close()
 
 
 def story(checks):
