@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <future>
 #include <map>
+#include <span>
 #include <thread>
 
 #include "base/log.h"
@@ -45,33 +46,26 @@ struct Asker {
   api::Client client;
 };
 
+struct Term;
+
+struct OwnController {
+  std::string_view name;
+  const char* account;
+  void (*add)(Term& term, const char* account);
+};
+std::span<const OwnController> own_controllers();
+
 // What works while the lease is held, once.
 struct Term {
   Term(Loop& here, const ManagerTransports& transports, const api::Kinds& kinds, const ManagerOptions& options)
       : here(here), transports(transports), kinds(kinds), options(options), informers(asker("").client) {
-    add<NamespaceController>("namespace-controller");
-    add<GarbageCollector>("generic-garbage-collector");
-    add<ServiceAccountController>("service-account-controller");
-    add<ClaimProtectionController>("pvc-protection-controller");
-    add<VolumeProtectionController>("pv-protection-controller");
-    add<QuotaController>("resourcequota-controller");
-    add<VolumeBinder>("persistent-volume-binder");
-    add<PodGc>("pod-garbage-collector");
-    add<RoleAggregation>("clusterrole-aggregation-controller");
-    add<FinishedJobs>("ttl-after-finished-controller");
-    add<NodeIpamController>("node-controller",
-                            NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
-    add<NodeLifecycleController>("node-controller", NodeLifecycleController::Options{.steady = steady_clock});
-    add<TaintEvictionController>("node-controller", steady_clock);
-    add<CertificateApprover>("certificate-controller", options.own_names);
-    if (options.authority) {
-      signer = &add<CertificateSigner>("certificate-controller", *options.authority, options.chain);
+    for (const OwnController& own : own_controllers()) {
+      if (options.controllers.has(own.name)) own.add(*this, own.account);
     }
-    add<CertificateCleaner>("certificate-controller");
-    add<BootstrapSigner>("bootstrap-signer");
-    add<TokenCleaner>("token-cleaner");
-    if (!options.root_ca.empty()) root_ca = &add<RootCaController>("root-ca-cert-publisher", options.root_ca);
-    for (const MoreController& more : options.more) controllers.push_back(more.make(parts_of(more.account)));
+    for (const MoreController& more : options.more) {
+      const bool works = more.name.empty() || options.controllers.has(more.name);
+      if (works) controllers.push_back(more.make(parts_of(more.account)));
+    }
   }
 
   Asker& asker(const std::string& account) {
@@ -110,7 +104,59 @@ struct Term {
   RootCaController* root_ca = nullptr;
 };
 
+template <typename C>
+void add_plain(Term& term, const char* account) {
+  term.add<C>(account);
+}
+
+constexpr OwnController kOwnControllers[] = {
+    {"namespace-controller", "namespace-controller", add_plain<NamespaceController>},
+    {"garbage-collector-controller", "generic-garbage-collector", add_plain<GarbageCollector>},
+    {"serviceaccount-controller", "service-account-controller", add_plain<ServiceAccountController>},
+    {"persistentvolumeclaim-protection-controller", "pvc-protection-controller", add_plain<ClaimProtectionController>},
+    {"persistentvolume-protection-controller", "pv-protection-controller", add_plain<VolumeProtectionController>},
+    {"resourcequota-controller", "resourcequota-controller", add_plain<QuotaController>},
+    {"persistentvolume-binder-controller", "persistent-volume-binder", add_plain<VolumeBinder>},
+    {"pod-garbage-collector-controller", "pod-garbage-collector", add_plain<PodGc>},
+    {"clusterrole-aggregation-controller", "clusterrole-aggregation-controller", add_plain<RoleAggregation>},
+    {"ttl-after-finished-controller", "ttl-after-finished-controller", add_plain<FinishedJobs>},
+    {"node-ipam-controller", "node-controller",
+     [](Term& term, const char* account) {
+       const ManagerOptions& options = term.options;
+       term.add<NodeIpamController>(
+           account, NodeNetworks{options.cluster_networks, options.node_prefix_v4, options.node_prefix_v6});
+     }},
+    {"node-lifecycle-controller", "node-controller",
+     [](Term& term, const char* account) {
+       term.add<NodeLifecycleController>(account, NodeLifecycleController::Options{.steady = steady_clock});
+     }},
+    {"taint-eviction-controller", "node-controller",
+     [](Term& term, const char* account) { term.add<TaintEvictionController>(account, steady_clock); }},
+    {"certificatesigningrequest-approving-controller", "certificate-controller",
+     [](Term& term, const char* account) { term.add<CertificateApprover>(account, term.options.own_names); }},
+    {"certificatesigningrequest-signing-controller", "certificate-controller",
+     [](Term& term, const char* account) {
+       if (!term.options.authority) return;
+       term.signer = &term.add<CertificateSigner>(account, *term.options.authority, term.options.chain);
+     }},
+    {"certificatesigningrequest-cleaner-controller", "certificate-controller", add_plain<CertificateCleaner>},
+    {"bootstrap-signer-controller", "bootstrap-signer", add_plain<BootstrapSigner>},
+    {"token-cleaner-controller", "token-cleaner", add_plain<TokenCleaner>},
+    {"root-ca-certificate-publisher-controller", "root-ca-cert-publisher",
+     [](Term& term, const char* account) {
+       if (!term.options.root_ca.empty()) term.root_ca = &term.add<RootCaController>(account, term.options.root_ca);
+     }},
+};
+
+std::span<const OwnController> own_controllers() { return kOwnControllers; }
+
 }  // namespace
+
+std::vector<std::string> own_controller_names() {
+  std::vector<std::string> names;
+  for (const OwnController& own : own_controllers()) names.emplace_back(own.name);
+  return names;
+}
 
 struct ControllerManager::Impl {
   Impl(ManagerTransports t, const api::Kinds& kinds, ManagerOptions o)

@@ -15,6 +15,7 @@
 #include "api/ip_network.h"
 #include "api/kind.h"
 #include "control/controllers/bootstrap.h"
+#include "control/controllers/controller_choice.h"
 #include "control/pki/authority.h"
 
 namespace gantry::control {
@@ -24,6 +25,7 @@ struct ControllerParts;
 
 // A controller of another library, which works with those of this one.
 struct MoreController {
+  std::string name;     // upstream's: "replicaset-controller"; "" of what is no matter of ManagerOptions::controllers
   std::string account;  // as which it asks; see ManagerTransports
   std::function<std::unique_ptr<Controller>(const ControllerParts& parts)> make;
 };
@@ -45,6 +47,7 @@ struct ManagerOptions {
   api::QueueMetrics* queues = nullptr;  // null: nobody counts what queues do
   std::function<api::Timestamp()> now;
   std::vector<MoreController> more;
+  ControllerChoice controllers;  // which of all of these work
   // Called on the manager's thread when the bootstrap objects are there.
   std::function<void()> bootstrapped;
   // How long an end waits for whoever does not answer.
@@ -59,6 +62,9 @@ struct ManagerTransports {
   // What they ask must outlive the manager.
   std::function<std::unique_ptr<api::Transport>(const std::string& account)> of;
 };
+
+// The names of the controllers of this library, which are upstream's.
+std::vector<std::string> own_controller_names();
 
 class ControllerManager {
  public:

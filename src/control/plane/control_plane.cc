@@ -6,11 +6,11 @@
 #include "base/text.h"
 #include "control/controllers/manager.h"
 #include "control/plane/api.h"
+#include "control/plane/controllers.h"
 #include "control/plane/ground.h"
 #include "control/plane/identity_keeper.h"
 #include "control/plane/server_leases.h"
 #include "control/plane/serving.h"
-#include "control/scheduler/scheduler.h"
 #include "control/server/local_transport.h"
 
 namespace gantry::control {
@@ -28,15 +28,6 @@ std::string endpoint_of(const PlaneOptions& options) {
   const bool is_v6 = host.contains(':');
   return cat(is_v6 ? "[" : "", host, is_v6 ? "]:" : ":",
              options.endpoint.port != 0 ? options.endpoint.port : options.listen.port);
-}
-
-Duration steady_clock() { return std::chrono::steady_clock::now().time_since_epoch(); }
-
-std::vector<MoreController> more_controllers(const PlaneOptions& options) {
-  if (!options.with_scheduler) return {};
-  return {{.account = scheduling::kSchedulerUser, .make = [](const ControllerParts& parts) {
-             return std::make_unique<scheduling::Scheduler>(parts, steady_clock);
-           }}};
 }
 
 Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground& ground, std::uint16_t port) {
@@ -59,7 +50,8 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground
                         .identity = cat(names.empty() ? "" : names.front(), "_", *which),
                         .cluster_networks = options.cluster_networks,
                         .now = wall_clock,
-                        .more = more_controllers(options),
+                        .more = more_controllers(options.with_scheduler),
+                        .controllers = options.controllers,
                         .bootstrapped = {}};
 }
 

@@ -9,6 +9,7 @@
 
 #include "api/ip_network.h"
 #include "control/audit/audit_file.h"
+#include "control/controllers/controller_choice.h"
 #include "control/server/flow_control.h"
 
 namespace gantry::control {
@@ -37,6 +38,7 @@ struct PlaneOptions {
   std::vector<api::IpNetwork> service_networks;
   std::vector<api::IpNetwork> cluster_networks;
   bool with_scheduler = true;
+  ControllerChoice controllers;
   FlowControl::Limits flow;
   AuditFile::Options audit;  // without a path: nothing is recorded
   std::string audit_policy_file;

@@ -7,6 +7,7 @@
 #include "api/kind_parts.h"
 #include "api/names.h"
 #include "base/text.h"
+#include "control/plane/controllers.h"
 
 namespace gantry::control {
 
@@ -127,6 +128,16 @@ bool set_scheduler(PlaneOptions& options, Values values) {
   return options.with_scheduler || values[0] == "false";
 }
 
+bool set_controllers(PlaneOptions& options, Values values) {
+  options.controllers = ControllerChoice({values.begin(), values.end()});
+  return !values.empty() && options.controllers.is_of(controller_names());
+}
+
+const std::string& expected_controllers() {
+  static const std::string text = cat("*, or these, or these with - before them: ", api::joined(controller_names(), ", "));
+  return text;
+}
+
 // A whole number from 1 on.
 bool parse_count(Values values, std::size_t* count) {
   const std::string& text = values[0];
@@ -171,7 +182,7 @@ bool set_audit_age(PlaneOptions& options, Values values) {
 constexpr char kCount[] = "a number from 1 to 100000";
 constexpr char kNetworks[] = "one network of 16 addresses or more, or one of IPv4 and one of IPv6";
 
-constexpr Setting kSettings[] = {
+const Setting kSettings[] = {
     {"dataDir", "data-dir", "/var/lib/gantry-control", "the folder for all that is kept", "a folder", false,
      set_data_dir},
     {"listen", "listen", "0.0.0.0:6443", "where the API is served, ADDRESS:PORT", "ADDRESS:PORT", false, set_listen},
@@ -198,6 +209,8 @@ constexpr Setting kSettings[] = {
      set_cluster_networks},
     {"scheduler", "scheduler", "true", "pods get their nodes here; false: from another scheduler, such as upstream's",
      "true or false", false, set_scheduler},
+    {"controllers", "controllers", "*", "which controllers work: * all of them, NAME that one, -NAME not that one",
+     expected_controllers(), true, set_controllers},
     {"maxRequestsInflight", "max-requests-inflight", "400", "how many reading requests are served at once", kCount,
      false, set_limit<&FlowControl::Limits::reading>},
     {"maxMutatingRequestsInflight", "max-mutating-requests-inflight", "200",

@@ -69,6 +69,13 @@ TEST(SettingsTest, AWrongValueIsNamedWithWhatWasExpected) {
   EXPECT_NE(error_of({{"clusterCIDR", {"10.0.0.0/30"}}}), "");
 }
 
+TEST(SettingsTest, ControllersAreNamedAsUpstreams) {
+  EXPECT_TRUE(read({{"controllers", {"*", "-garbage-collector-controller"}}}));
+  const std::string error = error_of({{"controllers", {"*", "-garbage-collector"}}});
+  EXPECT_TRUE(error.starts_with("--controllers is \"*,-garbage-collector\"; expected *, ")) << error;
+  EXPECT_TRUE(error.contains(" garbage-collector-controller,")) << error;
+}
+
 TEST(ConfigFileTest, ScalarsAndLists) {
   Result<SettingValues> values = parse_config("listen: 127.0.0.1:7000\nserviceCIDR: [10.0.0.0/16, 'fd00::/108']\n");
   ASSERT_TRUE(values) << values.error().message();

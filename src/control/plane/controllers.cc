@@ -1,0 +1,42 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/plane/controllers.h"
+
+#include <algorithm>
+#include <chrono>
+#include <memory>
+
+#include "control/scheduler/scheduler.h"
+
+namespace gantry::control {
+
+namespace {
+
+Duration steady_clock() { return std::chrono::steady_clock::now().time_since_epoch(); }
+
+void append(std::vector<MoreController>* all, std::vector<MoreController> more) {
+  std::ranges::move(more, std::back_inserter(*all));
+}
+
+}  // namespace
+
+std::vector<MoreController> more_controllers(bool with_scheduler) {
+  std::vector<MoreController> all;
+  if (with_scheduler) {
+    all.push_back({.name = "", .account = scheduling::kSchedulerUser, .make = [](const ControllerParts& parts) {
+                     return std::make_unique<scheduling::Scheduler>(parts, steady_clock);
+                   }});
+  }
+  return all;
+}
+
+const std::vector<std::string>& controller_names() {
+  static const std::vector<std::string> names = [] {
+    std::vector<std::string> all = own_controller_names();
+    for (const MoreController& more : more_controllers(/*with_scheduler=*/false)) all.push_back(more.name);
+    std::ranges::sort(all);
+    return all;
+  }();
+  return names;
+}
+
+}  // namespace gantry::control
