@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "control/scheduler/scheduler.h"
+#include "control/workloads/workload_controllers.h"
 
 namespace gantry::control {
 
@@ -21,6 +22,7 @@ void append(std::vector<MoreController>* all, std::vector<MoreController> more) 
 
 std::vector<MoreController> more_controllers(bool with_scheduler) {
   std::vector<MoreController> all;
+  append(&all, workloads::workload_controllers());
   if (with_scheduler) {
     all.push_back({.name = "", .account = scheduling::kSchedulerUser, .make = [](const ControllerParts& parts) {
                      return std::make_unique<scheduling::Scheduler>(parts, steady_clock);
