@@ -16,8 +16,7 @@ void PodWorker::evict(PodEviction eviction) {
   const Duration grace = grace_with(eviction);
   if (terminating_) return terminate(grace);
   if (is_running()) take_eviction(std::move(eviction));
-  grace_ = grace;
-  stopper_.shorten(grace);
+  shorten(grace);
   hear();
 }
 

@@ -136,20 +136,15 @@ void Maker::set_container(const core::Container& spec, bool is_init, core::Conta
   if (previous != nullptr) set_terminated(*in.observed, *previous, *out.mutable_last_state()->mutable_terminated());
 }
 
-// A pod that has come to its end by itself has ended when its sidecars have, too. An end that was decided is said at
-// once, as nothing else makes a later gantryd see it through; and none is taken back.
+// Of a pod whose plan is finished. One that has come to its end by itself has ended when its sidecars have, too. An end
+// that was decided is said at once, as nothing else makes a later gantryd see it through; and none is taken back.
 bool Maker::is_over() const {
-  if (!in.plan->finished) return false;
   return in.end != nullptr || !has_running(status) || (in.before != nullptr && has_ended(*in.before));
 }
 
 void Maker::set_phase() {
-  if (is_over()) {
-    status.set_phase(in.plan->failed ? "Failed" : "Succeeded");
-    return;
-  }
   if (in.plan->finished) {
-    status.set_phase("Running");
+    status.set_phase(!is_over() ? "Running" : in.plan->failed ? "Failed" : "Succeeded");
     return;
   }
   bool any_waits = false;

@@ -71,12 +71,14 @@ void PodWorker::terminate(std::optional<Duration> grace) {
   terminating_ = true;
   if (images_) images_->stop();
   prober_.keep_readiness_only();
-  if (grace && (!grace_ || *grace < *grace_)) {
-    grace_ = grace;
-    stopper_.shorten(*grace);
-    if (deadline_) deadline_ = std::min(*deadline_, now() + std::chrono::duration_cast<TimePoint::duration>(*grace));
-  }
+  if (grace && (!grace_ || *grace < *grace_)) shorten(*grace);
   wake_.set();
+}
+
+void PodWorker::shorten(Duration grace) {
+  grace_ = grace;
+  stopper_.shorten(grace);
+  if (deadline_) deadline_ = std::min(*deadline_, now() + std::chrono::duration_cast<TimePoint::duration>(grace));
 }
 
 bool PodWorker::has_come_to_rest() const {
@@ -244,14 +246,18 @@ Task<bool> PodWorker::carry_out(const ObservedPod& observed, const PodPlan& plan
 }
 
 Task<bool> PodWorker::stop_all(const ObservedPod& observed, const PodPlan& plan) {
-  std::vector<ContainerStopper::Target> targets;
-  for (const auto& stop : plan.stop_containers) {
-    const ObservedContainer& container = *stop.container;
-    targets.push_back({container, stop.why, ip_of(observed, container.sandbox_id), stop.grace});
-    if (stop.replaced) replaced_.insert(container.id);
+  Status done;
+  if (plan.finished) {
+    done = co_await stop_by_role(observed);
+  } else {
+    std::vector<ContainerStopper::Target> targets;
+    for (const auto& stop : plan.stop_containers) {
+      const ObservedContainer& container = *stop.container;
+      targets.push_back({container, stop.why, ip_of(observed, container.sandbox_id), stop.grace});
+      if (stop.replaced) replaced_.insert(container.id);
+    }
+    done = co_await stopper_.stop(pod_, std::move(targets), grace_of(observed));
   }
-  Status done = plan.finished ? co_await stop_by_role(observed)
-                              : co_await stopper_.stop(pod_, std::move(targets), grace_of(observed));
   for (const auto& id : plan.stop_sandboxes) {
     if (!done || stopped_) break;
     v1::StopPodSandboxRequest request;

@@ -199,6 +199,8 @@ class PodWorker : public std::enable_shared_from_this<PodWorker> {
   // way.
   Task<Status> release_users();
   Duration grace_of(const ObservedPod& observed) const;
+  // Also of what is being stopped.
+  void shorten(Duration grace);
   // The pod's address as its hooks reach it; may be empty.
   std::string ip_of(const ObservedPod& observed, const std::string& sandbox_id) const;
   // It has an address that the node's pods are not to have.
