@@ -13,7 +13,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 from cluster import SLEEPS
 from cri_client import IMAGE
-from short_node import ENOUGH, HEAD, NO_DISK, hard, short_node
+from short_node import ENOUGH, NO_DISK, hard, short_node
 
 GRACE = 20
 

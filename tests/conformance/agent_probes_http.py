@@ -15,7 +15,7 @@ import time
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from cluster import NODE_ADDRESS, SLEEPS, ready_node
+from cluster import NODE_ADDRESS, ready_node
 from pods import Pods, container
 from registry import make_certificate, network_of
 

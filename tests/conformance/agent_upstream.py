@@ -20,6 +20,7 @@ from cluster import NODE_ADDRESS, JoiningNode
 from control import peer
 from cri_client import IMAGE
 from kubelet import make_authority, make_certificate, subject_of
+from registry import network_of
 from upstream import Upstream
 
 
@@ -105,7 +106,7 @@ def story(checks):
         world = World(node)
         subprocess.run(["nsenter", f"--net=/proc/{node.supervisor()}/ns/net", "--", "ip", "address", "replace", f"{NODE_ADDRESS}/32",
                         "dev", "lo"], check=True)
-        with node.network(), Upstream(checks, world.flags()) as upstream:
+        with network_of(node.supervisor()), Upstream(checks, world.flags()) as upstream:
             # As controllers do where there are some.
             upstream.out("create", "serviceaccount", "default")
             upstream.out("create", "configmap", "kube-root-ca.crt", f"--from-file=ca.crt={world.ca}")

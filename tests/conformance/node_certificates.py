@@ -13,6 +13,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from cluster import NODE_ADDRESS, JoiningNode, NodeControl
+from kubelet import subject_of
 from pods import Pods, container
 
 HOUR = datetime.timedelta(hours=1)
@@ -50,7 +51,7 @@ def issue(control, folder, name, usage, names=""):
     (folder / "index").touch()
     (folder / "config").write_text(CA_CONFIG.format(folder=folder, usage=usage, names=names))
     openssl("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-keyout", folder / "key", "-out",
-            folder / "request", "-subj", f"/O=system:nodes/CN=system:node:{name}")
+            folder / "request", "-subj", subject_of(name))
     now = datetime.datetime.now(datetime.timezone.utc)
     from_, to = ((now + hours * HOUR).strftime("%Y%m%d%H%M%SZ") for hours in (-95, 5))
     pki = control.data / "pki"

@@ -335,6 +335,7 @@ def story(checks):
         resources(told, nodes)
         for part in selection, taints, ports, neighbours, spreading, volumes, others, killed:
             part(told)
+        checks.ok("scheduler_unplaced_pod" in control.out("get", "--raw", "/metrics"), "the scheduler tells its metrics")
     with Control(checks, ["--scheduler=false"]) as control:
         checks.ok("scheduler_unplaced_pod" not in control.out("get", "--raw", "/metrics"), "--scheduler=false: there is none")
 

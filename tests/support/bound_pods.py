@@ -44,10 +44,7 @@ class BoundPods(SeenPods):
 
     def container(self, name):
         """The id of its container that runs."""
-        def found():
-            return [key for key, item in self.node.containers().items()
-                    if item["labels"]["io.kubernetes.pod.name"] == name and item["state"] == "CONTAINER_RUNNING"]
-        return c.wait_until(f"{name} runs", found)[0]
+        return c.wait_until(f"{name} runs", lambda: self.running(name))[0][0]
 
     def run(self, name, script):
         """What the script says in its container."""

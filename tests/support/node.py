@@ -6,7 +6,6 @@ runs side by side don't meet. Leaving its `with` block ends the node and removes
 """
 import calendar
 import contextlib
-import ctypes
 import os
 import pathlib
 import re
@@ -20,8 +19,6 @@ from checks import PATIENCE, Failure, Process, log, no_sanitizer_reports, wait_u
 from cri_client import APPLETS, IMAGE, CriClient
 
 BIN = pathlib.Path(os.environ.get("GANTRY_BIN") or pathlib.Path(__file__).resolve().parents[2] / "build/release/bin")
-
-CLONE_NEWNET = 0x40000000
 
 
 class Node(CriClient):
@@ -70,19 +67,6 @@ class Node(CriClient):
 
     def supervisor(self):
         return int(pathlib.Path("/run/gantry-nodes", self.name).read_text().split()[0])
-
-    @contextlib.contextmanager
-    def network(self):
-        """Sockets that are made inside, and programs that are started, are in the node's network. For one thread alone."""
-        setns = ctypes.CDLL(None, use_errno=True).setns
-        with open("/proc/self/ns/net") as ours, open(f"/proc/{self.supervisor()}/ns/net") as its:
-            if setns(its.fileno(), CLONE_NEWNET) != 0:
-                raise OSError(ctypes.get_errno(), "setns")
-            try:
-                yield
-            finally:
-                if setns(ours.fileno(), CLONE_NEWNET) != 0:
-                    os._exit(1)  # nothing of this machine's is to be done in there
 
     @property
     def root(self):
