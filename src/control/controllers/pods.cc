@@ -1,11 +1,22 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/controllers/pods.h"
 
+#include "base/text.h"
 #include "kubernetes/core/v1/pod.pb.h"
+#include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control {
 
 namespace core = k8s::io::api::core::v1;
+
+std::string key_of(const core::Pod& pod) { return api::object_key(pod.metadata().namespace_(), pod.metadata().name()); }
+
+std::string claim_of(const core::Pod& pod, const core::Volume& volume) {
+  const core::VolumeSource& source = volume.volume_source();
+  if (source.has_persistent_volume_claim()) return source.persistent_volume_claim().claim_name();
+  if (source.has_ephemeral()) return cat(pod.metadata().name(), "-", volume.name());
+  return {};
+}
 
 bool has_ended(const core::Pod& pod) { return pod.status().phase() == "Succeeded" || pod.status().phase() == "Failed"; }
 

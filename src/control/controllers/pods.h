@@ -6,9 +6,16 @@
 
 namespace k8s::io::api::core::v1 {
 class Pod;
+class Volume;
 }
 
 namespace gantry::control {
+
+// As informers have it.
+std::string key_of(const k8s::io::api::core::v1::Pod& pod);
+
+// The name of the claim that a volume of the pod is; "" for other volumes.
+std::string claim_of(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Volume& volume);
 
 // Whether it runs no more, and never will again.
 bool has_ended(const k8s::io::api::core::v1::Pod& pod);

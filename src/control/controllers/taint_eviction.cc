@@ -16,8 +16,6 @@ namespace {
 
 constexpr Duration kPeriod = std::chrono::seconds(1);
 
-std::string key_of(const core::Pod& pod) { return api::object_key(pod.metadata().namespace_(), pod.metadata().name()); }
-
 EventRecorder::About subject_of(const std::string& key, const std::string& uid) {
   auto [ns, name] = api::split_key(key);
   return {"v1", "Pod", std::move(ns), std::move(name), uid, ""};

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
-// What the files of the volume binder share.
+// What the files of the volume binder share, and the scheduler with them.
 #pragma once
 
 namespace gantry::control {
 
 inline constexpr char kByClaim[] = "claim";  // an index of volumes
 inline constexpr char kBindCompleted[] = "pv.kubernetes.io/bind-completed";
+// Where a claim's volume is to be made.
+inline constexpr char kSelectedNode[] = "volume.kubernetes.io/selected-node";
 inline constexpr char kBoundByController[] = "pv.kubernetes.io/bound-by-controller";
 
 template <typename M>

@@ -3,7 +3,6 @@
 
 #include <algorithm>
 
-#include "base/text.h"
 #include "control/controllers/pods.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
@@ -18,14 +17,6 @@ namespace {
 
 constexpr char kClaimFinalizer[] = "kubernetes.io/pvc-protection";
 constexpr char kVolumeFinalizer[] = "kubernetes.io/pv-protection";
-
-// The name of the claim that a volume of the pod is; "" for other volumes.
-std::string claim_of(const core::Pod& pod, const core::Volume& volume) {
-  const core::VolumeSource& source = volume.volume_source();
-  if (source.has_persistent_volume_claim()) return source.persistent_volume_claim().claim_name();
-  if (source.has_ephemeral()) return cat(pod.metadata().name(), "-", volume.name());
-  return {};
-}
 
 // The object without the finalizer, if it is being deleted and has it.
 template <typename M>

@@ -14,6 +14,7 @@ namespace core = k8s::io::api::core::v1;
 namespace {
 
 constexpr char kPods[] = "pods";
+constexpr std::int64_t kLargestImage = std::int64_t{1} << 50;  // sums of many are numbers still
 
 void take_out(const PodInfoPtr& pod, std::vector<PodInfoPtr>* pods) {
   const auto found = std::ranges::find(*pods, pod);
@@ -92,7 +93,8 @@ void ClusterState::put_node(std::shared_ptr<const core::Node> object) {
   count_images(node, -1);
   node.images.clear();
   for (const core::ContainerImage& image : status.images()) {
-    for (const std::string& name : image.names()) node.images.emplace(name, image.size_bytes());
+    const std::int64_t size = std::clamp<std::int64_t>(image.size_bytes(), 0, kLargestImage);
+    for (const std::string& name : image.names()) node.images.emplace(name, size);
   }
   count_images(node, 1);
 }

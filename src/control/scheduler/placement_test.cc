@@ -10,6 +10,14 @@
 namespace gantry::control::scheduling {
 namespace {
 
+TEST(ImmenseRequestsTest, AddUpToNoLessThanTheyAre) {
+  Cluster cluster;
+  cluster.add_node("n1");
+  const std::string immense = asking(R"({"memory": "9223372036854775807", "cpu": "9223372036854775807"})");
+  for (const char* name : {"a", "b"}) cluster.state.put_pod(make_pod(name, immense), "n1");
+  EXPECT_EQ(cluster.place(make_pod("c", asking(R"({"cpu": "1"})"))), "0/1 nodes are available: 1 Insufficient cpu.");
+}
+
 constexpr char kNoNode[] = "no nodes available to schedule pods";
 
 TEST(Placement, WithoutNodesThereIsNoPlace) { EXPECT_EQ(Cluster().place(make_pod("a")), kNoNode); }

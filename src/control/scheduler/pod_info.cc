@@ -5,7 +5,8 @@
 
 #include "api/client/informer.h"
 #include "api/codec.h"
-#include "base/text.h"
+#include "api/kinds/core/same_map.h"
+#include "control/controllers/pods.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control::scheduling {
@@ -82,15 +83,12 @@ void read_ports(const core::Container& container, std::vector<HostPort>* ports) 
 }
 
 void read_claims(const core::Pod& pod, std::vector<PodClaim>* claims) {
-  const auto& metadata = pod.metadata();
   for (const core::Volume& volume : pod.spec().volumes()) {
-    const auto& source = volume.volume_source();
-    if (!source.has_persistent_volume_claim() && !source.has_ephemeral()) continue;
-    const std::string name = source.has_ephemeral() ? cat(metadata.name(), "-", volume.name())
-                                                    : source.persistent_volume_claim().claim_name();
-    claims->push_back({.key = api::object_key(metadata.namespace_(), name),
+    const std::string name = claim_of(pod, volume);
+    if (name.empty()) continue;
+    claims->push_back({.key = api::object_key(pod.metadata().namespace_(), name),
                        .name = name,
-                       .is_its_own = source.has_ephemeral()});
+                       .is_its_own = volume.volume_source().has_ephemeral()});
   }
 }
 
@@ -105,12 +103,7 @@ bool is_resized(const core::Pod& pod) {
 
 bool differs(const core::Pod& before, const core::Pod& now) {
   const auto &a = before.metadata(), &b = now.metadata();
-  const bool same_labels =
-      a.labels().size() == b.labels().size() && std::ranges::all_of(a.labels(), [&](const auto& label) {
-        const auto found = b.labels().find(label.first);
-        return found != b.labels().end() && found->second == label.second;
-      });
-  return !same_labels || a.uid() != b.uid() || a.generation() == 0 || a.generation() != b.generation() ||
+  return !api::same_map(a.labels(), b.labels()) || a.uid() != b.uid() || a.generation() == 0 || a.generation() != b.generation() ||
          a.has_deletion_timestamp() != b.has_deletion_timestamp() || is_resized(before) || is_resized(now);
 }
 
@@ -124,7 +117,7 @@ PodInfoPtr read_again(const PodInfo& before, std::shared_ptr<const core::Pod> po
 PodInfoPtr read_pod(std::shared_ptr<const core::Pod> object) {
   auto info = std::make_shared<PodInfo>();
   const core::Pod& pod = *object;
-  info->key = api::object_key(pod.metadata().namespace_(), pod.metadata().name());
+  info->key = key_of(pod);
   info->requests = requests_of(pod);
   info->weighed = weighed_requests_of(pod);
   for (const core::Container& container : pod.spec().init_containers()) {

@@ -21,17 +21,21 @@ constexpr char kUsualCpu[] = "100m";
 constexpr char kUsualMemory[] = "200Mi";
 constexpr PodAmountsOptions kWhole{.with_status = true, .with_overhead = true, .with_pod_huge_pages = true};
 
+// More than any machine has. Sums of thousands of these are numbers still.
+constexpr std::int64_t kMostOfAnything = std::int64_t{1} << 50;
+std::int64_t bounded(std::int64_t amount) { return std::clamp(amount, -kMostOfAnything, kMostOfAnything); }
+
 Resources read(const Amounts& amounts) {
   Resources out;
   for (const auto& [name, amount] : amounts) {
     if (name == kCpu) {
-      out.milli_cpu = amount.milli_value();
+      out.milli_cpu = bounded(amount.milli_value());
     } else if (name == kMemory) {
-      out.memory = amount.value();
+      out.memory = bounded(amount.value());
     } else if (name == kEphemeralStorage) {
-      out.ephemeral_storage = amount.value();
+      out.ephemeral_storage = bounded(amount.value());
     } else if (name != kPods && !amount.is_zero()) {
-      out.others.emplace(name, amount.value());
+      out.others.emplace(name, bounded(amount.value()));
     }
   }
   return out;

@@ -32,7 +32,6 @@ class RuleSet {
  public:
   void add(RuleId id) { bits_ |= 1U << static_cast<unsigned>(id); }
   bool has(RuleId id) const { return (bits_ & (1U << static_cast<unsigned>(id))) != 0; }
-  bool is_empty() const { return bits_ == 0; }
 
  private:
   std::uint32_t bits_ = 0;

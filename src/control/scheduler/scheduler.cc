@@ -5,6 +5,7 @@
 
 #include "api/codec.h"
 #include "api/json.h"
+#include "api/kinds/core/same_map.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "control/controllers/pods.h"
@@ -24,27 +25,18 @@ namespace {
 constexpr char kName[] = "default-scheduler";
 constexpr std::size_t kMostBindings = 64;
 // After so many pods others of this thread have their turn.
-constexpr int kAtATime = 8;
+constexpr unsigned kAtATime = 8;
 constexpr Duration kShortest = std::chrono::milliseconds(1);
+constexpr Duration kKnown = std::chrono::milliseconds(100);
 constexpr Duration kLongestMaking = std::chrono::minutes(10);
-
-std::string key_of(const core::Pod& pod) { return api::object_key(pod.metadata().namespace_(), pod.metadata().name()); }
 
 bool is_ours(const core::Pod& pod) {
   return pod.spec().scheduler_name() == kName && !pod.metadata().has_deletion_timestamp() &&
          pod.spec().scheduling_gates().empty();
 }
 
-template <typename Map>
-bool same_map(const Map& a, const Map& b, const auto& same) {
-  return a.size() == b.size() && std::ranges::all_of(a, [&](const auto& entry) {
-           const auto found = b.find(entry.first);
-           return found != b.end() && same(found->second, entry.second);
-         });
-}
-
 bool same_labels(const core::Node& a, const core::Node& b) {
-  return same_map(a.metadata().labels(), b.metadata().labels(), std::equal_to<std::string>());
+  return api::same_map(a.metadata().labels(), b.metadata().labels());
 }
 
 bool same_taints(const core::Node& a, const core::Node& b) {
@@ -57,8 +49,8 @@ bool same_taints(const core::Node& a, const core::Node& b) {
 bool may_take_more(const core::Node& before, const core::Node& now) {
   return before.spec().unschedulable() != now.spec().unschedulable() || !same_labels(before, now) ||
          !same_taints(before, now) ||
-         !same_map(before.status().allocatable(), now.status().allocatable(),
-                   [](const auto& a, const auto& b) { return a.string() == b.string(); });
+         !api::same_map(before.status().allocatable(), now.status().allocatable(),
+                        [](const auto& a, const auto& b) { return a.string() == b.string(); });
 }
 
 const core::PodCondition* scheduled_condition(const core::Pod& pod) {
@@ -105,6 +97,10 @@ void Scheduler::start() {
 
 void Scheduler::stop() {
   is_stopped_ = true;
+  cluster_ = {};
+  queue_ = {};
+  assumed_.clear();
+  unplaced_.clear();
   storage_changed_.set();
   awake_.set();
 }
@@ -170,6 +166,7 @@ void Scheduler::see_node(const api::Informer::Change& change) {
   };
   if (change.now == nullptr) {
     cluster_.remove_node(name);
+    storage_changed_.set();  // who waits for a volume there waits in vain
     wake([&](const PodInfo&, RuleSet refused_by) { return is_counted_by_nodes(refused_by); });
     return;
   }
@@ -190,8 +187,7 @@ void Scheduler::see_namespace(const api::Informer::Change& change) {
   }
   const auto* before = static_cast<const core::Namespace*>(change.before.get());
   auto now = std::static_pointer_cast<const core::Namespace>(change.now);
-  const bool same = before != nullptr && same_map(before->metadata().labels(), now->metadata().labels(),
-                                                  std::equal_to<std::string>());
+  const bool same = before != nullptr && api::same_map(before->metadata().labels(), now->metadata().labels());
   cluster_.put_namespace(std::move(now));
   if (!same) wake([](const PodInfo&, RuleSet refused_by) { return refused_by.has(RuleId::kPodAffinity); });
 }
@@ -248,7 +244,7 @@ void Scheduler::wake_for_gone(const PodInfo& gone, const std::string& node_name)
 }
 
 Task<> Scheduler::run() {
-  for (int count = 1; !is_stopped_; ++count) {
+  for (unsigned count = 1; !is_stopped_; ++count) {
     awake_.reset();
     const PodInfoPtr pod = bindings_ < kMostBindings ? queue_.take(steady_()) : nullptr;
     if (pod != nullptr) {
@@ -328,16 +324,41 @@ Task<bool> Scheduler::bring_volume(const VolumeChoice& choice, const std::string
   co_return given.has_value();
 }
 
+// Whoever makes volumes takes the annotation away when there is none to be had there.
+bool Scheduler::is_declined(const VolumeChoice& choice, const std::string& node) const {
+  const auto& asked = choice.claim->metadata();
+  const auto found = cluster_.storage.claims.find(api::object_key(asked.namespace_(), asked.name()));
+  if (found == cluster_.storage.claims.end()) return true;
+  const auto& now = found->second->metadata();
+  // Another version is the one that was written for this, or a later one.
+  if (choice.volume != nullptr || now.resource_version() == asked.resource_version() ||
+      !found->second->spec().volume_name().empty()) {
+    return false;
+  }
+  const auto selected = now.annotations().find(kSelectedNode);
+  return selected == now.annotations().end() || selected->second != node;
+}
+
+void Scheduler::give_turn_back() {
+  --bindings_;
+  awake_.set();
+}
+
 // The pod has its place on the node meanwhile; it is not kept for ever for a volume that does not come.
 Task<bool> Scheduler::bring_volumes(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes) {
-  for (const VolumeChoice& choice : volumes) {
-    if (!co_await bring_volume(choice, node)) co_return false;
+  bool are_asked_for = true;
+  for (std::size_t i = 0; i < volumes.size() && are_asked_for; ++i) {
+    are_asked_for = co_await bring_volume(volumes[i], node);
   }
+  // Others are not held up by the time that it takes.
+  give_turn_back();
+  if (!are_asked_for) co_return false;
   const Duration until = steady_() + kLongestMaking;
   while (is_assumed(pod) && !is_stopped_ && steady_() < until) {
     const NodeState* place = cluster_.find_node(node);
     if (place == nullptr || place->node == nullptr) co_return false;
     if (has_volumes(*pod, cluster_, *place)) co_return true;
+    if (std::ranges::any_of(volumes, [&](const auto& choice) { return is_declined(choice, node); })) co_return false;
     storage_changed_.reset();
     (void)co_await storage_changed_.wait_for(until - steady_());
   }
@@ -346,9 +367,6 @@ Task<bool> Scheduler::bring_volumes(PodInfoPtr pod, std::string node, std::vecto
 
 Task<> Scheduler::bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes) {
   if (!volumes.empty()) {
-    // Others are not held up by that.
-    --bindings_;
-    awake_.set();
     if (!co_await bring_volumes(pod, node, std::move(volumes))) {
       give_up(pod);
       co_return;
@@ -366,8 +384,7 @@ Task<> Scheduler::bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoic
       parts_.client.target<core::Pod>().path(metadata.namespace_(), metadata.name(), "binding");
   const api::Answer<Value> done =
       co_await parts_.client.document("POST", path, "application/json", api::write_json(api::encode(binding)));
-  --bindings_;
-  awake_.set();
+  give_turn_back();
   if (done) {
     events_.normal(events_.about(*pod->pod), "Scheduled", cat("Successfully assigned ", pod->key, " to ", node));
     co_return;
@@ -396,11 +413,15 @@ Task<Status> Scheduler::explain(std::string key) {
   if (!was_false) condition["lastTransitionTime"] = api::format_rfc3339(parts_.now().seconds);
   if (pod->metadata().generation() > 0) condition["observedGeneration"] = pod->metadata().generation();
   const auto& metadata = pod->metadata();
-  co_return done_or_late(co_await parts_.client.patch<core::Pod>(
+  const auto told = co_await parts_.client.patch<core::Pod>(
       metadata.namespace_(), metadata.name(), api::PatchForm::kStrategicMerge,
-      Value::object({{"metadata", Value::object({{"uid", metadata.uid()}})},
-                     {"status", Value::object({{"conditions", Value(Value::List{std::move(condition)})}})}}),
-      "status"));
+      Value::object(
+          {{"metadata", Value::object({{"uid", metadata.uid()}, {"resourceVersion", metadata.resource_version()}})},
+           {"status", Value::object({{"conditions", Value(Value::List{std::move(condition)})}})}}),
+      "status");
+  // Somebody else changed the pod: it is told as soon as that is known, if it has no node by then.
+  if (!told && told.error().is_conflict()) explanations_.add_after(key, kKnown);
+  co_return done_or_late(told);
 }
 
 }  // namespace gantry::control::scheduling

@@ -52,6 +52,10 @@ class Scheduler final : public Controller {
   // It does not get the node after all.
   void give_up(const PodInfoPtr& pod);
   bool is_assumed(const PodInfoPtr& pod) const;
+  // What is under way needs no request for a while.
+  void give_turn_back();
+  // Whether there will be no volume for the claim on the node.
+  bool is_declined(const VolumeChoice& choice, const std::string& node) const;
   Task<bool> bring_volumes(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes);
   Task<bool> bring_volume(const VolumeChoice& choice, const std::string& node);
   Task<Status> explain(std::string key);
@@ -68,7 +72,7 @@ class Scheduler final : public Controller {
   std::size_t bindings_ = 0;  // under way
   bool is_stopped_ = false;
   Event awake_;            // there may be something to do
-  Event storage_changed_;
+  Event storage_changed_;  // or a node has gone
 };
 
 }  // namespace gantry::control::scheduling

@@ -5,6 +5,8 @@
 #include "control/scheduler/scheduler_fixture.h"
 #include "control/server/client_fixture.h"
 #include "kubernetes/core/v1/event.pb.h"
+#include "kubernetes/core/v1/persistent_volume_claim.pb.h"
+#include "kubernetes/storage/v1/storage_class.pb.h"
 
 namespace gantry::control::scheduling {
 namespace {
@@ -124,6 +126,51 @@ TEST_F(SchedulerTest, GatedPodsAndThoseOfOthersAreLeftAlone) {
   ASSERT_TRUE(wait(client_.patch<core::Pod>("default", "gated", api::PatchForm::kMerge,
                                             *api::parse_json(R"({"spec": {"schedulingGates": []}})"))));
   run_until([&] { return node_of("gated") == "n1"; });
+}
+
+// Volumes that are made when a pod needs them, by nobody.
+class MadeVolumesTest : public SchedulerTest {
+ protected:
+  using Claim = core::PersistentVolumeClaim;
+
+  void make_class_and_claim() {
+    ASSERT_TRUE(wait(client_.create(from_json<k8s::io::api::storage::v1::StorageClass>(
+        R"({"metadata": {"name": "slow"}, "provisioner": "example.com/p", "volumeBindingMode": "WaitForFirstConsumer"})"))));
+    ASSERT_TRUE(wait(client_.create(from_json<Claim>(
+        R"({"metadata": {"name": "data", "namespace": "default"}, "spec": {"storageClassName": "slow",
+            "accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}})"))));
+    make("a", R"("volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": "data"}}],)");
+  }
+  std::string selected_node() {
+    const auto claim = informers_.of<Claim>().find("default", "data");
+    if (claim == nullptr) return {};
+    const auto found = claim->metadata().annotations().find("volume.kubernetes.io/selected-node");
+    return found == claim->metadata().annotations().end() ? "" : found->second;
+  }
+};
+
+TEST_F(MadeVolumesTest, WhereNoneCanBeMadeThePodDoesNotGo) {
+  make_node("n1");
+  make_class_and_claim();
+  start();
+  run_until([&] { return selected_node() == "n1"; });
+  make_node("n2");
+  ASSERT_TRUE(wait(client_.patch<core::Node>("", "n1", api::PatchForm::kMerge,
+                                             *api::parse_json(R"({"spec": {"unschedulable": true}})"))));
+  // As a provisioner says that there is none to be had.
+  ASSERT_TRUE(wait(client_.patch<Claim>(
+      "default", "data", api::PatchForm::kMerge,
+      *api::parse_json(R"({"metadata": {"annotations": {"volume.kubernetes.io/selected-node": null}}})"))));
+  run_until([&] { return selected_node() == "n2"; });
+}
+
+TEST_F(MadeVolumesTest, ANodeThatGoesIsNotWaitedFor) {
+  make_node("n1");
+  make_class_and_claim();
+  start();
+  run_until([&] { return selected_node() == "n1"; });
+  ASSERT_TRUE(wait(client_.remove<core::Node>("", "n1")));
+  run_until([&] { return condition("a").message() == "no nodes available to schedule pods"; });
 }
 
 class TwoSchedulersTest : public SchedulerTest {

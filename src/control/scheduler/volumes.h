@@ -24,7 +24,4 @@ std::optional<std::vector<VolumeChoice>> choose_volumes(const PodInfo& pod, cons
 // Whether each of the pod's claims has its volume, and that can be used on the node.
 bool has_volumes(const PodInfo& pod, const ClusterState& cluster, const NodeState& node);
 
-// The annotation of a claim that says where its volume is to be made.
-inline constexpr char kSelectedNode[] = "volume.kubernetes.io/selected-node";
-
 }  // namespace gantry::control::scheduling

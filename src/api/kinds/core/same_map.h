@@ -3,15 +3,15 @@
 #pragma once
 
 #include <algorithm>
-#include <string>
+#include <functional>
 
 namespace gantry::api {
 
-template <typename Map>
-bool same_map(const Map& a, const Map& b) {
+template <typename Map, typename Same = std::equal_to<>>
+bool same_map(const Map& a, const Map& b, const Same& same = {}) {
   return a.size() == b.size() && std::ranges::all_of(a, [&](const auto& entry) {
            const auto found = b.find(entry.first);
-           return found != b.end() && found->second == entry.second;
+           return found != b.end() && same(found->second, entry.second);
          });
 }
 
