@@ -5,8 +5,8 @@
 
 #include <algorithm>
 #include <array>
-#include <map>
 
+#include "api/kinds/core/same_map.h"
 #include "base/text.h"
 #include "control/authorization/node_authorizer.h"
 #include "control/authorization/pod_references.h"
@@ -104,12 +104,6 @@ Outcome<void> check_node(const AdmissionRequest& request, const std::string& nod
   return {};
 }
 
-// By labels a pod is an endpoint of services, and let through by policies.
-std::map<std::string, std::string> labels_of(const api::Message& pod) {
-  const auto& labels = static_cast<const core::Pod&>(pod).metadata().labels();
-  return {labels.begin(), labels.end()};
-}
-
 // What of the pod's claims for devices says that the node may see them.
 core::PodStatus claims_of(const api::Message& pod) {
   const core::PodStatus& status = static_cast<const core::Pod&>(pod).status();
@@ -132,7 +126,9 @@ Outcome<void> check_old_pod(const AdmissionRequest& request, const std::string& 
   if (request.call.subresource->name != "status") {
     return refuse(request, node, "can only update status of pods, and evict them");
   }
-  if (labels_of(old) != labels_of(*request.object)) {
+  // By labels a pod is an endpoint of services, and let through by policies.
+  const auto& updated = static_cast<const core::Pod&>(*request.object);
+  if (!api::same_map(old.metadata().labels(), updated.metadata().labels())) {
     return refuse(request, node, "cannot update labels through pod status");
   }
   if (!MessageDifferencer::Equals(claims_of(old), claims_of(*request.object))) {

@@ -112,6 +112,7 @@ constexpr std::size_t kMaxWords = 50'000;
 constexpr Duration kMaxTelling = std::chrono::seconds(10);
 
 Task<Failure> failure_of(Loop& here, http::StreamedResponse answer) {
+  if (answer.status < 400) co_return internal_error(cat("unexpected answer: status code ", answer.status));
   http::Timer late(here);
   late.start(kMaxTelling, [body = answer.body.get()] { body->close(); });
   std::string words;
@@ -122,7 +123,6 @@ Task<Failure> failure_of(Loop& here, http::StreamedResponse answer) {
   }
   late.cancel();
   words = as_utf8(trimmed(words), kMaxWords);
-  if (answer.status < 400) co_return internal_error(cat("unexpected answer: status code ", answer.status));
   if (answer.status == 400) co_return bad_request(std::move(words));
   if (answer.status == 500) co_return internal_error(std::move(words));
   Failure failure;
