@@ -3,6 +3,7 @@
 
 #include <fcntl.h>
 
+#include "agent/log_file.h"
 #include "agent/pod_spec_to_cri.h"
 #include "base/owned_fd.h"
 #include "base/text.h"
@@ -25,16 +26,17 @@ struct Folder {
   bool is_mount = false;
 };
 
-// Nothing: it is not there.
+// What is mounted there is not touched: it may hang.
+std::optional<Folder> look_at(OwnFd parent, std::string name) {
+  auto mounted = volumes::is_mount_point(parent, name);
+  if (!mounted) return std::nullopt;
+  return Folder{std::move(parent), std::move(name), *mounted};
+}
+
 std::optional<Folder> find(const std::string& path) {
   const auto slash = path.rfind('/');
   auto parent = sys::open_dir(sys::kCwd, path.substr(0, slash).c_str());
-  if (!parent) return std::nullopt;
-  std::string name = path.substr(slash + 1);
-  if (!sys::fstatat(*parent, name.c_str(), AT_SYMLINK_NOFOLLOW)) return std::nullopt;
-  auto mounted = volumes::is_mount_point(*parent, name);
-  if (!mounted) return std::nullopt;
-  return Folder{std::move(*parent), std::move(name), *mounted};
+  return parent ? look_at(std::move(*parent), path.substr(slash + 1)) : std::nullopt;
 }
 
 std::optional<sys::DiskUsage> walk(const Folder& folder) {
@@ -43,8 +45,7 @@ std::optional<sys::DiskUsage> walk(const Folder& folder) {
   return *usage;
 }
 
-std::optional<sys::DiskUsage> usage_of(const std::string& path) {
-  const auto folder = find(path);
+std::optional<sys::DiskUsage> usage_of(const std::optional<Folder>& folder) {
   return folder && !folder->is_mount ? walk(*folder) : std::nullopt;
 }
 
@@ -69,6 +70,10 @@ std::optional<VolumeDisk> read_volume(const core::Volume& volume, const std::str
   if (!folder) return std::nullopt;
   std::optional<VolumeDisk> disk;
   if (folder->is_mount) {
+    // On an emptyDir of the disk's it is somebody else's.
+    if (volume.volume_source().has_empty_dir() && volume.volume_source().empty_dir().medium().empty()) {
+      return std::nullopt;
+    }
     disk = read_memory(*folder);
   } else if (auto usage = walk(*folder)) {
     disk = VolumeDisk{.usage = *usage};
@@ -85,7 +90,11 @@ PodDisk read_pod_disk(const PodDiskFolders& folders, const core::Pod& pod, const
   const std::string logs =
       cat(folders.pod_logs_dir, "/", pod_log_folder_name(metadata.namespace_(), metadata.name(), uid), "/");
   const auto add_log = [&](const auto& container) {
-    if (auto log = usage_of(logs + container.name())) disk.logs.emplace(container.name(), *log);
+    auto log = find_log(folders.pod_logs_dir, logs + container.name());
+    if (!log) return;
+    if (auto usage = usage_of(look_at(std::move(log->folder), log->name))) {
+      disk.logs.emplace(container.name(), *usage);
+    }
   };
   for (const auto& container : pod.spec().init_containers()) add_log(container);
   for (const auto& container : pod.spec().containers()) add_log(container);
@@ -95,7 +104,7 @@ PodDisk read_pod_disk(const PodDiskFolders& folders, const core::Pod& pod, const
   if (auto hosts = sys::fstatat(sys::kCwd, (folder + "/etc-hosts").c_str(), AT_SYMLINK_NOFOLLOW)) {
     disk.files += static_cast<std::uint64_t>(hosts->st_blocks) * 512;
   }
-  if (auto words = usage_of(folder + "/containers")) disk.files += words->bytes;
+  if (auto words = usage_of(find(folder + "/containers"))) disk.files += words->bytes;
   for (const auto& volume : pod.spec().volumes()) {
     if (auto read = read_volume(volume, folder)) disk.volumes.push_back(std::move(*read));
   }

@@ -78,10 +78,7 @@ Status remove_below(const std::string& folder, const std::string& name) {
 Status refuse_mounts(const std::string& folder) {
   auto dir = sys::open_dir(sys::kCwd, folder.c_str());
   if (!dir) return dir.error().is_not_found() ? Status() : fail_with(std::move(dir.error()), folder);
-  auto mounted = sys::has_mounts(*dir);
-  if (!mounted) return fail_with(std::move(mounted.error()), folder);
-  if (*mounted) return fail(Code::kFailedPrecondition, absl::StrCat("remove ", folder, ": something is mounted there"));
-  return {};
+  return sys::refuse_mounts(*dir, folder);
 }
 
 }  // namespace

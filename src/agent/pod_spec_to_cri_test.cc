@@ -407,7 +407,8 @@ TEST(Resources, ASidecarScoresAsTheLeastOfWhatItServes) {
   EXPECT_EQ(score(pod.spec().init_containers(0)), 750);
   EXPECT_EQ(score(pod.spec().init_containers(1)), 999);
   EXPECT_EQ(score(pod.spec().containers(0)), 500);
-  (*pod.mutable_spec()->mutable_init_containers(0)->mutable_resources()->mutable_requests())["memory"].set_string("3Gi");
+  auto& requests = *pod.mutable_spec()->mutable_init_containers(0)->mutable_resources()->mutable_requests();
+  requests["memory"].set_string("3Gi");
   EXPECT_EQ(score(pod.spec().init_containers(0)), 250);
 }
 
@@ -468,8 +469,8 @@ TEST(ContainerConfig, MountsAreReadOnlyAsFarAsTheHandlerCan) {
   auto refused = made_where("Enabled", false);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().message(),
-            "failed to resolve recursive read-only mode: volume \"v\" requested recursive read-only mode, but it is not "
-            "supported by the runtime");
+            "failed to resolve recursive read-only mode: volume \"v\" requested recursive read-only mode, but it is "
+            "not supported by the runtime");
 }
 
 TEST(Expansion, FollowsKubernetes) {

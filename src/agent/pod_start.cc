@@ -209,9 +209,8 @@ Task<Result<bool>> PodWorker::mounts_recursively() {
   if (!handler) co_return std::unexpected(std::move(handler.error()));
   auto status = co_await env_->runtime.status({});
   if (!status) co_return std::unexpected(std::move(status.error()));
-  const auto& handlers = status->runtime_handlers();
-  const auto found = std::ranges::find(handlers, *handler, [](const auto& one) { return one.name(); });
-  recursive_read_only_ = found != handlers.end() && found->features().recursive_read_only_mounts();
+  const auto* found = find_handler(*status, *handler);
+  recursive_read_only_ = found != nullptr && found->features().recursive_read_only_mounts();
   co_return *recursive_read_only_;
 }
 
@@ -279,16 +278,12 @@ Task<Result<std::string>> PodWorker::create_container(const PodPlan::Start& star
   auto recursive = co_await mounts_recursively();
   if (stopped_ || terminating_) co_return fail(Code::kCancelled, "stopped");
   auto services = services_of(*env_, *pod_, identity_.is_api());
+  auto users = users_of(*env_, *pod_);
   for (const auto* error : {env ? nullptr : &env.error(), services ? nullptr : &services.error(),
-                            recursive ? nullptr : &recursive.error()}) {
+                            recursive ? nullptr : &recursive.error(), users ? nullptr : &users.error()}) {
     if (error == nullptr) continue;
     trouble(name, "CreateContainerConfigError", *error, retries_.failed(name, now()));
     co_return std::unexpected(*error);
-  }
-  auto users = users_of(*env_, *pod_);
-  if (!users) {
-    trouble(name, "CreateContainerConfigError", users.error(), retries_.failed(name, now()));
-    co_return std::unexpected(std::move(users.error()));
   }
   inputs.users = *users;
   inputs.target_id = start.target_id;

@@ -73,6 +73,12 @@ Result<std::string> runtime_handler_of(const Environment& environment, const cor
   return found->handler();
 }
 
+const v1::RuntimeHandler* find_handler(const v1::StatusResponse& status, const std::string& name) {
+  const auto& all = status.runtime_handlers();
+  const auto found = std::ranges::find(all, name, [](const auto& one) { return one.name(); });
+  return found == all.end() ? nullptr : &*found;
+}
+
 namespace {
 
 bool has_own_users(const core::Pod& pod) { return pod.spec().has_host_users() && !pod.spec().host_users(); }
@@ -84,11 +90,11 @@ Status check_user_namespaces(const Result<v1::StatusResponse>& status, const std
                          " does not support user namespaces");
   }
   if (!status) return fail_with(status.error(), words);
-  const auto& all = status->runtime_handlers();
-  const auto found = std::ranges::find_if(all, [&](const auto& one) { return one.name() == handler; });
-  if (found != all.end() && found->features().user_namespaces()) return {};
-  if (all.empty()) words += ": runtime handlers are not set";
-  if (!all.empty() && found == all.end()) {
+  const auto* found = find_handler(*status, handler);
+  if (found != nullptr && found->features().user_namespaces()) return {};
+  const bool has_none = status->runtime_handlers().empty();
+  if (has_none) words += ": runtime handlers are not set";
+  if (!has_none && found == nullptr) {
     words += absl::StrCat(": the handler ", api::quoted(handler), " is not known");
   }
   return fail(Code::kFailedPrecondition, std::move(words));

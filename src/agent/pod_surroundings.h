@@ -13,6 +13,11 @@
 #include "base/result.h"
 #include "base/task.h"
 
+namespace runtime::v1 {
+class RuntimeHandler;
+class StatusResponse;
+}  // namespace runtime::v1
+
 namespace gantry::agent {
 
 // The Node's, or what the machine has where there is none.
@@ -26,6 +31,9 @@ Result<std::map<std::string, std::string>> services_of(const Environment& enviro
 // What the CRI knows the pod's runtime class by; empty: the default one's. kNotFound when there is no such class,
 // kUnavailable as long as nobody knows.
 Result<std::string> runtime_handler_of(const Environment& environment, const k8s::io::api::core::v1::Pod& pod);
+
+// Null: the runtime does not name it.
+const ::runtime::v1::RuntimeHandler* find_handler(const ::runtime::v1::StatusResponse& status, const std::string& name);
 
 // The ids of a pod that is to have a user namespace, taken now if it has none yet; nothing for one that is in the
 // host's. An error, in kubelet's words, when its handler has no user namespaces or no ids are left.

@@ -15,6 +15,8 @@
 #include "api/text.h"
 #include "sys/file.h"
 #include "sys/folders.h"
+#include "sys/given_files.h"
+#include "sys/private_file.h"
 
 namespace gantry::agent {
 namespace {
@@ -22,7 +24,7 @@ namespace {
 using api::Value;
 
 constexpr char kRecord[] = "userns";
-constexpr char kNewRecord[] = ".userns.new";
+constexpr char kNewRecord[] = "userns.new";
 constexpr char kUser[] = "kubelet";
 constexpr std::size_t kMaxRecord = 4096;
 constexpr std::size_t kMaxIdFile = 1U << 20;
@@ -46,10 +48,8 @@ std::optional<std::uint32_t> number_of(std::string_view text) {
 }
 
 Result<std::string> read_id_file(const std::string& path) {
-  auto file = sys::openat(sys::kCwd, path.c_str(), O_RDONLY | O_NONBLOCK | O_NOCTTY);
-  if (!file && file.error().is_not_found()) return std::string();
-  auto text = file ? sys::read_all(*file, kMaxIdFile) : Result<std::string>(std::unexpected(file.error()));
-  if (!text) return fail_with(std::move(text.error()), path);
+  auto text = sys::read_given(path, kMaxIdFile);
+  if (!text && text.error().is_not_found()) return std::string();
   return text;
 }
 
@@ -122,7 +122,7 @@ Result<UserRange> ids_for_pods(std::string_view subuid, std::string_view subgid,
 }
 
 Status UserRanges::load(const std::set<std::string>& with_sandbox) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writer(writing_);
   loaded_ = load_all(with_sandbox);
   return loaded_;
 }
@@ -150,16 +150,17 @@ Status UserRanges::load_all(const std::set<std::string>& with_sandbox) {
 
 Status UserRanges::load_one(const std::string& uid, bool has_sandbox) {
   auto dir = sys::open_dir(sys::kCwd, folder_of(uid).c_str());
-  if (!dir) return {};  // no folder, or gone: what is no pod's has no record
+  const auto failed = [&](Error error) {
+    return fail_with(std::move(error), absl::StrCat("ids of a pod: ", folder_of(uid), "/", kRecord));
+  };
+  // No folder, or gone: what is no pod's has no record.
+  if (!dir) return dir.error().is_not_found() ? Status() : failed(std::move(dir.error()));
   auto text = sys::read_file(*dir, kRecord, kMaxRecord);
   if (!text && text.error().is_not_found()) {
     // A first one may have been under way.
     if (!has_sandbox) (void)remove_record(uid);
     return {};
   }
-  const auto failed = [&](Error error) {
-    return fail_with(std::move(error), absl::StrCat("ids of a pod: ", folder_of(uid), "/", kRecord));
-  };
   if (!text) return failed(std::move(text.error()));
   auto range = parse_record(*text);
   if (!range) return failed(std::move(range.error()));
@@ -169,6 +170,7 @@ Status UserRanges::load_one(const std::string& uid, bool has_sandbox) {
     const auto is_ours = [](const std::string& name) { return name == kRecord || name == kNewRecord; };
     if (std::ranges::all_of(*names, is_ours)) return remove_record(uid);
   }
+  const std::lock_guard lock(mutex_);
   ranges_[uid] = *range;
   return {};
 }
@@ -192,7 +194,7 @@ std::optional<UserRange> UserRanges::free_range() const {
 }
 
 Result<UserRange> UserRanges::take(const std::string& uid) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writer(writing_);
   if (auto found = ranges_.find(uid); found != ranges_.end()) return found->second;
   if (!loaded_) return std::unexpected(loaded_.error());
   auto range = free_range();
@@ -200,29 +202,27 @@ Result<UserRange> UserRanges::take(const std::string& uid) {
     return fail(Code::kResourceExhausted, "could not find an empty slot to allocate a user namespace");
   }
   if (auto written = write_record(uid, *range); !written) return std::unexpected(std::move(written.error()));
+  const std::lock_guard lock(mutex_);
   ranges_[uid] = *range;
   return *range;
 }
 
-// By a rename: who finds a record finds all of it.
 Status UserRanges::write_record(const std::string& uid, UserRange range) const {
   const std::string folder = folder_of(uid);
   if (auto made = sys::make_folders(folder, 0750); !made) return made;
   auto dir = sys::open_dir(sys::kCwd, folder.c_str());
   if (!dir) return fail_with(std::move(dir.error()), folder);
-  auto file = sys::openat(*dir, kNewRecord, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_NOCTTY, 0600);
-  Status done = file ? sys::write_all(*file, text_of(range)) : Status(std::unexpected(file.error()));
-  if (done) done = sys::fsync(*file);
-  if (done) done = sys::renameat2(*dir, kNewRecord, *dir, kRecord, 0);
+  auto done = sys::write_private_file(*dir, kRecord, text_of(range));
   if (done) return {};
   (void)remove_record(uid);
   return fail_with(std::move(done.error()), absl::StrCat(folder, "/", kRecord));
 }
 
 Status UserRanges::release(const std::string& uid) {
-  const std::lock_guard lock(mutex_);
+  const std::lock_guard writer(writing_);
   if (!ranges_.contains(uid)) return {};
   if (auto removed = remove_record(uid); !removed) return removed;
+  const std::lock_guard lock(mutex_);
   ranges_.erase(uid);
   return {};
 }

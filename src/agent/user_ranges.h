@@ -2,8 +2,7 @@
 // The ids of pods with a user namespace (spec.hostUsers: false). Each has a range of its own, of users and of groups
 // alike, from before its sandbox is made until nothing of it runs any more; no two pods have one id in common. As with
 // kubelet the record is in the pod's folder, ROOT/pods/UID/userns, and there before anything has the ids: whatever
-// gantryd was killed at, the next one finds who has which. A reboot ends all who had some, so nothing is synced but the
-// record's own bytes: one that is there is whole.
+// gantryd was killed at, the next one finds who has which. A reboot ends all who had some.
 //
 // They are taken from what /etc/subuid and /etc/subgid give to the user "kubelet"; without such lines from all ids but
 // those of a first range, which are the host's, and of a last one, in which the kernel's "no id" is. As kubelet's, the
@@ -67,7 +66,8 @@ class UserRanges {
 
   const Places places_;
   const std::uint32_t per_pod_;
-  mutable std::mutex mutex_;  // of all below, and of who writes records
+  std::mutex writing_;        // held over the disk by who changes what is below; taken before mutex_
+  mutable std::mutex mutex_;  // of ranges_, while it is changed, and in of()
   Status loaded_;             // its error keeps new pods from ids
   UserRange all_;
   std::map<std::string, UserRange> ranges_;  // by uid

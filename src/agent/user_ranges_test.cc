@@ -89,7 +89,7 @@ TEST(UserRangesTest, WhatEarlierPodsHaveIsTheirs) {
   tree.put("pods/lost/userns", record_of("131072"));
   tree.put("pods/lost/volumes/x", "");
   tree.put("pods/never/userns", record_of("196608"));
-  tree.put("pods/new/.userns.new", "{");
+  tree.put("pods/new/userns.new", "{");
   tree.put("pods/began/userns", record_of("262144"));
   tree.put("pods/.gone.going/userns", record_of("327680"));
   tree.put("pods/plain/etc-hosts", "");
@@ -100,7 +100,7 @@ TEST(UserRangesTest, WhatEarlierPodsHaveIsTheirs) {
   EXPECT_EQ(ranges.of("began"), (UserRange{262144, 65536}));
   EXPECT_EQ(ranges.of("never"), std::nullopt) << "a start that was cut short";
   EXPECT_EQ(tree.contents().count("pods/never/userns"), 0U);
-  EXPECT_EQ(tree.contents().count("pods/new/.userns.new"), 0U);
+  EXPECT_EQ(tree.contents().count("pods/new/userns.new"), 0U);
   EXPECT_EQ(ranges.of("plain"), std::nullopt);
   std::set<std::uint32_t> firsts;
   for (const char* uid : {"u1", "u2"}) {

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "sys/disk_usage.h"
 
+#include <errno.h>
 #include <fcntl.h>
 
 #include <set>
@@ -50,19 +51,20 @@ class Walk {
  private:
   Status entry(FdRef dir, const std::string& name, int depth) {
     --left_;
-    auto info = fstatat(dir, name.c_str(), AT_SYMLINK_NOFOLLOW);
-    if (!info) {
-      if (info.error().is_not_found()) return Status();  // removed meanwhile
-      return std::unexpected(std::move(info.error()));
+    // Not by its name: what is mounted on it may hang.
+    auto child = openat2(dir, name.c_str(), O_PATH | O_NOFOLLOW, Resolve::kBeneath | Resolve::kNoXdev);
+    if (!child) {
+      const bool is_passed = child.error().is_not_found() || child.error().sys() == EXDEV;  // removed, or a mount
+      return is_passed ? Status() : std::unexpected(std::move(child.error()));
     }
+    auto info = fstat(*child);
+    if (!info) return std::unexpected(std::move(info.error()));
     count(*info);
     if (!S_ISDIR(info->st_mode)) return Status();
     if (depth >= kMaxDepth) {
       usage_.is_whole = false;
       return Status();
     }
-    auto child = openat2(dir, name.c_str(), O_PATH | O_DIRECTORY | O_NOFOLLOW, Resolve::kBeneath | Resolve::kNoXdev);
-    if (!child) return Status();  // removed, or a mount
     return folder(*child, depth + 1);
   }
 

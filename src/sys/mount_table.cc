@@ -76,4 +76,11 @@ Result<bool> has_mounts(FdRef folder) {
   return false;
 }
 
+Status refuse_mounts(FdRef folder, const std::string& path) {
+  auto mounted = has_mounts(folder);
+  if (!mounted) return fail_with(std::move(mounted.error()), path);
+  if (*mounted) return fail(Code::kFailedPrecondition, cat("remove ", path, ": something is mounted there"));
+  return {};
+}
+
 }  // namespace gantry::sys

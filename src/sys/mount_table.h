@@ -27,5 +27,8 @@ Result<std::vector<MountEntry>> mounts_of(const std::string& process);
 
 // Whether anything is mounted on or beneath the folder in this mount namespace.
 Result<bool> has_mounts(FdRef folder);
+// kFailedPrecondition when there is: what is mounted may be somebody's data, and the folder, which errors call `path`,
+// is not to be removed.
+Status refuse_mounts(FdRef folder, const std::string& path);
 
 }  // namespace gantry::sys

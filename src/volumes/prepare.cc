@@ -94,9 +94,8 @@ Status remove(const std::string& pod_folder) {
     const std::string path = absl::StrCat(pod_folder, "/", name);
     auto folder = sys::open_dir(*dir, name);
     if (!folder && folder.error().is_not_found()) continue;
-    auto mounted = folder ? sys::has_mounts(*folder) : std::unexpected(std::move(folder.error()));
-    if (!mounted) return fail_with(std::move(mounted.error()), path);
-    if (*mounted) return fail(Code::kFailedPrecondition, absl::StrCat("remove ", path, ": something is mounted there"));
+    if (!folder) return fail_with(std::move(folder.error()), path);
+    if (auto free = sys::refuse_mounts(*folder, path); !free) return free;
     if (auto gone = sys::remove_tree(*dir, name); !gone) return fail_with(std::move(gone.error()), path);
   }
   return {};
