@@ -351,8 +351,10 @@ Task<> serve_http1(std::shared_ptr<ServerCore> core, std::unique_ptr<TrackedStre
     } else {
       goes_on = co_await answer_whole(*connection, reply.response, received->keep_alive, !head);
     }
-    connection->stream->set_busy(false);
-    if (goes_on) continue;
+    if (goes_on) {
+      connection->stream->set_busy(false);
+      continue;
+    }
     co_await close_after_answer(*connection);
     co_return;
   }

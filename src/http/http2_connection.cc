@@ -216,7 +216,7 @@ int on_stream_close(nghttp2_session*, std::int32_t id, std::uint32_t, void* user
   one->closed->set();
   one->taken.set();
   one->unfinished.release();
-  if (one->dispatched) self.stream->set_busy(--self.dispatched > 0);
+  if (one->dispatched) --self.dispatched;
   self.streams.erase(id);
   if (self.streams.empty()) self.await_streams();
   return 0;
@@ -378,6 +378,7 @@ Task<> Connection::write_all(std::shared_ptr<Connection> self) {
       out.append(view(bytes, static_cast<std::size_t>(size)));
     }
     if (out.empty()) {
+      self->stream->set_busy(self->dispatched > 0);
       self->wrote.set();
       if (!nghttp2_session_want_read(self->session) && !nghttp2_session_want_write(self->session)) break;
       co_await self->wake.wait();

@@ -8,7 +8,6 @@
 
 #include <array>
 #include <list>
-#include <map>
 
 #include "http/listen.h"
 #include "http/server_core.h"
@@ -67,14 +66,11 @@ Task<> serve_tls(std::shared_ptr<ServerCore> core, SocketFd socket, std::shared_
 // answered on. So whoever opens many takes the places of nobody else. False when each address has but one, or all are
 // at work.
 bool make_room(const ServerCore& core) {
-  std::map<std::string_view, std::size_t> held;
-  for (const TrackedStream* one : core.live) ++held[one->address()];
   TrackedStream* chosen = nullptr;
   std::size_t most = 1;
   for (TrackedStream* one : core.live) {
-    const std::size_t count = held[one->address()];
-    if (!one->may_go() || count <= most) continue;
-    most = count;
+    if (!one->may_go() || one->held() <= most) continue;
+    most = one->held();
     chosen = one;
   }
   if (chosen == nullptr) return false;

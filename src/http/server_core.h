@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <functional>
 #include <list>
+#include <map>
 #include <memory>
 #include <string>
 
@@ -29,6 +30,11 @@ struct ServerCore {
   // Of every live connection, upgraded ones too (TrackedStream).
   std::list<TrackedStream*> live;
   std::size_t upgraded = 0;  // of them
+  // Of them, by the peer's address.
+  struct FromOne {
+    std::size_t all = 0, staying = 0;
+  };
+  std::map<std::string, FromOne> peers;
 
   void look_whether_empty() {
     if (draining && live.size() == upgraded) emptied.set();
@@ -46,9 +52,14 @@ class TrackedStream final : public ByteStream {
   TrackedStream(std::shared_ptr<ServerCore> core, std::unique_ptr<ByteStream> inner, std::string address = {})
       : core_(std::move(core)),
         inner_(std::move(inner)),
-        address_(std::move(address)),
-        place_(core_->live.insert(core_->live.end(), this)) {}
+        peer_(core_->peers.try_emplace(std::move(address)).first),
+        place_(core_->live.insert(core_->live.end(), this)) {
+    ++peer_->second.all;
+    ++peer_->second.staying;
+  }
   ~TrackedStream() override {
+    if (!is_leaving_) --peer_->second.staying;
+    if (--peer_->second.all == 0) core_->peers.erase(peer_);
     core_->live.erase(place_);
     if (is_upgraded_) --core_->upgraded;
     core_->look_whether_empty();
@@ -66,9 +77,11 @@ class TrackedStream final : public ByteStream {
   bool may_go() const { return !is_busy_ && !is_upgraded_ && !is_leaving_; }
   void leave() {
     is_leaving_ = true;
+    --peer_->second.staying;
     close();
   }
-  const std::string& address() const { return address_; }
+  // Of the same address, those that are not on their way out.
+  std::size_t held() const { return peer_->second.staying; }
 
   Task<Result<std::size_t>> read(std::span<char> buffer) override { return inner_->read(buffer); }
   Task<Status> write(std::string_view bytes) override { return inner_->write(bytes); }
@@ -80,7 +93,7 @@ class TrackedStream final : public ByteStream {
  private:
   std::shared_ptr<ServerCore> core_;
   std::unique_ptr<ByteStream> inner_;
-  const std::string address_;
+  std::map<std::string, ServerCore::FromOne>::iterator peer_;
   std::list<TrackedStream*>::iterator place_;
   bool is_upgraded_ = false;
   bool is_busy_ = false;
