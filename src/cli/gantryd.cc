@@ -175,6 +175,7 @@ Task<> start_serving(Serving& serving) {
     serving.loop.stop();
     co_return;
   }
+  serving.kept.drop_rest();
   serving.loop.spawn(cli::feed_watchdog(serving.loop));
   log::info("serving", {{"socket", serving.folders.layout().socket()}, {"version", kVersion}});
   (void)::sd_notify(0, "READY=1");

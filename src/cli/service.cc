@@ -29,9 +29,24 @@ SocketFd KeptSockets::take(const std::string& name) {
   return found.empty() ? SocketFd() : std::move(found.mapped());
 }
 
+namespace {
+
+constexpr std::uint64_t kBarrier = 5'000'000;  // microseconds
+
+// Systemd's copy.
+void drop_socket(const std::string& name) {
+  (void)::sd_pid_notify_with_fds(0, 0, ("FDSTOREREMOVE=1\nFDNAME=" + name).c_str(), nullptr, 0);
+}
+
+}  // namespace
+
+void KeptSockets::drop_rest() {
+  for (const auto& [name, socket] : std::exchange(sockets_, {})) drop_socket(name);
+}
+
 void keep_socket(const std::string& name, FdRef socket) {
   int fd = socket.get();
-  (void)::sd_pid_notify_with_fds(0, 0, ("FDSTOREREMOVE=1\nFDNAME=" + name).c_str(), nullptr, 0);
+  drop_socket(name);
   (void)::sd_pid_notify_with_fds(0, 0, ("FDSTORE=1\nFDNAME=" + name).c_str(), &fd, 1);
 }
 
@@ -43,6 +58,9 @@ Result<http::Listener> kept_or_new_tcp(KeptSockets& kept, const std::string& nam
         (port == 0 || port == listener->port)) {
       return listener;
     }
+    // The port is taken for as long as systemd's copy is open, too.
+    drop_socket(name);
+    (void)::sd_notify_barrier(0, kBarrier);
   }
   auto fresh = http::listen_tcp(address, port);
   if (fresh) keep_socket(name, fresh->socket);

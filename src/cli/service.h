@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // gantryd as a service of systemd: listening sockets that outlive it in systemd's store of descriptors, so that whoever
 // connects while it restarts waits and is not refused, and the watchdog. Without systemd all of it does nothing.
-// Source: sd_listen_fds_with_names(3), sd_pid_notify_with_fds(3), sd_watchdog_enabled(3).
+// Source: sd_listen_fds_with_names(3), sd_pid_notify_with_fds(3), sd_notify_barrier(3),
+// sd_watchdog_enabled(3).
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,8 @@ class KeptSockets {
   KeptSockets();
   // The listening socket of that name; not open when none was kept.
   SocketFd take(const std::string& name);
+  // Closes those that nobody has taken, here and at systemd: nobody is answered there any more.
+  void drop_rest();
 
  private:
   std::map<std::string, SocketFd> sockets_;
