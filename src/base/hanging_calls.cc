@@ -54,9 +54,14 @@ Status HangingCalls::begin(std::move_only_function<Conclude()> work) {
   return {};
 }
 
+std::size_t HangingCalls::running() const {
+  std::lock_guard lock(shared_->mutex);
+  return shared_->running;
+}
+
 void HangingCalls::close() {
   std::unique_lock lock(shared_->mutex);
-  shared_->loop = nullptr;
+  if (std::exchange(shared_->loop, nullptr) == nullptr) return;  // who closed it has waited
   shared_->ended.wait_for(lock, leave_, [this] { return shared_->running == 0; });
 }
 

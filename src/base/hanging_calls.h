@@ -7,6 +7,7 @@
 #pragma once
 
 #include <chrono>
+#include <cstddef>
 #include <functional>
 #include <memory>
 
@@ -24,10 +25,13 @@ class HangingCalls {
   HangingCalls(const HangingCalls&) = delete;
   HangingCalls& operator=(const HangingCalls&) = delete;
 
-  // `work` owns all that it uses. What it returns is called on the loop, by a post; that owns what may go on any thread.
+  // `work` owns all that it uses. What it returns is called on the loop, by a post; that owns what may go on any
+  // thread.
   // kResourceExhausted: there is no thread for it, and it does not run.
   using Conclude = std::move_only_function<void()>;
   Status begin(std::move_only_function<Conclude()> work);
+  // Calls that have not come back.
+  std::size_t running() const;
   // Nothing is called any more. Waits for what runs, and leaves behind what hangs.
   void close();
 

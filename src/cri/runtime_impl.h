@@ -332,7 +332,6 @@ class Runtime final : public NodeRuntime {
 
   Node& node_;
   HangingCalls openings_;  // of paths of the host
-  std::shared_ptr<int> open_calls_ = std::make_shared<int>(0);
   StateStore store_;
   SandboxMaker maker_;
   SandboxPool pool_;

@@ -435,6 +435,7 @@ Task<> Runtime::shim_ended(SandboxPtr sandbox) {
   // A pod never runs without its shim: all at once, before anything is waited for.
   auto containers = containers_of(sandbox->id());
   for (const auto& container : containers) {
+    if (container->opening) container->opening->set();
     if (auto killed = kill_cgroup(node_.cgroups, container->cgroup); !killed) {
       log::error("killing a container", {{"container", container->id()}, {"error", killed.error()}});
     }

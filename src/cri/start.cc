@@ -23,7 +23,7 @@ constexpr std::string_view kStartError = "StartError";
 // For which paths of the host are waited for: as long as for a launch.
 constexpr std::chrono::minutes kOpenLimit{2};
 // So many starts may wait for them.
-constexpr int kMostOpenings = 256;
+constexpr std::size_t kMostOpenings = 256;
 
 // A connection that ends again and again is not the start's to mend.
 constexpr int kLaunchTries = 3;
@@ -271,26 +271,25 @@ struct Opening {
 
 // Beside all else: what is behind them may be a server that is dead. Who stops the container ends the wait.
 Task<Result<std::vector<MountSource>>> Runtime::open_mount_sources(ContainerPtr container) {
+  if (auto wanted = need_wanted(*container); !wanted) co_return std::unexpected(std::move(wanted.error()));
   auto opening = std::make_shared<Opening>();
   for (const auto& mount : container->config.mounts()) {
     opening->paths.push_back(mount.has_image() ? "" : mount.host_path());
   }
   if (opening->paths.empty()) co_return std::vector<MountSource>();
-  if (*open_calls_ >= kMostOpenings) {
+  if (openings_.running() >= kMostOpenings) {
     co_return fail(Code::kResourceExhausted,
                    cat("mounts: ", kMostOpenings, " containers already wait for paths of the host that do not answer"));
   }
   auto over = std::make_shared<Event>(node_.loop);
-  auto begun = openings_.begin([count = open_calls_, opening, over = std::weak_ptr(over)]() -> HangingCalls::Conclude {
+  auto begun = openings_.begin([opening, over = std::weak_ptr(over)]() -> HangingCalls::Conclude {
     opening->run();
-    return [count, opening, over] {
-      --*count;
+    return [opening, over] {
       opening->is_done = true;
       if (auto event = over.lock()) event->set();
     };
   });
   if (!begun) co_return std::unexpected(std::move(begun.error()));
-  ++*open_calls_;
   container->opening = over;
   const bool is_late = !co_await over->wait_for(kOpenLimit);
   container->opening.reset();
