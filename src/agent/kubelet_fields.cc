@@ -104,7 +104,7 @@ Status take_taints(const Value& value, std::string_view field, std::vector<NodeT
         taint.effect == "NoSchedule" || taint.effect == "PreferNoSchedule" || taint.effect == "NoExecute";
     if (taint.key.empty() || !is_effect) {
       return wrong_field(cat(field, "[", taints.size(), "]"),
-                   "a key, and an effect NoSchedule, PreferNoSchedule or NoExecute were expected");
+                         "a key, and an effect NoSchedule, PreferNoSchedule or NoExecute were expected");
     }
     taints.push_back(std::move(taint));
   }
@@ -112,29 +112,33 @@ Status take_taints(const Value& value, std::string_view field, std::vector<NodeT
   return {};
 }
 
+constexpr MemberField<ShutdownPeriod> kShutdownPeriod[] = {
+    {"priority",
+     [](const Value& value, std::string_view field, ShutdownPeriod& to) -> Status {
+       std::int64_t priority = 0;
+       auto taken = take_number(value, field, INT32_MIN, INT32_MAX, &priority);
+       to.priority = static_cast<std::int32_t>(priority);
+       return taken;
+     }},
+    {"shutdownGracePeriodSeconds",
+     [](const Value& value, std::string_view field, ShutdownPeriod& to) -> Status {
+       std::int64_t seconds = 0;
+       auto taken = take_number(value, field, 0, std::chrono::seconds(kLongestTime).count(), &seconds);
+       to.period = std::chrono::seconds(seconds);
+       return taken;
+     }},
+};
+
 Status take_shutdown_periods(const Value& value, std::string_view field, std::vector<ShutdownPeriod>* out) {
-  constexpr std::int64_t kMostSeconds = std::chrono::seconds(kLongestTime).count();
   const auto* list = value.as_list();
   if (list == nullptr || list->size() > kMostPeriods)
     return wrong_field(field, cat("a list of up to ", kMostPeriods, " was expected"));
   std::vector<ShutdownPeriod> periods;
   for (const Value& one : *list) {
-    const std::string place = cat(field, "[", periods.size(), "]");
-    const auto* object = one.as_object();
-    if (object == nullptr) return wrong_field(place, "an object was expected");
-    std::int64_t priority = 0, seconds = 0;
-    for (const auto& [name, number, position] : *object) {
-      Status taken;
-      if (name == "priority") {
-        taken = take_number(number, cat(place, ".", name), INT32_MIN, INT32_MAX, &priority);
-      } else if (name == "shutdownGracePeriodSeconds") {
-        taken = take_number(number, cat(place, ".", name), 0, kMostSeconds, &seconds);
-      } else {
-        taken = wrong_field(cat(place, ".", name), "is no field of KubeletConfiguration");
-      }
-      if (!taken) return taken;
-    }
-    periods.push_back({static_cast<std::int32_t>(priority), std::chrono::seconds(seconds)});
+    ShutdownPeriod period;
+    auto taken = take_members<ShutdownPeriod>(one, cat(field, "[", periods.size(), "]"), kShutdownPeriod, period);
+    if (!taken) return taken;
+    periods.push_back(period);
   }
   *out = std::move(periods);
   return {};
@@ -155,37 +159,31 @@ Status take_enforced(const Value& value, std::string_view field, bool* pods) {
   return {};
 }
 
-Status take_crash_loop(const Value& value, std::string_view field, BackoffLimits* out) {
-  const auto* object = value.as_object();
-  if (object == nullptr) return wrong_field(field, "an object was expected");
-  for (const auto& [name, period, position] : *object) {
-    const std::string place = cat(field, ".", name);
-    if (name != "maxContainerRestartPeriod") return wrong_field(place, "is no field of KubeletConfiguration");
-    if (auto taken = take_duration(period, place, &out->longest); !taken) return taken;
-    if (out->longest < std::chrono::seconds(1) || out->longest > std::chrono::seconds(300)) {
-      return wrong_field(place, "1s to 300s were expected");
-    }
-    out->initial = std::min(out->initial, out->longest);
-  }
-  return {};
-}
+constexpr MemberField<BackoffLimits> kCrashLoop[] = {
+    {"maxContainerRestartPeriod",
+     [](const Value& value, std::string_view field, BackoffLimits& to) -> Status {
+       if (auto taken = take_duration(value, field, &to.longest); !taken) return taken;
+       if (to.longest < std::chrono::seconds(1) || to.longest > std::chrono::seconds(300)) {
+         return wrong_field(field, "1s to 300s were expected");
+       }
+       to.initial = std::min(to.initial, to.longest);
+       return {};
+     }},
+};
 
-Status take_user_namespaces(const Value& value, std::string_view field, std::uint32_t* ids_per_pod) {
-  const auto* object = value.as_object();
-  if (object == nullptr) return wrong_field(field, "an object was expected");
-  for (const auto& [name, number, position] : *object) {
-    const std::string place = cat(field, ".", name);
-    if (name != "idsPerPod") return wrong_field(place, "is no field of KubeletConfiguration");
-    if (number.is_null()) continue;
-    std::int64_t ids = 0;
-    if (auto taken = take_number(number, place, UserRanges::kUnit, std::int64_t{1} << 31, &ids); !taken) return taken;
-    if (ids % UserRanges::kUnit != 0) {
-      return wrong_field(place, cat("a multiple of ", UserRanges::kUnit, " was expected"));
-    }
-    *ids_per_pod = static_cast<std::uint32_t>(ids);
-  }
-  return {};
-}
+constexpr MemberField<std::uint32_t> kUserNamespaces[] = {
+    {"idsPerPod",
+     [](const Value& value, std::string_view field, std::uint32_t& to) -> Status {
+       std::int64_t ids = 0;
+       auto taken = take_number(value, field, UserRanges::kUnit, std::int64_t{1} << 31, &ids);
+       if (!taken) return taken;
+       if (ids % UserRanges::kUnit != 0) {
+         return wrong_field(field, cat("a multiple of ", UserRanges::kUnit, " was expected"));
+       }
+       to = static_cast<std::uint32_t>(ids);
+       return {};
+     }},
+};
 
 Status take_verification(const Value& value, std::string_view field, VerificationPolicy* out) {
   std::string name;
@@ -331,7 +329,7 @@ constexpr KubeletField kFields[] = {
      }},
     {"crashLoopBackOff",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_crash_loop(value, field, &to.agent.crash);
+       return take_members<BackoffLimits>(value, field, kCrashLoop, to.agent.crash);
      }},
     {"syncFrequency", nullptr},
     {"fileCheckFrequency", nullptr},
@@ -469,7 +467,7 @@ constexpr KubeletField kFields[] = {
     {"imageServiceEndpoint", nullptr},
     {"userNamespaces",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_user_namespaces(value, field, &to.agent.ids_per_pod);
+       return take_members<std::uint32_t>(value, field, kUserNamespaces, to.agent.ids_per_pod);
      }},
 };
 

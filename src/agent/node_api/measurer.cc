@@ -41,6 +41,7 @@ Task<NodeUsage> Measurer::read_node() {
 
 Task<> Measurer::read_disks(const std::vector<PodInfo>& pods) {
   using namespace std::chrono;
+  while (is_walking_) co_await walked_.wait();
   const std::int64_t now = duration_cast<nanoseconds>(system_clock::now().time_since_epoch()).count();
   const bool is_fresh = disks_at_ != 0 && now >= disks_at_ && now - disks_at_ < kDisksAge;
   std::vector<PodInfo> unread;
@@ -48,7 +49,9 @@ Task<> Measurer::read_disks(const std::vector<PodInfo>& pods) {
     if (one.pod && !(is_fresh && disks_.contains(one.uid))) unread.push_back(one);
   }
   if (unread.empty()) co_return;
-  auto read = co_await disk_.run([folders = node_.folders, unread = std::move(unread)] {
+  is_walking_ = true;
+  walked_.reset();
+  auto read = co_await walks_.run([folders = node_.folders, unread = std::move(unread)] {
     std::map<std::string, PodDisk> disks;
     for (const PodInfo& one : unread) disks.emplace(one.uid, read_pod_disk(folders, *one.pod, one.uid));
     return disks;
@@ -59,6 +62,8 @@ Task<> Measurer::read_disks(const std::vector<PodInfo>& pods) {
     disks_ = std::move(read);
     disks_at_ = now;
   }
+  is_walking_ = false;
+  walked_.set();
 }
 
 Task<Result<std::string>> Measurer::summary(std::vector<PodInfo> pods, bool only_cpu_and_memory) {

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Reads what the node uses and asks the runtime for the rest, when somebody wants to know; nothing is read before.
-// Loop thread; the node's files and the pods' folders on a pool of its own.
+// Loop thread; the node's files and the pods' folders on a pool of each one's own.
 #pragma once
 
 #include <cstdint>
@@ -27,7 +27,7 @@ class Measurer {
   };
   // Both services outlive it and what it has under way.
   Measurer(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& images, Node node)
-      : runtime_(runtime), images_(images), node_(std::move(node)), disk_(loop, 1) {}
+      : runtime_(runtime), images_(images), node_(std::move(node)), disk_(loop, 1), walks_(loop, 1), walked_(loop) {}
 
   // JSON. An error is the runtime's.
   Task<Result<std::string>> summary(std::vector<PodInfo> pods, bool only_cpu_and_memory);
@@ -44,7 +44,9 @@ class Measurer {
   cri::RuntimeService& runtime_;
   cri::ImageService& images_;
   Node node_;
-  Pool disk_;
+  Pool disk_, walks_;
+  bool is_walking_ = false;
+  Event walked_;
   std::map<std::string, PodDisk> disks_;  // by uid
   std::int64_t disks_at_ = 0;             // nanoseconds since 1970; 0: never
   // The reading that the CPU's rate is counted from, and the rate.

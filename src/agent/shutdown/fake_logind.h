@@ -41,7 +41,7 @@ class FakeLogind {
   bool reads_again = true;  // its configuration
   bool is_preparing = false;
   int taken = 0, held = 0;  // locks: ever, and now
-  int reloads = 0;
+  int reloads = 0, denied = 0;
   // It was told to read its configuration.
   std::function<void()> reloaded = [] {};
   // After each change of the above.
@@ -144,7 +144,11 @@ class FakeLogind {
     if (is(message, "org.freedesktop.DBus", "AddMatch")) return sd_bus_reply_method_return(message, "");
     if (!self.answers) return 1;
     if (is(message, "org.freedesktop.systemd1.Manager", "KillUnit")) {
-      if (!self.reads_again) return sd_bus_reply_method_errorf(message, SD_BUS_ERROR_ACCESS_DENIED, "Access denied");
+      if (!self.reads_again) {
+        ++self.denied;
+        self.changed();
+        return sd_bus_reply_method_errorf(message, SD_BUS_ERROR_ACCESS_DENIED, "Access denied");
+      }
       ++self.reloads;
       self.reloaded();
       self.changed();

@@ -20,8 +20,9 @@ Status write(const std::string& folder, const std::string& text) {
   if (auto made = sys::make_folders(folder, 0755); !made) return made;
   auto opened = sys::open_dir(sys::kCwd, folder.c_str());
   if (!opened) return std::unexpected(std::move(opened.error()));
-  if (auto there = sys::read_file(*opened, kFile, kMostBytes); there && *there == text) return {};
-  if (auto written = sys::write_private_file(*opened, kFile, text); !written) return written;
+  if (auto there = sys::read_file(*opened, kFile, kMostBytes); !there || *there != text) {
+    if (auto written = sys::write_private_file(*opened, kFile, text); !written) return written;
+  }
   // There is nothing private in it.
   auto file = sys::openat(*opened, kFile, O_RDONLY | O_NOFOLLOW);
   return file ? sys::fchmod(*file, 0644) : std::unexpected(std::move(file.error()));

@@ -115,7 +115,6 @@ Task<> NodeShutdown::Impl::end_pods(std::shared_ptr<Impl> self, unsigned turn) {
 }
 
 void NodeShutdown::Impl::hear_logind(bool is_on) {
-  if (stopped || is_on == is_shutting_down) return;
   is_shutting_down = is_on;
   ++turn;
   told.clear();
@@ -137,9 +136,9 @@ NodeShutdown::NodeShutdown(Loop& loop, Pool& disk, std::vector<ShutdownPeriod> p
   impl_->lock =
       std::make_unique<ShutdownLock>(loop, disk, std::move(lock), [weak = std::weak_ptr<Impl>(impl_)](bool on) {
         auto impl = weak.lock();
-        if (!impl || impl->is_shutting_down == on) return;
+        if (!impl || impl->stopped || impl->is_shutting_down == on) return;
         impl->hear_logind(on);
-        if (on && !impl->stopped) impl->loop.spawn(Impl::end_pods(impl, impl->turn));
+        if (on) impl->loop.spawn(Impl::end_pods(impl, impl->turn));
       });
 }
 

@@ -59,22 +59,21 @@ Task<Status> ShutdownLock::Impl::raise_delay(Logind& bus) {
                                                 " s: InhibitDelayMaxSec is said elsewhere"));
 }
 
-// A lock of a shorter delay is better than none.
 Task<Status> ShutdownLock::Impl::take(Logind& bus) {
-  const auto raised = co_await raise_delay(bus);
-  if (stopping.is_set()) co_return Status();
   auto taken = co_await bus.inhibit();
   // After the lock: a shutdown that began before it is seen here, and one that begins after it waits for it.
   auto preparing = co_await bus.is_preparing();
   if (stopping.is_set()) co_return Status();
   if (!preparing) co_return std::unexpected(std::move(preparing.error()));
-  if (taken && !raised) {
-    log::warning("pods may have less time to end before a shutdown than they should", {{"error", raised.error()}});
-  }
   if (taken) lock = std::move(*taken);
   heard(*preparing);
-  // None is given to anybody then.
-  if (!taken && !*preparing) co_return std::unexpected(std::move(taken.error()));
+  if (*preparing) co_return Status();  // None is given to anybody then.
+  if (!taken) co_return std::unexpected(std::move(taken.error()));
+  // Only now: it may take a while, and a lock of a shorter delay is better than none.
+  const auto raised = co_await raise_delay(bus);
+  if (!raised && !stopping.is_set()) {
+    log::warning("pods may have less time to end before a shutdown than they should", {{"error", raised.error()}});
+  }
   co_return Status();
 }
 

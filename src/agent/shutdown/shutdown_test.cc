@@ -154,10 +154,13 @@ TEST_F(ShutdownLockTest, LogindIsToldToWaitAsLongAsPodsHave) {
   options_.delay = milliseconds(29'500);
   logind_->reloaded = [this] {
     // Some time later, as logind does.
-    after(milliseconds(20), [this] { logind_->delay = 30'000'000; });
+    after(milliseconds(20), [this] {
+      logind_->delay = 30'000'000;
+      check_soon();
+    });
   };
   start();
-  ASSERT_TRUE(until([&] { return logind_->held == 1; }));
+  ASSERT_TRUE(until([&] { return logind_->held == 1 && logind_->delay == 30'000'000; }));
   EXPECT_EQ(logind_->reloads, 1);
   EXPECT_THAT(drop_in(), HasSubstr("[Login]\nInhibitDelayMaxSec=30\n"));
   EXPECT_EQ(fs::status(options_.logind_folder + "/99-kubelet.conf").permissions(),
@@ -176,7 +179,7 @@ TEST_F(ShutdownLockTest, SoItIsWhenLogindCanNotBeTold) {
   options_.delay = seconds(30);
   logind_->reads_again = false;
   start();
-  ASSERT_TRUE(until([&] { return logind_->held == 1; }));
+  ASSERT_TRUE(until([&] { return logind_->held == 1 && logind_->denied == 1; }));
   EXPECT_THAT(drop_in(), HasSubstr("InhibitDelayMaxSec=30\n"));
 }
 
