@@ -65,6 +65,37 @@ def waiting(checks, control):
     checks.contains(control.out("describe", "pvc", "large"), "ProvisioningFailed", "kubectl describe says it, too")
 
 
+EPHEMERAL = """
+apiVersion: v1
+kind: Pod
+metadata: {name: scratch}
+spec:
+  schedulerName: nobody
+  containers:
+  - {name: main, image: my-app:1.0, volumeMounts: [{name: data, mountPath: /data}]}
+  volumes:
+  - name: data
+    ephemeral:
+      volumeClaimTemplate:
+        spec: {accessModes: [ReadWriteOnce], storageClassName: none, resources: {requests: {storage: 1Gi}}}
+"""
+
+
+def ephemeral(checks, control):
+    control.out("apply", "-f", "-", given=CLAIM.replace("my-pvc", "scratch-data").replace("slow", "none"))
+    control.out("apply", "-f", "-", given=EPHEMERAL)
+    said = c.wait_until("an event says what is in the way", lambda: control.out(
+        "get", "events", "--field-selector=reason=FailedBinding,involvedObject.kind=Pod", "-o", "jsonpath={.items[*].message}"))
+    checks.contains(said, "ephemeral volume data: PVC default/scratch-data was not created for pod default/scratch (pod is not owner)",
+                    "another's claim of that name is not used")
+    control.out("delete", "pvc", "scratch-data", "--wait=false")  # another of that name comes at once
+    owner = "jsonpath={.metadata.ownerReferences[0].kind} {.metadata.ownerReferences[0].name}"
+    c.wait_until("the pod has its claim", lambda: control.out("get", "pvc", "scratch-data", "--ignore-not-found", "-o", owner) == "Pod scratch")
+    control.out("delete", "pod", "scratch")
+    c.wait_until("the claim goes with the pod", lambda: not control.out("get", "pvc", "scratch-data", "-o", "name", "--ignore-not-found"))
+    checks.ok(True, "an ephemeral volume's claim comes and goes with its pod")
+
+
 def roles(checks, control):
     control.out("create", "-f", "-", given=json.dumps({
         "apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole",
@@ -82,6 +113,7 @@ def story(checks):
         binding(checks, control)
         letting_go(checks, control)
         waiting(checks, control)
+        ephemeral(checks, control)
         roles(checks, control)
 
 

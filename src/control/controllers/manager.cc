@@ -12,6 +12,7 @@
 #include "control/controllers/certificate_controllers.h"
 #include "control/controllers/controller.h"
 #include "control/controllers/fenced_transport.h"
+#include "control/controllers/ephemeral_volumes.h"
 #include "control/controllers/finished_jobs.h"
 #include "control/controllers/garbage_collector.h"
 #include "control/controllers/leader_election.h"
@@ -119,6 +120,7 @@ constexpr OwnController kOwnControllers[] = {
     {"persistentvolume-binder-controller", "persistent-volume-binder", add_plain<VolumeBinder>},
     {"pod-garbage-collector-controller", "pod-garbage-collector", add_plain<PodGc>},
     {"clusterrole-aggregation-controller", "clusterrole-aggregation-controller", add_plain<RoleAggregation>},
+    {"ephemeral-volume-controller", "ephemeral-volume-controller", add_plain<EphemeralVolumes>},
     {"ttl-after-finished-controller", "ttl-after-finished-controller", add_plain<FinishedJobs>},
     {"node-ipam-controller", "node-controller",
      [](Term& term, const char* account) {

@@ -5,6 +5,7 @@
 #include "api/client/informer.h"
 
 namespace k8s::io::api::core::v1 {
+class PersistentVolumeClaim;
 class Pod;
 class Volume;
 }
@@ -16,6 +17,10 @@ std::string key_of(const k8s::io::api::core::v1::Pod& pod);
 
 // The name of the claim that a volume of the pod is; "" for other volumes.
 std::string claim_of(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Volume& volume);
+
+// Whether the claim of that name is the one that was made for the pod's ephemeral volume.
+bool is_made_for(const k8s::io::api::core::v1::Pod& pod,
+                 const k8s::io::api::core::v1::PersistentVolumeClaim& claim);
 
 // Whether it runs no more, and never will again.
 bool has_ended(const k8s::io::api::core::v1::Pod& pod);

@@ -18,6 +18,15 @@ namespace {
 constexpr char kClaimFinalizer[] = "kubernetes.io/pvc-protection";
 constexpr char kVolumeFinalizer[] = "kubernetes.io/pv-protection";
 
+// A pod without a node does not count: none starts it any more with a claim that is being deleted (upstream's rule).
+bool uses(const core::Pod& pod, const core::PersistentVolumeClaim& claim) {
+  if (pod.spec().node_name().empty() || has_ended(pod)) return false;
+  return std::ranges::any_of(pod.spec().volumes(), [&](const core::Volume& volume) {
+    return claim_of(pod, volume) == claim.metadata().name() &&
+           (!volume.volume_source().has_ephemeral() || is_made_for(pod, claim));
+  });
+}
+
 // The object without the finalizer, if it is being deleted and has it.
 template <typename M>
 std::optional<M> without(const M& object, std::string_view finalizer) {
@@ -53,11 +62,9 @@ ClaimProtectionController::ClaimProtectionController(ControllerParts parts)
   });
 }
 
-bool ClaimProtectionController::is_used(const std::string& ns, const std::string& name) const {
+bool ClaimProtectionController::is_used(const core::PersistentVolumeClaim& claim) const {
   return std::ranges::any_of(parts_.informers.of<core::Pod>().objects(), [&](const auto& pod) {
-    if (pod->metadata().namespace_() != ns || has_ended(*pod)) return false;
-    return std::ranges::any_of(pod->spec().volumes(),
-                               [&](const core::Volume& volume) { return claim_of(*pod, volume) == name; });
+    return pod->metadata().namespace_() == claim.metadata().namespace_() && uses(*pod, claim);
   });
 }
 
@@ -65,18 +72,17 @@ Task<Status> ClaimProtectionController::work(std::string key) {
   const auto claim = parts_.informers.of<core::PersistentVolumeClaim>().find_key(key);
   if (claim == nullptr) co_return Status();
   const std::optional<core::PersistentVolumeClaim> updated = without(*claim, kClaimFinalizer);
-  const std::string ns = claim->metadata().namespace_();
-  const std::string name = claim->metadata().name();
-  if (!updated || is_used(ns, name)) co_return Status();
+  if (!updated || is_used(*claim)) co_return Status();
   // Pods and claims come by two watches, and the claim's end may be seen before a pod that was made earlier: what is
   // there now decides.
   bool used = false;
-  const auto look = [&used, &name](const api::Value& item) -> api::Answer<void> {
+  const auto look = [&used, &claim](const api::Value& item) -> api::Answer<void> {
     core::Pod pod;
     if (api::Answer<void> read = api::Client::decode_item(item, &pod); !read) return read;
-    for (const core::Volume& volume : pod.spec().volumes()) used |= !has_ended(pod) && claim_of(pod, volume) == name;
+    used |= uses(pod, *claim);
     return {};
   };
+  const std::string ns = claim->metadata().namespace_();
   const api::Answer<void> seen = co_await parts_.client.visit(parts_.client.target<core::Pod>(), {.ns = ns}, look);
   if (!seen) co_return std::unexpected(seen.error().as_error());
   if (used) co_return Status();

@@ -5,6 +5,10 @@
 
 #include "control/controllers/controller.h"
 
+namespace k8s::io::api::core::v1 {
+class PersistentVolumeClaim;
+}
+
 namespace gantry::control {
 
 class ClaimProtectionController final : public Controller {
@@ -13,7 +17,7 @@ class ClaimProtectionController final : public Controller {
   void start() override { queue_.start(); }
 
  private:
-  bool is_used(const std::string& ns, const std::string& name) const;
+  bool is_used(const k8s::io::api::core::v1::PersistentVolumeClaim& claim) const;
   Task<Status> work(std::string key);
 
   ControllerParts parts_;

@@ -38,28 +38,34 @@ core::PersistentVolumeClaim claim(const std::string& name) {
   return object;
 }
 
-TEST_F(VolumeProtectionTest, AClaimOutlivesThePodThatUsesIt) {
-  ClaimProtectionController controller(parts());
-  auto& claims = informers_.of<core::PersistentVolumeClaim>();
-  make(claim("used"));
-  make(claim("free"));
+core::Pod pod(const std::string& name, const std::string& claim_name, const std::string& node) {
   core::Pod pod;
   pod.mutable_metadata()->set_namespace_("default");
-  pod.mutable_metadata()->set_name("web");
+  pod.mutable_metadata()->set_name(name);
+  pod.mutable_spec()->set_node_name(node);
   core::Container* container = pod.mutable_spec()->add_containers();
   container->set_name("c");
   container->set_image("i");
   core::Volume* volume = pod.mutable_spec()->add_volumes();
   volume->set_name("data");
-  volume->mutable_volume_source()->mutable_persistent_volume_claim()->set_claim_name("used");
-  make(pod);
+  volume->mutable_volume_source()->mutable_persistent_volume_claim()->set_claim_name(claim_name);
+  return pod;
+}
+
+TEST_F(VolumeProtectionTest, AClaimOutlivesThePodThatUsesIt) {
+  ClaimProtectionController controller(parts());
+  auto& claims = informers_.of<core::PersistentVolumeClaim>();
+  for (const char* name : {"used", "waited-for", "free"}) make(claim(name));
+  make(pod("web", "used", "n1"));
+  make(pod("unplaced", "waited-for", ""));
   start(controller);
-  run_until([&] { return claims.find("default", "used") != nullptr && claims.find("default", "free") != nullptr; });
-  ASSERT_TRUE(wait(client_.remove<core::PersistentVolumeClaim>("default", "used")));
-  ASSERT_TRUE(wait(client_.remove<core::PersistentVolumeClaim>("default", "free")));
-  run_until([&] { return claims.find("default", "free") == nullptr; });
+  run_until([&] { return claims.all().size() == 3 && informers_.of<core::Pod>().all().size() == 2; });
+  for (const char* name : {"used", "waited-for", "free"}) {
+    ASSERT_TRUE(wait(client_.remove<core::PersistentVolumeClaim>("default", name)));
+  }
+  run_until([&] { return claims.find("default", "free") == nullptr && claims.find("default", "waited-for") == nullptr; });
   ASSERT_NE(claims.find("default", "used"), nullptr);
-  ASSERT_TRUE(wait(client_.remove<core::Pod>("default", "web")));
+  ASSERT_TRUE(wait(client_.remove<core::Pod>("default", "web", {.grace_period = 0})));
   run_until([&] { return claims.find("default", "used") == nullptr; });
 }
 
