@@ -26,6 +26,18 @@ std::string key_of(const core::Pod& pod) {
   return api::object_key(pod.metadata().namespace_(), pod.metadata().name());
 }
 
+// Not only before.
+bool may_be_adopted_now(const core::Pod& before, const core::Pod& now) {
+  const auto& labels = now.metadata().labels();
+  const auto& old = before.metadata().labels();
+  const auto was_there = [&old](const auto& label) {
+    const auto found = old.find(label.first);
+    return found != old.end() && found->second == label.second;
+  };
+  return controller_of(before.metadata()) != nullptr || labels.size() != old.size() ||
+         !std::ranges::all_of(labels, was_there);
+}
+
 bool is_end_of_namespace(const api::ApiError& error) {
   return std::ranges::any_of(error.causes, [](const auto& cause) { return cause.type == kNamespaceEnds; });
 }
@@ -52,10 +64,9 @@ void OwnedPods::take(const api::Informer::Change& change) {
   if (now != nullptr && now->metadata().has_deletion_timestamp()) expected_.forget_gone(now->metadata().uid());
   if (before != nullptr) wake_controller(*before);
   if (now == nullptr) return;
-  const OwnerReference* controller = controller_of(now->metadata());
-  if (controller != nullptr) {
+  if (controller_of(now->metadata()) != nullptr) {
     wake_controller(*now);
-  } else if (owners_.orphan != nullptr) {
+  } else if (owners_.orphan != nullptr && (before == nullptr || may_be_adopted_now(*before, *now))) {
     owners_.orphan(*now);
   }
 }
@@ -77,9 +88,11 @@ void OwnedPods::remember_name(std::string key) {
   gone_order_.pop_front();
 }
 
-Task<Result<std::vector<OwnedPods::PodPtr>>> OwnedPods::claim(Owner owner, std::function<Task<Status>()> check) {
+Task<Result<std::vector<OwnedPods::PodPtr>>> OwnedPods::claim(Owner owner, std::function<Task<Status>()> check,
+                                                              std::function<bool(const core::Pod&)> counts) {
   std::vector<PodPtr> candidates = of(owner.uid);
   for (PodPtr& orphan : orphans_in(pods_, owner.ns)) candidates.push_back(std::move(orphan));
+  if (counts != nullptr) std::erase_if(candidates, [&](const PodPtr& pod) { return !counts(*pod); });
   return workloads::claim<core::Pod>(parts_.client, std::move(owner), std::move(candidates), std::move(check));
 }
 

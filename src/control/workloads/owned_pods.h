@@ -33,7 +33,7 @@ class OwnedPods {
     std::string api_version, kind;
     // An owner ("namespace/name") is to look again: something happened to a pod of its, or it waited in vain.
     std::function<void(const std::string& key)> wake;
-    // A pod that nobody controls is there or has changed; null: nobody wants to know.
+    // A pod that nobody controls is there, or has other labels or is newly alone; null: nobody wants to know.
     std::function<void(const Pod& orphan)> orphan;
   };
   // `events` says what becomes of pods, and must outlive it.
@@ -41,10 +41,13 @@ class OwnedPods {
 
   // All that it controls, ending and ended ones among them.
   std::vector<PodPtr> of(const std::string& owner_uid) const { return controlled_by(pods_, owner_uid); }
-  // Those that it has after it adopted and released what it should; `check` as in claim().
-  Task<Result<std::vector<PodPtr>>> claim(Owner owner, std::function<Task<Status>()> check);
+  // Those that it has after it adopted and released what it should; `check` as in claim(). Pods of which `counts`
+  // says no are left as they are; null: none are.
+  Task<Result<std::vector<PodPtr>>> claim(Owner owner, std::function<Task<Status>()> check,
+                                          std::function<bool(const Pod&)> counts = nullptr);
 
-  // Nothing is under way that was not seen yet. Until then who counts his pods counts wrong.
+  // Nothing is under way that was not seen yet. Until then who counts his pods counts wrong. To be asked before they
+  // are read, in the same step of the loop.
   bool is_settled(const std::string& owner_uid) const { return expected_.is_settled(owner_uid); }
   const Expectations& expected() const { return expected_; }
   // The owner is no more.

@@ -33,6 +33,12 @@ void index_by_controller(api::Informer& informer) {
   });
 }
 
+void index_by_namespace(api::Informer& informer) {
+  informer.add_index(kByNamespace, [](const api::Message& object) {
+    return std::vector<std::string>{api::metadata_of(object).namespace_()};
+  });
+}
+
 Claim judge(const Owner& owner, const api::ObjectMeta& object) {
   const OwnerReference* controller = controller_of(object);
   const bool matches = owner.selector.matches_map(object.labels());

@@ -70,6 +70,10 @@ std::vector<std::shared_ptr<const M>> orphans_in(const api::InformerOf<M>& infor
   return informer.by(kByController, "orphans/" + ns);
 }
 
+// An index of objects by their namespace.
+inline constexpr char kByNamespace[] = "namespace";
+void index_by_namespace(api::Informer& informer);
+
 enum class Claim { kNone, kKeep, kAdopt, kRelease };
 Claim judge(const Owner& owner, const api::ObjectMeta& object);
 // Patches of kStrategicMerge.

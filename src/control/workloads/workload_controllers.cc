@@ -1,10 +1,29 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/workloads/workload_controllers.h"
 
+#include <memory>
+
 #include "control/controllers/controller.h"
+#include "control/workloads/replica_controller.h"
 
 namespace gantry::control::workloads {
 
-std::vector<MoreController> workload_controllers() { return {}; }
+namespace {
+
+template <typename C>
+MoreController controller(const char* name, const char* account) {
+  return {.name = name, .account = account, .make = [](const ControllerParts& parts) {
+            return std::make_unique<C>(parts);
+          }};
+}
+
+}  // namespace
+
+std::vector<MoreController> workload_controllers() {
+  return {
+      controller<ReplicaSetController>("replicaset-controller", "replicaset-controller"),
+      controller<ReplicationControllerController>("replicationcontroller-controller", "replication-controller"),
+  };
+}
 
 }  // namespace gantry::control::workloads

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: Apache-2.0
+// DelayedWakes: objects that are to be looked at again some time from now. The earliest time of each counts.
+//
+// One loop's thread; it must live as long as the loop runs.
+#pragma once
+
+#include <chrono>
+#include <string>
+#include <unordered_map>
+
+#include "api/client/work_queue.h"
+#include "base/loop.h"
+
+namespace gantry::control::workloads {
+
+class DelayedWakes {
+ public:
+  DelayedWakes(Loop& here, api::WorkQueue& queue) : here_(here), queue_(queue) {}
+
+  // The key comes into the queue by then.
+  void within(const std::string& key, Duration delay);
+
+ private:
+  using Time = std::chrono::steady_clock::time_point;
+  Task<> wake(std::string key, Time when);
+
+  Loop& here_;
+  api::WorkQueue& queue_;
+  std::unordered_map<std::string, Time> due_;
+};
+
+}  // namespace gantry::control::workloads
