@@ -132,7 +132,7 @@ def main():
     load = f"{os.getloadavg()[0]:.2f}"
     try:
         with contextlib.ExitStack() as stack:
-            sides = [stack.enter_context(Gantry(work / "gantry"))]
+            sides = [stack.enter_context(Gantry(work / "gantry", "--scheduler=false"))]
             if options.apiserver:
                 sides.append(stack.enter_context(Upstream(work / "upstream", options.apiserver)))
             else:

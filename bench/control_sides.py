@@ -80,7 +80,7 @@ class Gantry(Side):
 
     def launch(self):
         self.spawn(BIN / "gantry-control", "--data-dir", self.folder / "data", "--listen", f"127.0.0.1:{self.port}",
-                   "--scheduler=false", *self.arguments)
+                   *self.arguments)
 
     @property
     def options(self):

@@ -1,11 +1,15 @@
 // SPDX-License-Identifier: Apache-2.0
 // The driver of bench/run hollow: hollow nodes, which do to an API server what kubelets do and run nothing. Each renews
 // its Lease every ten seconds, writes its status every five minutes and watches its pods: one that it is given it says
-// to be running, one that is to end it removes. Beside them a scheduler binds pods, and pods come and go at a rate.
-// After a while to settle it measures, and prints one line of JSON.
+// to be running, one that is to end it removes. What happens beside that is one of three, and is told by one line of
+// JSON:
 //
-//   hollow --nodes N --pods N --rate N --seconds N --url https://ADDRESS:PORT --ca FILE --cert FILE --key FILE --pids
-//   PID
+// - The driver binds pods, as a scheduler, and pods come and go at a rate. It is measured after a while to settle.
+// - --burst N: so many pods are made at once, and whoever schedules binds them.
+// - --deployment N: a Deployment of so many replicas is made, and others make, bind and count its pods.
+//
+//   hollow --nodes N --pods N [--rate N --seconds N | --burst N | --deployment N] --url https://ADDRESS:PORT --ca FILE
+//   --cert FILE --key FILE --pids PID
 #include <algorithm>
 #include <atomic>
 #include <cstdio>
@@ -28,9 +32,11 @@ constexpr auto kNodeStatus = std::chrono::minutes(5);
 constexpr auto kLifetime = std::chrono::seconds(20);  // of a pod that comes and goes
 constexpr int kSettle = 15;                           // seconds
 constexpr int kFillers = 64;
+constexpr auto kMostWait = std::chrono::minutes(20);
 constexpr int kConnections = 32;  // of who makes and removes pods, and of the scheduler
 constexpr int kReadsASecond = 20;
 constexpr std::string_view kPods = "/api/v1/namespaces/default/pods";
+constexpr std::string_view kDeployments = "/apis/apps/v1/namespaces/default/deployments";
 constexpr std::string_view kLeases = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases";
 constexpr std::string_view kStrategic = "application/strategic-merge-patch+json";
 
@@ -48,6 +54,8 @@ std::string text_at(const api::Value& value, std::initializer_list<std::string_v
   }
   return at->as_string() == nullptr ? std::string() : *at->as_string();
 }
+
+double seconds_between(std::int64_t begin, std::int64_t end) { return static_cast<double>(end - begin) / 1e9; }
 
 std::string node_name(int node) { return cat("hollow-", std::to_string(10000 + node).substr(1)); }
 
@@ -95,6 +103,13 @@ class Cluster {
   void run();
 
  private:
+  void begin_nodes(const std::string& version);
+  void churn_for(int seconds);
+  void burst(int count);
+  void roll_out(int count);
+  // Until so many pods beside the steady ones are running.
+  void wait_for_running(int count);
+
   // A call whose time is kept under `name`; a conflict or an object that is gone is an answer, too.
   Task<http::Response> timed(http::Client& client, std::string name, std::string method, std::string path,
                              std::string body = {}, std::string type = "application/json") {
@@ -130,6 +145,9 @@ class Cluster {
   std::atomic<int> next_node_ = 0, next_address_ = 1, refused_ = 0, living_ = 0;
   std::mutex mutex_;
   std::map<std::string, std::int64_t> begun_;  // pods that are not yet said to be running
+  // Beside the steady ones:
+  std::atomic<int> bound_ = 0, running_ = 0;
+  std::atomic<std::int64_t> last_bound_ = 0, last_running_ = 0;
 };
 
 void Cluster::make_service_account() {
@@ -216,6 +234,8 @@ Task<> Cluster::handle(http::Client& client, std::string name, bool ends, std::s
   } else if (phase == "Pending") {
     co_await timed(client, "patch Pod status", "PATCH", cat(path, "/status"), running_status(next_address_++),
                    std::string(kStrategic));
+    last_running_ = now();
+    running_ += 1;
     const std::lock_guard lock(mutex_);
     const auto found = begun_.find(name);
     if (found == begun_.end()) co_return;
@@ -234,8 +254,14 @@ Task<> Cluster::watch_pods(Loop& here, int node, std::string version) {
     if (type == "ERROR") give_up(std::string(line));
     if (type != "ADDED" && type != "MODIFIED") return true;
     const bool ends = !text_at(event, {"object", "metadata", "deletionTimestamp"}).empty();
-    here.spawn(handle(calling, text_at(event, {"object", "metadata", "name"}), ends,
-                      text_at(event, {"object", "status", "phase"})));
+    if (type == "ADDED" && !ends) {
+      last_bound_ = now();
+      bound_ += 1;
+    }
+    if (ends || type == "ADDED") {
+      here.spawn(handle(calling, text_at(event, {"object", "metadata", "name"}), ends,
+                        text_at(event, {"object", "status", "phase"})));
+    }
     return true;
   });
   give_up("a node's watch has ended");
@@ -290,14 +316,7 @@ Task<> Cluster::read(Loop& here) {
   }
 }
 
-void Cluster::run() {
-  const int seconds = option(words_, "--seconds", 60);
-  make_service_account();
-  const std::int64_t begin = now();
-  make_nodes();
-  make_pods();
-  const double filled = static_cast<double>(now() - begin) / 1e9;
-  const std::string version = newest_version();
+void Cluster::begin_nodes(const std::string& version) {
   for (int i = 0; i < nodes_; ++i) {
     Loop& loop = loops_[i];
     loop.post([this, &loop, i, version] {
@@ -305,10 +324,9 @@ void Cluster::run() {
       loop.spawn(watch_pods(loop, i, version));
     });
   }
-  loops_[0].post([this, version] {
-    loops_[0].spawn(schedule(loops_[0], version));
-    loops_[0].spawn(churn(loops_[0]));
-  });
+}
+
+void Cluster::churn_for(int seconds) {
   loops_[1].post([this] { loops_[1].spawn(read(loops_[1])); });
   std::this_thread::sleep_for(std::chrono::seconds(kSettle) + kLifetime);
   clocks_.clear();
@@ -323,10 +341,93 @@ void Cluster::run() {
                   quantile(times, 0.99), quantile(times, 1));
     calls += text;
   }
-  std::printf(R"({"fill": %.1f, "living": %d, "refused": %d, "server_cpu": %.3f, "driver_cpu": %.3f, "calls": {%s}})"
+  std::printf(R"("living": %d, "refused": %d, "server_cpu": %.3f, "driver_cpu": %.3f, "calls": {%s}})"
               "\n",
-              filled, living_.load(), refused_.load(), (cpu_of(words_) - server) / seconds, (own_cpu() - own) / seconds,
+              living_.load(), refused_.load(), (cpu_of(words_) - server) / seconds, (own_cpu() - own) / seconds,
               calls.c_str());
+}
+
+void Cluster::wait_for_running(int count) {
+  const std::int64_t until = now() + std::chrono::nanoseconds(kMostWait).count();
+  while (running_ < count) {
+    if (now() > until) give_up(cat(running_.load(), " of ", count, " pods run, ", bound_.load(), " have a node"));
+    std::this_thread::sleep_for(std::chrono::milliseconds(5));
+  }
+}
+
+void Cluster::burst(int count) {
+  const double server = cpu_of(words_), own = own_cpu();
+  const std::int64_t begin = now();
+  std::atomic<int> next = 0;
+  loops_.run(kFillers, [&](Loop& here, int) -> Task<> {
+    http::Client client(here, target_.client);
+    for (int i = next++; i < count; i = next++) {
+      co_await call_for(client, {201}, "POST", std::string(kPods), pod_json(cat("burst-", i), ""));
+    }
+  });
+  const std::int64_t made = now();
+  wait_for_running(count);
+  std::printf(R"("made": %.2f, "bound": %.2f, "running": %.2f, "server_cpu": %.1f, "driver_cpu": %.1f})"
+              "\n",
+              seconds_between(begin, made), seconds_between(begin, last_bound_),
+              seconds_between(begin, last_running_), cpu_of(words_) - server, own_cpu() - own);
+}
+
+void Cluster::roll_out(int count) {
+  const double server = cpu_of(words_), own = own_cpu();
+  const std::int64_t begin = now();
+  std::int64_t available = 0;
+  const api::Value pod = must(api::parse_json(pod_json("template", "")));
+  const std::string labels = R"({"app":"rollout"})";
+  const std::string deployment =
+      cat(R"({"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"rollout"},"spec":{"replicas":)", count,
+          R"(,"selector":{"matchLabels":)", labels, R"(},"template":{"metadata":{"labels":)", labels, R"(},"spec":)",
+          api::write_json(*pod.find("spec")), "}}}");
+  loops_.run(1, [&](Loop& here, int) -> Task<> {
+    http::Client client(here, target_.client);
+    const http::Response made =
+        co_await call_for(client, {201}, "POST", std::string(kDeployments), deployment);
+    const std::string version = text_at(must(api::parse_json(made.body_bytes())), {"metadata", "resourceVersion"});
+    const std::string path =
+        cat(kDeployments, "?watch=true&fieldSelector=metadata.name%3Drollout&resourceVersion=", version);
+    co_await follow_lines(client, path, [&](std::string_view line) {
+      const api::Value event = must(api::parse_json(line));
+      const api::Value* object = event.find("object");
+      const api::Value* status = object == nullptr ? nullptr : object->find("status");
+      const api::Value* ready = status == nullptr ? nullptr : status->find("availableReplicas");
+      if (ready == nullptr || ready->as_int64().value_or(0) < count) return true;
+      available = now();
+      return false;
+    });
+  });
+  if (available == 0) give_up("the Deployment's watch has ended");
+  std::printf(R"("bound": %.2f, "running": %.2f, "available": %.2f, "server_cpu": %.1f, "driver_cpu": %.1f})"
+              "\n",
+              seconds_between(begin, last_bound_), seconds_between(begin, last_running_),
+              seconds_between(begin, available), cpu_of(words_) - server, own_cpu() - own);
+}
+
+void Cluster::run() {
+  const int burst_count = option(words_, "--burst", 0), replicas = option(words_, "--deployment", 0);
+  make_service_account();
+  const std::int64_t begin = now();
+  make_nodes();
+  make_pods();
+  const double filled = static_cast<double>(now() - begin) / 1e9;
+  const std::string version = newest_version();
+  begin_nodes(version);
+  std::printf(R"({"fill": %.1f, )", filled);
+  if (burst_count > 0) {
+    burst(burst_count);
+  } else if (replicas > 0) {
+    roll_out(replicas);
+  } else {
+    loops_[0].post([this, version] {
+      loops_[0].spawn(schedule(loops_[0], version));
+      loops_[0].spawn(churn(loops_[0]));
+    });
+    churn_for(option(words_, "--seconds", 60));
+  }
   std::fflush(stdout);
   std::_Exit(0);  // the nodes never end
 }
