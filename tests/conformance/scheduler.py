@@ -3,65 +3,17 @@
 # limit: 1800
 """Which node a pod gets, and what it is told when it gets none, by kubectl alone: each rule with upstream's sentence, over nodes that are
 objects only; pods that wait until something changes; and gantry-control killed while it gives pods their nodes."""
-import contextlib
-import datetime
 import json
 import pathlib
-import subprocess
 import sys
 import threading
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from control import Control
+from hollow_nodes import HollowNodes
 
-HEARTBEAT = 5.0
-ROOM = {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "10Gi", "pods": "20"}
 NO_NODES = "no nodes available to schedule pods"
-
-
-class Nodes:
-    """Nodes that are objects only, and that say that they live: with Nodes(control) as nodes: ..."""
-
-    def __init__(self, control):
-        self.control, self.names, self.ended = control, [], threading.Event()
-        self.thread = threading.Thread(target=self.beat, daemon=True)
-
-    def __enter__(self):
-        self.thread.start()
-        return self
-
-    def __exit__(self, *_):
-        self.ended.set()
-        self.thread.join(c.PATIENCE)
-
-    def beat(self):
-        while not self.ended.wait(HEARTBEAT):
-            with contextlib.suppress(subprocess.TimeoutExpired):
-                self.renew()
-
-    def renew(self):
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
-        leases = [{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
-                   "metadata": {"name": name, "namespace": "kube-node-lease"},
-                   "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}} for name in list(self.names)]
-        if leases:
-            # A control plane that is just away is asked again.
-            self.control.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-",
-                                 given=json.dumps({"apiVersion": "v1", "kind": "List", "items": leases}))
-
-    def add(self, name, labels=None, room=None):
-        self.names.append(name)
-        self.renew()
-        self.control.out("create", "-f", "-", given=json.dumps({
-            "apiVersion": "v1", "kind": "Node",
-            "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},
-            "status": {"capacity": {**ROOM, **(room or {})}, "allocatable": {**ROOM, **(room or {})},
-                       "conditions": [{"type": "Ready", "status": "True", "reason": "KubeletReady"}]}}))
-
-    def remove(self, name):
-        self.names.remove(name)
-        self.control.out("delete", "node", name)
 
 
 def pod(name, requests=None, labels=None, ports=None, **spec):
@@ -330,7 +282,7 @@ def killed(story):
 
 
 def story(checks):
-    with Control(checks) as control, Nodes(control) as nodes:
+    with Control(checks) as control, HollowNodes(control) as nodes:
         told = Story(checks, control)
         resources(told, nodes)
         for part in selection, taints, ports, neighbours, spreading, volumes, others, killed:
