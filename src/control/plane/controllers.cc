@@ -6,6 +6,7 @@
 #include <memory>
 
 #include "control/scheduler/scheduler.h"
+#include "control/services/service_controllers.h"
 #include "control/workloads/workload_controllers.h"
 
 namespace gantry::control {
@@ -23,6 +24,7 @@ void append(std::vector<MoreController>* all, std::vector<MoreController> more) 
 std::vector<MoreController> more_controllers(bool with_scheduler) {
   std::vector<MoreController> all;
   append(&all, workloads::workload_controllers());
+  append(&all, services::service_controllers());
   if (with_scheduler) {
     all.push_back({.name = "", .account = scheduling::kSchedulerUser, .make = [](const ControllerParts& parts) {
                      return std::make_unique<scheduling::Scheduler>(parts, steady_clock);
