@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "control/controllers/controller.h"
+#include "control/workloads/daemon_set.h"
 #include "control/workloads/replica_controller.h"
 
 namespace gantry::control::workloads {
@@ -21,6 +22,7 @@ MoreController controller(const char* name, const char* account) {
 
 std::vector<MoreController> workload_controllers() {
   return {
+      controller<DaemonSetController>("daemonset-controller", "daemon-set-controller"),
       controller<ReplicaSetController>("replicaset-controller", "replicaset-controller"),
       controller<ReplicationControllerController>("replicationcontroller-controller", "replication-controller"),
   };
