@@ -38,9 +38,12 @@
 #include "kubernetes/discovery/v1/endpoint_slice.pb.h"
 #include "kubernetes/events/v1/event.pb.h"
 #include "kubernetes/meta/v1/discovery.pb.h"
+#include "kubernetes/meta/v1/duration.pb.h"
 #include "kubernetes/meta/v1/object.pb.h"
 #include "kubernetes/meta/v1/options.pb.h"
 #include "kubernetes/meta/v1/status.pb.h"
+#include "kubernetes/metrics/v1/metrics.pb.h"
+#include "kubernetes/metrics/v1beta1/metrics.pb.h"
 #include "kubernetes/networking/v1/ingress.pb.h"
 #include "kubernetes/networking/v1/network_policy.pb.h"
 #include "kubernetes/networking/v1/service_cidr.pb.h"
@@ -104,6 +107,8 @@ inline std::vector<const google::protobuf::Descriptor*> one_of_each_file() {
       k8s::api::certificates::v1::CertificateSigningRequest::descriptor(),
       k8s::api::node::v1::Overhead::descriptor(),
       k8s::api::apidiscovery::v2::APIGroupDiscovery::descriptor(),
+      k8s::metrics::pkg::apis::metrics::v1::NodeMetrics::descriptor(),
+      k8s::metrics::pkg::apis::metrics::v1beta1::NodeMetrics::descriptor(),
       k8s::api::core::v1::Pod::descriptor(),
       k8s::apimachinery::pkg::runtime::Unknown::descriptor(),
   };

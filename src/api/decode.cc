@@ -9,6 +9,7 @@
 #include <unordered_map>
 
 #include "api/codec.h"
+#include "api/duration.h"
 #include "api/json.h"
 #include "api/quantity.h"
 #include "api/text.h"
@@ -212,6 +213,7 @@ class Decoder {
     switch (schema.type) {
       case Type::kStruct: {
         pb::Message* message = slot.mutable_message();
+        if (is_duration(schema)) return decode_duration(value, message);
         if (!value.is_null()) decode_struct(schema, value, message);
         return;
       }
@@ -292,6 +294,15 @@ class Decoder {
     Result<std::string> canonical = canonical_quantity(text != nullptr ? *text : *number);
     if (!canonical) return problem(Kind::kWrongType, canonical.error().message(), value.position());
     slot(message, 1).set(std::move(*canonical));
+  }
+
+  void decode_duration(const Value& value, pb::Message* message) {
+    if (value.is_null()) return;
+    const std::string* text = value.as_string();
+    if (text == nullptr) return wrong_type(Type::kString, value);
+    if (Status read = read_duration(*text, message); !read) {
+      problem(Kind::kWrongType, read.error().message(), value.position());
+    }
   }
 
   void decode_time(Type type, const Value& value, pb::Message* message) {

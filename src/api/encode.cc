@@ -8,6 +8,7 @@
 #include <cmath>
 
 #include "api/codec.h"
+#include "api/duration.h"
 #include "api/json.h"
 #include "api/nested_object.h"
 #include "api/quantity.h"
@@ -84,6 +85,7 @@ Value encode_message(const Schema& schema, const pb::Message& message) {
     case Type::kList:
       return encode_list(schema, message, by_number(message, 1));
     default:
+      if (is_duration(schema)) return duration_json_text(message);
       return encode_struct(schema, message, false);
   }
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "api/codec.h"
+#include "api/duration.h"
 #include "api/json.h"
 #include "api/nested_object.h"
 #include "api/quantity.h"
@@ -45,6 +46,7 @@ class TextEncoder {
       case Type::kList:
         return add_list(schema, message, by_number(message, 1));
       default:
+        if (is_duration(schema)) return append_json_string(duration_json_text(message), &out_);
         return add_struct(schema, message, false);
     }
   }

@@ -9,6 +9,7 @@
 #include <optional>
 
 #include "api/codec.h"
+#include "api/duration.h"
 #include "api/json.h"
 #include "api/quantity.h"
 #include "api/text.h"
@@ -82,6 +83,7 @@ class Normalizer {
       case Type::kList:
         return visit_repeated(schema, message, by_number(*message, 1));
       default:
+        if (is_duration(schema)) return visit_duration(message);
         for (const Schema::Field& field : schema.fields) visit_field(field, message);
     }
   }
@@ -172,6 +174,12 @@ class Normalizer {
     Result<std::string> canonical = canonical_quantity(text.empty() ? "0" : text);
     if (!canonical) return fail_here(canonical.error().message());
     reflection.SetString(message, field, std::move(*canonical));
+  }
+
+  // Held by value: always written.
+  static void visit_duration(pb::Message* message) {
+    const pb::FieldDescriptor* field = by_number(*message, 1);
+    message->GetReflection()->SetInt64(message, field, message->GetReflection()->GetInt64(*message, field));
   }
 
   void visit_time(Type type, pb::Message* message) {

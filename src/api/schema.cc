@@ -7,6 +7,7 @@
 #include <map>
 #include <mutex>
 
+#include "api/duration.h"
 #include "kubernetes/options.pb.h"
 
 namespace gantry::api {
@@ -135,7 +136,7 @@ class Graph {
     schema.kind = option.kind();
     schema.any_version = option.any_version();
     if (schema.type == Type::kList) schema.element = scalar(Type::kString);
-    if (schema.type != Type::kStruct) return &schema;
+    if (schema.type != Type::kStruct || is_duration(schema)) return &schema;
     add_fields(message, {}, &schema);
     for (uint32_t i = 0; i < schema.fields.size(); ++i) schema.index.emplace(schema.fields[i].name, i);
     return &schema;

@@ -205,7 +205,7 @@ WireList::WireList(std::string_view api_version, std::string_view kind, const Wi
     : api_version_(api_version), kind_(kind) {
   std::string fields;
   add_bytes(&fields, kListSelfLink, "");
-  add_bytes(&fields, kListVersion, std::to_string(metadata.version));
+  add_bytes(&fields, kListVersion, metadata.version == 0 ? "" : std::to_string(metadata.version));
   add_bytes(&fields, kListContinue, metadata.continue_token);
   if (metadata.remaining) {
     fields += static_cast<char>(kListRemaining << 3);

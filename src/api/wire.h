@@ -22,7 +22,7 @@ std::optional<std::string> with_version(std::string_view object, std::int64_t ve
 std::string wrap(std::string_view api_version, std::string_view kind, std::string_view bytes);
 
 struct WireListMetadata {
-  std::int64_t version = 0;
+  std::int64_t version = 0;  // 0: of what has no versions
   std::string_view continue_token;
   std::optional<std::int64_t> remaining;
 };

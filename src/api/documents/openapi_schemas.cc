@@ -5,6 +5,7 @@
 
 #include <algorithm>
 
+#include "api/duration.h"
 #include "api/json.h"
 #include "base/text.h"
 
@@ -159,8 +160,8 @@ void OpenApiSchemas::define(const Schema& schema) {
 Value OpenApiSchemas::definition(const Schema& schema) {
   Value out = Value::object({});
   if (const std::string_view text = describe_(schema.name); !text.empty()) out["description"] = text;
-  if (schema.type != Type::kStruct) {
-    Value scalar = named_scalar(schema.type, dialect_);
+  if (schema.type != Type::kStruct || is_duration(schema)) {
+    Value scalar = is_duration(schema) ? simple("string") : named_scalar(schema.type, dialect_);
     for (Value::Member& member : *scalar.as_object()) out[member.key] = std::move(member.value);
     return out;
   }
@@ -195,7 +196,8 @@ Value OpenApiSchemas::properties(const Schema& schema, Value::List* required) {
 }
 
 Value OpenApiSchemas::property(const Schema::Field& field) {
-  const bool struct_value = field.type->type == Type::kStruct && field.presence == Schema::Presence::kValue;
+  const bool struct_value = field.type->type == Type::kStruct && !is_duration(*field.type) &&
+                            field.presence == Schema::Presence::kValue;
   const bool has_default = struct_value || (field.presence == Schema::Presence::kValue && is_required(field));
   Value out = type(*field.type, has_default);
   if (!field.default_json.empty()) {

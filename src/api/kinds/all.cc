@@ -11,6 +11,7 @@
 #include "api/kinds/core/kinds.h"
 #include "api/kinds/discovery/kinds.h"
 #include "api/kinds/events/kinds.h"
+#include "api/kinds/metrics/kinds.h"
 #include "api/kinds/networking/kinds.h"
 #include "api/kinds/node/kinds.h"
 #include "api/kinds/policy/kinds.h"
@@ -93,6 +94,11 @@ std::vector<Kind> all_kinds() {
       runtime_class_kind,
       // discovery.k8s.io
       endpoint_slice_kind,
+      // metrics.k8s.io
+      node_metrics_v1_kind,
+      pod_metrics_v1_kind,
+      node_metrics_v1beta1_kind,
+      pod_metrics_v1beta1_kind,
   };
   // clang-format on
   std::vector<Kind> kinds;

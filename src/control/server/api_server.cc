@@ -81,8 +81,8 @@ struct ApiServer::Impl {
       : parts(std::move(p)),
         documents(parts.kinds, parts.version, parts.pages),
         request_metrics(parts.metrics == nullptr ? nullptr : std::make_unique<RequestMetrics>(*parts.metrics)),
-        resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.actions, parts.connector,
-                  parts.now, request_metrics.get()) {}
+        resources(Objects(parts.kinds, parts.store), parts.caches, parts.admission, parts.actions, parts.sources,
+                  parts.connector, parts.now, request_metrics.get()) {}
 
   const Parts parts;
   Documents documents;

@@ -19,6 +19,7 @@
 #include "control/server/documents.h"
 #include "control/server/flow_control.h"
 #include "control/server/health.h"
+#include "control/server/object_source.h"
 #include "control/server/resource_reader.h"
 #include "control/server/resource_writer.h"
 
@@ -40,6 +41,7 @@ class ApiServer {
     std::function<api::Timestamp()> now;   // the wall clock
     ServerVersion version;
     std::vector<Page> pages = {};
+    ObjectSources sources = {};
     FlowControl* flow = nullptr;           // null: nobody waits for his turn
     Auditor* auditor = nullptr;            // null: nothing is recorded
     Health* health = nullptr;              // null: health is not served

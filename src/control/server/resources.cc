@@ -4,7 +4,9 @@
 #include <google/protobuf/message.h>
 
 #include "api/check.h"
+#include "api/codec.h"
 #include "api/metadata.h"
+#include "api/wire.h"
 #include "base/text.h"
 #include "control/server/answer.h"
 #include "control/server/delete_options.h"
@@ -169,6 +171,8 @@ Task<Outcome<http::Reply>> Resources::serve(Loop& here, const http::Request& req
     if (reply) add_warnings(call->warnings, &*reply);
     co_return reply;
   }
+  const auto source = sources_.find(action_name(call->kind, call->subresource));
+  if (source != sources_.end()) co_return co_await read(*call, *source->second, request);
   if (call->kind.storage.empty()) co_return fail(no_such_resource());
   if (call->kind.scale && info.subresource == "scale") {
     Outcome<http::Reply> reply = co_await scale(*call, request);
@@ -254,6 +258,55 @@ Task<Outcome<http::Reply>> Resources::list(Call& call, const http::Request& requ
   Outcome<IncludeObject> include = parse_include_object(call.info.query.text("includeObject"));
   if (!include) co_return fail(std::move(include.error()));
   Outcome<std::string> text = co_await reader_.list(call, std::move(*options), *form, *include);
+  if (!text) co_return fail(std::move(text.error()));
+  co_return bytes_reply(200, content_type(*form), std::move(*text));
+}
+
+namespace {
+
+// A list that has no version, for nobody can watch it.
+Outcome<std::string> show_list(const api::Kind& kind, const std::vector<std::unique_ptr<api::Message>>& objects,
+                               const AnswerForm& form, IncludeObject include, int64_t now) {
+  if (form.encoding == Encoding::kProtobuf && form.view == View::kObject) {
+    api::WireList list(kind.gvk.api_version(), kind.gvk.kind + "List", {}, 0);
+    for (const std::unique_ptr<api::Message>& object : objects) {
+      const Result<std::string> bytes = api::encode_protobuf(object.get());
+      if (!bytes) return fail(from_error(bytes.error()));
+      if (const std::optional<std::string_view> unwrapped = api::unwrap(*bytes)) list.add(*unwrapped);
+    }
+    return list.take();
+  }
+  std::string text;
+  ListWriter writer(kind, form, include, now, &text);
+  writer.begin({});
+  for (const std::unique_ptr<api::Message>& object : objects) writer.add(*object);
+  writer.end();
+  return text;
+}
+
+}  // namespace
+
+Task<Outcome<http::Reply>> Resources::read(Call& call, ObjectSource& source, const http::Request& request) {
+  const bool is_list = call.info.verb == "list";
+  if (!is_list && call.info.verb != "get") co_return fail(method_not_allowed());
+  if (is_list && !call.info.name.empty()) co_return fail(method_not_allowed());
+  Outcome<AnswerForm> form = negotiate(request.header("Accept"), {.protobuf = true, .views = true});
+  if (!form) co_return fail(std::move(form.error()));
+  Outcome<IncludeObject> include = parse_include_object(call.info.query.text("includeObject"));
+  if (!include) co_return fail(std::move(include.error()));
+  Outcome<std::string> text;
+  if (is_list) {
+    Outcome<ListOptions> options = parse_list_options(call.kind, call.info);
+    if (!options) co_return fail(std::move(options.error()));
+    Outcome<std::vector<std::unique_ptr<api::Message>>> objects = co_await source.list(call, options->selection);
+    if (!objects) co_return fail(std::move(objects.error()));
+    text = show_list(call.kind, *objects, *form, *include, now_().seconds);
+  } else {
+    Outcome<std::unique_ptr<api::Message>> object = co_await source.get(call);
+    if (!object) co_return fail(std::move(object.error()));
+    Result<std::string> shown = show_object(call.kind, **object, *form, *include, now_().seconds);
+    text = shown ? Outcome<std::string>(std::move(*shown)) : fail(from_error(shown.error()));
+  }
   if (!text) co_return fail(std::move(text.error()));
   co_return bytes_reply(200, content_type(*form), std::move(*text));
 }

@@ -10,6 +10,7 @@
 #include "control/server/action.h"
 #include "control/server/admission.h"
 #include "control/server/connect/connector.h"
+#include "control/server/object_source.h"
 #include "control/server/request_metrics.h"
 #include "control/server/resource_reader.h"
 #include "control/server/resource_writer.h"
@@ -19,15 +20,17 @@ namespace gantry::control {
 
 class Resources {
  public:
-  // `connector`: null leaves what leads on to nodes and pods unserved. `metrics`: null counts no
-  // events of watches.
+  // `sources` have what is not stored. `connector`: null leaves what leads on to nodes and pods unserved. `metrics`:
+  // null counts no events of watches.
   Resources(Objects objects, const Caches& caches, const AdmissionChain& admission, Actions actions,
-            std::shared_ptr<Connector> connector, std::function<api::Timestamp()> now, RequestMetrics* metrics)
+            ObjectSources sources, std::shared_ptr<Connector> connector, std::function<api::Timestamp()> now,
+            RequestMetrics* metrics)
       : objects_(objects),
         caches_(caches),
         reader_(objects, caches, now),
         writer_(objects, admission, now),
         actions_(std::move(actions)),
+        sources_(std::move(sources)),
         connector_(std::move(connector)),
         now_(now),
         metrics_(metrics) {}
@@ -47,6 +50,7 @@ class Resources {
   Task<Outcome<http::Reply>> follow(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> create(Call& call, const http::Request& request, std::string* made);
   Task<Outcome<http::Reply>> scale(Call& call, const http::Request& request);
+  Task<Outcome<http::Reply>> read(Call& call, ObjectSource& source, const http::Request& request);
   Task<Outcome<http::Reply>> act(Call& call, Action& action, const http::Request& request);
   Task<Outcome<http::Reply>> update(Call& call, const http::Request& request);
   Task<Outcome<http::Reply>> patch(Call& call, const http::Request& request);
@@ -58,6 +62,7 @@ class Resources {
   ResourceReader reader_;
   ResourceWriter writer_;
   Actions actions_;
+  ObjectSources sources_;
   std::shared_ptr<Connector> connector_;
   std::function<api::Timestamp()> now_;
   RequestMetrics* metrics_;

@@ -65,7 +65,7 @@ api::Value columns_of(const api::Kind& kind) {
 
 std::string metadata_json(const ListMetadata& metadata) {
   api::Value value{api::Value::Object{}};
-  value["resourceVersion"] = std::to_string(metadata.revision);
+  if (metadata.revision != 0) value["resourceVersion"] = std::to_string(metadata.revision);
   if (!metadata.continue_token.empty()) value["continue"] = metadata.continue_token;
   if (metadata.remaining) value["remainingItemCount"] = *metadata.remaining;
   return api::write_json(value);

@@ -17,7 +17,7 @@ enum class IncludeObject { kNone, kMetadata, kObject };
 Outcome<IncludeObject> parse_include_object(std::string_view text);
 
 struct ListMetadata {
-  std::int64_t revision = 0;
+  std::int64_t revision = 0;              // 0: of what has no versions
   std::string continue_token;             // empty: this is the end
   std::optional<std::int64_t> remaining;  // how many come after these, when that is known
 };
