@@ -142,6 +142,7 @@ class Kubelet(http.server.ThreadingHTTPServer):
         self.refusal = None  # what it says instead of a log
         self.elsewhere = None  # the URL to which it sends whoever asks for anything
         self.tunnels = True  # whether port-forward is served within a WebSocket
+        self.usage = None  # what /metrics/resource says: a function that makes the page's text, or None to refuse
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, key)
         context.load_verify_locations(client_ca)
@@ -182,6 +183,9 @@ class Handler(http.server.BaseHTTPRequestHandler):
             return self.channels(query)
         if url.path.startswith("/portForward/"):
             return self.forward()
+        if url.path == "/metrics/resource":
+            page = self.server.usage and self.server.usage()
+            return self.answer(500, b"not measured") if page is None else self.answer(200, page.encode())
         if url.path == "/moved":
             return self.answer(302, b"", {"Location": "/elsewhere"})
         length = int(self.headers.get("Content-Length") or 0)

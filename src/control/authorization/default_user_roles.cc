@@ -48,6 +48,11 @@ role system:aggregate-to-view
   get list watch | policy | poddisruptionbudgets poddisruptionbudgets/status
   get list watch | networking.k8s.io | ingresses ingresses/status networkpolicies
   get list watch | resource.k8s.io | resourceclaims resourceclaims/status resourceclaimtemplates
+role system:aggregated-metrics-reader
+  label rbac.authorization.k8s.io/aggregate-to-admin
+  label rbac.authorization.k8s.io/aggregate-to-edit
+  label rbac.authorization.k8s.io/aggregate-to-view
+  get list watch | metrics.k8s.io | nodes pods
 role system:auth-delegator
   create | authentication.k8s.io | tokenreviews
   create | authorization.k8s.io | subjectaccessreviews

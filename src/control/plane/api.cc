@@ -7,6 +7,7 @@
 #include "control/bootstrap/security.h"
 #include "control/bootstrap/system_objects.h"
 #include "control/plane/serving.h"
+#include "control/resource_metrics/resource_metrics.h"
 #include "control/server/actions/pod_binding.h"
 #include "control/server/actions/pod_eviction.h"
 #include "http/tls.h"
@@ -68,7 +69,8 @@ Result<Audit> make_audit(const PlaneOptions& options) {
 
 struct Api::Impl {
   Impl(Ground& ground, const PlaneOptions& options, std::unique_ptr<Security> made,
-       std::unique_ptr<Services> made_services, std::shared_ptr<Connector> connector, Audit made_audit)
+       std::unique_ptr<Services> made_services, std::shared_ptr<Connector> connector,
+       std::shared_ptr<http::TlsClient> to_nodes, Audit made_audit)
       : security(std::move(made)),
         services(std::move(made_services)),
         audit(std::move(made_audit)),
@@ -76,6 +78,8 @@ struct Api::Impl {
         binding(ground.kinds, writer, wall_clock),
         eviction(ground.objects, ground.caches, writer, wall_clock),
         flow(options.flow),
+        usage(ground.kinds, ground.caches, std::move(to_nodes), wall_clock, {.resolution = options.metric_resolution},
+              &ground.metrics),
         health(*ground.store, ground.caches),
         server({.kinds = ground.kinds,
                 .store = *ground.store,
@@ -88,6 +92,7 @@ struct Api::Impl {
                 .now = wall_clock,
                 .version = {.git_version = options.version},
                 .pages = security->pages(public_url(options)),
+                .sources = usage.sources(),
                 .flow = &flow,
                 .auditor = audit.log.get(),
                 .health = &health,
@@ -110,6 +115,7 @@ struct Api::Impl {
   PodBinding binding;
   PodEviction eviction;
   FlowControl flow;
+  ResourceMetrics usage;
   Health health;
   ApiServer server;
 };
@@ -131,13 +137,14 @@ Result<std::unique_ptr<Api>> Api::make(Loop& home, Ground& ground, const PlaneOp
   if (Status prepared = run_to_end(home, prepare(home, ground, **security, services->repair)); !prepared) {
     return std::unexpected(std::move(prepared.error()));
   }
-  Result<std::shared_ptr<Connector>> connector = make_connector(ground, std::move(to_nodes));
+  Result<std::shared_ptr<Connector>> connector = make_connector(ground, to_nodes);
   if (!connector) return std::unexpected(std::move(connector.error()));
   Result<Audit> audit = make_audit(options);
   if (!audit) return std::unexpected(std::move(audit.error()));
   home.spawn(services->repair.keep(home));
   return std::unique_ptr<Api>(new Api(std::make_unique<Impl>(ground, options, std::move(*security), std::move(services),
-                                                             std::move(*connector), std::move(*audit))));
+                                                             std::move(*connector), std::move(to_nodes),
+                                                             std::move(*audit))));
 }
 
 }  // namespace gantry::control

@@ -3,6 +3,7 @@
 // settings.h's matter.
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -40,6 +41,7 @@ struct PlaneOptions {
   bool with_scheduler = true;
   ControllerChoice controllers;
   FlowControl::Limits flow;
+  Duration metric_resolution = std::chrono::seconds(15);  // from one reading of a node's use to the next
   AuditFile::Options audit;  // without a path: nothing is recorded
   std::string audit_policy_file;
   // From the signal to end until connections are closed: not ready any more, but answering.

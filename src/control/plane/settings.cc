@@ -150,15 +150,16 @@ bool set_limit(PlaneOptions& options, Values values) {
   return parse_count(values, &(options.flow.*kMember));
 }
 
-// Seconds, as "20s"; "0s" too.
-bool set_shutdown_delay(PlaneOptions& options, Values values) {
+// Seconds, as "20s", of which there are at least and at most so many.
+template <Duration PlaneOptions::* kMember, int kLeast, int kMost>
+bool set_seconds(PlaneOptions& options, Values values) {
   std::string_view text = values[0];
   if (!text.ends_with('s')) return false;
   text.remove_suffix(1);
   int seconds = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  options.shutdown_delay = std::chrono::seconds(seconds);
-  return error == std::errc() && end == text.data() + text.size() && seconds >= 0 && seconds <= 600;
+  options.*kMember = std::chrono::seconds(seconds);
+  return error == std::errc() && end == text.data() + text.size() && seconds >= kLeast && seconds <= kMost;
 }
 
 bool set_audit_path(PlaneOptions& options, Values values) {
@@ -211,6 +212,9 @@ const Setting kSettings[] = {
      "true or false", false, set_scheduler},
     {"controllers", "controllers", "*", "which controllers work: * all of them, NAME that one, -NAME not that one",
      expected_controllers(), true, set_controllers},
+    {"metricResolution", "metric-resolution", "15s",
+     "how often nodes are asked what they and their pods use, for metrics.k8s.io", "1 to 600 seconds, as 15s", false,
+     set_seconds<&PlaneOptions::metric_resolution, 1, 600>},
     {"maxRequestsInflight", "max-requests-inflight", "400", "how many reading requests are served at once", kCount,
      false, set_limit<&FlowControl::Limits::reading>},
     {"maxMutatingRequestsInflight", "max-mutating-requests-inflight", "200",
@@ -227,7 +231,7 @@ const Setting kSettings[] = {
      false, set_audit_age},
     {"shutdownDelayDuration", "shutdown-delay-duration", "0s",
      "how long this goes on serving after it was told to end, while /readyz says so", "seconds, as 20s", false,
-     set_shutdown_delay},
+     set_seconds<&PlaneOptions::shutdown_delay, 0, 600>},
 };
 
 }  // namespace

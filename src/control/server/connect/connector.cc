@@ -7,7 +7,7 @@
 
 #include "base/text.h"
 #include "control/server/connect/forward.h"
-#include "control/server/node_users.h"
+#include "control/server/connect/node_server.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
@@ -17,11 +17,7 @@ namespace {
 
 namespace core = k8s::io::api::core::v1;
 
-constexpr std::uint16_t kKubeletPort = 10250;
 constexpr std::string_view kDefaultContainer = "kubectl.kubernetes.io/default-container";
-// The first of these that the node has, as upstream asks them.
-constexpr std::array<std::string_view, 5> kAddressTypes = {"InternalIP", "Hostname", "InternalDNS", "ExternalDNS",
-                                                           "ExternalIP"};
 
 std::string encoded(std::string_view text) {
   constexpr std::string_view kHex = "0123456789ABCDEF";
@@ -140,22 +136,14 @@ Task<Outcome<Connector::Target>> Connector::node_target(Loop& here, std::string 
   Result<std::optional<Object>> found = co_await objects_.find(here, nodes, "", name);
   if (!found) co_return fail(from_error(found.error()));
   if (!*found) co_return fail(object_not_found(nodes, name));
-  const auto& node = static_cast<const core::Node&>(*(*found)->message);
-  Target target{.tls = nodes_, .server_user = cat(kNodeUserPrefix, name), .path = {}, .prefix = {}};
-  const int32_t port = node.status().daemon_endpoints().kubelet_endpoint().port();
-  target.port = port > 0 && port < 65536 ? static_cast<std::uint16_t>(port) : kKubeletPort;
-  for (const std::string_view type : kAddressTypes) {
-    for (const core::NodeAddress& address : node.status().addresses()) {
-      if (target.host.empty() && address.type() == type) target.host = address.address();
-    }
-  }
-  if (target.host.empty()) {
-    Failure failure = internal_error(cat("node ", name, " has no address"));
-    failure.code = 503;
-    failure.reason = "ServiceUnavailable";
-    co_return fail(std::move(failure));
-  }
-  co_return target;
+  Outcome<http::ClientOptions> server = node_server(static_cast<const core::Node&>(*(*found)->message), nodes_);
+  if (!server) co_return fail(std::move(server.error()));
+  co_return Target{.host = std::move(server->host),
+                   .port = server->port,
+                   .tls = std::move(server->tls),
+                   .server_user = std::move(server->server_user),
+                   .path = {},
+                   .prefix = {}};
 }
 
 Task<Outcome<Connector::Target>> Connector::pod_target(Call& call) {

@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/resource_metrics/usage_book.h"
+
+#include <utility>
+
+namespace gantry::control {
+
+namespace {
+
+// A rate over a longer time says nothing of now.
+constexpr int kLongestWindow = 8;  // of resolution
+// One answer that was late or lost is no reason to know nothing.
+constexpr int kMostMissed = 1;
+
+}  // namespace
+
+void UsageBook::put(const std::string& node, TakenReading reading) {
+  const std::lock_guard lock(mutex_);
+  Known& known = nodes_[node];
+  const bool is_near = known.last.at.count() != 0 && reading.at - known.last.at <= kLongestWindow * resolution_;
+  known.use = std::make_shared<const NodeUse>(use_between(is_near ? &known.last : nullptr, reading, resolution_));
+  known.last = std::move(reading);
+  known.missed = 0;
+}
+
+void UsageBook::miss(const std::string& node) {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(node);
+  if (found != nodes_.end() && ++found->second.missed > kMostMissed) found->second.use = nullptr;
+}
+
+void UsageBook::keep(const std::set<std::string>& nodes) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(nodes_, [&](const auto& entry) { return !nodes.contains(entry.first); });
+}
+
+std::shared_ptr<const NodeUse> UsageBook::of(const std::string& node) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = nodes_.find(node);
+  return found == nodes_.end() ? nullptr : found->second.use;
+}
+
+}  // namespace gantry::control
