@@ -5,6 +5,7 @@
 
 #include "control/controllers/controller.h"
 #include "control/workloads/daemon_set.h"
+#include "control/workloads/job_controller.h"
 #include "control/workloads/replica_controller.h"
 
 namespace gantry::control::workloads {
@@ -23,6 +24,7 @@ MoreController controller(const char* name, const char* account) {
 std::vector<MoreController> workload_controllers() {
   return {
       controller<DaemonSetController>("daemonset-controller", "daemon-set-controller"),
+      controller<JobController>("job-controller", "job-controller"),
       controller<ReplicaSetController>("replicaset-controller", "replicaset-controller"),
       controller<ReplicationControllerController>("replicationcontroller-controller", "replication-controller"),
   };
