@@ -16,7 +16,9 @@ using testing::SizeIs;
 // "a:80,b:443=10.0.0.1 10.0.0.2!": addresses with ! are not ready.
 std::string text_of(const core::EndpointSubset& subset) {
   std::string out;
-  for (const core::EndpointPort& port : subset.ports()) out += cat(out.empty() ? "" : ",", port.name(), ":", port.port());
+  for (const core::EndpointPort& port : subset.ports()) {
+    out += cat(out.empty() ? "" : ",", port.name(), ":", port.port());
+  }
   out += "=";
   for (const core::EndpointAddress& address : subset.addresses()) out += cat(address.ip(), " ");
   for (const core::EndpointAddress& address : subset.not_ready_addresses()) out += cat(address.ip(), "! ");

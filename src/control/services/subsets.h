@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// The subsets of Endpoints, the older form of where a service leads to: addresses that have their ports in common. Pure;
-// any thread.
+// The subsets of Endpoints, the older form of where a service leads to: addresses that have their ports in common.
+// Pure; any thread.
 #pragma once
 
 #include <memory>
