@@ -5,6 +5,7 @@
 
 #include "control/controllers/controller.h"
 #include "control/workloads/daemon_set.h"
+#include "control/workloads/deployment_controller.h"
 #include "control/workloads/disruption.h"
 #include "control/workloads/job_controller.h"
 #include "control/workloads/replica_controller.h"
@@ -27,6 +28,7 @@ std::vector<MoreController> workload_controllers() {
       controller<DaemonSetController>("daemonset-controller", "daemon-set-controller"),
       controller<JobController>("job-controller", "job-controller"),
       controller<ReplicaSetController>("replicaset-controller", "replicaset-controller"),
+      controller<DeploymentController>("deployment-controller", "deployment-controller"),
       controller<ReplicationControllerController>("replicationcontroller-controller", "replication-controller"),
       controller<DisruptionController>("disruption-controller", "disruption-controller"),
   };
