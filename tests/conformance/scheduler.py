@@ -2,7 +2,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # limit: 1800
 """Which node a pod gets, and what it is told when it gets none, by kubectl alone: each rule with upstream's sentence, over nodes that are
-objects only; pods that wait until something changes; and gantry-control killed while it gives pods their nodes."""
+objects only; pods that wait until something changes; pods that leave for more important ones; and gantry-control killed while it does
+these things."""
 import json
 import pathlib
 import sys
@@ -14,6 +15,7 @@ from control import Control
 from hollow_nodes import HollowNodes
 
 NO_NODES = "no nodes available to schedule pods"
+HELP = " preemption: "
 
 
 def pod(name, requests=None, labels=None, ports=None, **spec):
@@ -69,9 +71,11 @@ class Story:
             self.remove(name)
 
     def told(self, name, sentence, what):
-        c.wait_until(f"{name} is told {sentence!r}", lambda: self.condition(name).get("message") == sentence)
-        condition = self.condition(name)
-        said = ("Warning", sentence, "default-scheduler")
+        """With a sentence on preemption, that is all; without one, any may follow."""
+        def is_it(message):
+            return message == sentence or sentence != NO_NODES and HELP not in sentence and message.startswith(sentence + HELP)
+        condition = c.wait_until(f"{name} is told {sentence!r}", lambda: (it := self.condition(name)) and is_it(it.get("message", "")) and it)
+        said = ("Warning", condition["message"], "default-scheduler")
         c.wait_until(f"{name} has an event", lambda: said in self.events(name, "FailedScheduling"))
         self.checks.equal((condition["status"], condition["reason"], self.node_of(name)), ("False", "Unschedulable", ""), what)
 
@@ -238,6 +242,68 @@ def volumes(story):
     story.clear()
 
 
+def preemption(story):
+    """n1 and n2 have room for one pod of 2 CPUs each, n3 for one of 1 CPU."""
+    def on(node, name, cpu, **more):
+        return pod(name, {"cpu": cpu}, nodeSelector={"kubernetes.io/hostname": node}, **more)
+
+    def nominated(name):
+        return story.control.json("get", "pod", name)["status"].get("nominatedNodeName", "")
+
+    def leaves(name):
+        """Until the pod is on its way, with a grace of its own: what is said of that."""
+        found = c.wait_until(f"{name} leaves", lambda: (it := story.control.json("get", "pod", name)) and
+                             it["metadata"].get("deletionTimestamp") and it)
+        return next((each for each in found["status"]["conditions"] if each["type"] == "DisruptionTarget"), {})
+    for name, value, more in (("high", 1000, {}), ("higher", 2000, {}), ("polite", 1000, {"preemptionPolicy": "Never"})):
+        story.make({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": name}, "value": value, **more})
+    story.make({"apiVersion": "policy/v1", "kind": "PodDisruptionBudget", "metadata": {"name": "kept"},
+                "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "kept"}}}})
+    story.placed(on("n1", "kept", "2", labels={"app": "kept"}), ["n1"], "a pod that a budget keeps")
+    # It is more important, and leaves all the same.
+    story.make({"apiVersion": "scheduling.k8s.io/v1", "kind": "PriorityClass", "metadata": {"name": "some"}, "value": 10})
+    story.placed(on("n2", "free", "2", priorityClassName="some"), ["n2"], "and one that none keeps")
+    story.placed(on("n3", "small", "1"), ["n3"], "and a small one")
+    story.settle()
+    full = "0/3 nodes are available: 3 Insufficient cpu."
+    story.refused(pod("polite", {"cpu": "2"}, priorityClassName="polite"),
+                  f"{full}{HELP}not eligible due to preemptionPolicy=Never.", "who makes nobody leave")
+    story.refused(pod("low", {"cpu": "1"}, priorityClassName="some", nodeSelector={"kubernetes.io/hostname": "n2"}),
+                  "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't match Pod's node affinity/selector."
+                  f"{HELP}0/3 nodes are available: 1 No preemption victims found for incoming pod, "
+                  "2 Preemption is not helpful for scheduling.", "who is no more important than others")
+    story.refused(pod("large", {"cpu": "3"}, priorityClassName="high"),
+                  f"{full}{HELP}0/3 nodes are available: 3 Preemption is not helpful for scheduling.", "who would fit nowhere")
+    story.refused(pod("high", {"cpu": "2"}, priorityClassName="high"),
+                  f"{full}{HELP}found a potential placement for pod on node n2, preempting 1 victims", "who is helped", stays=True)
+    told = leaves("free")
+    story.checks.equal((nominated("high"), told["status"], told["reason"], told["message"]),
+                       ("n2", "True", "PreemptionByScheduler", "default-scheduler: preempting to accommodate a higher priority pod"),
+                       "has a node, which a pod leaves that no budget keeps")
+    said = ("Normal", f"Preempted by pod {story.control.json('get', 'pod', 'high')['metadata']['uid']} on node n2", "default-scheduler")
+    c.wait_until("that is told", lambda: said in story.events("free", "Preempted"))
+    story.refused(pod("next", {"cpu": "1"}, priorityClassName="some", nodeSelector={"kubernetes.io/hostname": "n2"}),
+                  "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) didn't match Pod's node affinity/selector.",
+                  "who is less important does not get its place", stays=True)
+    story.remove("free")
+    c.wait_until("high has a node", lambda: story.node_of("high"))
+    story.checks.equal((story.node_of("high"), nominated("high"), story.node_of("next")), ("n2", "", ""), "which it gets when that is gone")
+    # Only the pod that a budget keeps is left, and what was begun there is gone on with.
+    story.remove("next")
+    story.make(pod("other", {"cpu": "2"}, priorityClassName="high"))
+    c.wait_until("other has a nomination", lambda: nominated("other"))
+    story.control.kill()
+    story.control.start()
+    leaves("kept")
+    story.checks.equal((nominated("other"), story.node_of("high"), story.node_of("small")), ("n1", "n2", "n3"), "and it alone when nothing else helps")
+    story.make(pod("higher", {"cpu": "2"}, priorityClassName="higher", nodeSelector={"kubernetes.io/hostname": "n1"}))
+    c.wait_until("who is more important gets the place", lambda: (nominated("higher"), nominated("other")) == ("n1", ""))
+    story.remove("kept")
+    c.wait_until("higher has a node", lambda: story.node_of("higher") == "n1")
+    story.checks.equal(story.node_of("other"), "", "and who has lost it waits")
+    story.clear()
+
+
 def others(story):
     story.make(pod("gated", schedulingGates=[{"name": "example.com/wait"}]))
     story.make(pod("foreign", schedulerName="another"))
@@ -285,7 +351,7 @@ def story(checks):
     with Control(checks) as control, HollowNodes(control) as nodes:
         told = Story(checks, control)
         resources(told, nodes)
-        for part in selection, taints, ports, neighbours, spreading, volumes, others, killed:
+        for part in selection, taints, ports, neighbours, spreading, volumes, preemption, others, killed:
             part(told)
         checks.ok("scheduler_unplaced_pod" in control.out("get", "--raw", "/metrics"), "the scheduler tells its metrics")
     with Control(checks, ["--scheduler=false"]) as control:

@@ -23,36 +23,36 @@ void take_out(const PodInfoPtr& pod, std::vector<PodInfoPtr>* pods) {
   pods->pop_back();
 }
 
-void enter(const PodInfoPtr& pod, NodeState* node) {
-  node->pods.push_back(pod);
-  if (pod->has_affinity()) node->with_affinity.push_back(pod);
-  if (!pod->required_anti_affinity.empty()) node->with_required_anti_affinity.push_back(pod);
-  node->requested.add(pod->requests);
-  node->weighed.add(pod->weighed);
-  for (const HostPort& port : pod->ports) node->ports.emplace(port.port, port);
-}
-
-void leave(const PodInfoPtr& pod, NodeState* node) {
-  take_out(pod, &node->pods);
-  take_out(pod, &node->with_affinity);
-  take_out(pod, &node->with_required_anti_affinity);
-  node->requested.subtract(pod->requests);
-  node->weighed.subtract(pod->weighed);
-  for (const HostPort& port : pod->ports) {
-    const auto [begin, end] = node->ports.equal_range(port.port);
-    const auto same = [&](const auto& entry) {
-      return entry.second.protocol == port.protocol && entry.second.ip == port.ip;
-    };
-    if (const auto found = std::find_if(begin, end, same); found != end) node->ports.erase(found);
-  }
-}
-
 }  // namespace
 
 const std::string* NodeState::label(const std::string& key) const {
   const auto& labels = node->metadata().labels();
   const auto found = labels.find(key);
   return found == labels.end() ? nullptr : &found->second;
+}
+
+void NodeState::put(const PodInfoPtr& pod) {
+  pods.push_back(pod);
+  if (pod->has_affinity()) with_affinity.push_back(pod);
+  if (!pod->required_anti_affinity.empty()) with_required_anti_affinity.push_back(pod);
+  requested.add(pod->requests);
+  weighed.add(pod->weighed);
+  for (const HostPort& port : pod->ports) ports.emplace(port.port, port);
+}
+
+void NodeState::take(const PodInfoPtr& pod) {
+  take_out(pod, &pods);
+  take_out(pod, &with_affinity);
+  take_out(pod, &with_required_anti_affinity);
+  requested.subtract(pod->requests);
+  weighed.subtract(pod->weighed);
+  for (const HostPort& port : pod->ports) {
+    const auto [begin, end] = ports.equal_range(port.port);
+    const auto same = [&](const auto& entry) {
+      return entry.second.protocol == port.protocol && entry.second.ip == port.ip;
+    };
+    if (const auto found = std::find_if(begin, end, same); found != end) ports.erase(found);
+  }
 }
 
 NodeState& ClusterState::node_of(const std::string& name) {
@@ -115,7 +115,7 @@ void ClusterState::remove_node(const std::string& name) {
 void ClusterState::put_pod(PodInfoPtr pod, const std::string& node_name) {
   remove_pod(pod->key);
   NodeState& node = node_of(node_name);
-  enter(pod, &node);
+  node.put(pod);
   for (const PodClaim& claim : pod->claims) ++claims_[claim.key];
   const std::string key = pod->key;
   pods_[key] = {std::move(pod), &node};
@@ -124,7 +124,7 @@ void ClusterState::put_pod(PodInfoPtr pod, const std::string& node_name) {
 std::string ClusterState::remove_pod(const std::string& key) {
   const auto found = pods_.find(key);
   if (found == pods_.end()) return {};
-  leave(found->second.pod, found->second.node);
+  found->second.node->take(found->second.pod);
   for (const PodClaim& claim : found->second.pod->claims) {
     if (--claims_[claim.key] == 0) claims_.erase(claim.key);
   }

@@ -12,6 +12,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "control/scheduler/disruption_budget.h"
+#include "control/scheduler/nominations.h"
 #include "control/scheduler/pod_info.h"
 #include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
@@ -32,6 +34,9 @@ struct NodeState {
   std::vector<PodInfoPtr> with_required_anti_affinity;  // and that keep others away
   std::multimap<int, HostPort> ports;                    // that pods have, by number
   std::unordered_map<std::string, std::int64_t> images;  // bytes, by each of their names
+
+  void put(const PodInfoPtr& pod);
+  void take(const PodInfoPtr& pod);  // one that is there
 
   // null: it has no such label.
   const std::string* label(const std::string& key) const;
@@ -71,6 +76,8 @@ class ClusterState {
   bool selects(const AffinityTerm& term, const PodInfo& pod) const;
 
   StorageState storage;
+  Nominations nominations;
+  DisruptionBudgets budgets;
 
  private:
   struct Place {

@@ -24,7 +24,7 @@ class NodeAffinityRule final : public Rule {
 
   Refusal check(const NodeState& node) const override {
     if (api::selects_node(spec_, {node.name, node.node->metadata().labels()})) return {};
-    return {{"node(s) didn't match Pod's node affinity/selector"}};
+    return {{"node(s) didn't match Pod's node affinity/selector"}, /*is_lasting=*/true};
   }
 
   std::vector<std::int64_t> rate(std::span<const NodeState* const> nodes) const override {

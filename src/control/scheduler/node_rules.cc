@@ -15,7 +15,7 @@ class UnschedulableRule final : public Rule {
   }
   Refusal check(const NodeState& node) const override {
     if (is_borne_ || !node.node->spec().unschedulable()) return {};
-    return {{"node(s) were unschedulable"}};
+    return {{"node(s) were unschedulable"}, /*is_lasting=*/true};
   }
 
  private:
@@ -27,7 +27,7 @@ class NodeNameRule final : public Rule {
   explicit NodeNameRule(const PodInfo& pod) : Rule(RuleId::kNodeName), name_(pod.spec().node_name()) {}
   Refusal check(const NodeState& node) const override {
     if (node.name == name_) return {};
-    return {{"node(s) didn't match the requested node name"}};
+    return {{"node(s) didn't match the requested node name"}, /*is_lasting=*/true};
   }
 
  private:

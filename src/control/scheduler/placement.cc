@@ -2,11 +2,11 @@
 #include "control/scheduler/placement.h"
 
 #include <algorithm>
-#include <map>
 #include <optional>
 #include <set>
 
 #include "base/text.h"
+#include "control/scheduler/fit.h"
 
 namespace gantry::control::scheduling {
 
@@ -16,34 +16,7 @@ namespace {
 
 constexpr std::size_t kEnoughNodes = 100;
 
-using Rules = std::vector<RulePtr>;
 using Nodes = std::vector<const NodeState*>;
-
-void add(RulePtr rule, Rules* rules) {
-  if (rule != nullptr) rules->push_back(std::move(rule));
-}
-
-// In upstream's order: the first that refuses a node says why.
-Rules rules_of_node(const PodInfo& pod) {
-  Rules rules;
-  add(unschedulable_rule(pod), &rules);
-  add(node_name_rule(pod), &rules);
-  add(taints_rule(pod), &rules);
-  add(node_affinity_rule(pod), &rules);
-  add(host_ports_rule(pod), &rules);
-  add(resources_rule(pod), &rules);
-  return rules;
-}
-
-Rules all_rules(const PodInfo& pod, const ClusterState& cluster) {
-  Rules rules = rules_of_node(pod);
-  add(volumes_rule(pod, cluster), &rules);
-  add(topology_spread_rule(pod, cluster), &rules);
-  add(pod_affinity_rule(pod, cluster), &rules);
-  add(balance_rule(pod), &rules);
-  add(image_locality_rule(pod, cluster), &rules);
-  return rules;
-}
 
 // How many fit nodes are enough to choose from.
 std::size_t enough_of(std::size_t nodes) {
@@ -72,27 +45,6 @@ std::optional<std::set<std::string>> named_nodes(const core::PodSpec& spec) {
   return all;
 }
 
-// What was said of how many nodes.
-class Reasons {
- public:
-  explicit Reasons(std::size_t nodes) : nodes_(nodes) {}
-  void add(const std::string& reason, std::size_t count) {
-    if (count > 0) counts_[reason] += count;
-  }
-  std::string text() const {
-    std::vector<std::string> parts;
-    for (const auto& [reason, count] : counts_) parts.push_back(cat(count, " ", reason));
-    std::ranges::sort(parts);
-    std::string text = cat("0/", nodes_, " nodes are available:");
-    for (std::size_t i = 0; i < parts.size(); ++i) text += cat(i == 0 ? " " : ", ", parts[i]);
-    return text + ".";
-  }
-
- private:
-  std::size_t nodes_;
-  std::map<std::string, std::size_t> counts_;
-};
-
 const NodeState* best_of(const Nodes& nodes, const Rules& rules, Turns* turns) {
   if (nodes.size() == 1) return nodes.front();
   std::vector<std::int64_t> sums(nodes.size(), 0);
@@ -117,7 +69,7 @@ Placement place(const PodInfo& pod, const ClusterState& cluster, Turns* turns) {
     placement.reason = "no nodes available to schedule pods";
     return placement;
   }
-  const Rules rules = all_rules(pod, cluster);
+  Rules rules = all_rules(pod, cluster);
   for (const RulePtr& rule : rules) {
     const std::string obstacle = rule->obstacle();
     if (obstacle.empty()) continue;
@@ -125,18 +77,23 @@ Placement place(const PodInfo& pod, const ClusterState& cluster, Turns* turns) {
     placement.refused_by.add(rule->id());
     return placement;
   }
+  const NodeState* nominated = cluster.find_node(cluster.nominations.node_of(pod.key));
+  if (nominated != nullptr && nominated->node != nullptr &&
+      check(pod, &rules, *nominated, cluster.nominations).is_fit()) {
+    placement.node = nominated->name;
+    return placement;
+  }
   Reasons reasons(count);
   Nodes fit;
-  // False when the node is out.
   const auto look = [&](const NodeState& node) {
-    for (const RulePtr& rule : rules) {
-      const Refusal refusal = rule->check(node);
-      if (refusal.is_none()) continue;
-      placement.refused_by.add(rule->id());
-      for (const std::string& reason : refusal.reasons) reasons.add(reason, 1);
+    const auto [refusal, by] = check(pod, &rules, node, cluster.nominations);
+    if (refusal.is_none()) {
+      fit.push_back(&node);
       return;
     }
-    fit.push_back(&node);
+    placement.refused_by.add(by);
+    for (const std::string& reason : refusal.reasons) reasons.add(reason, 1);
+    if (!refusal.is_lasting) placement.may_be_helped.push_back(&node);
   };
   if (const auto named = named_nodes(pod.spec())) {
     std::size_t looked_at = 0;
@@ -166,7 +123,7 @@ Placement place(const PodInfo& pod, const ClusterState& cluster, Turns* turns) {
 }
 
 bool may_fit(const PodInfo& pod, const NodeState& node) {
-  return std::ranges::all_of(rules_of_node(pod), [&](const RulePtr& rule) { return rule->check(node).is_none(); });
+  return check(rules_of_node(pod), node).is_fit();
 }
 
 }  // namespace gantry::control::scheduling

@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <random>
 #include <string>
+#include <vector>
 
 #include "control/scheduler/cluster_state.h"
 #include "control/scheduler/rule.h"
@@ -23,8 +24,11 @@ struct Placement {
   std::string node;    // empty: there is none
   std::string reason;  // then: "0/3 nodes are available: 1 Insufficient cpu, 2 node(s) were unschedulable."
   RuleSet refused_by;  // then: those that refused a node
+  // Then: the nodes that were refused only for pods that are there. As long as the cluster does not change.
+  std::vector<const NodeState*> may_be_helped;
 };
 
+// A node that the pod is nominated to is taken if it fits, whatever others are like.
 Placement place(const PodInfo& pod, const ClusterState& cluster, Turns* turns);
 
 // Whether the pod can be on the node by what the two of them say alone, without a look at other nodes: a node of which

@@ -20,7 +20,11 @@ constexpr std::int64_t kRequiredOfOthers = 1;
 class Counts {
  public:
   void add(const NodeState& node, const std::string& key, std::int64_t more) {
-    if (const std::string* value = node.label(key)) counts_[key][*value] += more;
+    const std::string* value = node.label(key);
+    if (value == nullptr) return;
+    auto& of_key = counts_[key];
+    if ((of_key[*value] += more) == 0) of_key.erase(*value);
+    if (of_key.empty()) counts_.erase(key);
   }
   std::int64_t at(const std::string& key, const std::string& value) const {
     const auto of_key = counts_.find(key);
@@ -53,20 +57,21 @@ class PodAffinityRule final : public Rule {
   PodAffinityRule(const PodInfo& pod, const ClusterState& cluster)
       : Rule(RuleId::kPodAffinity, kWeight), pod_(pod), cluster_(cluster) {
     for (const NodeState* node : cluster.nodes()) {
-      for (const PodInfoPtr& other : node->with_required_anti_affinity) {
-        for (const AffinityTerm& term : other->required_anti_affinity) {
-          if (cluster.selects(term, pod)) keeping_away_.add(*node, term.topology_key, 1);
-        }
-      }
+      for (const PodInfoPtr& other : node->with_required_anti_affinity) count_keeping_away(*other, *node, 1);
     }
     if (pod.required_affinity.empty() && pod.required_anti_affinity.empty()) return;
     for (const NodeState* node : cluster.nodes()) {
-      for (const PodInfoPtr& other : node->pods) count(*node, *other);
+      for (const PodInfoPtr& other : node->pods) count_wanted(*other, *node, 1);
     }
   }
 
+  void count(const PodInfo& other, const NodeState& node, int more) override {
+    count_keeping_away(other, node, more);
+    count_wanted(other, node, more);
+  }
+
   Refusal check(const NodeState& node) const override {
-    if (!is_near(node)) return {{"node(s) didn't match pod affinity rules"}};
+    if (!is_near(node)) return {{"node(s) didn't match pod affinity rules"}, /*is_lasting=*/true};
     const bool too_near = std::ranges::any_of(pod_.required_anti_affinity, [&](const AffinityTerm& term) {
       const std::string* value = node.label(term.topology_key);
       return value != nullptr && avoided_.at(term.topology_key, *value) > 0;
@@ -93,13 +98,19 @@ class PodAffinityRule final : public Rule {
   }
 
  private:
-  void count(const NodeState& node, const PodInfo& other) {
+  void count_keeping_away(const PodInfo& other, const NodeState& node, int more) {
+    for (const AffinityTerm& term : other.required_anti_affinity) {
+      if (cluster_.selects(term, pod_)) keeping_away_.add(node, term.topology_key, more);
+    }
+  }
+
+  void count_wanted(const PodInfo& other, const NodeState& node, int more) {
     const auto selects = [&](const AffinityTerm& term) { return cluster_.selects(term, other); };
     if (!pod_.required_affinity.empty() && std::ranges::all_of(pod_.required_affinity, selects)) {
-      for (const AffinityTerm& term : pod_.required_affinity) wanted_.add(node, term.topology_key, 1);
+      for (const AffinityTerm& term : pod_.required_affinity) wanted_.add(node, term.topology_key, more);
     }
     for (const AffinityTerm& term : pod_.required_anti_affinity) {
-      if (selects(term)) avoided_.add(node, term.topology_key, 1);
+      if (selects(term)) avoided_.add(node, term.topology_key, more);
     }
   }
 

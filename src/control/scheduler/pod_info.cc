@@ -16,11 +16,6 @@ namespace meta = k8s::io::apimachinery::pkg::apis::meta::v1;
 
 namespace {
 
-// What no rule of the API would have let in selects nothing.
-api::LabelSelector read_selector(const meta::LabelSelector& selector) {
-  return api::LabelSelector::from_value(api::encode(selector)).value_or(api::LabelSelector::nothing());
-}
-
 // The pods that have the value of `pod` for these labels, or another one.
 template <typename Keys>
 void add_keys(const core::Pod& pod, const Keys& keys, const char* op, meta::LabelSelector* selector) {
@@ -100,6 +95,10 @@ bool is_resized(const core::Pod& pod) {
 }
 
 }  // namespace
+
+api::LabelSelector read_selector(const meta::LabelSelector& selector) {
+  return api::LabelSelector::from_value(api::encode(selector)).value_or(api::LabelSelector::nothing());
+}
 
 bool differs(const core::Pod& before, const core::Pod& now) {
   const auto &a = before.metadata(), &b = now.metadata();

@@ -13,6 +13,10 @@
 #include "control/scheduler/resources.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
+namespace k8s::io::apimachinery::pkg::apis::meta::v1 {
+class LabelSelector;
+}
+
 namespace gantry::control::scheduling {
 
 struct HostPort {
@@ -61,12 +65,16 @@ struct PodInfo {
   const std::string& ns() const { return pod->metadata().namespace_(); }
   const std::string& uid() const { return pod->metadata().uid(); }
   const k8s::io::api::core::v1::PodSpec& spec() const { return pod->spec(); }
+  std::int64_t priority() const { return spec().priority(); }
   bool has_affinity() const {
     return !required_affinity.empty() || !required_anti_affinity.empty() || !preferred_affinity.empty() ||
            !preferred_anti_affinity.empty();
   }
 };
 using PodInfoPtr = std::shared_ptr<const PodInfo>;
+
+// What no rule of the API would have let in selects nothing.
+api::LabelSelector read_selector(const k8s::io::apimachinery::pkg::apis::meta::v1::LabelSelector& selector);
 
 PodInfoPtr read_pod(std::shared_ptr<const k8s::io::api::core::v1::Pod> pod);
 // The same of a later version. What `before` has is read again only where it may be another.

@@ -25,13 +25,15 @@ class ResourcesRule final : public Rule {
     Refusal refusal;
     if (static_cast<std::int64_t>(node.pods.size()) + 1 > node.most_pods) refusal.reasons.emplace_back("Too many pods");
     const Resources &has = node.allocatable, &used = node.requested;
-    const auto need = [&](std::int64_t wanted, std::int64_t left, std::string_view name) {
-      if (wanted > 0 && wanted > left) refusal.reasons.push_back(cat("Insufficient ", name));
+    const auto need = [&](std::int64_t wanted, std::int64_t whole, std::int64_t taken, std::string_view name) {
+      if (wanted <= 0 || wanted <= whole - taken) return;
+      refusal.reasons.push_back(cat("Insufficient ", name));
+      if (wanted > whole) refusal.is_lasting = true;
     };
-    need(requests_.milli_cpu, has.milli_cpu - used.milli_cpu, "cpu");
-    need(requests_.memory, has.memory - used.memory, "memory");
-    need(requests_.ephemeral_storage, has.ephemeral_storage - used.ephemeral_storage, "ephemeral-storage");
-    for (const auto& [name, wanted] : requests_.others) need(wanted, has.other(name) - used.other(name), name);
+    need(requests_.milli_cpu, has.milli_cpu, used.milli_cpu, "cpu");
+    need(requests_.memory, has.memory, used.memory, "memory");
+    need(requests_.ephemeral_storage, has.ephemeral_storage, used.ephemeral_storage, "ephemeral-storage");
+    for (const auto& [name, wanted] : requests_.others) need(wanted, has.other(name), used.other(name), name);
     return refusal;
   }
 

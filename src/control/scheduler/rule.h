@@ -40,6 +40,7 @@ class RuleSet {
 // Why a pod can not be on a node. No reasons: it can.
 struct Refusal {
   std::vector<std::string> reasons;
+  bool is_lasting = false;  // whatever pods leave the node
 
   bool is_none() const { return reasons.empty(); }
 };
@@ -57,6 +58,9 @@ class Rule {
   // Why no node at all will do; empty: one may.
   virtual std::string obstacle() const { return {}; }
   virtual Refusal check(const NodeState&) const { return {}; }
+  // From now on it is as if the pod had come to the node (`more` is 1), or had left it (-1). What the rule asks the
+  // node itself in check() is not its matter.
+  virtual void count(const PodInfo&, const NodeState&, int /*more*/) {}
   // 0 to 100 points for each; none at all: it makes no difference between them.
   virtual std::vector<std::int64_t> rate(std::span<const NodeState* const>) const { return {}; }
 

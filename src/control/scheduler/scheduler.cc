@@ -13,12 +13,14 @@
 #include "control/controllers/volume_matching.h"
 #include "kubernetes/core/v1/object_reference.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/policy/v1/policy.pb.h"
 #include "kubernetes/resource/quantity.pb.h"
 
 namespace gantry::control::scheduling {
 
 namespace core = k8s::io::api::core::v1;
 using api::Value;
+using Budget = k8s::io::api::policy::v1::PodDisruptionBudget;
 
 namespace {
 
@@ -84,6 +86,12 @@ Scheduler::Scheduler(ControllerParts parts, std::function<Duration()> steady)
   parts_.informers.of<core::Namespace>().on_change([this](const api::Informer::Change& c) { see_namespace(c); });
   parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) { see_node(change); });
   follow_storage();
+  parts_.informers.of<Budget>().on_change([this](const api::Informer::Change& change) {
+    const auto& budget = static_cast<const Budget&>(change.object());
+    const std::string key = api::object_key(budget.metadata().namespace_(), budget.metadata().name());
+    cluster_.budgets.erase(key);
+    if (change.now != nullptr) cluster_.budgets.emplace(key, read_budget(budget));
+  });
   parts_.informers.of<core::Pod>().on_change([this](const api::Informer::Change& change) {
     see_pod(std::static_pointer_cast<const core::Pod>(change.before),
             std::static_pointer_cast<const core::Pod>(change.now));
@@ -122,6 +130,7 @@ void Scheduler::see_gone(const std::string& key) {
   queue_.remove(key);
   assumed_.erase(key);
   unplaced_.erase(key);
+  end_nomination(key, "");
   const PodInfoPtr pod = cluster_.find_pod(key);
   if (pod == nullptr) return;
   wake_for_gone(*pod, cluster_.remove_pod(key));
@@ -133,6 +142,7 @@ void Scheduler::see_placed(PodPtr pod) {
   unplaced_.erase(key);
   const bool was_assumed = assumed_.erase(key) > 0;
   const std::string node = pod->spec().node_name();
+  end_nomination(key, node);
   const PodInfoPtr before = cluster_.find_pod(key);
   const bool is_changed = before == nullptr || differs(*before->pod, *pod);
   const PodInfoPtr now = before == nullptr ? read_pod(std::move(pod)) : read_again(*before, std::move(pod));
@@ -150,11 +160,23 @@ void Scheduler::see_waiting(const PodPtr& before, PodPtr pod) {
   if (!is_ours(*pod)) {
     queue_.remove(key);
     unplaced_.erase(key);
+    end_nomination(key, "");
     return;
   }
-  // What was said of it in its status changes nothing.
+  // What was said of it in its status changes nothing, but for the node that is kept for it.
   const bool may_fit_now = before == nullptr || differs(*before, *pod);
-  queue_.put(read_pod(std::move(pod)), may_fit_now, steady_());
+  const std::string last = before == nullptr ? "" : before->status().nominated_node_name();
+  const std::string kept = pod->status().nominated_node_name();
+  const PodInfoPtr info = read_pod(std::move(pod));
+  if (!assumed_.contains(key)) {
+    const std::string node = kept != last ? kept : cluster_.nominations.node_of(key);
+    if (node.empty()) {
+      end_nomination(key, "");
+    } else {
+      nominate(info, node);
+    }
+  }
+  queue_.put(info, may_fit_now, steady_());
   awake_.set();
 }
 
@@ -176,7 +198,7 @@ void Scheduler::see_node(const api::Informer::Change& change) {
   const NodeState& node = *cluster_.find_node(name);
   const bool is_elsewhere = before == nullptr || !same_labels(*before, *now);
   wake([&](const PodInfo& pod, RuleSet refused_by) {
-    return (is_elsewhere && is_counted_by_nodes(refused_by)) || may_fit(pod, node);
+    return (is_elsewhere && is_counted_by_nodes(refused_by)) || may_fit(pod, node) || may_be_helped(pod, node);
   });
 }
 
@@ -238,9 +260,21 @@ void Scheduler::wake_for_gone(const PodInfo& gone, const std::string& node_name)
     if (refused_by.has(RuleId::kPodAffinity) && (avoids(pod, gone) || avoids(gone, pod))) return true;
     if (refused_by.has(RuleId::kTopologySpread) && is_spread_with(pod, gone)) return true;
     if (refused_by.has(RuleId::kVolumes) && shares_claim(pod, gone)) return true;
+    const bool is_kept = cluster_.nominations.node_of(pod.key) == node_name;
+    if (is_kept && is_known && !awaits_victims(pod, *node)) return true;
     const bool is_about_room = refused_by.has(RuleId::kResources) || refused_by.has(RuleId::kHostPorts);
     return is_about_room && is_known && may_fit(pod, *node);
   });
+}
+
+void Scheduler::nominate(const PodInfoPtr& pod, const std::string& node) {
+  end_nomination(pod->key, node);
+  cluster_.nominations.put(pod, node);
+}
+
+void Scheduler::end_nomination(const std::string& key, const std::string& node) {
+  const Nomination last = cluster_.nominations.remove(key);
+  if (last.pod != nullptr && last.node != node) wake_for_gone(*last.pod, last.node);
 }
 
 Task<> Scheduler::run() {
@@ -264,13 +298,11 @@ Task<> Scheduler::run() {
 void Scheduler::schedule(const PodInfoPtr& pod) {
   Placement placement = place(*pod, cluster_, &turns_);
   if (placement.node.empty()) {
-    queue_.refuse(pod->key, placement.refused_by, steady_());
-    events_.warning(events_.about(*pod->pod), "FailedScheduling", placement.reason);
-    unplaced_[pod->key] = std::move(placement.reason);
-    explanations_.add(pod->key);
+    refuse(pod, std::move(placement));
     return;
   }
   unplaced_.erase(pod->key);
+  end_nomination(pod->key, placement.node);
   cluster_.put_pod(pod, placement.node);
   assumed_[pod->key] = pod;
   wake_for_new(*pod);
@@ -399,29 +431,136 @@ Task<> Scheduler::bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoic
   events_.warning(events_.about(*pod->pod), "FailedScheduling", cat("binding rejected: ", done.error().message));
 }
 
-// Says in the pod's status that it has no node.
+void Scheduler::refuse(const PodInfoPtr& pod, Placement placement) {
+  Preemption preemption;
+  std::string reason = std::move(placement.reason);
+  if (!cluster_.nodes().empty()) {
+    preemption = preempt(*pod, placement, cluster_, parts_.now().seconds, &turns_);
+    reason += cat(" ", preemption.told);
+  }
+  queue_.refuse(pod->key, placement.refused_by, steady_());
+  events_.warning(events_.about(*pod->pod), "FailedScheduling", reason);
+  unplaced_[pod->key] = std::move(reason);
+  if (preemption.node.empty()) {
+    if (!preemption.keeps_nomination) end_nomination(pod->key, "");
+    explanations_.add(pod->key);
+    return;
+  }
+  nominate(pod, preemption.node);
+  queue_.hold(pod->key);
+  parts_.here.spawn([](Scheduler& here, PodInfoPtr pod, Preemption preemption) -> Task<> {
+    const bool done = co_await here.make_room(pod, std::move(preemption));
+    if (here.is_stopped_) co_return;
+    here.queue_.release(pod->key, !done, here.steady_());
+    here.awake_.set();
+  }(*this, pod, std::move(preemption)));
+}
+
+bool Scheduler::is_nominated(const PodInfo& pod, const std::string& node) const {
+  const auto now = parts_.informers.of<core::Pod>().find_key(pod.key);
+  return !is_stopped_ && now != nullptr && now->metadata().uid() == pod.uid() &&
+         cluster_.nominations.node_of(pod.key) == node;
+}
+
+Task<bool> Scheduler::make_room(PodInfoPtr pod, Preemption plan) {
+  for (;;) {
+    const api::Answer<void> told = co_await tell(pod->key);
+    if (!is_nominated(*pod, plan.node)) co_return false;
+    if (told) break;
+    if (!told.error().is_conflict()) {
+      if (!told.error().is_cancelled()) {
+        log::warning("a pod could not be told for which node others shall leave, retrying",
+                     {{"pod", pod->key}, {"node", plan.node}, {"error", told.error().message}});
+      }
+      co_return false;
+    }
+    // What somebody else changed is known soon.
+    co_await parts_.here.sleep_for(kKnown);
+  }
+  // Who is less important, and was to come there, finds another place sooner than it would find out.
+  for (const PodInfoPtr& other : cluster_.nominations.below(*pod, plan.node)) {
+    cluster_.nominations.remove(other->key);
+    explanations_.add(other->key);
+    queue_.wake_one(other->key, steady_());
+  }
+  awake_.set();
+  for (const PodInfoPtr& victim : plan.victims) {
+    const bool done = co_await evict(victim, pod->uid(), plan.node);
+    if (!done || !is_nominated(*pod, plan.node)) co_return false;
+  }
+  co_return true;
+}
+
+Task<bool> Scheduler::evict(PodInfoPtr victim, std::string uid, std::string node) {
+  const auto pod = parts_.informers.of<core::Pod>().find_key(victim->key);
+  if (pod == nullptr || pod->metadata().uid() != victim->uid() || pod->metadata().has_deletion_timestamp()) {
+    co_return true;
+  }
+  const auto& metadata = pod->metadata();
+  Value condition =
+      Value::object({{"type", "DisruptionTarget"},
+                     {"status", "True"},
+                     {"reason", "PreemptionByScheduler"},
+                     {"message", cat(kName, ": preempting to accommodate a higher priority pod")},
+                     {"lastTransitionTime", api::format_rfc3339(parts_.now().seconds)}});
+  if (metadata.generation() > 0) condition["observedGeneration"] = metadata.generation();
+  const auto failed = [&](const api::ApiError& error) {
+    if (error.is_not_found() || error.is_conflict()) return false;
+    if (!error.is_cancelled()) {
+      log::warning("a pod that is to leave for a more important one could not be deleted, retrying",
+                   {{"pod", victim->key}, {"node", node}, {"error", error.message}});
+    }
+    return true;
+  };
+  const auto marked = co_await parts_.client.patch<core::Pod>(
+      metadata.namespace_(), metadata.name(), api::PatchForm::kStrategicMerge,
+      Value::object({{"metadata", Value::object({{"uid", metadata.uid()}})},
+                     {"status", Value::object({{"conditions", Value(Value::List{std::move(condition)})}})}}),
+      "status");
+  if (!marked) co_return !failed(marked.error());
+  const auto removed =
+      co_await parts_.client.remove<core::Pod>(metadata.namespace_(), metadata.name(), {.uid = metadata.uid()});
+  if (!removed) co_return !failed(removed.error());
+  events_.normal(events_.about(*pod), "Preempted", cat("Preempted by pod ", uid, " on node ", node));
+  co_return true;
+}
+
 Task<Status> Scheduler::explain(std::string key) {
-  const auto found = unplaced_.find(key);
+  const api::Answer<void> told = co_await tell(key);
+  // Somebody else changed the pod: it is told as soon as that is known, if it has no node by then.
+  if (!told && told.error().is_conflict()) explanations_.add_after(key, kKnown);
+  co_return done_or_late(told);
+}
+
+Task<api::Answer<void>> Scheduler::tell(std::string key) {
   const auto pod = parts_.informers.of<core::Pod>().find_key(key);
-  if (found == unplaced_.end() || pod == nullptr || !pod->spec().node_name().empty()) co_return Status();
-  const std::string message = found->second;
-  const core::PodCondition* before = scheduled_condition(*pod);
-  const bool was_false = before != nullptr && before->status() == "False";
-  if (was_false && before->reason() == "Unschedulable" && before->message() == message) co_return Status();
-  Value condition = Value::object(
-      {{"type", "PodScheduled"}, {"status", "False"}, {"reason", "Unschedulable"}, {"message", message}});
-  if (!was_false) condition["lastTransitionTime"] = api::format_rfc3339(parts_.now().seconds);
-  if (pod->metadata().generation() > 0) condition["observedGeneration"] = pod->metadata().generation();
+  if (pod == nullptr || !pod->spec().node_name().empty() || assumed_.contains(key)) co_return api::Answer<void>();
+  Value status = Value::object({});
+  const std::string node = cluster_.nominations.node_of(key);
+  if (node != pod->status().nominated_node_name()) {
+    status["nominatedNodeName"] = node.empty() ? Value() : Value(node);
+  }
+  if (const auto found = unplaced_.find(key); found != unplaced_.end()) {
+    const core::PodCondition* before = scheduled_condition(*pod);
+    const bool was_false = before != nullptr && before->status() == "False";
+    if (!was_false || before->reason() != "Unschedulable" || before->message() != found->second) {
+      Value condition = Value::object(
+          {{"type", "PodScheduled"}, {"status", "False"}, {"reason", "Unschedulable"}, {"message", found->second}});
+      if (!was_false) condition["lastTransitionTime"] = api::format_rfc3339(parts_.now().seconds);
+      if (pod->metadata().generation() > 0) condition["observedGeneration"] = pod->metadata().generation();
+      status["conditions"] = Value(Value::List{std::move(condition)});
+    }
+  }
+  if (status.as_object()->empty()) co_return api::Answer<void>();
   const auto& metadata = pod->metadata();
   const auto told = co_await parts_.client.patch<core::Pod>(
       metadata.namespace_(), metadata.name(), api::PatchForm::kStrategicMerge,
       Value::object(
           {{"metadata", Value::object({{"uid", metadata.uid()}, {"resourceVersion", metadata.resource_version()}})},
-           {"status", Value::object({{"conditions", Value(Value::List{std::move(condition)})}})}}),
+           {"status", std::move(status)}}),
       "status");
-  // Somebody else changed the pod: it is told as soon as that is known, if it has no node by then.
-  if (!told && told.error().is_conflict()) explanations_.add_after(key, kKnown);
-  co_return done_or_late(told);
+  if (!told) co_return api::fail(told.error());
+  co_return api::Answer<void>();
 }
 
 }  // namespace gantry::control::scheduling

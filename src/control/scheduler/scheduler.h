@@ -5,6 +5,9 @@
 // It does not wait for a binding before it goes on: the pod counts as being on its node (it is assumed there) until the
 // API server has said so, or has refused. The server binds a pod once, so what a killed or former scheduler has sent
 // late takes nothing back, and the next one begins with what the API server knows.
+//
+// Where a pod fits nowhere, less important ones may have to leave (preemption.h). Their node stands in its status
+// (nominatedNodeName) before the first of them is deleted, so that whoever goes on with this waits for their end, too.
 #pragma once
 
 #include <cstddef>
@@ -15,6 +18,7 @@
 #include "control/controllers/event_recorder.h"
 #include "control/scheduler/cluster_state.h"
 #include "control/scheduler/placement.h"
+#include "control/scheduler/preemption.h"
 #include "control/scheduler/scheduling_queue.h"
 #include "control/scheduler/volumes.h"
 
@@ -46,8 +50,13 @@ class Scheduler final : public Controller {
   void wake_for_gone(const PodInfo& pod, const std::string& node);
   void wake(const SchedulingQueue::MayHelp& may_help);
 
+  void nominate(const PodInfoPtr& pod, const std::string& node);
+  // It needs no place to be kept for it, or has its place on `node`.
+  void end_nomination(const std::string& key, const std::string& node);
+
   Task<> run();
   void schedule(const PodInfoPtr& pod);
+  void refuse(const PodInfoPtr& pod, Placement placement);
   Task<> bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes);
   // It does not get the node after all.
   void give_up(const PodInfoPtr& pod);
@@ -58,7 +67,13 @@ class Scheduler final : public Controller {
   bool is_declined(const VolumeChoice& choice, const std::string& node) const;
   Task<bool> bring_volumes(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes);
   Task<bool> bring_volume(const VolumeChoice& choice, const std::string& node);
+  // False when it is to be tried again.
+  Task<bool> make_room(PodInfoPtr pod, Preemption plan);
+  Task<bool> evict(PodInfoPtr victim, std::string uid, std::string node);
+  bool is_nominated(const PodInfo& pod, const std::string& node) const;
   Task<Status> explain(std::string key);
+  // Brings the pod's status to why it has no node, and to its nomination.
+  Task<api::Answer<void>> tell(std::string key);
 
   ControllerParts parts_;
   const std::function<Duration()> steady_;

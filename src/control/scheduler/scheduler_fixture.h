@@ -12,7 +12,9 @@
 #include "base/text.h"
 #include "control/scheduler/cluster_state.h"
 #include "control/scheduler/placement.h"
+#include "control/scheduler/preemption.h"
 #include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/policy/v1/policy.pb.h"
 
 namespace gantry::control::scheduling {
 
@@ -58,6 +60,18 @@ class Cluster {
     using k8s::io::api::core::v1::Namespace;
     state.put_namespace(std::make_shared<Namespace>(
         from_json<Namespace>(cat(R"({"metadata": {"name": ")", name, R"(", "labels": )", labels, "}}"))));
+  }
+  void add_budget(const std::string& name, std::string_view selector, int left) {
+    using k8s::io::api::policy::v1::PodDisruptionBudget;
+    const auto budget = from_json<PodDisruptionBudget>(
+        cat(R"({"metadata": {"name": ")", name, R"(", "namespace": "default"}, "spec": {"selector": )", selector,
+            R"(}, "status": {"disruptionsAllowed": )", left, "}}"));
+    state.budgets[name] = read_budget(budget);
+  }
+  Preemption preempt(const PodInfoPtr& pod) {
+    const Placement placement = scheduling::place(*pod, state, &turns);
+    EXPECT_EQ(placement.node, "");
+    return scheduling::preempt(*pod, placement, state, /*now_seconds=*/1'000'000, &turns);
   }
   // The node, or why there is none.
   std::string place(const PodInfoPtr& pod) {

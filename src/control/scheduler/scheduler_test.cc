@@ -6,12 +6,17 @@
 #include "control/server/client_fixture.h"
 #include "kubernetes/core/v1/event.pb.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
+#include "kubernetes/policy/v1/policy.pb.h"
 #include "kubernetes/storage/v1/storage_class.pb.h"
 
 namespace gantry::control::scheduling {
 namespace {
 
 namespace core = k8s::io::api::core::v1;
+namespace policy = k8s::io::api::policy::v1;
+
+const std::string kNoVictims =
+    "preemption: 0/1 nodes are available: 1 No preemption victims found for incoming pod.";
 
 class SchedulerTest : public ClientTest {
  protected:
@@ -89,7 +94,7 @@ TEST_F(SchedulerTest, WhatFitsNowhereIsToldWhyAndComesWhenThereIsRoom) {
   make_node("n1");
   run_until([&] { return node_of("a") == "n1"; });
   make("b");
-  const std::string reason = "0/1 nodes are available: 1 Insufficient cpu.";
+  const std::string reason = "0/1 nodes are available: 1 Insufficient cpu. " + kNoVictims;
   run_until([&] { return condition("b").message() == reason; });
   EXPECT_EQ(condition("b").status(), "False");
   EXPECT_EQ(condition("b").reason(), "Unschedulable");
@@ -106,7 +111,7 @@ TEST_F(SchedulerTest, OfMorePodsThanFitTheMostImportantGo) {
   make("b");
   make("important", R"("priority": 1000,)");
   start();
-  const std::string reason = "0/1 nodes are available: 1 Insufficient cpu.";
+  const std::string reason = "0/1 nodes are available: 1 Insufficient cpu. " + kNoVictims;
   run_until([&] {
     return node_of("important") == "n1" && condition("a").message() == reason && condition("b").message() == reason;
   });
@@ -126,6 +131,135 @@ TEST_F(SchedulerTest, GatedPodsAndThoseOfOthersAreLeftAlone) {
   ASSERT_TRUE(wait(client_.patch<core::Pod>("default", "gated", api::PatchForm::kMerge,
                                             *api::parse_json(R"({"spec": {"schedulingGates": []}})"))));
   run_until([&] { return node_of("gated") == "n1"; });
+}
+
+class PreemptionTest : public SchedulerTest {
+ protected:
+  // As a node would do when the pod has ended.
+  void end(const std::string& name) {
+    ASSERT_TRUE(wait(client_.remove<core::Pod>("default", name, {.grace_period = 0})));
+  }
+  std::string nominated(const std::string& name) {
+    const PodPtr pod = find(name);
+    return pod == nullptr ? "" : pod->status().nominated_node_name();
+  }
+  bool is_leaving(const std::string& name) {
+    const PodPtr pod = find(name);
+    return pod != nullptr && pod->metadata().has_deletion_timestamp();
+  }
+  core::PodCondition disruption(const std::string& name) {
+    const PodPtr pod = find(name);
+    if (pod == nullptr) return {};
+    for (const core::PodCondition& condition : pod->status().conditions()) {
+      if (condition.type() == "DisruptionTarget") return condition;
+    }
+    return {};
+  }
+  // Everything that is said of a pod without a node has been said.
+  void wait_for_message(const std::string& name, const std::string& message) {
+    run_until([&] { return condition(name).message() == message; });
+  }
+};
+
+TEST_F(PreemptionTest, TheLessImportantLeavesAndItsPlaceIsKept) {
+  make_node("n1");
+  make("low");
+  start();
+  run_until([&] { return node_of("low") == "n1"; });
+  make("high", R"("priority": 1000,)");
+  run_until([&] { return is_leaving("low") && nominated("high") == "n1"; });
+  EXPECT_EQ(condition("high").message(),
+            "0/1 nodes are available: 1 Insufficient cpu. preemption: found a potential placement for pod on node n1, "
+            "preempting 1 victims");
+  EXPECT_EQ(disruption("low").reason(), "PreemptionByScheduler");
+  EXPECT_EQ(disruption("low").message(), "default-scheduler: preempting to accommodate a higher priority pod");
+  wait_for_event("low", "Preempted", cat("Preempted by pod ", find("high")->metadata().uid(), " on node n1"));
+  // Who comes meanwhile does not get the place, and makes nobody else leave.
+  make("middle", R"("priority": 500,)");
+  wait_for_message("middle", "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 "
+                             "Insufficient cpu.");
+  later_ += std::chrono::minutes(1);
+  end("low");
+  run_until([&] { return node_of("high") == "n1"; });
+  EXPECT_EQ(nominated("high"), "");
+  wait_for_message("middle", "0/1 nodes are available: 1 Insufficient cpu. " + kNoVictims);
+}
+
+TEST_F(PreemptionTest, WhoSaysNeverWaits) {
+  make_node("n1");
+  make("low");
+  start();
+  run_until([&] { return node_of("low") == "n1"; });
+  make("polite", R"("priority": 1000, "preemptionPolicy": "Never",)");
+  wait_for_message("polite",
+                   "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to "
+                   "preemptionPolicy=Never.");
+  EXPECT_FALSE(is_leaving("low"));
+}
+
+TEST_F(PreemptionTest, ABudgetSaysWhereSomebodyLeaves) {
+  make_node("n1");
+  make("kept");
+  start();
+  run_until([&] { return node_of("kept") == "n1"; });
+  make_node("n2");
+  make("free");
+  run_until([&] { return node_of("free") == "n2"; });
+  ASSERT_TRUE(wait(client_.patch<core::Pod>("default", "kept", api::PatchForm::kMerge,
+                                            *api::parse_json(R"({"metadata": {"labels": {"app": "kept"}}})"))));
+  ASSERT_TRUE(wait(client_.create(from_json<policy::PodDisruptionBudget>(
+      R"({"metadata": {"name": "all", "namespace": "default"},
+          "spec": {"minAvailable": 1, "selector": {"matchLabels": {"app": "kept"}}}})"))));
+  run_until([&] {
+    const PodPtr kept = find("kept");
+    return kept->metadata().labels().contains("app") &&
+           informers_.of<policy::PodDisruptionBudget>().find("default", "all") != nullptr;
+  });
+  make("high", R"("priority": 1000,)");
+  run_until([&] { return is_leaving("free") && nominated("high") == "n2"; });
+  EXPECT_FALSE(is_leaving("kept"));
+}
+
+// A scheduler that was killed has written the node and made nobody leave, or some.
+TEST_F(PreemptionTest, WhatWasBegunIsGoneOnWith) {
+  make_node("n1", R"({"cpu": "2", "memory": "1Gi", "pods": "9"})");
+  make("low1", R"("nodeName": "n1",)");
+  make("low2", R"("nodeName": "n1",)");
+  make("high", R"("priority": 1000,)", R"({"cpu": "2"})");
+  ASSERT_TRUE(wait(client_.patch<core::Pod>("default", "high", api::PatchForm::kMerge,
+                                            *api::parse_json(R"({"status": {"nominatedNodeName": "n1"}})"), "status")));
+  ASSERT_TRUE(wait(client_.patch<core::Pod>(
+      "default", "low1", api::PatchForm::kMerge,
+      *api::parse_json(R"({"status": {"conditions": [{"type": "DisruptionTarget", "status": "True",
+                           "reason": "PreemptionByScheduler"}]}})"),
+      "status")));
+  ASSERT_TRUE(wait(client_.remove<core::Pod>("default", "low1")));
+  start();
+  wait_for_message("high", "0/1 nodes are available: 1 Insufficient cpu. preemption: not eligible due to a "
+                           "terminating pod on the nominated node.");
+  EXPECT_FALSE(is_leaving("low2"));
+  EXPECT_EQ(nominated("high"), "n1");
+  later_ += std::chrono::minutes(1);
+  end("low1");
+  run_until([&] { return is_leaving("low2"); });
+  later_ += std::chrono::minutes(1);
+  end("low2");
+  run_until([&] { return node_of("high") == "n1"; });
+}
+
+TEST_F(PreemptionTest, WhoComesLaterAndIsMoreImportantTakesTheKeptPlace) {
+  make_node("n1");
+  make("low");
+  start();
+  run_until([&] { return node_of("low") == "n1"; });
+  make("middle", R"("priority": 500,)");
+  run_until([&] { return is_leaving("low") && nominated("middle") == "n1"; });
+  make("high", R"("priority": 1000,)");
+  run_until([&] { return nominated("high") == "n1" && nominated("middle").empty(); });
+  later_ += std::chrono::minutes(1);
+  end("low");
+  run_until([&] { return node_of("high") == "n1"; });
+  EXPECT_EQ(node_of("middle"), "");
 }
 
 // Volumes that are made when a pod needs them, by nobody.

@@ -2,6 +2,7 @@
 #include "control/scheduler/scheduling_queue.h"
 
 #include <algorithm>
+#include <utility>
 #include <vector>
 
 namespace gantry::control::scheduling {
@@ -21,7 +22,7 @@ Duration pause_after(int attempts) {
 }  // namespace
 
 SchedulingQueue::Turn SchedulingQueue::turn_of(const Entry& entry) {
-  return {-std::int64_t{entry.pod->spec().priority()}, entry.order, entry.pod->key};
+  return {-entry.pod->priority(), entry.order, entry.pod->key};
 }
 
 void SchedulingQueue::leave(Entry& entry) {
@@ -66,7 +67,7 @@ void SchedulingQueue::put(PodInfoPtr pod, bool may_fit_now, Duration now) {
   if (is_ready) ready_.erase(turn_of(entry));
   entry.pod = std::move(pod);
   if (is_ready) ready_.insert(turn_of(entry));
-  if (may_fit_now && entry.state == State::kResting) pause(entry, now);
+  if (may_fit_now) wake_up(entry, now);
 }
 
 void SchedulingQueue::remove(const std::string& key) {
@@ -79,7 +80,13 @@ void SchedulingQueue::remove(const std::string& key) {
 void SchedulingQueue::advance(Duration now) {
   while (!due_.empty() && due_.begin()->first <= now) {
     const std::string key = due_.begin()->second;
-    make_ready(entries_.at(key));
+    Entry& entry = entries_.at(key);
+    if (entry.is_held) {
+      entry.is_woken = true;
+      wait_until(entry, State::kResting, now + kLongestRest);
+    } else {
+      make_ready(entry);
+    }
   }
 }
 
@@ -115,7 +122,33 @@ void SchedulingQueue::wake(const MayHelp& may_help, Duration now) {
   }
   // Whoever had his turn first has it first again.
   std::ranges::sort(woken, {}, &Entry::order);
-  for (Entry* entry : woken) pause(*entry, now);
+  for (Entry* entry : woken) wake_up(*entry, now);
+}
+
+void SchedulingQueue::wake_one(const std::string& key, Duration now) {
+  if (const auto found = entries_.find(key); found != entries_.end()) wake_up(found->second, now);
+}
+
+void SchedulingQueue::wake_up(Entry& entry, Duration now) {
+  if (entry.state != State::kResting) return;
+  if (entry.is_held) {
+    entry.is_woken = true;
+  } else {
+    pause(entry, now);
+  }
+}
+
+void SchedulingQueue::hold(const std::string& key) {
+  const auto found = entries_.find(key);
+  if (found == entries_.end()) return;
+  found->second.is_held = true;
+  found->second.is_woken = false;
+}
+
+void SchedulingQueue::release(const std::string& key, bool again, Duration now) {
+  const auto found = entries_.find(key);
+  if (found == entries_.end() || !std::exchange(found->second.is_held, false)) return;
+  if (again || found->second.is_woken) wake_up(found->second, now);
 }
 
 std::optional<Duration> SchedulingQueue::next_time() const {

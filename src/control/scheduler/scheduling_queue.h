@@ -33,9 +33,16 @@ class SchedulingQueue {
   void refuse(const std::string& key, RuleSet by, Duration now);
   void retry(const std::string& key, Duration now);
 
+  // What was refused does not come again before release(), which tells it of what has happened meanwhile; `again`: it
+  // comes whatever that was.
+  void hold(const std::string& key);
+  void release(const std::string& key, bool again, Duration now);
+
   // Something has happened: who rests and may find a node now comes again.
   using MayHelp = std::function<bool(const PodInfo& pod, RuleSet refused_by)>;
   void wake(const MayHelp& may_help, Duration now);
+  // It may help the pod of this key alone.
+  void wake_one(const std::string& key, Duration now);
 
   // When somebody's turn comes by time alone.
   std::optional<Duration> next_time() const;
@@ -51,12 +58,15 @@ class SchedulingQueue {
     Duration tried_at{};
     Duration due{};           // of one that pauses or rests
     std::uint64_t order = 0;  // of one that is ready
+    bool is_held = false;
+    bool is_woken = false;  // while it was held
   };
   using Turn = std::tuple<std::int64_t, std::uint64_t, std::string>;  // less comes first
   static Turn turn_of(const Entry& entry);
   void leave(Entry& entry);
   void make_ready(Entry& entry);
   void pause(Entry& entry, Duration now);
+  void wake_up(Entry& entry, Duration now);
   void wait_until(Entry& entry, State state, Duration due);
   void advance(Duration now);
 

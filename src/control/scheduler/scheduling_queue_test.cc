@@ -80,6 +80,30 @@ TEST_F(SchedulingQueueTest, PausesGetLongerUpToALimit) {
   EXPECT_EQ(take(), "a");
 }
 
+TEST_F(SchedulingQueueTest, WhoIsHeldComesWhenHeIsReleased) {
+  put("a");
+  EXPECT_EQ(take(), "a");
+  refuse("a");
+  queue_.hold("default/a");
+  now_ += seconds(60);
+  wake();
+  EXPECT_EQ(take(), "");
+  queue_.release("default/a", false, now_);
+  EXPECT_EQ(take(), "a") << "it was woken meanwhile";
+  refuse("a");
+  queue_.hold("default/a");
+  now_ += seconds(60);
+  queue_.release("default/a", false, now_);
+  EXPECT_EQ(take(), "") << "nothing has happened";
+  queue_.hold("default/a");
+  queue_.release("default/a", true, now_);
+  EXPECT_EQ(take(), "a");
+  refuse("a");
+  now_ += seconds(60);
+  queue_.wake_one("default/a", now_);
+  EXPECT_EQ(take(), "a");
+}
+
 TEST_F(SchedulingQueueTest, APodThatIsAnotherNowIsLookedAt) {
   put("a");
   EXPECT_EQ(take(), "a");

@@ -25,7 +25,7 @@ class TaintsRule final : public Rule {
       return taint.effect() == kPreferNoSchedule || api::tolerates(spec_, view(taint));
     });
     if (is_borne) return {};
-    return {{"node(s) had untolerated taint(s)"}};
+    return {{"node(s) had untolerated taint(s)"}, /*is_lasting=*/true};
   }
 
   std::vector<std::int64_t> rate(std::span<const NodeState* const> nodes) const override {

@@ -22,12 +22,18 @@ constexpr char kPreferNoSchedule[] = "PreferNoSchedule";
 
 using Constraints = std::vector<const SpreadConstraint*>;
 
+bool is_counted(const PodInfo& pod, const api::LabelSelector& selector, const std::string& ns) {
+  return pod.ns() == ns && !pod.pod->metadata().has_deletion_timestamp() &&
+         selector.matches_map(pod.pod->metadata().labels());
+}
+
+bool counts_nobody(const api::LabelSelector& selector) {
+  return selector.selects_everything() || selector.selects_nothing();
+}
+
 std::int64_t count_pods(const NodeState& node, const api::LabelSelector& selector, const std::string& ns) {
-  if (selector.selects_everything() || selector.selects_nothing()) return 0;
-  return std::ranges::count_if(node.pods, [&](const PodInfoPtr& other) {
-    return other->ns() == ns && !other->pod->metadata().has_deletion_timestamp() &&
-           selector.matches_map(other->pod->metadata().labels());
-  });
+  if (counts_nobody(selector)) return 0;
+  return std::ranges::count_if(node.pods, [&](const PodInfoPtr& other) { return is_counted(*other, selector, ns); });
 }
 
 bool has_all_labels(const NodeState& node, const Constraints& constraints) {
@@ -58,7 +64,7 @@ class TopologySpreadRule final : public Rule {
       const SpreadConstraint& constraint = *required_[i];
       const std::string* value = node.label(constraint.topology_key);
       if (value == nullptr) {
-        return {{"node(s) didn't match pod topology spread constraints (missing required label)"}};
+        return {{"node(s) didn't match pod topology spread constraints (missing required label)"}, /*is_lasting=*/true};
       }
       const auto found = domains_[i].find(*value);
       const std::int64_t there = found == domains_[i].end() ? 0 : found->second;
@@ -68,6 +74,19 @@ class TopologySpreadRule final : public Rule {
       }
     }
     return {};
+  }
+
+  void count(const PodInfo& other, const NodeState& node, int more) override {
+    if (required_.empty() || !has_all_labels(node, required_)) return;
+    for (std::size_t i = 0; i < required_.size(); ++i) {
+      const SpreadConstraint& constraint = *required_[i];
+      if (counts_nobody(constraint.pods) || !is_counted(other, constraint.pods, pod_.ns()) ||
+          !counts(constraint, node, pod_.spec())) {
+        continue;
+      }
+      domains_[i][*node.label(constraint.topology_key)] += more;
+      fewest_[i] = fewest_of(i);
+    }
   }
 
   std::vector<std::int64_t> rate(std::span<const NodeState* const> nodes) const override;
@@ -83,13 +102,14 @@ class TopologySpreadRule final : public Rule {
         domains_[i][*node->label(required_[i]->topology_key)] += count_pods(*node, required_[i]->pods, pod_.ns());
       }
     }
-    for (std::size_t i = 0; i < required_.size(); ++i) {
-      std::int64_t fewest = std::numeric_limits<std::int32_t>::max();
-      for (const auto& [value, count] : domains_[i]) fewest = std::min(fewest, count);
-      // Domains that are not there yet have no pods.
-      if (static_cast<std::int64_t>(domains_[i].size()) < required_[i]->min_domains) fewest = 0;
-      fewest_.push_back(fewest);
-    }
+    for (std::size_t i = 0; i < required_.size(); ++i) fewest_.push_back(fewest_of(i));
+  }
+
+  std::int64_t fewest_of(std::size_t i) const {
+    std::int64_t fewest = std::numeric_limits<std::int32_t>::max();
+    for (const auto& [value, count] : domains_[i]) fewest = std::min(fewest, count);
+    // Domains that are not there yet have no pods.
+    return static_cast<std::int64_t>(domains_[i].size()) < required_[i]->min_domains ? 0 : fewest;
   }
 
   const PodInfo& pod_;

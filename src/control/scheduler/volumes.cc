@@ -113,28 +113,36 @@ class VolumesRule final : public Rule {
       if (!obstacle_.empty()) return;
       const bool is_for_one = std::ranges::find(claim->spec().access_modes(), kForOnePod) !=
                               claim->spec().access_modes().end();
-      if (is_for_one && cluster.pods_with_claim(each.key) > 0) is_taken_ = true;
+      if (is_for_one) {
+        for_one_.push_back(each.key);
+        taken_ += static_cast<std::int64_t>(cluster.pods_with_claim(each.key));
+      }
       if (is_bound(*claim)) volumes_.push_back(find(cluster.storage.volumes, claim->spec().volume_name()));
     }
   }
 
   std::string obstacle() const override { return obstacle_; }
 
+  void count(const PodInfo& other, const NodeState&, int more) override {
+    for (const PodClaim& claim : other.claims) taken_ += more * std::ranges::count(for_one_, claim.key);
+  }
+
   Refusal check(const NodeState& node) const override {
-    if (is_taken_) {
+    if (taken_ > 0) {
       return {{"node has pod using PersistentVolumeClaim with the same name and ReadWriteOncePod access mode"}};
     }
     for (const VolumePtr& volume : volumes_) {
-      if (volume == nullptr) return {{"node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)"}};
-      if (!can_be_used(*volume, node)) return {{"node(s) didn't match PersistentVolume's node affinity"}};
+      if (volume == nullptr) return lasting("node(s) unavailable due to one or more pvc(s) bound to non-existent pv(s)");
+      if (!can_be_used(*volume, node)) return lasting("node(s) didn't match PersistentVolume's node affinity");
     }
     if (!waiting_.is_empty() && !waiting_.choose(node)) {
-      return {{"node(s) didn't find available persistent volumes to bind"}};
+      return lasting("node(s) didn't find available persistent volumes to bind");
     }
     return {};
   }
 
  private:
+  static Refusal lasting(const char* reason) { return {{reason}, /*is_lasting=*/true}; }
   std::string obstacle_of(const PodClaim& each, const Claim* claim) const {
     if (claim == nullptr && each.is_its_own) {
       return cat("waiting for ephemeral volume controller to create the persistentvolumeclaim ",
@@ -163,7 +171,8 @@ class VolumesRule final : public Rule {
   const ClusterState& cluster_;
   std::string obstacle_;
   std::vector<VolumePtr> volumes_;  // of the claims that are bound; null: it is not there
-  bool is_taken_ = false;           // a claim that one pod alone may use is used
+  std::vector<std::string> for_one_;  // the claims that one pod alone may use
+  std::int64_t taken_ = 0;            // how often pods use them
   const Waiting waiting_;
 };
 

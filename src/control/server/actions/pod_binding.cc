@@ -33,6 +33,7 @@ Outcome<std::unique_ptr<api::Message>> bound(const api::Kind& kind, const core::
   }
   auto updated = std::make_unique<core::Pod>(pod);
   updated->mutable_spec()->set_node_name(binding.target().name());
+  updated->mutable_status()->clear_nominated_node_name();
   for (const auto& [key, value] : binding.metadata().annotations()) {
     (*updated->mutable_metadata()->mutable_annotations())[key] = value;
   }
