@@ -2,7 +2,6 @@
 #include "control/services/endpoint_slices.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/text.h"
 #include "control/controllers/pods.h"
@@ -23,8 +22,6 @@ namespace {
 constexpr char kController[] = "endpointslice-controller.k8s.io";
 constexpr char kZone[] = "topology.kubernetes.io/zone";
 constexpr std::size_t kWorkers = 4;
-// Pods that change together, as on a node that comes or goes, are one write.
-constexpr Duration kGathering = std::chrono::milliseconds(20);
 
 std::string zone_of(const core::Node& node) {
   const auto found = node.metadata().labels().find(kZone);
@@ -127,8 +124,8 @@ EndpointSliceController::EndpointSliceController(ControllerParts parts)
       events_(parts_, "endpoint-slice-controller"),
       queue_(
           parts_.queues(), "endpointslice", [this](std::string key) { return work(key); }, kWorkers),
-      pods_(parts_.informers, [this](const std::string& key) { soon(key); }),
-      slices_(parts_, kController, [this](const std::string& key) { soon(key); }) {
+      pods_(parts_.informers, [this](const std::string& key) { gathering_.add(key); }),
+      slices_(parts_, kController, [this](const std::string& key) { gathering_.add(key); }) {
   index_by_node(parts_.informers.of<core::Pod>());
   parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) {
     const bool is_kept = change.before != nullptr && change.now != nullptr;
@@ -138,19 +135,17 @@ EndpointSliceController::EndpointSliceController(ControllerParts parts)
     }
     const std::string& name = static_cast<const core::Node&>(change.object()).metadata().name();
     for (const auto& pod : parts_.informers.of<core::Pod>().by(kPodsByNode, name)) {
-      for (const std::string& key : pods_.services_of(*pod)) soon(key);
+      for (const std::string& key : pods_.services_of(*pod)) gathering_.add(key);
     }
   });
 }
 
-void EndpointSliceController::soon(const std::string& key) {
-  if (gathering_.insert(key).second) queue_.add_after(key, kGathering);
-}
-
 Task<Status> EndpointSliceController::work(std::string key) {
-  gathering_.erase(key);
+  const std::vector<std::shared_ptr<const core::Pod>> pods = pods_.of(key);
+  gathering_.begin(key, pods.size());
   const auto service = parts_.informers.of<core::Service>().find_key(key);
   if (service == nullptr) {
+    gathering_.forget(key);
     times_.forget(key);
     slices_.forget(key);
     co_return Status();
@@ -158,7 +153,6 @@ Task<Status> EndpointSliceController::work(std::string key) {
   if (!is_led_by_selector(*service)) co_return Status();
   const std::optional<std::vector<SlicePtr>> existing = slices_.of(key);
   if (!existing) co_return Status();
-  const std::vector<std::shared_ptr<const core::Pod>> pods = pods_.of(key);
   WantedSlices wanted = wanted_slices(
       *service, pods, [this](const std::string& name) { return parts_.informers.of<core::Node>().find("", name); });
   wanted.frame.trigger_time = times_.next(key, *service, pods);

@@ -5,11 +5,11 @@
 
 #include <memory>
 #include <string>
-#include <unordered_set>
 #include <vector>
 
 #include "control/controllers/controller.h"
 #include "control/controllers/event_recorder.h"
+#include "control/services/gathering.h"
 #include "control/services/own_slices.h"
 #include "control/services/service_pods.h"
 #include "control/services/trigger_times.h"
@@ -37,13 +37,12 @@ class EndpointSliceController final : public Controller {
   void start() override { queue_.start(); }
 
  private:
-  void soon(const std::string& key);
   Task<Status> work(std::string key);
 
   ControllerParts parts_;
   EventRecorder events_;
   api::WorkQueue queue_;
-  std::unordered_set<std::string> gathering_;  // services whose pods may change further
+  Gathering gathering_{queue_};
   ServicePods pods_;
   OwnSlices slices_;
   TriggerTimes times_;

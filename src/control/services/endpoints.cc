@@ -2,7 +2,6 @@
 #include "control/services/endpoints.h"
 
 #include <algorithm>
-#include <chrono>
 
 #include "base/text.h"
 #include "control/services/names.h"
@@ -23,7 +22,6 @@ constexpr char kLabel[] = "endpoints.kubernetes.io/managed-by";
 constexpr char kController[] = "endpoint-controller";
 constexpr char kOverCapacity[] = "endpoints.kubernetes.io/over-capacity";
 constexpr std::size_t kWorkers = 4;
-constexpr Duration kGathering = std::chrono::milliseconds(20);
 
 bool is_ours(const core::Endpoints& endpoints) {
   const auto found = endpoints.metadata().labels().find(kLabel);
@@ -70,13 +68,13 @@ EndpointsController::EndpointsController(ControllerParts parts)
       events_(parts_, kController),
       queue_(
           parts_.queues(), "endpoint", [this](std::string key) { return work(key); }, kWorkers),
-      pods_(parts_.informers, [this](const std::string& key) { soon(key); }) {
+      pods_(parts_.informers, [this](const std::string& key) { gathering_.add(key); }) {
   parts_.informers.of<core::Endpoints>().on_change([this](const api::Informer::Change& change) {
     const auto& endpoints = static_cast<const core::Endpoints&>(change.object());
     const std::string key = api::object_key(endpoints.metadata().namespace_(), endpoints.metadata().name());
     // Others' without a service are their business.
     const bool is_wanted = parts_.informers.of<core::Service>().find_key(key) != nullptr;
-    if (is_wanted || (change.now != nullptr && is_ours(endpoints))) soon(key);
+    if (is_wanted || (change.now != nullptr && is_ours(endpoints))) gathering_.add(key);
   });
 }
 
@@ -88,12 +86,9 @@ void EndpointsController::start() {
   queue_.start();
 }
 
-void EndpointsController::soon(const std::string& key) {
-  if (gathering_.insert(key).second) queue_.add_after(key, kGathering);
-}
-
 Task<Status> EndpointsController::remove(std::string key) {
   times_.forget(key);
+  gathering_.forget(key);
   const auto endpoints = parts_.informers.of<core::Endpoints>().find_key(key);
   // Old elections hold their leases there.
   if (endpoints == nullptr || endpoints->metadata().annotations().contains(kLeader)) co_return Status();
@@ -108,11 +103,11 @@ Task<Status> EndpointsController::remove(std::string key) {
 }
 
 Task<Status> EndpointsController::work(std::string key) {
-  gathering_.erase(key);
+  const std::vector<std::shared_ptr<const core::Pod>> pods = pods_.of(key);
+  gathering_.begin(key, pods.size());
   const auto service = parts_.informers.of<core::Service>().find_key(key);
   if (service == nullptr) co_return co_await remove(key);
   if (!is_led_by_selector(*service)) co_return Status();
-  const std::vector<std::shared_ptr<const core::Pod>> pods = pods_.of(key);
   const std::string time = times_.next(key, *service, pods);
   const auto current = parts_.informers.of<core::Endpoints>().find_key(key);
   core::Endpoints wanted =

@@ -4,10 +4,10 @@
 #pragma once
 
 #include <string>
-#include <unordered_set>
 
 #include "control/controllers/controller.h"
 #include "control/controllers/event_recorder.h"
+#include "control/services/gathering.h"
 #include "control/services/service_pods.h"
 #include "control/services/trigger_times.h"
 
@@ -24,7 +24,6 @@ class EndpointsController final : public Controller {
 
  private:
   using Endpoints = k8s::io::api::core::v1::Endpoints;
-  void soon(const std::string& key);
   Task<Status> work(std::string key);
   Task<Status> remove(std::string key);
   Task<Status> write(Endpoints wanted);
@@ -32,7 +31,7 @@ class EndpointsController final : public Controller {
   ControllerParts parts_;
   EventRecorder events_;
   api::WorkQueue queue_;
-  std::unordered_set<std::string> gathering_;  // services whose pods may change further
+  Gathering gathering_{queue_};
   ServicePods pods_;
   TriggerTimes times_;
 };
