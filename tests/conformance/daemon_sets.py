@@ -73,7 +73,8 @@ def placing(story):
     nodes, control, checks = story.nodes, story.control, story.checks
     nodes.add("a")
     nodes.add("b", {"disk": "ssd"})
-    nodes.add("own", taints=[{"key": "dedicated", "effect": "NoSchedule"}])
+    nodes.add("own")
+    control.out("taint", "node", "own", "dedicated=it:NoSchedule")
     story.apply(daemon_set("place"))
     story.on_nodes("place", ["a", "b"])
     checks.contains(story.rolled_out("place"), "successfully rolled out", "kubectl rollout status knows its end")
@@ -185,8 +186,9 @@ def failing(story):
     control, checks = story.control, story.checks
     story.apply(daemon_set("fail"))
     story.on_nodes("fail", ["a", "b", "late", "own"])
-    failed = next(pod for pod in story.pods("fail") if pod["spec"]["nodeName"] == "b")["metadata"]["name"]
-    story.nodes.fail(failed)
+    victim = next(pod for pod in story.pods("fail") if pod["spec"]["nodeName"] == "b")
+    failed = victim["metadata"]["name"]
+    story.nodes.say(victim, "Failed", ready=False)
     c.wait_until("the failed one is gone", lambda: control.kubectl("get", "pod", failed).returncode != 0)
     story.on_nodes("fail", ["a", "b", "late", "own"])
     story.has_event("fail", "FailedDaemonPod", f"Found failed daemon pod default/{failed} on node b, will try to kill it")

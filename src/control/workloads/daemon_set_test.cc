@@ -23,10 +23,12 @@ class DaemonSetTest : public WorkloadTest {
     ASSERT_TRUE(wait(client_.create(node)));
   }
   void change_image(const std::string& image) {
-    api::Answer<apps::DaemonSet> live = wait(client_.get<apps::DaemonSet>("default", "ds"));
-    ASSERT_TRUE(live);
-    live->mutable_spec()->mutable_template_()->mutable_spec()->mutable_containers(0)->set_image(image);
-    ASSERT_TRUE(wait(client_.update(*live)));
+    const auto containers = api::parse_json(cat(R"([{"name":"c","image":")", image, R"("}])"));
+    const api::Value pod = api::Value::object({{"spec", api::Value::object({{"containers", *containers}})}});
+    const api::Value change = api::Value::object({{"spec", api::Value::object({{"template", pod}})}});
+    const auto done =
+        wait(client_.patch<apps::DaemonSet>("default", "ds", api::PatchForm::kStrategicMerge, change));
+    ASSERT_TRUE(done) << done.error().message;
   }
   std::vector<std::string> nodes_of_pods() {
     std::vector<std::string> out;
