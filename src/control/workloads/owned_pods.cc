@@ -129,6 +129,7 @@ std::string OwnedPods::new_name(const Owner& owner, std::string_view slot) const
 }
 
 Task<Status> OwnedPods::create(Owner owner, std::vector<core::Pod> pods) {
+  if (pods.empty()) co_return Status();
   const Duration now = steady_now();
   for (const core::Pod& pod : pods) expected_.expect_made(owner.uid, key_of(pod), now);
   keep_watch(owner);
@@ -145,23 +146,36 @@ Task<Status> OwnedPods::create(Owner owner, std::vector<core::Pod> pods) {
   co_return !done && done.error().code() == kNamespaceEnded ? Status() : done;
 }
 
+void OwnedPods::tell(const Owner& owner, const core::Pod& pod, bool is_create, const std::string* error) {
+  const std::string& name = pod.metadata().name();
+  const Deed deed{.owner = owner.name, .pod = name, .is_create = is_create, .error = error};
+  const std::string reason = cat(error == nullptr ? "Successful" : "Failed", is_create ? "Create" : "Delete");
+  std::string message = owners_.words         ? owners_.words(deed)
+                        : error == nullptr    ? cat(is_create ? "Created pod: " : "Deleted pod: ", name)
+                                              : cat("Error ", is_create ? "creating: " : "deleting: ", *error);
+  if (error == nullptr) {
+    events_.normal(owner.about(), reason, std::move(message));
+  } else {
+    events_.warning(owner.about(), reason, std::move(message));
+  }
+}
+
 Task<Status> OwnedPods::create_one(Owner owner, std::shared_ptr<const core::Pod> pod) {
   const api::Answer<core::Pod> made = co_await parts_.client.create(*pod);
   if (made) {
-    events_.normal(owner.about(), "SuccessfulCreate", cat("Created pod: ", made->metadata().name()));
+    tell(owner, *pod, /*is_create=*/true, nullptr);
     co_return Status();
   }
   // Somebody made it: a former leader, or this one, who was not told. It will be seen.
   if (made.error().is_already_exists()) co_return Status();
   expected_.forget_made(key_of(*pod));
   if (is_end_of_namespace(made.error())) co_return fail(kNamespaceEnded, made.error().message);
-  if (!made.error().is_cancelled()) {
-    events_.warning(owner.about(), "FailedCreate", cat("Error creating: ", made.error().message));
-  }
+  if (!made.error().is_cancelled()) tell(owner, *pod, /*is_create=*/true, &made.error().message);
   co_return std::unexpected(made.error().as_error());
 }
 
 Task<Status> OwnedPods::remove(Owner owner, std::vector<PodPtr> pods) {
+  if (pods.empty()) co_return Status();
   const Duration now = steady_now();
   for (const PodPtr& pod : pods) {
     if (!pod->metadata().has_deletion_timestamp()) expected_.expect_gone(owner.uid, pod->metadata().uid(), now);
@@ -185,15 +199,13 @@ Task<Status> OwnedPods::remove_one(Owner owner, PodPtr pod) {
       metadata.namespace_(), metadata.name(),
       {.uid = metadata.uid(), .resource_version = {}, .grace_period = {}, .propagation = {}});
   if (done) {
-    events_.normal(owner.about(), "SuccessfulDelete", cat("Deleted pod: ", metadata.name()));
+    tell(owner, *pod, /*is_create=*/false, nullptr);
     co_return Status();
   }
   expected_.forget_gone(metadata.uid());
   // It is gone, or another pod has its name by now.
   if (done.error().is_not_found() || done.error().is_conflict()) co_return Status();
-  if (!done.error().is_cancelled()) {
-    events_.warning(owner.about(), "FailedDelete", cat("Error deleting: ", done.error().message));
-  }
+  if (!done.error().is_cancelled()) tell(owner, *pod, /*is_create=*/false, &done.error().message);
   co_return std::unexpected(done.error().as_error());
 }
 

@@ -29,12 +29,21 @@ class OwnedPods {
   using PodPtr = std::shared_ptr<const Pod>;
   using PodTemplate = k8s::io::api::core::v1::PodTemplateSpec;
 
+  // A pod was made or deleted, or could not be.
+  struct Deed {
+    const std::string& owner;
+    const std::string& pod;
+    bool is_create = false;
+    const std::string* error = nullptr;
+  };
   struct Owners {
     std::string api_version, kind;
     // An owner ("namespace/name") is to look again: something happened to a pod of its, or it waited in vain.
     std::function<void(const std::string& key)> wake;
     // A pod that nobody controls is there, or has other labels or is newly alone; null: nobody wants to know.
-    std::function<void(const Pod& orphan)> orphan;
+    std::function<void(const Pod& orphan)> orphan = nullptr;
+    // What events say; null: what most do.
+    std::function<std::string(const Deed& deed)> words = nullptr;
   };
   // `events` says what becomes of pods, and must outlive it.
   OwnedPods(ControllerParts parts, EventRecorder& events, Owners owners);
@@ -71,6 +80,7 @@ class OwnedPods {
   void take(const api::Informer::Change& change);
   void wake_controller(const Pod& pod);
   void remember_name(std::string key);
+  void tell(const Owner& owner, const Pod& pod, bool is_create, const std::string* error);
   Task<Status> create_one(Owner owner, std::shared_ptr<const Pod> pod);
   Task<Status> remove_one(Owner owner, PodPtr pod);
   void keep_watch(const Owner& owner);

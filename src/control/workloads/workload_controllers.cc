@@ -9,6 +9,7 @@
 #include "control/workloads/disruption.h"
 #include "control/workloads/job_controller.h"
 #include "control/workloads/replica_controller.h"
+#include "control/workloads/stateful_set.h"
 
 namespace gantry::control::workloads {
 
@@ -31,6 +32,7 @@ std::vector<MoreController> workload_controllers() {
       controller<DeploymentController>("deployment-controller", "deployment-controller"),
       controller<ReplicationControllerController>("replicationcontroller-controller", "replication-controller"),
       controller<DisruptionController>("disruption-controller", "disruption-controller"),
+      controller<StatefulSetController>("statefulset-controller", "statefulset-controller"),
   };
 }
 
