@@ -97,11 +97,6 @@ std::optional<Duration> deletion_grace(const core::Pod& pod) {
   return bounded_grace(seconds);
 }
 
-// Null: systemd's slices are not ours to limit.
-const cgroups::Hierarchy* qos_hierarchy(const AgentConfig& config) {
-  return config.cgroup_driver == cgroups::DriverKind::kSystemd ? nullptr : config.hierarchy;
-}
-
 Result<DiskSpace> space_of(const std::string& path) {
   auto folder = sys::openat(sys::kCwd, path.c_str(), O_PATH | O_DIRECTORY);
   if (!folder) return std::unexpected(std::move(folder.error()));
@@ -193,8 +188,8 @@ Agent::Impl::Impl(Loop& loop, cri::RuntimeService& runtime, cri::ImageService& i
       logs(std::make_unique<LogRotation>(loop, runtime, config.pod_logs_dir, config.logs,
                                          [this] { return written_logs(); })),
       admission(cluster, {config.allowed_unsafe_sysctls, has_apparmor()}, [this] { reconcile(); }),
-      qos(loop, env->disk, {qos_hierarchy(config), config.cgroup_root, config.instance}, config.reserve,
-          [this] { return pods_here(); }) {
+      qos(loop, env->disk, {config.hierarchy, config.cgroup_root, config.instance, config.cgroup_driver},
+          config.reserve, [this] { return pods_here(); }) {
   env->pull_records =
       std::make_shared<PullRecords>(loop, env->disk, config.root_dir + "/image_manager", config.verification);
   if (cluster == nullptr) return;

@@ -171,6 +171,8 @@ std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid) {
   return cat(qos_cgroup(root, qos), "/pod", uid);
 }
 
+std::string qos_slice(Qos qos) { return cat("kubepods", qos_part(qos, '-'), ".slice"); }
+
 std::string pod_slice(Qos qos, std::string_view uid) {
   return cat("kubepods", qos_part(qos, '-'), "-pod", cgroups::slice_part(uid), ".slice");
 }

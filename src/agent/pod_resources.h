@@ -33,6 +33,8 @@ std::int64_t cpu_shares(std::int64_t milli_cpu);
 std::string qos_cgroup(std::string_view root, Qos qos);
 // ROOT/kubepods[/burstable|/besteffort]/podUID
 std::string pod_cgroup(std::string_view root, Qos qos, std::string_view uid);
+// kubepods[-burstable|-besteffort].slice, with systemd's cgroup driver.
+std::string qos_slice(Qos qos);
 // kubepods[-burstable|-besteffort]-podUID.slice, with systemd's cgroup driver.
 std::string pod_slice(Qos qos, std::string_view uid);
 

@@ -2,6 +2,7 @@
 #include "agent/qos_cgroups.h"
 
 #include <algorithm>
+#include <map>
 #include <utility>
 
 #include "agent/node_machine.h"
@@ -9,7 +10,8 @@
 #include "api/quantity.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "cgroups/driver.h"
+#include "cgroups/hierarchy.h"
+#include "cgroups/slices.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::agent {
@@ -89,6 +91,46 @@ Status set_qos_cgroups(const QosPlace& place, const cgroups::Resources& all_pods
   return limit(place, Qos::kBestEffort, weight_of(0));
 }
 
+std::vector<cgroups::SliceLimits> qos_slices(const cgroups::Resources& all_pods, std::int64_t burstable_milli_cpu) {
+  const auto limits_of = [](Qos qos, const cgroups::Resources& resources) {
+    cgroups::SliceLimits slice{.name = qos_slice(qos), .description = "Pods of Kubernetes"};
+    if (resources.cpu.shares) slice.cpu_weight = cgroups::cpu_weight_from_shares(*resources.cpu.shares);
+    if (resources.memory.limit) slice.memory_max = static_cast<std::uint64_t>(*resources.memory.limit);
+    if (resources.pids) slice.tasks_max = static_cast<std::uint64_t>(*resources.pids);
+    return slice;
+  };
+  return {limits_of(Qos::kGuaranteed, all_pods), limits_of(Qos::kBurstable, weight_of(burstable_milli_cpu)),
+          limits_of(Qos::kBestEffort, weight_of(0))};
+}
+
+namespace {
+
+// What systemd was told of a slice, of the one that has this number: another may have taken its place.
+struct Told {
+  std::uint64_t id = 0;
+  cgroups::SliceLimits limits;
+};
+
+std::uint64_t id_of(const cgroups::Hierarchy& hierarchy, const std::string& slice) {
+  auto cgroup = hierarchy.open(cgroups::slice_path(slice));
+  return cgroup ? cgroup->id().value_or(0) : 0;
+}
+
+// Nobody is asked when all is as it was told last.
+Status tell_slices(const cgroups::Hierarchy& hierarchy, const std::vector<cgroups::SliceLimits>& slices,
+                   std::map<std::string, Told>* told) {
+  for (const auto& slice : slices) {
+    const auto known = told->find(slice.name);
+    const std::uint64_t id = id_of(hierarchy, slice.name);
+    if (id != 0 && known != told->end() && known->second.id == id && known->second.limits == slice) continue;
+    if (auto limited = cgroups::limit_slice(slice); !limited) return limited;
+    (*told)[slice.name] = {id_of(hierarchy, slice.name), slice};
+  }
+  return {};
+}
+
+}  // namespace
+
 struct QosCgroups::Impl : std::enable_shared_from_this<Impl> {
   Loop& loop;
   Pool& disk;
@@ -96,7 +138,8 @@ struct QosCgroups::Impl : std::enable_shared_from_this<Impl> {
   NodeReserve reserve;
   Pods pods;
   cgroups::Resources limits;
-  bool begun = false;  // start() has come to its end, and there is something to set
+  std::map<std::string, Told> told;  // by slice; of what runs on the pool, one at a time
+  bool begun = false;                // start() has come to its end, and there is something to set
   bool is_due = false;
   bool is_setting = false;
   bool stopped = false;
@@ -111,8 +154,12 @@ Task<> QosCgroups::Impl::set(std::shared_ptr<Impl> self) {
   self->is_setting = true;
   while (std::exchange(self->is_due, false) && !self->stopped) {
     const std::int64_t burstable = burstable_cpu(self->pods());
-    auto done =
-        co_await self->disk.run([self, burstable] { return set_qos_cgroups(self->place, self->limits, burstable); });
+    auto done = co_await self->disk.run([self, burstable] {
+      if (self->place.driver == cgroups::DriverKind::kCgroupfs) {
+        return set_qos_cgroups(self->place, self->limits, burstable);
+      }
+      return tell_slices(*self->place.hierarchy, qos_slices(self->limits, burstable), &self->told);
+    });
     if (!done) log::warning("the limits of all pods, trying again with the next", {{"error", done.error()}});
   }
   self->is_setting = false;

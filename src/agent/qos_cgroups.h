@@ -8,8 +8,10 @@
 //
 // What evictionHard keeps free is in the limit: eviction is to come before it. As kubelet's do, they stay while no pod
 // is in them (Cgroup::keep), where the runtime would remove them, and their limits with them. Where the hierarchy has
-// no controller for any of it there is nothing to do, and with the cgroup driver systemd they are slices, which systemd
-// makes and nobody limits yet.
+// no controller for any of it there is nothing to do.
+//
+// With the cgroup driver systemd they are its slices kubepods.slice, kubepods-burstable.slice and
+// kubepods-besteffort.slice, and systemd, which has their limits to itself, is asked for the same over the bus.
 //
 // Owner: the agent. Loop thread; the kernel's files on a pool.
 #pragma once
@@ -24,7 +26,9 @@
 #include "base/loop.h"
 #include "base/result.h"
 #include "base/task.h"
+#include "cgroups/driver.h"
 #include "cgroups/resources.h"
+#include "cgroups/systemd_units.h"
 
 namespace gantry::cgroups {
 class Hierarchy;
@@ -54,12 +58,16 @@ std::int64_t burstable_cpu(const std::vector<std::shared_ptr<const k8s::io::api:
 
 struct QosPlace {
   const cgroups::Hierarchy* hierarchy;
-  std::string root;      // "/..." or empty
+  std::string root;      // "/..." or empty; of no account with systemd
   std::string instance;  // the mark of what this node makes; empty: beneath another's runtime, which removes none
+  cgroups::DriverKind driver = cgroups::DriverKind::kCgroupfs;
 };
 // Makes those that are missing and sets their limits. Blocking, some system calls. What this host has no controller for
 // is left out.
 Status set_qos_cgroups(const QosPlace& place, const cgroups::Resources& all_pods, std::int64_t burstable_milli_cpu);
+
+// The slices as they should be, the upper one first. Pure.
+std::vector<cgroups::SliceLimits> qos_slices(const cgroups::Resources& all_pods, std::int64_t burstable_milli_cpu);
 
 class QosCgroups {
  public:

@@ -93,6 +93,22 @@ TEST(QosCgroupsTest, TheFilesAreWritten) {
   EXPECT_EQ(tree.at("node/kubepods/besteffort/cpu.weight"), "1");
 }
 
+TEST(QosCgroupsTest, SlicesHaveTheSameLimits) {
+  const auto limits = limits_of_all_pods(kMachine, {.system = {{"memory", "1Gi"}}, .kube = {}});
+  ASSERT_TRUE(limits);
+  const auto slices = qos_slices(*limits, 1000);
+  ASSERT_EQ(slices.size(), 3U);
+  EXPECT_EQ(slices[0].name, "kubepods.slice");
+  EXPECT_EQ(slices[0].memory_max, 7516192768U);
+  EXPECT_EQ(slices[0].tasks_max, 32768U);
+  EXPECT_EQ(slices[0].cpu_weight, 303U);
+  EXPECT_EQ(slices[1].name, "kubepods-burstable.slice");
+  EXPECT_EQ(slices[1].cpu_weight, 100U);
+  EXPECT_EQ(slices[1].memory_max, std::nullopt);
+  EXPECT_EQ(slices[2].name, "kubepods-besteffort.slice");
+  EXPECT_EQ(slices[2].cpu_weight, 1U);
+}
+
 TEST(QosCgroupsTest, WithoutControllersNothingIsMade) {
   Tree tree{{"cgroup.controllers", "hugetlb\n"}, {"cgroup.subtree_control", ""}};
   const auto hierarchy = cgroups::Hierarchy::at(tree.open(), "/x");

@@ -98,6 +98,18 @@ void add_properties(Writer& out, const SliceUnit& slice) {
   if (slice.cpu_weight) add_number(list, "CPUWeight", *slice.cpu_weight);
 }
 
+void add_limits(Writer& list, const SliceLimits& slice) {
+  if (slice.cpu_weight) add_number(list, "CPUWeight", *slice.cpu_weight);
+  if (slice.memory_max) add_number(list, "MemoryMax", *slice.memory_max);
+  if (slice.tasks_max) add_number(list, "TasksMax", *slice.tasks_max);
+}
+
+void add_properties(Writer& out, const SliceLimits& slice) {
+  Writer list(out, DBUS_TYPE_ARRAY, "(sv)");
+  add_text(list, "Description", slice.description);
+  add_limits(list, slice);
+}
+
 void add_properties(Writer& out, const ScopeUnit& scope) {
   Writer list(out, DBUS_TYPE_ARRAY, "(sv)");
   add_text(list, "Description", scope.description);
@@ -187,7 +199,33 @@ Result<bool> start(const Unit& unit, const std::vector<SliceUnit>& with) {
   return true;
 }
 
+Status set_limits(const SliceLimits& slice) {
+  auto bus = connect();
+  if (!bus) return std::unexpected(std::move(bus.error()));
+  Message call(dbus_message_new_method_call(kSystemd, kSystemdPath, kManager, "SetUnitProperties"));
+  {
+    Writer out(call.get());
+    out.text(slice.name);
+    out.truth(true);  // at runtime
+    Writer list(out, DBUS_TYPE_ARRAY, "(sv)");
+    add_limits(list, slice);
+  }
+  BusError error;
+  const auto limit = std::chrono::duration_cast<std::chrono::milliseconds>(kUnitLimit).count();
+  Message answer(
+      dbus_connection_send_with_reply_and_block(bus->get(), call.get(), static_cast<int>(limit), &error.error));
+  return answer ? Status() : fail(Code::kUnavailable, "SetUnitProperties: " + error.text());
+}
+
 }  // namespace
+
+Status limit_slice(const SliceLimits& slice) {
+  auto started = start(slice, {});
+  Status done = started ? Status() : std::unexpected(std::move(started.error()));
+  // Systemd has one of its name.
+  if (started && !*started) done = set_limits(slice);
+  return done ? done : fail_with(std::move(done.error()), "have systemd limit " + slice.name);
+}
 
 Result<bool> start_scope(const ScopeUnit& scope) {
   auto started = start(scope, scope.slices);

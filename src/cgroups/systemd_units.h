@@ -35,6 +35,14 @@ struct ScopeUnit {
   std::vector<SliceUnit> slices;  // made with it, above it
 };
 
+// What all that is in a slice has together; what is not set stays as it is.
+struct SliceLimits {
+  std::string name;
+  std::string description;
+  std::optional<std::uint64_t> cpu_weight, memory_max, tasks_max;
+  bool operator==(const SliceLimits&) const = default;
+};
+
 // Returns when the scope is there, with its process in it. False, and nothing was made, when systemd has a unit of its
 // name, or of one of its slices'; or when another slice above it has just gone (systemd 252 finds no slice any more of
 // the name of one that we made, it has ended, and there was a daemon-reload in its life).
@@ -43,5 +51,9 @@ Result<bool> start_scope(const ScopeUnit& scope);
 // Makes the slice, or takes for ours one that is there because units named it and nobody made it. False when somebody
 // did.
 Result<bool> start_slice(const SliceUnit& slice);
+
+// Sets the limits of a slice that is there, whoever made it, until the machine's next boot; one that is not there is
+// made, and stays when nothing is in it.
+Status limit_slice(const SliceLimits& slice);
 
 }  // namespace gantry::cgroups

@@ -235,14 +235,16 @@ def pods_own(story):
     story.node.crictl("rmp", "-f", pod_id)
 
 
-def node_wide(story, pod):
+def node_wide(story, pod, pods):
     """What is above a guaranteed pod, and what its containers have for the OOM killer."""
     def read(place):
         return story.node.read(place).strip()
+    burstable, best_effort = ("burstable", "besteffort") if story.driver == "cgroupfs" else (
+        "kubepods-burstable.slice", "kubepods-besteffort.slice")
     memory = int(story.node.machine.shell("grep MemTotal /proc/meminfo").split()[1]) * 1024
-    story.equal(read(pod.parent / "memory.max"), str(memory // 4096 * 4096), "all pods may take what the node has")
-    story.ok(read(pod.parent / "pids.max") != "max", "and so many processes")
-    story.equal([read(pod.parent / part / "cpu.weight") for part in ("burstable", "besteffort")], ["1", "1"],
+    story.equal(read(pods / "memory.max"), str(memory // 4096 * 4096), "all pods may take what the node has")
+    story.ok(read(pods / "pids.max") != "max", "and so many processes")
+    story.equal([read(pods / part / "cpu.weight") for part in (burstable, best_effort)], ["1", "1"],
                 "the classes weigh what their pods request")
     one = story.node.machine.shell(f"cat {pod}/*/memory.oom.group").split()
     story.equal(one, ["1", "1"], "a container over its limit ends as a whole")
@@ -259,8 +261,7 @@ def manifest(story):
     seen = [story.node.read(pod / name).strip() for name in ("memory.max", "cpu.max")]
     story.equal(seen, [str(64 * MB), "50000 100000"], "a manifest's pod is limited to the sums of its containers' limits")
     story.equal(story.node.read(among_pods / "cpu.weight").strip(), "59", "and weighs what they request")
-    if story.driver == "cgroupfs":
-        node_wide(story, pod)
+    node_wide(story, pod, among_pods.parent)
     story.node.machine.run("rm", file)
     c.wait_until("the pod is gone", lambda: not any("both" in json.dumps(item) for item in story.node.pods().values()), 60)
 
@@ -270,7 +271,7 @@ PARTS = (memory, updated, cpu, pids, io, hugepages, stats, metrics, pods_own, ma
 
 def main(checks):
     with VmNode(checks) as node:
-        for driver, parts in (("cgroupfs", PARTS), ("systemd", PARTS if c.ALL else (memory, updated))):
+        for driver, parts in (("cgroupfs", PARTS), ("systemd", PARTS if c.ALL else (memory, updated, manifest))):
             node.use_cgroup_driver(driver)
             story = Story(checks, node, driver)
             for part in parts:

@@ -14,6 +14,8 @@ from vm.node import VmNode
 
 MB = 1 << 20
 CGROUPS = pathlib.PurePosixPath("/sys/fs/cgroup")
+# The agent's, for all pods and for two classes of them: as kubelet's they stay.
+KEPT = ("kubepods.slice", "kubepods-burstable.slice", "kubepods-besteffort.slice")
 CRICTL = "/opt/cargo/crictl --config {}/crictl.yaml"
 SLEEP = "exec sleep 100000"
 START_SLICE = ("busctl call org.freedesktop.systemd1 /org/freedesktop/systemd1 org.freedesktop.systemd1.Manager "
@@ -63,7 +65,7 @@ def units(node, *patterns):
     listed = node.machine.run("systemctl", "list-units", "--all", "--plain", "--no-legend", *patterns)
     names = [line.split()[0] for line in listed.splitlines()]
     folders = node.machine.shell(f"find {CGROUPS} -name 'kubepods*' -o -name 'gantry-*.scope'").split()
-    return sorted(set(names + [pathlib.PurePosixPath(folder).name for folder in folders]) - {"gantry-pods.scope"})
+    return sorted(set(names + [pathlib.PurePosixPath(folder).name for folder in folders]) - {"gantry-pods.scope", *KEPT})
 
 
 def nothing_left(checks, node, after):
