@@ -80,10 +80,12 @@ NodeFacts facts_of(const AgentConfig& config) {
           .pod_pids_limit = config.pod_pids_limit,
           .kills_whole_containers =
               !config.single_process_oom_kill && config.hierarchy != nullptr && config.hierarchy->has("memory"),
-          .memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity,
-          .huge_pages = huge_pages_of_machine(),
+          .resources = {.memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity,
+                        .huge_pages = huge_pages_of_machine(),
+                        .quota_period = config.limits_cpu ? config.cpu_period.count() : 0},
           .masked_paths = config.masked_paths,
           .read_only_paths = config.read_only_paths,
+          .seccomp_by_default = config.seccomp_by_default,
           .cluster_domain = config.cluster_domain,
           .cluster_dns = config.cluster_dns};
 }

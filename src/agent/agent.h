@@ -73,6 +73,10 @@ struct AgentConfig {
   NodeReserve reserve;
   std::int64_t pod_pids_limit = -1;  // processes of one pod; -1: no limit
   std::uint32_t ids_per_pod = 65536;  // with a user namespace: a multiple of that
+  bool limits_cpu = true;             // what pods and containers have as limits of cpu
+  std::chrono::microseconds cpu_period{100'000};  // in which they count
+  // Containers that say nothing of seccomp have the runtime's profile; else none.
+  bool seccomp_by_default = true;
   // Over its memory limit the kernel kills one process of a container, and not all.
   bool single_process_oom_kill = false;
   std::string resolv_conf = "/etc/resolv.conf";

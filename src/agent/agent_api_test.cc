@@ -606,7 +606,7 @@ TEST_F(AgentApiTest, AnUpdateThatIsTakenBackBeforeItWasSeenIsNone) {
 
 TEST_F(AgentApiTest, WhatIsNotSupportedIsRejectedByName) {
   start();
-  api_.put_pod(pod_text("odd", "  resources: {limits: {cpu: 1}}\n"));
+  api_.put_pod(pod_text("odd", "  resources: {limits: {example.com/gpu: 1}}\n"));
   ASSERT_TRUE(until([&] { return api_.phase("odd") == "Failed"; }));
   EXPECT_THAT(said("odd", "message"), HasSubstr("spec.resources"));
   EXPECT_EQ(said("odd", "reason"), "UnsupportedByNode");

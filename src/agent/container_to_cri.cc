@@ -261,7 +261,7 @@ Result<v1::ContainerConfig> container_config(const core::Pod& pod, const core::C
   config.set_tty(container.tty());
   if (auto set = set_stop_signal(container, config); !set) return std::unexpected(std::move(set.error()));
   auto& linux = *config.mutable_linux();
-  set_resources(pod, container, node.memory_capacity, node.huge_pages, *linux.mutable_resources());
+  set_resources(pod, container, node.resources, *linux.mutable_resources());
   if (node.kills_whole_containers) (*linux.mutable_resources()->mutable_unified())["memory.oom.group"] = "1";
   auto secured = set_container_security(pod, container, inputs.image, node, inputs.users,
                                         *linux.mutable_security_context());

@@ -126,6 +126,9 @@ void tell_agent(const AgentConfig& agent, Value& out) {
   if (!agent.cluster_dns.empty()) out["clusterDNS"] = list(agent.cluster_dns);
   if (!agent.allowed_unsafe_sysctls.empty()) out["allowedUnsafeSysctls"] = list(agent.allowed_unsafe_sysctls);
   out["cgroupDriver"] = agent.cgroup_driver == cgroups::DriverKind::kSystemd ? "systemd" : "cgroupfs";
+  out["cpuCFSQuota"] = agent.limits_cpu;
+  out["cpuCFSQuotaPeriod"] = text(agent.cpu_period);
+  out["seccompDefault"] = agent.seccomp_by_default;
   out["enforceNodeAllocatable"] = list(std::vector<std::string>{agent.reserve.is_enforced ? "pods" : "none"});
   out["podPidsLimit"] = agent.pod_pids_limit;
   out["userNamespaces"] = Value::object({{"idsPerPod", std::int64_t{agent.ids_per_pod}}});
@@ -168,6 +171,8 @@ Value effective_config(const KubeletConfig& said, const KubeletSettings& setting
   tell_node(settings.node, out);
   tell_eviction(settings.agent.eviction, settings.merges_eviction_defaults, out);
   tell_agent(settings.agent, out);
+  if (!settings.runtime_endpoint.empty()) out["containerRuntimeEndpoint"] = "unix://" + settings.runtime_endpoint;
+  if (!settings.image_endpoint.empty()) out["imageServiceEndpoint"] = "unix://" + settings.image_endpoint;
   return out;
 }
 

@@ -23,6 +23,7 @@ struct KubeletSettings {
   AgentConfig agent;
   ServerConfig server;
   bool merges_eviction_defaults = false;  // into an evictionHard that names only some
+  std::string runtime_endpoint, image_endpoint;  // absolute paths of sockets; empty: not said
 };
 
 struct KubeletConfig {

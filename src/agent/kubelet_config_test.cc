@@ -94,6 +94,32 @@ cpuManagerPolicy: static
   EXPECT_EQ(settings.node.eviction_hard.at("nodefs.available").amount, "1Gi");
 }
 
+TEST(KubeletConfigTest, TheRuntimeAndWhatItIsToldByDefault) {
+  KubeletSettings settings;
+  const auto document = api::parse_yaml(std::string(kHead) + R"(
+cgroupDriver: systemd
+containerRuntimeEndpoint: unix:///run/containerd/containerd.sock
+imageServiceEndpoint: ""
+seccompDefault: false
+cpuCFSQuota: false
+cpuCFSQuotaPeriod: 20ms
+)");
+  ASSERT_TRUE(document);
+  const auto read = apply_kubelet_config(document->front(), &settings);
+  ASSERT_TRUE(read) << read.error().message();
+  EXPECT_TRUE(read->ignored.empty());
+  EXPECT_EQ(settings.agent.cgroup_driver, cgroups::DriverKind::kSystemd);
+  EXPECT_EQ(settings.runtime_endpoint, "/run/containerd/containerd.sock");
+  EXPECT_EQ(settings.image_endpoint, "");
+  EXPECT_FALSE(settings.agent.seccomp_by_default);
+  EXPECT_FALSE(settings.agent.limits_cpu);
+  EXPECT_EQ(settings.agent.cpu_period, std::chrono::milliseconds(20));
+  EXPECT_NE(problem_of("cgroupDriver: cgroupv2"), "");
+  EXPECT_NE(problem_of("containerRuntimeEndpoint: tcp://127.0.0.1:1"), "");
+  EXPECT_NE(problem_of("cpuCFSQuotaPeriod: 2s"), "");
+  EXPECT_NE(problem_of("seccompDefault: 'yes'"), "");
+}
+
 TEST(KubeletConfigTest, TheClustersDnsAndSysctls) {
   KubeletSettings settings;
   const auto document = api::parse_yaml(std::string(kHead) + R"(

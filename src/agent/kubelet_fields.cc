@@ -204,6 +204,24 @@ Status take_listed_images(const Value& value, std::string_view field, std::vecto
   return {};
 }
 
+Status take_cgroup_driver(const Value& value, std::string_view field, cgroups::DriverKind* out) {
+  std::string name;
+  if (auto taken = take_text(value, field, &name); !taken || name.empty()) return taken;
+  if (name != "cgroupfs" && name != "systemd") return wrong_field(field, "cgroupfs or systemd were expected");
+  *out = name == "systemd" ? cgroups::DriverKind::kSystemd : cgroups::DriverKind::kCgroupfs;
+  return {};
+}
+
+Status take_endpoint(const Value& value, std::string_view field, std::string* out) {
+  std::string endpoint;
+  if (auto taken = take_text(value, field, &endpoint); !taken || endpoint.empty()) return taken;
+  constexpr std::string_view kUnix = "unix://";
+  if (endpoint.starts_with(kUnix)) endpoint.erase(0, kUnix.size());
+  if (!endpoint.starts_with('/')) return wrong_field(field, "unix:///PATH was expected");
+  *out = std::move(endpoint);
+  return {};
+}
+
 // ---- the fields
 
 constexpr KubeletField kFields[] = {
@@ -368,7 +386,10 @@ constexpr KubeletField kFields[] = {
     {"systemCgroups", nullptr},
     {"cgroupRoot", nullptr},
     {"cgroupsPerQOS", nullptr},
-    {"cgroupDriver", nullptr},
+    {"cgroupDriver",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_cgroup_driver(value, field, &to.agent.cgroup_driver);
+     }},
     {"cpuManagerPolicy", nullptr},
     {"singleProcessOOMKill",
      [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
@@ -389,8 +410,20 @@ constexpr KubeletField kFields[] = {
        return take_number(value, field, -1, kMostPids, &to.agent.pod_pids_limit);
      }},
     {"runOnce", nullptr},
-    {"cpuCFSQuota", nullptr},
-    {"cpuCFSQuotaPeriod", nullptr},
+    {"cpuCFSQuota",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       return take_flag(value, field, &to.agent.limits_cpu);
+     }},
+    {"cpuCFSQuotaPeriod",
+     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
+       Duration period = to.agent.cpu_period;
+       if (auto taken = take_duration(value, field, &period); !taken) return taken;
+       if (period < std::chrono::milliseconds(1) || period > std::chrono::seconds(1)) {
+         return wrong_field(field, "1ms to 1s were expected");
+       }
+       to.agent.cpu_period = std::chrono::floor<std::chrono::microseconds>(period);
+       return {};
+     }},
     {"maxOpenFiles", nullptr},
     {"contentType", nullptr},
     {"kubeAPIQPS", nullptr},
@@ -444,31 +477,33 @@ constexpr KubeletField kFields[] = {
     {"enableSystemLogHandler", nullptr},
     {"enableSystemLogQuery", nullptr},
     {"shutdownGracePeriod",
-     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_duration(value, field, &to.agent.shutdown.all);
-     }},
+     [](const Value& value, std::string_view field,
+        KubeletSettings& to) -> Status { return take_duration(value, field, &to.agent.shutdown.all); }},
     {"shutdownGracePeriodCriticalPods",
-     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_duration(value, field, &to.agent.shutdown.critical);
-     }},
+     [](const Value& value, std::string_view field,
+        KubeletSettings& to) -> Status { return take_duration(value, field, &to.agent.shutdown.critical); }},
     {"shutdownGracePeriodByPodPriority",
-     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_shutdown_periods(value, field, &to.agent.shutdown.by_priority);
-     }},
+     [](const Value& value, std::string_view field,
+        KubeletSettings& to) -> Status { return take_shutdown_periods(value, field, &to.agent.shutdown.by_priority); }},
     {"reservedMemory", nullptr},
     {"enableProfilingHandler", nullptr},
     {"enableDebugFlagsHandler", nullptr},
-    {"seccompDefault", nullptr},
+    {"seccompDefault",
+     [](const Value& value, std::string_view field,
+        KubeletSettings& to) -> Status { return take_flag(value, field, &to.agent.seccomp_by_default); }},
     {"memoryThrottlingFactor", nullptr},
     {"memoryReservationPolicy", nullptr},
     {"tracing", nullptr},
     {"localStorageCapacityIsolation", nullptr},
-    {"containerRuntimeEndpoint", nullptr},
-    {"imageServiceEndpoint", nullptr},
+    {"containerRuntimeEndpoint",
+     [](const Value& value, std::string_view field,
+        KubeletSettings& to) -> Status { return take_endpoint(value, field, &to.runtime_endpoint); }},
+    {"imageServiceEndpoint",
+     [](const Value& value, std::string_view field,
+        KubeletSettings& to) -> Status { return take_endpoint(value, field, &to.image_endpoint); }},
     {"userNamespaces",
-     [](const Value& value, std::string_view field, KubeletSettings& to) -> Status {
-       return take_members<std::uint32_t>(value, field, kUserNamespaces, to.agent.ids_per_pod);
-     }},
+     [](const Value& value, std::string_view field, KubeletSettings& to)
+         -> Status { return take_members<std::uint32_t>(value, field, kUserNamespaces, to.agent.ids_per_pod); }},
 };
 
 }  // namespace

@@ -78,7 +78,7 @@ TEST(Manifest, ProblemsHaveNoControls) {
 
 TEST(Manifest, WhatIsNotSupportedIsRefusedByName) {
   const std::pair<const char*, const char*> table[] = {
-      {"  resources: {limits: {cpu: 1}}\n", "spec.resources: line 7"},
+      {"  resources: {limits: {nvidia.com/gpu: 1}}\n", "spec.resources"},
       {"  nodeSelector: {a: b}\n", "spec.nodeSelector"},
       {"  runtimeClassName: x\n", "spec.runtimeClassName"},
       {"  volumes: [{name: v, nfs: {server: s, path: /x}}]\n", "volumes of the kind nfs are not supported yet"},

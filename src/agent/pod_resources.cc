@@ -18,7 +18,6 @@ namespace {
 namespace core = k8s::io::api::core::v1;
 using Quantities = google::protobuf::Map<std::string, k8s::io::apimachinery::pkg::api::resource::Quantity>;
 
-constexpr std::int64_t kPeriodMicros = 100'000;
 constexpr std::int64_t kLeastQuotaMicros = 1'000;
 constexpr std::int64_t kLeastShares = 2;
 constexpr std::int64_t kMostShares = 262'144;
@@ -42,8 +41,66 @@ void for_each_container(const core::PodSpec& spec, Call call) {
   for (const auto& container : spec.containers()) call(container);
 }
 
+std::int64_t milli_cpu(const Quantities& quantities) {
+  return std::clamp<std::int64_t>(find(quantities, "cpu").milli_value(), 0, kMostMilliCpu);
+}
+std::int64_t memory_bytes(const Quantities& quantities) {
+  return std::clamp<std::int64_t>(find(quantities, "memory").value(), 0, kMostMemory);
+}
+
+void set_cpu_request(std::int64_t milli, ::runtime::v1::LinuxContainerResources& out) {
+  out.set_cpu_shares(cpu_shares(milli));
+}
+void set_cpu_limit(std::int64_t milli, std::int64_t period, ::runtime::v1::LinuxContainerResources& out) {
+  if (period == 0) return;
+  out.set_cpu_period(period);
+  out.set_cpu_quota(std::max(milli * period / 1000, kLeastQuotaMicros));
+}
+
+// What is said of the pod as a whole counts in the place of what its containers say together.
+bool is_of_pods(std::string_view resource) {
+  return resource == "cpu" || resource == "memory" || resource.starts_with("hugepages-");
+}
+bool is_said(const Quantities& of_pod, const std::string& resource) {
+  return is_of_pods(resource) && of_pod.contains(resource);
+}
+bool says_any(const core::ResourceRequirements& of_pod) {
+  const auto any = [](const Quantities& amounts) {
+    return std::ranges::any_of(amounts, [](const auto& one) { return is_of_pods(one.first); });
+  };
+  return any(of_pod.requests()) || any(of_pod.limits());
+}
+
+// What a pod needs at its most: its main containers and sidecars together, or an init container beside the sidecars
+// that were started before it. `amount` is of one container's resources; no sum goes beyond `limit`.
+template <typename Amount>
+std::int64_t most_at_once(const core::PodSpec& spec, std::int64_t limit, Amount amount) {
+  std::int64_t sidecars = 0;
+  std::int64_t most = 0;
+  for (const auto& container : spec.init_containers()) {
+    std::int64_t with_own = std::min(sidecars + amount(container.resources()), limit);
+    if (container.restart_policy() == "Always") sidecars = with_own;
+    most = std::max(most, with_own);
+  }
+  std::int64_t main = sidecars;
+  for (const auto& container : spec.containers()) main = std::min(main + amount(container.resources()), limit);
+  return std::max(most, main);
+}
+
 // A static pod of this class is part of the node.
 bool is_node_critical(const core::Pod& pod) { return pod.spec().priority_class_name() == "system-node-critical"; }
+
+// What the pod requests beyond its containers is theirs in equal parts.
+std::int64_t part_of_rest(const core::PodSpec& spec) {
+  const std::int64_t whole = memory_bytes(spec.resources().requests());
+  if (whole == 0) return 0;
+  const std::int64_t said = most_at_once(spec, kMostMemory, [](const core::ResourceRequirements& resources) {
+    return memory_bytes(resources.requests());
+  });
+  const auto is_sidecar = [](const core::Container& one) { return one.restart_policy() == "Always"; };
+  const auto count = spec.containers_size() + std::ranges::count_if(spec.init_containers(), is_sidecar);
+  return whole <= said || count == 0 ? 0 : (whole - said) / count;
+}
 
 // What a container's score is made of. A sidecar is to outlive the containers that it serves: it counts as the one of
 // them that requests least, where that is more than its own.
@@ -66,41 +123,10 @@ std::int64_t oom_score(const core::Pod& pod, const core::Container& container, s
     case Qos::kBurstable:
       break;
   }
-  auto request = static_cast<double>(memory_that_counts(pod.spec(), container));
+  auto request = static_cast<double>(memory_that_counts(pod.spec(), container) + part_of_rest(pod.spec()));
   auto score = kBestEffortOomScore - static_cast<std::int64_t>(1000 * request / static_cast<double>(memory_capacity));
   // Above all guaranteed ones, below the best effort.
   return std::clamp(score, kBestEffortOomScore + kGuaranteedOomScore, kBestEffortOomScore - 1);
-}
-
-std::int64_t milli_cpu(const Quantities& quantities) {
-  return std::clamp<std::int64_t>(find(quantities, "cpu").milli_value(), 0, kMostMilliCpu);
-}
-std::int64_t memory_bytes(const Quantities& quantities) {
-  return std::clamp<std::int64_t>(find(quantities, "memory").value(), 0, kMostMemory);
-}
-
-void set_cpu_request(std::int64_t milli, ::runtime::v1::LinuxContainerResources& out) {
-  out.set_cpu_shares(cpu_shares(milli));
-}
-void set_cpu_limit(std::int64_t milli, ::runtime::v1::LinuxContainerResources& out) {
-  out.set_cpu_period(kPeriodMicros);
-  out.set_cpu_quota(std::max(milli * kPeriodMicros / 1000, kLeastQuotaMicros));
-}
-
-// What a pod needs at its most: its main containers and sidecars together, or an init container beside the sidecars
-// that were started before it. `amount` is of one container's resources; no sum goes beyond `limit`.
-template <typename Amount>
-std::int64_t most_at_once(const core::PodSpec& spec, std::int64_t limit, Amount amount) {
-  std::int64_t sidecars = 0;
-  std::int64_t most = 0;
-  for (const auto& container : spec.init_containers()) {
-    std::int64_t with_own = std::min(sidecars + amount(container.resources()), limit);
-    if (container.restart_policy() == "Always") sidecars = with_own;
-    most = std::max(most, with_own);
-  }
-  std::int64_t main = sidecars;
-  for (const auto& container : spec.containers()) main = std::min(main + amount(container.resources()), limit);
-  return std::max(most, main);
 }
 
 // Of the sizes that the node has and of those that are asked for.
@@ -149,14 +175,19 @@ std::string_view to_string(Qos qos) {
 Qos qos_of(const core::Pod& pod) {
   bool any = false;
   bool all = true;
-  for_each_container(pod.spec(), [&](const core::Container& container) {
+  const auto consider = [&](const core::ResourceRequirements& resources) {
     for (const char* name : {"cpu", "memory"}) {
-      auto limit = find(container.resources().limits(), name);
-      auto request = find(container.resources().requests(), name);
+      auto limit = find(resources.limits(), name);
+      auto request = find(resources.requests(), name);
       any |= !limit.is_zero() || !request.is_zero();
       all &= !limit.is_zero() && limit == request;
     }
-  });
+  };
+  if (says_any(pod.spec().resources())) {
+    consider(pod.spec().resources());
+  } else {
+    for_each_container(pod.spec(), [&](const core::Container& container) { consider(container.resources()); });
+  }
   if (!any) return Qos::kBestEffort;
   return all ? Qos::kGuaranteed : Qos::kBurstable;
 }
@@ -189,19 +220,24 @@ std::string huge_page_size(std::string_view resource) {
   return "";
 }
 
-void set_resources(const core::Pod& pod, const core::Container& container, std::uint64_t memory_capacity,
-                   const std::vector<std::string>& huge_pages, ::runtime::v1::LinuxContainerResources& out) {
+void set_resources(const core::Pod& pod, const core::Container& container, const ResourceRules& rules,
+                   ::runtime::v1::LinuxContainerResources& out) {
+  const auto& own = container.resources().limits();
+  const auto& of_pod = pod.spec().resources().limits();
   set_cpu_request(milli_cpu(container.resources().requests()), out);
-  if (std::int64_t limit = milli_cpu(container.resources().limits()); limit > 0) set_cpu_limit(limit, out);
-  if (std::int64_t limit = memory_bytes(container.resources().limits()); limit > 0) {
+  // One that has no limit of its own has the pod's: programs read it where they run.
+  const std::int64_t cpu = milli_cpu(own), memory = memory_bytes(own);
+  if (std::int64_t limit = cpu > 0 ? cpu : milli_cpu(of_pod); limit > 0) set_cpu_limit(limit, rules.quota_period, out);
+  if (std::int64_t limit = memory > 0 ? memory : memory_bytes(of_pod); limit > 0) {
     out.set_memory_limit_in_bytes(limit);
     out.set_memory_swap_limit_in_bytes(limit);  // no swap beyond it
   }
-  out.set_oom_score_adj(oom_score(pod, container, memory_capacity));
+  out.set_oom_score_adj(oom_score(pod, container, rules.memory_capacity));
   std::set<std::string> asked;
   add_names(container.resources().limits(), asked);
   set_huge_pages(
-      huge_pages, asked, [&](const std::string& name) { return bytes_of(container.resources().limits(), name); }, out);
+      rules.huge_pages, asked, [&](const std::string& name) { return bytes_of(container.resources().limits(), name); },
+      out);
 }
 
 std::map<std::string, std::int64_t> pod_requests(const core::Pod& pod) {
@@ -210,20 +246,24 @@ std::map<std::string, std::int64_t> pod_requests(const core::Pod& pod) {
     for (const auto& [name, amount] : quantities) requests[name] = 0;
   };
   for_each_container(pod.spec(), [&](const auto& container) { note(container.resources().requests()); });
+  note(pod.spec().resources().requests());
   note(pod.spec().overhead());
   for (auto& [name, sum] : requests) {
     const auto amount = [&name](const Quantities& quantities) {
       const auto found = find(quantities, name.c_str());
       return std::clamp<std::int64_t>(name == "cpu" ? found.milli_value() : found.value(), 0, kMostMemory);
     };
-    sum = most_at_once(pod.spec(), kMostMemory, [&](const auto& resources) { return amount(resources.requests()); });
+    const auto& of_pod = pod.spec().resources().requests();
+    sum = is_said(of_pod, name) ? amount(of_pod) : most_at_once(pod.spec(), kMostMemory, [&](const auto& resources) {
+      return amount(resources.requests());
+    });
     sum += amount(pod.spec().overhead());
   }
   return requests;
 }
 
-void set_pod_resources(const core::Pod& pod, const std::vector<std::string>& huge_pages,
-                       ::runtime::v1::LinuxContainerResources& out) {
+void set_pod_resources(const core::Pod& pod, const ResourceRules& rules, ::runtime::v1::LinuxContainerResources& out) {
+  const core::ResourceRequirements& of_pod = pod.spec().resources();
   bool all_limit_cpu = true;
   bool all_limit_memory = true;
   for_each_container(pod.spec(), [&](const core::Container& container) {
@@ -234,19 +274,45 @@ void set_pod_resources(const core::Pod& pod, const std::vector<std::string>& hug
   auto cpu_request = [](const Requirements& resources) { return milli_cpu(resources.requests()); };
   auto cpu_limit = [](const Requirements& resources) { return milli_cpu(resources.limits()); };
   auto memory_limit = [](const Requirements& resources) { return memory_bytes(resources.limits()); };
-  const std::int64_t own_cpu = milli_cpu(pod.spec().overhead()), own_memory = memory_bytes(pod.spec().overhead());
-  set_cpu_request(most_at_once(pod.spec(), kMostMilliCpu, cpu_request) + own_cpu, out);
-  if (all_limit_cpu) set_cpu_limit(most_at_once(pod.spec(), kMostMilliCpu, cpu_limit) + own_cpu, out);
-  if (all_limit_memory) {
-    out.set_memory_limit_in_bytes(most_at_once(pod.spec(), kMostMemory, memory_limit) + own_memory);
+  const auto together = [&](bool is_said, std::int64_t most, auto amount) {
+    return is_said ? amount(of_pod) : most_at_once(pod.spec(), most, amount);
+  };
+  set_cpu_request(together(is_said(of_pod.requests(), "cpu"), kMostMilliCpu, cpu_request), out);
+  if (bool said = is_said(of_pod.limits(), "cpu"); said || all_limit_cpu) {
+    set_cpu_limit(together(said, kMostMilliCpu, cpu_limit), rules.quota_period, out);
+  }
+  if (bool said = is_said(of_pod.limits(), "memory"); said || all_limit_memory) {
+    out.set_memory_limit_in_bytes(together(said, kMostMemory, memory_limit));
   }
   std::set<std::string> asked;
+  add_names(of_pod.limits(), asked);
   for_each_container(pod.spec(), [&](const auto& container) { add_names(container.resources().limits(), asked); });
   const auto at_most = [&](const std::string& name) {
-    return most_at_once(pod.spec(), kMostMemory,
-                        [&](const Requirements& resources) { return bytes_of(resources.limits(), name); });
+    return together(is_said(of_pod.limits(), name), kMostMemory,
+                    [&](const Requirements& resources) { return bytes_of(resources.limits(), name); });
   };
-  set_huge_pages(huge_pages, asked, at_most, out);
+  set_huge_pages(rules.huge_pages, asked, at_most, out);
+}
+
+void set_pod_overhead(const core::Pod& pod, const ResourceRules& rules, ::runtime::v1::LinuxContainerResources& out) {
+  const std::int64_t cpu = milli_cpu(pod.spec().overhead()), memory = memory_bytes(pod.spec().overhead());
+  set_cpu_request(cpu, out);
+  if (cpu > 0) set_cpu_limit(cpu, rules.quota_period, out);
+  if (memory > 0) out.set_memory_limit_in_bytes(memory);
+}
+
+std::int64_t memory_volume_size(const core::Pod& pod, const core::EmptyDirVolumeSource& volume,
+                                std::int64_t allocatable) {
+  ::runtime::v1::LinuxContainerResources limits;
+  set_pod_resources(pod, {}, limits);
+  std::int64_t size = allocatable;
+  const auto bound = [&size](std::int64_t limit) {
+    if (limit > 0 && (size <= 0 || limit < size)) size = limit;
+  };
+  const std::int64_t of_containers = limits.memory_limit_in_bytes();
+  bound(of_containers > 0 ? of_containers + memory_bytes(pod.spec().overhead()) : 0);
+  if (auto own = api::Quantity::parse(volume.size_limit().string())) bound(own->value());
+  return size;
 }
 
 }  // namespace gantry::agent

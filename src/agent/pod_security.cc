@@ -73,15 +73,14 @@ void set_capabilities(const core::Capabilities& from, v1::Capability& to) {
   for (const auto& name : from.drop()) to.add_drop_capabilities(name);
 }
 
-// RuntimeDefault where nothing is said.
-void set_seccomp(const core::PodSecurityContext& pod, const core::SecurityContext& own, const std::string& root,
+void set_seccomp(const core::PodSecurityContext& pod, const core::SecurityContext& own, const NodeFacts& node,
                  v1::SecurityProfile& out) {
   const core::SeccompProfile& profile = own.has_seccomp_profile() ? own.seccomp_profile() : pod.seccomp_profile();
-  if (profile.type() == "Unconfined") {
+  if (profile.type() == "Unconfined" || (profile.type().empty() && !node.seccomp_by_default)) {
     out.set_profile_type(v1::SecurityProfile::Unconfined);
   } else if (profile.type() == "Localhost") {
     out.set_profile_type(v1::SecurityProfile::Localhost);
-    out.set_localhost_ref(absl::StrCat(root, "/", profile.localhost_profile()));
+    out.set_localhost_ref(absl::StrCat(node.root_dir, "/seccomp/", profile.localhost_profile()));
   } else {
     out.set_profile_type(v1::SecurityProfile::RuntimeDefault);
   }
@@ -144,7 +143,7 @@ Status set_container_security(const core::Pod& pod, const core::Container& conta
   out.set_privileged(own.privileged());
   out.set_readonly_rootfs(own.read_only_root_filesystem());
   out.set_no_new_privs(own.has_allow_privilege_escalation() && !own.allow_privilege_escalation());
-  set_seccomp(from, own, absl::StrCat(node.root_dir, "/seccomp"), *out.mutable_seccomp());
+  set_seccomp(from, own, node, *out.mutable_seccomp());
   if (own.has_app_armor_profile() || from.has_app_armor_profile()) {
     set_app_armor(own.has_app_armor_profile() ? own.app_armor_profile() : from.app_armor_profile(),
                   *out.mutable_apparmor());

@@ -8,7 +8,6 @@
 #include "agent/names.h"
 #include "agent/pod_dns.h"
 #include "agent/pod_hosts.h"
-#include "agent/pod_resources.h"
 #include "agent/pod_security.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -110,7 +109,8 @@ v1::PodSandboxConfig sandbox_config(const core::Pod& pod, const NodeFacts& node,
     annotations[kManifestFileAnnotation] = manifest_file;
   }
   auto& linux = *config.mutable_linux();
-  set_pod_resources(pod, node.huge_pages, *linux.mutable_resources());
+  set_pod_resources(pod, node.resources, *linux.mutable_resources());
+  if (pod.spec().overhead_size() > 0) set_pod_overhead(pod, node.resources, *linux.mutable_overhead());
   if (node.pod_pids_limit > 0) {
     (*linux.mutable_resources()->mutable_unified())["pids.max"] = absl::StrCat(node.pod_pids_limit);
   }

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "agent/env_objects.h"
+#include "agent/pod_resources.h"
 #include "agent/user_ranges.h"
 #include "api/kinds/core/resource_field.h"
 #include "base/result.h"
@@ -39,9 +40,9 @@ struct NodeFacts {
   cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
   std::int64_t pod_pids_limit = -1;     // 0 or less: none
   bool kills_whole_containers = false;  // memory.oom.group of containers
-  std::uint64_t memory_capacity = 0;
-  std::vector<std::string> huge_pages = {};  // "hugepages-2Mi": those that it has pages of
+  ResourceRules resources = {};
   std::vector<std::string> masked_paths, read_only_paths;
+  bool seccomp_by_default = true;  // of containers that say nothing of it: RuntimeDefault, else none
   // Empty: there is no DNS of a cluster.
   std::string cluster_domain = {};
   std::vector<std::string> cluster_dns = {};

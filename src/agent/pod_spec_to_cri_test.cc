@@ -27,7 +27,7 @@ const NodeFacts kNode{.node_name = "node-1",
                       .pod_logs_dir = "/var/log/pods",
                       .root_dir = "/var/lib/kubelet",
                       .cgroup_root = "",
-                      .memory_capacity = std::uint64_t{4} << 30,
+                      .resources = {.memory_capacity = std::uint64_t{4} << 30},
                       .masked_paths = {"/proc/kcore", "/sys/firmware"},
                       .read_only_paths = {"/proc/sys"}};
 
@@ -260,6 +260,18 @@ TEST(ContainerConfig, Security) {
   EXPECT_EQ(all.masked_paths_size(), 0);
 }
 
+TEST(ContainerConfig, SeccompIsOffByDefaultWhereTheNodeSaysSo) {
+  NodeFacts node = kNode;
+  node.seccomp_by_default = false;
+  const auto profile = [&node](const std::string& more) {
+    const core::Pod pod = pod_with(more);
+    return container_config(pod, pod.spec().containers(0), node, {})->linux().security_context().seccomp();
+  };
+  EXPECT_EQ(profile("").profile_type(), v1::SecurityProfile::Unconfined);
+  EXPECT_EQ(profile("    securityContext: {seccompProfile: {type: RuntimeDefault}}\n").profile_type(),
+            v1::SecurityProfile::RuntimeDefault);
+}
+
 TEST(ContainerConfig, InAUserNamespace) {
   const UserRange users{131072, 65536};
   const core::Pod pod = pod_with(
@@ -352,7 +364,7 @@ TEST(Resources, HugePagesAreThoseThatAreAskedForAndNoOthers) {
       "  - {name: other, image: 'i:1', resources: {limits: {hugepages-2Mi: 10Mi, memory: 1Gi}}}\n"
       "  - {name: plain, image: 'i:1'}\n");
   NodeFacts node = kNode;
-  node.huge_pages = {"hugepages-1Gi"};
+  node.resources.huge_pages = {"hugepages-1Gi"};
   const auto limits = [](const v1::LinuxContainerResources& resources) {
     std::map<std::string, std::uint64_t> all;
     for (const auto& limit : resources.hugepage_limits()) all[limit.page_size()] = limit.limit();
@@ -401,7 +413,7 @@ TEST(Resources, ASidecarScoresAsTheLeastOfWhatItServes) {
       "  - {name: b, image: 'i:1', resources: {requests: {memory: 1Gi}}}\n");
   const auto score = [&pod](const core::Container& container) {
     v1::LinuxContainerResources resources;
-    set_resources(pod, container, kNode.memory_capacity, {}, resources);
+    set_resources(pod, container, kNode.resources, resources);
     return resources.oom_score_adj();
   };
   EXPECT_EQ(score(pod.spec().init_containers(0)), 750);
@@ -410,6 +422,73 @@ TEST(Resources, ASidecarScoresAsTheLeastOfWhatItServes) {
   auto& requests = *pod.mutable_spec()->mutable_init_containers(0)->mutable_resources()->mutable_requests();
   requests["memory"].set_string("3Gi");
   EXPECT_EQ(score(pod.spec().init_containers(0)), 250);
+}
+
+TEST(Resources, WhatIsSaidOfThePodCounts) {
+  const core::Pod pod = pod_of(
+      "  resources: {limits: {cpu: '2', memory: 2Gi}}\n"
+      "  containers:\n"
+      "  - {name: a, image: 'i:1', resources: {requests: {memory: 1Gi}, limits: {cpu: 500m}}}\n"
+      "  - {name: b, image: 'i:1'}\n");
+  EXPECT_EQ(to_string(qos_of(pod)), "Burstable") << "it requests what its containers do";
+  const auto config = sandbox_config(pod, kNode, 0, "", "web.yaml").linux().resources();
+  EXPECT_EQ(config.cpu_shares(), 512);
+  EXPECT_EQ(config.cpu_quota(), 200'000);
+  EXPECT_EQ(config.memory_limit_in_bytes(), std::int64_t{2} << 30);
+  EXPECT_EQ(pod_requests(pod).at("memory"), std::int64_t{1} << 30);
+  v1::LinuxContainerResources own, none;
+  set_resources(pod, pod.spec().containers(0), kNode.resources, own);
+  set_resources(pod, pod.spec().containers(1), kNode.resources, none);
+  EXPECT_EQ(own.cpu_quota(), 50'000);
+  EXPECT_EQ(own.memory_limit_in_bytes(), std::int64_t{2} << 30) << "the pod's, where it has none of its own";
+  EXPECT_EQ(none.cpu_quota(), 200'000);
+  const core::Pod sure =
+      pod_of("  resources: {limits: {cpu: '2', memory: 2Gi}}\n  containers: [{name: a, image: 'i:1'}]\n");
+  EXPECT_EQ(to_string(qos_of(sure)), "Guaranteed");
+}
+
+TEST(Resources, ThePodsOverheadIsBesideItsContainers) {
+  core::Pod pod = pod_of("  containers:\n  - {name: a, image: 'i:1', resources: {limits: {cpu: 500m, memory: 1Gi}}}\n");
+  EXPECT_FALSE(sandbox_config(pod, kNode, 0, "", "web.yaml").linux().has_overhead());
+  (*pod.mutable_spec()->mutable_overhead())["cpu"].set_string("250m");
+  (*pod.mutable_spec()->mutable_overhead())["memory"].set_string("120Mi");
+  const auto linux = sandbox_config(pod, kNode, 0, "", "web.yaml").linux();
+  EXPECT_EQ(linux.resources().memory_limit_in_bytes(), std::int64_t{1} << 30);
+  EXPECT_EQ(linux.overhead().memory_limit_in_bytes(), std::int64_t{120} << 20);
+  EXPECT_EQ(linux.overhead().cpu_quota(), 25'000);
+  EXPECT_EQ(linux.overhead().cpu_shares(), 256);
+}
+
+TEST(Resources, LimitsOfCpuCountInThePeriodOfTheNode) {
+  const core::Pod pod = pod_with("    resources: {limits: {cpu: 500m, memory: 1Gi}}\n");
+  NodeFacts node = kNode;
+  const auto quota = [&] {
+    const auto linux = sandbox_config(pod, node, 0, "", "web.yaml").linux();
+    auto container = container_config(pod, pod.spec().containers(0), node, {});
+    EXPECT_EQ(container->linux().resources().cpu_quota(), linux.resources().cpu_quota());
+    return std::pair(linux.resources().cpu_quota(), linux.resources().cpu_period());
+  };
+  EXPECT_EQ(quota(), std::pair(std::int64_t{50'000}, std::int64_t{100'000}));
+  node.resources.quota_period = 20'000;
+  EXPECT_EQ(quota(), std::pair(std::int64_t{10'000}, std::int64_t{20'000}));
+  node.resources.quota_period = 0;
+  EXPECT_EQ(quota(), std::pair(std::int64_t{0}, std::int64_t{0}));
+}
+
+TEST(Resources, MemoryVolumesHaveTheLeastOfAllLimits) {
+  constexpr std::int64_t kNodes = std::int64_t{4} << 30, kGi = std::int64_t{1} << 30;
+  const auto size = [](const std::string& limits, const std::string& own, std::int64_t allocatable) {
+    const core::Pod pod = pod_with("    resources: {limits: {" + limits + "}}\n",
+                                   "  volumes: [{name: v, emptyDir: {medium: Memory" + own + "}}]\n");
+    return memory_volume_size(pod, pod.spec().volumes(0).volume_source().empty_dir(), allocatable);
+  };
+  EXPECT_EQ(size("", "", kNodes), kNodes);
+  EXPECT_EQ(size("memory: 1Gi", "", kNodes), kGi);
+  EXPECT_EQ(size("memory: 8Gi", "", kNodes), kNodes);
+  EXPECT_EQ(size("memory: 1Gi", ", sizeLimit: 2Gi", kNodes), kGi);
+  EXPECT_EQ(size("memory: 1Gi", ", sizeLimit: 1Mi", kNodes), 1 << 20);
+  EXPECT_EQ(size("", ", sizeLimit: 1Mi", 0), 1 << 20);
+  EXPECT_EQ(size("", "", 0), 0);
 }
 
 TEST(Resources, QosClasses) {

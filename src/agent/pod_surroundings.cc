@@ -29,7 +29,7 @@ api::Allocatable node_allocatable(const Environment& environment) {
   const auto node = environment.cluster == nullptr ? nullptr : environment.cluster->node_object();
   if (node == nullptr) {
     amounts["cpu"] = absl::StrCat(::sysconf(_SC_NPROCESSORS_ONLN));
-    amounts["memory"] = absl::StrCat(environment.node.memory_capacity);
+    amounts["memory"] = absl::StrCat(environment.node.resources.memory_capacity);
     return amounts;
   }
   for (const auto& [name, amount] : node->status().allocatable()) amounts[name] = amount.string();

@@ -10,7 +10,10 @@
 #include "agent/cluster.h"
 #include "agent/config_volumes.h"
 #include "agent/container_volumes.h"
+#include "agent/pod_resources.h"
+#include "agent/pod_surroundings.h"
 #include "agent/pod_worker.h"
+#include "api/quantity.h"
 #include "base/log.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "volumes/config_volume.h"
@@ -107,6 +110,31 @@ Task<Result<std::optional<volumes::Claims>>> PodWorker::find_claims() {
   co_return std::move(*found);
 }
 
+namespace {
+
+// Memory is limited where a pod does not say so, too: what is in there is the node's as long as nobody removes it.
+std::shared_ptr<const core::Pod> with_sizes(const Environment& env, std::shared_ptr<const core::Pod> pod) {
+  const auto is_in_memory = [](const core::Volume& volume) {
+    return volume.volume_source().empty_dir().medium() == "Memory";
+  };
+  if (std::ranges::none_of(pod->spec().volumes(), is_in_memory)) return pod;
+  std::int64_t allocatable = 0;
+  const auto amounts = node_allocatable(env);
+  if (const auto found = amounts.find("memory"); found != amounts.end()) {
+    if (auto amount = api::Quantity::parse(found->second)) allocatable = amount->value();
+  }
+  auto sized = std::make_shared<core::Pod>(*pod);
+  for (core::Volume& volume : *sized->mutable_spec()->mutable_volumes()) {
+    if (!is_in_memory(volume)) continue;
+    auto& empty = *volume.mutable_volume_source()->mutable_empty_dir();
+    const std::int64_t size = memory_volume_size(*pod, empty, allocatable);
+    if (size > 0) empty.mutable_size_limit()->set_string(absl::StrCat(size));
+  }
+  return sized;
+}
+
+}  // namespace
+
 Task<Result<bool>> PodWorker::make_volumes() {
   if (volumes_made_) co_return true;
   volumes::Claims claims;
@@ -118,18 +146,19 @@ Task<Result<bool>> PodWorker::make_volumes() {
     volumes_passed_ = std::make_shared<std::atomic<int>>(0);
   }
   auto keys = volumes::shared_places(claims);
-  auto done = co_await call_volumes({}, std::move(keys),
-                                    [prepare = env_->prepare_volumes, pod = pod_, claims = std::move(claims),
-                                     folder = env_->folders.pod_folder(identity_.uid), passed = volumes_passed_] {
-                                      VolumeOutcome outcome;
-                                      auto prepared = prepare(*pod, folder, claims, passed.get());
-                                      if (prepared) {
-                                        outcome.volumes = std::move(*prepared);
-                                      } else {
-                                        outcome.status = std::unexpected(std::move(prepared.error()));
-                                      }
-                                      return outcome;
-                                    });
+  auto done =
+      co_await call_volumes({}, std::move(keys),
+                            [prepare = env_->prepare_volumes, pod = with_sizes(*env_, pod_), claims = std::move(claims),
+                             folder = env_->folders.pod_folder(identity_.uid), passed = volumes_passed_] {
+                              VolumeOutcome outcome;
+                              auto prepared = prepare(*pod, folder, claims, passed.get());
+                              if (prepared) {
+                                outcome.volumes = std::move(*prepared);
+                              } else {
+                                outcome.status = std::unexpected(std::move(prepared.error()));
+                              }
+                              return outcome;
+                            });
   if (!done) co_return std::unexpected(std::move(done.error()));
   if (!*done) co_return false;
   VolumeOutcome outcome = std::move(**done);

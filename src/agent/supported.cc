@@ -163,7 +163,7 @@ api::FieldProblems validate_supported(const core::Pod& pod, PodOrigin origin) {
   }
   check_volumes(spec, check.at("volumes"), origin);
   check_pod_security(spec.security_context(), check.at("securityContext"));
-  refuse(spec.has_resources(), check, "resources");
+  check_resources(spec.resources(), origin, check.at("resources"));
   // Who bound the pod to this node has looked at them.
   if (origin == PodOrigin::kManifest) {
     refuse(spec.readiness_gates_size() > 0, check, "readinessGates", "need an API server that sets the conditions");

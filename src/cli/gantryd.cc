@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "agent/agent.h"
+#include "agent/cgroup_driver.h"
 #include "agent/kubelet_config.h"
 #include "base/database.h"
 #include "base/layout.h"
@@ -93,7 +94,7 @@ Result<OwnFd> load_program(const char* name) {
 
 struct Serving {
   Loop& loop;
-  const cli::GantrydOptions& options;
+  cli::GantrydOptions& options;
   const NodeFolders& folders;
   cri::RuntimeService& runtime;
   cri::ImageService& images;
@@ -138,6 +139,11 @@ Task<Status> start_runtime(Serving& serving) {
 
 // The agent comes last, and its pods after it.
 Task<Status> start_agent(Serving& serving) {
+  if (serving.own_runtime == nullptr) {
+    auto driver = co_await agent::cgroup_driver_of(serving.runtime, *serving.options.cgroup_driver);
+    if (!driver) co_return std::unexpected(std::move(driver.error()));
+    serving.options.cgroup_driver = *driver;
+  }
   auto read = cli::read_kubelet_settings(serving.options, serving.node_ip, kKubernetesVersion, serving.host);
   if (!read) co_return std::unexpected(std::move(read.error()));
   serving.settings = std::move(read->settings);
@@ -293,6 +299,7 @@ Status run(cli::GantrydOptions options) {
   if (!config) return std::unexpected(std::move(config.error()));
   if (options.kubeconfig.empty()) options.kubeconfig = config->kubeconfig;
   if (options.kubeconfig.empty()) options.kubeconfig = cli::joined_kubeconfig(options);
+  if (auto taken = cli::take_runtime_settings(&options); !taken) return taken;
   // First: its limits are those that containers have, the daemon's own are not.
   auto host = runtime::read_host_facts();
   if (!host) return fail_with(std::move(host.error()), "facts of this host");
@@ -370,7 +377,7 @@ Status run(cli::GantrydOptions options) {
                  .database = **database,
                  .images = **images,
                  .cgroups = cgroup_driver,
-                 .cgroup_driver = options.cgroup_driver,
+                 .cgroup_driver = *options.cgroup_driver,
                  .scopes = scopes,
                  .cgroup_root = options.cgroup_root,
                  .network = **network,

@@ -31,7 +31,7 @@ Status absolute(const std::string& path) {
 
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
-  std::string pod_cidr, cluster_cidr, log_level = "info", cgroup_driver = "cgroupfs", image_min_age, image_max_age,
+  std::string pod_cidr, cluster_cidr, log_level = "info", cgroup_driver, image_min_age, image_max_age,
                                       device_ownership = "security-context", network = "builtin";
   unsigned cni_limit = 60;
   std::vector<std::string> modules = {"cri", "agent"};
@@ -52,8 +52,8 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option(
          "--cgroup-driver", cgroup_driver,
          "who makes the cgroups of pods: cgroupfs (gantryd alone) or systemd (a scope for each, in the slice that "
-         "cgroup_parent names; --systemd-scope is gantry-pods.scope then, when none is given)")
-      ->capture_default_str()
+         "cgroup_parent names; --systemd-scope is gantry-pods.scope then, when none is given) (default: cgroupDriver, "
+         "else cgroupfs)")
       ->check(CLI::IsMember({"cgroupfs", "systemd"}));
   app.add_option("--systemd-scope", options.systemd_scope,
                  "a scope of systemd in place of --cgroup-root; it is asked for and outlives gantryd")
@@ -101,10 +101,12 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   };
   auto* runtime_endpoint =
       app.add_option("--runtime-endpoint", options.runtime_endpoint,
-                     "unix:///PATH of another CRI runtime: this gantryd is an agent alone, which lives on that; "
-                     "--cgroup-driver has to be that runtime's")
+                     "unix:///PATH of another CRI runtime: this gantryd is an agent alone, which lives on that; its "
+                     "cgroup driver counts, or --cgroup-driver where it does not tell (default: "
+                     "containerRuntimeEndpoint, else this one)")
           ->transform(CLI::Validator(endpoint, "unix:///PATH"));
-  app.add_option("--image-service-endpoint", options.image_endpoint, "that of its images (default: the same)")
+  app.add_option("--image-service-endpoint", options.image_endpoint,
+                 "that of its images (default: imageServiceEndpoint, else the same)")
       ->transform(CLI::Validator(endpoint, "unix:///PATH"))
       ->needs(runtime_endpoint);
   app.add_option("--pool-size", options.pool_size, "sandboxes that wait ready-made")
@@ -226,9 +228,8 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
     exit_code = app.exit(error);
     return std::nullopt;
   }
-  if (cgroup_driver == "systemd") {
-    options.cgroup_driver = cgroups::DriverKind::kSystemd;
-    if (options.systemd_scope.empty()) options.systemd_scope = "gantry-pods.scope";
+  if (!cgroup_driver.empty()) {
+    options.cgroup_driver = cgroup_driver == "systemd" ? cgroups::DriverKind::kSystemd : cgroups::DriverKind::kCgroupfs;
   }
   options.uses_cni = network == "cni";
   options.cni.limit = std::chrono::seconds(cni_limit);

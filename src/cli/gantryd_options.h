@@ -23,7 +23,7 @@ struct GantrydOptions {
   std::string run = "/run/gantry";
   std::string cgroup_root = "/gantry-pods";
   std::string systemd_scope;  // in place of cgroup_root
-  cgroups::DriverKind cgroup_driver = cgroups::DriverKind::kCgroupfs;
+  std::optional<cgroups::DriverKind> cgroup_driver;  // nothing: cgroupDriver, else cgroupfs
   std::optional<netns::Cidr> pod_cidr;  // nothing: its cluster says, or 10.88.0.0/16 where it stands alone
   std::optional<netns::Cidr> cluster_cidr;
   bool uses_cni = false;  // for the pods' network, not the built-in one

@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "api/json.h"
+#include "base/layout.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "runtime/plan/build_plan.h"
@@ -22,7 +23,6 @@ agent::KubeletSettings settings_of_this_node(const GantrydOptions& options, cons
   agent.masked_paths = runtime::default_masked_paths(host);
   agent.read_only_paths = runtime::default_read_only_paths();
   agent.cgroup_root = options.cgroup_root;
-  agent.cgroup_driver = options.cgroup_driver;
   // On the nodes of a cluster one manifest may be there many times.
   if (!options.kubeconfig.empty()) agent.name_suffix = "-" + options.node_name;
   agent::NodeConfig& node = settings.node;
@@ -45,6 +45,7 @@ void apply_options(const GantrydOptions& options, agent::ServerConfig& server) {
 }
 
 Status apply_options(const GantrydOptions& options, agent::AgentConfig& agent) {
+  if (options.cgroup_driver) agent.cgroup_driver = *options.cgroup_driver;
   if (options.manifest_dir) agent.manifest_dir = *options.manifest_dir;
   if (options.pod_logs) agent.pod_logs_dir = *options.pod_logs;
   agent::ImageGcLimits& images = agent.image_gc;
@@ -57,7 +58,31 @@ Status apply_options(const GantrydOptions& options, agent::AgentConfig& agent) {
                               ": give less than --image-gc-high-threshold, which is ", images.high_percent));
 }
 
+std::string own_socket(const GantrydOptions& options) { return Layout(options.run, options.root).socket(); }
+
 }  // namespace
+
+Status take_runtime_settings(GantrydOptions* options) {
+  agent::KubeletSettings settings;
+  if (options->agent) {
+    auto said = agent::read_kubelet_config(options->kubelet_config, options->kubelet_config_dir, &settings);
+    if (!said) return fail_with(std::move(said.error()), "the kubelet's configuration");
+  }
+  if (!options->cgroup_driver) options->cgroup_driver = settings.agent.cgroup_driver;
+  if (options->runtime_endpoint.empty()) options->runtime_endpoint = std::move(settings.runtime_endpoint);
+  if (options->image_endpoint.empty()) options->image_endpoint = std::move(settings.image_endpoint);
+  const std::string own = own_socket(*options);
+  if (options->runtime_endpoint == own) options->runtime_endpoint.clear();
+  if (options->image_endpoint == own) options->image_endpoint.clear();
+  if (options->runtime_endpoint.empty() && !options->image_endpoint.empty()) {
+    return invalid_argument(cat("imageServiceEndpoint ", options->image_endpoint,
+                                ": another's images go with another's runtime, in containerRuntimeEndpoint"));
+  }
+  if (options->cgroup_driver == cgroups::DriverKind::kSystemd && options->systemd_scope.empty()) {
+    options->systemd_scope = "gantry-pods.scope";
+  }
+  return {};
+}
 
 Result<KubeletSettingsInForce> read_kubelet_settings(const GantrydOptions& options, const std::string& node_ip,
                                                      const std::string& version, const runtime::HostFacts& host) {
@@ -71,6 +96,8 @@ Result<KubeletSettingsInForce> read_kubelet_settings(const GantrydOptions& optio
     return std::unexpected(std::move(applied.error()));
   }
   apply_options(options, out.settings.server);
+  out.settings.runtime_endpoint = options.runtime_endpoint.empty() ? own_socket(options) : options.runtime_endpoint;
+  out.settings.image_endpoint = options.image_endpoint;
   out.settings.node.port = out.settings.server.served_port();
   out.document = api::write_json(agent::effective_config(*said, out.settings));
   return out;

@@ -17,6 +17,10 @@ struct KubeletSettingsInForce {
   std::string document;  // what they are as a KubeletConfiguration, as JSON
 };
 
+// What the files say of the runtime, where the command line says nothing: its sockets, and the cgroup driver, which is
+// given afterwards. Before all else: with another's socket this gantryd is an agent alone. Blocking.
+Status take_runtime_settings(GantrydOptions* options);
+
 // Logs the fields that have no effect here. `version` is that of the Kubernetes that this is a node for. Blocking.
 Result<KubeletSettingsInForce> read_kubelet_settings(const GantrydOptions& options, const std::string& node_ip,
                                                      const std::string& version, const runtime::HostFacts& host);

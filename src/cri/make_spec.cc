@@ -108,6 +108,25 @@ runtime::ImageProcess image_process(const images::ImageConfig& config) {
           .stop_signal = config.stop_signal};
 }
 
+v1::LinuxContainerResources pod_resources(const v1::LinuxPodSandboxConfig& config) {
+  v1::LinuxContainerResources sum = config.resources();
+  const v1::LinuxContainerResources& more = config.overhead();
+  // Both were validated, and either may be as large as a number can be.
+  const auto add = [](std::int64_t one, std::int64_t other) {
+    std::int64_t both = 0;
+    return __builtin_add_overflow(one, other, &both) ? std::numeric_limits<std::int64_t>::max() : both;
+  };
+  // What is not limited stays so.
+  if (sum.cpu_shares() > 0 && more.cpu_shares() > 0) sum.set_cpu_shares(add(sum.cpu_shares(), more.cpu_shares()));
+  if (sum.cpu_quota() > 0 && more.cpu_quota() > 0 && sum.cpu_period() == more.cpu_period()) {
+    sum.set_cpu_quota(add(sum.cpu_quota(), more.cpu_quota()));
+  }
+  if (sum.memory_limit_in_bytes() > 0 && more.memory_limit_in_bytes() > 0) {
+    sum.set_memory_limit_in_bytes(add(sum.memory_limit_in_bytes(), more.memory_limit_in_bytes()));
+  }
+  return sum;
+}
+
 Result<cgroups::Resources> make_resources(const v1::LinuxContainerResources& from) {
   for (auto [value, field] : {std::pair{from.cpu_shares(), "cpu_shares"}, std::pair{from.cpu_period(), "cpu_period"}}) {
     if (value < 0) return invalid_argument(cat("resources.", field, " ", value, ": give 0 (not set) or more"));

@@ -38,6 +38,8 @@ Result<runtime::ContainerSpec> make_spec(const v1::ContainerConfig& config, cons
 runtime::ImageProcess image_process(const images::ImageConfig& config);
 // kInvalidArgument names what is wrong.
 Result<cgroups::Resources> make_resources(const v1::LinuxContainerResources& resources);
+// Of the pod's own cgroup: its containers' together, and what it costs beside them.
+v1::LinuxContainerResources pod_resources(const v1::LinuxPodSandboxConfig& config);
 
 // The signal that stops the container: the config's, else the image's, else SIGTERM.
 Result<int> stop_signal(const v1::ContainerConfig& config, const runtime::ImageProcess& image);

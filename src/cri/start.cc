@@ -184,7 +184,7 @@ Task<Result<shim::StartedAnswer>> Runtime::launch(ContainerPtr container, Sandbo
       container, by_handler ? std::vector<cgroups::DeviceRule>() : std::move(opened->device_rules));
   if (!cgroup) co_return std::unexpected(std::move(cgroup.error()));
   // With each container: the pod's cgroup goes with its last one and comes again with the next.
-  if (auto of_pod = make_resources(sandbox->config.linux().resources()); !of_pod) {
+  if (auto of_pod = make_resources(pod_resources(sandbox->config.linux())); !of_pod) {
     co_return fail_from(of_pod, "the pod");
   } else if (auto s = limit_pod_cgroup(node_.cgroups, node_.instance.id, sandbox->cgroup,
                                        pod_scope_path(sandbox->cgroup, sandbox->id()), *of_pod);

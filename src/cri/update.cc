@@ -126,9 +126,9 @@ Task<Result<v1::UpdatePodSandboxResourcesResponse>> Runtime::update_pod_sandbox_
   auto& linux = *config.mutable_linux();
   *linux.mutable_overhead() = with(linux.overhead(), request.overhead());
   *linux.mutable_resources() = with(linux.resources(), request.resources());
-  auto resources = make_resources(linux.resources());
-  if (!resources) co_return std::unexpected(std::move(resources.error()));
   if (auto good = make_resources(linux.overhead()); !good) co_return fail_from(good, "overhead");
+  auto resources = make_resources(pod_resources(linux));
+  if (!resources) co_return std::unexpected(std::move(resources.error()));
   auto folder = node_.folders.open_run_sandbox(sandbox->id());
   if (!folder) co_return std::unexpected(std::move(folder.error()));
   if (auto written = write_sandbox_record(*folder, config); !written) co_return std::unexpected(written.error());

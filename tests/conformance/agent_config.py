@@ -16,6 +16,8 @@ from cluster import SLEEPS, JoiningNode, NodeControl
 
 HEAD = "apiVersion: kubelet.config.k8s.io/v1beta1\nkind: KubeletConfiguration\n"
 FILE = HEAD + """evictionHard: {memory.available: 100Mi}
+seccompDefault: false
+cpuCFSQuota: false
 maxPods: 7
 imageMinimumGCAge: 3m
 imageMaximumGCAge: 48h
@@ -31,9 +33,11 @@ NO_EFFECT = "a field of the kubelet's configuration has no effect here"
 
 def files(world):
     told = json.loads(world.control.out("get", "--raw", f"/api/v1/nodes/{world.node.name}/proxy/configz"))["kubeletconfig"]
-    seen = {field: told[field] for field in ("maxPods", "podPidsLimit", "imageMinimumGCAge", "imageMaximumGCAge", "providerID")}
+    seen = {field: told[field] for field in ("maxPods", "podPidsLimit", "imageMinimumGCAge", "imageMaximumGCAge", "providerID", "seccompDefault",
+                                          "cgroupDriver", "containerRuntimeEndpoint")}
     world.checks.equal(seen, {"maxPods": 2, "podPidsLimit": 512, "imageMinimumGCAge": "5m0s", "imageMaximumGCAge": "48h0m0s",
-                              "providerID": "test://machine-1"},
+                              "providerID": "test://machine-1", "seccompDefault": False, "cgroupDriver": "cgroupfs",
+                              "containerRuntimeEndpoint": "unix:///run/gantry/gantryd.sock"},
                        "the file, the folder's files in their order, and the flags, which count most")
     said = [line for line in world.node.log_file.read_text().splitlines() if NO_EFFECT in line]
     world.checks.ok(said and all("volumePluginDir" in line for line in said), "the field without an effect is said, and no other",
@@ -84,6 +88,17 @@ def full(world):
     world.delete("two", "three", *names)
 
 
+def runs_as_said(world):
+    world.create("free", SLEEPS, tolerations=[{"operator": "Exists"}],
+                 container={"resources": {"limits": {"cpu": "100m"}, "requests": {"cpu": "50m"}}})
+    world.runs("free")
+    world.checks.equal(world.run("free", "grep -w Seccomp: /proc/1/status").split()[1:], ["0"],
+                       "seccompDefault: false: a container that says nothing of seccomp has none")
+    told = world.node.json("inspect", world.container("free"))["info"]["config"]["linux"]["resources"]
+    world.checks.ok(not int(told.get("cpu_quota", 0)), "cpuCFSQuota: false: its limit of cpu is none", told)
+    world.delete("free")
+
+
 def story(checks):
     with tempfile.TemporaryDirectory() as name:
         folder = pathlib.Path(name)
@@ -101,7 +116,7 @@ def story(checks):
                 node.wait_until_ready(control)
                 node.approve_serving(control)
                 world = BoundPods(checks, control, node)
-                for part in (files, registered, full):
+                for part in (files, registered, runs_as_said, full):
                     part(world)
 
 

@@ -90,10 +90,11 @@ def overhead(world):
     world.create("heavy", SLEEPS, runtimeClassName="heavy", container={"resources": resources})
     world.runs("heavy")
     pods = [key for key, item in world.node.pods().items() if item["metadata"]["name"] == "heavy"]
-    told = world.node.json("inspectp", pods[0])["info"]["config"]["linux"]["resources"]
-    seen = {name: int(told[name]) for name in ("cpu_quota", "cpu_period", "memory_limit_in_bytes")}
-    world.checks.equal(seen, {"cpu_quota": 35_000, "cpu_period": 100_000, "memory_limit_in_bytes": 184 * MIB},
-                       "a pod's limits have its class's overhead in them")
+    told = world.node.json("inspectp", pods[0])["info"]["config"]["linux"]
+    seen = {part: [int(told[part][name]) for name in ("cpu_quota", "cpu_period", "memory_limit_in_bytes")]
+            for part in ("resources", "overhead")}
+    world.checks.equal(seen, {"resources": [10_000, 100_000, 64 * MIB], "overhead": [25_000, 100_000, 120 * MIB]},
+                       "the runtime is told what the containers have, and what the class costs beside them")
     # The node has room for what its container requests, but for no more.
     rest = world.milli_cpus - 350 - 100
     world.create("large", SLEEPS, runtimeClassName="heavy", container={"resources": {"requests": {"cpu": f"{rest}m"}}})
@@ -103,11 +104,39 @@ def overhead(world):
     world.delete("heavy", "large")
 
 
+def of_the_pod(world):
+    """What is said of the pod as a whole counts before what is said of its containers."""
+    limits = {"cpu": "200m", "memory": "64Mi"}
+    world.add(world.pod("half", SLEEPS, resources={"requests": {"memory": str(REQUEST)}}),
+              world.pod("whole", SLEEPS, resources={"limits": limits}))
+    world.runs("half")
+    world.has("half", "Burstable", "/burstable", world.score(REQUEST))
+    world.has("whole", "Guaranteed", "", -997)
+    pods = {item["metadata"]["name"]: key for key, item in world.node.pods().items()}
+    told = world.node.json("inspectp", pods["whole"])["info"]["config"]["linux"]["resources"]
+    world.checks.equal([int(told[name]) for name in ("cpu_shares", "cpu_quota", "memory_limit_in_bytes")], [204, 20_000, 64 * MIB],
+                       "they are the limits of the pod's cgroup")
+    world.delete("half", "whole")
+
+
+def in_memory(world):
+    """A tmpfs has no more than its pod, or the node, may have."""
+    size = "set -- $(df -k /m | tail -n 1); echo $2 > /dev/termination-log"
+    mounts, volumes = [{"name": "m", "mountPath": "/m"}], [{"name": "m", "emptyDir": {"medium": "Memory"}}]
+    resources = {"limits": {"memory": "64Mi"}, "requests": {"memory": "32Mi"}}
+    world.add(world.pod("bounded", size, mounts, volumes, container={"resources": resources}),
+              world.pod("unbounded", size, mounts, volumes))
+    allocatable = world.control.json("get", "node", world.node.name)["status"]["allocatable"]["memory"].removesuffix("Ki")
+    seen = {name: world.last_words(name) for name in ("bounded", "unbounded")}
+    world.checks.equal(seen, {"bounded": str(64 * 1024), "unbounded": allocatable}, "emptyDirs in memory are as large as their bounds")
+    world.delete("bounded", "unbounded")
+
+
 def story(checks):
     with ready_node(checks) as (node, control):
         world = Classes(checks, control, node)
-        classes(world)
-        overhead(world)
+        for part in (classes, overhead, of_the_pod, in_memory):
+            part(world)
 
 
 c.main(story)

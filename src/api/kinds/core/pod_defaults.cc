@@ -3,6 +3,7 @@
 
 #include "api/codec.h"
 #include "api/defaults.h"
+#include "api/kinds/core/container_requests.h"
 #include "api/kinds/core/pod.h"
 #include "api/kinds/core/pod_rules.h"
 #include "api/quantity.h"
@@ -88,6 +89,24 @@ void default_requests_from_limits(core::Container* container) {
   core::ResourceRequirements* resources = container->mutable_resources();
   for (const auto& [name, limit] : resources->limits()) {
     if (!resources->requests().contains(name)) (*resources->mutable_requests())[name] = limit;
+  }
+}
+
+// After those of its containers, and only beside limits of the pod's own.
+void default_pod_resources(core::PodSpec* spec) {
+  if (spec->resources().limits().empty()) return;
+  round_to_milli(spec->mutable_resources()->mutable_limits());
+  round_to_milli(spec->mutable_resources()->mutable_requests());
+  const core::ResourceRequirements said = spec->resources();
+  auto& requests = *spec->mutable_resources()->mutable_requests();
+  const auto of_containers = requests_of_containers(*spec);
+  for (const char* name : {"cpu", "memory"}) {
+    const auto found = of_containers.find(name);
+    if (found == of_containers.end() || requests.contains(name)) continue;
+    requests[name].set_string(found->second.to_string());
+  }
+  for (const auto& [name, limit] : said.limits()) {
+    if (!requests.contains(name)) requests[name] = limit;
   }
 }
 
@@ -184,6 +203,7 @@ void default_pod(core::Pod* pod) {
       if (spec->host_network()) default_host_ports(&container);
     }
   }
+  default_pod_resources(spec);
   default_addresses(pod->mutable_status());
   // What was added is brought to the same form. It can not fail: what was there passed before, and defaults are good.
   (void)normalize(pod);

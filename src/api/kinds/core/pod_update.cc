@@ -201,13 +201,16 @@ std::string quality_of_service(const core::PodSpec& spec) {
     const Result<Quantity> amount = Quantity::parse(found->second.string());
     return amount && !amount->is_zero();
   };
+  const auto is_same = [](const auto& one, const auto& other) {
+    return Quantity::parse(one.string()).value_or(Quantity()) == Quantity::parse(other.string()).value_or(Quantity());
+  };
   const auto consider = [&](const core::ResourceRequirements& resources) {
     for (const char* name : {"cpu", "memory"}) {
       const bool limited = is_set(resources.limits(), name);
       const bool requested = is_set(resources.requests(), name);
       any = any || limited || requested;
-      guaranteed = guaranteed && limited &&
-                   (!requested || resources.limits().at(name).string() == resources.requests().at(name).string());
+      guaranteed =
+          guaranteed && limited && (!requested || is_same(resources.limits().at(name), resources.requests().at(name)));
     }
   };
   if (spec.has_resources()) {

@@ -4,6 +4,7 @@
 #include <map>
 
 #include "api/kinds/core/amounts.h"
+#include "api/kinds/core/container_requests.h"
 #include "api/kinds/core/pod.h"
 #include "api/kinds/core/pod_rules.h"
 #include "api/names.h"
@@ -84,34 +85,6 @@ void check_dns(const core::PodSpec& spec, const Check& check) {
   }
 }
 
-using Quantities = std::map<std::string, Quantity>;
-
-void add_requests(const core::Container& container, Quantities* sum) {
-  for (const auto& [name, amount] : container.resources().requests()) {
-    (*sum)[name].add(Quantity::parse(amount.string()).value_or(Quantity()));
-  }
-}
-
-// What its containers ask for together: the running ones at once, each init container beside the sidecars before it.
-Quantities requests_of_containers(const core::PodSpec& spec) {
-  Quantities sidecars;
-  Quantities most;
-  const auto consider = [&](const Quantities& sum) {
-    for (const auto& [name, amount] : sum) {
-      if (amount.compare(most[name]) > 0) most[name] = amount;
-    }
-  };
-  for (const core::Container& container : spec.init_containers()) {
-    Quantities together = sidecars;
-    add_requests(container, &together);
-    if (container.restart_policy() == "Always") sidecars = together;
-    consider(together);
-  }
-  for (const core::Container& container : spec.containers()) add_requests(container, &sidecars);
-  consider(sidecars);
-  return most;
-}
-
 // What a pod asks for as a whole is no less than what its containers do.
 void check_pod_resources(const core::PodSpec& spec, const Check& check) {
   const auto check_names = [](const auto& amounts, const Check& at) {
@@ -122,7 +95,7 @@ void check_pod_resources(const core::PodSpec& spec, const Check& check) {
   };
   check_names(spec.resources().limits(), check.at("limits"));
   check_names(spec.resources().requests(), check.at("requests"));
-  const Quantities of_containers = requests_of_containers(spec);
+  const std::map<std::string, Quantity> of_containers = requests_of_containers(spec);
   // With limits it asks for what its containers do.
   core::ResourceRequirements whole = spec.resources();
   for (const char* name : {"cpu", "memory"}) {
