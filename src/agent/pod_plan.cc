@@ -249,6 +249,10 @@ void Planner::plan_removals() {
 bool ContainerRule::is_done(const ObservedContainer& container) const {
   if (role == Role::kSidecar || container.is_replaced) return false;
   if (role == Role::kInit && container.exit_code == 0) return true;
+  for (const RestartCodes& rule : restart_codes) {
+    const bool has_code = std::ranges::find(rule.codes, container.exit_code) != rule.codes.end();
+    if (has_code == rule.is_in) return false;
+  }
   switch (restart) {
     case Restart::kAlways:
       return false;
@@ -277,13 +281,26 @@ std::optional<Duration> grace_of(const core::Probe& probe) {
   return bounded_grace(probe.termination_grace_period_seconds());
 }
 
+// They count beside a policy of the container's own. What else than a restart they may say was refused.
+std::vector<RestartCodes> restart_codes_of(const core::Container& container) {
+  std::vector<RestartCodes> rules;
+  if (!container.has_restart_policy()) return rules;
+  for (const auto& rule : container.restart_policy_rules()) {
+    if (!rule.has_exit_codes()) continue;
+    const auto& codes = rule.exit_codes();
+    rules.push_back({codes.operator_() == "In", {codes.values().begin(), codes.values().end()}});
+  }
+  return rules;
+}
+
 ContainerRule rule_of(const core::Container& container, ContainerRule::Role role, Restart restart) {
   return {.name = container.name(),
           .role = role,
           .restart = restart_of(container.restart_policy(), restart),
           .hash = container_hash(container),
           .startup_grace = grace_of(container.startup_probe()),
-          .liveness_grace = grace_of(container.liveness_probe())};
+          .liveness_grace = grace_of(container.liveness_probe()),
+          .restart_codes = restart_codes_of(container)};
 }
 
 }  // namespace
@@ -301,6 +318,13 @@ PodRules rules_of(const core::Pod& pod) {
   for (const auto& container : pod.spec().ephemeral_containers()) {
     rules.containers.push_back({container.ephemeral_container_common().name(), Role::kEphemeral, Restart::kNever, "",
                                 container.target_container_name()});
+  }
+  // The pod's end is that of all of them.
+  const auto may_run_again = [](const ContainerRule& rule) {
+    return rule.role != Role::kEphemeral && (rule.restart != Restart::kNever || !rule.restart_codes.empty());
+  };
+  if (rules.restart == Restart::kNever && std::ranges::any_of(rules.containers, may_run_again)) {
+    rules.restart = Restart::kOnFailure;
   }
   return rules;
 }

@@ -22,6 +22,12 @@ Duration bounded_grace(std::int64_t seconds);
 
 enum class Restart : std::uint8_t { kAlways, kOnFailure, kNever };
 
+// What is said of some exit codes, before the policy: the container is to run again.
+struct RestartCodes {
+  bool is_in = true;  // the end had one of these codes, or none of them
+  std::vector<std::int32_t> codes;
+};
+
 struct ContainerRule {
   enum class Role : std::uint8_t { kInit, kSidecar, kMain, kEphemeral };
 
@@ -33,6 +39,7 @@ struct ContainerRule {
   // What it has when a probe of its own ends it; not given: the pod's.
   std::optional<Duration> startup_grace = std::nullopt;
   std::optional<Duration> liveness_grace = std::nullopt;
+  std::vector<RestartCodes> restart_codes = {};
 
   // It ended so that it is not to run again.
   bool is_done(const ObservedContainer& container) const;

@@ -121,6 +121,21 @@ TEST(PodPlan, ALostSandboxEndsAPodThatRunsOnce) {
   EXPECT_FALSE(plan(pod_rules, {{sandbox("s", 0, false)}, {}}).finished);
 }
 
+TEST(PodPlan, SomeCodesAreRunAgainWhateverThePolicy) {
+  auto pod_rules = rules(Restart::kNever, {{"a", Role::kMain}});
+  pod_rules.containers[0].restart_codes = {{true, {42, 43}}};
+  const auto after = [&](int code) {
+    ObservedPod pod{{sandbox("s", 0, true)}, {container("a", "s", 0, State::kExited, code)}};
+    return plan(pod_rules, pod);
+  };
+  EXPECT_THAT(starts(pod_rules, after(42)), ElementsAre("a 1"));
+  EXPECT_FALSE(after(42).finished);
+  EXPECT_TRUE(after(1).finished);
+  pod_rules.containers[0].restart_codes = {{false, {1}}};
+  EXPECT_TRUE(after(1).finished);
+  EXPECT_THAT(starts(pod_rules, after(2)), ElementsAre("a 1"));
+}
+
 TEST(PodPlan, OnFailureKeepsWhatSucceeded) {
   auto pod_rules = rules(Restart::kOnFailure, {{"a", Role::kMain}, {"b", Role::kMain}});
   ObservedPod pod{{sandbox("s", 0, true)},

@@ -66,7 +66,9 @@ void check_container(const core::Container& container, PodOrigin origin, const C
   check_probe(container.liveness_probe(), check.at("livenessProbe"));
   check_probe(container.readiness_probe(), check.at("readinessProbe"));
   check_probe(container.startup_probe(), check.at("startupProbe"));
-  refuse(container.restart_policy_rules_size() > 0, check, "restartPolicyRules");
+  for (int i = 0; i < container.restart_policy_rules_size(); ++i) {
+    refuse(container.restart_policy_rules(i).action() != "Restart", check.at("restartPolicyRules")[i], "action");
+  }
   check_resources(container.resources(), origin, check.at("resources"));
   check_env(container, check);
   check_mounts(container, check);

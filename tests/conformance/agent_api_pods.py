@@ -114,6 +114,18 @@ def ends(checks, control, node):
     control.wait_for("late", "is over", ".status.reason", "DeadlineExceeded")
     control.out("create", "-f", "-", given=pod(node, "again", "exit 1", restartPolicy="OnFailure"))
     control.wait_for("again", "is held back", ".status.containerStatuses[0].state.waiting.reason", "CrashLoopBackOff")
+    by_code = json.loads(pod(node, "codes", SLEEPS))
+    by_code["spec"]["volumes"] = [{"name": "v", "emptyDir": {}}]
+    by_code["spec"]["restartPolicy"] = "Never"
+    by_code["spec"]["containers"][0] |= {
+        "command": ["/bin/sh", "-c", "test -e /v/once && exit 7; touch /v/once; exit 42"], "restartPolicy": "Never",
+        "restartPolicyRules": [{"action": "Restart", "exitCodes": {"operator": "In", "values": [42]}}],
+        "volumeMounts": [{"name": "v", "mountPath": "/v"}]}
+    control.out("create", "-f", "-", given=json.dumps(by_code))
+    control.wait_for("codes", "is Failed", ".status.phase", "Failed")
+    told = control.json("get", "pod", "codes")["status"]["containerStatuses"][0]
+    checks.equal((told["restartCount"], told["state"]["terminated"]["exitCode"]), (1, 7),
+                 "of a pod that runs once a container is run again after the exit codes that its rules name, and no other")
     control.out("create", "-f", "-", given=pod(node, "odd", SLEEPS, volumes=[{"name": "far", "nfs": {"server": "far", "path": "/"}}]))
     control.wait_for("odd", "is rejected", ".status.reason", "UnsupportedByNode")
     checks.ok("spec.volumes[0].nfs" in control.json("get", "pod", "odd")["status"]["message"], "what is not supported is named")

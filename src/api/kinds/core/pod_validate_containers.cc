@@ -329,13 +329,38 @@ void check_probes(const core::Container& container, const core::PodSpec& spec, c
   }
 }
 
+// An own policy, and what is before it.
+void check_restart(const core::Container& container, const Check& check) {
+  constexpr int kMostRules = 20, kMostCodes = 255;
+  if (container.has_restart_policy()) {
+    check.at("restartPolicy").one_of(container.restart_policy(), {"Always", "OnFailure", "Never"});
+  } else if (container.restart_policy_rules_size() > 0) {
+    check.at("restartPolicy").required("must specify restartPolicy when restart rules are used");
+  }
+  const Check rules = check.at("restartPolicyRules");
+  if (container.restart_policy_rules_size() > kMostRules) {
+    return rules.too_long(static_cast<size_t>(container.restart_policy_rules_size()), kMostRules, "rules");
+  }
+  for (int i = 0; i < container.restart_policy_rules_size(); ++i) {
+    const core::ContainerRestartRule& rule = container.restart_policy_rules(i);
+    rules[i].at("action").one_of(rule.action(), {"Restart"});
+    const Check codes = rules[i].at("exitCodes");
+    if (!rule.has_exit_codes()) {
+      codes.required("must be specified");
+      continue;
+    }
+    codes.at("operator").one_of(rule.exit_codes().operator_(), {"In", "NotIn"});
+    if (rule.exit_codes().values_size() > kMostCodes) {
+      codes.at("values").too_long(static_cast<size_t>(rule.exit_codes().values_size()), kMostCodes, "codes");
+    }
+  }
+}
+
 void check_init_container(const core::Container& container, PodScope& scope, const Check& check) {
   const bool sidecar = container.has_restart_policy() && container.restart_policy() == "Always";
   check_common(container, scope, check);
   check_ports(container, scope, sidecar, check.at("ports"));
-  if (container.has_restart_policy()) {
-    check.at("restartPolicy").one_of(container.restart_policy(), {"Always", "OnFailure", "Never"});
-  }
+  check_restart(container, check);
   if (sidecar) return check_probes(container, scope.spec, check);
   const std::string_view reason = "is for init containers with restartPolicy: Always only";
   if (container.has_liveness_probe()) check.at("livenessProbe").forbidden(reason);
@@ -479,9 +504,7 @@ void check_containers(const core::PodSpec& spec, const Check& check) {
     check_common(container, scope, inside);
     check_ports(container, scope, true, inside.at("ports"));
     check_probes(container, spec, inside);
-    if (container.has_restart_policy()) {
-      inside.at("restartPolicy").one_of(container.restart_policy(), {"Always", "OnFailure", "Never"});
-    }
+    check_restart(container, inside);
   }
   for (int i = 0; i < spec.init_containers_size(); ++i) {
     check_init_container(spec.init_containers(i), scope, check.at("initContainers")[i]);
