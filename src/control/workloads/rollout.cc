@@ -142,9 +142,14 @@ class Rollout {
 
   void create(std::int32_t size) { step_.create = new_set(deployment_, owner_, old_, size); }
 
+  // Pods that a set no longer wants count until it has told them to end, else there would be too many for a moment.
   std::int32_t next_size_of_new() const {
     const std::int32_t now = new_ == nullptr ? 0 : size_of(*new_);
-    const std::int32_t room = replicas_ + bounds_.surge - sum_of_sizes(all_);
+    std::int32_t room = replicas_ + bounds_.surge;
+    for (const SetPtr& set : all_) {
+      if (set->status().observed_generation() < set->metadata().generation()) return now;
+      room -= std::max(size_of(*set), set->status().replicas());
+    }
     return room <= 0 ? now : now + std::min(room, replicas_ - now);
   }
 

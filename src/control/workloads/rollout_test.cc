@@ -114,13 +114,14 @@ TEST(RolloutTest, ARollingUpdateNeverPassesItsBounds) {
         auto& annotations = *changed->mutable_metadata()->mutable_annotations();
         for (const auto& [name, value] : change.annotations) annotations[name] = value;
       }
-      const int total = size_of(*old) + (now == nullptr ? 0 : size_of(*now));
+      const int total = std::max(size_of(*old), old->status().replicas()) + (now == nullptr ? 0 : size_of(*now));
       ASSERT_LE(total, each.replicas + bounds.surge);
       const int kept = std::min(size_of(*old), old->status().available_replicas()) +
                        (now == nullptr ? 0 : std::min(size_of(*now), now->status().available_replicas()));
       ASSERT_GE(kept, each.replicas - bounds.unavailable);
       if (now != nullptr && size_of(*old) == 0 && size_of(*now) == each.replicas) break;
       // One more pod of the new set becomes available; the old one says what it was told.
+      old->mutable_status()->set_replicas(size_of(*old));
       old->mutable_status()->set_available_replicas(std::min(old->status().available_replicas(), size_of(*old)));
       if (now != nullptr && now->status().available_replicas() < size_of(*now)) {
         now->mutable_status()->set_available_replicas(now->status().available_replicas() + 1);
