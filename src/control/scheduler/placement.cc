@@ -70,12 +70,15 @@ Placement place(const PodInfo& pod, const ClusterState& cluster, Turns* turns) {
     return placement;
   }
   Rules rules = all_rules(pod, cluster);
-  for (const RulePtr& rule : rules) {
-    const std::string obstacle = rule->obstacle();
-    if (obstacle.empty()) continue;
+  const auto stop_at = [&](const std::string& obstacle, RuleId by) {
     placement.reason = cat("0/", count, " nodes are available: ", obstacle, ".");
-    placement.refused_by.add(rule->id());
+    placement.refused_by.add(by);
     return placement;
+  };
+  const auto named = named_nodes(pod.spec());
+  if (named && named->empty()) return stop_at("pod affinity terms conflict", RuleId::kNodeAffinity);
+  for (const RulePtr& rule : rules) {
+    if (const std::string obstacle = rule->obstacle(); !obstacle.empty()) return stop_at(obstacle, rule->id());
   }
   const NodeState* nominated = cluster.find_node(cluster.nominations.node_of(pod.key));
   if (nominated != nullptr && nominated->node != nullptr &&
@@ -95,7 +98,7 @@ Placement place(const PodInfo& pod, const ClusterState& cluster, Turns* turns) {
     for (const std::string& reason : refusal.reasons) reasons.add(reason, 1);
     if (!refusal.is_lasting) placement.may_be_helped.push_back(&node);
   };
-  if (const auto named = named_nodes(pod.spec())) {
+  if (named) {
     std::size_t looked_at = 0;
     for (const std::string& name : *named) {
       const NodeState* node = cluster.find_node(name);

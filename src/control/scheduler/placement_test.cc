@@ -110,6 +110,10 @@ TEST(Placement, NodesAreSelected) {
   EXPECT_EQ(cluster.place(make_pod("a", required(R"({"matchFields": [
       {"key": "metadata.name", "operator": "In", "values": ["n3"]}]})"))),
             "0/2 nodes are available: 2 node(s) didn't satisfy plugin(s) [NodeAffinity].");
+  EXPECT_EQ(cluster.place(make_pod("a", required(R"({"matchFields": [
+      {"key": "metadata.name", "operator": "In", "values": ["n1"]},
+      {"key": "metadata.name", "operator": "In", "values": ["n2"]}]})"))),
+            "0/2 nodes are available: pod affinity terms conflict.");
   const char kPrefers[] = R"({"affinity": {"nodeAffinity": {"preferredDuringSchedulingIgnoredDuringExecution": [
       {"weight": 10, "preference": {"matchExpressions": [{"key": "zone", "operator": "In", "values": ["b"]}]}}]}}})";
   EXPECT_EQ(cluster.place(make_pod("a", kPrefers)), "n2");
