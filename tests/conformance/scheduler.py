@@ -209,6 +209,26 @@ def spreading(story):
     story.clear()
 
 
+def groups(story):
+    """Of n1 and n2 the first has more left, and a pod of the service's already."""
+    def web(name):
+        return pod(name, labels={"app": "grouped"}, nodeSelector={"zone": "a"})
+
+    def next_node():
+        name = story.make(web("probe"))
+        node = c.wait_until("probe has a node", lambda: story.node_of(name))
+        story.remove("probe")
+        return node
+    story.placed(pod("large", {"cpu": "1"}, nodeSelector={"kubernetes.io/hostname": "n2"}), ["n2"], "a large pod")
+    story.placed(pod("web", labels={"app": "grouped"}, nodeSelector={"kubernetes.io/hostname": "n1"}), ["n1"], "a small one")
+    story.checks.equal(next_node(), "n1", "the next goes where more is left")
+    story.control.out("create", "service", "clusterip", "grouped", "--tcp=80")
+    c.wait_until("the next goes where there is none yet", lambda: next_node() == "n2", limit=2 * c.PATIENCE)
+    story.checks.ok(True, "if they are of a service, where there is none of it yet")
+    story.control.out("delete", "service", "grouped")
+    story.clear()
+
+
 def volumes(story):
     """Local volumes, whose claims wait for a pod: it goes where there is one, and each gets its own."""
     def volume(name, node):
@@ -351,7 +371,7 @@ def story(checks):
     with Control(checks) as control, HollowNodes(control) as nodes:
         told = Story(checks, control)
         resources(told, nodes)
-        for part in selection, taints, ports, neighbours, spreading, volumes, preemption, others, killed:
+        for part in selection, taints, ports, neighbours, spreading, groups, volumes, preemption, others, killed:
             part(told)
         checks.ok("scheduler_unplaced_pod" in control.out("get", "--raw", "/metrics"), "the scheduler tells its metrics")
     with Control(checks, ["--scheduler=false"]) as control:

@@ -15,6 +15,7 @@
 #include "control/scheduler/disruption_budget.h"
 #include "control/scheduler/nominations.h"
 #include "control/scheduler/pod_info.h"
+#include "control/scheduler/spread_groups.h"
 #include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
@@ -76,6 +77,7 @@ class ClusterState {
   bool selects(const AffinityTerm& term, const PodInfo& pod) const;
 
   StorageState storage;
+  SpreadGroups groups;
   Nominations nominations;
   DisruptionBudgets budgets;
 

@@ -2,6 +2,7 @@
 #include "control/scheduler/scheduler.h"
 
 #include <algorithm>
+#include <type_traits>
 
 #include "api/codec.h"
 #include "api/json.h"
@@ -11,13 +12,18 @@
 #include "control/controllers/pods.h"
 #include "control/controllers/volume_binder_names.h"
 #include "control/controllers/volume_matching.h"
+#include "kubernetes/apps/v1/replica_set.pb.h"
+#include "kubernetes/apps/v1/stateful_set.pb.h"
 #include "kubernetes/core/v1/object_reference.pb.h"
+#include "kubernetes/core/v1/replication_controller.pb.h"
+#include "kubernetes/core/v1/service.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 #include "kubernetes/policy/v1/policy.pb.h"
 #include "kubernetes/resource/quantity.pb.h"
 
 namespace gantry::control::scheduling {
 
+namespace apps = k8s::io::api::apps::v1;
 namespace core = k8s::io::api::core::v1;
 using api::Value;
 using Budget = k8s::io::api::policy::v1::PodDisruptionBudget;
@@ -67,6 +73,12 @@ bool shares_claim(const PodInfo& pod, const PodInfo& other) {
   });
 }
 
+SpreadGroups::Selector labels_of(const google::protobuf::Map<std::string, std::string>& labels) {
+  SpreadGroups::Selector selector;
+  selector.mutable_match_labels()->insert(labels.begin(), labels.end());
+  return selector;
+}
+
 bool is_spread_with(const PodInfo& pod, const PodInfo& other) {
   return pod.ns() == other.ns() && std::ranges::any_of(pod.spread, [&](const SpreadConstraint& constraint) {
            return constraint.pods.matches_map(other.pod->metadata().labels());
@@ -86,6 +98,7 @@ Scheduler::Scheduler(ControllerParts parts, std::function<Duration()> steady)
   parts_.informers.of<core::Namespace>().on_change([this](const api::Informer::Change& c) { see_namespace(c); });
   parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) { see_node(change); });
   follow_storage();
+  follow_groups();
   parts_.informers.of<Budget>().on_change([this](const api::Informer::Change& change) {
     const auto& budget = static_cast<const Budget&>(change.object());
     const std::string key = api::object_key(budget.metadata().namespace_(), budget.metadata().name());
@@ -233,6 +246,36 @@ void Scheduler::follow_storage() {
   });
   follow(cluster_.storage.volumes, name_of);
   follow(cluster_.storage.classes, name_of);
+}
+
+void Scheduler::follow_groups() {
+  parts_.informers.of<core::Service>().on_change([this](const api::Informer::Change& change) {
+    const auto& service = static_cast<const core::Service&>(change.object());
+    const auto& metadata = service.metadata();
+    if (change.now == nullptr) {
+      cluster_.groups.remove_service(metadata.namespace_(), metadata.name());
+    } else {
+      cluster_.groups.put_service(metadata.namespace_(), metadata.name(), labels_of(service.spec().selector()));
+    }
+  });
+  const auto follow = [this]<typename M>(std::type_identity<M>, const auto& selector_of) {
+    const api::Target target = parts_.client.target<M>();
+    parts_.informers.of<M>().on_change([this, target, selector_of](const api::Informer::Change& change) {
+      const auto& object = static_cast<const M&>(change.object());
+      const SpreadGroups::Owner owner{target.api_version(), target.kind, object.metadata().namespace_(),
+                                      object.metadata().name()};
+      if (change.now == nullptr) {
+        cluster_.groups.remove_owner(owner);
+      } else {
+        cluster_.groups.put_owner(owner, selector_of(object));
+      }
+    });
+  };
+  const auto selector = [](const auto& object) { return object.spec().selector(); };
+  follow(std::type_identity<core::ReplicationController>(),
+         [](const auto& object) { return labels_of(object.spec().selector()); });
+  follow(std::type_identity<apps::ReplicaSet>(), selector);
+  follow(std::type_identity<apps::StatefulSet>(), selector);
 }
 
 void Scheduler::wake(const SchedulingQueue::MayHelp& may_help) {

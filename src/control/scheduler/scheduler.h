@@ -45,6 +45,7 @@ class Scheduler final : public Controller {
   void see_node(const api::Informer::Change& change);
   void see_namespace(const api::Informer::Change& change);
   void follow_storage();
+  void follow_groups();
   // Wakes those whom it may help that the pod is on the node, or is not any more.
   void wake_for_new(const PodInfo& pod);
   void wake_for_gone(const PodInfo& pod, const std::string& node);

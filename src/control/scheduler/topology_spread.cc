@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // Pods of a sort are to be spread over zones, nodes or the like (domains), which a label of nodes tells apart: how many
-// more of them one domain may have than the one with the fewest.
+// more of them one domain may have than the one with the fewest. Those that say nothing of it are spread, where that can
+// be, over nodes and zones if a service or an owner makes them belong together.
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -18,6 +19,9 @@ namespace {
 
 constexpr std::int64_t kWeight = 2;
 constexpr char kHostname[] = "kubernetes.io/hostname";
+constexpr char kZone[] = "topology.kubernetes.io/zone";
+constexpr std::int64_t kUsualSkewOfNodes = 3;
+constexpr std::int64_t kUsualSkewOfZones = 5;
 constexpr char kPreferNoSchedule[] = "PreferNoSchedule";
 
 using Constraints = std::vector<const SpreadConstraint*>;
@@ -56,8 +60,16 @@ class TopologySpreadRule final : public Rule {
   TopologySpreadRule(const PodInfo& pod, const ClusterState& cluster)
       : Rule(RuleId::kTopologySpread, kWeight), pod_(pod), cluster_(cluster) {
     for (const SpreadConstraint& each : pod.spread) (each.is_required ? required_ : preferred_).push_back(&each);
-    count_required();
+    if (!pod.spread.empty()) {
+      count_required();
+    } else if (const auto pods = cluster.groups.of(*pod.pod)) {
+      usual_ = {{.max_skew = kUsualSkewOfNodes, .topology_key = kHostname, .pods = *pods},
+                {.max_skew = kUsualSkewOfZones, .topology_key = kZone, .pods = *pods}};
+      for (const SpreadConstraint& each : usual_) preferred_.push_back(&each);
+    }
   }
+
+  bool says_nothing() const { return required_.empty() && preferred_.empty(); }
 
   Refusal check(const NodeState& node) const override {
     for (std::size_t i = 0; i < required_.size(); ++i) {
@@ -114,7 +126,11 @@ class TopologySpreadRule final : public Rule {
 
   const PodInfo& pod_;
   const ClusterState& cluster_;
+  // Whether the preferences are nothing to this node. Of those that nobody asked for what it has a label for counts.
+  bool is_left_out(const NodeState& node) const { return usual_.empty() && !has_all_labels(node, preferred_); }
+
   Constraints required_, preferred_;
+  std::vector<SpreadConstraint> usual_;
   // Of each of required_.
   std::vector<Domains> domains_;
   std::vector<std::int64_t> fewest_;
@@ -124,19 +140,24 @@ std::vector<std::int64_t> TopologySpreadRule::rate(std::span<const NodeState* co
   if (preferred_.empty()) return {};
   std::vector<Domains> domains(preferred_.size());
   std::int64_t considered = 0;
+  // Nodes without the label are a domain, too, as upstream counts domains.
+  const auto value_of = [](const NodeState& node, const std::string& key) {
+    const std::string* value = node.label(key);
+    return value == nullptr ? std::string() : *value;
+  };
   for (const NodeState* node : nodes) {
-    if (!has_all_labels(*node, preferred_)) continue;
+    if (is_left_out(*node)) continue;
     ++considered;
     for (std::size_t i = 0; i < preferred_.size(); ++i) {
       const std::string& key = preferred_[i]->topology_key;
-      if (key != kHostname) domains[i].try_emplace(*node->label(key), 0);
+      if (key != kHostname) domains[i].try_emplace(value_of(*node, key), 0);
     }
   }
   for (const NodeState* node : cluster_.nodes()) {
-    if (!has_all_labels(*node, preferred_)) continue;
+    if (is_left_out(*node)) continue;
     for (std::size_t i = 0; i < preferred_.size(); ++i) {
       const SpreadConstraint& constraint = *preferred_[i];
-      const auto domain = domains[i].find(*node->label(constraint.topology_key));
+      const auto domain = domains[i].find(value_of(*node, constraint.topology_key));
       if (domain == domains[i].end() || !counts(constraint, *node, pod_.spec())) continue;
       domain->second += count_pods(*node, constraint.pods, pod_.ns());
     }
@@ -151,13 +172,14 @@ std::vector<std::int64_t> TopologySpreadRule::rate(std::span<const NodeState* co
   std::vector<std::int64_t> sums;
   std::int64_t least = std::numeric_limits<std::int64_t>::max(), most = 0;
   for (const NodeState* node : nodes) {
-    if (!has_all_labels(*node, preferred_)) {
+    if (is_left_out(*node)) {
       sums.push_back(kLeftOut);
       continue;
     }
     double sum = 0;
     for (std::size_t i = 0; i < preferred_.size(); ++i) {
       const SpreadConstraint& constraint = *preferred_[i];
+      if (node->label(constraint.topology_key) == nullptr) continue;
       const std::int64_t count = constraint.topology_key == kHostname
                                      ? count_pods(*node, constraint.pods, pod_.ns())
                                      : domains[i].at(*node->label(constraint.topology_key));
@@ -180,8 +202,9 @@ std::vector<std::int64_t> TopologySpreadRule::rate(std::span<const NodeState* co
 }  // namespace
 
 RulePtr topology_spread_rule(const PodInfo& pod, const ClusterState& cluster) {
-  if (pod.spread.empty()) return nullptr;
-  return std::make_unique<TopologySpreadRule>(pod, cluster);
+  auto rule = std::make_unique<TopologySpreadRule>(pod, cluster);
+  if (rule->says_nothing()) return nullptr;
+  return rule;
 }
 
 }  // namespace gantry::control::scheduling

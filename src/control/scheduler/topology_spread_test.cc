@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include <gtest/gtest.h>
 
+#include <set>
+
 #include "control/scheduler/scheduler_fixture.h"
 
 namespace gantry::control::scheduling {
@@ -83,6 +85,59 @@ TEST_F(TopologySpreadTest, AnyhowTheEmptierDomainIsBetter) {
   nodes.add_node("n2", R"({"kubernetes.io/hostname": "n2"})");
   nodes.state.put_pod(make_pod("w1", "{}", kWeb), "n1");
   EXPECT_EQ(nodes.place(make_pod("p", kByNode, kWeb)), "n2");
+}
+
+// Two nodes that are alike but for their names and zones.
+class UsualSpreadTest : public testing::Test {
+ protected:
+  static constexpr char kOwned[] =
+      R"({"metadata": {"name": "p", "uid": "p", "namespace": "default", "labels": {"app": "web"},
+          "ownerReferences": [{"apiVersion": "apps/v1", "kind": "ReplicaSet", "name": "web", "uid": "u",
+                               "controller": true}]},
+          "spec": {"containers": [{"name": "c"}]}})";
+
+  UsualSpreadTest() {
+    cluster_.add_node("n1", R"({"kubernetes.io/hostname": "n1", "topology.kubernetes.io/zone": "a"})");
+    cluster_.add_node("n2", R"({"kubernetes.io/hostname": "n2"})");
+    cluster_.state.put_pod(make_pod("w1", "{}", kWeb), "n1");
+    // It is no web server, and as large.
+    cluster_.state.put_pod(make_pod("other"), "n2");
+  }
+  static SpreadGroups::Selector selector(std::string_view text) { return from_json<SpreadGroups::Selector>(text); }
+  static PodInfoPtr owned() {
+    return read_pod(std::make_shared<k8s::io::api::core::v1::Pod>(from_json<k8s::io::api::core::v1::Pod>(kOwned)));
+  }
+  // Chance took each of them sometimes; otherwise the one that it always was.
+  std::string always(const PodInfoPtr& pod) {
+    std::set<std::string> taken;
+    for (int i = 0; i < 64; ++i) taken.insert(cluster_.place(pod));
+    return taken.size() == 1 ? *taken.begin() : "any";
+  }
+  Cluster cluster_;
+};
+
+TEST_F(UsualSpreadTest, PodsOfAServiceAreSpread) {
+  const PodInfoPtr pod = make_pod("p", "{}", kWeb);
+  EXPECT_EQ(always(pod), "any");
+  cluster_.state.groups.put_service("default", "web", selector(R"({"matchLabels": {"app": "web"}})"));
+  EXPECT_EQ(always(pod), "n2");
+  EXPECT_EQ(always(make_pod("p", "{}", R"({"app": "db"})")), "any") << "it is not the service's";
+  EXPECT_EQ(always(make_pod("p", "{}", kWeb, "elsewhere")), "any");
+  // What a pod says itself counts alone.
+  EXPECT_EQ(always(make_pod("p", spread("ScheduleAnyway"), kWeb)), "any");
+  cluster_.state.groups.put_service("default", "web", selector("{}"));
+  EXPECT_EQ(always(pod), "any");
+}
+
+TEST_F(UsualSpreadTest, AndThoseOfAnOwner) {
+  const SpreadGroups::Owner owner{"apps/v1", "ReplicaSet", "default", "web"};
+  EXPECT_EQ(always(owned()), "any");
+  cluster_.state.groups.put_owner(
+      owner, selector(R"({"matchExpressions": [{"key": "app", "operator": "In", "values": ["web"]}]})"));
+  EXPECT_EQ(always(owned()), "n2");
+  EXPECT_EQ(always(make_pod("p", "{}", kWeb)), "any") << "nobody owns it";
+  cluster_.state.groups.remove_owner(owner);
+  EXPECT_EQ(always(owned()), "any");
 }
 
 }  // namespace
