@@ -442,7 +442,10 @@ Task<bool> Scheduler::bring_volumes(PodInfoPtr pod, std::string node, std::vecto
 
 Task<> Scheduler::bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes) {
   if (!volumes.empty()) {
-    if (!co_await bring_volumes(pod, node, std::move(volumes))) {
+    awaiting_volumes_.insert(pod->key);
+    const bool are_there = co_await bring_volumes(pod, node, std::move(volumes));
+    awaiting_volumes_.erase(pod->key);
+    if (!are_there) {
       give_up(pod);
       co_return;
     }
@@ -539,6 +542,14 @@ Task<bool> Scheduler::evict(PodInfoPtr victim, std::string uid, std::string node
   if (pod == nullptr || pod->metadata().uid() != victim->uid() || pod->metadata().has_deletion_timestamp()) {
     co_return true;
   }
+  const std::string told = cat("Preempted by pod ", uid, " on node ", node);
+  if (is_assumed(victim) && awaiting_volumes_.contains(victim->key)) {
+    // It need not be deleted: it is not there yet.
+    give_up(victim);
+    storage_changed_.set();
+    events_.normal(events_.about(*pod), "Preempted", cat(told, " (in kube-scheduler memory)."));
+    co_return true;
+  }
   const auto& metadata = pod->metadata();
   Value condition =
       Value::object({{"type", "DisruptionTarget"},
@@ -564,7 +575,7 @@ Task<bool> Scheduler::evict(PodInfoPtr victim, std::string uid, std::string node
   const auto removed =
       co_await parts_.client.remove<core::Pod>(metadata.namespace_(), metadata.name(), {.uid = metadata.uid()});
   if (!removed) co_return !failed(removed.error());
-  events_.normal(events_.about(*pod), "Preempted", cat("Preempted by pod ", uid, " on node ", node));
+  events_.normal(events_.about(*pod), "Preempted", told);
   co_return true;
 }
 

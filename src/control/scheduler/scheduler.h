@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 
 #include "control/controllers/controller.h"
 #include "control/controllers/event_recorder.h"
@@ -83,6 +84,7 @@ class Scheduler final : public Controller {
   SchedulingQueue queue_;
   Turns turns_;
   std::unordered_map<std::string, PodInfoPtr> assumed_;    // by key: given a node, not known to have it
+  std::unordered_set<std::string> awaiting_volumes_;       // keys of those of assumed_ that are not bound before that
   std::unordered_map<std::string, std::string> unplaced_;  // by key: why there was no node, to be told
   api::WorkQueue explanations_;
   std::size_t bindings_ = 0;  // under way

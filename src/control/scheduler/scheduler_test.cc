@@ -298,6 +298,22 @@ TEST_F(MadeVolumesTest, WhereNoneCanBeMadeThePodDoesNotGo) {
   run_until([&] { return selected_node() == "n2"; });
 }
 
+TEST_F(MadeVolumesTest, WhoWaitsForOneGivesWayAndIsNotDeleted) {
+  make_node("n1");
+  make_class_and_claim();
+  start();
+  run_until([&] { return selected_node() == "n1"; });
+  make("high", R"("priority": 1000,)");
+  run_until([&] {
+    later_ += std::chrono::seconds(1);
+    return node_of("high") == "n1";
+  });
+  run_until([&] { return condition("a").message() == "0/1 nodes are available: 1 Insufficient cpu. " + kNoVictims; });
+  EXPECT_FALSE(find("a")->metadata().has_deletion_timestamp());
+  wait_for_event("a", "Preempted",
+                 cat("Preempted by pod ", find("high")->metadata().uid(), " on node n1 (in kube-scheduler memory)."));
+}
+
 TEST_F(MadeVolumesTest, ANodeThatGoesIsNotWaitedFor) {
   make_node("n1");
   make_class_and_claim();
