@@ -69,7 +69,7 @@ TEST_F(DaemonSetTest, EachNodeGetsAPodAlsoThoseThatJoin) {
   run_until([&] { return status().number_available() == 3; });
   EXPECT_EQ(status().observed_generation(), set.metadata().generation());
   EXPECT_EQ(status().updated_number_scheduled(), 3);
-  EXPECT_EQ(informers_.of<apps::ControllerRevision>().all().size(), 1U);
+  run_until([&] { return informers_.of<apps::ControllerRevision>().all().size() == 1; });
   ASSERT_TRUE(wait(client_.remove<core::Node>("", "c")));
   run_until([&] { return nodes_of_pods() == std::vector<std::string>{"a", "b"}; });
 }
@@ -94,7 +94,7 @@ TEST_F(DaemonSetTest, ANewTemplateReplacesOnePodAtATime) {
   for (const PodPtr& pod : pods()) {
     EXPECT_EQ(std::ranges::count(old, pod->metadata().name()), 0) << "the name of a pod that went is not given again";
   }
-  EXPECT_EQ(informers_.of<apps::ControllerRevision>().all().size(), 2U);
+  run_until([&] { return informers_.of<apps::ControllerRevision>().all().size() == 2; });
 }
 
 TEST_F(DaemonSetTest, AFailedPodIsReplacedAndTold) {

@@ -169,8 +169,12 @@ Task<Result<Revisions::Current>> Revisions::make(Owner owner, api::ObjectMeta me
     api::Answer<apps::ControllerRevision> made = co_await parts_.client.create(revision);
     if (!made && made.error().is_already_exists()) {
       made = co_await parts_.client.get<apps::ControllerRevision>(owner.ns, own->name());
+      const bool is_equal = made && has_template(*made, pod_template);
+      if (is_equal && controller_of(made->metadata()) == nullptr) {
+        co_return fail(Code::kAborted, cat("the revision ", own->name(), " is free, and will be seen to be so"));
+      }
       // Made by this one already, and not seen yet. Else it is another's, or of another template.
-      const bool is_ours = made && is_controlled_by(made->metadata(), owner.uid) && has_template(*made, pod_template);
+      const bool is_ours = is_equal && is_controlled_by(made->metadata(), owner.uid);
       if (made && !is_ours) continue;
     }
     if (!made) co_return std::unexpected(made.error().as_error());

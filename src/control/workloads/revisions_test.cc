@@ -131,6 +131,15 @@ TEST_F(RevisionsTest, OfAnOldTemplateIsTheSameWithTheNewestNumber) {
   EXPECT_EQ(known.back()->revision(), 3);
 }
 
+TEST_F(RevisionsTest, OneThatNobodyHasIsWaitedFor) {
+  std::vector<RevisionPtr> known;
+  apps::ControllerRevision freed = *current("i:1", &known)->revision;
+  freed.mutable_metadata()->clear_owner_references();
+  ASSERT_TRUE(wait(client_.update(freed)));
+  known.clear();
+  EXPECT_FALSE(current("i:1", &known)) << "it is to be adopted, not made beside";
+}
+
 TEST_F(RevisionsTest, AnothersNameIsACollision) {
   std::vector<RevisionPtr> known, others;
   const std::string taken = current("i:1", &others, "u2")->revision->metadata().name();

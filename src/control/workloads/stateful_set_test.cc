@@ -66,12 +66,12 @@ TEST_F(StatefulSetTest, PodsAndTheirClaimsComeInOrder) {
   start({&controller_});
   run_until([&] { return status().replicas() == 1; });
   EXPECT_THAT(names(), ElementsAre("web-0"));
-  EXPECT_THAT(claims(), ElementsAre("default/data-web-0"));
+  run_until([&] { return claims() == std::vector<std::string>{"default/data-web-0"}; });
   EXPECT_TRUE(is_controlled_by(find("web-0")->metadata(), set.metadata().uid()));
   ready("web-0");
   ready("web-1");
   run_until([&] { return status().available_replicas() == 2; });
-  EXPECT_THAT(claims(), ElementsAre("default/data-web-0", "default/data-web-1"));
+  run_until([&] { return claims() == std::vector<std::string>{"default/data-web-0", "default/data-web-1"}; });
   EXPECT_EQ(status().observed_generation(), set.metadata().generation());
   EXPECT_EQ(status().current_revision(), status().update_revision());
   EXPECT_EQ(revision_of(*find("web-1")), status().current_revision());
@@ -107,7 +107,7 @@ TEST_F(StatefulSetTest, ANewTemplateComesFromTheEnd) {
   set_ready(find("web-0"));
   run_until([&] { return status().current_revision() != old; });
   EXPECT_EQ(status().current_replicas(), 2);
-  EXPECT_EQ(informers_.of<apps::ControllerRevision>().all().size(), 2U);
+  run_until([&] { return informers_.of<apps::ControllerRevision>().all().size() == 2; });
 }
 
 TEST_F(StatefulSetTest, ClaimsGoWithPodsThatAreTooMany) {
@@ -125,7 +125,7 @@ TEST_F(StatefulSetTest, ClaimsGoWithPodsThatAreTooMany) {
     const OwnerReference* owner = claim == nullptr ? nullptr : controller_of(claim->metadata());
     return owner == nullptr ? std::string() : owner->kind();
   };
-  EXPECT_EQ(owner_of_claim("data-web-1"), "StatefulSet");
+  run_until([&] { return owner_of_claim("data-web-1") == "StatefulSet"; });
   change([](apps::StatefulSetSpec* spec) { spec->set_replicas(1); });
   run_until([&] { return find("web-1") == nullptr; });
   run_until([&] { return owner_of_claim("data-web-1") == "Pod"; });
