@@ -37,6 +37,12 @@ class Story:
     def apply(self, wanted):
         self.control.out("apply", "-f", "-", given=json.dumps(wanted))
 
+    def settle(self):
+        """Until what was done to nodes is known to all controllers: they see nodes in one order, and one of them copies this label."""
+        self.control.out("label", "node", "a", "kubernetes.io/arch=settled")
+        c.wait_until("the controllers know the nodes", lambda: self.control.json("get", "node", "a")["metadata"]["labels"].get(
+            "beta.kubernetes.io/arch") == "settled")
+
     def status(self, name):
         return self.control.json("get", "ds", name)["status"]
 
@@ -75,12 +81,13 @@ def placing(story):
     nodes.add("b", {"disk": "ssd"})
     nodes.add("own")
     control.out("taint", "node", "own", "dedicated=it:NoSchedule")
+    story.settle()
     story.apply(daemon_set("place"))
     story.on_nodes("place", ["a", "b"])
     checks.contains(story.rolled_out("place"), "successfully rolled out", "kubectl rollout status knows its end")
-    status = story.status("place")
-    checks.equal([status[each] for each in ("desiredNumberScheduled", "currentNumberScheduled", "numberReady", "numberAvailable",
-                                            "updatedNumberScheduled", "numberMisscheduled")], [2, 2, 2, 2, 2, 0], "its status")
+    fields = ("desiredNumberScheduled", "currentNumberScheduled", "numberReady", "numberAvailable", "updatedNumberScheduled", "numberMisscheduled")
+    c.wait_until("its status is whole", lambda: [story.status("place").get(each) for each in fields] == [2, 2, 2, 2, 2, 0])
+    checks.ok(True, "its status")
     pod = story.pods("place")[0]
     checks.equal((pod["metadata"]["ownerReferences"][0]["kind"], pod["metadata"]["generateName"]), ("DaemonSet", "place-"), "whose its pods are")
     checks.ok({"controller-revision-hash", "pod-template-generation"} <= set(pod["metadata"]["labels"]), "their labels")
@@ -97,7 +104,8 @@ def placing(story):
     checks.ok(True, "a cordoned node keeps its pod, one with NoExecute does not")
     control.out("patch", "ds", "place", "-p", '{"spec":{"template":{"spec":{"nodeSelector":{"disk":"ssd"}}}}}')
     story.on_nodes("place", ["b"])
-    checks.equal(story.status("place")["desiredNumberScheduled"], 1, "a selector that comes later counts")
+    c.wait_until("that is told", lambda: story.status("place")["desiredNumberScheduled"] == 1)
+    checks.ok(True, "a selector that comes later counts")
     control.out("label", "node", "a", "disk=ssd")
     story.on_nodes("place", ["a", "b"])
     story.has_event("place", "SuccessfulCreate", "Created pod: place-")

@@ -202,6 +202,7 @@ def rolling(story):
     c.wait_until("that is told", lambda: story.status("web").get("updatedReplicas") == 1)
     checks.equal(sum(image_of(pod) == f"{BROKEN}:1" for pod in story.pods("web")), 1, "a template that does not work stops at one pod")
     control.out("rollout", "undo", "sts/web")
+    c.wait_until("that is seen", lambda: story.status("web")["observedGeneration"] == control.json("get", "sts", "web")["metadata"]["generation"])
     # As upstream: it is not replaced by itself before it was ready.
     control.out("delete", "pod", "web-2")
     story.has("web", range(3), "my-app:3")
