@@ -14,50 +14,10 @@ import checks as c
 from cluster import ready_node
 from control import Control
 from cri_client import IMAGE
-from played_nodes import PlayedNodes, is_ending, now
+from played_jobs import ENDED, INDEX, JobNodes, job
+from played_nodes import is_ending
 
-INDEX = "batch.kubernetes.io/job-completion-index"
 TRACKING = "batch.kubernetes.io/job-tracking"
-ENDED = ("Succeeded", "Failed")
-
-
-def fate(pod):
-    """What becomes of it: "run", or its exit code. Of an indexed job there is one for each index, with commas between."""
-    fates = pod["spec"]["containers"][0]["args"][0].split(",")
-    return fates[int(pod["metadata"].get("annotations", {}).get(INDEX, "0")) % len(fates)]
-
-
-class JobNodes(PlayedNodes):
-    """Their pods end as fate() says. What is deleted fails, and then goes."""
-
-    def play(self, api, pod):
-        if pod["spec"].get("nodeName", "") not in self.names or "args" not in pod["spec"]["containers"][0]:
-            return super().play(api, pod)
-        if pod["status"].get("phase") in ENDED:
-            return super().play(api, pod) if is_ending(pod) else None
-        if is_ending(pod) and self.ends(pod):
-            self.end(api, pod, 143)
-            return super().play(api, pod)
-        if is_ending(pod) or fate(pod) == "run":
-            return super().play(api, pod)
-        return self.end(api, pod, int(fate(pod)))
-
-    @staticmethod
-    def end(api, pod, code):
-        metadata = pod["metadata"]
-        state = {"terminated": {"exitCode": code, "finishedAt": now(), "reason": "Error" if code else "Completed"}}
-        status, answer = api.ask("PATCH", f"/api/v1/namespaces/{metadata['namespace']}/pods/{metadata['name']}/status", {
-            "metadata": {"uid": metadata["uid"]},
-            "status": {"phase": "Failed" if code else "Succeeded", "conditions": [{"type": "Ready", "status": "False"}],
-                       "containerStatuses": [{"name": "main", "ready": False, "restartCount": 0, "image": "my-app:1.0", "imageID": "",
-                                      "state": state}]}}, "application/strategic-merge-patch+json")
-        if status not in (200, 404, 409):
-            raise c.Failure(f"pod {metadata['name']}: {answer}")
-
-
-def job(name, arguments, **spec):
-    pod = {"restartPolicy": "Never", "containers": [{"name": "main", "image": "my-app:1.0", "args": [arguments]}]}
-    return {"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name}, "spec": {"template": {"spec": pod}, **spec}}
 
 
 class Story:

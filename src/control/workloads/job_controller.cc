@@ -2,11 +2,11 @@
 #include "control/workloads/job_controller.h"
 
 #include <algorithm>
-#include <charconv>
 
 #include "base/together.h"
 #include "control/workloads/pod_names.h"
 #include "control/workloads/pod_state.h"
+#include "control/workloads/written.h"
 
 namespace gantry::control::workloads {
 
@@ -23,14 +23,6 @@ constexpr std::int64_t kLongestWait = 600;
 constexpr std::size_t kLongestPrefix = 58;  // five letters more are a name
 
 std::string key_of(const api::ObjectMeta& metadata) { return api::object_key(metadata.namespace_(), metadata.name()); }
-
-// Versions of a resource are numbers that grow. What is no number is older than nothing.
-std::uint64_t version_of(const api::ObjectMeta& metadata) {
-  const std::string& text = metadata.resource_version();
-  std::uint64_t version = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), version);
-  return error == std::errc() && end == text.data() + text.size() ? version : 0;
-}
 
 Owner owner_of_job(const api::Client& client, const batch::Job& job) {
   Owner owner = owner_of(client, job, selector_of(job.spec().selector()));

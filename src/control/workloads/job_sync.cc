@@ -3,8 +3,8 @@
 
 #include <algorithm>
 
-#include "api/codec.h"
 #include "control/workloads/pod_state.h"
+#include "control/workloads/written.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control::workloads {
@@ -42,12 +42,6 @@ bool restarted_too_often(const batch::Job& job, const std::vector<JobPod>& pods)
   }
   const std::int32_t limit = job.spec().backoff_limit();
   return limit == 0 ? restarts > 0 : restarts >= limit;
-}
-
-// Equal if both say the same.
-std::string normal_bytes(batch::JobStatus status) {
-  (void)api::normalize(&status);
-  return status.SerializeAsString();
 }
 
 // Uids that are not in `kept` any more are taken out: how many.
@@ -426,7 +420,7 @@ void JobSync::add_counted() {
 }
 
 const batch::Job* JobSync::to_write() const {
-  return normal_bytes(view_.job.status()) == normal_bytes(written_) ? nullptr : &view_.job;
+  return is_same(view_.job.status(), written_) ? nullptr : &view_.job;
 }
 
 void JobSync::wrote(const batch::Job& written) {

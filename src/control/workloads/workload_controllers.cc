@@ -4,6 +4,7 @@
 #include <memory>
 
 #include "control/controllers/controller.h"
+#include "control/workloads/cron_job_controller.h"
 #include "control/workloads/daemon_set.h"
 #include "control/workloads/deployment_controller.h"
 #include "control/workloads/disruption.h"
@@ -26,6 +27,7 @@ MoreController controller(const char* name, const char* account) {
 
 std::vector<MoreController> workload_controllers() {
   return {
+      controller<CronJobController>("cronjob-controller", "cronjob-controller"),
       controller<DaemonSetController>("daemonset-controller", "daemon-set-controller"),
       controller<JobController>("job-controller", "job-controller"),
       controller<ReplicaSetController>("replicaset-controller", "replicaset-controller"),

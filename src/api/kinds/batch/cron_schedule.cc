@@ -55,57 +55,103 @@ std::optional<int> number_or_name(std::string_view text, const Field& field) {
   return number(text);
 }
 
-// "*", "5", "1-5", each with "/2".
-bool is_range(std::string_view text, const Field& field) {
+struct Range {
+  std::uint64_t bits = 0;
+  bool is_any = false;
+};
+
+// "*", "5", "1-5", each with "/2"; "5/2" goes on to the end.
+std::optional<Range> parse_range(std::string_view text, const Field& field) {
   const std::vector<std::string_view> steps = split(text, "/");
-  if (steps.size() > 2) return false;
-  if (steps.size() == 2 && number(steps[1]).value_or(0) == 0) return false;
+  if (steps.size() > 2) return std::nullopt;
+  const int step = steps.size() == 2 ? number(steps[1]).value_or(0) : 1;
+  if (step == 0) return std::nullopt;
   const std::vector<std::string_view> ends = split(steps[0], "-");
-  if (ends[0] == "*" || ends[0] == "?") return ends.size() == 1;
-  if (ends.size() > 2) return false;
-  const std::optional<int> first = number_or_name(ends[0], field);
-  const std::optional<int> last = ends.size() == 2 ? number_or_name(ends[1], field) : first;
-  return first && last && *first >= field.least && *last <= field.most && *first <= *last;
+  const bool is_any = ends[0] == "*" || ends[0] == "?";
+  if (ends.size() > (is_any ? 1 : 2)) return std::nullopt;
+  const std::optional<int> first = is_any ? field.least : number_or_name(ends[0], field);
+  std::optional<int> last = ends.size() == 2 ? number_or_name(ends[1], field) : first;
+  if (is_any || (ends.size() == 1 && steps.size() == 2)) last = field.most;
+  if (!first || !last || *first < field.least || *last > field.most || *first > *last) return std::nullopt;
+  Range range{.is_any = is_any && step == 1};
+  for (int n = *first; n <= *last; n += std::min(step, field.most + 1)) range.bits |= std::uint64_t{1} << n;
+  return range;
 }
 
-// "1h30m": numbers with a unit each.
-bool is_duration(std::string_view text) {
-  if (text.empty()) return false;
+// Seconds of "1h30m": numbers with a unit each. At least one, as cron has it.
+std::optional<std::int64_t> parse_duration(std::string_view text) {
+  static constexpr std::array<std::pair<std::string_view, double>, 6> kUnits = {
+      {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}}};
+  constexpr double kMost = 292.0 * 365 * 24 * 3600;  // what 64 bits of nanoseconds hold
+  if (text.empty()) return std::nullopt;
+  double seconds = 0;
   while (!text.empty()) {
     const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
-    const size_t unit = std::min(text.find_first_of("0123456789.", digits), text.size());
-    static constexpr std::array<std::string_view, 6> kUnits = {"ns", "us", "ms", "s", "m", "h"};
-    if (digits == 0 || std::ranges::find(kUnits, text.substr(digits, unit - digits)) == kUnits.end()) return false;
-    text.remove_prefix(unit);
+    const size_t end = std::min(text.find_first_of("0123456789.", digits), text.size());
+    const std::string_view name = text.substr(digits, end - digits);
+    const auto unit = std::ranges::find(kUnits, name, [](const auto& each) { return each.first; });
+    double amount = 0;
+    const auto [read, error] = std::from_chars(text.data(), text.data() + digits, amount);
+    if (unit == kUnits.end() || error != std::errc() || read != text.data() + digits) return std::nullopt;
+    seconds += amount * unit->second;
+    text.remove_prefix(end);
   }
-  return true;
+  if (seconds > kMost) return std::nullopt;
+  return std::max<std::int64_t>(static_cast<std::int64_t>(seconds), 1);
 }
+
+constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNamed = {{{"@yearly", "0 0 1 1 *"},
+                                                                                  {"@annually", "0 0 1 1 *"},
+                                                                                  {"@monthly", "0 0 1 * *"},
+                                                                                  {"@weekly", "0 0 * * 0"},
+                                                                                  {"@daily", "0 0 * * *"},
+                                                                                  {"@midnight", "0 0 * * *"},
+                                                                                  {"@hourly", "0 * * * *"}}};
 
 }  // namespace
 
-std::string check_cron_schedule(std::string_view text) {
+Result<CronSchedule> parse_cron_schedule(std::string_view text) {
   constexpr std::string_view kEvery = "@every ";
   if (text.starts_with(kEvery)) {
-    return is_duration(text.substr(kEvery.size())) ? "" : "must have a duration after @every, such as 1h30m";
+    const std::optional<std::int64_t> every = parse_duration(text.substr(kEvery.size()));
+    if (!every) return invalid_argument("must have a duration after @every, such as 1h30m");
+    return CronSchedule{.every = *every};
   }
   if (text.starts_with('@')) {
-    static constexpr std::array<std::string_view, 7> kNames = {"@yearly", "@annually", "@monthly", "@weekly",
-                                                               "@daily",  "@midnight", "@hourly"};
-    return std::ranges::find(kNames, text) != kNames.end() ? "" : "is not a name that cron knows, such as @daily";
+    const auto found = std::ranges::find(kNamed, text, [](const auto& named) { return named.first; });
+    if (found == kNamed.end()) return invalid_argument("is not a name that cron knows, such as @daily");
+    text = found->second;
   }
   std::vector<std::string_view> fields = split(text, " \t");
   std::erase(fields, "");
-  if (fields.size() != kFields.size()) return "must have the five fields of cron, or be a name such as @daily";
+  if (fields.size() != kFields.size()) {
+    return invalid_argument("must have the five fields of cron, or be a name such as @daily");
+  }
+  std::array<Range, kFields.size()> parsed;
   for (size_t i = 0; i < fields.size(); ++i) {
-    for (const std::string_view range : split(fields[i], ",")) {
-      if (range.empty() && fields[i] != ",") continue;
-      if (!is_range(range, kFields[i])) {
-        return cat(quoted(range), " is no ", kFields[i].what, ": ", kFields[i].least, " to ", kFields[i].most,
-                   ", a range, * or steps of them");
+    for (const std::string_view part : split(fields[i], ",")) {
+      if (part.empty() && fields[i] != ",") continue;
+      const std::optional<Range> range = parse_range(part, kFields[i]);
+      if (!range) {
+        return invalid_argument(cat(quoted(part), " is no ", kFields[i].what, ": ", kFields[i].least, " to ",
+                                    kFields[i].most, ", a range, * or steps of them"));
       }
+      parsed[i].bits |= range->bits;
+      parsed[i].is_any |= range->is_any;
     }
   }
-  return "";
+  return CronSchedule{.minutes = parsed[0].bits,
+                      .hours = parsed[1].bits,
+                      .days = parsed[2].bits,
+                      .months = parsed[3].bits,
+                      .weekdays = parsed[4].bits,
+                      .any_day = parsed[2].is_any,
+                      .any_weekday = parsed[4].is_any};
+}
+
+std::string check_cron_schedule(std::string_view text) {
+  const Result<CronSchedule> parsed = parse_cron_schedule(text);
+  return parsed ? std::string() : parsed.error().message();
 }
 
 std::string check_time_zone(std::string_view name) {
