@@ -18,7 +18,7 @@ from played_nodes import PlayedNodes, is_ending, is_ready
 
 BROKEN = "broken"
 KILLS = 12
-# What a rollout may take that is killed again and again.
+# What a rollout may take, step by step, where much else runs.
 LONG = 600
 
 
@@ -32,6 +32,10 @@ def deployment(name, image="my-app:1", replicas=4, container=None, **spec):
 
 def image_of(pod):
     return pod["spec"]["containers"][0]["image"]
+
+
+def until(what, holds):
+    return c.wait_until(what, holds, limit=LONG)
 
 
 class Promise:
@@ -70,16 +74,20 @@ class Story:
     def sets(self, name):
         return self.control.json("get", "rs", "-l", f"app={name}")["items"]
 
-    def rolled_out(self, name, limit=c.PATIENCE):
-        done = self.control.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={limit:g}s", limit=limit + c.PATIENCE)
+    def sizes(self, name):
+        """Of the sets that want pods, the smallest first."""
+        return sorted(each["spec"]["replicas"] for each in self.sets(name) if each["spec"]["replicas"])
+
+    def rolled_out(self, name):
+        done = self.control.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={LONG}s", limit=LONG + c.PATIENCE)
         return done.stdout + done.stderr
 
-    def runs(self, name, count, image, limit=c.PATIENCE):
+    def runs(self, name, count, image):
         """Until exactly so many pods of the image are ready, and none of another is there."""
         def holds():
             pods = self.pods(name)
             return len(pods) == count and all(is_ready(pod) and image_of(pod) == image for pod in pods)
-        c.wait_until(f"{name} has {count} pods of {image}", holds, limit=limit)
+        until(f"{name} has {count} pods of {image}", holds)
 
     def condition(self, name, kind, namespace="default"):
         conditions = self.control.json("get", "deployment", name, "-n", namespace)["status"].get("conditions", [])
@@ -98,7 +106,7 @@ class Story:
             listed = {pod["metadata"]["uid"]: pod["metadata"]["resourceVersion"] for pod in self.control.json("get", "pods", "-A")["items"]}
             with self.nodes.lock:
                 return listed == {uid: pod["metadata"]["resourceVersion"] for uid, pod in self.nodes.pods.items()}
-        c.wait_until("the judges have seen it", holds)
+        until("the judges have seen it", holds)
 
     def promised(self, *what, **more):
         """From now on: see Promise."""
@@ -113,7 +121,7 @@ class Story:
         self.nodes.remarks.clear()
 
     def has_ready(self, name, count):
-        c.wait_until(f"{count} pods of {name} are ready", lambda: sum(is_ready(pod) for pod in self.pods(name)) == count)
+        until(f"{count} pods of {name} are ready", lambda: sum(is_ready(pod) for pod in self.pods(name)) == count)
 
 
 def updates(story):
@@ -121,7 +129,7 @@ def updates(story):
     story.apply(deployment("web"))
     checks.contains(story.rolled_out("web"), "successfully rolled out", "rollout status waits until all pods are there")
     first = story.sets("web")[0]["metadata"]["name"]
-    checks.equal(c.wait_until("an event says it", lambda: story.events("web", "ScalingReplicaSet")),
+    checks.equal(until("an event says it", lambda: story.events("web", "ScalingReplicaSet")),
                  [f"Scaled up replica set {first} from 0 to 4"], "and the event says so")
     checks.contains(control.out("get", "deployment", "web"), "4/4", "get shows its pods")
     names = {pod["metadata"]["name"] for pod in story.pods("web")}
@@ -148,14 +156,14 @@ def updates(story):
     story.runs("web", 4, "my-app:2")
     control.out("rollout", "restart", "deployment/web")
     checks.contains(story.rolled_out("web"), "successfully rolled out", "rollout restart replaces all pods")
-    c.wait_until("all are new", lambda: {pod["metadata"]["name"] for pod in story.pods("web")}.isdisjoint(names))
+    until("all are new", lambda: {pod["metadata"]["name"] for pod in story.pods("web")}.isdisjoint(names))
     story.kept("the promise is kept all the while")
 
 
 def pauses(story):
     checks, control = story.checks, story.control
     control.out("rollout", "pause", "deployment/web")
-    c.wait_until("it is paused", lambda: story.condition("web", "Progressing").get("reason") == "DeploymentPaused")
+    until("it is paused", lambda: story.condition("web", "Progressing").get("reason") == "DeploymentPaused")
     before = len(story.sets("web"))
     story.set_image("web", "my-app:3")
     control.out("scale", "deployment/web", "--replicas=6")
@@ -180,11 +188,11 @@ def deadlines(story):
     condition = story.condition("web", "Progressing")
     checks.ok((condition["status"], condition["reason"]) == ("False", "ProgressDeadlineExceeded")
               and "has timed out progressing." in condition["message"], "and so does its condition", condition)
+    until("it is as far as it can be", lambda: story.sizes("web") == [3, 5])
     story.kept("those that are ready stay")
     story.promised("web", 5, 15)
     control.out("scale", "deployment/web", "--replicas=12")
-    c.wait_until("both templates get their parts", lambda: sorted(
-        each["spec"]["replicas"] for each in story.sets("web") if each["spec"]["replicas"]) == [6, 9])
+    until("both templates get their parts", lambda: story.sizes("web") == [6, 9])
     checks.ok(True, "scaled in the middle, each template has its part of 12 and 3 more")
     story.has_ready("web", 9)
     story.kept("and none goes below")
@@ -192,10 +200,10 @@ def deadlines(story):
     control.out("rollout", "undo", "deployment/web")
     story.rolled_out("web")
     story.runs("web", 12, "my-app:3")
-    checks.equal(story.condition("web", "Progressing").get("reason"), "NewReplicaSetAvailable", "undone, it is whole again")
-    story.kept("with the old ones all the while")
+    until("it is whole again", lambda: story.condition("web", "Progressing").get("reason") == "NewReplicaSetAvailable")
+    story.kept("undone, it is whole again, with the old ones all the while")
     control.out("delete", "deployment", "web")
-    c.wait_until("all that it had goes with it", lambda: not story.sets("web") and not story.pods("web"))
+    until("all that it had goes with it", lambda: not story.sets("web") and not story.pods("web"))
 
 
 def recreation(story):
@@ -214,17 +222,17 @@ def quotas(story):
     control.out("create", "namespace", "tight")
     control.wait_for_namespace("tight")
     control.out("create", "quota", "few", "-n", "tight", "--hard=pods=2")
-    c.wait_until("the quota counts", lambda: control.json("get", "quota", "-n", "tight", "few")["status"].get("used"))
+    until("the quota counts", lambda: control.json("get", "quota", "-n", "tight", "few")["status"].get("used"))
     story.apply(deployment("web", replicas=3), "tight")
-    condition = c.wait_until("it says what fails", lambda: story.condition("web", "ReplicaFailure", "tight"))
+    condition = until("it says what fails", lambda: story.condition("web", "ReplicaFailure", "tight"))
     checks.ok(condition["reason"] == "FailedCreate" and "exceeded quota: few, requested: pods=1, used: pods=2, limited: pods=2"
               in condition["message"], "what a quota refuses is the condition ReplicaFailure", condition)
     name = control.json("get", "rs", "-n", "tight")["items"][0]["metadata"]["name"]
-    told = c.wait_until("an event says so", lambda: story.events(name, "FailedCreate", "tight"))
+    told = until("an event says so", lambda: story.events(name, "FailedCreate", "tight"))
     checks.contains(told[0], ["Error creating: pods", "exceeded quota"], "and an event of the set's")
     control.out("patch", "quota", "few", "-n", "tight", "--type=merge", "-p", '{"spec": {"hard": {"pods": "9"}}}')
-    c.wait_until("the third comes", lambda: len(story.pods("web", "tight")) == 3, limit=LONG)
-    c.wait_until("nothing fails any more", lambda: not story.condition("web", "ReplicaFailure", "tight"))
+    until("the third comes", lambda: len(story.pods("web", "tight")) == 3)
+    until("nothing fails any more", lambda: not story.condition("web", "ReplicaFailure", "tight"))
     checks.ok(True, "with room for it the third pod comes, and the condition goes")
     control.out("delete", "namespace", "tight")
 
@@ -236,17 +244,17 @@ def adoption(story):
     name = story.sets("home")[0]["metadata"]["name"]
     pod = story.pods("home")[0]["metadata"]["name"]
     control.out("label", "pod", pod, "app=away", "--overwrite")
-    c.wait_until("another takes its place", lambda: len(story.pods("home")) == 2)
-    c.wait_until("it is let go", lambda: not control.json("get", "pod", pod)["metadata"].get("ownerReferences"))
+    until("another takes its place", lambda: len(story.pods("home")) == 2)
+    until("it is let go", lambda: not control.json("get", "pod", pod)["metadata"].get("ownerReferences"))
     checks.ok(True, "a pod with another label is let go, and replaced")
     control.out("label", "pod", pod, "app=home", "--overwrite")
-    c.wait_until("one of three goes", lambda: len(story.pods("home")) == 2)
+    until("one of three goes", lambda: len(story.pods("home")) == 2)
     checks.ok(True, "it is taken back, and one is too many")
     before = {each["metadata"]["name"] for each in story.pods("home")}
     control.out("delete", "deployment", "home", "--cascade=orphan")
-    c.wait_until("its set is alone", lambda: not story.sets("home")[0]["metadata"].get("ownerReferences"))
+    until("its set is alone", lambda: not story.sets("home")[0]["metadata"].get("ownerReferences"))
     story.apply(deployment("home", replicas=2))
-    c.wait_until("it is adopted", lambda: story.sets("home")[0]["metadata"].get("ownerReferences"))
+    until("it is adopted", lambda: story.sets("home")[0]["metadata"].get("ownerReferences"))
     story.rolled_out("home")
     checks.equal(({each["metadata"]["name"] for each in story.pods("home")}, [each["metadata"]["name"] for each in story.sets("home")]),
                  (before, [name]), "a deployment that comes again takes over what the first one left")
@@ -261,7 +269,7 @@ def controllers(story):
     story.runs("old", 2, "my-app:1")
     control.out("scale", "rc", "old", "--replicas=5")
     story.runs("old", 5, "my-app:1")
-    c.wait_until("its status says it", lambda: control.json("get", "rc", "old")["status"].get("availableReplicas") == 5)
+    until("its status says it", lambda: control.json("get", "rc", "old")["status"].get("availableReplicas") == 5)
     checks.ok(True, "ReplicationControllers are served, too")
     control.out("delete", "rc", "old")
 
@@ -276,14 +284,14 @@ def kills(story):
         image = f"my-app:{number + 2}"
         story.set_image("long", image)
         # Each time a little further.
-        c.wait_until("the update begins", lambda image=image, number=number: sum(
+        until("the update begins", lambda image=image, number=number: sum(
             image_of(pod) == image for pod in story.pods("long")) >= number % 5)
         control.kill()
         control.start()
         if number % 3 == 2:
-            story.runs("long", 8, image, limit=LONG)
-    story.runs("long", 8, f"my-app:{KILLS + 1}", limit=LONG)
-    c.wait_until("it says so", lambda: story.condition("long", "Progressing").get("reason") == "NewReplicaSetAvailable")
+            story.runs("long", 8, image)
+    story.runs("long", 8, f"my-app:{KILLS + 1}")
+    until("it says so", lambda: story.condition("long", "Progressing").get("reason") == "NewReplicaSetAvailable")
     story.kept("killed in the middle of updates, no pod is too many and none missing that was promised")
     images = [each["spec"]["template"]["spec"]["containers"][0]["image"] for each in story.sets("long")]
     checks.equal(len(images), len(set(images)), "each template has one set")
@@ -296,7 +304,7 @@ def choice(checks):
         wanted = deployment("set", replicas=1)
         wanted["kind"] = "ReplicaSet"
         control.out("create", "-f", "-", given=json.dumps(wanted))
-        c.wait_until("the other set has its pod", lambda: control.json("get", "rs", "set")["status"]["replicas"] == 1)
+        until("the other set has its pod", lambda: control.json("get", "rs", "set")["status"]["replicas"] == 1)
         checks.ok(len(control.json("get", "rs")["items"]) == 1, "--controllers=*,-deployment-controller leaves deployments to others")
 
 
@@ -307,14 +315,14 @@ def real_node(checks):
         container = {"command": ["/bin/sh", "-c", SLEEPS], "imagePullPolicy": "IfNotPresent",
                      "readinessProbe": {"exec": {"command": ["true"]}, "periodSeconds": 1}}
         story.apply(deployment("web", image=IMAGE, replicas=3, container=container))
-        checks.contains(story.rolled_out("web", LONG), "successfully rolled out", "on a real node a deployment is rolled out")
+        checks.contains(story.rolled_out("web"), "successfully rolled out", "on a real node a deployment is rolled out")
         before = {pod["metadata"]["name"] for pod in story.pods("web")}
         control.out("set", "env", "deployment/web", "COLOR=red")
-        checks.contains(story.rolled_out("web", LONG), "successfully rolled out", "and so is what is changed of it")
-        story.runs("web", 3, IMAGE, limit=LONG)
+        checks.contains(story.rolled_out("web"), "successfully rolled out", "and so is what is changed of it")
+        story.runs("web", 3, IMAGE)
         checks.ok(before.isdisjoint(pod["metadata"]["name"] for pod in story.pods("web")), "by new pods")
         control.out("delete", "deployment", "web")
-        c.wait_until("all its pods go", lambda: not control.json("get", "pods")["items"], limit=LONG)
+        until("all its pods go", lambda: not control.json("get", "pods")["items"])
 
 
 def story(checks):
