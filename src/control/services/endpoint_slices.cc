@@ -28,6 +28,14 @@ std::string zone_of(const core::Node& node) {
   return found == node.metadata().labels().end() ? std::string() : found->second;
 }
 
+std::vector<std::string> address_types(const core::Service& service) {
+  const auto& families = service.spec().ip_families();
+  if (!families.empty()) return {families.begin(), families.end()};
+  // Of a server that knows of one family alone.
+  if (is_headless(service)) return {"IPv4", "IPv6"};
+  return {service.spec().cluster_ip().contains(':') ? "IPv6" : "IPv4"};
+}
+
 SliceFrame frame_of(const core::Service& service) {
   const auto& metadata = service.metadata();
   SliceFrame frame{.owner = {.api_version = "v1",
@@ -37,7 +45,7 @@ SliceFrame frame_of(const core::Service& service) {
                              .uid = metadata.uid(),
                              .resource_version = metadata.resource_version(),
                              .selector = {}},
-                   .address_types = {service.spec().ip_families().begin(), service.spec().ip_families().end()},
+                   .address_types = address_types(service),
                    .labels = {metadata.labels().begin(), metadata.labels().end()},
                    .annotations = {},
                    .keeps_one = true};

@@ -143,8 +143,10 @@ Task<Status> OwnSlices::write(std::string service, SlicePlan plan) {
   }
   for (const SlicePtr& slice : plan.remove) {
     const auto& metadata = slice->metadata();
-    const api::Answer<void> removed =
-        co_await client_.remove<EndpointSlice>(metadata.namespace_(), metadata.name(), {.uid = metadata.uid()});
+    // The version too: by now it may be in use for another group of endpoints.
+    const api::Answer<void> removed = co_await client_.remove<EndpointSlice>(
+        metadata.namespace_(), metadata.name(),
+        {.uid = metadata.uid(), .resource_version = metadata.resource_version()});
     if (removed) note(service, *slice, true);
     if (Status done = done_or_late(removed); !done) co_return done;
   }

@@ -54,8 +54,6 @@ struct SlicePlan {
   std::vector<EndpointSlice> create;
   std::vector<EndpointSlice> update;  // each with the resourceVersion that it replaces
   std::vector<SlicePtr> remove;
-
-  bool is_empty() const { return create.empty() && update.empty() && remove.empty(); }
 };
 
 // `is_taken`: a slice of that name is there, ours or not.
