@@ -101,6 +101,7 @@ Status Membership::serve_node_api() {
                                 .images = parts_.images,
                                 .pods = [&agent = *agent_] { return agent.pods(); },
                                 .probes = [&agent = *agent_] { return agent.probe_counts(); },
+                                .observe = [&agent = *agent_](auto take) { agent.observe(std::move(take)); },
                                 .configuration = [&text = parts_.configuration] { return text; }};
   auto server = start_node_api(parts_.loop, parts_.settings, ca_, *cluster_, std::move(sources), parts_.kept);
   if (!server) return fail_with(std::move(server.error()), "the node API");

@@ -128,6 +128,9 @@ def the_node(checks, api, node, name):
         checks.ok(all(one["namespace"] == "default" and one["pod"] == name and IMAGE in one["image"] and one["id"]
                       for one in samples if one["container"]), "with what cAdvisor's readers join by", samples)
     checks.contains(api.as_admin("/metrics")[1], f'kubelet_node_name{{node="{node.name}"}} 1', "/metrics")
+    checks.contains(api.as_admin("/metrics")[1], ['path="metrics"', "\nkubelet_pod_start_duration_seconds_count "],
+                    "which counts its own requests, and how long pods took to run")
+    checks.contains(api.as_admin("/metrics/slis")[1], '\nkubernetes_healthcheck{name="syncloop",type="healthz"} 1', "/metrics/slis")
     uid = found[0]["metadata"]["uid"]
     probed = (f'prober_probe_total{{container="web",namespace="default",pod="{name}",pod_uid="{uid}",probe_type="Readiness",'
               'result="successful"}')

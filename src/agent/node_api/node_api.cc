@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "agent/node_api/node_api.h"
 
+#include "agent/node_api/api_metrics.h"
 #include "agent/node_api/logs.h"
 #include "agent/node_api/measurer.h"
 #include "agent/node_api/pod_lists.h"
@@ -53,6 +54,7 @@ struct NodeApi::Impl : std::enable_shared_from_this<Impl> {
         measurer(loop, sources.runtime, sources.images, {options.node_name, {options.root_dir, options.pod_logs_dir}}) {}
 
   Task<http::Reply> handle(http::Request request);
+  Task<http::Reply> serve(std::optional<Route> route, http::Request request);
   Task<http::Reply> serve_pod(Route route, http::Query query, http::Request request);
   Task<http::Reply> serve_node(Route route, http::Query query);
   Task<http::Reply> running_pods();
@@ -63,11 +65,17 @@ struct NodeApi::Impl : std::enable_shared_from_this<Impl> {
   ContainerLogs logs;
   PodStreams streams;
   Measurer measurer;
+  ApiMetrics metrics;
   std::unique_ptr<http::Server> server;
 };
 
 Task<http::Reply> NodeApi::Impl::handle(http::Request request) {
   auto route = parse_route(request.path());
+  const ApiMetrics::Request counted(metrics, request.method, route);
+  co_return co_await serve(std::move(route), std::move(request));
+}
+
+Task<http::Reply> NodeApi::Impl::serve(std::optional<Route> route, http::Request request) {
   // What is there is told only to those who may know it.
   auto refused = co_await gate.refuse(
       request, actions_of(request.method, route ? route->path : std::string(), route && route->is_stream()));
@@ -137,16 +145,24 @@ Task<http::Reply> NodeApi::Impl::serve_node(Route route, http::Query query) {
       co_return answer(kMetrics, std::move(*page));
     }
     case Kind::kAgentMetrics:
-      co_return answer(kMetrics, agent_metrics(options.node_name, sources.pods()));
+      co_return answer(kMetrics, agent_metrics(options.node_name, sources.pods()) + metrics.text());
+    case Kind::kIndicators:
+      co_return answer(kMetrics, metrics.slis());
     case Kind::kProbeMetrics:
       co_return answer(kMetrics, probe_metrics(sources.probes ? sources.probes() : std::vector<CountedProbe>()));
     default:
+      metrics.count_checks(route.path);
       co_return refuse(200, "ok");
   }
 }
 
 NodeApi::NodeApi(Loop& loop, NodeApiSources sources, NodeApiOptions options)
     : impl_(std::make_shared<Impl>(loop, std::move(sources), std::move(options))) {
+  if (impl_->sources.observe) {
+    impl_->sources.observe([weak = std::weak_ptr(impl_)](const PodInfo& pod) {
+      if (auto impl = weak.lock()) impl->metrics.see(pod, std::chrono::steady_clock::now());
+    });
+  }
   // The handler holds what it uses as long as it runs, and the server no more than a way to it.
   auto handler = [weak = std::weak_ptr(impl_)](http::Request request) -> Task<http::Reply> {
     auto impl = weak.lock();

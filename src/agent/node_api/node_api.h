@@ -4,7 +4,7 @@
 // (gate.h). Each request needs a name and a right, /healthz too.
 //
 //   GET  /healthz /pods /runningpods/ /configz /stats/summary
-//   GET  /metrics /metrics/cadvisor /metrics/resource /metrics/probes
+//   GET  /metrics /metrics/cadvisor /metrics/resource /metrics/probes /metrics/slis
 //   GET  /containerLogs/NS/POD/CONTAINER
 //   GET, POST  /exec/NS/POD[/UID]/CONTAINER  /attach/NS/POD[/UID]/CONTAINER  /portForward/NS/POD[/UID]
 //
@@ -44,6 +44,8 @@ struct NodeApiSources {
   std::function<std::vector<PodInfo>()> pods;
   // How often their probes were made (Agent::probe_counts). Null: nobody counts them.
   std::function<std::vector<CountedProbe>()> probes;
+  // Calls what it is given after each change of a pod (Agent::observe). Null: nobody does.
+  std::function<void(std::function<void(const PodInfo&)>)> observe;
   // The configuration in force: the JSON of a KubeletConfiguration. Null: there is none to tell of.
   std::function<std::string()> configuration;
   TokenReviewer* tokens = nullptr;

@@ -185,6 +185,9 @@ TEST_F(NodeApiTest, TheNodeIsToldOf) {
     EXPECT_THAT(get("/pods"), HasSubstr(R"("metadata":{"name":"web","namespace":"shop","uid":"u1")"));
     EXPECT_THAT(get("/configz"), HasSubstr(R"({"kubeletconfig":{"kind":"KubeletConfiguration"}})"));
     EXPECT_THAT(get("/metrics"), HasSubstr("\nkubelet_running_containers{container_state=\"running\"} 1\n"));
+    EXPECT_THAT(get("/metrics"), HasSubstr("kubelet_http_requests_total{long_running=\"false\",method=\"GET\",path="
+                                           "\"configz\",server_type=\"readwrite\"} 1\n"));
+    EXPECT_THAT(get("/metrics/slis"), HasSubstr("\nkubernetes_healthcheck{name=\"ping\",type=\"healthz\"} 1\n"));
     EXPECT_THAT(get("/metrics/probes"), HasSubstr(R"(probe_type="Liveness",result="successful"} 1)"));
     EXPECT_THAT(get("/metrics/resource"), HasSubstr("\nresource_scrape_error 1\n"));
     EXPECT_THAT(get("/stats/summary"), StartsWith("HTTP/1.1 501"));

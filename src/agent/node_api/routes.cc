@@ -26,6 +26,7 @@ constexpr std::pair<std::string_view, Kind> kWhole[] = {
     {"/metrics/cadvisor", Kind::kCadvisorMetrics},
     {"/metrics/resource", Kind::kResourceMetrics},
     {"/metrics/probes", Kind::kProbeMetrics},
+    {"/metrics/slis", Kind::kIndicators},
 };
 constexpr std::pair<std::string_view, Kind> kOfPods[] = {
     {"containerLogs", Kind::kLogs},

@@ -22,6 +22,7 @@ struct Route {
     kCadvisorMetrics,
     kResourceMetrics,
     kProbeMetrics,
+    kIndicators,
     kLogs,
     kExec,
     kAttach,
