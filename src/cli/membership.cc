@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/log.h"
+#include "base/text.h"
 
 namespace gantry::cli {
 namespace {
@@ -109,6 +110,19 @@ Status Membership::serve_node_api() {
   return {};
 }
 
+// In kubelet's words.
+void Membership::watch_oom() {
+  auto watcher = agent::OomWatcher::open(parts_.loop, [&events = cluster_->events()](const agent::OomVictim& victim) {
+    events.record_node(agent::EventType::kWarning, "SystemOOM",
+                       cat("System OOM encountered, victim process: ", victim.process, ", pid: ", victim.pid));
+  });
+  if (watcher) {
+    oom_ = std::move(*watcher);
+  } else {
+    log::info("no event tells when this machine is out of memory", {{"error", watcher.error()}});
+  }
+}
+
 Status Membership::start(agent::Agent& agent) {
   agent_ = &agent;
   if (auto served = serve_node_api(); !served) return served;
@@ -118,6 +132,7 @@ Status Membership::start(agent::Agent& agent) {
   reporter_->start();
   lease_->start();
   if (pod_cidrs_) pod_cidrs_->start();
+  watch_oom();
   if (client_certificate_) client_certificate_->start();
   if (serving_certificate_) serving_certificate_->start();
   return {};
@@ -128,6 +143,7 @@ void Membership::stop() {
   if (client_certificate_) client_certificate_->stop();
   if (serving_certificate_) serving_certificate_->stop();
   if (pod_cidrs_) pod_cidrs_->stop();
+  oom_.reset();
   lease_->stop();
   reporter_->stop();
   cluster_->stop();

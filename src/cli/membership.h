@@ -13,6 +13,7 @@
 #include "agent/kubelet_config.h"
 #include "agent/node_lease.h"
 #include "agent/node_reporter.h"
+#include "agent/oom_watcher.h"
 #include "agent/pod_cidr_teller.h"
 #include "api/client/kubeconfig.h"
 #include "base/loop.h"
@@ -53,6 +54,7 @@ class Membership {
   void keep_client_certificate(const api::Kubeconfig& kubeconfig, const std::string& folder);
   void keep_serving_certificate(const std::string& folder);
   Status serve_node_api();
+  void watch_oom();
 
   const Parts parts_;
   agent::Agent* agent_ = nullptr;  // null until it has started
@@ -60,6 +62,7 @@ class Membership {
   std::unique_ptr<agent::Cluster> cluster_;
   std::unique_ptr<agent::NodeReporter> reporter_;
   std::unique_ptr<agent::NodeLease> lease_;
+  std::unique_ptr<agent::OomWatcher> oom_;           // null: the kernel's log can't be read
   std::unique_ptr<agent::PodCidrTeller> pod_cidrs_;  // null: the command line says them
   NodeApiServer node_api_;
   // Null: somebody else sees to it.
