@@ -72,6 +72,28 @@ TEST(MakeSpec, Resources) {
   EXPECT_FALSE(make_resources(from));
 }
 
+TEST(MakeSpec, WhatAPodCostsIsBesideItsContainers) {
+  v1::LinuxPodSandboxConfig pod;
+  pod.mutable_resources()->set_cpu_shares(102);
+  pod.mutable_resources()->set_memory_limit_in_bytes(1000);
+  EXPECT_EQ(pod_resources(pod).memory_limit_in_bytes(), 1000);
+  auto& more = *pod.mutable_overhead();
+  more.set_cpu_shares(256);
+  more.set_cpu_quota(25'000);
+  more.set_cpu_period(100'000);
+  more.set_memory_limit_in_bytes(200);
+  auto sum = pod_resources(pod);
+  EXPECT_EQ(sum.cpu_shares(), 358);
+  EXPECT_EQ(sum.cpu_quota(), 0) << "what is not limited stays so";
+  EXPECT_EQ(sum.memory_limit_in_bytes(), 1200);
+  pod.mutable_resources()->set_cpu_quota(10'000);
+  pod.mutable_resources()->set_cpu_period(100'000);
+  more.set_memory_limit_in_bytes(INT64_MAX);
+  sum = pod_resources(pod);
+  EXPECT_EQ(sum.cpu_quota(), 35'000);
+  EXPECT_EQ(sum.memory_limit_in_bytes(), INT64_MAX);
+}
+
 TEST(MakeSpec, StopSignals) {
   v1::ContainerConfig config;
   runtime::ImageProcess image;

@@ -26,8 +26,10 @@ class Agent:
 
     def __init__(self, work, containerd, control):
         self.work, self.log = work, open(work / "log", "w+")
-        self.command = [BIN / "gantryd", "--runtime-endpoint", f"unix://{containerd.socket}", "--kubeconfig", control.kubeconfig,
-                        "--kubelet-config", JoiningNode.KUBELET_CONFIG, "--node-name", NODE, "--node-ip", "127.0.0.1"]
+        config = work / "kubelet.yaml"
+        config.write_text(f"{JoiningNode.KUBELET_CONFIG.read_text()}\ncontainerRuntimeEndpoint: unix://{containerd.socket}\n")
+        self.command = [BIN / "gantryd", "--kubeconfig", control.kubeconfig, "--kubelet-config", config, "--node-name", NODE,
+                        "--node-ip", "127.0.0.1"]
         for option in ("root", "run", "kubelet-root", "pod-logs", "container-logs", "manifest-dir"):
             self.command += [f"--{option}", work / option]
         self.start()
@@ -51,7 +53,7 @@ def pod(name, command, **container):
                         **container}]}})
 
 
-def registers(checks, control):
+def registers(checks, containerd, control):
     c.wait_until("the node is Ready", lambda: control.kubectl("get", "node", NODE, "-o", f"jsonpath={{{READY}}}").stdout == "True")
     info = control.json("get", "node", NODE)["status"]["nodeInfo"]
     checks.ok(info["containerRuntimeVersion"].startswith("containerd://1.") or
@@ -61,6 +63,9 @@ def registers(checks, control):
         if csr["spec"]["signerName"] == "kubernetes.io/kubelet-serving" and not csr["status"]])
     control.out("certificate", "approve", *waiting)
     c.wait_until("the node is asked", lambda: control.kubectl("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/healthz").returncode == 0)
+    told = json.loads(control.out("get", "--raw", f"/api/v1/nodes/{NODE}/proxy/configz"))["kubeletconfig"]
+    checks.equal((told["containerRuntimeEndpoint"], told["cgroupDriver"]), (f"unix://{containerd.socket}", "cgroupfs"),
+                 "its configuration names the runtime, which was asked for its cgroup driver")
 
 
 def restarted(agent):
@@ -96,7 +101,7 @@ def story(checks):
             work.mkdir()
             (work / "manifest-dir").mkdir()
             agent = Agent(work, containerd, control)
-            registers(checks, control)
+            registers(checks, containerd, control)
             core = Core(checks, control, NODE, IMAGE, lambda: restarted(agent))
             core.tell()
             core.static(work / "manifest-dir")

@@ -22,6 +22,12 @@ spec:
     image: {IMAGE}
     command: [/bin/sh, -c, "mkdir /www; echo hello > /www/index.html; exec httpd -f -p 80 -h /www"]
 """
+CONFIG = """apiVersion: kubelet.config.k8s.io/v1beta1
+kind: KubeletConfiguration
+healthzBindAddress: {address}
+healthzPort: {port}
+"""
+STREAMING_PORT, HEALTH_PORT = 10350, 10349
 ASK = "curl -s -m 300 http://{address}/"
 # What asks without a pause writes a line for each answer; its own end is the file's.
 ASK_ON = "while [ ! -e /run/enough ]; do [ \"$({ask})\" = hello ] && echo answered || echo refused; done > /run/answers"
@@ -104,6 +110,30 @@ def replaced(checks, node, web):
     same(checks, node, web, "started again")
 
 
+def listeners(node, port):
+    return [line.split()[3] for line in node.machine.shell(f"ss -Hltn 'sport = :{port}'").splitlines()]
+
+
+def moved(checks, node):
+    """The sockets that systemd keeps from one gantryd to the next are where it is said now, or nowhere."""
+    for streaming, health in (("127.0.0.1", "127.0.0.1"), ("127.0.0.2", "0.0.0.0")):
+        node.put("/etc/gantry/kubelet.yaml", CONFIG.format(address=health, port=HEALTH_PORT))
+        node.restart_with("--kubelet-config=/etc/gantry/kubelet.yaml", f"--streaming-address={streaming}",
+                          f"--streaming-port={STREAMING_PORT}")
+        wanted = [[f"{streaming}:{STREAMING_PORT}"], [f"{health}:{HEALTH_PORT}"]]
+        c.wait_until(f"it listens on {streaming} and {health}", lambda wanted=wanted: [
+            listeners(node, port) for port in (STREAMING_PORT, HEALTH_PORT)] == wanted, 120)
+        said = node.machine.run("curl", "-s", "-m", "120", f"http://127.0.0.1:{HEALTH_PORT}/healthz")
+        checks.equal(said.strip(), "ok",
+                     f"restarted with these ports, it serves on {health}")
+    node.put("/etc/gantry/kubelet.yaml", CONFIG.format(address="127.0.0.1", port=0))
+    node.restart_with("--kubelet-config=/etc/gantry/kubelet.yaml")
+    refused = node.machine.run("curl", "-s", "-m", "120", f"http://127.0.0.1:{HEALTH_PORT}/healthz", check=False)
+    checks.equal((refused[0], listeners(node, STREAMING_PORT), listeners(node, HEALTH_PORT)), (7, [], []),
+                 "ports that it does not serve any more refuse")
+    node.restart_with(*node.flags)
+
+
 def rebooted(checks, node, web):
     node.machine.reboot()
     now = Web(node)
@@ -133,6 +163,7 @@ def main(checks):
     with VmNode(checks, versions=("1.0", "1.1")) as node:
         web = installed(checks, node)
         replaced(checks, node, web)
+        moved(checks, node)
         rebooted(checks, node, web)
         purged(checks, node)
 
