@@ -40,7 +40,7 @@ class Story:
     def active(self, name):
         return [each for each in self.pods(name) if each["status"]["phase"] not in ENDED and not is_ending(each)]
 
-    def ends(self, name, condition, limit=c.PATIENCE):
+    def ends(self, name, condition, limit=5 * c.PATIENCE):
         """Until it has that condition; its status then."""
         limit *= c.slowness
         done = self.control.kubectl("wait", f"--for=condition={condition}", f"job/{name}", f"--timeout={limit:.0f}s", limit=limit + c.PATIENCE)
@@ -109,8 +109,8 @@ def in_parallel(story, nodes):
 
 
 def fails(story):
-    story.make(job("fails", "3", backoffLimit=1))
     began = time.monotonic()
+    story.make(job("fails", "3", backoffLimit=1))
     status = story.ends("fails", "Failed")
     story.checks.ok(time.monotonic() - began >= 9, "its second pod comes ten seconds later")
     story.checks.equal((status["failed"], status.get("succeeded")), (2, None), "its counts")

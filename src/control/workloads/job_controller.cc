@@ -36,6 +36,14 @@ std::string name_with_index(std::string_view job, std::int32_t index) {
   return cat(job.substr(0, kLongestPrefix - 1 - end.size()), end);
 }
 
+// The patch that takes the finalizer off this pod, and off this version of it alone.
+Value without_finalizer(const core::Pod& pod, bool this_version) {
+  Value metadata = Value::object({{"uid", pod.metadata().uid()}});
+  if (this_version) metadata["resourceVersion"] = pod.metadata().resource_version();
+  metadata["$deleteFromPrimitiveList/finalizers"] = Value(Value::List{Value(kTrackingFinalizer)});
+  return Value::object({{"metadata", std::move(metadata)}});
+}
+
 // Every container is told the index.
 template <typename Containers>
 void tell_index(Containers* containers) {
@@ -286,13 +294,10 @@ Task<Status> JobController::release(std::vector<JobPod> pods, std::set<std::stri
 
 Task<Status> JobController::release_one(JobPod pod, std::set<std::string>* done) {
   const api::ObjectMeta& metadata = pod->metadata();
-  Value change = Value::object({{"uid", metadata.uid()}});
-  change["$deleteFromPrimitiveList/finalizers"] = Value(Value::List{Value(kTrackingFinalizer)});
   // The watch may be faster than the answer.
   released_.insert(metadata.uid());
-  const api::Answer<Pod> now =
-      co_await parts_.client.patch<Pod>(metadata.namespace_(), metadata.name(), api::PatchForm::kStrategicMerge,
-                                        Value::object({{"metadata", std::move(change)}}));
+  const api::Answer<Pod> now = co_await parts_.client.patch<Pod>(
+      metadata.namespace_(), metadata.name(), api::PatchForm::kStrategicMerge, without_finalizer(*pod, false));
   // It is gone, or another pod has its name.
   if (now || now.error().is_not_found() || now.error().is_conflict()) {
     done->insert(metadata.uid());
@@ -315,8 +320,10 @@ Task<Status> JobController::let_go(std::string key) {
       co_return Status();
     }
   }
-  std::set<std::string> done;
-  co_return co_await release_one(pod, &done);
+  // As it was seen: somebody may adopt it meanwhile, and hold it.
+  co_return done_or_late(co_await parts_.client.patch<Pod>(pod->metadata().namespace_(), pod->metadata().name(),
+                                                           api::PatchForm::kStrategicMerge,
+                                                           without_finalizer(*pod, true)));
 }
 
 }  // namespace gantry::control::workloads

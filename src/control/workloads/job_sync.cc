@@ -293,13 +293,14 @@ void JobSync::acted(const std::vector<JobPod>& removed, std::size_t made) {
   const batch::JobSpec& spec = view_.job.spec();
   const auto gone = static_cast<std::int32_t>(removed.size());
   const std::int32_t active = static_cast<std::int32_t>(active_.size() + made) - gone;
-  if (end_) {
-    // Pods that are not known yet or could not be deleted are to be ended, too.
-    if (removed.size() != active_.size() || !view_.is_settled) end_.reset();
-  } else {
+  for (const JobPod& pod : removed) removed_.insert(pod->metadata().uid());
+  // Pods that are not known yet or could not be deleted are to be ended, too.
+  may_finish_ = removed.size() == active_.size() && view_.is_settled;
+  if (!end_) {
     const bool is_enough = spec.has_completions() ? succeeded_ >= spec.completions() : succeeded_ > 0;
     if (is_enough && active == 0) {
       end_ = End{"SuccessCriteriaMet", "CompletionsReached", "Reached expected number of succeeded pods"};
+      may_finish_ = view_.is_settled;
     } else if (manages_) {
       say_suspended();
     }
@@ -343,7 +344,9 @@ bool JobSync::set_condition(const std::string& type, bool holds, const std::stri
 }
 
 bool JobSync::may_release(const Pod& pod) const {
-  if (view_.job.metadata().has_deletion_timestamp() || end_ || pod.status().phase() == "Succeeded") return true;
+  if (view_.job.metadata().has_deletion_timestamp() || pod.status().phase() == "Succeeded") return true;
+  // What still runs is not let go of.
+  if (end_) return !is_active(pod) || removed_.contains(pod.metadata().uid());
   if (!has_failed(pod, view_.job)) return false;
   const std::optional<std::int32_t> index = index_of(pod, view_.job);
   if (!index) return true;
@@ -437,7 +440,7 @@ void JobSync::released(const std::set<std::string>& uids) {
 void JobSync::finish() {
   const batch::UncountedTerminatedPods& uncounted = status().uncounted_terminated_pods();
   const bool all_counted = uncounted.succeeded().empty() && uncounted.failed().empty();
-  if (!end_ || is_full_ || !all_counted || terminating_ > 0) return;
+  if (!end_ || !may_finish_ || is_full_ || !all_counted || terminating_ > 0) return;
   if (end_->type != "SuccessCriteriaMet") {
     set_condition("Failed", true, end_->reason, end_->message);
     events_.push_back({.is_warning = true, .reason = end_->reason, .message = end_->message});

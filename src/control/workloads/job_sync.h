@@ -120,6 +120,8 @@ class JobSync {
   std::unordered_map<std::int32_t, JobPod> kept_failed_;  // by index: tells the next pod of its failures
   std::optional<End> end_;
   bool manages_ = false;
+  std::set<std::string> removed_;  // uids
+  bool may_finish_ = false;        // nothing runs any more
   bool is_full_ = false;  // there is more to count than one status takes
   std::vector<JobPod> to_remove_;
   std::vector<WantedPod> to_make_;

@@ -45,7 +45,8 @@ struct World {
 
   // One look; where it is cut short after `steps` of its writes, nothing after that happens.
   void look(int steps = 1000) {
-    JobView view{.job = job, .pods = {}, .released = {}, .backoff = backoff, .now = now};
+    JobView view{
+        .job = job, .pods = {}, .released = {}, .is_settled = is_settled, .backoff = backoff, .now = now};
     for (const auto& [name, pod] : pods) view.pods.push_back(std::make_shared<const core::Pod>(pod));
     JobSync sync(std::move(view));
     left = sync.seconds_to_look();
@@ -151,6 +152,7 @@ struct World {
   std::int64_t now = kBegin;
   std::optional<std::int64_t> left;
   std::vector<std::string> events;
+  bool is_settled = true;
   int made = 0;
   int writes = 0;
 };
@@ -444,6 +446,25 @@ TEST(JobSync, ASuccessPolicyEndsAJobEarly) {
   EXPECT_EQ(world.condition("Complete"), "True SuccessPolicy");
   EXPECT_EQ(world.job.status().completed_indexes(), "0,1,3");
   EXPECT_EQ(world.job.status().failed(), 0) << "who is not needed any more has not failed";
+}
+
+TEST(JobSync, AnEndIsSaidAtOnceAndReachedWhenAllPodsAreKnown) {
+  batch::Job made = indexed(2, 2);
+  made.mutable_spec()->mutable_success_policy()->add_rules()->set_succeeded_indexes("0");
+  World world(made);
+  world.look();
+  world.run("p2");
+  world.end("p1", "Succeeded");
+  world.is_settled = false;
+  world.look();
+  EXPECT_EQ(world.condition("SuccessCriteriaMet"), "True SuccessPolicy");
+  world.end("p2", "Failed");
+  world.look();
+  EXPECT_EQ(world.condition("Complete"), "");
+  world.is_settled = true;
+  world.look();
+  EXPECT_EQ(world.condition("Complete"), "True SuccessPolicy");
+  EXPECT_EQ(world.job.status().failed(), 0);
 }
 
 TEST(JobSync, ASuspendedJobHasNoPods) {
