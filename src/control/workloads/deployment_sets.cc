@@ -47,6 +47,16 @@ std::string template_text(const core::PodTemplateSpec& pod_template) {
   return api::write_json(api::encode(bare));
 }
 
+// Most templates of a deployment differ in an image, which is seen without their texts.
+bool have_equal_images(const core::PodTemplateSpec& a, const core::PodTemplateSpec& b) {
+  return std::ranges::equal(a.spec().containers(), b.spec().containers(), {}, &core::Container::image,
+                            &core::Container::image);
+}
+
+bool are_equal(const core::PodTemplateSpec& a, const core::PodTemplateSpec& b) {
+  return have_equal_images(a, b) && template_text(a) == template_text(b);
+}
+
 // The numbers that a set had before, with one more; the oldest go when there is no room.
 std::string longer_history(std::string history, const std::string& last) {
   if (history.empty()) return last;
@@ -86,13 +96,12 @@ std::vector<SetPtr> by_age(std::vector<SetPtr> sets) {
 }
 
 bool has_template_of(const Deployment& deployment, const ReplicaSet& set) {
-  return template_text(deployment.spec().template_()) == template_text(set.spec().template_());
+  return are_equal(deployment.spec().template_(), set.spec().template_());
 }
 
 SetPtr find_new(const Deployment& deployment, const std::vector<SetPtr>& sets) {
-  const std::string wanted = template_text(deployment.spec().template_());
   for (const SetPtr& set : by_age(sets)) {
-    if (template_text(set->spec().template_()) == wanted) return set;
+    if (has_template_of(deployment, *set)) return set;
   }
   return nullptr;
 }
