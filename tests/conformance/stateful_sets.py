@@ -74,6 +74,12 @@ class Story:
     def rolled_out(self, name):
         return self.control.out("rollout", "status", f"sts/{name}", f"--timeout={c.PATIENCE:g}s")
 
+    def delete(self, *names):
+        """Pods, until they are others. kubectl's own waiting may take the pod that comes under the name for the one that goes."""
+        uids = {pod["metadata"]["uid"] for pod in self.control.json("get", "pods", "-l", "app")["items"] if name_of(pod) in names}
+        self.control.out("delete", "pod", *names, "--wait=false")
+        c.wait_until(f"{names} are gone", lambda: not uids & {each["metadata"]["uid"] for each in self.control.json("get", "pods")["items"]})
+
     def has_event(self, name, reason, message):
         def said():
             found = self.control.json("get", "events", "--field-selector", f"involvedObject.name={name},reason={reason}")["items"]
@@ -148,7 +154,7 @@ def ordered(story):
         [], [victim["metadata"]["uid"]]))
     story.has("web", range(3))
     checks.ok(True, "a failed pod is made again under its name")
-    control.out("delete", "pod", "web-0")
+    story.delete("web-0")
     story.has("web", range(3))
     checks.ok(True, "so is one that was deleted")
 
@@ -188,7 +194,7 @@ def rolling(story):
     control.out("set", "image", "sts/web", "main=my-app:3")
     checks.contains(story.rolled_out("web"), "partitioned roll out complete: 1 new pods have been updated", "with a partition kubectl waits for those above it")
     c.wait_until("that is told", lambda: (story.status("web").get("currentReplicas"), story.status("web").get("updatedReplicas")) == (2, 1))
-    control.out("delete", "pod", "web-0", "web-2")
+    story.delete("web-0", "web-2")
     story.has("web", range(3))
     checks.equal({name_of(pod): image_of(pod) for pod in story.pods("web")}, {"web-0": "my-app:1", "web-1": "my-app:1", "web-2": "my-app:3"},
                  "pods below the partition are made again as they were")
@@ -204,7 +210,7 @@ def rolling(story):
     control.out("rollout", "undo", "sts/web")
     c.wait_until("that is seen", lambda: story.status("web")["observedGeneration"] == control.json("get", "sts", "web")["metadata"]["generation"])
     # As upstream: it is not replaced by itself before it was ready.
-    control.out("delete", "pod", "web-2")
+    story.delete("web-2")
     story.has("web", range(3), "my-app:3")
     checks.ok(True, "undone, and the broken pod deleted, it is whole")
     nodes.becomes_ready = lambda pod: True
@@ -212,7 +218,7 @@ def rolling(story):
     control.out("patch", "sts", "web", "-p", '{"spec":{"updateStrategy":{"type":"OnDelete","rollingUpdate":null}}}')
     control.out("set", "image", "sts/web", "main=my-app:4")
     c.wait_until("that is seen", lambda: story.status("web").get("updatedReplicas", 0) == 0)
-    control.out("delete", "pod", "web-1")
+    story.delete("web-1")
     story.has("web", range(3))
     checks.equal({name_of(pod): image_of(pod) for pod in story.pods("web")}, {"web-0": "my-app:3", "web-1": "my-app:4", "web-2": "my-app:3"},
                  "OnDelete replaces what is deleted by hand")
