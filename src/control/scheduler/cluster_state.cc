@@ -60,6 +60,7 @@ NodeState& ClusterState::node_of(const std::string& name) {
   if (slot == nullptr) {
     slot = std::make_unique<NodeState>();
     slot->name = name;
+    slot->version = ++last_version_;
   }
   return *slot;
 }
@@ -116,6 +117,7 @@ void ClusterState::put_pod(PodInfoPtr pod, const std::string& node_name) {
   remove_pod(pod->key);
   NodeState& node = node_of(node_name);
   node.put(pod);
+  node.version = ++last_version_;
   for (const PodClaim& claim : pod->claims) ++claims_[claim.key];
   const std::string key = pod->key;
   pods_[key] = {std::move(pod), &node};
@@ -125,6 +127,7 @@ std::string ClusterState::remove_pod(const std::string& key) {
   const auto found = pods_.find(key);
   if (found == pods_.end()) return {};
   found->second.node->take(found->second.pod);
+  found->second.node->version = ++last_version_;
   for (const PodClaim& claim : found->second.pod->claims) {
     if (--claims_[claim.key] == 0) claims_.erase(claim.key);
   }

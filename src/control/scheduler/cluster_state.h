@@ -14,6 +14,7 @@
 
 #include "control/scheduler/disruption_budget.h"
 #include "control/scheduler/nominations.h"
+#include "control/scheduler/pod_counts.h"
 #include "control/scheduler/pod_info.h"
 #include "control/scheduler/spread_groups.h"
 #include "kubernetes/core/v1/namespace.pb.h"
@@ -26,6 +27,7 @@ namespace gantry::control::scheduling {
 
 struct NodeState {
   std::string name;
+  std::uint64_t version = 0;  // another one whenever a pod comes or leaves, and unlike that of any other node
   std::shared_ptr<const k8s::io::api::core::v1::Node> node;  // null: not known
   Resources allocatable;
   std::int64_t most_pods = 0;
@@ -73,6 +75,7 @@ class ClusterState {
   std::size_t nodes_with_image(const std::string& name) const;
   // How many pods on nodes use a claim, by its key.
   std::size_t pods_with_claim(const std::string& key) const;
+  PodCounts& counts() const { return counts_; }
   // Whether the term means this pod.
   bool selects(const AffinityTerm& term, const PodInfo& pod) const;
 
@@ -90,6 +93,8 @@ class ClusterState {
   void drop_if_empty(const std::string& name);
   void count_images(const NodeState& node, int more);
 
+  mutable PodCounts counts_;
+  std::uint64_t last_version_ = 0;
   std::map<std::string, std::unique_ptr<NodeState>> nodes_;
   std::vector<NodeState*> present_;
   std::unordered_map<std::string, Place> pods_;

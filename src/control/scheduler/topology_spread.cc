@@ -26,20 +26,6 @@ constexpr char kPreferNoSchedule[] = "PreferNoSchedule";
 
 using Constraints = std::vector<const SpreadConstraint*>;
 
-bool is_counted(const PodInfo& pod, const api::LabelSelector& selector, const std::string& ns) {
-  return pod.ns() == ns && !pod.pod->metadata().has_deletion_timestamp() &&
-         selector.matches_map(pod.pod->metadata().labels());
-}
-
-bool counts_nobody(const api::LabelSelector& selector) {
-  return selector.selects_everything() || selector.selects_nothing();
-}
-
-std::int64_t count_pods(const NodeState& node, const api::LabelSelector& selector, const std::string& ns) {
-  if (counts_nobody(selector)) return 0;
-  return std::ranges::count_if(node.pods, [&](const PodInfoPtr& other) { return is_counted(*other, selector, ns); });
-}
-
 bool has_all_labels(const NodeState& node, const Constraints& constraints) {
   return std::ranges::all_of(constraints, [&](const auto* each) { return node.label(each->topology_key) != nullptr; });
 }
@@ -61,12 +47,14 @@ class TopologySpreadRule final : public Rule {
       : Rule(RuleId::kTopologySpread, kWeight), pod_(pod), cluster_(cluster) {
     for (const SpreadConstraint& each : pod.spread) (each.is_required ? required_ : preferred_).push_back(&each);
     if (!pod.spread.empty()) {
+      required_pods_ = pods_of(required_);
       count_required();
     } else if (const auto pods = cluster.groups.of(*pod.pod)) {
       usual_ = {{.max_skew = kUsualSkewOfNodes, .topology_key = kHostname, .pods = *pods},
                 {.max_skew = kUsualSkewOfZones, .topology_key = kZone, .pods = *pods}};
       for (const SpreadConstraint& each : usual_) preferred_.push_back(&each);
     }
+    preferred_pods_ = pods_of(preferred_);
   }
 
   bool says_nothing() const { return required_.empty() && preferred_.empty(); }
@@ -92,10 +80,8 @@ class TopologySpreadRule final : public Rule {
     if (required_.empty() || !has_all_labels(node, required_)) return;
     for (std::size_t i = 0; i < required_.size(); ++i) {
       const SpreadConstraint& constraint = *required_[i];
-      if (counts_nobody(constraint.pods) || !is_counted(other, constraint.pods, pod_.ns()) ||
-          !counts(constraint, node, pod_.spec())) {
-        continue;
-      }
+      const CountedPods& pods = required_pods_[i]->pods();
+      if (pods.is_nobody() || !pods.has(other) || !counts(constraint, node, pod_.spec())) continue;
       domains_[i][*node.label(constraint.topology_key)] += more;
       fewest_[i] = fewest_of(i);
     }
@@ -104,6 +90,13 @@ class TopologySpreadRule final : public Rule {
   std::vector<std::int64_t> rate(std::span<const NodeState* const> nodes) const override;
 
  private:
+  using Pods = std::vector<std::shared_ptr<PodCounts::Of>>;
+  Pods pods_of(const Constraints& constraints) const {
+    Pods out;
+    for (const auto* each : constraints) out.push_back(cluster_.counts().of(pod_.ns(), each->pods));
+    return out;
+  }
+
   void count_required() {
     if (required_.empty()) return;
     domains_.resize(required_.size());
@@ -111,7 +104,7 @@ class TopologySpreadRule final : public Rule {
       if (!has_all_labels(*node, required_)) continue;
       for (std::size_t i = 0; i < required_.size(); ++i) {
         if (!counts(*required_[i], *node, pod_.spec())) continue;
-        domains_[i][*node->label(required_[i]->topology_key)] += count_pods(*node, required_[i]->pods, pod_.ns());
+        domains_[i][*node->label(required_[i]->topology_key)] += required_pods_[i]->on(*node);
       }
     }
     for (std::size_t i = 0; i < required_.size(); ++i) fewest_.push_back(fewest_of(i));
@@ -131,6 +124,7 @@ class TopologySpreadRule final : public Rule {
 
   Constraints required_, preferred_;
   std::vector<SpreadConstraint> usual_;
+  Pods required_pods_, preferred_pods_;
   // Of each of required_.
   std::vector<Domains> domains_;
   std::vector<std::int64_t> fewest_;
@@ -140,26 +134,26 @@ std::vector<std::int64_t> TopologySpreadRule::rate(std::span<const NodeState* co
   if (preferred_.empty()) return {};
   std::vector<Domains> domains(preferred_.size());
   std::int64_t considered = 0;
-  // Nodes without the label are a domain, too, as upstream counts domains.
-  const auto value_of = [](const NodeState& node, const std::string& key) {
-    const std::string* value = node.label(key);
-    return value == nullptr ? std::string() : *value;
-  };
   for (const NodeState* node : nodes) {
     if (is_left_out(*node)) continue;
     ++considered;
     for (std::size_t i = 0; i < preferred_.size(); ++i) {
       const std::string& key = preferred_[i]->topology_key;
-      if (key != kHostname) domains[i].try_emplace(value_of(*node, key), 0);
+      if (key == kHostname) continue;
+      // Nodes without the label are a domain, too, as upstream counts domains.
+      const std::string* value = node->label(key);
+      domains[i].try_emplace(value == nullptr ? std::string() : *value, 0);
     }
   }
   for (const NodeState* node : cluster_.nodes()) {
     if (is_left_out(*node)) continue;
     for (std::size_t i = 0; i < preferred_.size(); ++i) {
       const SpreadConstraint& constraint = *preferred_[i];
-      const auto domain = domains[i].find(value_of(*node, constraint.topology_key));
+      const std::string* value = node->label(constraint.topology_key);
+      if (value == nullptr) continue;
+      const auto domain = domains[i].find(*value);
       if (domain == domains[i].end() || !counts(constraint, *node, pod_.spec())) continue;
-      domain->second += count_pods(*node, constraint.pods, pod_.ns());
+      domain->second += preferred_pods_[i]->on(*node);
     }
   }
   // The fewer domains there are, the more pods each has: they count less there.
@@ -181,7 +175,7 @@ std::vector<std::int64_t> TopologySpreadRule::rate(std::span<const NodeState* co
       const SpreadConstraint& constraint = *preferred_[i];
       if (node->label(constraint.topology_key) == nullptr) continue;
       const std::int64_t count = constraint.topology_key == kHostname
-                                     ? count_pods(*node, constraint.pods, pod_.ns())
+                                     ? preferred_pods_[i]->on(*node)
                                      : domains[i].at(*node->label(constraint.topology_key));
       sum += static_cast<double>(count) * weights[i] + static_cast<double>(constraint.max_skew - 1);
     }

@@ -98,7 +98,7 @@ class UsualSpreadTest : public testing::Test {
 
   UsualSpreadTest() {
     cluster_.add_node("n1", R"({"kubernetes.io/hostname": "n1", "topology.kubernetes.io/zone": "a"})");
-    cluster_.add_node("n2", R"({"kubernetes.io/hostname": "n2"})");
+    cluster_.add_node("n2", R"({"kubernetes.io/hostname": "n2", "topology.kubernetes.io/zone": "b"})");
     cluster_.state.put_pod(make_pod("w1", "{}", kWeb), "n1");
     // It is no web server, and as large.
     cluster_.state.put_pod(make_pod("other"), "n2");
@@ -126,6 +126,20 @@ TEST_F(UsualSpreadTest, PodsOfAServiceAreSpread) {
   // What a pod says itself counts alone.
   EXPECT_EQ(always(make_pod("p", spread("ScheduleAnyway"), kWeb)), "any");
   cluster_.state.groups.put_service("default", "web", selector("{}"));
+  EXPECT_EQ(always(pod), "any");
+}
+
+// What was counted once is counted again when pods come, go, or change.
+TEST_F(UsualSpreadTest, CountsFollowThePods) {
+  const PodInfoPtr pod = make_pod("p", "{}", kWeb);
+  cluster_.state.groups.put_service("default", "web", selector(R"({"matchLabels": {"app": "web"}})"));
+  EXPECT_EQ(always(pod), "n2");
+  cluster_.state.put_pod(make_pod("w1"), "n1");
+  EXPECT_EQ(always(pod), "any") << "it is the service's no more";
+  cluster_.state.put_pod(make_pod("other", "{}", kWeb), "n2");
+  EXPECT_EQ(always(pod), "n1");
+  cluster_.state.remove_pod("default/other");
+  cluster_.state.put_pod(make_pod("other"), "n2");
   EXPECT_EQ(always(pod), "any");
 }
 
