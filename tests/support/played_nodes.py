@@ -109,5 +109,5 @@ class PlayedNodes(HollowNodes):
     def say(self, pod, phase, ready):
         now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": now}
-        self.request("PATCH", f"{path_of(pod)}/status", {"metadata": {"uid": pod["metadata"]["uid"]},
-                                                         "status": {"phase": phase, "conditions": [condition]}})
+        status = {"phase": phase, "conditions": [condition], "startTime": pod["status"].get("startTime") or now}
+        self.request("PATCH", f"{path_of(pod)}/status", {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status})

@@ -50,7 +50,7 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground
                         .identity = cat(names.empty() ? "" : names.front(), "_", *which),
                         .cluster_networks = options.cluster_networks,
                         .now = wall_clock,
-                        .more = more_controllers(options.with_scheduler),
+                        .more = more_controllers(options.with_scheduler, options.autoscaling),
                         .controllers = options.controllers,
                         .bootstrapped = {}};
 }

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <memory>
 
+#include "control/autoscaling/autoscaling_controllers.h"
 #include "control/scheduler/scheduler.h"
 #include "control/services/service_controllers.h"
 #include "control/workloads/workload_controllers.h"
@@ -21,10 +22,11 @@ void append(std::vector<MoreController>* all, std::vector<MoreController> more) 
 
 }  // namespace
 
-std::vector<MoreController> more_controllers(bool with_scheduler) {
+std::vector<MoreController> more_controllers(bool with_scheduler, autoscaling::Settings autoscaling) {
   std::vector<MoreController> all;
   append(&all, workloads::workload_controllers());
   append(&all, services::service_controllers());
+  append(&all, autoscaling::autoscaling_controllers(autoscaling));
   if (with_scheduler) {
     all.push_back({.name = "", .account = scheduling::kSchedulerUser, .make = [](const ControllerParts& parts) {
                      return std::make_unique<scheduling::Scheduler>(parts, steady_clock);

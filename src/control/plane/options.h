@@ -10,6 +10,7 @@
 
 #include "api/ip_network.h"
 #include "control/audit/audit_file.h"
+#include "control/autoscaling/settings.h"
 #include "control/controllers/controller_choice.h"
 #include "control/server/flow_control.h"
 
@@ -40,6 +41,7 @@ struct PlaneOptions {
   std::vector<api::IpNetwork> cluster_networks;
   bool with_scheduler = true;
   ControllerChoice controllers;
+  autoscaling::Settings autoscaling;
   FlowControl::Limits flow;
   Duration metric_resolution = std::chrono::seconds(15);  // from one reading of a node's use to the next
   AuditFile::Options audit;  // without a path: nothing is recorded

@@ -6,6 +6,7 @@
 
 #include "api/kind_parts.h"
 #include "api/names.h"
+#include "base/duration.h"
 #include "base/text.h"
 #include "control/plane/controllers.h"
 
@@ -150,16 +151,33 @@ bool set_limit(PlaneOptions& options, Values values) {
   return parse_count(values, &(options.flow.*kMember));
 }
 
-// Seconds, as "20s", of which there are at least and at most so many.
+// Seconds, as "20s" or "5m0s", of which there are at least and at most so many.
+bool parse_seconds(Values values, int least, int most, std::chrono::seconds* seconds) {
+  const Result<std::chrono::milliseconds> parsed = parse_duration(values[0]);
+  if (!parsed || parsed->count() % 1000 != 0) return false;
+  *seconds = std::chrono::duration_cast<std::chrono::seconds>(*parsed);
+  return seconds->count() >= least && seconds->count() <= most;
+}
+
 template <Duration PlaneOptions::* kMember, int kLeast, int kMost>
 bool set_seconds(PlaneOptions& options, Values values) {
-  std::string_view text = values[0];
-  if (!text.ends_with('s')) return false;
-  text.remove_suffix(1);
-  int seconds = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), seconds);
-  options.*kMember = std::chrono::seconds(seconds);
-  return error == std::errc() && end == text.data() + text.size() && seconds >= kLeast && seconds <= kMost;
+  std::chrono::seconds seconds{};
+  const bool read = parse_seconds(values, kLeast, kMost, &seconds);
+  options.*kMember = seconds;
+  return read;
+}
+
+template <autoscaling::Seconds autoscaling::Settings::* kMember, int kLeast>
+bool set_autoscaling(PlaneOptions& options, Values values) {
+  constexpr int kMost = 24 * 3600;
+  return parse_seconds(values, kLeast, kMost, &(options.autoscaling.*kMember));
+}
+
+bool set_autoscaling_tolerance(PlaneOptions& options, Values values) {
+  const std::string& text = values[0];
+  double& tolerance = options.autoscaling.tolerance;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), tolerance);
+  return error == std::errc() && end == text.data() + text.size() && tolerance >= 0 && tolerance <= 1;
 }
 
 bool set_audit_path(PlaneOptions& options, Values values) {
@@ -180,6 +198,7 @@ bool set_audit_age(PlaneOptions& options, Values values) {
   return true;
 }
 
+constexpr char kSeconds[] = "whole seconds, up to a day, as 15s or 5m0s";
 constexpr char kCount[] = "a number from 1 to 100000";
 constexpr char kNetworks[] = "one network of 16 addresses or more, or one of IPv4 and one of IPv6";
 
@@ -212,6 +231,21 @@ const Setting kSettings[] = {
      "true or false", false, set_scheduler},
     {"controllers", "controllers", "*", "which controllers work: * all of them, NAME that one, -NAME not that one",
      expected_controllers(), true, set_controllers},
+    {"horizontalPodAutoscalerSyncPeriod", "horizontal-pod-autoscaler-sync-period", "15s",
+     "how often the size of each autoscaled workload is thought over", kSeconds, false,
+     set_autoscaling<&autoscaling::Settings::sync_period, 1>},
+    {"horizontalPodAutoscalerDownscaleStabilization", "horizontal-pod-autoscaler-downscale-stabilization", "5m0s",
+     "a workload has as many pods as were ever needed in this time", kSeconds, false,
+     set_autoscaling<&autoscaling::Settings::downscale_stabilization, 0>},
+    {"horizontalPodAutoscalerCPUInitializationPeriod", "horizontal-pod-autoscaler-cpu-initialization-period", "5m0s",
+     "how long after its start a pod's CPU counts only while it is ready", kSeconds, false,
+     set_autoscaling<&autoscaling::Settings::cpu_initialization_period, 0>},
+    {"horizontalPodAutoscalerInitialReadinessDelay", "horizontal-pod-autoscaler-initial-readiness-delay", "30s",
+     "a pod that became unready this soon after its start was never ready", kSeconds, false,
+     set_autoscaling<&autoscaling::Settings::initial_readiness_delay, 0>},
+    {"horizontalPodAutoscalerTolerance", "horizontal-pod-autoscaler-tolerance", "0.1",
+     "how far from its target a metric may be before the size changes", "a number from 0 to 1", false,
+     set_autoscaling_tolerance},
     {"metricResolution", "metric-resolution", "15s",
      "how often nodes are asked what they and their pods use, for metrics.k8s.io", "1 to 600 seconds, as 15s", false,
      set_seconds<&PlaneOptions::metric_resolution, 1, 600>},
