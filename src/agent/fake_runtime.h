@@ -37,7 +37,7 @@ struct Sandbox {
 };
 }  // namespace fake
 
-class FakeRuntime final : public cri::RuntimeService, public cri::ImageService {
+class FakeRuntime : public cri::RuntimeService, public cri::ImageService {
  public:
   explicit FakeRuntime(Loop& loop) : loop_(loop) {}
 
