@@ -49,14 +49,4 @@ std::set<std::string> Expectations::expire(Duration now) {
   return owners;
 }
 
-std::set<std::string> Expectations::made_for(const std::string& owner_uid) const {
-  const auto found = of_owner_.find(owner_uid);
-  return found == of_owner_.end() ? std::set<std::string>() : found->second.made;
-}
-
-std::set<std::string> Expectations::removed_for(const std::string& owner_uid) const {
-  const auto found = of_owner_.find(owner_uid);
-  return found == of_owner_.end() ? std::set<std::string>() : found->second.gone;
-}
-
 }  // namespace gantry::control::workloads

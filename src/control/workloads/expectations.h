@@ -32,12 +32,8 @@ class Expectations {
   std::set<std::string> expire(Duration now);
 
   bool is_settled(const std::string& owner_uid) const { return !of_owner_.contains(owner_uid); }
-  bool is_empty() const { return of_owner_.empty(); }
   bool is_made(const std::string& pod_key) const { return making_.contains(pod_key); }
   bool is_removed(const std::string& pod_uid) const { return removing_.contains(pod_uid); }
-  // Keys of pods, and uids.
-  std::set<std::string> made_for(const std::string& owner_uid) const;
-  std::set<std::string> removed_for(const std::string& owner_uid) const;
 
  private:
   struct Expected {
