@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// Gathering: services that are to be looked at soon. What changes together, as the pods of a node that comes or
-// goes, is one look and one write; and a service of many pods, of which each look and write costs more, is looked at less
-// often while it keeps changing. What changes after a quiet time is seen at once.
+// Gathering: services that are to be looked at soon. What changes together, as the pods of a node that comes or goes,
+// is one look and one write; and a service of many pods, whose looks and writes cost more, is looked at less often
+// while it keeps changing. What changes after a quiet time is seen at once.
 //
 // One loop's thread; it must live as long as the loop runs.
 #pragma once
