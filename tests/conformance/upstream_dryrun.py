@@ -33,6 +33,12 @@ ACCEPTS = {"table": AS.format("Table"), "partial": AS.format("PartialObjectMetad
 WIDEST = 90  # characters of an answer on the page
 
 
+# kube-apiserver has nobody beside it that writes into workloads and pods.
+ALONE = ("--scheduler", "false", "--controllers", ",".join(("*", *(f"-{name}-controller" for name in (
+    "cronjob", "daemonset", "deployment", "disruption", "endpoints", "endpointslice", "endpointslice-mirroring", "horizontal-pod-autoscaler",
+    "job", "replicaset", "replicationcontroller", "statefulset")))))
+
+
 def options():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", default="", help="documents whose kind or name has this in it")
@@ -140,7 +146,7 @@ def prepare(pair):
 
 def story(checks, chosen):
     documents = list(yaml.safe_load_all((HERE / "upstream/documents.yaml").read_text()))
-    with Upstream(checks) as upstream, Control(checks) as control, open(chosen.report or "/dev/null", "w") as report:
+    with Upstream(checks) as upstream, Control(checks, ALONE) as control, open(chosen.report or "/dev/null", "w") as report:
         pair = Pair(api_of(control), upstream.api, report if chosen.report else None)
         prepare(pair)
         rows, before = {}, pair.asked

@@ -278,7 +278,7 @@ Outcome<std::string> show_list(const api::Kind& kind, const std::vector<std::uni
   }
   std::string text;
   ListWriter writer(kind, form, include, now, &text);
-  writer.begin({});
+  writer.begin({.is_versioned = false});
   for (const std::unique_ptr<api::Message>& object : objects) writer.add(*object);
   writer.end();
   return text;

@@ -65,7 +65,7 @@ api::Value columns_of(const api::Kind& kind) {
 
 std::string metadata_json(const ListMetadata& metadata) {
   api::Value value{api::Value::Object{}};
-  if (metadata.revision != 0) value["resourceVersion"] = std::to_string(metadata.revision);
+  if (metadata.is_versioned) value["resourceVersion"] = std::to_string(metadata.revision);
   if (!metadata.continue_token.empty()) value["continue"] = metadata.continue_token;
   if (metadata.remaining) value["remainingItemCount"] = *metadata.remaining;
   return api::write_json(value);
@@ -95,7 +95,7 @@ Result<std::string> show_object(const api::Kind& kind, const api::Message& messa
       std::string text;
       ListWriter writer(kind, form, include, now, &text);
       const std::string& version = api::metadata_of(message).resource_version();
-      writer.begin({.revision = version.empty() ? 0 : std::stoll(version)});
+      writer.begin({.revision = version.empty() ? 0 : std::stoll(version), .is_versioned = !version.empty()});
       writer.add(message);
       writer.end();
       return text;

@@ -17,9 +17,10 @@ enum class IncludeObject { kNone, kMetadata, kObject };
 Outcome<IncludeObject> parse_include_object(std::string_view text);
 
 struct ListMetadata {
-  std::int64_t revision = 0;              // 0: of what has no versions
+  std::int64_t revision = 0;
   std::string continue_token;             // empty: this is the end
   std::optional<std::int64_t> remaining;  // how many come after these, when that is known
+  bool is_versioned = true;               // false: of what is not stored
 };
 
 // The object as JSON, with its resourceVersion.
