@@ -58,7 +58,11 @@ class Story:
         c.wait_until(f"{name} is on {wanted}", holds)
 
     def rolled_out(self, name):
-        return self.control.out("rollout", "status", f"ds/{name}", f"--timeout={c.PATIENCE:g}s")
+        limit = c.PATIENCE * c.slowness
+        done = self.control.kubectl("rollout", "status", f"ds/{name}", f"--timeout={limit:.0f}s", limit=limit + c.PATIENCE)
+        if done.returncode:
+            raise c.Failure(f"{name}: {done.stderr}")
+        return done.stdout
 
     def revisions(self, name):
         found = self.control.json("get", "controllerrevisions", "-l", f"app={name}")["items"]

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // Controller: something that brings what is nearer to what shall be, as a user of the API like any other. Each is a
-// file of this folder. It says in its constructor what it watches, and begins to work with start(), when all of that is
-// known. One loop's thread; everything must live as long as the loop runs.
+// file of its own, here, in workloads/, in services/ or in scheduler/. It says in its constructor what it watches, and
+// begins to work with start(), when all of that is known. One loop's thread; everything must live as long as the loop
+// runs.
 //
 // A write bears a precondition (uid, resourceVersion) or a name that says what it is, so that what a former leader
 // sends late changes nothing.

@@ -73,7 +73,8 @@ EphemeralVolumes::EphemeralVolumes(ControllerParts parts)
   parts_.informers.of<core::PersistentVolumeClaim>().on_change([this](const api::Informer::Change& change) {
     if (change.now != nullptr) return;
     const auto& gone = static_cast<const core::PersistentVolumeClaim&>(*change.before);
-    for (const auto& pod : parts_.informers.of<core::Pod>().by(kPodsByEphemeralClaim, api::object_key(gone.metadata().namespace_(), gone.metadata().name()))) {
+    const std::string key = api::object_key(gone.metadata().namespace_(), gone.metadata().name());
+    for (const auto& pod : parts_.informers.of<core::Pod>().by(kPodsByEphemeralClaim, key)) {
       queue_.add(key_of(*pod));
     }
   });

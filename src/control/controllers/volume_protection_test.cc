@@ -63,7 +63,8 @@ TEST_F(VolumeProtectionTest, AClaimOutlivesThePodThatUsesIt) {
   for (const char* name : {"used", "waited-for", "free"}) {
     ASSERT_TRUE(wait(client_.remove<core::PersistentVolumeClaim>("default", name)));
   }
-  run_until([&] { return claims.find("default", "free") == nullptr && claims.find("default", "waited-for") == nullptr; });
+  const auto is_gone = [&](const char* name) { return claims.find("default", name) == nullptr; };
+  run_until([&] { return is_gone("free") && is_gone("waited-for"); });
   ASSERT_NE(claims.find("default", "used"), nullptr);
   ASSERT_TRUE(wait(client_.remove<core::Pod>("default", "web", {.grace_period = 0})));
   run_until([&] { return claims.find("default", "used") == nullptr; });

@@ -31,6 +31,9 @@ bool is_name_character(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == ':';
 }
 
+// Milliseconds since 1970, in the year 2109: what a node says is a number in nanoseconds, too.
+constexpr std::int64_t kLatest = std::int64_t{1} << 42;
+
 class LineReader {
  public:
   explicit LineReader(std::string_view line) : rest_(line) {}
@@ -48,6 +51,7 @@ class LineReader {
     std::int64_t at = 0;
     const auto [end, error] = std::from_chars(time.data(), time.data() + time.size(), at);
     if (error != std::errc() || end != time.data() + time.size()) return false;
+    if (at < 0 || at > kLatest) return false;
     sample->measured.at = at;
     skip_blanks();
     return rest_.empty();

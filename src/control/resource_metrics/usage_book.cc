@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/resource_metrics/usage_book.h"
 
+#include <algorithm>
 #include <utility>
 
 namespace gantry::control {
 
 namespace {
 
-// A rate over a longer time says nothing of now.
-constexpr int kLongestWindow = 8;  // of resolution
+// A rate over a longer time says nothing of now: so many resolutions, and two minutes at the least.
+constexpr int kLongestWindow = 8;
+constexpr std::chrono::minutes kLeastWindow{2};
 // One answer that was late or lost is no reason to know nothing.
 constexpr int kMostMissed = 1;
 
@@ -17,7 +19,8 @@ constexpr int kMostMissed = 1;
 void UsageBook::put(const std::string& node, TakenReading reading) {
   const std::lock_guard lock(mutex_);
   Known& known = nodes_[node];
-  const bool is_near = known.last.at.count() != 0 && reading.at - known.last.at <= kLongestWindow * resolution_;
+  const auto longest = std::max<std::chrono::milliseconds>(kLongestWindow * resolution_, kLeastWindow);
+  const bool is_near = known.last.at.count() != 0 && reading.at - known.last.at <= longest;
   known.use = std::make_shared<const NodeUse>(use_between(is_near ? &known.last : nullptr, reading, resolution_));
   known.last = std::move(reading);
   known.missed = 0;

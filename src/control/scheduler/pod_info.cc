@@ -102,7 +102,8 @@ api::LabelSelector read_selector(const meta::LabelSelector& selector) {
 
 bool differs(const core::Pod& before, const core::Pod& now) {
   const auto &a = before.metadata(), &b = now.metadata();
-  return !api::same_map(a.labels(), b.labels()) || a.uid() != b.uid() || a.generation() == 0 || a.generation() != b.generation() ||
+  return !api::same_map(a.labels(), b.labels()) || a.uid() != b.uid() || a.generation() == 0 ||
+         a.generation() != b.generation() ||
          a.has_deletion_timestamp() != b.has_deletion_timestamp() || is_resized(before) || is_resized(now);
 }
 

@@ -28,6 +28,7 @@ class EndpointMirror final : public Controller {
  public:
   explicit EndpointMirror(ControllerParts parts);
   void start() override { queue_.start(); }
+  void stop() override { slices_.clear(); }
 
  private:
   Task<Status> work(std::string key);

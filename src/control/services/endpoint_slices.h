@@ -35,6 +35,12 @@ class EndpointSliceController final : public Controller {
  public:
   explicit EndpointSliceController(ControllerParts parts);
   void start() override { queue_.start(); }
+  void stop() override {
+    gathering_.clear();
+    pods_.clear();
+    slices_.clear();
+    times_.clear();
+  }
 
  private:
   Task<Status> work(std::string key);

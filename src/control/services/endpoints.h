@@ -21,6 +21,11 @@ class EndpointsController final : public Controller {
  public:
   explicit EndpointsController(ControllerParts parts);
   void start() override;
+  void stop() override {
+    gathering_.clear();
+    pods_.clear();
+    times_.clear();
+  }
 
  private:
   using Endpoints = k8s::io::api::core::v1::Endpoints;

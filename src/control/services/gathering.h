@@ -32,6 +32,7 @@ class Gathering {
     entries_[service] = {.waits = false, .next = now() + std::min<Duration>(pods * kPerPod, kLongest)};
   }
   void forget(const std::string& service) { entries_.erase(service); }
+  void clear() { entries_.clear(); }
 
  private:
   static constexpr auto kTogether = std::chrono::milliseconds(20);

@@ -32,6 +32,7 @@ class OwnSlices {
   // One after the other. What is refused because the namespace ends, or is gone, is done.
   Task<Status> write(std::string service, SlicePlan plan);
   void forget(const std::string& service) { written_.erase(service); }
+  void clear() { written_.clear(); }
 
  private:
   struct Written {

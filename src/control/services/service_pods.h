@@ -32,6 +32,11 @@ class ServicePods {
   std::vector<std::shared_ptr<const Pod>> of(const std::string& service) const;
   // The keys of the services that lead to the pod.
   std::vector<std::string> services_of(const Pod& pod) const;
+  // Nothing is known any more: the lease is lost.
+  void clear() {
+    services_.clear();
+    by_label_.clear();
+  }
 
  private:
   using Labels = std::map<std::string, std::string>;

@@ -23,6 +23,7 @@ class TriggerTimes {
   std::string next(const std::string& key, const k8s::io::api::core::v1::Service& service,
                    const std::vector<std::shared_ptr<const k8s::io::api::core::v1::Pod>>& pods);
   void forget(const std::string& key) { known_.erase(key); }
+  void clear() { known_.clear(); }
 
  private:
   struct Known {

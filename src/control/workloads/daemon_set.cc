@@ -28,7 +28,8 @@ std::string key_of(const core::Pod& pod) {
 
 std::string hash_of(const apps::ControllerRevision& revision) {
   const auto found = revision.metadata().labels().find(kHashLabel);
-  return found == revision.metadata().labels().end() ? std::string() : found->second;
+  // Without a hash its name says which it is.
+  return found == revision.metadata().labels().end() ? revision.metadata().name() : found->second;
 }
 
 }  // namespace

@@ -23,6 +23,7 @@ class FailedPodPauses {
   std::optional<Duration> left(const std::string& set_uid, const std::string& node, Duration now);
   // Of what is as good as forgotten.
   void forget_old(Duration now);
+  void clear() { pauses_.clear(); }
 
  private:
   struct Pause {
@@ -36,6 +37,11 @@ class DaemonSetController final : public Controller {
  public:
   explicit DaemonSetController(ControllerParts parts);
   void start() override { queue_.start(); }
+  void stop() override {
+    pods_.clear();
+    wakes_.clear();
+    failed_.clear();
+  }
 
  private:
   using DaemonSet = k8s::io::api::apps::v1::DaemonSet;

@@ -4,7 +4,7 @@
 namespace gantry::control::workloads {
 
 void DelayedWakes::within(const std::string& key, Duration delay) {
-  const Time when = std::chrono::steady_clock::now() + delay;
+  const Time when = std::chrono::steady_clock::now() + std::min<Duration>(delay, kLongest);
   const auto [due, is_new] = due_.try_emplace(key, when);
   if (!is_new && due->second <= when) return;
   due->second = when;

@@ -4,6 +4,7 @@
 // One loop's thread; it must live as long as the loop runs.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <string>
 #include <unordered_map>
@@ -17,10 +18,17 @@ class DelayedWakes {
  public:
   DelayedWakes(Loop& here, api::WorkQueue& queue) : here_(here), queue_(queue) {}
 
-  // The key comes into the queue by then.
+  // The key comes into the queue by then, and in an hour at the latest: objects may say any time, and who looks too
+  // early looks again.
   void within(const std::string& key, Duration delay);
+  void within(const std::string& key, std::chrono::seconds delay) {
+    within(key, Duration(std::clamp(delay, std::chrono::seconds(0), std::chrono::seconds(kLongest))));
+  }
+  // Nobody is to be looked at any more.
+  void clear() { due_.clear(); }
 
  private:
+  static constexpr std::chrono::hours kLongest{1};
   using Time = std::chrono::steady_clock::time_point;
   Task<> wake(std::string key, Time when);
 

@@ -18,6 +18,7 @@ class DeploymentController final : public Controller {
  public:
   explicit DeploymentController(ControllerParts parts);
   void start() override { queue_.start(); }
+  void stop() override { wakes_.clear(); }
 
  private:
   using DeploymentPtr = std::shared_ptr<const Deployment>;

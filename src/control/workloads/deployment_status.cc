@@ -83,8 +83,13 @@ bool has_timed_out(const Deployment& deployment, const Condition& progressing, s
   return progressing.last_update_time().seconds() + deployment.spec().progress_deadline_seconds() < now;
 }
 
+// Sums of what sets say, which may be anything.
+std::int32_t count_of(std::int64_t sum) {
+  return static_cast<std::int32_t>(std::min<std::int64_t>(sum, std::numeric_limits<std::int32_t>::max()));
+}
+
 void count(const Deployment& deployment, const std::vector<SetPtr>& sets, const SetPtr& newest, Status* status) {
-  std::int32_t wanted = 0, replicas = 0, ready = 0, available = 0, terminating = 0;
+  std::int64_t wanted = 0, replicas = 0, ready = 0, available = 0, terminating = 0;
   bool is_known = true;
   for (const SetPtr& each : sets) {
     wanted += size_of(*each);
@@ -95,13 +100,13 @@ void count(const Deployment& deployment, const std::vector<SetPtr>& sets, const 
     is_known &= each->status().has_terminating_replicas();
   }
   status->set_observed_generation(deployment.metadata().generation());
-  status->set_replicas(replicas);
+  status->set_replicas(count_of(replicas));
   status->set_updated_replicas(newest == nullptr ? 0 : newest->status().replicas());
-  status->set_ready_replicas(ready);
-  status->set_available_replicas(available);
-  status->set_unavailable_replicas(std::max(0, wanted - available));
+  status->set_ready_replicas(count_of(ready));
+  status->set_available_replicas(count_of(available));
+  status->set_unavailable_replicas(count_of(std::max<std::int64_t>(0, wanted - available)));
   status->clear_terminating_replicas();
-  if (is_known) status->set_terminating_replicas(terminating);
+  if (is_known) status->set_terminating_replicas(count_of(terminating));
 }
 
 void say_available(const Deployment& deployment, Status* status, std::int64_t now) {

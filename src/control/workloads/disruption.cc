@@ -17,7 +17,6 @@ namespace core = k8s::io::api::core::v1;
 namespace {
 
 // A wall clock that is set back makes no difference of more than this.
-constexpr std::int64_t kLongestWait = 2 * kDisruptionLimit;
 
 std::string key_of(const api::ObjectMeta& metadata) { return api::object_key(metadata.namespace_(), metadata.name()); }
 
@@ -63,8 +62,10 @@ DisruptionController::DisruptionController(ControllerParts parts)
       rechecks_(parts_.here, queue_),
       stale_later_(parts_.here, stale_),
       scales_(parts_, [this](const std::string& ns) {
-        for (const auto& [key, selector] : selectors_) {
-          if (api::split_key(key).first == ns) queue_.add(key);
+        const auto& all = parts_.informers.of<Budget>().all();
+        const std::string prefix = ns + "/";
+        for (auto at = all.lower_bound(prefix); at != all.end() && at->first.starts_with(prefix); ++at) {
+          queue_.add(at->first);
         }
       }) {
   parts_.informers.of<Budget>().on_change([this](const api::Informer::Change& change) {
@@ -84,6 +85,12 @@ DisruptionController::DisruptionController(ControllerParts parts)
 void DisruptionController::start() {
   queue_.start();
   stale_.start();
+}
+
+void DisruptionController::stop() {
+  selectors_.clear();
+  rechecks_.clear();
+  stale_later_.clear();
 }
 
 std::vector<std::string> DisruptionController::budgets_of(const core::Pod& pod) const {
@@ -113,7 +120,7 @@ void DisruptionController::see_pod(const api::Informer::Change& change) {
   const auto* now = static_cast<const core::Pod*>(change.now.get());
   if (now != nullptr) {
     const std::optional<std::int64_t> stale = stale_target_in(*now, parts_.now().seconds);
-    if (stale) stale_later_.within(key_of(now->metadata()), std::chrono::seconds(std::min(*stale, kLongestWait)));
+    if (stale) stale_later_.within(key_of(now->metadata()), std::chrono::seconds(*stale));
   }
   if (before != nullptr && now != nullptr && same_to_budgets(*before, *now)) return;
   if (before != nullptr) {
@@ -180,7 +187,7 @@ Task<Result<std::optional<BudgetStatus>>> DisruptionController::judge(std::share
                     cat("Pod was expected by PDB ", key, " to be deleted but it wasn't"));
   }
   if (disrupted.recheck) {
-    rechecks_.within(key, std::chrono::seconds(std::min(*disrupted.recheck, kLongestWait)));
+    rechecks_.within(key, std::chrono::seconds(*disrupted.recheck));
   }
   const Wanted wanted = wanted_pods(*budget, static_cast<int>(pods.size()), scale);
   co_return next_status(*budget, count_healthy(pods, disrupted), wanted, disrupted, now);
@@ -192,7 +199,7 @@ Task<Status> DisruptionController::clear_target(std::string key) {
   const std::optional<std::int64_t> stale = pod == nullptr ? std::nullopt : stale_target_in(*pod, now);
   if (!stale) co_return Status();
   if (*stale > 0) {
-    stale_later_.within(key, std::chrono::seconds(std::min(*stale, kLongestWait)));
+    stale_later_.within(key, std::chrono::seconds(*stale));
     co_return Status();
   }
   const auto& metadata = pod->metadata();

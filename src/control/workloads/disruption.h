@@ -20,6 +20,7 @@ class DisruptionController final : public Controller {
  public:
   explicit DisruptionController(ControllerParts parts);
   void start() override;
+  void stop() override;
 
  private:
   using Pod = k8s::io::api::core::v1::Pod;

@@ -19,7 +19,6 @@ namespace {
 constexpr std::size_t kWorkers = 5;
 constexpr std::size_t kAtOnce = 64;
 // The wall clock may be set meanwhile.
-constexpr std::int64_t kLongestWait = 600;
 constexpr std::size_t kLongestPrefix = 58;  // five letters more are a name
 
 std::string key_of(const api::ObjectMeta& metadata) { return api::object_key(metadata.namespace_(), metadata.name()); }
@@ -146,6 +145,13 @@ std::shared_ptr<const batch::Job> JobController::needing(const Pod& pod) const {
   return needs_it ? job : nullptr;
 }
 
+void JobController::stop() {
+  pods_.clear();
+  wakes_.clear();
+  memory_.clear();
+  released_.clear();
+}
+
 Task<Status> JobController::work(std::string key) {
   const std::shared_ptr<const Job> job = jobs_.find_key(key);
   if (job == nullptr || is_finished(*job)) {
@@ -159,11 +165,20 @@ Task<Status> JobController::work(std::string key) {
   if (known != memory_.end() && version_of(job->metadata()) < known->second.version) co_return Status();
   const Owner owner = owner_of_job(parts_.client, *job);
   const bool is_settled = pods_.is_settled(uid);
+  // With the pods: while one is adopted, the watch may show what is not among them yet.
+  std::set<std::string> released;
+  for (const JobPod& pod : pods_.of(uid)) {
+    if (released_.contains(pod->metadata().uid())) released.insert(pod->metadata().uid());
+  }
   Result<std::vector<JobPod>> pods =
       co_await pods_.claim(owner, [this, &owner] { return may_adopt<Job>(parts_.client, owner); });
   if (!pods) co_return std::unexpected(std::move(pods.error()));
 
-  JobView view{.job = *job, .pods = std::move(*pods), .released = {}, .is_settled = is_settled, .backoff = {},
+  JobView view{.job = *job,
+               .pods = std::move(*pods),
+               .released = std::move(released),
+               .is_settled = is_settled,
+               .backoff = {},
                .now = parts_.now().seconds};
   for (const JobPod& pod : view.pods) {
     if (released_.contains(pod->metadata().uid())) view.released.insert(pod->metadata().uid());
@@ -179,15 +194,15 @@ Task<Status> JobController::work(std::string key) {
   if (!*written) co_return acted;
   memory_[uid].backoff = sync.backoff();
   std::set<std::string> done;
-  const Status released = co_await release(sync.to_release(), &done);
+  const Status let_go = co_await release(sync.to_release(), &done);
   sync.released(done);
   written = co_await write(sync, uid);
   if (!written) co_return std::unexpected(std::move(written.error()));
   if (jobs_.find_key(key) == nullptr) memory_.erase(uid);  // it went meanwhile
   if (sync.seconds_to_look()) {
-    wakes_.within(key, std::chrono::seconds(std::min(*sync.seconds_to_look(), kLongestWait)));
+    wakes_.within(key, std::chrono::seconds(*sync.seconds_to_look()));
   }
-  co_return acted ? released : acted;
+  co_return acted ? let_go : acted;
 }
 
 Task<Status> JobController::act(Owner owner, JobSync& sync, const Job& job) {

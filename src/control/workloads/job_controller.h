@@ -25,6 +25,7 @@ class JobController final : public Controller {
  public:
   explicit JobController(ControllerParts parts);
   void start() override;
+  void stop() override;
 
  private:
   using Job = k8s::io::api::batch::v1::Job;

@@ -142,10 +142,10 @@ TEST_F(JobControllerTest, AdoptsAndCountsPodsOfItsSelector) {
   ASSERT_TRUE(wait(client_.create(orphan)));
   run_until([&] { return informers_.of<core::Pod>().find("default", "orphan") != nullptr; });
   const batch::Job job = make(made);
-  run_until([&] { return status("work").active() == 1; });
-  const auto pod = informers_.of<core::Pod>().find("default", "orphan");
-  EXPECT_TRUE(is_controlled_by(pod->metadata(), job.metadata().uid()));
-  EXPECT_TRUE(is_tracked(*pod));
+  run_until([&] {
+    const auto pod = informers_.of<core::Pod>().find("default", "orphan");
+    return status("work").active() == 1 && is_controlled_by(pod->metadata(), job.metadata().uid()) && is_tracked(*pod);
+  });
   EXPECT_EQ(informers_.of<core::Pod>().all().size(), 1U);
   end("orphan", "Succeeded");
   run_until([&] { return has("work", "Complete"); });

@@ -57,7 +57,11 @@ void OwnedPods::take(const api::Informer::Change& change) {
   const auto* before = static_cast<const core::Pod*>(change.before.get());
   const auto* now = static_cast<const core::Pod*>(change.now.get());
   if (now == nullptr) remember_name(key_of(*before));
-  if (now != nullptr) expected_.forget_made(key_of(*now));
+  if (now != nullptr) {
+    const std::string owner = expected_.forget_made(key_of(*now));
+    // A pod of somebody else's was there first.
+    if (!owner.empty() && !is_controlled_by(now->metadata(), owner)) owners_.wake(keys_[owner]);
+  }
   // One that was there is another one now, or has gone, or goes.
   const bool other = before != nullptr && (now == nullptr || now->metadata().uid() != before->metadata().uid());
   if (other) expected_.forget_gone(before->metadata().uid());
@@ -207,6 +211,13 @@ Task<Status> OwnedPods::remove_one(Owner owner, PodPtr pod) {
   if (done.error().is_not_found() || done.error().is_conflict()) co_return Status();
   if (!done.error().is_cancelled()) tell(owner, *pod, /*is_create=*/false, &done.error().message);
   co_return std::unexpected(done.error().as_error());
+}
+
+void OwnedPods::clear() {
+  expected_ = {};
+  keys_.clear();
+  gone_.clear();
+  gone_order_.clear();
 }
 
 void OwnedPods::keep_watch(const Owner& owner) {

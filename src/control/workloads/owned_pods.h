@@ -59,6 +59,8 @@ class OwnedPods {
   // are read, in the same step of the loop.
   bool is_settled(const std::string& owner_uid) const { return expected_.is_settled(owner_uid); }
   const Expectations& expected() const { return expected_; }
+  // Nothing is known any more: the lease is lost.
+  void clear();
   // The owner is no more.
   void forget(const std::string& owner_uid) { expected_.forget_owner(owner_uid); }
 

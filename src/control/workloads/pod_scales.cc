@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/workloads/pod_scales.h"
 
+#include <algorithm>
+#include <limits>
 #include <map>
 #include <set>
 
@@ -20,6 +22,9 @@ namespace autoscaling = k8s::io::api::autoscaling::v1;
 namespace core = k8s::io::api::core::v1;
 
 namespace {
+
+constexpr char kNameCharacters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:";
+constexpr char kVersionCharacters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-./";
 
 // "apps" of "apps/v1", "" of "v1".
 std::string group_of(const OwnerReference& owner) {
@@ -86,6 +91,12 @@ std::optional<PodScales::Scale> PodScales::known(const OwnerReference& owner, co
 }
 
 Task<Result<std::optional<PodScales::Scale>>> PodScales::ask(OwnerReference owner, std::string ns) {
+  // Any text that is not empty may stand in a reference.
+  for (const std::string* part : {&owner.api_version(), &owner.name()}) {
+    const bool is_plain = part->find_first_not_of(part == &owner.name() ? kNameCharacters : kVersionCharacters) ==
+                          std::string::npos;
+    if (!is_plain || part->contains("..")) co_return not_found(cat("no object can be called ", quoted(*part)));
+  }
   const std::string root = cat(group_of(owner).empty() ? "/api/" : "/apis/", owner.api_version());
   const api::Answer<api::Value> resources = co_await client_.document("GET", root);
   if (!resources && !resources.error().is_not_found()) co_return std::unexpected(resources.error().as_error());
@@ -132,7 +143,9 @@ Task<Result<PodScales::Total>> PodScales::total(PodList pods) {
     if (!scale) co_return not_found(cat("found no controllers for pod ", quoted(pod->metadata().name(), 253)));
     scales[scale->uid] = scale->replicas;
   }
-  for (const auto& [uid, replicas] : scales) out.replicas += replicas;
+  std::int64_t sum = 0;
+  for (const auto& [uid, replicas] : scales) sum += replicas;
+  out.replicas = static_cast<int>(std::min<std::int64_t>(sum, std::numeric_limits<std::int32_t>::max()));
   co_return out;
 }
 

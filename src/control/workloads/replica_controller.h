@@ -25,6 +25,10 @@ class ReplicaController final : public Controller {
  public:
   explicit ReplicaController(ControllerParts parts);
   void start() override { queue_.start(); }
+  void stop() override {
+    pods_.clear();
+    wakes_.clear();
+  }
 
  private:
   using ObjectPtr = std::shared_ptr<const M>;

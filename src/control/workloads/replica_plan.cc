@@ -35,7 +35,9 @@ std::int32_t deletion_cost(const core::Pod& pod) {
 
 // Ages are compared by their magnitude: so of pods that are about as old not always the same one goes.
 std::int64_t magnitude(std::int64_t since, api::Timestamp now) {
-  const std::int64_t age = (now.seconds - since) * 1'000'000'000 + now.nanos;
+  constexpr std::int64_t kOldest = 9'000'000'000;  // seconds; in nanoseconds that is a number still
+  const std::int64_t seconds = std::clamp<std::int64_t>(now.seconds - since, -1, kOldest);
+  const std::int64_t age = seconds * 1'000'000'000 + now.nanos;
   return age > 0 ? static_cast<std::int64_t>(std::log2(static_cast<double>(age))) : -1;
 }
 

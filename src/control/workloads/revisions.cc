@@ -37,7 +37,7 @@ Value with_sorted_keys(const Value& value) {
 std::int64_t newest_number(const std::vector<RevisionPtr>& revisions) {
   std::int64_t newest = 0;
   for (const RevisionPtr& revision : revisions) newest = std::max(newest, revision->revision());
-  return newest;
+  return std::min(newest, std::numeric_limits<std::int64_t>::max() - 1);
 }
 
 }  // namespace

@@ -11,14 +11,21 @@ namespace gantry::control::workloads {
 
 namespace {
 
-std::int32_t sum_of_sizes(const std::vector<SetPtr>& sets) {
-  std::int32_t sum = 0;
+// Sizes are any 31 bits; sums of them are not.
+std::int64_t sum_of_sizes(const std::vector<SetPtr>& sets) {
+  std::int64_t sum = 0;
   for (const SetPtr& set : sets) sum += size_of(*set);
   return sum;
 }
 
 // A set that was just made smaller may still say that more pods are available than it wants.
-std::int32_t available_in(const ReplicaSet& set) { return std::min(set.status().available_replicas(), size_of(set)); }
+std::int64_t available_in(const ReplicaSet& set) { return std::min(set.status().available_replicas(), size_of(set)); }
+
+constexpr double kMostReplicas = std::numeric_limits<std::int32_t>::max();
+
+std::int32_t size_from(std::int64_t size) {
+  return static_cast<std::int32_t>(std::clamp<std::int64_t>(size, 0, std::numeric_limits<std::int32_t>::max()));
+}
 
 class Rollout {
  public:
@@ -65,13 +72,13 @@ class Rollout {
     });
   }
 
-  bool resize(const SetPtr& set, std::int32_t size) {
+  bool resize(const SetPtr& set, std::int64_t size) {
     if (size_of(*set) == size) return false;
-    step_.changes.push_back({.set = set, .size = size, .annotations = size_annotations(deployment_)});
+    step_.changes.push_back({.set = set, .size = size_from(size), .annotations = size_annotations(deployment_)});
     return true;
   }
   // The same; where the size is right already, what it was brought to is noted.
-  void settle(const SetPtr& set, std::int32_t size) {
+  void settle(const SetPtr& set, std::int64_t size) {
     if (resize(set, size)) return;
     const Annotations annotations = size_annotations(deployment_);
     const bool is_noted = std::ranges::all_of(annotations, [&set](const auto& annotation) {
@@ -104,51 +111,51 @@ class Rollout {
 
   void scale_in_proportion() {
     std::vector<SetPtr> sets = active(all_);
-    const std::int32_t allowed = replicas_ > 0 ? replicas_ + bounds_.surge : 0;
-    const std::int32_t to_add = allowed - sum_of_sizes(sets);
+    const std::int64_t allowed = replicas_ > 0 ? replicas_ + bounds_.surge : 0;
+    const std::int64_t to_add = allowed - sum_of_sizes(sets);
     // The largest first; of equals the newest when pods are added, else the oldest.
     std::ranges::sort(sets, [to_add](const SetPtr& a, const SetPtr& b) {
       if (size_of(*a) != size_of(*b)) return size_of(*a) > size_of(*b);
       return to_add > 0 ? age_of(*a) > age_of(*b) : age_of(*a) < age_of(*b);
     });
-    std::vector<std::int32_t> sizes;
-    std::int32_t added = 0;
+    std::vector<std::int64_t> sizes;
+    std::int64_t added = 0;
     for (const SetPtr& set : sets) {
-      const std::int32_t more = proportion(*set, to_add, added);
+      const std::int64_t more = proportion(*set, to_add, added);
       sizes.push_back(size_of(*set) + more);
       added += more;
     }
     // What rounding left over is the largest one's.
-    if (!sizes.empty()) sizes.front() = std::max(0, sizes.front() + to_add - added);
+    if (!sizes.empty()) sizes.front() = std::max<std::int64_t>(0, sizes.front() + to_add - added);
     for (std::size_t i = 0; i < sets.size(); ++i) settle(sets[i], sizes[i]);
   }
 
-  std::int32_t proportion(const ReplicaSet& set, std::int32_t to_add, std::int32_t added) const {
+  std::int64_t proportion(const ReplicaSet& set, std::int64_t to_add, std::int64_t added) const {
     if (to_add == 0 || to_add == added) return 0;
-    const std::int32_t left = to_add - added;
+    const std::int64_t left = to_add - added;
     return to_add > 0 ? std::min(fraction(set), left) : std::max(fraction(set), left);
   }
 
   // By how much the set would grow if it grew as the deployment does.
-  std::int32_t fraction(const ReplicaSet& set) const {
-    if (replicas_ == 0) return -size_of(set);
+  std::int64_t fraction(const ReplicaSet& set) const {
+    if (replicas_ == 0) return -std::int64_t{size_of(set)};
     std::int64_t before = number_in(set, kMaxReplicas);
     if (before <= 0) before = deployment_.status().replicas();
     if (before == 0) return 0;
     const double whole = static_cast<double>(replicas_) + bounds_.surge;
     const double size = size_of(set) * whole / static_cast<double>(before);
-    return static_cast<std::int32_t>(std::lround(size)) - size_of(set);
+    return std::llround(std::min(size, kMostReplicas)) - size_of(set);
   }
 
-  void create(std::int32_t size) { step_.create = new_set(deployment_, owner_, old_, size); }
+  void create(std::int64_t size) { step_.create = new_set(deployment_, owner_, old_, size_from(size)); }
 
   // Pods that a set no longer wants count until it has told them to end, else there would be too many for a moment.
-  std::int32_t next_size_of_new() const {
-    const std::int32_t now = new_ == nullptr ? 0 : size_of(*new_);
-    std::int32_t room = replicas_ + bounds_.surge;
+  std::int64_t next_size_of_new() const {
+    const std::int64_t now = new_ == nullptr ? 0 : size_of(*new_);
+    std::int64_t room = replicas_ + bounds_.surge;
     for (const SetPtr& set : all_) {
       if (set->status().observed_generation() < set->metadata().generation()) return now;
-      room -= std::max(size_of(*set), set->status().replicas());
+      room -= std::max<std::int64_t>(size_of(*set), set->status().replicas());
     }
     return room <= 0 ? now : now + std::min(room, replicas_ - now);
   }
@@ -175,19 +182,19 @@ class Rollout {
   bool shrink_old() {
     const std::vector<SetPtr> old = active(old_);
     if (old.empty()) return false;
-    const std::int32_t least = replicas_ - bounds_.unavailable;
-    const std::int32_t not_yet = size_of(*new_) - available_in(*new_);
-    std::int32_t unhealthy = sum_of_sizes(all_) - least - not_yet;
+    const std::int64_t least = replicas_ - bounds_.unavailable;
+    const std::int64_t not_yet = size_of(*new_) - available_in(*new_);
+    std::int64_t unhealthy = sum_of_sizes(all_) - least - not_yet;
     if (unhealthy <= 0) return false;
-    std::int32_t available = available_in(*new_);
+    std::int64_t available = available_in(*new_);
     for (const SetPtr& set : old) available += available_in(*set);
-    std::int32_t healthy = std::max(0, available - least);
+    std::int64_t healthy = std::max<std::int64_t>(0, available - least);
     for (const SetPtr& set : old) {
-      std::int32_t size = size_of(*set);
-      const std::int32_t idle = std::min(unhealthy, size - available_in(*set));
+      std::int64_t size = size_of(*set);
+      const std::int64_t idle = std::min(unhealthy, size - available_in(*set));
       size -= idle;
       unhealthy -= idle;
-      const std::int32_t less = std::min(healthy, size);
+      const std::int64_t less = std::min(healthy, size);
       size -= less;
       healthy -= less;
       resize(set, size);
@@ -213,7 +220,7 @@ class Rollout {
 
   const Deployment& deployment_;
   const Owner& owner_;
-  const std::int32_t replicas_;
+  const std::int64_t replicas_;
   const Bounds bounds_;
   const std::vector<SetPtr> all_;  // oldest first, and so are the old ones
   const SetPtr new_;

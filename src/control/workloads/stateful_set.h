@@ -20,6 +20,10 @@ class StatefulSetController final : public Controller {
  public:
   explicit StatefulSetController(ControllerParts parts);
   void start() override { queue_.start(); }
+  void stop() override {
+    pods_.clear();
+    wakes_.clear();
+  }
 
  private:
   using StatefulSet = k8s::io::api::apps::v1::StatefulSet;
