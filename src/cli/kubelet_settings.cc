@@ -72,8 +72,13 @@ Status take_runtime_settings(GantrydOptions* options) {
   if (options->runtime_endpoint.empty()) options->runtime_endpoint = std::move(settings.runtime_endpoint);
   if (options->image_endpoint.empty()) options->image_endpoint = std::move(settings.image_endpoint);
   const std::string own = own_socket(*options);
-  if (options->runtime_endpoint == own) options->runtime_endpoint.clear();
-  if (options->image_endpoint == own) options->image_endpoint.clear();
+  // /var/run is /run.
+  const auto is_own = [&own](std::string_view path) {
+    if (path.starts_with("/var/run/")) path.remove_prefix(4);
+    return path == own;
+  };
+  if (is_own(options->runtime_endpoint)) options->runtime_endpoint.clear();
+  if (is_own(options->image_endpoint)) options->image_endpoint.clear();
   if (options->runtime_endpoint.empty() && !options->image_endpoint.empty()) {
     return invalid_argument(cat("imageServiceEndpoint ", options->image_endpoint,
                                 ": another's images go with another's runtime, in containerRuntimeEndpoint"));

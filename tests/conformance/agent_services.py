@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """A ReplicaSet, its Service and its PodDisruptionBudget over a real node: EndpointSlices follow what the pods' probes say, evictions what
 the budget says, and gantryd's and gantry-control's ends change neither."""
 import json

@@ -1,7 +1,7 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
-# limit: 600
+# limit: 1800
 """A DaemonSet and a StatefulSet over a real node: their pods run there, with their names, and get new templates, across the ends of
 gantryd and gantry-control."""
 import json

@@ -1,5 +1,6 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
+# limit: 1800
 """HorizontalPodAutoscalers: a Deployment whose pods share a load that the test says (a kubelet of its own serves what they use), under kubectl
 autoscale: up, to its bound, down again, without metrics, two for one target, and over a kill of gantry-control."""
 import json

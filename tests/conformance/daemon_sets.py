@@ -58,7 +58,7 @@ class Story:
         c.wait_until(f"{name} is on {wanted}", holds)
 
     def rolled_out(self, name):
-        limit = c.PATIENCE * c.slowness
+        limit = c.PATIENCE * 3
         done = self.control.kubectl("rollout", "status", f"ds/{name}", f"--timeout={limit:.0f}s", limit=limit + c.PATIENCE)
         if done.returncode:
             raise c.Failure(f"{name}: {done.stderr}")
@@ -126,7 +126,7 @@ def rolling(story):
 
     def fewest(pods):
         return ("roll", sum(is_ready(pod) and not is_ending(pod) for pod in of_app(pods, "roll")))
-    nodes.seen, nodes.remarks = fewest, []
+    nodes.watch(fewest)
     control.out("set", "image", "ds/roll", "main=my-app:2")
     control.out("annotate", "ds/roll", "kubernetes.io/change-cause=second")
     story.rolled_out("roll")
@@ -184,7 +184,7 @@ def surging(story):
     def counts(pods):
         alive = [pod for pod in of_app(pods, "surge") if not is_ending(pod)]
         return sum(map(is_ready, alive)), len(alive)
-    nodes.seen, nodes.remarks = counts, []
+    nodes.watch(counts)
     control.out("set", "image", "ds/surge", "main=my-app:2")
     story.rolled_out("surge")
     story.on_nodes("surge", everywhere, "my-app:2")
@@ -232,7 +232,7 @@ def killed(story):
         control.start()
         story.on_nodes("kill", ["a", "b", "late", "own"], f"my-app:{turn}")
     # A watch that begins anew does not tell what went meanwhile: what is looked at is what is there after each kill.
-    nodes.seen, nodes.remarks = most, []
+    nodes.watch(most)
     control.out("rollout", "restart", "ds/kill")
     story.rolled_out("kill")
     nodes.seen = lambda pods: None

@@ -102,11 +102,7 @@ class Story:
 
     def watched(self):
         """Until the played nodes, who judge, have seen all that has happened."""
-        def holds():
-            listed = {pod["metadata"]["uid"]: pod["metadata"]["resourceVersion"] for pod in self.control.json("get", "pods", "-A")["items"]}
-            with self.nodes.lock:
-                return listed == {uid: pod["metadata"]["resourceVersion"] for uid, pod in self.nodes.pods.items()}
-        until("the judges have seen it", holds)
+        self.nodes.caught_up()
 
     def promised(self, *what, **more):
         """From now on: see Promise."""

@@ -72,7 +72,11 @@ class Story:
         c.wait_until(f"{name} has {ordinals} {image or ''}", holds)
 
     def rolled_out(self, name):
-        return self.control.out("rollout", "status", f"sts/{name}", f"--timeout={c.PATIENCE:g}s")
+        limit = c.PATIENCE * 3
+        done = self.control.kubectl("rollout", "status", f"sts/{name}", f"--timeout={limit:.0f}s", limit=limit + c.PATIENCE)
+        if done.returncode:
+            raise c.Failure(f"{name}: {done.stderr}")
+        return done.stdout
 
     def delete(self, *names):
         """Pods, until they are others. kubectl's own waiting may take the pod that comes under the name for the one that goes."""
@@ -88,8 +92,7 @@ class Story:
 
     def watched(self, remark):
         """From now on remark(pods) is kept of each change of a pod."""
-        self.nodes.remarks = []
-        self.nodes.seen = remark
+        self.nodes.watch(remark)
 
     def remarks(self):
         self.nodes.seen = lambda pods: None

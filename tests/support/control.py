@@ -73,7 +73,7 @@ class Kubectl:
         """Runs kubectl to its end: a CompletedProcess with both outputs as text."""
         environment = {**os.environ, "HOME": str(self.folder), "KUBE_EDITOR": "true"}
         return subprocess.run(self.kubectl_command(*arguments), input=given, capture_output=True, text=True,
-                              timeout=limit, env=environment)
+                              timeout=limit * c.slowness, env=environment)
 
     def out(self, *arguments, given=None):
         """kubectl's output; a failure of it ends the story."""

@@ -11,6 +11,7 @@ import urllib.request
 import checks as c
 
 HEARTBEAT = 5.0
+RENEWAL_LIMIT = 10.0  # a node is given up after 50 s
 ROOM = {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "10Gi", "pods": "20"}
 
 
@@ -42,7 +43,7 @@ class HollowNodes:
         if leases:
             # A control plane that is just away is asked again.
             self.control.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-",
-                                 given=json.dumps({"apiVersion": "v1", "kind": "List", "items": leases}))
+                                 given=json.dumps({"apiVersion": "v1", "kind": "List", "items": leases}), limit=RENEWAL_LIMIT)
 
     def add(self, name, labels=None, room=None):
         self.names.append(name)

@@ -85,6 +85,20 @@ class PlayedNodes(HollowNodes):
         if remark is not None:
             self.remarks.append(remark)
 
+    def caught_up(self):
+        """Until all that has happened until now was seen here."""
+        def holds():
+            listed = {pod["metadata"]["uid"]: pod["metadata"]["resourceVersion"] for pod in self.control.json("get", "pods", "-A")["items"]}
+            with self.lock:
+                return listed == {uid: pod["metadata"]["resourceVersion"] for uid, pod in self.pods.items()}
+        c.wait_until("the played nodes have seen it", holds, limit=c.PATIENCE * 3)
+
+    def watch(self, seen):
+        """From now on `seen` is what is called, and remarks are its own."""
+        self.caught_up()
+        self.remarks = []
+        self.seen = seen
+
     def again(self):
         with self.lock:
             pods = list(self.pods.values())

@@ -32,6 +32,10 @@ class HorizontalController final : public Controller {
   HorizontalController(ControllerParts parts, Settings settings);
   ~HorizontalController() override;
   void start() override { queue_.start(); }
+  void stop() override {
+    known_.clear();
+    wakes_.clear();
+  }
 
  private:
   using Hpa = k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler;

@@ -24,6 +24,7 @@ constexpr std::int64_t kMost = std::numeric_limits<std::int64_t>::max();
 
 std::int32_t rounded_up(double replicas) {
   constexpr double kMostReplicas = std::numeric_limits<std::int32_t>::max();
+  if (!(replicas > 0)) return 0;  // no number, too
   return static_cast<std::int32_t>(std::min(std::ceil(replicas), kMostReplicas));
 }
 
@@ -108,7 +109,8 @@ std::vector<const core::Container*> running_containers(const core::Pod& pod) {
 }
 
 Result<std::int64_t> pod_level_request(const core::Pod& pod, const std::string& resource) {
-  std::optional<std::int64_t> request = amount(pod.spec().resources().requests(), resource);
+  std::optional<Wide> request;
+  if (const auto whole = amount(pod.spec().resources().requests(), resource)) request = *whole;
   if (!request) {
     for (const core::Container* container : running_containers(pod)) {
       const auto own = amount(container->resources().requests(), resource);
@@ -119,7 +121,7 @@ Result<std::int64_t> pod_level_request(const core::Pod& pod, const std::string& 
     return std::unexpected(
         sentence(cat("missing pod-level request for ", resource, " in Pod ", pod.metadata().name())));
   }
-  return *request + amount(pod.spec().overhead(), resource).value_or(0);
+  return clamped<std::int64_t>(*request + amount(pod.spec().overhead(), resource).value_or(0));
 }
 
 Result<std::int64_t> request_of(const core::Pod& pod, const std::string& container, const std::string& resource) {
@@ -290,7 +292,7 @@ Proposal replicas_for_share(const Question& question, std::int64_t usage, std::i
   const double used = static_cast<double>(usage), wanted = static_cast<double>(target);
   const double ratio = used / (wanted * question.current);
   if (!question.tolerances.has(ratio)) proposal.replicas = rounded_up(used / wanted);
-  const double share = std::ceil(used / question.current);
+  const double share = question.current == 0 ? 0 : std::ceil(used / question.current);
   proposal.usage = share >= static_cast<double>(kMost) ? kMost : static_cast<std::int64_t>(share);
   return proposal;
 }

@@ -231,6 +231,12 @@ TEST_F(ReplicaCountTest, AShareIsOfTheWhole) {
   EXPECT_EQ(replicas_for_share(question_, INT64_MAX, 1).replicas, INT32_MAX);
 }
 
+TEST_F(ReplicaCountTest, WhatIsNoNumberOfReplicasIsNone) {
+  question_.current = 0;
+  EXPECT_EQ(replicas_for_share(question_, 0, 100).usage, 0);
+  EXPECT_EQ(replicas_for_share(question_, INT64_MIN, 1).replicas, 0);
+}
+
 TEST(CustomMetrics, AreRead) {
   const auto list = *api::parse_json(
       R"({"items":[{"describedObject":{"kind":"Pod","name":"a"},"timestamp":"2026-11-23T09:00:00Z","windowSeconds":10,

@@ -164,7 +164,8 @@ void ScaleHistory::scaled(const v2::HorizontalPodAutoscalerSpec& spec, std::int3
       longest_period(up ? spec.behavior().scale_up() : spec.behavior().scale_down());
   std::vector<Entry>& entries = up ? ups_ : downs_;
   std::erase_if(entries, [&](const Entry& entry) { return entry.at < now - longest; });
-  entries.push_back({std::abs(to - from), now});
+  const std::int64_t change = std::abs(std::int64_t{to} - from);
+  entries.push_back({static_cast<std::int32_t>(std::min<std::int64_t>(change, INT32_MAX)), now});
 }
 
 }  // namespace gantry::control::autoscaling

@@ -83,12 +83,14 @@ Pods Search::violating(const Pods& pods) const {
   const auto has_none_left = [&](const PodInfoPtr& pod) {
     const auto& labels = pod->pod->metadata().labels();
     if (labels.empty()) return false;
+    bool has_none = false;
     for (auto& [budget, left] : budgets) {
       if (budget->ns != pod->ns() || budget->pods.selects_everything() || !budget->pods.matches_map(labels)) continue;
       if (budget->leaving.contains(pod->pod->metadata().name())) continue;
-      if (--left < 0) return true;
+      // Each of its budgets is charged.
+      if (--left < 0) has_none = true;
     }
-    return false;
+    return has_none;
   };
   Pods out;
   std::ranges::copy_if(pods, std::back_inserter(out), has_none_left);

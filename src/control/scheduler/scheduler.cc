@@ -202,7 +202,9 @@ void Scheduler::see_node(const api::Informer::Change& change) {
   if (change.now == nullptr) {
     cluster_.remove_node(name);
     storage_changed_.set();  // who waits for a volume there waits in vain
-    wake([&](const PodInfo&, RuleSet refused_by) { return is_counted_by_nodes(refused_by); });
+    wake([&](const PodInfo& pod, RuleSet refused_by) {
+      return is_counted_by_nodes(refused_by) || cluster_.nominations.node_of(pod.key) == name;
+    });
     return;
   }
   const auto now = std::static_pointer_cast<const core::Node>(change.now);
@@ -306,7 +308,7 @@ void Scheduler::wake_for_gone(const PodInfo& gone, const std::string& node_name)
     const bool is_kept = cluster_.nominations.node_of(pod.key) == node_name;
     if (is_kept && is_known && !awaits_victims(pod, *node)) return true;
     const bool is_about_room = refused_by.has(RuleId::kResources) || refused_by.has(RuleId::kHostPorts);
-    return is_about_room && is_known && may_fit(pod, *node);
+    return is_about_room && is_known && (may_fit(pod, *node) || may_be_helped(pod, *node));
   });
 }
 

@@ -185,6 +185,35 @@ TEST_F(PreemptionTest, TheLessImportantLeavesAndItsPlaceIsKept) {
   wait_for_message("middle", "0/1 nodes are available: 1 Insufficient cpu. " + kNoVictims);
 }
 
+TEST_F(PreemptionTest, WhoLeavesMakesRoomForOneThatNeedsMore) {
+  make_node("n1", R"({"cpu": "2", "memory": "1Gi", "pods": "9"})");
+  make("equal", R"("priority": 1000,)");
+  make("low");
+  start();
+  run_until([&] { return node_of("equal") == "n1" && node_of("low") == "n1"; });
+  make("high", R"("priority": 1000,)", R"({"cpu": "2"})");
+  wait_for_message("high", "0/1 nodes are available: 1 Insufficient cpu. preemption: 0/1 nodes are available: 1 "
+                           "Insufficient cpu.");
+  later_ += std::chrono::minutes(1);
+  end("equal");
+  run_until([&] { return is_leaving("low"); });
+}
+
+TEST_F(PreemptionTest, APlaceOnANodeThatIsGoneIsNotWaitedFor) {
+  make_node("n1");
+  make("low");
+  start();
+  run_until([&] { return node_of("low") == "n1"; });
+  make("high", R"("priority": 1000,)");
+  run_until([&] { return nominated("high") == "n1"; });
+  make_node("n2");
+  make("other", R"("nodeName": "n2",)");
+  run_until([&] { return node_of("other") == "n2" && informers_.of<core::Node>().find("", "n2") != nullptr; });
+  later_ += std::chrono::minutes(1);
+  ASSERT_TRUE(wait(client_.remove<core::Node>("", "n1")));
+  run_until([&] { return nominated("high") == "n2"; });
+}
+
 TEST_F(PreemptionTest, WhoSaysNeverWaits) {
   make_node("n1");
   make("low");

@@ -82,8 +82,10 @@ class TopologySpreadRule final : public Rule {
       const SpreadConstraint& constraint = *required_[i];
       const CountedPods& pods = required_pods_[i]->pods();
       if (pods.is_nobody() || !pods.has(other) || !counts(constraint, node, pod_.spec())) continue;
-      domains_[i][*node.label(constraint.topology_key)] += more;
-      fewest_[i] = fewest_of(i);
+      std::int64_t& there = domains_[i][*node.label(constraint.topology_key)];
+      const std::int64_t before = std::exchange(there, there + more);
+      // The least is another one only if it was here, or is now.
+      if (std::min(before, there) <= fewest_[i]) fewest_[i] = fewest_of(i);
     }
   }
 

@@ -15,6 +15,7 @@ namespace core = k8s::io::api::core::v1;
 namespace {
 
 constexpr std::size_t kWorkers = 5;
+constexpr std::int64_t kLongestWait = 600;  // seconds
 constexpr char kNamespaceEnds[] = "NamespaceTerminating";
 // Clocks run apart by less.
 constexpr Duration kSet = std::chrono::seconds(1);
@@ -101,7 +102,11 @@ Task<Status> CronJobController::work(std::string key) {
     if (done) done = std::move(begun);
   }
   if (Status told = co_await write(*cron, plan); !told) co_return told;
-  if (plan.next) wakes_.within(key, std::chrono::seconds(*plan.next) - wall(now) + kAfter);
+  if (plan.next) {
+    // A schedule may say any time.
+    const std::int64_t left = std::clamp<std::int64_t>(*plan.next - now.seconds, 0, kLongestWait);
+    wakes_.within(key, Duration(std::chrono::seconds(left) - std::chrono::nanoseconds(now.nanos) + kAfter));
+  }
   co_return done;
 }
 

@@ -25,7 +25,11 @@ class CronJobController final : public Controller {
   // `clock_period`: how soon it is seen that the clock was set.
   explicit CronJobController(ControllerParts parts, Duration clock_period = std::chrono::seconds(5));
   void start() override;
-  void stop() override { stopped_ = true; }
+  void stop() override {
+    stopped_ = true;
+    written_.clear();
+    wakes_.clear();
+  }
 
  private:
   using CronJob = k8s::io::api::batch::v1::CronJob;

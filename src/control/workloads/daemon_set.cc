@@ -28,8 +28,10 @@ std::string key_of(const core::Pod& pod) {
 
 std::string hash_of(const apps::ControllerRevision& revision) {
   const auto found = revision.metadata().labels().find(kHashLabel);
-  // Without a hash its name says which it is.
-  return found == revision.metadata().labels().end() ? revision.metadata().name() : found->second;
+  // Its name ends with it.
+  if (found != revision.metadata().labels().end()) return found->second;
+  const std::string& name = revision.metadata().name();
+  return name.substr(name.rfind('-') + 1);
 }
 
 }  // namespace

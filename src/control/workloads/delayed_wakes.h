@@ -18,8 +18,8 @@ class DelayedWakes {
  public:
   DelayedWakes(Loop& here, api::WorkQueue& queue) : here_(here), queue_(queue) {}
 
-  // The key comes into the queue by then, and in an hour at the latest: objects may say any time, and who looks too
-  // early looks again.
+  // The key comes into the queue by then, and in ten minutes at the latest: objects may say any time, the wall clock may
+  // be set, and who looks too early looks again.
   void within(const std::string& key, Duration delay);
   void within(const std::string& key, std::chrono::seconds delay) {
     within(key, Duration(std::clamp(delay, std::chrono::seconds(0), std::chrono::seconds(kLongest))));
@@ -28,7 +28,7 @@ class DelayedWakes {
   void clear() { due_.clear(); }
 
  private:
-  static constexpr std::chrono::hours kLongest{1};
+  static constexpr std::chrono::minutes kLongest{10};
   using Time = std::chrono::steady_clock::time_point;
   Task<> wake(std::string key, Time when);
 

@@ -16,8 +16,6 @@ namespace core = k8s::io::api::core::v1;
 
 namespace {
 
-// A wall clock that is set back makes no difference of more than this.
-
 std::string key_of(const api::ObjectMeta& metadata) { return api::object_key(metadata.namespace_(), metadata.name()); }
 
 bool same_to_budgets(const core::Pod& a, const core::Pod& b) {

@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::size_t kWorkers = 5;
 constexpr std::size_t kAtOnce = 64;
-// The wall clock may be set meanwhile.
 constexpr std::size_t kLongestPrefix = 58;  // five letters more are a name
 
 std::string key_of(const api::ObjectMeta& metadata) { return api::object_key(metadata.namespace_(), metadata.name()); }
@@ -313,6 +312,7 @@ Task<Status> JobController::release_one(JobPod pod, std::set<std::string>* done)
   released_.insert(metadata.uid());
   const api::Answer<Pod> now = co_await parts_.client.patch<Pod>(
       metadata.namespace_(), metadata.name(), api::PatchForm::kStrategicMerge, without_finalizer(*pod, false));
+  if (!now && all_pods_.find(metadata.namespace_(), metadata.name()) == nullptr) released_.erase(metadata.uid());
   // It is gone, or another pod has its name.
   if (now || now.error().is_not_found() || now.error().is_conflict()) {
     done->insert(metadata.uid());

@@ -18,6 +18,7 @@ namespace {
 constexpr std::size_t kMostPods = 500;
 // Uids in one status, which stays below 20 KiB.
 constexpr int kMostUncounted = 500;
+constexpr std::int64_t kLongestDeadline = 1'000'000'000'000;  // seconds; added to a time it is a number still
 
 const batch::JobCondition* condition_of(const batch::JobStatus& status, std::string_view type) {
   for (const batch::JobCondition& condition : status.conditions()) {
@@ -153,7 +154,8 @@ std::optional<JobSync::End> JobSync::new_failure() {
     return End{"FailureTarget", "BackoffLimitExceeded", "Job has reached the specified backoff limit"};
   }
   if (!spec.has_active_deadline_seconds() || spec.suspend() || !status().has_start_time()) return std::nullopt;
-  const std::int64_t left = status().start_time().seconds() + spec.active_deadline_seconds() - view_.now;
+  const std::int64_t limit = std::min(spec.active_deadline_seconds(), kLongestDeadline);
+  const std::int64_t left = status().start_time().seconds() + limit - view_.now;
   if (left <= 0) return End{"FailureTarget", "DeadlineExceeded", "Job was active longer than specified deadline"};
   look_after(left);
   return std::nullopt;

@@ -5,6 +5,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <limits>
 #include <map>
 
 #include "base/text.h"
@@ -498,6 +499,15 @@ TEST(JobSync, AJobHasItsTime) {
   world.now += 60;
   world.look();
   EXPECT_EQ(world.condition("FailureTarget"), "True DeadlineExceeded");
+}
+
+TEST(JobSync, ATimeBeyondAllIsATime) {
+  batch::Job made = job(1, 1);
+  made.mutable_spec()->set_active_deadline_seconds(std::numeric_limits<std::int64_t>::max());
+  World world(made);
+  world.look();
+  EXPECT_EQ(world.condition("FailureTarget"), "");
+  EXPECT_GT(world.left, 0);
 }
 
 TEST(JobSync, APodThatIsDeletedIsReplacedAtOnceOrWhenItHasEnded) {

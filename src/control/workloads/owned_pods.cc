@@ -171,7 +171,14 @@ Task<Status> OwnedPods::create_one(Owner owner, std::shared_ptr<const core::Pod>
     co_return Status();
   }
   // Somebody made it: a former leader, or this one, who was not told. It will be seen.
-  if (made.error().is_already_exists()) co_return Status();
+  if (made.error().is_already_exists()) {
+    // Seen already, before it was expected: nothing more comes of it.
+    if (pods_.find_key(key_of(*pod)) != nullptr) {
+      expected_.forget_made(key_of(*pod));
+      owners_.wake(owner.key());
+    }
+    co_return Status();
+  }
   expected_.forget_made(key_of(*pod));
   if (is_end_of_namespace(made.error())) co_return fail(kNamespaceEnded, made.error().message);
   if (!made.error().is_cancelled()) tell(owner, *pod, /*is_create=*/true, &made.error().message);
