@@ -29,9 +29,10 @@ class UpstreamScheduler(Gantry):
 
     def start(self):
         time = super().start()
-        # No limit on requests: the scheduler's pace is what is measured.
+        # No limit on requests: the scheduler's pace is what is measured. It would wait for the kinds of device claims.
         self.spawn(self.program, "--kubeconfig", self.folder / "data/admin.kubeconfig", "--leader-elect=false",
-                   "--kube-api-qps", "100000", "--kube-api-burst", "100000", "--secure-port", "0")
+                   "--kube-api-qps", "100000", "--kube-api-burst", "100000", "--secure-port", "0", "--emulated-version=1.34", "--feature-gates",
+                   "DynamicResourceAllocation=false,DRAAdminAccess=false,DRAPrioritizedList=false,DRASchedulerFilterTimeout=false")
         return time
 
 
