@@ -106,7 +106,9 @@ void default_pod_resources(core::PodSpec* spec) {
     requests[name].set_string(found->second.to_string());
   }
   for (const auto& [name, limit] : said.limits()) {
-    if (!requests.contains(name)) requests[name] = limit;
+    // What a pod as a whole may have; of another one it is told that it may not.
+    const bool is_a_pods = name == "cpu" || name == "memory" || name.starts_with("hugepages-");
+    if (is_a_pods && !requests.contains(name)) requests[name] = limit;
   }
 }
 
