@@ -17,9 +17,8 @@ constexpr std::size_t kMaxBatch = 256;
 constexpr std::size_t kMaxScanned = 8192;  // events looked at under the mutex at a time
 constexpr std::size_t kWokenAtOnce = 16;   // watchers, before others of their loop have a turn
 
-std::size_t size_of(const CacheEvent& event) {
-  return sizeof(event) + event.object->bytes() + (event.previous ? event.previous->bytes() : 0);
-}
+// What was there before is another event's object, or was until that was dropped.
+std::size_t size_of(const CacheEvent& event) { return sizeof(event) + event.object->bytes(); }
 
 }  // namespace
 

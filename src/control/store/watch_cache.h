@@ -92,7 +92,7 @@ class WatchCache {
     // On `home`; one for each entry, and one more for each removal. Null for bytes that are no object of the resource:
     // then it is as if there were none.
     std::function<ObjectPtr(EntryPtr)> make;
-    std::size_t window_bytes = 16 << 20;  // of objects
+    std::size_t window_bytes = 32 << 20;  // of objects
     std::int64_t replay = 1000;  // begins so many revisions back, so that watchers of before a restart can go on
   };
   // Follows `store`, which must outlive it, from now on.
