@@ -13,6 +13,7 @@
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "kubernetes/core/v1/service.pb.h"
+#include "kubernetes/discovery/v1/endpoint_slice.pb.h"
 #include "kubernetes/node/v1/runtime_class.pb.h"
 
 namespace gantry::agent {
@@ -37,16 +38,10 @@ void drop_managed_fields(api::Message* object) {
   static_cast<M*>(object)->mutable_metadata()->clear_managed_fields();
 }
 
-void keep_addresses(api::Message* object) {
-  auto* service = static_cast<core::Service*>(object);
-  core::Service kept;
-  kept.mutable_metadata()->set_name(service->metadata().name());
-  kept.mutable_metadata()->set_namespace_(service->metadata().namespace_());
-  kept.mutable_metadata()->set_uid(service->metadata().uid());
-  kept.mutable_metadata()->set_resource_version(service->metadata().resource_version());
-  kept.mutable_spec()->set_cluster_ip(service->spec().cluster_ip());
-  *kept.mutable_spec()->mutable_ports() = service->spec().ports();
-  *service = std::move(kept);
+void drop_what_people_say(api::Message* object) {
+  auto* metadata = static_cast<core::Service*>(object)->mutable_metadata();
+  metadata->clear_managed_fields();
+  metadata->mutable_annotations()->erase("kubectl.kubernetes.io/last-applied-configuration");
 }
 
 // The objects that the field selector says, as one informer.
@@ -77,6 +72,7 @@ std::vector<api::Kind> cluster_kinds() {
   kinds.push_back(global_kind<core::Node>("nodes", "node"));
   kinds.push_back(global_kind<core::PersistentVolume>("persistentvolumes", "persistentvolume"));
   kinds.push_back(api::make_kind<k8s::io::api::coordination::v1::Lease>("leases", "lease"));
+  kinds.push_back(api::make_kind<k8s::io::api::discovery::v1::EndpointSlice>("endpointslices", "endpointslice"));
   kinds.push_back(global_kind<k8s::io::api::node::v1::RuntimeClass>("runtimeclasses", "runtimeclass"));
   kinds.push_back(global_kind<k8s::io::api::certificates::v1::CertificateSigningRequest>("certificatesigningrequests",
                                                                                          "certificatesigningrequest"));
@@ -105,7 +101,7 @@ Cluster::Cluster(Loop& loop, Remote remote, std::string node_name)
       events_(client_, node_name_, [this] { return node_object() ? node_object()->metadata().uid() : ""; }),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
-      services_(informer_of<Service>(client_, {}, keep_addresses)),
+      services_(informer_of<Service>(client_, {}, drop_what_people_say)),
       runtime_classes_(informer_of<RuntimeClass>(client_, {}, drop_managed_fields<RuntimeClass>)) {}
 
 Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
@@ -117,7 +113,7 @@ Cluster::Cluster(Loop& loop, api::Transport& transport, std::string node_name)
       events_(client_, node_name_, [this] { return node_object() ? node_object()->metadata().uid() : ""; }),
       node_(informer_by_field<Node>(client_, cat("metadata.name=", node_name_))),
       pods_(informer_by_field<Pod>(client_, cat("spec.nodeName=", node_name_))),
-      services_(informer_of<Service>(client_, {}, keep_addresses)),
+      services_(informer_of<Service>(client_, {}, drop_what_people_say)),
       runtime_classes_(informer_of<RuntimeClass>(client_, {}, drop_managed_fields<RuntimeClass>)) {}
 
 Cluster::~Cluster() = default;

@@ -66,7 +66,7 @@ class Cluster {
   std::shared_ptr<const Node> node_object() const;
   // The pods that are bound to this node.
   api::InformerOf<Pod>& pods() { return *pods_; }
-  // All of the cluster's. Of a Service only what is asked for: its address and its ports.
+  // All of the cluster's.
   api::InformerOf<Service>& services() { return *services_; }
   api::InformerOf<RuntimeClass>& runtime_classes() { return *runtime_classes_; }
 

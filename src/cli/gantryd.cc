@@ -32,6 +32,7 @@
 #include "cli/kubelet_settings.h"
 #include "cli/membership.h"
 #include "cli/node_api_server.h"
+#include "cli/node_network.h"
 #include "cli/service.h"
 #include "cni/network.h"
 #include "cri/checkpoint_worker.h"
@@ -112,6 +113,7 @@ struct Serving {
   cli::KeptSockets kept;
   std::unique_ptr<cri::Server> server;
   std::unique_ptr<cli::Membership> member;  // null: it stands alone
+  std::unique_ptr<cli::NodeNetwork> network;  // null: of no cluster, or somebody else's
   std::unique_ptr<agent::Agent> agent;
   std::unique_ptr<agent::HealthServer> health;  // null: not served, or not yet
   bool failed = false;
@@ -161,6 +163,10 @@ Task<Status> start_agent(Serving& serving) {
                                          .configuration = serving.configuration});
     if (!member) co_return std::unexpected(std::move(member.error()));
     serving.member = std::move(*member);
+    if (serving.options.proxy || serving.options.dns) {
+      serving.network = std::make_unique<cli::NodeNetwork>(cli::NodeNetwork::Parts{
+          .loop = serving.loop, .options = serving.options, .cluster = serving.member->cluster()});
+    }
   }
   serving.agent =
       std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images, serving.settings.agent,
@@ -168,7 +174,10 @@ Task<Status> start_agent(Serving& serving) {
   auto started = co_await serving.agent->start();
   if (!started) co_return fail_with(std::move(started.error()), "start the agent");
   serving.loop.spawn(cli::serve_health(serving.loop, serving.settings.server, serving.kept, serving.health));
-  co_return serving.member == nullptr ? Status() : serving.member->start(*serving.agent);
+  if (serving.member == nullptr) co_return Status();
+  if (auto joined = serving.member->start(*serving.agent); !joined) co_return joined;
+  if (serving.network) serving.network->start();
+  co_return Status();
 }
 
 Task<> start_serving(Serving& serving) {
@@ -225,6 +234,7 @@ Task<> stop_on_signal(Serving& serving, OwnFd signals) {
   }
   log::info("stopping; pods go on");
   (void)::sd_notify(0, "STOPPING=1");
+  if (serving.network) serving.network->stop();
   if (serving.member) serving.member->stop();
   if (serving.agent) serving.agent->stop();
   serving.health.reset();

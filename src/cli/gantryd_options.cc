@@ -34,7 +34,7 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   std::string pod_cidr, cluster_cidr, log_level = "info", cgroup_driver, image_min_age, image_max_age,
                                       device_ownership = "security-context", network = "builtin";
   unsigned cni_limit = 60;
-  std::vector<std::string> modules = {"cri", "agent"};
+  std::vector<std::string> modules = {"cri", "agent", "proxy", "dns"};
   int registration_seconds = 5, request_seconds = 2;
   CLI::App app("gantryd: the node daemon of Gantry", "gantryd");
   app.add_option("--config", options.config,
@@ -92,7 +92,11 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   app.add_option("--cni-plugin-timeout", cni_limit, "seconds after which a CNI plugin is killed")
       ->capture_default_str()
       ->check(CLI::Range(1, 3600));
-  app.add_option("--modules", modules, "what runs: cri, agent")->delimiter(',')->check(CLI::IsMember({"cri", "agent"}));
+  app.add_option("--modules", modules,
+                 "what runs: cri, agent, and on a node of a cluster proxy (its Services) and dns (their names)")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::IsMember({"cri", "agent", "proxy", "dns"}));
   const auto endpoint = [](std::string& text) {
     auto path = cri::parse_endpoint(text);
     if (!path) return path.error().message();
@@ -242,7 +246,10 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   if (!pod_cidr.empty()) options.pod_cidr = *netns::Cidr::parse(pod_cidr);
   if (!cluster_cidr.empty()) options.cluster_cidr = *netns::Cidr::parse(cluster_cidr);
   options.log_level = *log::parse_level(log_level);
-  options.agent = std::ranges::find(modules, "agent") != modules.end();
+  const auto is_on = [&modules](std::string_view name) { return std::ranges::find(modules, name) != modules.end(); };
+  options.agent = is_on("agent");
+  options.proxy = is_on("proxy");
+  options.dns = is_on("dns");
   if (options.node_name.empty()) options.node_name = sys::hostname();
   if (options.node_name.empty()) options.node_name = "localhost";
   return options;

@@ -48,6 +48,7 @@ struct GantrydOptions {
 
   // ---- modules; cri is always on, but for an agent on another runtime
   bool agent = true;
+  bool proxy = true, dns = true;  // of a node of a cluster
   // Sockets of another runtime, absolute paths; empty: gantryd is the runtime.
   std::string runtime_endpoint, image_endpoint;
   std::string node_name;   // the hostname when none is given

@@ -219,6 +219,9 @@ binding cluster-admin
 binding gantry:kubelet-clients
   ClusterRole system:kubelet-api-admin
   Group gantry:kubelet-clients
+binding gantry:node-network
+  ClusterRole system:node-proxier
+  Group system:nodes
 binding gantry:node-autoapprove-serving
   ClusterRole gantry:selfnodeserver
   Group system:nodes
