@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "api/client/api_error.h"
 
+#include <algorithm>
+
 #include "api/json.h"
 #include "base/text.h"
 
@@ -39,6 +41,10 @@ Code canonical(const ApiError& error) {
 }
 
 }  // namespace
+
+bool ApiError::is_end_of_namespace() const {
+  return std::ranges::any_of(causes, [](const Cause& cause) { return cause.type == "NamespaceTerminating"; });
+}
 
 bool ApiError::is_cancelled() const { return code == 0 && reason == kCancelled; }
 

@@ -31,6 +31,8 @@ struct ApiError {
   bool is_conflict() const { return code == 409 && !is_already_exists(); }
   bool is_gone() const { return code == 410; }
   bool is_invalid() const { return code == 422 || code == 400; }
+  // A create in a namespace that is being deleted: nothing more is to be made there.
+  bool is_end_of_namespace() const;
 
   // It was not asked: the transport is closed.
   bool is_cancelled() const;

@@ -9,6 +9,7 @@
 #pragma once
 
 #include <functional>
+#include <string>
 
 #include "api/client/client.h"
 #include "api/client/informer.h"
@@ -27,6 +28,12 @@ struct ControllerParts {
   // Where a controller's queues work.
   api::WorkQueue::Home queues() const { return {here, metrics}; }
 };
+
+// Of an object of a namespace: as informers and queues have it.
+template <typename M>
+std::string key_of(const M& object) {
+  return api::object_key(object.metadata().namespace_(), object.metadata().name());
+}
 
 // What became of a write to an object that may be gone by now, which is as well.
 template <typename T>

@@ -37,9 +37,7 @@ bool is_open(api::Informers& informers, const std::string& ns) {
 template <typename M>
 Status settled(const api::Answer<M>& answer) {
   if (answer || answer.error().is_already_exists() || answer.error().is_not_found()) return {};
-  for (const api::ApiError::Cause& cause : answer.error().causes) {
-    if (cause.type == "NamespaceTerminating") return {};
-  }
+  if (answer.error().is_end_of_namespace()) return {};
   return std::unexpected(answer.error().as_error());
 }
 

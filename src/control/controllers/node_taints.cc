@@ -75,6 +75,12 @@ bool has_taint(const Taints& taints, std::string_view key, std::string_view effe
                              [&](const core::Taint& taint) { return taint.key() == key && taint.effect() == effect; });
 }
 
+bool same_taints(const core::Node& a, const core::Node& b) {
+  return std::ranges::equal(a.spec().taints(), b.spec().taints(), [](const core::Taint& x, const core::Taint& y) {
+    return x.key() == y.key() && x.value() == y.value() && x.effect() == y.effect();
+  });
+}
+
 std::optional<Taints> with_condition_taints(const core::Node& node, api::Timestamp now) {
   std::vector<std::string> wanted;
   for (const ConditionTaint& known : kConditionTaints) {

@@ -25,6 +25,8 @@ std::string condition_status(const k8s::io::api::core::v1::Node& node, std::stri
 
 Taints taints_of(const k8s::io::api::core::v1::Node& node);
 bool has_taint(const Taints& taints, std::string_view key, std::string_view effect);
+// In their order, whenever they were put there.
+bool same_taints(const k8s::io::api::core::v1::Node& a, const k8s::io::api::core::v1::Node& b);
 // With the NoSchedule taints that the node's conditions and spec.unschedulable ask for, and without those that they
 // do not ask for any more; others stay. Nothing when they are so already.
 std::optional<Taints> with_condition_taints(const k8s::io::api::core::v1::Node& node, api::Timestamp now);

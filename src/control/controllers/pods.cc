@@ -12,8 +12,6 @@ namespace gantry::control {
 
 namespace core = k8s::io::api::core::v1;
 
-std::string key_of(const core::Pod& pod) { return api::object_key(pod.metadata().namespace_(), pod.metadata().name()); }
-
 std::string claim_of(const core::Pod& pod, const core::Volume& volume) {
   const core::VolumeSource& source = volume.volume_source();
   if (source.has_persistent_volume_claim()) return source.persistent_volume_claim().claim_name();

@@ -12,9 +12,6 @@ class Volume;
 
 namespace gantry::control {
 
-// As informers have it.
-std::string key_of(const k8s::io::api::core::v1::Pod& pod);
-
 // The name of the claim that a volume of the pod is; "" for other volumes.
 std::string claim_of(const k8s::io::api::core::v1::Pod& pod, const k8s::io::api::core::v1::Volume& volume);
 

@@ -36,10 +36,6 @@ std::unique_ptr<api::Message> make_object(const QuotaResource& resource) {
   return std::make_unique<PartialObjectMetadata>();
 }
 
-std::string key_of(const ResourceQuota& quota) {
-  return api::object_key(quota.metadata().namespace_(), quota.metadata().name());
-}
-
 Amounts used_of(const ResourceQuota& quota) { return read_amounts(quota.status().used()); }
 
 // Its status says of each limit what it is and how much of it is used.

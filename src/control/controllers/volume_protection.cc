@@ -39,11 +39,6 @@ std::optional<M> without(const M& object, std::string_view finalizer) {
   return updated;
 }
 
-template <typename M>
-std::string key_of(const M& object) {
-  return api::object_key(object.metadata().namespace_(), object.metadata().name());
-}
-
 }  // namespace
 
 ClaimProtectionController::ClaimProtectionController(ControllerParts parts)

@@ -6,6 +6,7 @@
 #include "api/client/informer.h"
 #include "api/codec.h"
 #include "api/kinds/core/same_map.h"
+#include "control/controllers/controller.h"
 #include "control/controllers/pods.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 

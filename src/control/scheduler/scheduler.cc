@@ -9,6 +9,7 @@
 #include "api/kinds/core/same_map.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "control/controllers/node_taints.h"
 #include "control/controllers/pods.h"
 #include "control/controllers/volume_binder_names.h"
 #include "control/controllers/volume_matching.h"
@@ -45,12 +46,6 @@ bool is_ours(const core::Pod& pod) {
 
 bool same_labels(const core::Node& a, const core::Node& b) {
   return api::same_map(a.metadata().labels(), b.metadata().labels());
-}
-
-bool same_taints(const core::Node& a, const core::Node& b) {
-  return std::ranges::equal(a.spec().taints(), b.spec().taints(), [](const core::Taint& x, const core::Taint& y) {
-    return x.key() == y.key() && x.value() == y.value() && x.effect() == y.effect();
-  });
 }
 
 // Whether more pods may fit on the node than before.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/kinds/core/same_map.h"
 #include "base/text.h"
 #include "control/services/names.h"
 #include "control/services/own_slices.h"
@@ -45,17 +46,9 @@ core::Endpoints wanted_endpoints(const core::Service& service, const core::Endpo
   return out;
 }
 
-bool same_texts(const google::protobuf::Map<std::string, std::string>& a,
-                const google::protobuf::Map<std::string, std::string>& b) {
-  return a.size() == b.size() && std::ranges::all_of(a, [&b](const auto& each) {
-           const auto found = b.find(each.first);
-           return found != b.end() && found->second == each.second;
-         });
-}
-
 bool same(const core::Endpoints& a, const core::Endpoints& b) {
-  return same_texts(a.metadata().labels(), b.metadata().labels()) &&
-         same_texts(a.metadata().annotations(), b.metadata().annotations()) &&
+  return api::same_map(a.metadata().labels(), b.metadata().labels()) &&
+         api::same_map(a.metadata().annotations(), b.metadata().annotations()) &&
          std::ranges::equal(a.subsets(), b.subsets(), [](const auto& one, const auto& other) {
            return one.SerializeAsString() == other.SerializeAsString();
          });
@@ -124,7 +117,7 @@ Task<Status> EndpointsController::write(core::Endpoints wanted) {
   const bool is_new = wanted.metadata().uid().empty();
   const api::Answer<core::Endpoints> written =
       is_new ? co_await parts_.client.create(wanted) : co_await parts_.client.update(wanted);
-  if (written || (is_new && is_ending_namespace(written.error()))) co_return Status();
+  if (written || (is_new && written.error().is_end_of_namespace())) co_return Status();
   Status done = done_or_late(written);
   // Nobody can have made it but who was faster; it is seen soon.
   if (!done && !done.error().is_cancelled() && !written.error().is_already_exists()) {

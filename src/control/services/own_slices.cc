@@ -34,11 +34,6 @@ std::uint64_t version_of(const EndpointSlice& slice) {
 
 }  // namespace
 
-bool is_ending_namespace(const api::ApiError& error) {
-  return std::ranges::any_of(error.causes,
-                             [](const api::ApiError::Cause& cause) { return cause.type == "NamespaceTerminating"; });
-}
-
 OwnSlices::OwnSlices(const ControllerParts& parts, std::string managed_by,
                      std::function<void(const std::string& key)> changed)
     : here_(parts.here),
@@ -126,7 +121,7 @@ Task<Status> OwnSlices::create(std::string service, EndpointSlice slice) {
   const api::Answer<EndpointSlice> made = co_await client_.create(slice);
   if (made) {
     note(service, *made, false);
-  } else if (!is_ending_namespace(made.error())) {
+  } else if (!made.error().is_end_of_namespace()) {
     co_return done_or_gone(made);
   }
   co_return Status();

@@ -16,9 +16,6 @@
 
 namespace gantry::control::services {
 
-// A create was refused because its namespace is on its way out.
-bool is_ending_namespace(const api::ApiError& error);
-
 class OwnSlices {
  public:
   // Before the informers start. `managed_by` is the label's value. `changed` is told the key of a service whose slices

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/kinds/core/same_map.h"
 #include "base/text.h"
 #include "control/services/pod_endpoint.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -26,10 +27,6 @@ bool selects(const Selector& selector, const core::Pod& pod) {
     const auto found = labels.find(wanted.first);
     return found != labels.end() && found->second == wanted.second;
   });
-}
-
-bool same_labels(const core::Pod& a, const core::Pod& b) {
-  return a.metadata().labels().size() == b.metadata().labels().size() && selects(a.metadata().labels(), b);
 }
 
 }  // namespace
@@ -99,7 +96,8 @@ void ServicePods::see_service(const api::Informer::Change& change) {
 void ServicePods::see_pod(const api::Informer::Change& change) {
   const auto* before = static_cast<const core::Pod*>(change.before.get());
   const auto* now = static_cast<const core::Pod*>(change.now.get());
-  const bool is_same = before != nullptr && now != nullptr && same_labels(*before, *now);
+  const bool is_same = before != nullptr && now != nullptr &&
+                       api::same_map(before->metadata().labels(), now->metadata().labels());
   if (is_same && same_endpoint(*before, *now)) return;
   const std::vector<std::string> present = now == nullptr ? std::vector<std::string>() : services_of(*now);
   if (before != nullptr && !is_same) {

@@ -16,7 +16,6 @@ namespace {
 
 constexpr std::size_t kWorkers = 5;
 constexpr std::int64_t kLongestWait = 600;  // seconds
-constexpr char kNamespaceEnds[] = "NamespaceTerminating";
 // Clocks run apart by less.
 constexpr Duration kSet = std::chrono::seconds(1);
 // A timer must not be early.
@@ -26,10 +25,6 @@ Duration wall(const api::Timestamp& time) {
   return std::chrono::seconds(time.seconds) + std::chrono::nanoseconds(time.nanos);
 }
 Duration steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
-
-bool ends_namespace(const api::ApiError& error) {
-  return std::ranges::any_of(error.causes, [](const auto& cause) { return cause.type == kNamespaceEnds; });
-}
 
 }  // namespace
 
@@ -154,7 +149,7 @@ Task<Status> CronJobController::begin(const CronJob& cron, std::int64_t due, bat
     if (!job) co_return std::unexpected(job.error().as_error());
     if (!is_controlled_by(job->metadata(), cron.metadata().uid())) co_return Status();
   } else {
-    if (ends_namespace(job.error())) co_return Status();
+    if (job.error().is_end_of_namespace()) co_return Status();
     if (!job.error().is_cancelled()) {
       events_.warning(events_.about(cron), "FailedCreate", cat("Error creating job: ", job.error().message));
     }

@@ -4,6 +4,8 @@
 #include <algorithm>
 
 #include "api/kinds/core/node_fit.h"
+#include "api/kinds/core/same_map.h"
+#include "control/controllers/node_taints.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control::workloads {
@@ -17,7 +19,7 @@ constexpr char kHashLabel[] = "controller-revision-hash";
 constexpr char kGenerationLabel[] = "pod-template-generation";
 constexpr char kGenerationAnnotation[] = "deprecated.daemonset.template.generation";
 constexpr char kNodeNameField[] = "metadata.name";
-constexpr char kNoExecute[] = "NoExecute", kNoSchedule[] = "NoSchedule";
+constexpr char kNoSchedule[] = "NoSchedule";
 
 struct Borne {
   const char* key;
@@ -105,16 +107,8 @@ NodeFit fit_of(const core::PodSpec& spec, const core::Node& node) {
 }
 
 bool fits_otherwise(const core::Node& before, const core::Node& now) {
-  const auto &was = before.metadata().labels(), &is = now.metadata().labels();
-  const bool same_labels = was.size() == is.size() && std::ranges::all_of(was, [&](const auto& label) {
-    const auto found = is.find(label.first);
-    return found != is.end() && found->second == label.second;
-  });
-  const bool same_taints = std::ranges::equal(
-      before.spec().taints(), now.spec().taints(), [](const core::Taint& a, const core::Taint& b) {
-        return a.key() == b.key() && a.value() == b.value() && a.effect() == b.effect();
-      });
-  return !same_labels || !same_taints || before.metadata().uid() != now.metadata().uid();
+  const bool same_labels = api::same_map(before.metadata().labels(), now.metadata().labels());
+  return !same_labels || !same_taints(before, now) || before.metadata().uid() != now.metadata().uid();
 }
 
 }  // namespace gantry::control::workloads

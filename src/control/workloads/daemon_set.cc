@@ -22,10 +22,6 @@ constexpr Duration kLongestPause = std::chrono::minutes(15);
 
 Duration steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
-std::string key_of(const core::Pod& pod) {
-  return api::object_key(pod.metadata().namespace_(), pod.metadata().name());
-}
-
 std::string hash_of(const apps::ControllerRevision& revision) {
   const auto found = revision.metadata().labels().find(kHashLabel);
   // Its name ends with it.

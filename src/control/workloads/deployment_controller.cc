@@ -14,12 +14,6 @@ namespace {
 constexpr std::size_t kWorkers = 5;
 constexpr char kScaling[] = "ScalingReplicaSet";
 constexpr char kCreateError[] = "ReplicaSetCreateError";
-constexpr char kNamespaceEnds[] = "NamespaceTerminating";
-
-template <typename M>
-std::string key_of(const M& object) {
-  return api::object_key(object.metadata().namespace_(), object.metadata().name());
-}
 
 // In the namespace, and its selector matches.
 bool would_adopt(const Deployment& deployment, const ReplicaSet& set) {
@@ -139,8 +133,7 @@ Task<Status> DeploymentController::create(DeploymentPtr deployment, Owner owner,
     const bool is_ours = is_controlled_by(made->metadata(), owner.uid) && has_template_of(*deployment, *made);
     if (!is_ours) co_return co_await collide(deployment);
   } else {
-    const bool namespace_ends = std::ranges::any_of(
-        made.error().causes, [](const auto& cause) { return cause.type == kNamespaceEnds; });
+    const bool namespace_ends = made.error().is_end_of_namespace();
     if (!namespace_ends && !made.error().is_cancelled()) {
       outcome->news.create_error =
           cat("Failed to create new replica set ", quoted(name, 256), ": ", made.error().message);

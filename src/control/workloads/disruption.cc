@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 
+#include "api/kinds/core/same_map.h"
 #include "base/text.h"
 #include "control/controllers/pods.h"
 #include "control/workloads/pod_state.h"
@@ -16,20 +17,12 @@ namespace core = k8s::io::api::core::v1;
 
 namespace {
 
-std::string key_of(const api::ObjectMeta& metadata) { return api::object_key(metadata.namespace_(), metadata.name()); }
-
 bool same_to_budgets(const core::Pod& a, const core::Pod& b) {
-  const auto& labels = a.metadata().labels();
-  const bool same_labels = labels.size() == b.metadata().labels().size() &&
-                           std::ranges::all_of(labels, [&b](const auto& each) {
-                             const auto found = b.metadata().labels().find(each.first);
-                             return found != b.metadata().labels().end() && found->second == each.second;
-                           });
   const auto owner = [](const core::Pod& pod) {
     const OwnerReference* found = controller_of(pod.metadata());
     return found == nullptr ? std::string() : found->uid();
   };
-  return same_labels && is_ready(a) == is_ready(b) && owner(a) == owner(b) &&
+  return api::same_map(a.metadata().labels(), b.metadata().labels()) && is_ready(a) == is_ready(b) && owner(a) == owner(b) &&
          a.metadata().uid() == b.metadata().uid() &&
          a.metadata().has_deletion_timestamp() == b.metadata().has_deletion_timestamp();
 }
@@ -68,7 +61,7 @@ DisruptionController::DisruptionController(ControllerParts parts)
       }) {
   parts_.informers.of<Budget>().on_change([this](const api::Informer::Change& change) {
     const auto& budget = static_cast<const Budget&>(change.object());
-    const std::string key = key_of(budget.metadata());
+    const std::string key = key_of(budget);
     if (change.now == nullptr) {
       selectors_.erase(key);
       return;
@@ -118,7 +111,7 @@ void DisruptionController::see_pod(const api::Informer::Change& change) {
   const auto* now = static_cast<const core::Pod*>(change.now.get());
   if (now != nullptr) {
     const std::optional<std::int64_t> stale = stale_target_in(*now, parts_.now().seconds);
-    if (stale) stale_later_.within(key_of(now->metadata()), std::chrono::seconds(*stale));
+    if (stale) stale_later_.within(key_of(*now), std::chrono::seconds(*stale));
   }
   if (before != nullptr && now != nullptr && same_to_budgets(*before, *now)) return;
   if (before != nullptr) {
@@ -156,7 +149,7 @@ Task<Status> DisruptionController::work(std::string key) {
 
 // The status that it should have; none when it has it.
 Task<Result<std::optional<BudgetStatus>>> DisruptionController::judge(std::shared_ptr<const Budget> budget) {
-  const std::string key = key_of(budget->metadata());
+  const std::string key = key_of(*budget);
   const PodList pods = pods_of(key);
   if (pods.empty()) events_.normal(events_.about(*budget), "NoPods", "No matching pods found");
   int scale = 0;

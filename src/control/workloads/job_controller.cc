@@ -20,8 +20,6 @@ constexpr std::size_t kWorkers = 5;
 constexpr std::size_t kAtOnce = 64;
 constexpr std::size_t kLongestPrefix = 58;  // five letters more are a name
 
-std::string key_of(const api::ObjectMeta& metadata) { return api::object_key(metadata.namespace_(), metadata.name()); }
-
 Owner owner_of_job(const api::Client& client, const batch::Job& job) {
   Owner owner = owner_of(client, job, selector_of(job.spec().selector()));
   owner.finalizer = kTrackingFinalizer;
@@ -98,7 +96,7 @@ void JobController::start() {
 
 void JobController::see_job(const api::Informer::Change& change) {
   const auto& job = static_cast<const Job&>(change.object());
-  queue_.add(key_of(job.metadata()));
+  queue_.add(key_of(job));
   const bool is_other = change.now != nullptr && change.before != nullptr &&
                         api::metadata_of(*change.before).uid() != job.metadata().uid();
   const std::string& gone = is_other ? api::metadata_of(*change.before).uid() : job.metadata().uid();
@@ -108,7 +106,7 @@ void JobController::see_job(const api::Informer::Change& change) {
     pods_.forget(gone);
   }
   for (const JobPod& pod : pods_.of(gone)) {
-    if (is_tracked(*pod)) orphans_.add(key_of(pod->metadata()));
+    if (is_tracked(*pod)) orphans_.add(key_of(*pod));
   }
 }
 
@@ -118,7 +116,7 @@ void JobController::see_pod(const api::Informer::Change& change) {
   if (change.now == nullptr || !is_tracked(pod)) return;
   const OwnerReference* controller = controller_of(pod.metadata());
   const bool is_held = controller == nullptr || controller->kind() == "Job";
-  if (is_held && needing(pod) == nullptr) orphans_.add(key_of(pod.metadata()));
+  if (is_held && needing(pod) == nullptr) orphans_.add(key_of(pod));
 }
 
 // Somebody may want to adopt it.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/kinds/core/same_map.h"
 #include "base/together.h"
 #include "control/workloads/pod_names.h"
 
@@ -16,30 +17,15 @@ namespace {
 constexpr std::size_t kMostAtOnce = 64;
 constexpr std::size_t kNamesRemembered = 8192;
 constexpr Duration kWatch = std::chrono::minutes(1);
-constexpr char kNamespaceEnds[] = "NamespaceTerminating";
 // No answer of a server reads as this.
 constexpr Code kNamespaceEnded = Code::kFailedPrecondition;
 
 Duration steady_now() { return std::chrono::steady_clock::now().time_since_epoch(); }
 
-std::string key_of(const core::Pod& pod) {
-  return api::object_key(pod.metadata().namespace_(), pod.metadata().name());
-}
-
 // Not only before.
 bool may_be_adopted_now(const core::Pod& before, const core::Pod& now) {
-  const auto& labels = now.metadata().labels();
-  const auto& old = before.metadata().labels();
-  const auto was_there = [&old](const auto& label) {
-    const auto found = old.find(label.first);
-    return found != old.end() && found->second == label.second;
-  };
-  return controller_of(before.metadata()) != nullptr || labels.size() != old.size() ||
-         !std::ranges::all_of(labels, was_there);
-}
-
-bool is_end_of_namespace(const api::ApiError& error) {
-  return std::ranges::any_of(error.causes, [](const auto& cause) { return cause.type == kNamespaceEnds; });
+  return controller_of(before.metadata()) != nullptr ||
+         !api::same_map(before.metadata().labels(), now.metadata().labels());
 }
 
 }  // namespace
@@ -180,7 +166,7 @@ Task<Status> OwnedPods::create_one(Owner owner, std::shared_ptr<const core::Pod>
     co_return Status();
   }
   expected_.forget_made(key_of(*pod));
-  if (is_end_of_namespace(made.error())) co_return fail(kNamespaceEnded, made.error().message);
+  if (made.error().is_end_of_namespace()) co_return fail(kNamespaceEnded, made.error().message);
   if (!made.error().is_cancelled()) tell(owner, *pod, /*is_create=*/true, &made.error().message);
   co_return std::unexpected(made.error().as_error());
 }

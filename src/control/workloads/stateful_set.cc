@@ -15,10 +15,6 @@ namespace {
 
 constexpr std::size_t kWorkers = 5;
 
-std::string key_of(const apps::StatefulSet& set) {
-  return api::object_key(set.metadata().namespace_(), set.metadata().name());
-}
-
 std::string told_of_pod(const OwnedPods::Deed& deed) {
   const std::string what =
       cat(deed.is_create ? "create" : "delete", " Pod ", deed.pod, " in StatefulSet ", deed.owner);
