@@ -17,8 +17,10 @@ constexpr std::size_t kMaxBatch = 256;
 constexpr std::size_t kMaxScanned = 8192;  // events looked at under the mutex at a time
 constexpr std::size_t kWokenAtOnce = 16;   // watchers, before others of their loop have a turn
 
-// What was there before is another event's object, or was until that was dropped.
-std::size_t size_of(const CacheEvent& event) { return sizeof(event) + event.object->bytes(); }
+// What was there before is, as a rule, another event's object; the larger one of both may be kept by this event alone.
+std::size_t size_of(const CacheEvent& event) {
+  return sizeof(event) + std::max(event.object->bytes(), event.previous ? event.previous->bytes() : 0);
+}
 
 }  // namespace
 
