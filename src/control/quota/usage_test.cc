@@ -4,7 +4,7 @@
 #include <gtest/gtest.h>
 
 #include "api/codec.h"
-#include "api/json.h"
+#include "api/message_fixture.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -20,17 +20,9 @@ const QuotaResource kPods{"", "pods"};
 const QuotaResource kClaims{"", "persistentvolumeclaims"};
 const QuotaResource kServices{"", "services"};
 
-template <typename M>
-M parse(std::string_view text) {
-  M message;
-  const Result<api::Value> value = api::parse_json(text);
-  EXPECT_TRUE(value) << text;
-  const Status decoded = api::decode(*value, &message, {.require_type = false});
-  EXPECT_TRUE(decoded) << text << ": " << (decoded ? "" : decoded.error().message());
-  return message;
-}
+using api::from_json;
 
-std::string usage_of(const std::string& pod) { return to_text(quota_usage(kPods, parse<core::Pod>(pod), 1000)); }
+std::string usage_of(const std::string& pod) { return to_text(quota_usage(kPods, from_json<core::Pod>(pod), 1000)); }
 
 TEST(QuotaUsage, OfAPodIsItsContainersOrItsInitContainers) {
   EXPECT_EQ(usage_of(R"({"spec":{"containers":[{"name":"a","resources":{"requests":{"cpu":"1","memory":"1Gi"},)"
@@ -68,7 +60,7 @@ TEST(QuotaUsage, AResizeCountsAsTheLargerOfBoth) {
 
 TEST(QuotaUsage, OfServicesAndClaims) {
   const auto service = [](const std::string& spec) {
-    return to_text(quota_usage(kServices, parse<core::Service>(cat(R"({"spec":{)", spec, "}}")), 0));
+    return to_text(quota_usage(kServices, from_json<core::Service>(cat(R"({"spec":{)", spec, "}}")), 0));
   };
   EXPECT_EQ(service(R"("type":"NodePort","ports":[{"port":1},{"port":2}])"),
             "count/services=1,services=1,services.loadbalancers=0,services.nodeports=2");
@@ -77,7 +69,7 @@ TEST(QuotaUsage, OfServicesAndClaims) {
       "count/services=1,services=1,services.loadbalancers=1,services.nodeports=1");
   EXPECT_EQ(
       to_text(quota_usage(kClaims,
-                          parse<core::PersistentVolumeClaim>(
+                          from_json<core::PersistentVolumeClaim>(
                               R"({"spec":{"storageClassName":"fast","resources":{"requests":{"storage":"1500m"}}}})"),
                           0)),
       "count/persistentvolumeclaims=1,fast.storageclass.storage.k8s.io/persistentvolumeclaims=1,"
@@ -101,8 +93,8 @@ TEST(QuotaUsage, LimitsAreOfOneResource) {
 
 TEST(QuotaScopes, SelectPods) {
   const auto is_in = [](const std::string& quota, const std::string& pod) {
-    return is_in_scopes(parse<ResourceQuota>(cat(R"({"spec":{)", quota, "}}")), kPods,
-                        parse<core::Pod>(cat(R"({"spec":{)", pod, "}}")));
+    return is_in_scopes(from_json<ResourceQuota>(cat(R"({"spec":{)", quota, "}}")), kPods,
+                        from_json<core::Pod>(cat(R"({"spec":{)", pod, "}}")));
   };
   const std::string plain = R"("containers":[{"name":"a"}])";
   EXPECT_TRUE(is_in("", plain));
@@ -122,11 +114,12 @@ TEST(QuotaScopes, SelectPods) {
   EXPECT_TRUE(is_in(R"("scopes":["CrossNamespacePodAffinity"])",
                     cat(plain, R"(,"affinity":{"podAffinity":{"preferredDuringSchedulingIgnoredDuringExecution":)"
                                R"([{"weight":1,"podAffinityTerm":{"topologyKey":"k","namespaces":["x"]}}]}})")));
-  EXPECT_FALSE(is_in_scopes(parse<ResourceQuota>(R"({"spec":{"scopes":["BestEffort"]}})"), kServices, core::Service()));
+  EXPECT_FALSE(
+      is_in_scopes(from_json<ResourceQuota>(R"({"spec":{"scopes":["BestEffort"]}})"), kServices, core::Service()));
 }
 
 TEST(QuotaUsage, ContainersMustSayWhatIsLimited) {
-  const auto pod = parse<core::Pod>(
+  const auto pod = from_json<core::Pod>(
       R"({"spec":{"containers":[{"name":"b"},{"name":"a","resources":{"requests":{"cpu":"1"}}}],"initContainers":)"
       R"([{"name":"i"}]}})");
   EXPECT_EQ(missing_amounts(pod, {{"requests.cpu", {}}, {"limits.memory", {}}, {"pods", {}}}),

@@ -8,7 +8,7 @@
 namespace gantry::control::scheduling {
 
 DisruptionBudget read_budget(const k8s::io::api::policy::v1::PodDisruptionBudget& budget) {
-  DisruptionBudget out{.ns = budget.metadata().namespace_(), .left = budget.status().disruptions_allowed()};
+  DisruptionBudget out{.left = budget.status().disruptions_allowed()};
   out.pods =
       budget.spec().has_selector() ? read_selector(budget.spec().selector()) : api::LabelSelector::nothing();
   for (const auto& [name, since] : budget.status().disrupted_pods()) out.leaving.insert(name);

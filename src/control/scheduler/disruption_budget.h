@@ -16,7 +16,6 @@ class PodDisruptionBudget;
 namespace gantry::control::scheduling {
 
 struct DisruptionBudget {
-  std::string ns;
   api::LabelSelector pods;
   std::int64_t left = 0;
   std::set<std::string> leaving;  // names of pods that were let go and are counted already

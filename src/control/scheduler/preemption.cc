@@ -6,6 +6,7 @@
 #include <limits>
 #include <optional>
 #include <tuple>
+#include <unordered_map>
 
 #include "base/text.h"
 #include "control/scheduler/fit.h"
@@ -78,17 +79,19 @@ class Search {
 };
 
 Pods Search::violating(const Pods& pods) const {
-  std::vector<std::pair<const DisruptionBudget*, std::int64_t>> budgets;
-  for (const auto& [key, budget] : cluster_.budgets) budgets.emplace_back(&budget, budget.left);
+  std::unordered_map<const DisruptionBudget*, std::int64_t> taken;
   const auto has_none_left = [&](const PodInfoPtr& pod) {
     const auto& labels = pod->pod->metadata().labels();
     if (labels.empty()) return false;
+    const std::string prefix = cat(pod->ns(), "/");
     bool has_none = false;
-    for (auto& [budget, left] : budgets) {
-      if (budget->ns != pod->ns() || budget->pods.selects_everything() || !budget->pods.matches_map(labels)) continue;
-      if (budget->leaving.contains(pod->pod->metadata().name())) continue;
+    for (auto at = cluster_.budgets.lower_bound(prefix);
+         at != cluster_.budgets.end() && at->first.starts_with(prefix); ++at) {
+      const DisruptionBudget& budget = at->second;
+      if (budget.pods.selects_everything() || !budget.pods.matches_map(labels)) continue;
+      if (budget.leaving.contains(pod->pod->metadata().name())) continue;
       // Each of its budgets is charged.
-      if (--left < 0) has_none = true;
+      if (++taken[&budget] > budget.left) has_none = true;
     }
     return has_none;
   };

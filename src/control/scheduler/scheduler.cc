@@ -11,8 +11,8 @@
 #include "base/text.h"
 #include "control/controllers/node_taints.h"
 #include "control/controllers/pods.h"
-#include "control/controllers/volume_binder_names.h"
 #include "control/controllers/volume_matching.h"
+#include "control/scheduler/volume_requests.h"
 #include "kubernetes/apps/v1/replica_set.pb.h"
 #include "kubernetes/apps/v1/stateful_set.pb.h"
 #include "kubernetes/core/v1/object_reference.pb.h"
@@ -322,8 +322,8 @@ Task<> Scheduler::run() {
     awake_.reset();
     const PodInfoPtr pod = bindings_ < kMostBindings ? queue_.take(steady_()) : nullptr;
     if (pod != nullptr) {
-      schedule(pod);
-      if (count % kAtATime == 0) co_await parts_.here.sleep_for(Duration::zero());
+      const bool is_placed = schedule(pod);
+      if (!is_placed || count % kAtATime == 0) co_await parts_.here.sleep_for(Duration::zero());
       continue;
     }
     const std::optional<Duration> next = bindings_ < kMostBindings ? queue_.next_time() : std::nullopt;
@@ -335,11 +335,11 @@ Task<> Scheduler::run() {
   }
 }
 
-void Scheduler::schedule(const PodInfoPtr& pod) {
+bool Scheduler::schedule(const PodInfoPtr& pod) {
   Placement placement = place(*pod, cluster_, &turns_);
   if (placement.node.empty()) {
     refuse(pod, std::move(placement));
-    return;
+    return false;
   }
   unplaced_.erase(pod->key);
   end_nomination(pod->key, placement.node);
@@ -350,6 +350,7 @@ void Scheduler::schedule(const PodInfoPtr& pod) {
   auto volumes = choose_volumes(*pod, cluster_, *cluster_.find_node(placement.node));
   parts_.here.spawn(
       bind(pod, std::move(placement.node), std::move(volumes).value_or(std::vector<VolumeChoice>())));
+  return true;
 }
 
 bool Scheduler::is_assumed(const PodInfoPtr& pod) const {
@@ -364,53 +365,6 @@ void Scheduler::give_up(const PodInfoPtr& pod) {
   queue_.retry(pod->key, steady_());
 }
 
-// The claim is given its volume here, and is bound to it by whoever binds claims.
-Task<bool> Scheduler::bring_volume(const VolumeChoice& choice, const std::string& node) {
-  const auto& claim = choice.claim->metadata();
-  const auto precondition = [](const auto& metadata) {
-    return Value::object({{"uid", metadata.uid()}, {"resourceVersion", metadata.resource_version()}});
-  };
-  if (choice.volume == nullptr) {
-    const auto selected = claim.annotations().find(kSelectedNode);
-    if (selected != claim.annotations().end() && selected->second == node) co_return true;
-    Value metadata = precondition(claim);
-    metadata["annotations"] = Value::object({{kSelectedNode, node}});
-    const auto told = co_await parts_.client.patch<Claim>(claim.namespace_(), claim.name(), api::PatchForm::kMerge,
-                                                          Value::object({{"metadata", std::move(metadata)}}));
-    co_return told.has_value();
-  }
-  const Volume& volume = *choice.volume;
-  if (volume.spec().has_claim_ref() && volume.spec().claim_ref().uid() == claim.uid()) co_return true;
-  Value metadata = precondition(volume.metadata());
-  metadata["annotations"] = Value::object({{kBoundByController, "yes"}});
-  Value reference = Value::object({{"apiVersion", "v1"},
-                                   {"kind", "PersistentVolumeClaim"},
-                                   {"namespace", claim.namespace_()},
-                                   {"name", claim.name()},
-                                   {"uid", claim.uid()},
-                                   {"resourceVersion", claim.resource_version()}});
-  const auto given = co_await parts_.client.patch<Volume>(
-      "", volume.metadata().name(), api::PatchForm::kMerge,
-      Value::object({{"metadata", std::move(metadata)},
-                     {"spec", Value::object({{"claimRef", std::move(reference)}})}}));
-  co_return given.has_value();
-}
-
-// Whoever makes volumes takes the annotation away when there is none to be had there.
-bool Scheduler::is_declined(const VolumeChoice& choice, const std::string& node) const {
-  const auto& asked = choice.claim->metadata();
-  const auto found = cluster_.storage.claims.find(api::object_key(asked.namespace_(), asked.name()));
-  if (found == cluster_.storage.claims.end()) return true;
-  const auto& now = found->second->metadata();
-  // Another version is the one that was written for this, or a later one.
-  if (choice.volume != nullptr || now.resource_version() == asked.resource_version() ||
-      !found->second->spec().volume_name().empty()) {
-    return false;
-  }
-  const auto selected = now.annotations().find(kSelectedNode);
-  return selected == now.annotations().end() || selected->second != node;
-}
-
 void Scheduler::give_turn_back() {
   --bindings_;
   awake_.set();
@@ -420,7 +374,7 @@ void Scheduler::give_turn_back() {
 Task<bool> Scheduler::bring_volumes(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes) {
   bool are_asked_for = true;
   for (std::size_t i = 0; i < volumes.size() && are_asked_for; ++i) {
-    are_asked_for = co_await bring_volume(volumes[i], node);
+    are_asked_for = co_await bring_volume(parts_.client, volumes[i], node);
   }
   // Others are not held up by the time that it takes.
   give_turn_back();
@@ -430,7 +384,8 @@ Task<bool> Scheduler::bring_volumes(PodInfoPtr pod, std::string node, std::vecto
     const NodeState* place = cluster_.find_node(node);
     if (place == nullptr || place->node == nullptr) co_return false;
     if (has_volumes(*pod, cluster_, *place)) co_return true;
-    if (std::ranges::any_of(volumes, [&](const auto& choice) { return is_declined(choice, node); })) co_return false;
+    const auto declined = [&](const VolumeChoice& choice) { return is_declined(choice, cluster_.storage, node); };
+    if (std::ranges::any_of(volumes, declined)) co_return false;
     storage_changed_.reset();
     (void)co_await storage_changed_.wait_for(until - steady_());
   }

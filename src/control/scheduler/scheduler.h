@@ -57,7 +57,8 @@ class Scheduler final : public Controller {
   void end_nomination(const std::string& key, const std::string& node);
 
   Task<> run();
-  void schedule(const PodInfoPtr& pod);
+  // False: it got no node, and it may have taken a while to see that.
+  bool schedule(const PodInfoPtr& pod);
   void refuse(const PodInfoPtr& pod, Placement placement);
   Task<> bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes);
   // It does not get the node after all.
@@ -65,10 +66,7 @@ class Scheduler final : public Controller {
   bool is_assumed(const PodInfoPtr& pod) const;
   // What is under way needs no request for a while.
   void give_turn_back();
-  // Whether there will be no volume for the claim on the node.
-  bool is_declined(const VolumeChoice& choice, const std::string& node) const;
   Task<bool> bring_volumes(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes);
-  Task<bool> bring_volume(const VolumeChoice& choice, const std::string& node);
   // False when it is to be tried again.
   Task<bool> make_room(PodInfoPtr pod, Preemption plan);
   Task<bool> evict(PodInfoPtr victim, std::string uid, std::string node);

@@ -9,6 +9,7 @@
 
 #include "api/codec.h"
 #include "api/json.h"
+#include "api/message_fixture.h"
 #include "base/text.h"
 #include "control/scheduler/cluster_state.h"
 #include "control/scheduler/placement.h"
@@ -18,16 +19,7 @@
 
 namespace gantry::control::scheduling {
 
-template <typename M>
-M from_json(std::string_view text) {
-  M message;
-  const Result<api::Value> document = api::parse_json(text);
-  EXPECT_TRUE(document) << text;
-  if (!document) return message;
-  const Status done = api::decode(*document, &message, {.require_type = false});
-  EXPECT_TRUE(done) << text;
-  return message;
-}
+using api::from_json;
 
 // Its uid is its name; `labels` and `spec` are JSON objects. It has a container, which asks for nothing if the spec has
 // none.
@@ -66,7 +58,7 @@ class Cluster {
     const auto budget = from_json<PodDisruptionBudget>(
         cat(R"({"metadata": {"name": ")", name, R"(", "namespace": "default"}, "spec": {"selector": )", selector,
             R"(}, "status": {"disruptionsAllowed": )", left, "}}"));
-    state.budgets[name] = read_budget(budget);
+    state.budgets[cat("default/", name)] = read_budget(budget);
   }
   Preemption preempt(const PodInfoPtr& pod) {
     const Placement placement = scheduling::place(*pod, state, &turns);

@@ -119,11 +119,11 @@ class TopologySpreadRule final : public Rule {
     return static_cast<std::int64_t>(domains_[i].size()) < required_[i]->min_domains ? 0 : fewest;
   }
 
-  const PodInfo& pod_;
-  const ClusterState& cluster_;
   // Whether the preferences are nothing to this node. Of those that nobody asked for what it has a label for counts.
   bool is_left_out(const NodeState& node) const { return usual_.empty() && !has_all_labels(node, preferred_); }
 
+  const PodInfo& pod_;
+  const ClusterState& cluster_;
   Constraints required_, preferred_;
   std::vector<SpreadConstraint> usual_;
   Pods required_pods_, preferred_pods_;

@@ -9,6 +9,7 @@
 
 #include "api/codec.h"
 #include "api/json.h"
+#include "api/message_fixture.h"
 #include "base/text.h"
 #include "control/controllers/controller.h"
 #include "control/server/client_fixture.h"
@@ -19,16 +20,7 @@
 
 namespace gantry::control::workloads {
 
-template <typename M>
-M from_json(std::string_view text) {
-  M message;
-  const Result<api::Value> document = api::parse_json(text);
-  EXPECT_TRUE(document) << text;
-  if (!document) return message;
-  const Status done = api::decode(*document, &message, {.require_type = false});
-  EXPECT_TRUE(done) << text;
-  return message;
-}
+using api::from_json;
 
 class WorkloadTest : public ClientTest {
  protected:
