@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 from cluster import SLEEPS, ready_node
 from cri_client import IMAGE
+from played_nodes import is_ending, is_ready
 
 
 def owner(kind, name, **spec):
@@ -28,14 +29,13 @@ class Story:
         self.checks, self.control = checks, control
 
     def uids(self):
-        return {pod["metadata"]["uid"] for pod in self.control.json("get", "pods")["items"] if "deletionTimestamp" not in pod["metadata"]}
+        return {pod["metadata"]["uid"] for pod in self.control.json("get", "pods")["items"] if not is_ending(pod)}
 
     def running(self, name):
         """{pod: version} of those that are ready."""
         found = self.control.json("get", "pods", "-l", f"app={name}")["items"]
         return {pod["metadata"]["name"]: pod["spec"]["containers"][0]["env"][0]["value"] for pod in found
-                if "deletionTimestamp" not in pod["metadata"] and any(
-                    each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))}
+                if not is_ending(pod) and is_ready(pod)}
 
     def are(self, versions, what):
         """One pod of the DaemonSet and two of the StatefulSet are ready, of these versions."""

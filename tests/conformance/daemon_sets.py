@@ -10,7 +10,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from control import Control
-from played_nodes import PlayedNodes, is_ending, is_ready
+from played_nodes import PlayedNodes, image_of, is_ending, is_ready, of_app
 
 BROKEN = "broken"
 
@@ -20,14 +20,6 @@ def daemon_set(name, image="my-app:1", **spec):
             "spec": {"selector": {"matchLabels": {"app": name}},
                      "template": {"metadata": {"labels": {"app": name}}, "spec": {"containers": [{"name": "main", "image": image}]}},
                      **spec}}
-
-
-def image_of(pod):
-    return pod["spec"]["containers"][0]["image"]
-
-
-def of_app(pods, name):
-    return [pod for pod in pods.values() if pod["metadata"].get("labels", {}).get("app") == name]
 
 
 class Story:
@@ -58,11 +50,7 @@ class Story:
         c.wait_until(f"{name} is on {wanted}", holds)
 
     def rolled_out(self, name):
-        limit = c.PATIENCE * 3
-        done = self.control.kubectl("rollout", "status", f"ds/{name}", f"--timeout={limit:.0f}s", limit=limit + c.PATIENCE)
-        if done.returncode:
-            raise c.Failure(f"{name}: {done.stderr}")
-        return done.stdout
+        return self.control.rolled_out(f"ds/{name}")
 
     def revisions(self, name):
         found = self.control.json("get", "controllerrevisions", "-l", f"app={name}")["items"]

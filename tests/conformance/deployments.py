@@ -14,7 +14,7 @@ import checks as c
 from cluster import SLEEPS, ready_node
 from control import Control
 from cri_client import IMAGE
-from played_nodes import PlayedNodes, is_ending, is_ready
+from played_nodes import PlayedNodes, image_of, is_ending, is_ready, of_app
 
 BROKEN = "broken"
 KILLS = 12
@@ -28,10 +28,6 @@ def deployment(name, image="my-app:1", replicas=4, container=None, **spec):
                      "template": {"metadata": {"labels": {"app": name}},
                                   "spec": {"containers": [{"name": "main", "image": image, **(container or {})}],
                                            "terminationGracePeriodSeconds": 1}}, **spec}}
-
-
-def image_of(pod):
-    return pod["spec"]["containers"][0]["image"]
 
 
 def until(what, holds):
@@ -50,7 +46,7 @@ class Promise:
     def judge(self, pods):
         if self.app is None:
             return None
-        its = [pod for pod in pods.values() if pod["metadata"].get("labels", {}).get("app") == self.app]
+        its = of_app(pods, self.app)
         there = [pod for pod in its if not is_ending(pod)]
         ready = [pod for pod in there if is_ready(pod)]
         if len(ready) < self.least or len(there) > self.most:
@@ -79,8 +75,7 @@ class Story:
         return sorted(each["spec"]["replicas"] for each in self.sets(name) if each["spec"]["replicas"])
 
     def rolled_out(self, name):
-        done = self.control.kubectl("rollout", "status", f"deployment/{name}", f"--timeout={LONG}s", limit=LONG + c.PATIENCE)
-        return done.stdout + done.stderr
+        return self.control.rolled_out(f"deployment/{name}", limit=LONG)
 
     def runs(self, name, count, image):
         """Until exactly so many pods of the image are ready, and none of another is there."""

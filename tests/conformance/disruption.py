@@ -12,6 +12,7 @@ sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support
 import checks as c
 from control import Control
 from hollow_nodes import HollowNodes
+from played_nodes import is_ending, is_ready
 
 REFUSED = "Cannot evict pod as it would violate the pod's disruption budget."
 
@@ -37,20 +38,17 @@ class Story:
     def pods(self, name):
         return self.control.json("get", "pods", "-l", f"app={name}")["items"]
 
-    def is_ready(self, pod):
-        return any(each["type"] == "Ready" and each["status"] == "True" for each in pod["status"].get("conditions", []))
-
     def run(self, name, skip=(), found=None):
         """Pods that have a node are made ready, as their nodes would, but those whose names are in `skip`; all of them."""
         found = self.pods(name) if found is None else found
         for pod in found:
-            if pod["spec"].get("nodeName") and not self.is_ready(pod) and pod["metadata"]["name"] not in skip:
+            if pod["spec"].get("nodeName") and not is_ready(pod) and pod["metadata"]["name"] not in skip:
                 self.addresses += 1
                 self.nodes.tell(pod["metadata"]["name"], f"10.1.0.{self.addresses}")
         return found
 
     def ending(self, name):
-        return [each["metadata"]["name"] for each in self.pods(name) if "deletionTimestamp" in each["metadata"]]
+        return [each["metadata"]["name"] for each in self.pods(name) if is_ending(each)]
 
     def end(self, *names):
         self.control.out("delete", "pod", *names, "--force", "--grace-period=0")
@@ -109,7 +107,7 @@ def drain(story):
         def goes_on():
             # One look decides: as soon as all are ready the next may leave.
             found = story.pods("web")
-            if leaving := [each["metadata"]["name"] for each in found if "deletionTimestamp" in each["metadata"]]:
+            if leaving := [each["metadata"]["name"] for each in found if is_ending(each)]:
                 counts.append(len(leaving))
                 story.end(*leaving)
             else:

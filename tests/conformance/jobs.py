@@ -42,8 +42,8 @@ class Story:
 
     def ends(self, name, condition, limit=5 * c.PATIENCE):
         """Until it has that condition; its status then."""
-        limit *= c.slowness
-        done = self.control.kubectl("wait", f"--for=condition={condition}", f"job/{name}", f"--timeout={limit:.0f}s", limit=limit + c.PATIENCE)
+        done = self.control.kubectl("wait", f"--for=condition={condition}", f"job/{name}", f"--timeout={limit * c.slowness:.0f}s",
+                                    limit=limit + c.PATIENCE)
         if done.returncode:
             raise c.Failure(f"{name}: {done.stderr}{self.control.out('get', 'job,pods', '-o', 'wide')}{json.dumps(self.status(name))}")
         return self.status(name)

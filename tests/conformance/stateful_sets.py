@@ -11,7 +11,7 @@ import sys
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from control import Control
-from played_nodes import PlayedNodes, is_ending, is_ready
+from played_nodes import PlayedNodes, image_of, is_ending, is_ready, of_app
 
 BROKEN = "broken"
 
@@ -33,16 +33,8 @@ def volume(number):
                      "hostPath": {"path": f"/none/{number}"}}}
 
 
-def image_of(pod):
-    return pod["spec"]["containers"][0]["image"]
-
-
 def name_of(pod):
     return pod["metadata"]["name"]
-
-
-def of_app(pods, name):
-    return [pod for pod in pods.values() if pod["metadata"].get("labels", {}).get("app") == name]
 
 
 class Story:
@@ -72,11 +64,7 @@ class Story:
         c.wait_until(f"{name} has {ordinals} {image or ''}", holds)
 
     def rolled_out(self, name):
-        limit = c.PATIENCE * 3
-        done = self.control.kubectl("rollout", "status", f"sts/{name}", f"--timeout={limit:.0f}s", limit=limit + c.PATIENCE)
-        if done.returncode:
-            raise c.Failure(f"{name}: {done.stderr}")
-        return done.stdout
+        return self.control.rolled_out(f"sts/{name}")
 
     def delete(self, *names):
         """Pods, until they are others. kubectl's own waiting may take the pod that comes under the name for the one that goes."""

@@ -182,7 +182,7 @@ class Churn:
             worker.join()
 
     def kubectl(self, *words, given=None):
-        done = self.control.kubectl(*words, given=given, limit=LIMIT * c.slowness)
+        done = self.control.kubectl(*words, given=given, limit=LIMIT)
         if done.returncode:
             raise c.Failure(f"kubectl {' '.join(words)}: {done.stderr}")
         return done.stdout

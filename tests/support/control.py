@@ -82,6 +82,11 @@ class Kubectl:
             raise c.Failure(f"kubectl {' '.join(map(str, arguments))}: {done.stderr or done.stdout}")
         return done.stdout
 
+    def rolled_out(self, what, limit=3 * c.PATIENCE):
+        """What kubectl says of the rollout ("ds/web") when it has ended, well or not."""
+        done = self.kubectl("rollout", "status", what, f"--timeout={limit * c.slowness:.0f}s", limit=limit + c.PATIENCE)
+        return done.stdout + done.stderr
+
     def json(self, *arguments):
         return json.loads(self.out(*arguments, "-o", "json"))
 

@@ -15,6 +15,10 @@ RENEWAL_LIMIT = 10.0  # a node is given up after 50 s
 ROOM = {"cpu": "2", "memory": "4Gi", "ephemeral-storage": "10Gi", "pods": "20"}
 
 
+def now():
+    return datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
 class HollowNodes:
     """with HollowNodes(control) as nodes: nodes.add("n1"); they live until the end, or until remove()."""
 
@@ -36,10 +40,10 @@ class HollowNodes:
                 self.renew()
 
     def renew(self):
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+        renewed = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         leases = [{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                    "metadata": {"name": name, "namespace": "kube-node-lease"},
-                   "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": now}} for name in list(self.names)]
+                   "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": renewed}} for name in list(self.names)]
         if leases:
             # A control plane that is just away is asked again.
             self.control.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-",
@@ -71,8 +75,7 @@ class HollowNodes:
 
     def tell(self, pod, *addresses, ready=True, phase="Running", namespace="default"):
         """The status of the pod, as its node would write it."""
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
         self.request("PATCH", f"/api/v1/namespaces/{namespace}/pods/{pod}/status", {"status": {
             "phase": phase, "podIP": addresses[0] if addresses else None,
             "podIPs": [{"$patch": "replace"}, *({"ip": each} for each in addresses)],
-            "conditions": [{"type": "Ready", "status": str(ready), "lastTransitionTime": now}]}})
+            "conditions": [{"type": "Ready", "status": str(ready), "lastTransitionTime": now()}]}})

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Jobs, and nodes that the test plays whose pods end as their only argument says."""
-import datetime
 import urllib.error
 
+from hollow_nodes import now
 from played_nodes import PlayedNodes, is_ending, path_of
 
 INDEX = "batch.kubernetes.io/job-completion-index"
@@ -34,13 +34,13 @@ class JobNodes(PlayedNodes):
         super().play(pod)
 
     def end(self, pod, code):
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        state = {"terminated": {"exitCode": code, "finishedAt": now, "reason": "Error" if code else "Completed"}}
+        at = now()
+        state = {"terminated": {"exitCode": code, "finishedAt": at, "reason": "Error" if code else "Completed"}}
         container = {"name": "main", "ready": False, "restartCount": 0, "image": "my-app:1.0", "imageID": "", "state": state}
         self.request("PATCH", f"{path_of(pod)}/status", {
             "metadata": {"uid": pod["metadata"]["uid"]},
             "status": {"phase": "Failed" if code else "Succeeded", "containerStatuses": [container],
-                       "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": now}]}})
+                       "conditions": [{"type": "Ready", "status": "False", "lastTransitionTime": at}]}})
 
 
 def job(name, arguments, **spec):

@@ -1,7 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 """Hollow nodes on which pods run: what is bound to them is Ready at once, and ends at once when it is to. For stories of controllers,
 which need no more of a node."""
-import datetime
 import http.client
 import json
 import threading
@@ -9,7 +8,7 @@ import urllib.error
 import urllib.request
 
 import checks as c
-from hollow_nodes import HollowNodes
+from hollow_nodes import HollowNodes, now
 
 
 def is_ready(pod):
@@ -18,6 +17,15 @@ def is_ready(pod):
 
 def is_ending(pod):
     return "deletionTimestamp" in pod["metadata"]
+
+
+def image_of(pod):
+    return pod["spec"]["containers"][0]["image"]
+
+
+def of_app(pods, name):
+    """Of pods by their uid."""
+    return [pod for pod in pods.values() if pod["metadata"].get("labels", {}).get("app") == name]
 
 
 def path_of(pod):
@@ -121,7 +129,7 @@ class PlayedNodes(HollowNodes):
                 raise
 
     def say(self, pod, phase, ready):
-        now = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%SZ")
-        condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": now}
-        status = {"phase": phase, "conditions": [condition], "startTime": pod["status"].get("startTime") or now}
+        at = now()
+        condition = {"type": "Ready", "status": "True" if ready else "False", "lastTransitionTime": at}
+        status = {"phase": phase, "conditions": [condition], "startTime": pod["status"].get("startTime") or at}
         self.request("PATCH", f"{path_of(pod)}/status", {"metadata": {"uid": pod["metadata"]["uid"]}, "status": status})
