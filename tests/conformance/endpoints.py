@@ -3,7 +3,7 @@
 # limit: 1200
 """Where services lead to: EndpointSlices and Endpoints, by kubectl alone, over nodes and pods that are objects only. What a pod's end,
 readiness, names and ports make of them; hints; families; a hundred pods and more; Endpoints that somebody writes by hand, which are
-mirrored; and gantry-control killed while pods change."""
+mirrored; gantry-control killed while pods change; and services of type LoadBalancer, whose addresses are the nodes'."""
 import json
 import pathlib
 import sys
@@ -194,12 +194,59 @@ def many(story):
     story.led("many", {8080: (sorted(a for a in addresses if wanted[a][0]), sorted(a for a in addresses if not wanted[a][0]))}, "in order")
 
 
+def balanced(story):
+    """LoadBalancer by node address."""
+    checks, control, nodes = story.checks, story.control, story.nodes
+
+    def told(name, *addresses):
+        nodes.request("PATCH", f"/api/v1/nodes/{name}/status", {"status": {
+            "addresses": [{"type": kind, "address": address} for kind, address in addresses]}})
+
+    def has(wanted, what):
+        """kubectl shows these as the service's external addresses."""
+        c.wait_until(f"the addresses are {wanted}", lambda: control.out(
+            "get", "service", "front", "-o", "jsonpath={.status.loadBalancer.ingress[*].ip}").split() == wanted)
+        checks.ok(True, what)
+
+    told("n1", ("InternalIP", "192.0.2.11"), ("InternalIP", "2001:db8::11"))
+    told("n2", ("InternalIP", "192.0.2.12"), ("ExternalIP", "203.0.113.12"))
+    story.make(service("front", type="LoadBalancer"), service("cloud", type="LoadBalancer", loadBalancerClass="example.com/cloud"))
+    has(["192.0.2.11", "203.0.113.12"], "LoadBalancer: the nodes' addresses, external ones rather than internal ones")
+    listed = control.out("get", "service", "front", "--no-headers").split()
+    checks.equal((listed[1], listed[3]), ("LoadBalancer", "192.0.2.11,203.0.113.12"), "kubectl get service")
+    checks.equal(control.json("get", "service", "front")["metadata"]["finalizers"], ["service.kubernetes.io/load-balancer-cleanup"],
+                 "held as long as it has them")
+    c.wait_until("events tell", lambda: "EnsuredLoadBalancer" in control.out("describe", "service", "front"))
+    control.out("patch", "service", "front", "-p", '{"spec":{"ipFamilyPolicy":"PreferDualStack"}}')
+    has(["192.0.2.11", "203.0.113.12", "2001:db8::11"], "of both families")
+    control.out("label", "node", "n1", "node.kubernetes.io/exclude-from-external-load-balancers=")
+    has(["203.0.113.12"], "not of a node that is excluded")
+    control.kill()
+    control.start()
+    control.out("label", "node", "n1", "node.kubernetes.io/exclude-from-external-load-balancers-")
+    has(["192.0.2.11", "203.0.113.12", "2001:db8::11"], "and again of one that is no more, after gantry-control was killed")
+    control.out("patch", "service", "front", "-p", '{"spec":{"externalTrafficPolicy":"Local"}}')
+    has([], "Local: of no node without a ready endpoint")
+    story.make(pod("front-1", "front", "n2"))
+    nodes.tell("front-1", "10.1.4.1")
+    has(["203.0.113.12"], "and of that which has one")
+    control.out("patch", "service", "front", "-p", '{"spec":{"type":"ClusterIP","externalTrafficPolicy":null}}')
+    has([], "a service of another type has none")
+    c.wait_until("it is let go", lambda: "finalizers" not in control.json("get", "service", "front")["metadata"])
+    control.out("patch", "service", "front", "-p", '{"spec":{"type":"LoadBalancer"}}')
+    has(["192.0.2.11", "203.0.113.12", "2001:db8::11"], "and again")
+    control.out("delete", "service", "front")
+    checks.ok(True, "it can be deleted")
+    other = control.json("get", "service", "cloud")
+    checks.equal((other["status"], other["metadata"].get("finalizers")), ({"loadBalancer": {}}, None), "of another class: somebody else's")
+
+
 def story(checks):
     with Control(checks, ["--service-cidr=10.96.0.0/16,fd00:96::/112", "--cluster-cidr=10.0.0.0/8,fd00::/48",
                           "--controllers=*,-node-lifecycle-controller"]) as control, HollowNodes(control) as nodes:
         nodes.add("n1", {"topology.kubernetes.io/zone": "a"})
         nodes.add("n2", {"topology.kubernetes.io/zone": "b"})
-        for part in comes_and_goes, names_and_ports, hints, families, mirrored, many:
+        for part in comes_and_goes, names_and_ports, hints, families, mirrored, many, balanced:
             part(Story(checks, control, nodes))
 
 

@@ -7,6 +7,7 @@
 #include "control/services/endpoint_mirror.h"
 #include "control/services/endpoint_slices.h"
 #include "control/services/endpoints.h"
+#include "control/services/load_balancers.h"
 
 namespace gantry::control::services {
 
@@ -26,6 +27,7 @@ std::vector<MoreController> service_controllers() {
       controller<EndpointSliceController>("endpointslice-controller", "endpointslice-controller"),
       controller<EndpointsController>("endpoints-controller", "endpoint-controller"),
       controller<EndpointMirror>("endpointslice-mirroring-controller", "endpointslicemirroring-controller"),
+      controller<LoadBalancerController>("service-lb-controller", "service-controller"),
   };
 }
 

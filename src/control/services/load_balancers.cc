@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: Apache-2.0
+#include "control/services/load_balancers.h"
+
+#include <algorithm>
+
+#include "control/services/names.h"
+#include "kubernetes/core/v1/node.pb.h"
+#include "kubernetes/core/v1/service.pb.h"
+#include "kubernetes/discovery/v1/endpoint_slice.pb.h"
+#include "kubernetes/meta/v1/meta.pb.h"
+
+namespace gantry::control::services {
+
+namespace core = k8s::io::api::core::v1;
+using k8s::io::api::discovery::v1::EndpointSlice;
+
+namespace {
+
+constexpr char kFinalizer[] = "service.kubernetes.io/load-balancer-cleanup";
+constexpr char kExcluded[] = "node.kubernetes.io/exclude-from-external-load-balancers";
+constexpr char kAboutToGo[] = "ToBeDeletedByClusterAutoscaler";
+constexpr char kByBalancer[] = "load balancer";  // an index of slices by their service
+
+std::string key_of(const core::Service& service) {
+  return api::object_key(service.metadata().namespace_(), service.metadata().name());
+}
+
+// One of another class is somebody else's.
+bool is_balanced(const core::Service& service) {
+  return service.spec().type() == "LoadBalancer" && !service.spec().has_load_balancer_class() &&
+         !service.metadata().has_deletion_timestamp();
+}
+
+bool is_local(const core::Service& service) { return service.spec().external_traffic_policy() == "Local"; }
+
+bool has_finalizer(const core::Service& service) {
+  return std::ranges::find(service.metadata().finalizers(), kFinalizer) != service.metadata().finalizers().end();
+}
+
+std::vector<std::string> addresses_of(const core::Node& node, const std::string& family) {
+  std::vector<std::string> found;
+  for (const char* type : {"ExternalIP", "InternalIP"}) {
+    for (const core::NodeAddress& address : node.status().addresses()) {
+      const bool is_of_family = address.address().contains(':') == (family == "IPv6");
+      if (address.type() == type && is_of_family) found.push_back(address.address());
+    }
+    if (!found.empty()) break;
+  }
+  return found;
+}
+
+// What of a node a service's addresses depend on.
+std::vector<std::string> offer_of(const api::Message* message) {
+  const auto* node = static_cast<const core::Node*>(message);
+  if (node == nullptr || !is_balanced_to(*node)) return {};
+  std::vector<std::string> offer = addresses_of(*node, "IPv4");
+  std::ranges::move(addresses_of(*node, "IPv6"), std::back_inserter(offer));
+  return offer;
+}
+
+bool has_addresses(const core::Service& service, const std::vector<std::string>& addresses) {
+  return std::ranges::equal(service.status().load_balancer().ingress(), addresses, [](const auto& has, const auto& ip) {
+    return has.ip() == ip && has.hostname().empty() && has.ip_mode() == "VIP" && has.ports().empty();
+  });
+}
+
+}  // namespace
+
+bool is_balanced_to(const core::Node& node) {
+  if (node.metadata().has_deletion_timestamp() || node.metadata().labels().contains(kExcluded)) return false;
+  if (std::ranges::any_of(node.spec().taints(), [](const auto& taint) { return taint.key() == kAboutToGo; })) {
+    return false;
+  }
+  return std::ranges::any_of(node.status().conditions(), [](const auto& condition) {
+    return condition.type() == "Ready" && condition.status() == "True";
+  });
+}
+
+std::vector<std::string> balancer_addresses(const core::Service& service,
+                                            const std::vector<std::shared_ptr<const core::Node>>& nodes,
+                                            const std::set<std::string>& with_endpoints) {
+  std::vector<std::string> out;
+  for (const std::string& family : service.spec().ip_families()) {
+    for (const auto& node : nodes) {
+      if (!is_balanced_to(*node)) continue;
+      if (is_local(service) && !with_endpoints.contains(node->metadata().name())) continue;
+      std::ranges::move(addresses_of(*node, family), std::back_inserter(out));
+    }
+  }
+  return out;
+}
+
+LoadBalancerController::LoadBalancerController(ControllerParts parts)
+    : parts_(std::move(parts)),
+      events_(parts_, "service-controller"),
+      queue_(parts_.queues(), "service", [this](std::string key) { return work(key); }) {
+  parts_.informers.of<core::Service>().on_change([this](const api::Informer::Change& change) {
+    if (change.now != nullptr) queue_.add(key_of(static_cast<const core::Service&>(*change.now)));
+  });
+  parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) {
+    if (offer_of(change.before.get()) == offer_of(change.now.get())) return;
+    for (const auto& service : parts_.informers.of<core::Service>().objects()) {
+      if (is_balanced(*service)) queue_.add(key_of(*service));
+    }
+  });
+  auto& slices = parts_.informers.of<EndpointSlice>();
+  slices.add_index(kByBalancer, [](const api::Message& message) -> std::vector<std::string> {
+    const auto& metadata = static_cast<const EndpointSlice&>(message).metadata();
+    const auto found = metadata.labels().find(kServiceName);
+    if (found == metadata.labels().end()) return {};
+    return {api::object_key(metadata.namespace_(), found->second)};
+  });
+  slices.on_change([this](const api::Informer::Change& change) {
+    const auto& metadata = static_cast<const EndpointSlice&>(change.object()).metadata();
+    const auto found = metadata.labels().find(kServiceName);
+    if (found == metadata.labels().end()) return;
+    const auto service = parts_.informers.of<core::Service>().find(metadata.namespace_(), found->second);
+    if (service != nullptr && is_balanced(*service) && is_local(*service)) queue_.add(key_of(*service));
+  });
+}
+
+std::set<std::string> LoadBalancerController::nodes_with_endpoints(const std::string& key) const {
+  std::set<std::string> nodes;
+  for (const auto& slice : parts_.informers.of<EndpointSlice>().by(kByBalancer, key)) {
+    for (const auto& endpoint : slice->endpoints()) {
+      if (endpoint.has_node_name() && endpoint.conditions().ready()) nodes.insert(endpoint.node_name());
+    }
+  }
+  return nodes;
+}
+
+Task<Status> LoadBalancerController::work(std::string key) {
+  const auto service = parts_.informers.of<core::Service>().find_key(key);
+  if (service == nullptr) co_return Status();
+  if (!is_balanced(*service)) co_return co_await let_go(*service);
+  std::set<std::string> with_endpoints;
+  if (is_local(*service)) with_endpoints = nodes_with_endpoints(key);
+  const auto addresses =
+      balancer_addresses(*service, parts_.informers.of<core::Node>().objects(), with_endpoints);
+  const bool is_new = !has_finalizer(*service);
+  if (!is_new && has_addresses(*service, addresses)) co_return Status();
+  if (is_new) events_.normal(events_.about(*service), "EnsuringLoadBalancer", "Ensuring load balancer");
+  core::Service updated = *service;
+  if (is_new) updated.mutable_metadata()->add_finalizers(kFinalizer);
+  auto* status = updated.mutable_status()->mutable_load_balancer();
+  status->clear_ingress();
+  for (const std::string& address : addresses) {
+    core::LoadBalancerIngress* ingress = status->add_ingress();
+    ingress->set_ip(address);
+    ingress->set_ip_mode("VIP");
+  }
+  const api::Answer<core::Service> written = co_await parts_.client.update_status(updated);
+  if (!written) co_return done_or_late(written);
+  if (addresses.empty()) {
+    events_.warning(events_.about(*service), "UnAvailableLoadBalancer",
+                    "There are no available nodes for LoadBalancer");
+  } else if (is_new) {
+    events_.normal(events_.about(*service), "EnsuredLoadBalancer", "Ensured load balancer");
+  } else {
+    events_.normal(events_.about(*service), "UpdatedLoadBalancer", "Updated load balancer with new hosts");
+  }
+  co_return Status();
+}
+
+Task<Status> LoadBalancerController::let_go(const core::Service& service) {
+  if (!has_finalizer(service)) co_return Status();
+  const EventRecorder::About about = events_.about(service);
+  events_.normal(about, "DeletingLoadBalancer", "Deleting load balancer");
+  core::Service updated = service;
+  auto& finalizers = *updated.mutable_metadata()->mutable_finalizers();
+  finalizers.erase(std::ranges::find(finalizers, kFinalizer));
+  updated.mutable_status()->clear_load_balancer();
+  const api::Answer<core::Service> written = co_await parts_.client.update_status(updated);
+  if (written) events_.normal(about, "DeletedLoadBalancer", "Deleted load balancer");
+  co_return done_or_late(written);
+}
+
+}  // namespace gantry::control::services
