@@ -17,18 +17,16 @@ READY = '.status.conditions[?(@.type=="Ready")].status'
 SLEEPS = "trap 'exit 0' TERM; while :; do sleep 0.1; done"
 
 
-class NodeControl(Control):
-    """gantry-control in the network of `node`, at its address there: the pods' gateway. That is on the pods' links alone, and while a
-    node without pods starts anew there are none: it is given to the loopback, too."""
+def entering(pid):
+    """What has a command run in the network of that process."""
+    return ["nsenter", f"--net=/proc/{pid}/ns/net", "--"]
 
-    def __init__(self, checks, node, arguments=()):
-        self.node = node
-        subprocess.run([*self.entering(node), "ip", "address", "replace", f"{NODE_ADDRESS}/32", "dev", "lo"], check=True)
-        super().__init__(checks, arguments, enter=self.entering(node), host=NODE_ADDRESS)
 
-    @staticmethod
-    def entering(node):
-        return ["nsenter", f"--net=/proc/{node.supervisor()}/ns/net", "--"]
+class NetworkControl(Control):
+    """gantry-control in another network than the test's, that of `pid`, at its address there. kubectl runs there, too."""
+
+    def __init__(self, checks, pid, host, arguments=()):
+        super().__init__(checks, arguments, enter=entering(pid), host=host)
 
     def kubectl_command(self, *arguments):
         return [*self.enter, *super().kubectl_command(*arguments)]
@@ -48,6 +46,16 @@ class NodeControl(Control):
         if done.returncode:
             raise c.Failure(done.stderr)
         return done.stdout.split()
+
+
+class NodeControl(NetworkControl):
+    """gantry-control in the network of `node`, at its address there: the pods' gateway. That is on the pods' links alone, and while a
+    node without pods starts anew there are none: it is given to the loopback, too."""
+
+    def __init__(self, checks, node, arguments=()):
+        self.node = node
+        subprocess.run([*entering(node.supervisor()), "ip", "address", "replace", f"{NODE_ADDRESS}/32", "dev", "lo"], check=True)
+        super().__init__(checks, node.supervisor(), NODE_ADDRESS, arguments)
 
 
 class JoiningNode(Node):
@@ -91,7 +99,10 @@ class JoiningNode(Node):
                     return csr["metadata"]["name"]
             return None
         control.out("certificate", "approve", c.wait_until("the node asks for a serving certificate", pending))
-        c.wait_until("the node has its serving certificate", lambda: [*self.state.glob("*/pki/kubelet-server-current.pem")])
+        self.wait_for_serving_certificate()
+
+    def wait_for_serving_certificate(self):
+        c.wait_until(f"{self.name} has its serving certificate", lambda: [*self.state.glob("*/pki/kubelet-server-current.pem")])
 
 
 @contextlib.contextmanager
