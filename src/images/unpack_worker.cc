@@ -3,15 +3,17 @@
 
 #include <archive.h>
 #include <archive_entry.h>
+#include <linux/capability.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include <memory>
 
-#include "images/confine.h"
 #include "images/text.h"
 #include "images/unpacker.h"
 #include "images/worker_protocol.h"
+#include "sys/confine.h"
 #include "sys/file.h"
 
 namespace gantry::images {
@@ -20,6 +22,11 @@ namespace {
 constexpr FdRef kInput{STDIN_FILENO};
 constexpr FdRef kOutput{STDOUT_FILENO};
 constexpr std::size_t kReadBlock = 256 << 10;
+
+constexpr int kCapabilities[] = {CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_FSETID, CAP_MKNOD, CAP_SETFCAP};
+constexpr int kCalls[] = {SYS_pwrite64,   SYS_openat,   SYS_openat2,   SYS_mkdirat,   SYS_mknodat,    SYS_symlinkat,
+                          SYS_readlinkat, SYS_linkat,   SYS_unlinkat,  SYS_renameat2, SYS_getdents64, SYS_fchmod,
+                          SYS_fchown,     SYS_fchownat, SYS_utimensat, SYS_fsetxattr, SYS_ftruncate};
 
 constexpr char kWhat[] = "can't be inflated";
 
@@ -52,13 +59,17 @@ Result<WorkerAnswer> inflate() {
 Result<WorkerAnswer> work(const WorkerArguments& arguments) {
   ::umask(0);
   bool inflates = arguments.mode == WorkerMode::kInflate;
-  Confinement confinement;
-  if (!inflates) confinement.folder = FdRef(kFolderFd);
+  sys::Confinement confinement;
+  if (!inflates) {
+    confinement.folder = FdRef(kFolderFd);
+    confinement.capabilities = kCapabilities;
+  }
+  confinement.calls = kCalls;
   confinement.last_fd = inflates ? kAnswerFd : kFolderFd;
   confinement.file_bytes = inflates ? 0 : arguments.file_bytes;
   confinement.memory_bytes = arguments.memory_bytes;
   confinement.cpu_seconds = arguments.cpu_seconds;
-  if (auto confined = confine(confinement); !confined)
+  if (auto confined = sys::confine(confinement); !confined)
     return fail_with(std::move(confined.error()), "confine the worker");
   if (inflates) return inflate();
   return Unpacker(FdRef(kFolderFd), arguments).run(kInput);
