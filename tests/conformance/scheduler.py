@@ -30,11 +30,16 @@ class Story:
         self.checks, self.control, self.settled = checks, control, 0
 
     def settle(self):
-        """Until what was done to nodes is known to all controllers: they see nodes in one order, and one of them copies this label."""
+        """Until what was done to nodes is known to the controllers and the scheduler: they see nodes in one order each. One of the
+        controllers copies this label, and a pod that asks for it gets its node."""
         self.settled += 1
-        self.control.out("label", "node", "n1", f"kubernetes.io/arch=t{self.settled}", "--overwrite")
+        mark = f"t{self.settled}"
+        self.control.out("label", "node", "n1", f"kubernetes.io/arch={mark}", "--overwrite")
         c.wait_until("the controllers know the nodes", lambda: self.control.json("get", "node", "n1")["metadata"]["labels"].get(
-            "beta.kubernetes.io/arch") == f"t{self.settled}")
+            "beta.kubernetes.io/arch") == mark)
+        name = self.make(pod(f"settled-{mark}", nodeSelector={"kubernetes.io/arch": mark}, tolerations=[{"operator": "Exists"}]))
+        c.wait_until("the scheduler knows the nodes", lambda: self.node_of(name))
+        self.remove(name)
 
     def uncordoned(self, node):
         """Until the taint that a cordoned node has is gone, too, and that is known."""
@@ -367,11 +372,37 @@ def killed(story):
     story.clear()
 
 
+def led(story):
+    """Somebody else has the scheduler's lease: no pod gets a node, and the controllers go on."""
+    lease = ("lease", "kube-scheduler", "-n", "kube-system")
+
+    def lost():
+        return story.control.log().count("the lease of the scheduler was lost")
+
+    def give(who, seconds):
+        story.control.out("patch", *lease, "-p", json.dumps({"spec": {"holderIdentity": who, "leaseDurationSeconds": seconds}}))
+    before = lost()
+    give("somebody", 3600)
+    c.wait_until("the scheduler stops", lambda: lost() > before, limit=2 * c.PATIENCE)
+    story.control.out("create", "namespace", "led")
+    story.control.out("create", "deployment", "web", "-n", "led", "--image=my-app:1.0", "--replicas=2")
+
+    def pods():
+        return story.control.json("get", "pods", "-n", "led")["items"]
+    made = c.wait_until("the controllers make its pods", lambda: len(found := pods()) == 2 and found, limit=2 * c.PATIENCE)
+    story.checks.equal([each["spec"].get("nodeName") for each in made], [None] * 2, "which get no node while another scheduler has the lease")
+    give("somebody", 1)
+    c.wait_until("they have nodes", lambda: all(each["spec"].get("nodeName") for each in pods()), limit=2 * c.PATIENCE)
+    holders = [story.control.json("get", "lease", name, "-n", "kube-system")["spec"]["holderIdentity"]
+               for name in ("kube-scheduler", "kube-controller-manager")]
+    story.checks.equal(holders[0], holders[1], "until that has lapsed")
+
+
 def story(checks):
     with Control(checks) as control, HollowNodes(control) as nodes:
         told = Story(checks, control)
         resources(told, nodes)
-        for part in selection, taints, ports, neighbours, spreading, groups, volumes, preemption, others, killed:
+        for part in selection, taints, ports, neighbours, spreading, groups, volumes, preemption, others, killed, led:
             part(told)
         checks.ok("scheduler_unplaced_pod" in control.out("get", "--raw", "/metrics"), "the scheduler tells its metrics")
     with Control(checks, ["--scheduler=false"]) as control:

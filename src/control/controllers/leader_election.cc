@@ -51,7 +51,8 @@ Task<bool> LeaderElection::try_once() {
   }
   const bool is_mine = lease.spec().holder_identity() == options_.identity;
   const Duration length = std::chrono::seconds(lease.spec().lease_duration_seconds());
-  if (!is_mine && !lease.spec().holder_identity().empty() && seen_at_ + length > steady_now()) co_return false;
+  is_others_ = !is_mine && !lease.spec().holder_identity().empty() && seen_at_ + length > steady_now();
+  if (is_others_) co_return false;
   coordination::LeaseSpec* spec = lease.mutable_spec();
   if (!is_mine) {
     const bool is_new = lease.metadata().resource_version().empty();
@@ -100,7 +101,7 @@ Task<> LeaderElection::hold() {
     const Duration left = options_.renew_limit - (steady_now() - renewed_at);
     if (left <= Duration::zero()) co_return;
     const bool renewed = co_await try_within(left);
-    if (steady_now() - renewed_at > options_.renew_limit) co_return;
+    if (is_others_ || steady_now() - renewed_at > options_.renew_limit) co_return;
     if (renewed) renewed_at = seen_at_;
   }
 }

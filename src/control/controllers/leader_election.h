@@ -47,6 +47,7 @@ class LeaderElection {
   std::function<api::Timestamp()> now_;
   std::string seen_version_;  // of the lease, and when it was first seen
   Duration seen_at_{};
+  bool is_others_ = false;  // when it was last read
 };
 
 }  // namespace gantry::control

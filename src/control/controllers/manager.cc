@@ -8,6 +8,7 @@
 #include <thread>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "control/controllers/bootstrap_tokens.h"
 #include "control/controllers/certificate_controllers.h"
 #include "control/controllers/controller.h"
@@ -56,15 +57,16 @@ struct OwnController {
 };
 std::span<const OwnController> own_controllers();
 
-// What works while the lease is held, once.
+// What works while a lease is held, once. What there is it learns as `account`.
 struct Term {
-  Term(Loop& here, const ManagerTransports& transports, const api::Kinds& kinds, const ManagerOptions& options)
-      : here(here), transports(transports), kinds(kinds), options(options), informers(asker("").client) {
+  Term(Loop& here, const ManagerTransports& transports, const api::Kinds& kinds, const ManagerOptions& options,
+       const std::string& lease, const std::string& account)
+      : here(here), transports(transports), kinds(kinds), options(options), informers(asker(account).client) {
     for (const OwnController& own : own_controllers()) {
-      if (options.controllers.has(own.name)) own.add(*this, own.account);
+      if (lease == kControllersLease && options.controllers.has(own.name)) own.add(*this, own.account);
     }
     for (const MoreController& more : options.more) {
-      const bool works = more.name.empty() || options.controllers.has(more.name);
+      const bool works = more.lease == lease && (more.name.empty() || options.controllers.has(more.name));
       if (works) controllers.push_back(more.make(parts_of(more.account)));
     }
   }
@@ -160,16 +162,55 @@ std::vector<std::string> own_controller_names() {
   return names;
 }
 
+namespace {
+
+// One lease, and what works while it is held. One is lost or won without the others.
+struct Office {
+  Office(Loop& here, const ManagerTransports& transports, const api::Kinds& kinds, const ManagerOptions& options,
+         std::string lease, std::string account)
+      : lease(std::move(lease)),
+        account(std::move(account)),
+        transport(transports.of(this->account)),
+        fence(here, *transport),
+        client(here, fence, kinds, kProgram),
+        election(client, {.name = this->lease, .identity = options.identity}, options.now),
+        released(here) {}
+
+  bool is_of_controllers() const { return lease == kControllersLease; }
+  // In the log.
+  const char* who() const { return is_of_controllers() ? "controllers" : "scheduler"; }
+
+  const std::string lease;
+  const std::string account;  // as whom the lease is asked for
+  const std::unique_ptr<api::Transport> transport;
+  FencedTransport fence;
+  api::Client client;
+  LeaderElection election;
+  Event released;
+  bool is_working = false;  // the last of the terms does
+  // The last one works; those before it wait for the end of what they asked.
+  std::vector<std::unique_ptr<Term>> terms;
+};
+
+}  // namespace
+
 struct ControllerManager::Impl {
   Impl(ManagerTransports t, const api::Kinds& kinds, ManagerOptions o)
-      : transports(std::move(t)),
-        kinds(kinds),
-        options(std::move(o)),
-        transport(transports.of("")),
-        client(loop, fence, kinds, kProgram),
-        election(client, {.name = "kube-controller-manager", .identity = options.identity}, options.now) {}
+      : transports(std::move(t)), kinds(kinds), options(std::move(o)) {
+    open(kControllersLease, "");
+    for (const MoreController& more : options.more) {
+      const auto is_its = [&](const auto& office) { return office->lease == more.lease; };
+      if (std::ranges::none_of(offices, is_its)) open(more.lease, more.account);
+    }
+  }
+  void open(std::string lease, std::string account) {
+    offices.push_back(
+        std::make_unique<Office>(loop, transports, kinds, options, std::move(lease), std::move(account)));
+  }
+  Office& of_controllers() { return *offices.front(); }
 
   Task<> run();
+  Task<> work(Office& office);
   Task<> bootstrap();
   Task<Status> publish();
   Task<Status> publish_now();
@@ -178,26 +219,19 @@ struct ControllerManager::Impl {
   Task<> keep_published();
   Task<> end();
   Task<> leave();
-  Task<> release();
+  Task<> release(Office& office);
 
   Loop loop;
   const ManagerTransports transports;
   const api::Kinds& kinds;
   ManagerOptions options;
-  const std::unique_ptr<api::Transport> transport;  // for the lease
-  FencedTransport fence{loop, *transport};
-  api::Client client;
-  LeaderElection election;
-  Event released{loop};
   Event has_left{loop};
   bool is_ending = false;
   int publishing = 0;       // how often, just now
-  Event published{loop};    // set when it ends while this is published
-  bool is_working = false;  // the last of the terms does
-  bool has_begun = false;   // the bootstrap objects are there
-  bool is_stale = false;    // what is published is not what is to be: nobody worked when it was replaced
-  // The last one works; those before it wait for the end of what they asked.
-  std::vector<std::unique_ptr<Term>> terms;
+  Event published{loop};   // set when it ends while this is published
+  bool has_begun = false;  // the bootstrap objects are there
+  bool is_stale = false;   // what is published is not what is to be: nobody worked when it was replaced
+  std::vector<std::unique_ptr<Office>> offices;  // first that of the controllers
 };
 
 Task<> ControllerManager::Impl::bootstrap() {
@@ -234,7 +268,7 @@ Task<Status> ControllerManager::Impl::publish_now() {
   if (!all->empty()) {
     if (Status done = co_await publish_servers(client, options.bootstrap, *all); !done) co_return done;
   }
-  if (has_begun && !is_working) co_return Status();
+  if (has_begun && !of_controllers().is_working) co_return Status();
   co_return co_await publish_cluster_info(client, options.bootstrap, std::move(*all));
 }
 
@@ -252,10 +286,11 @@ void ControllerManager::Impl::replace(std::string root_ca, Authority authority, 
   options.bootstrap.root_ca = root_ca;
   options.chain = chain;
   options.authority = authority;
-  is_stale = !is_working;
-  if (!is_working || is_ending) return;
-  if (terms.back()->signer != nullptr) terms.back()->signer->sign_with(std::move(authority), std::move(chain));
-  if (terms.back()->root_ca != nullptr) terms.back()->root_ca->publish(std::move(root_ca));
+  is_stale = !of_controllers().is_working;
+  if (is_stale || is_ending) return;
+  const Term& term = *of_controllers().terms.back();
+  if (term.signer != nullptr) term.signer->sign_with(std::move(authority), std::move(chain));
+  if (term.root_ca != nullptr) term.root_ca->publish(std::move(root_ca));
   loop.spawn(republish());
 }
 
@@ -281,51 +316,65 @@ Task<> ControllerManager::Impl::leave() {
 Task<> ControllerManager::Impl::run() {
   co_await bootstrap();
   if (options.servers != nullptr) loop.spawn(keep_published());
+  for (const auto& office : offices) loop.spawn(work(*office));
+}
+
+Task<> ControllerManager::Impl::work(Office& office) {
   for (;;) {
-    co_await election.acquire();
+    co_await office.election.acquire();
     if (is_ending) co_return;
-    log::info("the controllers work here", {{"identity", options.identity}});
-    terms.push_back(std::make_unique<Term>(loop, transports, kinds, options));
-    Term& term = *terms.back();
+    log::info(cat("the ", office.who(), office.is_of_controllers() ? " work here" : " works here"),
+              {{"identity", options.identity}});
+    office.terms.push_back(
+        std::make_unique<Term>(loop, transports, kinds, options, office.lease, office.account));
+    Term& term = *office.terms.back();
     term.informers.start_all();
     // What is not known yet is waited for by nobody but the controllers.
     loop.spawn([](Term& started) -> Task<> {
       co_await started.informers.wait_synced();
       for (const auto& controller : started.controllers) controller->start();
     }(term));
-    is_working = true;
-    if (std::exchange(is_stale, false)) loop.spawn(republish());
-    co_await election.hold();
-    is_working = false;
+    office.is_working = true;
+    if (office.is_of_controllers() && std::exchange(is_stale, false)) loop.spawn(republish());
+    co_await office.election.hold();
+    office.is_working = false;
     term.stop();
     if (is_ending) co_return;
-    log::warning("the lease of the controllers was lost: they have stopped", {{"identity", options.identity}});
+    log::warning(cat("the lease of the ", office.who(), " was lost: ",
+                     office.is_of_controllers() ? "they have stopped" : "it has stopped"),
+                 {{"identity", options.identity}});
   }
 }
 
-// Ends in order: nothing new is asked, the lease is given up, what is under way ends.
+// Ends in order: nothing new is asked, the leases are given up, what is under way ends.
 Task<> ControllerManager::Impl::end() {
   is_ending = true;
   const Duration until = steady_clock() + options.end_limit;
   const auto left = [until] { return std::max(until - steady_clock(), Duration(std::chrono::milliseconds(1))); };
   if (options.servers != nullptr) loop.spawn(leave());
-  for (const auto& term : terms) term->close();
-  if (!terms.empty()) {
-    loop.spawn(release());
-    (void)co_await released.wait_for(left());
+  for (const auto& office : offices) {
+    for (const auto& term : office->terms) term->close();
+    if (office->terms.empty()) {
+      office->fence.close();
+    } else {
+      loop.spawn(release(*office));
+    }
   }
-  fence.close();
-  for (const auto& term : terms) {
-    for (const auto& [account, asker] : term->askers) (void)co_await asker->fence.wait_idle(left());
+  for (const auto& office : offices) {
+    if (!office->terms.empty()) (void)co_await office->released.wait_for(left());
+    office->fence.close();
+    for (const auto& term : office->terms) {
+      for (const auto& [account, asker] : term->askers) (void)co_await asker->fence.wait_idle(left());
+    }
+    (void)co_await office->fence.wait_idle(left());
   }
-  (void)co_await fence.wait_idle(left());
   if (options.servers != nullptr) (void)co_await has_left.wait_for(left());
   loop.stop();
 }
 
-Task<> ControllerManager::Impl::release() {
-  co_await election.release();
-  released.set();
+Task<> ControllerManager::Impl::release(Office& office) {
+  co_await office.election.release();
+  office.released.set();
 }
 
 ControllerManager::ControllerManager(ManagerTransports transports, const api::Kinds& kinds, ManagerOptions options) {

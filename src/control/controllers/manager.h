@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
-// ControllerManager: the controllers, on a thread of their own, while this process holds the Lease
-// kube-system/kube-controller-manager. First of all, lease or not, it makes the bootstrap objects.
+// ControllerManager: the controllers and the scheduler, on a thread of their own, each of the two while this process
+// holds its Lease, kube-system/kube-controller-manager and kube-system/kube-scheduler. First of all, lease or not, it
+// makes the bootstrap objects.
 #pragma once
 
 #include <functional>
@@ -23,11 +24,18 @@ namespace gantry::control {
 class Controller;
 struct ControllerParts;
 
+// The leases, in kube-system.
+inline constexpr char kControllersLease[] = "kube-controller-manager";
+inline constexpr char kSchedulerLease[] = "kube-scheduler";
+
 // A controller of another library, which works with those of this one.
 struct MoreController {
   std::string name;     // upstream's: "replicaset-controller"; "" of what is no matter of ManagerOptions::controllers
   std::string account;  // as which it asks; see ManagerTransports
   std::function<std::unique_ptr<Controller>(const ControllerParts& parts)> make;
+  // While which is held it works. Those of another lease than the controllers' ask for it, and learn what there is, as
+  // the first of them asks.
+  std::string lease = kControllersLease;
 };
 
 struct ManagerOptions {
@@ -38,7 +46,7 @@ struct ManagerOptions {
   // API server is known by are given to no node.
   std::optional<Authority> authority;
   AlternativeNames own_names;
-  std::string identity;  // of this process, in the lease
+  std::string identity;  // of this process, in the leases
   // The pods' addresses, one network a family, and the prefix that each node gets of it.
   std::vector<api::IpNetwork> cluster_networks;
   int node_prefix_v4 = 24;

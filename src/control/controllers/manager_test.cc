@@ -13,12 +13,14 @@
 #include "base/text.h"
 #include "control/bootstrap/security_fixture.h"
 #include "control/controllers/certificate_rules.h"
+#include "control/controllers/controller.h"
 #include "control/server/api_server.h"
 #include "control/server/local_transport.h"
 #include "control/store/sqlite_store.h"
 #include "control/store/store_fixture.h"
 #include "http/detached_signature.h"
 #include "kubernetes/certificates/v1/certificates.pb.h"
+#include "kubernetes/coordination/v1/lease.pb.h"
 #include "kubernetes/core/v1/config.pb.h"
 #include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
@@ -435,6 +437,77 @@ TEST_F(ManagerTest, WhoLeavesIsNotPublishedAfterwards) {
   loop_.run();
   end(leaving);
   EXPECT_THAT(servers.words(), ElementsAre("renewed", "left"));
+}
+
+// Tells when it begins and when it ends.
+class TellingController final : public Controller {
+ public:
+  explicit TellingController(std::function<void(const char*)> tell) : tell_(std::move(tell)) {}
+  void start() override { tell_("begins"); }
+  void stop() override { tell_("ends"); }
+
+ private:
+  const std::function<void(const char*)> tell_;
+};
+
+TEST_F(ManagerTest, ALeaseIsWonAndLostWithoutTheOther) {
+  using Lease = k8s::io::api::coordination::v1::Lease;
+  const auto is_held_by = [](const std::string& who) {
+    return [who](const auto& lease) { return lease && lease->spec().holder_identity() == who; };
+  };
+  std::vector<std::string> words;
+  const auto tell = [&](const char* word) {
+    loop_.post([&, word] {
+      words.emplace_back(word);
+      loop_.stop();
+    });
+  };
+  // The controllers' lease is held by the manager that is there already.
+  await<Lease>("kube-system", kControllersLease, is_held_by("test"));
+  std::optional<ControllerManager> second;
+  second.emplace(transports(), kinds_,
+                 ManagerOptions{.bootstrap = {.service_networks = {*api::parse_network("10.96.0.0/16")},
+                                              .advertise_address = "10.0.0.1",
+                                              .root_ca = {}},
+                                .root_ca = {},
+                                .authority = {},
+                                .own_names = {},
+                                .identity = "second",
+                                .now = now(),
+                                .more = {{.name = "",
+                                          .account = "system:kube-scheduler",
+                                          .make =
+                                              [&](const ControllerParts&) {
+                                                return std::make_unique<TellingController>(tell);
+                                              },
+                                          .lease = kSchedulerLease}},
+                                .bootstrapped = {}});
+  const auto await_words = [&](std::vector<std::string> all) {
+    while (words.size() < all.size()) loop_.run();
+    EXPECT_EQ(words, all);
+  };
+  await_words({"begins"});
+  auto lease = find<Lease>("kube-system", kSchedulerLease);
+  ASSERT_TRUE(is_held_by("second")(lease));
+  EXPECT_TRUE(is_held_by("test")(find<Lease>("kube-system", kControllersLease)));
+  // Somebody takes it: what it was held for ends, and begins again when it is free. A renewal may come between.
+  const auto give = [&](const std::string& who, int seconds) {
+    api::Answer<Lease> given;
+    do {
+      lease = find<Lease>("kube-system", kSchedulerLease);
+      lease->mutable_spec()->set_holder_identity(who);
+      lease->mutable_spec()->set_lease_duration_seconds(seconds);
+      given = run(loop_, admin_->update(*lease));
+    } while (!given && given.error().is_conflict());
+    ASSERT_TRUE(given) << given.error().message;
+  };
+  give("somebody", 3600);
+  await_words({"begins", "ends"});
+  give("", 1);
+  await_words({"begins", "ends", "begins"});
+  EXPECT_TRUE(is_held_by("test")(find<Lease>("kube-system", kControllersLease)));
+  end(second);
+  EXPECT_TRUE(is_held_by("")(find<Lease>("kube-system", kSchedulerLease)));
 }
 
 }  // namespace

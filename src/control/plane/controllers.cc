@@ -28,9 +28,13 @@ std::vector<MoreController> more_controllers(bool with_scheduler, autoscaling::S
   append(&all, services::service_controllers());
   append(&all, autoscaling::autoscaling_controllers(autoscaling));
   if (with_scheduler) {
-    all.push_back({.name = "", .account = scheduling::kSchedulerUser, .make = [](const ControllerParts& parts) {
-                     return std::make_unique<scheduling::Scheduler>(parts, steady_clock);
-                   }});
+    all.push_back({.name = "",
+                   .account = scheduling::kSchedulerUser,
+                   .make =
+                       [](const ControllerParts& parts) {
+                         return std::make_unique<scheduling::Scheduler>(parts, steady_clock);
+                       },
+                   .lease = kSchedulerLease});
   }
   return all;
 }
