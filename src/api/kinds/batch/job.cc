@@ -111,7 +111,7 @@ FieldProblems validate(const batch::Job& job) {
   }
   check_label_selector(spec.selector(), check.at("selector"));
   if (!selector_matches(spec.selector(), spec.template_().metadata().labels())) {
-    check.at("template").at("metadata").at("labels").invalid("", "are not what spec.selector selects");
+    check.at("template").at("metadata").at("labels").invalid("", "`selector` does not match template `labels`");
   }
   return problems;
 }

@@ -60,7 +60,7 @@ FieldProblems validate(const core::ReplicationController& object) {
     check.at("template")
         .at("metadata")
         .at("labels")
-        .invalid(selector_text(labels), "are not what spec.selector selects");
+        .invalid(selector_text(labels), "`selector` does not match template `labels`");
   }
   check_lasting_template(spec.template_(), check.at("template"));
   return problems;

@@ -63,12 +63,12 @@ void check_selector_of(const LabelSelectorMessage& selector, const core::PodTemp
     check.at("template")
         .at("metadata")
         .at("labels")
-        .invalid(selector_text(pod.metadata().labels()), "are not what spec.selector selects");
+        .invalid(selector_text(pod.metadata().labels()), "`selector` does not match template `labels`");
   }
 }
 
 void check_absent_selector(const Check& check) {
-  check.at("template").at("metadata").at("labels").invalid("", "are not what spec.selector selects");
+  check.at("template").at("metadata").at("labels").invalid("", "`selector` does not match template `labels`");
 }
 
 void check_share(const IntOrString& share, bool at_most_all, const Check& check) {
