@@ -13,6 +13,7 @@
 #include "control/plane/backup.h"
 #include "control/plane/config_file.h"
 #include "control/plane/control_plane.h"
+#include "control/plane/remote_controllers.h"
 
 namespace gantry {
 namespace {
@@ -54,6 +55,7 @@ Status serve(control::PlaneOptions options) {
   Result<OwnFd> signals = take_signals();
   if (!signals) return std::unexpected(std::move(signals.error()));
   options.version = kVersion;
+  if (!options.kubeconfig.empty()) return control::run_remote_controllers(options, signals->ref());
   return control::run_control_plane(options, signals->ref());
 }
 

@@ -8,6 +8,7 @@ namespace gantry::control {
 namespace {
 
 constexpr std::string_view kAll = "*";
+constexpr std::string_view kNone = "-*";
 
 // The name that a word is about.
 std::string_view name_in(std::string_view word) { return word.starts_with('-') ? word.substr(1) : word; }
@@ -23,7 +24,7 @@ bool ControllerChoice::has(std::string_view name) const {
 
 bool ControllerChoice::is_of(std::span<const std::string> names) const {
   return std::ranges::all_of(words_, [&](const std::string& word) {
-    return word == kAll || std::ranges::find(names, name_in(word)) != names.end();
+    return word == kAll || word == kNone || std::ranges::find(names, name_in(word)) != names.end();
   });
 }
 

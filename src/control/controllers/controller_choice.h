@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which controllers work, as upstream's --controllers says it: "*" all of them, "foo" that one, "-foo" not that one; of
-// what is said of one the first counts. A plain value; any thread.
+// what is said of one the first counts. "-*" says that there may be none. A plain value; any thread.
 #pragma once
 
 #include <span>

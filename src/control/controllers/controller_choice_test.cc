@@ -17,13 +17,16 @@ TEST(ControllerChoiceTest, AStarIsAllAndTheFirstWordOfOneCounts) {
   EXPECT_TRUE(ControllerChoice({"job-controller"}).has("job-controller"));
   EXPECT_FALSE(ControllerChoice({"job-controller"}).has("cronjob-controller"));
   EXPECT_FALSE(ControllerChoice({"-job-controller", "job-controller"}).has("job-controller"));
+  EXPECT_FALSE(ControllerChoice({"-*"}).has("job-controller"));
+  EXPECT_TRUE(ControllerChoice({"-*", "job-controller"}).has("job-controller"));
 }
 
 TEST(ControllerChoiceTest, OthersAreNotKnown) {
   const std::vector<std::string> names = {"job-controller"};
   EXPECT_TRUE(ControllerChoice({"*", "-job-controller"}).is_of(names));
+  EXPECT_TRUE(ControllerChoice({"-*"}).is_of(names));
   EXPECT_FALSE(ControllerChoice({"job"}).is_of(names));
-  EXPECT_FALSE(ControllerChoice({"-*"}).is_of(names));
+  EXPECT_FALSE(ControllerChoice({"*-"}).is_of(names));
 }
 
 TEST(ControllerChoiceTest, EachOfTheManagersHasANameOfItsOwn) {

@@ -73,7 +73,7 @@ struct Term {
 
   Asker& asker(const std::string& account) {
     std::unique_ptr<Asker>& slot = askers[account];
-    if (slot == nullptr) slot = std::make_unique<Asker>(here, transports.of(account), kinds);
+    if (slot == nullptr) slot = std::make_unique<Asker>(here, transports.of(here, account), kinds);
     return *slot;
   }
   ControllerParts parts_of(const std::string& account) {
@@ -170,7 +170,7 @@ struct Office {
          std::string lease, std::string account)
       : lease(std::move(lease)),
         account(std::move(account)),
-        transport(transports.of(this->account)),
+        transport(transports.of(here, this->account)),
         fence(here, *transport),
         client(here, fence, kinds, kProgram),
         election(client, {.name = this->lease, .identity = options.identity}, options.now),
@@ -197,8 +197,12 @@ struct Office {
 struct ControllerManager::Impl {
   Impl(ManagerTransports t, const api::Kinds& kinds, ManagerOptions o)
       : transports(std::move(t)), kinds(kinds), options(std::move(o)) {
-    open(kControllersLease, "");
+    const auto works = [this](const auto& one) { return !one.name.empty() && options.controllers.has(one.name); };
+    if (std::ranges::any_of(own_controllers(), works) || std::ranges::any_of(options.more, works)) {
+      open(kControllersLease, "");
+    }
     for (const MoreController& more : options.more) {
+      if (more.lease == kControllersLease) continue;
       const auto is_its = [&](const auto& office) { return office->lease == more.lease; };
       if (std::ranges::none_of(offices, is_its)) open(more.lease, more.account);
     }
@@ -207,7 +211,11 @@ struct ControllerManager::Impl {
     offices.push_back(
         std::make_unique<Office>(loop, transports, kinds, options, std::move(lease), std::move(account)));
   }
-  Office& of_controllers() { return *offices.front(); }
+  // Null: others' work for this server.
+  Office* of_controllers() const {
+    const bool is_there = !offices.empty() && offices.front()->is_of_controllers();
+    return is_there ? offices.front().get() : nullptr;
+  }
 
   Task<> run();
   Task<> work(Office& office);
@@ -231,12 +239,12 @@ struct ControllerManager::Impl {
   Event published{loop};   // set when it ends while this is published
   bool has_begun = false;  // the bootstrap objects are there
   bool is_stale = false;   // what is published is not what is to be: nobody worked when it was replaced
-  std::vector<std::unique_ptr<Office>> offices;  // first that of the controllers
+  std::vector<std::unique_ptr<Office>> offices;  // first that of the controllers, if there is one
 };
 
 Task<> ControllerManager::Impl::bootstrap() {
   Duration pause = kPause;
-  api::Client client(loop, transports.bootstrap, kinds, kProgram);
+  api::Client client(loop, *transports.bootstrap, kinds, kProgram);
   for (;;) {
     Status done = co_await make_bootstrap_objects(client, options.bootstrap, options.now);
     if (done) done = co_await publish();
@@ -250,7 +258,7 @@ Task<> ControllerManager::Impl::bootstrap() {
 }
 
 // Which API servers there are, this one among them, and how they are found. Of several, who works says the second, and
-// each when it starts. Not when it ends: leave() has the last word.
+// each when it starts; if the controllers are others', each. Not when it ends: leave() has the last word.
 Task<Status> ControllerManager::Impl::publish() {
   if (is_ending) co_return Status();
   ++publishing;
@@ -264,11 +272,11 @@ Task<Status> ControllerManager::Impl::publish_now() {
   if (options.bootstrap.advertise_address.empty()) all->clear();
   if (options.servers != nullptr) all = co_await options.servers->renew(loop);
   if (!all) co_return std::unexpected(std::move(all.error()));
-  api::Client client(loop, transports.bootstrap, kinds, kProgram);
+  api::Client client(loop, *transports.bootstrap, kinds, kProgram);
   if (!all->empty()) {
     if (Status done = co_await publish_servers(client, options.bootstrap, *all); !done) co_return done;
   }
-  if (has_begun && !of_controllers().is_working) co_return Status();
+  if (const Office* own = of_controllers(); has_begun && own != nullptr && !own->is_working) co_return Status();
   co_return co_await publish_cluster_info(client, options.bootstrap, std::move(*all));
 }
 
@@ -286,11 +294,14 @@ void ControllerManager::Impl::replace(std::string root_ca, Authority authority, 
   options.bootstrap.root_ca = root_ca;
   options.chain = chain;
   options.authority = authority;
-  is_stale = !of_controllers().is_working;
+  const Office* own = of_controllers();
+  is_stale = own != nullptr && !own->is_working;
   if (is_stale || is_ending) return;
-  const Term& term = *of_controllers().terms.back();
-  if (term.signer != nullptr) term.signer->sign_with(std::move(authority), std::move(chain));
-  if (term.root_ca != nullptr) term.root_ca->publish(std::move(root_ca));
+  if (own != nullptr) {
+    const Term& term = *own->terms.back();
+    if (term.signer != nullptr) term.signer->sign_with(std::move(authority), std::move(chain));
+    if (term.root_ca != nullptr) term.root_ca->publish(std::move(root_ca));
+  }
   loop.spawn(republish());
 }
 
@@ -308,13 +319,13 @@ Task<> ControllerManager::Impl::keep_published() {
 Task<> ControllerManager::Impl::leave() {
   if (publishing > 0) co_await published.wait();
   Result<std::vector<std::string>> others = co_await options.servers->leave(loop);
-  api::Client client(loop, transports.bootstrap, kinds, kProgram);
+  api::Client client(loop, *transports.bootstrap, kinds, kProgram);
   if (others) (void)co_await publish_servers(client, options.bootstrap, std::move(*others));
   has_left.set();
 }
 
 Task<> ControllerManager::Impl::run() {
-  co_await bootstrap();
+  if (transports.bootstrap != nullptr) co_await bootstrap();
   if (options.servers != nullptr) loop.spawn(keep_published());
   for (const auto& office : offices) loop.spawn(work(*office));
 }

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // ControllerManager: the controllers and the scheduler, on a thread of their own, each of the two while this process
-// holds its Lease, kube-system/kube-controller-manager and kube-system/kube-scheduler. First of all, lease or not, it
-// makes the bootstrap objects.
+// holds its Lease, kube-system/kube-controller-manager and kube-system/kube-scheduler. Without any controller the first
+// one is left to others. First of all, lease or not, it makes the bootstrap objects.
 #pragma once
 
 #include <functional>
@@ -39,7 +39,7 @@ struct MoreController {
 };
 
 struct ManagerOptions {
-  BootstrapOptions bootstrap;
+  BootstrapOptions bootstrap;  // without ManagerTransports::bootstrap of no use
   std::string root_ca;  // PEM; empty: none is published
   std::string chain;    // PEM, stands behind each certificate that is signed; may be empty
   // By which requests for certificates are signed; without it they wait for others. The names and addresses that the
@@ -63,12 +63,12 @@ struct ManagerOptions {
 };
 
 struct ManagerTransports {
-  // Of somebody who may do everything: makes the bootstrap objects.
-  api::Transport& bootstrap;
+  // Of somebody who may do everything: makes the bootstrap objects. Null: another's cluster, which has its own.
+  api::Transport* bootstrap = nullptr;
   // Of the service account of kube-system that has this name, one for each controller, so that each may do what its
   // role says and no more; of system:kube-controller-manager for "", and of the user whose name begins with "system:".
-  // What they ask must outlive the manager.
-  std::function<std::unique_ptr<api::Transport>(const std::string& account)> of;
+  // Called on the manager's thread, whose loop `here` is. What they ask must outlive the manager.
+  std::function<std::unique_ptr<api::Transport>(Loop& here, const std::string& account)> of;
 };
 
 // The names of the controllers of this library, which are upstream's.

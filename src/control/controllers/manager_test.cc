@@ -120,7 +120,7 @@ class ManagerTest : public ::testing::Test {
     ending.join();
   }
   ManagerTransports transports() {
-    return {.bootstrap = *everything_, .of = [this](const std::string& account) {
+    return {.bootstrap = &*everything_, .of = [this](Loop&, const std::string& account) {
               return std::make_unique<WatchedTransport>(*server_, account, refusals_);
             }};
   }

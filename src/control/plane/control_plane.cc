@@ -91,7 +91,7 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
 
   // The controllers ask as other users do; nobody else is answered until what every cluster has is there.
   LocalTransport everything((*api)->server(), User{.name = "system:apiserver", .groups = {std::string(kMastersGroup)}});
-  const auto transport_of = [&server = (*api)->server()](const std::string& account) {
+  const auto transport_of = [&server = (*api)->server()](Loop&, const std::string& account) {
     return std::make_unique<LocalTransport>(server, controller_user(account));
   };
   Result<ManagerOptions> manager = manager_options(options, **ground, listener->port);
@@ -104,7 +104,7 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   api::QueueMetrics queues((*ground)->metrics);
   manager->queues = &queues;
   manager->bootstrapped = [&home] { home.post([&home] { home.stop(); }); };
-  ControllerManager controllers({.bootstrap = everything, .of = transport_of}, (*ground)->kinds, std::move(*manager));
+  ControllerManager controllers({.bootstrap = &everything, .of = transport_of}, (*ground)->kinds, std::move(*manager));
   if (!stopping.is_set()) home.run();
   if (stopping.is_set()) return {};
 

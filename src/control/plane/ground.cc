@@ -102,12 +102,16 @@ Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& opti
   if (!store) return std::unexpected(std::move(store.error()));
   auto ground = std::make_unique<Ground>(home, std::move(*identity), std::move(*store), *encryption);
   ground->metrics.add_source(metrics::write_process_metrics);
-  ground->metrics
+  add_build_info(ground->metrics, options.version);
+  return ground;
+}
+
+void add_build_info(metrics::Registry& registry, const std::string& version) {
+  registry
       .gauges("kubernetes_build_info", "One, with the release that this program serves.",
               {"major", "minor", "git_version", "compiler", "platform"})
-      .at({"1", "37", options.version, "clang", "linux/amd64"})
+      .at({"1", "37", version, "clang", "linux/amd64"})
       .set(1);
-  return ground;
 }
 
 Task<> renew_encryption(Loop& home, EncryptedStore& store) {

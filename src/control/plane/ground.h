@@ -32,6 +32,9 @@ struct Ground {
 // Blocking, and runs the loop. An etcd that does not answer is waited for until `stopping`, then it is kUnavailable.
 Result<std::unique_ptr<Ground>> make_ground(Loop& home, const PlaneOptions& options, Event& stopping);
 
+// kubernetes_build_info.
+void add_build_info(metrics::Registry& registry, const std::string& version);
+
 // The store's file, when it is one.
 std::string sqlite_path(const PlaneOptions& options);
 

@@ -39,6 +39,9 @@ struct PlaneOptions {
   ListenAddress endpoint{.host = {}, .port = 0};
   std::vector<api::IpNetwork> service_networks;
   std::vector<api::IpNetwork> cluster_networks;
+  // Not empty: the scheduler and the controllers are those of the API server that it names, and there is no other here.
+  std::string kubeconfig;
+  ListenAddress health_listen{.host = "127.0.0.1", .port = 10257};  // then
   bool with_scheduler = true;
   ControllerChoice controllers;
   autoscaling::Settings autoscaling;

@@ -43,10 +43,11 @@ std::optional<HostPort> parse_host_port(std::string_view text) {
   return parsed;
 }
 
+template <ListenAddress PlaneOptions::* kMember>
 bool set_listen(PlaneOptions& options, Values values) {
   std::optional<HostPort> parsed = parse_host_port(values[0]);
   if (!parsed || !parsed->is_numeric || !parsed->port) return false;
-  options.listen = {.host = std::move(parsed->host), .port = *parsed->port};
+  options.*kMember = {.host = std::move(parsed->host), .port = *parsed->port};
   return true;
 }
 
@@ -135,7 +136,7 @@ bool set_controllers(PlaneOptions& options, Values values) {
 }
 
 const std::string& expected_controllers() {
-  static const std::string text = cat("*, or these, or these with - before them: ", api::joined(controller_names(), ", "));
+  static const std::string text = cat("*, -*, or these, or these with - before them: ", api::joined(controller_names(), ", "));
   return text;
 }
 
@@ -205,7 +206,8 @@ constexpr char kNetworks[] = "one network of 16 addresses or more, or one of IPv
 const Setting kSettings[] = {
     {"dataDir", "data-dir", "/var/lib/gantry-control", "the folder for all that is kept", "a folder", false,
      set_data_dir},
-    {"listen", "listen", "0.0.0.0:6443", "where the API is served, ADDRESS:PORT", "ADDRESS:PORT", false, set_listen},
+    {"listen", "listen", "0.0.0.0:6443", "where the API is served, ADDRESS:PORT", "ADDRESS:PORT", false,
+     set_listen<&PlaneOptions::listen>},
     {"store", "store", "sqlite",
      "where objects are kept: sqlite (store.db in the data folder), sqlite:PATH or etcd:URL,URL",
      "sqlite, sqlite:PATH or etcd:URL,URL with https:// or http://", true, set_store},
@@ -229,8 +231,15 @@ const Setting kSettings[] = {
      set_cluster_networks},
     {"scheduler", "scheduler", "true", "pods get their nodes here; false: from another scheduler, such as upstream's",
      "true or false", false, set_scheduler},
-    {"controllers", "controllers", "*", "which controllers work: * all of them, NAME that one, -NAME not that one",
+    {"controllers", "controllers", "*",
+     "which controllers work: * all of them, -* none, NAME that one, -NAME not that one",
      expected_controllers(), true, set_controllers},
+    {"kubeconfig", "kubeconfig", "",
+     "the scheduler and the controllers alone, for the API server that this file names, as the user that it names",
+     "a file", false, set_file<&PlaneOptions::kubeconfig>},
+    {"healthListen", "health-listen", "127.0.0.1:10257",
+     "with --kubeconfig: where /healthz and /metrics are served, over plain HTTP and to everybody", "ADDRESS:PORT",
+     false, set_listen<&PlaneOptions::health_listen>},
     {"horizontalPodAutoscalerSyncPeriod", "horizontal-pod-autoscaler-sync-period", "15s",
      "how often the size of each autoscaled workload is thought over", kSeconds, false,
      set_autoscaling<&autoscaling::Settings::sync_period, 1>},

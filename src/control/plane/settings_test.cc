@@ -71,6 +71,7 @@ TEST(SettingsTest, AWrongValueIsNamedWithWhatWasExpected) {
 
 TEST(SettingsTest, ControllersAreNamedAsUpstreams) {
   EXPECT_TRUE(read({{"controllers", {"*", "-garbage-collector-controller"}}}));
+  EXPECT_TRUE(read({{"controllers", {"-*"}}}));
   const std::string error = error_of({{"controllers", {"*", "-garbage-collector"}}});
   EXPECT_TRUE(error.starts_with("--controllers is \"*,-garbage-collector\"; expected *, ")) << error;
   EXPECT_TRUE(error.contains(" garbage-collector-controller,")) << error;
