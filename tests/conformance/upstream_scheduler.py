@@ -8,18 +8,16 @@ of nodes that are objects only (--rounds, --first: the seed of the first of them
 none, to the letter. For pods that are more important than others: how many leave, and how important these are. Where nodes are equally
 good either may be taken."""
 import argparse
-import contextlib
 import pathlib
 import random
 import re
-import subprocess
 import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from control import ROOT, Control
+from control import Control
 from hollow_nodes import HollowNodes
-from upstream import Upstream, api_of
+from upstream import Upstream, api_of, upstream_scheduler
 
 PROBES = 8
 CLASSES = 12  # of priorities 1, 2, ...: p1, p2, ...
@@ -251,26 +249,11 @@ def priorities(side):
         side.ask("POST", "/apis/scheduling.k8s.io/v1/priorityclasses", {"metadata": {"name": name}, "value": value})
 
 
-@contextlib.contextmanager
-def upstream_scheduler(control):
-    built = subprocess.run([ROOT / "scripts/tools", "kube-scheduler"], capture_output=True, text=True, check=True)
-    with open(control.folder / "kube-scheduler.log", "wb") as log:
-        process = subprocess.Popen([built.stdout.split()[2], "--kubeconfig", control.kubeconfig, "--leader-elect=false", "--secure-port", "0",
-                                    "--kube-api-qps", "10000", "--kube-api-burst", "10000"], stdin=subprocess.DEVNULL, stdout=log, stderr=log)
-    try:
-        yield
-    finally:
-        if process.poll() is not None:
-            c.log((control.folder / "kube-scheduler.log").read_text(errors="replace")[-4000:])
-        process.terminate()
-        process.wait()
-
-
 def story(checks):
     asked = options()
     # There are no controllers: service accounts would be missing, and nobody would take the first taint of a node away.
     with Control(checks) as ours, Upstream(checks, ["--disable-admission-plugins", "ServiceAccount,TaintNodesByCondition"]) as theirs, \
-            upstream_scheduler(theirs), \
+            upstream_scheduler(checks, theirs, "--leader-elect=false"), \
             HollowNodes(ours) as our_nodes, HollowNodes(theirs) as their_nodes:
         sides = Side(ours, our_nodes), Side(theirs, their_nodes)
         for side in sides:

@@ -44,6 +44,7 @@ class Kubectl:
     and its folder goes with it."""
 
     kubectl_path = None
+    headers = {}  # of the administrator's requests, where client_context() does not say who it is
 
     def __enter__(self):
         try:
@@ -155,6 +156,13 @@ class Control(Kubectl):
             files.append(self.folder / name)
             files[-1].write_bytes(base64.b64decode(user[field]))
         return tuple(files)
+
+    def client_context(self):
+        """TLS of the administrator's own requests."""
+        context = ssl.create_default_context()
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+        context.load_cert_chain(*self.administrator())
+        return context
 
     def stop(self):
         if self.process is None:

@@ -3,7 +3,6 @@
 import contextlib
 import datetime
 import json
-import ssl
 import subprocess
 import threading
 import urllib.request
@@ -64,14 +63,16 @@ class HollowNodes:
 
     def request(self, method, path, body=None, kind="application/strategic-merge-patch+json"):
         """What the API answers to the administrator, without kubectl: for what is done a hundred times."""
-        if self.context is None:
-            self.context = ssl.create_default_context()
-            self.context.check_hostname, self.context.verify_mode = False, ssl.CERT_NONE
-            self.context.load_cert_chain(*self.control.administrator())
-        asked = urllib.request.Request(self.control.url + path, method=method, headers={"Content-Type": kind},
-                                       data=None if body is None else json.dumps(body).encode())
-        with urllib.request.urlopen(asked, context=self.context, timeout=c.PATIENCE) as answer:
+        sent = ({}, None) if body is None else ({"Content-Type": kind}, json.dumps(body).encode())
+        with self.open(method, path, *sent) as answer:
             return json.load(answer)
+
+    def open(self, method, path, headers=None, data=None):
+        """An answer to the administrator, not yet read."""
+        if self.context is None:
+            self.context = self.control.client_context()
+        asked = urllib.request.Request(self.control.url + path, method=method, headers={**self.control.headers, **(headers or {})}, data=data)
+        return urllib.request.urlopen(asked, context=self.context, timeout=c.PATIENCE)
 
     def tell(self, pod, *addresses, ready=True, phase="Running", namespace="default"):
         """The status of the pod, as its node would write it."""

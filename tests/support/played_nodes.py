@@ -5,7 +5,6 @@ import http.client
 import json
 import threading
 import urllib.error
-import urllib.request
 
 import checks as c
 from hollow_nodes import HollowNodes, now
@@ -74,8 +73,7 @@ class PlayedNodes(HollowNodes):
         self.know({pod["metadata"]["uid"]: pod for pod in found["items"]})
         for pod in found["items"]:
             self.play(pod)
-        asked = f"{self.control.url}/api/v1/pods?watch=true&resourceVersion={found['metadata']['resourceVersion']}"
-        with urllib.request.urlopen(asked, context=self.context, timeout=c.PATIENCE) as lines:
+        with self.open("GET", f"/api/v1/pods?watch=true&resourceVersion={found['metadata']['resourceVersion']}") as lines:
             for line in lines:
                 event = json.loads(line)
                 if self.ended.is_set() or event["type"] == "ERROR":

@@ -1,6 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Upstream's kube-apiserver over an etcd of its own, on ports of loopback; their data in a folder that goes with them."""
+"""Upstream's kube-apiserver over an etcd of its own, on ports of loopback; their data in a folder that goes with them. And who works
+for an API server from outside: upstream's kube-scheduler and kube-controller-manager, or gantry-control without a server of its own."""
 import base64
+import contextlib
 import http.client
 import json
 import pathlib
@@ -13,7 +15,7 @@ import tempfile
 import yaml
 
 import checks as c
-from control import ROOT, Kubectl, free_port
+from control import BIN, ROOT, Kubectl, free_port
 from stores import Etcd
 
 PATIENCE = 120.0  # it makes thousands of things before it is ready
@@ -101,7 +103,12 @@ class Upstream(Kubectl):
             "clusters": [{"name": "it", "cluster": {"server": f"https://127.0.0.1:{self.port}", "insecure-skip-tls-verify": True}}],
             "users": [{"name": "it", "user": {"token": self.token}}],
             "contexts": [{"name": "it", "context": {"cluster": "it", "user": "it"}}]}))
-        self.api = Api(self.port, trusting(), {"Authorization": f"Bearer {self.token}"})
+        self.url, self.headers = f"https://127.0.0.1:{self.port}", {"Authorization": f"Bearer {self.token}"}
+        self.api = Api(self.port, trusting(), self.headers)
+        self.ca, self.key = self.folder / "pki/apiserver.crt", self.folder / "sa.key"
+
+    def client_context(self):
+        return trusting()
 
     def stop(self):
         """What it is asked comes to its end, and its leases go; its etcd is the last to end."""
@@ -117,11 +124,10 @@ class Upstream(Kubectl):
             own = Etcd(self.folder, arguments=["--unsafe-no-fsync", "--log-level=error"])
             self.etcd = own.clients[0]
             self.processes.append(own.start(0))
-        built = subprocess.run([ROOT / "scripts/tools", "kube-apiserver"], capture_output=True, text=True, check=True)
-        key, tokens = self.folder / "sa.key", self.folder / "tokens.csv"
-        subprocess.run(["openssl", "genrsa", "-out", key, "2048"], check=True, capture_output=True)
+        tokens = self.folder / "tokens.csv"
+        subprocess.run(["openssl", "genrsa", "-out", self.key, "2048"], check=True, capture_output=True)
         tokens.write_text(f'{self.token},admin,admin,"system:masters"\n')
-        command = apiserver(built.stdout.split()[2], self.etcd, self.port, self.folder, key, "--token-auth-file", tokens,
+        command = apiserver(built("kube-apiserver"), self.etcd, self.port, self.folder, self.key, "--token-auth-file", tokens,
                             "--advertise-address", "192.0.2.100", "--enable-admission-plugins", "NodeRestriction",
                             "--enable-bootstrap-token-auth", *self.arguments)
         with open(self.folder / "log", "wb") as log:
@@ -135,3 +141,52 @@ class Upstream(Kubectl):
             return self.api.ask("GET", "/readyz")[0] == 200
         except OSError:
             return False
+
+
+# Of 1.37 for a server without resource.k8s.io: docs/control-plane.md.
+WITHOUT_CLAIMS = ["--emulated-version=1.34", "--feature-gates=DynamicResourceAllocation=false,DRAAdminAccess=false,"
+                  "DRAPrioritizedList=false,DRASchedulerFilterTimeout=false"]
+
+
+def built(name):
+    """The path of a program of scripts/tools."""
+    return subprocess.run([ROOT / "scripts/tools", name], capture_output=True, text=True, check=True).stdout.split()[2]
+
+
+@contextlib.contextmanager
+def beside(checks, control, name, command):
+    """A program that works for that API server meanwhile, and is still there at the end."""
+    path = control.folder / f"{name}.log"
+    with open(path, "ab") as log:
+        process = subprocess.Popen(list(map(str, command)), stdin=subprocess.DEVNULL, stdout=log, stderr=log)
+    try:
+        yield process
+        checks.equal(process.poll(), None, f"{name} works to the end")
+    finally:
+        end([process])
+        if checks.failed:
+            c.log(path.read_text(errors="replace")[-8000:])
+        c.no_sanitizer_reports(checks, name, path)
+
+
+def upstream_scheduler(checks, control, *more):
+    return beside(checks, control, "kube-scheduler", [
+        built("kube-scheduler"), "--kubeconfig", control.kubeconfig, "--secure-port", "0", "--kube-api-qps", "10000",
+        "--kube-api-burst", "10000", *more])
+
+
+def upstream_controllers(checks, control, ca, *more):
+    """They ask as the service account that each of them has."""
+    return beside(checks, control, "kube-controller-manager", [
+        built("kube-controller-manager"), "--kubeconfig", control.kubeconfig, "--secure-port", "0", "--root-ca-file", ca,
+        "--use-service-account-credentials", "--kube-api-qps", "10000", "--kube-api-burst", "10000", *more])
+
+
+def our_controllers(checks, upstream, health_port, *more):
+    """The server is known by its CA."""
+    config = json.loads(upstream.kubeconfig.read_text())
+    config["clusters"][0]["cluster"] = {"server": upstream.url, "certificate-authority": str(upstream.ca)}
+    path = upstream.folder / "controllers.kubeconfig"
+    path.write_text(json.dumps(config))
+    return beside(checks, upstream, "gantry-control", [
+        BIN / "gantry-control", "--kubeconfig", path, "--health-listen", f"127.0.0.1:{health_port}", *more])

@@ -2,6 +2,7 @@
 
 //go:build tools
 
-// Package tools pins kube-apiserver, which answers the same requests as gantry-control in upstream_dryrun.py, and kube-scheduler of the same
-// module, which gives the same pods their nodes in upstream_scheduler.py; scripts/tools builds them.
+// Package tools pins kube-apiserver, which answers the same requests as gantry-control in upstream_dryrun.py, and of the same module kube-scheduler,
+// which gives the same pods their nodes in upstream_scheduler.py, and kube-controller-manager, which does the same for kubectl in
+// upstream_controllers.py; scripts/tools builds them.
 package tools
