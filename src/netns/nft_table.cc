@@ -1,18 +1,13 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "netns/nft_table.h"
 
-#include <linux/netfilter.h>
-#include <linux/netfilter/nf_tables.h>
-#include <linux/netfilter/nfnetlink.h>
-#include <linux/netlink.h>
 #include <nftables/libnftables.h>
 
 #include <memory>
 
 #include "absl/strings/str_cat.h"
-#include "absl/strings/str_format.h"
 #include "absl/strings/str_replace.h"
-#include "netns/links.h"
+#include "netns/nft_mark.h"
 
 namespace gantry::netns {
 namespace {
@@ -88,47 +83,10 @@ std::string first_line(const char* text) {
   return line.substr(0, line.find('\n'));
 }
 
-// The comment is a type-length-value in the table's user data, as nft(8) writes it.
-std::string comment_of(std::span<const std::uint8_t> user_data) {
-  constexpr std::uint8_t kTableComment = 0;
-  while (user_data.size() >= 2 && user_data.size() >= 2U + user_data[1]) {
-    auto value = user_data.subspan(2, user_data[1]);
-    if (user_data[0] == kTableComment) {
-      std::string comment(value.begin(), value.end());
-      return comment.substr(0, comment.find('\0'));
-    }
-    user_data = user_data.subspan(2U + user_data[1]);
-  }
-  return {};
-}
-
 }  // namespace
 
-Result<NftTable> NftTable::open(const std::string& instance) {
-  auto socket = NetlinkSocket::open(NETLINK_NETFILTER);
-  if (!socket) return std::unexpected(std::move(socket.error()));
-  LinkMarks marks(instance);
-  return NftTable(std::move(*socket), absl::StrFormat("gantry-%08x", marks.group()), absl::StrCat("gantry:", instance));
-}
-
-Result<bool> NftTable::exists() {
-  Request request(absl::StrCat("look up nftables table inet ", name_), NFNL_SUBSYS_NFTABLES << 8 | NFT_MSG_GETTABLE, 0);
-  request.header(nfgenmsg{.nfgen_family = NFPROTO_INET, .version = NFNETLINK_V0}).put_string(NFTA_TABLE_NAME, name_);
-  auto replies = socket_.exchange(std::move(request));
-  if (!replies) {
-    if (replies.error().is_not_found()) return false;
-    return std::unexpected(std::move(replies.error()));
-  }
-  if (replies->empty()) return fail(Code::kInternal, absl::StrCat("no description of nftables table inet ", name_));
-  auto attributes = Attributes::of(replies->front(), sizeof(nfgenmsg), NFTA_TABLE_MAX);
-  std::string comment = comment_of(attributes.bytes(NFTA_TABLE_USERDATA));
-  if (comment != comment_) {
-    return fail(Code::kFailedPrecondition,
-                absl::StrCat("nftables table inet ", name_, " is not ours: its comment is \"", comment,
-                             "\", expected \"", comment_, "\""));
-  }
-  return true;
-}
+NftTable::NftTable(const std::string& instance)
+    : name_(nft_table_name("gantry", instance)), comment_(nft_mark(instance)) {}
 
 Status NftTable::run(const std::string& commands) {
   std::unique_ptr<nft_ctx, decltype(&::nft_ctx_free)> context(::nft_ctx_new(NFT_CTX_DEFAULT), &::nft_ctx_free);
@@ -143,7 +101,7 @@ Status NftTable::run(const std::string& commands) {
 }
 
 Status NftTable::ensure(const Cidr& pods, const Cidr& cluster, std::uint32_t group, std::span<const PortTarget> ports) {
-  if (auto there = exists(); !there) return std::unexpected(std::move(there.error()));
+  if (auto there = has_own_nft_table(name_, comment_); !there) return std::unexpected(std::move(there.error()));
   std::string elements;
   for (const PortTarget& port : ports) elements += elements_of(name_, "add", {&port, 1});
   return run(absl::StrReplaceAll(kRules, {{"NAME", name_},
@@ -159,14 +117,14 @@ Status NftTable::add_ports(std::span<const PortTarget> ports) { return run(eleme
 
 // Added first, in the same transaction: one that is not there is an error to delete.
 Status NftTable::remove_ports(std::span<const PortTarget> ports) {
-  auto there = exists();
+  auto there = has_own_nft_table(name_, comment_);
   if (!there) return std::unexpected(std::move(there.error()));
   if (!*there) return {};
   return run(elements_of(name_, "add", ports) + elements_of(name_, "delete", ports));
 }
 
 Status NftTable::remove() {
-  auto there = exists();
+  auto there = has_own_nft_table(name_, comment_);
   if (!there) return std::unexpected(std::move(there.error()));
   if (!*there) return {};
   return run(absl::StrCat("delete table inet ", name_, "\n"));

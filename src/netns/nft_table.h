@@ -11,7 +11,6 @@
 #include "base/result.h"
 #include "netns/address.h"
 #include "netns/host_port.h"
-#include "netns/netlink.h"
 
 namespace gantry::netns {
 
@@ -23,7 +22,7 @@ struct PortTarget {
 
 class NftTable {
  public:
-  static Result<NftTable> open(const std::string& instance);
+  explicit NftTable(const std::string& instance);
 
   // Makes the table, or replaces what is in it. `group` is the link group of the pods' host ends. What `pods` send to
   // `cluster` keeps its source address. `ports` are all there are.
@@ -36,13 +35,8 @@ class NftTable {
   const std::string& name() const { return name_; }
 
  private:
-  NftTable(NetlinkSocket socket, std::string name, std::string comment)
-      : socket_(std::move(socket)), name_(std::move(name)), comment_(std::move(comment)) {}
-  // Whether there is one; kFailedPrecondition when it bears another comment than ours.
-  Result<bool> exists();
   Status run(const std::string& commands);
 
-  NetlinkSocket socket_;
   std::string name_, comment_;
 };
 

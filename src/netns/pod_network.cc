@@ -314,9 +314,8 @@ Status PodNetwork::Impl::release_ports(std::string_view sandbox_id) {
   auto held = ports.find(sandbox_id);
   if (held == ports.end()) return {};
   if (auto targets = targets_of(sandbox_id); !targets.empty()) {
-    auto table = NftTable::open(config.instance);
-    if (!table) return std::unexpected(std::move(table.error()));
-    if (auto removed = table->remove_ports(targets); !removed) return removed;
+    NftTable table(config.instance);
+    if (auto removed = table.remove_ports(targets); !removed) return removed;
   }
   if (auto forgotten = ledger.forget_ports(sandbox_id); !forgotten) return forgotten;
   ports.erase(held);
@@ -347,14 +346,13 @@ Result<AddressPool> PodNetwork::Impl::pool_of(const Cidr& range) {
 // Precondition: there is a range.
 Status PodNetwork::Impl::fill_table() {
   const Cidr& range = pool->range();
-  auto table = NftTable::open(config.instance);
-  if (!table) return std::unexpected(std::move(table.error()));
+  NftTable table(config.instance);
   std::vector<PortTarget> targets;
   for (const auto& [sandbox_id, ports] : ports) {
     auto of_pod = targets_of(sandbox_id);
     targets.insert(targets.end(), of_pod.begin(), of_pod.end());
   }
-  return table->ensure(range, config.cluster_cidr.value_or(range), marks.group(), targets);
+  return table.ensure(range, config.cluster_cidr.value_or(range), marks.group(), targets);
 }
 
 Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, AddressLedger& ledger) {
@@ -426,9 +424,8 @@ Status PodNetwork::set_range(const Cidr& range) {
 }
 
 Status PodNetwork::release_node() {
-  auto table = NftTable::open(impl_->config.instance);
-  if (!table) return fail_with(std::move(table.error()), "pod network");
-  if (auto removed = table->remove(); !removed) return fail_with(std::move(removed.error()), "pod network");
+  NftTable table(impl_->config.instance);
+  if (auto removed = table.remove(); !removed) return fail_with(std::move(removed.error()), "pod network");
   return {};
 }
 
@@ -473,14 +470,13 @@ Status PodNetwork::map_ports(std::string_view sandbox_id, const std::vector<Host
   std::lock_guard lock(impl_->mutex);
   auto address = impl_->address_of(sandbox_id);
   if (!address) return fail(Code::kFailedPrecondition, absl::StrCat(what, ": it is not attached"));
-  auto table = NftTable::open(impl_->config.instance);
-  if (!table) return fail_with(std::move(table.error()), what);
+  NftTable table(impl_->config.instance);
   if (auto recorded = impl_->ledger.record_ports(sandbox_id, ports); !recorded)
     return fail_with(std::move(recorded.error()), what);
   impl_->ports[std::string(sandbox_id)] = ports;
   // A connection from 127.0.0.1 leaves by this link before its source address is replaced.
   auto made = set_sysctl(absl::StrCat("ipv4/conf/", impl_->marks.host_name(sandbox_id), "/route_localnet"), "1");
-  if (made) made = table->add_ports(impl_->targets_of(sandbox_id));
+  if (made) made = table.add_ports(impl_->targets_of(sandbox_id));
   if (made) return {};
   (void)impl_->release_ports(sandbox_id);
   return fail_with(std::move(made.error()), what);

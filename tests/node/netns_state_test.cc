@@ -414,7 +414,7 @@ TEST_F(PodNetworkTest, WhatIsNotOursIsNotTouched) {
   // A table of our name and another comment.
   ASSERT_TRUE(ok(network->release_node()));
   auto nft = NetlinkSocket::open(NETLINK_NETFILTER).value();
-  std::string table = NftTable::open("testnode")->name();
+  std::string table = NftTable("testnode").name();
   auto batch = [](std::uint16_t type) {
     Request request("batch", type, 0);
     request.header(nfgenmsg{.version = NFNETLINK_V0, .res_id = htons(NFNL_SUBSYS_NFTABLES)});
