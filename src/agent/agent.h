@@ -53,6 +53,7 @@ struct AgentConfig {
   // Made (0755) when it is not there. Absolute, as all paths here.
   std::string manifest_dir = "/etc/gantry/manifests";
   std::string root_dir = "/var/lib/kubelet";
+  std::string local_volumes_dir;  // of persistent volumes that this node makes; empty: it makes none
   std::string pod_logs_dir = "/var/log/pods";
   std::string container_logs_dir = "/var/log/containers";
   // A DNS subdomain. It is part of what pods' uids are made of.

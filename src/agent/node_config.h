@@ -43,6 +43,7 @@ struct NodeConfig {
   std::vector<std::string> addresses;  // InternalIP, numeric; the first is the main one
   std::string version;                 // "v1.37.0-gantry.0.1.0"
   std::string root_dir = "/var/lib/kubelet";
+  std::string local_volumes_dir;  // of persistent volumes that it makes; empty: it makes none
 
   bool registers = true;    // false: somebody else makes the Node
   bool schedulable = true;  // when it is made

@@ -5,6 +5,7 @@
 #include <array>
 
 #include "api/codec.h"
+#include "api/local_volumes.h"
 #include "api/quantity.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/node.pb.h"
@@ -244,6 +245,9 @@ Node new_node(const NodeConfig& config, const NodeState& state, const NodePressu
   }
   for (const auto& [key, value] : config.labels) labels[key] = value;
   (*node.mutable_metadata()->mutable_annotations())["volumes.kubernetes.io/controller-managed-attach-detach"] = "true";
+  if (!config.local_volumes_dir.empty()) {
+    (*node.mutable_metadata()->mutable_annotations())[api::kLocalVolumesFolder] = config.local_volumes_dir;
+  }
   for (const auto& taint : config.taints) {
     auto* said = node.mutable_spec()->add_taints();
     said->set_key(taint.key);

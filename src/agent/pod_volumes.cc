@@ -17,6 +17,7 @@
 #include "base/log.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "volumes/config_volume.h"
+#include "volumes/local_folder.h"
 
 namespace gantry::agent {
 namespace {
@@ -143,6 +144,10 @@ Task<Result<bool>> PodWorker::make_volumes() {
     if (!found) co_return std::unexpected(std::move(found.error()));
     if (!*found) co_return false;
     claims = std::move(**found);
+    for (auto& [name, claimed] : claims) {
+      claimed.is_made_here =
+          volumes::is_made_here(*claimed.volume, env_->config.node_name, env_->config.local_volumes_dir);
+    }
     volumes_passed_ = std::make_shared<std::atomic<int>>(0);
   }
   auto keys = volumes::shared_places(claims);

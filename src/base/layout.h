@@ -11,8 +11,8 @@
 //     gantry.db                  base/database.h (with -wal and -shm beside it)
 //     instance                   this node's instance id, the mark on all that it makes
 //     sandboxes/ID/              one pod: resolv.conf, hosts, hostname
-//       checkpoint-ID/           a checkpoint of a container that is under way; flock: while its worker lives, it holds
-//       it
+//       checkpoint-ID/           a checkpoint of a container that is under way; flock: held while its worker lives
+//     local-volumes/             persistent volumes that this node makes (volumes/local_folder.h)
 //     store/                     images (images/store.h has the rest of it)
 //       l/SHORT/                 a layer, unpacked
 //       c/SHORT/{u,w}/           a container: overlay's upper and work folders

@@ -208,6 +208,10 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
                  "the agent's folder: pods with their volumes, seccomp profiles, config.json of registries")
       ->capture_default_str()
       ->check(checked(absolute));
+  app.add_option("--local-volumes", options.local_volumes,
+                 "folder of the persistent volumes that claims of the class gantry-local get here (default: "
+                 "local-volumes in --root)")
+      ->check(checked(absolute));
   app.add_option("--pod-logs", options.pod_logs, "folder of the pods' logs (default: podLogsDir, else /var/log/pods)")
       ->check(checked(absolute));
   app.add_option("--container-logs", options.container_logs, "folder of links to them")

@@ -56,6 +56,7 @@ struct GantrydOptions {
   std::string kubeconfig;  // of the cluster that it is a node of; empty: the configuration says, or it stands alone
   std::string kubelet_config, kubelet_config_dir;  // KubeletConfiguration; empty: none
   std::string kubelet_root = "/var/lib/kubelet";
+  std::string local_volumes;  // of persistent volumes that the node makes; empty: local-volumes in `root`
   std::string container_logs = "/var/log/containers";
   // These count more than the KubeletConfiguration, which says when they are not given (empty).
   std::optional<std::string> node_api_address;

@@ -17,6 +17,7 @@ agent::KubeletSettings settings_of_this_node(const GantrydOptions& options, cons
   agent::KubeletSettings settings;
   agent::AgentConfig& agent = settings.agent;
   agent.root_dir = options.kubelet_root;
+  agent.local_volumes_dir = options.local_volumes.empty() ? options.root + "/local-volumes" : options.local_volumes;
   agent.container_logs_dir = options.container_logs;
   agent.node_name = options.node_name;
   agent.host_ip = node_ip;
@@ -30,6 +31,7 @@ agent::KubeletSettings settings_of_this_node(const GantrydOptions& options, cons
   node.addresses = {node_ip};
   node.version = version;
   node.root_dir = options.kubelet_root;
+  node.local_volumes_dir = agent.local_volumes_dir;
   return settings;
 }
 

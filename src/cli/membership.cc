@@ -35,6 +35,8 @@ Result<std::unique_ptr<Membership>> Membership::open(Parts parts) {
       [&self] { return self.agent_ != nullptr ? self.agent_->pressures() : agent::NodePressures(); },
       [&self] { return self.agent_ != nullptr && self.agent_->is_shutting_down(); });
   self.lease_ = std::make_unique<agent::NodeLease>(*self.cluster_, config.lease_seconds);
+  self.local_volumes_ =
+      std::make_unique<agent::LocalVolumes>(*self.cluster_, config.local_volumes_dir, config.root_dir + "/pods");
   if (!parts.options.pod_cidr) {
     self.pod_cidrs_ = std::make_unique<agent::PodCidrTeller>(*self.cluster_, parts.runtime, [&self] {
       self.reporter_->look_soon();
@@ -146,6 +148,7 @@ void Membership::stop() {
   oom_.reset();
   lease_->stop();
   reporter_->stop();
+  local_volumes_->stop();
   cluster_->stop();
 }
 

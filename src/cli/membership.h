@@ -11,6 +11,7 @@
 #include "agent/certificate_keeper.h"
 #include "agent/cluster.h"
 #include "agent/kubelet_config.h"
+#include "agent/local_volumes.h"
 #include "agent/node_lease.h"
 #include "agent/node_reporter.h"
 #include "agent/oom_watcher.h"
@@ -62,6 +63,7 @@ class Membership {
   std::unique_ptr<agent::Cluster> cluster_;
   std::unique_ptr<agent::NodeReporter> reporter_;
   std::unique_ptr<agent::NodeLease> lease_;
+  std::unique_ptr<agent::LocalVolumes> local_volumes_;
   std::unique_ptr<agent::OomWatcher> oom_;           // null: the kernel's log can't be read
   std::unique_ptr<agent::PodCidrTeller> pod_cidrs_;  // null: the command line says them
   NodeApiServer node_api_;

@@ -22,6 +22,7 @@ namespace gantry::volumes {
 struct Claimed {
   std::shared_ptr<const k8s::io::api::core::v1::PersistentVolume> volume;
   bool is_read_only = false;
+  bool is_made_here = false;  // it is a folder that this node makes when it is not there (local_folder.h)
 };
 using Claims = std::map<std::string, Claimed, std::less<>>;  // by the volume's name in the pod
 

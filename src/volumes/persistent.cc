@@ -16,6 +16,7 @@
 #include "sys/mount.h"
 #include "sys/mount_table.h"
 #include "volumes/host_path.h"
+#include "volumes/local_folder.h"
 #include "volumes/mount_point.h"
 #include "volumes/ownership.h"
 
@@ -73,6 +74,9 @@ Result<Prepared> prepare_local(const core::Pod& pod, const Claimed& claimed, con
   const core::PersistentVolume& volume = *claimed.volume;
   const std::string& path = volume.spec().persistent_volume_source().local().path();
   if (!path.starts_with('/')) return invalid_argument(absl::StrCat("path ", api::quoted(path), " is not absolute"));
+  if (claimed.is_made_here) {
+    if (auto made = make_local_folder(path); !made) return std::unexpected(std::move(made.error()));
+  }
   auto place = sys::openat(sys::kCwd, path.c_str(), O_PATH);
   if (!place && place.error().is_not_found()) {
     return fail(Code::kFailedPrecondition, absl::StrCat("path ", api::quoted(path), " does not exist"));

@@ -24,7 +24,7 @@ def stateful_set(name, image="my-app:1", replicas=3, **spec):
 
 
 def claim(name):
-    return {"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "resources": {"requests": {"storage": "1Gi"}}}}
+    return {"metadata": {"name": name}, "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "", "resources": {"requests": {"storage": "1Gi"}}}}
 
 
 def volume(number):

@@ -36,7 +36,7 @@ WIDEST = 90  # characters of an answer on the page
 # kube-apiserver has nobody beside it that writes into workloads and pods.
 ALONE = ("--scheduler", "false", "--controllers", ",".join(("*", *(f"-{name}-controller" for name in (
     "cronjob", "daemonset", "deployment", "disruption", "endpoints", "endpointslice", "endpointslice-mirroring", "horizontal-pod-autoscaler",
-    "job", "replicaset", "replicationcontroller", "statefulset")))))
+    "job", "local-volume-provisioner", "service-lb", "replicaset", "replicationcontroller", "statefulset")))))
 
 
 def options():

@@ -7,6 +7,7 @@
 #include <array>
 
 #include "api/kinds/core/same_map.h"
+#include "api/local_volumes.h"
 #include "base/text.h"
 #include "control/authorization/node_authorizer.h"
 #include "control/authorization/pod_references.h"
@@ -15,6 +16,7 @@
 #include "kubernetes/certificates/v1/certificates.pb.h"
 #include "kubernetes/coordination/v1/lease.pb.h"
 #include "kubernetes/core/v1/node.pb.h"
+#include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "kubernetes/core/v1/volume.pb.h"
@@ -177,6 +179,35 @@ Outcome<void> check_claim(const AdmissionRequest& request, const std::string& no
   return refuse(request, node, "is not allowed to update fields other than status.quantity and status.conditions");
 }
 
+// Of a volume that is a folder of the node's, and that somebody has deleted, the node says that the folder is gone.
+Outcome<void> check_volume(const AdmissionRequest& request, const std::string& node) {
+  if (request.operation != Operation::kUpdate || request.call.subresource != nullptr) {
+    return refuse(request, node, "may only take its finalizer off a persistent volume");
+  }
+  const auto& old = static_cast<const core::PersistentVolume&>(*request.old);
+  const auto& labels = old.metadata().labels();
+  const auto label = labels.find(api::kLocalVolumeNode);
+  if (label == labels.end() || label->second != node) {
+    return refuse(request, node, "can only change persistent volumes that are folders of its own");
+  }
+  const auto rest_of = [](const api::Message& message) {
+    core::PersistentVolume volume = static_cast<const core::PersistentVolume&>(message);
+    volume.mutable_metadata()->clear_resource_version();
+    volume.mutable_metadata()->clear_managed_fields();
+    auto* finalizers = volume.mutable_metadata()->mutable_finalizers();
+    const auto own = std::ranges::find(*finalizers, api::kLocalVolumeFinalizer);
+    if (own != finalizers->end()) finalizers->erase(own);
+    return volume;
+  };
+  const auto& finalizers = static_cast<const core::PersistentVolume&>(*request.object).metadata().finalizers();
+  const bool keeps_it = std::ranges::find(finalizers, api::kLocalVolumeFinalizer) != finalizers.end();
+  if (old.metadata().has_deletion_timestamp() && !keeps_it &&
+      MessageDifferencer::Equals(rest_of(old), rest_of(*request.object))) {
+    return {};
+  }
+  return refuse(request, node, "may only take its finalizer off a persistent volume that is being deleted");
+}
+
 // A certificate of another node's name, which somebody may approve without a look at who asks for it.
 Outcome<void> check_csr(const AdmissionRequest& request, const std::string& node) {
   const auto& spec = static_cast<const Csr&>(*request.object).spec();
@@ -231,6 +262,7 @@ Task<Outcome<void>> NodeRestriction::validate(const AdmissionRequest& request) {
     co_return check_old_pod(request, *node);
   }
   if (type == core::PersistentVolumeClaim::descriptor()) co_return check_claim(request, *node);
+  if (type == core::PersistentVolume::descriptor()) co_return check_volume(request, *node);
   if (type == Csr::descriptor() && creates) co_return check_csr(request, *node);
   const bool one_each = type == k8s::io::api::coordination::v1::Lease::descriptor() ||
                         type == k8s::io::api::storage::v1::CSINode::descriptor();

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Default roles of the controllers, each bound to its service account: upstream's of v1.37. In the notation of
-// default_roles.h.
+// Default roles of the controllers, each bound to its service account: upstream's of v1.37, and that of the one that
+// upstream does not have. In the notation of default_roles.h.
 #include "control/authorization/default_roles.h"
 
 namespace gantry::control {
@@ -116,6 +116,12 @@ controller kube-apiserver-serving-clustertrustbundle-publisher
 controller legacy-service-account-token-cleaner
   get | core | configmaps | kube-apiserver-legacy-service-account-token-tracking
   delete patch | core | secrets
+controller local-volume-provisioner
+  create delete get list patch update watch | core | persistentvolumes
+  get list patch watch | core | persistentvolumeclaims
+  get list patch watch | core | nodes
+  get list watch | storage.k8s.io | storageclasses
+  create patch update | core events.k8s.io | events
 controller namespace-controller
   delete get list watch | core | namespaces
   update | core | namespaces/finalize namespaces/status

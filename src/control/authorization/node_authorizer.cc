@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <initializer_list>
 
+#include "api/local_volumes.h"
 #include "base/text.h"
 #include "control/authorization/default_roles.h"
 #include "control/authorization/pod_references.h"
@@ -53,6 +54,15 @@ bool may_with_pod(const NodeGraph& graph, const AccessRequest& request, const st
   if (request.verb == "get") return graph.reaches(node, cat("pods/", request.ns, "/", request.name));
   if (request.verb == "list" || request.verb == "watch") return request.field_selector == cat("spec.nodeName=", node);
   return is_one_of(request.verb, {"create", "delete"});
+}
+
+// Those that are folders of it, as a watch: admission looks at what it changes of them.
+bool may_with_own_volumes(const AccessRequest& request, const std::string& node) {
+  if (request.resource != "persistentvolumes" || !request.subresource.empty()) return false;
+  if (request.verb == "list" || request.verb == "watch") {
+    return request.name.empty() && request.label_selector == cat(api::kLocalVolumeNode, "=", node);
+  }
+  return is_one_of(request.verb, {"update", "patch"});
 }
 
 }  // namespace
@@ -114,7 +124,8 @@ Task<Authorizer::Answer> NodeAuthorizer::authorize(Loop& here, const AccessReque
   if (request.is_resource && request.group.empty()) {
     if (is_one_of(request.resource, {"secrets", "configmaps", "persistentvolumes"})) {
       judged = true;
-      allowed = request.subresource.empty() && co_await may_read(here, *node, request);
+      allowed = may_with_own_volumes(request, *node) ||
+                (request.subresource.empty() && co_await may_read(here, *node, request));
     } else if (request.resource == "persistentvolumeclaims") {
       judged = true;
       const bool status = request.subresource == "status" && is_one_of(request.verb, {"update", "patch"});

@@ -448,6 +448,45 @@ TEST_F(NodeTest, OfAClaimANodeSaysHowLargeItIs) {
   }
 }
 
+TEST_F(NodeTest, OfItsOwnFoldersANodeSaysWhenTheyAreGone) {
+  constexpr char kVolumes[] = "/api/v1/persistentvolumes";
+  as("admin", {"system:masters"});
+  for (const char* of : {"n1", "n2", "kept"}) {
+    EXPECT_EQ(post(kVolumes, cat(R"({"apiVersion":"v1","kind":"PersistentVolume","metadata":{"name":"v-)", of,
+                                 R"(","labels":{"gantry.io/local-volume-node":")",
+                                 std::string_view(of) == "kept" ? "n1" : of,
+                                 R"("},"finalizers":["gantry.io/local-volume",)"
+                                 R"("kubernetes.io/pv-protection"]},"spec":{"capacity":)"
+                                 R"({"storage":"1Gi"},"accessModes":["ReadWriteOnce"],"hostPath":{"path":"/x"}}})"))
+                  .code,
+              201);
+  }
+  as_node("n1");
+  constexpr char kGone[] = R"({"metadata":{"finalizers":["kubernetes.io/pv-protection"]}})";
+  EXPECT_EQ(merge(cat(kVolumes, "/v-n1"), kGone).code, 403);  // nobody has deleted it
+  as("admin", {"system:masters"});
+  for (const char* of : {"n1", "n2"}) EXPECT_EQ(ask("DELETE", cat(kVolumes, "/v-", of)).code, 200);
+  as_node("n1");
+  EXPECT_EQ(get(cat(kVolumes, "?labelSelector=gantry.io%2Flocal-volume-node%3Dn1")).code, 200);
+  EXPECT_EQ(get(cat(kVolumes, "?labelSelector=gantry.io%2Flocal-volume-node%3Dn2")).code, 403);
+  EXPECT_EQ(get(cat(kVolumes, "?labelSelector=gantry.io%2Flocal-volume-node%3Dn1,a!%3Db")).code, 403);
+  EXPECT_EQ(get(kVolumes).code, 403);
+  EXPECT_EQ(get(cat(kVolumes, "/v-n1")).code, 403);
+  EXPECT_EQ(merge(cat(kVolumes, "/v-n2"), kGone).code, 403);
+  EXPECT_EQ(merge(cat(kVolumes, "/v-n2"), "{}").code, 403);  // by which it could be read
+  for (const char* patch :
+       {R"({"metadata":{"finalizers":null}})", R"({"metadata":{"finalizers":["gantry.io/local-volume"]}})",
+        R"({"metadata":{"finalizers":["kubernetes.io/pv-protection"],"labels":{"a":"b"}}})",
+        R"({"metadata":{"finalizers":["kubernetes.io/pv-protection"]},"spec":{"persistentVolumeReclaimPolicy":"Delete"}})",
+        R"({"metadata":{"labels":{"gantry.io/local-volume-node":"n2"}}})"}) {
+    EXPECT_EQ(merge(cat(kVolumes, "/v-n1"), patch).code, 403) << patch;
+  }
+  EXPECT_EQ(ask("DELETE", cat(kVolumes, "/v-kept")).code, 403);
+  EXPECT_EQ(merge(cat(kVolumes, "/v-n1/status"), R"({"status":{"phase":"Available"}})").code, 403);
+  const Answer gone = merge(cat(kVolumes, "/v-n1"), kGone);
+  EXPECT_EQ(gone.code, 200) << gone.body;
+}
+
 TEST_F(NodeTest, ItAsksForCertificatesOfItsOwnName) {
   const auto request = [](const std::string& name, const std::string& user) {
     const Result<PrivateKey> key = PrivateKey::generate();

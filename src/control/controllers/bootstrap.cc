@@ -3,13 +3,16 @@
 
 #include <algorithm>
 
+#include "api/local_volumes.h"
 #include "api/text.h"
 #include "base/text.h"
 #include "kubernetes/core/v1/config.pb.h"
+#include "kubernetes/core/v1/namespace.pb.h"
 #include "kubernetes/core/v1/service.pb.h"
 #include "kubernetes/discovery/v1/endpoint_slice.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 #include "kubernetes/networking/v1/service_cidr.pb.h"
+#include "kubernetes/storage/v1/storage_class.pb.h"
 #include "kubernetes/util/intstr.pb.h"
 
 namespace gantry::control {
@@ -18,6 +21,7 @@ namespace core = k8s::io::api::core::v1;
 namespace discovery = k8s::io::api::discovery::v1;
 namespace meta = k8s::io::apimachinery::pkg::apis::meta::v1;
 namespace networking = k8s::io::api::networking::v1;
+namespace storage = k8s::io::api::storage::v1;
 
 namespace {
 
@@ -25,6 +29,8 @@ constexpr char kDefault[] = "default";
 constexpr char kSystem[] = "kube-system";
 constexpr char kName[] = "kubernetes";
 constexpr char kPortName[] = "https";
+constexpr char kDefaultClass[] = "storageclass.kubernetes.io/is-default-class";
+constexpr char kClassWasMade[] = "gantry.io/made-storage-class";
 
 template <typename M>
 Task<Status> ensure(api::Client& client, M object) {
@@ -201,6 +207,32 @@ Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions option
   if (Status done = co_await report_range(client, range, now()); !done) co_return done;
   if (Status done = co_await ensure(client, make_kubernetes(options)); !done) co_return done;
   co_return co_await ensure(client, make_dns(options));
+}
+
+Task<Status> make_storage_class(api::Client& client) {
+  const api::Answer<core::Namespace> system = co_await client.get<core::Namespace>("", kSystem);
+  if (!system) co_return fail_with(system.error().as_error(), "read the namespace kube-system");
+  if (system->metadata().annotations().contains(kClassWasMade)) co_return Status();
+  const auto classes = co_await client.list<storage::StorageClass>({});
+  if (!classes) co_return fail_with(classes.error().as_error(), "list storageclasses");
+  const bool has_default = std::ranges::any_of(*classes, [](const storage::StorageClass& one) {
+    const auto found = one.metadata().annotations().find(kDefaultClass);
+    return found != one.metadata().annotations().end() && found->second == "true";
+  });
+  storage::StorageClass made;
+  made.mutable_metadata()->set_name("gantry-local");
+  if (!has_default) (*made.mutable_metadata()->mutable_annotations())[kDefaultClass] = "true";
+  made.set_provisioner(api::kLocalProvisioner);
+  made.set_reclaim_policy("Delete");
+  made.set_volume_binding_mode("WaitForFirstConsumer");
+  if (Status done = co_await ensure(client, std::move(made)); !done) co_return done;
+  // Last: until then nobody has taken it away.
+  const api::Value annotations = api::Value::object({{kClassWasMade, "gantry-local"}});
+  const api::Answer<core::Namespace> said = co_await client.patch<core::Namespace>(
+      "", kSystem, api::PatchForm::kMerge,
+      api::Value::object({{"metadata", api::Value::object({{"annotations", annotations}})}}));
+  if (!said) co_return fail_with(said.error().as_error(), "write the namespace kube-system");
+  co_return Status();
 }
 
 Task<Status> publish_servers(api::Client& client, BootstrapOptions options, std::vector<std::string> servers) {

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: Apache-2.0
 // What every cluster has before its users come, beside what the API server has from its beginning (namespaces, priority
 // classes, roles: bootstrap/system_objects.h): the range of service addresses, the Services kubernetes (the API server
-// itself) and kube-dns (at the tenth address, without a selector: a node's own DNS answers for it). What is there
-// already is left as it is, but for the endpoints of the API servers and the kubeconfig of cluster-info, which are
-// these.
+// itself) and kube-dns (at the tenth address, without a selector: a node's own DNS answers for it), a StorageClass. What
+// is there already is left as it is, but for the endpoints of the API servers and the kubeconfig of cluster-info, which
+// are these.
 #pragma once
 
 #include <cstdint>
@@ -32,6 +32,11 @@ api::IpAddress dns_address(const api::IpNetwork& services);
 
 // Can be run again after an error, and by several API servers at once.
 Task<Status> make_bootstrap_objects(api::Client& client, BootstrapOptions options, std::function<api::Timestamp()> now);
+
+// The StorageClass gantry-local, which a claim without a class gets, unless there is such a class already. Once in the
+// life of a cluster: who changes it or takes it away has the last word, and the namespace kube-system says that it was
+// made.
+Task<Status> make_storage_class(api::Client& client);
 
 // The endpoints of the Service kubernetes are these servers': addresses of the family of `advertise_address`; others
 // are left out. With none, nothing is changed.

@@ -17,6 +17,7 @@
 #include "control/controllers/finished_jobs.h"
 #include "control/controllers/garbage_collector.h"
 #include "control/controllers/leader_election.h"
+#include "control/controllers/local_volumes.h"
 #include "control/controllers/namespace_controller.h"
 #include "control/controllers/namespace_objects.h"
 #include "control/controllers/node_ipam.h"
@@ -33,6 +34,8 @@ namespace gantry::control {
 namespace {
 
 constexpr char kProgram[] = "gantry-control";
+// Upstream has none like it.
+constexpr char kLocalVolumeProvisionerName[] = "local-volume-provisioner-controller";
 constexpr Duration kPause = std::chrono::milliseconds(200);
 constexpr Duration kLongestPause = std::chrono::seconds(5);
 
@@ -120,6 +123,7 @@ constexpr OwnController kOwnControllers[] = {
     {"persistentvolume-protection-controller", "pv-protection-controller", add_plain<VolumeProtectionController>},
     {"resourcequota-controller", "resourcequota-controller", add_plain<QuotaController>},
     {"persistentvolume-binder-controller", "persistent-volume-binder", add_plain<VolumeBinder>},
+    {kLocalVolumeProvisionerName, "local-volume-provisioner", add_plain<LocalVolumeProvisioner>},
     {"pod-garbage-collector-controller", "pod-garbage-collector", add_plain<PodGc>},
     {"clusterrole-aggregation-controller", "clusterrole-aggregation-controller", add_plain<RoleAggregation>},
     {"ephemeral-volume-controller", "ephemeral-volume-controller", add_plain<EphemeralVolumes>},
@@ -245,8 +249,10 @@ struct ControllerManager::Impl {
 Task<> ControllerManager::Impl::bootstrap() {
   Duration pause = kPause;
   api::Client client(loop, *transports.bootstrap, kinds, kProgram);
+  const bool makes_volumes = options.controllers.has(kLocalVolumeProvisionerName);
   for (;;) {
     Status done = co_await make_bootstrap_objects(client, options.bootstrap, options.now);
+    if (done && makes_volumes) done = co_await make_storage_class(client);
     if (done) done = co_await publish();
     if (done) break;
     log::warning("the objects that every cluster has could not be made, retrying", {{"error", done.error()}});

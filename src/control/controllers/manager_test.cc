@@ -27,6 +27,7 @@
 #include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 #include "kubernetes/networking/v1/service_cidr.pb.h"
+#include "kubernetes/storage/v1/storage_class.pb.h"
 
 namespace gantry::control {
 namespace {
@@ -339,6 +340,35 @@ TEST_F(ManagerTest, ClusterInfoStaysWithTheServerThatItNamesWhileThatLives) {
   EXPECT_EQ(server_of({"10.0.0.2", "10.0.0.0"}), "https://10.0.0.0:6443");
   options.endpoint = "cluster.example.org:443";
   EXPECT_EQ(server_of({"10.0.0.2"}), "https://cluster.example.org:443");
+}
+
+TEST_F(ManagerTest, AStorageClassIsMadeOnceInTheLifeOfACluster) {
+  using StorageClass = k8s::io::api::storage::v1::StorageClass;
+  const auto is_default = [](const StorageClass& one) {
+    return one.metadata().annotations().contains("storageclass.kubernetes.io/is-default-class");
+  };
+  const auto made = await<StorageClass>("", "gantry-local", [](const auto& one) { return one.has_value(); });
+  ASSERT_TRUE(made);
+  EXPECT_TRUE(is_default(*made));
+  EXPECT_EQ(made->volume_binding_mode(), "WaitForFirstConsumer");
+  await<core::Namespace>("", "kube-system", [](const auto& system) {
+    return system && system->metadata().annotations().contains("gantry.io/made-storage-class");
+  });
+  ASSERT_TRUE(run(loop_, admin_->remove<StorageClass>("", "gantry-local")));
+  ASSERT_TRUE(run(loop_, make_storage_class(*admin_)));
+  EXPECT_FALSE(find<StorageClass>("", "gantry-local"));
+  // A cluster that had one already.
+  StorageClass other;
+  other.mutable_metadata()->set_name("other");
+  (*other.mutable_metadata()->mutable_annotations())["storageclass.kubernetes.io/is-default-class"] = "true";
+  other.set_provisioner("example.com/other");
+  make(other);
+  const auto forget = *api::parse_json(R"({"metadata": {"annotations": {"gantry.io/made-storage-class": null}}})");
+  ASSERT_TRUE(run(loop_, admin_->patch<core::Namespace>("", "kube-system", api::PatchForm::kMerge, forget)));
+  ASSERT_TRUE(run(loop_, make_storage_class(*admin_)));
+  const auto again = find<StorageClass>("", "gantry-local");
+  ASSERT_TRUE(again);
+  EXPECT_FALSE(is_default(*again));
 }
 
 TEST_F(ManagerTest, WhoIsTrustedAndWhoSignsIsReplaced) {

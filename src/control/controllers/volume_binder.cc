@@ -11,7 +11,6 @@
 namespace gantry::control {
 
 namespace {
-constexpr char kProvisionedBy[] = "pv.kubernetes.io/provisioned-by";
 constexpr char kMigratedTo[] = "pv.kubernetes.io/migrated-to";
 }  // namespace
 

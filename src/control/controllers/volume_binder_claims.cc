@@ -14,7 +14,6 @@ namespace storage = k8s::io::api::storage::v1;
 
 namespace {
 
-constexpr char kProvisioner[] = "volume.kubernetes.io/storage-provisioner";
 constexpr char kBetaProvisioner[] = "volume.beta.kubernetes.io/storage-provisioner";
 constexpr char kClassAnnotation[] = "volume.beta.kubernetes.io/storage-class";
 constexpr char kDefaultClass[] = "storageclass.kubernetes.io/is-default-class";

@@ -8,6 +8,9 @@ inline constexpr char kByClaim[] = "claim";  // an index of volumes
 inline constexpr char kBindCompleted[] = "pv.kubernetes.io/bind-completed";
 // Where a claim's volume is to be made.
 inline constexpr char kSelectedNode[] = "volume.kubernetes.io/selected-node";
+// Who is to make a claim's volume, and who has made a volume.
+inline constexpr char kProvisioner[] = "volume.kubernetes.io/storage-provisioner";
+inline constexpr char kProvisionedBy[] = "pv.kubernetes.io/provisioned-by";
 inline constexpr char kBoundByController[] = "pv.kubernetes.io/bound-by-controller";
 
 template <typename M>

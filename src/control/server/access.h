@@ -32,6 +32,7 @@ struct AccessRequest {
   std::string subresource;
   std::string name;
   std::string field_selector;  // of a list or watch, as it was sent
+  std::string label_selector;  // the same
   // Else:
   std::string path;
 };

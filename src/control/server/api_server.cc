@@ -47,6 +47,7 @@ AccessRequest access_request(const User& user, const RequestInfo& info) {
           .subresource = info.subresource,
           .name = selected_name(info),
           .field_selector = info.query.text("fieldSelector"),
+          .label_selector = info.query.text("labelSelector"),
           .path = info.path};
 }
 
