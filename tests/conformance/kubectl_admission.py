@@ -1,8 +1,10 @@
 #!/usr/bin/env -S python3 -B
 # SPDX-License-Identifier: Apache-2.0
 """kubectl against what the cluster says of writes: pod security, limit ranges, quotas that are counted while pods come and go, runtime classes
-and default classes, and who tries to get around them."""
+and default classes, and who tries to get around them; and the secrets in which service accounts' tokens are."""
+import base64
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -136,12 +138,46 @@ def classes(checks, control):
     checks.ok(done.returncode != 0, "and does not grow before it is bound")
 
 
+def token_secrets(checks, control):
+    """A secret that people make for a program outside, and the token that it gets."""
+    make(control, "default", {"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "robot"}},
+         {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+          "metadata": {"name": "robot-token", "annotations": {"kubernetes.io/service-account.name": "robot"}}})
+
+    def data():
+        found = control.json("get", "secret", "robot-token").get("data", {})
+        return found if set(found) >= {"ca.crt", "namespace", "token"} else None
+    found = c.wait_until("the secret is filled", data)
+    checks.equal(base64.b64decode(found["namespace"]), b"default", "a secret of a service account gets its namespace")
+    checks.contains(control.out("describe", "secret", "robot-token"), ["ca.crt:", "token:"], "the cluster's CA, and a token")
+    token = base64.b64decode(found["token"]).decode()
+
+    def who():
+        """Who kubectl is with the token alone."""
+        return subprocess.run([control.kubectl_command()[0], "--server", control.url, "--insecure-skip-tls-verify", "--token", token,
+                               "auth", "whoami"], capture_output=True, text=True, env={**os.environ, "HOME": str(control.folder),
+                                                                                        "KUBECONFIG": "/dev/null"})
+    checks.contains(who().stdout, "system:serviceaccount:default:robot", "with which one is the account")
+    control.kill()
+    control.start()
+    checks.contains(who().stdout, "system:serviceaccount:default:robot", "also after gantry-control was killed")
+    control.out("delete", "secret", "robot-token")
+    c.wait_until("the token has ended", lambda: "Unauthorized" in who().stderr)
+    checks.ok(True, "it ends with the secret")
+    make(control, "default", {"apiVersion": "v1", "kind": "Secret", "type": "kubernetes.io/service-account-token",
+                              "metadata": {"name": "again", "annotations": {"kubernetes.io/service-account.name": "robot"}}})
+    control.out("delete", "serviceaccount", "robot")
+    c.wait_until("the secret is gone", lambda: not control.out("get", "secret", "again", "-o", "name", "--ignore-not-found"))
+    checks.ok(True, "and a secret with its account")
+
+
 def story(checks):
     with Control(checks) as control:
         pod_security(checks, control)
         limit_ranges(checks, control)
         quotas(checks, control)
         classes(checks, control)
+        token_secrets(checks, control)
 
 
 c.main(story)

@@ -26,6 +26,7 @@
 #include "control/controllers/quota_controller.h"
 #include "control/controllers/role_aggregation.h"
 #include "control/controllers/taint_eviction.h"
+#include "control/controllers/token_secrets.h"
 #include "control/controllers/volume_binder.h"
 #include "control/controllers/volume_protection.h"
 
@@ -108,6 +109,7 @@ struct Term {
   std::vector<std::unique_ptr<Controller>> controllers;
   CertificateSigner* signer = nullptr;
   RootCaController* root_ca = nullptr;
+  TokenSecrets* token_secrets = nullptr;
 };
 
 template <typename C>
@@ -119,6 +121,10 @@ constexpr OwnController kOwnControllers[] = {
     {"namespace-controller", "namespace-controller", add_plain<NamespaceController>},
     {"garbage-collector-controller", "generic-garbage-collector", add_plain<GarbageCollector>},
     {"serviceaccount-controller", "service-account-controller", add_plain<ServiceAccountController>},
+    {"serviceaccount-token-controller", "",
+     [](Term& term, const char* account) {
+       term.token_secrets = &term.add<TokenSecrets>(account, term.options.root_ca);
+     }},
     {"persistentvolumeclaim-protection-controller", "pvc-protection-controller", add_plain<ClaimProtectionController>},
     {"persistentvolume-protection-controller", "pv-protection-controller", add_plain<VolumeProtectionController>},
     {"resourcequota-controller", "resourcequota-controller", add_plain<QuotaController>},
@@ -306,6 +312,7 @@ void ControllerManager::Impl::replace(std::string root_ca, Authority authority, 
   if (own != nullptr) {
     const Term& term = *own->terms.back();
     if (term.signer != nullptr) term.signer->sign_with(std::move(authority), std::move(chain));
+    if (term.token_secrets != nullptr) term.token_secrets->publish(root_ca);
     if (term.root_ca != nullptr) term.root_ca->publish(std::move(root_ca));
   }
   loop.spawn(republish());

@@ -257,6 +257,34 @@ TEST_F(ManagerTest, ANamespaceHasWhatItNeedsAndGoes) {
   await<core::Namespace>("", "team", [](const auto& present) { return !present && present.error().is_not_found(); });
 }
 
+TEST_F(ManagerTest, ATokenSecretIsFilledAndEndsWithItsAccount) {
+  const auto made_for = [](const char* name) {
+    core::Secret secret;
+    secret.mutable_metadata()->set_namespace_("default");
+    secret.mutable_metadata()->set_name(cat("token-of-", name));
+    (*secret.mutable_metadata()->mutable_annotations())["kubernetes.io/service-account.name"] = name;
+    secret.set_type("kubernetes.io/service-account-token");
+    return secret;
+  };
+  core::ServiceAccount robot;
+  robot.mutable_metadata()->set_namespace_("default");
+  robot.mutable_metadata()->set_name("robot");
+  make(robot);
+  make(made_for("robot"));
+  const auto secret = await<core::Secret>("default", "token-of-robot", [](const auto& present) {
+    return present && present->data().contains("token");
+  });
+  ASSERT_TRUE(secret);
+  EXPECT_EQ(secret->data().at("ca.crt"), authority_.certificate_pem());
+  EXPECT_EQ(secret->data().at("namespace"), "default");
+  EXPECT_EQ(secret->metadata().annotations().at("kubernetes.io/service-account.uid"),
+            find<core::ServiceAccount>("default", "robot")->metadata().uid());
+  EXPECT_TRUE(run(loop_, admin_->remove<core::ServiceAccount>("default", "robot")));
+  await<core::Secret>("default", "token-of-robot", [](const auto& present) { return !present; });
+  make(made_for("nobody"));
+  await<core::Secret>("default", "token-of-nobody", [](const auto& present) { return !present; });
+}
+
 TEST_F(ManagerTest, ANodeGetsItsCertificates) {
   ASSERT_TRUE(make(joining(), client_request("join", "n1")));
   const Certificate client = await_certificate("join");
