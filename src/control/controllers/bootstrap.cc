@@ -32,6 +32,8 @@ constexpr char kPortName[] = "https";
 constexpr char kDefaultClass[] = "storageclass.kubernetes.io/is-default-class";
 constexpr char kClassWasMade[] = "gantry.io/made-storage-class";
 
+constexpr int kAttempts = 5;  // of a write that others may be faster with
+
 template <typename M>
 Task<Status> ensure(api::Client& client, M object) {
   const std::string name = object.metadata().name();
@@ -153,7 +155,6 @@ discovery::EndpointSlice make_slice(const BootstrapOptions& options, const std::
 // As it is wanted, whatever was there.
 template <typename M>
 Task<Status> bring(api::Client& client, M wanted, bool (*is_same)(const M& a, const M& b)) {
-  constexpr int kAttempts = 5;
   for (int attempt = 1;; ++attempt) {
     api::Answer<M> present = co_await client.get<M>(kDefault, kName);
     api::Answer<M> done = present;
@@ -257,24 +258,31 @@ Task<Status> publish_cluster_info(api::Client& client, BootstrapOptions options,
   wanted.mutable_metadata()->set_name("cluster-info");
   std::string& text = (*wanted.mutable_data())["kubeconfig"];
   text = cluster_info(options, endpoints.front());
-  const api::Answer<core::ConfigMap> there = co_await client.get<core::ConfigMap>("kube-public", "cluster-info");
-  if (!there && !there.error().is_not_found()) co_return fail_with(there.error().as_error(), "read cluster-info");
-  if (!there) {
-    const api::Answer<core::ConfigMap> made = co_await client.create(wanted);
-    if (made || made.error().is_already_exists()) co_return Status();
-    co_return fail_with(made.error().as_error(), "make cluster-info");
+  for (int attempt = 1;; ++attempt) {
+    const api::Answer<core::ConfigMap> there = co_await client.get<core::ConfigMap>("kube-public", "cluster-info");
+    if (!there && !there.error().is_not_found()) co_return fail_with(there.error().as_error(), "read cluster-info");
+    if (!there) {
+      const api::Answer<core::ConfigMap> made = co_await client.create(wanted);
+      if (made || made.error().is_already_exists()) co_return Status();
+      co_return fail_with(made.error().as_error(), "make cluster-info");
+    }
+    const auto found = there->data().find("kubeconfig");
+    const std::string present = found == there->data().end() ? "" : found->second;
+    for (const std::string& each : endpoints) {
+      if (present.contains(server_line(each))) text = cluster_info(options, each);
+    }
+    if (present == text) co_return Status();
+    // Its version: a server that stood still meanwhile does not bring a former CA back.
+    const api::Answer<core::ConfigMap> done = co_await client.patch<core::ConfigMap>(
+        "kube-public", "cluster-info", api::PatchForm::kMerge,
+        api::Value::object(
+            {{"metadata", api::Value::object({{"resourceVersion", there->metadata().resource_version()}})},
+             {"data", api::Value::object({{"kubeconfig", text}})}}));
+    if (done) co_return Status();
+    if (!done.error().is_conflict() || attempt == kAttempts) {
+      co_return fail_with(done.error().as_error(), "write cluster-info");
+    }
   }
-  const auto found = there->data().find("kubeconfig");
-  const std::string present = found == there->data().end() ? "" : found->second;
-  for (const std::string& each : endpoints) {
-    if (present.contains(server_line(each))) text = cluster_info(options, each);
-  }
-  if (present == text) co_return Status();
-  const api::Answer<core::ConfigMap> done = co_await client.patch<core::ConfigMap>(
-      "kube-public", "cluster-info", api::PatchForm::kMerge,
-      api::Value::object({{"data", api::Value::object({{"kubeconfig", text}})}}));
-  if (!done) co_return fail_with(done.error().as_error(), "write cluster-info");
-  co_return Status();
 }
 
 }  // namespace gantry::control

@@ -44,19 +44,20 @@ NamespaceController::NamespaceController(ControllerParts parts)
 }
 
 Task<Status> NamespaceController::empty(const api::Target& target, const std::string& name, Remains* remains) {
-  std::vector<std::string> names;
+  std::vector<std::pair<std::string, std::string>> found;  // names and uids
   int held = 0;
   const api::Client::TakeItem take = [&](const api::Value& item) -> api::Answer<void> {
     const api::Value* metadata = item.find("metadata");
-    const api::Value* text = metadata == nullptr ? nullptr : metadata->find("name");
-    if (text == nullptr || text->as_string() == nullptr) return {};
+    if (metadata == nullptr || metadata->text_at("name").empty()) return {};
     ++held;
     if (const api::Value* finalizers = metadata->find("finalizers"); finalizers != nullptr && finalizers->as_list()) {
       for (const api::Value& finalizer : *finalizers->as_list()) {
         if (finalizer.as_string() != nullptr) ++remains->finalizers[*finalizer.as_string()];
       }
     }
-    if (metadata->find("deletionTimestamp") == nullptr) names.push_back(*text->as_string());
+    if (metadata->find("deletionTimestamp") == nullptr) {
+      found.emplace_back(metadata->text_at("name"), metadata->text_at("uid"));
+    }
     return {};
   };
   const api::Answer<void> seen = co_await parts_.client.visit(target, {.ns = name}, take, true);
@@ -65,10 +66,11 @@ Task<Status> NamespaceController::empty(const api::Target& target, const std::st
     remains->errors.push_back(cat(full_name(target), ": ", seen.error().message));
     co_return Status();
   }
-  for (const std::string& object : names) {
+  for (const auto& [object, uid] : found) {
+    // The namespace may be gone by the time that this arrives, and there again with an object of that name.
     api::Answer<void> removed =
-        co_await parts_.client.remove_path(target.path(name, object), {.propagation = "Background"});
-    if (!removed && !removed.error().is_not_found()) {
+        co_await parts_.client.remove_path(target.path(name, object), {.uid = uid, .propagation = "Background"});
+    if (!removed && !removed.error().is_not_found() && !removed.error().is_conflict()) {
       remains->errors.push_back(cat(full_name(target), " ", object, ": ", removed.error().message));
     }
   }
@@ -76,7 +78,7 @@ Task<Status> NamespaceController::empty(const api::Target& target, const std::st
   // What went at once is not there any more.
   held = 0;
   remains->finalizers.clear();
-  names.clear();
+  found.clear();
   const api::Answer<void> after = co_await parts_.client.visit(target, {.ns = name}, take, true);
   if (!after) {
     remains->errors.push_back(cat(full_name(target), ": ", after.error().message));
