@@ -6,32 +6,19 @@
 other brings them to their end; when the first one goes on, it changes nothing any more."""
 import json
 import pathlib
-import shutil
 import signal
 import sys
 import tempfile
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
-from control import Control
 from played_nodes import PlayedNodes, is_ending, is_ready
+from servers import server
 from stores import Etcd
 
-# What the servers of a cluster share, as docs/control-plane.md says.
-SHARED = ["ca.crt", "ca.key", "sa.key", "sa.pub"]
 NODES = ["n1", "n2", "n3"]
 # A lease that nobody renews is another's after 15 seconds.
 TAKEOVER = 3 * c.PATIENCE
-
-
-def server(checks, cluster, number, first=None):
-    control = Control(checks, ["--store", cluster.store, "--advertise-address", f"192.0.2.{number + 1}"],
-                      host=f"127.0.0.{number + 1}", port=first and first.port)
-    if first:
-        (control.data / "pki").mkdir(parents=True, mode=0o700)
-        for name in SHARED:
-            shutil.copy(first.data / "pki" / name, control.data / "pki" / name)
-    return control
 
 
 def owner(kind, name, **spec):
@@ -94,7 +81,7 @@ def killed(told, first, second):
 
 def story(checks):
     with tempfile.TemporaryDirectory(prefix="gantry-etcd-") as name, Etcd(pathlib.Path(name)) as cluster:
-        with server(checks, cluster, 0) as first, server(checks, cluster, 1, first) as second, PlayedNodes(second) as nodes:
+        with server(checks, cluster.store, 0) as first, server(checks, cluster.store, 1, first) as second, PlayedNodes(second) as nodes:
             told = Story(checks, second)
             for node in NODES:
                 nodes.add(node)

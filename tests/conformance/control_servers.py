@@ -13,22 +13,10 @@ import threading
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
 from control import Control
+from servers import server
 from stores import Etcd
 
 ADVERTISED = ["192.0.2.1", "192.0.2.2"]
-# What the servers of a cluster share, as docs/control-plane.md says.
-SHARED = ["ca.crt", "ca.key", "sa.key", "sa.pub"]
-
-
-def server(checks, cluster, number, first=None):
-    control = Control(checks, ["--store", cluster.store, "--advertise-address", ADVERTISED[number]],
-                      host=f"127.0.0.{number + 1}", port=first and first.port)
-    if first:
-        (control.data / "pki").mkdir(parents=True, mode=0o700)
-        for name in SHARED:
-            shutil.copy(first.data / "pki" / name, control.data / "pki" / name)
-    return control
-
 
 def endpoints(control):
     """What Endpoints and EndpointSlice say."""
@@ -97,7 +85,7 @@ def death(checks, first, second):
 
 def story(checks):
     with tempfile.TemporaryDirectory(prefix="gantry-etcd-") as name, Etcd(pathlib.Path(name)) as cluster:
-        with server(checks, cluster, 0) as first, server(checks, cluster, 1, first) as second:
+        with server(checks, cluster.store, 0) as first, server(checks, cluster.store, 1, first) as second:
             share(checks, first, second)
             race(checks, first, second)
             death(checks, first, second)

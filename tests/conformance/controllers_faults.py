@@ -13,6 +13,7 @@ killed, stands still and goes on, or is cut off from etcd (--rounds, --seed). A 
 import argparse
 import contextlib
 import datetime
+import http.client
 import json
 import pathlib
 import random
@@ -48,7 +49,7 @@ def workload(kind, name, **spec):
     return {"apiVersion": "apps/v1", "kind": kind, "metadata": {"name": name}, "spec": {
         "selector": {"matchLabels": {"app": name}}, **spec, "template": {
             "metadata": {"labels": {"app": name}},
-            "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "main", "image": "my-app:1"}]}}}}
+            "spec": {"terminationGracePeriodSeconds": 1, "containers": [{"name": "main", "image": "my-app:1"}]}}}}
 
 
 def first_objects():
@@ -106,26 +107,27 @@ def micros(text):
     return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
 
 
-class Leases(threading.Thread):
-    """Follows the controllers' lease: (version, spec) of each change."""
+class Lease(threading.Thread):
+    """Follows a lease: (version, spec) of each change."""
 
-    def __init__(self, nodes):
+    def __init__(self, nodes, name):
         super().__init__(daemon=True)
-        self.nodes, self.changes, self.failure = nodes, [], None
+        self.nodes, self.name, self.changes, self.failure = nodes, name, [], None
 
     def run(self):
         while not self.nodes.ended.is_set():
             try:
                 self.follow()
+            except (OSError, http.client.HTTPException, ValueError):
+                self.nodes.ended.wait(0.1)
             except Exception as error:
                 self.failure = error
-                self.nodes.ended.wait(0.1)
+                return
 
     def follow(self):
-        found = self.nodes.request("GET", f"{LEASE}?fieldSelector=metadata.name%3Dkube-controller-manager")
-        since = self.changes[-1][0] if self.changes else int(found["metadata"]["resourceVersion"])
-        path = f"{LEASE}?watch=true&fieldSelector=metadata.name%3Dkube-controller-manager&resourceVersion={since}"
-        with self.nodes.open("GET", path) as lines:
+        asked = f"{LEASE}?fieldSelector=metadata.name%3D{self.name}"
+        since = self.changes[-1][0] if self.changes else self.nodes.request("GET", asked)["metadata"]["resourceVersion"]
+        with self.nodes.open("GET", f"{asked}&watch=true&resourceVersion={since}") as lines:
             for line in lines:
                 event = json.loads(line)
                 if event["type"] == "ERROR":
@@ -133,6 +135,8 @@ class Leases(threading.Thread):
                 self.changes.append((int(event["object"]["metadata"]["resourceVersion"]), event["object"]["spec"]))
 
     def judge(self, checks):
+        if self.failure is not None:
+            raise self.failure
         wrong, before, hands = [], None, 0
         for version, spec in list(self.changes):
             holder = spec.get("holderIdentity")
@@ -141,8 +145,8 @@ class Leases(threading.Thread):
                 if micros(spec["acquireTime"]) < micros(before["renewTime"]) + before["leaseDurationSeconds"]:
                     wrong.append(f"{version}: {holder} took it from {before}: {spec}")
             before = spec
-        c.log(f"the lease was renewed {len(self.changes)} times and changed hands {hands} times")
-        checks.ok(hands and not wrong, "a lease changes hands when its holder's time is over", "\n".join(wrong))
+        c.log(f"{self.name} was renewed {len(self.changes)} times and changed hands {hands} times")
+        checks.ok(hands and not wrong, f"{self.name} changes hands when its holder's time is over", "\n".join(wrong))
 
 
 class Churn(threading.Thread):
@@ -151,7 +155,7 @@ class Churn(threading.Thread):
     def __init__(self, control, seed):
         super().__init__(daemon=True)
         self.control, self.chance, self.stops, self.failure = control, random.Random(seed), threading.Event(), None
-        self.image, self.size, self.jobs, self.count = {}, {"web": 2, "other": 2, "scaled": 2, "state": 2}, {}, 0
+        self.image, self.size, self.jobs, self.count = {}, {"web": 2, "other": 2, "state": 2}, {}, 0
 
     def run(self):
         try:
@@ -180,9 +184,7 @@ class Churn(threading.Thread):
             self.control.out("create", "-f", "-", given=json.dumps(made))
             self.jobs[name] = completions
         elif what == "bounds":
-            least = chance.randint(1, MOST)
-            self.control.out("patch", "hpa", "scaled", "-p", json.dumps({"spec": {"minReplicas": least}}))
-            self.size["scaled"] = max(self.size["scaled"], least)  # without metrics it only grows
+            self.control.out("patch", "hpa", "scaled", "-p", json.dumps({"spec": {"minReplicas": chance.randint(1, MOST)}}))
         elif what == "evict":
             self.control.kubectl("delete", "pods", "-l", f"app={chance.choice(('web', 'other', 'daemon'))}", "--wait=false",
                                  "--field-selector", f"spec.nodeName={chance.choice(NODES)}")
@@ -192,7 +194,8 @@ class Story:
     def __init__(self, checks, asked, servers, ways, judge, nodes):
         self.checks, self.chance, self.rounds = checks, random.Random(asked.seed), asked.rounds
         self.servers, self.ways, self.judge, self.nodes = servers, ways, judge, nodes
-        self.leases, self.churn = Leases(nodes), Churn(judge, asked.seed)
+        self.leases = [Lease(nodes, name) for name in ("kube-controller-manager", "kube-scheduler")]
+        self.churn = Churn(judge, asked.seed)
 
     def holder(self):
         done = self.judge.kubectl("get", "lease", "-n", "kube-system", "kube-controller-manager", "-o", "jsonpath={.spec.holderIdentity}")
@@ -229,7 +232,8 @@ class Story:
 
     def tell(self):
         self.judge.out("create", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": first_objects()}))
-        self.leases.start()
+        for lease in self.leases:
+            lease.start()
         self.churn.start()
         for _ in range(self.rounds):
             before = self.churn.count
@@ -254,6 +258,10 @@ class Story:
         return len(pods) == size and all(
             is_ready(pod) and not is_ending(pod) and pod["spec"]["containers"][0]["image"] == image for pod in pods)
 
+    def is_scaled(self):
+        size = self.judge.json("get", "deployment", "scaled")["spec"]["replicas"]
+        return size >= self.judge.json("get", "hpa", "scaled")["spec"]["minReplicas"] and self.settled("scaled", size)
+
     def finished(self):
         jobs = {each["metadata"]["name"]: each for each in self.judge.json("get", "jobs")["items"]}
         cron = [name for name in jobs if name.startswith("cron-")]
@@ -267,6 +275,7 @@ class Story:
         for name, size in churn.size.items():
             self.until(f"{name} is as it was last asked for", lambda name=name, size=size: self.settled(name, size))
         self.until("so is the DaemonSet", lambda: self.settled("daemon", len(NODES)))
+        self.until("the autoscaler's bounds hold", self.is_scaled)
         c.wait_until("all jobs are complete", self.finished, limit=SETTLED, pause=0.3)
         wanted = self.finished()
         self.checks.ok(True, f"{len(wanted)} jobs are complete")
@@ -283,7 +292,12 @@ class Story:
         seen = self.nodes.seen.of_jobs
         self.checks.equal({name: len(seen.get(name, ())) for name in wanted}, wanted, "a job has as many pods as it wants, and no more")
         self.checks.equal(self.nodes.remarks, [], "no pod was there twice")
-        self.leases.judge(self.checks)
+        self.judge.out("create", "namespace", "short")
+        self.judge.out("create", "configmap", "-n", "short", "one")
+        self.judge.out("delete", "namespace", "short", "--wait=false")
+        self.until("a namespace goes", lambda: self.judge.kubectl("get", "namespace", "short").returncode)
+        for lease in self.leases:
+            lease.judge(self.checks)
 
 
 class Nodes(JobNodes):

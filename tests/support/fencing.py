@@ -50,7 +50,7 @@ def objection(write):
     if verb == "create" and about.get("subresource"):
         return "" if metadata.get("uid") else f"a {about['subresource']} without uid"
     if verb == "create":
-        return "" if metadata.get("name") and not metadata.get("generateName") else "a name that is another one each time"
+        return "" if metadata.get("name") else "a name that is another one each time"  # generateName beside it says nothing
     if verb in ("update", "patch"):
         return "" if metadata.get("uid") or metadata.get("resourceVersion") else "without uid and resourceVersion"
     if verb == "delete":
@@ -61,12 +61,14 @@ def objection(write):
 
 def judge(checks, writes):
     """One check over all of them; how many of each resource and verb are in the log."""
-    wrong, counts = [], {}
+    wrong, counts, again = [], {}, 0
     for write in writes:
         about = write["objectRef"]
         key = "/".join(filter(None, (about["resource"], about.get("subresource"), write["verb"])))
         counts[key] = counts.get(key, 0) + 1
+        again += write["verb"] == "create" and write.get("responseStatus", {}).get("code") == 409
         if said := objection(write):
             wrong.append(f"{write['user']['username']} {key} {about.get('namespace')}/{about.get('name')}: {said}")
     c.log(", ".join(f"{key} {count}" for key, count in sorted(counts.items())))
+    c.log(f"{again} were made for the second time, and refused")
     checks.ok(writes and not wrong, f"{len(writes)} writes bear a precondition or a name of their own", "\n".join(wrong[:40]))
