@@ -165,7 +165,11 @@ Task<Status> start_agent(Serving& serving) {
     serving.member = std::move(*member);
     if (serving.options.proxy || serving.options.dns) {
       serving.network = std::make_unique<cli::NodeNetwork>(cli::NodeNetwork::Parts{
-          .loop = serving.loop, .options = serving.options, .cluster = serving.member->cluster()});
+          .loop = serving.loop,
+          .options = serving.options,
+          .cluster = serving.member->cluster(),
+          // An agent alone has none: what it makes is its node's.
+          .instance = serving.instance.empty() ? serving.member->cluster().node_name() : serving.instance});
     }
   }
   serving.agent =

@@ -1,13 +1,49 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "cli/node_network.h"
 
+#include <utility>
+
+#include "proxy/nftables/backend.h"
+
 namespace gantry::cli {
 
 NodeNetwork::NodeNetwork(Parts parts)
-    : parts_(parts), objects_(parts_.cluster.client(), parts_.cluster.services(), parts_.cluster.node_name()) {}
+    : parts_(std::move(parts)),
+      objects_(parts_.cluster.client(), parts_.cluster.services(), parts_.cluster.node_name()) {
+  if (parts_.options.proxy) {
+    proxy_ = std::make_unique<proxy::Proxy>(proxy::Proxy::Parts{.loop = parts_.loop,
+                                                                .objects = objects_,
+                                                                .open = [this] { return open_backend(); },
+                                                                .pods = parts_.options.cluster_cidr
+                                                                            ? parts_.options.cluster_cidr
+                                                                            : parts_.options.pod_cidr});
+  }
+}
 
-void NodeNetwork::start() { objects_.start(); }
+// On the proxy's thread.
+Result<std::unique_ptr<proxy::Backend>> NodeNetwork::open_backend() {
+  auto backend = proxy::nftables::NftablesBackend::open(parts_.instance);
+  if (!backend) return std::unexpected(std::move(backend.error()));
+  auto events = proxy::nftables::Watcher::open();
+  if (!events) return std::unexpected(std::move(events.error()));
+  proxy::nftables::Watcher::Target target{
+      .table = (*backend)->table(), .mark = (*backend)->mark(), .port_id = (*backend)->port_id()};
+  parts_.loop.post([this, socket = std::move(*events), target = std::move(target)]() mutable {
+    watcher_ = std::make_unique<proxy::nftables::Watcher>(parts_.loop, std::move(socket), std::move(target),
+                                                          [this] { proxy_->replace_all(); });
+    parts_.loop.spawn(watcher_->run());
+  });
+  return std::move(*backend);
+}
 
-void NodeNetwork::stop() { objects_.stop(); }
+void NodeNetwork::start() {
+  if (proxy_) proxy_->start();
+  objects_.start();
+}
+
+void NodeNetwork::stop() {
+  if (proxy_) proxy_->stop();
+  objects_.stop();
+}
 
 }  // namespace gantry::cli

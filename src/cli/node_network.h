@@ -4,10 +4,15 @@
 // Loop thread.
 #pragma once
 
+#include <memory>
+#include <string>
+
 #include "agent/cluster.h"
 #include "base/loop.h"
 #include "cli/gantryd_options.h"
 #include "proxy/cluster_objects.h"
+#include "proxy/nftables/watcher.h"
+#include "proxy/proxy.h"
 
 namespace gantry::cli {
 
@@ -18,6 +23,7 @@ class NodeNetwork {
     Loop& loop;
     const GantrydOptions& options;
     agent::Cluster& cluster;
+    std::string instance;  // the mark of what is made
   };
   // Nothing is asked yet; `cluster` has not started.
   explicit NodeNetwork(Parts parts);
@@ -28,8 +34,12 @@ class NodeNetwork {
   void stop();
 
  private:
+  Result<std::unique_ptr<proxy::Backend>> open_backend();
+
   const Parts parts_;
   proxy::ClusterObjects objects_;
+  std::unique_ptr<proxy::nftables::Watcher> watcher_;
+  std::unique_ptr<proxy::Proxy> proxy_;  // null: no --modules proxy
 };
 
 }  // namespace gantry::cli

@@ -21,8 +21,8 @@ struct RuleChanges {
 class Backend {
  public:
   virtual ~Backend() = default;
-  // Whatever was there is replaced by these rules, at once for every packet; connections live. `pods`: where pods of this
-  // cluster are; empty if nobody knows.
+  // Whatever was there is replaced by these rules, at once for every packet; connections live. `pods`: where pods of
+  // this cluster are; empty if nobody knows.
   virtual Status replace(const ServiceRules& rules, const std::vector<netns::Cidr>& pods) = 0;
   // Changes what replace() and earlier calls have made: all of it, or nothing. After an error only replace() may come.
   virtual Status apply(const RuleChanges& changes) = 0;

@@ -2,7 +2,8 @@
 // From a Service and its EndpointSlices to what a node does with its packets. Pure.
 //
 // Nothing comes of headless services, of ExternalName, and of those that are another proxy's by their label
-// service.kubernetes.io/service-proxy-name. Of a load balancer's addresses those count that are IPs and whose ipMode is VIP.
+// service.kubernetes.io/service-proxy-name. Of a load balancer's addresses those count that are IPs and whose ipMode is
+// VIP.
 #pragma once
 
 #include <optional>

@@ -343,6 +343,23 @@ TEST_F(ProxyServicesTest, ConnectionsLiveWhenAllIsReplaced) {
   EXPECT_EQ(client.inside([] { return connect(ip(kService), 80).error; }), 0);
 }
 
+// CVE-2019-9946.
+TEST_F(ProxyServicesTest, ItsNodePortComesBeforeAPodsPortOfTheHost) {
+  FakeShim a, b;
+  IpAddress at_a = attach(a, "a"), at_b = attach(b, "b");
+  OwnFd in_a = a.inside([&] { return listener(SOCK_STREAM, at_a, 8080); });
+  OwnFd in_b = b.inside([&] { return listener(SOCK_STREAM, at_b, 8080); });
+  ASSERT_TRUE(ok(network->map_ports("b", {{.host_port = 30080, .pod_port = 8080}})));
+  EXPECT_EQ(outside->inside([&] { return connect(here, 30080).error; }), 0);
+  EXPECT_NE(accept_from(in_b), "nobody");
+  program({{"shop/web:/IPv4",
+            rule_of({frontend(Frontend::Origin::kNodePort, "192.0.2.1", 30080)}, {{at_a, 8080}})}});
+  EXPECT_EQ(outside->inside([&] { return connect(here, 30080).error; }), 0);
+  EXPECT_NE(accept_from(in_a), "nobody");
+  EXPECT_EQ(connect(here, 30080).error, 0);
+  EXPECT_NE(accept_from(in_a), "nobody");
+}
+
 TEST_F(ProxyServicesTest, OfTwoThatClaimAnAddressTheClusterAddressHasIt) {
   FakeShim a, b, client;
   IpAddress at_a = attach(a, "a"), at_b = attach(b, "b");
