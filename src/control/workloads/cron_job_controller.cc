@@ -167,7 +167,10 @@ Task<Status> CronJobController::write(const CronJob& cron, CronPlan& plan) {
     const api::Answer<CronJob> now = co_await parts_.client.update_status(changed);
     // Somebody was faster, and it is looked at again.
     if (!now) co_return done_or_late(now);
-    written_[cron.metadata().uid()] = version_of(now->metadata());
+    // Unless it went meanwhile.
+    const auto still = crons_.find(cron.metadata().namespace_(), cron.metadata().name());
+    const bool is_there = still != nullptr && still->metadata().uid() == cron.metadata().uid();
+    if (is_there) written_[cron.metadata().uid()] = version_of(now->metadata());
   }
   for (JobEvent& event : plan.events) {
     if (event.is_warning) {

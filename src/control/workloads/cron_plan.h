@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // CronPlan: what is to be done about a CronJob now: which of its jobs have had their time, whether one is due, and what
-// its status says. Pure; any thread.
+// its status says. Pure but for the files of time zones; any thread.
 #pragma once
 
 #include <cstdint>

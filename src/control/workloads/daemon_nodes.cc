@@ -15,7 +15,6 @@ namespace core = k8s::io::api::core::v1;
 
 namespace {
 
-constexpr char kHashLabel[] = "controller-revision-hash";
 constexpr char kGenerationLabel[] = "pod-template-generation";
 constexpr char kGenerationAnnotation[] = "deprecated.daemonset.template.generation";
 constexpr char kNodeNameField[] = "metadata.name";

@@ -12,6 +12,9 @@
 
 namespace gantry::control::workloads {
 
+// Of pods and revisions: which template they are of.
+inline constexpr char kHashLabel[] = "controller-revision-hash";
+
 // The set's template as its pods have it: with tolerations, and labelled with the revision's hash.
 k8s::io::api::core::v1::PodTemplateSpec daemon_template(const k8s::io::api::apps::v1::DaemonSet& set,
                                                         const std::string& hash);

@@ -13,7 +13,6 @@ namespace core = k8s::io::api::core::v1;
 
 namespace {
 
-constexpr char kHashLabel[] = "controller-revision-hash";
 constexpr std::size_t kWorkers = 4;
 // In one go; those that are left come with the next one, which what these do brings about.
 constexpr std::size_t kMostAtOnce = 250;
@@ -107,9 +106,10 @@ Task<Status> DaemonSetController::work(std::string key) {
   const Result<Revisions::Current> current = co_await revisions_.current(
       owner, set.metadata(), set.spec().template_(), &*revisions, set.status().collision_count());
   if (!current) co_return std::unexpected(current.error());
+  const std::string data = revision_data(set.spec().template_());
   std::set<std::string> hashes, names;
   for (const RevisionPtr& revision : *revisions) {
-    if (!has_template(*revision, set.spec().template_())) continue;
+    if (!has_template(*revision, data)) continue;
     hashes.insert(hash_of(*revision));
     names.insert(revision->metadata().name());
   }

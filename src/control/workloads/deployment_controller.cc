@@ -63,7 +63,11 @@ void DeploymentController::wake_for_pod(const core::Pod& pod) {
   const OwnerReference* controller = controller_of(pod.metadata());
   if (controller == nullptr || controller->kind() != "ReplicaSet") return;
   const SetPtr set = sets_.find(pod.metadata().namespace_(), controller->name());
-  if (set != nullptr && set->metadata().uid() == controller->uid()) wake_for_set(*set, /*is_new=*/false);
+  if (set == nullptr || set->metadata().uid() != controller->uid()) return;
+  const OwnerReference* above = controller_of(set->metadata());
+  if (above == nullptr || above->kind() != "Deployment") return;
+  const DeploymentPtr deployment = deployments_.find(pod.metadata().namespace_(), above->name());
+  if (deployment != nullptr && is_recreated(*deployment)) queue_.add(key_of(*deployment));
 }
 
 Task<Status> DeploymentController::work(std::string key) {
@@ -77,7 +81,8 @@ Task<Status> DeploymentController::work(std::string key) {
       co_await claim<ReplicaSet>(parts_.client, owner, std::move(candidates),
                                  [this, owner] { return may_adopt<Deployment>(parts_.client, owner); });
   if (!sets) co_return std::unexpected(std::move(sets.error()));
-  RolloutStep step = next_step(*deployment, owner, *sets, old_pods_run(*deployment, *sets));
+  const bool waits_for_old = is_recreated(*deployment) && old_pods_run(*deployment, *sets);
+  RolloutStep step = next_step(*deployment, owner, *sets, waits_for_old);
   Outcome outcome = co_await take(deployment, owner, std::move(step), std::move(*sets));
   // Somebody else was faster: his change comes by itself, and all is seen anew.
   if (!outcome.done && outcome.done.error().code() == Code::kAborted) co_return Status();

@@ -100,8 +100,13 @@ bool has_template_of(const Deployment& deployment, const ReplicaSet& set) {
 }
 
 SetPtr find_new(const Deployment& deployment, const std::vector<SetPtr>& sets) {
+  const core::PodTemplateSpec& wanted = deployment.spec().template_();
+  std::string text;  // of it; written when it is needed
   for (const SetPtr& set : by_age(sets)) {
-    if (has_template_of(deployment, *set)) return set;
+    const core::PodTemplateSpec& held = set->spec().template_();
+    if (!have_equal_images(wanted, held)) continue;
+    if (text.empty()) text = template_text(wanted);
+    if (template_text(held) == text) return set;
   }
   return nullptr;
 }

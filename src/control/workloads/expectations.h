@@ -6,11 +6,8 @@
 // Bound to one thread. Times are any steady clock's.
 #pragma once
 
-#include <map>
-#include <optional>
 #include <set>
 #include <string>
-#include <string_view>
 #include <unordered_map>
 
 #include "base/loop.h"

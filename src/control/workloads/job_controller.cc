@@ -18,7 +18,6 @@ namespace {
 
 constexpr std::size_t kWorkers = 5;
 constexpr std::size_t kAtOnce = 64;
-constexpr std::size_t kLongestPrefix = 58;  // five letters more are a name
 
 Owner owner_of_job(const api::Client& client, const batch::Job& job) {
   Owner owner = owner_of(client, job, selector_of(job.spec().selector()));
@@ -29,7 +28,7 @@ Owner owner_of_job(const api::Client& client, const batch::Job& job) {
 // "JOB-INDEX", cut so that what follows fits.
 std::string name_with_index(std::string_view job, std::int32_t index) {
   const std::string end = cat("-", index);
-  return cat(job.substr(0, kLongestPrefix - 1 - end.size()), end);
+  return cat(job.substr(0, kLongestPodPrefix - 1 - end.size()), end);
 }
 
 // The patch that takes the finalizer off this pod, and off this version of it alone.
@@ -170,6 +169,8 @@ Task<Status> JobController::work(std::string key) {
   Result<std::vector<JobPod>> pods =
       co_await pods_.claim(owner, [this, &owner] { return may_adopt<Job>(parts_.client, owner); });
   if (!pods) co_return std::unexpected(std::move(pods.error()));
+  // It went meanwhile, or is another one.
+  if (const auto still = jobs_.find_key(key); still == nullptr || still->metadata().uid() != uid) co_return Status();
 
   JobView view{.job = *job,
                .pods = std::move(*pods),
@@ -310,7 +311,8 @@ Task<Status> JobController::release_one(JobPod pod, std::set<std::string>* done)
   released_.insert(metadata.uid());
   const api::Answer<Pod> now = co_await parts_.client.patch<Pod>(
       metadata.namespace_(), metadata.name(), api::PatchForm::kStrategicMerge, without_finalizer(*pod, false));
-  if (!now && all_pods_.find(metadata.namespace_(), metadata.name()) == nullptr) released_.erase(metadata.uid());
+  const std::shared_ptr<const Pod> there = all_pods_.find(metadata.namespace_(), metadata.name());
+  if (!now && (there == nullptr || there->metadata().uid() != metadata.uid())) released_.erase(metadata.uid());
   // It is gone, or another pod has its name.
   if (now || now.error().is_not_found() || now.error().is_conflict()) {
     done->insert(metadata.uid());

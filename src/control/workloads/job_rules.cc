@@ -189,10 +189,10 @@ std::string met_success_rule(const batch::Job& job, const IndexSet& succeeded) {
   return {};
 }
 
-std::int64_t seconds_to_next(std::int32_t failures, std::int64_t last_failure, std::int64_t now) {
+std::int64_t seconds_to_next(std::int64_t failures, std::int64_t last_failure, std::int64_t now) {
   if (failures <= 0) return 0;
   std::int64_t pause = kFirstPause;
-  for (std::int32_t i = 1; i < failures && pause < kLongestPause; ++i) pause *= 2;
+  for (std::int64_t i = 1; i < failures && pause < kLongestPause; ++i) pause *= 2;
   pause = std::min(pause, kLongestPause);
   // Clocks of nodes may be ahead.
   return std::clamp<std::int64_t>(last_failure + pause - now, 0, pause);

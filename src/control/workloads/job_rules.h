@@ -49,10 +49,10 @@ FailureVerdict judge_failure(const k8s::io::api::core::v1::Pod& pod, const k8s::
 
 // The failures that came before this pod at its index.
 struct IndexFailures {
-  std::int32_t counted = 0;
-  std::int32_t ignored = 0;
+  std::int64_t counted = 0;  // whoever may write pods may say any 31 bits
+  std::int64_t ignored = 0;
 
-  std::int32_t all() const { return counted + ignored; }
+  std::int64_t all() const { return counted + ignored; }
 };
 IndexFailures failures_before(const k8s::io::api::core::v1::Pod& pod);
 // With this pod's own.
@@ -62,7 +62,7 @@ IndexFailures failures_with(const k8s::io::api::core::v1::Pod& pod, const k8s::i
 std::string met_success_rule(const k8s::io::api::batch::v1::Job& job, const IndexSet& succeeded);
 
 // The seconds that are left until a pod may follow on that many failures in a row.
-std::int64_t seconds_to_next(std::int32_t failures, std::int64_t last_failure, std::int64_t now);
+std::int64_t seconds_to_next(std::int64_t failures, std::int64_t last_failure, std::int64_t now);
 
 // Failures since the last success.
 struct PodBackoff {

@@ -574,6 +574,23 @@ TEST(JobSync, ManyEndsAreCountedInParts) {
   EXPECT_EQ(world.job.status().succeeded(), 1200);
 }
 
+TEST(JobRules, AsManyFailuresAsAnybodySays) {
+  batch::Job made = job(3, 3, 0);
+  batch::PodFailurePolicyRule* ignored = add_rule(&made, "Ignore");
+  ignored->add_on_pod_conditions()->set_type("DisruptionTarget");
+  ignored->mutable_on_pod_conditions(0)->set_status("True");
+  core::Pod pod;
+  pod.mutable_status()->set_phase("Failed");
+  core::PodCondition* disrupted = pod.mutable_status()->add_conditions();
+  disrupted->set_type("DisruptionTarget");
+  disrupted->set_status("True");
+  (*pod.mutable_metadata()->mutable_annotations())[kFailureCountAnnotation] = "2147483647";
+  (*pod.mutable_metadata()->mutable_annotations())[kIgnoredFailureCountAnnotation] = "2147483647";
+  const std::int64_t all = failures_with(pod, made).all();
+  EXPECT_EQ(all, 4294967295);
+  EXPECT_EQ(seconds_to_next(all, 100, 100), 600);
+}
+
 TEST(JobRules, TheLastSuccessForgivesFailuresBeforeIt) {
   const auto ended = [](const std::string& phase, std::int64_t when) {
     core::Pod pod;

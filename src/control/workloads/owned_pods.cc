@@ -5,6 +5,7 @@
 
 #include "api/kinds/core/same_map.h"
 #include "base/together.h"
+#include "control/controllers/dependency_graph.h"
 #include "control/workloads/pod_names.h"
 
 namespace gantry::control::workloads {
@@ -64,9 +65,7 @@ void OwnedPods::take(const api::Informer::Change& change) {
 void OwnedPods::wake_controller(const core::Pod& pod) {
   const OwnerReference* controller = controller_of(pod.metadata());
   if (controller == nullptr || controller->kind() != owners_.kind) return;
-  const std::string_view group = owners_.api_version;
-  const std::string_view its_group = controller->api_version();
-  if (its_group.substr(0, its_group.rfind('/')) != group.substr(0, group.rfind('/'))) return;
+  if (group_of(controller->api_version()) != group_of(owners_.api_version)) return;
   owners_.wake(api::object_key(pod.metadata().namespace_(), controller->name()));
 }
 

@@ -7,9 +7,7 @@ namespace gantry::control::workloads {
 
 namespace {
 
-constexpr std::string_view kAlphabet = "bcdfghjklmnpqrstvwxz2456789";
 constexpr int kLetters = 5;
-constexpr std::size_t kLongestName = 63;
 
 }  // namespace
 
@@ -24,12 +22,12 @@ std::uint64_t stable_hash(std::string_view text) {
 
 std::string safe_text(std::uint64_t hash, int length) {
   std::string text;
-  for (; length > 0; --length, hash /= kAlphabet.size()) text += kAlphabet[hash % kAlphabet.size()];
+  for (; length > 0; --length, hash /= kSafeLetters.size()) text += kSafeLetters[hash % kSafeLetters.size()];
   return text;
 }
 
 std::string name_prefix(std::string_view owner_name) {
-  return cat(owner_name, "-").substr(0, kLongestName - kLetters);
+  return cat(owner_name, "-").substr(0, kLongestPodPrefix);
 }
 
 std::string pod_name(std::string_view owner_name, std::string_view owner_uid, std::string_view slot) {

@@ -4,12 +4,16 @@
 // the same name and is told that it exists. Pure; any thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <string>
 #include <string_view>
 
 namespace gantry::control::workloads {
+
+inline constexpr std::string_view kSafeLetters = "bcdfghjklmnpqrstvwxz2456789";  // they form no words
+inline constexpr std::size_t kLongestPodPrefix = 58;                            // five letters more are a name
 
 // The same in every release and on every machine.
 std::uint64_t stable_hash(std::string_view text);

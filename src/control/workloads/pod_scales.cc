@@ -7,6 +7,7 @@
 #include <set>
 
 #include "base/text.h"
+#include "control/controllers/dependency_graph.h"
 #include "kubernetes/apps/v1/deployment.pb.h"
 #include "kubernetes/apps/v1/replica_set.pb.h"
 #include "kubernetes/apps/v1/stateful_set.pb.h"
@@ -26,14 +27,8 @@ namespace {
 constexpr char kNameCharacters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-._:";
 constexpr char kVersionCharacters[] = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-./";
 
-// "apps" of "apps/v1", "" of "v1".
-std::string group_of(const OwnerReference& owner) {
-  const std::size_t slash = owner.api_version().find('/');
-  return slash == std::string::npos ? std::string() : owner.api_version().substr(0, slash);
-}
-
 bool is_kind(const OwnerReference& owner, std::string_view group, std::string_view kind) {
-  return owner.kind() == kind && group_of(owner) == group;
+  return owner.kind() == kind && group_of(owner.api_version()) == group;
 }
 
 template <typename M>
@@ -86,7 +81,7 @@ std::optional<PodScales::Scale> PodScales::known(const OwnerReference& owner, co
   if (set == nullptr || set->metadata().uid() != owner.uid()) return std::nullopt;
   const OwnerReference* above = controller_of(set->metadata());
   if (above == nullptr || above->kind() != "Deployment") return scale_of(set, owner);
-  if (group_of(*above) != "apps") return std::nullopt;
+  if (group_of(above->api_version()) != "apps") return std::nullopt;
   return scale_of(informers_.of<apps::Deployment>().find(ns, above->name()), *above);
 }
 
@@ -97,7 +92,7 @@ Task<Result<std::optional<PodScales::Scale>>> PodScales::ask(OwnerReference owne
                           std::string::npos;
     if (!is_plain || part->contains("..")) co_return not_found(cat("no object can be called ", quoted(*part)));
   }
-  const std::string root = cat(group_of(owner).empty() ? "/api/" : "/apis/", owner.api_version());
+  const std::string root = cat(group_of(owner.api_version()).empty() ? "/api/" : "/apis/", owner.api_version());
   const api::Answer<api::Value> resources = co_await client_.document("GET", root);
   if (!resources && !resources.error().is_not_found()) co_return std::unexpected(resources.error().as_error());
   const auto [plural, has_scale] =
@@ -106,7 +101,7 @@ Task<Result<std::optional<PodScales::Scale>>> PodScales::ask(OwnerReference owne
     co_return not_found(cat("no matches for kind ", quoted(owner.kind()), " in version ", quoted(owner.api_version())));
   }
   if (!has_scale) {
-    const std::string group = group_of(owner);
+    const std::string_view group = group_of(owner.api_version());
     co_return not_found(
         cat(plural, group.empty() ? "" : ".", group, " does not implement the scale subresource"));
   }

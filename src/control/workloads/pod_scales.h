@@ -3,7 +3,7 @@
 // that are not known here are asked by their subresource scale. On one loop.
 #pragma once
 
-#include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 

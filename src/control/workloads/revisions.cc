@@ -2,11 +2,13 @@
 #include "control/workloads/revisions.h"
 
 #include <algorithm>
+#include <limits>
 #include <tuple>
 
 #include "api/codec.h"
 #include "api/json.h"
 #include "base/text.h"
+#include "control/workloads/pod_names.h"
 
 namespace gantry::control::workloads {
 
@@ -62,11 +64,10 @@ std::optional<PodTemplateSpec> template_of(const apps::ControllerRevision& revis
   return out;
 }
 
-bool has_template(const apps::ControllerRevision& revision, const PodTemplateSpec& pod_template) {
-  const std::string wanted = revision_data(pod_template);
-  if (revision.data().raw() == wanted) return true;
+bool has_template(const apps::ControllerRevision& revision, const std::string& data) {
+  if (revision.data().raw() == data) return true;
   const std::optional<PodTemplateSpec> held = template_of(revision);
-  return held && revision_data(*held) == wanted;
+  return held && revision_data(*held) == data;
 }
 
 std::string revision_hash(std::string_view data, std::int32_t collisions) {
@@ -77,9 +78,8 @@ std::string revision_hash(std::string_view data, std::int32_t collisions) {
   add(data);
   add(cat(collisions));
   // Each decimal digit as a letter or digit that makes no words.
-  static constexpr std::string_view kAlphabet = "bcdfghjklmnpqrstvwxz2456789";
   std::string out;
-  for (const char digit : cat(hash)) out += kAlphabet[static_cast<unsigned char>(digit) % kAlphabet.size()];
+  for (const char digit : cat(hash)) out += kSafeLetters[static_cast<unsigned char>(digit) % kSafeLetters.size()];
   return out;
 }
 
@@ -129,9 +129,9 @@ Task<Result<std::vector<RevisionPtr>>> Revisions::claim(Owner owner, std::functi
 
 Task<Result<Revisions::Current>> Revisions::current(Owner owner, api::ObjectMeta metadata, PodTemplateSpec pod_template,
                                                     std::vector<RevisionPtr>* known, std::int32_t collisions) {
-  const auto last = std::ranges::find_if(known->rbegin(), known->rend(), [&](const RevisionPtr& revision) {
-    return has_template(*revision, pod_template);
-  });
+  const std::string data = revision_data(pod_template);
+  const auto last = std::ranges::find_if(known->rbegin(), known->rend(),
+                                         [&](const RevisionPtr& revision) { return has_template(*revision, data); });
   const std::int64_t newest = newest_number(*known);
   if (last == known->rend()) {
     Result<Current> made =
@@ -169,7 +169,7 @@ Task<Result<Revisions::Current>> Revisions::make(Owner owner, api::ObjectMeta me
     api::Answer<apps::ControllerRevision> made = co_await parts_.client.create(revision);
     if (!made && made.error().is_already_exists()) {
       made = co_await parts_.client.get<apps::ControllerRevision>(owner.ns, own->name());
-      const bool is_equal = made && has_template(*made, pod_template);
+      const bool is_equal = made && has_template(*made, data);
       if (is_equal && controller_of(made->metadata()) == nullptr) {
         co_return fail(Code::kAborted, cat("the revision ", own->name(), " is free, and will be seen to be so"));
       }

@@ -29,8 +29,8 @@ using PodTemplateSpec = k8s::io::api::core::v1::PodTemplateSpec;
 std::string revision_data(const PodTemplateSpec& pod_template);
 // Nothing when the revision holds no template.
 std::optional<PodTemplateSpec> template_of(const k8s::io::api::apps::v1::ControllerRevision& revision);
-// Whoever wrote it, and with whatever order and empty fields.
-bool has_template(const k8s::io::api::apps::v1::ControllerRevision& revision, const PodTemplateSpec& pod_template);
+// That of this revision_data(), whoever wrote it, and with whatever order and empty fields.
+bool has_template(const k8s::io::api::apps::v1::ControllerRevision& revision, const std::string& data);
 // Upstream's, from which names are made; `collisions` leads to another one.
 std::string revision_hash(std::string_view data, std::int32_t collisions);
 // The oldest first.

@@ -58,8 +58,8 @@ TEST(RevisionData, IsTheSameInOtherWords) {
       "r", 1,
       R"({"spec":{"template":{"metadata":{"creationTimestamp":null,"labels":{"app":"web"}},)"
       R"("spec":{"containers":[{"name":"c","image":"i:1","resources":{}}]},"$patch":"replace"}}})");
-  EXPECT_TRUE(has_template(*upstreams, template_with("i:1")));
-  EXPECT_FALSE(has_template(*upstreams, template_with("i:2")));
+  EXPECT_TRUE(has_template(*upstreams, revision_data(template_with("i:1"))));
+  EXPECT_FALSE(has_template(*upstreams, revision_data(template_with("i:2"))));
 }
 
 TEST(RevisionHash, IsUpstreams) {

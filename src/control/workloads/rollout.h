@@ -26,7 +26,7 @@ struct RolloutStep {
 };
 
 // `sets`: all of its own. `old_pods_run`: pods of other sets than the one with its template have not ended, whether
-// they are ending or not.
+// they are ending or not; only asked of one that is recreated.
 RolloutStep next_step(const Deployment& deployment, const Owner& owner, const std::vector<SetPtr>& sets,
                       bool old_pods_run);
 
