@@ -12,6 +12,7 @@ TEST(DurationTest, AsGoHasThem) {
   EXPECT_EQ(*parse_duration("1h2m3.5s4ms"), milliseconds(3723504));
   EXPECT_EQ(*parse_duration("1.5h"), std::chrono::minutes(90));
   EXPECT_EQ(*parse_duration("300ms"), milliseconds(300));
+  EXPECT_EQ(*parse_duration("2500us1500000ns"), milliseconds(3));
   EXPECT_EQ(*parse_duration("0"), milliseconds(0));
   EXPECT_EQ(*parse_duration("0s"), milliseconds(0));
   EXPECT_EQ(*parse_duration("12h0m0s"), std::chrono::hours(12));

@@ -5,6 +5,7 @@
 
 #include "api/codec.h"
 #include "api/kind_parts.h"
+#include "api/kinds/autoscaling/hpa.h"
 #include "api/quantity.h"
 #include "base/text.h"
 #include "control/autoscaling/hpa_status.h"
@@ -60,7 +61,7 @@ struct HorizontalController::Round {
     set_condition(updated.mutable_status(), type, holds, {std::move(why), std::move(message)}, now);
   }
   std::string scale_path() const {
-    return target.path(object->metadata().namespace_(), api::escape_query(spec().scale_target_ref().name()), "scale");
+    return target.path(object->metadata().namespace_(), spec().scale_target_ref().name(), "scale");
   }
   // What a round that came so far tells.
   void set_numbers(std::int32_t wanted) {
@@ -140,7 +141,7 @@ Task<Status> HorizontalController::look(Round& round) {
   known_of(round).history.begin(round.current, round.now);
   const bool was_scaled_to_zero = has_condition(round.object->status(), kScaledToZero);
   if (round.current == 0 &&
-      !(was_scaled_to_zero && (round.minimum != 0 || measures_without_pods(round.spec())))) {
+      !(was_scaled_to_zero && (round.minimum != 0 || api::measures_without_pods(round.spec())))) {
     round.set(kScalingActive, false, "ScalingDisabled",
               "scaling is disabled since the replica count of the target is zero");
     round.set_numbers(0);
@@ -284,7 +285,7 @@ Task<Status> HorizontalController::rescale(Round& round) {
             cat("the HPA controller was able to update the target scale to ", round.desired));
   events_.normal(round.about, "SuccessfulRescale", cat("New size: ", round.desired, "; reason: ", round.reason));
   known_of(round).history.scaled(round.spec(), round.current, round.desired, round.now);
-  if (round.current > 0 && round.desired == 0 && round.minimum == 0 && measures_without_pods(round.spec())) {
+  if (round.current > 0 && round.desired == 0 && round.minimum == 0 && api::measures_without_pods(round.spec())) {
     round.set(kScaledToZero, true, "ScaledToZero", "the HPA controller scaled the workload to zero");
   } else {
     round.set(kScaledToZero, false, "NotScaledToZero", "the HPA controller did not scale the workload to zero");

@@ -79,10 +79,4 @@ std::string quantity_text(std::int64_t milli, bool is_binary) {
   return quantity ? quantity->to_string() : "0";
 }
 
-bool measures_without_pods(const v2::HorizontalPodAutoscalerSpec& spec) {
-  return std::ranges::any_of(spec.metrics(), [](const v2::MetricSpec& metric) {
-    return metric.type() == "Object" || metric.type() == "External";
-  });
-}
-
 }  // namespace gantry::control::autoscaling

@@ -9,8 +9,6 @@
 #include "control/autoscaling/scale_history.h"
 
 namespace k8s::io::api::autoscaling::v2 {
-class HorizontalPodAutoscaler;
-class HorizontalPodAutoscalerSpec;
 class HorizontalPodAutoscalerStatus;
 class MetricIdentifier;
 }  // namespace k8s::io::api::autoscaling::v2
@@ -37,8 +35,5 @@ std::string identifier_text(const k8s::io::api::autoscaling::v2::MetricIdentifie
 
 // A number of thousandths as a quantity: of memory in binary units.
 std::string quantity_text(std::int64_t milli, bool is_binary = false);
-
-// Whether it may do without any pod: it goes by a number that is not the pods'.
-bool measures_without_pods(const k8s::io::api::autoscaling::v2::HorizontalPodAutoscalerSpec& spec);
 
 }  // namespace gantry::control::autoscaling

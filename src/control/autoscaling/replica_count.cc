@@ -9,6 +9,7 @@
 
 #include "api/quantity.h"
 #include "base/text.h"
+#include "control/workloads/pod_state.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::control::autoscaling {
@@ -279,10 +280,8 @@ Result<Proposal> replicas_for_value(const Question& question, const Pods& pods, 
     return std::unexpected(
         sentence("unable to calculate ready pods: no pods returned by selector while calculating replica count"));
   }
-  const auto ready = std::ranges::count_if(pods, [](const auto& pod) {
-    const core::PodCondition* condition = ready_condition(*pod);
-    return pod->status().phase() == "Running" && condition != nullptr && condition->status() == "True";
-  });
+  const auto ready = std::ranges::count_if(
+      pods, [](const auto& pod) { return pod->status().phase() == "Running" && workloads::is_ready(*pod); });
   proposal.replicas = rounded_up(ratio * static_cast<double>(ready));
   return proposal;
 }

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/controllers/share.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cstdint>
 #include <limits>
@@ -15,7 +16,8 @@ int amount_of(const k8s::io::apimachinery::pkg::util::intstr::IntOrString& share
   if (error != std::errc() || end + 1 != text.data() + text.size() || *end != '%') return 0;
   if (percent < 0 || percent > std::numeric_limits<std::int32_t>::max()) return 0;
   const std::int64_t product = percent * total;
-  return static_cast<int>(rounding == Rounding::kUp ? (product + 99) / 100 : product / 100);
+  const std::int64_t amount = rounding == Rounding::kUp ? (product + 99) / 100 : product / 100;
+  return static_cast<int>(std::min<std::int64_t>(amount, std::numeric_limits<std::int32_t>::max()));
 }
 
 }  // namespace gantry::control

@@ -3,6 +3,9 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <limits>
+
 namespace gantry::control {
 namespace {
 
@@ -27,6 +30,10 @@ TEST(Share, OfNonsenseIsNothing) {
   for (const char* nonsense : {"", "%", "25", "x%", "-1%", "99999999999999999999%", "9999999999%", "5%%"}) {
     EXPECT_EQ(amount_of(text(nonsense), 10, Rounding::kUp), 0) << nonsense;
   }
+}
+
+TEST(Share, BeyondAllIsTheMostThereCanBe) {
+  EXPECT_EQ(amount_of(text("999999999%"), 300, Rounding::kUp), std::numeric_limits<std::int32_t>::max());
 }
 
 }  // namespace

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/resource_metrics/resource_page.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <utility>

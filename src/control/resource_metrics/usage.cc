@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/resource_metrics/usage.h"
 
+#include <algorithm>
 #include <cmath>
 
 namespace gantry::control {

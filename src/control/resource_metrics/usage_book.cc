@@ -17,13 +17,20 @@ constexpr int kMostMissed = 1;
 }  // namespace
 
 void UsageBook::put(const std::string& node, TakenReading reading) {
-  const std::lock_guard lock(mutex_);
-  Known& known = nodes_[node];
+  Known* known = nullptr;
+  {
+    const std::lock_guard lock(mutex_);
+    known = &nodes_[node];
+  }
+  // Readers wait for none of this: they don't look at `last`, and who writes is one.
   const auto longest = std::max<std::chrono::milliseconds>(kLongestWindow * resolution_, kLeastWindow);
-  const bool is_near = known.last.at.count() != 0 && reading.at - known.last.at <= longest;
-  known.use = std::make_shared<const NodeUse>(use_between(is_near ? &known.last : nullptr, reading, resolution_));
-  known.last = std::move(reading);
-  known.missed = 0;
+  const bool is_near = known->last.at.count() != 0 && reading.at - known->last.at <= longest;
+  std::shared_ptr<const NodeUse> use =
+      std::make_shared<const NodeUse>(use_between(is_near ? &known->last : nullptr, reading, resolution_));
+  std::swap(known->last, reading);
+  const std::lock_guard lock(mutex_);
+  known->use.swap(use);
+  known->missed = 0;
 }
 
 void UsageBook::miss(const std::string& node) {

@@ -45,20 +45,19 @@ void set_time(const Measured& measured, M* metrics) {
 }
 
 template <typename M>
-std::unique_ptr<api::Message> begin(const CachedItem& item, const api::Kind& kind, api::Timestamp now) {
+std::unique_ptr<api::Message> begin(const CachedItem& item, api::Timestamp now) {
   auto metrics = std::make_unique<M>();
   api::ObjectMeta& metadata = *metrics->mutable_metadata();
   metadata.set_name(item.name());
   metadata.set_namespace_(item.ns());
-  *metadata.mutable_labels() = api::metadata_of(*item.message(kind)).labels();
+  for (const auto& [key, value] : item.labels()) (*metadata.mutable_labels())[key] = value;
   metadata.mutable_creation_timestamp()->set_seconds(now.seconds);
   return metrics;
 }
 
 template <typename M>
-std::unique_ptr<api::Message> node_metrics(const CachedItem& item, const api::Kind& nodes, const NodeUse& use,
-                                           api::Timestamp now) {
-  std::unique_ptr<api::Message> made = begin<M>(item, nodes, now);
+std::unique_ptr<api::Message> node_metrics(const CachedItem& item, const NodeUse& use, api::Timestamp now) {
+  std::unique_ptr<api::Message> made = begin<M>(item, now);
   auto& metrics = static_cast<M&>(*made);
   set_time(use, &metrics);
   set_usage(*use.node, metrics.mutable_usage());
@@ -66,9 +65,8 @@ std::unique_ptr<api::Message> node_metrics(const CachedItem& item, const api::Ki
 }
 
 template <typename M>
-std::unique_ptr<api::Message> pod_metrics(const CachedItem& item, const api::Kind& pods, const PodUse& use,
-                                          api::Timestamp now) {
-  std::unique_ptr<api::Message> made = begin<M>(item, pods, now);
+std::unique_ptr<api::Message> pod_metrics(const CachedItem& item, const PodUse& use, api::Timestamp now) {
+  std::unique_ptr<api::Message> made = begin<M>(item, now);
   auto& metrics = static_cast<M&>(*made);
   set_time(use, &metrics);
   for (const auto& [name, container_use] : use.containers) {
@@ -95,7 +93,7 @@ Outcome<std::unique_ptr<api::Message>> find_one(const UsageSourceParts& parts, c
 }
 
 Made find_all(const UsageSourceParts& parts, const Call& call, const Selection& selection,
-                 const api::Kind& measured, const MetricsOf& metrics_of) {
+              const api::Kind& measured, const MetricsOf& metrics_of) {
   Made found;
   const Snapshot snapshot = parts.caches.of(measured).snapshot();
   snapshot.visit(storage_key(measured, call.info.ns, ""), "", [&](const ObjectPtr& object) {
@@ -116,9 +114,8 @@ const api::Kind& core_kind(const UsageSourceParts& parts, std::string_view plura
 std::unique_ptr<api::Message> NodeMetricsSource::metrics_of(const api::Kind& wanted, const CachedItem& node) const {
   const std::shared_ptr<const NodeUse> use = parts_.book.of(node.name());
   if (use == nullptr || !use->node) return nullptr;
-  const api::Kind& nodes = core_kind(parts_, "nodes");
-  if (wanted.gvk.version == "v1") return node_metrics<v1::NodeMetrics>(node, nodes, *use, parts_.now());
-  return node_metrics<v1beta1::NodeMetrics>(node, nodes, *use, parts_.now());
+  if (wanted.gvk.version == "v1") return node_metrics<v1::NodeMetrics>(node, *use, parts_.now());
+  return node_metrics<v1beta1::NodeMetrics>(node, *use, parts_.now());
 }
 
 Task<Outcome<std::unique_ptr<api::Message>>> NodeMetricsSource::get(Call& call) {
@@ -137,9 +134,8 @@ std::unique_ptr<api::Message> PodMetricsSource::metrics_of(const api::Kind& want
   if (use == nullptr) return nullptr;
   const auto found = use->pods.find(cat(pod.ns(), "/", pod.name()));
   if (found == use->pods.end()) return nullptr;
-  const api::Kind& pods = core_kind(parts_, "pods");
-  if (wanted.gvk.version == "v1") return pod_metrics<v1::PodMetrics>(pod, pods, found->second, parts_.now());
-  return pod_metrics<v1beta1::PodMetrics>(pod, pods, found->second, parts_.now());
+  if (wanted.gvk.version == "v1") return pod_metrics<v1::PodMetrics>(pod, found->second, parts_.now());
+  return pod_metrics<v1beta1::PodMetrics>(pod, found->second, parts_.now());
 }
 
 Task<Outcome<std::unique_ptr<api::Message>>> PodMetricsSource::get(Call& call) {

@@ -23,6 +23,8 @@ class CachedItem final : public CachedObject {
 
   const std::string& name() const { return name_; }
   const std::string& ns() const { return ns_; }
+  // Sorted by key.
+  const std::vector<std::pair<std::string, std::string>>& labels() const { return labels_; }
   bool matches(const api::Kind& served, const Selection& selection) const;
   // As JSON of the kind as which it is served, with its resourceVersion. Made at the first call.
   std::shared_ptr<const std::string> json(const api::Kind& served) const;

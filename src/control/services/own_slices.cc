@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/services/own_slices.h"
 
-#include <algorithm>
-#include <charconv>
 #include <chrono>
 
 #include "control/services/names.h"
+#include "control/workloads/written.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 
 namespace gantry::control::services {
@@ -24,13 +23,7 @@ std::string service_of(const EndpointSlice& slice) {
   return found == labels.end() ? std::string() : api::object_key(slice.metadata().namespace_(), found->second);
 }
 
-// 0: not to be compared.
-std::uint64_t version_of(const EndpointSlice& slice) {
-  const std::string& text = slice.metadata().resource_version();
-  std::uint64_t version = 0;
-  std::from_chars(text.data(), text.data() + text.size(), version);
-  return version;
-}
+std::uint64_t version_of(const EndpointSlice& slice) { return workloads::version_of(slice.metadata()); }
 
 }  // namespace
 

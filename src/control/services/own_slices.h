@@ -28,8 +28,14 @@ class OwnSlices {
   bool is_taken(const std::string& ns, const std::string& name) const { return slices_.find(ns, name) != nullptr; }
   // One after the other. What is refused because the namespace ends, or is gone, is done.
   Task<Status> write(std::string service, SlicePlan plan);
-  void forget(const std::string& service) { written_.erase(service); }
-  void clear() { written_.clear(); }
+  void forget(const std::string& service) {
+    written_.erase(service);
+    held_.erase(service);
+  }
+  void clear() {
+    written_.clear();
+    held_.clear();
+  }
 
  private:
   struct Written {

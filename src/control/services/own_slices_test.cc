@@ -86,5 +86,17 @@ TEST_F(OwnSlicesTest, WhatChangedMeanwhileIsLeftAsItIs) {
   });
 }
 
+TEST_F(OwnSlicesTest, OfAServiceThatIsForgottenNothingIsTold) {
+  ASSERT_TRUE(wait(slices_.write(kService, {.create = {slice("a")}, .update = {}, .remove = {}})));
+  // As a rule it is not seen yet, and held.
+  (void)slices_.of(kService);
+  slices_.forget(kService);
+  run_until([&] { return slices_.is_taken("default", "a"); });
+  changes_ = 0;
+  made(wait(client_.create(slice("others", "else.example.com"))));
+  run_until([&] { return slices_.is_taken("default", "others"); });
+  EXPECT_EQ(changes_, 0);
+}
+
 }  // namespace
 }  // namespace gantry::control::services

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "api/kinds/core/same_map.h"
 #include "base/text.h"
 #include "control/services/names.h"
 #include "control/workloads/pod_names.h"
@@ -33,16 +34,6 @@ std::string endpoint_key(const Endpoint& endpoint) {
   std::string key;
   for (const std::string& address : endpoint.addresses()) key += address + ",";
   return cat(key, endpoint.hostname(), ",", endpoint.target_ref().namespace_(), "/", endpoint.target_ref().name());
-}
-
-bool has_all(const StringMap& present, const Texts& wanted) {
-  return std::ranges::all_of(wanted, [&present](const auto& each) {
-    const auto found = present.find(each.first);
-    return found != present.end() && found->second == each.second;
-  });
-}
-bool same(const StringMap& present, const Texts& wanted) {
-  return present.size() == wanted.size() && has_all(present, wanted);
 }
 
 // A slice with what is to be in it.
@@ -86,8 +77,8 @@ bool Planner::is_ours(const EndpointSlice& slice) const {
 
 // Labels and annotations are what they should be.
 bool Planner::is_framed(const EndpointSlice& slice) const {
-  return same(slice.metadata().labels(), frame_.labels) &&
-         (!frame_.annotations || same(slice.metadata().annotations(), *frame_.annotations));
+  return api::same_map(slice.metadata().labels(), frame_.labels) &&
+         (!frame_.annotations || api::same_map(slice.metadata().annotations(), *frame_.annotations));
 }
 
 // The slices with those of their endpoints that stay, as they should be now; these are taken out of the group.

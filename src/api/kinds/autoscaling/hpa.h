@@ -17,6 +17,7 @@ class MetricStatus;
 }  // namespace v1
 namespace v2 {
 class HorizontalPodAutoscaler;
+class HorizontalPodAutoscalerSpec;
 class MetricSpec;
 class MetricStatus;
 }  // namespace v2
@@ -28,6 +29,9 @@ inline constexpr int32_t kDefaultCpuUtilization = 80;  // percent
 
 std::vector<Column> hpa_columns();
 std::vector<Value> hpa_row(const k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler& object, int64_t now);
+
+// Whether it may do without any pod: one of its metrics is a number that is not the pods'.
+bool measures_without_pods(const k8s::io::api::autoscaling::v2::HorizontalPodAutoscalerSpec& spec);
 
 FieldProblems validate_hpa(const k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler& object);
 void default_hpa(k8s::io::api::autoscaling::v2::HorizontalPodAutoscaler* object);

@@ -80,5 +80,17 @@ spec: {scaleTargetRef: {kind: Deployment, name: a}, maxReplicas: 3}
   EXPECT_EQ(hpa_to_v1(stored).spec().target_cpu_utilization_percentage(), kDefaultCpuUtilization);
 }
 
+TEST(Hpa, AMetricsNameIsAPartOfAPath) {
+  const v2::HorizontalPodAutoscaler object = read<v2::HorizontalPodAutoscaler>(kFull);
+  EXPECT_TRUE(validate_hpa(object).empty());
+  for (const char* name : {"", ".", "..", "../other/secret", "a%2Fb"}) {
+    v2::HorizontalPodAutoscaler wrong = object;
+    wrong.mutable_spec()->mutable_metrics(0)->mutable_pods()->mutable_metric()->set_name(name);
+    wrong.mutable_spec()->mutable_metrics(1)->mutable_object()->mutable_metric()->set_name(name);
+    wrong.mutable_spec()->mutable_metrics(2)->mutable_external()->mutable_metric()->set_name(name);
+    EXPECT_EQ(validate_hpa(wrong).size(), 3u) << name;
+  }
+}
+
 }  // namespace
 }  // namespace gantry::api

@@ -53,7 +53,7 @@ void check_metric(const v2::MetricSpec& metric, const Check& check) {
     inside.at("container").name(metric.container_resource().container(), check_dns1123_label);
   } else if (type == "Pods") {
     if (!metric.has_pods()) return check.at("pods").required();
-    if (metric.pods().metric().name().empty()) check.at("pods").at("metric").at("name").required();
+    check.at("pods").at("metric").at("name").name(metric.pods().metric().name(), check_path_segment);
     check_target(metric.pods().target(), check.at("pods").at("target"));
     if (!metric.pods().target().has_average_value()) check.at("pods").at("target").at("averageValue").required();
   } else if (type == "Object") {
@@ -61,14 +61,14 @@ void check_metric(const v2::MetricSpec& metric, const Check& check) {
     const Check inside = check.at("object");
     inside.at("describedObject").at("kind").name(metric.object().described_object().kind(), check_path_segment);
     inside.at("describedObject").at("name").name(metric.object().described_object().name(), check_path_segment);
-    if (metric.object().metric().name().empty()) inside.at("metric").at("name").required();
+    inside.at("metric").at("name").name(metric.object().metric().name(), check_path_segment);
     check_target(metric.object().target(), inside.at("target"));
     const v2::MetricTarget& target = metric.object().target();
     if (!target.has_value() && !target.has_average_value()) inside.at("target").at("averageValue").required();
   } else if (type == "External") {
     if (!metric.has_external()) return check.at("external").required();
     const Check inside = check.at("external");
-    if (metric.external().metric().name().empty()) inside.at("metric").at("name").required();
+    inside.at("metric").at("name").name(metric.external().metric().name(), check_path_segment);
     check_target(metric.external().target(), inside.at("target"));
     const v2::MetricTarget& target = metric.external().target();
     if (!target.has_value() && !target.has_average_value()) inside.at("target").at("averageValue").required();
@@ -90,14 +90,13 @@ void check_rules(const v2::HPAScalingRules& rules, const Check& check) {
   }
 }
 
-// A metric that has a value even while there is no pod.
+}  // namespace
+
 bool measures_without_pods(const v2::HorizontalPodAutoscalerSpec& spec) {
   return std::ranges::any_of(spec.metrics(), [](const v2::MetricSpec& metric) {
     return metric.type() == "Object" || metric.type() == "External";
   });
 }
-
-}  // namespace
 
 FieldProblems validate_hpa(const v2::HorizontalPodAutoscaler& object) {
   FieldProblems problems;

@@ -5,10 +5,12 @@
 #include <array>
 #include <cctype>
 #include <charconv>
+#include <chrono>
 #include <optional>
 #include <span>
 #include <vector>
 
+#include "base/duration.h"
 #include "base/text.h"
 
 namespace gantry::api {
@@ -78,28 +80,6 @@ std::optional<Range> parse_range(std::string_view text, const Field& field) {
   return range;
 }
 
-// Seconds of "1h30m": numbers with a unit each. At least one, as cron has it.
-std::optional<std::int64_t> parse_duration(std::string_view text) {
-  static constexpr std::array<std::pair<std::string_view, double>, 6> kUnits = {
-      {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}, {"m", 60}, {"h", 3600}}};
-  constexpr double kMost = 292.0 * 365 * 24 * 3600;  // what 64 bits of nanoseconds hold
-  if (text.empty()) return std::nullopt;
-  double seconds = 0;
-  while (!text.empty()) {
-    const size_t digits = std::min(text.find_first_not_of("0123456789."), text.size());
-    const size_t end = std::min(text.find_first_of("0123456789.", digits), text.size());
-    const std::string_view name = text.substr(digits, end - digits);
-    const auto unit = std::ranges::find(kUnits, name, [](const auto& each) { return each.first; });
-    double amount = 0;
-    const auto [read, error] = std::from_chars(text.data(), text.data() + digits, amount);
-    if (unit == kUnits.end() || error != std::errc() || read != text.data() + digits) return std::nullopt;
-    seconds += amount * unit->second;
-    text.remove_prefix(end);
-  }
-  if (seconds > kMost) return std::nullopt;
-  return std::max<std::int64_t>(static_cast<std::int64_t>(seconds), 1);
-}
-
 constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNamed = {{{"@yearly", "0 0 1 1 *"},
                                                                                   {"@annually", "0 0 1 1 *"},
                                                                                   {"@monthly", "0 0 1 * *"},
@@ -113,9 +93,10 @@ constexpr std::array<std::pair<std::string_view, std::string_view>, 7> kNamed = 
 Result<CronSchedule> parse_cron_schedule(std::string_view text) {
   constexpr std::string_view kEvery = "@every ";
   if (text.starts_with(kEvery)) {
-    const std::optional<std::int64_t> every = parse_duration(text.substr(kEvery.size()));
+    const Result<std::chrono::milliseconds> every = parse_duration(text.substr(kEvery.size()));
     if (!every) return invalid_argument("must have a duration after @every, such as 1h30m");
-    return CronSchedule{.every = *every};
+    // At least a second, as cron has it.
+    return CronSchedule{.every = std::max<std::int64_t>(std::chrono::floor<std::chrono::seconds>(*every).count(), 1)};
   }
   if (text.starts_with('@')) {
     const auto found = std::ranges::find(kNamed, text, [](const auto& named) { return named.first; });

@@ -97,7 +97,6 @@ void default_pod_resources(core::PodSpec* spec) {
   if (spec->resources().limits().empty()) return;
   round_to_milli(spec->mutable_resources()->mutable_limits());
   round_to_milli(spec->mutable_resources()->mutable_requests());
-  const core::ResourceRequirements said = spec->resources();
   auto& requests = *spec->mutable_resources()->mutable_requests();
   const auto of_containers = requests_of_containers(*spec);
   for (const char* name : {"cpu", "memory"}) {
@@ -105,7 +104,7 @@ void default_pod_resources(core::PodSpec* spec) {
     if (found == of_containers.end() || requests.contains(name)) continue;
     requests[name].set_string(found->second.to_string());
   }
-  for (const auto& [name, limit] : said.limits()) {
+  for (const auto& [name, limit] : spec->resources().limits()) {
     // What a pod as a whole may have; of another one it is told that it may not.
     const bool is_a_pods = name == "cpu" || name == "memory" || name.starts_with("hugepages-");
     if (is_a_pods && !requests.contains(name)) requests[name] = limit;

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // The kinds of metrics.k8s.io, in both versions, which are alike. Nothing of them is stored: a server that has measured
-// answers what is asked (control/metrics).
+// answers what is asked (control/resource_metrics).
 #pragma once
 
 #include "api/kind.h"
