@@ -106,6 +106,8 @@ struct Serving {
   const runtime::HostFacts& host;
   const cgroups::Hierarchy* hierarchy;  // null: beneath another's runtime, on a host without cgroup v2
   std::string instance;                 // empty beneath another's runtime
+  netns::PodNetwork* pods;              // null: the pods' network is somebody else's
+  Pool* network_pool;                   // null: beneath another's runtime
   std::string node_ip;
   agent::KubeletSettings settings;
   std::string configuration;  // what is in force of KubeletConfiguration, as JSON
@@ -113,7 +115,7 @@ struct Serving {
   cli::KeptSockets kept;
   std::unique_ptr<cri::Server> server;
   std::unique_ptr<cli::Membership> member;  // null: it stands alone
-  std::unique_ptr<cli::NodeNetwork> network;  // null: of no cluster, or somebody else's
+  std::unique_ptr<cli::NodeNetwork> network;  // null: of no cluster
   std::unique_ptr<agent::Agent> agent;
   std::unique_ptr<agent::HealthServer> health;  // null: not served, or not yet
   bool failed = false;
@@ -137,6 +139,11 @@ Task<Status> start_runtime(Serving& serving) {
   if (!listener) co_return std::unexpected(std::move(listener.error()));
   serving.server = cri::Server::start(serving.loop, std::move(*listener), serving.runtime, serving.images);
   co_return Status();
+}
+
+// An agent alone has no instance of its own: what it makes is its node's.
+std::string network_mark(const Serving& serving) {
+  return serving.instance.empty() ? serving.member->cluster().node_name() : serving.instance;
 }
 
 // The agent comes last, and its pods after it.
@@ -163,14 +170,12 @@ Task<Status> start_agent(Serving& serving) {
                                          .configuration = serving.configuration});
     if (!member) co_return std::unexpected(std::move(member.error()));
     serving.member = std::move(*member);
-    if (serving.options.proxy || serving.options.dns) {
-      serving.network = std::make_unique<cli::NodeNetwork>(cli::NodeNetwork::Parts{
-          .loop = serving.loop,
-          .options = serving.options,
-          .cluster = serving.member->cluster(),
-          // An agent alone has none: what it makes is its node's.
-          .instance = serving.instance.empty() ? serving.member->cluster().node_name() : serving.instance});
-    }
+    serving.network = std::make_unique<cli::NodeNetwork>(cli::NodeNetwork::Parts{.loop = serving.loop,
+                                                                                 .options = serving.options,
+                                                                                 .cluster = serving.member->cluster(),
+                                                                                 .pods = serving.pods,
+                                                                                 .pool = serving.network_pool,
+                                                                                 .instance = network_mark(serving)});
   }
   serving.agent =
       std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images, serving.settings.agent,
@@ -285,6 +290,8 @@ Status run_agent(cli::GantrydOptions options, OwnFd signals, cli::KeptSockets ke
                   .host = host,
                   .hierarchy = hierarchy ? &*hierarchy : nullptr,
                   .instance = "",
+                  .pods = nullptr,
+                  .network_pool = nullptr,
                   .node_ip = options.node_ip,
                   .run_agent = true,
                   .kept = std::move(kept)};
@@ -437,6 +444,8 @@ Status run(cli::GantrydOptions options) {
                   .host = *host,
                   .hierarchy = &*hierarchy,
                   .instance = instance->id,
+                  .pods = options.uses_cni ? nullptr : network->get(),
+                  .network_pool = &network_threads,
                   .node_ip = std::move(node_ip),
                   .run_agent = run_agent,
                   .kept = std::move(kept)};

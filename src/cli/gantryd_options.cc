@@ -27,12 +27,19 @@ Status absolute(const std::string& path) {
   return invalid_argument("\"" + path + "\": give an absolute path");
 }
 
+std::optional<netns::RouteMode> route_mode(const std::string& name) {
+  if (name == "direct") return netns::RouteMode::kDirect;
+  if (name == "vxlan") return netns::RouteMode::kVxlan;
+  if (name == "auto") return netns::RouteMode::kAuto;
+  return std::nullopt;
+}
+
 }  // namespace
 
 std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& exit_code) {
   GantrydOptions options;
   std::string pod_cidr, cluster_cidr, log_level = "info", cgroup_driver, image_min_age, image_max_age,
-                                      device_ownership = "security-context", network = "builtin";
+                                      device_ownership = "security-context", network = "builtin", pod_routes = "auto";
   unsigned cni_limit = 60;
   std::vector<std::string> modules = {"cri", "agent", "proxy", "dns"};
   int registration_seconds = 5, request_seconds = 2;
@@ -67,8 +74,13 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
                      kAlonePodCidr, ")"))
       ->check(checked(netns::Cidr::parse));
   app.add_option("--cluster-cidr", cluster_cidr,
-                 "addresses of all nodes' pods, which pods reach under their own (default: that of --pod-cidr)")
+                 "addresses of all nodes' pods, which pods reach under their own (default: those of the cluster's nodes)")
       ->check(checked(netns::Cidr::parse));
+  app.add_option("--pod-routes", pod_routes,
+                 "how pods of other nodes are reached, the same on all of them: direct (by their node's address, where "
+                 "that is on a link of this one), vxlan, auto (direct, else vxlan) or none (as the host's own routes say)")
+      ->capture_default_str()
+      ->check(CLI::IsMember({"auto", "direct", "vxlan", "none"}));
   app.add_option(
          "--network", network,
          "the pods' network: builtin or cni (the plugins of --cni-config-folder); changed only when no pod runs")
@@ -249,6 +261,7 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
   if (!image_max_age.empty()) options.image_gc_max_age = *parse_duration(image_max_age);
   if (!pod_cidr.empty()) options.pod_cidr = *netns::Cidr::parse(pod_cidr);
   if (!cluster_cidr.empty()) options.cluster_cidr = *netns::Cidr::parse(cluster_cidr);
+  options.pod_routes = route_mode(pod_routes);
   options.log_level = *log::parse_level(log_level);
   const auto is_on = [&modules](std::string_view name) { return std::ranges::find(modules, name) != modules.end(); };
   options.agent = is_on("agent");

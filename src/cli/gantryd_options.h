@@ -14,6 +14,7 @@
 #include "cni/network.h"
 #include "images/registry/hosts.h"
 #include "netns/address.h"
+#include "netns/peer_nodes.h"
 #include "nri/plugins.h"
 
 namespace gantry::cli {
@@ -26,6 +27,7 @@ struct GantrydOptions {
   std::optional<cgroups::DriverKind> cgroup_driver;  // nothing: cgroupDriver, else cgroupfs
   std::optional<netns::Cidr> pod_cidr;  // nothing: its cluster says, or 10.88.0.0/16 where it stands alone
   std::optional<netns::Cidr> cluster_cidr;
+  std::optional<netns::RouteMode> pod_routes = netns::RouteMode::kAuto;  // to other nodes' pods; nothing: the host's
   bool uses_cni = false;  // for the pods' network, not the built-in one
   cni::Options cni;
   std::string streaming_address = "127.0.0.1";

@@ -18,6 +18,19 @@ NodeNetwork::NodeNetwork(Parts parts)
                                                                             ? parts_.options.cluster_cidr
                                                                             : parts_.options.pod_cidr});
   }
+  if (parts_.pods != nullptr && parts_.options.pod_routes) {
+    peer_routes_ = std::make_unique<proxy::PeerRoutes>(proxy::PeerRoutes::Parts{
+        .loop = parts_.loop,
+        .pool = *parts_.pool,
+        .objects = objects_,
+        .network = *parts_.pods,
+        .instance = parts_.instance,
+        .mode = *parts_.options.pod_routes,
+        .cluster_cidr = parts_.options.cluster_cidr,
+        .complain = [&events = parts_.cluster.events()](const std::string& sentence) {
+          events.record_node(agent::EventType::kWarning, "NodeUnreachable", sentence);
+        }});
+  }
 }
 
 // On the proxy's thread.
@@ -39,10 +52,12 @@ Result<std::unique_ptr<proxy::Backend>> NodeNetwork::open_backend() {
 void NodeNetwork::start() {
   if (proxy_) proxy_->start();
   objects_.start();
+  if (peer_routes_) peer_routes_->start();
 }
 
 void NodeNetwork::stop() {
   if (proxy_) proxy_->stop();
+  if (peer_routes_) peer_routes_->stop();
   objects_.stop();
 }
 

@@ -79,6 +79,7 @@ Task<Result<MadeSandbox>> SandboxMaker::make_steps(std::string id, SandboxKind k
   MadeSandbox made{.id = id, .shim = std::move(*shim)};
   made.shim->observe({.exited = [](const shim::ExitedEvent&) {}, .ended = [] {}});
   if (kind.own_net) {
+    made.mtu = node_.network.mtu();
     auto addresses = co_await attach(*made.shim, id, made.shim->take_route_socket());
     if (!addresses) co_return fail_from(addresses, "attach the network");
     made.addresses = std::move(*addresses);

@@ -5,6 +5,7 @@
 // called when there is a pod; release() undoes that too. Loop thread.
 #pragma once
 
+#include <cstdint>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,6 +24,7 @@ struct MadeSandbox {
   std::string id;
   std::unique_ptr<shim::Client> shim;  // observed by nobody yet
   std::vector<std::string> addresses;
+  std::uint32_t mtu = 0;  // that the network had before it was attached
 };
 
 class SandboxMaker {

@@ -75,7 +75,7 @@ std::optional<MadeSandbox> SandboxPool::take_ready() {
   while (!ready_.empty()) {
     MadeSandbox made = std::move(ready_.front());
     ready_.pop_front();
-    if (made.shim->is_connected()) {
+    if (made.shim->is_connected() && made.mtu == node_.network.mtu()) {
       fill();
       return made;
     }

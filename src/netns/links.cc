@@ -7,12 +7,14 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <linux/veth.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cerrno>
 #include <cstring>
 
 #include "absl/strings/str_cat.h"
+#include "absl/strings/str_format.h"
 
 namespace gantry::netns {
 namespace {
@@ -70,6 +72,11 @@ std::string LinkMarks::host_name(std::string_view sandbox_id) const {
   static_assert(IFNAMSIZ == 16);
   return name;
 }
+
+// No hash of a sandbox's is as short.
+std::string LinkMarks::overlay_name() const { return absl::StrFormat("gtvx%08x", group_); }
+
+std::string LinkMarks::overlay_alias() const { return absl::StrCat(std::string(kAliasPrefix), instance_, ":overlay"); }
 
 std::string LinkMarks::alias(std::string_view sandbox_id, const std::vector<IpAddress>& addresses) const {
   std::string alias = absl::StrCat(std::string(kAliasPrefix), instance_, ":", std::string(sandbox_id));
@@ -238,6 +245,21 @@ Request add_neighbour(std::uint32_t index, const IpAddress& address, const MacAd
   return request;
 }
 
+Request list_addresses(std::uint32_t index) {
+  Request request(absl::StrCat("list addresses of link ", index), RTM_GETADDR, 0);
+  request.header(ifaddrmsg{.ifa_family = AF_UNSPEC});
+  return request;
+}
+
+Request delete_address(std::uint32_t index, const IpAddress& address, unsigned prefix) {
+  ifaddrmsg header{.ifa_family = static_cast<std::uint8_t>(address.address_family()),
+                   .ifa_prefixlen = static_cast<std::uint8_t>(prefix),
+                   .ifa_index = index};
+  Request request(absl::StrCat("delete address ", address.to_string(), " of link ", index), RTM_DELADDR, 0);
+  request.header(header).put(IFA_LOCAL, address.bytes()).put(IFA_ADDRESS, address.bytes());
+  return request;
+}
+
 namespace {
 
 rtmsg route_header(const IpAddress& any_address, unsigned prefix, std::uint8_t scope) {
@@ -298,6 +320,21 @@ Result<std::optional<IpAddress>> source_towards(NetlinkSocket& socket, const IpA
 
 }  // namespace
 
+Result<std::optional<Way>> way_to(NetlinkSocket& socket, const IpAddress& address) {
+  auto replies = look_up_route(socket, address, 0);
+  if (!replies) return std::unexpected(std::move(replies.error()));
+  if (replies->empty()) return std::nullopt;
+  auto header = fixed_header<rtmsg>(replies->front());
+  auto attributes = Attributes::of(replies->front(), sizeof(header), RTA_MAX);
+  Way way{.link = attributes.u32(RTA_OIF), .is_own = header.rtm_type == RTN_LOCAL};
+  auto gateway = IpAddress::from_bytes(attributes.bytes(RTA_GATEWAY));
+  if (gateway) way.gateway = *gateway;
+  // An IPv4 route by an IPv6 gateway has it in another form.
+  if (!gateway && attributes.find(RTA_VIA) != nullptr) way.gateway = address;
+  if (!way.is_own && header.rtm_type != RTN_UNICAST) return std::nullopt;
+  return way;
+}
+
 // Should an unreachable or prohibited route be for this very address, adding ours will say so.
 Result<bool> is_routed(NetlinkSocket& socket, const IpAddress& address) {
   // With that flag the answer is the route that matched, not its use.
@@ -349,6 +386,194 @@ Result<std::optional<std::uint32_t>> default_route_mtu(NetlinkSocket& socket) {
   auto link = parse_link(answer->front());
   if (!link) return std::unexpected(std::move(link.error()));
   return link->mtu;
+}
+
+// ---- to other nodes
+
+// Of an IPv4 address there is room for all of it, so that no two nodes have the same.
+MacAddress overlay_mac(const IpAddress& node) {
+  auto bytes = node.bytes();
+  if (node.is_v4()) return {0x0a, 0x67, bytes[0], bytes[1], bytes[2], bytes[3]};
+  return mac_from(0x0e, stable_hash("overlay", node.to_string(), ""));
+}
+
+Request make_vxlan(const VxlanRequest& vxlan) {
+  Request request(absl::StrCat("make link ", vxlan.name), RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL);
+  request.header(ifinfomsg{})
+      .put_string(IFLA_IFNAME, vxlan.name)
+      .put(IFLA_ADDRESS, vxlan.mac)
+      .put_u32(IFLA_MTU, vxlan.mtu)
+      .put_u32(IFLA_GROUP, vxlan.group)
+      .nest(IFLA_LINKINFO, [&vxlan](Request& info) {
+        info.put_string(IFLA_INFO_KIND, "vxlan").nest(IFLA_INFO_DATA, [&vxlan](Request& data) {
+          const std::uint16_t port = htons(vxlan.port);
+          data.put_u32(IFLA_VXLAN_ID, vxlan.vni)
+              .put(IFLA_VXLAN_PORT, &port, sizeof(port))
+              .put_u8(IFLA_VXLAN_LEARNING, 0);
+          if (vxlan.local) {
+            data.put(vxlan.underlay == Family::kV4 ? IFLA_VXLAN_LOCAL : IFLA_VXLAN_LOCAL6, vxlan.local->bytes());
+          } else if (vxlan.underlay == Family::kV6) {
+            data.put(IFLA_VXLAN_LOCAL6, in6addr_any.s6_addr, sizeof(in6addr_any.s6_addr));
+          }
+        });
+      });
+  return request;
+}
+
+std::optional<Vxlan> parse_vxlan(const std::string& message) {
+  auto link = parse_link(message);
+  if (!link || link->kind != "vxlan") return std::nullopt;
+  auto attributes = Attributes::of(message, sizeof(ifinfomsg), IFLA_MAX);
+  auto info = Attributes::within(attributes.find(IFLA_LINKINFO), IFLA_INFO_MAX);
+  auto data = Attributes::within(info.find(IFLA_INFO_DATA), IFLA_VXLAN_MAX);
+  Vxlan vxlan{.link = std::move(*link), .mac = {}, .vni = data.u32(IFLA_VXLAN_ID)};
+  auto mac = attributes.bytes(IFLA_ADDRESS);
+  if (mac.size() == vxlan.mac.size()) std::memcpy(vxlan.mac.data(), mac.data(), mac.size());
+  if (auto port = data.bytes(IFLA_VXLAN_PORT); port.size() == 2) {
+    vxlan.port = static_cast<std::uint16_t>(port[0] << 8 | port[1]);
+  }
+  for (int type : {IFLA_VXLAN_LOCAL, IFLA_VXLAN_LOCAL6}) {
+    auto local = IpAddress::from_bytes(data.bytes(type));
+    if (local) vxlan.local = *local;
+  }
+  return vxlan;
+}
+
+Request set_mtu(std::uint32_t index, std::uint32_t mtu) {
+  Request request = link_request(absl::StrCat("set the MTU of link ", index), RTM_SETLINK, 0, link_of(index));
+  request.put_u32(IFLA_MTU, mtu);
+  return request;
+}
+
+Request set_link_mac(std::uint32_t index, const MacAddress& mac) {
+  Request request = link_request(absl::StrCat("set the address of link ", index), RTM_SETLINK, 0, link_of(index));
+  request.put(IFLA_ADDRESS, mac);
+  return request;
+}
+
+namespace {
+
+enum class Table { kNeighbours, kDestinations };
+
+Request neighbour_request(const char* verb, std::uint16_t type, std::uint16_t flags, Table table, std::uint32_t index,
+                          const Neighbour& entry) {
+  const bool is_destination = table == Table::kDestinations;
+  ndmsg header{.ndm_family = static_cast<std::uint8_t>(is_destination ? AF_BRIDGE : entry.address.address_family()),
+               .ndm_ifindex = static_cast<int>(index),
+               .ndm_state = static_cast<std::uint16_t>(is_destination ? NUD_PERMANENT | NUD_NOARP : NUD_PERMANENT),
+               .ndm_flags = static_cast<std::uint8_t>(is_destination ? NTF_SELF : 0)};
+  Request request(absl::StrCat(verb, is_destination ? " destination " : " neighbour ", entry.address.to_string(),
+                               " of link ", index),
+                  type, flags);
+  request.header(header).put(NDA_DST, entry.address.bytes()).put(NDA_LLADDR, entry.mac);
+  return request;
+}
+
+Result<std::vector<Neighbour>> list_entries(NetlinkSocket& socket, std::uint32_t index, std::uint8_t family) {
+  Request request(absl::StrCat("list neighbours of link ", index), RTM_GETNEIGH, 0);
+  request.header(ndmsg{.ndm_family = family, .ndm_ifindex = static_cast<int>(index)});
+  auto replies = socket.dump(std::move(request), [index](const nlmsghdr& message) {
+    const auto* entry = static_cast<const ndmsg*>(NLMSG_DATA(&message));
+    return message.nlmsg_len >= NLMSG_LENGTH(sizeof(ndmsg)) && entry->ndm_ifindex == static_cast<int>(index) &&
+           (entry->ndm_state & NUD_PERMANENT) != 0;
+  });
+  if (!replies) return std::unexpected(std::move(replies.error()));
+  std::vector<Neighbour> entries;
+  for (const std::string& reply : *replies) {
+    auto attributes = Attributes::of(reply, sizeof(ndmsg), NDA_MAX);
+    auto address = IpAddress::from_bytes(attributes.bytes(NDA_DST));
+    auto mac = attributes.bytes(NDA_LLADDR);
+    if (!address || mac.size() != sizeof(MacAddress)) continue;
+    Neighbour entry{.address = *address, .mac = {}};
+    std::memcpy(entry.mac.data(), mac.data(), mac.size());
+    entries.push_back(entry);
+  }
+  return entries;
+}
+
+}  // namespace
+
+Request put_neighbour(std::uint32_t index, const Neighbour& neighbour) {
+  return neighbour_request("put", RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, Table::kNeighbours, index, neighbour);
+}
+
+Request delete_neighbour(std::uint32_t index, const Neighbour& neighbour) {
+  return neighbour_request("delete", RTM_DELNEIGH, 0, Table::kNeighbours, index, neighbour);
+}
+
+Request put_destination(std::uint32_t index, const Neighbour& destination) {
+  return neighbour_request("put", RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE, Table::kDestinations, index, destination);
+}
+
+Request delete_destination(std::uint32_t index, const Neighbour& destination) {
+  return neighbour_request("delete", RTM_DELNEIGH, 0, Table::kDestinations, index, destination);
+}
+
+Result<std::vector<Neighbour>> list_neighbours(NetlinkSocket& socket, std::uint32_t index, Family family) {
+  return list_entries(socket, index, static_cast<std::uint8_t>(family == Family::kV4 ? AF_INET : AF_INET6));
+}
+
+Result<std::vector<Neighbour>> list_destinations(NetlinkSocket& socket, std::uint32_t index) {
+  return list_entries(socket, index, AF_BRIDGE);
+}
+
+namespace {
+
+Request route_request(const char* verb, std::uint16_t type, std::uint16_t flags, const NodeRoute& route,
+                      std::uint32_t metric) {
+  rtmsg header = route_header(route.range.network(), route.range.prefix(), RT_SCOPE_UNIVERSE);
+  header.rtm_protocol = kRouteProtocol;
+  if (route.onlink) header.rtm_flags = RTNH_F_ONLINK;
+  Request request(absl::StrCat(verb, " route to ", route.range.to_string(), " by ", route.via.to_string()), type,
+                  flags);
+  request.header(header)
+      .put(RTA_DST, route.range.network().bytes())
+      .put(RTA_GATEWAY, route.via.bytes())
+      .put_u32(RTA_OIF, route.link)
+      .put_u32(RTA_PRIORITY, metric);
+  if (route.source) request.put(RTA_PREFSRC, route.source->bytes());
+  return request;
+}
+
+}  // namespace
+
+Request put_route(const NodeRoute& route, std::uint32_t metric) {
+  return route_request("put", RTM_NEWROUTE, NLM_F_CREATE | NLM_F_REPLACE, route, metric);
+}
+
+Request delete_route(const NodeRoute& route, std::uint32_t metric) {
+  return route_request("delete", RTM_DELROUTE, 0, route, metric);
+}
+
+Result<std::vector<NodeRoute>> list_routes(NetlinkSocket& socket, std::uint32_t metric) {
+  std::vector<NodeRoute> routes;
+  for (int family : {AF_INET, AF_INET6}) {
+    Request list("list routes", RTM_GETROUTE, 0);
+    list.header(rtmsg{.rtm_family = static_cast<std::uint8_t>(family)});
+    auto replies = socket.dump(std::move(list), [](const nlmsghdr& message) {
+      const auto* route = static_cast<const rtmsg*>(NLMSG_DATA(&message));
+      return message.nlmsg_len >= NLMSG_LENGTH(sizeof(rtmsg)) && route->rtm_protocol == kRouteProtocol &&
+             route->rtm_type == RTN_UNICAST && route->rtm_table == RT_TABLE_MAIN;
+    });
+    if (!replies) return std::unexpected(std::move(replies.error()));
+    for (const std::string& reply : *replies) {
+      auto header = fixed_header<rtmsg>(reply);
+      auto attributes = Attributes::of(reply, sizeof(header), RTA_MAX);
+      auto network = IpAddress::from_bytes(attributes.bytes(RTA_DST));
+      auto via = IpAddress::from_bytes(attributes.bytes(RTA_GATEWAY));
+      if (attributes.u32(RTA_PRIORITY) != metric || !network || !via) continue;
+      auto range = Cidr::of(*network, header.rtm_dst_len);
+      if (!range) continue;
+      NodeRoute route{.range = *range,
+                      .via = *via,
+                      .link = attributes.u32(RTA_OIF),
+                      .onlink = (header.rtm_flags & RTNH_F_ONLINK) != 0,
+                      .source = {}};
+      if (auto source = IpAddress::from_bytes(attributes.bytes(RTA_PREFSRC))) route.source = *source;
+      routes.push_back(route);
+    }
+  }
+  return routes;
 }
 
 }  // namespace gantry::netns

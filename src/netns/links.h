@@ -45,6 +45,10 @@ class LinkMarks {
   MacAddress pod_mac(std::string_view sandbox_id) const;
   // A link group for all links of the instance, never 0; what an nftables rule matches with one comparison.
   std::uint32_t group() const { return group_; }
+  // That of the link to nodes which are reached by VXLAN, and the link's name and alias.
+  std::uint32_t overlay_group() const { return group_ ^ 0x40000000; }
+  std::string overlay_name() const;
+  std::string overlay_alias() const;
   // The group of those that are about to be removed, together.
   std::uint32_t ending_group() const { return group_ | 0x80000000; }
   // Says that a link without an alias is one of ours that a crash left between its making and its marking.
@@ -93,6 +97,77 @@ Request add_neighbour(std::uint32_t index, const IpAddress& address, const MacAd
 // `destination` alone, directly on the link. With NLM_F_EXCL: a route to it that is there already is an error.
 Request add_link_route(std::uint32_t index, const IpAddress& destination, const IpAddress& source);
 Request add_default_route(std::uint32_t index, const IpAddress& gateway, const IpAddress& source);
+
+// ---- to other nodes
+
+// The hardware address that a node's end of the overlay has, which others compute from the node's own address.
+MacAddress overlay_mac(const IpAddress& node);
+
+struct VxlanRequest {
+  std::string name;
+  MacAddress mac;
+  std::uint32_t mtu = 0;
+  std::uint32_t group = 0;
+  std::uint32_t vni = 0;
+  std::uint16_t port = 0;
+  Family underlay = Family::kV4;
+  std::optional<IpAddress> local;  // what its packets are sent from; nothing: the kernel chooses
+};
+// Down; it learns nothing from what it receives.
+Request make_vxlan(const VxlanRequest& vxlan);
+struct Vxlan {
+  Link link;
+  MacAddress mac;
+  std::uint32_t vni = 0;
+  std::uint16_t port = 0;
+  std::optional<IpAddress> local;
+};
+// Of a link's description; nothing when it is none.
+std::optional<Vxlan> parse_vxlan(const std::string& message);
+Request set_mtu(std::uint32_t index, std::uint32_t mtu);
+Request set_link_mac(std::uint32_t index, const MacAddress& mac);
+Request list_addresses(std::uint32_t index);
+Request delete_address(std::uint32_t index, const IpAddress& address, unsigned prefix);
+
+// An entry of a link's table of neighbours (their addresses to hardware addresses) or of a VXLAN link's of destinations
+// (hardware addresses to nodes).
+struct Neighbour {
+  IpAddress address;
+  MacAddress mac;
+  auto operator<=>(const Neighbour&) const = default;
+};
+Request put_neighbour(std::uint32_t index, const Neighbour& neighbour);
+Request delete_neighbour(std::uint32_t index, const Neighbour& neighbour);
+Request put_destination(std::uint32_t index, const Neighbour& destination);
+Request delete_destination(std::uint32_t index, const Neighbour& destination);
+// Permanent ones.
+Result<std::vector<Neighbour>> list_neighbours(NetlinkSocket& socket, std::uint32_t index, Family family);
+Result<std::vector<Neighbour>> list_destinations(NetlinkSocket& socket, std::uint32_t index);
+
+// A route to another node's pods. Its owner's are told from all others by protocol and metric.
+struct NodeRoute {
+  Cidr range;
+  IpAddress via;
+  std::uint32_t link = 0;
+  bool onlink = false;              // `via` is said to be on the link, whatever routes say
+  std::optional<IpAddress> source;  // that this node speaks from along it; nothing: the kernel chooses
+  auto operator<=>(const NodeRoute&) const = default;
+};
+inline constexpr std::uint8_t kRouteProtocol = 103;  // nobody's in iproute2's rt_protos
+// In the place of the owner's own route to the range, if there is one.
+Request put_route(const NodeRoute& route, std::uint32_t metric);
+Request delete_route(const NodeRoute& route, std::uint32_t metric);
+// The owner's.
+Result<std::vector<NodeRoute>> list_routes(NetlinkSocket& socket, std::uint32_t metric);
+
+// How an address is reached by the routes that there are.
+struct Way {
+  std::uint32_t link = 0;
+  bool is_own = false;                // it is this host's
+  std::optional<IpAddress> gateway;  // nothing: it is on the link
+};
+// Nothing: it is not.
+Result<std::optional<Way>> way_to(NetlinkSocket& socket, const IpAddress& address);
 
 // True when some route of the host is for this very address, whoever made it.
 Result<bool> is_routed(NetlinkSocket& socket, const IpAddress& address);

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <utility>
@@ -15,6 +16,7 @@
 #include "netns/links.h"
 #include "netns/netlink.h"
 #include "netns/nft_table.h"
+#include "netns/node_routes.h"
 #include "sys/file.h"
 
 namespace gantry::netns {
@@ -95,11 +97,22 @@ Status delete_by(NetlinkSocket& socket, const Link& link) {
 
 struct PodNetwork::Impl {
   Impl(PodNetworkConfig c, AddressLedger& l, NetlinkSocket s, std::optional<AddressPool> p, std::uint32_t m)
-      : config(std::move(c)), marks(config.instance), mtu(m), ledger(l), socket(std::move(s)), pool(std::move(p)) {}
+      : config(std::move(c)),
+        marks(config.instance),
+        mtu(m),
+        routes(config.instance, m),
+        ledger(l),
+        socket(std::move(s)),
+        pool(std::move(p)) {}
 
   Status adopt_live_links();
   Result<AddressPool> pool_of(const Cidr& range);
+  Status take_range(const Cidr& range);
   Status fill_table();
+  TableNodes table_nodes() const;
+  std::uint32_t pod_mtu() const;
+  void find_routes();
+  Result<std::vector<RefusedNode>> reach_nodes();
   Result<std::vector<Link>> veths();
   Result<std::optional<Link>> find_link(std::string_view sandbox_id);
   Status remove_link(std::string_view sandbox_id);
@@ -117,12 +130,24 @@ struct PodNetwork::Impl {
 
   const PodNetworkConfig config;
   const LinkMarks marks;
-  const std::uint32_t mtu;
+  const std::uint32_t mtu;                    // of the links to other hosts
+  std::atomic<std::uint32_t> overlay_mtu{0};  // 0: nobody is reached by the overlay
+  // Held for what is asked of the routes, and taken before the other one.
+  std::mutex routes_mutex;
+  NodeRoutes routes;
+  // What set_nodes() said last; nothing: nobody has.
+  struct Nodes {
+    RouteMode mode;
+    OwnNode own;
+    std::vector<PeerNode> peers;
+  };
+  std::optional<Nodes> nodes;
   // For what is below, and held by whoever calls a function above.
   std::mutex mutex;
   AddressLedger& ledger;
   NetlinkSocket socket;
   std::optional<AddressPool> pool;  // nothing: there is no range yet
+  TableNodes known;                 // of other nodes, as the routes are
   // What the ledger says.
   std::map<IpAddress, std::string> holders;
   std::map<std::string, std::vector<HostPort>, std::less<>> ports;
@@ -252,7 +277,7 @@ Result<Link> PodNetwork::Impl::make_link(std::string_view sandbox_id, const IpAd
   std::array<Request, 4> requests{make_veth({.host_name = name,
                                              .host_mac = marks.host_mac(sandbox_id),
                                              .pod_mac = marks.pod_mac(sandbox_id),
-                                             .mtu = mtu,
+                                             .mtu = pod_mtu(),
                                              .group = marks.group(),
                                              .pod_netns = netns}),
                                   set_alias(name, marks.alias(sandbox_id, {address})), set_host_policy(name),
@@ -352,7 +377,58 @@ Status PodNetwork::Impl::fill_table() {
     auto of_pod = targets_of(sandbox_id);
     targets.insert(targets.end(), of_pod.begin(), of_pod.end());
   }
-  return table.ensure(range, config.cluster_cidr.value_or(range), marks.group(), targets);
+  return table.ensure(range, table_nodes(), targets);
+}
+
+TableNodes PodNetwork::Impl::table_nodes() const {
+  TableNodes all = known;
+  if (config.cluster_cidr) all.ranges.push_back(*config.cluster_cidr);
+  return all;
+}
+
+std::uint32_t PodNetwork::Impl::pod_mtu() const {
+  const std::uint32_t overlay = overlay_mtu;
+  return overlay == 0 ? mtu : std::min(mtu, overlay);
+}
+
+// What an earlier process left goes on as it is: a table that is made anew must not know less.
+void PodNetwork::Impl::find_routes() {
+  auto present = routes.present();
+  if (!present) return;  // set_nodes() meets the same
+  known.ranges = std::move(present->ranges);
+  if (present->overlay_nodes && !present->overlay_nodes->empty()) {
+    overlay_mtu = routes.overlay_mtu(present->overlay_nodes->front().family());
+  }
+  known.overlay_nodes = std::move(present->overlay_nodes);
+}
+
+// Precondition: routes_mutex is held. The table first: what is sent by a new route has its own source address from the
+// first packet on, and a node's VXLAN is taken when it comes.
+Result<std::vector<RefusedNode>> PodNetwork::Impl::reach_nodes() {
+  if (!nodes) return std::vector<RefusedNode>();
+  std::vector<IpAddress> gateways;
+  {
+    std::lock_guard lock(mutex);
+    if (pool) gateways.push_back(pool->gateway());
+  }
+  auto paths = routes.plan(nodes->mode, nodes->own, gateways, nodes->peers);
+  if (!paths) return std::unexpected(std::move(paths.error()));
+  std::vector<RefusedNode> unreached = std::move(paths->unreached);
+  {
+    std::lock_guard lock(mutex);
+    known = {};
+    for (const PeerNode& peer : nodes->peers) {
+      known.ranges.insert(known.ranges.end(), peer.ranges.begin(), peer.ranges.end());
+    }
+    overlay_mtu = paths->overlay ? paths->overlay->mtu : 0;
+    if (paths->overlay) known.overlay_nodes = paths->overlay_nodes();
+    if (pool) {
+      auto set = NftTable(config.instance).set_nodes(pool->range(), table_nodes());
+      if (!set) return std::unexpected(std::move(set.error()));
+    }
+  }
+  if (auto applied = routes.apply(std::move(*paths)); !applied) return std::unexpected(std::move(applied.error()));
+  return unreached;
 }
 
 Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, AddressLedger& ledger) {
@@ -385,6 +461,7 @@ Result<std::unique_ptr<PodNetwork>> PodNetwork::open(PodNetworkConfig config, Ad
   }
   for (auto& [sandbox_id, port] : *ports) impl->ports[sandbox_id].push_back(port);
   if (auto adopted = impl->adopt_live_links(); !adopted) return fail_with(std::move(adopted.error()), "pod network");
+  impl->find_routes();
   return std::unique_ptr<PodNetwork>(new PodNetwork(std::move(impl)));
 }
 
@@ -402,28 +479,49 @@ Status PodNetwork::prepare_node() {
 Status PodNetwork::set_range(const Cidr& range) {
   if (auto good = check_range(range, impl_->config.cluster_cidr); !good) return good;
   std::string what = absl::StrCat("pod range ", range.to_string());
-  std::lock_guard lock(impl_->mutex);
-  auto recorded = impl_->ledger.range();
-  if (!recorded) return fail_with(std::move(recorded.error()), what);
-  if (impl_->pool && impl_->pool->range() == range) {
-    return *recorded == range ? Status() : impl_->ledger.record_range(range);
+  std::lock_guard routes_lock(impl_->routes_mutex);
+  if (auto set = impl_->take_range(range); !set) return fail_with(std::move(set.error()), what);
+  // The overlay's address is of the range. What fails here is done by the next set_nodes().
+  (void)impl_->reach_nodes();
+  return {};
+}
+
+Status PodNetwork::Impl::take_range(const Cidr& range) {
+  std::lock_guard lock(mutex);
+  auto recorded = ledger.range();
+  if (!recorded) return std::unexpected(std::move(recorded.error()));
+  if (pool && pool->range() == range) {
+    return *recorded == range ? Status() : ledger.record_range(range);
   }
-  auto pool = impl_->pool_of(range);
-  if (!pool) return fail_with(std::move(pool.error()), what);
-  std::optional<AddressPool> former = std::exchange(impl_->pool, std::move(*pool));
+  auto made = pool_of(range);
+  if (!made) return std::unexpected(std::move(made.error()));
+  std::optional<AddressPool> former = std::exchange(pool, std::move(*made));
   // The table comes first: without addresses of the range it changes nothing, and a start that finds the former range
   // recorded puts it back.
-  Status done = impl_->fill_table();
+  Status done = fill_table();
   if (done) {
-    done = impl_->ledger.record_range(range);
+    done = ledger.record_range(range);
     if (done) return {};
   }
-  impl_->pool = std::move(former);
-  if (impl_->pool) (void)impl_->fill_table();
-  return fail_with(std::move(done.error()), what);
+  pool = std::move(former);
+  if (pool) (void)fill_table();
+  return done;
+}
+
+Result<std::vector<RefusedNode>> PodNetwork::set_nodes(RouteMode mode, OwnNode own, std::vector<PeerNode> nodes) {
+  std::lock_guard lock(impl_->routes_mutex);
+  impl_->nodes = Impl::Nodes{.mode = mode, .own = std::move(own), .peers = std::move(nodes)};
+  auto unreached = impl_->reach_nodes();
+  if (!unreached) return fail_with(std::move(unreached.error()), "routes to other nodes");
+  return unreached;
 }
 
 Status PodNetwork::release_node() {
+  {
+    std::lock_guard lock(impl_->routes_mutex);
+    impl_->nodes.reset();
+    if (auto removed = impl_->routes.apply({}); !removed) return fail_with(std::move(removed.error()), "pod network");
+  }
   NftTable table(impl_->config.instance);
   if (auto removed = table.remove(); !removed) return fail_with(std::move(removed.error()), "pod network");
   return {};
@@ -443,7 +541,8 @@ Result<PodInterface> PodNetwork::attach(std::string_view sandbox_id, FdRef netns
     if (impl_->remove_link(sandbox_id)) (void)impl_->give_back(*address);
     return fail_with(std::move(wired.error()), what);
   }
-  return PodInterface{.addresses = {*address}, .host_ifname = impl_->marks.host_name(sandbox_id), .mtu = impl_->mtu};
+  return PodInterface{
+      .addresses = {*address}, .host_ifname = impl_->marks.host_name(sandbox_id), .mtu = impl_->pod_mtu()};
 }
 
 namespace {
@@ -578,6 +677,6 @@ Result<IpAddress> PodNetwork::node_address() const {
   return fail(Code::kFailedPrecondition, "address of the node: there is no default route; say --node-ip");
 }
 
-std::uint32_t PodNetwork::mtu() const { return impl_->mtu; }
+std::uint32_t PodNetwork::mtu() const { return impl_->pod_mtu(); }
 
 }  // namespace gantry::netns

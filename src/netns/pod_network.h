@@ -3,14 +3,18 @@
 // route to the pod; there is no bridge and no layer 2 that two pods share. A pod sends from its own address only: the
 // reverse-path filter is strict on each host end, and one rule of our nftables table says the same again, because what
 // other programs set (net.ipv4.conf.all.rp_filter, udev's sysctls for new links) can loosen the filter but not the
-// rule. Traffic from pods to outside of the cluster's range is masqueraded: pods of all its nodes know each other by
-// their own addresses. Ports of the host lead to pods by the same table (map_ports()). How to reach other nodes' pods
-// is the host's routes' to say, and not this module's.
+// rule. Ports of the host lead to pods by the same table (map_ports()).
+//
+// Pods of other nodes are reached by routes to their nodes or by VXLAN (set_nodes()), and all pods know each other by
+// their own addresses: what they send to other ranges than nodes' and the cluster's is masqueraded. While nobody says
+// which nodes there are, what an earlier process made is left as it is.
 //
 // What is made bears the instance's mark, and nothing without it is touched:
 //   links    alias "gantry:<instance>:<sandbox id>:<address>[,<address>]", a name and a link group made from the
-//   instance nftables table "inet gantry-<8 hex digits of the instance>" with the comment "gantry:<instance>" routes
-//   and addresses end with their link. net.ipv4.ip_forward is set to 1 and stays so.
+//   instance; to other nodes alias "gantry:<instance>:overlay"
+//   nftables table "inet gantry-<8 hex digits of the instance>" with the comment "gantry:<instance>"
+//   routes   to other nodes' pods: protocol 103, and a metric made from the instance; others end with their link
+// net.ipv4.ip_forward is set to 1 and stays so.
 //
 // Owner: gantryd. Threads: every call blocks, so make them on a Pool thread: attach for under a millisecond, detach for
 // some 30 ms, for one pod as for many, in which the kernel waits for its own readers and nothing else here waits for
@@ -31,13 +35,14 @@
 #include "base/result.h"
 #include "netns/address.h"
 #include "netns/address_ledger.h"
+#include "netns/peer_nodes.h"
 
 namespace gantry::netns {
 
 struct PodNetworkConfig {
   // IPv4 for now: /8 to /30. Nothing: set_range() says it, and until then there are no addresses.
   std::optional<Cidr> pod_cidr;
-  // Where the pods of all nodes are: contains those of this one. Default: those of this one.
+  // Where the pods of all nodes are: contains those of this one. Nothing: in the ranges of the nodes that are known.
   std::optional<Cidr> cluster_cidr;
   // The address that pods have as their gateway. Default, and with a range of set_range(): the first host of it.
   std::optional<IpAddress> gateway;
@@ -83,7 +88,13 @@ class PodNetwork {
   // anybody has an address that it can't have given; then, as after any error, all is as it was. The range that there
   // is: fine.
   Status set_range(const Cidr& range);
-  // Removes the table, if it bears our mark; gone already is fine. Pods' links are detach()'s.
+  // Which other nodes there are: makes the routes to their pods, and removes those to others. `nodes` are screened
+  // (peer_nodes.h); answered are those of them that can't be reached, and why. New pods' packets are as large as the
+  // way to every node takes. To be said again when routes or addresses of the host have changed; set_range() does by
+  // itself.
+  Result<std::vector<RefusedNode>> set_nodes(RouteMode mode, OwnNode own, std::vector<PeerNode> nodes);
+  // Removes the table, if it bears our mark, and the way to other nodes; gone already is fine. Pods' links are
+  // detach()'s.
   Status release_node();
 
   // Wires a pod: `netns` is its network namespace, `route_socket` an open NETLINK_ROUTE socket that a process inside it
@@ -119,6 +130,7 @@ class PodNetwork {
   // gateway(), where at least its own pods reach it, as long as there is no such route; kFailedPrecondition without
   // both. Asks the kernel each time.
   Result<IpAddress> node_address() const;
+  // Of pods that are attached now. Doesn't block.
   std::uint32_t mtu() const;
 
  private:
