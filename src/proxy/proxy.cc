@@ -132,12 +132,15 @@ void Proxy::refresh(const std::string& key, RuleChanges* changes) {
     names.push_back(name);
     auto [it, is_new] = rules_.try_emplace(name);
     if (!is_new && it->second == rule) continue;
+    flows_.note(is_new ? nullptr : &it->second, &rule);
     it->second = rule;
     changes->set.emplace(name, std::move(rule));
   }
   for (const std::string& name : known.rules) {
     if (std::ranges::binary_search(names, name)) continue;
-    rules_.erase(name);
+    auto gone = rules_.find(name);
+    flows_.note(&gone->second, nullptr);
+    rules_.erase(gone);
     changes->removed.push_back(name);
   }
   if (!made.refused.empty() && made.refused != known.refused) {
@@ -176,8 +179,26 @@ Task<Status> Proxy::sync() {
   } else {
     done = co_await thread_.run([this, changes = std::move(changes)] { return backend_->apply(changes); });
   }
-  if (!done) replace_ = true;
+  if (!done) {
+    replace_ = true;
+    co_return done;
+  }
+  if (!flows_.is_empty()) co_await forget_flows();
   co_return done;
+}
+
+// The rules are for new flows only; those that go on, say of a resolver that keeps its port, follow here.
+Task<> Proxy::forget_flows() {
+  auto done = co_await thread_.run([flows = std::exchange(flows_, {})]() -> Status {
+    for (netns::Family family : {netns::Family::kV4, netns::Family::kV6}) {
+      if (!flows.concerns(family)) continue;
+      auto forgotten = netns::forget_udp_flows(
+          family, [&flows](const netns::UdpFlow& flow) { return flows.is_unwanted(flow); });
+      if (!forgotten) return std::unexpected(std::move(forgotten.error()));
+    }
+    return {};
+  });
+  if (!done) log::warning("flows of UDP may go on to former endpoints", {{"error", done.error()}});
 }
 
 Task<> Proxy::run() {

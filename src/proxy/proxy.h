@@ -20,6 +20,7 @@
 #include "proxy/backend.h"
 #include "proxy/cluster_objects.h"
 #include "proxy/service_rules.h"
+#include "proxy/udp_flows.h"
 
 namespace gantry::proxy {
 
@@ -46,6 +47,7 @@ class Proxy {
   Task<> run();
   Task<> wait_for_objects();
   Task<Status> sync();
+  Task<> forget_flows();
   bool take_node();
   void refresh(const std::string& service, RuleChanges* changes);
   void refresh_all();
@@ -61,6 +63,7 @@ class Proxy {
   NodeView node_;
   std::vector<netns::Cidr> pods_;
   std::set<std::string> dirty_;  // services, "namespace/name"
+  UdpFlows flows_;           // of what changed since the last sync that succeeded
   ServiceRules rules_;  // as they should be
   struct Known {
     std::vector<std::string> rules;

@@ -10,6 +10,7 @@
 #include <map>
 #include <set>
 
+#include "netns/conntrack.h"
 #include "proxy/nftables/backend.h"
 #include "tests/support/pod_network_fixture.h"
 
@@ -184,6 +185,33 @@ TEST_F(ProxyServicesTest, OnePortOfTwoProtocolsIsTwo) {
   Datagram back = receive_from(sender);
   EXPECT_EQ(back.text, "pong");
   EXPECT_EQ(back.from, kService);
+}
+
+TEST_F(ProxyServicesTest, AFlowOfUdpThatIsForgottenGoesWhereTheServiceLeadsNow) {
+  FakeShim a, b, client;
+  IpAddress at_a = attach(a, "a"), at_b = attach(b, "b");
+  attach(client, "client");
+  OwnFd in_a = a.inside([&] { return listener(SOCK_DGRAM, at_a, 53); });
+  OwnFd in_b = b.inside([&] { return listener(SOCK_DGRAM, at_b, 53); });
+  ServiceRule to_a = rule_of({cluster_address(kService, 53)}, {{at_a, 53}}, Protocol::kUdp);
+  program({{"kube-system/dns:/IPv4", to_a}});
+  OwnFd sender = client.inside([] { return bounded_socket(AF_INET, SOCK_DGRAM, 0); });
+  auto ask = [&](FdRef in_pod) {
+    send_to(sender, ip(kService), 53, "ping");
+    Datagram came = receive_from(in_pod);
+    if (came.text != "ping") return came.text;
+    send_to(in_pod, ip(came.from), came.port, "pong");
+    return receive_from(sender).text;
+  };
+  ASSERT_EQ(ask(in_a), "pong");
+  change("kube-system/dns:/IPv4", rule_of({cluster_address(kService, 53)}, {{at_b, 53}}, Protocol::kUdp));
+  EXPECT_EQ(ask(in_a), "pong");  // as before: it is one flow
+  auto forgotten = forget_udp_flows(Family::kV4, [&](const UdpFlow& flow) {
+    return flow.destination == ip(kService) && flow.destination_port == 53 && flow.answerer == at_a;
+  });
+  ASSERT_TRUE(ok(forgotten));
+  EXPECT_GE(*forgotten, 1U);  // or more, of tests before this one
+  EXPECT_EQ(ask(in_b), "pong");
 }
 
 TEST_F(ProxyServicesTest, APodComesBackToItself) {
