@@ -42,6 +42,14 @@ NodeView view_of(const ClusterObjects::Node& node) {
   return view;
 }
 
+// What load balancers take as a sign that a node will be gone soon.
+bool is_leaving(const ClusterObjects::Node& node) {
+  return node.metadata().has_deletion_timestamp() ||
+         std::ranges::any_of(node.spec().taints(), [](const auto& taint) {
+           return taint.key() == "ToBeDeletedByClusterAutoscaler";
+         });
+}
+
 std::vector<netns::Cidr> ranges_of(const ClusterObjects::Node& node) {
   std::vector<netns::Cidr> ranges;
   auto take = [&](const std::string& text) {
@@ -86,6 +94,7 @@ void Proxy::start() { parts_.loop.spawn(run()); }
 
 void Proxy::stop() {
   stopped_ = true;
+  if (health_) health_->stop();
   wake_.set();
 }
 
@@ -112,6 +121,7 @@ bool Proxy::take_node() {
   node_changed_ = false;
   auto node = parts_.objects.nodes().find_key(parts_.objects.node_name());
   if (!node) return false;
+  health_->set_leaving(is_leaving(*node));
   NodeView view = view_of(*node);
   auto pods = parts_.pods ? std::vector{*parts_.pods} : ranges_of(*node);
   if (pods != pods_) replace_ = true;  // rules, not data
@@ -126,6 +136,8 @@ void Proxy::refresh(const std::string& key, RuleChanges* changes) {
   if (auto service = parts_.objects.services().find_key(key)) {
     made = rules_of(*service, parts_.objects.endpoint_slices().by(kByService, key), node_);
   }
+  checks_.erase(key);
+  if (made.health_check) checks_.emplace(key, *made.health_check);
   Known& known = services_[key];
   std::vector<std::string> names;
   for (auto& [name, rule] : made.rules) {
@@ -164,7 +176,10 @@ Task<Status> Proxy::sync() {
   if (node_changed_ && take_node()) refresh_all();
   RuleChanges changes;
   for (const std::string& key : std::exchange(dirty_, {})) refresh(key, &changes);
-  if (!replace_ && changes.is_empty()) co_return Status();
+  if (!replace_ && changes.is_empty()) {
+    health_->set_checks(checks_);
+    co_return Status();
+  }
   bool all = std::exchange(replace_, false);
   Status done;
   if (all) {
@@ -179,10 +194,12 @@ Task<Status> Proxy::sync() {
   } else {
     done = co_await thread_.run([this, changes = std::move(changes)] { return backend_->apply(changes); });
   }
+  health_->set_synced(!done);
   if (!done) {
     replace_ = true;
     co_return done;
   }
+  health_->set_checks(checks_);
   if (!flows_.is_empty()) co_await forget_flows();
   co_return done;
 }
@@ -203,6 +220,7 @@ Task<> Proxy::forget_flows() {
 
 Task<> Proxy::run() {
   co_await wait_for_objects();
+  health_ = std::make_unique<HealthPorts>(parts_.loop);
   Duration pause = kFirstPause;
   bool first = true;
   while (!stopped_) {

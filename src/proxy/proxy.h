@@ -19,6 +19,7 @@
 #include "base/loop.h"
 #include "proxy/backend.h"
 #include "proxy/cluster_objects.h"
+#include "proxy/health_ports.h"
 #include "proxy/service_rules.h"
 #include "proxy/udp_flows.h"
 
@@ -56,6 +57,8 @@ class Proxy {
   const Parts parts_;
   Pool thread_;
   std::unique_ptr<Backend> backend_;
+  std::unique_ptr<HealthPorts> health_;  // from the first sync on
+  HealthPorts::Checks checks_;
   Event wake_, node_known_;
   bool stopped_ = false;
   bool replace_ = true;  // the next sync makes all anew

@@ -26,6 +26,9 @@ def objects():
             "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1, "containers": [{
                 "name": "main", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", WEB],
                 "ports": [{"containerPort": 8080}]}]}}}}
+    yield {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "balanced"},
+           "spec": {"type": "LoadBalancer", "externalTrafficPolicy": "Local", "selector": {"app": "web"},
+                    "ports": [{"port": 80, "targetPort": 8080}]}}
     yield {"apiVersion": "v1", "kind": "Service", "metadata": {"name": "nobody"},
            "spec": {"selector": {"app": "nobody"}, "ports": [{"port": 80}]}}
 
@@ -83,6 +86,14 @@ def story(checks):
         checks.contains(told.get(f"https://{api['clusterIP']}/version", inside), ["gitVersion"],
                         "a pod reaches the API server by default/kubernetes")
 
+        balancer = f"http://{told.node.address}:{told.service('balanced')['healthCheckNodePort']}/"
+        outside = [*entering(told.network.pid)]
+        checks.equal(json.loads(told.get(balancer, outside)),
+                     {"service": {"namespace": "default", "name": "balanced"}, "localEndpoints": 2, "serviceProxyHealthy": True},
+                     "a load balancer is told how many pods of a service are here")
+        healthy = json.loads(told.get(f"http://{told.node.address}:10256/healthz", outside))
+        checks.equal(healthy["nodeEligible"], True, "and that the node serves services")
+
         # A connection that goes on while gantryd ends, and what changes meanwhile.
         held = subprocess.Popen([str(part) for part in (*entering(told.node.supervisor()), *inside, "python3", "-c", HOLDS,
                                                         web["clusterIP"])],
@@ -105,6 +116,15 @@ def story(checks):
         (left,) = told.pods()
         c.wait_until("the next gantryd's rules are of what is now", lambda: {told.get(url) for _ in range(8)} == {left})
         checks.ok(True, "the next gantryd serves what is there now")
+
+        c.wait_until("the load balancer is told", lambda: '"localEndpoints": 1' in told.get(balancer, outside))
+        told.control.out("scale", "deployment/web", "--replicas=0")
+        c.wait_until("the load balancer is told of none",
+                     lambda: told.get(balancer, outside, "-o", "/dev/null", "-w", "%{http_code}") == "503")
+        checks.ok(True, "a load balancer is told that there is none")
+        told.control.out("scale", "deployment/web", "--replicas=1")
+        c.wait_until("one pod is there again", lambda: len(told.pods()) == 1 and told.get(url) in told.pods())
+        (left,) = told.pods()
 
         told.node.exec("python3", "-c", FLUSHES)
         c.wait_until("rules that somebody flushed are there again", lambda: told.get(url) == left)
