@@ -231,7 +231,8 @@ Task<Status> make_storage_class(api::Client& client) {
   const api::Value annotations = api::Value::object({{kClassWasMade, "gantry-local"}});
   const api::Answer<core::Namespace> said = co_await client.patch<core::Namespace>(
       "", kSystem, api::PatchForm::kMerge,
-      api::Value::object({{"metadata", api::Value::object({{"annotations", annotations}})}}));
+      api::Value::object(
+          {{"metadata", api::Value::object({{"uid", system->metadata().uid()}, {"annotations", annotations}})}}));
   if (!said) co_return fail_with(said.error().as_error(), "write the namespace kube-system");
   co_return Status();
 }
