@@ -11,6 +11,7 @@ import sys
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
+import fencing
 from control import Control
 from played_nodes import PlayedNodes, is_ending, is_ready
 
@@ -131,7 +132,10 @@ class Story:
 
 
 def story(checks):
-    with Control(checks) as control, PlayedNodes(control) as nodes:
+    control = Control(checks)
+    audited, log = fencing.arguments(control.folder, "server")
+    control.arguments += audited
+    with control, PlayedNodes(control) as nodes:
         nodes.seen = Twice()
         for node in NODES:
             nodes.add(node)
@@ -140,6 +144,7 @@ def story(checks):
         before = told.dies()
         told.is_given_up(before)
         told.comes_back()
+        fencing.judge(checks, fencing.read(log))
 
 
 c.main(story)

@@ -15,6 +15,7 @@ import urllib.request
 
 sys.path.insert(0, str(pathlib.Path(__file__).resolve().parent.parent / "support"))
 import checks as c
+import fencing
 from control import Control, free_port
 from played_jobs import JobNodes, job
 from played_nodes import is_ending, is_ready
@@ -272,7 +273,13 @@ def leases(control):
 
 
 def ours(checks, stack):
-    return stack.enter_context(Control(checks))
+    """At the end its audit log tells of all that was written on the way."""
+    control = Control(checks)
+    audited, log = fencing.arguments(control.folder, "server")
+    control.arguments += audited
+    stack.enter_context(control)
+    stack.callback(lambda: fencing.judge(checks, fencing.read(log)))
+    return control
 
 
 def ours_on_theirs(checks, stack):
