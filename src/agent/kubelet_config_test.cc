@@ -116,6 +116,7 @@ cpuCFSQuotaPeriod: 20ms
   EXPECT_EQ(settings.agent.cpu_period, std::chrono::milliseconds(20));
   EXPECT_NE(problem_of("cgroupDriver: cgroupv2"), "");
   EXPECT_NE(problem_of("containerRuntimeEndpoint: tcp://127.0.0.1:1"), "");
+  EXPECT_NE(problem_of("containerRuntimeEndpoint: unix:///run/containerd/"), "");
   EXPECT_NE(problem_of("cpuCFSQuotaPeriod: 2s"), "");
   EXPECT_NE(problem_of("seccompDefault: 'yes'"), "");
 }

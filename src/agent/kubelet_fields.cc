@@ -217,7 +217,7 @@ Status take_endpoint(const Value& value, std::string_view field, std::string* ou
   if (auto taken = take_text(value, field, &endpoint); !taken || endpoint.empty()) return taken;
   constexpr std::string_view kUnix = "unix://";
   if (endpoint.starts_with(kUnix)) endpoint.erase(0, kUnix.size());
-  if (!endpoint.starts_with('/')) return wrong_field(field, "unix:///PATH was expected");
+  if (!endpoint.starts_with('/') || endpoint.ends_with('/')) return wrong_field(field, "unix:///PATH was expected");
   *out = std::move(endpoint);
   return {};
 }

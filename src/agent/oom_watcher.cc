@@ -58,7 +58,12 @@ struct OomWatcher::Impl {
 Task<> OomWatcher::Impl::run(std::shared_ptr<Impl> self) {
   std::array<char, kMaxRecord> record;
   while (!self->stopped) {
-    if (auto ready = co_await self->watch.readable(); !ready || self->stopped) co_return;
+    auto ready = co_await self->watch.readable();
+    if (self->stopped) co_return;
+    if (!ready) {
+      log::info("no event tells when this machine is out of memory", {{"error", ready.error()}});
+      co_return;
+    }
     for (int i = 0; i < kRecordsAtOnce && !self->stopped; ++i) {
       auto size = sys::read(self->log, record.data(), record.size());
       // Records that were overwritten before they were read: the next call has those after them.

@@ -139,10 +139,15 @@ Task<bool> PodImages::may_use(Want want, std::string id) {
   if (!records) co_return true;
   const auto use = records->use_of(want.image, id);
   if (use != PullRecords::Use::kSecretDecides) co_return use == PullRecords::Use::kFree;
+  // Also while the API server is away: what has crashed is to come back.
+  if (shown_.contains({want.image, id})) co_return true;
   auto reference = images::parse_reference(want.image);
   if (!reference) co_return false;
   auto shown = co_await credentials(want, std::move(*reference));
-  co_return shown && co_await records->is_good(want.image, std::move(id), std::move(*shown));
+  if (!shown) co_return false;
+  const bool is_good = co_await records->is_good(want.image, id, std::move(*shown));
+  if (is_good) shown_.emplace(want.image, id);
+  co_return is_good;
 }
 
 PodImages::Answer PodImages::begin(Want want) {
@@ -164,10 +169,15 @@ Task<> PodImages::pull(std::shared_ptr<PodImages> self, Want want, std::shared_p
     Status may_begin;
     if (records) may_begin = co_await records->begin(want.image);
     if (may_begin) {
-      done = co_await self->pull_once(want, std::move(*reference), over);
-      if (records && !done && over->is_set()) records->given_up(want.image);
-      if (records && !done && !over->is_set()) co_await records->failed(want.image);
-      if (done) co_await self->record(want, *done);
+      bool goes_on = false;
+      done = co_await self->pull_once(want, std::move(*reference), over, &goes_on);
+      if (done) {
+        co_await self->record(want, *done);
+      } else if (records && goes_on) {
+        records->given_up(want.image);
+      } else if (records) {
+        co_await records->failed(want.image);
+      }
     } else {
       done = std::unexpected(std::move(may_begin.error()));
     }
@@ -207,7 +217,7 @@ Task<Result<std::vector<PullCredentials>>> PodImages::credentials(Want want, ima
 }
 
 Task<Result<PodImages::Pulled>> PodImages::pull_once(Want want, images::Reference reference,
-                                                     std::shared_ptr<Event> over) {
+                                                     std::shared_ptr<Event> over, bool* goes_on) {
   auto all = co_await credentials(want, std::move(reference));
   if (!all) co_return std::unexpected(std::move(all.error()));
   all->emplace_back();  // those of the runtime
@@ -222,7 +232,8 @@ Task<Result<PodImages::Pulled>> PodImages::pull_once(Want want, images::Referenc
     if (over->is_set()) co_return std::unexpected(Error(Code::kCancelled, ""));
     auto pulled = co_await env_->images.pull_image(std::move(request), over);
     if (pulled) co_return Pulled{.id = pulled->image_ref(), .by = std::move(one), .time = now() - began};
-    if (over->is_set()) co_return std::unexpected(std::move(pulled.error()));
+    *goes_on = over->is_set();
+    if (*goes_on) co_return std::unexpected(std::move(pulled.error()));
     const auto is_same = [&](const Error& other) { return other.message() == pulled.error().message(); };
     if (std::ranges::none_of(errors, is_same)) errors.push_back(std::move(pulled.error()));
   }
@@ -237,11 +248,16 @@ Task<> PodImages::record(const Want& want, Pulled& pulled) {
   v1::ImageStatusRequest question;
   question.mutable_image()->set_image(pulled.id);
   auto status = co_await env_->images.image_status(std::move(question));
-  if (status && status->has_image()) {
+  const bool is_known = status && status->has_image();
+  if (is_known) {
     pulled.size = status->image().size();
     pulled.id = status->image().id();
+    shown_.emplace(want.image, pulled.id);
   }
-  if (env_->pull_records) co_await env_->pull_records->succeeded(want.image, pulled.id, pulled.by);
+  const auto records = env_->pull_records;
+  if (records && is_known) co_await records->succeeded(want.image, pulled.id, pulled.by);
+  // What it is called is not what it is: the intent stays, and who wants it pulls.
+  if (records && !is_known) records->given_up(want.image);
 }
 
 void PodImages::take_pulled(const Want& want, const Pulled& pulled) {

@@ -15,7 +15,9 @@
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
+#include <utility>
 
 #include "agent/environment.h"
 #include "agent/pod_status.h"
@@ -78,7 +80,8 @@ class PodImages : public std::enable_shared_from_this<PodImages> {
   Task<Answer> find(Want want);
   Answer begin(Want want);
   static Task<> pull(std::shared_ptr<PodImages> self, Want want, std::shared_ptr<Event> over);
-  Task<Result<Pulled>> pull_once(Want want, images::Reference reference, std::shared_ptr<Event> over);
+  // `goes_on`: nobody waits for it any more, and it may end later in the runtime.
+  Task<Result<Pulled>> pull_once(Want want, images::Reference reference, std::shared_ptr<Event> over, bool* goes_on);
   Task<Result<std::vector<PullCredentials>>> credentials(Want want, images::Reference reference);
   // It is on the node, as `id`; the pod may use it there without a pull.
   Task<bool> may_use(Want want, std::string id);
@@ -93,6 +96,8 @@ class PodImages : public std::enable_shared_from_this<PodImages> {
   Backoff pulls_, looks_;
   std::map<std::string, Entry> entries_;     // by container, or CONTAINER/VOLUME
   std::map<std::string, Failure> failures_;  // by image
+  // Images, by name and id, that the pod has shown credentials for: it is asked once.
+  std::set<std::pair<std::string, std::string>> shown_;
   bool stopped_ = false;
 };
 

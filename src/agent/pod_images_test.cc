@@ -4,9 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <filesystem>
+
 #include "agent/cluster.h"
 #include "agent/fake_api.h"
 #include "agent/fake_runtime.h"
+#include "agent/pull_records.h"
 #include "kubernetes/core/v1/pod.pb.h"
 
 namespace gantry::agent {
@@ -228,6 +231,81 @@ TEST_F(PodImagesTest, AnEndTakesThePullAlong) {
   runtime_.pull_gate->set();
   EXPECT_EQ(ask_again("Always", kImage), "image");
   EXPECT_THAT(runtime_.images, Not(Contains(testing::Key("other:1"))));
+}
+
+class RecordedPodImagesTest : public PodImagesTest {
+ protected:
+  RecordedPodImagesTest() {
+    char name[] = "/tmp/gantry-pod-images-XXXXXX";
+    folder_ = ::mkdtemp(name);
+    records_ = std::make_shared<PullRecords>(loop_, env_->disk, folder_, PullVerification());
+    env_->pull_records = records_;
+    core::Pod pod = *pod_;
+    pod.mutable_spec()->add_image_pull_secrets()->set_name("keys");
+    pod_ = std::make_shared<core::Pod>(pod);
+    loop_.spawn([](RecordedPodImagesTest& self) -> Task<> {
+      auto loaded = co_await self.records_->load();
+      EXPECT_TRUE(loaded) << loaded.error().message();
+      self.is_loaded_ = true;
+      self.check();
+    }(*this));
+    EXPECT_TRUE(until([&] { return is_loaded_; }));
+  }
+  ~RecordedPodImagesTest() override {
+    images_->stop();
+    std::filesystem::remove_all(folder_);
+  }
+  PullRecords::Use use() const { return records_->use_of(kImage, "sha256:" + std::string(kImage)); }
+  // Of what nobody else is told.
+  void until_use(PullRecords::Use wanted) {
+    loop_.spawn([](RecordedPodImagesTest& self, PullRecords::Use wanted) -> Task<> {
+      while (self.use() != wanted) co_await self.loop_.sleep_for(milliseconds(1));
+      self.check();
+    }(*this, wanted));
+    EXPECT_TRUE(until([&] { return use() == wanted; }));
+  }
+
+  std::string folder_;
+  std::shared_ptr<PullRecords> records_;
+  bool is_loaded_ = false;
+};
+
+TEST_F(RecordedPodImagesTest, WhatThePodHasShownItNeedNotShowAgain) {
+  runtime_.registry[kImage] = "root";
+  api_.put("/api/v1/namespaces/default/secrets/keys", *api::parse_json(kSecret));
+  EXPECT_EQ(ask("IfNotPresent"), "pulling");
+  EXPECT_EQ(ask_again("IfNotPresent"), "image");
+  EXPECT_EQ(use(), PullRecords::Use::kSecretDecides);
+  // The agent is another one; later the container crashes while the API server is away.
+  images_ = make();
+  EXPECT_EQ(ask("IfNotPresent", kImage, 1), "image");
+  api_.set_away(true);
+  EXPECT_EQ(ask("IfNotPresent", kImage, 2), "image");
+  EXPECT_EQ(pulls(), 1);
+}
+
+TEST_F(RecordedPodImagesTest, APullThatNeverBeganLeavesNothing) {
+  runtime_.images[kImage] = "";
+  EXPECT_EQ(use(), PullRecords::Use::kFree);
+  api_.silent = "/secrets/keys";
+  EXPECT_EQ(ask("Always"), "pulling");
+  until_use(PullRecords::Use::kNot);
+  images_->stop();
+  api_.set_away(true);
+  until_use(PullRecords::Use::kFree);
+  EXPECT_EQ(pulls(), 0);
+}
+
+TEST_F(RecordedPodImagesTest, APullOfWhichNobodyKnowsWhatCameLetsNobodyIn) {
+  runtime_.registry[kImage] = "";
+  runtime_.pull_gate = std::make_shared<Event>(loop_);
+  EXPECT_EQ(ask("IfNotPresent"), "pulling");
+  ASSERT_TRUE(until([&] { return pulls() == 1; }));
+  runtime_.failures.emplace(std::string("image ") + kImage, Error(Code::kUnavailable, "it begins anew"));
+  runtime_.pull_gate->set();
+  ASSERT_TRUE(until([&] { return !images_->is_pulling("app"); }));
+  runtime_.failures.clear();
+  EXPECT_EQ(use(), PullRecords::Use::kNot);
 }
 
 }  // namespace

@@ -9,7 +9,6 @@
 #include "images/digest.h"
 #include "sys/file.h"
 #include "sys/folders.h"
-#include "sys/given_files.h"
 #include "sys/private_file.h"
 
 namespace gantry::agent {
@@ -22,7 +21,6 @@ constexpr char kPulling[] = "pulling", kPulled[] = "pulled";
 constexpr char kPrefix[] = "sha256-";
 constexpr char kVersion[] = "kubelet.config.k8s.io/v1beta1", kFirstVersion[] = "kubelet.config.k8s.io/v1alpha1";
 constexpr std::size_t kMaxFile = 1 << 20;
-constexpr std::size_t kMaxFiles = 100'000;
 
 Result<Value> read_document(std::string_view text, std::string_view kind) {
   auto document = api::parse_json(text);
@@ -79,15 +77,17 @@ Status read_files(const std::string& folder, std::map<std::string, Error>* broke
   if (auto made = sys::make_folders(folder, 0700); !made) return made;
   auto opened = sys::open_dir(sys::kCwd, folder.c_str());
   if (!opened) return fail_with(std::move(opened.error()), folder);
-  auto names = sys::list_ending(*opened, {""}, kMaxFiles, "records of images");
+  auto names = sys::list_dir(*opened);
   if (!names) return fail_with(std::move(names.error()), folder);
   for (const auto& name : *names) {
-    // Others are being written, or not ours.
-    if (!name.starts_with(kPrefix) || name.find('.') != std::string::npos) continue;
-    const std::string path = cat(folder, "/", name);
-    auto text = sys::read_given(path, kMaxFile);
+    if (!name.starts_with(kPrefix)) continue;
+    if (name.find('.') != std::string::npos) {
+      (void)sys::unlinkat(*opened, name.c_str(), 0);  // a write that was cut short
+      continue;
+    }
+    auto text = sys::read_file(*opened, name.c_str(), kMaxFile);
     Status taken = text ? take(name, *text) : std::unexpected(std::move(text.error()));
-    if (!taken) broken->emplace(name, std::move(taken.error()).with_context(path));
+    if (!taken) broken->emplace(name, std::move(taken.error()).with_context(cat(folder, "/", name)));
   }
   return {};
 }

@@ -110,7 +110,10 @@ Task<Status> PullRecords::begin(std::string image) {
   auto held = co_await writing_.acquire();
   Intent& intent = intents_[image];
   ++intent.under_way;
-  if (intent.under_way > 1 || intent.may_end_later) co_return Status();
+  // One that can't be read may be of a pull that was cut short.
+  const bool was_broken = broken_.erase(pull_record_file(image)) > 0;
+  intent.may_end_later |= was_broken;
+  if (intent.under_way > 1 || (intent.may_end_later && !was_broken)) co_return Status();
   intent.since = system_clock::now();
   auto written = co_await disk_.run([files = files_, image] { return files->put_intent(image); });
   if (written) co_return written;
@@ -129,7 +132,6 @@ Task<> PullRecords::end_intent(std::string image) {
   // Then it is asked for credentials once too often.
   if (!removed) log::warning("an intent to pull stays, ignoring", {{"image", image}, {"error", removed.error()}});
   intents_.erase(image);
-  broken_.erase(pull_record_file(image));
 }
 
 Task<> PullRecords::record(std::string image, std::string id, std::vector<RecordedSecret> secrets, bool every_pod) {
@@ -179,6 +181,7 @@ Task<> PullRecords::keep_only(std::set<std::string> ids, std::set<std::string> n
     const bool is_here = names.contains(reference ? reference->to_string() : image);
     if (intent.under_way == 0 && !is_here && began - intent.since > kLatestEnd) over.push_back(image);
   }
+  // One whose file stays is found by the next agent, and forgotten again.
   for (const auto& id : gone) records_.erase(id);
   for (const auto& image : over) intents_.erase(image);
   co_await disk_.run([files = files_, gone, over] {

@@ -5,7 +5,7 @@
 //
 // An intent is on the disk before a pull begins and until it has ended, so that an image which came while the agent was
 // killed is never taken for a preloaded one. A pull that was given up may end later by itself: its intent stays until
-// the image is not there for an hour, or was pulled.
+// the image was pulled, or is not there an hour later.
 //
 // Owner: the agent. Loop thread; files on the pool.
 #pragma once

@@ -158,6 +158,35 @@ TEST_F(PullRecordsTest, ARecordThatCannotBeReadLetsNobodyIn) {
   EXPECT_EQ(records_->use_of(kImage, "id1"), Use::kFree);
 }
 
+TEST_F(PullRecordsTest, AnIntentThatCannotBeReadIsOne) {
+  run([this]() -> Task<> { EXPECT_TRUE(co_await records_->begin(kImage)); });
+  for (const auto& entry : std::filesystem::directory_iterator(folder_ + "/image_manager/pulling")) {
+    std::ofstream(entry.path()) << "{";
+  }
+  restart();
+  // One that fails says nothing of the one that was cut short.
+  run([this]() -> Task<> {
+    EXPECT_TRUE(co_await records_->begin(kImage));
+    co_await records_->failed(kImage);
+  });
+  EXPECT_EQ(records_->use_of(kImage, "id1"), Use::kNot);
+  restart();
+  EXPECT_EQ(records_->use_of(kImage, "id1"), Use::kNot);
+  pull({});
+  EXPECT_EQ(records_->use_of(kImage, "id1"), Use::kFree);
+}
+
+TEST_F(PullRecordsTest, AWriteThatWasCutShortLeavesNothing) {
+  pull({});
+  const std::string before = files();
+  const std::string folder = folder_ + "/image_manager/pulled/";
+  std::ofstream(folder + pull_record_file("id2") + ".new") << "{";
+  std::ofstream(folder + "others.new") << "";
+  restart();
+  std::filesystem::remove(folder + "others.new");  // is not ours, and is there
+  EXPECT_EQ(files(), before);
+}
+
 TEST_F(PullRecordsTest, KubeletsRecordsAreRead) {
   auto record = read_pulled_record(
       R"({"kind":"ImagePulledRecord","apiVersion":"kubelet.config.k8s.io/v1alpha1","lastUpdatedTime":"2024-10-21T12:26:40Z",)"

@@ -2,6 +2,7 @@
 #include "cri/make_spec.h"
 
 #include <csignal>
+#include <limits>
 
 #include "cri/pod_users.h"
 #include "cri/text.h"
