@@ -2,7 +2,6 @@
 #include "agent/agent.h"
 
 #include <fcntl.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <map>
@@ -19,7 +18,7 @@
 #include "agent/mirror_pods.h"
 #include "agent/names.h"
 #include "agent/node_admission.h"
-#include "agent/node_machine.h"
+#include "agent/node_facts.h"
 #include "agent/object_cache.h"
 #include "agent/pod_status.h"
 #include "agent/pod_worker.h"
@@ -31,7 +30,6 @@
 #include "agent/token_manager.h"
 #include "base/log.h"
 #include "base/map_text.h"
-#include "cgroups/hierarchy.h"
 #include "cri/runtime/v1/api.pb.h"
 #include "kubernetes/core/v1/pod.pb.h"
 #include "sys/file.h"
@@ -47,12 +45,6 @@ constexpr std::size_t kDiskThreads = 2;
 // So many pods' volumes may hang without holding up those of others.
 constexpr std::size_t kVolumeCalls = 64;
 
-std::uint64_t memory_of_machine() {
-  auto pages = ::sysconf(_SC_PHYS_PAGES);
-  auto size = ::sysconf(_SC_PAGESIZE);
-  return pages > 0 && size > 0 ? static_cast<std::uint64_t>(pages) * static_cast<std::uint64_t>(size) : 1;
-}
-
 std::int64_t wall_seconds() {
   return std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch()).count();
 }
@@ -60,34 +52,6 @@ std::int64_t wall_seconds() {
 bool has_apparmor() {
   auto enabled = sys::read_file(sys::kCwd, "/sys/module/apparmor/parameters/enabled", 16);
   return enabled && enabled->starts_with('Y');
-}
-
-std::vector<std::string> huge_pages_of_machine() {
-  std::vector<std::string> names;
-  for (const auto& [name, bytes] : read_hugepages()) {
-    if (bytes > 0) names.push_back(name);
-  }
-  return names;
-}
-
-NodeFacts facts_of(const AgentConfig& config) {
-  return {.node_name = config.node_name,
-          .host_ip = config.host_ip,
-          .pod_logs_dir = config.pod_logs_dir,
-          .root_dir = config.root_dir,
-          .cgroup_root = config.cgroup_root,
-          .cgroup_driver = config.cgroup_driver,
-          .pod_pids_limit = config.pod_pids_limit,
-          .kills_whole_containers =
-              !config.single_process_oom_kill && config.hierarchy != nullptr && config.hierarchy->has("memory"),
-          .resources = {.memory_capacity = config.memory_capacity == 0 ? memory_of_machine() : config.memory_capacity,
-                        .huge_pages = huge_pages_of_machine(),
-                        .quota_period = config.limits_cpu ? config.cpu_period.count() : 0},
-          .masked_paths = config.masked_paths,
-          .read_only_paths = config.read_only_paths,
-          .seccomp_by_default = config.seccomp_by_default,
-          .cluster_domain = config.cluster_domain,
-          .cluster_dns = config.cluster_dns};
 }
 
 // Nothing: it is not deleted.
