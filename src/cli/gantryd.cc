@@ -16,6 +16,7 @@
 
 #include "agent/agent.h"
 #include "agent/cgroup_driver.h"
+#include "agent/counted_runtime.h"
 #include "agent/kubelet_config.h"
 #include "base/database.h"
 #include "base/layout.h"
@@ -118,6 +119,7 @@ struct Serving {
   std::unique_ptr<cli::NodeNetwork> network;  // null: of no cluster
   std::unique_ptr<agent::Agent> agent;
   std::unique_ptr<agent::HealthServer> health;  // null: not served, or not yet
+  agent::CountedRuntime counted = {runtime, images};  // the runtime as the agent has it
   bool failed = false;
 };
 
@@ -149,7 +151,7 @@ std::string network_mark(const Serving& serving) {
 // The agent comes last, and its pods after it.
 Task<Status> start_agent(Serving& serving) {
   if (serving.own_runtime == nullptr) {
-    auto driver = co_await agent::cgroup_driver_of(serving.runtime, *serving.options.cgroup_driver);
+    auto driver = co_await agent::cgroup_driver_of(serving.counted, *serving.options.cgroup_driver);
     if (!driver) co_return std::unexpected(std::move(driver.error()));
     serving.options.cgroup_driver = *driver;
   }
@@ -162,8 +164,7 @@ Task<Status> start_agent(Serving& serving) {
   if (!serving.options.kubeconfig.empty()) {
     auto member = cli::Membership::open({.loop = serving.loop,
                                          .options = serving.options,
-                                         .runtime = serving.runtime,
-                                         .images = serving.images,
+                                         .runtime = serving.counted,
                                          .disk = serving.disk,
                                          .kept = serving.kept,
                                          .settings = serving.settings,
@@ -178,7 +179,7 @@ Task<Status> start_agent(Serving& serving) {
                                                                                  .instance = network_mark(serving)});
   }
   serving.agent =
-      std::make_unique<agent::Agent>(serving.loop, serving.runtime, serving.images, serving.settings.agent,
+      std::make_unique<agent::Agent>(serving.loop, serving.counted, serving.counted, serving.settings.agent,
                                      serving.member == nullptr ? nullptr : &serving.member->cluster());
   auto started = co_await serving.agent->start();
   if (!started) co_return fail_with(std::move(started.error()), "start the agent");

@@ -31,7 +31,7 @@ Result<std::unique_ptr<Membership>> Membership::open(Parts parts) {
   self.cluster_ = std::move(*cluster);
   const agent::NodeConfig& config = parts.settings.node;
   self.reporter_ = std::make_unique<agent::NodeReporter>(
-      *self.cluster_, parts.runtime, parts.images, parts.disk, config,
+      *self.cluster_, parts.runtime, parts.runtime, parts.disk, config,
       [&self] { return self.agent_ != nullptr ? self.agent_->pressures() : agent::NodePressures(); },
       [&self] { return self.agent_ != nullptr && self.agent_->is_shutting_down(); });
   self.lease_ = std::make_unique<agent::NodeLease>(*self.cluster_, config.lease_seconds);
@@ -101,11 +101,12 @@ void Membership::keep_serving_certificate(const std::string& folder) {
 Status Membership::serve_node_api() {
   if (parts_.settings.server.served_port() == 0) return {};
   agent::NodeApiSources sources{.runtime = parts_.runtime,
-                                .images = parts_.images,
+                                .images = parts_.runtime,
                                 .pods = [&agent = *agent_] { return agent.pods(); },
                                 .probes = [&agent = *agent_] { return agent.probe_counts(); },
                                 .observe = [&agent = *agent_](auto take) { agent.observe(std::move(take)); },
-                                .configuration = [&text = parts_.configuration] { return text; }};
+                                .configuration = [&text = parts_.configuration] { return text; },
+                                .operations = [&runtime = parts_.runtime] { return runtime.text(); }};
   auto server = start_node_api(parts_.loop, parts_.settings, ca_, *cluster_, std::move(sources), parts_.kept);
   if (!server) return fail_with(std::move(server.error()), "the node API");
   node_api_ = std::move(*server);

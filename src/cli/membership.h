@@ -10,6 +10,7 @@
 #include "agent/agent.h"
 #include "agent/certificate_keeper.h"
 #include "agent/cluster.h"
+#include "agent/counted_runtime.h"
 #include "agent/kubelet_config.h"
 #include "agent/local_volumes.h"
 #include "agent/node_lease.h"
@@ -22,7 +23,6 @@
 #include "cli/gantryd_options.h"
 #include "cli/node_api_server.h"
 #include "cli/service.h"
-#include "cri/runtime_service.h"
 
 namespace gantry::cli {
 
@@ -32,8 +32,7 @@ class Membership {
   struct Parts {
     Loop& loop;
     const GantrydOptions& options;
-    cri::RuntimeService& runtime;
-    cri::ImageService& images;
+    agent::CountedRuntime& runtime;
     Pool& disk;
     KeptSockets& kept;
     const agent::KubeletSettings& settings;

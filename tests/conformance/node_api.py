@@ -130,11 +130,17 @@ def the_node(checks, api, node, name):
     checks.contains(api.as_admin("/metrics")[1], f'kubelet_node_name{{node="{node.name}"}} 1', "/metrics")
     checks.contains(api.as_admin("/metrics")[1], ['path="metrics"', "\nkubelet_pod_start_duration_seconds_count "],
                     "which counts its own requests, and how long pods took to run")
+    checks.contains(api.as_admin("/metrics")[1], ['\nkubelet_runtime_operations_total{operation_type="create_container"} ',
+                                                  'kubelet_runtime_operations_duration_seconds_count{operation_type="run_podsandbox"} '],
+                    "and what was asked of the runtime")
     checks.contains(api.as_admin("/metrics/slis")[1], '\nkubernetes_healthcheck{name="syncloop",type="healthz"} 1', "/metrics/slis")
     uid = found[0]["metadata"]["uid"]
     probed = (f'prober_probe_total{{container="web",namespace="default",pod="{name}",pod_uid="{uid}",probe_type="Readiness",'
               'result="successful"}')
     c.wait_until("/metrics/probes counts the pod's", lambda: probed in api.as_admin("/metrics/probes")[1])
+    checks.contains(api.as_admin("/metrics/probes")[1],
+                    f'prober_probe_duration_seconds_count{{container="web",namespace="default",pod="{name}",probe_type="Readiness"}} ',
+                    "and says how long they took")
 
 
 def configuration(checks, control, node):

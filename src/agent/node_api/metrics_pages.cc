@@ -3,6 +3,7 @@
 #include <functional>
 #include <map>
 
+#include "absl/strings/str_cat.h"
 #include "agent/node_api/summary.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -124,6 +125,25 @@ void write_family(metrics::Page& page, const v1::MetricDescriptor& kind, const s
   }
 }
 
+void write_times(metrics::Page& page, std::string_view name, const CountedProbe& probe) {
+  const ProbeTimes& times = probe.count.times;
+  if (probe.count.successful + probe.count.unknown == 0) return;
+  std::vector<Label> labels = {{"container", probe.container},
+                               {"namespace", probe.namespace_},
+                               {"pod", probe.pod},
+                               {"probe_type", to_string(probe.kind)}};
+  std::uint64_t total = 0;
+  for (std::size_t i = 0; i < times.counts.size(); ++i) {
+    total += times.counts[i];
+    const std::string bound = i < ProbeTimes::kBounds.size() ? absl::StrCat(ProbeTimes::kBounds[i]) : "+Inf";
+    labels.emplace_back("le", bound);
+    page.sample(cat(name, "_bucket"), labels, static_cast<double>(total));
+    labels.pop_back();
+  }
+  page.sample(cat(name, "_sum"), labels, times.sum);
+  page.sample(cat(name, "_count"), labels, static_cast<double>(total));
+}
+
 }  // namespace
 
 std::string resource_metrics(const Measured& measured) {
@@ -222,6 +242,9 @@ std::string probe_metrics(const std::vector<CountedProbe>& probes) {
                   static_cast<double>(count));
     }
   }
+  constexpr char kTimes[] = "prober_probe_duration_seconds";
+  page.begin(kTimes, "Duration in seconds for a probe response.", "histogram");
+  for (const CountedProbe& probe : probes) write_times(page, kTimes, probe);
   return page.take();
 }
 

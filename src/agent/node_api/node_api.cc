@@ -145,7 +145,8 @@ Task<http::Reply> NodeApi::Impl::serve_node(Route route, http::Query query) {
       co_return answer(kMetrics, std::move(*page));
     }
     case Kind::kAgentMetrics:
-      co_return answer(kMetrics, agent_metrics(options.node_name, sources.pods()) + metrics.text());
+      co_return answer(kMetrics, agent_metrics(options.node_name, sources.pods()) + metrics.text() +
+                                     (sources.operations ? sources.operations() : std::string()));
     case Kind::kIndicators:
       co_return answer(kMetrics, metrics.slis());
     case Kind::kProbeMetrics:

@@ -46,6 +46,7 @@ class NodeApiTest : public testing::Test, public TokenReviewer, public AccessRev
               return std::vector<CountedProbe>{{"u1", "shop", "web", "app", ProbeKind::kLiveness, {.successful = 1}}};
             },
         .configuration = [] { return R"({"kind":"KubeletConfiguration"})"; },
+        .operations = [] { return "kubelet_runtime_operations_total 1\n"; },
         .tokens = this,
         .access = this};
     options_.root_dir = options_.pod_logs_dir = root_;
@@ -187,6 +188,7 @@ TEST_F(NodeApiTest, TheNodeIsToldOf) {
     EXPECT_THAT(get("/metrics"), HasSubstr("\nkubelet_running_containers{container_state=\"running\"} 1\n"));
     EXPECT_THAT(get("/metrics"), HasSubstr("kubelet_http_requests_total{long_running=\"false\",method=\"GET\",path="
                                            "\"configz\",server_type=\"readwrite\"} 1\n"));
+    EXPECT_THAT(get("/metrics"), HasSubstr("\nkubelet_runtime_operations_total 1\n"));
     EXPECT_THAT(get("/metrics/slis"), HasSubstr("\nkubernetes_healthcheck{name=\"ping\",type=\"healthz\"} 1\n"));
     EXPECT_THAT(get("/metrics/probes"), HasSubstr(R"(probe_type="Liveness",result="successful"} 1)"));
     EXPECT_THAT(get("/metrics/resource"), HasSubstr("\nresource_scrape_error 1\n"));

@@ -193,11 +193,24 @@ TEST_F(SummaryTest, TheRuntimesMetricsAreWrittenByTheirKinds) {
 }
 
 TEST(ProbeMetricsTest, WhatHappenedIsCountedByItsResult) {
-  EXPECT_THAT(probe_metrics({{"u1", "shop", "web", "app", ProbeKind::kReadiness, {.successful = 7, .failed = 2}},
-                             {"u2", "shop", "db", "db", ProbeKind::kStartup, {}}}),
-              EndsWith(R"(
-prober_probe_total{container="app",namespace="shop",pod="web",pod_uid="u1",probe_type="Readiness",result="failed"} 2
-prober_probe_total{container="app",namespace="shop",pod="web",pod_uid="u1",probe_type="Readiness",result="successful"} 7
+  ProbeCount ready{.successful = 2, .failed = 3};
+  ready.times.add(0.005);
+  ready.times.add(12);
+  const std::string page = probe_metrics({{"u1", "shop", "web", "app", ProbeKind::kReadiness, ready},
+                                          {"u2", "shop", "db", "db", ProbeKind::kStartup, {.failed = 1}}});
+  EXPECT_THAT(page, HasSubstr(R"(
+prober_probe_total{container="app",namespace="shop",pod="web",pod_uid="u1",probe_type="Readiness",result="failed"} 3
+prober_probe_total{container="app",namespace="shop",pod="web",pod_uid="u1",probe_type="Readiness",result="successful"} 2
+)"));
+  EXPECT_THAT(page, HasSubstr(R"(
+# TYPE prober_probe_duration_seconds histogram
+prober_probe_duration_seconds_bucket{container="app",namespace="shop",pod="web",probe_type="Readiness",le="0.005"} 1
+)"));
+  EXPECT_THAT(page, EndsWith(R"(
+prober_probe_duration_seconds_bucket{container="app",namespace="shop",pod="web",probe_type="Readiness",le="10"} 1
+prober_probe_duration_seconds_bucket{container="app",namespace="shop",pod="web",probe_type="Readiness",le="+Inf"} 2
+prober_probe_duration_seconds_sum{container="app",namespace="shop",pod="web",probe_type="Readiness"} 12.005
+prober_probe_duration_seconds_count{container="app",namespace="shop",pod="web",probe_type="Readiness"} 2
 )"));
 }
 

@@ -70,7 +70,7 @@ struct PodProber::Probing {
   static Task<bool> wait_until(std::shared_ptr<Event> over, TimePoint time);
   Task<ProbeOutcome> make_once();
   void end();
-  void count(Verdict verdict) const;
+  void count(Verdict verdict, Duration passed) const;
   void say(EventType type, std::string_view reason, std::string_view message) const;
   // True: it says no more of this container.
   bool take(const ProbeOutcome& outcome, bool counts);
@@ -110,7 +110,7 @@ Task<> PodProber::Probing::run(std::shared_ptr<Probing> self) {
     const TimePoint begun = now();
     ProbeOutcome outcome = co_await self->make_once();
     if (self->over->is_set()) co_return;
-    self->count(outcome.verdict);
+    self->count(outcome.verdict, now() - begun);
     const bool is_good = outcome.verdict == Verdict::kSuccess || outcome.verdict == Verdict::kWarning;
     const bool is_eager = !is_good && !self->word && now() < self->eager_until;
     if (self->take(outcome, !is_eager)) co_return;
@@ -132,7 +132,8 @@ void PodProber::Probing::end() {
   if (answered) answered->set();
 }
 
-void PodProber::Probing::count(Verdict verdict) const {
+void PodProber::Probing::count(Verdict verdict, Duration passed) const {
+  if (verdict != Verdict::kFailure) counts->times.add(std::chrono::duration<double>(passed).count());
   switch (verdict) {
     case Verdict::kFailure:
       ++counts->failed;

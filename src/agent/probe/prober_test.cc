@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <numeric>
+
 #include "agent/environment.h"
 #include "agent/fake_runtime.h"
 #include "kubernetes/core/v1/pod.pb.h"
@@ -130,6 +133,8 @@ TEST_F(ProberTest, ReadyOnceItSaysSo) {
   EXPECT_TRUE(look().is_ready);
   EXPECT_EQ((prober_->counts().at({"web", ProbeKind::kReadiness})->failed), 2u);
   EXPECT_EQ((prober_->counts().at({"web", ProbeKind::kReadiness})->successful), 1u);
+  const ProbeTimes& times = prober_->counts().at({"web", ProbeKind::kReadiness})->times;
+  EXPECT_EQ(std::accumulate(times.counts.begin(), times.counts.end(), std::uint64_t{0}), 1u);
 }
 
 // The runtime waits for that with each.
