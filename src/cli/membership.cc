@@ -110,6 +110,11 @@ Status Membership::serve_node_api() {
   auto server = start_node_api(parts_.loop, parts_.settings, ca_, *cluster_, std::move(sources), parts_.kept);
   if (!server) return fail_with(std::move(server.error()), "the node API");
   node_api_ = std::move(*server);
+  const agent::ServerConfig& config = parts_.settings.server;
+  if (!config.certificate_file.empty()) {
+    parts_.loop.spawn(follow_certificate_files(parts_.loop, parts_.disk, config.certificate_file, config.key_file,
+                                               node_api_));
+  }
   return {};
 }
 

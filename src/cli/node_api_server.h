@@ -32,6 +32,11 @@ struct NodeApiServer {
 Result<NodeApiServer> start_node_api(Loop& loop, const agent::KubeletSettings& settings, std::string client_ca,
                                      agent::Cluster& cluster, agent::NodeApiSources sources, KeptSockets& kept);
 
+// From now on the certificate and the key of these files are shown when others are there that fit each other. Ends when
+// their folders can't be watched. `server` outlives it.
+Task<> follow_certificate_files(Loop& loop, Pool& disk, std::string certificate, std::string key,
+                                NodeApiServer& server);
+
 // Serves /healthz into `health`; as long as somebody else has its port it is tried again. All outlive it.
 Task<> serve_health(Loop& loop, const agent::ServerConfig& server, KeptSockets& kept,
                     std::unique_ptr<agent::HealthServer>& health);

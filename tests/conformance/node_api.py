@@ -252,6 +252,24 @@ def lazy_followers(checks, api, control, name):
             one.wait()
 
 
+def new_certificate(checks, node, control):
+    """Who connects after it was replaced sees it; the key comes later, as whoever writes two files does it."""
+    def shown():
+        done = subprocess.run([*control.enter, "openssl", "s_client", "-connect", f"127.0.0.1:{PORT}"], input="", capture_output=True,
+                              text=True, timeout=600)
+        return subprocess.run(["openssl", "x509", "-noout", "-subject"], input=done.stdout, capture_output=True, text=True).stdout
+
+    before = shown()
+    checks.contains(before, node.name, "it shows the certificate that it was given")
+    kept = node.work / "renewed"
+    kept.mkdir()
+    make_certificate(control.data / "pki", kept, NODE_ADDRESS, subject="/CN=renewed")
+    for name in ("n.crt", "n.key"):
+        os.replace(kept / name, node.work / name)
+    c.wait_until("the new one is shown", lambda: "renewed" in shown())
+    checks.ok(True, "and another one as soon as both of its files are there")
+
+
 def story(checks):
     folder = f"/var/lib/gantry-nodes/t{os.getpid()}/test"
     options = [f"--option=--tls-cert-file={folder}/n.crt", f"--option=--tls-private-key-file={folder}/n.key"]
@@ -272,6 +290,7 @@ def story(checks):
         streams(checks, control, node, name)
         forwarding(checks, control, name)
         lazy_followers(checks, api, control, name)
+        new_certificate(checks, node, control)
 
 
 c.main(story)

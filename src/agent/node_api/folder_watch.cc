@@ -56,7 +56,7 @@ Task<> read_events(std::shared_ptr<Impl> impl) {
     if (!ready || !impl->inotify.is_open()) co_return;
     auto events = sys::inotify_read(impl->inotify);
     if (!events) {
-      log::error("logs can't be followed any more", {{"error", events.error()}});
+      log::error("changes of folders are not seen any more", {{"error", events.error()}});
       co_return;
     }
     for (const auto& event : *events) impl->wake(event);

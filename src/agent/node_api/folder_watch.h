@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Wakes whoever waits for changes in a folder, with one inotify for all of them: a user has few (128 by default), and
-// many may follow logs. Loop thread.
+// Wakes whoever waits for changes in a folder, with one inotify for all of its watches: a user has few (128 by
+// default), and many may follow logs. Loop thread.
 #pragma once
 
 #include <map>
