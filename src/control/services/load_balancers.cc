@@ -95,12 +95,17 @@ LoadBalancerController::LoadBalancerController(ControllerParts parts)
       events_(parts_, "service-controller"),
       queue_(parts_.queues(), "service", [this](std::string key) { return work(key); }) {
   parts_.informers.of<core::Service>().on_change([this](const api::Informer::Change& change) {
-    if (change.now != nullptr) queue_.add(key_of(static_cast<const core::Service&>(*change.now)));
+    const auto& service = static_cast<const core::Service&>(change.object());
+    if (change.now == nullptr) {
+      gathering_.forget(key_of(service));
+    } else if (is_balanced(service) || has_finalizer(service)) {
+      gathering_.add(key_of(service));
+    }
   });
   parts_.informers.of<core::Node>().on_change([this](const api::Informer::Change& change) {
     if (offer_of(change.before.get()) == offer_of(change.now.get())) return;
     for (const auto& service : parts_.informers.of<core::Service>().objects()) {
-      if (is_balanced(*service)) queue_.add(key_of(*service));
+      if (is_balanced(*service)) gathering_.add(key_of(*service));
     }
   });
   auto& slices = parts_.informers.of<EndpointSlice>();
@@ -115,7 +120,7 @@ LoadBalancerController::LoadBalancerController(ControllerParts parts)
     const auto found = metadata.labels().find(kServiceName);
     if (found == metadata.labels().end()) return;
     const auto service = parts_.informers.of<core::Service>().find(metadata.namespace_(), found->second);
-    if (service != nullptr && is_balanced(*service) && is_local(*service)) queue_.add(key_of(*service));
+    if (service != nullptr && is_balanced(*service) && is_local(*service)) gathering_.add(key_of(*service));
   });
 }
 
@@ -131,12 +136,16 @@ std::set<std::string> LoadBalancerController::nodes_with_endpoints(const std::st
 
 Task<Status> LoadBalancerController::work(std::string key) {
   const auto service = parts_.informers.of<core::Service>().find_key(key);
-  if (service == nullptr) co_return Status();
-  if (!is_balanced(*service)) co_return co_await let_go(*service);
+  if (service == nullptr || !is_balanced(*service)) {
+    gathering_.forget(key);
+    if (service != nullptr) co_return co_await let_go(*service);
+    co_return Status();
+  }
+  const auto nodes = parts_.informers.of<core::Node>().objects();
+  gathering_.begin(key, nodes.size());
   std::set<std::string> with_endpoints;
   if (is_local(*service)) with_endpoints = nodes_with_endpoints(key);
-  const auto addresses =
-      balancer_addresses(*service, parts_.informers.of<core::Node>().objects(), with_endpoints);
+  const auto addresses = balancer_addresses(*service, nodes, with_endpoints);
   const bool is_new = !has_finalizer(*service);
   if (!is_new && has_addresses(*service, addresses)) co_return Status();
   if (is_new) events_.normal(events_.about(*service), "EnsuringLoadBalancer", "Ensuring load balancer");

@@ -12,6 +12,7 @@
 
 #include "control/controllers/controller.h"
 #include "control/controllers/event_recorder.h"
+#include "control/services/gathering.h"
 
 namespace k8s::io::api::core::v1 {
 class Node;
@@ -34,6 +35,7 @@ class LoadBalancerController final : public Controller {
  public:
   explicit LoadBalancerController(ControllerParts parts);
   void start() override { queue_.start(); }
+  void stop() override { gathering_.clear(); }
 
  private:
   Task<Status> work(std::string key);
@@ -43,6 +45,7 @@ class LoadBalancerController final : public Controller {
   ControllerParts parts_;
   EventRecorder events_;
   api::WorkQueue queue_;
+  Gathering gathering_{queue_};
 };
 
 }  // namespace gantry::control::services
