@@ -22,6 +22,7 @@
 #include "control/controllers/namespace_objects.h"
 #include "control/controllers/node_ipam.h"
 #include "control/controllers/node_lifecycle.h"
+#include "control/controllers/node_ttl.h"
 #include "control/controllers/pod_gc.h"
 #include "control/controllers/quota_controller.h"
 #include "control/controllers/role_aggregation.h"
@@ -133,6 +134,7 @@ constexpr OwnController kOwnControllers[] = {
     {"pod-garbage-collector-controller", "pod-garbage-collector", add_plain<PodGc>},
     {"clusterrole-aggregation-controller", "clusterrole-aggregation-controller", add_plain<RoleAggregation>},
     {"ephemeral-volume-controller", "ephemeral-volume-controller", add_plain<EphemeralVolumes>},
+    {"ttl-controller", "ttl-controller", add_plain<NodeTtl>},
     {"ttl-after-finished-controller", "ttl-after-finished-controller", add_plain<FinishedJobs>},
     {"node-ipam-controller", "node-controller",
      [](Term& term, const char* account) {
