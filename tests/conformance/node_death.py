@@ -88,7 +88,7 @@ class Story:
         tainted = seconds(taints["unreachable", "NoExecute"])
         # Times of taints are whole seconds.
         self.checks.ok(tainted + 1 >= renewed + GRACE, f"not before it has said nothing for {GRACE} seconds", (tainted, renewed))
-        self.checks.ok(("unreachable", "NoSchedule") in taints, "nothing new comes to it")
+        self.until("nothing new comes to it", lambda: ("unreachable", "NoSchedule") in self.taints())
         conditions = {each["type"]: each["status"] for each in self.control.json("get", "node", "n1")["status"]["conditions"]}
         self.checks.equal(conditions["Ready"], "Unknown", "what it is like is unknown")
         self.until("its pods are not ready", lambda: not any(is_ready(self.on(app)[0]) for app in ("usual", "daemon") if self.on(app)))
