@@ -12,9 +12,11 @@
 
 #include <cerrno>
 #include <cstring>
+#include <utility>
 
 #include "absl/strings/str_cat.h"
 #include "absl/strings/str_format.h"
+#include "sys/file.h"
 
 namespace gantry::netns {
 namespace {
@@ -165,6 +167,15 @@ Request set_host_policy(const std::string& name) {
     });
   });
   return request;
+}
+
+Status close_ipv6(const std::string& name) {
+  for (auto [setting, value] : {std::pair{"accept_ra", "0"}, std::pair{"disable_ipv6", "1"}}) {
+    const std::string path = absl::StrCat("/proc/sys/net/ipv6/conf/", name, "/", setting);
+    auto set = sys::write_file(sys::kCwd, path.c_str(), value);
+    if (!set && !set.error().is_not_found()) return set;  // not there: a kernel without IPv6
+  }
+  return {};
 }
 
 Request set_no_auto_address(std::uint32_t index) {

@@ -80,6 +80,8 @@ Request set_alias(const std::string& name, const std::string& alias);
 // IPv4 settings of the host's end: strict reverse-path filter, forwarding, no redirects either way, ARP answers for the
 // addresses of this link alone.
 Request set_host_policy(const std::string& name);
+// The pods' network is IPv4's: the link takes no IPv6 packet, and no router's advertisement should that change.
+Status close_ipv6(const std::string& name);
 // No IPv6 address made by the kernel itself.
 Request set_no_auto_address(std::uint32_t index);
 Request set_up(std::uint32_t index);

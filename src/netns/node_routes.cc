@@ -9,7 +9,6 @@
 #include <utility>
 
 #include "absl/strings/str_cat.h"
-#include "sys/file.h"
 
 namespace gantry::netns {
 namespace {
@@ -248,9 +247,7 @@ Result<std::uint32_t> NodeRoutes::ensure_overlay(NetlinkSocket& socket, const No
   if (vxlan.mac != overlay.mac) requests.push_back(set_link_mac(index, overlay.mac));
   if (vxlan.link.mtu != overlay.mtu) requests.push_back(set_mtu(index, overlay.mtu));
   if (auto set = socket.send(requests); !set) return std::unexpected(std::move(set.error()));
-  // No router's advertisement that comes by it is believed. A kernel without IPv6 has no such file.
-  auto closed = sys::write_file(sys::kCwd, absl::StrCat("/proc/sys/net/ipv6/conf/", name, "/accept_ra").c_str(), "0");
-  if (!closed && !closed.error().is_not_found()) return std::unexpected(std::move(closed.error()));
+  if (auto closed = close_ipv6(name); !closed) return std::unexpected(std::move(closed.error()));
   if (auto up = socket.send(set_up(index)); !up) return std::unexpected(std::move(up.error()));
   if (auto given = ensure_addresses(socket, index, overlay.addresses); !given)
     return std::unexpected(std::move(given.error()));

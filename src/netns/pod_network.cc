@@ -74,15 +74,6 @@ Status enable_forwarding() {
   return {};
 }
 
-// The network is IPv4's: the host's end takes no IPv6 packet, and no router advertisement should that change.
-Status close_ipv6(const std::string& link) {
-  for (auto [name, value] : {std::pair{"accept_ra", "0"}, std::pair{"disable_ipv6", "1"}}) {
-    auto set = set_sysctl(absl::StrCat("ipv6/conf/", link, "/", name), value);
-    if (!set && !set.error().is_not_found()) return set;  // not there: a kernel without IPv6
-  }
-  return {};
-}
-
 // The gateway's, unless another one is given. Of a range without one it is none that a pool takes.
 IpAddress first_host(const Cidr& range) { return range.network().plus(1).value_or(IpAddress()); }
 

@@ -2,9 +2,11 @@
 // deps: gantry_netns
 // Pods that pretend to be others: by the source address of a packet, by ARP.
 #include <linux/if_packet.h>
+#include <linux/rtnetlink.h>
 #include <net/ethernet.h>
 #include <net/if.h>
 #include <net/if_arp.h>
+#include <netinet/icmp6.h>
 #include <netinet/ip.h>
 #include <netinet/udp.h>
 
@@ -150,6 +152,56 @@ TEST_F(PodNetworkTest, AnArpAnswerConvincesNobody) {
   EXPECT_EQ(b.inside([] { return read_setting("/proc/thread-self/net/arp"); }), b_before);
   char frame[64];
   EXPECT_LT(::recv(ether_b.get(), frame, sizeof(frame), MSG_DONTWAIT), 0) << "a frame of pod a reached pod b";
+}
+
+// Whether the host's way out by IPv6 is by the router that a pod pretends to be.
+bool is_router_believed() {
+  auto routes = sys::read_file(sys::kCwd, "/proc/net/ipv6_route", 1 << 20);
+  EXPECT_TRUE(ok(routes));
+  // Destination, prefix, source, prefix, next hop.
+  const std::string none(32, '0');
+  return routes->find(none + " 00 " + none + " 00 fe800000000000000000000000000066") != std::string::npos;
+}
+
+TEST_F(PodNetworkTest, APodIsNoRouterOfTheNodes) {
+  FakeShim pod;
+  IpAddress address = attach(pod, "a");
+  const std::string link = network->list().value().at(0).host_ifname;
+  OwnFd on_host = bound_socket(SOCK_DGRAM, IpAddress(), 1000);
+  OwnFd honest = pod.inside([&] { return bound_socket(SOCK_DGRAM, address, 7); });
+  auto socket = NetlinkSocket::borrow(pod.route);
+  Link eth0 = parse_link(socket.exchange(get_link("eth0")).value().at(0)).value();
+  Request own("add a link-local address", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+  own.header(
+         ifaddrmsg{.ifa_family = AF_INET6, .ifa_prefixlen = 64, .ifa_flags = IFA_F_NODAD, .ifa_index = eth0.index})
+      .put(IFA_LOCAL, ip("fe80::66").bytes())
+      .put(IFA_ADDRESS, ip("fe80::66").bytes());
+  ASSERT_TRUE(ok(socket.send(std::move(own))));
+  OwnFd raw = pod.inside([] { return bounded_socket(AF_INET6, SOCK_RAW, IPPROTO_ICMPV6); });
+  auto advertise = [&] {
+    const int hops = 255;
+    ASSERT_EQ(::setsockopt(raw.get(), IPPROTO_IPV6, IPV6_MULTICAST_HOPS, &hops, sizeof(hops)), 0);
+    nd_router_advert packet{};
+    packet.nd_ra_type = ND_ROUTER_ADVERT;
+    packet.nd_ra_router_lifetime = htons(1800);
+    sockaddr_in6 all{.sin6_family = AF_INET6, .sin6_scope_id = eth0.index};
+    std::memcpy(&all.sin6_addr, ip("ff02::1").bytes().data(), 16);
+    ASSERT_EQ(::sendto(raw.get(), &packet, sizeof(packet), 0, reinterpret_cast<sockaddr*>(&all), sizeof(all)),
+              static_cast<ssize_t>(sizeof(packet)))
+        << std::strerror(errno);
+    // What comes after it over the same link has come.
+    send_to(honest, network->gateway(), 1000, "honest");
+    EXPECT_EQ(receive_from(on_host).text, "honest");
+  };
+  advertise();
+  EXPECT_FALSE(is_router_believed());
+  // Without the defence: as the kernel has a link that forwards nothing by IPv6.
+  write_setting(("/proc/sys/net/ipv6/conf/" + link + "/disable_ipv6").c_str(), "0");
+  write_setting(("/proc/sys/net/ipv6/conf/" + link + "/accept_ra").c_str(), "2");
+  // The kernel has the link take part in IPv6 when it comes to it.
+  const auto limit = std::chrono::steady_clock::now() + std::chrono::seconds(60);
+  while (!is_router_believed() && std::chrono::steady_clock::now() < limit) advertise();
+  EXPECT_TRUE(is_router_believed());
 }
 
 }  // namespace
