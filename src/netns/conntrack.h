@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
-// Connection tracking of UDP: what the kernel takes for one flow goes where its first packet went, for as long as packets
-// come. Who changes where a flow should go has it forgotten here. By ctnetlink, in the calling thread's network
+// Connection tracking of UDP: what the kernel takes for one flow goes where its first packet went, for as long as
+// packets come. Who changes where a flow should go has it forgotten here. By ctnetlink, in the calling thread's network
 // namespace; reads the table of a family once a call, which takes some milliseconds for ten thousand flows. Blocking.
 #pragma once
 
