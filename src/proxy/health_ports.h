@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // What load balancers ask a node: on each Service's healthCheckNodePort whether the node has endpoints of it, and on
-// port 10256 (/healthz, /livez) whether it serves Services at all; in kube-proxy's words. Plain HTTP, for it says nothing
-// else. A port that somebody else has is tried again every ten seconds, and said once. Loop thread.
+// port 10256 (/healthz, /livez) whether it serves Services at all; in kube-proxy's words. Plain HTTP, for it says
+// nothing else. A port that somebody else has is tried again every ten seconds, and said once. Loop thread.
 #pragma once
 
 #include <chrono>

@@ -59,7 +59,7 @@ struct ServiceRule {
   std::vector<netns::IpAddress> here;
   // For how long a client stays with its endpoint; 0: not at all.
   std::uint32_t affinity_seconds = 0;
-  // Who may use load balancers' addresses, besides the node itself; empty: everybody.
+  // Who may use load balancers' addresses, besides the node itself; empty: everybody. None is within another.
   std::vector<netns::Cidr> source_ranges;
 
   const std::vector<EndpointAddress>& endpoints(EndpointPool pool) const {

@@ -59,6 +59,16 @@ std::optional<netns::Cidr> read_range(std::string text) {
   return range ? std::optional(*range) : std::nullopt;
 }
 
+// A range within another one says nothing, and the kernel's sets take no two that overlap.
+std::vector<netns::Cidr> without_inner(std::vector<netns::Cidr> ranges) {
+  std::ranges::sort(ranges);  // one that contains others comes before them, and those follow it
+  std::vector<netns::Cidr> out;
+  for (const netns::Cidr& range : ranges) {
+    if (out.empty() || !out.back().contains(range)) out.push_back(range);
+  }
+  return out;
+}
+
 // One port of a service in one family, on its way to a rule.
 class Builder {
  public:
@@ -102,9 +112,7 @@ class Builder {
       auto range = read_range(text);
       if (range && range->family() == rule_.family) rule_.source_ranges.push_back(*range);
     }
-    std::ranges::sort(rule_.source_ranges);
-    rule_.source_ranges.erase(std::unique(rule_.source_ranges.begin(), rule_.source_ranges.end()),
-                              rule_.source_ranges.end());
+    rule_.source_ranges = without_inner(std::move(rule_.source_ranges));
     return std::move(rule_);
   }
 

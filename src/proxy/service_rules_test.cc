@@ -177,6 +177,17 @@ TEST(ServiceRules, EachFamilyHasItsOwn) {
   EXPECT_EQ(four.source_ranges[0].to_string(), "10.0.0.0/8");
 }
 
+TEST(ServiceRules, OfSourceRangesNoneIsWithinAnother) {
+  std::string spec = "type: 'LoadBalancer' cluster_ip: '10.96.0.10' ports { port: 80 }";
+  for (const char* range : {"10.1.0.0/16", "10.0.0.0/8", "10.0.0.1/32", "192.0.2.0/24", "10.2.3.4/8"}) {
+    spec += " load_balancer_source_ranges: '" + std::string(range) + "'";
+  }
+  ServiceRule rule = only_rule(service(spec), {});
+  ASSERT_THAT(rule.source_ranges, SizeIs(2));
+  EXPECT_EQ(rule.source_ranges[0].to_string(), "10.0.0.0/8");
+  EXPECT_EQ(rule.source_ranges[1].to_string(), "192.0.2.0/24");
+}
+
 TEST(ServiceRules, FiveThousandPortsAndLongNamesAreFine) {
   Service large = service("cluster_ip: '10.96.0.10'");
   large.mutable_metadata()->set_name(std::string(253, 'n'));

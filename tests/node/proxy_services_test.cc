@@ -96,6 +96,15 @@ Frontend cluster_address(const std::string& address = kService, std::uint16_t po
   return frontend(Frontend::Origin::kClusterAddress, address, port);
 }
 
+// All rules of this world, as nft(8) would list them.
+std::string listed() {
+  std::unique_ptr<nft_ctx, decltype(&::nft_ctx_free)> context(::nft_ctx_new(NFT_CTX_DEFAULT), &::nft_ctx_free);
+  ::nft_ctx_buffer_output(context.get());
+  ::nft_ctx_buffer_error(context.get());
+  EXPECT_EQ(::nft_run_cmd_from_buffer(context.get(), "list ruleset"), 0) << ::nft_ctx_get_error_buffer(context.get());
+  return ::nft_ctx_get_output_buffer(context.get());
+}
+
 class ProxyServicesTest : public PodNetworkTest {
  protected:
   void SetUp() override {
@@ -351,6 +360,64 @@ TEST_F(ProxyServicesTest, AClientStaysWithItsEndpoint) {
   EXPECT_EQ(met.size(), 3U);
 }
 
+// The built-in network has IPv4 alone: the node's own address is in the place of a pod's.
+TEST_F(ProxyServicesTest, IPv6IsServedInTheSameWay) {
+  auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
+  IpAddress own = ip("fd00::1");
+  ASSERT_TRUE(ok(socket.send(add_address(1, own))));
+  OwnFd server = listener(SOCK_STREAM, own, 8080);
+  ServiceRule rule = rule_of({cluster_address("fd00::1", 80)}, {{own, 8080}});
+  ServiceRule remembering = rule_of({cluster_address("fd00::1", 82)}, {{own, 8080}});
+  remembering.affinity_seconds = 60;
+  ServiceRule none = rule_of({cluster_address("fd00::1", 81)}, {});
+  none.family = Family::kV6;
+  none.frontends[0].inside.answer = none.frontends[0].outside.answer = Answer::kReject;
+  program({{"shop/web:/IPv6", rule}, {"shop/nobody:/IPv6", none}, {"shop/known:/IPv6", remembering}});
+  EXPECT_EQ(connect(own, 80).error, 0);
+  EXPECT_NE(accept_from(server), "nobody");
+  for (int i = 0; i < 3; ++i) {
+    EXPECT_EQ(connect(own, 82).error, 0);
+    EXPECT_NE(accept_from(server), "nobody");
+  }
+  EXPECT_EQ(connect(own, 81).error, ECONNREFUSED);
+}
+
+// None of them keeps the kernel from taking the others.
+TEST_F(ProxyServicesTest, RulesOfEveryShapeAreTakenAndChanged) {
+  std::vector<EndpointAddress> many;
+  for (std::uint64_t i = 0; i < 3000; ++i) many.push_back({*ip("10.128.0.1").plus(i), 8080});
+  ServiceRule large = rule_of({cluster_address("10.96.0.20"), cluster_address("10.96.0.20")}, many);
+  large.affinity_seconds = 86400;
+  ServiceRule six =
+      rule_of({cluster_address("fd00::10")}, {{ip("fd00:1::1"), 1}, {ip("fd00:1::2"), 65535}}, Protocol::kSctp);
+  six.frontends.push_back(frontend(Frontend::Origin::kLoadBalancer, "2001:db8::1", 443, EndpointPool::kLocal));
+  six.source_ranges = {Cidr::parse("::/0").value()};
+  six.affinity_seconds = 1;
+  ServiceRule all = rule_of({frontend(Frontend::Origin::kLoadBalancer, "203.0.113.1", 80)}, many);
+  all.source_ranges = {Cidr::parse("0.0.0.0/0").value()};
+  ServiceRules rules{{std::string(253, 'n') + "/" + std::string(253, 's') + ":/IPv4", large},
+                     {"a/six:/IPv6", six},
+                     {"a/all:/IPv4", all}};
+  // Each as the other, one after the other, and each from nothing to all and back.
+  program(rules);
+  for (const auto& [name, unused] : rules) {
+    for (const auto& [other, rule] : rules) {
+      if (rule.family == rules.at(name).family) change(name, rule);
+    }
+    ASSERT_TRUE(ok(backend->apply({.set = {}, .removed = {name}})));
+    change(name, rules.at(name));
+    ServiceRule shorter = rules.at(name);
+    while (shorter.cluster.size() > 1) {
+      shorter.cluster.resize(shorter.cluster.size() / 2);
+      shorter.local = shorter.cluster;
+      change(name, shorter);
+    }
+    change(name, rules.at(name));
+  }
+  ASSERT_TRUE(ok(backend->apply({.set = {}, .removed = {"a/six:/IPv6", "a/all:/IPv4", "nobody's"}})));
+  EXPECT_THAT(listed(), HasSubstr("10.128.0.1"));
+}
+
 TEST_F(ProxyServicesTest, ConnectionsLiveWhenAllIsReplaced) {
   FakeShim a, client;
   IpAddress at_a = attach(a, "a");
@@ -403,15 +470,6 @@ TEST_F(ProxyServicesTest, OfTwoThatClaimAnAddressTheClusterAddressHasIt) {
   ASSERT_TRUE(ok(backend->apply({.set = {}, .removed = {"shop/web:/IPv4"}})));
   EXPECT_EQ(client.inside([] { return connect(ip(kService), 80).error; }), 0);
   EXPECT_NE(accept_from(in_b), "nobody");
-}
-
-// All rules of this world, as nft(8) would list them.
-std::string listed() {
-  std::unique_ptr<nft_ctx, decltype(&::nft_ctx_free)> context(::nft_ctx_new(NFT_CTX_DEFAULT), &::nft_ctx_free);
-  ::nft_ctx_buffer_output(context.get());
-  ::nft_ctx_buffer_error(context.get());
-  EXPECT_EQ(::nft_run_cmd_from_buffer(context.get(), "list ruleset"), 0) << ::nft_ctx_get_error_buffer(context.get());
-  return ::nft_ctx_get_output_buffer(context.get());
 }
 
 void run_nft(const std::string& commands) {
