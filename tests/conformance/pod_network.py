@@ -28,10 +28,12 @@ class Stage:
         pods.wait_ready(name)
         self.pods[name] = node, pods.status(name)["podIP"]
 
-    def ask(self, enter, address, path="cgi-bin/who", limit=5):
-        """curl's answer, or "" when none came; `enter` begins its command."""
-        done = self.world.network.exec(*enter, "curl", "-sS", "-m", limit, f"http://{address}:8080/{path}", check=False)
-        return done.stdout.strip().removeprefix("[::ffff:").removesuffix("]") if done.returncode == 0 else ""
+    def ask(self, enter):
+        """As whom the pods have seen who asked, by their names: curl's answers, or {} when not all came. `enter` begins its command."""
+        urls = [f"http://{address}:8080/cgi-bin/who" for _, address in self.pods.values()]
+        done = self.world.network.exec(*enter, "curl", "-sS", "-m", "10", *urls, check=False)
+        seen = [line.removeprefix("[::ffff:").removesuffix("]") for line in done.stdout.split()]
+        return dict(zip(self.pods, seen)) if done.returncode == 0 and len(seen) == len(self.pods) else {}
 
     def inside(self, name):
         node, _ = self.pods[name]
@@ -42,18 +44,12 @@ class Stage:
     def on(node):
         return ["nsenter", f"--net=/proc/{node.supervisor()}/ns/net", "--"]
 
-    def reaches(self, enter, address):
-        return c.wait_until(f"{address} answers", lambda: self.ask(enter, address))
+    def reaches_all(self, who, enter):
+        return c.wait_until(f"all pods answer {who}", lambda: self.ask(enter))
 
     def each_reaches_each(self, what):
-        wrong = []
-        for source in self.pods:
-            enter, own = self.inside(source), self.pods[source][1]
-            for target, (_, address) in self.pods.items():
-                seen = self.reaches(enter, address)
-                if seen != own:
-                    wrong.append(f"{source} to {target}: seen as {seen}, not {own}")
-        self.checks.ok(not wrong, what, "\n".join(wrong))
+        seen = {source: self.reaches_all(source, self.inside(source)) for source in self.pods}
+        self.checks.equal(seen, {source: dict.fromkeys(self.pods, address) for source, (_, address) in self.pods.items()}, what)
 
 
 def ours(node):
@@ -82,8 +78,7 @@ def everybody(checks, stage):
     wrong = []
     for node in stage.world.nodes:
         own = {node.address, stage.world.pod_range(node).replace("0/24", "1")}
-        for name, (_, address) in stage.pods.items():
-            seen = stage.reaches(stage.on(node), address)
+        for name, seen in stage.reaches_all(node.name, stage.on(node)).items():
             if seen not in own:
                 wrong.append(f"{node.name} to {name}: seen as {seen}, not of {own}")
     checks.ok(not wrong, "nodes, and pods on their network, reach the pods of all nodes, seen as the node", "\n".join(wrong))
@@ -127,8 +122,8 @@ def killed(checks, stage):
     first.exec("ip", "route", "add", *foreign)
     before = ours(first)
     with first.without_gantryd():
-        seen = {name: stage.ask(stage.inside("pod-11"), stage.pods[name][1]) for name in ("pod-10", "pod-12")}
-        checks.equal(seen, dict.fromkeys(seen, stage.pods["pod-11"][1]), "without gantryd all goes on")
+        seen = stage.reaches_all("pod-11", stage.inside("pod-11"))
+        checks.equal(seen, dict.fromkeys(stage.pods, stage.pods["pod-11"][1]), "without gantryd all goes on")
         # A kill in the middle leaves some of it, and what is no longer wanted.
         gone = next(range_ for range_, (_, link) in before.items() if link == "eth0")
         first.exec("ip", "route", "del", gone, "proto", "103")
