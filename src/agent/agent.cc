@@ -553,6 +553,10 @@ void Agent::keep_pods_in(std::vector<api::IpNetwork> ranges) {
   for (const auto& [uid, worker] : impl_->workers) worker->hear();
 }
 
+void Agent::use_cluster_dns(std::vector<std::string> servers) {
+  if (impl_->env->config.cluster_dns.empty()) impl_->env->node.cluster_dns = std::move(servers);
+}
+
 NodePressures Agent::pressures() const { return impl_->evictions->pressures(); }
 
 void Agent::on_pressures(std::function<void()> changed) { impl_->pressures_changed = std::move(changed); }

@@ -166,6 +166,8 @@ class Agent {
   // Pods that have an address of none of these get another sandbox, but for those that are to run once. Empty: any
   // address is fine, as in the beginning.
   void keep_pods_in(std::vector<api::IpNetwork> ranges);
+  // The servers that pods of the policy ClusterFirst ask, from now on, where the configuration names none.
+  void use_cluster_dns(std::vector<std::string> servers);
   // What the node is short of; `changed` is called when there is something else.
   NodePressures pressures() const;
   void on_pressures(std::function<void()> changed);

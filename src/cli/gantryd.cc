@@ -47,6 +47,8 @@
 #include "netns/links.h"
 #include "netns/pod_network.h"
 #include "nri/plugins.h"
+#include "proxy/dns/node_dns.h"
+#include "proxy/dns/worker.h"
 #include "runtime/plan/host_facts.h"
 #include "shim/client.h"
 #include "sys/file.h"
@@ -145,7 +147,7 @@ Task<Status> start_runtime(Serving& serving) {
 
 // An agent alone has no instance of its own: what it makes is its node's.
 std::string network_mark(const Serving& serving) {
-  return serving.instance.empty() ? serving.member->cluster().node_name() : serving.instance;
+  return serving.instance.empty() ? serving.options.node_name : serving.instance;
 }
 
 // The agent comes last, and its pods after it.
@@ -171,13 +173,25 @@ Task<Status> start_agent(Serving& serving) {
                                          .configuration = serving.configuration});
     if (!member) co_return std::unexpected(std::move(member.error()));
     serving.member = std::move(*member);
-    serving.network = std::make_unique<cli::NodeNetwork>(cli::NodeNetwork::Parts{.loop = serving.loop,
-                                                                                 .options = serving.options,
-                                                                                 .cluster = serving.member->cluster(),
-                                                                                 .pods = serving.pods,
-                                                                                 .pool = serving.network_pool,
-                                                                                 .instance = network_mark(serving)});
+    serving.network = std::make_unique<cli::NodeNetwork>(cli::NodeNetwork::Parts{
+        .loop = serving.loop,
+        .options = serving.options,
+        .cluster = serving.member->cluster(),
+        .pods = serving.pods,
+        .pool = serving.network_pool,
+        .folders = serving.folders,
+        .instance = network_mark(serving),
+        .hierarchy = serving.own_runtime == nullptr ? nullptr : serving.hierarchy,
+        .disk = serving.disk,
+        .settings = serving.settings.agent,
+        .use_cluster_dns =
+            [&serving](std::vector<std::string> servers) { serving.agent->use_cluster_dns(std::move(servers)); }});
   }
+  if (serving.member == nullptr || !serving.options.dns) {
+    auto ended = dns::NodeDns::end(serving.folders.run(), network_mark(serving));
+    if (!ended) log::error("an address of the cluster's DNS stays on this node", {{"error", ended.error()}});
+  }
+  if (serving.network) serving.member->set_more_metrics([&network = *serving.network] { return network.metrics(); });
   serving.agent =
       std::make_unique<agent::Agent>(serving.loop, serving.counted, serving.counted, serving.settings.agent,
                                      serving.member == nullptr ? nullptr : &serving.member->cluster());
@@ -462,6 +476,7 @@ int main(int argc, char** argv) {
   if (argc > 1 && std::string_view(argv[1]) == images::kUnpackWorkerCommand)
     return images::unpack_worker_main(argc, argv);
   if (argc > 1 && std::string_view(argv[1]) == cri::kCheckpointWorkerCommand) return cri::checkpoint_worker_main();
+  if (argc > 1 && std::string_view(argv[1]) == dns::kWorkerCommand) return dns::worker_main(argc, argv);
   if (!sys::fill_standard_streams()) return EXIT_FAILURE;
   int exit_code = 0;
   auto options = cli::parse_gantryd_options(argc, argv, exit_code);

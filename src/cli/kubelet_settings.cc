@@ -26,6 +26,8 @@ agent::KubeletSettings settings_of_this_node(const GantrydOptions& options, cons
   agent.cgroup_root = options.cgroup_root;
   // On the nodes of a cluster one manifest may be there many times.
   if (!options.kubeconfig.empty()) agent.name_suffix = "-" + options.node_name;
+  // As gantry-control has it; gantryd itself answers for it.
+  if (!options.kubeconfig.empty() && options.dns) agent.cluster_domain = "cluster.local";
   agent::NodeConfig& node = settings.node;
   node.name = options.node_name;
   node.addresses = {node_ip};

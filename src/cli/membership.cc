@@ -106,7 +106,9 @@ Status Membership::serve_node_api() {
                                 .probes = [&agent = *agent_] { return agent.probe_counts(); },
                                 .observe = [&agent = *agent_](auto take) { agent.observe(std::move(take)); },
                                 .configuration = [&text = parts_.configuration] { return text; },
-                                .operations = [&runtime = parts_.runtime] { return runtime.text(); }};
+                                .operations = [&runtime = parts_.runtime, more = more_metrics_] {
+                                  return runtime.text() + (more ? more() : std::string());
+                                }};
   auto server = start_node_api(parts_.loop, parts_.settings, ca_, *cluster_, std::move(sources), parts_.kept);
   if (!server) return fail_with(std::move(server.error()), "the node API");
   node_api_ = std::move(*server);

@@ -4,6 +4,7 @@
 // thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -44,6 +45,8 @@ class Membership {
   Membership& operator=(const Membership&) = delete;
 
   agent::Cluster& cluster() { return *cluster_; }
+  // What else the node counts, in Prometheus' text form. Before start().
+  void set_more_metrics(std::function<std::string()> metrics) { more_metrics_ = std::move(metrics); }
   // `agent` has started, and outlives it. From here on the cluster is told, and asks.
   Status start(agent::Agent& agent);
   void stop();
@@ -58,6 +61,7 @@ class Membership {
 
   const Parts parts_;
   agent::Agent* agent_ = nullptr;  // null until it has started
+  std::function<std::string()> more_metrics_;
   std::string ca_;                 // of the cluster, as PEM
   std::unique_ptr<agent::Cluster> cluster_;
   std::unique_ptr<agent::NodeReporter> reporter_;

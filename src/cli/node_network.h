@@ -4,14 +4,20 @@
 // Loop thread.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
+#include <vector>
 
+#include "agent/agent.h"
 #include "agent/cluster.h"
+#include "base/layout.h"
 #include "base/loop.h"
+#include "cgroups/hierarchy.h"
 #include "cli/gantryd_options.h"
 #include "netns/pod_network.h"
 #include "proxy/cluster_objects.h"
+#include "proxy/dns/node_dns.h"
 #include "proxy/nftables/watcher.h"
 #include "proxy/peer_routes.h"
 #include "proxy/proxy.h"
@@ -27,7 +33,13 @@ class NodeNetwork {
     agent::Cluster& cluster;
     netns::PodNetwork* pods;  // null: the pods' network is somebody else's
     Pool* pool;               // of the network; null without it
-    std::string instance;     // the mark of what is made
+    const NodeFolders& folders;
+    std::string instance;                 // the mark of what is made
+    const cgroups::Hierarchy* hierarchy;  // null: there is none
+    Pool& disk;
+    const agent::AgentConfig& settings;
+    // The servers that pods are to ask. Called on the loop, after start().
+    std::function<void(std::vector<std::string>)> use_cluster_dns;
   };
   // Nothing is asked yet; `cluster` has not started.
   explicit NodeNetwork(Parts parts);
@@ -36,8 +48,11 @@ class NodeNetwork {
 
   void start();
   void stop();
+  // What its parts have counted, in Prometheus' text form.
+  std::string metrics() const;
 
  private:
+  void make_dns();
   Result<std::unique_ptr<proxy::Backend>> open_backend();
 
   const Parts parts_;
@@ -45,6 +60,7 @@ class NodeNetwork {
   std::unique_ptr<proxy::nftables::Watcher> watcher_;
   std::unique_ptr<proxy::Proxy> proxy_;             // null: no --modules proxy
   std::unique_ptr<proxy::PeerRoutes> peer_routes_;  // null: they are not ours to make
+  std::unique_ptr<dns::NodeDns> dns_;               // null: another answers
 };
 
 }  // namespace gantry::cli

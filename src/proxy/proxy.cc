@@ -133,7 +133,8 @@ bool Proxy::take_node() {
 
 void Proxy::refresh(const std::string& key, RuleChanges* changes) {
   RulesOfService made;
-  if (auto service = parts_.objects.services().find_key(key)) {
+  const bool is_answered_here = parts_.is_answered_here && parts_.is_answered_here(key);
+  if (auto service = parts_.objects.services().find_key(key); service && !is_answered_here) {
     made = rules_of(*service, parts_.objects.endpoint_slices().by(kByService, key), node_);
   }
   checks_.erase(key);

@@ -4,8 +4,8 @@
 //
 // Afterwards: mount, network, IPC and UTS namespaces of its own; the root is `folder` alone (nosuid, nodev, noexec), or
 // an empty read-only one; descriptors beyond `last_fd` are closed; not dumpable; capabilities as said, everywhere and
-// for ever (bounding set, no_new_privs); rlimits; a seccomp allow-list without exec, clone, mounts, signals to others or
-// executable memory, beyond which the process is killed.
+// for ever (bounding set, no_new_privs); rlimits; a seccomp allow-list without exec, clone, mounts, signals to others
+// or executable memory, beyond which the process is killed.
 #pragma once
 
 #include <cstdint>

@@ -48,7 +48,8 @@ struct NodeApiSources {
   std::function<void(std::function<void(const PodInfo&)>)> observe;
   // The configuration in force: the JSON of a KubeletConfiguration. Null: there is none to tell of.
   std::function<std::string()> configuration;
-  // What was asked of the runtime, as families of /metrics (CountedRuntime::text). Null: nobody counts.
+  // What else is counted, as families of /metrics: what was asked of the runtime (CountedRuntime::text), and what the
+  // node's network has done. Null: nobody counts.
   std::function<std::string()> operations;
   TokenReviewer* tokens = nullptr;
   AccessReviewer* access = nullptr;
