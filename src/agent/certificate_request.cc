@@ -75,7 +75,7 @@ Task<Result<KeyAndCertificate>> request_certificate(api::Client& client, Certifi
     if (!from.empty()) {
       (void)co_await client.follow(cat(client.target<Csr>().path(""), "?watch=true&fieldSelector=metadata.name%3D",
                                        name, "&timeoutSeconds=", kWatchSeconds, "&resourceVersion=", from),
-                                   false, take);
+                                   api::Client::WatchForm::kJson, take);
       if (decided) break;
       co_await client.here().sleep_for(kPause);
     }

@@ -3,8 +3,11 @@
 
 #include <algorithm>
 
+#include "api/codec.h"
 #include "api/json.h"
+#include "api/wire.h"
 #include "base/text.h"
+#include "kubernetes/meta/v1/status.pb.h"
 
 namespace gantry::api {
 
@@ -56,7 +59,12 @@ ApiError no_answer(const Error& error) {
 
 ApiError read_status(int code, std::string_view body) {
   ApiError error{.code = code};
-  Result<Value> status = parse_json(body);
+  Result<Value> status = Value();
+  if (k8s::io::apimachinery::pkg::apis::meta::v1::Status message; unwrap(body) && decode_protobuf(body, &message)) {
+    status = encode(message);
+  } else {
+    status = parse_json(body);
+  }
   if (!status || !status->is_object()) {
     error.message = cat("the server answered ", code, ": ", as_utf8(body, 256));
     return error;

@@ -46,7 +46,7 @@ inline std::unexpected<ApiError> fail(ApiError error) { return std::unexpected(s
 
 // No answer came, or it could not be read.
 ApiError no_answer(const Error& error);
-// From the body of an answer of that status, which should be a Status object.
+// From the body of an answer of that status, which should be a Status object, in JSON or protobuf.
 ApiError read_status(int code, std::string_view body);
 
 }  // namespace gantry::api

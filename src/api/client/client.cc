@@ -15,6 +15,7 @@ constexpr std::string_view kJson = "application/json";
 constexpr std::string_view kMetadata = "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1,application/json";
 constexpr std::string_view kMetadataList =
     "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1,application/json";
+constexpr std::string_view kProtobuf = "application/vnd.kubernetes.protobuf,application/json";
 constexpr int kPage = 500;
 // A list in JSON of a server that we trust: a page of large objects.
 constexpr ParseLimits kAnswerLimits{.bytes = std::size_t{512} << 20, .depth = 200, .nodes = 50'000'000};
@@ -175,10 +176,12 @@ Task<Answer<void>> Client::visit(Target target, ListQuery query, TakeItem take, 
   co_return Answer<void>();
 }
 
-Task<Answer<void>> Client::follow(std::string path, bool metadata_only, TakeLine take) {
+Task<Answer<void>> Client::follow(std::string path, WatchForm form, TakeLine take) {
+  const std::string_view accept = form == WatchForm::kJson       ? kJson
+                                  : form == WatchForm::kMetadata ? kMetadata
+                                                                 : kProtobuf;
   Result<http::Response> response = co_await transport_.follow(
-      here_, make_request("GET", std::move(path), {}, {}, metadata_only ? kMetadata : kJson, program_),
-      std::move(take));
+      here_, make_request("GET", std::move(path), {}, {}, accept, program_), std::move(take));
   if (!response) co_return fail(no_answer(response.error()));
   if (response->status >= 300) co_return fail(read_status(response->status, response->body_bytes()));
   co_return Answer<void>();

@@ -110,7 +110,10 @@ class Client {
   using TakeItem = std::function<Answer<void>(const Value& item)>;
   Task<Answer<void>> visit(Target target, ListQuery query, TakeItem take, bool metadata_only = false,
                            std::string* resource_version = nullptr);
-  Task<Answer<void>> follow(std::string path, bool metadata_only, TakeLine take);
+  // A watch. `take` is given each of its events: a line of JSON, of the objects or of their PartialObjectMetadata; or
+  // what a WatchEvent is in protobuf, where the server has that form of the objects, and a line of JSON where not.
+  enum class WatchForm { kJson, kMetadata, kProtobuf };
+  Task<Answer<void>> follow(std::string path, WatchForm form, TakeLine take);
 
   template <typename M>
   Target target() const {

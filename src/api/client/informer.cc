@@ -5,13 +5,18 @@
 
 #include <algorithm>
 
+#include "api/codec.h"
 #include "api/json.h"
 #include "api/metadata.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "kubernetes/meta/v1/meta.pb.h"
+#include "kubernetes/meta/v1/object.pb.h"
+#include "kubernetes/runtime/runtime.pb.h"
 
 namespace gantry::api {
+
+namespace meta = k8s::io::apimachinery::pkg::apis::meta::v1;
 
 namespace {
 
@@ -65,8 +70,13 @@ void Informer::stop() {
 Answer<Informer::ObjectPtr> Informer::read(const Value& document) const {
   std::shared_ptr<Message> object = options_.make();
   if (Answer<void> done = Client::decode_item(document, object.get()); !done) return fail(std::move(done.error()));
-  if (options_.trim) options_.trim(object.get());
+  trim(object.get());
   return object;
+}
+
+void Informer::trim(Message* object) const {
+  mutable_metadata_of(object)->clear_managed_fields();
+  if (options_.trim) options_.trim(object);
 }
 
 Informer::ObjectPtr Informer::find(const std::string& key) const {
@@ -131,27 +141,43 @@ void Informer::replace_all() {
   synced_.set();
 }
 
+Answer<std::string> Informer::read_event(std::string_view line, const ObjectFor& object_for) {
+  const auto cannot = [](const char* why) { return fail(no_answer(Error(Code::kInvalidArgument, why))); };
+  if (line.starts_with('{')) {
+    Result<Value> event = parse_json(line, ParseLimits{.bytes = line.size() + 1});
+    if (!event) return fail(no_answer(event.error()));
+    const Value* type = event->find("type");
+    const Value* document = event->find("object");
+    if (type == nullptr || type->as_string() == nullptr || document == nullptr) {
+      return cannot("a line of a watch is no event");
+    }
+    Message* message = object_for(*type->as_string());
+    if (message == nullptr) return fail(read_status(500, write_json(*document)));
+    if (Answer<void> done = Client::decode_item(*document, message); !done) return fail(std::move(done.error()));
+    return *type->as_string();
+  }
+  meta::WatchEvent event;
+  if (!event.ParseFromArray(line.data(), static_cast<int>(line.size()))) return cannot("a frame of a watch is no event");
+  Message* message = object_for(event.type());
+  if (message == nullptr) return fail(read_status(500, event.object().raw()));
+  if (Status done = decode_stored(event.object().raw(), message); !done) return fail(no_answer(done.error()));
+  return std::move(*event.mutable_type());
+}
+
 Status Informer::take_line(std::string_view line, bool* initial) {
   if (stopped_) return fail(Code::kCancelled, "the informer was stopped");
-  Result<Value> event = parse_json(line, ParseLimits{.bytes = line.size() + 1});
-  if (!event) return std::unexpected(std::move(event.error()));
-  const Value* type = event->find("type");
-  const Value* document = event->find("object");
-  if (type == nullptr || type->as_string() == nullptr || document == nullptr) {
-    return invalid_argument("a line of a watch is no event");
-  }
-  const std::string& name = *type->as_string();
-  if (name == "ERROR") {
-    broken_ = read_status(500, write_json(*document));
-    return std::unexpected(broken_.as_error());
+  std::shared_ptr<Message> made;
+  Answer<std::string> type = read_event(line, [&](std::string_view name) {
+    if (name != "ERROR") made = options_.make();
+    return made.get();
+  });
+  if (!type) {
+    if (made == nullptr && type.error().code != 0) broken_ = type.error();
+    return std::unexpected(type.error().as_error());
   }
   // A bookmark is no object: it is not trimmed.
-  if (name == "BOOKMARK") {
-    const std::unique_ptr<Message> bookmark = options_.make();
-    if (Answer<void> done = Client::decode_item(*document, bookmark.get()); !done) {
-      return std::unexpected(done.error().as_error());
-    }
-    const ObjectMeta& metadata = metadata_of(*bookmark);
+  if (*type == "BOOKMARK") {
+    const ObjectMeta& metadata = metadata_of(*made);
     if (*initial && metadata.annotations().contains(std::string(kInitialEventsEnd))) {
       *initial = false;
       replace_all();
@@ -159,22 +185,22 @@ Status Informer::take_line(std::string_view line, bool* initial) {
     if (!*initial) version_ = metadata.resource_version();
     return {};
   }
-  Answer<ObjectPtr> object = read(*document);
-  if (!object) return std::unexpected(object.error().as_error());
+  trim(made.get());
+  const ObjectPtr object = std::move(made);
   if (*initial) {
-    const std::string key = key_of(**object);
-    if (name == "DELETED") {
+    const std::string key = key_of(*object);
+    if (*type == "DELETED") {
       listed_.erase(key);
     } else {
-      listed_[key] = std::move(*object);
+      listed_[key] = object;
     }
     return {};
   }
-  version_ = metadata_of(**object).resource_version();
-  if (name == "DELETED") {
-    drop(key_of(**object));
+  version_ = metadata_of(*object).resource_version();
+  if (*type == "DELETED") {
+    drop(key_of(*object));
   } else {
-    put(std::move(*object));
+    put(object);
   }
   return {};
 }
@@ -216,7 +242,8 @@ Task<Answer<void>> Informer::watch(bool from_scratch) {
   bool initial = from_scratch;
   broken_ = {};
   Answer<void> done = co_await client_.follow(
-      path, options_.metadata_only, [this, &initial](std::string_view line) { return take_line(line, &initial); });
+      path, options_.metadata_only ? Client::WatchForm::kMetadata : Client::WatchForm::kProtobuf,
+      [this, &initial](std::string_view line) { return take_line(line, &initial); });
   if (!done && broken_.code != 0) co_return fail(std::exchange(broken_, {}));
   co_return done;
 }

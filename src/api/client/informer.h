@@ -3,7 +3,8 @@
 // those told that want to know of changes. A watch that breaks off goes on where it was; one that is too old for that
 // (410) begins anew, and what has gone meanwhile is told as removed.
 //
-// Where the server can, the watch itself begins with what is there (sendInitialEvents), else a list comes first.
+// Where the server can, the watch itself begins with what is there (sendInitialEvents), else a list comes first; and what
+// it tells is protobuf where that can be had. Who owns which field (metadata.managedFields) is not kept.
 // Everything happens on the Client's loop; handlers must not block, and usually fill a WorkQueue.
 #pragma once
 
@@ -83,7 +84,12 @@ class Informer {
   Task<Answer<void>> list();
   Task<Answer<void>> watch(bool from_scratch);
   Status take_line(std::string_view line, bool* initial);
+  // The type of an event, whose object is read into what is made for that type; null: it tells of an error, and that is
+  // returned.
+  using ObjectFor = std::function<Message*(std::string_view type)>;
+  static Answer<std::string> read_event(std::string_view line, const ObjectFor& object_for);
   Answer<ObjectPtr> read(const Value& document) const;
+  void trim(Message* object) const;
   void put(ObjectPtr object);
   void drop(const std::string& key);
   static void unindex(Index& index, const std::string& key, const Message& object);

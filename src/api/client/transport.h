@@ -13,7 +13,7 @@
 
 namespace gantry::api {
 
-// One line of a watch, without its end. An error ends the watch.
+// One line of a watch, without its end, or one frame of a watch in protobuf, without its length. An error ends the watch.
 using TakeLine = std::function<Status(std::string_view line)>;
 
 class Transport {
@@ -26,11 +26,12 @@ class Transport {
   virtual Task<Result<http::Response>> follow(Loop& here, http::Request request, TakeLine take) = 0;
 };
 
-// Makes lines of bytes that come in any pieces.
+// Makes lines, or frames, of bytes that come in any pieces. Before a frame stands its length in four bytes, the first of
+// which is 0 as long as there are less than 16 MiB of it; no line of JSON begins with that.
 class LineSplitter {
  public:
   explicit LineSplitter(TakeLine take) : take_(std::move(take)) {}
-  // kResourceExhausted for a line of more than 16 MiB; else what `take` says.
+  // kResourceExhausted for a line or frame of more than 16 MiB; else what `take` says.
   Status add(std::string_view bytes);
 
  private:

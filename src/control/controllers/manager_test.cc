@@ -152,7 +152,7 @@ class ManagerTest : public ::testing::Test {
     };
     (void)run(loop_, admin_->follow(cat(admin_->target<M>().path(ns), "?watch=true&timeoutSeconds=60",
                                         "&fieldSelector=metadata.name%3D", name, from),
-                                    false, take));
+                                    api::Client::WatchForm::kJson, take));
     EXPECT_TRUE(is(present)) << name << " does not become what it should be";
     return present;
   }

@@ -87,7 +87,8 @@ TEST_F(LocalTransportTest, WhatIsNotSelectedAnyMoreIsSeenAsItWas) {
   (*map.mutable_data())["key"] = "2";
   map = *wait(client_.update(map));
   std::vector<std::string> lines;
-  (void)wait(client_.follow(cat("/api/v1/configmaps?watch=true&labelSelector=in%3Dyes&resourceVersion=", from), false,
+  (void)wait(client_.follow(cat("/api/v1/configmaps?watch=true&labelSelector=in%3Dyes&resourceVersion=", from),
+                            api::Client::WatchForm::kJson,
                             [&lines](std::string_view line) -> Status {
                               lines.emplace_back(line);
                               return fail(Code::kCancelled, "one is enough");
