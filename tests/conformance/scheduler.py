@@ -398,15 +398,62 @@ def led(story):
     story.checks.equal(holders[0], holders[1], "until that has lapsed")
 
 
+def hopeless(story):
+    """What nobody can give: each is told why, and a thousand such pods hold nobody up."""
+    def node_affinity(*expressions):
+        return {"nodeAffinity": {"requiredDuringSchedulingIgnoredDuringExecution": {"nodeSelectorTerms": [{"matchExpressions": expressions}]}}}
+
+    def expression(operator, key="zone", values=("a",)):
+        return {"key": key, "operator": operator, **({"values": list(values)} if values else {})}
+    unmatched = "0/3 nodes are available: 3 node(s) didn't match Pod's node affinity/selector."
+    story.refused(pod("both", affinity=node_affinity(expression("In"), expression("NotIn"))), unmatched, "a label that has a value, and has it not")
+    story.refused(pod("absent", affinity=node_affinity(expression("Exists", values=()), expression("DoesNotExist", values=()))), unmatched,
+                  "one that is there and is not")
+    story.refused(pod("order", affinity=node_affinity(expression("Gt", values=["5"]))), unmatched, "a number that no label is")
+    terms = {"requiredDuringSchedulingIgnoredDuringExecution": [{"labelSelector": {"matchLabels": {"app": "torn"}}, "topologyKey": "zone"}]}
+    story.placed(pod("torn", labels={"app": "torn"}), ["n1", "n2", "n3"], "somebody to be near to")
+    name = story.make(pod("torn-too", affinity={"podAffinity": terms, "podAntiAffinity": terms}))
+    condition = c.wait_until("it is told why", lambda: (it := story.condition(name)).get("reason") == "Unschedulable" and it)
+    story.checks.ok("node(s) didn't match pod affinity rules" in condition["message"] and
+                    "node(s) didn't match pod anti-affinity rules" in condition["message"], "to be near and far of the same pods", condition["message"])
+    template = {"metadata": {"labels": {"app": "vast"}}, "spec": pod("vast", {"cpu": "100"})["spec"]}
+    story.make({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "vast"},
+                "spec": {"replicas": 1000, "selector": {"matchLabels": {"app": "vast"}}, "template": template}})
+
+    def waiting():
+        # By the scheduler's own word.
+        lines = story.control.out("get", "--raw", "/metrics").splitlines()
+        return sum(int(float(line.split()[-1])) for line in lines if line.startswith("scheduler_pending_pods{"))
+    c.wait_until("many wait", lambda: waiting() >= 100, limit=5 * c.PATIENCE)
+    story.placed(pod("modest", {"cpu": "100m"}), ["n1", "n2", "n3"], "who fits gets a node while they come")
+    c.wait_until("all wait", lambda: waiting() >= 1000, limit=10 * c.PATIENCE)
+    story.placed(pod("humble", {"cpu": "100m"}), ["n1", "n2", "n3"], "and when all of them wait")
+
+    def told():
+        pods = story.control.json("get", "pods", "-l", "app=vast")["items"]
+        return len(pods) == 1000 and all(any("3 Insufficient cpu" in each.get("message", "") for each in item["status"].get("conditions", []))
+                                         for item in pods)
+    c.wait_until("each is told why", told, limit=10 * c.PATIENCE)
+
+    def events():
+        found = story.control.json("get", "events", "--field-selector", "reason=FailedScheduling")["items"]
+        return len({each["involvedObject"]["name"] for each in found if each["involvedObject"]["name"].startswith("vast-")}) == 1000
+    c.wait_until("and by an event", events, limit=10 * c.PATIENCE)
+    story.checks.ok(True, "each of a thousand has an event that says why")
+
+
 def story(checks):
     with Control(checks) as control, HollowNodes(control) as nodes:
         told = Story(checks, control)
         resources(told, nodes)
-        for part in selection, taints, ports, neighbours, spreading, groups, volumes, preemption, others, killed, led:
+        for part in selection, taints, ports, neighbours, spreading, groups, volumes, preemption, others, killed, led, hopeless:
             part(told)
-        checks.ok("scheduler_unplaced_pod" in control.out("get", "--raw", "/metrics"), "the scheduler tells its metrics")
+        metrics = control.out("get", "--raw", "/metrics")
+        names = ["scheduler_unplaced_pod", "scheduler_pending_pods", "scheduler_schedule_attempts_total", "scheduler_preemption_attempts_total",
+                 "scheduler_pod_scheduling_sli_duration_seconds_bucket", "scheduler_unschedulable_pods", "scheduler_queue_incoming_pods_total"]
+        checks.equal([name for name in names if name not in metrics], [], "the scheduler tells its metrics")
     with Control(checks, ["--scheduler=false"]) as control:
-        checks.ok("scheduler_unplaced_pod" not in control.out("get", "--raw", "/metrics"), "--scheduler=false: there is none")
+        checks.ok("scheduler_" not in control.out("get", "--raw", "/metrics"), "--scheduler=false: there is none")
 
 
 c.main(story)

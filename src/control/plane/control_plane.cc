@@ -11,6 +11,7 @@
 #include "control/plane/identity_keeper.h"
 #include "control/plane/server_leases.h"
 #include "control/plane/serving.h"
+#include "control/scheduler/scheduler_metrics.h"
 #include "control/server/local_transport.h"
 
 namespace gantry::control {
@@ -50,7 +51,6 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const Ground
                         .identity = cat(names.empty() ? "" : names.front(), "_", *which),
                         .cluster_networks = options.cluster_networks,
                         .now = wall_clock,
-                        .more = more_controllers(options.with_scheduler, options.autoscaling),
                         .controllers = options.controllers,
                         .bootstrapped = {}};
 }
@@ -103,6 +103,9 @@ Status run_control_plane(const PlaneOptions& options, FdRef stop) {
   }
   api::QueueMetrics queues((*ground)->metrics);
   manager->queues = &queues;
+  std::optional<scheduling::SchedulerMetrics> scheduler;
+  if (options.with_scheduler) scheduler.emplace((*ground)->metrics);
+  manager->more = more_controllers(scheduler ? &*scheduler : nullptr, options.autoscaling);
   manager->bootstrapped = [&home] { home.post([&home] { home.stop(); }); };
   ControllerManager controllers({.bootstrap = &everything, .of = transport_of}, (*ground)->kinds, std::move(*manager));
   if (!stopping.is_set()) home.run();

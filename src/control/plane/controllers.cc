@@ -22,17 +22,18 @@ void append(std::vector<MoreController>* all, std::vector<MoreController> more) 
 
 }  // namespace
 
-std::vector<MoreController> more_controllers(bool with_scheduler, autoscaling::Settings autoscaling) {
+std::vector<MoreController> more_controllers(scheduling::SchedulerMetrics* scheduler,
+                                             autoscaling::Settings autoscaling) {
   std::vector<MoreController> all;
   append(&all, workloads::workload_controllers());
   append(&all, services::service_controllers());
   append(&all, autoscaling::autoscaling_controllers(autoscaling));
-  if (with_scheduler) {
+  if (scheduler != nullptr) {
     all.push_back({.name = "",
                    .account = scheduling::kSchedulerUser,
                    .make =
-                       [](const ControllerParts& parts) {
-                         return std::make_unique<scheduling::Scheduler>(parts, steady_clock);
+                       [scheduler](const ControllerParts& parts) {
+                         return std::make_unique<scheduling::Scheduler>(parts, steady_clock, *scheduler);
                        },
                    .lease = kSchedulerLease});
   }
@@ -42,7 +43,7 @@ std::vector<MoreController> more_controllers(bool with_scheduler, autoscaling::S
 const std::vector<std::string>& controller_names() {
   static const std::vector<std::string> names = [] {
     std::vector<std::string> all = own_controller_names();
-    for (const MoreController& more : more_controllers(/*with_scheduler=*/false)) all.push_back(more.name);
+    for (const MoreController& more : more_controllers(/*scheduler=*/nullptr)) all.push_back(more.name);
     std::ranges::sort(all);
     return all;
   }();

@@ -10,8 +10,14 @@
 
 namespace gantry::control {
 
-// Those of other libraries than the manager's own; the scheduler among them, which has no name, if it is wanted.
-std::vector<MoreController> more_controllers(bool with_scheduler, autoscaling::Settings autoscaling = {});
+namespace scheduling {
+class SchedulerMetrics;
+}
+
+// Those of other libraries than the manager's own; the scheduler among them, which has no name, if there is something
+// that counts what it does, which must outlive it.
+std::vector<MoreController> more_controllers(scheduling::SchedulerMetrics* scheduler,
+                                             autoscaling::Settings autoscaling = {});
 
 // The names of all of them, sorted: what --controllers may name.
 const std::vector<std::string>& controller_names();

@@ -11,6 +11,7 @@
 #include "control/identity/cluster_identity.h"
 #include "control/plane/controllers.h"
 #include "control/plane/ground.h"
+#include "control/scheduler/scheduler_metrics.h"
 #include "http/listen.h"
 #include "http/server.h"
 
@@ -41,7 +42,6 @@ Result<ManagerOptions> manager_options(const PlaneOptions& options, const api::K
                         .identity = cat(names.empty() ? "" : names.front(), "_", *which),
                         .cluster_networks = options.cluster_networks,
                         .now = wall_clock,
-                        .more = more_controllers(options.with_scheduler, options.autoscaling),
                         .controllers = options.controllers,
                         .bootstrapped = {}};
 }
@@ -84,6 +84,9 @@ Status run_remote_controllers(const PlaneOptions& options, FdRef stop) {
   add_build_info(registry, options.version);
   api::QueueMetrics queues(registry);
   manager->queues = &queues;
+  std::optional<scheduling::SchedulerMetrics> scheduler;
+  if (options.with_scheduler) scheduler.emplace(registry);
+  manager->more = more_controllers(scheduler ? &*scheduler : nullptr, options.autoscaling);
   const api::Kinds kinds(api::all_kinds());
   const auto transport_of = [&config](Loop& here, const std::string&) -> std::unique_ptr<api::Transport> {
     return std::move(*api::RemoteTransport::make(here, *config));

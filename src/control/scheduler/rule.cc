@@ -2,8 +2,17 @@
 #include "control/scheduler/rule.h"
 
 #include <algorithm>
+#include <iterator>
 
 namespace gantry::control::scheduling {
+
+const char* plugin_of(RuleId id) {
+  static constexpr const char* kNames[] = {"NodeUnschedulable", "NodeName",      "TaintToleration",  "NodeAffinity",
+                                           "NodePorts",         "NodeResourcesFit", "VolumeBinding", "PodTopologySpread",
+                                           "InterPodAffinity",  "ImageLocality"};
+  static_assert(std::size(kNames) == kRuleCount);
+  return kNames[static_cast<std::size_t>(id)];
+}
 
 std::vector<std::int64_t> scaled(std::vector<std::int64_t> counts, bool fewest) {
   const std::int64_t most = counts.empty() ? 0 : *std::ranges::max_element(counts);

@@ -4,6 +4,7 @@
 // nothing to say of a pod are not made. Reasons are upstream's. Pure; one thread.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -26,12 +27,16 @@ enum class RuleId : std::uint8_t {
   kPodAffinity,
   kImageLocality,
 };
+inline constexpr std::size_t kRuleCount = static_cast<std::size_t>(RuleId::kImageLocality) + 1;
+// What upstream calls it: "NodeResourcesFit".
+const char* plugin_of(RuleId id);
 
 // Which of them.
 class RuleSet {
  public:
   void add(RuleId id) { bits_ |= 1U << static_cast<unsigned>(id); }
   bool has(RuleId id) const { return (bits_ & (1U << static_cast<unsigned>(id))) != 0; }
+  bool is_empty() const { return bits_ == 0; }
 
  private:
   std::uint32_t bits_ = 0;

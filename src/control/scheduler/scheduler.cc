@@ -31,7 +31,6 @@ using Budget = k8s::io::api::policy::v1::PodDisruptionBudget;
 
 namespace {
 
-constexpr char kName[] = "default-scheduler";
 constexpr std::size_t kMostBindings = 64;
 // After so many pods others of this thread have their turn.
 constexpr unsigned kAtATime = 8;
@@ -40,8 +39,13 @@ constexpr Duration kKnown = std::chrono::milliseconds(100);
 constexpr Duration kLongestMaking = std::chrono::minutes(10);
 
 bool is_ours(const core::Pod& pod) {
-  return pod.spec().scheduler_name() == kName && !pod.metadata().has_deletion_timestamp() &&
-         pod.spec().scheduling_gates().empty();
+  return pod.spec().scheduler_name() == kProfile && !pod.metadata().has_deletion_timestamp();
+}
+bool is_gated(const core::Pod& pod) { return !pod.spec().scheduling_gates().empty(); }
+
+// What has happened, as upstream's metrics say it: "NodeAdd".
+std::string event_of(std::string_view kind, const api::Informer::Change& change) {
+  return cat(kind, change.before == nullptr ? "Add" : change.now == nullptr ? "Delete" : "Update");
 }
 
 bool same_labels(const core::Node& a, const core::Node& b) {
@@ -82,10 +86,12 @@ bool is_spread_with(const PodInfo& pod, const PodInfo& other) {
 
 }  // namespace
 
-Scheduler::Scheduler(ControllerParts parts, std::function<Duration()> steady)
+Scheduler::Scheduler(ControllerParts parts, std::function<Duration()> steady, SchedulerMetrics& metrics)
     : parts_(std::move(parts)),
       steady_(std::move(steady)),
-      events_(parts_, kName),
+      metrics_(metrics),
+      events_(parts_, kProfile),
+      queue_([&metrics](std::string_view event, std::string_view queue) { metrics.count_incoming(event, queue); }),
       explanations_(parts_.queues(), "scheduler_unplaced_pod", [this](std::string key) { return explain(key); }, 4),
       awake_(parts_.here),
       storage_changed_(parts_.here) {
@@ -114,7 +120,10 @@ void Scheduler::start() {
 void Scheduler::stop() {
   is_stopped_ = true;
   cluster_ = {};
-  queue_ = {};
+  queue_ = SchedulingQueue();
+  for (const auto& [key, by] : std::exchange(refused_, {})) metrics_.count_refused(by, -1);
+  gated_.clear();
+  tell_pending();
   assumed_.clear();
   unplaced_.clear();
   storage_changed_.set();
@@ -136,6 +145,9 @@ void Scheduler::see_pod(const PodPtr& before, PodPtr now) {
 
 void Scheduler::see_gone(const std::string& key) {
   queue_.remove(key);
+  note_refused(key, {});
+  gated_.erase(key);
+  awake_.set();
   assumed_.erase(key);
   unplaced_.erase(key);
   end_nomination(key, "");
@@ -147,6 +159,8 @@ void Scheduler::see_gone(const std::string& key) {
 void Scheduler::see_placed(PodPtr pod) {
   const std::string key = key_of(*pod);
   queue_.remove(key);
+  note_refused(key, {});
+  gated_.erase(key);
   unplaced_.erase(key);
   const bool was_assumed = assumed_.erase(key) > 0;
   const std::string node = pod->spec().node_name();
@@ -165,8 +179,16 @@ void Scheduler::see_placed(PodPtr pod) {
 
 void Scheduler::see_waiting(const PodPtr& before, PodPtr pod) {
   const std::string key = key_of(*pod);
-  if (!is_ours(*pod)) {
+  const bool waits_for_gates = is_ours(*pod) && is_gated(*pod);
+  if (!waits_for_gates) {
+    gated_.erase(key);
+  } else if (gated_.insert(key).second) {
+    metrics_.count_incoming("UnscheduledPodAdd", "gated");
+    awake_.set();
+  }
+  if (!is_ours(*pod) || waits_for_gates) {
     queue_.remove(key);
+    note_refused(key, {});
     unplaced_.erase(key);
     end_nomination(key, "");
     return;
@@ -197,7 +219,7 @@ void Scheduler::see_node(const api::Informer::Change& change) {
   if (change.now == nullptr) {
     cluster_.remove_node(name);
     storage_changed_.set();  // who waits for a volume there waits in vain
-    wake([&](const PodInfo& pod, RuleSet refused_by) {
+    wake("NodeDelete", [&](const PodInfo& pod, RuleSet refused_by) {
       return is_counted_by_nodes(refused_by) || cluster_.nominations.node_of(pod.key) == name;
     });
     return;
@@ -207,7 +229,7 @@ void Scheduler::see_node(const api::Informer::Change& change) {
   if (before != nullptr && !may_take_more(*before, *now)) return;
   const NodeState& node = *cluster_.find_node(name);
   const bool is_elsewhere = before == nullptr || !same_labels(*before, *now);
-  wake([&](const PodInfo& pod, RuleSet refused_by) {
+  wake(event_of("Node", change), [&](const PodInfo& pod, RuleSet refused_by) {
     return (is_elsewhere && is_counted_by_nodes(refused_by)) || may_fit(pod, node) || may_be_helped(pod, node);
   });
 }
@@ -221,12 +243,15 @@ void Scheduler::see_namespace(const api::Informer::Change& change) {
   auto now = std::static_pointer_cast<const core::Namespace>(change.now);
   const bool same = before != nullptr && api::same_map(before->metadata().labels(), now->metadata().labels());
   cluster_.put_namespace(std::move(now));
-  if (!same) wake([](const PodInfo&, RuleSet refused_by) { return refused_by.has(RuleId::kPodAffinity); });
+  if (same) return;
+  wake(event_of("Namespace", change),
+       [](const PodInfo&, RuleSet refused_by) { return refused_by.has(RuleId::kPodAffinity); });
 }
 
 void Scheduler::follow_storage() {
   const auto follow = [this]<typename M>(StorageState::ByName<M>& known, const auto& key_of) {
-    parts_.informers.of<M>().on_change([this, &known, key_of](const api::Informer::Change& change) {
+    const std::string kind = parts_.client.target<M>().kind;
+    parts_.informers.of<M>().on_change([this, &known, key_of, kind](const api::Informer::Change& change) {
       const std::string key = key_of(static_cast<const M&>(change.object()));
       if (change.now == nullptr) {
         known.erase(key);
@@ -234,7 +259,7 @@ void Scheduler::follow_storage() {
         known[key] = std::static_pointer_cast<const M>(change.now);
       }
       storage_changed_.set();
-      wake([](const PodInfo&, RuleSet refused_by) { return refused_by.has(RuleId::kVolumes); });
+      wake(event_of(kind, change), [](const PodInfo&, RuleSet refused_by) { return refused_by.has(RuleId::kVolumes); });
     });
   };
   const auto name_of = [](const auto& object) { return object.metadata().name(); };
@@ -275,13 +300,13 @@ void Scheduler::follow_groups() {
   follow(std::type_identity<apps::StatefulSet>(), selector);
 }
 
-void Scheduler::wake(const SchedulingQueue::MayHelp& may_help) {
-  queue_.wake(may_help, steady_());
+void Scheduler::wake(std::string_view event, const SchedulingQueue::MayHelp& may_help) {
+  queue_.wake(event, may_help, steady_());
   awake_.set();
 }
 
 void Scheduler::wake_for_new(const PodInfo& placed) {
-  wake([&](const PodInfo& pod, RuleSet refused_by) {
+  wake("AssignedPodAdd", [&](const PodInfo& pod, RuleSet refused_by) {
     const bool is_wanted =
         refused_by.has(RuleId::kPodAffinity) &&
         std::ranges::any_of(pod.required_affinity, [&](const auto& term) { return cluster_.selects(term, placed); });
@@ -292,7 +317,7 @@ void Scheduler::wake_for_new(const PodInfo& placed) {
 void Scheduler::wake_for_gone(const PodInfo& gone, const std::string& node_name) {
   const NodeState* node = cluster_.find_node(node_name);
   const bool is_known = node != nullptr && node->node != nullptr;
-  wake([&](const PodInfo& pod, RuleSet refused_by) {
+  wake("AssignedPodDelete", [&](const PodInfo& pod, RuleSet refused_by) {
     const auto avoids = [&](const PodInfo& who, const PodInfo& whom) {
       return std::ranges::any_of(who.required_anti_affinity,
                                  [&](const auto& term) { return cluster_.selects(term, whom); });
@@ -321,6 +346,7 @@ Task<> Scheduler::run() {
   for (unsigned count = 1; !is_stopped_; ++count) {
     awake_.reset();
     const PodInfoPtr pod = bindings_ < kMostBindings ? queue_.take(steady_()) : nullptr;
+    tell_pending();
     if (pod != nullptr) {
       const bool is_placed = schedule(pod);
       if (!is_placed || count % kAtATime == 0) co_await parts_.here.sleep_for(Duration::zero());
@@ -335,10 +361,31 @@ Task<> Scheduler::run() {
   }
 }
 
+void Scheduler::note_refused(const std::string& key, RuleSet by) {
+  if (const auto found = refused_.find(key); found != refused_.end()) {
+    metrics_.count_refused(found->second, -1);
+    refused_.erase(found);
+  }
+  if (by.is_empty()) return;
+  metrics_.count_refused(by, 1);
+  refused_.emplace(key, by);
+}
+
+void Scheduler::tell_pending() {
+  metrics_.set_pending({.active = queue_.active(),
+                        .backoff = queue_.pausing(),
+                        .unschedulable = queue_.resting(),
+                        .gated = gated_.size()});
+}
+
 bool Scheduler::schedule(const PodInfoPtr& pod) {
+  note_refused(pod->key, {});
+  const Duration began = steady_();
   Placement placement = place(*pod, cluster_, &turns_);
+  metrics_.count_choice(steady_() - began);
   if (placement.node.empty()) {
     refuse(pod, std::move(placement));
+    metrics_.count_attempt(SchedulerMetrics::Result::kUnschedulable, steady_() - began);
     return false;
   }
   unplaced_.erase(pod->key);
@@ -349,7 +396,7 @@ bool Scheduler::schedule(const PodInfoPtr& pod) {
   ++bindings_;
   auto volumes = choose_volumes(*pod, cluster_, *cluster_.find_node(placement.node));
   parts_.here.spawn(
-      bind(pod, std::move(placement.node), std::move(volumes).value_or(std::vector<VolumeChoice>())));
+      bind(pod, std::move(placement.node), std::move(volumes).value_or(std::vector<VolumeChoice>()), began));
   return true;
 }
 
@@ -392,12 +439,16 @@ Task<bool> Scheduler::bring_volumes(PodInfoPtr pod, std::string node, std::vecto
   co_return false;
 }
 
-Task<> Scheduler::bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes) {
+Task<> Scheduler::bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes, Duration began) {
+  // Once it is bound, the queue forgets it.
+  const SchedulingQueue::Attempts attempts = queue_.attempts_of(pod->key);
+  const auto count = [&](SchedulerMetrics::Result result) { metrics_.count_attempt(result, steady_() - began); };
   if (!volumes.empty()) {
     awaiting_volumes_.insert(pod->key);
     const bool are_there = co_await bring_volumes(pod, node, std::move(volumes));
     awaiting_volumes_.erase(pod->key);
     if (!are_there) {
+      count(SchedulerMetrics::Result::kError);
       give_up(pod);
       co_return;
     }
@@ -416,12 +467,15 @@ Task<> Scheduler::bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoic
       co_await parts_.client.document("POST", path, "application/json", api::write_json(api::encode(binding)));
   give_turn_back();
   if (done) {
+    count(SchedulerMetrics::Result::kScheduled);
+    metrics_.count_bound(attempts.count, steady_() - attempts.first);
     events_.normal(events_.about(*pod->pod), "Scheduled", cat("Successfully assigned ", pod->key, " to ", node));
     co_return;
   }
   // It may have been bound all the same: then that is told by the informer, and what is asked again is refused.
   if (done.error().is_cancelled()) co_return;
   if (!is_assumed(pod)) co_return;
+  count(SchedulerMetrics::Result::kError);
   give_up(pod);
   if (done.error().is_not_found() || done.error().is_conflict()) co_return;
   log::warning("a pod could not be given its node, retrying",
@@ -433,10 +487,13 @@ void Scheduler::refuse(const PodInfoPtr& pod, Placement placement) {
   Preemption preemption;
   std::string reason = std::move(placement.reason);
   if (!cluster_.nodes().empty()) {
+    metrics_.count_preemption();
     preemption = preempt(*pod, placement, cluster_, parts_.now().seconds, &turns_);
+    if (!preemption.node.empty()) metrics_.count_victims(preemption.victims.size());
     reason += cat(" ", preemption.told);
   }
   queue_.refuse(pod->key, placement.refused_by, steady_());
+  note_refused(pod->key, placement.refused_by);
   events_.warning(events_.about(*pod->pod), "FailedScheduling", reason);
   unplaced_[pod->key] = std::move(reason);
   if (preemption.node.empty()) {
@@ -479,7 +536,7 @@ Task<bool> Scheduler::make_room(PodInfoPtr pod, Preemption plan) {
   for (const PodInfoPtr& other : cluster_.nominations.below(*pod, plan.node)) {
     cluster_.nominations.remove(other->key);
     explanations_.add(other->key);
-    queue_.wake_one(other->key, steady_());
+    queue_.wake_one("UnscheduledPodUpdate", other->key, steady_());
   }
   awake_.set();
   for (const PodInfoPtr& victim : plan.victims) {
@@ -507,7 +564,7 @@ Task<bool> Scheduler::evict(PodInfoPtr victim, std::string uid, std::string node
       Value::object({{"type", "DisruptionTarget"},
                      {"status", "True"},
                      {"reason", "PreemptionByScheduler"},
-                     {"message", cat(kName, ": preempting to accommodate a higher priority pod")},
+                     {"message", cat(kProfile, ": preempting to accommodate a higher priority pod")},
                      {"lastTransitionTime", api::format_rfc3339(parts_.now().seconds)}});
   if (metadata.generation() > 0) condition["observedGeneration"] = metadata.generation();
   const auto failed = [&](const api::ApiError& error) {

@@ -12,6 +12,7 @@
 
 #include <cstddef>
 #include <string>
+#include <string_view>
 #include <unordered_map>
 #include <unordered_set>
 
@@ -20,6 +21,7 @@
 #include "control/scheduler/cluster_state.h"
 #include "control/scheduler/placement.h"
 #include "control/scheduler/preemption.h"
+#include "control/scheduler/scheduler_metrics.h"
 #include "control/scheduler/scheduling_queue.h"
 #include "control/scheduler/volumes.h"
 
@@ -30,8 +32,8 @@ inline constexpr char kSchedulerUser[] = "system:kube-scheduler";
 
 class Scheduler final : public Controller {
  public:
-  // `steady`: a clock that only goes on.
-  Scheduler(ControllerParts parts, std::function<Duration()> steady);
+  // `steady`: a clock that only goes on. `metrics` must live as long as the loop runs.
+  Scheduler(ControllerParts parts, std::function<Duration()> steady, SchedulerMetrics& metrics);
   void start() override;
   void stop() override;
 
@@ -50,7 +52,7 @@ class Scheduler final : public Controller {
   // Wakes those whom it may help that the pod is on the node, or is not any more.
   void wake_for_new(const PodInfo& pod);
   void wake_for_gone(const PodInfo& pod, const std::string& node);
-  void wake(const SchedulingQueue::MayHelp& may_help);
+  void wake(std::string_view event, const SchedulingQueue::MayHelp& may_help);
 
   void nominate(const PodInfoPtr& pod, const std::string& node);
   // It needs no place to be kept for it, or has its place on `node`.
@@ -60,7 +62,11 @@ class Scheduler final : public Controller {
   // False: it got no node, and it may have taken a while to see that.
   bool schedule(const PodInfoPtr& pod);
   void refuse(const PodInfoPtr& pod, Placement placement);
-  Task<> bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes);
+  // `began`: when its node was looked for.
+  Task<> bind(PodInfoPtr pod, std::string node, std::vector<VolumeChoice> volumes, Duration began);
+  // These rules have refused it last; none: it has its turn, or needs none.
+  void note_refused(const std::string& key, RuleSet by);
+  void tell_pending();
   // It does not get the node after all.
   void give_up(const PodInfoPtr& pod);
   bool is_assumed(const PodInfoPtr& pod) const;
@@ -77,6 +83,7 @@ class Scheduler final : public Controller {
 
   ControllerParts parts_;
   const std::function<Duration()> steady_;
+  SchedulerMetrics& metrics_;
   EventRecorder events_;
   ClusterState cluster_;
   SchedulingQueue queue_;
@@ -84,6 +91,8 @@ class Scheduler final : public Controller {
   std::unordered_map<std::string, PodInfoPtr> assumed_;    // by key: given a node, not known to have it
   std::unordered_set<std::string> awaiting_volumes_;       // keys of those of assumed_ that are not bound before that
   std::unordered_map<std::string, std::string> unplaced_;  // by key: why there was no node, to be told
+  std::unordered_map<std::string, RuleSet> refused_;       // by key: what the metrics say of it
+  std::unordered_set<std::string> gated_;                  // keys of those that are not looked at
   api::WorkQueue explanations_;
   std::size_t bindings_ = 0;  // under way
   bool is_stopped_ = false;

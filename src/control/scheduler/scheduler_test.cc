@@ -74,7 +74,9 @@ class SchedulerTest : public ClientTest {
   const std::function<Duration()> steady_ = [this] {
     return std::chrono::steady_clock::now().time_since_epoch() + later_;
   };
-  Scheduler scheduler_{{loop_, client_, informers_, [this] { return now_; }}, steady_};
+  metrics::Registry registry_;
+  SchedulerMetrics metrics_{registry_};
+  Scheduler scheduler_{{loop_, client_, informers_, [this] { return now_; }}, steady_, metrics_};
 };
 
 TEST_F(SchedulerTest, APodGetsANodeAndThatIsSaid) {
@@ -103,6 +105,30 @@ TEST_F(SchedulerTest, WhatFitsNowhereIsToldWhyAndComesWhenThereIsRoom) {
   later_ += std::chrono::minutes(1);
   ASSERT_TRUE(wait(client_.remove<core::Pod>("default", "a", {.grace_period = 0})));
   run_until([&] { return node_of("b") == "n1"; });
+}
+
+TEST_F(SchedulerTest, WhatItDoesIsCounted) {
+  start();
+  make_node("n1");
+  make("large", "", R"({"cpu": "100"})");
+  make("small");
+  make("gated", R"("schedulingGates": [{"name": "example.com/wait"}], )");
+  // What waits is counted when something happens; the answer to a binding comes after what the informer tells.
+  const auto await_line = [this](const std::string& line) {
+    run_until([&] { return registry_.text().contains(line + "\n"); });
+    EXPECT_TRUE(registry_.text().contains(line)) << line;
+  };
+  await_line(R"(scheduler_schedule_attempts_total{result="scheduled",profile="default-scheduler"} 1)");
+  await_line(R"(scheduler_pending_pods{queue="unschedulable"} 1)");
+  await_line(R"(scheduler_pending_pods{queue="gated"} 1)");
+  await_line(R"(scheduler_pending_pods{queue="active"} 0)");
+  await_line(R"(scheduler_unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 1)");
+  await_line(R"(scheduler_pod_scheduling_sli_duration_seconds_count{attempts="1"} 1)");
+  await_line(R"(scheduler_queue_incoming_pods_total{event="UnscheduledPodAdd",queue="active"} 2)");
+  await_line(R"(scheduler_queue_incoming_pods_total{event="ScheduleAttemptFailure",queue="unschedulable"} 1)");
+  ASSERT_TRUE(wait(client_.remove<core::Pod>("default", "large")));
+  await_line(R"(scheduler_unschedulable_pods{plugin="NodeResourcesFit",profile="default-scheduler"} 0)");
+  await_line(R"(scheduler_pending_pods{queue="unschedulable"} 0)");
 }
 
 TEST_F(SchedulerTest, OfMorePodsThanFitTheMostImportantGo) {
@@ -357,7 +383,7 @@ class TwoSchedulersTest : public SchedulerTest {
   LocalTransport second_transport_{*server_, User{.name = "second", .groups = {std::string(kMastersGroup)}}};
   api::Client second_client_{loop_, second_transport_, kinds_, "second"};
   api::Informers second_informers_{second_client_};
-  Scheduler second_{{loop_, second_client_, second_informers_, [this] { return now_; }}, steady_};
+  Scheduler second_{{loop_, second_client_, second_informers_, [this] { return now_; }}, steady_, metrics_};
 };
 
 // As when a former leader has not noticed yet: no pod is bound twice, and none is forgotten.

@@ -11,6 +11,7 @@
 #include <optional>
 #include <set>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <unordered_map>
 
@@ -22,6 +23,11 @@ namespace gantry::control::scheduling {
 
 class SchedulingQueue {
  public:
+  // Is told of each pod that comes to wait, why, and how: "active", "backoff" or "unschedulable"; by the names of
+  // upstream's metrics.
+  using Entered = std::function<void(std::string_view event, std::string_view queue)>;
+  explicit SchedulingQueue(Entered entered = {}) : entered_(std::move(entered)) {}
+
   // A pod that has none, or is another than before; `may_fit_now`: in what it asks for.
   void put(PodInfoPtr pod, bool may_fit_now, Duration now);
   // It needs no node any more.
@@ -40,9 +46,20 @@ class SchedulingQueue {
 
   // Something has happened: who rests and may find a node now comes again.
   using MayHelp = std::function<bool(const PodInfo& pod, RuleSet refused_by)>;
-  void wake(const MayHelp& may_help, Duration now);
+  void wake(std::string_view event, const MayHelp& may_help, Duration now);
   // It may help the pod of this key alone.
-  void wake_one(const std::string& key, Duration now);
+  void wake_one(std::string_view event, const std::string& key, Duration now);
+
+  // Of one that was taken: how often, and when for the first time.
+  struct Attempts {
+    int count = 0;
+    Duration first{};
+  };
+  Attempts attempts_of(const std::string& key) const;
+  // How many wait in each way.
+  std::size_t active() const { return ready_.size(); }
+  std::size_t pausing() const { return due_.size() - resting_.size(); }
+  std::size_t resting() const { return resting_.size(); }
 
   // When somebody's turn comes by time alone.
   std::optional<Duration> next_time() const;
@@ -55,7 +72,7 @@ class SchedulingQueue {
     State state = State::kReady;
     RuleSet refused_by;
     int attempts = 0;
-    Duration tried_at{};
+    Duration tried_at{}, first_tried_at{};
     Duration due{};           // of one that pauses or rests
     std::uint64_t order = 0;  // of one that is ready
     bool is_held = false;
@@ -64,12 +81,13 @@ class SchedulingQueue {
   using Turn = std::tuple<std::int64_t, std::uint64_t, std::string>;  // less comes first
   static Turn turn_of(const Entry& entry);
   void leave(Entry& entry);
-  void make_ready(Entry& entry);
-  void pause(Entry& entry, Duration now);
-  void wake_up(Entry& entry, Duration now);
-  void wait_until(Entry& entry, State state, Duration due);
+  void make_ready(Entry& entry, std::string_view event);
+  void pause(Entry& entry, std::string_view event, Duration now);
+  void wake_up(Entry& entry, std::string_view event, Duration now);
+  void wait_until(Entry& entry, State state, std::string_view event, Duration due);
   void advance(Duration now);
 
+  Entered entered_;
   std::unordered_map<std::string, Entry> entries_;
   std::set<Turn> ready_;
   std::set<std::pair<Duration, std::string>> due_;

@@ -26,7 +26,7 @@ class SchedulingQueueTest : public testing::Test {
     queue_.refuse(cat("default/", name), rules, now_);
   }
   void wake(RuleId by = RuleId::kResources) {
-    queue_.wake([by](const PodInfo&, RuleSet refused_by) { return refused_by.has(by); }, now_);
+    queue_.wake("NodeAdd", [by](const PodInfo&, RuleSet refused_by) { return refused_by.has(by); }, now_);
   }
 
   SchedulingQueue queue_;
@@ -100,7 +100,7 @@ TEST_F(SchedulingQueueTest, WhoIsHeldComesWhenHeIsReleased) {
   EXPECT_EQ(take(), "a");
   refuse("a");
   now_ += seconds(60);
-  queue_.wake_one("default/a", now_);
+  queue_.wake_one("NodeAdd", "default/a", now_);
   EXPECT_EQ(take(), "a");
 }
 
