@@ -8,7 +8,7 @@ std::unexpected<Error> refused() { return fail(Code::kCancelled, "the lease is n
 }  // namespace
 
 Task<Result<http::Response>> FencedTransport::call(Loop& here, http::Request request) {
-  if (closed_) co_return refused();
+  if (closed_ || (may_pass_ && !may_pass_())) co_return refused();
   ++in_flight_;
   Result<http::Response> response = co_await inner_.call(here, std::move(request));
   if (--in_flight_ == 0) idle_.set();

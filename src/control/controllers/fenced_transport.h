@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
-// FencedTransport: a transport that lets nothing pass after close(): what controllers ask through while they hold their
-// lease. One loop's thread.
+// FencedTransport: a transport that lets nothing pass after close(), and no request while `may_pass` says no: what
+// controllers ask through while they hold their lease. A process that stood still asks nothing anew when it goes on,
+// whatever its loop does first. One loop's thread.
 #pragma once
+
+#include <functional>
 
 #include "api/client/transport.h"
 
@@ -9,8 +12,9 @@ namespace gantry::control {
 
 class FencedTransport final : public api::Transport {
  public:
-  // `inner` must outlive it.
-  FencedTransport(Loop& here, api::Transport& inner) : inner_(inner), idle_(here) {}
+  // `inner` must outlive it. Without `may_pass` everything may.
+  FencedTransport(Loop& here, api::Transport& inner, std::function<bool()> may_pass = {})
+      : inner_(inner), may_pass_(std::move(may_pass)), idle_(here) {}
 
   void close() { closed_ = true; }
   // Returns when no request is under way; false when `limit` passed first. Watches, which end with their next line, do
@@ -22,6 +26,7 @@ class FencedTransport final : public api::Transport {
 
  private:
   api::Transport& inner_;
+  const std::function<bool()> may_pass_;
   bool closed_ = false;
   std::size_t in_flight_ = 0;
   Event idle_;

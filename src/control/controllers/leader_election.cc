@@ -67,7 +67,10 @@ Task<bool> LeaderElection::try_once() {
   const bool is_new = lease.metadata().resource_version().empty();
   const Duration sent_at = steady_now();
   const bool done = written(is_new ? co_await client_.create(lease) : co_await client_.update(lease));
-  if (done) seen_at_ = sent_at;
+  if (done) {
+    seen_at_ = sent_at;
+    held_until_ = sent_at + options_.renew_limit;
+  }
   co_return done;
 }
 

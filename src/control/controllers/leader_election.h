@@ -32,6 +32,8 @@ class LeaderElection {
   Task<> acquire();
   // Keeps it, and returns when it could not be renewed for `renew_limit`, or is another's.
   Task<> hold();
+  // The lease is this process's, and nobody else can take it yet: hold() has returned, or is about to, when it is not.
+  bool is_held() const { return steady_now() < held_until_; }
   // Gives it up, so that another need not wait. Only after hold() has returned or when the holder has stopped its work.
   Task<> release();
 
@@ -47,6 +49,7 @@ class LeaderElection {
   std::function<api::Timestamp()> now_;
   std::string seen_version_;  // of the lease, and when it was first seen
   Duration seen_at_{};
+  Duration held_until_{};
   bool is_others_ = false;  // when it was last read
 };
 

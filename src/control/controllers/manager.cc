@@ -45,8 +45,10 @@ Duration steady_clock() { return std::chrono::steady_clock::now().time_since_epo
 
 // A service account, and the client through which it asks while the lease is held.
 struct Asker {
-  Asker(Loop& here, std::unique_ptr<api::Transport> made, const api::Kinds& kinds)
-      : transport(std::move(made)), fence(here, *transport), client(here, fence, kinds, kProgram) {}
+  Asker(Loop& here, std::unique_ptr<api::Transport> made, const api::Kinds& kinds, const LeaderElection& election)
+      : transport(std::move(made)),
+        fence(here, *transport, [&election] { return election.is_held(); }),
+        client(here, fence, kinds, kProgram) {}
 
   const std::unique_ptr<api::Transport> transport;
   FencedTransport fence;
@@ -65,8 +67,13 @@ std::span<const OwnController> own_controllers();
 // What works while a lease is held, once. What there is it learns as `account`.
 struct Term {
   Term(Loop& here, const ManagerTransports& transports, const api::Kinds& kinds, const ManagerOptions& options,
-       const std::string& lease, const std::string& account)
-      : here(here), transports(transports), kinds(kinds), options(options), informers(asker(account).client) {
+       const std::string& lease, const std::string& account, const LeaderElection& election)
+      : here(here),
+        transports(transports),
+        kinds(kinds),
+        options(options),
+        election(election),
+        informers(asker(account).client) {
     for (const OwnController& own : own_controllers()) {
       if (lease == kControllersLease && options.controllers.has(own.name)) own.add(*this, own.account);
     }
@@ -78,7 +85,7 @@ struct Term {
 
   Asker& asker(const std::string& account) {
     std::unique_ptr<Asker>& slot = askers[account];
-    if (slot == nullptr) slot = std::make_unique<Asker>(here, transports.of(here, account), kinds);
+    if (slot == nullptr) slot = std::make_unique<Asker>(here, transports.of(here, account), kinds, election);
     return *slot;
   }
   ControllerParts parts_of(const std::string& account) {
@@ -105,6 +112,7 @@ struct Term {
   const ManagerTransports& transports;
   const api::Kinds& kinds;
   const ManagerOptions& options;
+  const LeaderElection& election;
   std::map<std::string, std::unique_ptr<Asker>> askers;
   api::Informers informers;
   std::vector<std::unique_ptr<Controller>> controllers;
@@ -351,8 +359,8 @@ Task<> ControllerManager::Impl::work(Office& office) {
     if (is_ending) co_return;
     log::info(cat("the ", office.who(), office.is_of_controllers() ? " work here" : " works here"),
               {{"identity", options.identity}});
-    office.terms.push_back(
-        std::make_unique<Term>(loop, transports, kinds, options, office.lease, office.account));
+    office.terms.push_back(std::make_unique<Term>(loop, transports, kinds, options, office.lease, office.account,
+                                                  office.election));
     Term& term = *office.terms.back();
     term.informers.start_all();
     // What is not known yet is waited for by nobody but the controllers.
