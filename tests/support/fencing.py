@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """What the audit logs of servers say of the writes of their controllers and scheduler: whether each is one that changes nothing when it
 comes too late, because another has done it, or the object is another one by now."""
+import datetime
 import json
 
 import checks as c
@@ -57,6 +58,25 @@ def objection(write):
         conditions = body.get("preconditions") or {}
         return "" if conditions.get("uid") or conditions.get("resourceVersion") else "without preconditions"
     return "of more than one object"
+
+
+def moment(text):
+    return datetime.datetime.fromisoformat(text.replace("Z", "+00:00")).timestamp()
+
+
+def late(writes, terms):
+    """Of one server's writes those that were begun while it did not hold the lease that they need. `terms` has (begin, end) of it as holder
+    for each lease; what was begun in time may arrive late, and is what preconditions are for."""
+    found = []
+    for write in writes:
+        user, resource = write["user"]["username"], write["objectRef"]["resource"]
+        if user == "system:apiserver" or resource == "leases":
+            continue  # what each server does, holder or not
+        held = terms["kube-scheduler" if user == "system:kube-scheduler" else "kube-controller-manager"]
+        began = moment(write["requestReceivedTimestamp"])
+        if not any(begin <= began <= end for begin, end in held):
+            found.append(f"{write['requestReceivedTimestamp']} {user} {write['verb']} {resource} {write['objectRef'].get('name')}")
+    return found
 
 
 def judge(checks, writes):
