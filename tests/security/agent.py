@@ -310,8 +310,10 @@ def ports(world):
             part = line.split()
             # Where crictl's streams are served is on the loopback, as with other runtimes, and takes one-time tokens.
             if part[3] == "0A" and f"socket:[{part[9]}]" in owned and not part[1].startswith(("0100007F:", "0" * 24 + "01000000:")):
-                listening.add(int(part[1].rsplit(":", 1)[1], 16))
-    world.checks.equal(listening, {10250}, "CVE-2019-11248: from outside a node is reached at one port")
+                address, port = part[1].rsplit(":", 1)
+                listening.add((int(port, 16), not address.strip("0")))
+    # 10256 tells load balancers whether Services are served, 53 is the cluster's DNS, at its own address alone.
+    world.checks.equal(listening, {(10250, True), (10256, True), (53, False)}, "CVE-2019-11248: a node listens at no other port")
     for path in ("/debug/pprof/", "/debug/pprof/heap", "/debug/flags/v", "/metrics", "/configz", "/logs/", "/run/default/x/y"):
         done = subprocess.run([*world.control.enter, "curl", "-sk", "-m", "60", "-o", "/dev/null", "-w", "%{http_code}",
                                f"https://127.0.0.1:10250{path}"], capture_output=True, text=True)
