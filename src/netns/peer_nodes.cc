@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <map>
+#include <set>
 #include <string_view>
 #include <utility>
 
@@ -47,7 +48,7 @@ std::optional<IpAddress> first_within(std::span<const IpAddress> sorted, const C
 }
 
 struct Screen {
-  std::vector<IpAddress> nodes;  // sorted: addresses of all of them
+  std::set<IpAddress> nodes;  // addresses of this one, and of those that were there before
   std::span<const IpAddress> reserved;
   const std::optional<Cidr>& cluster;
 
@@ -57,7 +58,7 @@ struct Screen {
     if (cluster && cluster->family() == range.family() && !cluster->contains(range)) {
       return absl::StrCat("is not within ", cluster->to_string(), ", the cluster's");
     }
-    if (auto node = first_within(nodes, range)) {
+    if (auto node = nodes.lower_bound(range.network()); node != nodes.end() && range.contains(*node)) {
       return absl::StrCat("contains ", node->to_string(), ", a node's address");
     }
     if (auto taken = first_within(reserved, range)) {
@@ -76,6 +77,9 @@ std::optional<std::string> objection(const PeerNode& node, const OwnNode& own, c
     if (std::ranges::find(own.addresses, address) != own.addresses.end()) {
       return absl::StrCat("its address ", address.to_string(), " is this node's own");
     }
+    if (const std::string* other = claimed(claims, *Cidr::of(address, address.bits()))) {
+      return absl::StrCat("its address ", address.to_string(), " is of the pods of ", *other);
+    }
   }
   for (const Cidr& range : node.ranges) {
     if (auto why = screen.objection(range)) return absl::StrCat("its range ", range.to_string(), " ", *why);
@@ -92,15 +96,15 @@ bool overlap(const Cidr& a, const Cidr& b) { return a.contains(b) || b.contains(
 
 ScreenedNodes screen_nodes(const OwnNode& own, std::vector<PeerNode> nodes, std::span<const IpAddress> reserved,
                            const std::optional<Cidr>& cluster) {
-  Screen screen{.nodes = own.addresses, .reserved = reserved, .cluster = cluster};
-  for (const PeerNode& node : nodes) {
-    screen.nodes.insert(screen.nodes.end(), node.addresses.begin(), node.addresses.end());
-  }
-  std::ranges::sort(screen.nodes);
+  Screen screen{.nodes = {own.addresses.begin(), own.addresses.end()}, .reserved = reserved, .cluster = cluster};
   Claims claims;
   for (const Cidr& range : own.ranges) claims.emplace(range, "this node");
   ScreenedNodes screened;
   for (PeerNode& node : nodes) {
+    // Of the pods of a node that was there before: that node keeps its range.
+    for (const IpAddress& address : node.addresses) {
+      if (claimed(claims, *Cidr::of(address, address.bits())) == nullptr) screen.nodes.insert(address);
+    }
     if (node.ranges.empty() || node.addresses.empty()) continue;
     if (auto why = objection(node, own, screen, claims)) {
       screened.refused.push_back({std::move(node.name), std::move(*why)});

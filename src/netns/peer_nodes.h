@@ -45,9 +45,9 @@ struct ScreenedNodes {
   std::vector<RefusedNode> refused;   // a node with one wrong range is refused as a whole
 };
 
-// `nodes`: who comes first keeps a range that two claim. Ranges must contain no address of `own`, of any node, nor any
-// of `reserved`, which is sorted: those of services. With `cluster` they are within it. A node without ranges or
-// addresses is neither: it is not ready.
+// `nodes`: who comes first keeps what two claim. Ranges must contain no address of `own`, of the node itself or of one
+// before it, nor any of `reserved`, which is sorted: those of services; and no address is in a range of `own` or of one
+// before it. With `cluster` ranges are within it. A node without ranges or addresses is neither: it is not ready.
 ScreenedNodes screen_nodes(const OwnNode& own, std::vector<PeerNode> nodes, std::span<const IpAddress> reserved,
                            const std::optional<Cidr>& cluster);
 

@@ -75,6 +75,26 @@ TEST(PeerNodes, OfTwoWithOneRangeTheFirstKeepsIt) {
   }
 }
 
+TEST(PeerNodes, AnAddressOfAnothersPodsHurtsNobodyElse) {
+  auto screened = screen({node("b", "10.244.1.0/24", "192.0.2.2"), node("rogue", "10.244.2.0/24", "10.244.1.5"),
+                          node("own", "10.244.3.0/24", "10.244.0.5")});
+  ASSERT_EQ(screened.peers.size(), 1u);
+  EXPECT_EQ(screened.peers[0].name, "b");
+  ASSERT_EQ(screened.refused.size(), 2u);
+  EXPECT_THAT(screened.refused[0].reason, HasSubstr("of the pods of b"));
+  EXPECT_THAT(screened.refused[1].reason, HasSubstr("of the pods of this node"));
+}
+
+TEST(PeerNodes, ARangeWithANodesAddressIsThatNodesWhoWasThereFirst) {
+  auto screened = screen({node("b", "10.244.1.0/24", "10.250.0.2"), node("c", "10.250.0.0/24", "192.0.2.3"),
+                          node("around", "10.251.0.0/24", "10.251.0.7")});
+  ASSERT_EQ(screened.peers.size(), 1u);
+  EXPECT_EQ(screened.peers[0].name, "b");
+  ASSERT_EQ(screened.refused.size(), 2u);
+  EXPECT_THAT(screened.refused[0].reason, HasSubstr("contains 10.250.0.2, a node's address"));
+  EXPECT_THAT(screened.refused[1].reason, HasSubstr("contains 10.251.0.7, a node's address"));
+}
+
 TEST(PeerNodes, AWideRangeIsSeenAmongManySmallOnes) {
   std::vector<PeerNode> nodes;
   for (int i = 1; i < 9; ++i) {

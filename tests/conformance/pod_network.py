@@ -100,12 +100,14 @@ def wrong_nodes(checks, stage):
     first = stage.world.nodes[0]
     before = ours(first)
     own = stage.world.pod_range(stage.world.nodes[1])
-    rogues = {"takes-all": "0.0.0.0/0", "takes-a-node": f"{first.address}/32", "takes-services": "10.96.0.0/16", "takes-pods": own}
-    for number, (name, text) in enumerate(rogues.items()):
+    rogues = {"takes-all": ("0.0.0.0/0", "192.168.77.200"), "takes-a-node": (f"{first.address}/32", "192.168.77.201"),
+              "takes-services": ("10.96.0.0/16", "192.168.77.202"), "takes-pods": (own, "192.168.77.203"),
+              "is-a-pod": ("10.245.9.0/24", own.replace("0/24", "77"))}
+    for name, (text, address) in rogues.items():
         stage.control.out("create", "-f", "-", given=json.dumps({
             "apiVersion": "v1", "kind": "Node", "metadata": {"name": name}, "spec": {"podCIDR": text, "podCIDRs": [text]}}))
         stage.control.out("patch", "node", name, "--subresource=status", "--type=merge", "-p", json.dumps(
-            {"status": {"addresses": [{"type": "InternalIP", "address": f"192.168.77.{200 + number}"}]}}))
+            {"status": {"addresses": [{"type": "InternalIP", "address": address}]}}))
     for name in rogues:
         c.wait_until(f"{first.name} says that {name} is wrong", lambda: f"node={json.dumps(name)} reason=" in first.log_file.read_text())
     checks.equal(ours(first), before, "Nodes that claim what is others' change no route")
