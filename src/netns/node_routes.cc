@@ -5,7 +5,7 @@
 #include <linux/netlink.h>
 
 #include <algorithm>
-#include <map>
+#include <iterator>
 #include <utility>
 
 #include "absl/strings/str_cat.h"
@@ -212,8 +212,7 @@ Result<std::uint32_t> NodeRoutes::ensure_overlay(NetlinkSocket& socket, const No
   auto there = find_overlay(socket);
   if (!there) return std::unexpected(std::move(there.error()));
   auto is_fit = [&](const Vxlan& vxlan) {
-    const bool same_local = overlay.local || overlay.underlay == Family::kV4 ? vxlan.local == overlay.local : true;
-    return vxlan.vni == kVxlanId && vxlan.port == kVxlanPort && same_local;
+    return vxlan.vni == kVxlanId && vxlan.port == kVxlanPort && vxlan.local == overlay.local;
   };
   if (*there && !is_fit(**there)) {
     if (auto removed = socket.send(delete_link((*there)->link.index)); !removed && !removed.error().is_not_found()) {
@@ -259,19 +258,24 @@ Result<std::uint32_t> NodeRoutes::ensure_overlay(NetlinkSocket& socket, const No
 Status NodeRoutes::apply(NodePaths paths) {
   auto socket = NetlinkSocket::open(NETLINK_ROUTE);
   if (!socket) return std::unexpected(std::move(socket.error()));
+  Status first;
   if (paths.overlay) {
     auto link = ensure_overlay(*socket, *paths.overlay);
-    if (!link) return std::unexpected(std::move(link.error()));
+    if (!link) first = std::unexpected(std::move(link.error()));
     for (NodeRoute& route : paths.routes) {
-      if (route.onlink) route.link = *link;
+      if (route.onlink && link) route.link = *link;
     }
   }
   auto there = list_routes(*socket, marks_.group());
   if (!there) return std::unexpected(std::move(there.error()));
+  if (!first) {  // those by the overlay stay as they are
+    for (auto* routes : {&paths.routes, &*there}) {
+      std::erase_if(*routes, [](const NodeRoute& each) { return each.onlink; });
+    }
+  }
   Difference<NodeRoute> difference(std::move(paths.routes), std::move(*there));
   keep_replaced(difference, [](const NodeRoute& each) { return each.range; });
   // Each by itself: one that the kernel refuses is not in the others' way.
-  Status first;
   auto send = [&](Request request, bool gone_is_fine) {
     auto sent = socket->send(std::move(request));
     if (!sent && gone_is_fine && sent.error().is_not_found()) return;

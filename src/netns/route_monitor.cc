@@ -28,7 +28,9 @@ Header header_of(const std::string& message) {
 Result<RouteMonitor> RouteMonitor::open(const std::string& instance) {
   OwnFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
   if (!fd.is_open()) return std::unexpected(Error::from_errno(errno, "open a netlink socket for changes"));
-  sockaddr_nl groups{.nl_family = AF_NETLINK, .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE};
+  // Of IPv6 that between nodes: its routes on links come and go with its addresses.
+  sockaddr_nl groups{.nl_family = AF_NETLINK,
+                     .nl_groups = RTMGRP_LINK | RTMGRP_IPV4_IFADDR | RTMGRP_IPV4_ROUTE | RTMGRP_IPV6_IFADDR};
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&groups), sizeof(groups)) < 0) {
     return std::unexpected(Error::from_errno(errno, "bind a netlink socket for changes"));
   }

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: Apache-2.0
 // deps: gantry_netns
-// Pods of two hosts, each with a network of its own: by routes and by VXLAN over both families, after kills, beside what is
-// others'.
+// Pods of two hosts, each with a network of its own: by routes and by VXLAN over both families, after kills, beside
+// what is others'.
 #include "netns/node_routes.h"
 
 #include <linux/rtnetlink.h>
+#include <poll.h>
 
 #include <functional>
 
 #include "netns/nft_table.h"
+#include "netns/route_monitor.h"
 #include "tests/support/pod_network_fixture.h"
 
 namespace gantry::netns {
@@ -242,13 +244,52 @@ TEST_F(NodeRoutesTest, WhatIsOthersStays) {
 TEST_F(NodeRoutesTest, ALinkOfOurNameThatIsNotOursStays) {
   auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
   const std::string name = LinkMarks("here").overlay_name();
-  ASSERT_TRUE(ok(socket.send(make_vxlan({.name = name, .mac = {2, 0, 0, 0, 0, 7}, .mtu = 1300, .vni = 9, .port = 9999}))));
+  ASSERT_TRUE(
+      ok(socket.send(make_vxlan({.name = name, .mac = {2, 0, 0, 0, 0, 7}, .mtu = 1300, .vni = 9, .port = 9999}))));
   auto reached = here_.reach(RouteMode::kVxlan, {there_.node});
   ASSERT_FALSE(reached);
   EXPECT_EQ(reached.error().code(), Code::kFailedPrecondition);
   auto still = parse_vxlan(socket.exchange(get_link(name)).value().at(0)).value();
   EXPECT_EQ(still.vni, 9u);
   ASSERT_TRUE(ok(socket.send(delete_link(still.link.index))));
+}
+
+TEST_F(NodeRoutesTest, AnOverlayThatCantBeMadeIsNotInTheWayOfOtherRoutes) {
+  auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
+  const std::string name = LinkMarks("here").overlay_name();
+  ASSERT_TRUE(
+      ok(socket.send(make_vxlan({.name = name, .mac = {2, 0, 0, 0, 0, 7}, .mtu = 1300, .vni = 9, .port = 9999}))));
+  const PeerNode behind{.name = "behind", .ranges = {cidr("10.88.2.0/24")}, .addresses = {ip("198.51.100.9")}};
+  EXPECT_FALSE(here_.reach(RouteMode::kAuto, {behind, there_.node}));
+  auto routes = here_.routes();
+  ASSERT_THAT(routes, SizeIs(1));
+  EXPECT_EQ(routes[0].range, there_.node.ranges[0]);
+  EXPECT_FALSE(here_.reach(RouteMode::kAuto, {behind}));
+  EXPECT_THAT(here_.routes(), IsEmpty());
+  auto link = parse_link(socket.exchange(get_link(name)).value().at(0)).value();
+  ASSERT_TRUE(ok(socket.send(delete_link(link.index))));
+  ASSERT_TRUE(ok(here_.reach(RouteMode::kAuto, {behind, there_.node})));
+  EXPECT_THAT(here_.routes(), SizeIs(2));
+}
+
+TEST(RouteMonitorTest, AddressesOfIpv6AreTold) {
+  FakeShim host;
+  host.inside([] {
+    auto socket = NetlinkSocket::open(NETLINK_ROUTE).value();
+    constexpr std::uint32_t kLoopback = 1;
+    EXPECT_TRUE(ok(socket.send(set_up(kLoopback))));
+    auto monitor = RouteMonitor::open("here").value();
+    Request add("add an IPv6 address", RTM_NEWADDR, NLM_F_CREATE | NLM_F_EXCL);
+    const IpAddress address = ip("2001:db8::9");
+    add.header(ifaddrmsg{.ifa_family = AF_INET6, .ifa_prefixlen = 128, .ifa_index = kLoopback})
+        .put(IFA_LOCAL, address.bytes())
+        .put(IFA_ADDRESS, address.bytes());
+    EXPECT_TRUE(ok(socket.send(std::move(add))));
+    pollfd ready{.fd = monitor.fd().get(), .events = POLLIN, .revents = 0};
+    EXPECT_EQ(::poll(&ready, 1, 60'000), 1);
+    EXPECT_TRUE(monitor.take());
+    return 0;
+  });
 }
 
 }  // namespace
