@@ -116,12 +116,12 @@ struct Serving {
   std::string configuration;  // what is in force of KubeletConfiguration, as JSON
   bool run_agent;
   cli::KeptSockets kept;
+  agent::CountedRuntime counted = {runtime, images};  // the runtime as the agent has it
   std::unique_ptr<cri::Server> server;
   std::unique_ptr<cli::Membership> member;  // null: it stands alone
   std::unique_ptr<cli::NodeNetwork> network;  // null: of no cluster
   std::unique_ptr<agent::Agent> agent;
   std::unique_ptr<agent::HealthServer> health;  // null: not served, or not yet
-  agent::CountedRuntime counted = {runtime, images};  // the runtime as the agent has it
   bool failed = false;
 };
 
@@ -191,7 +191,10 @@ Task<Status> start_agent(Serving& serving) {
     auto ended = dns::NodeDns::end(serving.folders.run(), network_mark(serving));
     if (!ended) log::error("an address of the cluster's DNS stays on this node", {{"error", ended.error()}});
   }
-  if (serving.network) serving.member->set_more_metrics([&network = *serving.network] { return network.metrics(); });
+  if (serving.network) {
+    serving.member->set_more_metrics([&network = *serving.network] { return network.metrics(); });
+    serving.member->on_range([&network = *serving.network] { network.look_again(); });
+  }
   serving.agent =
       std::make_unique<agent::Agent>(serving.loop, serving.counted, serving.counted, serving.settings.agent,
                                      serving.member == nullptr ? nullptr : &serving.member->cluster());

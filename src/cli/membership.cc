@@ -41,6 +41,7 @@ Result<std::unique_ptr<Membership>> Membership::open(Parts parts) {
     self.pod_cidrs_ = std::make_unique<agent::PodCidrTeller>(*self.cluster_, parts.runtime, [&self] {
       self.reporter_->look_soon();
       if (self.agent_ != nullptr) self.agent_->look_again();
+      if (self.range_taken_) self.range_taken_();
     });
     self.pod_cidrs_->on_in_the_way([&self](std::vector<api::IpNetwork> ranges) {
       if (self.agent_ != nullptr) self.agent_->keep_pods_in(std::move(ranges));

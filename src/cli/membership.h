@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <utility>
 
 #include "agent/agent.h"
 #include "agent/certificate_keeper.h"
@@ -47,6 +48,8 @@ class Membership {
   agent::Cluster& cluster() { return *cluster_; }
   // What else the node counts, in Prometheus' text form. Before start().
   void set_more_metrics(std::function<std::string()> metrics) { more_metrics_ = std::move(metrics); }
+  // `taken` is called when the runtime has taken the pods' ranges that the cluster says. Before start().
+  void on_range(std::function<void()> taken) { range_taken_ = std::move(taken); }
   // `agent` has started, and outlives it. From here on the cluster is told, and asks.
   Status start(agent::Agent& agent);
   void stop();
@@ -62,6 +65,7 @@ class Membership {
   const Parts parts_;
   agent::Agent* agent_ = nullptr;  // null until it has started
   std::function<std::string()> more_metrics_;
+  std::function<void()> range_taken_;
   std::string ca_;                 // of the cluster, as PEM
   std::unique_ptr<agent::Cluster> cluster_;
   std::unique_ptr<agent::NodeReporter> reporter_;

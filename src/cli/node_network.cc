@@ -103,6 +103,10 @@ void NodeNetwork::stop() {
   objects_.stop();
 }
 
+void NodeNetwork::look_again() {
+  if (peer_routes_) peer_routes_->look_again();
+}
+
 std::string NodeNetwork::metrics() const {
   metrics::Page page;
   if (dns_) dns_->write_metrics(&page);

@@ -48,6 +48,8 @@ class NodeNetwork {
 
   void start();
   void stop();
+  // The pods' network has another range.
+  void look_again();
   // What its parts have counted, in Prometheus' text form.
   std::string metrics() const;
 

@@ -472,7 +472,8 @@ Status PodNetwork::set_range(const Cidr& range) {
   std::string what = absl::StrCat("pod range ", range.to_string());
   std::lock_guard routes_lock(impl_->routes_mutex);
   if (auto set = impl_->take_range(range); !set) return fail_with(std::move(set.error()), what);
-  // The overlay's address is of the range. What fails here is done by the next set_nodes().
+  // The overlay's address is of the range. What fails here the next set_nodes() meets, which whoever
+  // knows the nodes calls.
   (void)impl_->reach_nodes();
   return {};
 }

@@ -126,7 +126,12 @@ void PeerRoutes::tell(const std::vector<netns::RefusedNode>& refused) {
 Task<> PeerRoutes::follow_kernel() {
   Watch watch(parts_.loop, monitor_->fd());
   while (!stopped_) {
-    if (!co_await watch.readable()) co_return;
+    auto ready = co_await watch.readable();
+    if (stopped_) co_return;
+    if (!ready) {
+      log::warning("changes of this host's routes are not followed", {{"error", ready.error()}});
+      co_return;
+    }
     if (monitor_->take()) changed_.set();
   }
 }

@@ -7,7 +7,6 @@
 #pragma once
 
 #include <functional>
-#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -43,6 +42,8 @@ class PeerRoutes {
 
   void start();
   void stop();
+  // The pods' network has another range.
+  void look_again() { changed_.set(); }
 
  private:
   // What Nodes say of all but ranges' contents.

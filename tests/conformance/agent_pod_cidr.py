@@ -15,7 +15,7 @@ import checks as c
 from cluster import NODE_ADDRESS, READY, SLEEPS, JoiningNode, NodeControl
 from cri_client import IMAGE
 
-DEFAULT_RANGE, RANGE, OTHER_RANGE = "10.88.0.0/16", "10.244.0.0/24", "10.245.7.0/24"
+DEFAULT_RANGE, RANGE, OTHER_RANGE, FAR_RANGE = "10.88.0.0/16", "10.244.0.0/24", "10.245.7.0/24", "10.246.0.0/24"
 
 
 def pod(name, **spec):
@@ -60,6 +60,11 @@ def waits(checks, control, node):
 
 
 def takes(checks, control, node):
+    control.out("create", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "Node", "metadata": {"name": "far"},
+                                                       "spec": {"podCIDR": FAR_RANGE, "podCIDRs": [FAR_RANGE]}}))
+    control.out("patch", "node", "far", "--subresource=status", "--type=merge", "-p",
+                json.dumps({"status": {"addresses": [{"type": "InternalIP", "address": "198.51.100.9"}]}}))
+    node.exec("ip", "link", "add", "stranger", "type", "vxlan", "id", "103", "dstport", "8472")  # the kernel has one of these alone
     control.out("delete", "node", "first")
     c.wait_until("the node is Ready", lambda: node.condition(control).get("status") == "True", limit=5 * c.PATIENCE)
     checks.equal((control.json("get", "node", node.name)["spec"]["podCIDR"], used_range(node)), (RANGE, RANGE),
@@ -72,6 +77,12 @@ def takes(checks, control, node):
         address := control.json("get", "pod", before)["status"].get("podIP")) and is_of(address, RANGE) and address)
     control.wait_for(before, "is Ready", READY, "True")
     checks.ok(True, f"also those that had another one before: {moved}")
+    c.wait_until("the log says that another node's pods can't be reached",
+                 lambda: "routes to other nodes are not all there" in node.log_file.read_text())
+    node.exec("ip", "link", "del", "stranger")
+    c.wait_until("they can", lambda: FAR_RANGE in node.exec("ip", "route").stdout)
+    checks.ok(True, "a way to another node that needs the range, and fails when it has come, is said, and tried again")
+    control.out("delete", "node", "far")
 
 
 def goes_on(checks, control, node):
