@@ -35,7 +35,8 @@ TEST(CountedRuntimeTest, WhatIsAskedIsAnsweredAndCounted) {
   EXPECT_THAT(text, HasSubstr("\nkubelet_runtime_operations_total{operation_type=\"image_status\"} 1\n"));
   EXPECT_THAT(text, HasSubstr("\nkubelet_runtime_operations_errors_total{operation_type=\"run_podsandbox\"} 1\n"));
   EXPECT_THAT(text, Not(HasSubstr("errors_total{operation_type=\"image_status\"}")));
-  EXPECT_THAT(text, HasSubstr("kubelet_runtime_operations_duration_seconds_count{operation_type=\"image_status\"} 1\n"));
+  EXPECT_THAT(text,
+              HasSubstr("kubelet_runtime_operations_duration_seconds_count{operation_type=\"image_status\"} 1\n"));
 }
 
 }  // namespace

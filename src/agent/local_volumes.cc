@@ -44,7 +44,6 @@ LocalVolumes::LocalVolumes(Cluster& cluster, std::string folder, std::string pod
     : cluster_(cluster),
       folder_(std::move(folder)),
       pods_folder_(std::move(pods_folder)),
-      disk_(cluster.loop(), 1),
       queue_({cluster.loop()}, "local-volumes", [this](std::string name) { return work(std::move(name)); }) {
   api::Informer::Options options{.target = cluster_.client().target<core::PersistentVolume>(),
                                  .query = {.ns = {},
@@ -71,6 +70,7 @@ void LocalVolumes::look() {
   if (watches_ || stopped_ || node == nullptr) return;
   if (!node->metadata().annotations().contains(api::kHasLocalVolumes)) return;
   watches_ = true;
+  disk_.emplace(cluster_.loop(), 1);
   volumes_->start();
 }
 
@@ -90,7 +90,7 @@ Task<Status> LocalVolumes::work(std::string name) {
                    {{"volume", name}, {"path", path}, {"folder", folder_}});
       co_return Status();
     }
-    Status removed = co_await disk_.run([path, pods = pods_folder_] {
+    Status removed = co_await disk_->run([path, pods = pods_folder_] {
       return volumes::remove_local_folder(path, pods);
     });
     if (!removed) co_return fail_with(std::move(removed.error()), cat("the volume ", name));

@@ -8,6 +8,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "agent/cluster.h"
@@ -37,7 +38,7 @@ class LocalVolumes {
   Cluster& cluster_;
   const std::string folder_, pods_folder_;
   bool watches_ = false, stopped_ = false;
-  Pool disk_;
+  std::optional<Pool> disk_;  // once it watches
   std::unique_ptr<api::InformerOf<k8s::io::api::core::v1::PersistentVolume>> volumes_;
   api::WorkQueue queue_;
 };

@@ -189,9 +189,12 @@ TEST_F(PullRecordsTest, AWriteThatWasCutShortLeavesNothing) {
 
 TEST_F(PullRecordsTest, KubeletsRecordsAreRead) {
   auto record = read_pulled_record(
-      R"({"kind":"ImagePulledRecord","apiVersion":"kubelet.config.k8s.io/v1alpha1","lastUpdatedTime":"2024-10-21T12:26:40Z",)"
-      R"("imageRef":"i","credentialMapping":{"docker.io/a/b":{"kubernetesSecrets":[{"uid":"u","namespace":"n","name":"s",)"
-      R"("credentialHash":"h"}],"kubernetesServiceAccounts":[{"uid":"v","namespace":"n","name":"t"}]},"c.io/d":{"nodePodsAccessible":true}}})");
+      R"({"kind":"ImagePulledRecord","apiVersion":"kubelet.config.k8s.io/v1alpha1",)"
+      R"("lastUpdatedTime":"2024-10-21T12:26:40Z",)"
+      R"("imageRef":"i","credentialMapping":{"docker.io/a/b":{)"
+      R"("kubernetesSecrets":[{"uid":"u","namespace":"n","name":"s",)"
+      R"("credentialHash":"h"}],"kubernetesServiceAccounts":[{"uid":"v","namespace":"n","name":"t"}]},)"
+      R"("c.io/d":{"nodePodsAccessible":true}}})");
   ASSERT_TRUE(record) << record.error().message();
   EXPECT_EQ(record->updated, 1729513600);
   EXPECT_EQ(record->names.at("docker.io/a/b").secrets, (std::vector<RecordedSecret>{{{"u", "n", "s"}, "h"}}));

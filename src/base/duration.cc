@@ -31,8 +31,8 @@ Result<milliseconds> parse_duration(std::string_view text) {
     rest.remove_prefix(unit.size());
     double factor = 0;
     for (const auto& [name, milliseconds_each] :
-         {std::pair("h", 3600e3), std::pair("m", 60e3), std::pair("s", 1e3), std::pair("ms", 1.0), std::pair("us", 1e-3),
-          std::pair("ns", 1e-6)}) {
+         {std::pair("h", 3600e3), std::pair("m", 60e3), std::pair("s", 1e3), std::pair("ms", 1.0),
+          std::pair("us", 1e-3), std::pair("ns", 1e-6)}) {
       if (unit == name) factor = milliseconds_each;
     }
     if (factor == 0) return bad();

@@ -74,11 +74,13 @@ std::optional<GantrydOptions> parse_gantryd_options(int argc, char** argv, int& 
                      kAlonePodCidr, ")"))
       ->check(checked(netns::Cidr::parse));
   app.add_option("--cluster-cidr", cluster_cidr,
-                 "addresses of all nodes' pods, which pods reach under their own (default: those of the cluster's nodes)")
+                 "addresses of all nodes' pods, which pods reach under their own (default: those of the cluster's "
+                 "nodes)")
       ->check(checked(netns::Cidr::parse));
   app.add_option("--pod-routes", pod_routes,
                  "how pods of other nodes are reached, the same on all of them: direct (by their node's address, where "
-                 "that is on a link of this one), vxlan, auto (direct, else vxlan) or none (as the host's own routes say)")
+                 "that is on a link of this one), vxlan, auto (direct, else vxlan) or none (as the host's own routes "
+                 "say)")
       ->capture_default_str()
       ->check(CLI::IsMember({"auto", "direct", "vxlan", "none"}));
   app.add_option(

@@ -26,7 +26,8 @@ class SandboxPool {
   // Fills up, in the background. One that can't be made is logged and tried again, in 1 s at first and then at longer
   // intervals, at most a minute; one whose shim ends is replaced.
   void fill() { fill(Duration::zero()); }
-  // A ready one whose packets are as large as the network takes now, or, when none is, one that is made now; for want of an address, one that is being made for the pool.
+  // A ready one whose packets are as large as the network takes now, or, when none is, one that is made now; for want
+  // of an address, one that is being made for the pool.
   Task<Result<MadeSandbox>> take();
   // Ends those that wait, and makes no more.
   Task<> drain();

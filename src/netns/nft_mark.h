@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: Apache-2.0
 // Which nftables tables are this node's: those whose comment has the instance's mark. Whatever else has such a name is
-// somebody else's, and left alone. Blocking is not possible.
+// somebody else's, and left alone. Asks the kernel, which answers at once.
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 
