@@ -3,6 +3,7 @@
 
 #include <utility>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
 #include "cgroups/driver.h"
@@ -79,6 +80,9 @@ Result<std::unique_ptr<proxy::Backend>> NodeNetwork::open_backend() {
   if (!backend) return std::unexpected(std::move(backend.error()));
   auto events = proxy::nftables::Watcher::open();
   if (!events) return std::unexpected(std::move(events.error()));
+  auto same = events->duplicate();
+  if (!same) return std::unexpected(std::move(same.error()));
+  (*backend)->spare(std::move(*same));
   proxy::nftables::Watcher::Target target{
       .table = (*backend)->table(), .mark = (*backend)->mark(), .port_id = (*backend)->port_id()};
   parts_.loop.post([this, socket = std::move(*events), target = std::move(target)]() mutable {
@@ -89,8 +93,19 @@ Result<std::unique_ptr<proxy::Backend>> NodeNetwork::open_backend() {
   return std::move(*backend);
 }
 
+// Of a run that had the proxy: nobody would follow the cluster's Services any more. Two short messages to the kernel.
+void NodeNetwork::remove_rules() {
+  auto backend = proxy::nftables::NftablesBackend::open(parts_.instance);
+  auto done = backend ? (*backend)->remove() : Status(std::unexpected(std::move(backend.error())));
+  if (!done) log::warning("rules of Services that an earlier run made are left", {{"error", done.error()}});
+}
+
 void NodeNetwork::start() {
-  if (proxy_) proxy_->start();
+  if (proxy_) {
+    proxy_->start();
+  } else {
+    remove_rules();
+  }
   if (dns_) dns_->start();
   objects_.start();
   if (peer_routes_) peer_routes_->start();

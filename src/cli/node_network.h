@@ -56,6 +56,7 @@ class NodeNetwork {
  private:
   void make_dns();
   Result<std::unique_ptr<proxy::Backend>> open_backend();
+  void remove_rules();
 
   const Parts parts_;
   proxy::ClusterObjects objects_;

@@ -33,7 +33,10 @@ std::string comment_of(std::span<const std::uint8_t> user_data) {
 
 }  // namespace
 
-std::string nft_mark(const std::string& instance) { return absl::StrCat("gantry:", instance); }
+std::string nft_mark(const std::string& instance) {
+  constexpr std::size_t kLongest = 240;  // the kernel's user data has 256
+  return absl::StrCat("gantry:", instance.substr(0, kLongest));
+}
 
 std::string nft_table_name(std::string_view prefix, const std::string& instance) {
   return absl::StrFormat("%s-%08x", prefix, LinkMarks(instance).group());

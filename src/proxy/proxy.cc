@@ -123,7 +123,11 @@ bool Proxy::take_node() {
   if (!node) return false;
   health_->set_leaving(is_leaving(*node));
   NodeView view = view_of(*node);
-  auto pods = parts_.pods ? std::vector{*parts_.pods} : ranges_of(*node);
+  auto pods = ranges_of(*node);
+  if (parts_.pods) {
+    std::erase_if(pods, [&](const netns::Cidr& range) { return range.family() == parts_.pods->family(); });
+    pods.push_back(*parts_.pods);
+  }
   if (pods != pods_) replace_ = true;  // rules, not data
   pods_ = std::move(pods);
   if (view == node_) return false;
@@ -156,8 +160,8 @@ void Proxy::refresh(const std::string& key, RuleChanges* changes) {
     rules_.erase(gone);
     changes->removed.push_back(name);
   }
+  made.refused.resize(std::min<std::size_t>(made.refused.size(), 8));
   if (!made.refused.empty() && made.refused != known.refused) {
-    made.refused.resize(std::min<std::size_t>(made.refused.size(), 8));
     log::warning("addresses of endpoints are not served, because no endpoint may have them",
                  {{"service", key}, {"addresses", absl::StrJoin(made.refused, ", ")}});
   }
@@ -176,7 +180,13 @@ void Proxy::refresh_all() {
 Task<Status> Proxy::sync() {
   if (node_changed_ && take_node()) refresh_all();
   RuleChanges changes;
-  for (const std::string& key : std::exchange(dirty_, {})) refresh(key, &changes);
+  // Of what is touched while others have their turn wake_ tells.
+  const auto dirty = std::exchange(dirty_, {});
+  std::size_t refreshed = 0;
+  for (const std::string& key : dirty) {
+    refresh(key, &changes);
+    if (++refreshed % 256 == 0) co_await parts_.loop.sleep_for(Duration(0));
+  }
   if (!replace_ && changes.is_empty()) {
     health_->set_checks(checks_);
     co_return Status();
@@ -184,13 +194,14 @@ Task<Status> Proxy::sync() {
   bool all = std::exchange(replace_, false);
   Status done;
   if (all) {
-    done = co_await thread_.run([this, rules = rules_, pods = pods_]() -> Status {
+    // Nobody else changes rules_ and pods_, and this waits.
+    done = co_await thread_.run([this]() -> Status {
       if (!backend_) {
         auto opened = parts_.open();
         if (!opened) return std::unexpected(std::move(opened.error()));
         backend_ = std::move(*opened);
       }
-      return backend_->replace(rules, pods);
+      return backend_->replace(rules_, pods_);
     });
   } else {
     done = co_await thread_.run([this, changes = std::move(changes)] { return backend_->apply(changes); });

@@ -57,6 +57,8 @@ struct ServiceRule {
   std::vector<EndpointAddress> cluster, local;
   // Of `cluster` and `local`, those pods that run here: who may come back to himself.
   std::vector<netns::IpAddress> here;
+  // UDP: all that serve, also those that take nobody new. Flows that are there may stay with them.
+  std::vector<EndpointAddress> serving;
   // For how long a client stays with its endpoint; 0: not at all.
   std::uint32_t affinity_seconds = 0;
   // Who may use load balancers' addresses, besides the node itself; empty: everybody. None is within another.

@@ -84,6 +84,7 @@ class Builder {
     rule_.local = choose_local(endpoints);
     for (const auto& [where, endpoint] : endpoints) {
       if (endpoint.local) rule_.here.push_back(where.address);
+      if (endpoint.serving && rule_.protocol == netns::Protocol::kUdp) rule_.serving.push_back(where);
     }
     rule_.here.erase(std::unique(rule_.here.begin(), rule_.here.end()), rule_.here.end());
   }

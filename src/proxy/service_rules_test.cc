@@ -83,6 +83,17 @@ TEST(ServiceRules, ReadyOnesAreTakenElseThoseThatServeToTheirEnd) {
   EXPECT_EQ(none.frontends.at(0).inside.answer, Answer::kReject);
 }
 
+TEST(ServiceRules, FlowsOfUdpMayStayWithWhoServesToHisEnd) {
+  const Service dns = service("type: 'ClusterIP' cluster_ip: '10.96.0.10' ports { port: 53 protocol: 'UDP' }");
+  ServiceRule rule = only_rule(
+      dns, {slice(endpoint("10.0.0.1", "conditions { ready: true }") +
+                      endpoint("10.0.0.2", "conditions { ready: false serving: true terminating: true }") +
+                      endpoint("10.0.0.3", "conditions { ready: false }"),
+                  "port: 53 protocol: 'UDP'")});
+  EXPECT_THAT(texts(rule.cluster), ElementsAre("10.0.0.1:53"));
+  EXPECT_THAT(texts(rule.serving), ElementsAre("10.0.0.1:53", "10.0.0.2:53"));
+}
+
 TEST(ServiceRules, AnEndpointThatMovesBetweenSlicesIsNeverGone) {
   ServiceRule rule = only_rule(service(kPlain), {slice(endpoint("10.0.0.1", "conditions { ready: false }")),
                                                  slice(endpoint("10.0.0.1", "conditions { ready: true }"))});

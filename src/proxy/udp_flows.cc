@@ -13,6 +13,7 @@ void UdpFlows::note(const ServiceRule* before, const ServiceRule* now) {
       if (rule != now) continue;
       wanted.insert(now->cluster.begin(), now->cluster.end());
       wanted.insert(now->local.begin(), now->local.end());
+      wanted.insert(now->serving.begin(), now->serving.end());
     }
   }
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/local_volumes.h"
 #include "api/metadata.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
@@ -84,7 +85,7 @@ Task<Outcome<void>> ObjectDefaults::mutate(AdmissionRequest& request) {
   if (type == core::Node::descriptor()) {
     add_not_ready(static_cast<core::Node*>(request.object));
   } else if (type == core::PersistentVolume::descriptor()) {
-    add_finalizer("kubernetes.io/pv-protection", request.object);
+    add_finalizer(api::kVolumeProtection, request.object);
   } else if (type == core::PersistentVolumeClaim::descriptor()) {
     add_finalizer("kubernetes.io/pvc-protection", request.object);
     auto* claim = static_cast<core::PersistentVolumeClaim*>(request.object);

@@ -26,12 +26,6 @@ api::Informer::Options token_options(const api::Client& client) {
           .make = [] { return std::make_unique<core::Secret>(); }};
 }
 
-// The queue begins when all tokens are known.
-Task<> start_when_known(api::Informer& tokens, api::WorkQueue& queue) {
-  co_await tokens.wait_synced();
-  queue.start();
-}
-
 }  // namespace
 
 BootstrapSigner::BootstrapSigner(ControllerParts parts)

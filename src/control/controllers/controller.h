@@ -35,6 +35,12 @@ std::string key_of(const M& object) {
   return api::object_key(object.metadata().namespace_(), object.metadata().name());
 }
 
+// The queue begins when all of the informer's objects are known.
+inline Task<> start_when_known(api::Informer& informer, api::WorkQueue& queue) {
+  co_await informer.wait_synced();
+  queue.start();
+}
+
 // What became of a write to an object that may be gone by now, which is as well.
 template <typename T>
 Status done_or_gone(const api::Answer<T>& answer) {

@@ -22,7 +22,7 @@ Task<bool> FencedTransport::wait_idle(Duration limit) {
 }
 
 Task<Result<http::Response>> FencedTransport::follow(Loop& here, http::Request request, api::TakeLine take) {
-  if (closed_) co_return refused();
+  if (closed_ || (may_pass_ && !may_pass_())) co_return refused();
   co_return co_await inner_.follow(here, std::move(request), [this, &take](std::string_view line) -> Status {
     if (closed_) return refused();
     return take(line);

@@ -52,7 +52,10 @@ Task<bool> LeaderElection::try_once() {
   const bool is_mine = lease.spec().holder_identity() == options_.identity;
   const Duration length = std::chrono::seconds(lease.spec().lease_duration_seconds());
   is_others_ = !is_mine && !lease.spec().holder_identity().empty() && seen_at_ + length > steady_now();
-  if (is_others_) co_return false;
+  if (is_others_) {
+    held_until_ = {};
+    co_return false;
+  }
   coordination::LeaseSpec* spec = lease.mutable_spec();
   if (!is_mine) {
     const bool is_new = lease.metadata().resource_version().empty();

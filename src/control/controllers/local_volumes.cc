@@ -110,8 +110,7 @@ LocalVolumeProvisioner::LocalVolumeProvisioner(ControllerParts parts)
       nodes_(parts_.queues(), "local-volume-nodes", [this](std::string name) { return work_node(name); }) {
   parts_.informers.of<Claim>().on_change([this](const api::Informer::Change& change) {
     if (change.now == nullptr) return;
-    const auto& metadata = static_cast<const Claim&>(*change.now).metadata();
-    claims_.add(api::object_key(metadata.namespace_(), metadata.name()));
+    claims_.add(key_of(static_cast<const Claim&>(*change.now)));
   });
   auto& volumes = parts_.informers.of<Volume>();
   volumes.add_index(kByNode, [](const api::Message& message) -> std::vector<std::string> {
@@ -182,7 +181,6 @@ Task<Status> LocalVolumeProvisioner::make(Claim claim, std::shared_ptr<const sto
   if (const std::string lack = lack_of(node ? &*node : nullptr, node_name); !lack.empty()) {
     co_return co_await decline(std::move(claim), lack);
   }
-  const std::string key = api::object_key(claim.metadata().namespace_(), claim.metadata().name());
   const api::Answer<Volume> made = co_await parts_.client.create(local_volume(claim, *of_class, *node));
   if (!made && made.error().is_already_exists()) co_return Status();
   if (!made) {

@@ -28,20 +28,10 @@ std::string annotation_of(const core::Secret& secret, const char* key) {
   return found == secret.metadata().annotations().end() ? std::string() : found->second;
 }
 
-std::string key_of(const core::Secret& secret) {
-  return api::object_key(secret.metadata().namespace_(), secret.metadata().name());
-}
-
 api::Informer::Options secret_options(const api::Client& client) {
   return {.target = client.target<core::Secret>(),
           .query = {.ns = {}, .label_selector = {}, .field_selector = cat("type=", kType)},
           .make = [] { return std::make_unique<core::Secret>(); }};
-}
-
-// The queue begins when all secrets are known.
-Task<> start_when_known(api::Informer& secrets, api::WorkQueue& queue) {
-  co_await secrets.wait_synced();
-  queue.start();
 }
 
 }  // namespace

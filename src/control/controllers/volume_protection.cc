@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "api/local_volumes.h"
 #include "control/controllers/pods.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
@@ -16,7 +17,6 @@ namespace core = k8s::io::api::core::v1;
 namespace {
 
 constexpr char kClaimFinalizer[] = "kubernetes.io/pvc-protection";
-constexpr char kVolumeFinalizer[] = "kubernetes.io/pv-protection";
 
 // A pod without a node does not count: none starts it any more with a claim that is being deleted (upstream's rule).
 bool uses(const core::Pod& pod, const core::PersistentVolumeClaim& claim) {
@@ -95,7 +95,7 @@ VolumeProtectionController::VolumeProtectionController(ControllerParts parts)
 Task<Status> VolumeProtectionController::work(std::string key) {
   const auto volume = parts_.informers.of<core::PersistentVolume>().find_key(key);
   if (volume == nullptr || volume->status().phase() == "Bound") co_return Status();
-  const std::optional<core::PersistentVolume> updated = without(*volume, kVolumeFinalizer);
+  const std::optional<core::PersistentVolume> updated = without(*volume, api::kVolumeProtection);
   if (!updated) co_return Status();
   co_return done_or_gone(co_await parts_.client.update(*updated));
 }

@@ -136,7 +136,8 @@ bool set_controllers(PlaneOptions& options, Values values) {
 }
 
 const std::string& expected_controllers() {
-  static const std::string text = cat("*, -*, or these, or these with - before them: ", api::joined(controller_names(), ", "));
+  static const std::string text =
+      cat("*, -*, or these, or these with - before them: ", api::joined(controller_names(), ", "));
   return text;
 }
 

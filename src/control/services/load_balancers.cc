@@ -2,7 +2,9 @@
 #include "control/services/load_balancers.h"
 
 #include <algorithm>
+#include <iterator>
 
+#include "api/ip_network.h"
 #include "control/services/names.h"
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/service.pb.h"
@@ -21,14 +23,18 @@ constexpr char kExcluded[] = "node.kubernetes.io/exclude-from-external-load-bala
 constexpr char kAboutToGo[] = "ToBeDeletedByClusterAutoscaler";
 constexpr char kByBalancer[] = "load balancer";  // an index of slices by their service
 
-std::string key_of(const core::Service& service) {
-  return api::object_key(service.metadata().namespace_(), service.metadata().name());
-}
-
 // One of another class is somebody else's.
 bool is_balanced(const core::Service& service) {
   return service.spec().type() == "LoadBalancer" && !service.spec().has_load_balancer_class() &&
          !service.metadata().has_deletion_timestamp();
+}
+
+// What nodes answer themselves: a service there would take them away from their cluster.
+bool takes_nodes_ports(const core::Service& service) {
+  constexpr int kNodesOwn[] = {22, 2379, 2380, 6443, 8472, 10250, 10256, 10257, 10259};
+  return std::ranges::any_of(service.spec().ports(), [&](const auto& port) {
+    return std::ranges::find(kNodesOwn, port.port()) != std::end(kNodesOwn);
+  });
 }
 
 bool is_local(const core::Service& service) { return service.spec().external_traffic_policy() == "Local"; }
@@ -37,12 +43,20 @@ bool has_finalizer(const core::Service& service) {
   return std::ranges::find(service.metadata().finalizers(), kFinalizer) != service.metadata().finalizers().end();
 }
 
+// One of another class has the finalizer of whoever serves that.
+bool is_to_be_let_go(const core::Service& service) {
+  return has_finalizer(service) &&
+         (service.metadata().has_deletion_timestamp() || service.spec().type() != "LoadBalancer");
+}
+
+// What a node says of its addresses may be any text.
 std::vector<std::string> addresses_of(const core::Node& node, const std::string& family) {
   std::vector<std::string> found;
   for (const char* type : {"ExternalIP", "InternalIP"}) {
     for (const core::NodeAddress& address : node.status().addresses()) {
-      const bool is_of_family = address.address().contains(':') == (family == "IPv6");
-      if (address.type() == type && is_of_family) found.push_back(address.address());
+      if (address.type() != type) continue;
+      const Result<api::IpAddress> ip = api::parse_ip(address.address());
+      if (ip && ip->is_v6 == (family == "IPv6")) found.push_back(address.address());
     }
     if (!found.empty()) break;
   }
@@ -79,6 +93,7 @@ bool is_balanced_to(const core::Node& node) {
 std::vector<std::string> balancer_addresses(const core::Service& service,
                                             const std::vector<std::shared_ptr<const core::Node>>& nodes,
                                             const std::set<std::string>& with_endpoints) {
+  if (takes_nodes_ports(service)) return {};
   std::vector<std::string> out;
   for (const std::string& family : service.spec().ip_families()) {
     for (const auto& node : nodes) {
@@ -98,7 +113,7 @@ LoadBalancerController::LoadBalancerController(ControllerParts parts)
     const auto& service = static_cast<const core::Service&>(change.object());
     if (change.now == nullptr) {
       gathering_.forget(key_of(service));
-    } else if (is_balanced(service) || has_finalizer(service)) {
+    } else if (is_balanced(service) || is_to_be_let_go(service)) {
       gathering_.add(key_of(service));
     }
   });
@@ -128,7 +143,8 @@ std::set<std::string> LoadBalancerController::nodes_with_endpoints(const std::st
   std::set<std::string> nodes;
   for (const auto& slice : parts_.informers.of<EndpointSlice>().by(kByBalancer, key)) {
     for (const auto& endpoint : slice->endpoints()) {
-      if (endpoint.has_node_name() && endpoint.conditions().ready()) nodes.insert(endpoint.node_name());
+      const bool is_ready = !endpoint.conditions().has_ready() || endpoint.conditions().ready();
+      if (endpoint.has_node_name() && is_ready) nodes.insert(endpoint.node_name());
     }
   }
   return nodes;
@@ -138,7 +154,7 @@ Task<Status> LoadBalancerController::work(std::string key) {
   const auto service = parts_.informers.of<core::Service>().find_key(key);
   if (service == nullptr || !is_balanced(*service)) {
     gathering_.forget(key);
-    if (service != nullptr) co_return co_await let_go(*service);
+    if (service != nullptr && is_to_be_let_go(*service)) co_return co_await let_go(*service);
     co_return Status();
   }
   const auto nodes = parts_.informers.of<core::Node>().objects();
@@ -160,7 +176,10 @@ Task<Status> LoadBalancerController::work(std::string key) {
   }
   const api::Answer<core::Service> written = co_await parts_.client.update_status(updated);
   if (!written) co_return done_or_late(written);
-  if (addresses.empty()) {
+  if (takes_nodes_ports(*service)) {
+    events_.warning(events_.about(*service), "SyncLoadBalancerFailed",
+                    "Error syncing load balancer: one of its ports is the nodes' own");
+  } else if (addresses.empty()) {
     events_.warning(events_.about(*service), "UnAvailableLoadBalancer",
                     "There are no available nodes for LoadBalancer");
   } else if (is_new) {
@@ -172,7 +191,6 @@ Task<Status> LoadBalancerController::work(std::string key) {
 }
 
 Task<Status> LoadBalancerController::let_go(const core::Service& service) {
-  if (!has_finalizer(service)) co_return Status();
   const EventRecorder::About about = events_.about(service);
   events_.normal(about, "DeletingLoadBalancer", "Deleting load balancer");
   core::Service updated = service;

@@ -74,6 +74,21 @@ TEST(BalancerAddressesTest, NodesThatCannotServeAreLeftOut) {
   EXPECT_THAT(addresses(service, {node}), IsEmpty());
 }
 
+TEST(BalancerAddressesTest, WhatIsNoAddressIsLeftOut) {
+  core::Node node = ready_node("a", "10.0.0.1");
+  add_address(&node, "InternalIP", "evil:text");
+  add_address(&node, "InternalIP", "evil");
+  EXPECT_THAT(addresses(of_families({"IPv4", "IPv6"}), {node}), ElementsAre("10.0.0.1"));
+}
+
+TEST(BalancerAddressesTest, PortsThatNodesAnswerThemselvesStayTheirs) {
+  core::Service service = of_families({"IPv4"});
+  service.mutable_spec()->add_ports()->set_port(80);
+  EXPECT_THAT(addresses(service, {ready_node("a", "10.0.0.1")}), ElementsAre("10.0.0.1"));
+  service.mutable_spec()->add_ports()->set_port(6443);
+  EXPECT_THAT(addresses(service, {ready_node("a", "10.0.0.1")}), IsEmpty());
+}
+
 TEST(BalancerAddressesTest, LocalTrafficGoesWhereEndpointsAre) {
   core::Service service = of_families({"IPv4"});
   service.mutable_spec()->set_external_traffic_policy("Local");

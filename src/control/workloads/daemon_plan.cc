@@ -16,7 +16,6 @@ namespace core = k8s::io::api::core::v1;
 
 namespace {
 
-
 bool is_ending(const core::Pod& pod) { return pod.metadata().has_deletion_timestamp(); }
 
 bool goes_before(const DaemonPlanner::PodPtr& a, const DaemonPlanner::PodPtr& b) {

@@ -22,8 +22,8 @@ bool same_to_budgets(const core::Pod& a, const core::Pod& b) {
     const OwnerReference* found = controller_of(pod.metadata());
     return found == nullptr ? std::string() : found->uid();
   };
-  return api::same_map(a.metadata().labels(), b.metadata().labels()) && is_ready(a) == is_ready(b) && owner(a) == owner(b) &&
-         a.metadata().uid() == b.metadata().uid() &&
+  return api::same_map(a.metadata().labels(), b.metadata().labels()) && is_ready(a) == is_ready(b) &&
+         owner(a) == owner(b) && a.metadata().uid() == b.metadata().uid() &&
          a.metadata().has_deletion_timestamp() == b.metadata().has_deletion_timestamp();
 }
 

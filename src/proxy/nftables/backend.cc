@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "netns/nft_mark.h"
+#include "proxy/nftables/watcher.h"
 
 namespace gantry::proxy::nftables {
 
@@ -23,8 +24,23 @@ Status NftablesBackend::replace(const ServiceRules& rules, const std::vector<net
   rules_.replace(&batch, comment_, pods);
   for (const auto& [name, rule] : rules) maps->set(name, rule);
   maps->write(&batch);
-  if (auto done = connection_.commit(std::move(batch)); !done) return done;
+  if (auto done = commit_all(std::move(batch)); !done) return done;
   maps_ = std::move(maps);
+  return {};
+}
+
+// For who listens the kernel keeps a page for each element until all is done: gigabytes for a large cluster.
+Status NftablesBackend::commit_all(Batch batch) {
+  if (!events_.is_open()) return connection_.commit(std::move(batch));
+  if (auto silent = Watcher::listen(events_, false); !silent) return silent;
+  auto done = connection_.commit(std::move(batch));
+  auto heard = Watcher::listen(events_, true);
+  if (!done) return done;
+  if (!heard) return heard;
+  // Who removed it meanwhile was not heard.
+  auto there = netns::has_own_nft_table(table(), comment_);
+  if (!there) return std::unexpected(std::move(there.error()));
+  if (!*there) return fail(Code::kUnavailable, "somebody removed the table of services at once");
   return {};
 }
 

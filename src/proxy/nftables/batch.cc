@@ -90,7 +90,6 @@ Result<Connection> Connection::open() {
   OwnFd fd(::socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC, NETLINK_NETFILTER));
   if (!fd.is_open()) return std::unexpected(Error::from_errno(errno, "open a socket to nf_tables"));
   int on = 1;
-  (void)::setsockopt(fd.get(), SOL_NETLINK, NETLINK_EXT_ACK, &on, sizeof(on));
   (void)::setsockopt(fd.get(), SOL_NETLINK, NETLINK_CAP_ACK, &on, sizeof(on));
   sockaddr_nl own{.nl_family = AF_NETLINK};
   socklen_t length = sizeof(own);

@@ -5,6 +5,7 @@
 #include <linux/netfilter/nf_tables.h>
 #include <linux/netlink.h>
 
+#include <algorithm>
 #include <initializer_list>
 #include <utility>
 
@@ -194,7 +195,10 @@ void write_services(Writer& writer) {
         .jump("gate")
         .done();
   }
+  // Who has come as far as here is dropped when a change takes away the next answer while he asks: he would go on
+  // untranslated, and so would all of his flow.
   writer.rule("gate").priority({0}).go_by(kGateChains, {0}).done();
+  writer.rule("gate").drop().done();
 
   write_lookup(writer, "restricted", MapKind::kServices);
   for (Family family : kFamilies) {
@@ -210,6 +214,7 @@ void write_services(Writer& writer) {
   writer.rule("restricted").drop().done();
   write_lookup(writer, "admitted", MapKind::kActions);
   writer.rule("admitted").priority({0}).go_by(kActionMap, {0}).done();
+  writer.rule("admitted").drop().done();
 }
 
 // Who is in the cluster, and who is not.
@@ -217,9 +222,11 @@ void write_actions(Writer& writer, std::span<const netns::Cidr> pods) {
   for (const char* chain : {"cluster", "external-local", "external-nowhere"}) {
     for (const netns::Cidr& range : pods) writer.rule(chain).source_in(range, {0}).go(kInside.chain).done();
   }
-  if (!pods.empty()) {
-    writer.rule("cluster").source_is_local({0}).go(kInside.chain).done();
-    writer.rule("cluster").set_mark(kMasqueradeMark, {0}).done();
+  // The node's address was chosen for the service's; what leads to the endpoint may be another link, with one of its own.
+  writer.rule("cluster").source_is_local({0}).set_mark(kMasqueradeMark, {0}).done();
+  for (Family family : kFamilies) {
+    const bool is_known = std::ranges::any_of(pods, [&](const auto& range) { return range.family() == family; });
+    if (is_known) writer.rule("cluster").family(family).set_mark(kMasqueradeMark, {0}).done();
   }
   writer.rule("cluster").go(kInside.chain).done();
   writer.rule("external").set_mark(kMasqueradeMark, {0}).go(kInside.chain).done();
@@ -237,6 +244,7 @@ void write_actions(Writer& writer, std::span<const netns::Cidr> pods) {
 void write_balance(Writer& writer, const Balance& balance) {
   write_lookup(writer, balance.chain, balance.pickers);
   writer.rule(balance.chain).priority({0}).go_by(balance.chains, {0}).done();
+  writer.rule(balance.chain).drop().done();
 }
 
 void write_postrouting(Writer& writer) {
@@ -299,6 +307,7 @@ void write_remembering(Writer& writer, const std::string& chain, const Balance& 
         .destination_nat(family, kFound, kFound + words(family))
         .done();
   }
+  writer.rule(chain).drop().done();
 }
 
 void write_picker(Writer& writer, const std::string& chain, const Balance& balance, const Picker& picker) {
@@ -314,6 +323,7 @@ void write_picker(Writer& writer, const std::string& chain, const Balance& balan
         .destination_nat(family, {2}, {2 + words(family)})
         .done();
   }
+  writer.rule(chain).drop().done();
 }
 
 std::string picker_chain(const Balance& balance, const Picker& picker) {

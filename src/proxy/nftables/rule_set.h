@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nftables table of the proxy: its maps, and the rules that read them. The rules are the same for one service and
 // for thirty thousand; all that belongs to a service is data, so that neither a packet nor a change costs more as
-// services grow. Inside this folder only.
+// services grow (but for the first pool of a size: new rules make the kernel look through the maps that they read). Inside this folder only.
 //
 // A frontend is (address . protocol . port) of a packet. The way of a new connection, in chains:
 //
@@ -95,7 +95,7 @@ class RuleSet {
   const std::string& table() const { return table_; }
 
   // The table anew, without any service; in the same transaction what was in it goes. Connections from outside of
-  // `pods` to a cluster address are masqueraded; empty: nobody knows, and none is.
+  // `pods` to a cluster address are masqueraded; empty: nobody knows, and only the node's own are.
   void replace(Batch* batch, std::string_view comment, std::span<const netns::Cidr> pods) const;
   void remove(Batch* batch) const;
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <iterator>
-#include <string_view>
 #include <utility>
 
 namespace gantry::proxy::nftables {
@@ -40,12 +39,10 @@ Action action_of(const Frontend& frontend) {
   return frontend.outside.answer == Answer::kServe ? Action::kExternalLocal : Action::kExternalNowhere;
 }
 
-// FNV-1a, in the same place in every run of the program; `taken` has it from then on. Never 0.
-std::uint32_t take_id(std::unordered_set<std::uint32_t>* taken, std::string_view name, std::uint32_t step) {
-  std::uint32_t hash = 2166136261;
-  for (char c : name) hash = (hash ^ static_cast<std::uint8_t>(c)) * 16777619;
-  for (hash &= ~(step - 1); hash == 0 || !taken->insert(hash).second;) hash += step;
-  return hash;
+// For how long a client stays is a part of rules, not data: of few values, so that nobody makes many rules.
+std::uint32_t rounded_up(std::uint32_t seconds) {
+  const std::uint32_t step = seconds <= 60 ? 1 : seconds <= 3600 ? 60 : 600;
+  return (seconds + step - 1) / step * step;
 }
 
 netns::IpAddress last_of(const netns::Cidr& range) {
@@ -66,7 +63,7 @@ void ServiceMaps::renumber(Service* service, EndpointPool pool) {
   for (Slot& slot : slots) {
     known.push_back(slot.where);
     bool stays = std::ranges::binary_search(now, slot.where) && service->rule.affinity_seconds > 0;
-    if (slot.id != 0 && !stays) endpoint_ids_.erase(std::exchange(slot.id, 0));
+    if (!stays) slot.id = 0;
   }
   std::ranges::sort(known);
   std::ranges::set_difference(now, known, std::back_inserter(added));
@@ -84,12 +81,7 @@ void ServiceMaps::renumber(Service* service, EndpointPool pool) {
   for (; next < added.size(); ++next) slots.push_back({added[next]});
   if (service->rule.affinity_seconds == 0) return;
   for (Slot& slot : slots) {
-    if (slot.id != 0) continue;
-    Bytes name;
-    append(&name, pool_id(service->id, pool));
-    append(&name, slot.where.address);
-    append_port(&name, slot.where.port);
-    slot.id = take_id(&endpoint_ids_, name, 1);
+    if (slot.id == 0) slot.id = ++last_endpoint_;
   }
 }
 
@@ -97,7 +89,7 @@ void ServiceMaps::set(const std::string& name, const ServiceRule& rule) {
   auto [it, is_new] = services_.try_emplace(name);
   Service& service = it->second;
   if (is_new) {
-    service.id = take_id(&ids_, name, 2);
+    service.id = last_service_ += 2;  // the lowest bit is the pool's
   } else {
     if (service.rule == rule) return;
     describe(name, service, false);
@@ -111,10 +103,6 @@ void ServiceMaps::erase(const std::string& name) {
   auto it = services_.find(name);
   if (it == services_.end()) return;
   describe(name, it->second, false);
-  ids_.erase(it->second.id);
-  for (EndpointPool pool : kPools) {
-    for (const Slot& slot : it->second.slots[index_of(pool)]) endpoint_ids_.erase(slot.id);
-  }
   services_.erase(it);
 }
 
@@ -170,7 +158,7 @@ void ServiceMaps::claim(const std::string& name, const Service& service, const F
     Values values{.action = action_of(frontend), .service = service.id};
     values.gate = restricted ? Action::kRestricted : values.action;
     auto way = [&](const Path& path) -> Values::Way {
-      return {{static_cast<std::uint32_t>(rule.endpoints(path.pool).size()), rule.affinity_seconds},
+      return {{static_cast<std::uint32_t>(rule.endpoints(path.pool).size()), rounded_up(rule.affinity_seconds)},
               pool_id(service.id, path.pool)};
     };
     values.inside = way(frontend.inside);

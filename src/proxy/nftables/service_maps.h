@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // ServiceMaps: what the maps of the table (rule_set.h) have for each service, and how a change of services changes
-// them. It keeps what the kernel has, and asks it nothing. Ids are hashes of names, so that what the kernel remembers
-// of a service's clients is found again after a restart. Inside this folder only.
+// them. It keeps what the kernel has, and asks it nothing. Inside this folder only.
 #pragma once
 
 #include <cstdint>
@@ -9,7 +8,6 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
-#include <unordered_set>
 #include <vector>
 
 #include "proxy/nftables/rule_set.h"
@@ -73,7 +71,9 @@ class ServiceMaps {
 
   const RuleSet& rules_;
   std::unordered_map<std::string, Service> services_;
-  std::unordered_set<std::uint32_t> ids_, endpoint_ids_;
+  // A packet carries actions', pickers', pools' and endpoints' numbers in one place, one after the other: none is ever
+  // one of another kind. Nor is one given twice: the kernel may remember a client's endpoint for longer than it is there.
+  std::uint32_t last_service_ = 0x40000000, last_endpoint_ = 0x80000000;
   std::unordered_map<Bytes, Claims> claims_;
   std::unordered_map<netns::IpAddress, std::size_t> hairpins_;
   struct Counted {

@@ -44,11 +44,17 @@ Result<OwnFd> Watcher::open() {
   if (::bind(fd.get(), reinterpret_cast<sockaddr*>(&own), sizeof(own)) != 0) {
     return std::unexpected(Error::from_errno(errno, "bind a socket for nf_tables' events"));
   }
+  if (auto listening = listen(fd, true); !listening) return std::unexpected(std::move(listening.error()));
+  return fd;
+}
+
+Status Watcher::listen(FdRef socket, bool on) {
   int group = NFNLGRP_NFTABLES;
-  if (::setsockopt(fd.get(), SOL_NETLINK, NETLINK_ADD_MEMBERSHIP, &group, sizeof(group)) != 0) {
+  int change = on ? NETLINK_ADD_MEMBERSHIP : NETLINK_DROP_MEMBERSHIP;
+  if (::setsockopt(socket.get(), SOL_NETLINK, change, &group, sizeof(group)) != 0) {
     return std::unexpected(Error::from_errno(errno, "listen to nf_tables' events"));
   }
-  return fd;
+  return {};
 }
 
 Watcher::Watcher(Loop& loop, OwnFd socket, Target target, std::function<void()> on_disturbed)

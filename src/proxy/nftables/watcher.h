@@ -23,6 +23,8 @@ class Watcher {
   };
   // What is missed from here on will be told. Any thread.
   static Result<OwnFd> open();
+  // Whether open()'s socket is told of changes; it is from the start. Any thread.
+  static Status listen(FdRef socket, bool on);
   Watcher(Loop& loop, OwnFd socket, Target target, std::function<void()> on_disturbed);
   Watcher(const Watcher&) = delete;
   Watcher& operator=(const Watcher&) = delete;
