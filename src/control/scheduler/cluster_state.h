@@ -21,6 +21,7 @@
 #include "kubernetes/core/v1/node.pb.h"
 #include "kubernetes/core/v1/persistent_volume.pb.h"
 #include "kubernetes/core/v1/persistent_volume_claim.pb.h"
+#include "kubernetes/storage/v1/csi.pb.h"
 #include "kubernetes/storage/v1/storage_class.pb.h"
 
 namespace gantry::control::scheduling {
@@ -52,6 +53,8 @@ struct StorageState {
   ByName<k8s::io::api::core::v1::PersistentVolumeClaim> claims;
   ByName<k8s::io::api::core::v1::PersistentVolume> volumes;
   ByName<k8s::io::api::storage::v1::StorageClass> classes;
+  ByName<k8s::io::api::storage::v1::CSINode> csi_nodes;
+  std::unordered_multimap<std::string, std::string> attached;  // names of volumes, by the node's
 };
 
 class ClusterState {

@@ -28,7 +28,9 @@ Rules rules_of_node(const PodInfo& pod) {
 
 Rules all_rules(const PodInfo& pod, const ClusterState& cluster) {
   Rules rules = rules_of_node(pod);
+  add(volume_limits_rule(pod, cluster), &rules);
   add(volumes_rule(pod, cluster), &rules);
+  add(volume_zone_rule(pod, cluster), &rules);
   add(topology_spread_rule(pod, cluster), &rules);
   add(pod_affinity_rule(pod, cluster), &rules);
   add(balance_rule(pod), &rules);

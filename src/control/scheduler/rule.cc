@@ -7,9 +7,9 @@
 namespace gantry::control::scheduling {
 
 const char* plugin_of(RuleId id) {
-  static constexpr const char* kNames[] = {"NodeUnschedulable", "NodeName",      "TaintToleration",  "NodeAffinity",
-                                           "NodePorts",         "NodeResourcesFit", "VolumeBinding", "PodTopologySpread",
-                                           "InterPodAffinity",  "ImageLocality"};
+  static constexpr const char* kNames[] = {
+      "NodeUnschedulable", "NodeName",      "TaintToleration", "NodeAffinity",      "NodePorts",        "NodeResourcesFit",
+      "NodeVolumeLimits",  "VolumeBinding", "VolumeZone",      "PodTopologySpread", "InterPodAffinity", "ImageLocality"};
   static_assert(std::size(kNames) == kRuleCount);
   return kNames[static_cast<std::size_t>(id)];
 }

@@ -22,7 +22,9 @@ enum class RuleId : std::uint8_t {
   kNodeAffinity,
   kHostPorts,
   kResources,
+  kVolumeLimits,
   kVolumes,
+  kVolumeZone,
   kTopologySpread,
   kPodAffinity,
   kImageLocality,
@@ -89,6 +91,10 @@ RulePtr resources_rule(const PodInfo& pod);
 RulePtr balance_rule(const PodInfo& pod);
 // Where the pod's persistent volumes are, or can be.
 RulePtr volumes_rule(const PodInfo& pod, const ClusterState& cluster);
+// How many volumes of its drivers the node can have.
+RulePtr volume_limits_rule(const PodInfo& pod, const ClusterState& cluster);
+// In which zone its volumes are, by their labels.
+RulePtr volume_zone_rule(const PodInfo& pod, const ClusterState& cluster);
 RulePtr topology_spread_rule(const PodInfo& pod, const ClusterState& cluster);
 // Affinity and anti-affinity to other pods, the pod's own and theirs.
 RulePtr pod_affinity_rule(const PodInfo& pod, const ClusterState& cluster);

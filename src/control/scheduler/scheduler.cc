@@ -20,6 +20,7 @@
 #include "kubernetes/core/v1/service.pb.h"
 #include "kubernetes/meta/v1/meta.pb.h"
 #include "kubernetes/policy/v1/policy.pb.h"
+#include "kubernetes/storage/v1/volume_attachment.pb.h"
 #include "kubernetes/resource/quantity.pb.h"
 
 namespace gantry::control::scheduling {
@@ -27,6 +28,7 @@ namespace gantry::control::scheduling {
 namespace apps = k8s::io::api::apps::v1;
 namespace core = k8s::io::api::core::v1;
 using api::Value;
+using Attachment = k8s::io::api::storage::v1::VolumeAttachment;
 using Budget = k8s::io::api::policy::v1::PodDisruptionBudget;
 
 namespace {
@@ -70,6 +72,11 @@ bool shares_claim(const PodInfo& pod, const PodInfo& other) {
   return std::ranges::any_of(pod.claims, [&](const PodClaim& claim) {
     return std::ranges::find(other.claims, claim.key, &PodClaim::key) != other.claims.end();
   });
+}
+
+bool is_about_volumes(const PodInfo&, RuleSet refused_by) {
+  return refused_by.has(RuleId::kVolumes) || refused_by.has(RuleId::kVolumeLimits) ||
+         refused_by.has(RuleId::kVolumeZone);
 }
 
 SpreadGroups::Selector labels_of(const google::protobuf::Map<std::string, std::string>& labels) {
@@ -259,7 +266,7 @@ void Scheduler::follow_storage() {
         known[key] = std::static_pointer_cast<const M>(change.now);
       }
       storage_changed_.set();
-      wake(event_of(kind, change), [](const PodInfo&, RuleSet refused_by) { return refused_by.has(RuleId::kVolumes); });
+      wake(event_of(kind, change), is_about_volumes);
     });
   };
   const auto name_of = [](const auto& object) { return object.metadata().name(); };
@@ -268,6 +275,22 @@ void Scheduler::follow_storage() {
   });
   follow(cluster_.storage.volumes, name_of);
   follow(cluster_.storage.classes, name_of);
+  follow(cluster_.storage.csi_nodes, name_of);
+  parts_.informers.of<Attachment>().on_change([this](const api::Informer::Change& change) {
+    auto& attached = cluster_.storage.attached;
+    const auto entry_of = [](const api::Message& object) {
+      const auto& spec = static_cast<const Attachment&>(object).spec();
+      return std::pair(spec.node_name(), spec.source().persistent_volume_name());
+    };
+    if (change.before != nullptr) {
+      const auto before = entry_of(*change.before);
+      const auto [begin, end] = attached.equal_range(before.first);
+      const auto found = std::find_if(begin, end, [&](const auto& each) { return each.second == before.second; });
+      if (found != end) attached.erase(found);
+    }
+    if (change.now != nullptr) attached.insert(entry_of(*change.now));
+    wake(event_of("VolumeAttachment", change), is_about_volumes);
+  });
 }
 
 void Scheduler::follow_groups() {
@@ -325,6 +348,7 @@ void Scheduler::wake_for_gone(const PodInfo& gone, const std::string& node_name)
     if (refused_by.has(RuleId::kPodAffinity) && (avoids(pod, gone) || avoids(gone, pod))) return true;
     if (refused_by.has(RuleId::kTopologySpread) && is_spread_with(pod, gone)) return true;
     if (refused_by.has(RuleId::kVolumes) && shares_claim(pod, gone)) return true;
+    if (refused_by.has(RuleId::kVolumeLimits) && !gone.claims.empty()) return true;
     const bool is_kept = cluster_.nominations.node_of(pod.key) == node_name;
     if (is_kept && is_known && !awaits_victims(pod, *node)) return true;
     const bool is_about_room = refused_by.has(RuleId::kResources) || refused_by.has(RuleId::kHostPorts);

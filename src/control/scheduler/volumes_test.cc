@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: Apache-2.0
 #include "control/scheduler/volumes.h"
 
-#include <gtest/gtest.h>
+#include <gmock/gmock.h>
 
 #include "control/scheduler/scheduler_fixture.h"
 
@@ -129,6 +129,68 @@ TEST_F(VolumesTest, TwoClaimsGetTwoVolumes) {
             "0/2 nodes are available: 2 node(s) didn't find available persistent volumes to bind.");
   add_volume("two", "n1");
   EXPECT_EQ(cluster_.place(make_pod("p", kBoth)), "n1");
+}
+
+TEST_F(VolumesTest, APodGoesToTheZoneOfItsVolumesLabels) {
+  const auto add_labelled = [this](std::string_view labels) {
+    cluster_.state.storage.volumes["pv"] = std::make_shared<core::PersistentVolume>(
+        from_json<core::PersistentVolume>(cat(R"({"metadata": {"name": "pv", "labels": )", labels, "}}")));
+  };
+  add_bound_claim("pv");
+  add_labelled(R"({"topology.kubernetes.io/zone": "a"})");
+  EXPECT_THAT(place(), testing::AnyOf("n1", "n2")) << "nodes of no zone at all take it";
+  cluster_.add_node("n1", R"({"topology.kubernetes.io/zone": "a"})");
+  cluster_.add_node("n2", R"({"topology.kubernetes.io/zone": "b"})");
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(place(), "n1");
+  add_labelled(R"({"failure-domain.beta.kubernetes.io/zone": "b__c"})");
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(place(), "n2") << "by the old name, in one of two";
+  add_labelled(R"({"topology.kubernetes.io/region": "x"})");
+  EXPECT_EQ(place(), "0/2 nodes are available: 2 node(s) had no available volume zone.");
+  add_labelled(R"({"topology.kubernetes.io/region": "x__"})");
+  EXPECT_THAT(place(), testing::AnyOf("n1", "n2")) << "what is no list of names says nothing";
+}
+
+TEST_F(VolumesTest, ANodeHasNoMoreVolumesThanItsDriverCanAttach) {
+  auto& storage = cluster_.state.storage;
+  const auto add_csi = [&](const std::string& name) {
+    storage.volumes[name] = std::make_shared<core::PersistentVolume>(from_json<core::PersistentVolume>(
+        cat(R"({"metadata": {"name": ")", name, R"("}, "spec": {"csi": {"driver": "disk", "volumeHandle": ")", name,
+            R"("}}})")));
+  };
+  const auto add_bound = [&](const std::string& name) {
+    add_csi(name);
+    storage.claims[cat("default/", name)] = std::make_shared<core::PersistentVolumeClaim>(
+        from_json<core::PersistentVolumeClaim>(
+            cat(R"({"metadata": {"name": ")", name, R"(", "namespace": "default", "annotations": {
+                "pv.kubernetes.io/bind-completed": "yes"}}, "spec": {"volumeName": ")", name, R"("}})")));
+  };
+  const auto limit = [&](const std::string& node, int count) {
+    storage.csi_nodes[node] = std::make_shared<storage::CSINode>(from_json<storage::CSINode>(
+        cat(R"({"metadata": {"name": ")", node, R"("}, "spec": {"drivers": [{"name": "disk", "nodeID": "i",
+            "allocatable": {"count": )", count, "}}]}}")));
+  };
+  const auto pod_with = [](const std::string& name, const std::string& claim) {
+    return make_pod(name, cat(R"({"volumes": [{"name": "v", "persistentVolumeClaim": {"claimName": ")", claim,
+                              R"("}}]})"));
+  };
+  for (const char* name : {"one", "two", "three"}) add_bound(name);
+  cluster_.state.put_pod(pod_with("first", "one"), "n1");
+  limit("n1", 1);
+  for (int i = 0; i < 8; ++i) EXPECT_EQ(cluster_.place(pod_with("p", "two")), "n2") << "n1 has one already";
+  limit("n2", 0);
+  EXPECT_EQ(cluster_.place(pod_with("p", "two")), "0/2 nodes are available: 2 node(s) exceed max volume count.");
+  EXPECT_EQ(cluster_.place(pod_with("p", "one")), "n1") << "the same volume is one";
+  limit("n1", 2);
+  EXPECT_EQ(cluster_.place(pod_with("p", "two")), "n1");
+  storage.attached.emplace("n1", "three");
+  EXPECT_EQ(cluster_.place(pod_with("p", "two")), "0/2 nodes are available: 2 node(s) exceed max volume count.");
+  EXPECT_EQ(cluster_.place(pod_with("p", "three")), "n1") << "and what is still attached is there";
+  storage.attached.clear();
+  add_class("disk");
+  add_waiting_claim();
+  EXPECT_EQ(place(), "n1") << "a claim that waits counts for the driver that makes its volume";
+  limit("n1", 1);
+  EXPECT_EQ(place(), "0/2 nodes are available: 2 node(s) exceed max volume count.");
 }
 
 }  // namespace
