@@ -61,6 +61,22 @@ std::vector<netns::Cidr> ranges_of(const ClusterObjects::Node& node) {
   return ranges;
 }
 
+// The node itself answers there. It is said all the same, so that neither another Service's address nor a port of the
+// host takes what is sent there.
+void lead_here(RulesOfService* made) {
+  made->health_check.reset();
+  for (auto& [name, rule] : made->rules) {
+    std::erase_if(rule.frontends,
+                  [](const Frontend& each) { return each.origin != Frontend::Origin::kClusterAddress; });
+    rule.affinity_seconds = 0;
+    rule.source_ranges.clear();
+    for (Frontend& each : rule.frontends) {
+      each.inside = each.outside = Path{};
+      rule.cluster.assign(1, EndpointAddress{each.address, each.port});
+    }
+  }
+}
+
 }  // namespace
 
 Proxy::Proxy(Parts parts)
@@ -137,9 +153,13 @@ bool Proxy::take_node() {
 
 void Proxy::refresh(const std::string& key, RuleChanges* changes) {
   RulesOfService made;
-  const bool is_answered_here = parts_.is_answered_here && parts_.is_answered_here(key);
-  if (auto service = parts_.objects.services().find_key(key); service && !is_answered_here) {
-    made = rules_of(*service, parts_.objects.endpoint_slices().by(kByService, key), node_);
+  if (auto service = parts_.objects.services().find_key(key)) {
+    if (parts_.is_answered_here && parts_.is_answered_here(key)) {
+      made = rules_of(*service, {}, node_);
+      lead_here(&made);
+    } else {
+      made = rules_of(*service, parts_.objects.endpoint_slices().by(kByService, key), node_);
+    }
   }
   checks_.erase(key);
   if (made.health_check) checks_.emplace(key, *made.health_check);

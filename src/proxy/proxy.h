@@ -34,8 +34,8 @@ class Proxy {
     std::function<Result<std::unique_ptr<Backend>>()> open;
     // Where the cluster's pods are; nothing: the ranges of the own Node.
     std::optional<netns::Cidr> pods;
-    // By "namespace/name": services that this node answers for itself, without rules; null: none. What it says of one
-    // changes with that service and its slices alone.
+    // By "namespace/name": services that this node answers for itself; their rules lead to it. Null: none. What it says
+    // of one changes with that service and its slices alone.
     std::function<bool(const std::string& service)> is_answered_here;
   };
   explicit Proxy(Parts parts);

@@ -152,6 +152,16 @@ def pods(world):
     for name, wanted in (("web", "10.96.0.20"), (f"web.{SVC}", "10.96.0.20"), ("four.example.org", "192.0.2.1")):
         said = world.control.kubectl("exec", "asks", "--", "/bin/busybox", "nslookup", name).stdout
         world.checks.equal(wanted in said, True, f"in a pod {name} is {wanted}: {said}")
+    # Whatever else the host sends to port 53 of itself is that pod's.
+    world.create({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "takes"}, "spec": {
+        "nodeName": world.node.name, "automountServiceAccountToken": False, "terminationGracePeriodSeconds": 1,
+        "containers": [{"name": "one", "image": IMAGE, "imagePullPolicy": "IfNotPresent", "command": ["/bin/sh", "-c", SLEEPS],
+                        "ports": [{"containerPort": 5353, "hostPort": 53, "protocol": protocol} for protocol in ("UDP", "TCP")]}]}})
+    world.control.wait_for("takes", "is Ready", READY, "True")
+    said = world.control.kubectl("exec", "asks", "--", "/bin/busybox", "nslookup", f"web.{SVC}").stdout
+    world.checks.equal(["10.96.0.20" in said, world.short(f"web.{SVC}")], [True, ["10.96.0.20"]],
+                       "a pod that has port 53 of the host is not asked for the cluster's names")
+    world.control.out("delete", "pod", "takes", "--wait")
 
 
 def ends(world):

@@ -52,7 +52,7 @@ class NodeDns {
   // The worker goes on.
   void stop();
 
-  // True of a service ("namespace/name") that this node answers for: it wants no rules.
+  // True of a service ("namespace/name") that this node answers for: its rules lead to the node itself.
   bool is_answered_here(const std::string& service) const;
 
   // What it has answered, in CoreDNS' words. Loop thread.

@@ -219,6 +219,15 @@ Rule& Rule::set_mark(std::uint32_t bit, Register scratch) {
   });
 }
 
+Rule& Rule::stays_here(Register scratch) {
+  add("meta", [&] {
+    batch_->put_u32(NFTA_META_KEY, NFT_META_OIF);
+    batch_->put_u32(NFTA_META_DREG, kernel(scratch));
+  });
+  std::uint32_t loopback = 1;  // in every network namespace
+  return compare(scratch, bytes_of(loopback));
+}
+
 Rule& Rule::take_mark(std::uint32_t bit, Register scratch) {
   add("meta", [&] {
     batch_->put_u32(NFTA_META_KEY, NFT_META_MARK);
@@ -274,6 +283,7 @@ Rule& Rule::verdict(int code, std::string_view chain) {
 }
 
 Rule& Rule::drop() { return verdict(NF_DROP, {}); }
+Rule& Rule::leave() { return verdict(NFT_RETURN, {}); }
 Rule& Rule::jump(std::string_view chain) { return verdict(NFT_JUMP, chain); }
 Rule& Rule::go(std::string_view chain) { return verdict(NFT_GOTO, chain); }
 

@@ -49,10 +49,12 @@ class Rule {
   Rule& take_mark(std::uint32_t bit, Register scratch);  // matches when it is set, and clears it
   Rule& destination_nat(netns::Family family, Register address, Register port);
   Rule& masquerade();
+  Rule& stays_here(Register scratch);  // matches what leaves by the loopback
   Rule& is_tcp(Register scratch);  // matches
   Rule& reject();                 // by ICMP
   Rule& reset();                  // by TCP
   Rule& drop();
+  Rule& leave();  // the chain
   Rule& jump(std::string_view chain);
   Rule& go(std::string_view chain);
 

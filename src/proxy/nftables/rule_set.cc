@@ -222,7 +222,8 @@ void write_actions(Writer& writer, std::span<const netns::Cidr> pods) {
   for (const char* chain : {"cluster", "external-local", "external-nowhere"}) {
     for (const netns::Cidr& range : pods) writer.rule(chain).source_in(range, {0}).go(kInside.chain).done();
   }
-  // The node's address was chosen for the service's; what leads to the endpoint may be another link, with one of its own.
+  // The node's address was chosen for the service's; what leads to the endpoint may be another link, with one of its
+  // own.
   writer.rule("cluster").source_is_local({0}).set_mark(kMasqueradeMark, {0}).done();
   for (Family family : kFamilies) {
     const bool is_known = std::ranges::any_of(pods, [&](const auto& range) { return range.family() == family; });
@@ -248,6 +249,9 @@ void write_balance(Writer& writer, const Balance& balance) {
 }
 
 void write_postrouting(Writer& writer) {
+  // Answers come back to this host whatever the source is, and the loopback may have no address to take its place.
+  writer.rule("postrouting").stays_here({0}).take_mark(kMasqueradeMark, {0}).leave().done();
+  writer.rule("postrouting").stays_here({0}).leave().done();
   writer.rule("postrouting").take_mark(kMasqueradeMark, {0}).masquerade().done();
   for (Family family : kFamilies) {
     writer.rule("postrouting")

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: Apache-2.0
 // The nftables table of the proxy: its maps, and the rules that read them. The rules are the same for one service and
 // for thirty thousand; all that belongs to a service is data, so that neither a packet nor a change costs more as
-// services grow (but for the first pool of a size: new rules make the kernel look through the maps that they read). Inside this folder only.
+// services grow (but for the first pool of a size: new rules make the kernel look through the maps that they read). Inside
+// this folder only.
 //
 // A frontend is (address . protocol . port) of a packet. The way of a new connection, in chains:
 //

@@ -72,7 +72,8 @@ class ServiceMaps {
   const RuleSet& rules_;
   std::unordered_map<std::string, Service> services_;
   // A packet carries actions', pickers', pools' and endpoints' numbers in one place, one after the other: none is ever
-  // one of another kind. Nor is one given twice: the kernel may remember a client's endpoint for longer than it is there.
+  // one of another kind. Nor is one given twice: the kernel may remember a client's endpoint for longer than it is
+  // there.
   std::uint32_t last_service_ = 0x40000000, last_endpoint_ = 0x80000000;
   std::unordered_map<Bytes, Claims> claims_;
   std::unordered_map<netns::IpAddress, std::size_t> hairpins_;
