@@ -4,6 +4,7 @@
 # limit: 1200
 """A StatefulSet with a claim of the default class over a real node that joined by a token: gantryd makes the folder, a pod that comes back
 finds what is in it, and with the claim the folder goes, also when gantryd was away; what is to be retained stays."""
+import contextlib
 import json
 import pathlib
 import sys
@@ -44,7 +45,11 @@ class Story:
         return pathlib.Path(self.control.json("get", "pv", volume)["spec"]["local"]["path"])
 
     def has_lines(self, path, count):
-        c.wait_until(f"{count} lines are in it", lambda: (path / "file").read_text().count("\n") == count)
+        def holds():
+            with contextlib.suppress(FileNotFoundError):  # it runs, and has not written yet
+                return (path / "file").read_text().count("\n") == count
+            return False
+        c.wait_until(f"{count} lines are in it", holds)
 
     def end(self, name):
         self.control.out("delete", "statefulset", name)
@@ -63,7 +68,7 @@ def comes_back(story):
                  "anybody may write in it, and only root gets there on the host")
     checks.equal((path / "file").stat().st_uid, 1000, "who is not root writes")
     before = control.json("get", "pod", "web-0")["metadata"]["uid"]
-    control.out("delete", "pod", "web-0")
+    control.out("delete", "pod", "web-0", "--wait=false")
     c.wait_until("another one comes", lambda: control.kubectl("get", "pod", "web-0", "-o", "jsonpath={.metadata.uid}").stdout not in ("", before))
     story.has_lines(path, 2)
     checks.ok(True, "a pod that comes back finds what was there")

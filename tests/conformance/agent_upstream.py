@@ -110,6 +110,8 @@ def story(checks):
             # As controllers do where there are some.
             upstream.out("create", "serviceaccount", "default")
             upstream.out("create", "configmap", "kube-root-ca.crt", f"--from-file=ca.crt={world.ca}")
+            # As docs/control-plane.md has it: nodes are to see Services, EndpointSlices and Nodes.
+            upstream.out("create", "clusterrolebinding", "gantry:node-network", "--clusterrole=system:node-proxier", "--group=system:nodes")
             node.join_as(world.kubeconfig(upstream.port))
             registers(checks, upstream, node)
 

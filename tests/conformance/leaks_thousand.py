@@ -2,6 +2,7 @@
 # SPDX-License-Identifier: Apache-2.0
 # tools: crictl
 # limit: 3600
+# alone
 # long
 """A thousand cycles of run-and-remove leave nothing behind."""
 import pathlib

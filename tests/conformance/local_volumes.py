@@ -104,7 +104,7 @@ def sets(story):
     node = first["spec"]["nodeName"]
     c.wait_until("the node is told that it has volumes", lambda: control.json("get", "node", node)["metadata"]["annotations"].get(
         "gantry.io/has-local-volumes") == "true")
-    control.out("delete", "pod", "web-0")
+    control.out("delete", "pod", "web-0", "--wait=false")
     c.wait_until("another one is ready", lambda: story.runs("web-0")["metadata"]["uid"] != first["metadata"]["uid"])
     checks.equal((story.runs("web-0")["spec"]["nodeName"], story.volume("data-web-0")["metadata"]["name"]),
                  (node, volumes[0]["metadata"]["name"]), "the pod comes back to its node and its volume")

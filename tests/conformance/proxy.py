@@ -57,6 +57,11 @@ class Story:
                               limit=120 * c.slowness)
         return done.stdout.strip() if done.returncode == 0 else f"curl: {done.returncode}"
 
+    def document(self, url, prefix):
+        """What is said as JSON; {}: nobody answered."""
+        said = self.get(url, prefix)
+        return {} if said.startswith("curl: ") else json.loads(said)
+
     def answers(self, what, url, prefix=()):
         """Both pods do, in some order."""
         met = set()
@@ -64,7 +69,7 @@ class Story:
         def both():
             met.add(self.get(url, prefix))
             return met >= set(self.pods())
-        c.wait_until(what, both)
+        c.wait_until(what, both, limit=5 * c.PATIENCE)
         self.checks.ok(True, what)
 
 
@@ -72,7 +77,7 @@ def story(checks):
     with several_nodes(checks, segments=(1,)) as cluster:
         told = Story(checks, cluster)
         told.control.out("create", "-f", "-", given=json.dumps({"apiVersion": "v1", "kind": "List", "items": list(objects())}))
-        told.control.out("rollout", "status", "deployment/web", f"--timeout={int(c.PATIENCE)}s")
+        checks.contains(told.control.rolled_out("deployment/web", 5 * c.PATIENCE), ["successfully rolled out"], "a Deployment is there")
         web, nobody = told.service("web"), told.service("nobody")
         url = f"http://{web['clusterIP']}/"
         told.answers("the node reaches both pods of a Deployment by its service's address", url)
@@ -81,18 +86,20 @@ def story(checks):
         told.answers("so does a pod, itself among them", url, inside)
         port = f"http://{told.node.address}:{web['ports'][0]['nodePort']}/"
         told.answers("and another host by the port of the node", port, [*entering(told.network.pid)])
-        checks.equal(told.get(f"http://{nobody['clusterIP']}/", inside), "curl: 7", "a service without pods refuses")
+        c.wait_until("a service without pods refuses", lambda: told.get(f"http://{nobody['clusterIP']}/", inside) == "curl: 7")
+        checks.ok(True, "a service without pods refuses")
         api = told.service("kubernetes")
         checks.contains(told.get(f"https://{api['clusterIP']}/version", inside), ["gitVersion"],
                         "a pod reaches the API server by default/kubernetes")
 
         balancer = f"http://{told.node.address}:{told.service('balanced')['healthCheckNodePort']}/"
         outside = [*entering(told.network.pid)]
-        checks.equal(json.loads(told.get(balancer, outside)),
-                     {"service": {"namespace": "default", "name": "balanced"}, "localEndpoints": 2, "serviceProxyHealthy": True},
-                     "a load balancer is told how many pods of a service are here")
-        healthy = json.loads(told.get(f"http://{told.node.address}:10256/healthz", outside))
-        checks.equal(healthy["nodeEligible"], True, "and that the node serves services")
+        wanted = {"service": {"namespace": "default", "name": "balanced"}, "localEndpoints": 2, "serviceProxyHealthy": True}
+        c.wait_until("the load balancer is told", lambda: told.document(balancer, outside) == wanted)
+        checks.ok(True, "a load balancer is told how many pods of a service are here")
+        healthz = f"http://{told.node.address}:10256/healthz"
+        c.wait_until("the node is said to serve", lambda: told.document(healthz, outside).get("nodeEligible") is True)
+        checks.ok(True, "and that the node serves services")
 
         # A connection that goes on while gantryd ends, and what changes meanwhile.
         held = subprocess.Popen([str(part) for part in (*entering(told.node.supervisor()), *inside, "python3", "-c", HOLDS,
@@ -103,7 +110,7 @@ def story(checks):
             with told.node.without_gantryd():
                 held.stdin.write("go\n")
                 held.stdin.flush()
-                checks.contains(held.stdout.readline(), ["200"], "it lives while there is no gantryd")
+                checks.contains(held.stdout.readline(), ["HTTP/1."], "it lives while there is no gantryd")
                 told.answers("and new ones are made", url, inside)
                 told.control.out("scale", "deployment/web", "--replicas=1")
             told.node.wait_for_gantryd()
@@ -114,7 +121,8 @@ def story(checks):
             held.stdout.close()
         c.wait_until("one pod is left", lambda: len(told.pods()) == 1)
         (left,) = told.pods()
-        c.wait_until("the next gantryd's rules are of what is now", lambda: {told.get(url) for _ in range(8)} == {left})
+        c.wait_until("the next gantryd's rules are of what is now",
+                     lambda: {told.get(url, (), "--connect-timeout", "5") for _ in range(8)} == {left}, limit=5 * c.PATIENCE)
         checks.ok(True, "the next gantryd serves what is there now")
 
         c.wait_until("the load balancer is told", lambda: '"localEndpoints": 1' in told.get(balancer, outside))
@@ -127,7 +135,9 @@ def story(checks):
         (left,) = told.pods()
 
         told.node.exec("python3", "-c", FLUSHES)
-        c.wait_until("rules that somebody flushed are there again", lambda: told.get(url) == left)
+        # A connection that began meanwhile goes nowhere.
+        c.wait_until("rules that somebody flushed are there again", lambda: told.get(url, (), "--connect-timeout", "5") == left,
+                     limit=5 * c.PATIENCE)
         checks.ok(True, "rules that somebody flushed come again")
 
 

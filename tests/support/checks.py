@@ -53,7 +53,7 @@ def log(text):
         print(f"# {line}", flush=True)
 
 
-def wait_until(what, holds, limit=PATIENCE, pause=0.02):
+def wait_until(what, holds, limit=3 * PATIENCE, pause=0.02):
     """Asks until `holds()` is true, and returns its answer. For what a program outside of it gives no event of. It asks once more
     after `limit` seconds: a machine may have stood still meanwhile."""
     limit *= slowness

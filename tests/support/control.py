@@ -70,7 +70,7 @@ class Kubectl:
         return [self.kubectl_path, "--kubeconfig", str(self.kubeconfig), "--cache-dir", str(self.folder / "cache"),
                 *map(str, arguments)]
 
-    def kubectl(self, *arguments, given=None, limit=c.PATIENCE):
+    def kubectl(self, *arguments, given=None, limit=5 * c.PATIENCE):
         """Runs kubectl to its end: a CompletedProcess with both outputs as text."""
         environment = {**os.environ, "HOME": str(self.folder), "KUBE_EDITOR": "true"}
         return subprocess.run(self.kubectl_command(*arguments), input=given, capture_output=True, text=True,

@@ -38,7 +38,7 @@ class HollowNodes:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self.renew()
 
-    def renew(self):
+    def renew(self, limit=RENEWAL_LIMIT):
         renewed = datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
         leases = [{"apiVersion": "coordination.k8s.io/v1", "kind": "Lease",
                    "metadata": {"name": name, "namespace": "kube-node-lease"},
@@ -46,11 +46,11 @@ class HollowNodes:
         if leases:
             # A control plane that is just away is asked again.
             self.control.kubectl("apply", "--server-side", "--force-conflicts", "-f", "-",
-                                 given=json.dumps({"apiVersion": "v1", "kind": "List", "items": leases}), limit=RENEWAL_LIMIT)
+                                 given=json.dumps({"apiVersion": "v1", "kind": "List", "items": leases}), limit=limit)
 
     def add(self, name, labels=None, room=None):
         self.names.append(name)
-        self.renew()
+        self.renew(limit=5 * c.PATIENCE)
         self.control.out("create", "-f", "-", given=json.dumps({
             "apiVersion": "v1", "kind": "Node",
             "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name, **(labels or {})}},

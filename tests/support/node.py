@@ -92,8 +92,6 @@ class Node(CriClient):
         if any(f" {self.state}" in line for line in pathlib.Path("/proc/self/mountinfo").read_text().splitlines()):
             raise Failure(f"something is mounted beneath {self.state}; leaving it as it is")
         shutil.rmtree(self.state, ignore_errors=True)
-        with contextlib.suppress(OSError):
-            self.state.parent.rmdir()
 
     def show_log(self, lines=60):
         with contextlib.suppress(OSError):

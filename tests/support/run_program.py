@@ -17,7 +17,7 @@ import subprocess
 import sys
 import time
 
-LEFTOVER_GRACE = 15.0  # seconds that orphans of a test have to end by themselves, on a machine that is busy
+LEFTOVER_GRACE = 60.0  # seconds that orphans of a test have to end by themselves, on a machine that is busy
 STOP_GRACE = 20.0  # seconds that a test has to put away what it made, when its time ran out or we are stopped
 
 

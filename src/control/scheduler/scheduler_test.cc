@@ -110,6 +110,8 @@ TEST_F(SchedulerTest, WhatFitsNowhereIsToldWhyAndComesWhenThereIsRoom) {
 TEST_F(SchedulerTest, WhatItDoesIsCounted) {
   start();
   make_node("n1");
+  // Nodes and pods come by two watches.
+  run_until([&] { return informers_.of<core::Node>().find("", "n1") != nullptr; });
   make("large", "", R"({"cpu": "100"})");
   make("small");
   make("gated", R"("schedulingGates": [{"name": "example.com/wait"}], )");
