@@ -30,6 +30,7 @@ KEPT = {
     ("ConfigMap", "cluster-info"), ("ConfigMap", "kube-root-ca.crt"), ("ClusterRole", "admin"), ("ClusterRole", "edit"),
     ("ClusterRole", "view"),
 }
+CONTROLLERS = ("serviceaccount-controller", "root-ca-certificate-publisher-controller", "persistentvolume-binder-controller")
 # What it is that they write of these.
 CONTROLLED = {
     "Node": ("spec.taints", "status"), "PersistentVolume": ("status", "spec.claimRef"),
@@ -85,9 +86,11 @@ def type_of(value):
 
 
 def resources_of(api):
-    """{(apiVersion, kind): (its name for kubectl, its path, whether it is namespaced)} of all that can be listed."""
+    """{(apiVersion, kind): (its name for kubectl, its path, whether it is namespaced)} of all that can be listed and is stored."""
     paths = [("v1.", "v1", "/api/v1")]
     for group in api.ask("GET", "/apis")[2]["groups"]:
+        if group["name"] == "metrics.k8s.io":
+            continue
         paths += [(f"{each['version']}.{group['name']}", each["groupVersion"], f"/apis/{each['groupVersion']}")
                   for each in group["versions"]]
     found = {}
@@ -124,9 +127,10 @@ class World:
                 {"secretbox": {"keys": [{"name": "first", "secret": base64.b64encode(b"k" * 32).decode()}]}}, {"identity": {}}]}]}))
 
     def ours(self):
-        # kube-apiserver alone has no scheduler either, which writes into pods.
+        # kube-apiserver alone has no scheduler either, which writes into pods, and nobody who makes objects of others.
         return Control(self.checks, ["--store", self.etcd.store, "--advertise-address", "192.0.2.7", "--scheduler=false",
-                                     "--encryption-provider-config", str(self.encryption)], data=self.folder / "data")
+                                     "--controllers=" + ",".join(CONTROLLERS), "--encryption-provider-config", str(self.encryption)],
+                       data=self.folder / "data")
 
     def theirs(self):
         return Upstream(self.checks, ["--encryption-provider-config", self.encryption], etcd=self.etcd.clients[0])
