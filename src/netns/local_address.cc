@@ -27,6 +27,8 @@ ifaddrmsg header_of(const IpAddress& address) {
   header.ifa_family = static_cast<std::uint8_t>(address.address_family());
   header.ifa_prefixlen = static_cast<std::uint8_t>(address.bits());
   header.ifa_index = kLoopback;
+  // Never a source for what goes elsewhere: links without an address of their own borrow one, and lo is the first.
+  if (address.is_v4()) header.ifa_scope = RT_SCOPE_HOST;
   if (!address.is_v4()) header.ifa_flags = IFA_F_NODAD;
   return header;
 }
