@@ -321,6 +321,7 @@ void AnswerWriter::put_data(const Record& record) {
 }
 
 void AnswerWriter::add(const Record& record, std::size_t section) {
+  if (section < 2 && is_truncated()) return;
   const std::size_t size = bytes_.size(), names = known_.size();
   put_name(record.name, true);
   put16(static_cast<std::uint16_t>(record.type));
@@ -330,7 +331,7 @@ void AnswerWriter::add(const Record& record, std::size_t section) {
   put16(0);
   put_data(record);
   set16(bytes_, length, static_cast<std::uint16_t>(bytes_.size() - length - 2));
-  if (bytes_.size() <= limit_ && counts_[section] < 0xffff && !(section < 2 && is_truncated())) {
+  if (bytes_.size() <= limit_ && counts_[section] < 0xffff) {
     ++counts_[section];
     return;
   }

@@ -31,6 +31,16 @@ Question with_name(const Question& question, std::string name) {
   return {std::move(name), question.type, question.klass};
 }
 
+// Who asks, without the port.
+std::string peer_of(const sockaddr_storage& address) {
+  if (address.ss_family == AF_INET) {
+    const auto& from = reinterpret_cast<const sockaddr_in&>(address);
+    return {reinterpret_cast<const char*>(&from.sin_addr), sizeof(from.sin_addr)};
+  }
+  const auto& from = reinterpret_cast<const sockaddr_in6&>(address);
+  return {reinterpret_cast<const char*>(&from.sin6_addr), sizeof(from.sin6_addr)};
+}
+
 // Says the same of every name (RFC 8482).
 Record any_record(const Question& question) {
   return {question.name, Type::kHinfo, Zone::kTtl, text_data("RFC8482") + text_data("")};
@@ -257,7 +267,7 @@ void Server::on_udp(const std::shared_ptr<Listener>& listener) {
     for (int i = 0; i < count; ++i) {
       if ((in[i].msg_hdr.msg_flags & MSG_TRUNC) != 0) continue;
       ++numbers_->udp_requests;
-      Asker asker{listener, addresses[i], in[i].msg_hdr.msg_namelen};
+      Asker asker{listener, addresses[i], in[i].msg_hdr.msg_namelen, 0, peer_of(addresses[i])};
       auto answer = handle({buffers[i], in[i].msg_len}, asker);
       if (!answer) continue;
       answers[answered] = counted(std::move(*answer));
@@ -281,21 +291,36 @@ void Server::on_udp(const std::shared_ptr<Listener>& listener) {
 // --- TCP.
 
 void Server::on_tcp(const std::shared_ptr<Listener>& listener) {
-  auto accepted = sys::accept(listener->fd);
-  if (!accepted) return;
-  if (connections_.size() >= kMaxConnections) {
-    auto oldest = std::ranges::min_element(connections_, {}, [](const auto& entry) { return entry.second.last; });
-    close_connection(oldest->first);
-  }
+  sockaddr_storage address{};
+  socklen_t size = sizeof(address);
+  OwnFd accepted(::accept4(listener->fd.get(), reinterpret_cast<sockaddr*>(&address), &size,
+                           SOCK_CLOEXEC | SOCK_NONBLOCK));
+  if (!accepted.is_open()) return;
+  std::string peer = peer_of(address);
+  make_room(peer);
   const std::uint64_t id = ++last_connection_;
   Connection& connection = connections_[id];
   connection.id = id;
-  connection.fd = std::move(*accepted);
+  connection.fd = std::move(accepted);
+  connection.peer = std::move(peer);
   connection.last = std::chrono::steady_clock::now();
   auto ready = [this, id](std::uint32_t events) {
     if (auto found = connections_.find(id); found != connections_.end()) on_connection(found->second, events);
   };
   if (!poller_.add(connection.fd, EPOLLIN, std::move(ready))) connections_.erase(id);
+}
+
+// Of too many the one that rests longest goes; who has many himself gives one of his own.
+void Server::make_room(const std::string& peer) {
+  const auto own = std::ranges::count_if(connections_, [&](const auto& entry) { return entry.second.peer == peer; });
+  const bool has_many = static_cast<std::size_t>(own) >= kMaxConnectionsOfOne;
+  if (!has_many && connections_.size() < kMaxConnections) return;
+  auto oldest = connections_.end();
+  for (auto at = connections_.begin(); at != connections_.end(); ++at) {
+    if (has_many && at->second.peer != peer) continue;
+    if (oldest == connections_.end() || at->second.last < oldest->second.last) oldest = at;
+  }
+  close_connection(oldest->first);
 }
 
 void Server::close_connection(std::uint64_t id) {
@@ -346,6 +371,7 @@ bool Server::read_connection(Connection& connection) {
     connection.last = std::chrono::steady_clock::now();
     Asker asker;
     asker.connection = connection.id;
+    asker.peer = connection.peer;
     auto answer = handle(std::string_view(connection.in).substr(at + 2, whole), asker);
     at += whole + 2;
     if (answer) send(asker, counted(std::move(*answer)));
@@ -375,6 +401,8 @@ void Server::send(const Asker& asker, std::string_view answer) {
   auto found = connections_.find(asker.connection);
   if (found == connections_.end()) return;
   Connection& connection = found->second;
+  // One read has more questions than he may be owed answers to: who asks so and does not read loses them.
+  if (connection.out.size() >= kMaxOwed) return;
   connection.out.push_back(static_cast<char>(answer.size() >> 8));
   connection.out.push_back(static_cast<char>(answer.size() & 0xff));
   connection.out += answer;
@@ -459,7 +487,12 @@ std::optional<std::string> Server::forward(const Query& query, std::size_t limit
     return write(&entry->kept, static_cast<std::uint32_t>(age.count()));
   }
   ++numbers_->cache_misses;
+  // Nobody's silent servers keep others from asking.
+  if (auto of_peer = waiting_.find(asker.peer); of_peer != waiting_.end() && of_peer->second >= kMaxWaitingOfOne) {
+    return write(nullptr, 0);
+  }
   const bool asks = forwarder_->ask(asked, [this, asker, key, write](const Kept* kept) {
+    if (auto of_peer = waiting_.find(asker.peer); --of_peer->second == 0) waiting_.erase(of_peer);
     if (kept != nullptr && cache_.find(key, std::chrono::steady_clock::now()) == nullptr) {
       cache_.put(key, *kept, std::chrono::steady_clock::now());
       numbers_->cache_bytes = cache_.bytes();
@@ -468,6 +501,7 @@ std::optional<std::string> Server::forward(const Query& query, std::size_t limit
     send(asker, counted(write(kept, 0)));
   });
   if (!asks) return write(nullptr, 0);
+  ++waiting_[asker.peer];
   if (auto found = connections_.find(asker.connection); found != connections_.end()) ++found->second.under_way;
   return std::nullopt;
 }

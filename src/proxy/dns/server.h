@@ -12,6 +12,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "base/owned_fd.h"
@@ -38,6 +39,9 @@ class Server {
   Status run();
 
   static constexpr std::size_t kMaxConnections = 256;
+  // Of one address, so that it leaves room for others.
+  static constexpr std::size_t kMaxConnectionsOfOne = 64;
+  static constexpr std::size_t kMaxWaitingOfOne = 128;  // questions to other servers, at once
 
  private:
   struct Listener {
@@ -47,6 +51,7 @@ class Server {
   struct Connection {
     OwnFd fd;
     std::uint64_t id = 0;
+    std::string peer;
     std::string in, out;
     std::size_t under_way = 0;
     std::uint32_t events = EPOLLIN;
@@ -58,6 +63,7 @@ class Server {
     sockaddr_storage address{};
     socklen_t address_size = 0;
     std::uint64_t connection = 0;  // by TCP
+    std::string peer;              // the address alone, its bytes
     bool is_tcp() const { return connection != 0; }
   };
 
@@ -80,6 +86,7 @@ class Server {
   bool write_connection(Connection& connection);
   void watch_connection(Connection& connection);
   void close_connection(std::uint64_t id);
+  void make_room(const std::string& peer);
   void close_idle(Time now);
 
   // Nothing: it will be answered later, or never.
@@ -116,6 +123,7 @@ class Server {
   std::vector<std::shared_ptr<Listener>> listeners_;
   std::map<std::uint64_t, Connection> connections_;
   std::uint64_t last_connection_ = 0;
+  std::unordered_map<std::string, std::size_t> waiting_;  // of each address, its questions to other servers
   std::uint32_t turn_ = 0;
 };
 

@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <poll.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -28,13 +29,13 @@ struct Datagram {
   sockaddr_in from{};
 };
 
-// A socket of 127.0.0.1, of a port of its own.
+// A socket of 127.0.0.1, or another address, of a port of its own.
 class Loopback {
  public:
-  explicit Loopback(int type) : fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0)) {
+  explicit Loopback(int type, in_addr_t at = INADDR_LOOPBACK) : fd(::socket(AF_INET, type | SOCK_CLOEXEC, 0)) {
     sockaddr_in any{};
     any.sin_family = AF_INET;
-    any.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    any.sin_addr.s_addr = htonl(at);
     EXPECT_EQ(::bind(fd.get(), reinterpret_cast<sockaddr*>(&any), sizeof(any)), 0);
     socklen_t size = sizeof(address);
     ::getsockname(fd.get(), reinterpret_cast<sockaddr*>(&address), &size);
@@ -141,6 +142,18 @@ class ServerTest : public testing::Test {
     ask(question_of(name));
     return answer(question_of(name));
   }
+  // One that is longer than the feed takes at once.
+  void say_all(const ServiceRecord& service) {
+    std::size_t sent = 0;
+    const std::string body = encode(service);
+    for (;;) {
+      auto done = send_feed(feed_, Feed::kService, body, {}, &sent);
+      if (done) return;
+      ASSERT_TRUE(done.error().is_would_block());
+      pollfd waits{feed_.get(), POLLOUT, 0};
+      ASSERT_EQ(::poll(&waits, 1, kGenerous), 1);
+    }
+  }
   // What came to the server that is asked.
   std::pair<Query, sockaddr_in> asked() {
     Datagram datagram = upstream_.receive();
@@ -194,31 +207,30 @@ TEST_F(ServerTest, AnswersWhatItWasTold) {
   EXPECT_EQ(answer_of("web.default.svc.cluster.local").rcode, Rcode::kNoError);
 }
 
-TEST_F(ServerTest, ARecordMayBeLongerThanAPacket) {
+ServiceRecord large_service() {
   ServiceRecord service;
   service.ns = "default", service.name = "large", service.kind = ServiceRecord::Kind::kHeadless;
   service.endpoint_ports = {{}};
   for (unsigned i = 1; i <= 3000; ++i) {
     service.endpoints.push_back({*IpAddress::parse("10.0.0.0")->plus(i), "endpoint-" + std::to_string(i), 0});
   }
+  return service;
+}
+std::string framed(std::string message) {
+  return message.insert(0, {static_cast<char>(message.size() >> 8), static_cast<char>(message.size() & 0xff)});
+}
+
+TEST_F(ServerTest, ARecordMayBeLongerThanAPacket) {
   say(Feed::kBegin, "w");
-  std::size_t sent = 0;
-  const std::string body = encode(service);
-  for (;;) {
-    auto done = send_feed(feed_, Feed::kService, body, {}, &sent);
-    if (done) break;
-    ASSERT_TRUE(done.error().is_would_block());
-    pollfd waits{feed_.get(), POLLOUT, 0};
-    ASSERT_EQ(::poll(&waits, 1, kGenerous), 1);
-  }
+  ASSERT_NO_FATAL_FAILURE(say_all(large_service()));
   commit("1");
   EXPECT_EQ(answer_of("endpoint-3000.large.default.svc.cluster.local").rcode, Rcode::kNoError);
   EXPECT_EQ(answer_of("large.default.svc.cluster.local").kind, Reply::Kind::kTruncated);
 
   SocketFd tcp(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
   ASSERT_EQ(::connect(tcp.get(), reinterpret_cast<const sockaddr*>(&tcp_.address), sizeof(tcp_.address)), 0);
-  std::string query = write_query(9, question_of("large.default.svc.cluster.local"), false, false, true);
-  query.insert(0, {'\0', static_cast<char>(query.size())});
+  const std::string query =
+      framed(write_query(9, question_of("large.default.svc.cluster.local"), false, false, true));
   ASSERT_EQ(::send(tcp.get(), query.data(), query.size(), 0), static_cast<ssize_t>(query.size()));
   std::string got;
   while (got.size() < 2 || got.size() < 2U + id_of(got)) {
@@ -231,6 +243,109 @@ TEST_F(ServerTest, ARecordMayBeLongerThanAPacket) {
   }
   const Reply reply = read_reply(std::string_view(got).substr(2), 9, question_of("large.default.svc.cluster.local"));
   EXPECT_EQ(reply.kept.ttl_offsets.size(), 3000U);
+}
+
+TEST_F(ServerTest, WhoAsksMuchAndReadsNothingIsOwedLittle) {
+  OwnFd memory(::memfd_create("numbers", MFD_CLOEXEC));
+  ASSERT_EQ(::ftruncate(memory.get(), sizeof(Numbers)), 0);
+  const auto* numbers =
+      static_cast<const Numbers*>(::mmap(nullptr, sizeof(Numbers), PROT_READ, MAP_SHARED, memory.get(), 0));
+  ASSERT_NE(numbers, MAP_FAILED);
+  say(Feed::kPool, "n", std::vector<FdRef>{memory});
+  say(Feed::kBegin, "w");
+  ASSERT_NO_FATAL_FAILURE(say_all(large_service()));
+  commit("1");
+
+  const int small = 64 << 10;
+  ::setsockopt(tcp_.fd.get(), SOL_SOCKET, SO_SNDBUF, &small, sizeof(small));
+  SocketFd tcp(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  ::setsockopt(tcp.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof(small));
+  ASSERT_EQ(::connect(tcp.get(), reinterpret_cast<const sockaddr*>(&tcp_.address), sizeof(tcp_.address)), 0);
+  // 3 MB of answers, asked for at once.
+  const std::string query =
+      framed(write_query(9, question_of("large.default.svc.cluster.local"), false, false, true));
+  constexpr std::size_t kQuestions = 64;
+  std::string questions;
+  for (std::size_t i = 0; i < kQuestions; ++i) questions += query;
+  ASSERT_EQ(::send(tcp.get(), questions.data(), questions.size(), 0), static_cast<ssize_t>(questions.size()));
+  const auto until = std::chrono::steady_clock::now() + std::chrono::milliseconds(kGenerous);
+  while (__atomic_load_n(&numbers->tcp_requests, __ATOMIC_RELAXED) < kQuestions) {
+    ASSERT_LT(std::chrono::steady_clock::now(), until);
+    std::this_thread::yield();
+  }
+  // Then he reads, and is served again.
+  const std::string last = framed(write_query(10, question_of("dns-version.cluster.local"), false, false, true));
+  ASSERT_EQ(::send(tcp.get(), last.data(), last.size(), 0), static_cast<ssize_t>(last.size()));
+  std::string got;
+  std::size_t bytes = 0;
+  for (bool is_last = false; !is_last;) {
+    char buffer[65536];
+    pollfd waits{tcp.get(), POLLIN, 0};
+    ASSERT_EQ(::poll(&waits, 1, kGenerous), 1);
+    const auto size = ::recv(tcp.get(), buffer, sizeof(buffer), 0);
+    ASSERT_GT(size, 0);
+    bytes += static_cast<std::size_t>(size);
+    got.append(buffer, static_cast<std::size_t>(size));
+    while (got.size() >= 4 && got.size() >= 2U + id_of(got)) {
+      is_last = id_of(std::string_view(got).substr(2)) == 10;
+      got.erase(0, 2U + id_of(got));
+    }
+  }
+  EXPECT_LT(bytes, 1U << 20);
+  ::munmap(const_cast<Numbers*>(numbers), sizeof(Numbers));
+}
+
+TEST_F(ServerTest, OneAskerLeavesRoomForOthers) {
+  const Question silent = question_of("silent.example.org");
+  for (std::uint16_t id = 0; id < Server::kMaxWaitingOfOne; ++id) {
+    ask(silent, id);
+    // No more at once than a socket holds.
+    if (id % 16 == 15) EXPECT_EQ(answer_of("none.default.pod.cluster.local").rcode, Rcode::kServerFailure);
+  }
+  auto [query, from] = asked();
+  ask(question_of("more.example.org"));
+  EXPECT_EQ(answer(question_of("more.example.org")).rcode, Rcode::kServerFailure);
+  // Whoever else asks is not refused.
+  Loopback other(SOCK_DGRAM, INADDR_LOOPBACK + 1);
+  other.send(write_query(8, question_of("other.example.org"), false, false, true), udp_.address);
+  auto [others, others_from] = asked();
+  EXPECT_EQ(others.question.name, *name_of("other.example.org"));
+  upstream_.send(address_answer(others, std::string("\xc0\0\2\2", 4)), others_from);
+  EXPECT_EQ(read_reply(other.receive().bytes, 8, question_of("other.example.org")).rcode, Rcode::kNoError);
+  // When his are answered, he may ask again.
+  upstream_.send(address_answer(query, std::string("\xc0\0\2\1", 4)), from);
+  for (std::size_t i = 0; i < Server::kMaxWaitingOfOne; ++i) {
+    EXPECT_EQ(asker_.receive().bytes.substr(2, 1), "\x81") << i;
+  }
+  ask(question_of("more.example.org"));
+  std::tie(query, from) = asked();
+  EXPECT_EQ(query.question.name, *name_of("more.example.org"));
+  upstream_.send(address_answer(query, std::string("\xc0\0\2\1", 4)), from);
+  EXPECT_EQ(answer(question_of("more.example.org")).rcode, Rcode::kNoError);
+}
+
+TEST_F(ServerTest, WhoHasManyConnectionsGivesOneOfHisOwn) {
+  auto connected = [this] {
+    Loopback socket(SOCK_STREAM);
+    EXPECT_EQ(::connect(socket.fd.get(), reinterpret_cast<const sockaddr*>(&tcp_.address), sizeof(tcp_.address)), 0);
+    return std::move(socket.fd);
+  };
+  // An answer tells that the connection is known.
+  auto answers = [](FdRef socket) {
+    const std::string query = framed(write_query(9, question_of("a.cluster.local"), false, false, true));
+    (void)::send(socket.get(), query.data(), query.size(), MSG_NOSIGNAL);
+    pollfd waits{socket.get(), POLLIN, 0};
+    char buffer[512];
+    return ::poll(&waits, 1, kGenerous) == 1 && ::recv(socket.get(), buffer, sizeof(buffer), 0) > 0;
+  };
+  std::vector<SocketFd> many;
+  for (std::size_t i = 0; i < Server::kMaxConnectionsOfOne; ++i) {
+    many.push_back(connected());
+    EXPECT_TRUE(answers(many.back()));
+  }
+  SocketFd more = connected();
+  EXPECT_TRUE(answers(more));
+  EXPECT_FALSE(answers(many.front()));
 }
 
 TEST_F(ServerTest, AsksOthersOnceAndRemembers) {
@@ -285,8 +400,7 @@ TEST_F(ServerTest, WhatDoesNotFitIsAskedByTcp) {
   const auto size = ::recv(accepted.get(), buffer, sizeof(buffer), 0);
   ASSERT_GT(size, 2);
   query = read_query(std::string_view(buffer + 2, static_cast<std::size_t>(size) - 2)).query;
-  std::string answer_bytes = address_answer(query, std::string("\xc0\0\2\2", 4));
-  answer_bytes.insert(0, {'\0', static_cast<char>(answer_bytes.size())});
+  const std::string answer_bytes = framed(address_answer(query, std::string("\xc0\0\2\2", 4)));
   ASSERT_GT(::send(accepted.get(), answer_bytes.data(), answer_bytes.size(), 0), 0);
   EXPECT_EQ(answer(question_of("large.example.org")).rcode, Rcode::kNoError);
 }

@@ -14,6 +14,8 @@ constexpr std::uint16_t kPort = 53;
 constexpr int kBacklog = 128;
 // Queries wait here while a worker is replaced.
 constexpr int kReceiveBytes = 4 << 20;
+// Answers to one who does not read: the kernel would keep megabytes of each connection.
+constexpr int kSendBytes = 128 << 10;
 
 Result<SocketFd> make(int family, int type) {
   SocketFd fd(::socket(family, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
@@ -69,7 +71,11 @@ Result<std::vector<KindOfSocket>> answering_sockets(const netns::IpAddress& addr
     if (!socket) return std::unexpected(std::move(socket.error()));
     const int on = 1;
     // For TCP: connections of an earlier one rest for a minute.
-    if (type == SOCK_STREAM) (void)::setsockopt(socket->get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+    if (type == SOCK_STREAM) {
+      (void)::setsockopt(socket->get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof(on));
+      // Connections have it from here.
+      (void)::setsockopt(socket->get(), SOL_SOCKET, SO_SNDBUF, &kSendBytes, sizeof(kSendBytes));
+    }
     // Privileged: beyond the machine's limit.
     if (type == SOCK_DGRAM) {
       (void)::setsockopt(socket->get(), SOL_SOCKET, SO_RCVBUFFORCE, &kReceiveBytes, sizeof(kReceiveBytes));

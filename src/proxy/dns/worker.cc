@@ -15,6 +15,7 @@ namespace {
 
 constexpr unsigned kNobody = 65534;
 constexpr std::uint64_t kMemory = 4ULL << 30;  // of addresses, most of which are the program's own and never touched
+constexpr std::uint64_t kOpenFiles = 4096;   // what it asks others with, and its connections
 
 constexpr int kCalls[] = {SYS_epoll_create1, SYS_epoll_ctl,
 #ifdef SYS_epoll_wait
@@ -29,6 +30,7 @@ Status work(std::string identity) {
   confinement.dies_with_parent = false;
   confinement.user = kNobody;
   confinement.memory_bytes = kMemory;
+  confinement.open_files = kOpenFiles;
   confinement.calls = kCalls;
   if (auto confined = sys::confine(confinement); !confined) {
     return fail_with(std::move(confined.error()), "confine the worker");
