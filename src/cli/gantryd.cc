@@ -150,6 +150,12 @@ std::string network_mark(const Serving& serving) {
   return serving.instance.empty() ? serving.options.node_name : serving.instance;
 }
 
+// Of an earlier gantryd, which had it.
+void end_dns(const Serving& serving) {
+  auto ended = dns::NodeDns::end(serving.folders.run(), network_mark(serving));
+  if (!ended) log::error("an address of the cluster's DNS stays on this node", {{"error", ended.error()}});
+}
+
 // The agent comes last, and its pods after it.
 Task<Status> start_agent(Serving& serving) {
   if (serving.own_runtime == nullptr) {
@@ -187,10 +193,7 @@ Task<Status> start_agent(Serving& serving) {
         .use_cluster_dns =
             [&serving](std::vector<std::string> servers) { serving.agent->use_cluster_dns(std::move(servers)); }});
   }
-  if (serving.member == nullptr || !serving.options.dns) {
-    auto ended = dns::NodeDns::end(serving.folders.run(), network_mark(serving));
-    if (!ended) log::error("an address of the cluster's DNS stays on this node", {{"error", ended.error()}});
-  }
+  if (serving.member == nullptr || !serving.options.dns) end_dns(serving);
   if (serving.network) {
     serving.member->set_more_metrics([&network = *serving.network] { return network.metrics(); });
     serving.member->on_range([&network = *serving.network] { network.look_again(); });
@@ -210,6 +213,7 @@ Task<Status> start_agent(Serving& serving) {
 Task<> start_serving(Serving& serving) {
   Status done;
   if (serving.own_runtime != nullptr) done = co_await start_runtime(serving);
+  if (done && !serving.run_agent) end_dns(serving);
   if (done && serving.run_agent) done = co_await start_agent(serving);
   if (!done) {
     log::error("gantryd can't start", {{"error", done.error()}});

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <cerrno>
 #include <span>
 
 #include "base/bytes.h"
@@ -96,6 +97,8 @@ Result<std::optional<FeedPacket>> FeedReader::next(FdRef socket) {
   std::array<char, kMaxFeedPacket + 1> buffer;
   for (;;) {
     auto packet = sys::receive_packet(socket, buffer);
+    // It left with something of ours unread: what it said before it left is behind this error, which is told once.
+    if (!packet && packet.error().sys() == ECONNRESET) packet = sys::receive_packet(socket, buffer);
     if (!packet) {
       if (packet.error().is_would_block()) return std::nullopt;
       return std::unexpected(std::move(packet.error()));

@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <chrono>
+#include <climits>
+#include <cstdlib>
 #include <optional>
 #include <string_view>
 #include <utility>
@@ -40,7 +42,7 @@ constexpr char kService[] = "kube-system/kube-dns";
 constexpr char kFreshSocket[] = "dns-new.sock";
 constexpr char kIndex[] = "dns-service";
 constexpr char kServiceLabel[] = "kubernetes.io/service-name";
-constexpr std::size_t kAskUdp = 128, kAskTcp = 16;  // of each family
+constexpr std::size_t kAskUdp = 512, kAskTcp = 32;  // of each family
 constexpr seconds kAnswers{30};                     // a worker that says nothing for so long is none
 constexpr milliseconds kFirstRest{50};
 constexpr seconds kLongestRest{10};
@@ -261,13 +263,15 @@ Task<Result<NodeDns::State::LinkPtr>> NodeDns::State::find_or_start() {
     if (fresh && (*fresh)->hello->has_records) {
       (void)::renameat(options.run.get(), kFreshSocket, options.run.get(), kWorkerSocket);
       link = std::move(fresh);
+    } else if (fresh) {
+      drain_at(options.run, kFreshSocket);
     }
   }
   if (link) {
     adopt(**link);
     if ((*link)->hello->identity == identity && !(*link)->hello->is_draining) co_return link;
-  } else if (listening.empty() && options.clear_place) {
-    // Nobody can be reached: what lives there would only be in the way.
+  } else if (options.clear_place) {
+    // Nobody can be reached: what lives there hangs, and would only be in the way. Its sockets are here, or lost.
     co_await pool.run([clear = options.clear_place] { clear(); });
   }
   co_return co_await start_worker();
@@ -484,14 +488,18 @@ Task<> NodeDns::State::watch_resolv_conf() {
   auto inotify = sys::inotify_init();
   if (!inotify) co_return;
   std::set<std::string> folders = {folder_of(options.resolv_conf)};
-  char target[PATH_MAX];
-  if (::realpath(options.resolv_conf.c_str(), target) != nullptr) folders.insert(folder_of(target));
+  std::string target;
+  char resolved[PATH_MAX];
+  if (::realpath(options.resolv_conf.c_str(), resolved) != nullptr) {
+    target = resolved;
+    folders.insert(folder_of(target));
+  }
   for (const std::string& folder : folders) {
     auto open = sys::openat(sys::kCwd, folder.c_str(), O_PATH | O_DIRECTORY);
     if (open) (void)sys::inotify_add_watch(*inotify, *open, IN_CLOSE_WRITE | IN_MOVED_TO | IN_CREATE | IN_DELETE);
   }
   const std::string names[] = {options.resolv_conf.substr(options.resolv_conf.rfind('/') + 1),
-                               std::string(target).substr(std::string(target).rfind('/') + 1)};
+                               target.substr(target.rfind('/') + 1)};
   Watch watch(loop, *inotify);
   while (!stopped) {
     if (!co_await watch.readable()) co_return;
@@ -561,10 +569,16 @@ void NodeDns::write_metrics(metrics::Page* page) const {
 }
 
 Status NodeDns::end(FdRef run, std::string_view instance) {
-  const bool had_worker = drain_at(run, kWorkerSocket), had_fresh = drain_at(run, kFreshSocket);
-  if (!had_worker && !had_fresh) return {};
-  (void)::unlinkat(run.get(), kWorkerSocket, 0);
-  return netns::hold_local_addresses({}, instance);
+  bool had_any = false;
+  for (const char* name : {kWorkerSocket, kFreshSocket}) {
+    (void)drain_at(run, name);
+    had_any = had_any || sys::fstatat(run, name, AT_SYMLINK_NOFOLLOW).has_value();
+  }
+  if (!had_any) return {};
+  if (auto let_go = netns::hold_local_addresses({}, instance); !let_go) return let_go;
+  // Last: the names tell that an address may be there, also when the worker has died, or this is killed.
+  for (const char* name : {kWorkerSocket, kFreshSocket}) (void)::unlinkat(run.get(), name, 0);
+  return {};
 }
 
 }  // namespace gantry::dns

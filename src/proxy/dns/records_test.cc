@@ -77,6 +77,31 @@ TEST(RecordsTest, OfItsEndpoints) {
   EXPECT_FALSE(has_endpoints({std::make_shared<Slice>()}));
 }
 
+TEST(RecordsTest, TheFeedTakesTheLargest) {
+  const std::string name(63, 'a');
+  Service object = service("None");
+  for (int i = 0; i < 15'000; ++i) object.mutable_spec()->add_ports()->set_name(name);
+  Slices slices;
+  for (int i = 0; i < 60; ++i) {
+    auto each = std::make_shared<Slice>();
+    each->set_address_type("IPv6");
+    for (int k = 0; k < 20'000 && i < 8; ++k) each->add_ports()->set_name(name);
+    for (unsigned k = 0; k < 1000; ++k) {
+      auto* endpoint = each->add_endpoints();
+      endpoint->add_addresses("fd00::1");
+      endpoint->set_hostname(name);
+    }
+    slices.push_back(std::move(each));
+  }
+  auto record = make_record(object, slices);
+  ASSERT_TRUE(record);
+  EXPECT_THAT(record->ports, SizeIs(15'001));
+  EXPECT_THAT(record->endpoint_ports, SizeIs(60));
+  const std::string body = encode(*record);
+  EXPECT_LT(body.size(), kMaxFeedBody);
+  EXPECT_TRUE(decode_service(body));
+}
+
 TEST(RecordsTest, ServersOfANode) {
   constexpr char kText[] = "# none\nsearch example.org\nnameserver 192.0.2.1\nnameserver 10.96.0.10\n"
                            "nameserver\t192.0.2.1\nnameserver dns.example\nnameserver fd00::1\n";
